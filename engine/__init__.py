@@ -1,0 +1,1 @@
+"""A model over a text, recorded: from a prompt to a trace."""

@@ -1,0 +1,1 @@
+"""A trace in, a page out; and the command line."""
