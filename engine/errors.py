@@ -1,0 +1,13 @@
+"""What goes wrong in a way that the user can mend: one line, no traceback."""
+
+
+class AttentropyError(Exception):
+    """A run that failed; the message is one line that says what to do. Exit code 1."""
+
+
+class UsageError(AttentropyError):
+    """An argument that cannot work as given. Exit code 2."""
+
+
+class TraceError(AttentropyError):
+    """A file that is not a whole trace of a format this version reads. Exit code 1."""

@@ -1,0 +1,183 @@
+"""The trace: labelled arrays of one sequence, the border between recording and reporting.
+
+Nothing here imports torch, so a trace can be read and rendered anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from attentropy.engine import store
+from attentropy.engine.errors import TraceError
+
+FORMAT = "attentropy.trace"
+FORMAT_VERSION = 1
+
+ROLES = ("bos", "eos", "template", "content", "generated", "padding")
+
+_ATTENTION = ("layer", "head", "query")
+_LENS = ("site", "layer", "position")
+_WINDOW = ("layer", "window_head", "window_query", "window_key")
+
+# name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
+VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "entropy": (_ATTENTION, "f"),
+    "lse": (_ATTENTION, "f"),
+    "max_prob": (_ATTENTION, "f"),
+    "varentropy": (_ATTENTION, "f"),
+    "distance": (_ATTENTION, "f"),
+    "sink_mass": (_ATTENTION, "f"),
+    "sink_prob": (_ATTENTION, "f"),
+    "top_key": (_ATTENTION, "i"),
+    "visible": (("layer", "query"), "i"),
+    "window": (_WINDOW, "f"),
+    "window_entropy": (_WINDOW, "f"),
+    "lens_entropy": (_LENS, "f"),
+    "lens_top_ids": ((*_LENS, "k"), "i"),
+    "lens_top_logprobs": ((*_LENS, "k"), "f"),
+    "lens_target_logprob": (_LENS, "f"),
+    "lens_rank": (_LENS, "i"),
+    "rehearsal": (_LENS, "f"),
+    "rehearsal_ids": (_LENS, "i"),
+    "rehearsal_rank": (_LENS, "i"),
+    "target_ids": (("position",), "i"),
+    "generated_ids": (("step",), "i"),
+    "generated_logprob": (("step",), "f"),
+    "generated_content": (("step",), "i"),
+}
+
+COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "layer": (("layer",), "i"),
+    "call": (("layer",), "i"),
+    "heads": (("layer",), "i"),
+    "attention_note": (("layer",), "s"),
+    "head": (("head",), "i"),
+    "query": (("query",), "i"),
+    "position": (("position",), "i"),
+    "site": (("site",), "s"),
+    "window_head": (("window_head",), "i"),
+    "window_query": (("window_query",), "i"),
+    "window_key": (("window_key",), "i"),
+    "token_ids": (("position",), "i"),
+    "token_text": (("position",), "s"),
+    "role": (("position",), "s"),
+    "byte_start": (("position",), "i"),
+    "byte_end": (("position",), "i"),
+    "generated_text": (("step",), "s"),
+    "vocabulary_ids": (("vocabulary",), "i"),
+    "vocabulary_text": (("vocabulary",), "s"),
+}
+
+_REQUIRED = ("layer", "position", "token_ids", "token_text", "role")
+
+
+class Trace:
+    """What was recorded of one sequence.
+
+    `dataset` is an `xarray.Dataset` whose variables are those of `VARIABLES`, in nats where they
+    are entropies: attention statistics (layer, head, query), lens statistics (site, layer,
+    position), exact attention weights of a rectangle (`window`). `layer` counts calls of
+    attention: coordinate `layer` holds the model's own layer number, `call` the call within it.
+    Missing values are NaN, or -1 in integer variables. Attributes carry provenance and options.
+
+    Raises `TraceError` where a variable is unknown to this version, or has other dimensions.
+    """
+
+    def __init__(self, dataset: xr.Dataset) -> None:
+        _check(dataset)
+        self.dataset = dataset
+
+    @classmethod
+    def open(cls, path: str | Path) -> Trace:
+        """The trace in a `.zarr` folder or a `.zarr.zip` file, read when its values are used.
+
+        Raises `TraceError` (one line) for a path that is absent, truncated, foreign, of a newer
+        format, or that uses a codec or type which a trace never has.
+        """
+        dataset = store.read(Path(path), {**VARIABLES, **COORDINATES}, FORMAT, FORMAT_VERSION)
+        present = [name for name in COORDINATES if name in dataset.variables]
+        return cls(dataset.set_coords(present))
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the whole trace, or nothing: a folder (`.zarr`) or one file (`.zarr.zip`).
+
+        Raises `UsageError` for another ending, a missing parent folder, or a path that exists
+        when `force` is false.
+        """
+        attrs = {**self.dataset.attrs, "format": FORMAT, "format_version": FORMAT_VERSION}
+        return store.write(self.dataset.assign_attrs(attrs), Path(path), force=force)
+
+    def to_dataset(self) -> xr.Dataset:
+        """The labelled arrays themselves."""
+        return self.dataset
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Provenance: model, tokenizer, prompt, versions, options."""
+        return dict(self.dataset.attrs)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.dataset.variables
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The values of one variable or coordinate, in memory."""
+        return self.dataset[name].values
+
+    @property
+    def tokens(self) -> list[str]:
+        """The text of each position, [N]."""
+        return [str(text) for text in self["token_text"]]
+
+    @property
+    def roles(self) -> list[str]:
+        """The role of each position, [N]; one of `ROLES`."""
+        return [str(role) for role in self["role"]]
+
+    def dummy_positions(self) -> np.ndarray:
+        """Positions of the template tokens after the last content token of the prompt, [n] int.
+
+        Empty where the prompt has no template token there, as in a raw text.
+        """
+        roles = np.array(self.roles)
+        content = np.flatnonzero(roles == "content")
+        after = content[-1] + 1 if content.size else 0
+        template = np.isin(roles, ("template", "eos", "bos"))
+        return np.flatnonzero(template & (np.arange(roles.size) >= after))
+
+    def text_of(self, ids: Iterable[int]) -> list[str]:
+        """The text of vocabulary entries that the lens or the continuation named."""
+        known = self._vocabulary
+        return [known.get(int(i), "") for i in ids]
+
+    @property
+    def _vocabulary(self) -> dict[int, str]:
+        if "vocabulary_ids" not in self:
+            return {}
+        pairs = zip(self["vocabulary_ids"], self["vocabulary_text"], strict=True)
+        return {int(i): str(text) for i, text in pairs}
+
+
+def _check(dataset: xr.Dataset) -> None:
+    known = {**VARIABLES, **COORDINATES}
+    for name in _REQUIRED:
+        if name not in dataset.variables:
+            raise TraceError(f"trace without {name!r}: it is not a whole attentropy trace")
+    for name, variable in dataset.variables.items():
+        if name not in known:
+            raise TraceError(f"trace with an unknown variable {str(name)[:40]!r}")
+        dims, kind = known[str(name)]
+        if variable.dims != dims:
+            raise TraceError(
+                f"trace variable {name!r} has dimensions {variable.dims}, expected {dims}"
+            )
+        if not _is_kind(variable.dtype, kind):
+            raise TraceError(f"trace variable {name!r} has type {variable.dtype}, expected {kind}")
+
+
+def _is_kind(dtype: np.dtype, kind: str) -> bool:
+    return dtype.kind in {"f": "f", "i": "iu", "s": "TUO"}[kind]

@@ -1,0 +1,132 @@
+"""A trace survives its file, and a file that is not a whole trace is refused in one line."""
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from attentropy.engine.errors import TraceError, UsageError
+from attentropy.engine.trace import FORMAT_VERSION, Trace
+from traces import synthetic
+
+
+@pytest.fixture
+def saved(tmp_path):
+    return synthetic().save(tmp_path / "t.zarr")
+
+
+@pytest.mark.parametrize("name", ["t.zarr", "t.zarr.zip"])
+def test_what_is_saved_is_what_is_opened(tmp_path, name):
+    tokens = ["<s>", "</script>", "\u2028", "日本", "é" * 50, ""]
+    trace = synthetic(tokens, ["bos"] + ["content"] * 5)
+    opened = Trace.open(trace.save(tmp_path / name))
+    xr.testing.assert_identical(
+        opened.dataset.drop_attrs().compute(), trace.dataset.drop_attrs().compute()
+    )
+    assert opened.attrs["model"] == trace.attrs["model"]
+    assert opened.tokens == tokens
+
+
+def test_the_same_trace_gives_the_same_bytes(tmp_path):
+    first, second = tmp_path / "a.zarr.zip", tmp_path / "b.zarr.zip"
+    synthetic().save(first)
+    synthetic().save(second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_nothing_but_the_trace_is_left_beside_it(saved):
+    assert [p.name for p in saved.parent.iterdir()] == ["t.zarr"]
+
+
+def test_an_existing_trace_is_replaced_only_by_force(saved):
+    before = sorted(p.stat().st_mtime_ns for p in saved.rglob("*"))
+    with pytest.raises(UsageError, match="--force"):
+        synthetic(seed=1).save(saved)
+    assert sorted(p.stat().st_mtime_ns for p in saved.rglob("*")) == before
+    synthetic(seed=1).save(saved, force=True)
+    np.testing.assert_array_equal(Trace.open(saved)["entropy"], synthetic(seed=1)["entropy"])
+
+
+@pytest.mark.parametrize("name", ["t.npz", "none/t.zarr"])
+def test_a_path_that_cannot_hold_a_trace_is_refused(tmp_path, name):
+    with pytest.raises(UsageError):
+        synthetic().save(tmp_path / name)
+
+
+def _edit(folder, name, change):
+    file = folder / name / "zarr.json" if name else folder / "zarr.json"
+    metadata = json.loads(file.read_text())
+    change(metadata)
+    file.write_text(json.dumps(metadata))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("", lambda m: m["attributes"].update(format="other"), "not a trace of attentropy"),
+        ("", lambda m: m["attributes"].update(format_version=FORMAT_VERSION + 1), "newer"),
+        ("", lambda m: m.update(zarr_format=2), "not Zarr v3"),
+        ("entropy", lambda m: m["codecs"].append({"name": "numcodecs.pickle"}), "unknown codec"),
+        ("entropy", lambda m: m.update(data_type="object"), "unknown type"),
+        ("entropy", lambda m: m.update(shape=[2**40, 3, 17]), "cut short|claims"),
+        ("entropy", lambda m: m.update(shape=[-1, 3, 17]), "impossible"),
+        ("entropy", lambda m: m.update(dimension_names=["a", "b", "c"]), "dimensions"),
+        (
+            "entropy",
+            lambda m: m["chunk_grid"]["configuration"].update(chunk_shape=[2**20, 2**20, 17]),
+            "over 1 GiB",
+        ),
+    ],
+)
+def test_a_foreign_newer_or_hostile_trace_is_refused(saved, name, change, message):
+    _edit(saved, name, change)
+    with pytest.raises(TraceError, match=message) as caught:
+        Trace.open(saved)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_trace_with_a_missing_chunk_is_refused(saved):
+    next(p for p in (saved / "entropy" / "c").rglob("*") if p.is_file()).unlink()
+    with pytest.raises(TraceError, match="cut short"):
+        Trace.open(saved)
+
+
+def test_a_trace_without_its_tokens_is_refused(saved):
+    shutil.rmtree(saved / "token_text")
+    with pytest.raises(TraceError, match="token_text"):
+        Trace.open(saved)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_a_truncated_archive_is_refused(tmp_path, keep):
+    path = synthetic().save(tmp_path / "t.zarr.zip")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
+    with pytest.raises(TraceError, match="cut short"):
+        Trace.open(path)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "a\\..\\b"])
+def test_an_archive_entry_that_leads_out_is_refused(tmp_path, name):
+    path = synthetic().save(tmp_path / "t.zarr.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(name), b"x")
+    with pytest.raises(TraceError, match="leads out"):
+        Trace.open(path)
+
+
+def test_a_folder_that_links_outside_is_refused(saved, tmp_path):
+    (tmp_path / "secret").write_text("x")
+    (saved / "entropy" / "link").symlink_to(tmp_path / "secret")
+    with pytest.raises(TraceError, match="outside"):
+        Trace.open(saved)
+
+
+def test_dummy_positions_follow_the_last_content_token():
+    trace = synthetic()
+    assert [trace.tokens[i] for i in trace.dummy_positions()] == trace.tokens[12:]
+    raw = synthetic(["a", "b"], ["content", "content"])
+    assert raw.dummy_positions().size == 0
