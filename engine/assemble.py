@@ -1,0 +1,111 @@
+"""Recorded parts laid out as the trace's labelled arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from attentropy.engine.trace import Trace
+
+if TYPE_CHECKING:
+    from attentropy.engine.recorder import Call, Recorder
+
+_ATTENTION = ("layer", "head", "query")
+_WINDOW = ("layer", "window_head", "window_query", "window_key")
+_NO_ATTENTION = "not applicable: this layer computes no softmax attention"
+
+
+def text_array(values: Sequence[str]) -> np.ndarray:
+    """Texts of any length as an array."""
+    return np.array(list(values), dtype=np.dtypes.StringDType())
+
+
+def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None) -> Trace:
+    """The attention half of a trace; `tokens` are the coordinates along `position`."""
+    calls = _entries(recorder)
+    n = max((call.rows for _, _, call in calls if call is not None), default=0)
+    data: dict[str, Any] = {}
+    recorded = [call for _, _, call in calls if call is not None]
+    names = sorted({name for call in recorded for name in call.stats})
+    heads = max((call.values("lse").shape[0] for call in recorded), default=0)
+    for name in names:
+        blank = -1 if name == "top_key" else np.nan
+        values = np.full(
+            (len(calls), heads, n), blank, np.int32 if name == "top_key" else np.float32
+        )
+        for i, (_, _, call) in enumerate(calls):
+            if call is not None and name in call.stats:
+                part = call.values(name)
+                values[i, : part.shape[0], : part.shape[1]] = part
+        data[name] = (_ATTENTION, values)
+    visible = np.zeros((len(calls), n), np.int32)
+    for i, (_, _, call) in enumerate(calls):
+        if call is not None:
+            visible[i, : call.rows] = np.concatenate(call.visible)
+    data["visible"] = (("layer", "query"), visible)
+
+    coords: dict[str, Any] = {
+        "layer": ("layer", np.array([layer for layer, _, _ in calls], np.int32)),
+        "call": ("layer", np.array([index for _, index, _ in calls], np.int32)),
+        "heads": (
+            "layer",
+            np.array([0 if c is None else c.values("lse").shape[0] for _, _, c in calls], np.int32),
+        ),
+        "attention_note": (
+            "layer",
+            text_array(["" if c is not None else _NO_ATTENTION for _, _, c in calls]),
+        ),
+        "head": ("head", np.arange(heads, dtype=np.int32)),
+        "query": ("query", np.arange(n, dtype=np.int32)),
+    }
+    _add_windows(calls, n, data, coords)
+    coords |= tokens if tokens is not None else _unnamed(n)
+    return Trace(xr.Dataset(data, coords))
+
+
+def _entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
+    """(layer, call, what was recorded) for every layer of the model; None where nothing was."""
+    layers = int(recorder.model.config.get_text_config().num_hidden_layers)
+    entries: list[tuple[int, int, Call | None]] = [
+        (layer, index, call) for (layer, index), call in recorder.calls.items()
+    ]
+    called = {layer for layer, _, _ in entries}
+    entries += [(layer, 0, None) for layer in range(layers) if layer not in called]
+    return sorted(entries, key=lambda entry: entry[:2])
+
+
+def _add_windows(
+    calls: Sequence[tuple[int, int, Call | None]],
+    n: int,
+    data: dict[str, Any],
+    coords: dict[str, Any],
+) -> None:
+    kept = [call for _, _, call in calls if call is not None and call.window is not None]
+    if not kept:
+        return
+    heads, rows, keys = (max(call.window.shape[d] for call in kept) for d in range(3))
+    whole = all(call.window_entropy is None for call in kept)
+    for name in ("window",) if whole else ("window", "window_entropy"):
+        values = np.full((len(calls), heads, rows, keys), np.nan, np.float32)
+        for i, (_, _, call) in enumerate(calls):
+            part = getattr(call, name, None)
+            if part is not None:
+                values[i, : part.shape[0]] = part
+        data[name] = (_WINDOW, values)
+    head = np.arange(heads) if whole else np.array([-1])
+    coords["window_head"] = ("window_head", head.astype(np.int32))
+    coords["window_query"] = ("window_query", np.arange(n - rows, n, dtype=np.int32))
+    coords["window_key"] = ("window_key", np.arange(n - keys, n, dtype=np.int32))
+
+
+def _unnamed(n: int) -> dict[str, Any]:
+    """Coordinates of a sequence whose tokens are not known here: numbered content."""
+    return {
+        "position": ("position", np.arange(n, dtype=np.int32)),
+        "token_ids": ("position", np.full(n, -1, np.int32)),
+        "token_text": ("position", text_array([f"[{i}]" for i in range(n)])),
+        "role": ("position", text_array(["content"] * n)),
+    }

@@ -1,0 +1,111 @@
+"""transformers' attention call into ours: the registered functions, and who is listening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from attentropy.engine.errors import AttentropyError
+from attentropy.engine.masks import Visibility, describe_mask
+from attentropy.kernels.ops import AttentionResult, attention
+
+NAME = "attentropy"
+
+# Arguments that say nothing that the scores depend on: rotary positions are applied before the
+# call, and lengths repeat what the mask description holds.
+_HARMLESS = {
+    "position_ids",
+    "position_embeddings",
+    "cache_position",
+    "past_key_values",
+    "cu_seq_lens_q",
+    "cu_seq_lens_k",
+    "cos",
+    "sin",
+}
+
+
+class Listener(Protocol):
+    """Who hears of each attention call: a recorder."""
+
+    stats: tuple[str, ...]
+    impl: str | None
+
+    def heard(
+        self,
+        module: torch.nn.Module,
+        tensors: tuple[Tensor, Tensor, Tensor],
+        seen: Visibility,
+        score: dict[str, Any],
+        result: AttentionResult,
+    ) -> None:
+        """`tensors` are query, key and value; `score` holds scale, softcap and the like."""
+
+
+listener: ContextVar[Listener | None] = ContextVar("attentropy_listener", default=None)
+
+
+def attention_forward(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Visibility | Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    **extra: Any,
+) -> tuple[Tensor, None]:
+    """An attention interface of transformers: (out [B, N, H, Dv], no weights).
+
+    query [B, Hq, Nq, D], key and value [B, Hkv, Nk, D or Dv], after rotary positions and cache.
+    Raises `AttentropyError` where an argument would change the scores in a way that is unknown.
+    """
+    if not isinstance(attention_mask, Visibility):
+        kind = "none" if attention_mask is None else type(attention_mask).__name__
+        raise AttentropyError(
+            f"{type(module).__name__} calls attention with its own mask ({kind}), which attentropy "
+            "cannot read in O(N)"
+        )
+    if dropout:
+        raise AttentropyError("attention dropout is on; call model.eval() before recording")
+    for name, given in extra.items():
+        if isinstance(given, Tensor) and name not in _HARMLESS:
+            raise AttentropyError(
+                f"{type(module).__name__} passes {name!r} to attention, which attentropy does not "
+                "know; its entropies would be wrong"
+            )
+    current = listener.get()
+    score = {"scale": scaling, "softcap": softcap}
+    result = attention(
+        query,
+        key,
+        value,
+        **score,
+        sinks=s_aux,
+        **attention_mask.arguments(),
+        stats=_stats(current, s_aux),
+        impl=current.impl if current is not None else None,
+    )
+    if current is not None:
+        current.heard(module, (query, key, value), attention_mask, score, result)
+    return result.out.transpose(1, 2).contiguous(), None
+
+
+def _stats(current: Listener | None, sinks: Tensor | None) -> tuple[str, ...]:
+    if current is None:
+        return ()
+    return (*current.stats, "sink_prob") if sinks is not None else current.stats
+
+
+def register() -> None:
+    """Make the name known to transformers; without the mask interface padding would be dropped."""
+    AttentionInterface.register(NAME, attention_forward)
+    mask_interface: Callable[..., Any] = describe_mask
+    AttentionMaskInterface.register(NAME, mask_interface)

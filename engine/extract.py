@@ -1,0 +1,302 @@
+"""The whole job in one call: a model and a prompt in, a trace out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+import attentropy
+from attentropy.engine import demo
+from attentropy.engine.assemble import attention_trace, text_array
+from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.lens import Lens, LensRefused, find_lens
+from attentropy.engine.models import LoadedModel, config_facts, load, tokenizer_facts
+from attentropy.engine.prompts import Messages, Prompt, prepare
+from attentropy.engine.recorder import DEFAULT_STATS, Recorder, check_same_outputs, record
+from attentropy.engine.rehearsal import content_steps, rehearse
+from attentropy.engine.tokens import vocabulary_text
+from attentropy.engine.trace import Trace
+
+SITES = ("residual",)
+
+_PROBE_TOKENS = 16
+# Residuals that are kept until the answer is known: the template's positions and the tail.
+_REHEARSED_POSITIONS = 1024
+
+Progress = Callable[[str, int, int], None]
+
+
+def extract(
+    model: str | Path | None = None,
+    prompt: str | Messages | None = None,
+    *,
+    chat_template: bool = True,
+    system: str | None = None,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    max_new_tokens: int = 8,
+    top_k: int = 5,
+    stats: Sequence[str] = DEFAULT_STATS,
+    sites: Sequence[str] = SITES,
+    progress: Progress | None = None,
+) -> Trace:
+    """Run `model` over `prompt` and return what was recorded, in nats (see `Trace`).
+
+    model: a hub id or local folder, None for the embedded model. prompt: a text (the user's turn
+    where the model has a chat template), messages with "role" and "content", or None for the
+    embedded model's question. `max_new_tokens` are generated greedily, so that `rehearsal` can be
+    measured; `sites=()` leaves the lens out. `progress(stage, done, total)` is called as it goes.
+
+    Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
+    be recorded; a lens that cannot be read is left out and noted in the trace.
+    """
+    if unknown := sorted(set(sites) - set(SITES)):
+        raise UsageError(f"unknown lens site {unknown[0]!r}; known: {', '.join(SITES)}")
+    if max_new_tokens < 0 or top_k < 1:
+        raise UsageError("max_new_tokens must be 0 or more, top_k 1 or more")
+    if prompt is None:
+        if model is not None:
+            raise UsageError("give a prompt with -p, -f or -m")
+        prompt = demo.DEFAULT_PROMPT
+    tell = progress or (lambda stage, done, total: None)
+    tell("loading the model", 0, 1)
+    loaded = load(model, revision=revision, dtype=dtype, device=device)
+    text = prepare(loaded.tokenizer, prompt, chat_template=chat_template, system=system)
+    _check_length(loaded, len(text.ids))
+    ids = torch.tensor([text.ids], device=loaded.model.device)
+    notes: list[str] = []
+
+    tell("checking the model", 0, 1)
+    probe = ids[:, :_PROBE_TOKENS]
+    check_same_outputs(loaded.model, probe)
+    lens = _lens(loaded, probe, notes) if sites else None
+
+    tell("reading the prompt", 0, 1)
+    with (
+        torch.no_grad(),
+        record(
+            loaded.model, stats=tuple(stats), length=len(text.ids), keep_residuals=lens is not None
+        ) as recorder,
+    ):
+        output = loaded.model(ids, use_cache=True, logits_to_keep=1)
+    answer = _continue(loaded, ids, output, max_new_tokens)
+
+    coords = _token_coordinates(text)
+    trace = attention_trace(recorder, coords)
+    data = trace.dataset
+    data = data.assign(_answer_arrays(loaded, answer)).set_coords("generated_text")
+    if lens is not None:
+        data = _with_lens(data, loaded, lens, recorder, answer, text, top_k, tell)
+    options = {
+        "chat_template": chat_template, "max_new_tokens": max_new_tokens, "top_k": top_k,
+        "stats": list(stats), "sites": list(sites), "attention_window_tokens": len(text.ids),
+    }  # fmt: skip
+    attrs = _provenance(loaded, text, data, notes, options)
+    return Trace(data.assign_attrs(attrs))
+
+
+def _check_length(loaded: LoadedModel, tokens: int) -> None:
+    positions = config_facts(loaded.model.config)["positions"]
+    if positions is not None and tokens > positions:
+        raise UsageError(
+            f"the prompt has {tokens} tokens, and {loaded.name!r} has {positions} positions; "
+            "shorten it"
+        )
+
+
+def _lens(loaded: LoadedModel, probe: Tensor, notes: list[str]) -> Lens | None:
+    try:
+        return find_lens(loaded.model, probe)
+    except LensRefused as error:
+        notes.append(f"no lens: {error}")
+        return None
+
+
+def _continue(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:
+    """Greedy continuation through the cache: (id, ln P) of each generated token, at most `steps`.
+
+    Stops after the end of turn, and at the model's last position.
+    """
+    ends = _end_ids(loaded)
+    positions = config_facts(loaded.model.config)["positions"]
+    if positions is not None:
+        steps = min(steps, positions - ids.shape[1] + 1)
+    generated: list[tuple[int, float]] = []
+    cache = getattr(output, "past_key_values", None)
+    logits = output.logits[:, -1]
+    sequence = ids
+    with torch.no_grad():
+        while len(generated) < steps:
+            logprobs = logits.float().log_softmax(-1)
+            token = int(logprobs.argmax(-1))
+            generated.append((token, float(logprobs[0, token])))
+            if token in ends or len(generated) == steps:
+                break
+            new = torch.tensor([[token]], device=ids.device)
+            sequence = torch.cat([sequence, new], 1)
+            if cache is None:
+                output = loaded.model(sequence, use_cache=False, logits_to_keep=1)
+            else:
+                output = loaded.model(new, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                cache = output.past_key_values
+            logits = output.logits[:, -1]
+    return generated
+
+
+def _end_ids(loaded: LoadedModel) -> set[int]:
+    ends: set[int] = set()
+    generation = getattr(loaded.model, "generation_config", None)
+    for holder in (generation, loaded.model.config, loaded.tokenizer):
+        value = getattr(holder, "eos_token_id", None)
+        ends |= set(value) if isinstance(value, (list, tuple)) else {value}
+    return {int(i) for i in ends if i is not None}
+
+
+def _token_coordinates(text: Prompt) -> dict[str, Any]:
+    n = len(text.ids)
+    return {
+        "position": ("position", np.arange(n, dtype=np.int32)),
+        "token_ids": ("position", np.array(text.ids, np.int32)),
+        "token_text": ("position", text_array(text.tokens)),
+        "role": ("position", text_array(text.roles)),
+        "byte_start": ("position", np.array([a for a, _ in text.spans], np.int64)),
+        "byte_end": ("position", np.array([b for _, b in text.spans], np.int64)),
+    }
+
+
+def _answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[str, Any]:
+    ids = [token for token, _ in answer]
+    texts = vocabulary_text(loaded.tokenizer, ids)
+    content = content_steps(ids, texts, set(loaded.tokenizer.all_special_ids), _end_ids(loaded))
+    return {
+        "generated_ids": ("step", np.array(ids, np.int32)),
+        "generated_logprob": ("step", np.array([p for _, p in answer], np.float32)),
+        "generated_content": ("step", np.array(content, np.int8)),
+        "generated_text": ("step", text_array(texts)),
+    }
+
+
+def _with_lens(
+    data: xr.Dataset,
+    loaded: LoadedModel,
+    lens: Lens,
+    recorder: Recorder,
+    answer: list[tuple[int, float]],
+    text: Prompt,
+    top_k: int,
+    tell: Progress,
+) -> xr.Dataset:
+    """Add the residual site's lens; entries beyond a layer's first call stay NaN."""
+    residuals = [residual[0] for residual in recorder.residuals]  # [N, d] each
+    n, layers = len(text.ids), len(residuals)
+    predicted = lens.read(residuals[-1], top_k=1).top_ids[:, 0]
+    found = []
+    for layer, residual in enumerate(residuals):
+        tell("reading the lens", layer, layers)
+        found.append(lens.read(residual, top_k=top_k, targets=predicted))
+    tell("reading the lens", layers, layers)
+
+    kept = _rehearsed_positions(text.roles)
+    content = data["generated_content"].values.astype(bool)
+    rehearsed = rehearse(
+        lens,
+        [residual[kept] for residual in residuals],
+        kept,
+        n,
+        [token for (token, _), is_content in zip(answer, content, strict=True) if is_content],
+        predicted.tolist(),
+    )
+    values = {
+        "lens_entropy": np.stack([f.entropy.cpu().numpy() for f in found]),
+        "lens_top_ids": np.stack([f.top_ids.cpu().numpy() for f in found]).astype(np.int32),
+        "lens_top_logprobs": np.stack([f.top_logprobs.cpu().numpy() for f in found]),
+        "lens_target_logprob": np.stack([f.target_logprob.cpu().numpy() for f in found]),
+        "lens_rank": np.stack([f.target_rank.cpu().numpy() for f in found]).astype(np.int32),
+        "rehearsal": rehearsed.logprob,
+        "rehearsal_ids": rehearsed.ids,
+        "rehearsal_rank": rehearsed.rank,
+    }
+    first_calls = data["call"].values == 0
+    entry_of = np.flatnonzero(first_calls)[:layers]
+    arrays: dict[str, Any] = {
+        "target_ids": (("position",), predicted.cpu().numpy().astype(np.int32))
+    }
+    for name, value in values.items():
+        value = value if value.dtype == np.int32 else value.astype(np.float32)
+        blank = -1 if value.dtype == np.int32 else np.nan
+        spread = np.full((1, data.sizes["layer"], *value.shape[1:]), blank, value.dtype)
+        spread[0, entry_of] = value
+        dims = ("site", "layer", "position", "k")[: spread.ndim]
+        arrays[name] = (dims, spread)
+    named = np.unique(
+        np.concatenate(
+            [values["lens_top_ids"].ravel(), predicted.cpu().numpy(), rehearsed.ids.ravel()]
+        )
+    )
+    named = named[named >= 0].astype(np.int32)
+    coords = {
+        "site": ("site", text_array(["residual"])),
+        "vocabulary_ids": ("vocabulary", named),
+        "vocabulary_text": ("vocabulary", text_array(vocabulary_text(loaded.tokenizer, named))),
+    }
+    return data.assign(arrays).assign_coords(coords)
+
+
+def _rehearsed_positions(roles: Sequence[str]) -> list[int]:
+    """Template positions and the tail, latest first, up to the bound; ascending."""
+    n = len(roles)
+    template = [i for i, role in enumerate(roles) if role in ("template", "bos", "eos")]
+    tail = range(n - 1, -1, -1)
+    chosen = list(dict.fromkeys([*reversed(template), *tail]))[:_REHEARSED_POSITIONS]
+    return sorted(chosen)
+
+
+def _provenance(
+    loaded: LoadedModel,
+    text: Prompt,
+    data: xr.Dataset,
+    notes: list[str],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    model = loaded.model
+    facts = config_facts(model.config) | {
+        "name": loaded.name,
+        "revision": loaded.revision,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": model.device.type,
+    }
+    end = data["generated_content"].values
+    words = [str(t) for t, keep in zip(data["generated_text"].values, end, strict=True) if keep]
+    return {
+        "model": facts,
+        "tokenizer": tokenizer_facts(loaded.tokenizer),
+        "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
+        "answer": "".join(words).strip(),
+        "implementation": "triton" if model.device.type == "cuda" else "portable",
+        "versions": _versions(),
+        "options": options,
+        "notes": notes,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"attentropy": attentropy.__version__, "python": platform.python_version()}
+    for name in ("torch", "transformers", "triton", "tokenizers", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+__all__ = ["AttentropyError", "extract"]

@@ -1,0 +1,360 @@
+"""The face of the kernels: what each operation computes, its checks, and who computes it.
+
+`impl` says how: "reference" (float64, the definition, for tests), "portable" (PyTorch, any device),
+"triton" (the fused kernels), or None for the best that the tensors' device allows. All numbers are
+those of the project's definitions, in nats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from attentropy.kernels import portable, reference
+from attentropy.kernels.visibility import Mask
+
+Implementation = Literal["triton", "portable", "reference"]
+
+STATS = (
+    "entropy",
+    "max_prob",
+    "varentropy",
+    "distance",
+    "sink_mass",
+    "sink_prob",
+    "top_key",
+)
+_IMPLEMENTATIONS = ("triton", "portable", "reference")
+
+
+@dataclass(frozen=True)
+class AttentionResult:
+    """`out` [B, Hq, Nq, Dv] in the type of v; the others [B, Hq, Nq], None where not asked for.
+
+    float32 (float64 from the reference), `top_key` int32. A query that sees no key has zero `out`,
+    `lse` −inf, `top_key` −1 and NaN elsewhere.
+    """
+
+    out: Tensor
+    lse: Tensor
+    entropy: Tensor | None = None
+    max_prob: Tensor | None = None
+    varentropy: Tensor | None = None
+    distance: Tensor | None = None
+    sink_mass: Tensor | None = None
+    sink_prob: Tensor | None = None
+    top_key: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class VocabularyResult:
+    """`entropy` and `lse` [N] (nats); `top_ids` int32 and `top_logprobs` [N, k], likeliest first.
+
+    `target_logprob` and `target_rank` (0 = first, int32) have the targets' shape, None without.
+    """
+
+    entropy: Tensor
+    lse: Tensor
+    top_ids: Tensor
+    top_logprobs: Tensor
+    target_logprob: Tensor | None = None
+    target_rank: Tensor | None = None
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float | None = None,
+    causal: bool = True,
+    window: int | None = None,
+    chunk: int | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+    slopes: Tensor | None = None,
+    key_starts: Tensor | None = None,
+    key_lengths: Tensor | None = None,
+    segments: Tensor | None = None,
+    query_offset: int | None = None,
+    stats: tuple[str, ...] = ("entropy",),
+    impl: Implementation | None = None,
+) -> AttentionResult:
+    """Softmax attention and each row's statistics, in O(N) memory.
+
+    q [B, Hq, Nq, D], k [B, Hkv, Nk, D], v [B, Hkv, Nk, Dv]; Hq a multiple of Hkv.
+    scale: of the scores, 1/√D by default. softcap c: score ← c·tanh(score / c), after the scale.
+    causal: query i, at position a = query_offset + i, sees the keys j ≤ a; query_offset None means
+    Nk − Nq (bottom right). window w: of these, those with a − w < j; symmetric (|a − j| < w) when
+    not causal. chunk c: those of the same run of c keys, counted from key_starts.
+    key_starts, key_lengths [B]: the first key that is no padding, and how many follow from there.
+    segments [B, Nk]: packed sequences; a query at position a belongs to segments[:, a].
+    slopes [Hq]: ALiBi, score − slope·(a − j). sinks [Hq]: one more logit in the denominator of
+    `out` alone; `lse` and the statistics are over the keys.
+    stats: of entropy, max_prob, varentropy, distance, sink_mass, top_key, and sink_prob where there
+    are sinks. `lse` is always returned.
+
+    Raises `ValueError` or `TypeError` for arguments that do not fit, `RuntimeError` for inputs that
+    require grad while grad is on (inference only), `NotImplementedError` where the named
+    implementation lacks what is asked. Online softmax: Milakov & Gimelshein 2018; Dao et al. 2022.
+    """
+    where = f"attention(q {_shape(q)}, k {_shape(k)}, v {_shape(v)})"
+    _check_impl(where, impl)
+    _check_tensors(where, {"q": q, "k": k, "v": v}, 4)
+    if v.shape[:3] != k.shape[:3]:
+        raise ValueError(f"{where}: v differs from k in batch, heads or length")
+    mask, scale = _check_scores(
+        where, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
+        segments, query_offset,
+    )  # fmt: skip
+    stats = tuple(dict.fromkeys(stats))
+    if unknown := [name for name in stats if name not in STATS]:
+        raise ValueError(f"{where}: unknown statistic {unknown[0]!r}; known: {', '.join(STATS)}")
+    if "sink_prob" in stats and sinks is None:
+        raise ValueError(f"{where}: sink_prob was asked for, and there are no sinks")
+    if sinks is not None and sinks.shape != (q.shape[1],):
+        raise ValueError(f"{where}: sinks {_shape(sinks)} is not [{q.shape[1]}], one per head")
+    _check_inference(where, q, k, v, sinks, slopes)
+
+    reason = _triton_lacks(q, mask, softcap, slopes, sinks, stats)
+    if impl is None:
+        impl = "triton" if q.is_cuda and reason is None and _has_triton() else "portable"
+    if impl == "triton":
+        if reason is not None:
+            raise NotImplementedError(f"{where}: impl='triton' lacks {reason}; use 'portable'")
+        from attentropy.kernels import attention as fused
+
+        found = fused.attention(q, k, v, scale=scale, mask=mask, stats=stats)
+    elif impl == "portable":
+        found = portable.attention(
+            q, k, v, score=portable.Score(scale, softcap, slopes), mask=mask, sinks=sinks,
+            stats=stats,
+        )  # fmt: skip
+    else:
+        found = reference.attention(
+            q, k, v, scale=scale, softcap=softcap, sinks=sinks, slopes=slopes,
+            seen=_reference_mask(q, mask), offset=mask.query_offset, starts=key_starts,
+        )  # fmt: skip
+    out = found.pop("out")
+    kept = {name: found[name] for name in (*stats, "lse")}
+    return AttentionResult(out=out if impl == "reference" else out.to(v.dtype), **kept)
+
+
+def attention_window(
+    q: Tensor,
+    k: Tensor,
+    lse: Tensor,
+    rows: tuple[int, int],
+    cols: tuple[int, int],
+    *,
+    values: Literal["weight", "entropy"] = "weight",
+    scale: float | None = None,
+    causal: bool = True,
+    window: int | None = None,
+    chunk: int | None = None,
+    softcap: float | None = None,
+    slopes: Tensor | None = None,
+    key_starts: Tensor | None = None,
+    key_lengths: Tensor | None = None,
+    segments: Tensor | None = None,
+    query_offset: int | None = None,
+    impl: Implementation | None = None,
+) -> Tensor:
+    """Exact attention weights of a rectangle, [B, Hq, rows, cols] float32; 0 where not visible.
+
+    rows, cols: (start, stop) of queries and keys. lse [B, Hq, Nq]: from `attention` with the same
+    arguments. values="entropy": −p ln p instead of p, the nats that a key adds to its row's
+    entropy. Raises as `attention` does.
+    """
+    where = f"attention_window(q {_shape(q)}, k {_shape(k)}, rows {rows}, cols {cols})"
+    _check_impl(where, impl)
+    _check_tensors(where, {"q": q, "k": k}, 4)
+    mask, scale = _check_scores(
+        where, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
+        segments, query_offset,
+    )  # fmt: skip
+    if lse.shape != q.shape[:3]:
+        raise ValueError(f"{where}: lse {_shape(lse)} is not [B, Hq, Nq] of q")
+    for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
+        if not 0 <= start <= stop <= length:
+            raise ValueError(f"{where}: ({start}, {stop}) is not a range within {length}")
+    if values not in ("weight", "entropy"):
+        raise ValueError(f"{where}: values={values!r} is neither 'weight' nor 'entropy'")
+    _check_inference(where, q, k, lse, slopes)
+    if impl == "triton":
+        raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
+    if impl != "reference":
+        return portable.attention_window(
+            q, k, lse, rows, cols, values=values,
+            score=portable.Score(scale, softcap, slopes), mask=mask,
+        )  # fmt: skip
+    s = reference.scores(
+        q, k, scale=scale, softcap=softcap, slopes=slopes, offset=mask.query_offset
+    )
+    log_p = s - lse.double()[..., None]
+    p = torch.where(_reference_mask(q, mask).to(s.device), log_p.exp(), 0.0)
+    if values == "entropy":
+        p = torch.where(p > 0, -p * log_p, 0.0)
+    return p[:, :, slice(*rows), slice(*cols)]
+
+
+def vocabulary(
+    hidden: Tensor,
+    unembedding: Tensor,
+    *,
+    bias: Tensor | None = None,
+    scale: float = 1.0,
+    softcap: float | None = None,
+    top_k: int = 5,
+    targets: Tensor | None = None,
+    impl: Implementation | None = None,
+) -> VocabularyResult:
+    """Statistics of softmax(softcap(scale · (hidden @ unembeddingᵀ + bias))), no logits stored.
+
+    hidden [N, d], unembedding [V, d], bias [V]; targets [N] or [N, T] ids. Ties go to the lower id,
+    in the top k and in the rank. Raises as `attention` does.
+    """
+    where = f"vocabulary(hidden {_shape(hidden)}, unembedding {_shape(unembedding)})"
+    _check_impl(where, impl)
+    _check_tensors(where, {"hidden": hidden, "unembedding": unembedding}, 2)
+    size = unembedding.shape[0]
+    if hidden.shape[1] != unembedding.shape[1]:
+        raise ValueError(f"{where}: the last dimensions differ")
+    if not 1 <= top_k <= size:
+        raise ValueError(f"{where}: top_k={top_k} is not within 1 and {size}")
+    if bias is not None and bias.shape != (size,):
+        raise ValueError(f"{where}: bias {_shape(bias)} is not [{size}]")
+    if targets is not None:
+        if targets.ndim not in (1, 2) or targets.shape[0] != hidden.shape[0]:
+            raise ValueError(f"{where}: targets {_shape(targets)} is not [N] or [N, T]")
+        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < size:
+            raise ValueError(f"{where}: a target is not an id within 0 and {size - 1}")
+    _check_softcap(where, softcap)
+    _check_inference(where, hidden, unembedding, bias)
+    if impl == "triton":
+        raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
+    run = reference.vocabulary if impl == "reference" else portable.vocabulary
+    found = run(
+        hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets
+    )
+    return VocabularyResult(**{f.name: found.get(f.name) for f in fields(VocabularyResult)})
+
+
+def _shape(tensor: Any) -> str:
+    return str(list(tensor.shape)) if isinstance(tensor, Tensor) else type(tensor).__name__
+
+
+def _check_impl(where: str, impl: str | None) -> None:
+    if impl is not None and impl not in _IMPLEMENTATIONS:
+        raise ValueError(f"{where}: impl={impl!r} is none of {', '.join(_IMPLEMENTATIONS)}")
+
+
+def _check_tensors(where: str, tensors: dict[str, Tensor], dims: int) -> None:
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+            raise TypeError(f"{where}: {name} is not a floating-point tensor")
+        if tensor.ndim != dims:
+            raise ValueError(f"{where}: {name} has {tensor.ndim} dimensions, expected {dims}")
+    first, *others = tensors.values()
+    if any(other.device != first.device for other in others):
+        raise ValueError(f"{where}: the tensors are on different devices")
+
+
+def _check_inference(where: str, *tensors: Tensor | None) -> None:
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
+        raise RuntimeError(
+            f"{where}: inference only, and an input requires grad; "
+            "use torch.no_grad() or detach it yourself"
+        )
+
+
+def _check_softcap(where: str, softcap: float | None) -> None:
+    if softcap is not None and not softcap > 0:
+        raise ValueError(f"{where}: softcap={softcap} is not positive")
+
+
+def _check_scores(
+    where: str,
+    q: Tensor,
+    k: Tensor,
+    scale: float | None,
+    softcap: float | None,
+    slopes: Tensor | None,
+    causal: bool,
+    window: int | None,
+    chunk: int | None,
+    key_starts: Tensor | None,
+    key_lengths: Tensor | None,
+    segments: Tensor | None,
+    query_offset: int | None,
+) -> tuple[Mask, float]:
+    batch, heads, queries, dim = q.shape
+    if k.shape[0] != batch or k.shape[3] != dim:
+        raise ValueError(f"{where}: q and k differ in batch or head size")
+    if k.shape[1] == 0 or heads % k.shape[1]:
+        raise ValueError(
+            f"{where}: {heads} query heads are not a multiple of {k.shape[1]} key heads"
+        )
+    for name, size in (("window", window), ("chunk", chunk)):
+        if size is not None and size < 1:
+            raise ValueError(f"{where}: {name}={size} is not at least 1")
+    _check_softcap(where, softcap)
+    keys = k.shape[2]
+    for name, tensor, shape in (
+        ("slopes", slopes, (heads,)),
+        ("key_starts", key_starts, (batch,)),
+        ("key_lengths", key_lengths, (batch,)),
+        ("segments", segments, (batch, keys)),
+    ):
+        if tensor is not None and tuple(tensor.shape) != shape:
+            raise ValueError(f"{where}: {name} {_shape(tensor)} is not {list(shape)}")
+    offset = keys - queries if query_offset is None else int(query_offset)
+    mask = Mask(queries, keys, offset, causal, window, chunk, key_starts, key_lengths, segments)
+    return mask, dim**-0.5 if scale is None else float(scale)
+
+
+def _reference_mask(q: Tensor, mask: Mask) -> Tensor:
+    return reference.visible(
+        q.shape[0],
+        mask.queries,
+        mask.keys,
+        offset=mask.query_offset,
+        causal=mask.causal,
+        window=mask.window,
+        chunk=mask.chunk,
+        key_starts=mask.key_starts,
+        key_lengths=mask.key_lengths,
+        segments=mask.segments,
+    )
+
+
+def _triton_lacks(
+    q: Tensor,
+    mask: Mask,
+    softcap: float | None,
+    slopes: Tensor | None,
+    sinks: Tensor | None,
+    stats: tuple[str, ...],
+) -> str | None:
+    """What of this call the triton kernel does not compute yet, in words; None if all is there."""
+    if not mask.is_plain:
+        return "window, chunk, padding and segments"
+    if softcap is not None or slopes is not None or sinks is not None:
+        return "softcap, slopes and sinks"
+    if lacking := [name for name in stats if name not in ("entropy", "max_prob")]:
+        return f"the statistic {lacking[0]!r}"
+    if q.shape[-1] > 256:
+        return "head sizes over 256"
+    if q.dtype == torch.float64:
+        return "float64"
+    return None
+
+
+@lru_cache(maxsize=1)
+def _has_triton() -> bool:
+    return find_spec("triton") is not None

@@ -1,0 +1,352 @@
+"""The same numbers in plain PyTorch on any device, in blocks: no array grows with N × N.
+
+The workspace is a few blocks of at most `_BLOCK` scores (float32), whatever the length.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attentropy.kernels.visibility import Mask
+
+# Scores alive at once; small enough that a block's passes run in the processor's caches.
+_BLOCK = 2**19
+_QUERIES = 128
+
+
+@dataclass(frozen=True)
+class Score:
+    """What turns q · k into a score: scale, then softcap, then ALiBi's slopes [Hq]."""
+
+    scale: float
+    softcap: float | None = None
+    slopes: Tensor | None = None
+
+    def of(self, q: Tensor, k: Tensor, rows: tuple[int, int], cols: tuple[int, int]) -> Tensor:
+        """q [B, Hkv, G, rows, D], k [B, Hkv, cols, D] to [B, Hkv, G, rows, cols]; `rows` and
+        `cols` are the absolute positions that the slopes need."""
+        batch, heads, group, length, dim = q.shape
+        s = q.reshape(batch, heads, group * length, dim) @ k.transpose(-1, -2)
+        s = s.view(batch, heads, group, length, -1).mul_(self.scale)
+        if self.softcap is not None:
+            s.div_(self.softcap).tanh_().mul_(self.softcap)
+        if self.slopes is not None:
+            i = torch.arange(*rows, device=s.device)[:, None]
+            j = torch.arange(*cols, device=s.device)[None, :]
+            slopes = self.slopes.to(s.dtype).view(heads, group)
+            s -= slopes[None, :, :, None, None] * (i - j)
+        return s
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    score: Score,
+    mask: Mask,
+    sinks: Tensor | None,
+    stats: tuple[str, ...],
+) -> dict[str, Tensor]:
+    """Output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq], in float32 (float64 for such inputs)."""
+    batch, heads, queries, _ = q.shape
+    kv_heads = k.shape[1]
+    group = heads // kv_heads
+    exact = torch.float64 if q.dtype == torch.float64 else torch.float32
+    k, v = k.to(exact), v.to(exact)
+    names = [*dict.fromkeys((*stats, "lse"))]
+    result = {name: q.new_empty(batch, heads, queries, dtype=exact) for name in names}
+    out = q.new_empty(batch, heads, queries, v.shape[-1], dtype=exact)
+    step = max(1, min(_QUERIES, queries))
+    width = max(64, _BLOCK // max(1, batch * heads * step))
+    for first in range(0, queries, step):
+        last = min(queries, first + step)
+        block = q[:, :, first:last].to(exact).view(batch, kv_heads, group, last - first, -1)
+        state = _Sums(block, v.shape[-1], stats)
+        start, stop = mask.span(first, last)
+        for left in range(start, stop, width):
+            right = min(stop, left + width)
+            state.add(block, k, v, score, mask, (first, last), (left, right))
+        done = state.finish()
+        out[:, :, first:last] = done.pop("out").view(batch, heads, last - first, -1)
+        for name in names:
+            if name in done:
+                result[name][:, :, first:last] = done[name].view(batch, heads, last - first)
+    if sinks is not None:
+        sink_prob = torch.sigmoid(sinks.to(exact)[None, :, None] - result["lse"])
+        out *= (1 - sink_prob)[..., None]
+        if "sink_prob" in result:
+            result["sink_prob"] = sink_prob
+    if "top_key" in result:
+        result["top_key"] = result["top_key"].int()
+    return result | {"out": out}
+
+
+class _Sums:
+    """Running sums of a block of rows [B, Hkv, G, rows]: the online form of definitions.md.
+
+    With z = s − m and m the running maximum: l = Σ e^z, t = Σ e^z z, u = Σ e^z z². When m rises by
+    −δ, the sums are those of z + δ, so nothing large is ever subtracted.
+    """
+
+    def __init__(self, block: Tensor, width: int, stats: tuple[str, ...]) -> None:
+        rows = block.shape[:-1]
+        self.stats = stats
+        self.m = block.new_full(rows, -math.inf)
+        self.l = block.new_zeros(rows)
+        self.acc = block.new_zeros(*rows, width)
+        self.t = block.new_zeros(rows) if {"entropy", "varentropy"} & set(stats) else None
+        self.u = block.new_zeros(rows) if "varentropy" in stats else None
+        self.distance = block.new_zeros(rows) if "distance" in stats else None
+        self.early = block.new_zeros(rows) if "sink_mass" in stats else None
+        self.top = (
+            torch.full(rows, -1, dtype=torch.int64, device=block.device)
+            if "top_key" in stats
+            else None
+        )
+
+    def add(
+        self,
+        block: Tensor,
+        k: Tensor,
+        v: Tensor,
+        score: Score,
+        mask: Mask,
+        rows: tuple[int, int],
+        cols: tuple[int, int],
+    ) -> None:
+        """Take in the keys `cols` (start, stop)."""
+        at = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
+        s = score.of(block, k[:, :, cols[0] : cols[1]], at, cols)
+        hidden = None
+        if not (mask.is_plain and (not mask.causal or cols[1] - 1 <= at[0])):
+            hidden = ~mask.visible(rows, cols, s.device)[:, :, None]  # [B or 1, 1, 1, rows, cols]
+            s.masked_fill_(hidden, -math.inf)
+        highest, where = s.max(-1)
+        m = torch.maximum(self.m, highest)
+        safe = torch.where(m == -math.inf, 0.0, m)
+        # Rows that have seen no key yet have all sums zero, whatever they are shifted by.
+        shift = torch.where(self.m == -math.inf, 0.0, self.m - safe)
+        self._rescale(shift)
+        if self.top is not None:
+            self.top = torch.where(highest > self.m, where + cols[0], self.top)
+        self.m = m
+        z = s.sub_(safe[..., None])
+        p = z.exp()
+        self.l += p.sum(-1)
+        if self.t is not None:
+            if hidden is not None:
+                z.masked_fill_(hidden, 0.0)  # 0 · (−inf) is not 0
+            pz = z * p
+            self.t += pz.sum(-1)
+            if self.u is not None:
+                self.u += pz.mul_(z).sum(-1)
+        if self.distance is not None:
+            i = torch.arange(*at, device=s.device)
+            j = torch.arange(*cols, device=s.device, dtype=p.dtype) - cols[0]
+            self.distance += p.sum(-1) * (i - cols[0]) - p @ j
+        if self.early is not None:
+            self._add_early(p, mask, cols)
+        batch, heads, group, length, width = p.shape
+        values = p.view(batch, heads, group * length, width) @ v[:, :, cols[0] : cols[1]]
+        self.acc += values.view_as(self.acc)
+
+    def _rescale(self, shift: Tensor) -> None:
+        factor = shift.exp()
+        if self.u is not None:
+            assert self.t is not None
+            self.u = factor * (self.u + shift * (2 * self.t + shift * self.l))
+        if self.t is not None:
+            self.t = factor * (self.t + shift * self.l)
+        self.l = factor * self.l
+        self.acc *= factor[..., None]
+        if self.distance is not None:
+            self.distance *= factor
+        if self.early is not None:
+            self.early *= factor
+
+    def _add_early(self, p: Tensor, mask: Mask, cols: tuple[int, int]) -> None:
+        assert self.early is not None
+        start = mask.starts(p.device)
+        if int(start.min()) >= cols[1] or int(start.max()) + 4 <= cols[0]:
+            return
+        j = torch.arange(*cols, device=p.device)[None, :]
+        early = (j >= start[:, None]) & (j < start[:, None] + 4)  # [B or 1, cols]
+        self.early += (p * early[:, None, None, None, :]).sum(-1)
+
+    def finish(self) -> dict[str, Tensor]:
+        """Statistics and output; NaN, or −1 for `top_key`, where no key was visible."""
+        empty = self.l == 0
+        l = torch.where(empty, 1.0, self.l)
+        done = {"lse": self.m + l.log(), "out": self.acc / l[..., None]}
+        if self.t is not None:
+            done["entropy"] = (l.log() - self.t / l).clamp_min(0.0)
+        if self.u is not None:
+            assert self.t is not None
+            done["varentropy"] = (self.u / l - (self.t / l) ** 2).clamp_min(0.0)
+        if "max_prob" in self.stats:
+            done["max_prob"] = 1 / l
+        if self.distance is not None:
+            done["distance"] = self.distance / l
+        if self.early is not None:
+            done["sink_mass"] = self.early / l
+        for name in set(done) - {"lse", "out"}:
+            done[name] = done[name].masked_fill(empty, math.nan)
+        if self.top is not None:
+            done["top_key"] = self.top
+        return done
+
+
+def attention_window(
+    q: Tensor,
+    k: Tensor,
+    lse: Tensor,
+    rows: tuple[int, int],
+    cols: tuple[int, int],
+    *,
+    values: str,
+    score: Score,
+    mask: Mask,
+) -> Tensor:
+    """p_ij = exp(s_ij − lse_i), or −p ln p, of a rectangle, [B, Hq, rows, cols]."""
+    batch, heads, _, dim = q.shape
+    kv_heads = k.shape[1]
+    exact = torch.float64 if q.dtype == torch.float64 else torch.float32
+    part = q[:, :, rows[0] : rows[1]].to(exact)
+    block = part.reshape(batch, kv_heads, heads // kv_heads, -1, dim)
+    at = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
+    s = score.of(block, k[:, :, cols[0] : cols[1]].to(exact), at, cols)
+    hidden = ~mask.visible(rows, cols, s.device)[:, :, None]
+    given = lse[:, :, rows[0] : rows[1]].to(exact).view(batch, kv_heads, heads // kv_heads, -1)
+    log_p = (s - given[..., None]).masked_fill_(hidden, -math.inf)
+    p = log_p.exp()
+    if values == "entropy":
+        p = torch.where(p > 0, -p * log_p, 0.0)
+    return p.view(batch, heads, rows[1] - rows[0], cols[1] - cols[0])
+
+
+def vocabulary(
+    hidden: Tensor,
+    unembedding: Tensor,
+    *,
+    bias: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    top_k: int,
+    targets: Tensor | None,
+) -> dict[str, Tensor]:
+    """Entropy, lse [N]; top-k [N, k]; target statistics [N, T]: blocks of rows and vocabulary."""
+    exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+    wanted = None if targets is None else targets.long().reshape(len(hidden), -1)
+    step = 512
+    parts = [
+        _vocabulary_rows(
+            hidden[first : first + step].to(exact),
+            unembedding,
+            bias,
+            scale,
+            softcap,
+            top_k,
+            None if wanted is None else wanted[first : first + step],
+        )
+        for first in range(0, len(hidden), step)
+    ]
+    result = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    if targets is not None:
+        for name in ("target_logprob", "target_rank"):
+            result[name] = result[name].view(targets.shape)
+    return result
+
+
+def _logits(raw: Tensor, bias: Tensor | None, scale: float, softcap: float | None) -> Tensor:
+    """Products with the unembedding to logits, in place."""
+    if bias is not None:
+        raw += bias.to(raw.dtype)
+    if scale != 1.0:
+        raw *= scale
+    if softcap is not None:
+        raw.div_(softcap).tanh_().mul_(softcap)
+    return raw
+
+
+def _vocabulary_rows(
+    hidden: Tensor,
+    unembedding: Tensor,
+    bias: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    top_k: int,
+    targets: Tensor | None,
+) -> dict[str, Tensor]:
+    rows, size = len(hidden), len(unembedding)
+    width = max(top_k, 64, _BLOCK // max(1, rows))
+    m = hidden.new_full((rows,), -math.inf)
+    l, t = hidden.new_zeros(rows), hidden.new_zeros(rows)
+    best = hidden.new_empty(rows, 0)
+    ids = torch.empty(rows, 0, dtype=torch.int64, device=hidden.device)
+    goal = rank = None
+    if targets is not None:
+        rank = torch.zeros_like(targets)
+        chosen = unembedding[targets].to(hidden.dtype)  # [n, T, d]
+        raw = torch.linalg.vecdot(chosen, hidden[:, None, :])
+        goal = _logits(raw, None if bias is None else bias[targets], scale, softcap)
+    for left in range(0, size, width):
+        right = min(size, left + width)
+        raw = hidden @ unembedding[left:right].to(hidden.dtype).T
+        logits = _logits(raw, None if bias is None else bias[left:right], scale, softcap)
+        best, ids = _merge_top(best, ids, logits, left, top_k)
+        if goal is not None and rank is not None and targets is not None:
+            _count_above(rank, logits, goal, targets, left)
+        highest = torch.maximum(m, logits.amax(-1))
+        shift = torch.where(m == -math.inf, 0.0, m - highest)
+        z = logits.sub_(highest[:, None])
+        p = z.exp()
+        t = shift.exp() * (t + shift * l) + torch.linalg.vecdot(p, z)
+        l = shift.exp() * l + p.sum(-1)
+        m = highest
+    lse = m + l.log()
+    done = {
+        "entropy": (l.log() - t / l).clamp_min(0.0),
+        "lse": lse,
+        "top_ids": ids.int(),
+        "top_logprobs": best - lse[:, None],
+    }
+    if goal is not None and rank is not None and targets is not None:
+        # A target among the top k has that very rank, however its logit was rounded.
+        among = ids[:, None, :] == targets[:, :, None]
+        rank = torch.where(among.any(-1), among.int().argmax(-1), rank)
+        done["target_logprob"] = goal - lse[:, None]
+        done["target_rank"] = rank.int()
+    return done
+
+
+def _merge_top(
+    best: Tensor, ids: Tensor, logits: Tensor, left: int, top_k: int
+) -> tuple[Tensor, Tensor]:
+    """The k largest so far with this block's, ties to the lower id, in descending order."""
+    k = min(top_k, logits.shape[-1])
+    values, where = logits.topk(k, -1)
+    # topk picks freely among equal values at its edge: redo such rows with a stable sort.
+    tied = (logits >= values[:, -1:]).sum(-1) > k
+    if bool(tied.any()):
+        order = logits[tied].sort(dim=-1, descending=True, stable=True)
+        values[tied], where[tied] = order.values[:, :k], order.indices[:, :k]
+    where, by_id = where.sort(-1)
+    values = values.gather(-1, by_id)
+    values, where = torch.cat([best, values], -1), torch.cat([ids, where + left], -1)
+    order = values.sort(dim=-1, descending=True, stable=True)
+    chosen = order.indices[:, :top_k]
+    return order.values[:, :top_k], where.gather(-1, chosen)
+
+
+def _count_above(rank: Tensor, logits: Tensor, goal: Tensor, targets: Tensor, left: int) -> None:
+    """Add to `rank` [n, T] the number of this block's entries that come before each target."""
+    ids = torch.arange(left, left + logits.shape[-1], device=logits.device)
+    for i in range(targets.shape[1]):
+        value, target = goal[:, i : i + 1], targets[:, i : i + 1]
+        before = (logits > value) | ((logits == value) & (ids < target))
+        rank[:, i] += (before & (ids != target)).sum(-1)

@@ -1,0 +1,77 @@
+"""Who may see whom: the mask arguments of every operation, as one small object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mask:
+    """The keys that each query may see; see `attentropy.attention` for the arguments.
+
+    `query_offset` is the position of query 0 among the keys.
+    """
+
+    queries: int
+    keys: int
+    query_offset: int
+    causal: bool = True
+    window: int | None = None
+    chunk: int | None = None
+    key_starts: Tensor | None = None  # [B]
+    key_lengths: Tensor | None = None  # [B]
+    segments: Tensor | None = None  # [B, keys]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether causal order is all there is, or nothing."""
+        parts = (self.window, self.chunk, self.key_starts, self.key_lengths, self.segments)
+        return all(part is None for part in parts)
+
+    def starts(self, device: torch.device) -> Tensor:
+        """First key that is not padding, [B or 1] int64."""
+        if self.key_starts is None:
+            return torch.zeros(1, dtype=torch.int64, device=device)
+        return self.key_starts.to(device, torch.int64)
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """Keys (start, stop) outside of which no query of first..last−1 sees any."""
+        start, stop = 0, self.keys
+        low, high = self.query_offset + first, self.query_offset + last - 1
+        if self.causal:
+            stop = min(stop, high + 1)
+        if self.window is not None:
+            start = max(start, low - self.window + 1)
+            if not self.causal:
+                stop = min(stop, high + self.window)
+        return start, max(start, stop)
+
+    def visible(self, rows: tuple[int, int], cols: tuple[int, int], device: torch.device) -> Tensor:
+        """Which of the keys `cols` each of the queries `rows` sees, [B or 1, 1, rows, cols]."""
+        query = torch.arange(*rows, device=device)[:, None] + self.query_offset
+        key = torch.arange(*cols, device=device)[None, :]
+        start = self.starts(device)[:, None, None, None]
+        seen = (key >= start) & (key < self.keys)
+        if self.key_lengths is not None:
+            length = self.key_lengths.to(device, torch.int64)[:, None, None, None]
+            seen = seen & (key < start + length)
+        if self.causal:
+            seen = seen & (key <= query)
+        if self.window is not None:
+            seen = seen & (key > query - self.window)
+            if not self.causal:
+                seen = seen & (key < query + self.window)
+        if self.chunk is not None:
+            same = torch.div(key - start, self.chunk, rounding_mode="floor") == torch.div(
+                query - start, self.chunk, rounding_mode="floor"
+            )
+            seen = seen & same
+        if self.segments is not None:
+            segments = self.segments.to(device)
+            of_query = segments[:, query[:, 0].clamp(0, self.keys - 1)]  # [B, rows]
+            of_key = segments[:, cols[0] : cols[1]]  # [B, cols]
+            seen = seen & (of_query[:, None, :, None] == of_key[:, None, None, :])
+        return seen

@@ -1,0 +1,11 @@
+"""What the engine's tests share: the embedded model, loaded once."""
+
+import pytest
+
+from attentropy.engine.models import load
+
+
+@pytest.fixture(scope="session")
+def embedded():
+    """The embedded model with its tokenizer, on the CPU."""
+    return load(device="cpu")

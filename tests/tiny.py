@@ -1,0 +1,67 @@
+"""Tiny random models and tokenizers, saved as the folders a stranger would bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<|start|>{{ m['role'] }}\n"
+    "{{ m['content'] | trim }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+
+
+def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """Every byte is a token; four special tokens follow."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    raw = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token="<|bos|>",
+        eos_token="<|end|>",
+        additional_special_tokens=["<|start|>"],
+    )
+    made.chat_template = template
+    return made
+
+
+def config(kind: str = "llama", **extra: Any) -> Any:
+    """A small configuration of a model type, 4 query heads over 2 key heads where it can."""
+    sizes = {
+        "vocab_size": 264,
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "bos_token_id": 256,
+        "eos_token_id": 257,
+        "pad_token_id": 257,
+    }
+    return AutoConfig.for_model(kind, **(sizes | extra))
+
+
+def model(kind: str = "llama", seed: int = 0, **extra: Any) -> torch.nn.Module:
+    """A random model in evaluation mode, its scores far from uniform."""
+    torch.manual_seed(seed)
+    made = AutoModelForCausalLM.from_config(config(kind, **extra))
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if parameter.ndim == 2 and "norm" not in name:
+                parameter.mul_(6.0)
+    return made.eval()
+
+
+def save(folder: Path, kind: str = "llama", **extra: Any) -> Path:
+    """Model and tokenizer as `save_pretrained` writes them."""
+    model(kind, **extra).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
