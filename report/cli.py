@@ -1,0 +1,96 @@
+"""The command line: `attentropy`, its commands imported only when they are used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from attentropy.engine.errors import AttentropyError, UsageError
+
+# name -> what `--help` says of it; the command itself is in report/commands/NAME.py.
+_COMMANDS = {
+    "report": "Run a model over a prompt and write the HTML report.",
+    "extract": "Run a model over a prompt and write the trace.",
+    "render": "Turn a trace into the HTML report; needs no torch.",
+    "info": "Say what would run here, what a model needs or what a trace holds.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose help needs none of its commands' imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"attentropy.report.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    try:
+        found = version("attentropy")
+    except PackageNotFoundError:
+        found = "unknown"
+    click.echo(f"attentropy {found}")
+    ctx.exit()
+
+
+@click.command(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="`attentropy report` alone runs the embedded model and writes report.html.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
+def attentropy(debug: bool) -> None:
+    """Show where a language model is certain and where it is not, at any context length."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 for a failed run, 2 for bad usage."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    color = False if os.environ.get("NO_COLOR") else None
+    try:
+        attentropy.main(arguments, "attentropy", standalone_mode=False, color=color)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        return 1 if not isinstance(error, click.UsageError) else 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"error: {_one_line(error)}", err=True)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, AttentropyError):
+        return text
+    return f"{type(error).__name__}: {text[:200]} (run attentropy --debug … for the traceback)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""`attentropy extract`: a prompt in, the trace out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attentropy.engine.errors import UsageError
+from attentropy.report.commands import output
+from attentropy.report.commands.run import run, run_options
+
+
+@click.command("extract")
+@run_options
+@click.option(
+    "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True
+)
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(target: Path, force: bool, as_json: bool, **options: Any) -> None:
+    """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
+    what was recorded: a `.zarr` folder, or one `.zarr.zip` file."""
+    if not target.name.endswith((".zarr", ".zarr.zip")):
+        raise UsageError(f"{target.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
+    output.check_target(target, force=force)
+    trace = run(**options)
+    trace.save(target, force=force)
+    facts = {
+        "tokens": len(trace.tokens),
+        "answer": trace.attrs["answer"],
+        "variables": sorted(str(name) for name in trace.dataset.data_vars),
+    }
+    output.tell(target, facts, as_json=as_json)

@@ -1,0 +1,104 @@
+"""`attentropy info`: what would run here, what a model is, what a trace holds."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attentropy.engine.errors import AttentropyError
+from attentropy.report.commands.output import human, size_of
+
+_PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
+
+
+@click.command("info")
+@click.argument("subject", required=False, metavar="[MODEL|TRACE]")
+@click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(subject: str | None, revision: str | None, as_json: bool) -> None:
+    """Without an argument: versions, devices, and which implementation would run. With a MODEL:
+    its sizes, from its configuration alone. With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
+    if subject is None:
+        facts = _machine()
+    elif subject.endswith((".zarr", ".zarr.zip")):
+        facts = _trace(Path(subject))
+    else:
+        _need_torch()
+        from attentropy.engine.models import describe
+
+        facts = describe(subject, revision=revision)
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    _print(facts)
+
+
+def _machine() -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+    if find_spec("torch") is None or find_spec("transformers") is None:
+        facts["run"] = "render and info only; to run models: pip install 'attentropy[extract]'"
+        return facts
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    facts["devices"] = [*gpus, f"cpu ({torch.get_num_threads()} threads)"]
+    facts["attention"] = "triton" if gpus and find_spec("triton") else "portable"
+    from attentropy.engine.models import describe
+
+    facts["embedded model"] = describe()
+    return facts
+
+
+def _need_torch() -> None:
+    for name in ("torch", "transformers"):
+        if find_spec(name) is None:
+            raise AttentropyError(
+                f"describing a model needs {name}: pip install 'attentropy[extract]'"
+            )
+
+
+def _trace(path: Path) -> dict[str, Any]:
+    from attentropy.engine.trace import Trace
+
+    trace = Trace.open(path)
+    dataset = trace.dataset
+    return {
+        "trace": path.name,
+        "size": human(size_of(path)),
+        "tokens": len(trace.tokens),
+        "answer": trace.attrs.get("answer"),
+        "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
+        "variables": sorted(str(name) for name in dataset.data_vars),
+        "model": trace.attrs.get("model"),
+        "versions": trace.attrs.get("versions"),
+        "notes": trace.attrs.get("notes"),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _print(facts: dict[str, Any], indent: str = "") -> None:
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{name}")
+            _print(value, indent + "  ")
+            continue
+        if isinstance(value, list):
+            value = ", ".join(str(item) for item in value) or "none"
+        click.echo(f"{indent}{name:<{width}}  {'not there' if value is None else value}")

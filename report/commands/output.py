@@ -1,0 +1,65 @@
+"""Where a result goes: checked before the work, written whole or not at all, then told."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attentropy.engine.errors import UsageError
+
+
+def check_target(path: Path, *, force: bool) -> Path:
+    """Refuse a target that could not be written in the end. Raises `UsageError`."""
+    if not path.parent.is_dir():
+        raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
+    if path.is_dir() and not path.name.endswith(".zarr"):
+        raise UsageError(f"{path.name!r} is a folder; name a file with -o")
+    if path.exists() and not force:
+        raise UsageError(f"{path.name!r} exists; give --force to replace it")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"the folder of {path.name!r} cannot be written to")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    scratch = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        scratch.chmod(0o666 & ~umask)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def tell(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print where the result is and how large, or everything as one JSON object."""
+    size = size_of(path)
+    if as_json:
+        click.echo(json.dumps({"path": str(path), "bytes": size} | facts, ensure_ascii=False))
+        return
+    click.echo(f"{path}  {human(size)}")
+
+
+def human(size: float) -> str:
+    """Bytes in the unit that people read."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,30 @@
+"""`attentropy render`: a trace in, the page out, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from attentropy.report.commands import output
+
+
+@click.command("render")
+@click.argument("trace", type=Path)
+@click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(trace: Path, target: Path, force: bool, as_json: bool) -> None:
+    """Turn TRACE (`.zarr` or `.zarr.zip`) into one self-contained HTML file."""
+    output.check_target(target, force=force)
+    from dataclasses import asdict
+
+    from attentropy.engine.trace import Trace
+    from attentropy.report.observations import observe
+    from attentropy.report.page import render
+
+    opened = Trace.open(trace)
+    found = observe(opened)
+    output.write_text(target, render(opened, found))
+    facts = {"observations": [asdict(observation) for observation in found]}
+    output.tell(target, facts, as_json=as_json)

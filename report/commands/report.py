@@ -1,0 +1,43 @@
+"""`attentropy report`: a prompt in, the figure out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attentropy.report.commands import output
+from attentropy.report.commands.run import run, run_options
+
+
+@click.command("report")
+@run_options
+@click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
+@click.option("--save-trace", type=Path, metavar="PATH", help="Keep the trace too (.zarr.zip).")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    target: Path, save_trace: Path | None, force: bool, as_json: bool, **options: Any
+) -> None:
+    """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
+    one self-contained HTML file."""
+    output.check_target(target, force=force)
+    if save_trace is not None:
+        output.check_target(save_trace, force=force)
+    trace = run(**options)
+    from attentropy.report.observations import observe
+    from attentropy.report.page import render
+
+    found = observe(trace)
+    page = render(trace, found)
+    if save_trace is not None:
+        trace.save(save_trace, force=force)
+    output.write_text(target, page)
+    facts = {
+        "tokens": len(trace.tokens),
+        "answer": trace.attrs["answer"],
+        "observations": [asdict(observation) for observation in found],
+    }
+    output.tell(target, facts, as_json=as_json)

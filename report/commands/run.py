@@ -1,0 +1,144 @@
+"""What `report` and `extract` share: the model's and the prompt's options, and the run itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from attentropy.engine.errors import AttentropyError, UsageError
+
+if TYPE_CHECKING:
+    from attentropy.engine.trace import Trace
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.argument("model", required=False),
+    click.option("-p", "--prompt", metavar="TEXT", help="The prompt."),
+    click.option("-f", "--file", metavar="FILE", help="A file with the prompt; - reads standard input."),
+    click.option("-m", "--messages", metavar="JSON", help="A file with chat messages: a list of role and content."),
+    click.option("--system", metavar="TEXT", help="A system turn before the prompt."),
+    click.option("--no-chat-template", is_flag=True, help="Read the prompt as raw text."),
+    click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model."),
+    click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Of the weights; default: the checkpoint's own, float32 on a CPU."),
+    click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1 …; default: cuda where there is one."),
+    click.option("--lens", type=click.Choice(["residual", "none"]), default="residual", show_default=True, help="What the logit lens reads."),
+    click.option("--max-new-tokens", type=click.IntRange(0), default=8, show_default=True, help="Length of the greedy answer."),
+    click.option("--top-k", type=click.IntRange(1, 32), default=5, show_default=True, help="Likeliest tokens kept per cell."),
+)  # fmt: skip
+
+
+def run_options(function: F) -> F:
+    """The arguments of a run, in the order in which `--help` shows them."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def run(
+    *,
+    model: str | None,
+    prompt: str | None,
+    file: str | None,
+    messages: str | None,
+    system: str | None,
+    no_chat_template: bool,
+    revision: str | None,
+    dtype: str | None,
+    device: str | None,
+    lens: str,
+    max_new_tokens: int,
+    top_k: int,
+) -> Trace:
+    """Extract with the options of `run_options`, showing progress on a terminal."""
+    given = _prompt(prompt, file, messages)
+    extract = _extract()
+    with progress() as tell:
+        trace: Trace = extract(
+            model,
+            given,
+            chat_template=not no_chat_template,
+            system=system,
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            max_new_tokens=max_new_tokens,
+            top_k=top_k,
+            sites=() if lens == "none" else (lens,),
+            progress=tell,
+        )
+    for note in trace.attrs.get("notes", []):
+        click.echo(f"note: {note}", err=True)
+    return trace
+
+
+def _extract() -> Callable[..., Any]:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise AttentropyError(
+            f"running a model needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
+        ) from error
+    from attentropy.engine.extract import extract
+
+    return extract
+
+
+def _prompt(text: str | None, file: str | None, messages: str | None) -> Any:
+    """The prompt as text or messages; None where none was given."""
+    if sum(source is not None for source in (text, file, messages)) > 1:
+        raise UsageError("give one of -p, -f and -m")
+    if text is not None and not text.strip():
+        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
+    if file is not None:
+        return _read(file)
+    if messages is not None:
+        try:
+            found = json.loads(_read(messages))
+        except ValueError as error:
+            raise UsageError(f"{Path(messages).name!r} is not JSON ({error})") from error
+        if not isinstance(found, list) or not all(isinstance(turn, dict) for turn in found):
+            raise UsageError('messages are a JSON list of {"role": …, "content": …}')
+        if not found:
+            raise UsageError("the list of messages is empty")
+        return found
+    return text
+
+
+def _read(file: str) -> str:
+    name = "standard input" if file == "-" else repr(Path(file).name)
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is not UTF-8 text (byte {error.start})") from error
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None] | None]:
+    """A progress callback on a terminal; None where standard error is a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def tell(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total if done else None)
+
+        yield tell
