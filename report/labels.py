@@ -1,0 +1,56 @@
+"""Token text as a reader recognises it: blanks visible, long ones cut, nothing invisible."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Left-to-right isolation: a right-to-left token keeps its own order and leaves its neighbours'.
+_ISOLATE, _POP = "\u2068", "\u2069"
+_VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u2028": "⏎", "\u2029": "⏎", "\u00a0": "⍽"}
+
+
+def visible(text: str) -> str:
+    """`text` with every blank and control character drawn as a mark; a leading space is `_`."""
+    if not text:
+        return "·"
+    lead = "_" if text[0] == " " and len(text) > 1 else ""
+    body = text[1:] if lead else text
+    return lead + "".join(_mark(character) for character in body)
+
+
+def _mark(character: str) -> str:
+    if character in _VISIBLE:
+        return _VISIBLE[character]
+    if ord(character) < 0x20:
+        return chr(0x2400 + ord(character))
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and character != "\u200d":
+        return f"⟨{ord(character):X}⟩"
+    return character
+
+
+def width(text: str) -> int:
+    """Columns that `text` takes in a fixed-width font: wide characters count two, marks none."""
+    return sum(_width(character) for character in text)
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def short(text: str, columns: int) -> str:
+    """The visible text cut to `columns`, the cut shown by `…`; right-to-left text isolated."""
+    shown = visible(text)
+    if width(shown) > columns:
+        kept, used = "", 0
+        for character in shown:
+            if used + _width(character) > columns - 1:
+                break
+            kept += character
+            used += _width(character)
+        shown = kept + "…"
+    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in shown):
+        shown = f"{_ISOLATE}{shown}{_POP}"
+    return shown

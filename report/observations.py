@@ -1,0 +1,246 @@
+"""Findings in plain sentences, each with its number, its threshold and what it was measured on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.trace import Trace
+from attentropy.report.labels import short
+
+# Called found (definitions): the answer's token is among the five likeliest, and not by a hair.
+REHEARSAL_RANK = 4
+REHEARSAL_PROBABILITY = 0.05
+# Sink mass means little while a uniform row would put most of itself on four keys.
+_SINK_KEYS = 4
+_SINK_VISIBLE = 4 * _SINK_KEYS
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One sentence about a trace.
+
+    `value` is `statistic` in `unit`; `threshold` is what it was held against, `n` the number of
+    cells it was taken over; None where there is none. `found` is false for "nothing found" and for
+    "not measured". `view`, `layer`, `position`, `head` say where to look.
+    """
+
+    id: str
+    text: str
+    statistic: str
+    value: float | None = None
+    unit: str = "nats"
+    threshold: float | None = None
+    n: int | None = None
+    found: bool = True
+    view: str = "lens"
+    layer: int | None = None
+    position: int | None = None
+    head: int | None = None
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """The cell at a dummy token where the answer is likeliest; `found` as definitions.md says."""
+
+    entry: int
+    position: int
+    token: str
+    probability: float
+    rank: int
+    found: bool
+    cells: int
+
+
+def observe(trace: Trace) -> list[Observation]:
+    """What stands out in a trace, and what was looked for and not found."""
+    found = [_rehearsal(trace)]
+    if "lens_entropy" in trace:
+        found += [_settled(trace), _lens_layers(trace)]
+    if "entropy" in trace and np.isfinite(trace["entropy"]).any():
+        found += [_attention_extremes(trace), _range_used(trace)]
+        if "sink_mass" in trace:
+            found.append(_sinks(trace))
+    return [observation for observation in found if observation is not None]
+
+
+def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
+    """The strongest cell of the residual lens at the dummy tokens; None where none was measured.
+
+    A cell that counts as found goes before any that does not.
+    """
+    if "rehearsal" not in trace:
+        return None
+    dummies = trace.dummy_positions()
+    values = trace["rehearsal"][0][:, dummies]
+    ranks = trace["rehearsal_rank"][0][:, dummies]
+    measured = np.isfinite(values)
+    if not measured.any():
+        return None
+    probability = np.exp(np.where(measured, values, -np.inf))
+    is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
+    entry, column = np.unravel_index((probability + is_found).argmax(), values.shape)
+    position = int(dummies[column])
+    token = trace.text_of([trace["rehearsal_ids"][0][entry, position]])[0]
+    return Rehearsed(
+        int(entry),
+        position,
+        token,
+        float(probability[entry, column]),
+        int(ranks[entry, column]),
+        bool(is_found[entry, column]),
+        int(is_found.sum()),
+    )
+
+
+def _quoted(text: str, columns: int = 24) -> str:
+    return f"“{short(text, columns)}”"
+
+
+def _layer(trace: Trace, entry: int) -> str:
+    call = int(trace["call"][entry]) if "call" in trace else 0
+    return f"layer {int(trace['layer'][entry])}" + (f" (call {call})" if call else "")
+
+
+def _rehearsal(trace: Trace) -> Observation:
+    name, threshold = "rehearsal", REHEARSAL_PROBABILITY
+    best = strongest_rehearsal(trace)
+    if best is None:
+        if trace.dummy_positions().size == 0:
+            why = "the prompt has no template token after its last word"
+        elif "rehearsal" not in trace:
+            why = "the lens was not read"
+        else:
+            why = "the model generated no word to look for"
+        text = f"Rehearsal at dummy tokens was not measured: {why}."
+        return Observation(name, text, name, unit="probability", threshold=threshold, found=False)
+    dummies = len(trace.dummy_positions()) * trace.dataset.sizes["layer"]
+    where = f"{_quoted(trace.tokens[best.position])} (position {best.position})"
+    likely = f"{_quoted(best.token)} has probability {best.probability:.2g}, rank {best.rank}"
+    if best.found:
+        text = (
+            f"The answer is rehearsed at a dummy token: at {where}, {_layer(trace, best.entry)}, "
+            f"the later token {likely}; {best.cells} of {dummies} cells at dummy tokens pass."
+        )
+    else:
+        text = (
+            f"No rehearsal found at the {len(trace.dummy_positions())} dummy tokens: the strongest "
+            f"is {where}, {_layer(trace, best.entry)}, where the later token {likely}."
+        )
+    return Observation(
+        name, text, name, best.probability, "probability", threshold, dummies, best.found,
+        "lens", best.entry, best.position,
+    )  # fmt: skip
+
+
+def _settled(trace: Trace) -> Observation | None:
+    """From which layer on the last position's lens stays with what the model then says."""
+    if "lens_rank" not in trace:
+        return None
+    position = trace.dataset.sizes["position"] - 1
+    ranks = trace["lens_rank"][0][:, position]
+    entries = np.flatnonzero(ranks >= 0)
+    if not entries.size or ranks[entries[-1]] != 0:
+        return None
+    late = entries[ranks[entries] != 0]
+    first = int(entries[entries > late[-1]][0]) if late.size else int(entries[0])
+    token = trace.text_of([trace["target_ids"][position]])[0]
+    entropy = float(trace["lens_entropy"][0][first, position])
+    text = (
+        f"At the last position the lens reads the model's next token {_quoted(token)} from "
+        f"{_layer(trace, first)} on ({entries.size} layers read; lens entropy {entropy:.2f} nats "
+        "there)."
+    )
+    return Observation(
+        "settled", text, "lens_rank", 0.0, "rank", 0.0, int(entries.size), True, "lens", first,
+        position,
+    )  # fmt: skip
+
+
+def _lens_layers(trace: Trace) -> Observation | None:
+    values = trace["lens_entropy"][0]
+    if not np.isfinite(values).any():
+        return None
+    rows = np.flatnonzero(np.isfinite(values).any(-1))
+    means = np.array([np.nanmean(values[row]) for row in rows])
+    low, high = int(rows[means.argmin()]), int(rows[means.argmax()])
+    text = (
+        f"Lens entropy, mean over {values.shape[1]} positions, is lowest in {_layer(trace, low)} "
+        f"({means.min():.2f} nats) and highest in {_layer(trace, high)} ({means.max():.2f} nats)."
+    )
+    return Observation(
+        "lens_layers", text, "lens_entropy", float(means.min()), n=values.shape[1], layer=low
+    )
+
+
+def _normalized(trace: Trace) -> np.ndarray:
+    """normalized_entropy [layer, head, query]; NaN where fewer than two keys are visible."""
+    visible = trace["visible"][:, None, :].astype(np.float64)
+    ceiling = np.log(np.where(visible >= 2, visible, np.nan))
+    return trace["entropy"] / ceiling
+
+
+def _attention_extremes(trace: Trace) -> Observation | None:
+    values = _normalized(trace)
+    counted = np.isfinite(values).sum(-1)
+    if not counted.any():
+        return None
+    sums = np.where(np.isfinite(values), values, 0).sum(-1)
+    means = np.where(counted > 0, sums / np.maximum(counted, 1), np.nan)
+    low = np.unravel_index(np.nanargmin(means), means.shape)
+    high = np.unravel_index(np.nanargmax(means), means.shape)
+    text = (
+        f"The most focused head is {_layer(trace, low[0])} head {low[1]} "
+        f"({means[low]:.0%} of ln(visible) on average), the most diffuse {_layer(trace, high[0])} "
+        f"head {high[1]} ({means[high]:.0%})."
+    )
+    return Observation(
+        "heads", text, "normalized_entropy", float(means[low]), "share of ln(visible)",
+        n=int(counted[low]), view="attention", layer=int(low[0]), head=int(low[1]),
+    )  # fmt: skip
+
+
+def _range_used(trace: Trace) -> Observation | None:
+    values = _normalized(trace)
+    if not np.isfinite(values).any():
+        return None
+    mean, count = float(np.nanmean(values)), int(np.isfinite(values).sum())
+    layers = np.array([np.nanmean(row) if np.isfinite(row).any() else np.nan for row in values])
+    low, high = int(np.nanargmin(layers)), int(np.nanargmax(layers))
+    text = (
+        f"Attention uses {mean:.0%} of its range 0 … ln(visible) on average; by layer from "
+        f"{layers[low]:.0%} ({_layer(trace, low)}) to {layers[high]:.0%} ({_layer(trace, high)})."
+    )
+    return Observation(
+        "range", text, "normalized_entropy", mean, "share of ln(visible)", n=count,
+        view="attention", layer=low,
+    )  # fmt: skip
+
+
+def _sinks(trace: Trace) -> Observation:
+    visible = trace["visible"][:, None, :]
+    mass = np.where(visible >= _SINK_VISIBLE, trace["sink_mass"], np.nan)
+    count = int(np.isfinite(mass).sum())
+    if not count:
+        text = (
+            f"Sink mass was not measured: no query sees {_SINK_VISIBLE} keys, so that four sink "
+            "tokens would be few among them."
+        )
+        return Observation("sinks", text, "sink_mass", unit="share", found=False, view="attention")
+    uniform = _SINK_KEYS / np.where(np.isfinite(mass), visible, np.nan)
+    value, expected = float(np.nanmean(mass)), float(np.nanmean(uniform))
+    per_head = np.full(mass.shape[:2], -math.inf)
+    measured = np.isfinite(mass).any(-1)
+    per_head[measured] = [np.nanmean(row) for row in mass[measured]]
+    layer, head = np.unravel_index(per_head.argmax(), per_head.shape)
+    text = (
+        f"The first four tokens take {value:.0%} of the attention of queries that see "
+        f"{_SINK_VISIBLE} keys or more; uniform rows would give {expected:.0%}. Most: "
+        f"{_layer(trace, layer)} head {head} ({per_head[layer, head]:.0%})."
+    )
+    return Observation(
+        "sinks", text, "sink_mass", value, "share", expected, count, value > expected, "attention",
+        int(layer), None, int(head),
+    )  # fmt: skip
