@@ -1,0 +1,112 @@
+"""The figure's datasets for one state: which cell has which colour and text.
+
+The page's script makes the same datasets when the view moves; this is the picture it starts from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace import Trace
+from attentropy.report.figures.heatmap import Size
+from attentropy.report.figures.placement import Placement
+from attentropy.report.labels import short
+from attentropy.report.palette import DARK_INK, colors, hexes, inks
+from attentropy.report.raster import data_uri, png
+
+Rows = list[dict[str, Any]]
+
+
+def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, high: float) -> Rows:
+    """Cells of values [rows, columns], the left column at position `first`, row 0 at the bottom."""
+    rgb = colors(values, 0.0, high)
+    fills, tints = hexes(rgb), inks(rgb)
+    width = values.shape[1]
+    return [
+        {
+            "x0": first + c, "x1": first + c + 1, "xc": first + c + 0.5,
+            "y0": r, "y1": r + 1, "yc": r + 0.5,
+            "text": texts[r][c], "fill": fills[r * width + c], "tint": tints[r * width + c],
+        }
+        for r in range(values.shape[0])
+        for c in range(width)
+    ]  # fmt: skip
+
+
+def tile(values: np.ndarray, high: float) -> Rows:
+    """All cells as one image; its top row is the last layer."""
+    image = png(colors(values[::-1], 0.0, high))
+    rows, columns = values.shape
+    return [{"x0": 0, "x1": columns, "y0": 0, "y1": rows, "url": data_uri(image)}]
+
+
+def legend(high: float) -> tuple[Rows, Rows]:
+    """The colour ramp, and the values at its ends and its middle."""
+    steps = 64
+    fills = hexes(colors((np.arange(steps) + 0.5) / steps * high, 0.0, high))
+    ramp = [{"y0": i / steps, "y1": (i + 1) / steps, "fill": fill} for i, fill in enumerate(fills)]
+    ticks = [{"y": part, "text": f"{part * high:.1f}"} for part in (0.0, 0.5, 1.0)]
+    return ramp, ticks
+
+
+def datasets(
+    trace: Trace,
+    size: Size,
+    placed: Placement,
+    values: np.ndarray,
+    texts: Sequence[Sequence[str]],
+    rows: Sequence[str],
+    high: float,
+) -> dict[str, Rows]:
+    """Every dataset of `heatmap`: values [rows, N] in nats, texts of the section's cells."""
+    span = slice(placed.start, placed.stop)
+    letters = label_letters(size, placed.stop - placed.start)
+    ramp, ticks = legend(high)
+    column = placed.column
+    inset = grid(values[:, column : column + 1], [[row[column]] for row in texts], 0, high)
+    every = max(1, round(len(rows) / 24))
+    labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
+    return {
+        "one": [{"o": 1}],
+        "tile": tile(values, high),
+        "cells": grid(values[:, span], [row[span] for row in texts], placed.start, high),
+        "columns": [
+            {"xc": i + 0.5, "text": short(trace.tokens[i], letters)}
+            for i in range(placed.start, placed.stop)
+        ],
+        "rows": labels,
+        "rowtitle": [{"text": "layer"}],
+        "inset": inset,
+        "insetrows": [],
+        "insetcolumns": [{"xc": 0.5, "text": short(trace.tokens[column], 16)}],
+        "insettitle": [{"text": f"position {column}"}],
+        "legend": ramp,
+        "ticks": ticks,
+        "legendtitle": [{"text": "Entropy (nats)"}],
+        "caption": [{"text": placed.caption}],
+        "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
+        "overviewtitle": [{"text": f"all {len(trace.tokens)} positions, every layer"}],
+    }
+
+
+def label_letters(size: Size, columns: int) -> int:
+    """How many letters fit under one column of the section."""
+    return max(2, int(size.section / max(1, columns) / 7.2))
+
+
+def state(trace: Trace, size: Size, placed: Placement, rows: int) -> dict[str, Any]:
+    """First values of the figure's parameters."""
+    high = size.height / max(1, rows)
+    return {
+        "n": len(trace.tokens), "rowcount": rows,
+        "a": placed.start, "b": placed.stop, "col": placed.column,
+        "box0": placed.box_start, "box1": placed.box_stop,
+        "insetwidth": 1, "insetheight": rows,
+        "ink": DARK_INK, "paper": "#ffffff",
+        "cellfont": 0 if high < 8 else min(12, high * 0.7),
+        "labelfont": 11,
+        "insetfont": 0 if high < 8 else min(15, high * 0.75),
+    }  # fmt: skip

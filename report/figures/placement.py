@@ -1,0 +1,58 @@
+"""Where section, inset and box go when nobody has said so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.trace import Trace
+from attentropy.report.observations import strongest_rehearsal
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Positions: the section is [start, stop), the box of dummy tokens [box_start, box_stop).
+
+    `column` is the inset's position; the box is empty (0, 0) without dummy tokens.
+    """
+
+    start: int
+    stop: int
+    column: int
+    box_start: int
+    box_stop: int
+    caption: str
+
+
+def place(trace: Trace, columns: int) -> Placement:
+    """The section at the prompt's tail, the inset at the dummy token that rehearses most."""
+    n = len(trace.tokens)
+    start = max(0, n - columns)
+    best = strongest_rehearsal(trace)
+    dummies = trace.dummy_positions()
+    column = best.position if best is not None else n - 1
+    box = _last_run(dummies)
+    return Placement(start, n, column, *box, _caption(trace, box))
+
+
+def _last_run(positions: np.ndarray) -> tuple[int, int]:
+    """The last unbroken run of positions as (start, stop)."""
+    if positions.size == 0:
+        return 0, 0
+    breaks = np.flatnonzero(np.diff(positions) > 1)
+    first = positions[breaks[-1] + 1] if breaks.size else positions[0]
+    return int(first), int(positions[-1]) + 1
+
+
+def _caption(trace: Trace, box: tuple[int, int]) -> str:
+    """What the box may claim: a rehearsal only where one was found."""
+    if box[0] == box[1]:
+        return ""
+    best = strongest_rehearsal(trace)
+    if best is None:
+        return "“Dummy tokens” (rehearsal not measured)"
+    if not best.found:
+        return f"“Dummy tokens”: no rehearsal found (best p = {best.probability:.2g})"
+    layer = int(trace["layer"][best.entry])
+    return f"Rehearsal at “dummy tokens” (layer {layer}: p = {best.probability:.2g})"

@@ -1,0 +1,63 @@
+"""The token × token map: one image of exact weights, queries downwards, keys to the right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from attentropy.report.figures.heatmap import FONT, GREEN
+
+
+def tokenmap(
+    side: int, state: Mapping[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> alt.LayerChart:
+    """The chart of `side` pixels. Parameters: n tokens, first position, col (the marked query), ink.
+
+    Datasets: map {url}, labels {at, text}: row 0 of the image is the first query.
+    """
+    domain = [0, alt.ExprRef("n")]
+    x = alt.Scale(domain=domain, nice=False, zero=False)
+    y = alt.Scale(domain=domain, nice=False, zero=False, reverse=True)
+    image = (
+        alt.Chart(alt.NamedData("map"))
+        .mark_image(aspect=False, smooth=False)
+        .encode(
+            x=alt.X("x0:Q", scale=x, axis=None), x2="x1",
+            y=alt.Y("y0:Q", scale=y, axis=None), y2="y1", url="url:N",
+        )
+    )  # fmt: skip
+    labels = alt.Chart(alt.NamedData("labels"))
+    ink = alt.ExprRef("ink")
+    left = labels.mark_text(align="right", baseline="middle", fontSize=10, color=ink).encode(
+        x=alt.XValue(-6), y=alt.Y("at:Q", scale=y, axis=None), text="text:N"
+    )
+    below = labels.mark_text(
+        align="right", baseline="middle", angle=310, fontSize=10, color=ink
+    ).encode(x=alt.X("at:Q", scale=x, axis=None), y=alt.YValue(side + 8), text="text:N")
+    row = (
+        alt.Chart(alt.NamedData("one"))
+        .mark_rect(filled=False, stroke=GREEN, strokeWidth=2, fillOpacity=0)
+        .encode(
+            x=alt.XValue(0),
+            x2=alt.X2Value(side),
+            y=alt.YValue(alt.ExprRef(f"(col - first) / n * {side}")),
+            y2=alt.Y2Value(alt.ExprRef(f"(col - first + 1) / n * {side}")),
+            opacity=alt.OpacityValue(alt.ExprRef("col >= first ? 1 : 0")),
+        )
+    )
+    frame = (
+        alt.Chart(alt.NamedData("one"))
+        .mark_rect(filled=False, stroke="#888888", strokeWidth=1, fillOpacity=0)
+        .encode(x=alt.XValue(0), x2=alt.X2Value(side), y=alt.YValue(0), y2=alt.Y2Value(side))
+    )
+    params = [alt.param(name=name, value=value) for name, value in state.items()]
+    chart = alt.layer(image, left, below, row, frame).properties(width=side, height=side)
+    chart = chart.add_params(*params)
+    chart.datasets = {name: list(rows) for name, rows in datasets.items()}
+    return (
+        chart.configure(font=FONT, background=alt.ExprRef("paper"))
+        .configure_view(stroke=None)
+        .properties(padding={"left": 84, "right": 16, "top": 6, "bottom": 66})
+    )

@@ -1,0 +1,51 @@
+"""Value to colour: the diverging and the sequential maps, and ink that can be read on them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Low – middle – high, straight lines in sRGB between them (page text prints the middle's value).
+MAPS = {
+    "diverging": ("#2166ac", "#f7f7f7", "#b2182b"),
+    "cividis": (
+        "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369",
+        "#e1cc55", "#fee838",
+    ),
+    "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
+}  # fmt: skip
+MISSING = "#b9b9b9"
+DARK_INK, LIGHT_INK = "#111111", "#ffffff"
+
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+
+
+def anchors(name: str) -> np.ndarray:
+    """The colours of a map as [n, 3] floats in 0..255."""
+    return np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in MAPS[name]], np.float64)
+
+
+def colors(values: np.ndarray, low: float, high: float, name: str = "diverging") -> np.ndarray:
+    """Colours [..., 3] uint8 of values between `low` and `high`; NaN gets `MISSING`."""
+    stops = anchors(name)
+    span = high - low if high > low else 1.0
+    at = np.clip((np.asarray(values, np.float64) - low) / span, 0, 1)
+    missing = ~np.isfinite(at)
+    at = np.where(missing, 0, at) * (len(stops) - 1)
+    left = np.minimum(at.astype(int), len(stops) - 2)
+    part = (at - left)[..., None]
+    mixed = stops[left] * (1 - part) + stops[left + 1] * part
+    mixed[missing] = [int(MISSING[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.floor(mixed + 0.5).astype(np.uint8)
+
+
+def hexes(rgb: np.ndarray) -> list[str]:
+    """`#rrggbb` of each colour [n, 3]."""
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in rgb.reshape(-1, 3)]
+
+
+def inks(rgb: np.ndarray) -> list[str]:
+    """Dark or light text for each background [n, 3], whichever contrasts more (WCAG)."""
+    channel = rgb.reshape(-1, 3) / 255
+    linear = np.where(channel <= 0.04045, channel / 12.92, ((channel + 0.055) / 1.055) ** 2.4)
+    luminance = linear @ _LUMINANCE
+    return [DARK_INK if value > 0.179 else LIGHT_INK for value in luminance]

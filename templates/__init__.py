@@ -1,0 +1,1 @@
+"""The page's layout, style and script; `report.page` fills them in."""
