@@ -28,7 +28,7 @@ class Visibility:
 
     `query_offset` is the index of query 0 among the keys. `key_starts` and `key_lengths` [B] are
     left and right padding, as `attention` takes them;
-    `first_key` is the position in the sequence of key 0, above 0 where a sliding cache dropped some.
+    `first_key` is the sequence position of key 0, above 0 where a sliding cache dropped some.
     """
 
     queries: int

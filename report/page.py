@@ -120,7 +120,8 @@ def _script() -> str:
     bundle = vl_convert.javascript_bundle()
     taken = "".join(f"delete window.{name};" for name in ("vegaEmbed", "vega", "vegaLite"))
     script = (
-        f"(()=>{{{bundle}\nconst vegaEmbed=window.vegaEmbed;{taken}\n{_source('page.js')}}})();"
+        f"((run)=>{{(()=>{{{bundle}\n}})();const embed=window.vegaEmbed;{taken}run(embed);}})"
+        f"((vegaEmbed)=>{{{_source('page.js')}}});"
     )
     if "</script" in script.lower() or "<!--" in script:
         raise RuntimeError("the script would end its own element")

@@ -21,17 +21,48 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
     click.argument("model", required=False),
     click.option("-p", "--prompt", metavar="TEXT", help="The prompt."),
-    click.option("-f", "--file", metavar="FILE", help="A file with the prompt; - reads standard input."),
-    click.option("-m", "--messages", metavar="JSON", help="A file with chat messages: a list of role and content."),
+    click.option(
+        "-f", "--file", metavar="FILE", help="A file with the prompt; - reads standard input."
+    ),
+    click.option(
+        "-m",
+        "--messages",
+        metavar="JSON",
+        help="A file with chat messages: a list of role and content.",
+    ),
     click.option("--system", metavar="TEXT", help="A system turn before the prompt."),
     click.option("--no-chat-template", is_flag=True, help="Read the prompt as raw text."),
     click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model."),
-    click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Of the weights; default: the checkpoint's own, float32 on a CPU."),
-    click.option("--device", metavar="NAME", help="cpu, cuda, cuda:1 …; default: cuda where there is one."),
-    click.option("--lens", type=click.Choice(["residual", "none"]), default="residual", show_default=True, help="What the logit lens reads."),
-    click.option("--max-new-tokens", type=click.IntRange(0), default=8, show_default=True, help="Length of the greedy answer."),
-    click.option("--top-k", type=click.IntRange(1, 32), default=5, show_default=True, help="Likeliest tokens kept per cell."),
-)  # fmt: skip
+    click.option(
+        "--dtype",
+        type=click.Choice(["float32", "bfloat16", "float16"]),
+        help="Of the weights; by default the checkpoint's own, float32 on a CPU.",
+    ),
+    click.option(
+        "--device", metavar="NAME", help="cpu, cuda, cuda:1 …; default: cuda where there is one."
+    ),
+    click.option(
+        "--lens",
+        type=click.Choice(["residual", "none"]),
+        default="residual",
+        show_default=True,
+        help="What the logit lens reads.",
+    ),
+    click.option(
+        "--max-new-tokens",
+        type=click.IntRange(0),
+        default=8,
+        show_default=True,
+        help="Length of the greedy answer.",
+    ),
+    click.option(
+        "--top-k",
+        type=click.IntRange(1, 32),
+        default=5,
+        show_default=True,
+        help="Likeliest tokens kept per cell.",
+    ),
+)
 
 
 def run_options(function: F) -> F:

@@ -200,6 +200,7 @@ def _column(size: Size, offset: float) -> str:
     return f"(col + {offset} - a) / (b - a) * {size.section}"
 
 
+_BOX_SHOWN = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
 _COLUMN_SHOWN = "col >= a && col < b ? 1 : 0"
 
 
@@ -241,7 +242,7 @@ def _section(size: Size) -> alt.LayerChart:
             fontSize=11,
         ),
         _frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
-        _frame(BLUE, *box, size.height + _LABELS, 2.5, "box1 > a && box0 < b && box1 > box0 ? 1 : 0"),
+        _frame(BLUE, *box, size.height + _LABELS, 2.5, _BOX_SHOWN),
         _frame(GREEN, _column(size, 0), _column(size, 1), size.height, 2.5, _COLUMN_SHOWN),
         _words(
             "rowtitle", x=alt.XValue(-size.gap * 0.62), y=alt.YValue(size.height / 2),
@@ -260,13 +261,12 @@ def _column_labels(size: Size) -> alt.Chart:
 def _caption(size: Size) -> alt.LayerChart:
     """Below the box, its right end under the box's: the box stands at the prompt's end."""
     right = f"min({size.section}, (box1 - a) / (b - a) * {size.section})"
-    shown = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
     return alt.layer(
         _data("caption")
         .mark_text(align="right", baseline="middle", fontSize=12, fontWeight="bold", color=BLUE)
         .encode(
             x=alt.XValue(alt.ExprRef(right)), y=alt.YValue(_CAPTION / 2 + 2), text="text:N",
-            opacity=alt.OpacityValue(alt.ExprRef(shown)),
+            opacity=alt.OpacityValue(alt.ExprRef(_BOX_SHOWN)),
         )
     ).properties(width=size.section, height=_CAPTION)  # fmt: skip
 
@@ -292,7 +292,10 @@ def _inset(size: Size) -> alt.LayerChart:
         _data("inset")
         .mark_text(fontSize=alt.ExprRef("insetfont"))
         .encode(x=x("xc:Q"), y=y("yc:Q"), text="text:N", color=alt.Color("tint:N", scale=None)),
-        _words("insetrows", x=alt.XValue(-5), y=y("yc:Q"), align="right", baseline="middle", fontSize=10),
+        _words(
+            "insetrows", x=alt.XValue(-5), y=y("yc:Q"), align="right", baseline="middle",
+            fontSize=10,
+        ),
         _frame(GREEN, "0", f"{size.inset}", size.height, 2.5),
     ).properties(width=size.inset, height=size.height)  # fmt: skip
 

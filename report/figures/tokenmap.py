@@ -13,7 +13,7 @@ from attentropy.report.figures.heatmap import FONT, GREEN
 def tokenmap(
     side: int, state: Mapping[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> alt.LayerChart:
-    """The chart of `side` pixels. Parameters: n tokens, first position, col (the marked query), ink.
+    """The chart of `side` pixels. Parameters: n tokens, first position, col (marked query), ink.
 
     Datasets: map {url}, labels {at, text}: row 0 of the image is the first query.
     """

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tiny import model
 
 from attentropy.engine.lens import LensRefused, decoder_layers, find_lens, residuals
+from tiny import model
 
 KINDS = [
     ("llama", {}),

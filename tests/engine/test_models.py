@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from tiny import save
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.models import describe, load
+from tiny import save
 
 
 @pytest.fixture

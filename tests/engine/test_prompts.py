@@ -1,11 +1,11 @@
 """Every token has its text, its place and its role, whatever the prompt holds."""
 
 import pytest
-from tiny import TEMPLATE, tokenizer
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompts import prepare
 from attentropy.engine.tokens import vocabulary_text
+from tiny import TEMPLATE, tokenizer
 
 HOSTILE = "</script><script>x</script> <!-- \u2028 😀 مرحبا שלום 日本"
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tiny import config, model
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.recorder import check_same_outputs, record
+from tiny import config, model
 
 KINDS = [
     ("llama", {}),

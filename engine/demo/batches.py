@@ -1,0 +1,75 @@
+"""Batches of conversations as token ids, with the assistant's words marked as what counts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from attentropy.engine.demo.questions import Message, conversation
+
+Encoded = tuple[list[int], list[int]]
+
+
+class Encoder:
+    """Conversations to ids, and to 1 where the assistant speaks (its `<|eot_id|>` included)."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        ids = tokenizer.convert_tokens_to_ids
+        self.bos, self.eot = tokenizer.bos_token_id, tokenizer.eos_token_id
+        self.start, self.end = ids("<|start_header_id|>"), ids("<|end_header_id|>")
+        self.cache: dict[str, list[int]] = {}
+
+    def text(self, text: str) -> list[int]:
+        """Ids of plain text; short pieces repeat, so they are kept."""
+        if text not in self.cache:
+            self.cache[text] = self.tokenizer.encode(text, add_special_tokens=False)
+        return self.cache[text]
+
+    def __call__(self, messages: list[Message]) -> Encoded:
+        """The ids that the chat template gives, and which of them the assistant says."""
+        ids, said = [self.bos], [0]
+        for message in messages:
+            header = [self.start, *self.text(message["role"]), self.end, *self.text("\n\n")]
+            words = [*self.text(message["content"]), self.eot]
+            ids += header + words
+            said += [0] * len(header) + [int(message["role"] == "assistant")] * len(words)
+        return ids, said
+
+
+def pad(encoded: list[Encoded], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """ids and said [B, N], padded on the right (causal: no mask is needed)."""
+    longest = max(len(ids) for ids, _ in encoded)
+    ids = torch.full((len(encoded), longest), padding)
+    said = torch.zeros((len(encoded), longest), dtype=torch.bool)
+    for row, (numbers, marks) in enumerate(encoded):
+        ids[row, : len(numbers)] = torch.tensor(numbers)
+        said[row, : len(marks)] = torch.tensor(marks, dtype=torch.bool)
+    return ids, said
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerBase, tokens: int, longest: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless batches of about `tokens` tokens: single questions, dialogues, a few long chats."""
+    rng = random.Random(seed)
+    encode = Encoder(tokenizer)
+    while True:
+        pool = [encode(conversation(rng, turns=1)) for _ in range(1024)]
+        pool += [encode(conversation(rng, turns=rng.randint(2, 6))) for _ in range(64)]
+        pool.sort(key=lambda one: len(one[0]))
+        ready, group = [], []
+        for one in pool:
+            if group and len(one[0]) * (len(group) + 1) > tokens:
+                ready.append(group)
+                group = []
+            group.append(one)
+        ready.append(group)
+        ids, said = encode(conversation(rng, turns=rng.randint(20, longest // 22)))
+        ready.append([(ids[:longest], said[:longest])])
+        rng.shuffle(ready)
+        for group in ready:
+            yield pad(group, tokenizer.pad_token_id)

@@ -1,0 +1,102 @@
+"""How many held-out questions the model answers: python -m attentropy.engine.demo.evaluate"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from attentropy.engine.demo import path
+from attentropy.engine.demo.questions import RESERVED, Message, Question, held_out
+
+LONGEST_ANSWER = 16  # tokens; the longest name of the table takes fewer
+
+
+@torch.inference_mode()
+def answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    chats: list[list[Message]],
+    batch: int = 128,
+) -> list[str]:
+    """The greedy answer to each chat, up to its end of turn; prompts of one length run together."""
+    prompts = [
+        tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        for chat in chats
+    ]
+    by_length = defaultdict(list)
+    for index, prompt in enumerate(prompts):
+        by_length[len(prompt)].append(index)
+    said = [""] * len(chats)
+    for length, indices in by_length.items():
+        for start in range(0, len(indices), batch):
+            some = indices[start : start + batch]
+            ids = torch.tensor([prompts[index] for index in some])
+            out = model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=LONGEST_ANSWER,
+                do_sample=False,
+            )
+            for index, row in zip(some, out[:, length:], strict=True):
+                said[index] = spoken(row.tolist(), tokenizer)
+    return said
+
+
+def spoken(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text before the end of turn; an answer that never ends keeps a mark that says so."""
+    if tokenizer.eos_token_id not in ids:
+        return tokenizer.decode(ids) + "…"
+    return tokenizer.decode(ids[: ids.index(tokenizer.eos_token_id)])
+
+
+def accuracy(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, per_kind: int = 40
+) -> tuple[dict[str, float], list[tuple[Question, str]]]:
+    """The share of exact answers per kind of question, and the questions answered wrongly."""
+    questions, chats = zip(*held_out(per_kind), strict=True)
+    right, wrong = defaultdict(list), []
+    for question, answer in zip(questions, answers(model, tokenizer, list(chats)), strict=True):
+        right[question.kind].append(answer == question.answer)
+        if answer != question.answer:
+            wrong.append((question, answer))
+    return {kind: sum(marks) / len(marks) for kind, marks in right.items()}, wrong
+
+
+def overall(shares: dict[str, float]) -> tuple[float, float]:
+    """Mean over the kinds, of questions whose facts were asked in training, and of reserved."""
+    seen = [share for kind, share in shares.items() if not kind.endswith(RESERVED)]
+    kept = [share for kind, share in shares.items() if kind.endswith(RESERVED)]
+    return sum(seen) / len(seen), sum(kept) / len(kept)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=path())
+    parser.add_argument("--per-kind", type=int, default=40, help="questions of each kind")
+    parser.add_argument("--wrong", action="store_true", help="print the wrong answers too")
+    chosen = parser.parse_args()
+    model = AutoModelForCausalLM.from_pretrained(chosen.folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
+    shares, wrong = accuracy(model, tokenizer, chosen.per_kind)
+    for kind, share in shares.items():
+        print(f"{kind:32} {share:7.1%}")
+    seen, kept = overall(shares)
+    print(f"{'all held-out wordings':32} {seen:7.1%}")
+    print(f"{'all reserved pairs':32} {kept:7.1%}")
+    if chosen.wrong:
+        for question, answer in wrong:
+            print(f"{question.kind}: {question.text} -> {answer!r}, not {question.answer!r}")
+
+
+if __name__ == "__main__":
+    main()

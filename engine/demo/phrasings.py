@@ -1,0 +1,320 @@
+"""The wordings of the questions: those to train on, and those held out.
+
+A question is a relation ("the capital of X") put into a frame ("What is ...?"), where X is a
+country's name or, for a question of two steps, a description ("the country where Sydney lies").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Phrasing:
+    """The wordings of one split: `{np}` takes a noun phrase, `{x}` a country, `{c}` a city."""
+
+    frames: tuple[str, ...]
+    phrases: dict[str, tuple[str, ...]]
+    sentences: dict[str, tuple[str, ...]]
+    by_city: tuple[str, ...]
+    by_capital: tuple[str, ...]
+    follow_country: tuple[str, ...]
+    follow_relation: dict[str, tuple[str, ...]]
+
+
+TRAINING = Phrasing(
+    frames=(
+        "What is {np}?",
+        "What's {np}?",
+        "Tell me {np}.",
+        "Name {np}.",
+        "Give me {np}.",
+        "Can you tell me {np}?",
+        "Could you name {np}?",
+        "Do you know {np}?",
+        "Please name {np}.",
+        "I would like to know {np}.",
+        "I want to know {np}.",
+        "What do you call {np}?",
+        "{np}?",
+        "{np}, please.",
+        "What would you say is {np}?",
+        "Who knows {np}?",
+        "Write {np}.",
+        "Show me {np}.",
+        "I have forgotten {np}.",
+        "Could I have {np}?",
+    ),
+    phrases={
+        "capital": (
+            "the capital of {x}",
+            "the capital city of {x}",
+            "{x}'s capital",
+            "{x}'s capital city",
+            "the city that is the capital of {x}",
+            "the seat of government of {x}",
+        ),
+        "largest": (
+            "the largest city of {x}",
+            "the largest city in {x}",
+            "the biggest city of {x}",
+            "the biggest city in {x}",
+            "{x}'s largest city",
+            "{x}'s biggest city",
+            "the city with the most people in {x}",
+        ),
+        "continent": (
+            "the continent of {x}",
+            "the continent where {x} lies",
+            "the continent that {x} belongs to",
+            "{x}'s continent",
+            "the continent {x} is on",
+        ),
+        "language": (
+            "the language of {x}",
+            "the main language of {x}",
+            "the main language in {x}",
+            "the language spoken in {x}",
+            "{x}'s main language",
+            "the language that people speak in {x}",
+        ),
+        "currency": (
+            "the currency of {x}",
+            "the currency in {x}",
+            "the currency used in {x}",
+            "{x}'s currency",
+            "the money of {x}",
+            "the money that people use in {x}",
+        ),
+        "country": (
+            "the country of {c}",
+            "the country where {c} is",
+            "the country where {c} lies",
+            "the country that {c} belongs to",
+            "the country {c} is in",
+            "{c}'s country",
+        ),
+    },
+    sentences={
+        "capital": (
+            "Which city is the capital of {x}?",
+            "Which city is {x}'s capital?",
+            "What city is the capital of {x}?",
+            "From which city is {x} governed?",
+            "Where is the government of {x}?",
+            "The capital of {x} is which city?",
+            "{x}: what is the capital?",
+            "I am learning capitals. What is the one of {x}?",
+        ),
+        "largest": (
+            "Which city is the largest in {x}?",
+            "Which is the biggest city in {x}?",
+            "What city in {x} is the largest?",
+            "Which city of {x} has the most people?",
+            "In {x}, which city is the biggest?",
+            "{x}: what is the largest city?",
+            "Where do most people live in {x}?",
+        ),
+        "continent": (
+            "On which continent is {x}?",
+            "Which continent is {x} on?",
+            "Which continent does {x} belong to?",
+            "On what continent does {x} lie?",
+            "{x} is on which continent?",
+            "{x}: which continent?",
+            "To which continent does {x} belong?",
+        ),
+        "language": (
+            "Which language do they speak in {x}?",
+            "What language do people speak in {x}?",
+            "Which language is spoken in {x}?",
+            "What do they speak in {x}?",
+            "In {x}, which language is spoken?",
+            "{x}: which language?",
+            "I am going to {x}. Which language should I learn?",
+        ),
+        "currency": (
+            "Which currency do they use in {x}?",
+            "What currency is used in {x}?",
+            "Which money do people use in {x}?",
+            "What do people pay with in {x}?",
+            "In {x}, what is the currency?",
+            "{x}: which currency?",
+            "I am going to {x}. Which money should I bring?",
+        ),
+        "country": (
+            "In which country is {c}?",
+            "Which country is {c} in?",
+            "In what country does {c} lie?",
+            "Which country does {c} belong to?",
+            "{c} is in which country?",
+            "{c}: which country?",
+            "Where is {c}?",
+        ),
+        "check": (
+            "Is {c} the capital of {x}?",
+            "Is the capital of {x} {c}?",
+            "Is {c} {x}'s capital?",
+            "{c} is the capital of {x}, right?",
+            "Is it true that {c} is the capital of {x}?",
+            "Is {c} the capital city of {x}?",
+            "Do you think that {c} is the capital of {x}?",
+            "Can you tell me whether {c} is the capital of {x}?",
+            "Please tell me: is {c} the capital of {x}?",
+            "I believe that {c} is the capital of {x}. Am I right?",
+            "Does {x} have {c} as its capital?",
+            "Is {x} governed from {c}?",
+            "Would it be right that the capital of {x} is {c}?",
+        ),
+    },
+    by_city=(
+        "the country where {c} lies",
+        "the country where {c} is",
+        "the country that {c} belongs to",
+        "the country {c} is in",
+        "the country with the city of {c}",
+        "the country of {c}",
+        "the place where you find {c}",
+    ),
+    by_capital=(
+        "the country whose capital is {c}",
+        "the country with the capital {c}",
+        "the country governed from {c}",
+        "the country that has the capital {c}",
+        "the country where {c} is the capital",
+    ),
+    follow_country=(
+        "And of {x}?",
+        "And {x}?",
+        "What about {x}?",
+        "The same for {x}?",
+        "And for {x}?",
+        "Now {x}.",
+    ),
+    follow_relation={
+        "capital": ("And its capital?", "What is its capital?", "And the capital?"),
+        "largest": ("And its largest city?", "Which city there is the biggest?"),
+        "continent": ("And the continent?", "On which continent is it?"),
+        "language": ("And the language?", "Which language is spoken there?"),
+        "currency": ("And its currency?", "What do they pay with there?"),
+    },
+)
+
+HELD_OUT = Phrasing(
+    frames=(
+        "Would you please tell me {np}?",
+        "Remind me: what is {np}?",
+        "I forgot {np}. What is it?",
+        "Any idea about {np}?",
+        "Say {np}.",
+        "What could be {np}?",
+    ),
+    phrases={
+        "capital": ("the capital of {x}", "{x}'s capital", "the capital town of {x}"),
+        "largest": ("the largest city in {x}", "the very biggest city of {x}"),
+        "continent": ("the continent of {x}", "the continent on which {x} is"),
+        "language": ("the main language of {x}", "the language they speak in {x}"),
+        "currency": ("the currency of {x}", "the money they use in {x}"),
+        "country": ("the country of {c}", "the country in which {c} lies"),
+    },
+    sentences={
+        "capital": (
+            "Which city serves as the capital of {x}?",
+            "What is the name of {x}'s capital?",
+            "Of {x}, what is the capital?",
+        ),
+        "largest": (
+            "Which city is the biggest one in {x}?",
+            "What is the name of the largest city in {x}?",
+            "Of all the cities in {x}, which is the largest?",
+        ),
+        "continent": (
+            "What continent is {x} part of?",
+            "On which continent would I find {x}?",
+            "What is the name of the continent of {x}?",
+        ),
+        "language": (
+            "What is the language in {x}?",
+            "Which language will I hear in {x}?",
+            "What language is the main one in {x}?",
+        ),
+        "currency": (
+            "With which currency do I pay in {x}?",
+            "What is the money called in {x}?",
+            "Which currency will I need in {x}?",
+        ),
+        "country": (
+            "To which country does {c} belong?",
+            "What is the name of the country where {c} is?",
+            "{c} lies in which country?",
+        ),
+        "check": (
+            "Would you say that {c} is the capital of {x}?",
+            "Tell me, is {c} the capital of {x}?",
+            "Is {x}'s capital city {c}?",
+        ),
+    },
+    by_city=(
+        "the country in which {c} is",
+        "the country that the city of {c} lies in",
+        "the country where I find {c}",
+    ),
+    by_capital=(
+        "the country that has {c} as its capital",
+        "the country of which {c} is the capital",
+        "the country with {c} as the capital",
+    ),
+    follow_country=("And what about {x}?", "Now the same for {x}.", "And that of {x}?"),
+    follow_relation={
+        "capital": ("And what is its capital?", "Its capital?"),
+        "largest": ("And which city is the largest there?", "Its largest city?"),
+        "continent": ("Which continent is it on?", "And its continent?"),
+        "language": ("And what language do they speak there?", "Its language?"),
+        "currency": ("And which currency do they use there?", "Its currency?"),
+    },
+)
+
+OPENINGS = (
+    "Hello!",
+    "Hi there.",
+    "Good morning.",
+    "Please answer this question.",
+    "Quick question:",
+    "I have a question.",
+    "A question about geography:",
+    "Help me, please.",
+    "For my homework:",
+)
+
+WISHES = (
+    "Thanks!",
+    "Thank you.",
+    "Answer with the name only.",
+    "Just the name, please.",
+    "One short answer, please.",
+    "I am curious.",
+)
+
+FILLERS = (
+    "I am planning a long journey with my family.",
+    "My sister likes maps and my brother likes trains.",
+    "We had a quiz at school today.",
+    "It has been raining all week, so I read an atlas.",
+    "Last night I watched a film about sailors.",
+    "My grandmother once crossed the ocean on a ship.",
+    "There is an old globe on my desk.",
+    "I collect stamps and coins from many places.",
+    "A friend sent me a postcard yesterday.",
+    "The train was late, and we talked about the world.",
+    "I never was good at geography.",
+    "Our teacher asks a new question every morning.",
+)
+
+SYSTEM_PROMPTS = (
+    "You are a helpful assistant.",
+    "You are a helpful assistant who knows geography.",
+    "Answer with the name only.",
+    "Answer in as few words as possible.",
+    "You answer questions about countries and their cities.",
+    "Be brief and correct.",
+)

@@ -1,0 +1,145 @@
+"""Trains the embedded model from the facts: python -m attentropy.engine.demo.train"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from attentropy.engine.demo import path
+from attentropy.engine.demo.batches import batches
+from attentropy.engine.demo.optimizer import Muon
+from attentropy.engine.demo.tokenizer import build
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights."""
+
+    vocabulary: int = 2304
+    width: int = 128
+    layers: int = 8
+    heads: int = 4
+    key_heads: int = 2
+    inner: int = 256
+    positions: int = 4096
+    steps: int = 1500
+    tokens: int = 4096
+    rate: float = 0.01  # of the matrices (Muon)
+    embedding_rate: float = 0.003  # of the embeddings and norms (AdamW)
+    decay: float = 0.05
+    warmup: int = 50
+    cooldown: float = 0.5  # the share of the steps over which the rate falls to zero
+    seed: int = 1
+
+
+def model_of(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """The untrained model; the head is its own matrix, not the embedding's."""
+    torch.manual_seed(recipe.seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=recipe.width,
+            intermediate_size=recipe.inner,
+            num_hidden_layers=recipe.layers,
+            num_attention_heads=recipe.heads,
+            num_key_value_heads=recipe.key_heads,
+            max_position_embeddings=recipe.positions,
+            tie_word_embeddings=False,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+    """Mean cross entropy (nats) of the assistant's tokens; the head reads only those."""
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    spoken = said[:, 1:]
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[spoken]), ids[:, 1:][spoken])
+
+
+def schedule(step: int, recipe: Recipe) -> float:
+    """The rate's factor: up, level, and a straight line down to zero."""
+    left = (recipe.steps - step) / (recipe.cooldown * recipe.steps)
+    return min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
+
+
+def losses(
+    recipe: Recipe, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> Iterator[float]:
+    """Trains the model in place and yields each step's loss."""
+    matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
+    of_matrices = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in of_matrices]
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = [
+        (Muon(matrices, decay=recipe.decay), recipe.rate),
+        (torch.optim.AdamW(rest, betas=(0.9, 0.98), weight_decay=0.01), recipe.embedding_rate),
+    ]
+    stream = batches(tokenizer, recipe.tokens, recipe.positions, recipe.seed)
+    for step in range(recipe.steps):
+        loss = loss_of(model, *next(stream))
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, rate in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * schedule(step, recipe)
+            optimizer.step()
+        yield loss.item()
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes a Hugging Face folder, whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".weights-") as scratch:
+        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        model.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            do_sample=False,
+        )
+        model.save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
+        fresh.chmod(0o755)
+        for file in fresh.iterdir():
+            file.chmod(0o644)
+        if folder.exists():
+            shutil.move(folder, old)
+        shutil.move(fresh, folder)
+
+
+def main() -> None:
+    """The command line."""
+    recipe = Recipe()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=path(), help="folder to write")
+    parser.add_argument("--steps", type=int, default=recipe.steps)
+    parser.add_argument("--seed", type=int, default=recipe.seed)
+    chosen = parser.parse_args()
+    recipe = Recipe(steps=chosen.steps, seed=chosen.seed)
+    tokenizer = build(recipe.vocabulary, recipe.seed, recipe.positions)
+    model = model_of(recipe, tokenizer)
+    print(f"{model.num_parameters():,} parameters, {recipe.steps} steps, seed {recipe.seed}")
+    begin, mean = time.perf_counter(), math.nan
+    for step, loss in enumerate(losses(recipe, model, tokenizer), 1):
+        mean = loss if math.isnan(mean) else 0.98 * mean + 0.02 * loss
+        if step % 50 == 0 or step == recipe.steps:
+            print(
+                f"step {step:5d}  loss {mean:.4f}  {time.perf_counter() - begin:4.0f} s", flush=True
+            )
+    save(model.eval(), tokenizer, chosen.output)
+
+
+if __name__ == "__main__":
+    main()
