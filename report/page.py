@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -60,6 +61,8 @@ def render(trace: Trace, observations: Sequence[Observation]) -> str:
     has_map = "window" in trace and trace.dataset.sizes["window_query"] > 1
     map_chart = _map_chart(trace, placed["wide"]) if has_map else None
     payload = _payload(trace, observations, views, rows, sizes, placed["wide"], highs)
+    captions = _captions(trace, placed["wide"], views)
+    payload["captions"] = captions
     payload["specs"] = {name: _vega(chart) for name, chart in charts.items()}
     payload["mapSpec"] = _vega(map_chart) if map_chart else None
     still, still_width = _still(charts["wide"])
@@ -73,6 +76,7 @@ def render(trace: Trace, observations: Sequence[Observation]) -> str:
         "script": Markup(script),  # our own code and the bundled library, nothing of the trace
         "style": Markup(style),
         "payload": payload,
+        "captions": captions,
         "views": views,
         "layers": rows,
         "heads": trace.dataset.sizes.get("head", 0),
@@ -149,13 +153,13 @@ def _still(chart: dict[str, Any]) -> tuple[str, int]:
     """A picture for readers without scripts and before they run, and its width in CSS pixels."""
     import vl_convert
 
-    image = vl_convert.vegalite_to_png(chart, scale=1.5)
-    width = int.from_bytes(image[16:20], "big")
-    return data_uri(image), round(width / 1.5)
+    image = vl_convert.vegalite_to_svg(chart)
+    width = re.search(r'\bwidth="([\d.]+)"', image)
+    return data_uri(image.encode(), "image/svg+xml"), round(float(width[1])) if width else 0
 
 
 def _in_the_dark(chart: dict[str, Any]) -> dict[str, Any]:
-    dark = {"ink": "#e9ebf0", "paper": "#191c22"}
+    dark = palette.DARK
     params = [
         {**param, "value": dark[param["name"]]} if param["name"] in dark else param
         for param in chart["params"]
@@ -208,13 +212,14 @@ def _map_chart(trace: Trace, placed: Placement) -> dict[str, Any]:
         if _is_causal(trace)
         else np.zeros_like(weights, bool)
     )
-    image = png(palette.colors(np.where(hidden, np.nan, weights), 0, 1, "weight"))
+    opacity = np.where(hidden, 0, 255).astype(np.uint8)[..., None]
+    image = png(np.concatenate([palette.colors(weights, 0, 1, "weight"), opacity], -1))
     every = max(1, math.ceil(n / 36))
     labels = [
         {"at": i + 0.5, "text": short(trace.tokens[first + i], 10)} for i in range(0, n, every)
     ]
     state = {
-        "n": n, "first": first, "col": placed.column, "ink": palette.DARK_INK, "paper": "#ffffff",
+        "n": n, "first": first, "col": placed.column, **palette.LIGHT,
     }  # fmt: skip
     rows = {
         "map": [{"x0": 0, "x1": n, "y0": 0, "y1": n, "url": data_uri(image)}],
@@ -291,6 +296,7 @@ def _payload(
         "high": highs,
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
+        "themes": {"light": palette.LIGHT, "dark": palette.DARK},
         "inks": [palette.DARK_INK, palette.LIGHT_INK],
         "liveCells": LIVE_CELLS,
         "sizes": {name: _layout(size) for name, size in sizes.items()},
@@ -307,6 +313,7 @@ def _layout(size: Size) -> dict[str, int]:
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
         "overview": size.overview, "above": size.above, "columns": size.columns,
+        "insetLetters": size.inset_letters,
     }  # fmt: skip
 
 
@@ -374,12 +381,6 @@ def _words(
             f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
             f"{placed.column}. The findings below say what it shows."
         ),
-        "caption": (
-            f"Top: {entropy} at every position, one row a layer; the purple frame is magnified "
-            f"below. Cells name the {kinds}; blue is certain, white {high / 2:.1f} nats, red "
-            f"uncertain, grey missing. Green: position {placed.column}, magnified. "
-            + (f"Blue box: {placed.caption}." if placed.caption else "")
-        ),
         "findings": [
             {"text": o.text, "found": o.found, "numbers": _numbers(o)} for o in observations
         ],
@@ -396,6 +397,33 @@ def _words(
             for r in reversed(range(len(rows)))
         ],
         "provenance": list(_provenance(attrs)),
+    }
+
+
+def _captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
+    """Below the figure, for each view: what is drawn, in which colours, and what the box says."""
+    ends = {"lens": _lens_high(trace), "attention": _attention_high(trace)}
+    what = {
+        "lens": (
+            "logit-lens entropy at every position, one row a layer",
+            "Cells name the lens's likeliest token.",
+            f"Green: position {placed.column} magnified, with the token's probability.",
+            f" Blue box: {placed.caption}." if placed.caption else "",
+        ),
+        "attention": (
+            "attention entropy of every query, mean over heads, one head, or the heads of a layer",
+            "Cells name the most attended token.",
+            "Green: the exact attention weights of the selected query and the two before it.",
+            "",
+        ),
+    }
+    return {
+        view: (
+            f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} Blue is "
+            f"low, white {ends[view] / 2:.1f} nats, red high, grey missing. {what[view][2]}"
+            f"{what[view][3]}"
+        )
+        for view in views
     }
 
 

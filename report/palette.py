@@ -16,6 +16,22 @@ MAPS = {
 MISSING = "#b9b9b9"
 DARK_INK, LIGHT_INK = "#111111", "#ffffff"
 
+# What is drawn around the values, on a light and on a dark page.
+LIGHT = {
+    "ink": "#16181d",
+    "paper": "#ffffff",
+    "purple": "#7b3294",
+    "green": "#1b7837",
+    "blue": "#2c5fb3",
+}
+DARK = {
+    "ink": "#e9ebf0",
+    "paper": "#191c22",
+    "purple": "#c390d8",
+    "green": "#5fbf7a",
+    "blue": "#7fb0ff",
+}
+
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 

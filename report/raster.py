@@ -15,15 +15,15 @@ _LEVELS = 65_534
 
 
 def png(rgb: np.ndarray) -> bytes:
-    """A PNG of [height, width, 3] uint8, row 0 on top."""
-    height, width, _ = rgb.shape
+    """A PNG of [height, width, 3 or 4] uint8 (the fourth: opacity), row 0 on top."""
+    height, width, channels = rgb.shape
     rows = np.concatenate([np.zeros((height, 1), np.uint8), rgb.reshape(height, -1)], 1)
 
     def chunk(name: bytes, data: bytes) -> bytes:
         check = zlib.crc32(name + data)
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, {3: 2, 4: 6}[channels], 0, 0, 0)
     body = zlib.compress(rows.tobytes(), 9)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")

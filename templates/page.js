@@ -39,7 +39,7 @@ function ink(c) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? report.inks[0] : report.inks[1];
 }
 
-function image(rows, columns, at, high, name) {
+function image(rows, columns, at, high, name, blank = 255) {
   const canvas = document.createElement("canvas");
   canvas.width = columns;
   canvas.height = rows;
@@ -47,7 +47,8 @@ function image(rows, columns, at, high, name) {
   const pixels = context.createImageData(columns, rows);
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) {
-      pixels.data.set([...colour(at(r, c), high, name), 255], 4 * (r * columns + c));
+      const value = at(r, c);
+      pixels.data.set([...colour(value, high, name), Number.isFinite(value) ? 255 : blank], 4 * (r * columns + c));
     }
   }
   context.putImageData(pixels, 0, 0);
@@ -63,7 +64,7 @@ const small = matchMedia("(max-width: 760px)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const state = {
   view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging",
-  a: 0, b: N, col: report.placement.column, row: 0, mapLayer: 0, mapHead: -1, share: false,
+  a: 0, b: N, col: report.placement.column, row: 0, mapLayer: 0, mapHead: -1, values: "weight",
 };
 let data = {}, view = null, size = null, mapView = null, shown = null;
 
@@ -149,11 +150,18 @@ function sectionCells(rows, letters) {
   return cells;
 }
 
+// The lens's likeliest token with its probability, or the most attended one.
+function insetText(row) {
+  const text = cut(cellText(row, state.col), size.insetLetters);
+  if (state.view !== "lens" || !text || size.insetLetters < 10) return text;
+  return `${text}  ${Math.exp(data.topLogprobs.at(row.entry, state.col, 0)).toFixed(2)}`;
+}
+
 // Lens: the column magnified. Attention: weights of a few queries over the keys they attend to most.
 function inset(rows) {
   if (state.view === "lens" || !data.window) {
     const cells = rows.map((row, r) => {
-      return cell(0, r, cut(cellText(row, state.col), 14), colour(entropyAt(row, state.col), highest(), state.palette));
+      return cell(0, r, insetText(row), colour(entropyAt(row, state.col), highest(), state.palette));
     });
     return { cells, width: 1, height: rows.length, rowLabels: [], columns: [{ xc: 0.5, text: cut(report.tokens[state.col], 16) }] };
   }
@@ -192,7 +200,7 @@ function draw() {
     view.data("tile", [{ x0: 0, x1: N, y0: 0, y1: rows.length, url }]);
     const steps = 64;
     view.data("legend", Array.from({ length: steps }, (_, i) => ({
-      y0: i / steps, y1: (i + 1) / steps, fill: hex(colour(((i + 0.5) / steps) * high, high, state.palette)),
+      y0: i / steps, y1: Math.min(1, (i + 1.3) / steps), fill: hex(colour(((i + 0.5) / steps) * high, high, state.palette)),
     })));
     view.data("ticks", [0, 0.5, 1].map((y) => ({ y, text: (y * high).toFixed(1) })));
     const every = Math.max(1, Math.round(rows.length / 24));
@@ -207,7 +215,7 @@ function draw() {
   view.data("columns", columns);
   const box = inset(rows);
   view.data("inset", box.cells).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
-  view.data("insettitle", [{ text: state.view === "lens" || !data.window ? `position ${state.col}` : `weights, ${rowName(rows[Math.min(state.row, rows.length - 1)])}` }]);
+  view.data("insettitle", [{ text: state.view === "lens" || !data.window ? `position ${state.col}` : `weights, layer ${report.layers[rows[Math.min(state.row, rows.length - 1)].entry]}` }]);
   view.data("caption", [{ text: caption() }]);
   const pixels = size.height / rows.length, insetPixels = size.height / box.height;
   const signals = {
@@ -222,10 +230,7 @@ function draw() {
   remember();
 }
 
-const theme = () => {
-  const style = getComputedStyle(document.documentElement);
-  return { ink: style.getPropertyValue("--ink").trim(), paper: style.getPropertyValue("--card").trim() };
-};
+const theme = () => report.themes[dark.matches && !matchMedia("print").matches ? "dark" : "light"];
 
 function rowName(row) {
   const head = state.view !== "attention" ? "" : row.head < 0 ? ", mean over heads" : `, head ${row.head}`;
@@ -237,24 +242,23 @@ let mapKey = null;
 function drawMap() {
   if (!mapView) return;
   const { first, size: n } = report.window;
-  const key = [state.mapLayer, state.mapHead, state.share].join();
+  const key = [state.mapLayer, state.mapHead, state.values].join(), shares = state.values === "entropy";
   if (key !== mapKey) {
     mapKey = key;
-    const value = state.share ? share : weight;
+    const value = shares ? share : weight;
     const at = (r, c) => (c > r && report.window.causal ? NaN : value(state.mapLayer, state.mapHead, first + r, first + c));
     let high = 1;
-    if (state.share) {
+    if (shares) {
       high = 0;
       for (let r = 0; r < n; r++) for (let c = 0; c <= r; c++) high = Math.max(high, at(r, c) || 0);
     }
-    const blank = (r, c) => at(r, c);
-    mapView.data("map", [{ x0: 0, x1: n, y0: 0, y1: n, url: image(n, n, blank, high, "weight") }]);
-    $("map-scale").textContent = state.share
-      ? `white 0 to dark ${high.toFixed(2)} nats added to the row's entropy; grey: not visible`
-      : "white 0 to dark 1: attention weight; grey: not visible";
+    mapView.data("map", [{ x0: 0, x1: n, y0: 0, y1: n, url: image(n, n, at, high, "weight", 0) }]);
+    $("map-scale").textContent = shares
+      ? `White 0 to dark ${high.toFixed(2)} nats added to the row's entropy; empty: not visible.`
+      : "White 0 to dark 1: attention weight; empty: not visible.";
   }
-  const colors = theme();
-  mapView.signal("col", state.col).signal("ink", colors.ink).signal("paper", colors.paper).run();
+  for (const [name, value] of Object.entries({ col: state.col, ...theme() })) mapView.signal(name, value);
+  mapView.run();
 }
 
 // ---- reading a cell ----------------------------------------------------------------------------
@@ -425,7 +429,7 @@ function controls() {
   bind("palette", "palette", String);
   bind("map-layer", "mapLayer", Number);
   bind("map-head", "mapHead", Number);
-  bind("map-values", "share", (value) => value === "entropy");
+  bind("map-values", "values", String);
   for (const link of document.querySelectorAll("[data-finding]")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
@@ -446,6 +450,7 @@ function reflect() {
     button.setAttribute("aria-pressed", String(button.dataset.view === state.view));
   }
   const attention = state.view === "attention";
+  $("caption").textContent = report.captions[state.view];
   if ($("attention-controls")) $("attention-controls").hidden = !attention;
   if ($("layer")) $("layer").disabled = state.rows !== "heads";
   if ($("head")) { $("head").disabled = state.rows === "heads"; $("head").value = String(state.head); }
@@ -487,6 +492,7 @@ async function start() {
   $("figure").addEventListener("keydown", keys);
   small.addEventListener("change", embed);
   dark.addEventListener("change", draw);
+  matchMedia("print").addEventListener("change", draw);
 }
 
 document.documentElement.classList.add("scripted");

@@ -14,7 +14,7 @@ from attentropy.engine.trace import Trace
 from attentropy.report.figures.heatmap import Size
 from attentropy.report.figures.placement import Placement
 from attentropy.report.labels import short
-from attentropy.report.palette import DARK_INK, colors, hexes, inks
+from attentropy.report.palette import LIGHT, colors, hexes, inks
 from attentropy.report.raster import data_uri, png
 
 Rows = list[dict[str, Any]]
@@ -47,7 +47,10 @@ def legend(high: float) -> tuple[Rows, Rows]:
     """The colour ramp, and the values at its ends and its middle."""
     steps = 64
     fills = hexes(colors((np.arange(steps) + 0.5) / steps * high, 0.0, high))
-    ramp = [{"y0": i / steps, "y1": (i + 1) / steps, "fill": fill} for i, fill in enumerate(fills)]
+    ramp = [
+        {"y0": i / steps, "y1": min(1, (i + 1.3) / steps), "fill": fill}
+        for i, fill in enumerate(fills)
+    ]
     ticks = [{"y": part, "text": f"{part * high:.1f}"} for part in (0.0, 0.5, 1.0)]
     return ramp, ticks
 
@@ -66,7 +69,7 @@ def datasets(
     letters = label_letters(size, placed.stop - placed.start)
     ramp, ticks = legend(high)
     column = placed.column
-    inset = grid(values[:, column : column + 1], [[row[column]] for row in texts], 0, high)
+    inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, texts), 0, high)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
     return {
@@ -92,6 +95,24 @@ def datasets(
     }
 
 
+def _inset_texts(
+    trace: Trace, size: Size, column: int, texts: Sequence[Sequence[str]]
+) -> list[list[str]]:
+    """The magnified column: the likeliest token and its probability where both fit."""
+    if "lens_top_ids" not in trace:
+        return [[row[column]] for row in texts]
+    ids = trace["lens_top_ids"][0, :, column, 0]
+    names = trace.text_of(ids)
+    likely = np.exp(trace["lens_top_logprobs"][0, :, column, 0])
+    lines = [
+        short(name, size.inset_letters) if i >= 0 else ""
+        for name, i in zip(names, ids, strict=True)
+    ]
+    if size.inset_letters < 10:
+        return [[line] for line in lines]
+    return [[f"{line}  {p:.2f}" if line else ""] for line, p in zip(lines, likely, strict=True)]
+
+
 def label_letters(size: Size, columns: int) -> int:
     """How many letters fit under one column of the section."""
     return max(2, int(size.section / max(1, columns) / 7.2))
@@ -105,7 +126,7 @@ def state(trace: Trace, size: Size, placed: Placement, rows: int) -> dict[str, A
         "a": placed.start, "b": placed.stop, "col": placed.column,
         "box0": placed.box_start, "box1": placed.box_stop,
         "insetwidth": 1, "insetheight": rows,
-        "ink": DARK_INK, "paper": "#ffffff",
+        **LIGHT,
         "cellfont": 0 if high < 8 else min(12, high * 0.7),
         "labelfont": 11,
         "insetfont": 0 if high < 8 else min(15, high * 0.75),

@@ -17,7 +17,8 @@ _FUNNEL = 30
 _LABELS = 26
 _CAPTION = 30
 
-PURPLE, GREEN, BLUE = "#7b3294", "#1b7837", "#2c5fb3"
+# Frame of the section, of the inset, of the dummy tokens: parameters, since the dark page differs.
+PURPLE, GREEN, BLUE = (alt.ExprRef(name) for name in ("purple", "green", "blue"))
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
 
 
@@ -44,6 +45,11 @@ class Size:
         return self.left + self.section
 
     @property
+    def inset_letters(self) -> int:
+        """How many letters of a token fit into the inset."""
+        return self.inset // 12
+
+    @property
     def above(self) -> int:
         """Height of what lies between overview and section."""
         return _FUNNEL + STRIP
@@ -51,12 +57,12 @@ class Size:
 
 def wide(rows: int) -> Size:
     """For a screen or a page's full width."""
-    return Size(150, 64, 790, 14, _height(rows), _overview(rows), 12)
+    return Size(150, 60, 764, 14, _height(rows), _overview(rows), 12)
 
 
 def narrow(rows: int) -> Size:
     """For a telephone."""
-    return Size(64, 30, 222, 8, _height(rows), _overview(rows), 5)
+    return Size(58, 26, 184, 8, _height(rows), _overview(rows), 4)
 
 
 def _height(rows: int) -> int:
@@ -72,7 +78,7 @@ def heatmap(
 ) -> alt.VConcatChart:
     """The chart. `state` gives the parameters' first values (see `page.first_state`):
 
-    n positions, rows, a and b (section), col (inset), box0 and box1, ink, paper, font sizes.
+    n positions, rowcount, a and b (section), col (inset), box0 and box1, colours, font sizes.
     `datasets`: tile {url}, cells, columns, rows, inset, insetrows, insetcols, legend, ticks, words.
     """
     top = _overview_chart(size)
@@ -97,7 +103,12 @@ def heatmap(
         chart.configure(font=FONT, background=alt.ExprRef("paper"))
         .configure_view(stroke=None)
         .properties(
-            padding={"left": 44 if size.inset > 100 else 26, "right": 46, "top": 16, "bottom": 4}
+            padding={
+                "left": 44 if size.inset > 100 else 22,
+                "right": 42 if size.inset > 100 else 34,
+                "top": 16,
+                "bottom": 4,
+            }
         )
     )
 
@@ -110,7 +121,7 @@ def _at(expression: str) -> Any:
     return alt.value(alt.ExprRef(expression))
 
 
-def _rule(color: str, x: str, x2: str, y: str, y2: str, **mark: Any) -> alt.Chart:
+def _rule(color: alt.ExprRef, x: str, x2: str, y: str, y2: str, **mark: Any) -> alt.Chart:
     """A straight line between two points given as expressions in the view's pixels."""
     return (
         _data("one")
@@ -124,7 +135,9 @@ def _rule(color: str, x: str, x2: str, y: str, y2: str, **mark: Any) -> alt.Char
     )
 
 
-def _frame(color: str, x: str, x2: str, height: int, width: float, shown: str = "1") -> alt.Chart:
+def _frame(
+    color: alt.ExprRef, x: str, x2: str, height: int, width: float, shown: str = "1"
+) -> alt.Chart:
     """An empty rectangle over a view's height."""
     return (
         _data("one")
@@ -263,7 +276,7 @@ def _caption(size: Size) -> alt.LayerChart:
     right = f"min({size.section}, (box1 - a) / (b - a) * {size.section})"
     return alt.layer(
         _data("caption")
-        .mark_text(align="right", baseline="middle", fontSize=12, fontWeight="bold", color=BLUE)
+        .mark_text(align="right", baseline="middle", fontSize=12 if size.inset > 100 else 9, fontWeight="bold", color=BLUE)
         .encode(
             x=alt.XValue(alt.ExprRef(right)), y=alt.YValue(_CAPTION / 2 + 2), text="text:N",
             opacity=alt.OpacityValue(alt.ExprRef(_BOX_SHOWN)),

@@ -59,5 +59,5 @@ def tokenmap(
     return (
         chart.configure(font=FONT, background=alt.ExprRef("paper"))
         .configure_view(stroke=None)
-        .properties(padding={"left": 84, "right": 16, "top": 6, "bottom": 66})
+        .properties(padding={"left": 4, "right": 8, "top": 6, "bottom": 4})
     )
