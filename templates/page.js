@@ -320,11 +320,17 @@ function select(position, row) {
   if (state.col >= state.b) moveSection(state.col + 1 - (state.b - state.a), state.col + 1);
 }
 
+// The overview's corner on the canvas, in pixels.
+function origin() {
+  const [x, y] = view.origin(), padding = view.padding();
+  return [x + padding.left, y + padding.top];
+}
+
 // Where in the figure a pointer is: {part, x, y} with x in positions and y in rows.
 function locate(event) {
   const canvas = $("figure").querySelector("canvas");
   const frame = canvas.getBoundingClientRect();
-  const [left, top] = view.origin();
+  const [left, top] = origin();
   const x = event.clientX - frame.left - left, y = event.clientY - frame.top - top;
   if (y >= -8 && y <= size.overview + 8 && x >= -6 && x <= size.total + 6) {
     return { part: "overview", x: (x / size.total) * N, y: (1 - y / size.overview) * rowsShown().length };
@@ -469,6 +475,7 @@ async function embed() {
   view = made.view;
   const canvas = $("canvas").querySelector("canvas");
   canvas.setAttribute("aria-hidden", "true");
+  [canvas.dataset.left, canvas.dataset.top] = origin();
   listen(canvas);
   draw();
 }

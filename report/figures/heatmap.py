@@ -57,12 +57,12 @@ class Size:
 
 def wide(rows: int) -> Size:
     """For a screen or a page's full width."""
-    return Size(150, 60, 764, 14, _height(rows), _overview(rows), 12)
+    return Size(150, 60, 740, 14, _height(rows), _overview(rows), 12)
 
 
 def narrow(rows: int) -> Size:
     """For a telephone."""
-    return Size(58, 26, 184, 8, _height(rows), _overview(rows), 4)
+    return Size(58, 26, 168, 8, _height(rows), _overview(rows), 4)
 
 
 def _height(rows: int) -> int:
@@ -209,8 +209,13 @@ def _funnel_chart(size: Size) -> alt.LayerChart:
     ).properties(width=size.total, height=_FUNNEL)
 
 
+def _inside(size: Size, position: str) -> str:
+    """Pixels of a position in the section, kept within it: what lies outside still has bounds."""
+    return f"clamp(({position} - a) / (b - a), 0, 1) * {size.section}"
+
+
 def _column(size: Size, offset: float) -> str:
-    return f"(col + {offset} - a) / (b - a) * {size.section}"
+    return _inside(size, f"col + {offset}")
 
 
 _BOX_SHOWN = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
@@ -237,8 +242,7 @@ def _arrow(size: Size) -> alt.LayerChart:
 def _section(size: Size) -> alt.LayerChart:
     x, y = _x("x0:Q", "a", "b"), _y("y0:Q", "rowcount")
     cells = _data("cells").encode(x=x, y=y)
-    box = [f"(box{i} - a) / (b - a) * {size.section}" for i in (0, 1)]
-    box[0], box[1] = f"max(0, {box[0]})", f"min({size.section}, {box[1]})"
+    box = [_inside(size, name) for name in ("box0", "box1")]
     return alt.layer(
         _tile("a", "b"),
         cells.mark_rect(clip=True, stroke="#ffffff", strokeWidth=0.6, strokeOpacity=0.7).encode(
@@ -273,10 +277,13 @@ def _column_labels(size: Size) -> alt.Chart:
 
 def _caption(size: Size) -> alt.LayerChart:
     """Below the box, its right end under the box's: the box stands at the prompt's end."""
-    right = f"min({size.section}, (box1 - a) / (b - a) * {size.section})"
+    right = _inside(size, "box1")
     return alt.layer(
         _data("caption")
-        .mark_text(align="right", baseline="middle", fontSize=12 if size.inset > 100 else 9, fontWeight="bold", color=BLUE)
+        .mark_text(
+            align="right", baseline="middle", fontWeight="bold", color=BLUE,
+            fontSize=12 if size.inset > 100 else 9, limit=size.total,
+        )
         .encode(
             x=alt.XValue(alt.ExprRef(right)), y=alt.YValue(_CAPTION / 2 + 2), text="text:N",
             opacity=alt.OpacityValue(alt.ExprRef(_BOX_SHOWN)),

@@ -1,0 +1,74 @@
+"""A page opened with the network cut, with everything that it complains of collected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+
+
+@dataclass
+class Opened:
+    """`page` is Playwright's; the lists hold complaints and requests, as they come."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Wait until the figure is drawn for the current state."""
+        self.page.wait_for_selector("html.live", timeout=20_000)
+        self.page.wait_for_timeout(250)
+
+    def violations(self) -> list[str]:
+        """Violations of the content security policy so far."""
+        found: list[str] = self.page.evaluate("window.violations")
+        return found
+
+
+@pytest.fixture
+def open_page(chromium, tmp_path):
+    """Render a trace and open the file: `open_page(trace, width=…, dark=…, scripts=…)`."""
+    contexts = []
+
+    def opened(trace, *, width=1440, height=1100, dark=False, scripts=True, fragment=""):
+        file = Path(tmp_path) / "report.html"
+        file.write_text(render(trace, observe(trace)), "utf-8")
+        context = chromium.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            java_script_enabled=scripts,
+        )
+        contexts.append(context)
+        context.set_offline(True)
+        page = context.new_page()
+        result = Opened(page)
+        page.on("pageerror", lambda error: result.errors.append(str(error)))
+        page.on(
+            "console",
+            lambda m: result.errors.append(m.text) if m.type in ("error", "warning") else None,
+        )
+        page.on(
+            "request",
+            lambda r: (
+                None if r.url.startswith(("file:", "data:")) else result.requests.append(r.url)
+            ),
+        )
+        if scripts:
+            page.add_init_script(
+                "window.violations = []; addEventListener('securitypolicyviolation',"
+                " (e) => window.violations.push(e.violatedDirective + ' ' + e.blockedURI))"
+            )
+        page.goto(file.as_uri() + fragment)
+        if scripts:
+            result.settle()
+        return result
+
+    yield opened
+    for context in contexts:
+        context.close()

@@ -1,0 +1,249 @@
+"""The page in a real browser: offline, under its policy, and its pixels are the trace's values."""
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attentropy.report.figures.heatmap import wide
+from traces import CHAT, synthetic
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = [
+    "<|begin_of_text|>", "\n\n", "</script><script>window.pwned=1</script>", "<!--", "\u2028",
+    "<img src=x onerror=window.pwned=1>", "😀", "", "", "مرحبا", "שלום", "日本語", "\x00\x1b[31m",
+    "{{7*7}}", "javascript:alert(1)", "?", "<|eot_id|>", "assistant", "\n\n",
+]  # fmt: skip
+HOSTILE_ROLES = ["bos", *["content"] * 15, *["template"] * 3]
+
+
+@dataclass
+class Layout:
+    """Where the figure's parts are on the screenshot, in pixels."""
+
+    left: float
+    top: float
+    size: object
+
+    def section(self, column, columns, row, rows, at=(0.5, 0.12)):
+        """A point of a cell of the section, near its top edge: above its text."""
+        x = self.left + self.size.left + (column + at[0]) / columns * self.size.section
+        y = self.top + self.size.overview + self.size.above
+        return x, y + (rows - 1 - row + at[1]) / rows * self.size.height
+
+    def overview(self, position, n, row, rows):
+        """The middle of a cell of the overview."""
+        x = self.left + (position + 0.5) / n * self.size.total
+        return x, self.top + (rows - 1 - row + 0.5) / rows * self.size.overview
+
+
+def _layout(opened, rows):
+    """The figure's origin: the purple frame's left edge is the section's."""
+    box = opened.page.locator("#canvas canvas").bounding_box()
+    padding = opened.page.evaluate(
+        "(() => { const c = document.querySelector('#canvas canvas');"
+        " return [c.dataset.left, c.dataset.top].map(Number) })()"
+    )
+    return Layout(box["x"] + padding[0], box["y"] + padding[1], wide(rows))
+
+
+def _pixels(opened):
+    image = Image.open(io.BytesIO(opened.page.screenshot()))
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+def _expected(value, high):
+    """The diverging map by hand: blue, white, red, straight lines between them."""
+    stops = np.array([[0x21, 0x66, 0xAC], [0xF7, 0xF7, 0xF7], [0xB2, 0x18, 0x2B]], float)
+    at = min(1, max(0, value / high)) * 2
+    left = min(int(at), 1)
+    return stops[left] * (1 - (at - left)) + stops[left + 1] * (at - left)
+
+
+def _assert_colour(pixels, point, value, high):
+    x, y = (round(c) for c in point)
+    np.testing.assert_allclose(pixels[y, x], _expected(value, high), atol=3, err_msg=f"{x}, {y}")
+
+
+def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(open_page):
+    opened = open_page(synthetic())
+    layout = _layout(opened, 6)
+    mouse = opened.page.mouse
+    x, y = layout.overview(12, len(CHAT), 3, 6)
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x - 120, y, steps=8)
+    mouse.move(x - 300, y, steps=8)
+    mouse.up()
+    opened.page.wait_for_timeout(200)
+    assert "a=0&" in opened.page.url
+    opened.page.click("[data-view=attention]")
+    opened.page.select_option("#rows", "heads")
+    opened.page.select_option("#map-values", "entropy")
+    opened.page.wait_for_timeout(200)
+    assert opened.errors == []
+    assert opened.requests == []
+    assert opened.violations() == []
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_cells_have_the_colour_of_their_value(open_page, moved):
+    trace = synthetic(seed=3)
+    opened = open_page(trace, fragment="#view=lens&a=2&b=12&col=4" if moved else "")
+    values, n = trace["lens_entropy"][0], len(CHAT)
+    high = math.log(2000)
+    start, columns, column = (2, 10, 4) if moved else (n - 12, 12, None)
+    pixels, layout = _pixels(opened), _layout(opened, 6)
+    random = np.random.default_rng(0)
+    for row, position in zip(random.integers(0, 6, 24), random.integers(0, n, 24), strict=True):
+        _assert_colour(pixels, layout.overview(position, n, row, 6), values[row, position], high)
+    for row, i in zip(random.integers(0, 6, 24), random.integers(0, columns, 24), strict=True):
+        point = layout.section(i, columns, row, 6)
+        _assert_colour(pixels, point, values[row, start + i], high)
+    if column is not None:
+        for row in range(6):
+            x = layout.left + 75
+            y = layout.section(0, columns, row, 6)[1]
+            _assert_colour(pixels, (x, y), values[row, column], high)
+
+
+def test_attention_cells_have_the_colour_of_their_value(open_page):
+    trace = synthetic(seed=5)
+    opened = open_page(trace, fragment="#view=attention&rows=layers&head=1&a=5&b=17&col=14")
+    values = trace["entropy"][:, 1]
+    pixels, layout = _pixels(opened), _layout(opened, 6)
+    for row in range(6):
+        for i in range(12):
+            point = layout.section(i, 12, row, 6)
+            _assert_colour(pixels, point, values[row, 5 + i], math.log(len(CHAT)))
+
+
+def test_a_long_prompts_overview_is_not_mirrored_and_its_values_are_true(open_page):
+    n = 1500
+    tokens = ["<s>", *[f" w{i}" for i in range(n - 1)]]
+    trace = synthetic(tokens, ["bos"] + ["content"] * (n - 1), window=False)
+    values = trace["lens_entropy"][0].copy()
+    values[:, : n // 2] = 0.0
+    values[:3, n // 2 :] = 7.0
+    values[3:, n // 2 :] = 3.5
+    trace.dataset["lens_entropy"].values[0] = values
+    opened = open_page(trace, fragment="#a=700&b=800&col=790")
+    pixels, layout = _pixels(opened), _layout(opened, 6)
+    for position in (300, 1100):
+        for row in range(6):
+            point = layout.overview(position, n, row, 6)
+            _assert_colour(pixels, point, values[row, position], math.log(2000))
+    for column in (10, 80):
+        for row in range(6):
+            point = layout.section(column, 100, row, 6)
+            _assert_colour(pixels, point, values[row, 700 + column], math.log(2000))
+
+
+def test_missing_values_are_grey(open_page):
+    trace = synthetic()
+    trace.dataset["lens_entropy"].values[0, 2, 12] = np.nan
+    opened = open_page(trace)
+    layout = _layout(opened, 6)
+    x, y = layout.section(7, 12, 2, 6)
+    assert tuple(_pixels(opened)[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
+    opened.page.mouse.move(x, y)
+    opened.page.wait_for_timeout(100)
+    assert "missing" in opened.page.inner_text("#tip")
+
+
+def test_hovering_reads_the_exact_value(open_page):
+    trace = synthetic()
+    opened = open_page(trace)
+    x, y = _layout(opened, 6).section(8, 12, 4, 6)
+    opened.page.mouse.move(x, y)
+    opened.page.wait_for_timeout(100)
+    said = opened.page.inner_text("#tip")
+    assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in said
+    assert said.count("%") == 5
+    assert "layer 4 · position 13" in said
+
+
+def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page):
+    opened = open_page(synthetic())
+    opened.page.mouse.click(*_layout(opened, 6).section(3, 12, 2, 6))
+    opened.page.wait_for_timeout(100)
+    assert "col=8&row=2" in opened.page.url
+    opened.page.focus("#figure")
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.keyboard.press("ArrowUp")
+    opened.page.wait_for_timeout(100)
+    assert "col=9&row=3" in opened.page.url
+    assert "layer 3 · position 9" in opened.page.inner_text("#live")
+
+
+def test_hostile_tokens_are_shown_and_never_run(open_page):
+    trace = synthetic(HOSTILE, HOSTILE_ROLES, words=[*HOSTILE[2:6], "مرحبا", "日本", "a", "😀"])
+    trace.dataset.attrs["answer"] = "</b><script>window.pwned=1</script>"
+    trace.dataset.attrs["model"]["name"] = "<script>window.pwned=1</script>"
+    opened = open_page(trace)
+    opened.page.click("[data-view=attention]")
+    opened.page.mouse.move(*_layout(opened, 6).section(5, 12, 2, 6))
+    opened.page.wait_for_timeout(200)
+    assert opened.page.evaluate("window.pwned") is None
+    assert opened.errors == []
+    assert opened.violations() == []
+    assert opened.page.locator("img[onerror], script[src], iframe").count() == 0
+    shown = opened.page.inner_text(".tokens")
+    for text in (
+        "</script><script>window.pwned=1</script>",
+        "<!--",
+        "😀",
+        "مرحبا",
+        "שלום",
+        "日本語",
+    ):
+        assert text in shown
+
+
+def test_no_name_of_the_charts_reaches_the_global_object(open_page):
+    opened = open_page(synthetic())
+    names = opened.page.evaluate(
+        "['vega', 'vegaEmbed', 'vegaLite', 'view', 'report']"
+        ".filter((n) => n in window && !(window[n] instanceof Element))"
+    )
+    assert names == []
+
+
+def test_without_scripts_the_picture_the_findings_and_the_table_are_there(open_page):
+    page = open_page(synthetic(), scripts=False).page
+    picture = page.locator("picture img")
+    assert picture.is_visible()
+    assert picture.evaluate("(i) => i.naturalWidth") > 500
+    assert page.locator("ol.findings li").count() >= 4
+    assert page.locator("table").first.count() == 1
+    assert not page.locator(".controls").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [420, 1440, 2560])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_never_scrolls_sideways(open_page, width, dark):
+    opened = open_page(synthetic(), width=width, dark=dark)
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    figure = opened.page.locator("#figure")
+    assert figure.evaluate("(f) => f.scrollWidth <= f.clientWidth")
+    assert opened.errors == []
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        synthetic(["a"], ["content"]),
+        synthetic([f"t{i}" for i in range(2048)], ["content"] * 2048, window=False, heads=4),
+    ],
+    ids=["one token", "2048 tokens"],
+)
+def test_any_length_opens(open_page, trace):
+    opened = open_page(trace)
+    opened.page.click("[data-view=attention]")
+    opened.page.wait_for_timeout(300)
+    assert opened.errors == []
+    assert opened.violations() == []

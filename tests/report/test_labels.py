@@ -1,0 +1,36 @@
+"""A label is what a reader would recognise, and never invisible."""
+
+import pytest
+
+from attentropy.report.labels import short, visible, width
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (" capital", "_capital"),
+        (" ", "␣"),
+        ("\n\n", "⏎⏎"),
+        ("\t", "⇥"),
+        ("", "·"),
+        ("\x00\x1b", "␀␛"),
+        ("\u2028", "⏎"),
+        ("\u202e", "⟨202E⟩"),
+        ("a b", "a␣b"),
+        ("日本", "日本"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
+    ],
+)
+def test_blanks_and_controls_are_drawn(text, shown):
+    assert visible(text) == shown
+
+
+def test_long_text_is_cut_by_the_columns_it_takes():
+    assert short(" Australia", 7) == "_Austr…"
+    assert short("日本語日本語", 7) == "日本語…"
+    assert width("日本") == 4
+    assert short("short", 7) == "short"
+
+
+def test_right_to_left_text_is_isolated():
+    assert short("שלום", 9) == "\u2068שלום\u2069"

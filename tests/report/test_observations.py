@@ -1,0 +1,97 @@
+"""Each finding says what the numbers say, and says so when there is nothing to find."""
+
+import numpy as np
+import pytest
+
+from attentropy.report.observations import observe, strongest_rehearsal
+from traces import CHAT, synthetic
+
+
+def _by_id(trace):
+    return {observation.id: observation for observation in observe(trace)}
+
+
+def _with_rehearsal(logprob, rank, layer=3, position=14):
+    trace = synthetic()
+    trace.dataset["rehearsal"].values[:] = -9.0
+    trace.dataset["rehearsal_rank"].values[:] = 900
+    trace.dataset["rehearsal"].values[0, layer, position] = logprob
+    trace.dataset["rehearsal_rank"].values[0, layer, position] = rank
+    return trace
+
+
+def test_three_to_six_findings_each_with_its_number():
+    found = observe(synthetic())
+    assert 3 <= len(found) <= 6
+    assert all(o.text.endswith(".") and o.statistic and "\n" not in o.text for o in found)
+
+
+def test_rehearsal_is_found_where_rank_and_probability_pass():
+    o = _by_id(_with_rehearsal(np.log(0.4), 1))["rehearsal"]
+    assert (o.found, o.layer, o.position) == (True, 3, 14)
+    assert o.value == pytest.approx(0.4)
+    assert "“assistant” (position 14), layer 3" in o.text
+    assert "1 of 30 cells" in o.text
+
+
+@pytest.mark.parametrize(("p", "rank"), [(0.04, 1), (0.06, 5)])
+def test_rehearsal_below_a_threshold_is_said_to_be_none(p, rank):
+    o = _by_id(_with_rehearsal(np.log(p), rank))["rehearsal"]
+    assert not o.found
+    assert o.text.startswith("No rehearsal found")
+    assert o.value == pytest.approx(p)
+
+
+def test_a_cell_that_passes_goes_before_a_likelier_one_that_does_not():
+    trace = _with_rehearsal(np.log(0.06), 2)
+    trace.dataset["rehearsal"].values[0, 0, 13] = np.log(0.3)
+    trace.dataset["rehearsal_rank"].values[0, 0, 13] = 7
+    assert strongest_rehearsal(trace).position == 14
+
+
+def test_rehearsal_outside_the_dummy_tokens_does_not_count():
+    assert not _by_id(_with_rehearsal(np.log(0.9), 0, position=10))["rehearsal"].found
+
+
+def test_what_was_not_measured_is_said_so():
+    raw = _by_id(synthetic(["a", "b"], ["content"] * 2))
+    assert "not measured" in raw["rehearsal"].text
+    assert raw["rehearsal"].value is None
+    assert "not measured" in raw["sinks"].text
+    blank = synthetic()
+    blank.dataset["rehearsal"].values[:] = np.nan
+    assert "no word to look for" in _by_id(blank)["rehearsal"].text
+
+
+def test_the_lens_settles_where_the_target_stays_first():
+    trace = synthetic()
+    trace.dataset["lens_rank"].values[0, :, -1] = [5, 0, 2, 0, 0, 0]
+    assert _by_id(trace)["settled"].layer == 3
+
+
+def test_extreme_layers_and_heads_are_those_of_the_numbers():
+    trace = synthetic()
+    trace.dataset["entropy"].values[2, 1] = 0.0
+    trace.dataset["entropy"].values[4, 0] = np.log(np.arange(len(CHAT)) + 1)
+    found = _by_id(trace)["heads"]
+    assert (found.layer, found.head) == (2, 1)
+    assert "layer 4 head 0 (100%)" in found.text
+    assert found.n == len(CHAT) - 1
+
+
+def test_sink_mass_stands_beside_what_a_uniform_row_would_give():
+    n = 40
+    trace = synthetic(["a"] * n, ["content"] * n)
+    trace.dataset["sink_mass"].values[:] = 0.9
+    found = _by_id(trace)["sinks"]
+    assert found.found
+    assert found.value == pytest.approx(0.9)
+    assert found.threshold == pytest.approx(np.mean(4 / np.arange(16, n + 1)), abs=1e-6)
+
+
+def test_layers_without_attention_are_left_out():
+    trace = synthetic()
+    trace.dataset["entropy"].values[0] = np.nan
+    found = _by_id(trace)
+    assert found["heads"].layer != 0
+    assert found["range"].layer != 0

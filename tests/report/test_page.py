@@ -1,0 +1,134 @@
+"""The document: a policy that holds, nothing of a stranger unescaped, the same bytes each time."""
+
+import base64
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from attentropy.engine.errors import TraceError
+from attentropy.engine.trace import Trace
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+from traces import synthetic
+
+
+def _page(trace):
+    return render(trace, observe(trace))
+
+
+def _without(trace, *names):
+    return Trace(trace.dataset.drop_vars(list(names)))
+
+
+LENS = [
+    "lens_entropy", "lens_top_ids", "lens_top_logprobs", "lens_target_logprob", "lens_rank",
+    "rehearsal", "rehearsal_ids", "rehearsal_rank",
+]  # fmt: skip
+ATTENTION = ["entropy", "lse", "max_prob", "distance", "sink_mass", "top_key", "visible", "window"]
+
+
+@pytest.fixture(scope="module")
+def page():
+    return _page(synthetic())
+
+
+def test_the_policy_allows_only_what_it_names_by_hash(page):
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
+    policy = policy.replace("&#39;", "'")
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
+    styles = re.findall(r"<style>(.*?)</style>", page, re.S)
+    assert len(scripts) == len(styles) == 1
+    for text in (*scripts, *styles):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_the_document_names_no_address_and_no_inline_handler(page):
+    body = re.sub(r"<script.*?</script>|<style>.*?</style>", "", page, flags=re.S)
+    assert not re.search(r"""(?:src|href|srcset)=["']?(?!data:|#)""", body)
+    assert not re.search(r"\son\w+=|\sstyle=", body)
+    assert "url(" not in re.search(r"<style>(.*?)</style>", page, re.S)[1]
+
+
+def test_the_same_trace_gives_the_same_bytes(page):
+    assert page == _page(synthetic())
+
+
+HOSTILE = ["</script><script>alert(1)</script>", "<!--", "<img src=x onerror=alert(1)>", "\u2028"]
+
+
+def test_hostile_text_stands_escaped_in_every_place():
+    tokens = ["<s>", *HOSTILE, "a"]
+    trace = synthetic(tokens, ["bos"] + ["content"] * 5, words=[*HOSTILE, "x", "y", "z"])
+    trace.dataset.attrs.update(
+        answer=HOSTILE[0],
+        model={**trace.attrs["model"], "name": HOSTILE[0], "revision": HOSTILE[2]},
+        versions={HOSTILE[0]: HOSTILE[2]},
+        notes=[HOSTILE[0]],
+    )
+    page = _page(trace)
+    assert page.count("<script") == 2
+    for text in HOSTILE[:3]:
+        assert text not in page
+    assert "\u2028" not in page
+    payload = re.search(r'id="report">(.*?)</script>', page, re.S)[1]
+    assert json.loads(payload)["full"][1] == HOSTILE[0]
+
+
+@pytest.mark.parametrize("n", [1, 2, 700])
+def test_any_length_renders(n):
+    tokens = [f" t{i}" for i in range(n)]
+    assert "Findings" in _page(synthetic(tokens, ["content"] * n, window=n < 512))
+
+
+def test_a_page_of_2048_tokens_stays_small():
+    tokens = [f" t{i}" for i in range(2048)]
+    trace = synthetic(tokens, ["content"] * 2048, layers=12, heads=4, window=False)
+    assert len(_page(trace)) < 6e6
+
+
+def test_attention_alone_and_the_lens_alone_render():
+    assert 'data-view="lens"' not in _page(_without(synthetic(), *LENS))
+    assert 'data-view="attention"' not in _page(_without(synthetic(), *ATTENTION))
+
+
+def test_a_trace_without_entropies_is_refused():
+    with pytest.raises(TraceError, match="nothing to show"):
+        _page(_without(synthetic(), *LENS, *ATTENTION))
+
+
+def test_missing_values_are_never_written_as_numbers():
+    trace = synthetic()
+    trace.dataset["lens_entropy"].values[:] = np.nan
+    trace.dataset["entropy"].values[:] = np.nan
+    page = _page(trace)
+    assert "NaN" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    assert "nan nats" not in page
+
+
+def test_a_raw_text_has_no_box():
+    payload = json.loads(
+        re.search(r'id="report">(.*?)</script>', _page(synthetic(["a", "b"], ["content"] * 2)))[1]
+    )
+    assert payload["placement"]["caption"] == ""
+
+
+def test_no_place_of_the_machine_is_in_the_page(page, monkeypatch):
+    import getpass
+    import os
+
+    text = re.sub(r"<script>.*?</script>", "", page, flags=re.S)
+    assert os.getcwd() not in text
+    assert f"/{getpass.getuser()}/" not in text
+
+
+def test_a_trace_that_was_saved_renders_as_the_one_in_memory(tmp_path, page):
+    trace = synthetic()
+    assert isinstance(trace.to_dataset(), xr.Dataset)
+    assert _page(Trace.open(trace.save(tmp_path / "t.zarr.zip"))) == page
