@@ -154,6 +154,9 @@ def _still(chart: dict[str, Any]) -> tuple[str, int]:
     import vl_convert
 
     image = vl_convert.vegalite_to_svg(chart)
+    # The library counts its clips over all pictures of a process: count from here instead.
+    order: dict[str, str] = {}
+    image = re.sub(r"\bclip\d+\b", lambda m: order.setdefault(m[0], f"clip{len(order)}"), image)
     width = re.search(r'\bwidth="([\d.]+)"', image)
     return data_uri(image.encode(), "image/svg+xml"), round(float(width[1])) if width else 0
 
@@ -355,7 +358,7 @@ def _words(
             "text": visible(trace.tokens[i]) if trace.tokens[i].strip() == "" else trace.tokens[i],
             "role": trace.roles[i],
             "shade": _shade(last[i], high),
-            "title": f"position {i}, {trace.roles[i]}: {last[i]:.2f} nats",
+            "title": f"position {i}, {trace.roles[i]}: {_nats(last[i])}",
         }
         for i in shown
     ]
@@ -425,6 +428,10 @@ def _captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, st
         )
         for view in views
     }
+
+
+def _nats(value: float) -> str:
+    return f"{value:.2f} nats" if np.isfinite(value) else "missing"
 
 
 def _shade(value: float, high: float) -> str:

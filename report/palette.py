@@ -14,7 +14,7 @@ MAPS = {
     "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
 }  # fmt: skip
 MISSING = "#b9b9b9"
-DARK_INK, LIGHT_INK = "#111111", "#ffffff"
+DARK_INK, LIGHT_INK = "#000000", "#ffffff"
 
 # What is drawn around the values, on a light and on a dark page.
 LIGHT = {

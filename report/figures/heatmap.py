@@ -100,7 +100,7 @@ def heatmap(
     chart = chart.add_params(*params)
     chart.datasets = {name: list(rows) for name, rows in datasets.items()}
     return (
-        chart.configure(font=FONT, background=alt.ExprRef("paper"))
+        chart.configure(font=FONT, aria=False, background=alt.ExprRef("paper"))
         .configure_view(stroke=None)
         .properties(
             padding={

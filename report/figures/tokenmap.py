@@ -57,7 +57,7 @@ def tokenmap(
     chart = chart.add_params(*params)
     chart.datasets = {name: list(rows) for name, rows in datasets.items()}
     return (
-        chart.configure(font=FONT, background=alt.ExprRef("paper"))
+        chart.configure(font=FONT, aria=False, background=alt.ExprRef("paper"))
         .configure_view(stroke=None)
         .properties(padding={"left": 4, "right": 8, "top": 6, "bottom": 4})
     )
