@@ -141,7 +141,8 @@ def _settled(trace: Trace) -> Observation | None:
         return None
     position = trace.dataset.sizes["position"] - 1
     ranks = trace["lens_rank"][0][:, position]
-    entries = np.flatnonzero(ranks >= 0)
+    read = np.isfinite(trace["lens_entropy"][0][:, position])
+    entries = np.flatnonzero((ranks >= 0) & read)
     if not entries.size or ranks[entries[-1]] != 0:
         return None
     late = entries[ranks[entries] != 0]

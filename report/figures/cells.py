@@ -16,6 +16,7 @@ from attentropy.report.figures.placement import Placement
 from attentropy.report.labels import short
 from attentropy.report.palette import LIGHT, colors, hexes, inks
 from attentropy.report.raster import data_uri, png
+from attentropy.report.views import View
 
 Rows = list[dict[str, Any]]
 
@@ -59,12 +60,11 @@ def datasets(
     trace: Trace,
     size: Size,
     placed: Placement,
-    values: np.ndarray,
-    texts: Sequence[Sequence[str]],
+    view: View,
     rows: Sequence[str],
-    high: float,
 ) -> dict[str, Rows]:
-    """Every dataset of `heatmap`: values [rows, N] in nats, texts of the section's cells."""
+    """Every dataset of `heatmap` for a view whose rows are called `rows`."""
+    values, texts, high = view.values, view.texts, view.high
     span = slice(placed.start, placed.stop)
     letters = label_letters(size, placed.stop - placed.start)
     ramp, ticks = legend(high)

@@ -104,8 +104,8 @@ def heatmap(
         .configure_view(stroke=None)
         .properties(
             padding={
-                "left": 44 if size.inset > 100 else 22,
-                "right": 42 if size.inset > 100 else 34,
+                "left": 44 if size.inset > 100 else 14,
+                "right": 42 if size.inset > 100 else 26,
                 "top": 16,
                 "bottom": 4,
             }

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 
+from attentropy.engine.trace import Trace
 from attentropy.report.figures.heatmap import FONT, GREEN
+from attentropy.report.labels import short
+from attentropy.report.palette import LIGHT, colors
+from attentropy.report.payload import is_causal
+from attentropy.report.raster import data_uri, png
+
+_SIDE = 430
 
 
 def tokenmap(
@@ -61,3 +70,37 @@ def tokenmap(
         .configure_view(stroke=None)
         .properties(padding={"left": 4, "right": 8, "top": 6, "bottom": 4})
     )
+
+
+def first_map(trace: Trace, column: int) -> dict[str, Any]:
+    """The map of the first layer, mean over heads, as a Vega-Lite specification."""
+    weights = trace["window"][0]
+    weights = np.nanmean(weights[: _heads_in(trace, 0)], axis=0)  # [queries, keys]
+    n = weights.shape[0]
+    first = int(trace["window_query"][0])
+    hidden = (
+        np.triu(np.ones_like(weights, bool), 1)
+        if is_causal(trace)
+        else np.zeros_like(weights, bool)
+    )
+    opacity = np.where(hidden, 0, 255).astype(np.uint8)[..., None]
+    image = png(np.concatenate([colors(weights, 0, 1, "weight"), opacity], -1))
+    every = max(1, math.ceil(n / 36))
+    labels = [
+        {"at": i + 0.5, "text": short(trace.tokens[first + i], 10)} for i in range(0, n, every)
+    ]
+    state = {
+        "n": n, "first": first, "col": column, **LIGHT,
+    }  # fmt: skip
+    rows = {
+        "map": [{"x0": 0, "x1": n, "y0": 0, "y1": n, "url": data_uri(image)}],
+        "labels": labels,
+        "one": [{"o": 1}],
+    }
+    chart: dict[str, Any] = tokenmap(_SIDE, state, rows).to_dict()
+    return chart
+
+
+def _heads_in(trace: Trace, layer: int) -> int:
+    heads = int(trace["heads"][layer]) if "heads" in trace else trace["window"].shape[1]
+    return max(1, min(heads, trace["window"].shape[1]))

@@ -1,0 +1,170 @@
+"""All that is written on the page as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace import Trace
+from attentropy.report.figures.placement import Placement
+from attentropy.report.labels import short, visible
+from attentropy.report.observations import Observation
+from attentropy.report.views import View
+from attentropy.report.views import high as highest
+
+_PROMPT_TOKENS = 3000
+_TABLE_COLUMNS = 24
+SHADES = 32
+
+
+def words(
+    trace: Trace,
+    observations: Sequence[Observation],
+    placed: Placement,
+    view: View,
+    rows: Sequence[str],
+) -> dict[str, Any]:
+    """Title, tokens, findings, table and provenance, for the page's template."""
+    attrs = trace.attrs
+    model = attrs.get("model", {})
+    n = len(trace.tokens)
+    name = str(model.get("name", "model"))
+    entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
+    last, high = view.values[-1], view.high
+    shown = range(max(0, n - _PROMPT_TOKENS), n)
+    tokens = [
+        {
+            "text": visible(trace.tokens[i]) if trace.tokens[i].strip() == "" else trace.tokens[i],
+            "role": trace.roles[i],
+            "shade": _shade(last[i], high),
+            "title": f"position {i}, {trace.roles[i]}: {_nats(last[i])}",
+        }
+        for i in shown
+    ]
+    start = max(placed.start, placed.stop - _TABLE_COLUMNS)
+    columns = range(start, placed.stop)
+    kinds = "top token" if view.name == "lens" else "most attended token"
+    return {
+        "version": _version(),
+        "title": f"attentropy: {name}, {n} tokens",
+        "heading": f"Where {name} is certain, and where it is not",
+        "subtitle": (
+            f"{n} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
+            f"{_parameters(model.get('parameters'))}{model.get('dtype', '')} on "
+            f"{model.get('device', 'unknown device')}; all entropies in nats"
+        ),
+        "tokens": tokens,
+        "answer": str(attrs.get("answer", "")),
+        "shade_note": f"Colour: {entropy} after the last layer, blue 0 to red {high:.1f} nats.",
+        "cut": f"The last {_PROMPT_TOKENS} of {n} tokens." if n > _PROMPT_TOKENS else "",
+        "figure_title": "Entropy by layer and position",
+        "description": (
+            f"Heatmap of {entropy}, {len(rows)} layers by {n} positions, with an overview, a "
+            f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
+            f"{placed.column}. The findings below say what it shows."
+        ),
+        "findings": [
+            {"text": o.text, "found": o.found, "numbers": _numbers(o)} for o in observations
+        ],
+        "table_note": f"entropy in nats and {kinds}, positions {start} to {placed.stop - 1}",
+        "table_columns": [short(trace.tokens[i], 14) for i in columns],
+        "table": [
+            {
+                "label": rows[r],
+                "cells": [
+                    (_nats(view.values[r, i]).removesuffix(" nats"), view.texts[r][i])
+                    for i in columns
+                ],
+            }
+            for r in reversed(range(len(rows)))
+        ],
+        "provenance": list(_provenance(attrs)),
+    }
+
+
+def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
+    """Below the figure, for each view: what is drawn, in which colours, and what the box says."""
+    ends = {name: highest(trace, name) for name in views}
+    what = {
+        "lens": (
+            "logit-lens entropy at every position, one row a layer",
+            "Cells name the lens's likeliest token.",
+            f"Green: position {placed.column} magnified, with the token's probability.",
+            f" Blue box: {placed.caption}." if placed.caption else "",
+        ),
+        "attention": (
+            "attention entropy of every query, mean over heads, one head, or the heads of a layer",
+            "Cells name the most attended token.",
+            "Green: the exact attention weights of the selected query and the two before it.",
+            "",
+        ),
+    }
+    return {
+        view: (
+            f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} Blue is "
+            f"low, white {ends[view] / 2:.1f} nats, red high, grey missing. {what[view][2]}"
+            f"{what[view][3]}"
+        )
+        for view in views
+    }
+
+
+def _nats(value: float) -> str:
+    return f"{value:.2f} nats" if np.isfinite(value) else "missing"
+
+
+def _shade(value: float, high: float) -> str:
+    if not np.isfinite(value):
+        return "missing"
+    return f"s{min(SHADES - 1, int(max(0.0, value) / high * SHADES))}"
+
+
+def _numbers(observation: Observation) -> str:
+    if observation.value is None:
+        parts = [f"{observation.statistic}: not measured"]
+    else:
+        parts = [f"{observation.statistic} = {observation.value:.4g} {observation.unit}"]
+    if observation.threshold is not None:
+        parts.append(f"held against {observation.threshold:.3g}")
+    if observation.n is not None:
+        parts.append(f"n = {observation.n}")
+    return "; ".join(parts)
+
+
+def _parameters(count: Any) -> str:
+    if not isinstance(count, int):
+        return ""
+    return (
+        f"{count / 1e9:.1f} B parameters, " if count >= 1e9 else f"{count / 1e6:.1f} M parameters, "
+    )
+
+
+def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(name, value) lines of what the trace says of its making."""
+    for section in (
+        "model",
+        "tokenizer",
+        "prompt",
+        "implementation",
+        "versions",
+        "options",
+        "notes",
+    ):
+        value = attrs.get(section)
+        if isinstance(value, dict):
+            said = [f"{key} {item}" for key, item in value.items() if item is not None]
+            yield section, ", ".join(said)[:2000]
+        elif isinstance(value, list):
+            yield section, "; ".join(str(item) for item in value)[:2000] or "none"
+        elif value is not None:
+            yield section, str(value)[:200]
+
+
+def _version() -> str:
+    try:
+        return version("attentropy")
+    except PackageNotFoundError:
+        return "unknown"
