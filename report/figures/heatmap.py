@@ -262,7 +262,7 @@ def _section(size: Size) -> alt.LayerChart:
         _frame(BLUE, *box, size.height + _LABELS, 2.5, _BOX_SHOWN),
         _frame(GREEN, _column(size, 0), _column(size, 1), size.height, 2.5, _COLUMN_SHOWN),
         _words(
-            "rowtitle", x=alt.XValue(-size.gap * 0.62), y=alt.YValue(size.height / 2),
+            "rowtitle", x=alt.XValue(-size.gap * 0.75), y=alt.YValue(size.height / 2),
             align="center", baseline="bottom", angle=270, fontSize=11,
         ),
     ).properties(width=size.section, height=size.height)  # fmt: skip

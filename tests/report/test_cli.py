@@ -1,0 +1,246 @@
+"""The command line: the main job in one call, and one line for everything that goes wrong."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from attentropy.engine.trace import FORMAT_VERSION, Trace
+from attentropy.report.cli import main
+from tiny import save
+from traces import synthetic
+
+ONE_LINE = "error: "
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _fails(capsys, arguments, code, *words):
+    """The command fails with `code` and one line that has `words`; returns the line."""
+    before = sorted(os.listdir())
+    assert main([str(a) for a in arguments]) == code
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if not line.startswith("note:")]
+    assert out == ""
+    assert len(lines) == 1, err
+    assert lines[0].startswith(ONE_LINE)
+    for word in words:
+        assert word in lines[0]
+    assert sorted(os.listdir()) == before
+    return lines[0]
+
+
+def test_report_writes_the_page_of_the_embedded_model(here, capsys):
+    assert main(["report", "--save-trace", "t.zarr.zip", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    page = (here / "report.html").read_text("utf-8")
+    assert told["bytes"] == (here / "report.html").stat().st_size
+    assert told["answer"] == "Canberra"
+    assert len(told["observations"]) >= 3
+    assert "Canberra" in page
+    assert sorted(os.listdir()) == ["report.html", "t.zarr.zip"]
+    assert main(["render", "t.zarr.zip", "-o", "again.html"]) == 0
+    assert (here / "again.html").read_text("utf-8") == page
+
+
+def test_extract_and_info_agree(here, capsys):
+    save(here / "tiny")
+    run = ["extract", "tiny", "-p", "hello", "--max-new-tokens", "2", "-o", "t.zarr"]
+    assert main(run) == 0
+    assert "t.zarr" in capsys.readouterr().out
+    assert main(["info", "t.zarr", "--json"]) == 0
+    held = json.loads(capsys.readouterr().out)
+    trace = Trace.open("t.zarr")
+    assert held["tokens"] == len(trace.tokens)
+    assert held["model"]["name"] == "tiny"
+    assert trace.dataset.sizes["step"] <= 2
+    assert np.isfinite(trace["lens_entropy"]).all()
+
+
+def test_the_prompt_comes_from_a_file_standard_input_or_messages(here, capsys, monkeypatch):
+    save(here / "tiny")
+    (here / "p.txt").write_text("héllo", "utf-8")
+    (here / "m.json").write_text(json.dumps([{"role": "user", "content": "héllo"}]), "utf-8")
+    base = ["extract", "tiny", "--max-new-tokens", "0", "--force"]
+    assert main([*base, "-f", "p.txt", "-o", "a.zarr"]) == 0
+    assert main([*base, "-m", "m.json", "-o", "b.zarr"]) == 0
+    stdin = io.TextIOWrapper(io.BytesIO((here / "p.txt").read_bytes()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main([*base, "-f", "-", "-o", "c.zarr"]) == 0
+    ids = [list(Trace.open(f"{n}.zarr")["token_ids"]) for n in "abc"]
+    assert ids[0] == ids[1] == ids[2]
+
+
+def test_a_raw_prompt_without_lens(here):
+    save(here / "tiny")
+    run = ["extract", "tiny", "-p", "abc", "--no-chat-template", "--lens", "none", "-o", "t.zarr"]
+    assert main(run) == 0
+    trace = Trace.open("t.zarr")
+    assert trace.tokens == ["a", "b", "c"]
+    assert "lens_entropy" not in trace
+
+
+def test_info_describes_this_machine_and_a_model(here, capsys):
+    assert main(["info", "--json"]) == 0
+    assert "cpu" in json.loads(capsys.readouterr().out)["devices"][-1]
+    save(here / "tiny")
+    assert main(["info", "tiny"]) == 0
+    assert "llama" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["report", "./no-such-folder", "-p", "x"], ["no model folder"]),
+        (["report", "tiny", "-p", "  "], ["empty"]),
+        (["report", "tiny", "-f", "latin.txt"], ["UTF-8", "latin.txt"]),
+        (["report", "tiny", "-f", "none.txt"], ["none.txt"]),
+        (["report", "tiny", "-p", "x" * 400], ["positions", "256"]),
+        (["report", "tiny", "-p", "x", "-o", "none/r.html"], ["no folder"]),
+        (["report", "tiny", "-p", "x", "-o", "there.html"], ["--force"]),
+        (["report", "tiny", "-p", "x", "-o", "tiny"], ["folder"]),
+        (["report", "tiny", "-p", "x", "-f", "latin.txt"], ["one of"]),
+        (["report", "tiny", "-m", "latin.txt"], ["latin.txt"]),
+        (["report", "tiny", "-m", "object.json"], ["list"]),
+        (["report", "tiny"], ["prompt"]),
+        (["report", "tiny", "-p", "x", "--top-k", "0"], ["top-k"]),
+        (["report", "tiny", "-p", "x", "--device", "toaster"], ["device"]),
+        (["extract", "tiny", "-p", "x", "-o", "trace.npz"], ["zarr"]),
+        (["nonsense"], ["nonsense"]),
+        (["render"], ["TRACE"]),
+    ],
+)
+def test_bad_usage_is_one_line_and_code_2(here, capsys, arguments, words):
+    save(here / "tiny")
+    (here / "latin.txt").write_bytes("Größe".encode("latin-1"))
+    (here / "object.json").write_text("{}")
+    (here / "there.html").write_text("mine")
+    _fails(capsys, arguments, 2, *words)
+    assert (here / "there.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize("missing", ["*.safetensors", "tokenizer*", "config.json"])
+def test_a_folder_that_lacks_a_part_is_named(here, capsys, missing):
+    folder = save(here / "tiny")
+    for file in folder.glob(missing):
+        file.unlink()
+    _fails(capsys, ["report", "tiny", "-p", "x"], 2, "'tiny'")
+
+
+def test_a_model_without_attention_is_refused(here, capsys):
+    save(here / "mamba", "mamba", state_size=4, expand=2, num_hidden_layers=2)
+    _fails(capsys, ["report", "mamba", "-p", "x"], 1, "attention")
+
+
+def test_an_unknown_hub_model_is_refused(here, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    _fails(capsys, ["report", "attentropy-tests/none", "-p", "x"], 1, "attentropy-tests/none")
+
+
+def _truncated(path):
+    synthetic().save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _foreign(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("zarr.json", '{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+
+
+def _newer(path):
+    trace = synthetic()
+    trace.save(path.with_suffix(""))
+    metadata = path.with_suffix("") / "zarr.json"
+    metadata.write_text(
+        metadata.read_text().replace(
+            f'"format_version": {FORMAT_VERSION}', f'"format_version": {FORMAT_VERSION + 1}'
+        )
+    )
+    path.with_suffix("").rename(path.with_suffix("").with_name("new.zarr"))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "word"),
+    [(_truncated, "t.zarr.zip", "cut short"), (_foreign, "t.zarr.zip", "not a trace"),
+     (_newer, "new.zarr", "newer")],
+)  # fmt: skip
+def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):
+    make(here / "t.zarr.zip")
+    _fails(capsys, ["render", name], 1, word)
+
+
+def test_a_failure_has_a_traceback_only_in_debug(here, capsys, monkeypatch):
+    monkeypatch.setattr("attentropy.report.page.render", lambda *a: 1 / 0)
+    synthetic().save(here / "t.zarr")
+    assert "ZeroDivisionError" in _fails(capsys, ["render", "t.zarr"], 1, "--debug")
+    with pytest.raises(ZeroDivisionError):
+        main(["--debug", "render", "t.zarr"])
+
+
+def _python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from attentropy.report.cli import main; assert main(['--help']) == 0; "
+        "heavy = {'torch', 'transformers', 'altair', 'xarray', 'zarr', 'numpy', 'jinja2', 'rich'}; "
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    out = _python(code).stdout
+    assert "HEAVY []" in out
+    for command in ("report", "extract", "render", "info"):
+        assert f"  {command} " in out
+
+
+WITHOUT_TORCH = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "transformers", "triton", "tokenizers", "safetensors"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Block())
+from attentropy.report.cli import main
+sys.exit(main(sys.argv[1:] or %r))
+"""
+
+
+def test_without_torch_render_works_and_report_says_how_to_get_it(here):
+    synthetic().save(here / "t.zarr.zip")
+    done = _python(WITHOUT_TORCH % ["render", "t.zarr.zip", "-o", "r.html"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (here / "r.html").stat().st_size > 500_000
+    done = _python(WITHOUT_TORCH % ["info", "t.zarr.zip"])
+    assert done.returncode == 0
+    done = _python(WITHOUT_TORCH % ["report", "-o", "other.html"])
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'attentropy[extract]'" in done.stderr
+    assert not (here / "other.html").exists()
+
+
+def test_the_pypi_package_kernels_is_not_shadowed_in_the_repositorys_root():
+    from pathlib import Path
+
+    root = Path(__file__).parents[2]
+    code = "import kernels; print(kernels.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert "site-packages" in done.stdout
+    assert not (root / "kernels" / "__init__.py").exists()
