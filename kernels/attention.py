@@ -127,13 +127,15 @@ def attention(
 ) -> dict[str, Tensor]:
     """Output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq] float32, on the device of q.
 
-    Raises `ValueError` for tensors that no GPU holds, unless Triton interprets.
+    Raises `ValueError` for tensors that no GPU holds, unless Triton interprets (not bfloat16).
     """
     if not q.is_cuda and isinstance(forward, triton.JITFunction):
         raise ValueError(
             f"attention: impl='triton' runs on a GPU and the tensors are on {q.device}; use "
             "'portable' (TRITON_INTERPRET=1 lets tests run the kernel here)"
         )
+    if not q.is_cuda and q.dtype == torch.bfloat16:
+        raise ValueError("attention: Triton's interpreter takes bfloat16 for integers; use float32")
     batch, heads, queries, dim = q.shape
     width = v.shape[-1]
     rows = (batch, heads, queries)

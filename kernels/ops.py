@@ -121,7 +121,7 @@ def attention(
         raise ValueError(f"{where}: sinks {_shape(sinks)} is not [{q.shape[1]}], one per head")
     _check_inference(where, q, k, v, sinks, slopes)
 
-    reason = _triton_lacks(q, mask, softcap, slopes, sinks, stats)
+    reason = _triton_lacks(q, v, mask, scale, softcap, slopes, sinks, stats)
     if impl is None:
         impl = "triton" if q.is_cuda and reason is None and _has_triton() else "portable"
     if impl == "triton":
@@ -129,7 +129,9 @@ def attention(
             raise NotImplementedError(f"{where}: impl='triton' lacks {reason}; use 'portable'")
         from attentropy.kernels import attention as fused
 
-        found = fused.attention(q, k, v, scale=scale, mask=mask, stats=stats)
+        found = fused.attention(
+            q, k, v, scale=scale, causal=mask.causal, query_offset=mask.query_offset, stats=stats
+        )
     elif impl == "portable":
         found = portable.attention(
             q, k, v, score=portable.Score(scale, softcap, slopes), mask=mask, sinks=sinks,
@@ -335,7 +337,9 @@ def _reference_mask(q: Tensor, mask: Mask) -> Tensor:
 
 def _triton_lacks(
     q: Tensor,
+    v: Tensor,
     mask: Mask,
+    scale: float,
     softcap: float | None,
     slopes: Tensor | None,
     sinks: Tensor | None,
@@ -348,8 +352,10 @@ def _triton_lacks(
         return "softcap, slopes and sinks"
     if lacking := [name for name in stats if name not in ("entropy", "max_prob")]:
         return f"the statistic {lacking[0]!r}"
-    if q.shape[-1] > 256:
+    if max(q.shape[-1], v.shape[-1]) > 256:
         return "head sizes over 256"
+    if not scale > 0:
+        return "a scale that is not positive"
     if q.dtype == torch.float64:
         return "float64"
     return None

@@ -241,7 +241,9 @@ def vocabulary(
 ) -> dict[str, Tensor]:
     """Entropy, lse [N]; top-k [N, k]; target statistics [N, T]: blocks of rows and vocabulary."""
     exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
-    wanted = None if targets is None else targets.long().reshape(len(hidden), -1)
+    wanted = None
+    if targets is not None:
+        wanted = targets.long() if targets.ndim == 2 else targets.long()[:, None]
     step = 512
     parts = [
         _vocabulary_rows(
@@ -253,7 +255,7 @@ def vocabulary(
             top_k,
             None if wanted is None else wanted[first : first + step],
         )
-        for first in range(0, len(hidden), step)
+        for first in range(0, max(1, len(hidden)), step)
     ]
     result = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     if targets is not None:

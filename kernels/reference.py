@@ -135,7 +135,7 @@ def vocabulary(
         "top_logprobs": ordered.values[:, :top_k] - lse[:, None],
     }
     if targets is not None:
-        wanted = targets.long().reshape(len(logits), -1)
+        wanted = targets.long() if targets.ndim == 2 else targets.long()[:, None]
         rank_of = ordered.indices.argsort(-1)
         stats["target_logprob"] = log_p.gather(-1, wanted).reshape(targets.shape)
         stats["target_rank"] = rank_of.gather(-1, wanted).reshape(targets.shape).int()

@@ -1,0 +1,61 @@
+"""How kernel tests compare: the places that are not finite first, then the largest error."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+def assert_close(got, wanted, bound, name=""):
+    """|got − wanted| ≤ bound wherever wanted is finite, and the same NaN and inf elsewhere."""
+    got, wanted = got.detach().cpu().double(), wanted.detach().cpu().double()
+    assert got.shape == wanted.shape, f"{name}: {got.shape} is not {wanted.shape}"
+    assert torch.equal(got.isnan(), wanted.isnan()), f"{name}: NaN in other places"
+    assert torch.equal(got.isinf(), wanted.isinf()), f"{name}: inf in other places"
+    finite = wanted.isfinite()
+    error = (got - wanted)[finite].abs()
+    if error.numel():
+        rms = float(error.square().mean().sqrt())
+        assert float(error.max()) <= bound, (
+            f"{name}: {error.max():.3g} (RMS {rms:.3g}) > {bound:.3g}"
+        )
+
+
+def score_bound(q, k, scale=None):
+    """What float32 scores can hold: 2e-5 + 2⁻²⁰ · scale · max Σ_d |q_d k_d| nats."""
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    group = q.shape[1] // k.shape[1]
+    keys = k.double().abs().repeat_interleave(group, 1).transpose(-1, -2)
+    return 2e-5 + 2**-20 * scale * float((q.double().abs() @ keys).max())
+
+
+def bounds(q, k, scale=None):
+    """The bound of each statistic; outputs are sums of weights that carry the scores' error."""
+    entropy = score_bound(q, k, scale)
+    keys = max(2, k.shape[2])
+    weight = 1e-5 + entropy
+    return {
+        "entropy": entropy,
+        "lse": entropy,
+        "max_prob": weight,
+        "sink_mass": weight,
+        "sink_prob": weight,
+        "varentropy": entropy * math.log(keys),
+        "distance": entropy * keys,
+        "out": 4 * weight,
+    }
+
+
+def inputs(
+    queries, keys, heads=4, kv_heads=2, dim=64, width=None, *, sigma=1.0, offset=0.0, seed=0
+):
+    """q, k, v with scores of standard deviation `sigma`, shifted by `offset` in every row."""
+    random = torch.Generator().manual_seed(seed)
+    q = torch.randn(2, heads, queries, dim, generator=random) * sigma
+    k = torch.randn(2, kv_heads, keys, dim, generator=random)
+    v = torch.randn(2, kv_heads, keys, width or dim, generator=random)
+    if offset:
+        q[..., 0] = 4.0
+        k[..., 0] = offset * dim**0.5 / 4.0
+    return q, k, v
