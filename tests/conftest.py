@@ -1,9 +1,14 @@
-"""What all tests share: a browser where there is one, and no silent skip of it in CI."""
+"""What all tests share: Triton's interpreter where there is no GPU, a browser where there is one."""
 
 import os
 import shutil
 
 import pytest
+import torch
+
+# Triton's own library reads this when it is first imported, by whichever test module that happens.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 _FLAGS = [
     "--no-sandbox",
