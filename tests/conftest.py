@@ -1,4 +1,4 @@
-"""What all tests share: Triton's interpreter where there is no GPU, a browser where there is one."""
+"""What all tests share: Triton's interpreter where no GPU is, a browser where there is one."""
 
 import os
 import shutil
