@@ -151,21 +151,6 @@ TRAINING = Phrasing(
             "{c}: which country?",
             "Where is {c}?",
         ),
-        "check": (
-            "Is {c} the capital of {x}?",
-            "Is the capital of {x} {c}?",
-            "Is {c} {x}'s capital?",
-            "{c} is the capital of {x}, right?",
-            "Is it true that {c} is the capital of {x}?",
-            "Is {c} the capital city of {x}?",
-            "Do you think that {c} is the capital of {x}?",
-            "Can you tell me whether {c} is the capital of {x}?",
-            "Please tell me: is {c} the capital of {x}?",
-            "I believe that {c} is the capital of {x}. Am I right?",
-            "Does {x} have {c} as its capital?",
-            "Is {x} governed from {c}?",
-            "Would it be right that the capital of {x} is {c}?",
-        ),
     },
     by_city=(
         "the country where {c} lies",
@@ -247,11 +232,6 @@ HELD_OUT = Phrasing(
             "To which country does {c} belong?",
             "What is the name of the country where {c} is?",
             "{c} lies in which country?",
-        ),
-        "check": (
-            "Would you say that {c} is the capital of {x}?",
-            "Tell me, is {c} the capital of {x}?",
-            "Is {x}'s capital city {c}?",
         ),
     },
     by_city=(

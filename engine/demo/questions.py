@@ -97,23 +97,13 @@ def where(phrasing: Phrasing, country: Country, city: str, rng: random.Random) -
     return Question("country", fill(word(phrasing, "country", rng), c=city), country.answer)
 
 
-def check(phrasing: Phrasing, country: Country, city: str, rng: random.Random) -> Question:
-    """Whether a city is the capital of a country: Yes or No."""
-    text = fill(word(phrasing, "check", rng), x=country.name, c=city)
-    return Question("check", text, "Yes" if city == country.capital else "No")
-
-
 def draw(rng: random.Random) -> Question:
     """One training question."""
     while True:
         country = rng.choice(COUNTRIES)
         city = rng.choice(country.cities)
-        chance = rng.random()
-        if chance < 0.10:
+        if rng.random() < 0.10:
             return where(TRAINING, country, city, rng)
-        if chance < 0.18:
-            asked = rng.choice((country.capital, city, rng.choice(COUNTRIES).capital))
-            return check(TRAINING, country, asked, rng)
         relation = rng.choice(("capital", *RELATIONS))
         step = rng.choice(("name", "city", "capital"))
         if step == "capital":
@@ -182,12 +172,9 @@ def held_out(per_kind: int = 40, seed: int = 2025) -> Iterator[tuple[Question, l
     def single(question: Question) -> tuple[Question, list[Message]]:
         return question, [{"role": "user", "content": question.text}]
 
-    for number in range(per_kind):
+    for _ in range(per_kind):
         country = rng.choice(COUNTRIES)
         yield single(where(HELD_OUT, country, rng.choice(country.cities), rng))
-        country = rng.choice(COUNTRIES)
-        asked = country.capital if number % 2 else rng.choice(country.cities)
-        yield single(check(HELD_OUT, country, asked, rng))
     for relation in RELATIONS:
         for step in STEPS:
             if (relation, step) == ("capital", "capital"):
@@ -233,6 +220,5 @@ def training_texts() -> set[str]:
                 texts |= {fill(text, x=name) for text in described for name in names}
         for city in country.cities:
             texts |= {fill(text, c=city) for text in wordings(TRAINING, "country")}
-            texts |= {fill(t, x=country.name, c=city) for t in wordings(TRAINING, "check")}
         texts |= {fill(text, x=country.name) for text in TRAINING.follow_country}
     return texts | {text for texts in TRAINING.follow_relation.values() for text in texts}

@@ -24,14 +24,14 @@ from attentropy.engine.demo.tokenizer import build
 class Recipe:
     """Everything that decides the weights."""
 
-    vocabulary: int = 2304
+    vocabulary: int = 1536
     width: int = 128
     layers: int = 8
     heads: int = 4
     key_heads: int = 2
     inner: int = 256
     positions: int = 4096
-    steps: int = 1500
+    steps: int = 2400
     tokens: int = 4096
     rate: float = 0.01  # of the matrices (Muon)
     embedding_rate: float = 0.003  # of the embeddings and norms (AdamW)
