@@ -34,10 +34,20 @@ def build(architecture: str, head: int) -> triton.compiler.CompiledKernel:
     """The kernel for dense bfloat16 tensors, causal, with entropy, as `attention` launches it."""
     tile = tiles.choose(architecture, tiles.padded(head), torch.bfloat16)
     constants = {
-        **{"D": head, "DV": head, "BM": tile.queries, "BN": tile.keys},
-        **{"BD": tiles.padded(head), "BE": tiles.padded(head), "PRECISION": "tf32"},
-        **{"CAUSAL": True, "ENTROPY": True, "MAX_PROB": False, "max_prob": None},
-        **{"stride_qd": 1, "stride_kd": 1, "stride_vd": 1},
+        "D": head,
+        "DV": head,
+        "BM": tile.queries,
+        "BN": tile.keys,
+        "BD": tiles.padded(head),
+        "BE": tiles.padded(head),
+        "PRECISION": "tf32",
+        "CAUSAL": True,
+        "ENTROPY": True,
+        "MAX_PROB": False,
+        "max_prob": None,
+        "stride_qd": 1,
+        "stride_kd": 1,
+        "stride_vd": 1,
     }
     types = dict.fromkeys(forward.arg_names, "i32")
     types |= dict.fromkeys(("q", "k", "v", "out"), "*bf16")
