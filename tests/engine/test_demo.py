@@ -1,0 +1,156 @@
+"""The embedded model: what it is, what it knows, and that its recipe makes it again."""
+
+import json
+import random
+import re
+from itertools import islice
+
+import pytest
+import torch
+
+from attentropy.engine import demo
+from attentropy.engine.demo.batches import Encoder, batches
+from attentropy.engine.demo.evaluate import accuracy, answers, overall
+from attentropy.engine.demo.facts import COUNTRIES
+from attentropy.engine.demo.questions import RESERVED, conversation, held_out, training_texts
+from attentropy.engine.demo.tokenizer import build
+from attentropy.engine.demo.train import Recipe, losses, model_of, save
+
+HOSTILE = "</script><!-- \u2028 👩‍👩‍👧 العاصمة עיר 首都 \x00\x1b[31m\n\n\t  <|eot_id|x> Zürich"
+
+
+@pytest.fixture(scope="module")
+def answered(embedded):
+    """Shares by kind of question and the wrong answers, over a few hundred held-out questions."""
+    return accuracy(embedded.model, embedded.tokenizer, per_kind=20)
+
+
+def test_it_is_small_and_plain_data():
+    files = list(demo.path().iterdir())
+    assert sum(file.stat().st_size for file in files) < 8e6
+    assert {file.suffix for file in files} <= {".json", ".jinja", ".safetensors"}
+
+
+def test_it_is_a_llama_of_one_to_two_million_parameters(embedded):
+    config = embedded.model.config
+    assert config.model_type == "llama"
+    assert 1e6 <= embedded.model.num_parameters() <= 2e6
+    assert config.max_position_embeddings >= 2048
+    assert not config.tie_word_embeddings
+
+
+def test_the_chat_template_is_llama_3s(embedded):
+    chat = [
+        {"role": "system", "content": " Be brief. "},
+        {"role": "user", "content": "Hi"},
+    ]
+    text = embedded.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert text == (
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+        "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n"
+    )
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "What is the capital of Australia?", "", "\n\n\n"])
+def test_any_text_survives_the_tokenizer(embedded, text):
+    ids = embedded.tokenizer.encode(text, add_special_tokens=False)
+    assert embedded.tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
+
+
+def test_training_reads_the_ids_that_the_chat_template_gives(embedded):
+    rng = random.Random(3)
+    encode = Encoder(embedded.tokenizer)
+    for _ in range(50):
+        chat = conversation(rng, turns=3)
+        ids, said = encode(chat)
+        wanted = embedded.tokenizer.apply_chat_template(chat, return_dict=False)
+        assert ids == wanted
+        spoken = embedded.tokenizer.decode([i for i, s in zip(ids, said, strict=True) if s])
+        replies = [m["content"] for m in chat if m["role"] == "assistant"]
+        assert spoken == "".join(f"{reply}<|eot_id|>" for reply in replies)
+
+
+def test_it_answers_held_out_wordings(answered):
+    shares, _ = answered
+    seen, kept = overall(shares)
+    assert seen >= 0.9
+    assert kept >= 0.8, "two trained facts that were never joined"
+    assert min(shares.values()) >= 0.6
+
+
+def test_it_answers_the_default_prompt(embedded):
+    chat = [{"role": "user", "content": demo.DEFAULT_PROMPT}]
+    assert answers(embedded.model, embedded.tokenizer, [chat]) == ["Canberra"]
+
+
+def test_it_knows_every_capital(embedded):
+    chats = [[{"role": "user", "content": f"What is the capital of {c.name}?"}] for c in COUNTRIES]
+    said = answers(embedded.model, embedded.tokenizer, chats)
+    right = sum(word == c.capital for word, c in zip(said, COUNTRIES, strict=True))
+    assert right >= 0.95 * len(COUNTRIES)
+
+
+def test_held_out_questions_were_never_trained_on():
+    trained = training_texts()
+    questions = [(question, chat) for question, chat in held_out(20)]
+    assert len(questions) >= 200
+    assert not [q.text for q, _ in questions if q.text in trained]
+    reserved = [q for q, _ in questions if q.kind.endswith(RESERVED)]
+    assert len(reserved) >= 50
+
+
+def test_training_never_asks_a_reserved_pair():
+    rng = random.Random(5)
+    asked = {m["content"] for _ in range(3000) for m in conversation(rng, turns=1)}
+    for question, _ in held_out(40):
+        if question.kind.endswith(RESERVED):
+            assert question.text not in asked
+
+
+def test_every_position_it_claims_is_finite(embedded):
+    positions = embedded.model.config.max_position_embeddings
+    ids = torch.arange(positions)[None] % 1000
+    with torch.no_grad():
+        logits = embedded.model(ids, use_cache=False).logits
+    assert torch.isfinite(logits).all()
+
+
+def test_a_seed_gives_the_same_losses_and_learning_lowers_them():
+    recipe = Recipe(vocabulary=400, width=32, layers=2, inner=48, positions=512, steps=30)
+    recipe = Recipe(**(vars(recipe) | {"tokens": 512, "warmup": 5}))
+
+    def run():
+        tokenizer = build(recipe.vocabulary, recipe.seed, recipe.positions)
+        return list(losses(recipe, model_of(recipe, tokenizer), tokenizer))
+
+    first = run()
+    assert first == run()
+    assert sum(first[-5:]) < 0.9 * sum(first[:5])
+
+
+def test_what_training_saves_loads_without_code_or_pickle(tmp_path, embedded):
+    recipe = Recipe(vocabulary=400, width=32, layers=2, inner=48, positions=512)
+    tokenizer = build(recipe.vocabulary, recipe.seed, recipe.positions)
+    save(model_of(recipe, tokenizer), tokenizer, tmp_path / "new")
+    kinds = {file.suffix for file in (tmp_path / "new").iterdir()}
+    assert kinds <= {".json", ".jinja", ".safetensors"}
+    assert [p.name for p in tmp_path.iterdir()] == ["new"], "scratch was left"
+    ours = {f.name for f in demo.path().iterdir()}
+    assert ours == {f.name for f in (tmp_path / "new").iterdir()}
+
+
+def test_a_batch_counts_the_assistants_words_only(embedded):
+    tokenizer = embedded.tokenizer
+    for ids, said in islice(batches(tokenizer, 2048, 512, seed=1), 5):
+        assert ids.shape == said.shape
+        assert said.any(-1).all()
+        assert not said[ids == tokenizer.pad_token_id].any()
+        assert not said[:, :4].any()
+
+
+def test_weights_name_no_machine():
+    for file in demo.path().glob("*.json"):
+        if file.name != "tokenizer.json":
+            assert not re.search(r"/(home|root|tmp|work|Users)/", file.read_text())
+            json.loads(file.read_text())

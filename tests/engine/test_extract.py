@@ -1,0 +1,169 @@
+"""A whole extraction against what the model itself gives, computed plainly."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from attentropy.engine import demo
+from attentropy.engine.errors import UsageError
+from attentropy.engine.extract import extract
+from attentropy.engine.trace import Trace
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+from tiny import save
+
+HOSTILE = (
+    "</script><script>document.title='taken'</script><!-- \u2028 \u2029 👩‍👩‍👧 "
+    "العاصمة מהי הבירה 首都是什么 \x00\x1b[31m {{ 7*7 }} ${1}"
+)
+
+
+@pytest.fixture(scope="module")
+def trace():
+    """The default job's trace."""
+    return extract(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def eager(embedded, trace):
+    """The model's own weights, hidden states and logits for the same ids."""
+    ids = torch.tensor(trace["token_ids"][None]).long()
+    embedded.model.set_attn_implementation("eager")
+    kept = []
+    hooks = [
+        layer.register_forward_hook(lambda module, given, out: kept.append(out))
+        for layer in embedded.model.model.layers
+    ]
+    with torch.no_grad():
+        output = embedded.model(ids, output_attentions=True, use_cache=False)
+        states = [out[0] if isinstance(out, tuple) else out for out in kept]
+        for hook in hooks:
+            hook.remove()
+        model = embedded.model
+        logits = [model.lm_head(model.model.norm(state))[0].double() for state in states]
+    assert torch.equal(logits[-1], output.logits[0].double())
+    return output.attentions, logits
+
+
+def test_the_default_job_asks_for_the_capital_of_australia(trace):
+    text = "".join(trace["token_text"])
+    assert demo.DEFAULT_PROMPT in text
+    assert trace.dataset.attrs["answer"] == "Canberra"
+    assert set(trace["role"]) == {"bos", "template", "content"}
+
+
+def test_entropies_match_eager_attention(trace, eager):
+    weights = torch.stack([w[0] for w in eager[0]]).double()
+    wanted = -torch.where(weights > 0, weights * weights.log(), 0.0).sum(-1)
+    np.testing.assert_allclose(trace["entropy"], wanted, atol=1e-5)
+    np.testing.assert_allclose(trace["max_prob"], weights.amax(-1), atol=1e-5)
+    np.testing.assert_allclose(trace["window"], weights, atol=1e-5)
+    length = weights.shape[-1]
+    np.testing.assert_array_equal(trace["visible"], np.tile(np.arange(1, length + 1), (8, 1)))
+
+
+def test_the_lens_matches_a_plain_softmax(trace, eager):
+    for layer, logits in enumerate(eager[1]):
+        logprobs = logits.log_softmax(-1)
+        entropy = -(logprobs.exp() * logprobs).sum(-1)
+        best = logprobs.topk(5)
+        here = trace.dataset.sel(site="residual").isel(layer=layer)
+        np.testing.assert_allclose(here["lens_entropy"], entropy, atol=2e-5)
+        np.testing.assert_allclose(here["lens_top_logprobs"], best.values, atol=2e-5)
+        np.testing.assert_array_equal(here["lens_top_ids"], best.indices)
+    final = trace.dataset["lens_top_ids"].sel(site="residual").isel(layer=-1, k=0)
+    np.testing.assert_array_equal(trace["target_ids"], final)
+
+
+def test_the_generated_answer_is_the_models_own(trace, embedded):
+    ids = torch.tensor(trace["token_ids"][None]).long()
+    with torch.no_grad():
+        for token, logprob in zip(trace["generated_ids"], trace["generated_logprob"], strict=True):
+            own = embedded.model(ids, use_cache=False).logits[0, -1].log_softmax(-1)
+            assert int(own.argmax()) == token
+            assert float(own.max()) == pytest.approx(float(logprob), abs=1e-4)
+            ids = torch.cat([ids, torch.tensor([[int(token)]])], 1)
+
+
+def test_rehearsal_is_the_best_of_the_answers_later_tokens(trace, eager):
+    content = trace["generated_content"].astype(bool)
+    answer = list(dict.fromkeys(trace["generated_ids"][content].tolist()))
+    assert len(answer) > 1, "the answer has one token: the test would see little"
+    predicted = trace["target_ids"]
+    for layer, logits in enumerate(eager[1]):
+        logprobs = logits.log_softmax(-1)
+        for position, own in enumerate(predicted):
+            allowed = [token for token in answer if token != own]
+            best = max(allowed, key=lambda token: float(logprobs[position, token]))
+            here = trace.dataset.isel(site=0, layer=layer, position=position)
+            assert float(here["rehearsal"]) == pytest.approx(
+                float(logprobs[position, best]), abs=1e-4
+            )
+            assert int(here["rehearsal_ids"]) == best
+            rank = int((logprobs[position] > logprobs[position, best]).sum())
+            assert int(here["rehearsal_rank"]) == rank
+
+
+def test_a_second_run_gives_the_same_numbers(trace):
+    again = extract(device="cpu").dataset
+    for name, values in trace.dataset.data_vars.items():
+        np.testing.assert_array_equal(again[name].values, values.values, err_msg=name)
+
+
+def test_hostile_text_comes_through_whole(tmp_path):
+    found = extract(prompt=HOSTILE, device="cpu")
+    path = tmp_path / "hostile.zarr.zip"
+    found.save(path)
+    opened = Trace.open(path)
+    spans = zip(opened["byte_start"], opened["byte_end"], strict=True)
+    assert all(start <= stop for start, stop in spans)
+    page = render(opened, observe(opened))
+    assert "<script>document.title" not in page
+    assert "\u2028" not in page
+    assert "首" in page or "\\u9996" in page
+
+
+def test_progress_names_each_stage_and_ends_where_it_said():
+    told = []
+    extract(device="cpu", progress=lambda *words: told.append(words))
+    stages = list(dict.fromkeys(stage for stage, _, _ in told))
+    assert stages[:3] == ["loading the model", "checking the model", "reading the prompt"]
+    assert all(done <= total for _, done, total in told)
+    assert told[-1][1] == told[-1][2]
+
+
+def test_without_a_lens_only_attention_is_recorded():
+    found = extract(device="cpu", sites=(), max_new_tokens=0)
+    assert "entropy" in found.dataset
+    assert not [name for name in found.dataset if name.startswith(("lens", "rehearsal"))]
+    assert found.dataset.sizes["step"] == 0
+
+
+def test_a_raw_prompt_has_no_template(embedded):
+    found = extract(prompt="Paris", chat_template=False, device="cpu")
+    assert "template" not in found["role"]
+
+
+def test_a_strangers_model_runs_and_is_described(tmp_path):
+    folder = save(tmp_path / "tiny")
+    found = extract(folder, "Hello there", device="cpu")
+    facts = found.dataset.attrs["model"]
+    assert facts["name"] == str(folder) or facts["name"] == "tiny"
+    json.dumps(found.dataset.attrs)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sites": ("head",)}, "unknown lens site 'head'"),
+        ({"max_new_tokens": -1}, "max_new_tokens"),
+        ({"top_k": 0}, "top_k"),
+        ({"prompt": "x " * 5000}, "positions"),
+        ({"prompt": "   "}, "empty"),
+    ],
+)
+def test_arguments_that_cannot_work(given, said):
+    with pytest.raises(UsageError, match=said):
+        extract(device="cpu", **given)
