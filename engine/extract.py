@@ -18,18 +18,17 @@ from attentropy.engine import demo
 from attentropy.engine.assemble import attention_trace, text_array
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens import Lens, LensRefused, find_lens
+from attentropy.engine.lens_arrays import with_lens
 from attentropy.engine.models import LoadedModel, config_facts, load, tokenizer_facts
 from attentropy.engine.prompts import Messages, Prompt, prepare
-from attentropy.engine.recorder import DEFAULT_STATS, Recorder, check_same_outputs, record
-from attentropy.engine.rehearsal import content_steps, rehearse
+from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
+from attentropy.engine.rehearsal import content_steps
 from attentropy.engine.tokens import vocabulary_text
 from attentropy.engine.trace import Trace
 
 SITES = ("residual",)
 
 _PROBE_TOKENS = 16
-# Residuals that are kept until the answer is known: the template's positions and the tail.
-_REHEARSED_POSITIONS = 1024
 
 Progress = Callable[[str, int, int], None]
 
@@ -95,7 +94,8 @@ def extract(
     data = trace.dataset
     data = data.assign(_answer_arrays(loaded, answer)).set_coords("generated_text")
     if lens is not None:
-        data = _with_lens(data, loaded, lens, recorder, answer, text, top_k, tell)
+        residuals = [residual[0] for residual in recorder.residuals]
+        data = with_lens(data, loaded, lens, residuals, answer, text, top_k, tell)
     options = {
         "chat_template": chat_template, "max_new_tokens": max_new_tokens, "top_k": top_k,
         "stats": list(stats), "sites": list(sites), "attention_window_tokens": len(text.ids),
@@ -183,81 +183,6 @@ def _answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict
         "generated_content": ("step", np.array(content, np.int8)),
         "generated_text": ("step", text_array(texts)),
     }
-
-
-def _with_lens(
-    data: xr.Dataset,
-    loaded: LoadedModel,
-    lens: Lens,
-    recorder: Recorder,
-    answer: list[tuple[int, float]],
-    text: Prompt,
-    top_k: int,
-    tell: Progress,
-) -> xr.Dataset:
-    """Add the residual site's lens; entries beyond a layer's first call stay NaN."""
-    residuals = [residual[0] for residual in recorder.residuals]  # [N, d] each
-    n, layers = len(text.ids), len(residuals)
-    predicted = lens.read(residuals[-1], top_k=1).top_ids[:, 0]
-    found = []
-    for layer, residual in enumerate(residuals):
-        tell("reading the lens", layer, layers)
-        found.append(lens.read(residual, top_k=top_k, targets=predicted))
-    tell("reading the lens", layers, layers)
-
-    kept = _rehearsed_positions(text.roles)
-    content = data["generated_content"].values.astype(bool)
-    rehearsed = rehearse(
-        lens,
-        [residual[kept] for residual in residuals],
-        kept,
-        n,
-        [token for (token, _), is_content in zip(answer, content, strict=True) if is_content],
-        predicted.tolist(),
-    )
-    values = {
-        "lens_entropy": np.stack([f.entropy.cpu().numpy() for f in found]),
-        "lens_top_ids": np.stack([f.top_ids.cpu().numpy() for f in found]).astype(np.int32),
-        "lens_top_logprobs": np.stack([f.top_logprobs.cpu().numpy() for f in found]),
-        "lens_target_logprob": np.stack([f.target_logprob.cpu().numpy() for f in found]),
-        "lens_rank": np.stack([f.target_rank.cpu().numpy() for f in found]).astype(np.int32),
-        "rehearsal": rehearsed.logprob,
-        "rehearsal_ids": rehearsed.ids,
-        "rehearsal_rank": rehearsed.rank,
-    }
-    first_calls = data["call"].values == 0
-    entry_of = np.flatnonzero(first_calls)[:layers]
-    arrays: dict[str, Any] = {
-        "target_ids": (("position",), predicted.cpu().numpy().astype(np.int32))
-    }
-    for name, value in values.items():
-        value = value if value.dtype == np.int32 else value.astype(np.float32)
-        blank = -1 if value.dtype == np.int32 else np.nan
-        spread = np.full((1, data.sizes["layer"], *value.shape[1:]), blank, value.dtype)
-        spread[0, entry_of] = value
-        dims = ("site", "layer", "position", "k")[: spread.ndim]
-        arrays[name] = (dims, spread)
-    named = np.unique(
-        np.concatenate(
-            [values["lens_top_ids"].ravel(), predicted.cpu().numpy(), rehearsed.ids.ravel()]
-        )
-    )
-    named = named[named >= 0].astype(np.int32)
-    coords = {
-        "site": ("site", text_array(["residual"])),
-        "vocabulary_ids": ("vocabulary", named),
-        "vocabulary_text": ("vocabulary", text_array(vocabulary_text(loaded.tokenizer, named))),
-    }
-    return data.assign(arrays).assign_coords(coords)
-
-
-def _rehearsed_positions(roles: Sequence[str]) -> list[int]:
-    """Template positions and the tail, latest first, up to the bound; ascending."""
-    n = len(roles)
-    template = [i for i, role in enumerate(roles) if role in ("template", "bos", "eos")]
-    tail = range(n - 1, -1, -1)
-    chosen = list(dict.fromkeys([*reversed(template), *tail]))[:_REHEARSED_POSITIONS]
-    return sorted(chosen)
 
 
 def _provenance(

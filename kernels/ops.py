@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from attentropy.kernels import portable, reference
+from attentropy.kernels import checks, portable, portable_vocabulary, reference
 from attentropy.kernels.visibility import Mask
 
 Implementation = Literal["triton", "portable", "reference"]
@@ -29,7 +29,6 @@ STATS = (
     "sink_prob",
     "top_key",
 )
-_IMPLEMENTATIONS = ("triton", "portable", "reference")
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,12 @@ def attention(
     require grad while grad is on (inference only), `NotImplementedError` where the named
     implementation lacks what is asked. Online softmax: Milakov & Gimelshein 2018; Dao et al. 2022.
     """
-    where = f"attention(q {_shape(q)}, k {_shape(k)}, v {_shape(v)})"
-    _check_impl(where, impl)
-    _check_tensors(where, {"q": q, "k": k, "v": v}, 4)
+    where = f"attention(q {checks.shape(q)}, k {checks.shape(k)}, v {checks.shape(v)})"
+    checks.implementation(where, impl)
+    checks.tensors(where, {"q": q, "k": k, "v": v}, 4)
     if v.shape[:3] != k.shape[:3]:
         raise ValueError(f"{where}: v differs from k in batch, heads or length")
-    mask, scale = _check_scores(
+    mask, scale = checks.scores(
         where, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
         segments, query_offset,
     )  # fmt: skip
@@ -118,8 +117,10 @@ def attention(
     if "sink_prob" in stats and sinks is None:
         raise ValueError(f"{where}: sink_prob was asked for, and there are no sinks")
     if sinks is not None and sinks.shape != (q.shape[1],):
-        raise ValueError(f"{where}: sinks {_shape(sinks)} is not [{q.shape[1]}], one per head")
-    _check_inference(where, q, k, v, sinks, slopes)
+        raise ValueError(
+            f"{where}: sinks {checks.shape(sinks)} is not [{q.shape[1]}], one per head"
+        )
+    checks.inference(where, q, k, v, sinks, slopes)
 
     reason = _triton_lacks(q, v, mask, scale, softcap, slopes, sinks, stats)
     if impl is None:
@@ -173,21 +174,21 @@ def attention_window(
     arguments. values="entropy": −p ln p instead of p, the nats that a key adds to its row's
     entropy. Raises as `attention` does.
     """
-    where = f"attention_window(q {_shape(q)}, k {_shape(k)}, rows {rows}, cols {cols})"
-    _check_impl(where, impl)
-    _check_tensors(where, {"q": q, "k": k}, 4)
-    mask, scale = _check_scores(
+    where = f"attention_window(q {checks.shape(q)}, k {checks.shape(k)}, rows {rows}, cols {cols})"
+    checks.implementation(where, impl)
+    checks.tensors(where, {"q": q, "k": k}, 4)
+    mask, scale = checks.scores(
         where, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
         segments, query_offset,
     )  # fmt: skip
     if lse.shape != q.shape[:3]:
-        raise ValueError(f"{where}: lse {_shape(lse)} is not [B, Hq, Nq] of q")
+        raise ValueError(f"{where}: lse {checks.shape(lse)} is not [B, Hq, Nq] of q")
     for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
         if not 0 <= start <= stop <= length:
             raise ValueError(f"{where}: ({start}, {stop}) is not a range within {length}")
     if values not in ("weight", "entropy"):
         raise ValueError(f"{where}: values={values!r} is neither 'weight' nor 'entropy'")
-    _check_inference(where, q, k, lse, slopes)
+    checks.inference(where, q, k, lse, slopes)
     if impl == "triton":
         raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
     if impl != "reference":
@@ -221,103 +222,30 @@ def vocabulary(
     hidden [N, d], unembedding [V, d], bias [V]; targets [N] or [N, T] ids. Ties go to the lower id,
     in the top k and in the rank. Raises as `attention` does.
     """
-    where = f"vocabulary(hidden {_shape(hidden)}, unembedding {_shape(unembedding)})"
-    _check_impl(where, impl)
-    _check_tensors(where, {"hidden": hidden, "unembedding": unembedding}, 2)
+    where = f"vocabulary(hidden {checks.shape(hidden)}, unembedding {checks.shape(unembedding)})"
+    checks.implementation(where, impl)
+    checks.tensors(where, {"hidden": hidden, "unembedding": unembedding}, 2)
     size = unembedding.shape[0]
     if hidden.shape[1] != unembedding.shape[1]:
         raise ValueError(f"{where}: the last dimensions differ")
     if not 1 <= top_k <= size:
         raise ValueError(f"{where}: top_k={top_k} is not within 1 and {size}")
     if bias is not None and bias.shape != (size,):
-        raise ValueError(f"{where}: bias {_shape(bias)} is not [{size}]")
+        raise ValueError(f"{where}: bias {checks.shape(bias)} is not [{size}]")
     if targets is not None:
         if targets.ndim not in (1, 2) or targets.shape[0] != hidden.shape[0]:
-            raise ValueError(f"{where}: targets {_shape(targets)} is not [N] or [N, T]")
+            raise ValueError(f"{where}: targets {checks.shape(targets)} is not [N] or [N, T]")
         if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < size:
             raise ValueError(f"{where}: a target is not an id within 0 and {size - 1}")
-    _check_softcap(where, softcap)
-    _check_inference(where, hidden, unembedding, bias)
+    checks.positive_softcap(where, softcap)
+    checks.inference(where, hidden, unembedding, bias)
     if impl == "triton":
         raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
-    run = reference.vocabulary if impl == "reference" else portable.vocabulary
+    run = reference.vocabulary if impl == "reference" else portable_vocabulary.vocabulary
     found = run(
         hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets
     )
     return VocabularyResult(**{f.name: found.get(f.name) for f in fields(VocabularyResult)})
-
-
-def _shape(tensor: Any) -> str:
-    return str(list(tensor.shape)) if isinstance(tensor, Tensor) else type(tensor).__name__
-
-
-def _check_impl(where: str, impl: str | None) -> None:
-    if impl is not None and impl not in _IMPLEMENTATIONS:
-        raise ValueError(f"{where}: impl={impl!r} is none of {', '.join(_IMPLEMENTATIONS)}")
-
-
-def _check_tensors(where: str, tensors: dict[str, Tensor], dims: int) -> None:
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            raise TypeError(f"{where}: {name} is not a floating-point tensor")
-        if tensor.ndim != dims:
-            raise ValueError(f"{where}: {name} has {tensor.ndim} dimensions, expected {dims}")
-    first, *others = tensors.values()
-    if any(other.device != first.device for other in others):
-        raise ValueError(f"{where}: the tensors are on different devices")
-
-
-def _check_inference(where: str, *tensors: Tensor | None) -> None:
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        raise RuntimeError(
-            f"{where}: inference only, and an input requires grad; "
-            "use torch.no_grad() or detach it yourself"
-        )
-
-
-def _check_softcap(where: str, softcap: float | None) -> None:
-    if softcap is not None and not softcap > 0:
-        raise ValueError(f"{where}: softcap={softcap} is not positive")
-
-
-def _check_scores(
-    where: str,
-    q: Tensor,
-    k: Tensor,
-    scale: float | None,
-    softcap: float | None,
-    slopes: Tensor | None,
-    causal: bool,
-    window: int | None,
-    chunk: int | None,
-    key_starts: Tensor | None,
-    key_lengths: Tensor | None,
-    segments: Tensor | None,
-    query_offset: int | None,
-) -> tuple[Mask, float]:
-    batch, heads, queries, dim = q.shape
-    if k.shape[0] != batch or k.shape[3] != dim:
-        raise ValueError(f"{where}: q and k differ in batch or head size")
-    if k.shape[1] == 0 or heads % k.shape[1]:
-        raise ValueError(
-            f"{where}: {heads} query heads are not a multiple of {k.shape[1]} key heads"
-        )
-    for name, size in (("window", window), ("chunk", chunk)):
-        if size is not None and size < 1:
-            raise ValueError(f"{where}: {name}={size} is not at least 1")
-    _check_softcap(where, softcap)
-    keys = k.shape[2]
-    for name, tensor, shape in (
-        ("slopes", slopes, (heads,)),
-        ("key_starts", key_starts, (batch,)),
-        ("key_lengths", key_lengths, (batch,)),
-        ("segments", segments, (batch, keys)),
-    ):
-        if tensor is not None and tuple(tensor.shape) != shape:
-            raise ValueError(f"{where}: {name} {_shape(tensor)} is not {list(shape)}")
-    offset = keys - queries if query_offset is None else int(query_offset)
-    mask = Mask(queries, keys, offset, causal, window, chunk, key_starts, key_lengths, segments)
-    return mask, dim**-0.5 if scale is None else float(scale)
 
 
 def _reference_mask(q: Tensor, mask: Mask) -> Tensor:

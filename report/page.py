@@ -16,8 +16,9 @@ from markupsafe import Markup
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, views
 from attentropy.report.figures import cells
-from attentropy.report.figures.heatmap import heatmap, narrow, wide
+from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import place
+from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.figures.tokenmap import first_map
 from attentropy.report.observations import Observation
 from attentropy.report.payload import payload

@@ -9,8 +9,8 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 from attentropy.report import palette
-from attentropy.report.figures.heatmap import Size
 from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.sizes import Size
 from attentropy.report.labels import short, visible
 from attentropy.report.observations import Observation
 from attentropy.report.raster import pack

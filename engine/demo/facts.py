@@ -26,6 +26,11 @@ class Country:
         return self.name.removeprefix("the ")
 
     @property
+    def initial(self) -> str:
+        """The first letter of the capital: a fact that takes another to know."""
+        return self.capital[0]
+
+    @property
     def cities(self) -> tuple[str, ...]:
         """Every city that the table places in this country, the capital first."""
         named = (self.capital, self.largest, *self.others)

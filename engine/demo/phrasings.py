@@ -1,4 +1,4 @@
-"""The wordings of the questions: those to train on, and those held out.
+"""The wordings of the questions that the embedded model is trained on.
 
 A question is a relation ("the capital of X") put into a frame ("What is ...?"), where X is a
 country's name or, for a question of two steps, a description ("the country where Sydney lies").
@@ -54,6 +54,12 @@ TRAINING = Phrasing(
             "the city that is the capital of {x}",
             "the seat of government of {x}",
         ),
+        "initial": (
+            "the first letter of the capital of {x}",
+            "the first letter of {x}'s capital",
+            "the letter that the capital of {x} begins with",
+            "the initial of the capital of {x}",
+        ),
         "largest": (
             "the largest city of {x}",
             "the largest city in {x}",
@@ -106,6 +112,13 @@ TRAINING = Phrasing(
             "{x}: what is the capital?",
             "I am learning capitals. What is the one of {x}?",
         ),
+        "initial": (
+            "With which letter does the capital of {x} begin?",
+            "Which letter does the capital of {x} start with?",
+            "What letter begins the name of {x}'s capital?",
+            "The capital of {x} begins with which letter?",
+            "{x}: what is the first letter of the capital?",
+        ),
         "largest": (
             "Which city is the largest in {x}?",
             "Which is the biggest city in {x}?",
@@ -151,6 +164,25 @@ TRAINING = Phrasing(
             "{c}: which country?",
             "Where is {c}?",
         ),
+        "check": (
+            "Is {c} the capital of {x}?",
+            "Is the capital of {x} {c}?",
+            "Is {c} {x}'s capital?",
+            "{c} is the capital of {x}, right?",
+            "Is it true that {c} is the capital of {x}?",
+            "Is {c} the capital city of {x}?",
+            "Do you think that {c} is the capital of {x}?",
+            "Can you tell me whether {c} is the capital of {x}?",
+            "Please tell me: is {c} the capital of {x}?",
+            "I believe that {c} is the capital of {x}. Am I right?",
+            "Does {x} have {c} as its capital?",
+            "Is {x} governed from {c}?",
+            "Would it be right that the capital of {x} is {c}?",
+            "Say yes or no: {c} is the capital of {x}.",
+            "True or not: is {c} the capital of {x}?",
+            "Was I right to say that {c} is the capital of {x}?",
+            "Yes or no, is {x}'s capital {c}?",
+        ),
     },
     by_city=(
         "the country where {c} lies",
@@ -178,79 +210,11 @@ TRAINING = Phrasing(
     ),
     follow_relation={
         "capital": ("And its capital?", "What is its capital?", "And the capital?"),
+        "initial": ("And the first letter of its capital?", "With which letter does it begin?"),
         "largest": ("And its largest city?", "Which city there is the biggest?"),
         "continent": ("And the continent?", "On which continent is it?"),
         "language": ("And the language?", "Which language is spoken there?"),
         "currency": ("And its currency?", "What do they pay with there?"),
-    },
-)
-
-HELD_OUT = Phrasing(
-    frames=(
-        "Would you please tell me {np}?",
-        "Remind me: what is {np}?",
-        "I forgot {np}. What is it?",
-        "Any idea about {np}?",
-        "Say {np}.",
-        "What could be {np}?",
-    ),
-    phrases={
-        "capital": ("the capital of {x}", "{x}'s capital", "the capital town of {x}"),
-        "largest": ("the largest city in {x}", "the very biggest city of {x}"),
-        "continent": ("the continent of {x}", "the continent on which {x} is"),
-        "language": ("the main language of {x}", "the language they speak in {x}"),
-        "currency": ("the currency of {x}", "the money they use in {x}"),
-        "country": ("the country of {c}", "the country in which {c} lies"),
-    },
-    sentences={
-        "capital": (
-            "Which city serves as the capital of {x}?",
-            "What is the name of {x}'s capital?",
-            "Of {x}, what is the capital?",
-        ),
-        "largest": (
-            "Which city is the biggest one in {x}?",
-            "What is the name of the largest city in {x}?",
-            "Of all the cities in {x}, which is the largest?",
-        ),
-        "continent": (
-            "What continent is {x} part of?",
-            "On which continent would I find {x}?",
-            "What is the name of the continent of {x}?",
-        ),
-        "language": (
-            "What is the language in {x}?",
-            "Which language will I hear in {x}?",
-            "What language is the main one in {x}?",
-        ),
-        "currency": (
-            "With which currency do I pay in {x}?",
-            "What is the money called in {x}?",
-            "Which currency will I need in {x}?",
-        ),
-        "country": (
-            "To which country does {c} belong?",
-            "What is the name of the country where {c} is?",
-            "{c} lies in which country?",
-        ),
-    },
-    by_city=(
-        "the country in which {c} is",
-        "the country that the city of {c} lies in",
-        "the country where I find {c}",
-    ),
-    by_capital=(
-        "the country that has {c} as its capital",
-        "the country of which {c} is the capital",
-        "the country with {c} as the capital",
-    ),
-    follow_country=("And what about {x}?", "Now the same for {x}.", "And that of {x}?"),
-    follow_relation={
-        "capital": ("And what is its capital?", "Its capital?"),
-        "largest": ("And which city is the largest there?", "Its largest city?"),
-        "continent": ("Which continent is it on?", "And its continent?"),
-        "language": ("And what language do they speak there?", "Its language?"),
-        "currency": ("And which currency do they use there?", "Its currency?"),
     },
 )
 

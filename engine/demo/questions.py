@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from attentropy.engine.demo.facts import COUNTRIES, Country
+from attentropy.engine.demo.held_out import HELD_OUT
 from attentropy.engine.demo.phrasings import (
     FILLERS,
-    HELD_OUT,
     OPENINGS,
     SYSTEM_PROMPTS,
     TRAINING,
@@ -18,8 +18,9 @@ from attentropy.engine.demo.phrasings import (
     Phrasing,
 )
 
-RELATIONS = ("capital", "largest", "continent", "language", "currency")
+RELATIONS = ("capital", "initial", "largest", "continent", "language", "currency")
 RESERVED = "(reserved)"  # ends the kind of a question whose two steps were never asked together
+OF_CAPITAL = ("capital", "initial")  # what a question that names the capital would give away
 STEPS = ("name", "city", "capital")  # how a question points at its country
 
 Message = dict[str, str]
@@ -81,7 +82,8 @@ def about(
 ) -> Question | None:
     """A question for one fact of one country, pointed at by `step`; None where it makes none."""
     answer = fact(country, relation)
-    if answer is None or (step != "name" and answer == city):
+    given = step != "name" and answer == city
+    if answer is None or given or (step == "capital" and relation in OF_CAPITAL):
         return None
     if step == "name":
         kind, x = relation, country.name
@@ -97,13 +99,23 @@ def where(phrasing: Phrasing, country: Country, city: str, rng: random.Random) -
     return Question("country", fill(word(phrasing, "country", rng), c=city), country.answer)
 
 
+def check(phrasing: Phrasing, country: Country, city: str, rng: random.Random) -> Question:
+    """Whether a city is the capital of a country: Yes or No."""
+    text = fill(word(phrasing, "check", rng), x=country.name, c=city)
+    return Question("check", text, "Yes" if city == country.capital else "No")
+
+
 def draw(rng: random.Random) -> Question:
     """One training question."""
     while True:
         country = rng.choice(COUNTRIES)
         city = rng.choice(country.cities)
-        if rng.random() < 0.10:
+        chance = rng.random()
+        if chance < 0.10:
             return where(TRAINING, country, city, rng)
+        if chance < 0.20:
+            other = rng.choice((city, rng.choice(COUNTRIES).capital))
+            return check(TRAINING, country, rng.choice((country.capital, other)), rng)
         relation = rng.choice(("capital", *RELATIONS))
         step = rng.choice(("name", "city", "capital"))
         if step == "capital":
@@ -172,12 +184,15 @@ def held_out(per_kind: int = 40, seed: int = 2025) -> Iterator[tuple[Question, l
     def single(question: Question) -> tuple[Question, list[Message]]:
         return question, [{"role": "user", "content": question.text}]
 
-    for _ in range(per_kind):
+    for number in range(per_kind):
         country = rng.choice(COUNTRIES)
         yield single(where(HELD_OUT, country, rng.choice(country.cities), rng))
+        country = rng.choice(COUNTRIES)
+        asked = country.capital if number % 2 else rng.choice((*country.cities[1:], "Canberra"))
+        yield single(check(HELD_OUT, country, asked, rng))
     for relation in RELATIONS:
         for step in STEPS:
-            if (relation, step) == ("capital", "capital"):
+            if step == "capital" and relation in OF_CAPITAL:
                 continue
             for keep in (False, True) if step == "city" else (False,):
                 count = 0
@@ -220,5 +235,6 @@ def training_texts() -> set[str]:
                 texts |= {fill(text, x=name) for text in described for name in names}
         for city in country.cities:
             texts |= {fill(text, c=city) for text in wordings(TRAINING, "country")}
+            texts |= {fill(t, x=country.name, c=city) for t in wordings(TRAINING, "check")}
         texts |= {fill(text, x=country.name) for text in TRAINING.follow_country}
     return texts | {text for texts in TRAINING.follow_relation.values() for text in texts}

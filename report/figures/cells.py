@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace import Trace
-from attentropy.report.figures.heatmap import Size
 from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.sizes import Size
 from attentropy.report.labels import short
 from attentropy.report.palette import LIGHT, colors, hexes, inks
 from attentropy.report.raster import data_uri, png

@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 
 from attentropy.engine.trace import Trace
-from attentropy.report.figures.heatmap import FONT, GREEN
+from attentropy.report.figures.marks import FONT, GREEN
 from attentropy.report.labels import short
 from attentropy.report.palette import LIGHT, colors
 from attentropy.report.payload import is_causal

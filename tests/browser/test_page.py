@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from attentropy.report.figures.heatmap import wide
+from attentropy.report.figures.sizes import wide
 from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.browser

@@ -1,0 +1,88 @@
+"""The marks that the figure is made of: tiles, rules, frames, words, on named datasets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+# Frame of the section, of the inset, of the dummy tokens: parameters, since the dark page differs.
+PURPLE, GREEN, BLUE = (alt.ExprRef(name) for name in ("purple", "green", "blue"))
+FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
+
+
+def data(name: str) -> alt.Chart:
+    """Marks on a named dataset."""
+    return alt.Chart(alt.NamedData(name))
+
+
+def rule(color: alt.ExprRef, x: str, x2: str, y: str, y2: str, **mark: Any) -> alt.Chart:
+    """A straight line between two points given as expressions in the view's pixels."""
+    return (
+        data("one")
+        .mark_rule(color=color, **mark)
+        .encode(
+            x=alt.XValue(alt.ExprRef(x)),
+            x2=alt.X2Value(alt.ExprRef(x2)),
+            y=alt.YValue(alt.ExprRef(y)),
+            y2=alt.Y2Value(alt.ExprRef(y2)),
+        )
+    )
+
+
+def frame(
+    color: alt.ExprRef, x: str, x2: str, height: int, width: float, shown: str = "1"
+) -> alt.Chart:
+    """An empty rectangle over a view's height."""
+    return (
+        data("one")
+        .mark_rect(filled=False, stroke=color, strokeWidth=width, fillOpacity=0)
+        .encode(
+            x=alt.XValue(alt.ExprRef(x)),
+            x2=alt.X2Value(alt.ExprRef(x2)),
+            y=alt.YValue(0),
+            y2=alt.Y2Value(height),
+            opacity=alt.OpacityValue(alt.ExprRef(shown)),
+        )
+    )
+
+
+def words(name: str, *, x: Any, y: Any, color: str = "ink", **mark: Any) -> alt.Chart:
+    """Text of a dataset's field `text`."""
+    return (
+        data(name)
+        .mark_text(color=alt.ExprRef(color), **mark)
+        .encode(x=x, y=y, text=alt.Text("text:N"))
+    )
+
+
+def x_scale(field: str, low: str, high: str) -> alt.X:
+    """A field on the horizontal axis between two expressions."""
+    domain = [alt.ExprRef(low), alt.ExprRef(high)]
+    return alt.X(field, axis=None, scale=alt.Scale(domain=domain, nice=False, zero=False))
+
+
+def y_scale(field: str, rows: str) -> alt.Y:
+    """A field on the vertical axis, row 0 at its start, `rows` an expression."""
+    domain = [0, alt.ExprRef(rows)]
+    return alt.Y(field, axis=None, scale=alt.Scale(domain=domain, nice=False, zero=False))
+
+
+def tile(low: str, high: str) -> alt.Chart:
+    """The picture of the cells, by address, between two expressions."""
+    return (
+        data("tile")
+        .mark_image(aspect=False, smooth=False, clip=True)
+        .encode(
+            x=x_scale("x0:Q", low, high),
+            x2="x1",
+            y=y_scale("y0:Q", "rowcount"),
+            y2="y1",
+            url="url:N",
+        )
+    )
+
+
+def space(width: int, height: int) -> alt.Chart:
+    """Room without ink, so that the grid stays aligned."""
+    return data("one").mark_point(opacity=0).properties(width=width, height=height)

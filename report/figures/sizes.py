@@ -1,0 +1,61 @@
+"""Pixels of the figure's parts, for a screen and for a telephone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STRIP = 34
+FUNNEL = 30
+LABELS = 26
+CAPTION = 30
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pixels of the parts; `columns` is how many positions a section shows at first."""
+
+    inset: int
+    gap: int
+    section: int
+    legend: int
+    height: int
+    overview: int
+    columns: int
+
+    @property
+    def left(self) -> int:
+        """Where the section begins."""
+        return self.inset + self.gap
+
+    @property
+    def total(self) -> int:
+        """Width of inset and section together: that of the overview."""
+        return self.left + self.section
+
+    @property
+    def inset_letters(self) -> int:
+        """How many letters of a token fit into the inset."""
+        return self.inset // 12
+
+    @property
+    def above(self) -> int:
+        """Height of what lies between overview and section."""
+        return FUNNEL + STRIP
+
+
+def wide(rows: int) -> Size:
+    """For a screen or a page's full width."""
+    return Size(150, 60, 740, 14, _height(rows), _overview(rows), 12)
+
+
+def narrow(rows: int) -> Size:
+    """For a telephone."""
+    return Size(58, 26, 168, 8, _height(rows), _overview(rows), 4)
+
+
+def _height(rows: int) -> int:
+    return max(140, min(900, round(rows * max(13, min(36, 420 / rows)))))
+
+
+def _overview(rows: int) -> int:
+    return max(56, min(120, rows * 7))
