@@ -83,11 +83,12 @@ def _add_windows(
     data: dict[str, Any],
     coords: dict[str, Any],
 ) -> None:
-    kept = [call for _, _, call in calls if call is not None and call.window is not None]
-    if not kept:
+    recorded = [call for _, _, call in calls if call is not None]
+    shapes = [call.window.shape for call in recorded if call.window is not None]
+    if not shapes:
         return
-    heads, rows, keys = (max(call.window.shape[d] for call in kept) for d in range(3))
-    whole = all(call.window_entropy is None for call in kept)
+    heads, rows, keys = (max(sizes) for sizes in zip(*shapes, strict=True))
+    whole = all(call.window_entropy is None for call in recorded)
     for name in ("window",) if whole else ("window", "window_entropy"):
         values = np.full((len(calls), heads, rows, keys), np.nan, np.float32)
         for i, (_, _, call) in enumerate(calls):

@@ -12,7 +12,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.masks import Visibility, describe_mask
-from attentropy.kernels.ops import AttentionResult, attention
+from attentropy.kernels.ops import AttentionResult, Implementation, attention
 
 NAME = "attentropy"
 
@@ -34,7 +34,7 @@ class Listener(Protocol):
     """Who hears of each attention call: a recorder."""
 
     stats: tuple[str, ...]
-    impl: str | None
+    impl: Implementation | None
 
     def heard(
         self,
@@ -82,7 +82,7 @@ def attention_forward(
                 "know; its entropies would be wrong"
             )
     current = listener.get()
-    score = {"scale": scaling, "softcap": softcap}
+    score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
     result = attention(
         query,
         key,

@@ -153,7 +153,7 @@ def _continue(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list
 
 
 def _end_ids(loaded: LoadedModel) -> set[int]:
-    ends: set[int] = set()
+    ends: set[int | None] = set()
     generation = getattr(loaded.model, "generation_config", None)
     for holder in (generation, loaded.model.config, loaded.tokenizer):
         value = getattr(holder, "eos_token_id", None)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.kernels.ops import VocabularyResult, vocabulary
@@ -49,7 +50,7 @@ class Lens:
             )
 
 
-def decoder_layers(model: nn.Module) -> Sequence[nn.Module]:
+def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
     """The model's decoder layers in order, [layers].
 
     Raises `LensRefused` where no list of modules has as many entries as the configuration says.
@@ -78,7 +79,7 @@ def residuals(layers: Sequence[nn.Module], into: list[Tensor]) -> Iterator[None]
             handle.remove()
 
 
-def find_lens(model: nn.Module, input_ids: Tensor) -> Lens:
+def find_lens(model: PreTrainedModel, input_ids: Tensor) -> Lens:
     """The lens of `model`, checked on a short prompt [1, n].
 
     Raises `LensRefused` where the last residual, read so, is not the model's own logits.
@@ -117,7 +118,7 @@ def _same(given: Tensor, kept: Tensor) -> bool:
 
 
 def _matching(
-    model: nn.Module, head: nn.Module, norm: nn.Module, last: Tensor, logits: Tensor
+    model: PreTrainedModel, head: nn.Module, norm: nn.Module, last: Tensor, logits: Tensor
 ) -> Lens:
     config = model.config.get_text_config()
     softcap = getattr(config, "final_logit_softcapping", None)
@@ -134,7 +135,7 @@ def _matching(
             worst = min(worst, error)
             coarse = {torch.float32: 1e-4, torch.float16: 1e-2}.get(logits.dtype, 5e-2)
             if error <= coarse * max(1.0, float(wanted.abs().max())):
-                return Lens(norm, head.weight, bias, scale, softcap)
+                return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
     raise LensRefused(
         f"the lens of the last residual differs from the model's own logits by {worst:.3g}"
     )

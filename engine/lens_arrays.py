@@ -53,11 +53,11 @@ def with_lens(
         predicted.tolist(),
     )
     values = {
-        "lens_entropy": np.stack([f.entropy.cpu().numpy() for f in found]),
-        "lens_top_ids": np.stack([f.top_ids.cpu().numpy() for f in found]).astype(np.int32),
-        "lens_top_logprobs": np.stack([f.top_logprobs.cpu().numpy() for f in found]),
-        "lens_target_logprob": np.stack([f.target_logprob.cpu().numpy() for f in found]),
-        "lens_rank": np.stack([f.target_rank.cpu().numpy() for f in found]).astype(np.int32),
+        "lens_entropy": _stacked([f.entropy for f in found]),
+        "lens_top_ids": _stacked([f.top_ids for f in found]),
+        "lens_top_logprobs": _stacked([f.top_logprobs for f in found]),
+        "lens_target_logprob": _stacked([f.target_logprob for f in found]),
+        "lens_rank": _stacked([f.target_rank for f in found]),
         "rehearsal": rehearsed.logprob,
         "rehearsal_ids": rehearsed.ids,
         "rehearsal_rank": rehearsed.rank,
@@ -95,3 +95,9 @@ def _rehearsed_positions(roles: Sequence[str]) -> list[int]:
     tail = range(n - 1, -1, -1)
     chosen = list(dict.fromkeys([*reversed(template), *tail]))[:_REHEARSED_POSITIONS]
     return sorted(chosen)
+
+
+def _stacked(parts: Sequence[Tensor | None]) -> np.ndarray:
+    """One array per layer to [layers, ...], integers as int32."""
+    values = np.stack([part.cpu().numpy() for part in parts if part is not None])
+    return values.astype(np.int32) if values.dtype.kind == "i" else values

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from attentropy.engine import attention_hook
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.lens import decoder_layers, residuals
 from attentropy.engine.masks import Visibility
 from attentropy.engine.trace import Trace
-from attentropy.kernels.ops import AttentionResult, attention_window
+from attentropy.kernels.ops import AttentionResult, Implementation, attention_window
 
 DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
 
@@ -59,7 +60,12 @@ class Recorder:
     """
 
     def __init__(
-        self, model: nn.Module, *, stats: tuple[str, ...], impl: str | None, length: int | None
+        self,
+        model: PreTrainedModel,
+        *,
+        stats: tuple[str, ...],
+        impl: Implementation | None,
+        length: int | None,
     ) -> None:
         self.model = model
         self.stats = stats
@@ -154,10 +160,10 @@ class Recorder:
 
 @contextmanager
 def record(
-    model: nn.Module,
+    model: PreTrainedModel,
     *,
     stats: tuple[str, ...] = DEFAULT_STATS,
-    impl: str | None = None,
+    impl: Implementation | None = None,
     length: int | None = None,
     keep_residuals: bool = False,
 ) -> Iterator[Recorder]:
@@ -198,7 +204,7 @@ def _use(model: Any, implementation: str) -> None:
         raise AttentropyError(f"{type(model).__name__} keeps its own attention implementation")
 
 
-def check_same_outputs(model: nn.Module, input_ids: Tensor) -> None:
+def check_same_outputs(model: PreTrainedModel, input_ids: Tensor) -> None:
     """Compare a short pass [1, n] with the model's own: same logits, and attention was called.
 
     Some models accept any implementation's name and never call it, with wrong logits and no

@@ -65,6 +65,8 @@ def rehearse(
     rows = np.arange(len(at))
     for layer, residual in enumerate(residuals):
         result = lens.read(residual, top_k=1, targets=targets.to(residual.device))
+        assert result.target_logprob is not None
+        assert result.target_rank is not None
         values = np.where(own, -np.inf, result.target_logprob.cpu().numpy())
         best = values.argmax(-1)
         found = np.isfinite(values[rows, best])

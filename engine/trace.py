@@ -167,10 +167,11 @@ def _check(dataset: xr.Dataset) -> None:
     for name in _REQUIRED:
         if name not in dataset.variables:
             raise TraceError(f"trace without {name!r}: it is not a whole attentropy trace")
-    for name, variable in dataset.variables.items():
+    for key, variable in dataset.variables.items():
+        name = str(key)
         if name not in known:
-            raise TraceError(f"trace with an unknown variable {str(name)[:40]!r}")
-        dims, kind = known[str(name)]
+            raise TraceError(f"trace with an unknown variable {name[:40]!r}")
+        dims, kind = known[name]
         if variable.dims != dims:
             raise TraceError(
                 f"trace variable {name!r} has dimensions {variable.dims}, expected {dims}"

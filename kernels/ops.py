@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -245,7 +245,8 @@ def vocabulary(
     found = run(
         hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets
     )
-    return VocabularyResult(**{f.name: found.get(f.name) for f in fields(VocabularyResult)})
+    values: dict[str, Any] = {f.name: found.get(f.name) for f in fields(VocabularyResult)}
+    return VocabularyResult(**values)
 
 
 def _reference_mask(q: Tensor, mask: Mask) -> Tensor:

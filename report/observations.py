@@ -56,7 +56,7 @@ class Rehearsed:
 
 def observe(trace: Trace) -> list[Observation]:
     """What stands out in a trace, and what was looked for and not found."""
-    found = [_rehearsal(trace)]
+    found: list[Observation | None] = [_rehearsal(trace)]
     if "lens_entropy" in trace:
         found += [_settled(trace), _lens_layers(trace)]
     if "entropy" in trace and np.isfinite(trace["entropy"]).any():
@@ -99,7 +99,7 @@ def _quoted(text: str, columns: int = 24) -> str:
     return f"“{short(text, columns)}”"
 
 
-def _layer(trace: Trace, entry: int) -> str:
+def _layer(trace: Trace, entry: int | np.signedinteger) -> str:
     call = int(trace["call"][entry]) if "call" in trace else 0
     return f"layer {int(trace['layer'][entry])}" + (f" (call {call})" if call else "")
 

@@ -104,7 +104,7 @@ def _script() -> str:
     """The bundled Vega and the page's own script, in one function that leaks no name."""
     import vl_convert
 
-    bundle = vl_convert.javascript_bundle()
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     taken = "".join(f"delete window.{name};" for name in ("vegaEmbed", "vega", "vegaLite"))
     script = (
         f"((run)=>{{(()=>{{{bundle}\n}})();const embed=window.vegaEmbed;{taken}run(embed);}})"

@@ -61,7 +61,8 @@ def batches(
         pool = [encode(conversation(rng, turns=1)) for _ in range(1024)]
         pool += [encode(conversation(rng, turns=rng.randint(2, 6))) for _ in range(64)]
         pool.sort(key=lambda one: len(one[0]))
-        ready, group = [], []
+        ready: list[list[Encoded]] = []
+        group: list[Encoded] = []
         for one in pool:
             if group and len(one[0]) * (len(group) + 1) > tokens:
                 ready.append(group)

@@ -10,7 +10,7 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    PreTrainedModel,
+    LlamaForCausalLM,
     PreTrainedTokenizerBase,
 )
 
@@ -22,7 +22,7 @@ LONGEST_ANSWER = 16  # tokens; the longest name of the table takes fewer
 
 @torch.inference_mode()
 def answers(
-    model: PreTrainedModel,
+    model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerBase,
     chats: list[list[Message]],
     batch: int = 128,
@@ -40,7 +40,7 @@ def answers(
         for start in range(0, len(indices), batch):
             some = indices[start : start + batch]
             ids = torch.tensor([prompts[index] for index in some])
-            out = model.generate(
+            out = model.generate(  # type: ignore[misc]
                 ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=LONGEST_ANSWER,
@@ -54,12 +54,12 @@ def answers(
 def spoken(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
     """The text before the end of turn; an answer that never ends keeps a mark that says so."""
     if tokenizer.eos_token_id not in ids:
-        return tokenizer.decode(ids) + "…"
-    return tokenizer.decode(ids[: ids.index(tokenizer.eos_token_id)])
+        return f"{tokenizer.decode(ids)}…"
+    return str(tokenizer.decode(ids[: ids.index(tokenizer.eos_token_id)]))
 
 
 def accuracy(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, per_kind: int = 40
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, per_kind: int = 40
 ) -> tuple[dict[str, float], list[tuple[Question, str]]]:
     """The share of exact answers per kind of question, and the questions answered wrongly."""
     questions, chats = zip(*held_out(per_kind), strict=True)

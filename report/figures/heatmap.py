@@ -16,6 +16,7 @@ from attentropy.report.figures.marks import (
     FONT,
     GREEN,
     PURPLE,
+    Layers,
     data,
     frame,
     rule,
@@ -68,7 +69,7 @@ def heatmap(
     )
 
 
-def _overview_chart(size: Size) -> alt.LayerChart:
+def _overview_chart(size: Size) -> Layers:
     scale = size.total
     return alt.layer(
         tile("0", "n"),
@@ -89,7 +90,7 @@ def _overview_chart(size: Size) -> alt.LayerChart:
     ).resolve_scale(y="independent").properties(width=size.total, height=size.overview)  # fmt: skip
 
 
-def _funnel_chart(size: Size) -> alt.LayerChart:
+def _funnel_chart(size: Size) -> Layers:
     left, right = f"a / n * {size.total}", f"b / n * {size.total}"
     height = f"{FUNNEL + STRIP}"
     return alt.layer(
@@ -111,7 +112,7 @@ _BOX_SHOWN = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
 _COLUMN_SHOWN = "col >= a && col < b ? 1 : 0"
 
 
-def _arrow(size: Size) -> alt.LayerChart:
+def _arrow(size: Size) -> Layers:
     """From the inset to the top of its column: along the strip above the section, then down."""
     middle = _column(size, 0.5)
     shown = alt.OpacityValue(alt.ExprRef(_COLUMN_SHOWN))
@@ -128,7 +129,7 @@ def _arrow(size: Size) -> alt.LayerChart:
     ).properties(width=size.section, height=STRIP)
 
 
-def _section(size: Size) -> alt.LayerChart:
+def _section(size: Size) -> Layers:
     x, y = x_scale("x0:Q", "a", "b"), y_scale("y0:Q", "rowcount")
     cells = data("cells").encode(x=x, y=y)
     box = [_inside(size, name) for name in ("box0", "box1")]
@@ -148,7 +149,7 @@ def _section(size: Size) -> alt.LayerChart:
             baseline="middle", fontSize=11,
         ),
         frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
-        frame(BLUE, *box, size.height + LABELS, 2.5, _BOX_SHOWN),
+        frame(BLUE, box[0], box[1], size.height + LABELS, 2.5, _BOX_SHOWN),
         frame(GREEN, _column(size, 0), _column(size, 1), size.height, 2.5, _COLUMN_SHOWN),
         words(
             "rowtitle", x=alt.XValue(-size.gap * 0.75), y=alt.YValue(size.height / 2),
@@ -164,7 +165,7 @@ def _column_labels(size: Size) -> alt.Chart:
     ).properties(width=size.section, height=LABELS)  # fmt: skip
 
 
-def _caption(size: Size) -> alt.LayerChart:
+def _caption(size: Size) -> Layers:
     """Below the box, its right end under the box's: the box stands at the prompt's end."""
     right = _inside(size, "box1")
     return alt.layer(
@@ -187,7 +188,7 @@ def _inset_title(size: Size) -> alt.Chart:
     ).properties(width=size.inset, height=STRIP)  # fmt: skip
 
 
-def _inset(size: Size) -> alt.LayerChart:
+def _inset(size: Size) -> Layers:
     def x(field: str) -> alt.X:
         return x_scale(field, "0", "insetwidth")
 
@@ -216,7 +217,7 @@ def _inset_columns(size: Size) -> alt.Chart:
     ).properties(width=size.inset, height=LABELS)  # fmt: skip
 
 
-def _legend(size: Size) -> alt.LayerChart:
+def _legend(size: Size) -> Layers:
     y = alt.Y("y0:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False, zero=False))
     ramp = (
         data("legend")

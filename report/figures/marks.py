@@ -8,6 +8,7 @@ import altair as alt
 
 # Frame of the section, of the inset, of the dummy tokens: parameters, since the dark page differs.
 PURPLE, GREEN, BLUE = (alt.ExprRef(name) for name in ("purple", "green", "blue"))
+Layers = alt.LayerChart | alt.FacetChart  # what Altair says that a layer of marks is
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
 
 
@@ -64,7 +65,7 @@ def x_scale(field: str, low: str, high: str) -> alt.X:
 
 def y_scale(field: str, rows: str) -> alt.Y:
     """A field on the vertical axis, row 0 at its start, `rows` an expression."""
-    domain = [0, alt.ExprRef(rows)]
+    domain: list[Any] = [0, alt.ExprRef(rows)]
     return alt.Y(field, axis=None, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 

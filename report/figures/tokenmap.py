@@ -26,7 +26,7 @@ def tokenmap(
 
     Datasets: map {url}, labels {at, text}: row 0 of the image is the first query.
     """
-    domain = [0, alt.ExprRef("n")]
+    domain: list[Any] = [0, alt.ExprRef("n")]
     x = alt.Scale(domain=domain, nice=False, zero=False)
     y = alt.Scale(domain=domain, nice=False, zero=False, reverse=True)
     image = (
