@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.report.labels import plain
 
 # name -> what `--help` says of it; the command itself is in report/commands/NAME.py.
 _COMMANDS = {
@@ -86,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = plain(" ".join(str(error).split()))
     if isinstance(error, AttentropyError):
         return text
     return f"{type(error).__name__}: {text[:200]} (run attentropy --debug … for the traceback)"

@@ -29,6 +29,11 @@ def _mark(character: str) -> str:
     return character
 
 
+def plain(text: str) -> str:
+    """`text` for a terminal: blanks stay, every other control character is drawn as a mark."""
+    return "".join(c if c == " " else _mark(c) for c in text)
+
+
 def width(text: str) -> int:
     """Columns that `text` takes in a fixed-width font: wide characters count two, marks none."""
     return sum(_width(character) for character in text)

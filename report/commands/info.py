@@ -13,6 +13,7 @@ import click
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.report.commands.output import human, size_of
+from attentropy.report.labels import plain
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 
@@ -96,9 +97,10 @@ def _print(facts: dict[str, Any], indent: str = "") -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         if isinstance(value, dict):
-            click.echo(f"{indent}{name}")
+            click.echo(f"{indent}{plain(name)}")
             _print(value, indent + "  ")
             continue
         if isinstance(value, list):
             value = ", ".join(str(item) for item in value) or "none"
-        click.echo(f"{indent}{name:<{width}}  {'not there' if value is None else value}")
+        shown = "not there" if value is None else plain(str(value))
+        click.echo(f"{indent}{plain(name):<{width}}  {shown}")

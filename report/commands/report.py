@@ -10,6 +10,7 @@ import click
 
 from attentropy.report.commands import output
 from attentropy.report.commands.run import run, run_options
+from attentropy.report.labels import plain
 
 
 @click.command("report")
@@ -41,3 +42,6 @@ def command(
         "observations": [asdict(observation) for observation in found],
     }
     output.tell(target, facts, as_json=as_json)
+    if not as_json:
+        for observation in found:
+            click.echo(f"- {plain(observation.text)}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.report.labels import plain
 
 if TYPE_CHECKING:
     from attentropy.engine.trace import Trace
@@ -105,7 +106,7 @@ def run(
             progress=tell,
         )
     for note in trace.attrs.get("notes", []):
-        click.echo(f"note: {note}", err=True)
+        click.echo(f"note: {plain(note)}", err=True)
     return trace
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.report.labels import short, visible, width
+from attentropy.report.labels import plain, short, visible, width
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,7 @@ def test_long_text_is_cut_by_the_columns_it_takes():
 
 def test_right_to_left_text_is_isolated():
     assert short("שלום", 9) == "\u2068שלום\u2069"
+
+
+def test_a_terminal_gets_no_control_character():
+    assert plain("a b\x1b[2J\u202ex\n") == "a b␛[2J⟨202E⟩x⏎"
