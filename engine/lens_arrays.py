@@ -50,7 +50,7 @@ def with_lens(
         kept,
         n,
         [token for (token, _), is_content in zip(answer, content, strict=True) if is_content],
-        predicted.tolist(),
+        _own_tokens(text, predicted.tolist()),
     )
     values = {
         "lens_entropy": _stacked([f.entropy for f in found]),
@@ -86,6 +86,19 @@ def with_lens(
         "vocabulary_text": ("vocabulary", text_array(vocabulary_text(loaded.tokenizer, named))),
     }
     return data.assign(arrays).assign_coords(coords)
+
+
+def _own_tokens(text: Prompt, predicted: Sequence[int]) -> list[int]:
+    """The token that each position is itself to say next, which is no rehearsal there.
+
+    Within the template that is the template's own next token: what the lens reads there instead is
+    said by nobody (chat models are trained on the answers, not on their template).
+    """
+    tokens = list(predicted)
+    for i in range(len(tokens) - 1):
+        if text.roles[i] != "content":
+            tokens[i] = text.ids[i + 1]
+    return tokens
 
 
 def _rehearsed_positions(roles: Sequence[str]) -> list[int]:

@@ -44,13 +44,13 @@ def rehearse(
     positions: Sequence[int],
     length: int,
     answer: Sequence[int],
-    predicted: Sequence[int],
+    own: Sequence[int],
 ) -> Rehearsal:
     """`rehearsal` of definitions.md at `positions`, NaN elsewhere.
 
     residuals: one [n, d] per layer, at `positions`; answer: [T] ids of the answer's content
-    tokens in order, the first generated token first; predicted: [length] the id that each
-    position itself predicts next, which does not count there.
+    tokens in order, the first generated token first; own: [length] the id that each position
+    is itself to say next, which does not count there.
     """
     shape = (len(residuals), length)
     logprob = np.full(shape, np.nan, np.float32)
@@ -60,14 +60,14 @@ def rehearse(
     if not unique or not len(positions):
         return Rehearsal(logprob, ids, rank)
     at = np.asarray(positions)
-    own = np.asarray(predicted)[at][:, None] == np.asarray(unique)[None, :]  # [n, T]
+    excluded = np.asarray(own)[at][:, None] == np.asarray(unique)[None, :]  # [n, T]
     targets = torch.tensor(unique).expand(len(at), -1)
     rows = np.arange(len(at))
     for layer, residual in enumerate(residuals):
         result = lens.read(residual, top_k=1, targets=targets.to(residual.device))
         assert result.target_logprob is not None
         assert result.target_rank is not None
-        values = np.where(own, -np.inf, result.target_logprob.cpu().numpy())
+        values = np.where(excluded, -np.inf, result.target_logprob.cpu().numpy())
         best = values.argmax(-1)
         found = np.isfinite(values[rows, best])
         logprob[layer, at] = np.where(found, values[rows, best], np.nan)

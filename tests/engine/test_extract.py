@@ -91,11 +91,14 @@ def test_rehearsal_is_the_best_of_the_answers_later_tokens(trace, eager):
     content = trace["generated_content"].astype(bool)
     answer = list(dict.fromkeys(trace["generated_ids"][content].tolist()))
     assert len(answer) > 1, "the answer has one token: the test would see little"
-    predicted = trace["target_ids"]
+    ids, roles = trace["token_ids"], trace["role"]
+    own = trace["target_ids"].copy()  # what the position itself is to say next
+    for position in np.flatnonzero(roles[:-1] != "content"):
+        own[position] = ids[position + 1]
     for layer, logits in enumerate(eager[1]):
         logprobs = logits.log_softmax(-1)
-        for position, own in enumerate(predicted):
-            allowed = [token for token in answer if token != own]
+        for position, said in enumerate(own):
+            allowed = [token for token in answer if token != said]
             best = max(allowed, key=lambda token: float(logprobs[position, token]))
             here = trace.dataset.isel(site=0, layer=layer, position=position)
             assert float(here["rehearsal"]) == pytest.approx(
