@@ -6,6 +6,7 @@ import argparse
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -15,7 +16,9 @@ from transformers import (
 )
 
 from attentropy.engine.demo import path
+from attentropy.engine.demo.facts import COUNTRIES
 from attentropy.engine.demo.questions import RESERVED, Message, Question, held_out
+from attentropy.engine.extract import extract
 
 LONGEST_ANSWER = 16  # tokens; the longest name of the table takes fewer
 
@@ -78,13 +81,35 @@ def overall(shares: dict[str, float]) -> tuple[float, float]:
     return sum(seen) / len(seen), sum(kept) / len(kept)
 
 
+def rehearsal(folder: Path) -> dict[str, np.ndarray]:
+    """For each dummy token, the share of countries [layers] whose capital the lens finds there.
+
+    Of "What is the capital of …?" for every country; found as in the report: rank 4 or better and
+    a probability of 0.05 or more, of one of the answer's tokens.
+    """
+    shares: dict[str, np.ndarray] = {}
+    for country in COUNTRIES:
+        trace = extract(folder, f"What is the capital of {country.name}?", device="cpu")
+        with np.errstate(invalid="ignore"):
+            found = (np.exp(trace["rehearsal"][0]) >= 0.05) & (trace["rehearsal_rank"][0] <= 4)
+        for position in trace.dummy_positions():
+            text = trace.tokens[position]
+            shares[text] = shares.get(text, 0.0) + found[:, position] / len(COUNTRIES)
+    return shares
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=path())
     parser.add_argument("--per-kind", type=int, default=40, help="questions of each kind")
     parser.add_argument("--wrong", action="store_true", help="print the wrong answers too")
+    parser.add_argument("--rehearsal", action="store_true", help="the lens at the dummy tokens")
     chosen = parser.parse_args()
+    if chosen.rehearsal:
+        for text, by_layer in rehearsal(chosen.folder).items():
+            print(f"{text!r:24}", *(f"{share:5.0%}" for share in by_layer))
+        return
     model = AutoModelForCausalLM.from_pretrained(chosen.folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
     shares, wrong = accuracy(model, tokenizer, chosen.per_kind)
