@@ -152,7 +152,7 @@ def _section(size: Size) -> Layers:
         frame(BLUE, box[0], box[1], size.height + LABELS, 2.5, _BOX_SHOWN),
         frame(GREEN, _column(size, 0), _column(size, 1), size.height, 2.5, _COLUMN_SHOWN),
         words(
-            "rowtitle", x=alt.XValue(-size.gap * 0.75), y=alt.YValue(size.height / 2),
+            "rowtitle", x=alt.XValue(13 - size.gap), y=alt.YValue(size.height / 2),
             align="center", baseline="bottom", angle=270, fontSize=11,
         ),
     ).properties(width=size.section, height=size.height)  # fmt: skip

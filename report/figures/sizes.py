@@ -50,7 +50,7 @@ def wide(rows: int) -> Size:
 
 def narrow(rows: int) -> Size:
     """For a telephone."""
-    return Size(58, 26, 168, 8, _height(rows), _overview(rows), 4)
+    return Size(58, 38, 156, 8, _height(rows), _overview(rows), 4)
 
 
 def _height(rows: int) -> int:
