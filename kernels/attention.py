@@ -1,4 +1,4 @@
-"""The fused forward pass: attention and each row's entropy in one sweep over the keys."""
+"""Attention by the fused Triton kernel: its launch, and the split over keys of short queries."""
 
 from __future__ import annotations
 
@@ -6,113 +6,14 @@ import math
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
 
 from attentropy.kernels import tiles
-from attentropy.kernels.online import (
-    online_entropy,
-    online_lse,
-    online_max_prob,
-    online_start,
-    online_step,
-)
+from attentropy.kernels.forward import forward
+from attentropy.kernels.merge import merge
+from attentropy.kernels.visibility import Mask
 
-
-@triton.jit
-def _sweep(
-    b_m, b_l, b_t, b_acc, b_q, p_k, p_v, stride_kn, stride_vn, first, last, keys, o_a, m_d, m_e, c,
-    MASKED: tl.constexpr, CAUSAL: tl.constexpr, ENTROPY: tl.constexpr, PRECISION: tl.constexpr,
-    BN: tl.constexpr,
-):  # fmt: skip
-    """Take the keys first … last−1 into the rows; p_k [BD, BN] and p_v [BN, BE] point at `first`.
-
-    o_a [BM]: the rows' positions among the keys; m_d [BD, 1], m_e [1, BE]: real head entries.
-    """
-    for i_n in range(first, last, BN):
-        o_n = i_n + tl.arange(0, BN)  # [BN]
-        if MASKED:
-            b_k = tl.load(p_k, mask=m_d & (o_n < keys)[None, :], other=0.0)  # [BD, BN]
-        else:
-            b_k = tl.load(p_k, mask=m_d, other=0.0)
-        b_s = tl.dot(b_q, b_k, input_precision=PRECISION)  # [BM, BN]
-        if MASKED:
-            m_s = (o_n < keys)[None, :]
-            if CAUSAL:
-                m_s = m_s & (o_n[None, :] <= o_a[:, None])
-            b_s = tl.where(m_s, b_s, float("-inf"))
-        b_m, b_l, b_t, b_p, b_factor = online_step(b_m, b_l, b_t, b_s, c, MASKED, ENTROPY)
-        if MASKED:
-            b_v = tl.load(p_v, mask=m_e & (o_n < keys)[:, None], other=0.0)  # [BN, BE]
-        else:
-            b_v = tl.load(p_v, mask=m_e, other=0.0)
-        b_acc = b_acc * b_factor[:, None]
-        b_acc = tl.dot(b_p.to(b_v.dtype), b_v, b_acc, input_precision=PRECISION)  # [BM, BE]
-        p_k += BN * stride_kn.to(tl.int64)
-        p_v += BN * stride_vn.to(tl.int64)
-    return b_m, b_l, b_t, b_acc, p_k, p_v
-
-
-@triton.jit
-def forward(
-    q, k, v, out, lse, entropy, max_prob,
-    stride_qb, stride_qh, stride_qn, stride_qd, stride_kb, stride_kh, stride_kn, stride_kd,
-    stride_vb, stride_vh, stride_vn, stride_vd, queries, keys, offset, group, c,
-    D: tl.constexpr, DV: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr,
-    BE: tl.constexpr, CAUSAL: tl.constexpr, ENTROPY: tl.constexpr, MAX_PROB: tl.constexpr,
-    PRECISION: tl.constexpr,
-):  # fmt: skip
-    """One program: BM queries of one head. out [B, Hq, Nq, Dv], statistics [B, Hq, Nq], dense."""
-    # The long causal rows come last in a sequence: start them first.
-    i_m = tl.num_programs(0) - 1 - tl.program_id(0)
-    i_h, i_b = tl.program_id(1), tl.program_id(2)
-    heads = tl.num_programs(1)
-    o_m = i_m * BM + tl.arange(0, BM)  # [BM]
-    o_d, o_e = tl.arange(0, BD), tl.arange(0, BE)
-    o_n = tl.arange(0, BN)
-    m_m = o_m < queries
-    m_d, m_e = o_d < D, o_e < DV
-
-    # Addresses in 64 bits: one head's rows alone can pass 2^31 entries.
-    p_q = q + i_b.to(tl.int64) * stride_qb + i_h.to(tl.int64) * stride_qh
-    p_q += o_m.to(tl.int64)[:, None] * stride_qn + o_d[None, :] * stride_qd
-    p_k = k + i_b.to(tl.int64) * stride_kb + (i_h // group).to(tl.int64) * stride_kh
-    p_k += o_n.to(tl.int64)[None, :] * stride_kn + o_d[:, None] * stride_kd  # [BD, BN]
-    p_v = v + i_b.to(tl.int64) * stride_vb + (i_h // group).to(tl.int64) * stride_vh
-    p_v += o_n.to(tl.int64)[:, None] * stride_vn + o_e[None, :] * stride_vd  # [BN, BE]
-
-    b_q = tl.load(p_q, mask=m_m[:, None] & m_d[None, :], other=0.0)  # [BM, BD]
-    b_m, b_l, b_t = online_start(BM)
-    b_acc = tl.zeros([BM, BE], tl.float32)
-
-    # Keys before `whole` are visible to every row of the block, keys from `stop` on to none.
-    whole, stop = keys, keys
-    if CAUSAL:
-        whole = tl.maximum(tl.minimum(keys, offset + i_m * BM + 1), 0)
-        stop = tl.maximum(tl.minimum(keys, offset + tl.minimum(queries, (i_m + 1) * BM)), 0)
-    whole = whole // BN * BN
-    o_a = offset + o_m
-    b_m, b_l, b_t, b_acc, p_k, p_v = _sweep(
-        b_m, b_l, b_t, b_acc, b_q, p_k, p_v, stride_kn, stride_vn, 0, whole, keys, o_a,
-        m_d[:, None], m_e[None, :], c, False, CAUSAL, ENTROPY, PRECISION, BN,
-    )  # fmt: skip
-    b_m, b_l, b_t, b_acc, p_k, p_v = _sweep(
-        b_m, b_l, b_t, b_acc, b_q, p_k, p_v, stride_kn, stride_vn, whole, stop, keys, o_a,
-        m_d[:, None], m_e[None, :], c, True, CAUSAL, ENTROPY, PRECISION, BN,
-    )  # fmt: skip
-
-    i_row = (i_b.to(tl.int64) * heads + i_h) * queries
-    b_out = tl.where((b_l > 0)[:, None], b_acc / b_l[:, None], 0.0)
-    p_out = out + (i_row + o_m)[:, None] * DV + o_e[None, :]
-    tl.store(p_out, b_out.to(out.dtype.element_ty), mask=m_m[:, None] & m_e[None, :])
-    tl.store(lse + i_row + o_m, online_lse(b_m, b_l, c), mask=m_m)
-    if ENTROPY:
-        b_h = online_entropy(b_l, b_t)
-        b_seen = tl.minimum(keys, o_a + 1) if CAUSAL else keys + 0 * o_a
-        # One visible key: exactly zero, whatever the rounding of l.
-        tl.store(entropy + i_row + o_m, tl.where(b_seen == 1, 0.0, b_h), mask=m_m)
-    if MAX_PROB:
-        tl.store(max_prob + i_row + o_m, online_max_prob(b_m, b_l, c), mask=m_m)
+_INTEGERS = ("top_key",)
 
 
 def attention(
@@ -121,12 +22,16 @@ def attention(
     v: Tensor,
     *,
     scale: float,
-    causal: bool,
-    query_offset: int,
+    softcap: float | None,
+    slopes: Tensor | None,
+    sinks: Tensor | None,
+    mask: Mask,
     stats: tuple[str, ...],
+    splits: int | None = None,
 ) -> dict[str, Tensor]:
     """Output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq] float32, on the device of q.
 
+    splits: how many runs the keys are cut into and merged from exactly; None lets the shape decide.
     Raises `ValueError` for tensors that no GPU holds, unless Triton interprets (not bfloat16).
     """
     if not q.is_cuda and isinstance(forward, triton.JITFunction):
@@ -137,25 +42,82 @@ def attention(
     if not q.is_cuda and q.dtype == torch.bfloat16:
         raise ValueError("attention: Triton's interpreter takes bfloat16 for integers; use float32")
     batch, heads, queries, dim = q.shape
-    width = v.shape[-1]
-    rows = (batch, heads, queries)
-    result = {"out": torch.empty(*rows, width, dtype=v.dtype, device=q.device)}
-    for name in dict.fromkeys(("lse", *stats)):
-        result[name] = torch.empty(rows, dtype=torch.float32, device=q.device)
-    if result["lse"].numel() == 0:
-        return result
+    width, keys = v.shape[-1], k.shape[2]
     head, value = tiles.padded(dim), tiles.padded(width)
     tile = tiles.choose(tiles.of_device(q.device), max(head, value), q.dtype)
-    grid = (triton.cdiv(queries, tile.queries), heads, batch)
+    blocks = triton.cdiv(queries, tile.queries)
+    if splits is None:
+        splits = _splits(q.device, blocks * heads * batch, keys, tile)
+    wanted = ("lse", *stats)
+    if splits > 1:  # what a merge needs of the parts
+        needs = {"entropy": (), "varentropy": ("entropy",), "top_key": ("max_prob",)}
+        wanted += tuple(need for name in stats for need in needs.get(name, ()))
+        wanted = tuple(name for name in wanted if name != "sink_prob")
+    parts = (splits, batch, heads, queries)
+    kind = torch.float32 if splits > 1 else v.dtype
+    found = {"out": torch.empty(*parts, width, dtype=kind, device=q.device)}
+    for name in dict.fromkeys(wanted):
+        dtype = torch.int32 if name in _INTEGERS else torch.float32
+        found[name] = torch.empty(parts, dtype=dtype, device=q.device)
+    if found["lse"].numel():
+        _launch(
+            q, k, v, found, scale, softcap, slopes, None if splits > 1 else sinks, mask, tile,
+            (blocks, heads, splits * batch),
+        )  # fmt: skip
+    if splits == 1:
+        return {name: part[0] for name, part in found.items()}
+    return merge(found, sinks, tuple(stats))
+
+
+def _splits(device: torch.device, programs: int, keys: int, tile: tiles.Tile) -> int:
+    """Runs of keys that fill the device where the queries alone do not; one where they do."""
+    if device.type != "cuda" or programs == 0:
+        return 1
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    return max(1, min(processors // programs, keys // (8 * tile.keys)))
+
+
+def _launch(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    found: dict[str, Tensor],
+    scale: float,
+    softcap: float | None,
+    slopes: Tensor | None,
+    sinks: Tensor | None,
+    mask: Mask,
+    tile: tiles.Tile,
+    grid: tuple[int, int, int],
+) -> None:
+    batch, heads, queries, dim = q.shape
+    keys, width = k.shape[2], v.shape[-1]
+    splits = grid[2] // batch
+    span = triton.cdiv(triton.cdiv(keys, splits), tile.keys) * tile.keys
+    far = queries + keys + abs(mask.query_offset)  # a window or chunk this wide hides nothing more
+    # Only a positive factor can be folded into the exponential; what bends the scores comes first.
+    scaled = softcap is not None or slopes is not None or not scale > 0
+
+    def numbers(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        return None if tensor is None else tensor.to(q.device, dtype).contiguous()
+
     with torch.cuda.device_of(q):
         forward[grid](
-            q, k, v, result["out"], result["lse"],
-            result.get("entropy"), result.get("max_prob"),
-            *q.stride(), *k.stride(), *v.stride(), queries, k.shape[2], query_offset,
-            heads // k.shape[1], scale * math.log2(math.e),
-            D=dim, DV=width, BM=tile.queries, BN=tile.keys, BD=head, BE=value, CAUSAL=causal,
-            ENTROPY="entropy" in stats, MAX_PROB="max_prob" in stats,
+            q, k, v, found["out"], found["lse"],
+            *(found.get(name) for name in (
+                "entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key",
+                "sink_prob",
+            )),
+            numbers(mask.key_starts, torch.int32), numbers(mask.key_lengths, torch.int32),
+            numbers(mask.segments, torch.int32), numbers(slopes, torch.float32),
+            numbers(sinks, torch.float32),
+            *q.stride(), *k.stride(), *v.stride(), batch, queries, keys, mask.query_offset,
+            heads // k.shape[1], min(mask.window or 0, far), mask.chunk or 1, span, scale,
+            softcap or 0.0, math.log2(math.e) * (1.0 if scaled else scale),
+            D=dim, DV=width, BM=tile.queries, BN=tile.keys, BD=tiles.padded(dim),
+            BE=tiles.padded(width), CAUSAL=mask.causal, WINDOW=mask.window is not None,
+            CHUNK=mask.chunk is not None, SPLIT=splits > 1, SCALED=scaled,
+            SOFTCAP=softcap is not None,
             PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
             num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip
-    return result

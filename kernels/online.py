@@ -1,7 +1,7 @@
 """The online softmax with entropy: the one step that carries (m, l, t) through a row of scores.
 
 Over the keys seen so far, with z = c·s − c·m in base 2, c = scale · log2 e: m = max s (unscaled),
-l = Σ 2^z and t = Σ 2^z·z. When m rises, both are moved to the new maximum before the tile is added,
+l = Σ 2^z and t = Σ 2^z·z. When m rises, they are moved to the new maximum before the tile is added,
 so nothing large is ever subtracted (for the sums: Milakov & Gimelshein 2018).
 """
 
@@ -25,11 +25,14 @@ def online_start(ROWS: tl.constexpr):
 
 
 @triton.jit
-def online_step(b_m, b_l, b_t, b_s, c, MASKED: tl.constexpr, ENTROPY: tl.constexpr):
+def online_step(
+    b_m, b_l, b_t, b_u, b_s, c,
+    MASKED: tl.constexpr, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr,
+):  # fmt: skip
     """Take in a tile of scores b_s [BM, BN], before the scale c > 0; −inf where not visible.
 
-    Returns m, l, t [BM], the tile's unnormalised weights [BM, BN] and the factor [BM] by which
-    whatever else was summed so far has to be multiplied.
+    Returns m, l, t, u [BM], the tile's unnormalised weights [BM, BN] and the factor [BM] by which
+    whatever else was summed so far has to be multiplied. t needs ENTROPY, u = Σ 2^z·z² both flags.
     """
     b_top = tl.maximum(b_m, tl.max(b_s, 1))  # [BM]
     b_shift = b_top * c
@@ -41,9 +44,15 @@ def online_step(b_m, b_l, b_t, b_s, c, MASKED: tl.constexpr, ENTROPY: tl.constex
         b_pz = b_p * b_z
         if MASKED:
             b_pz = tl.where(b_s == float("-inf"), 0.0, b_pz)  # 0 · (−inf) is not 0
+        if VARENTROPY:
+            b_pzz = b_pz * b_z
+            if MASKED:
+                b_pzz = tl.where(b_s == float("-inf"), 0.0, b_pzz)
+            b_near = tl.maximum(b_delta, -1e4)  # below, the factor is 0, and δ² would overflow
+            b_u = b_factor * (b_u + b_near * (2 * b_t + b_near * b_l)) + tl.sum(b_pzz, 1)
         b_t = b_factor * (b_t + b_delta * b_l) + tl.sum(b_pz, 1)
     b_l = b_factor * b_l + tl.sum(b_p, 1)
-    return b_top, b_l, b_t, b_p, b_factor
+    return b_top, b_l, b_t, b_u, b_p, b_factor
 
 
 @triton.jit
@@ -68,3 +77,11 @@ def online_max_prob(b_m, b_l, c):
     """
     b_z = tl.fma(b_m, c, -(b_m * c))
     return tl.where(b_l > 0, tl.exp2(b_z) / b_l, float("nan"))
+
+
+@triton.jit
+def online_varentropy(b_l, b_t, b_u):
+    """Variance of ln p under p [BM] in nats², never negative; NaN where no key was visible."""
+    b_mean = b_t / b_l
+    b_var = _LN2 * _LN2 * tl.maximum(b_u / b_l - b_mean * b_mean, 0.0)
+    return tl.where(b_l > 0, b_var, float("nan"))

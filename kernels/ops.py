@@ -122,7 +122,7 @@ def attention(
         )
     checks.inference(where, q, k, v, sinks, slopes)
 
-    reason = _triton_lacks(q, v, mask, scale, softcap, slopes, sinks, stats)
+    reason = _triton_lacks(q, v)
     if impl is None:
         impl = "triton" if q.is_cuda and reason is None and _has_triton() else "portable"
     if impl == "triton":
@@ -131,8 +131,9 @@ def attention(
         from attentropy.kernels import attention as fused
 
         found = fused.attention(
-            q, k, v, scale=scale, causal=mask.causal, query_offset=mask.query_offset, stats=stats
-        )
+            q, k, v, scale=scale, softcap=softcap, slopes=slopes, sinks=sinks, mask=mask,
+            stats=stats,
+        )  # fmt: skip
     elif impl == "portable":
         found = portable.attention(
             q, k, v, score=portable.Score(scale, softcap, slopes), mask=mask, sinks=sinks,
@@ -264,27 +265,10 @@ def _reference_mask(q: Tensor, mask: Mask) -> Tensor:
     )
 
 
-def _triton_lacks(
-    q: Tensor,
-    v: Tensor,
-    mask: Mask,
-    scale: float,
-    softcap: float | None,
-    slopes: Tensor | None,
-    sinks: Tensor | None,
-    stats: tuple[str, ...],
-) -> str | None:
-    """What of this call the triton kernel does not compute yet, in words; None if all is there."""
-    if not mask.is_plain:
-        return "window, chunk, padding and segments"
-    if softcap is not None or slopes is not None or sinks is not None:
-        return "softcap, slopes and sinks"
-    if lacking := [name for name in stats if name not in ("entropy", "max_prob")]:
-        return f"the statistic {lacking[0]!r}"
+def _triton_lacks(q: Tensor, v: Tensor) -> str | None:
+    """What of this call the triton kernel does not compute, in words; None if all is there."""
     if max(q.shape[-1], v.shape[-1]) > 256:
         return "head sizes over 256"
-    if not scale > 0:
-        return "a scale that is not positive"
     if q.dtype == torch.float64:
         return "float64"
     return None

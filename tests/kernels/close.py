@@ -27,7 +27,7 @@ def score_bound(q, k, scale=None):
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     group = q.shape[1] // k.shape[1]
     keys = k.double().abs().repeat_interleave(group, 1).transpose(-1, -2)
-    return 2e-5 + 2**-20 * scale * float((q.double().abs() @ keys).max())
+    return 2e-5 + 2**-20 * abs(scale) * float((q.double().abs() @ keys).max())
 
 
 def bounds(q, k, scale=None):

@@ -19,7 +19,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from attentropy.kernels import tiles
-from attentropy.kernels.attention import forward
+from attentropy.kernels.forward import forward
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -33,7 +33,9 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 def build(architecture: str, head: int) -> triton.compiler.CompiledKernel:
     """The kernel for dense bfloat16 tensors, causal, with entropy, as `attention` launches it."""
     tile = tiles.choose(architecture, tiles.padded(head), torch.bfloat16)
-    constants = {
+    absent = ["max_prob", "varentropy", "distance", "sink_mass", "top_key", "sink_prob"]
+    absent += ["starts", "lengths", "segments", "slopes", "sinks"]
+    constants: dict[str, object] = {
         "D": head,
         "DV": head,
         "BM": tile.queries,
@@ -42,16 +44,16 @@ def build(architecture: str, head: int) -> triton.compiler.CompiledKernel:
         "BE": tiles.padded(head),
         "PRECISION": "tf32",
         "CAUSAL": True,
-        "ENTROPY": True,
-        "MAX_PROB": False,
-        "max_prob": None,
         "stride_qd": 1,
         "stride_kd": 1,
         "stride_vd": 1,
+        **dict.fromkeys(("WINDOW", "CHUNK", "SPLIT", "SCALED", "SOFTCAP"), False),
+        **dict.fromkeys(absent),
     }
     types = dict.fromkeys(forward.arg_names, "i32")
     types |= dict.fromkeys(("q", "k", "v", "out"), "*bf16")
-    types |= {"lse": "*fp32", "entropy": "*fp32", "c": "fp32"}
+    types |= {"lse": "*fp32", "entropy": "*fp32"}
+    types |= dict.fromkeys(("c", "scale", "softcap"), "fp32")
     types |= dict.fromkeys(constants, "constexpr")
     place = forward.arg_names.index
     aligned = [n for n, t in types.items() if t[0] == "*" or (t == "i32" and n[:6] == "stride")]

@@ -11,7 +11,6 @@ from attentropy import attention, attention_window
 from close import assert_close, bounds, inputs
 
 ALL = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
-FUSED = ("entropy", "max_prob")
 MASKS = {
     "causal": {},
     "full": {"causal": False},
@@ -117,18 +116,21 @@ def test_portable_takes_short_floats_and_answers_in_their_type(dtype):
 @pytest.mark.parametrize("offset", [0, 300, -300])
 def test_triton_matches_the_reference_on_peaky_and_shifted_scores(device, sigma, offset, poisoned):
     q, k, v = (t.to(_device(device)) for t in inputs(63, 63, sigma=sigma, offset=offset))
-    wanted = attention(q, k, v, stats=FUSED, impl="reference")
-    _compare(attention(q, k, v, stats=FUSED, impl="triton"), wanted, q, k, FUSED)
+    wanted = attention(q, k, v, stats=ALL, impl="reference")
+    _compare(attention(q, k, v, stats=ALL, impl="triton"), wanted, q, k, ALL)
 
 
 @on_devices
-@pytest.mark.parametrize("dim", [40, 64, 80, 96, 128])
+@pytest.mark.parametrize(
+    ("dim", "width"),
+    [(32, 32), (40, 40), (64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (256, 256)],
+)
 @pytest.mark.parametrize("causal", [True, False])
-def test_triton_matches_the_reference_at_every_head_size(device, dim, causal, poisoned):
-    q, k, v = (t.to(_device(device)) for t in inputs(70, 70, dim=dim, sigma=2))
-    wanted = attention(q, k, v, causal=causal, stats=FUSED, impl="reference")
-    got = attention(q, k, v, causal=causal, stats=FUSED, impl="triton")
-    _compare(got, wanted, q, k, FUSED)
+def test_triton_matches_the_reference_at_every_head_size(device, dim, width, causal, poisoned):
+    q, k, v = (t.to(_device(device)) for t in inputs(70, 70, dim=dim, width=width, sigma=2))
+    wanted = attention(q, k, v, causal=causal, stats=ALL, impl="reference")
+    got = attention(q, k, v, causal=causal, stats=ALL, impl="triton")
+    _compare(got, wanted, q, k, ALL)
 
 
 @on_devices
@@ -141,9 +143,73 @@ def test_triton_matches_the_reference_at_odd_lengths(device, queries, keys, offs
     q, k, v = (
         t.to(_device(device)) for t in inputs(queries, keys, heads=3, kv_heads=1, dim=32, width=20)
     )
-    wanted = attention(q, k, v, stats=FUSED, query_offset=offset, impl="reference")
-    got = attention(q, k, v, stats=FUSED, query_offset=offset, impl="triton")
-    _compare(got, wanted, q, k, FUSED)
+    wanted = attention(q, k, v, stats=ALL, query_offset=offset, impl="reference")
+    got = attention(q, k, v, stats=ALL, query_offset=offset, impl="triton")
+    _compare(got, wanted, q, k, ALL)
+
+
+@on_devices
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+@pytest.mark.parametrize(
+    ("queries", "keys"), [(57, 57), (5, 57), (57, 33), (1, 1), (150, 150), (1, 300)]
+)
+def test_triton_matches_the_reference_under_every_mask(device, mask, queries, keys, poisoned):
+    q, k, v = (t.to(_device(device)) for t in inputs(queries, keys, dim=32, width=24, sigma=3))
+    mask = {n: m.to(device) if isinstance(m, torch.Tensor) else m for n, m in mask.items()}
+    stats = (*ALL, "sink_prob") if "sinks" in mask else ALL
+    wanted = attention(q, k, v, stats=stats, impl="reference", **mask)
+    got = attention(q, k, v, stats=stats, impl="triton", **mask)
+    _compare(got, wanted, q, k, stats)
+    clear = wanted.max_prob > 0.2
+    assert torch.equal(got.top_key[clear], wanted.top_key[clear])
+
+
+@on_devices
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"segments": torch.arange(200).div(45, rounding_mode="floor").repeat(2, 1)},
+        {"segments": torch.arange(200).remainder(3).repeat(2, 1), "causal": False},
+        {"window": 90, "softcap": 20.0, "sinks": torch.zeros(4)},
+        {"chunk": 70, "key_starts": torch.tensor([3, 90]), "key_lengths": torch.tensor([180, 90])},
+        {"window": 10, "causal": False, "slopes": torch.tensor([1.0, 0.5, 0.2, 0.1])},
+        {"scale": -0.3},
+        {"scale": 0.0, "causal": False},
+    ],
+    ids=lambda mask: "+".join(mask),
+)
+def test_triton_matches_the_reference_over_several_blocks(device, mask, poisoned):
+    q, k, v = (t.to(_device(device)) for t in inputs(200, 200, sigma=2))
+    mask = {n: m.to(device) if isinstance(m, torch.Tensor) else m for n, m in mask.items()}
+    wanted = attention(q, k, v, stats=ALL, impl="reference", **mask)
+    got = attention(q, k, v, stats=ALL, impl="triton", **mask)
+    _compare(got, wanted, q, k, ALL, mask.get("scale"))
+
+
+@on_devices
+@pytest.mark.parametrize("splits", [2, 3, 9])
+@pytest.mark.parametrize("name", ["causal", "full", "window", "sinks", "left padding", "chunk"])
+def test_a_split_over_the_keys_merges_to_the_whole(device, splits, name, poisoned):
+    from attentropy.kernels import attention as fused
+    from attentropy.kernels.visibility import Mask
+
+    where = _device(device)
+    q, k, v = (t.to(where) for t in inputs(7, 290, dim=32, sigma=3))
+    given = {n: m.to(where) if isinstance(m, torch.Tensor) else m for n, m in MASKS[name].items()}
+    stats = (*ALL, "sink_prob") if "sinks" in given else ALL
+    wanted = attention(q, k, v, stats=stats, impl="reference", **given)
+    sinks = given.pop("sinks", None)
+    mask = Mask(7, 290, 283, **({"causal": True} | given))
+    found = fused.attention(
+        q, k, v, scale=32**-0.5, softcap=None, slopes=None, sinks=sinks, mask=mask, stats=stats,
+        splits=splits,
+    )  # fmt: skip
+    limits = bounds(q, k)
+    for stat in (*stats, "lse", "out"):
+        if stat != "top_key":
+            assert_close(found[stat], getattr(wanted, stat), limits[stat], stat)
+    clear = wanted.max_prob > 0.2
+    assert torch.equal(found["top_key"][clear], wanted.top_key[clear])
 
 
 @on_devices
@@ -153,8 +219,8 @@ def test_triton_takes_short_floats_and_strided_inputs(device, dtype, poisoned):
         pytest.skip("Triton's interpreter multiplies bfloat16 as integers: a GPU has to show it")
     q, k, v = (t.to(_device(device), dtype) for t in inputs(63, 63))
     q, k, v = (t.transpose(1, 2).contiguous().transpose(1, 2) for t in (q, k, v))
-    wanted = attention(q, k, v, stats=FUSED, impl="reference")
-    got = attention(q, k, v, stats=FUSED, impl="triton")
+    wanted = attention(q, k, v, stats=ALL, impl="reference")
+    got = attention(q, k, v, stats=ALL, impl="triton")
     assert_close(got.entropy, wanted.entropy, bounds(q, k)["entropy"])
     assert_close(got.out, wanted.out, 0.02)
 
@@ -162,7 +228,7 @@ def test_triton_takes_short_floats_and_strided_inputs(device, dtype, poisoned):
 @pytest.mark.gpu
 def test_triton_is_what_a_gpu_runs_by_default():
     q, k, v = (t.to(_device("cuda")) for t in inputs(300, 300, dim=128))
-    by_default, fused = (attention(q, k, v, stats=FUSED, impl=i) for i in (None, "triton"))
+    by_default, fused = (attention(q, k, v, stats=ALL, impl=i) for i in (None, "triton"))
     assert torch.equal(by_default.entropy, fused.entropy)
 
 
@@ -217,9 +283,16 @@ BAD = [
     ({"key_starts": torch.zeros(3)}, ValueError, "key_starts"),
     ({"impl": "cuda"}, ValueError, "impl"),
     ({"q": torch.zeros(2, 4, 9, 64, requires_grad=True)}, RuntimeError, "inference only"),
-    ({"impl": "triton", "window": 4}, NotImplementedError, "portable"),
-    ({"impl": "triton", "stats": ("distance",)}, NotImplementedError, "distance"),
-    ({"impl": "triton", "scale": -1.0}, NotImplementedError, "scale"),
+    (
+        {"impl": "triton", "q": torch.zeros(2, 4, 9, 264), "k": torch.zeros(2, 2, 9, 264)},
+        NotImplementedError,
+        "256; use 'portable'",
+    ),
+    (
+        {"impl": "triton", "q": torch.zeros(2, 4, 9, 64, dtype=torch.float64)},
+        NotImplementedError,
+        "float64",
+    ),
 ]
 
 

@@ -1,0 +1,264 @@
+"""The fused forward pass on the GPU: attention and each row's statistics in one sweep over keys.
+
+Keys that every row of a block sees are taken without a mask; before and after them lie the masked
+edges. What a call does not ask for is not in its machine code: optional tensors are None, flags are
+compile-time constants.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from attentropy.kernels.online import (
+    online_entropy,
+    online_lse,
+    online_max_prob,
+    online_start,
+    online_step,
+    online_varentropy,
+)
+
+_SINK_KEYS = tl.constexpr(4)
+_LOG2E = tl.constexpr(1.4426950408889634)
+_MINUS_2LOG2E = tl.constexpr(-2.8853900817779268)
+
+
+@triton.jit
+def _tanh(b_x):
+    """tanh to a few units in the last place: a series near zero, where 1 − e^−2x would cancel."""
+    b_y = b_x * b_x
+    b_near = b_x * (1 + b_y * (-1 / 3 + b_y * (2 / 15 + b_y * (-17 / 315 + b_y * (62 / 2835)))))
+    b_e = tl.exp2(tl.abs(b_x) * _MINUS_2LOG2E)
+    b_far = (1 - b_e) / (1 + b_e)
+    return tl.where(b_y < 0.09, b_near, tl.where(b_x < 0, -b_far, b_far))
+
+
+@triton.jit
+def _chunk_begin(position, start, chunk):
+    """First key of the run of `chunk` keys, counted from `start`, that holds a position."""
+    past = position - start
+    behind = -((chunk - 1 - past) // chunk)  # whole chunks, downwards; the dividend is positive
+    return start + tl.where(past < 0, behind, tl.maximum(past, 0) // chunk) * chunk
+
+
+@triton.jit
+def _sweep(
+    b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, b_q, p_k, p_v, stride_kn, stride_vn,
+    first, last, start, limit, o_a, o_c, window, chunk, segments, b_segment, slope, scale, softcap,
+    m_d, m_e, c,
+    MASKED: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr,
+    STARTS: tl.constexpr, SEGMENTS: tl.constexpr, SCALED: tl.constexpr, SOFTCAP: tl.constexpr,
+    SLOPES: tl.constexpr, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr, DISTANCE: tl.constexpr,
+    SINK_MASS: tl.constexpr, TOP_KEY: tl.constexpr, PRECISION: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Take the keys first … last−1 into the rows; p_k [BD, BN] and p_v [BN, BE] point at `first`.
+
+    o_a [BM]: the rows' positions among the keys, o_c [BM]: where their chunks begin; m_d [BD, 1],
+    m_e [1, BE]: real head entries; start, limit: the keys that are no padding.
+    """
+    for i_n in range(first, last, BN):
+        o_n = i_n + tl.arange(0, BN)  # [BN]
+        m_n = o_n < limit
+        if STARTS:
+            m_n = m_n & (o_n >= start)
+        if MASKED:
+            b_k = tl.load(p_k, mask=m_d & m_n[None, :], other=0.0)  # [BD, BN]
+        else:
+            b_k = tl.load(p_k, mask=m_d, other=0.0)
+        b_s = tl.dot(b_q, b_k, input_precision=PRECISION)  # [BM, BN]
+        if SCALED:
+            b_s = b_s * scale
+            if SOFTCAP:
+                b_s = softcap * _tanh(b_s / softcap)
+            if SLOPES:
+                b_s = b_s - slope * (o_a[:, None] - o_n[None, :]).to(tl.float32)
+        if MASKED:
+            m_s = m_n[None, :]
+            if CAUSAL:
+                m_s = m_s & (o_n[None, :] <= o_a[:, None])
+            if WINDOW:
+                m_s = m_s & (o_n[None, :] > o_a[:, None] - window)
+                if not CAUSAL:
+                    m_s = m_s & (o_n[None, :] < o_a[:, None] + window)
+            if CHUNK:
+                m_s = m_s & (o_n[None, :] >= o_c[:, None]) & (o_n[None, :] < o_c[:, None] + chunk)
+            if SEGMENTS:
+                b_other = tl.load(segments + o_n, mask=m_n, other=0)  # [BN]
+                m_s = m_s & (b_segment[:, None] == b_other[None, :])
+            b_s = tl.where(m_s, b_s, float("-inf"))
+        if TOP_KEY:
+            b_high = tl.max(b_s, 1)  # [BM]
+            b_at = tl.min(tl.where(b_s == b_high[:, None], o_n[None, :], 2147483647), 1)
+            b_top = tl.where(b_high > b_m, b_at, b_top)
+        b_m, b_l, b_t, b_u, b_p, b_factor = online_step(
+            b_m, b_l, b_t, b_u, b_s, c, MASKED, ENTROPY, VARENTROPY
+        )
+        if DISTANCE:
+            b_gap = (o_a[:, None] - o_n[None, :]).to(tl.float32)
+            b_far = b_factor * b_far + tl.sum(b_p * b_gap, 1)
+        if SINK_MASS:
+            m_early = (o_n < start + _SINK_KEYS)[None, :]
+            b_early = b_factor * b_early + tl.sum(tl.where(m_early, b_p, 0.0), 1)
+        if MASKED:
+            b_v = tl.load(p_v, mask=m_e & m_n[:, None], other=0.0)  # [BN, BE]
+        else:
+            b_v = tl.load(p_v, mask=m_e, other=0.0)
+        b_acc = b_acc * b_factor[:, None]
+        b_acc = tl.dot(b_p.to(b_v.dtype), b_v, b_acc, input_precision=PRECISION)  # [BM, BE]
+        p_k += BN * stride_kn.to(tl.int64)
+        p_v += BN * stride_vn.to(tl.int64)
+    return b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, p_k, p_v
+
+
+@triton.jit
+def forward(
+    q, k, v, out, lse, entropy, max_prob, varentropy, distance, sink_mass, top_key, sink_prob,
+    starts, lengths, segments, slopes, sinks,
+    stride_qb, stride_qh, stride_qn, stride_qd, stride_kb, stride_kh, stride_kn, stride_kd,
+    stride_vb, stride_vh, stride_vn, stride_vd,
+    batch, queries, keys, offset, group, window, chunk, span, scale, softcap, c,
+    D: tl.constexpr, DV: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr,
+    BE: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr,
+    SPLIT: tl.constexpr, SCALED: tl.constexpr, SOFTCAP: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """One program: BM queries of one head, and, where SPLIT, one run of `span` keys.
+
+    out [S, B, Hq, Nq, Dv], statistics [S, B, Hq, Nq], dense, S the number of runs; starts, lengths
+    [B], segments [B, Nk], slopes, sinks [Hq]: dense or None. c scales what enters the softmax to
+    base 2: scale · log2 e, or log2 e where SCALED says that the scale is applied before.
+    """
+    ENTROPY: tl.constexpr = (entropy is not None) or (varentropy is not None)
+    VARENTROPY: tl.constexpr = varentropy is not None
+    DISTANCE: tl.constexpr = distance is not None
+    SINK_MASS: tl.constexpr = sink_mass is not None
+    TOP_KEY: tl.constexpr = top_key is not None
+    STARTS: tl.constexpr = starts is not None
+    SEGMENTS: tl.constexpr = segments is not None
+    SLOPES: tl.constexpr = slopes is not None
+    LEFT: tl.constexpr = STARTS or WINDOW or CHUNK or SPLIT
+
+    # The long causal rows come last in a sequence: start them first.
+    i_m = tl.num_programs(0) - 1 - tl.program_id(0)
+    i_h, i_part = tl.program_id(1), tl.program_id(2)
+    heads = tl.num_programs(1)
+    i_b = i_part
+    if SPLIT:
+        i_b = i_part % batch
+    o_m = i_m * BM + tl.arange(0, BM)  # [BM]
+    o_d, o_e = tl.arange(0, BD), tl.arange(0, BE)
+    o_n = tl.arange(0, BN)
+    o_a = offset + o_m
+    m_m = o_m < queries
+    m_d, m_e = o_d < D, o_e < DV
+
+    # Keys lo … hi−1 are seen by some row of the block, keys whole_lo … whole_hi−1 by every row.
+    a_min, a_max = offset + i_m * BM, offset + tl.minimum(queries, (i_m + 1) * BM) - 1
+    start, limit, lo = 0, keys, 0
+    if STARTS:
+        start = tl.load(starts + i_b)
+        lo = tl.maximum(start, 0)
+    if lengths is not None:
+        limit = tl.maximum(tl.minimum(keys, start + tl.load(lengths + i_b)), 0)
+    hi, whole_lo, whole_hi = limit, lo, limit
+    if CAUSAL:
+        hi, whole_hi = tl.minimum(hi, a_max + 1), tl.minimum(whole_hi, a_min + 1)
+    if WINDOW:
+        lo = tl.maximum(lo, a_min - window + 1)
+        whole_lo = tl.maximum(whole_lo, a_max - window + 1)
+        if not CAUSAL:
+            hi, whole_hi = tl.minimum(hi, a_max + window), tl.minimum(whole_hi, a_min + window)
+    o_c = o_a
+    if CHUNK:
+        o_c = _chunk_begin(o_a, start, chunk)
+        low, high = _chunk_begin(a_min, start, chunk), _chunk_begin(a_max, start, chunk)
+        lo, whole_lo = tl.maximum(lo, low), tl.maximum(whole_lo, high)
+        hi, whole_hi = tl.minimum(hi, high + chunk), tl.minimum(whole_hi, low + chunk)
+    if SPLIT:
+        begin = i_part // batch * span
+        lo, whole_lo = tl.maximum(lo, begin), tl.maximum(whole_lo, begin)
+        hi, whole_hi = tl.minimum(hi, begin + span), tl.minimum(whole_hi, begin + span)
+    b_segment = o_m
+    if SEGMENTS:
+        segments += i_b.to(tl.int64) * keys
+        o_s = tl.minimum(tl.maximum(o_a, 0), keys - 1)
+        b_segment = tl.load(segments + o_s, mask=m_m, other=-1)
+        whole_hi = tl.minimum(whole_hi, 0)
+    hi = tl.maximum(hi, 0)
+    whole_hi = tl.maximum(whole_hi, 0) // BN * BN
+    at = 0
+    if LEFT:
+        at = lo // BN * BN
+        whole_lo = (whole_lo + BN - 1) // BN * BN
+        some = whole_hi > whole_lo
+        whole_lo = tl.where(some, whole_lo, at)
+        whole_hi = tl.where(some, whole_hi, at)
+
+    # Addresses in 64 bits: one head's rows alone can pass 2^31 entries.
+    i_kv = (i_h // group).to(tl.int64)
+    p_q = q + i_b.to(tl.int64) * stride_qb + i_h.to(tl.int64) * stride_qh
+    p_q += o_m.to(tl.int64)[:, None] * stride_qn + o_d[None, :] * stride_qd
+    p_k = k + i_b.to(tl.int64) * stride_kb + i_kv * stride_kh
+    p_k += (at + o_n).to(tl.int64)[None, :] * stride_kn + o_d[:, None] * stride_kd  # [BD, BN]
+    p_v = v + i_b.to(tl.int64) * stride_vb + i_kv * stride_vh
+    p_v += (at + o_n).to(tl.int64)[:, None] * stride_vn + o_e[None, :] * stride_vd  # [BN, BE]
+    slope = 0.0
+    if SLOPES:
+        slope = tl.load(slopes + i_h)
+
+    b_q = tl.load(p_q, mask=m_m[:, None] & m_d[None, :], other=0.0)  # [BM, BD]
+    b_m, b_l, b_t = online_start(BM)
+    b_u, b_far, b_early = tl.zeros_like(b_l), tl.zeros_like(b_l), tl.zeros_like(b_l)
+    b_top = tl.full([BM], -1, tl.int32)
+    b_acc = tl.zeros([BM, BE], tl.float32)
+    if LEFT:
+        b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, p_k, p_v = _sweep(
+            b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, b_q, p_k, p_v, stride_kn, stride_vn,
+            at, whole_lo, start, limit, o_a, o_c, window, chunk, segments, b_segment, slope, scale,
+            softcap, m_d[:, None], m_e[None, :], c, True, CAUSAL, WINDOW, CHUNK, STARTS, SEGMENTS,
+            SCALED, SOFTCAP, SLOPES, ENTROPY, VARENTROPY, DISTANCE, SINK_MASS, TOP_KEY, PRECISION,
+            BN,
+        )  # fmt: skip
+        at = whole_lo
+    b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, p_k, p_v = _sweep(
+        b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, b_q, p_k, p_v, stride_kn, stride_vn,
+        at, whole_hi, start, limit, o_a, o_c, window, chunk, segments, b_segment, slope, scale,
+        softcap, m_d[:, None], m_e[None, :], c, False, CAUSAL, WINDOW, CHUNK, STARTS, SEGMENTS,
+        SCALED, SOFTCAP, SLOPES, ENTROPY, VARENTROPY, DISTANCE, SINK_MASS, TOP_KEY, PRECISION, BN,
+    )  # fmt: skip
+    b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, p_k, p_v = _sweep(
+        b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, b_q, p_k, p_v, stride_kn, stride_vn,
+        whole_hi, hi, start, limit, o_a, o_c, window, chunk, segments, b_segment, slope, scale,
+        softcap, m_d[:, None], m_e[None, :], c, True, CAUSAL, WINDOW, CHUNK, STARTS, SEGMENTS,
+        SCALED, SOFTCAP, SLOPES, ENTROPY, VARENTROPY, DISTANCE, SINK_MASS, TOP_KEY, PRECISION, BN,
+    )  # fmt: skip
+
+    o_row = (i_part.to(tl.int64) * heads + i_h) * queries + o_m
+    m_some = b_l > 0
+    b_lse = online_lse(b_m, b_l, c)
+    b_out = tl.where(m_some[:, None], b_acc / b_l[:, None], 0.0)
+    if sinks is not None:
+        b_sink = tl.load(sinks + i_h)
+        b_share = 1 / (1 + tl.exp2((b_lse - b_sink) * _LOG2E))
+        b_out = b_out * (1 - b_share)[:, None]
+        if sink_prob is not None:
+            tl.store(sink_prob + o_row, b_share, mask=m_m)
+    p_out = out + o_row[:, None] * DV + o_e[None, :]
+    tl.store(p_out, b_out.to(out.dtype.element_ty), mask=m_m[:, None] & m_e[None, :])
+    tl.store(lse + o_row, b_lse, mask=m_m)
+    if entropy is not None:
+        b_h = online_entropy(b_l, b_t)
+        if CAUSAL and not LEFT and not SEGMENTS:
+            # One visible key: exactly zero, whatever the rounding of l.
+            b_h = tl.where(tl.minimum(limit, o_a + 1) == 1, 0.0, b_h)
+        tl.store(entropy + o_row, b_h, mask=m_m)
+    if max_prob is not None:
+        tl.store(max_prob + o_row, online_max_prob(b_m, b_l, c), mask=m_m)
+    if VARENTROPY:
+        tl.store(varentropy + o_row, online_varentropy(b_l, b_t, b_u), mask=m_m)
+    if DISTANCE:
+        tl.store(distance + o_row, tl.where(m_some, b_far / b_l, float("nan")), mask=m_m)
+    if SINK_MASS:
+        tl.store(sink_mass + o_row, tl.where(m_some, b_early / b_l, float("nan")), mask=m_m)
+    if TOP_KEY:
+        tl.store(top_key + o_row, b_top, mask=m_m)
