@@ -1,7 +1,9 @@
-"""Compiles the attention kernel for GPUs that need not be there: python compiled.py ARCH HEAD ...
+"""Compiles the attention kernel for GPUs that need not be there: python compiled.py [NAME ...]
 
-Prints one JSON line per kernel: registers and bytes (NVIDIA) or registers (AMD) spilled. It runs in
-a process of its own because Triton compiles nothing where its interpreter was chosen.
+NAME is ARCHITECTURE/HEAD/VARIANT, for example sm_90/128/entropy; without any, all of them. Prints
+one JSON line per kernel (`--table`: a Markdown table): what ptxas or the AMD assembler says of
+registers and spills, and how often the instructions occur that cost time. It runs in a process of
+its own because Triton compiles nothing where its interpreter was chosen.
 """
 
 from __future__ import annotations
@@ -29,12 +31,36 @@ TARGETS = {
 }
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
+STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "sink_prob")
+TABLES = {"starts": "*i32", "lengths": "*i32", "segments": "*i32", "slopes": "*fp32"}
+# What differs from a causal pass of bfloat16 without a statistic.
+VARIANTS: dict[str, dict[str, object]] = {
+    "off": {},
+    "entropy": {"entropy": "*fp32"},
+    "full": {"entropy": "*fp32", "CAUSAL": False},
+    "statistics": dict.fromkeys(STATS[:-1], "*fp32") | {"top_key": "*i32"},
+    "window": {"entropy": "*fp32", "WINDOW": True, "sinks": "*fp32", "sink_prob": "*fp32"},
+    "softcap": {"entropy": "*fp32", "WINDOW": True, "SCALED": True, "SOFTCAP": True},
+    "chunk": {"entropy": "*fp32", "CHUNK": True, "starts": "*i32"},
+    "padding": {"entropy": "*fp32", "starts": "*i32", "lengths": "*i32"},
+    "segments": {"entropy": "*fp32", "segments": "*i32"},
+    "slopes": {"entropy": "*fp32", "slopes": "*fp32", "SCALED": True},
+    "split": {"entropy": "*fp32", "SPLIT": True},
+    "float32": {"entropy": "*fp32", "PRECISION": "ieee"},
+    "everything": dict.fromkeys(STATS, "*fp32")
+    | {"top_key": "*i32", "sinks": "*fp32", **TABLES}
+    | dict.fromkeys(("WINDOW", "CHUNK", "SCALED", "SOFTCAP"), True),
+}
+OPTIONAL = (*STATS, "top_key", *TABLES, "sinks")
 
-def build(architecture: str, head: int) -> triton.compiler.CompiledKernel:
-    """The kernel for dense bfloat16 tensors, causal, with entropy, as `attention` launches it."""
-    tile = tiles.choose(architecture, tiles.padded(head), torch.bfloat16)
-    absent = ["max_prob", "varentropy", "distance", "sink_mass", "top_key", "sink_prob"]
-    absent += ["starts", "lengths", "segments", "slopes", "sinks"]
+
+def build(architecture: str, head: int, variant: str) -> triton.compiler.CompiledKernel:
+    """The kernel as `attention` launches it for dense tensors."""
+    changes = VARIANTS[variant]
+    single = changes.get("PRECISION") == "ieee"
+    tile = tiles.choose(
+        architecture, tiles.padded(head), torch.float32 if single else torch.bfloat16
+    )
     constants: dict[str, object] = {
         "D": head,
         "DV": head,
@@ -48,12 +74,13 @@ def build(architecture: str, head: int) -> triton.compiler.CompiledKernel:
         "stride_kd": 1,
         "stride_vd": 1,
         **dict.fromkeys(("WINDOW", "CHUNK", "SPLIT", "SCALED", "SOFTCAP"), False),
-        **dict.fromkeys(absent),
+        **{name: None for name in OPTIONAL if name not in changes},
+        **{name: value for name, value in changes.items() if name.isupper()},
     }
     types = dict.fromkeys(forward.arg_names, "i32")
-    types |= dict.fromkeys(("q", "k", "v", "out"), "*bf16")
-    types |= {"lse": "*fp32", "entropy": "*fp32"}
-    types |= dict.fromkeys(("c", "scale", "softcap"), "fp32")
+    types |= dict.fromkeys(("q", "k", "v", "out"), "*fp32" if single else "*bf16")
+    types |= {"lse": "*fp32"} | dict.fromkeys(("c", "scale", "softcap"), "fp32")
+    types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
     types |= dict.fromkeys(constants, "constexpr")
     place = forward.arg_names.index
     aligned = [n for n, t in types.items() if t[0] == "*" or (t == "i32" and n[:6] == "stride")]
@@ -67,19 +94,65 @@ def build(architecture: str, head: int) -> triton.compiler.CompiledKernel:
     return triton.compile(source, target=TARGETS[architecture], options=options)
 
 
-def spills(kernel: triton.compiler.CompiledKernel) -> int:
-    """What does not fit into registers: bytes of stack (NVIDIA) or vector registers (AMD)."""
+def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
+    """Registers a thread, spilled bytes (NVIDIA) or registers (AMD), shared bytes, instructions."""
+    shared = kernel.metadata.shared
     if "amdgcn" in kernel.asm:
-        return int(re.findall(r"\.vgpr_spill_count:\s*(\d+)", kernel.asm["amdgcn"])[0])
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(kernel.asm["cubin"])
-        file.flush()
-        command = [CUOBJDUMP, "-res-usage", file.name]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return int(re.findall(r"STACK:(\d+)", said)[0])
+        text = kernel.asm["amdgcn"]
+
+        def said(name: str) -> int:
+            return int(re.findall(rf"\.{name}:\s*(\d+)", text)[0])
+
+        words = re.findall(r"^\s+([vsdb]\w+)", text, flags=re.M)
+        counted = {
+            "exponentials": sum(word.startswith("v_exp_f32") for word in words),
+            "matrix": sum("mfma" in word for word in words),
+            "fma": sum(word.startswith(("v_fma_f32", "v_fmac_f32", "v_pk_fma")) for word in words),
+            "tf32": sum("xf32" in word for word in words),
+        }
+        registers, spilled = said("vgpr_count"), said("vgpr_spill_count")
+    else:
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            file.write(kernel.asm["cubin"])
+            file.flush()
+            usage, code = (
+                subprocess.run(
+                    [CUOBJDUMP, option, file.name], capture_output=True, text=True, check=True
+                ).stdout
+                for option in ("-res-usage", "-sass")
+            )
+        words = re.findall(r"/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\d+ )?([A-Z][\w.]*)", code)
+        counted = {
+            "exponentials": words.count("MUFU.EX2"),
+            "matrix": sum(word.startswith(("HMMA", "HGMMA", "UTCHMMA")) for word in words),
+            "fma": sum(word.startswith("FFMA") for word in words),
+            "tf32": sum("TF32" in word for word in words),
+        }
+        registers = int(re.findall(r"REG:(\d+)", usage)[0])
+        spilled = int(re.findall(r"STACK:(\d+)", usage)[0])
+    return {
+        "registers": registers, "spilled": spilled, "shared": shared, "instructions": len(words),
+        **counted,
+    }  # fmt: skip
+
+
+def main(names: list[str]) -> None:
+    """Prints the facts of every kernel named."""
+    table = "--table" in names
+    heads = (64, 128, 256)
+    every = [f"{a}/{h}/{v}" for a in TARGETS for h in heads for v in VARIANTS]
+    header = False
+    for name in [name for name in names if name != "--table"] or every:
+        architecture, head, variant = name.split("/")
+        found = {"name": name, **facts(build(architecture, int(head), variant))}
+        if not table:
+            print(json.dumps(found), flush=True)
+            continue
+        if not header:
+            print("| " + " | ".join(found) + " |\n|" + " --- |" * len(found))
+            header = True
+        print("| " + " | ".join(map(str, found.values())) + " |", flush=True)
 
 
 if __name__ == "__main__":
-    for architecture, head in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
-        spilled = spills(build(architecture, int(head)))
-        print(json.dumps({"architecture": architecture, "head": int(head), "spilled": spilled}))
+    main(sys.argv[1:])

@@ -12,39 +12,61 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-WANTED = [  # architecture, head size, bytes or registers that may spill
-    ("sm_80", 64, 0),
-    ("sm_80", 128, 32),  # before and after the loops, none within
-    ("sm_80", 256, 8),  # likewise
-    ("sm_90", 64, 0),
-    ("sm_90", 128, 0),
-    ("sm_90", 80, 0),
-    ("sm_90", 256, 160),  # one load in the loop of the keys that all see
-    ("sm_100", 64, 0),
-    ("sm_100", 128, 0),
-    ("sm_100", 256, 0),
-    ("gfx942", 64, 0),
-    ("gfx942", 128, 0),
-]
+WANTED = {  # architecture/head/variant: bytes (NVIDIA) or registers (AMD) that may spill
+    "sm_80/64/off": 0,
+    "sm_80/64/entropy": 0,
+    "sm_80/128/entropy": 32,  # before and after the loops, none within
+    "sm_80/256/entropy": 8,  # likewise
+    "sm_90/64/off": 0,
+    "sm_90/64/entropy": 0,
+    "sm_90/64/window": 0,
+    "sm_90/64/everything": 24,
+    "sm_90/80/entropy": 0,
+    "sm_90/128/off": 0,
+    "sm_90/128/entropy": 0,
+    "sm_90/128/full": 0,
+    "sm_90/128/float32": 96,
+    "sm_90/256/entropy": 160,  # one load in the loop of the keys that all see
+    "sm_100/64/entropy": 0,
+    "sm_100/128/entropy": 0,
+    "sm_100/256/entropy": 0,
+    "gfx942/64/entropy": 0,
+    "gfx942/128/entropy": 0,
+    "gfx942/128/float32": 0,
+}
 
 
 @pytest.fixture(scope="module")
-def spilled(tmp_path_factory):
-    """What each kernel spills, all compiled in one process, without the interpreter."""
+def compiled(tmp_path_factory):
+    """The facts of each kernel, all compiled in one process, without the interpreter."""
     assert find_spec("triton"), "triton is not installed"
     package = Path(find_spec("triton").origin).parent
     if not (package / "backends/nvidia/bin/cuobjdump").exists():
         pytest.skip("this triton brings no cuobjdump")
     env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     env["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
-    command = [sys.executable, HERE / "compiled.py"]
-    command += [str(word) for architecture, head, _ in WANTED for word in (architecture, head)]
+    command = [sys.executable, HERE / "compiled.py", *WANTED]
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=HERE)
     assert done.returncode == 0, done.stderr[-2000:]
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    return {(one["architecture"], one["head"]): one["spilled"] for one in found}
+    return {one["name"]: one for one in found}
 
 
-@pytest.mark.parametrize(("architecture", "head", "allowed"), WANTED)
-def test_blocks_fit_into_registers(spilled, architecture, head, allowed):
-    assert spilled[architecture, head] <= allowed
+@pytest.mark.parametrize("name", WANTED)
+def test_blocks_fit_into_registers(compiled, name):
+    assert compiled[name]["spilled"] <= WANTED[name]
+
+
+@pytest.mark.parametrize("name", [name for name in WANTED if name.endswith("float32")])
+def test_products_of_float32_are_never_rounded_to_tf32(compiled, name):
+    assert compiled[name]["tf32"] == 0
+    if name.startswith("sm"):  # no matrix unit there multiplies whole float32 numbers
+        assert compiled[name]["matrix"] == 0
+        assert compiled[name]["fma"] > 1000
+
+
+@pytest.mark.parametrize("name", ["sm_80/64", "sm_90/64", "sm_90/128"])
+def test_entropy_is_no_exponential_and_no_matrix_product(compiled, name):
+    off, entropy = compiled[f"{name}/off"], compiled[f"{name}/entropy"]
+    assert entropy["exponentials"] == off["exponentials"]
+    assert entropy["matrix"] == off["matrix"]
