@@ -18,7 +18,8 @@ from attentropy.engine.errors import AttentropyError
 from attentropy.engine.lens import decoder_layers, residuals
 from attentropy.engine.masks import Visibility
 from attentropy.engine.trace import Trace
-from attentropy.kernels.ops import AttentionResult, Implementation, attention_window
+from attentropy.kernels.ops import AttentionResult, Implementation
+from attentropy.kernels.sweep import attention_window
 
 DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
 

@@ -142,69 +142,11 @@ def attention(
     else:
         found = reference.attention(
             q, k, v, scale=scale, softcap=softcap, sinks=sinks, slopes=slopes,
-            seen=_reference_mask(q, mask), offset=mask.query_offset, starts=key_starts,
+            seen=reference_mask(q, mask), offset=mask.query_offset, starts=key_starts,
         )  # fmt: skip
     out = found.pop("out")
     kept = {name: found[name] for name in (*stats, "lse")}
     return AttentionResult(out=out if impl == "reference" else out.to(v.dtype), **kept)
-
-
-def attention_window(
-    q: Tensor,
-    k: Tensor,
-    lse: Tensor,
-    rows: tuple[int, int],
-    cols: tuple[int, int],
-    *,
-    values: Literal["weight", "entropy"] = "weight",
-    scale: float | None = None,
-    causal: bool = True,
-    window: int | None = None,
-    chunk: int | None = None,
-    softcap: float | None = None,
-    slopes: Tensor | None = None,
-    key_starts: Tensor | None = None,
-    key_lengths: Tensor | None = None,
-    segments: Tensor | None = None,
-    query_offset: int | None = None,
-    impl: Implementation | None = None,
-) -> Tensor:
-    """Exact attention weights of a rectangle, [B, Hq, rows, cols] float32; 0 where not visible.
-
-    rows, cols: (start, stop) of queries and keys. lse [B, Hq, Nq]: from `attention` with the same
-    arguments. values="entropy": −p ln p instead of p, the nats that a key adds to its row's
-    entropy. Raises as `attention` does.
-    """
-    where = f"attention_window(q {checks.shape(q)}, k {checks.shape(k)}, rows {rows}, cols {cols})"
-    checks.implementation(where, impl)
-    checks.tensors(where, {"q": q, "k": k}, 4)
-    mask, scale = checks.scores(
-        where, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
-        segments, query_offset,
-    )  # fmt: skip
-    if lse.shape != q.shape[:3]:
-        raise ValueError(f"{where}: lse {checks.shape(lse)} is not [B, Hq, Nq] of q")
-    for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
-        if not 0 <= start <= stop <= length:
-            raise ValueError(f"{where}: ({start}, {stop}) is not a range within {length}")
-    if values not in ("weight", "entropy"):
-        raise ValueError(f"{where}: values={values!r} is neither 'weight' nor 'entropy'")
-    checks.inference(where, q, k, lse, slopes)
-    if impl == "triton":
-        raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
-    if impl != "reference":
-        return portable.attention_window(
-            q, k, lse, rows, cols, values=values,
-            score=portable.Score(scale, softcap, slopes), mask=mask,
-        )  # fmt: skip
-    s = reference.scores(
-        q, k, scale=scale, softcap=softcap, slopes=slopes, offset=mask.query_offset
-    )
-    log_p = s - lse.double()[..., None]
-    p = torch.where(_reference_mask(q, mask).to(s.device), log_p.exp(), 0.0)
-    if values == "entropy":
-        p = torch.where(p > 0, -p * log_p, 0.0)
-    return p[:, :, slice(*rows), slice(*cols)]
 
 
 def vocabulary(
@@ -250,7 +192,8 @@ def vocabulary(
     return VocabularyResult(**values)
 
 
-def _reference_mask(q: Tensor, mask: Mask) -> Tensor:
+def reference_mask(q: Tensor, mask: Mask) -> Tensor:
+    """Every pair's visibility [B, 1, Nq, Nk], as the reference computes it."""
     return reference.visible(
         q.shape[0],
         mask.queries,

@@ -32,13 +32,18 @@ class Score:
         batch, heads, group, length, dim = q.shape
         s = q.reshape(batch, heads, group * length, dim) @ k.transpose(-1, -2)
         s = s.view(batch, heads, group, length, -1).mul_(self.scale)
-        if self.softcap is not None:
-            s.div_(self.softcap).tanh_().mul_(self.softcap)
+        self.cap(s)
         if self.slopes is not None:
             i = torch.arange(*rows, device=s.device)[:, None]
             j = torch.arange(*cols, device=s.device)[None, :]
             slopes = self.slopes.to(s.dtype).view(heads, group)
             s -= slopes[None, :, :, None, None] * (i - j)
+        return s
+
+    def cap(self, s: Tensor) -> Tensor:
+        """The softcap, in place."""
+        if self.softcap is not None:
+            s.div_(self.softcap).tanh_().mul_(self.softcap)
         return s
 
 
@@ -199,31 +204,3 @@ class _Sums:
         if self.top is not None:
             done["top_key"] = self.top
         return done
-
-
-def attention_window(
-    q: Tensor,
-    k: Tensor,
-    lse: Tensor,
-    rows: tuple[int, int],
-    cols: tuple[int, int],
-    *,
-    values: str,
-    score: Score,
-    mask: Mask,
-) -> Tensor:
-    """p_ij = exp(s_ij − lse_i), or −p ln p, of a rectangle, [B, Hq, rows, cols]."""
-    batch, heads, _, dim = q.shape
-    kv_heads = k.shape[1]
-    exact = torch.float64 if q.dtype == torch.float64 else torch.float32
-    part = q[:, :, rows[0] : rows[1]].to(exact)
-    block = part.reshape(batch, kv_heads, heads // kv_heads, -1, dim)
-    at = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
-    s = score.of(block, k[:, :, cols[0] : cols[1]].to(exact), at, cols)
-    hidden = ~mask.visible(rows, cols, s.device)[:, :, None]
-    given = lse[:, :, rows[0] : rows[1]].to(exact).view(batch, kv_heads, heads // kv_heads, -1)
-    log_p = (s - given[..., None]).masked_fill_(hidden, -math.inf)
-    p = log_p.exp()
-    if values == "entropy":
-        p = torch.where(p > 0, -p * log_p, 0.0)
-    return p.view(batch, heads, rows[1] - rows[0], cols[1] - cols[0])

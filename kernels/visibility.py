@@ -53,10 +53,20 @@ class Mask:
         """Which of the keys `cols` each of the queries `rows` sees, [B or 1, 1, rows, cols]."""
         query = torch.arange(*rows, device=device)[:, None] + self.query_offset
         key = torch.arange(*cols, device=device)[None, :]
-        start = self.starts(device)[:, None, None, None]
-        seen = (key >= start) & (key < self.keys)
+        return self._seen(query, key)[:, None]
+
+    def visible_pairs(self, keys: Tensor) -> Tensor:
+        """Whether each query sees its key of `keys` [B, Nq], which may lie outside, [B, Nq]."""
+        query = torch.arange(self.queries, device=keys.device)[:, None] + self.query_offset
+        return self._seen(query, keys[..., None])[..., 0]
+
+    def _seen(self, query: Tensor, key: Tensor) -> Tensor:
+        """query [rows, 1], key [1, cols] or [B, rows, 1]: [B or 1, rows, cols or 1]."""
+        device = query.device
+        start = self.starts(device)[:, None, None]
+        seen = (key >= start) & (key >= 0) & (key < self.keys)
         if self.key_lengths is not None:
-            length = self.key_lengths.to(device, torch.int64)[:, None, None, None]
+            length = self.key_lengths.to(device, torch.int64)[:, None, None]
             seen = seen & (key < start + length)
         if self.causal:
             seen = seen & (key <= query)
@@ -71,7 +81,11 @@ class Mask:
             seen = seen & same
         if self.segments is not None:
             segments = self.segments.to(device)
-            of_query = segments[:, query[:, 0].clamp(0, self.keys - 1)]  # [B, rows]
-            of_key = segments[:, cols[0] : cols[1]]  # [B, cols]
-            seen = seen & (of_query[:, None, :, None] == of_key[:, None, None, :])
+            of_query = segments[:, query[:, 0].clamp(0, self.keys - 1)][..., None]
+            inside = key.clamp(0, self.keys - 1)
+            if key.ndim == 3:
+                of_key = segments.gather(-1, inside[..., 0])[..., None]
+            else:
+                of_key = segments[:, inside[0]][:, None]
+            seen = seen & (of_query == of_key)
         return seen

@@ -12,12 +12,23 @@ if TYPE_CHECKING:
     from attentropy.engine.extract import extract
     from attentropy.engine.recorder import record
     from attentropy.engine.trace import Trace
-    from attentropy.kernels.ops import attention, attention_window, vocabulary
+    from attentropy.kernels.ops import attention, vocabulary
+    from attentropy.kernels.sweep import (
+        attention_at,
+        attention_map,
+        attention_received,
+        attention_recent,
+        attention_window,
+    )
 
 _HOMES = {
     "Trace": "attentropy.engine.trace",
     "attention": "attentropy.kernels.ops",
-    "attention_window": "attentropy.kernels.ops",
+    "attention_at": "attentropy.kernels.sweep",
+    "attention_map": "attentropy.kernels.sweep",
+    "attention_received": "attentropy.kernels.sweep",
+    "attention_recent": "attentropy.kernels.sweep",
+    "attention_window": "attentropy.kernels.sweep",
     "extract": "attentropy.engine.extract",
     "record": "attentropy.engine.recorder",
     "vocabulary": "attentropy.kernels.ops",
@@ -26,6 +37,10 @@ _HOMES = {
 __all__ = [
     "Trace",
     "attention",
+    "attention_at",
+    "attention_map",
+    "attention_received",
+    "attention_recent",
     "attention_window",
     "extract",
     "record",

@@ -1,0 +1,137 @@
+"""The second sweep in plain PyTorch on any device: sums of exact weights, in blocks.
+
+Conditioned on lse, p_ij = exp(s_ij − lse_i) needs no softmax. Nothing larger than the result and
+one block of weights is ever alive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from attentropy.kernels.portable import Score
+from attentropy.kernels.visibility import Mask
+
+_BLOCK = 2**19
+_QUERIES = 128
+
+
+def _exact(q: Tensor) -> torch.dtype:
+    return torch.float64 if q.dtype == torch.float64 else torch.float32
+
+
+def window(
+    q: Tensor,
+    k: Tensor,
+    lse: Tensor,
+    rows: tuple[int, int],
+    cols: tuple[int, int],
+    *,
+    values: str,
+    score: Score,
+    mask: Mask,
+) -> Tensor:
+    """p_ij = exp(s_ij − lse_i), or −p ln p, of a rectangle, [B, Hq, rows, cols]."""
+    batch, heads, _, dim = q.shape
+    kv_heads = k.shape[1]
+    exact = _exact(q)
+    part = q[:, :, rows[0] : rows[1]].to(exact)
+    block = part.reshape(batch, kv_heads, heads // kv_heads, -1, dim)
+    at = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
+    s = score.of(block, k[:, :, cols[0] : cols[1]].to(exact), at, cols)
+    hidden = ~mask.visible(rows, cols, s.device)[:, :, None]
+    given = lse[:, :, rows[0] : rows[1]].to(exact).view(batch, kv_heads, heads // kv_heads, -1)
+    log_p = (s - given[..., None]).masked_fill_(hidden, -math.inf)
+    p = log_p.exp()
+    if values == "entropy":
+        p = torch.where(p > 0, -p * log_p, 0.0)
+    return p.view(batch, heads, rows[1] - rows[0], cols[1] - cols[0])
+
+
+def blocks(
+    q: Tensor, k: Tensor, lse: Tensor, values: str, score: Score, mask: Mask
+) -> Iterator[tuple[tuple[int, int], tuple[int, int], Tensor]]:
+    """Every rectangle with a visible key: rows, cols, its weights [B, Hq, rows, cols]."""
+    batch, heads, queries, _ = q.shape
+    for first in range(0, queries, _QUERIES):
+        rows = (first, min(queries, first + _QUERIES))
+        width = max(64, _BLOCK // max(1, batch * heads * (rows[1] - rows[0])))
+        start, stop = mask.span(*rows)
+        for left in range(start, stop, width):
+            cols = (left, min(stop, left + width))
+            yield rows, cols, window(q, k, lse, rows, cols, values=values, score=score, mask=mask)
+
+
+def tile_mass(
+    q: Tensor, k: Tensor, lse: Tensor, tile: tuple[int, int], values: str, mean: bool, score: Score,
+    mask: Mask,
+) -> Tensor:  # fmt: skip
+    """Σ of the values in each tile / its number of queries, [B, Hq or 1, Nq / tile, Nk / tile]."""
+    batch, heads, queries, _ = q.shape
+    shape = (-(-queries // tile[0]), -(-k.shape[2] // tile[1]))
+    total = lse.new_zeros(batch, 1 if mean else heads, *shape, dtype=_exact(q))
+    for rows, cols, p in blocks(q, k, lse, values, score, mask):
+        part = p.mean(1, keepdim=True) if mean else p
+        across = torch.arange(*cols, device=p.device) // tile[1]
+        down = torch.arange(*rows, device=p.device) // tile[0]
+        low, high = cols[0] // tile[1], (cols[1] - 1) // tile[1] + 1
+        sums = part.new_zeros(*part.shape[:3], high - low).index_add_(-1, across - low, part)
+        total[..., low:high].index_add_(2, down, sums)
+    counts = torch.full((shape[0],), tile[0], device=total.device)
+    if queries:
+        counts[-1] = queries - (shape[0] - 1) * tile[0]
+    return total / counts[:, None]
+
+
+def received(q: Tensor, k: Tensor, lse: Tensor, mean: bool, score: Score, mask: Mask) -> Tensor:
+    """Σ_i p_ij of each key, [B, Hq or 1, Nk]."""
+    total = lse.new_zeros(q.shape[0], 1 if mean else q.shape[1], k.shape[2], dtype=_exact(q))
+    for _, cols, p in blocks(q, k, lse, "weight", score, mask):
+        sums = p.sum(2)
+        total[..., cols[0] : cols[1]] += sums.mean(1, keepdim=True) if mean else sums
+    return total
+
+
+def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask) -> Tensor:
+    """p_ij of one key j per query, `keys` [B, Nq], 0 where it is not seen: [B, Hq, Nq]."""
+    _, heads, queries, dim = q.shape
+    kv_heads, exact = k.shape[1], _exact(q)
+    seen = mask.visible_pairs(keys)  # [B, Nq]
+    inside = keys.clamp(0, max(0, k.shape[2] - 1))
+    result = torch.zeros_like(lse, dtype=exact)
+    for first in range(0, queries if k.shape[2] else 0, 8 * _QUERIES):
+        part = slice(first, first + 8 * _QUERIES)
+        index = inside[:, None, part, None].expand(-1, kv_heads, -1, dim)
+        chosen = k.gather(2, index).to(exact).repeat_interleave(heads // kv_heads, 1)
+        s = (q[:, :, part].to(exact) * chosen).sum(-1) * score.scale
+        position = torch.arange(queries, device=q.device)[part] + mask.query_offset
+        score.cap(s)
+        if score.slopes is not None:
+            s -= score.slopes.to(exact)[:, None] * (position - inside[:, None, part])
+        p = (s - lse[:, :, part].to(exact)).exp()
+        result[:, :, part] = torch.where(seen[:, None, part], p, 0.0)
+    return result
+
+
+def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask) -> Tensor:
+    """Σ p_ij over the last `last` keys that each query sees, [B, Hq, Nq]."""
+    result = torch.zeros_like(lse, dtype=_exact(q))
+    queries = q.shape[2]
+    for first in range(0, queries, _QUERIES):
+        rows = (first, min(queries, first + _QUERIES))
+        start, stop = mask.span(*rows)
+        width = max(64, _BLOCK // max(1, q.shape[0] * q.shape[1] * (rows[1] - rows[0])))
+        counted = torch.zeros(1, 1, 1, 1, dtype=torch.int64, device=q.device)
+        for right in range(stop, start, -width):
+            cols = (max(start, right - width), right)
+            seen = mask.visible(rows, cols, q.device)  # [B or 1, 1, rows, cols]
+            rank = seen.long().flip(-1).cumsum(-1).flip(-1) + counted  # 1 is the latest key
+            p = window(q, k, lse, rows, cols, values="weight", score=score, mask=mask)
+            result[:, :, rows[0] : rows[1]] += torch.where(seen & (rank <= last), p, 0.0).sum(-1)
+            counted = counted + seen.sum(-1, keepdim=True)
+            if bool((counted >= last).all()):
+                break
+    return result
