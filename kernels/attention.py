@@ -95,8 +95,9 @@ def _launch(
     splits = grid[2] // batch
     span = triton.cdiv(triton.cdiv(keys, splits), tile.keys) * tile.keys
     far = queries + keys + abs(mask.query_offset)  # a window or chunk this wide hides nothing more
-    # Only a positive factor can be folded into the exponential; what bends the scores comes first.
-    scaled = softcap is not None or slopes is not None or not scale > 0
+    # Only an ordinary positive factor can be folded into the exponential; what bends the scores
+    # comes first.
+    scaled = softcap is not None or slopes is not None or not 1e-6 <= scale <= 1e4
 
     def numbers(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
         return None if tensor is None else tensor.to(q.device, dtype).contiguous()

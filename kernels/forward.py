@@ -18,28 +18,10 @@ from attentropy.kernels.online import (
     online_step,
     online_varentropy,
 )
+from attentropy.kernels.scores import HIDDEN, bend, chunk_begin, visible
 
 _SINK_KEYS = tl.constexpr(4)
 _LOG2E = tl.constexpr(1.4426950408889634)
-_MINUS_2LOG2E = tl.constexpr(-2.8853900817779268)
-
-
-@triton.jit
-def _tanh(b_x):
-    """tanh to a few units in the last place: a series near zero, where 1 − e^−2x would cancel."""
-    b_y = b_x * b_x
-    b_near = b_x * (1 + b_y * (-1 / 3 + b_y * (2 / 15 + b_y * (-17 / 315 + b_y * (62 / 2835)))))
-    b_e = tl.exp2(tl.abs(b_x) * _MINUS_2LOG2E)
-    b_far = (1 - b_e) / (1 + b_e)
-    return tl.where(b_y < 0.09, b_near, tl.where(b_x < 0, -b_far, b_far))
-
-
-@triton.jit
-def _chunk_begin(position, start, chunk):
-    """First key of the run of `chunk` keys, counted from `start`, that holds a position."""
-    past = position - start
-    behind = -((chunk - 1 - past) // chunk)  # whole chunks, downwards; the dividend is positive
-    return start + tl.where(past < 0, behind, tl.maximum(past, 0) // chunk) * chunk
 
 
 @triton.jit
@@ -68,31 +50,22 @@ def _sweep(
             b_k = tl.load(p_k, mask=m_d, other=0.0)
         b_s = tl.dot(b_q, b_k, input_precision=PRECISION)  # [BM, BN]
         if SCALED:
-            b_s = b_s * scale
-            if SOFTCAP:
-                b_s = softcap * _tanh(b_s / softcap)
-            if SLOPES:
-                b_s = b_s - slope * (o_a[:, None] - o_n[None, :]).to(tl.float32)
+            b_s = bend(b_s, o_a, o_n, scale, softcap, slope, SOFTCAP, SLOPES)
         if MASKED:
-            m_s = m_n[None, :]
-            if CAUSAL:
-                m_s = m_s & (o_n[None, :] <= o_a[:, None])
-            if WINDOW:
-                m_s = m_s & (o_n[None, :] > o_a[:, None] - window)
-                if not CAUSAL:
-                    m_s = m_s & (o_n[None, :] < o_a[:, None] + window)
-            if CHUNK:
-                m_s = m_s & (o_n[None, :] >= o_c[:, None]) & (o_n[None, :] < o_c[:, None] + chunk)
+            b_other = o_n
             if SEGMENTS:
                 b_other = tl.load(segments + o_n, mask=m_n, other=0)  # [BN]
-                m_s = m_s & (b_segment[:, None] == b_other[None, :])
-            b_s = tl.where(m_s, b_s, float("-inf"))
+            m_s = visible(
+                o_a, o_n, m_n, o_c, window, chunk, b_segment, b_other, CAUSAL, WINDOW, CHUNK,
+                SEGMENTS,
+            )  # fmt: skip
+            b_s = tl.where(m_s, b_s, HIDDEN)
         if TOP_KEY:
             b_high = tl.max(b_s, 1)  # [BM]
             b_at = tl.min(tl.where(b_s == b_high[:, None], o_n[None, :], 2147483647), 1)
             b_top = tl.where(b_high > b_m, b_at, b_top)
         b_m, b_l, b_t, b_u, b_p, b_factor = online_step(
-            b_m, b_l, b_t, b_u, b_s, c, MASKED, ENTROPY, VARENTROPY
+            b_m, b_l, b_t, b_u, b_s, c, ENTROPY, VARENTROPY
         )
         if DISTANCE:
             b_gap = (o_a[:, None] - o_n[None, :]).to(tl.float32)
@@ -170,8 +143,8 @@ def forward(
             hi, whole_hi = tl.minimum(hi, a_max + window), tl.minimum(whole_hi, a_min + window)
     o_c = o_a
     if CHUNK:
-        o_c = _chunk_begin(o_a, start, chunk)
-        low, high = _chunk_begin(a_min, start, chunk), _chunk_begin(a_max, start, chunk)
+        o_c = chunk_begin(o_a, start, chunk)
+        low, high = chunk_begin(a_min, start, chunk), chunk_begin(a_max, start, chunk)
         lo, whole_lo = tl.maximum(lo, low), tl.maximum(whole_lo, high)
         hi, whole_hi = tl.minimum(hi, high + chunk), tl.minimum(whole_hi, low + chunk)
     if SPLIT:

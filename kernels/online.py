@@ -10,7 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# m before the first key. Finite: from −inf, δ·l = −inf · 0 would be NaN. Below any real score.
+# m before the first key. Finite: from −inf, δ·l = −inf · 0 would be NaN. Below any real score, and
+# above HIDDEN, so that a row that sees nothing keeps l = 0.
 _FLOOR = tl.constexpr(-1e30)
 _LN2 = tl.constexpr(0.6931471805599453)
 
@@ -26,11 +27,11 @@ def online_start(ROWS: tl.constexpr):
 
 @triton.jit
 def online_step(
-    b_m, b_l, b_t, b_u, b_s, c,
-    MASKED: tl.constexpr, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr,
+    b_m, b_l, b_t, b_u, b_s, c, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr,
 ):  # fmt: skip
-    """Take in a tile of scores b_s [BM, BN], before the scale c > 0; −inf where not visible.
+    """Take in a tile of scores b_s [BM, BN], before the scale c > 0.
 
+    Entries that do not count are `HIDDEN` (scores.py): finite, since 0 · (−inf) would be NaN.
     Returns m, l, t, u [BM], the tile's unnormalised weights [BM, BN] and the factor [BM] by which
     whatever else was summed so far has to be multiplied. t needs ENTROPY, u = Σ 2^z·z² both flags.
     """
@@ -42,12 +43,8 @@ def online_step(
     b_factor = tl.exp2(b_delta)
     if ENTROPY:
         b_pz = b_p * b_z
-        if MASKED:
-            b_pz = tl.where(b_s == float("-inf"), 0.0, b_pz)  # 0 · (−inf) is not 0
         if VARENTROPY:
             b_pzz = b_pz * b_z
-            if MASKED:
-                b_pzz = tl.where(b_s == float("-inf"), 0.0, b_pzz)
             b_near = tl.maximum(b_delta, -1e4)  # below, the factor is 0, and δ² would overflow
             b_u = b_factor * (b_u + b_near * (2 * b_t + b_near * b_l)) + tl.sum(b_pzz, 1)
         b_t = b_factor * (b_t + b_delta * b_l) + tl.sum(b_pz, 1)

@@ -1,0 +1,69 @@
+"""Scores of a tile on the GPU, and who sees whom in it: the steps that every attention kernel takes.
+
+q · k becomes a score by scale, softcap and ALiBi's slope; what a query may not see becomes `HIDDEN`,
+which is finite so that 0 · HIDDEN is 0, and so low that no real score reaches it.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+# Below every real score and below where the running maximum starts (online.py), times any factor to
+# base 2 that is folded into the exponential (1e-6 … 1e4): its 2^ is 0, and it stays finite.
+HIDDEN = tl.constexpr(-1e32)
+
+_MINUS_2LOG2E = tl.constexpr(-2.8853900817779268)
+
+
+@triton.jit
+def tanh(b_x):
+    """tanh to a few units in the last place: a series near zero, where 1 − e^−2x would cancel."""
+    b_y = b_x * b_x
+    b_near = b_x * (1 + b_y * (-1 / 3 + b_y * (2 / 15 + b_y * (-17 / 315 + b_y * (62 / 2835)))))
+    b_e = tl.exp2(tl.abs(b_x) * _MINUS_2LOG2E)
+    b_far = (1 - b_e) / (1 + b_e)
+    return tl.where(b_y < 0.09, b_near, tl.where(b_x < 0, -b_far, b_far))
+
+
+@triton.jit
+def bend(b_s, o_a, o_n, scale, softcap, slope, SOFTCAP: tl.constexpr, SLOPES: tl.constexpr):
+    """q · k [BM, BN] to scores: scale, then softcap, then − slope · (a − j)."""
+    b_s = b_s * scale
+    if SOFTCAP:
+        b_s = softcap * tanh(b_s / softcap)
+    if SLOPES:
+        b_s = b_s - slope * (o_a[:, None] - o_n[None, :]).to(tl.float32)
+    return b_s
+
+
+@triton.jit
+def chunk_begin(position, start, chunk):
+    """First key of the run of `chunk` keys, counted from `start`, that holds a position."""
+    past = position - start
+    behind = -((chunk - 1 - past) // chunk)  # whole chunks, downwards; the dividend is positive
+    return start + tl.where(past < 0, behind, tl.maximum(past, 0) // chunk) * chunk
+
+
+@triton.jit
+def visible(
+    o_a, o_n, m_n, o_c, window, chunk, b_segment, b_other,
+    CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, SEGMENTS: tl.constexpr,
+):  # fmt: skip
+    """Which of the keys o_n [BN] the queries at the positions o_a [BM] see, [BM, BN].
+
+    m_n [BN]: keys that are no padding; o_c [BM]: where the queries' chunks begin; b_segment [BM],
+    b_other [BN]: the segments of queries and keys.
+    """
+    m_s = m_n[None, :]
+    if CAUSAL:
+        m_s = m_s & (o_n[None, :] <= o_a[:, None])
+    if WINDOW:
+        m_s = m_s & (o_n[None, :] > o_a[:, None] - window)
+        if not CAUSAL:
+            m_s = m_s & (o_n[None, :] < o_a[:, None] + window)
+    if CHUNK:
+        m_s = m_s & (o_n[None, :] >= o_c[:, None]) & (o_n[None, :] < o_c[:, None] + chunk)
+    if SEGMENTS:
+        m_s = m_s & (b_segment[:, None] == b_other[None, :])
+    return m_s
