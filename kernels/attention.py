@@ -7,6 +7,7 @@ import math
 import torch
 import triton
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from attentropy.kernels import tiles
 from attentropy.kernels.forward import forward
@@ -32,22 +33,27 @@ def attention(
     """Output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq] float32, on the device of q.
 
     splits: how many runs the keys are cut into and merged from exactly; None lets the shape decide.
-    Raises `ValueError` for tensors that no GPU holds, unless Triton interprets (not bfloat16).
+    Raises `ValueError` for tensors that no GPU holds, unless Triton interprets.
     """
     if not q.is_cuda and isinstance(forward, triton.JITFunction):
         raise ValueError(
             f"attention: impl='triton' runs on a GPU and the tensors are on {q.device}; use "
             "'portable' (TRITON_INTERPRET=1 lets tests run the kernel here)"
         )
-    if not q.is_cuda and q.dtype == torch.bfloat16:
-        raise ValueError("attention: Triton's interpreter takes bfloat16 for integers; use float32")
     batch, heads, queries, dim = q.shape
-    width, keys = v.shape[-1], k.shape[2]
-    head, value = tiles.padded(dim), tiles.padded(width)
-    tile = tiles.choose(tiles.of_device(q.device), max(head, value), q.dtype)
-    blocks = triton.cdiv(queries, tile.queries)
+    width, keys, kv_heads = v.shape[-1], k.shape[2], k.shape[1]
+    head = max(tiles.padded(dim), tiles.padded(width))
+    architecture = tiles.of_device(q.device)
+    tile = tiles.choose(
+        architecture, head, q.dtype, bulk=tiles.takes_descriptors(k, v),
+        wide=bool({"varentropy", "distance", "top_key"} & set(stats)),
+    )  # fmt: skip
+    # Few queries: the heads that share keys fill a block together, and the keys are read once.
+    packed = heads > kv_heads and queries * (heads // kv_heads) <= tile.queries
+    blocks = 1 if packed else triton.cdiv(queries, tile.queries)
+    columns = kv_heads if packed else heads
     if splits is None:
-        splits = _splits(q.device, blocks * heads * batch, keys, tile)
+        splits = _splits(q.device, blocks * columns * batch, keys, tile)
     wanted = ("lse", *stats)
     if splits > 1:  # what a merge needs of the parts
         needs = {"entropy": (), "varentropy": ("entropy",), "top_key": ("max_prob",)}
@@ -62,7 +68,7 @@ def attention(
     if found["lse"].numel():
         _launch(
             q, k, v, found, scale, softcap, slopes, None if splits > 1 else sinks, mask, tile,
-            (blocks, heads, splits * batch),
+            packed, (blocks, columns, splits * batch),
         )  # fmt: skip
     if splits == 1:
         return {name: part[0] for name, part in found.items()}
@@ -77,6 +83,14 @@ def _splits(device: torch.device, programs: int, keys: int, tile: tiles.Tile) ->
     return max(1, min(processors // programs, keys // (8 * tile.keys)))
 
 
+def _described(x: Tensor, tile: tiles.Tile) -> Tensor | TensorDescriptor:
+    """Keys or values as the kernel takes them: the hardware's bulk copies where the tile says so."""
+    if not tile.descriptors:
+        return x
+    block = [1, 1, tile.keys, tiles.padded(x.shape[-1])]
+    return TensorDescriptor(x, list(x.shape), list(x.stride()), block)
+
+
 def _launch(
     q: Tensor,
     k: Tensor,
@@ -88,6 +102,7 @@ def _launch(
     sinks: Tensor | None,
     mask: Mask,
     tile: tiles.Tile,
+    packed: bool,
     grid: tuple[int, int, int],
 ) -> None:
     batch, heads, queries, dim = q.shape
@@ -104,7 +119,7 @@ def _launch(
 
     with torch.cuda.device_of(q):
         forward[grid](
-            q, k, v, found["out"], found["lse"],
+            q, *(_described(x, tile) for x in (k, v)), found["out"], found["lse"],
             *(found.get(name) for name in (
                 "entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key",
                 "sink_prob",
@@ -112,13 +127,13 @@ def _launch(
             numbers(mask.key_starts, torch.int32), numbers(mask.key_lengths, torch.int32),
             numbers(mask.segments, torch.int32), numbers(slopes, torch.float32),
             numbers(sinks, torch.float32),
-            *q.stride(), *k.stride(), *v.stride(), batch, queries, keys, mask.query_offset,
+            *q.stride(), *k.stride(), *v.stride(), batch, heads, queries, keys, mask.query_offset,
             heads // k.shape[1], min(mask.window or 0, far), mask.chunk or 1, span, scale,
             softcap or 0.0, math.log2(math.e) * (1.0 if scaled else scale),
             D=dim, DV=width, BM=tile.queries, BN=tile.keys, BD=tiles.padded(dim),
             BE=tiles.padded(width), CAUSAL=mask.causal, WINDOW=mask.window is not None,
-            CHUNK=mask.chunk is not None, SPLIT=splits > 1, SCALED=scaled,
-            SOFTCAP=softcap is not None,
-            PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
+            CHUNK=mask.chunk is not None, SPLIT=splits > 1, PACKED=packed,
+            SCALED=scaled, SOFTCAP=softcap is not None, DESCRIPTORS=tile.descriptors,
+            PRECISION=tiles.precision(q), LANES=tile.lanes,
             num_warps=tile.warps, num_stages=tile.stages,
         )  # fmt: skip

@@ -12,16 +12,29 @@ from attentropy.kernels.visibility import Mask
 IMPLEMENTATIONS = ("triton", "portable", "reference")
 
 
-def shape(tensor: Any) -> str:
-    return str(list(tensor.shape)) if isinstance(tensor, Tensor) else type(tensor).__name__
+class Call:
+    """A call and its arguments' shapes, as errors name it; put into words only when one does, since
+    a compiler that follows the call cannot put symbolic sizes into words."""
+
+    def __init__(self, name: str, **arguments: Any) -> None:
+        self.name = name
+        self.arguments = arguments
+
+    def __str__(self) -> str:
+        parts = (f"{name} {shape(value)}" for name, value in self.arguments.items())
+        return f"{self.name}({', '.join(parts)})"
 
 
-def implementation(where: str, impl: str | None) -> None:
+def shape(value: Any) -> str:
+    return str(list(value.shape)) if isinstance(value, Tensor) else repr(value)
+
+
+def implementation(where: Call, impl: str | None) -> None:
     if impl is not None and impl not in IMPLEMENTATIONS:
         raise ValueError(f"{where}: impl={impl!r} is none of {', '.join(IMPLEMENTATIONS)}")
 
 
-def tensors(where: str, named: dict[str, Tensor], dims: int) -> None:
+def tensors(where: Call, named: dict[str, Tensor], dims: int) -> None:
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             raise TypeError(f"{where}: {name} is not a floating-point tensor")
@@ -32,7 +45,7 @@ def tensors(where: str, named: dict[str, Tensor], dims: int) -> None:
         raise ValueError(f"{where}: the tensors are on different devices")
 
 
-def inference(where: str, *tensors: Tensor | None) -> None:
+def inference(where: Call, *tensors: Tensor | None) -> None:
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         raise RuntimeError(
             f"{where}: inference only, and an input requires grad; "
@@ -40,13 +53,13 @@ def inference(where: str, *tensors: Tensor | None) -> None:
         )
 
 
-def positive_softcap(where: str, softcap: float | None) -> None:
+def positive_softcap(where: Call, softcap: float | None) -> None:
     if softcap is not None and not softcap > 0:
         raise ValueError(f"{where}: softcap={softcap} is not positive")
 
 
 def scores(
-    where: str,
+    where: Call,
     q: Tensor,
     k: Tensor,
     scale: float | None,

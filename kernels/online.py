@@ -3,6 +3,9 @@
 Over the keys seen so far, with z = c·s − c·m in base 2, c = scale · log2 e: m = max s (unscaled),
 l = Σ 2^z and t = Σ 2^z·z. When m rises, they are moved to the new maximum before the tile is added,
 so nothing large is ever subtracted (for the sums: Milakov & Gimelshein 2018).
+
+A row's sums are kept in LANES parts, entry n of a tile in part n mod LANES, and added up at the end:
+so no step of the loop has to add across threads (see `lanes` in tiles.py).
 """
 
 from __future__ import annotations
@@ -17,38 +20,47 @@ _LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
-def online_start(ROWS: tl.constexpr):
-    """(m, l, t) of `ROWS` rows that have seen no key, each [ROWS] float32."""
+def lane_sums(b_x, LANES: tl.constexpr):
+    """[BM, BN] to its sums over every LANES-th column, [BM, LANES]."""
+    b_x = tl.reshape(b_x, [b_x.shape[0], b_x.shape[1] // LANES, LANES])
+    return tl.sum(b_x, 1)
+
+
+@triton.jit
+def online_start(ROWS: tl.constexpr, LANES: tl.constexpr):
+    """m [ROWS] and l, t [ROWS, LANES] of rows that have seen no key, float32."""
     b_m = tl.full([ROWS], _FLOOR, tl.float32)
-    b_l = tl.zeros([ROWS], tl.float32)
-    b_t = tl.zeros([ROWS], tl.float32)
+    b_l = tl.zeros([ROWS, LANES], tl.float32)
+    b_t = tl.zeros([ROWS, LANES], tl.float32)
     return b_m, b_l, b_t
 
 
 @triton.jit
 def online_step(
-    b_m, b_l, b_t, b_u, b_s, c, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr,
+    b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr,
 ):  # fmt: skip
-    """Take in a tile of scores b_s [BM, BN], before the scale c > 0.
+    """Take in a tile of scores b_s [BM, BN], before the scale c > 0, with their maxima b_high [BM].
 
     Entries that do not count are `HIDDEN` (scores.py): finite, since 0 · (−inf) would be NaN.
-    Returns m, l, t, u [BM], the tile's unnormalised weights [BM, BN] and the factor [BM] by which
-    whatever else was summed so far has to be multiplied. t needs ENTROPY, u = Σ 2^z·z² both flags.
+    Returns m [BM], l, t, u [BM, LANES], the tile's unnormalised weights [BM, BN] and the factor [BM]
+    by which whatever else was summed so far has to be multiplied. t needs ENTROPY, u = Σ 2^z·z²
+    both flags.
     """
-    b_top = tl.maximum(b_m, tl.max(b_s, 1))  # [BM]
+    LANES: tl.constexpr = b_l.shape[1]
+    b_top = tl.maximum(b_m, b_high)  # [BM]
     b_shift = b_top * c
     b_z = tl.fma(b_s, c, -b_shift[:, None])  # [BM, BN]
     b_p = tl.exp2(b_z)
     b_delta = b_m * c - b_shift  # [BM], ≤ 0
     b_factor = tl.exp2(b_delta)
+    b_scale = b_factor[:, None]
     if ENTROPY:
         b_pz = b_p * b_z
         if VARENTROPY:
-            b_pzz = b_pz * b_z
-            b_near = tl.maximum(b_delta, -1e4)  # below, the factor is 0, and δ² would overflow
-            b_u = b_factor * (b_u + b_near * (2 * b_t + b_near * b_l)) + tl.sum(b_pzz, 1)
-        b_t = b_factor * (b_t + b_delta * b_l) + tl.sum(b_pz, 1)
-    b_l = b_factor * b_l + tl.sum(b_p, 1)
+            b_near = tl.maximum(b_delta, -1e4)[:, None]  # below, the factor is 0, δ² may overflow
+            b_u = b_scale * (b_u + b_near * (2 * b_t + b_near * b_l)) + lane_sums(b_pz * b_z, LANES)
+        b_t = b_scale * (b_t + b_delta[:, None] * b_l) + lane_sums(b_pz, LANES)
+    b_l = b_scale * b_l + lane_sums(b_p, LANES)
     return b_top, b_l, b_t, b_u, b_p, b_factor
 
 

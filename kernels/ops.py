@@ -8,15 +8,12 @@ those of the project's definitions, in nats.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from attentropy.kernels import checks, portable, portable_vocabulary, reference
-from attentropy.kernels.visibility import Mask
+from attentropy.kernels import checks, portable_vocabulary, reference, registered
 
 Implementation = Literal["triton", "portable", "reference"]
 
@@ -102,7 +99,7 @@ def attention(
     require grad while grad is on (inference only), `NotImplementedError` where the named
     implementation lacks what is asked. Online softmax: Milakov & Gimelshein 2018; Dao et al. 2022.
     """
-    where = f"attention(q {checks.shape(q)}, k {checks.shape(k)}, v {checks.shape(v)})"
+    where = checks.Call("attention", q=q, k=k, v=v)
     checks.implementation(where, impl)
     checks.tensors(where, {"q": q, "k": k, "v": v}, 4)
     if v.shape[:3] != k.shape[:3]:
@@ -122,31 +119,12 @@ def attention(
         )
     checks.inference(where, q, k, v, sinks, slopes)
 
-    reason = _triton_lacks(q, v)
-    if impl is None:
-        impl = "triton" if q.is_cuda and reason is None and _has_triton() else "portable"
-    if impl == "triton":
-        if reason is not None:
-            raise NotImplementedError(f"{where}: impl='triton' lacks {reason}; use 'portable'")
-        from attentropy.kernels import attention as fused
-
-        found = fused.attention(
-            q, k, v, scale=scale, softcap=softcap, slopes=slopes, sinks=sinks, mask=mask,
-            stats=stats,
-        )  # fmt: skip
-    elif impl == "portable":
-        found = portable.attention(
-            q, k, v, score=portable.Score(scale, softcap, slopes), mask=mask, sinks=sinks,
-            stats=stats,
-        )  # fmt: skip
-    else:
-        found = reference.attention(
-            q, k, v, scale=scale, softcap=softcap, sinks=sinks, slopes=slopes,
-            seen=reference_mask(q, mask), offset=mask.query_offset, starts=key_starts,
-        )  # fmt: skip
-    out = found.pop("out")
-    kept = {name: found[name] for name in (*stats, "lse")}
-    return AttentionResult(out=out if impl == "reference" else out.to(v.dtype), **kept)
+    joined = ",".join(stats)
+    found = registered.attention(
+        q, k, v, sinks, slopes, key_starts, key_lengths, segments, scale, softcap, causal, window,
+        chunk, mask.query_offset, joined, impl,
+    )  # fmt: skip
+    return AttentionResult(**dict(zip(registered.attention_names(joined), found, strict=True)))
 
 
 def vocabulary(
@@ -165,7 +143,7 @@ def vocabulary(
     hidden [N, d], unembedding [V, d], bias [V]; targets [N] or [N, T] ids. Ties go to the lower id,
     in the top k and in the rank. Raises as `attention` does.
     """
-    where = f"vocabulary(hidden {checks.shape(hidden)}, unembedding {checks.shape(unembedding)})"
+    where = checks.Call("vocabulary", hidden=hidden, unembedding=unembedding)
     checks.implementation(where, impl)
     checks.tensors(where, {"hidden": hidden, "unembedding": unembedding}, 2)
     size = unembedding.shape[0]
@@ -190,33 +168,3 @@ def vocabulary(
     )
     values: dict[str, Any] = {f.name: found.get(f.name) for f in fields(VocabularyResult)}
     return VocabularyResult(**values)
-
-
-def reference_mask(q: Tensor, mask: Mask) -> Tensor:
-    """Every pair's visibility [B, 1, Nq, Nk], as the reference computes it."""
-    return reference.visible(
-        q.shape[0],
-        mask.queries,
-        mask.keys,
-        offset=mask.query_offset,
-        causal=mask.causal,
-        window=mask.window,
-        chunk=mask.chunk,
-        key_starts=mask.key_starts,
-        key_lengths=mask.key_lengths,
-        segments=mask.segments,
-    )
-
-
-def _triton_lacks(q: Tensor, v: Tensor) -> str | None:
-    """What of this call the triton kernel does not compute, in words; None if all is there."""
-    if max(q.shape[-1], v.shape[-1]) > 256:
-        return "head sizes over 256"
-    if q.dtype == torch.float64:
-        return "float64"
-    return None
-
-
-@lru_cache(maxsize=1)
-def _has_triton() -> bool:
-    return find_spec("triton") is not None

@@ -63,6 +63,8 @@ def attention(
     group = heads // kv_heads
     exact = torch.float64 if q.dtype == torch.float64 else torch.float32
     k, v = k.to(exact), v.to(exact)
+    if mask.key_starts is not None or mask.key_lengths is not None:
+        v = v.masked_fill(mask.padding(v.device), 0.0)  # it may hold anything, and 0 · NaN is NaN
     names = [*dict.fromkeys((*stats, "lse"))]
     result = {name: q.new_empty(batch, heads, queries, dtype=exact) for name in names}
     out = q.new_empty(batch, heads, queries, v.shape[-1], dtype=exact)

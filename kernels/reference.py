@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from attentropy.kernels.visibility import Mask
+
 
 def scores(
     q: Tensor, k: Tensor, *, scale: float, softcap: float | None, slopes: Tensor | None, offset: int
@@ -23,37 +25,26 @@ def scores(
     return s
 
 
-def visible(
-    batch: int,
-    queries: int,
-    keys: int,
-    *,
-    offset: int,
-    causal: bool,
-    window: int | None,
-    chunk: int | None,
-    key_starts: Tensor | None,
-    key_lengths: Tensor | None,
-    segments: Tensor | None,
-) -> Tensor:
+def visible(batch: int, mask: Mask) -> Tensor:
     """[B, 1, Nq, Nk] bool, pair by pair as the contract says it."""
-    seen = torch.zeros(batch, 1, queries, keys, dtype=torch.bool)
+    keys = mask.keys
+    seen = torch.zeros(batch, 1, mask.queries, keys, dtype=torch.bool)
     for b in range(batch):
-        start = 0 if key_starts is None else int(key_starts[b])
-        stop = keys if key_lengths is None else start + int(key_lengths[b])
-        i = torch.arange(queries)[:, None] + offset
+        start = 0 if mask.key_starts is None else int(mask.key_starts[b])
+        stop = keys if mask.key_lengths is None else start + int(mask.key_lengths[b])
+        i = torch.arange(mask.queries)[:, None] + mask.query_offset
         j = torch.arange(keys)[None, :]
-        rule = ((j >= start) & (j < stop)).expand(queries, keys).clone()
-        if causal:
+        rule = ((j >= start) & (j < stop)).expand(mask.queries, keys).clone()
+        if mask.causal:
             rule &= j <= i
-        if window is not None:
-            rule &= (i - j < window) if causal else ((i - j).abs() < window)
-        if chunk is not None:
-            rule &= (j - start).div(chunk, rounding_mode="floor") == (i - start).div(
-                chunk, rounding_mode="floor"
+        if mask.window is not None:
+            rule &= (i - j < mask.window) if mask.causal else ((i - j).abs() < mask.window)
+        if mask.chunk is not None:
+            rule &= (j - start).div(mask.chunk, rounding_mode="floor") == (i - start).div(
+                mask.chunk, rounding_mode="floor"
             )
-        if segments is not None:
-            row = segments[b].cpu()
+        if mask.segments is not None:
+            row = mask.segments[b].cpu()
             rule &= row[i.clamp(0, keys - 1)] == row[j]
         seen[b, 0] = rule
     return seen
@@ -66,15 +57,14 @@ def attention(
     *,
     scale: float,
     softcap: float | None,
-    sinks: Tensor | None,
     slopes: Tensor | None,
-    seen: Tensor,
-    offset: int,
-    starts: Tensor | None,
+    sinks: Tensor | None,
+    mask: Mask,
 ) -> dict[str, Tensor]:
-    """Output and every statistic of definitions.md, float64; `seen` is [B, 1, Nq, Nk]."""
+    """Output and every statistic of definitions.md, float64."""
+    offset, starts = mask.query_offset, mask.key_starts
     s = scores(q, k, scale=scale, softcap=softcap, slopes=slopes, offset=offset)
-    seen = seen.to(s.device).expand_as(s)
+    seen = visible(q.shape[0], mask).to(s.device).expand_as(s)
     s = s.masked_fill(~seen, -math.inf)
     lse = torch.logsumexp(s, -1)
     some = seen.any(-1)

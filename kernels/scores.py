@@ -17,6 +17,20 @@ _MINUS_2LOG2E = tl.constexpr(-2.8853900817779268)
 
 
 @triton.jit
+def product(b_a, b_b, b_acc, PRECISION: tl.constexpr):
+    """b_a [M, K] · b_b [K, N] + b_acc [M, N] (or None), summed in float32.
+
+    PRECISION is Triton's input_precision, or "widened": Triton's interpreter takes bfloat16 for
+    integers, so there the operands are float32 before they are multiplied.
+    """
+    if PRECISION == "widened":
+        b_a, b_b = b_a.to(tl.float32), b_b.to(tl.float32)
+        return tl.dot(b_a, b_b, b_acc, input_precision="ieee")
+    else:
+        return tl.dot(b_a, b_b, b_acc, input_precision=PRECISION)
+
+
+@triton.jit
 def tanh(b_x):
     """tanh to a few units in the last place: a series near zero, where 1 − e^−2x would cancel."""
     b_y = b_x * b_x

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels import checks, portable_sweep, reference
-from attentropy.kernels.ops import Implementation, reference_mask
+from attentropy.kernels.ops import Implementation
 from attentropy.kernels.portable import Score
 from attentropy.kernels.visibility import Mask
 
@@ -51,7 +51,7 @@ def attention_window(
 
     rows, cols: (start, stop) of queries and keys. Raises as `attention` does.
     """
-    where = f"attention_window(q {checks.shape(q)}, k {checks.shape(k)}, rows {rows}, cols {cols})"
+    where = checks.Call("attention_window", q=q, k=k, rows=rows, cols=cols)
     score, seen = _prepare(where, q, k, lse, impl, mask)
     for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
         if not 0 <= start <= stop <= length:
@@ -78,7 +78,7 @@ def attention_map(
     tile: an int or (queries, keys). heads="mean" averages them on the fly, [B, 1, …]. The tiles of
     a row of tiles sum to 1 (or to the queries' mean entropy). Raises as `attention` does.
     """
-    where = f"attention_map(q {checks.shape(q)}, k {checks.shape(k)}, tile={tile})"
+    where = checks.Call("attention_map", q=q, k=k, tile=tile)
     score, seen = _prepare(where, q, k, lse, impl, mask)
     sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if len(sides) != 2 or min(sides) < 1:
@@ -110,7 +110,7 @@ def attention_received(
 
     heads="mean" averages them on the fly, [B, 1, Nk]. Raises as `attention` does.
     """
-    where = f"attention_received(q {checks.shape(q)}, k {checks.shape(k)})"
+    where = checks.Call("attention_received", q=q, k=k)
     score, seen = _prepare(where, q, k, lse, impl, mask)
     _check_choice(where, "heads", heads, ("all", "mean"))
     if impl != "reference":
@@ -133,7 +133,7 @@ def attention_at(
     0 where the query does not see its key; a key outside of 0 … Nk−1 (−1, say) is seen by none.
     Raises as `attention` does.
     """
-    where = f"attention_at(q {checks.shape(q)}, k {checks.shape(k)}, keys {checks.shape(keys)})"
+    where = checks.Call("attention_at", q=q, k=k, keys=keys)
     score, seen = _prepare(where, q, k, lse, impl, mask)
     if keys.shape != (q.shape[0], q.shape[2]) or keys.is_floating_point():
         raise ValueError(f"{where}: keys are integers [B, Nq], one per query")
@@ -159,20 +159,20 @@ def attention_recent(
 
     0 for a query that sees no key. Raises as `attention` does.
     """
-    where = f"attention_recent(q {checks.shape(q)}, k {checks.shape(k)}, last={last})"
+    where = checks.Call("attention_recent", q=q, k=k, last=last)
     score, seen = _prepare(where, q, k, lse, impl, mask)
     if last < 1:
         raise ValueError(f"{where}: last={last} is not at least 1")
     if impl != "reference":
         return portable_sweep.recent(q, k, lse, last, score, seen)
     p = _weights(q, k, lse, score, seen, "weight")
-    visible = reference_mask(q, seen).to(p.device).expand_as(p)
+    visible = reference.visible(q.shape[0], seen).to(p.device).expand_as(p)
     later = visible.long().flip(-1).cumsum(-1).flip(-1)
     return torch.where(visible & (later <= last), p, 0.0).sum(-1)
 
 
 def _prepare(
-    where: str,
+    where: checks.Call,
     q: Tensor,
     k: Tensor,
     lse: Tensor,
@@ -198,7 +198,7 @@ def _prepare(
     return Score(scale, given.get("softcap"), given.get("slopes")), mask
 
 
-def _check_choice(where: str, name: str, value: str, known: tuple[str, ...]) -> None:
+def _check_choice(where: checks.Call, name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{where}: {name}={value!r} is neither {known[0]!r} nor {known[1]!r}")
 
@@ -210,5 +210,5 @@ def _weights(q: Tensor, k: Tensor, lse: Tensor, score: Score, mask: Mask, values
         offset=mask.query_offset,
     )  # fmt: skip
     log_p = s - lse.double()[..., None]
-    p = torch.where(reference_mask(q, mask).to(s.device), log_p.exp(), 0.0)
+    p = torch.where(reference.visible(q.shape[0], mask).to(s.device), log_p.exp(), 0.0)
     return torch.where(p > 0, -p * log_p, 0.0) if values == "entropy" else p

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One program's block: `queries` × `keys` scores, its warps and its software pipeline depth."""
+    """One program's block: `queries` × `keys` scores, its warps and its software pipeline depth.
+
+    `descriptors`: keys and values come by the hardware's bulk copies (TMA), which need no pointer
+    registers and so leave room for larger blocks; they take aligned 16-bit tensors.
+    `lanes`: how many columns of a row lie side by side in different threads where the matrix units
+    leave the scores, so that sums over every lanes-th column never cross threads.
+    """
 
     queries: int
     keys: int
     warps: int
     stages: int
+    descriptors: bool = False
+    lanes: int = 8
 
 
 # By architecture, then by the largest padded head size the row is meant for, for 16-bit inputs.
 # Registers decide: the scores have to live until after the exponential, beside the output block.
-# With entropy on they spill nothing inside the loops, but for heads of 256 on sm_90.
 _TILES: dict[str, dict[int, Tile]] = {
     "sm_80": {
         64: Tile(128, 64, warps=8, stages=3),
@@ -31,15 +39,27 @@ _TILES: dict[str, dict[int, Tile]] = {
         128: Tile(128, 64, warps=8, stages=3),
         256: Tile(64, 32, warps=8, stages=2),
     },
-    "sm_100": {
-        64: Tile(128, 64, warps=8, stages=3),
-        128: Tile(128, 64, warps=8, stages=3),
-        256: Tile(64, 32, warps=8, stages=2),
+    "sm_100": {  # a thread has a whole row of the scores
+        64: Tile(128, 64, warps=8, stages=3, lanes=1),
+        128: Tile(128, 64, warps=8, stages=2, lanes=1),
+        256: Tile(64, 32, warps=8, stages=2, lanes=1),
     },
     "gfx942": {
         64: Tile(128, 64, warps=4, stages=1),
         128: Tile(128, 32, warps=8, stages=1),
         256: Tile(64, 32, warps=4, stages=1),
+    },
+}
+_BULK: dict[str, dict[int, Tile]] = {
+    "sm_90": {
+        64: Tile(128, 128, warps=8, stages=3, descriptors=True),
+        128: Tile(128, 128, warps=8, stages=2, descriptors=True),
+        256: Tile(128, 64, warps=8, stages=2, descriptors=True),
+    },
+    "sm_100": {
+        64: Tile(128, 64, warps=8, stages=3, descriptors=True, lanes=1),
+        128: Tile(128, 64, warps=8, stages=3, descriptors=True, lanes=1),
+        256: Tile(64, 64, warps=8, stages=2, descriptors=True, lanes=1),
     },
 }
 # float32 products run outside the matrix units and hold twice the bytes.
@@ -56,12 +76,42 @@ def padded(size: int) -> int:
     return max(16, 1 << (size - 1).bit_length())
 
 
-def choose(architecture: str, head: int, dtype: torch.dtype) -> Tile:
-    """The block for a padded head size up to 256; `architecture` as `of_device` names it."""
+def choose(architecture: str, head: int, dtype: torch.dtype, *, bulk: bool, wide: bool) -> Tile:
+    """The block for a padded head size up to 256; `architecture` as `of_device` names it.
+
+    bulk: whether the keys and values may come by tensor descriptors (`takes_descriptors`);
+    wide: whether more is asked for than output, lse and entropy, which takes registers.
+    """
     if architecture == "interpreter":
         return _INTERPRETED
-    table = _FLOAT32 if dtype == torch.float32 else _TILES[architecture]
-    return next(tile for size, tile in table.items() if head <= size)
+    if dtype == torch.float32:
+        table = _FLOAT32
+    else:
+        table = _BULK[architecture] if bulk and architecture in _BULK else _TILES[architecture]
+    tile = next(tile for size, tile in table.items() if head <= size)
+    return replace(tile, keys=max(16, tile.keys // 2)) if wide else tile
+
+
+def takes_descriptors(*tensors: Tensor) -> bool:
+    """Whether bulk copies can read these tensors: 16-bit, dense rows, everything on 16 bytes."""
+    return all(
+        x.element_size() == 2
+        and x.numel() > 0
+        and x.stride(-1) == 1
+        and x.data_ptr() % 16 == 0
+        and all(
+            stride * 2 % 16 == 0 and (stride > 0 or size == 1)
+            for stride, size in zip(x.stride()[:-1], x.shape[:-1], strict=True)
+        )
+        for x in tensors
+    )
+
+
+def precision(x: Tensor) -> str:
+    """How products of this tensor are taken (`scores.product`): float32 as float32, never TF32."""
+    if x.dtype == torch.float32:
+        return "ieee"
+    return "widened" if x.dtype == torch.bfloat16 and not x.is_cuda else "tf32"
 
 
 def of_device(device: torch.device) -> str:

@@ -37,6 +37,14 @@ class Mask:
             return torch.zeros(1, dtype=torch.int64, device=device)
         return self.key_starts.to(device, torch.int64)
 
+    def padding(self, device: torch.device) -> Tensor:
+        """Which keys are padding, [B or 1, 1, keys, 1]."""
+        key, start = torch.arange(self.keys, device=device), self.starts(device)[:, None]
+        hidden = key < start
+        if self.key_lengths is not None:
+            hidden = hidden | (key >= start + self.key_lengths.to(device, torch.int64)[:, None])
+        return hidden[:, None, :, None]
+
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Keys (start, stop) outside of which no query of first..last−1 sees any."""
         start, stop = 0, self.keys

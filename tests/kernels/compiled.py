@@ -8,20 +8,26 @@ its own because Triton compiles nothing where its interpreter was chosen.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 import triton
+import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+import attentropy.kernels.forward as forward_kernel
 from attentropy.kernels import tiles
 from attentropy.kernels.forward import forward
+from attentropy.kernels.online import lane_sums
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -36,6 +42,9 @@ TABLES = {"starts": "*i32", "lengths": "*i32", "segments": "*i32", "slopes": "*f
 # What differs from a causal pass of bfloat16 without a statistic.
 VARIANTS: dict[str, dict[str, object]] = {
     "off": {},
+    "plain": {},  # no entropy in the source: its machine code is that of "off"
+    "pointers": {"entropy": "*fp32", "DESCRIPTORS": False},
+    "packed": {"entropy": "*fp32", "PACKED": True, "SPLIT": True},
     "entropy": {"entropy": "*fp32"},
     "full": {"entropy": "*fp32", "CAUSAL": False},
     "statistics": dict.fromkeys(STATS[:-1], "*fp32") | {"top_key": "*i32"},
@@ -58,27 +67,33 @@ def build(architecture: str, head: int, variant: str) -> triton.compiler.Compile
     """The kernel as `attention` launches it for dense tensors."""
     changes = VARIANTS[variant]
     single = changes.get("PRECISION") == "ieee"
+    block = tiles.padded(head)
     tile = tiles.choose(
-        architecture, tiles.padded(head), torch.float32 if single else torch.bfloat16
-    )
+        architecture, block, torch.float32 if single else torch.bfloat16,
+        bulk=changes.get("DESCRIPTORS", not single), wide="top_key" in changes,
+    )  # fmt: skip
     constants: dict[str, object] = {
         "D": head,
         "DV": head,
         "BM": tile.queries,
         "BN": tile.keys,
-        "BD": tiles.padded(head),
-        "BE": tiles.padded(head),
+        "BD": block,
+        "BE": block,
         "PRECISION": "tf32",
         "CAUSAL": True,
         "stride_qd": 1,
         "stride_kd": 1,
         "stride_vd": 1,
-        **dict.fromkeys(("WINDOW", "CHUNK", "SPLIT", "SCALED", "SOFTCAP"), False),
+        **dict.fromkeys(("WINDOW", "CHUNK", "SPLIT", "PACKED", "SCALED", "SOFTCAP"), False),
         **{name: None for name in OPTIONAL if name not in changes},
         **{name: value for name, value in changes.items() if name.isupper()},
+        "DESCRIPTORS": tile.descriptors,
+        "LANES": tile.lanes,
     }
     types = dict.fromkeys(forward.arg_names, "i32")
     types |= dict.fromkeys(("q", "k", "v", "out"), "*fp32" if single else "*bf16")
+    if tile.descriptors:
+        types["k"] = types["v"] = f"tensordesc<bf16[1, 1, {tile.keys}, {block}]>"
     types |= {"lse": "*fp32"} | dict.fromkeys(("c", "scale", "softcap"), "fp32")
     types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
     types |= dict.fromkeys(constants, "constexpr")
@@ -91,7 +106,28 @@ def build(architecture: str, head: int, variant: str) -> triton.compiler.Compile
         attrs={(place(name),): [["tt.divisibility", 16]] for name in aligned},
     )
     options = {"num_warps": tile.warps, "num_stages": tile.stages}
-    return triton.compile(source, target=TARGETS[architecture], options=options)
+    with plain_steps() if variant == "plain" else nullcontext():
+        return triton.compile(source, target=TARGETS[architecture], options=options)
+
+
+@triton.jit
+def plain_step(b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr):
+    """The online softmax as attention without entropy has it."""
+    b_top = tl.maximum(b_m, b_high)
+    b_shift = b_top * c
+    b_p = tl.exp2(tl.fma(b_s, c, -b_shift[:, None]))
+    b_factor = tl.exp2(b_m * c - b_shift)
+    return b_top, b_factor[:, None] * b_l + lane_sums(b_p, b_l.shape[1]), b_t, b_u, b_p, b_factor
+
+
+@contextmanager
+def plain_steps() -> Iterator[None]:
+    """While open, the kernel compiles with `plain_step`."""
+    own, forward_kernel.online_step = forward_kernel.online_step, plain_step
+    try:
+        yield
+    finally:
+        forward_kernel.online_step = own
 
 
 def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
@@ -132,7 +168,7 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
         spilled = int(re.findall(r"STACK:(\d+)", usage)[0])
     return {
         "registers": registers, "spilled": spilled, "shared": shared, "instructions": len(words),
-        **counted,
+        **counted, "code": hashlib.sha256(" ".join(words).encode()).hexdigest()[:8],
     }  # fmt: skip
 
 

@@ -3,11 +3,14 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies
 
 from attentropy import attention, attention_window
+from attentropy.kernels import tiles
 from close import assert_close, bounds, inputs
 
 ALL = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
@@ -48,8 +51,10 @@ def poisoned(monkeypatch):
     monkeypatch.setattr(torch, "empty", nan)
 
 
-def _compare(got, wanted, q, k, stats, scale=None):
+def _compare(got, wanted, q, k, stats, scale=None, out=None):
     limits = bounds(q, k, scale)
+    if out is not None:  # rounded to the type of v
+        limits["out"] = out
     for name in (*stats, "lse", "out"):
         if name != "top_key":
             assert_close(getattr(got, name), getattr(wanted, name), limits[name], name)
@@ -195,11 +200,11 @@ def test_a_split_over_the_keys_merges_to_the_whole(device, splits, name, poisone
 
     where = _device(device)
     q, k, v = (t.to(where) for t in inputs(7, 290, dim=32, sigma=3))
-    given = {n: m.to(where) if isinstance(m, torch.Tensor) else m for n, m in MASKS[name].items()}
-    stats = (*ALL, "sink_prob") if "sinks" in given else ALL
-    wanted = attention(q, k, v, stats=stats, impl="reference", **given)
-    sinks = given.pop("sinks", None)
-    mask = Mask(7, 290, 283, **({"causal": True} | given))
+    chosen = {n: m.to(where) if isinstance(m, torch.Tensor) else m for n, m in MASKS[name].items()}
+    stats = (*ALL, "sink_prob") if "sinks" in chosen else ALL
+    wanted = attention(q, k, v, stats=stats, impl="reference", **chosen)
+    sinks = chosen.pop("sinks", None)
+    mask = Mask(7, 290, 283, **({"causal": True} | chosen))
     found = fused.attention(
         q, k, v, scale=32**-0.5, softcap=None, slopes=None, sinks=sinks, mask=mask, stats=stats,
         splits=splits,
@@ -215,14 +220,125 @@ def test_a_split_over_the_keys_merges_to_the_whole(device, splits, name, poisone
 @on_devices
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_triton_takes_short_floats_and_strided_inputs(device, dtype, poisoned):
-    if _device(device) == "cpu" and dtype == torch.bfloat16:
-        pytest.skip("Triton's interpreter multiplies bfloat16 as integers: a GPU has to show it")
     q, k, v = (t.to(_device(device), dtype) for t in inputs(63, 63))
     q, k, v = (t.transpose(1, 2).contiguous().transpose(1, 2) for t in (q, k, v))
     wanted = attention(q, k, v, stats=ALL, impl="reference")
     got = attention(q, k, v, stats=ALL, impl="triton")
     assert_close(got.entropy, wanted.entropy, bounds(q, k)["entropy"])
     assert_close(got.out, wanted.out, 0.02)
+
+
+@pytest.fixture
+def bulk(monkeypatch):
+    """The interpreter's block takes keys and values by tensor descriptors, as newer GPUs do."""
+    monkeypatch.setattr(tiles, "_INTERPRETED", replace(tiles._INTERPRETED, descriptors=True))
+
+
+@pytest.mark.parametrize("name", [name for name in MASKS if name != "window of one"])
+def test_keys_by_tensor_descriptors_give_the_same_numbers(name, bulk, poisoned):
+    q, k, v = (t.half().to(_device("cpu")) for t in inputs(70, 75, dim=40, width=24, sigma=2))
+    k, v = (t.transpose(1, 2).contiguous().transpose(1, 2) for t in (k, v))
+    assert tiles.takes_descriptors(k, v)
+    wanted = attention(q, k, v, stats=ALL, impl="reference", **MASKS[name])
+    got = attention(q, k, v, stats=ALL, impl="triton", **MASKS[name])
+    _compare(got, wanted, q, k, ALL, out=5e-3)
+
+
+@pytest.mark.parametrize("by", ["pointers", "descriptors"])
+def test_padding_may_hold_anything(by, monkeypatch, poisoned):
+    monkeypatch.setattr(
+        tiles, "_INTERPRETED", replace(tiles._INTERPRETED, descriptors=by == "descriptors")
+    )
+    q, k, v = (t.half().to(_device("cpu")) for t in inputs(70, 70, dim=32, sigma=2))
+    mask = {"key_starts": torch.tensor([9, 0]), "key_lengths": torch.tensor([41, 65])}
+    wanted = attention(q, k, v, stats=ALL, impl="reference", **mask)
+    hole = torch.ones(2, 1, 70, 1, dtype=torch.bool)
+    hole[0, :, 9:50], hole[1, :, :65] = False, False
+    k, v = (t.masked_fill(hole, math.nan) for t in (k, v))
+    for impl in ("triton", "portable"):
+        got = attention(q, k, v, stats=ALL, impl=impl, **mask)
+        _compare(got, wanted, q, torch.nan_to_num(k), ALL, out=5e-3)
+
+
+def test_what_bulk_copies_cannot_read_is_read_by_pointers():
+    k = torch.zeros(2, 3, 40, 32, dtype=torch.float16)
+    assert tiles.takes_descriptors(k, k.transpose(1, 2))
+    for other in (
+        k.float(), k[..., 1:], k[..., ::2], k[:, :0], k[:, :1].expand(-1, 3, -1, -1),
+        torch.zeros(2, 3, 40, 33, dtype=torch.float16), k.transpose(2, 3),
+    ):  # fmt: skip
+        assert not tiles.takes_descriptors(k, other)
+
+
+@on_devices
+@pytest.mark.parametrize("impl", ["portable", "triton"])
+def test_addresses_past_two_to_the_31_elements_are_right(device, impl):
+    where = _device(device)
+    small = [t.to(where, torch.float16) for t in inputs(35, 35, heads=2, kv_heads=2, dim=16)]
+    far = []
+    for x in small:  # rows 2^26 entries apart: the last one begins past 2^31
+        room = torch.empty(35 * 2**26, dtype=torch.float16, device=where)
+        view = room.as_strided(x.shape, (64, 16, 2**26, 1))
+        far.append(view.copy_(x))
+        assert (view.shape[2] - 1) * view.stride(2) > 2**31
+        if device == "cuda":  # one tensor at a time fits
+            break
+    far += small[len(far) :]
+    wanted = attention(*small, impl="reference")
+    got = attention(*far, impl=impl)
+    assert_close(got.entropy, wanted.entropy, bounds(*small[:2])["entropy"])
+    assert_close(got.out, wanted.out, 5e-3)
+
+
+@on_devices
+@pytest.mark.parametrize("impl", ["portable", "triton"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("sigma", "offset"), [(1, 0), (12, 0), (1, 300), (12, -300)])
+def test_rows_of_131072_keys_hold_the_bound(
+    device, impl, dtype, sigma, offset, monkeypatch, poisoned
+):
+    monkeypatch.setattr(tiles, "_INTERPRETED", tiles.Tile(16, 4096, warps=1, stages=1))
+    n, dim = 131_072, 16
+    q, k, v = (t[:1].to(_device(device)) for t in inputs(8, n, 2, 1, dim, sigma=sigma))
+    if offset:  # common to all scores
+        q[..., 0], k[..., 0] = 4.0, offset * dim**0.5 / 4.0
+    q, k, v = (t.to(dtype) for t in (q, k, v))
+    for first in (n - 8, n // 3):
+        wanted = attention(q, k, v, stats=ALL, query_offset=first, impl="reference")
+        got = attention(q, k, v, stats=ALL, query_offset=first, impl=impl)
+        _compare(got, wanted, q, k, ALL, out=None if dtype == torch.float32 else 0.05)
+
+
+@given(data=strategies.data())
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_any_shape_and_mask_agrees_with_the_reference(data):
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here: every new shape would be compiled")
+    draw = data.draw
+    integer = strategies.integers
+    kv_heads, group = draw(integer(1, 3)), draw(integer(1, 3))
+    queries, keys = draw(integer(1, 90)), draw(integer(1, 90))
+    dim, width = draw(integer(1, 48)), draw(integer(1, 48))
+    q, k, v = inputs(
+        queries, keys, kv_heads * group, kv_heads, dim, width, sigma=draw(integer(0, 6)),
+        seed=draw(integer(0, 99)),
+    )  # fmt: skip
+    number = strategies.none() | integer(1, 100)
+    mask = {
+        "causal": draw(strategies.booleans()),
+        "window": draw(number),
+        "chunk": draw(number),
+        "softcap": draw(strategies.none() | strategies.floats(0.5, 50)),
+        "query_offset": draw(strategies.none() | integer(-40, 120)),
+    }
+    if draw(strategies.booleans()):
+        mask["key_starts"] = torch.tensor([draw(integer(-20, 60)), draw(integer(0, 60))])
+        mask["key_lengths"] = torch.tensor([draw(integer(0, 90)), draw(integer(0, 90))])
+    if draw(strategies.booleans()):
+        mask["segments"] = torch.arange(keys).div(draw(integer(1, 50))).int().repeat(2, 1)
+    wanted = attention(q, k, v, stats=ALL, impl="reference", **mask)
+    for impl in ("portable", "triton"):
+        _compare(attention(q, k, v, stats=ALL, impl=impl, **mask), wanted, q, k, ALL)
 
 
 @pytest.mark.gpu
@@ -298,10 +414,10 @@ BAD = [
 
 @pytest.mark.parametrize(("change", "error", "words"), BAD, ids=[case[2] for case in BAD])
 def test_arguments_that_do_not_fit_are_refused_in_one_line(change, error, words):
-    given = dict(zip("qkv", inputs(9, 9), strict=True)) | change
-    q, k, v = (given.pop(name) for name in "qkv")
+    arguments = dict(zip("qkv", inputs(9, 9), strict=True)) | change
+    q, k, v = (arguments.pop(name) for name in "qkv")
     with pytest.raises(error, match=words) as caught:
-        attention(q, k, v, **given)
+        attention(q, k, v, **arguments)
     assert "\n" not in str(caught.value)
 
 
@@ -317,6 +433,6 @@ def test_grad_is_allowed_where_it_is_off():
 )
 def test_a_rectangle_that_does_not_fit_is_refused(change):
     q, k, v = inputs(9, 9)
-    given = {"lse": attention(q, k, v).lse, "rows": (0, 9), "cols": (0, 9)} | change
+    arguments = {"lse": attention(q, k, v).lse, "rows": (0, 9), "cols": (0, 9)} | change
     with pytest.raises(ValueError, match="attention_window"):
-        attention_window(q, k, **given)
+        attention_window(q, k, **arguments)

@@ -1,0 +1,102 @@
+"""The operations as PyTorch's dispatcher knows them, so that `torch.compile` sees through a call.
+
+ops.py is their only caller and has checked the arguments; what needs values or an import is done
+in here, where no compiler looks.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attentropy.kernels import portable, reference
+from attentropy.kernels.visibility import Mask
+
+INTEGERS = ("top_key",)
+
+
+def attention_names(stats: str) -> list[str]:
+    """The names of the results of `attention`, in order; `stats` joined by commas."""
+    return ["out", "lse", *(name for name in stats.split(",") if name)]
+
+
+@torch.library.custom_op(
+    "attentropy::attention",
+    mutates_args=(),
+    schema="(Tensor q, Tensor k, Tensor v, Tensor? sinks, Tensor? slopes, Tensor? key_starts, "
+    "Tensor? key_lengths, Tensor? segments, float scale, float? softcap, bool causal, "
+    "SymInt? window, SymInt? chunk, SymInt query_offset, str stats, str? impl) -> Tensor[]",
+)
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sinks: Tensor | None,
+    slopes: Tensor | None,
+    key_starts: Tensor | None,
+    key_lengths: Tensor | None,
+    segments: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    causal: bool,
+    window: int | None,
+    chunk: int | None,
+    query_offset: int,
+    stats: str,
+    impl: str | None,
+) -> list[Tensor]:
+    """`attention_names(stats)`, by `impl` or by the best that the tensors' device allows."""
+    mask = Mask(
+        q.shape[2], k.shape[2], query_offset, causal, window, chunk, key_starts, key_lengths,
+        segments,
+    )  # fmt: skip
+    names = attention_names(stats)
+    given: dict[str, Any] = {"mask": mask, "sinks": sinks}
+    lacks = triton_lacks(q, v)
+    if impl is None:
+        impl = "triton" if q.is_cuda and lacks is None and _has_triton() else "portable"
+    if impl == "triton":
+        if lacks is not None:
+            raise NotImplementedError(f"attention: impl='triton' lacks {lacks}; use 'portable'")
+        from attentropy.kernels import attention as fused
+
+        found = fused.attention(
+            q, k, v, scale=scale, softcap=softcap, slopes=slopes, stats=tuple(names[2:]), **given
+        )
+    elif impl == "portable":
+        score = portable.Score(scale, softcap, slopes)
+        found = portable.attention(q, k, v, score=score, stats=tuple(names[2:]), **given)
+    else:
+        found = reference.attention(q, k, v, scale=scale, softcap=softcap, slopes=slopes, **given)
+    if impl != "reference":
+        found["out"] = found["out"].to(v.dtype)
+    return [found[name] for name in names]
+
+
+@attention.register_fake
+def _(q, k, v, *rest):  # type: ignore[no-untyped-def]
+    stats, impl = rest[-2:]
+    exact = torch.float64 if impl == "reference" or q.dtype == torch.float64 else torch.float32
+    rows = q.shape[:3]
+    made = [q.new_empty(*rows, v.shape[-1], dtype=exact if impl == "reference" else v.dtype)]
+    for name in attention_names(stats)[1:]:
+        made.append(q.new_empty(rows, dtype=torch.int32 if name in INTEGERS else exact))
+    return made
+
+
+def triton_lacks(q: Tensor, v: Tensor) -> str | None:
+    """What of this call the triton kernel does not compute, in words; None if all is there."""
+    if max(q.shape[-1], v.shape[-1]) > 256:
+        return "head sizes over 256"
+    if q.dtype == torch.float64:
+        return "float64"
+    return None
+
+
+@lru_cache(maxsize=1)
+def _has_triton() -> bool:
+    return find_spec("triton") is not None

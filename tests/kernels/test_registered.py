@@ -1,0 +1,39 @@
+"""torch.compile sees through the operations, and PyTorch's own checks of custom operators pass."""
+
+import pytest
+import torch
+
+from attentropy import attention
+from attentropy.kernels import registered
+from close import inputs
+
+CASES = {
+    "plain": {},
+    "statistics": {"stats": ("entropy", "max_prob", "top_key"), "window": 7, "softcap": 4.0},
+    "sinks": {"stats": ("sink_prob",), "sinks": torch.zeros(4), "causal": False},
+    "padding": {"key_starts": torch.tensor([3, 0]), "chunk": 8},
+    "reference": {"impl": "reference", "slopes": torch.ones(4)},
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_compiled_call_is_one_graph_with_the_same_numbers(case):
+    def run(q, k, v):
+        found = attention(q * 2, k, v, **case)
+        return {name: value for name, value in vars(found).items() if value is not None}
+
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    for n in (23, 40, 41):  # the second length makes sizes symbols
+        q, k, v = inputs(n, n)
+        wanted, got = run(q, k, v), compiled(q, k, v)
+        assert wanted.keys() == got.keys()
+        for name, value in wanted.items():
+            torch.testing.assert_close(got[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
+
+
+@pytest.mark.parametrize("impl", [None, "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_operator_passes_pytorchs_own_checks(impl, dtype):
+    q, k, v = (t.to(dtype) for t in inputs(9, 12, width=24))
+    given = (None, None, torch.tensor([2, 0]), None, None, 0.2, None, True, 5, None, 3)
+    torch.library.opcheck(registered.attention, (q, k, v, *given, "entropy,top_key", impl))
