@@ -84,7 +84,7 @@ def _splits(device: torch.device, programs: int, keys: int, tile: tiles.Tile) ->
 
 
 def _described(x: Tensor, tile: tiles.Tile) -> Tensor | TensorDescriptor:
-    """Keys or values as the kernel takes them: the hardware's bulk copies where the tile says so."""
+    """Keys or values as the kernel takes them: by bulk copies where the tile says so."""
     if not tile.descriptors:
         return x
     block = [1, 1, tile.keys, tiles.padded(x.shape[-1])]

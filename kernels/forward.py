@@ -142,7 +142,7 @@ def forward(
     PADDED: tl.constexpr = STARTS or (lengths is not None)
     SEGMENTS: tl.constexpr = segments is not None
     SLOPES: tl.constexpr = slopes is not None
-    # Whether keys at the beginning are hidden from a causal row, and whether there is a masked edge.
+    # Whether a causal row may not see the first keys, and whether a masked edge lies there.
     HIDES: tl.constexpr = STARTS or WINDOW or CHUNK or SPLIT or SEGMENTS
     LEFT: tl.constexpr = HIDES or SINK_MASS
 
@@ -231,7 +231,7 @@ def forward(
     left = 0
     if LEFT:
         left = (whole_lo - at) // BN
-    for i_t in range(0, left + tl.cdiv(tl.maximum(hi - whole_hi, 0), BN)):
+    for i_t in range(left + tl.cdiv(tl.maximum(hi - whole_hi, 0), BN)):
         i_n = whole_hi + (i_t - left) * BN
         if LEFT:
             i_n = tl.where(i_t < left, at + i_t * BN, i_n)

@@ -4,8 +4,8 @@ Over the keys seen so far, with z = c·s − c·m in base 2, c = scale · log2 e
 l = Σ 2^z and t = Σ 2^z·z. When m rises, they are moved to the new maximum before the tile is added,
 so nothing large is ever subtracted (for the sums: Milakov & Gimelshein 2018).
 
-A row's sums are kept in LANES parts, entry n of a tile in part n mod LANES, and added up at the end:
-so no step of the loop has to add across threads (see `lanes` in tiles.py).
+A row's sums are kept in LANES parts, entry n of a tile in part n mod LANES, and added up at the
+end: so no step of the loop has to add across threads (see `lanes` in tiles.py).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def online_step(
     """Take in a tile of scores b_s [BM, BN], before the scale c > 0, with their maxima b_high [BM].
 
     Entries that do not count are `HIDDEN` (scores.py): finite, since 0 · (−inf) would be NaN.
-    Returns m [BM], l, t, u [BM, LANES], the tile's unnormalised weights [BM, BN] and the factor [BM]
-    by which whatever else was summed so far has to be multiplied. t needs ENTROPY, u = Σ 2^z·z²
+    Returns m [BM], l, t, u [BM, LANES], the tile's unnormalised weights [BM, BN] and the factor
+    [BM] by which whatever else was summed so far has to be multiplied. t needs ENTROPY, u = Σ 2^z·z²
     both flags.
     """
     LANES: tl.constexpr = b_l.shape[1]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from attentropy.kernels import checks, portable_vocabulary, reference, registered

@@ -1,7 +1,7 @@
-"""Scores of a tile on the GPU, and who sees whom in it: the steps that every attention kernel takes.
+"""Scores of a tile on the GPU, and who sees whom in it: the steps of every attention kernel.
 
-q · k becomes a score by scale, softcap and ALiBi's slope; what a query may not see becomes `HIDDEN`,
-which is finite so that 0 · HIDDEN is 0, and so low that no real score reaches it.
+q · k becomes a score by scale, softcap and ALiBi's slope; what a query may not see becomes
+`HIDDEN`, which is finite so that 0 · HIDDEN is 0, and so low that no real score reaches it.
 """
 
 from __future__ import annotations
