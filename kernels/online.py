@@ -43,8 +43,8 @@ def online_step(
 
     Entries that do not count are `HIDDEN` (scores.py): finite, since 0 · (−inf) would be NaN.
     Returns m [BM], l, t, u [BM, LANES], the tile's unnormalised weights [BM, BN] and the factor
-    [BM] by which whatever else was summed so far has to be multiplied. t needs ENTROPY, u = Σ 2^z·z²
-    both flags.
+    [BM] by which whatever else was summed so far has to be multiplied. t needs ENTROPY,
+    u = Σ 2^z·z² both flags.
     """
     LANES: tl.constexpr = b_l.shape[1]
     b_top = tl.maximum(b_m, b_high)  # [BM]
