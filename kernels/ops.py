@@ -122,12 +122,8 @@ def attention(
         )
     checks.inference(where, q, k, v, sinks, slopes)
 
-    reason = _triton_lacks(q, v)
-    if impl is None:
-        impl = "triton" if q.is_cuda and reason is None and _has_triton() else "portable"
+    impl = implementation(where, impl, q, v)
     if impl == "triton":
-        if reason is not None:
-            raise NotImplementedError(f"{where}: impl='triton' lacks {reason}; use 'portable'")
         from attentropy.kernels import attention as fused
 
         found = fused.attention(
@@ -206,6 +202,18 @@ def reference_mask(q: Tensor, mask: Mask) -> Tensor:
         key_lengths=mask.key_lengths,
         segments=mask.segments,
     )
+
+
+def implementation(
+    where: str, impl: Implementation | None, q: Tensor, other: Tensor
+) -> Implementation:
+    """The named implementation of an operation on attention, or the best that the device allows."""
+    reason = _triton_lacks(q, other)
+    if impl is None:
+        return "triton" if q.is_cuda and reason is None and _has_triton() else "portable"
+    if impl == "triton" and reason is not None:
+        raise NotImplementedError(f"{where}: impl='triton' lacks {reason}; use 'portable'")
+    return impl
 
 
 def _triton_lacks(q: Tensor, v: Tensor) -> str | None:

@@ -48,6 +48,34 @@ _FLOAT32: dict[int, Tile] = {
     128: Tile(32, 32, warps=4, stages=2),
     256: Tile(16, 32, warps=4, stages=1),
 }
+# The second sweep holds neither V nor an output block: more keys, and two programs a processor.
+_SWEEP: dict[str, dict[int, Tile]] = {
+    "sm_80": {
+        64: Tile(64, 128, warps=8, stages=3),
+        128: Tile(64, 128, warps=8, stages=2),
+        256: Tile(32, 64, warps=4, stages=2),
+    },
+    "sm_90": {
+        64: Tile(64, 128, warps=8, stages=3),
+        128: Tile(64, 128, warps=8, stages=3),
+        256: Tile(64, 64, warps=4, stages=2),
+    },
+    "sm_100": {
+        64: Tile(64, 128, warps=8, stages=3),
+        128: Tile(64, 128, warps=8, stages=3),
+        256: Tile(64, 64, warps=4, stages=2),
+    },
+    "gfx942": {
+        64: Tile(64, 128, warps=8, stages=1),
+        128: Tile(64, 64, warps=4, stages=1),
+        256: Tile(32, 64, warps=4, stages=1),
+    },
+}
+_SWEEP_FLOAT32: dict[int, Tile] = {
+    64: Tile(32, 64, warps=4, stages=2),
+    128: Tile(32, 32, warps=4, stages=2),
+    256: Tile(16, 32, warps=4, stages=1),
+}
 _INTERPRETED = Tile(64, 32, warps=1, stages=1)
 
 
@@ -61,6 +89,14 @@ def choose(architecture: str, head: int, dtype: torch.dtype) -> Tile:
     if architecture == "interpreter":
         return _INTERPRETED
     table = _FLOAT32 if dtype == torch.float32 else _TILES[architecture]
+    return next(tile for size, tile in table.items() if head <= size)
+
+
+def choose_sweep(architecture: str, head: int, dtype: torch.dtype) -> Tile:
+    """The second sweep's block, likewise."""
+    if architecture == "interpreter":
+        return _INTERPRETED
+    table = _SWEEP_FLOAT32 if dtype == torch.float32 else _SWEEP[architecture]
     return next(tile for size, tile in table.items() if head <= size)
 
 

@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -30,6 +31,8 @@ TARGETS = {
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+
+Build = Callable[[str, int, str], triton.compiler.CompiledKernel]
 
 STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "sink_prob")
 TABLES = {"starts": "*i32", "lengths": "*i32", "segments": "*i32", "slopes": "*fp32"}
@@ -136,11 +139,11 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
     }  # fmt: skip
 
 
-def main(names: list[str]) -> None:
-    """Prints the facts of every kernel named."""
+def main(names: list[str], build: Build, variants: tuple[str, ...]) -> None:
+    """Prints the facts of every kernel named, as `build` makes it of its name's three parts."""
     table = "--table" in names
     heads = (64, 128, 256)
-    every = [f"{a}/{h}/{v}" for a in TARGETS for h in heads for v in VARIANTS]
+    every = [f"{a}/{h}/{v}" for a in TARGETS for h in heads for v in variants]
     header = False
     for name in [name for name in names if name != "--table"] or every:
         architecture, head, variant = name.split("/")
@@ -155,4 +158,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:], build, tuple(VARIANTS))

@@ -1,0 +1,98 @@
+"""Compiles the second sweep for GPUs that need not be there: python compiled_sweep.py [NAME ...]
+
+As compiled.py does for the attention kernel, which see; variants are those of VARIANTS below.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+import triton
+from triton.compiler import ASTSource
+
+from attentropy.kernels import tiles
+from attentropy.kernels.fused_sweep import Plan
+from attentropy.kernels.sweep_kernels import tile_sums
+from compiled import TARGETS, main
+
+TABLES = {"starts": "*i32", "lengths": "*i32", "slopes": "*fp32"}
+SEGMENTS = {"of_queries": "*i32", "of_keys": "*i32"}
+OPTIONAL = (*TABLES, *SEGMENTS, "firsts")
+LENGTH = 16_384
+# What differs from what keys receive of all queries, causal, in bfloat16; `tile` is [queries, keys].
+VARIANTS: dict[str, dict[str, object]] = {
+    "received": {},
+    "full": {"CAUSAL": False},
+    "map": {"tile": (64, 64)},
+    "entropy map": {"tile": (64, 64), "ENTROPY": True},
+    "coarse map": {"tile": (512, 512)},
+    "fine map": {"tile": (16, 16)},
+    "odd map": {"tile": (7, 50)},
+    "rectangle": {"tile": (1, 1)},
+    "recent": {"tile": (1, LENGTH), "firsts": "*i32"},
+    "window": {"WINDOW": True},
+    "softcap": {"WINDOW": True, "SCALED": True, "SOFTCAP": True},
+    "chunk": {"CHUNK": True, "starts": "*i32"},
+    "padding": {"starts": "*i32", "lengths": "*i32"},
+    "segments": dict(SEGMENTS),
+    "slopes": {"slopes": "*fp32", "SCALED": True},
+    "odd length": {"SHORT": True},
+    "float32": {"PRECISION": "ieee"},
+    "float32 map": {"PRECISION": "ieee", "tile": (64, 64)},
+    "everything": {"tile": (64, 64), "ENTROPY": True, **TABLES, **SEGMENTS}
+    | dict.fromkeys(("WINDOW", "CHUNK", "SCALED", "SOFTCAP"), True),
+}
+
+
+def build(architecture: str, head: int, variant: str) -> triton.compiler.CompiledKernel:
+    """The kernel as the second sweep launches it for dense tensors of 16,384 tokens, 32 heads."""
+    changes = dict(VARIANTS[variant])
+    tile = changes.pop("tile", (LENGTH, 1))
+    single = changes.get("PRECISION") == "ieee"
+    block = tiles.choose_sweep(
+        architecture, tiles.padded(head), torch.float32 if single else torch.bfloat16
+    )
+    shape = (triton.cdiv(LENGTH, tile[0]), triton.cdiv(LENGTH, tile[1]))
+    plan = Plan.of(tile, shape, block, 1, 32, False, 528)
+    constants: dict[str, object] = {
+        "D": head,
+        "BM": block.queries,
+        "BN": block.keys,
+        "BD": tiles.padded(head),
+        "PM": plan.rows,
+        "PN": plan.columns,
+        "RUN": plan.run,
+        "PARTIAL": tile[0] % plan.rows != 0,
+        "SHORT": plan.short(LENGTH, tile[0], block),
+        "PRECISION": "tf32",
+        "CAUSAL": True,
+        "stride_qd": 1,
+        "stride_kd": 1,
+        **{name: size for name, size in zip(("tile_m", "tile_n"), tile, strict=True) if size == 1},
+        **dict.fromkeys(
+            ("PER_QUERY", "ENTROPY", "WINDOW", "CHUNK", "SCALED", "SOFTCAP"), False
+        ),
+        **{name: None for name in OPTIONAL if name not in changes},
+        **{name: value for name, value in changes.items() if name.isupper()},
+    }
+    types = dict.fromkeys(tile_sums.arg_names, "i32")
+    types |= dict.fromkeys(("q", "k"), "*fp32" if single else "*bf16")
+    types |= dict.fromkeys(("lse", "out"), "*fp32")
+    types |= dict.fromkeys(("c", "scale", "softcap", "factor"), "fp32")
+    types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
+    types |= dict.fromkeys(constants, "constexpr")
+    place = tile_sums.arg_names.index
+    aligned = [n for n, t in types.items() if t[0] == "*" or (t == "i32" and n[:6] == "stride")]
+    source = ASTSource(
+        tile_sums,
+        types,
+        constexprs={(place(name),): value for name, value in constants.items()},
+        attrs={(place(name),): [["tt.divisibility", 16]] for name in aligned},
+    )
+    options = {"num_warps": block.warps, "num_stages": block.stages}
+    return triton.compile(source, target=TARGETS[architecture], options=options)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], build, tuple(VARIANTS))
