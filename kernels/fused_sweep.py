@@ -141,7 +141,7 @@ def _tile_sums(
             CAUSAL=mask.causal, WINDOW=mask.window is not None, CHUNK=mask.chunk is not None,
             SCALED=scaled, SOFTCAP=score.softcap is not None,
             PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
-            num_warps=block.warps, num_stages=block.stages,
+            **block.options,
         )  # fmt: skip
     return out if plan.parts == 1 or not mean else out.sum(1, keepdim=True)
 
@@ -169,7 +169,7 @@ class Plan:
         across = triton.cdiv(shape[1], block.keys // columns)
         # The partial sums of a run stay in registers: no more of them than a block has scores.
         pieces = triton.cdiv(tile[0], block.queries)
-        run = min(max(1, rows // 8), triton.next_power_of_2(groups), 8)
+        run = min(max(1, rows // 8), triton.next_power_of_2(groups), 4)
         while run > 1 and (
             run * pieces > 8
             or across * triton.cdiv(groups, run) * batch * heads < wanted

@@ -81,11 +81,11 @@ def _stream(
         if BOUNDED:
             m_m = (i_piece * BM + o_in < tile) & (o_m < queries)
             b_q = tl.load(p_block, mask=m_d & m_m[None, :], other=0.0)
-            b_lse = tl.load(p_lse + o_m, mask=m_m, other=float("-inf"))  # [BM]
+            b_lse = tl.load(p_lse + i_m + o_slot, mask=m_m, other=float("-inf"))  # [BM]
             b_base = tl.where(b_lse > float("-inf"), b_lse * -_LOG2E, HIDDEN)
         else:
             b_q = tl.load(p_block, mask=m_d, other=0.0)
-            b_base = tl.load(p_lse + o_m) * -_LOG2E
+            b_base = tl.load(p_lse + i_m + o_slot) * -_LOG2E
         b_s = tl.dot(b_k, b_q, input_precision=PRECISION)  # [BN, BM]
         o_a = offset + o_m
         if SCALED:
@@ -251,7 +251,7 @@ def tile_sums(
     o_u = i_n * GN + tl.arange(0, GN)
     b_total = b_total * factor
     if PER_QUERY:
-        b_count = tl.minimum(tile_m, queries - o_t * tile_m).to(tl.float32)
+        b_count = tl.maximum(tl.minimum(tile_m, queries - o_t * tile_m), 1).to(tl.float32)
         b_total = b_total / b_count[None, :]
     row = (i_b.to(tl.int64) * tl.num_programs(1) + i_part) * tiles_m
     p_out = out + (row + o_t)[None, :] * tiles_n + o_u[:, None]

@@ -9,12 +9,22 @@ import torch
 
 @dataclass(frozen=True)
 class Tile:
-    """One program's block: `queries` × `keys` scores, its warps and its software pipeline depth."""
+    """One program's block: `queries` × `keys` scores, its warps and its software pipeline depth.
+
+    registers: at most so many a thread (NVIDIA), for more programs on a processor.
+    """
 
     queries: int
     keys: int
     warps: int
     stages: int
+    registers: int | None = None
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What Triton is told of it when it compiles a kernel."""
+        limit = {} if self.registers is None else {"maxnreg": self.registers}
+        return {"num_warps": self.warps, "num_stages": self.stages, **limit}
 
 
 # By architecture, then by the largest padded head size the row is meant for, for 16-bit inputs.
@@ -56,8 +66,8 @@ _SWEEP: dict[str, dict[int, Tile]] = {
         256: Tile(32, 64, warps=4, stages=2),
     },
     "sm_90": {
-        64: Tile(64, 128, warps=8, stages=3),
-        128: Tile(64, 128, warps=8, stages=3),
+        64: Tile(64, 128, warps=8, stages=3, registers=128),
+        128: Tile(64, 128, warps=8, stages=3, registers=128),
         256: Tile(64, 64, warps=4, stages=2),
     },
     "sm_100": {

@@ -90,8 +90,7 @@ def build(architecture: str, head: int, variant: str) -> triton.compiler.Compile
         constexprs={(place(name),): value for name, value in constants.items()},
         attrs={(place(name),): [["tt.divisibility", 16]] for name in aligned},
     )
-    options = {"num_warps": block.warps, "num_stages": block.stages}
-    return triton.compile(source, target=TARGETS[architecture], options=options)
+    return triton.compile(source, target=TARGETS[architecture], options=block.options)
 
 
 if __name__ == "__main__":

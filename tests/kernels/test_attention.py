@@ -1,6 +1,5 @@
 """Portable and triton agree with the float64 reference, within what float32 scores can hold."""
 
-import math
 import subprocess
 import sys
 
@@ -8,7 +7,8 @@ import pytest
 import torch
 
 from attentropy import attention, attention_window
-from close import assert_close, bounds, inputs
+from close import assert_close, bounds, inputs, on_devices
+from close import available as _device
 
 ALL = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
 MASKS = {
@@ -27,40 +27,12 @@ MASKS = {
     "padding before the cache": {"key_starts": torch.tensor([-3, -6]), "chunk": 10},
 }
 
-on_devices = pytest.mark.parametrize(
-    "device",
-    [
-        pytest.param("cpu", id="interpreted"),
-        pytest.param("cuda", id="gpu", marks=pytest.mark.gpu),
-    ],
-)
-
-
-@pytest.fixture
-def poisoned(monkeypatch):
-    """Every buffer that a kernel gets to fill starts as NaN."""
-    empty = torch.empty
-
-    def nan(*args, **kwargs):
-        made = empty(*args, **kwargs)
-        return made.fill_(math.nan) if made.is_floating_point() else made.fill_(-77)
-
-    monkeypatch.setattr(torch, "empty", nan)
-
 
 def _compare(got, wanted, q, k, stats, scale=None):
     limits = bounds(q, k, scale)
     for name in (*stats, "lse", "out"):
         if name != "top_key":
             assert_close(getattr(got, name), getattr(wanted, name), limits[name], name)
-
-
-def _device(device):
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device: the kernel ran in Triton's interpreter alone")
-    if device == "cpu" and torch.cuda.is_available():
-        pytest.skip("a GPU is here: the kernel is compiled, not interpreted")
-    return device
 
 
 @pytest.mark.parametrize("sigma", [1, 4, 12])
