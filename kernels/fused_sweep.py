@@ -22,8 +22,9 @@ def tile_mass(
     mask: Mask,
 ) -> Tensor:  # fmt: skip
     """Σ of the values in each tile / its number of queries, [B, Hq or 1, Nq / tile, Nk / tile]."""
+    whole = min(tile[0], max(1, mask.queries)), min(tile[1], max(1, mask.keys))
     return _tile_sums(
-        q, k, lse, tile, score, mask, _segments(mask), values=values, mean=mean, per_query=True
+        q, k, lse, whole, score, mask, _segments(mask), values=values, mean=mean, per_query=True
     )  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def received(q: Tensor, k: Tensor, lse: Tensor, mean: bool, score: Score, mask: 
 
 
 def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask) -> Tensor:
-    """Σ p_ij over the last `last` keys that each query sees, [B, Hq, Nq]: one query, all keys."""
+    """Σ p_ij over the last `last` keys that each query sees, [B, Hq, Nq]: tiles of one query."""
     firsts = mask.latest(last, q.device)
     tile = (1, max(1, mask.keys))
     return _tile_sums(q, k, lse, tile, score, mask, _segments(mask), firsts=firsts).sum(3)
@@ -104,8 +105,8 @@ def _tile_sums(
     """Sums of the weights over tiles, [B, Hq or 1, ⌈Nq / tile⌉, ⌈Nk / tile⌉].
 
     segments: those of the queries [B, Nq] and of the keys [B, Nk]; firsts [B or 1, Nq]: the first
-    key that counts. The mean over the heads of few and large tiles is shared between programs, whose
-    parts are no more than a fixed number of blocks; they are added in a fixed order.
+    key that counts. Where there are few blocks, programs share the heads of a mean: their parts are
+    a fixed number of blocks at most, and are added in a fixed order.
     """
     _runs_here(q)
     batch, heads, queries, dim = q.shape
@@ -120,9 +121,7 @@ def _tile_sums(
     far = queries + keys + abs(mask.query_offset)  # a window this wide hides nothing more
     # Only an ordinary positive factor can be folded into the exponential; what bends the scores
     # comes first.
-    scaled = (
-        score.softcap is not None or score.slopes is not None or not 1e-6 <= score.scale <= 1e4
-    )
+    scaled = score.softcap is not None or score.slopes is not None or not 1e-6 <= score.scale <= 1e4
     of_queries, of_keys = segments or (None, None)
     if firsts is not None:
         firsts = firsts.expand(batch, queries)
@@ -137,11 +136,10 @@ def _tile_sums(
             _LOG2E * (1.0 if scaled else score.scale), factor,
             D=dim, BM=block.queries, BN=block.keys, BD=tiles.padded(dim), PM=plan.rows,
             PN=plan.columns, RUN=plan.run, PARTIAL=tile[0] % plan.rows != 0,
-            SHORT=plan.short(queries, tile[0], block), PER_QUERY=per_query, ENTROPY=values == "entropy",
-            CAUSAL=mask.causal, WINDOW=mask.window is not None, CHUNK=mask.chunk is not None,
-            SCALED=scaled, SOFTCAP=score.softcap is not None,
-            PRECISION="ieee" if q.dtype == torch.float32 else "tf32",
-            **block.options,
+            SHORT=plan.short(queries, tile[0], block), PER_QUERY=per_query,
+            ENTROPY=values == "entropy", CAUSAL=mask.causal, WINDOW=mask.window is not None,
+            CHUNK=mask.chunk is not None, SCALED=scaled, SOFTCAP=score.softcap is not None,
+            PRECISION="ieee" if q.dtype == torch.float32 else "tf32", **block.options,
         )  # fmt: skip
     return out if plan.parts == 1 or not mean else out.sum(1, keepdim=True)
 
@@ -167,12 +165,12 @@ class Plan:
         columns = min(block.keys, triton.next_power_of_2(tile[1]))
         groups = triton.cdiv(shape[0], block.queries // rows)
         across = triton.cdiv(shape[1], block.keys // columns)
-        # The partial sums of a run stay in registers: no more of them than a block has scores.
+        # Partial sums stay in registers (the kernel adds up columns eight apart), half as many as a
+        # block has scores if there is a run at all. Eight blocks make up for the start of one.
         pieces = triton.cdiv(tile[0], block.queries)
-        run = min(max(1, rows // 8), triton.next_power_of_2(groups), 4)
+        run = min(max(1, rows // 16), triton.next_power_of_2(groups))
         while run > 1 and (
-            run * pieces > 8
-            or across * triton.cdiv(groups, run) * batch * heads < wanted
+            run * pieces > 8 or across * triton.cdiv(groups, run) * batch * heads < wanted
         ):
             run //= 2
         programs = across * triton.cdiv(groups, run)
@@ -211,8 +209,10 @@ def _dense(tensor: Tensor | None, beside: Tensor, dtype: torch.dtype) -> Tensor 
 def _runs_here(q: Tensor) -> None:
     if not q.is_cuda and isinstance(tile_sums, triton.JITFunction):
         raise ValueError(
-            f"impl='triton' runs on a GPU and the tensors are on {q.device}; use 'portable' "
-            "(TRITON_INTERPRET=1 lets tests run the kernel here)"
+            f"second sweep: impl='triton' runs on a GPU and the tensors are on {q.device}; use "
+            "'portable' (TRITON_INTERPRET=1 lets tests run the kernel here)"
         )
     if not q.is_cuda and q.dtype == torch.bfloat16:
-        raise ValueError("Triton's interpreter takes bfloat16 for integers; use float32")
+        raise ValueError(
+            "second sweep: Triton's interpreter takes bfloat16 for integers; use float32"
+        )

@@ -1,4 +1,4 @@
-"""The second sweep on the GPU: exact weights summed over tiles of queries × keys, from Q, K and lse.
+"""The second sweep on the GPU: exact weights summed over tiles of queries × keys.
 
 A program holds a block of keys and streams the queries that see it, so each tile is summed in the
 registers of the one program that owns it: no atomics. Tiles of any size fill blocks of a fixed one:
@@ -13,8 +13,8 @@ import triton.language as tl
 from attentropy.kernels.scores import HIDDEN, bend, chunk_begin, visible
 
 _LOG2E = tl.constexpr(1.4426950408889634)
-# Neighbouring columns that one thread of a matrix product holds none, or all but every eighth, of:
-# sums over the others need no exchange between threads.
+# A thread holds the same ones of every eight columns of a matrix product: sums over columns eight
+# apart stay within threads.
 _LANES = tl.constexpr(8)
 
 
@@ -129,14 +129,14 @@ def tile_sums(
     PER_QUERY: tl.constexpr, ENTROPY: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
     CHUNK: tl.constexpr, SCALED: tl.constexpr, SOFTCAP: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One program: a block of BN keys (or the pieces of one tile), RUN rows of tiles, `share` heads.
+    """One program: a block of BN keys (or the pieces of a tile), RUN rows of blocks, `share` heads.
 
     out [B, S, ⌈Nq / tile_m⌉, ⌈Nk / tile_n⌉], S · share ≥ heads: factor · Σ p (Σ p log2 p where
-    ENTROPY) over a tile and the share's heads, divided by the tile's queries where PER_QUERY. PM, PN:
-    a tile's sides padded within a block; PARTIAL: some block is not filled for that, SHORT: for the
-    end of the queries. lse [B, Hq, Nq], of_queries [B, Nq] and of_keys [B, Nk]
-    (segments), firsts [B, Nq] (first key that counts), starts, lengths [B], slopes [Hq]: dense or
-    None. c scales what enters the exponential to base 2.
+    ENTROPY) over a tile and the share's heads, over its number of queries where PER_QUERY. PM, PN:
+    what a tile's sides take of a block; PARTIAL, SHORT: blocks have slots without a query because
+    tiles do not fill them, because the queries end. lse [B, Hq, Nq]; of_queries [B, Nq] and of_keys
+    [B, Nk]: segments; firsts [B, Nq]: the first key that counts; starts, lengths [B], slopes [Hq]:
+    all dense, or None. c scales what enters the exponential to base 2.
     """
     GM: tl.constexpr = BM // PM
     GN: tl.constexpr = BN // PN
@@ -209,7 +209,7 @@ def tile_sums(
             b_other = tl.load(of_keys + o_n, mask=m_n, other=0)
 
         b_sum = tl.zeros([BN, RUN, GM, W], tl.float32)
-        for i_own in range(0, tl.minimum(share, heads - i_part * share)):
+        for i_own in range(tl.minimum(share, heads - i_part * share)):
             i_h = i_part * share + i_own
             # Addresses in 64 bits: one head's rows alone can pass 2^31 entries.
             p_q = q + i_b.to(tl.int64) * stride_qb + i_h.to(tl.int64) * stride_qh
@@ -225,22 +225,22 @@ def tile_sums(
                 b_sum = _stream(
                     b_sum, b_k, o_n, m_n, lo, whole_lo, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
-                    slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK, SCALED,
-                    SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
+                    slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK,
+                    SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
             if not NEVER_WHOLE:
                 b_sum = _stream(
-                    b_sum, b_k, o_n, m_n, whole_lo, whole_hi, origin, p_q, stride_qn, p_lse,
-                    firsts, of_queries, b_other, queries, offset, tile_m, pieces_m, start, window,
-                    chunk, slope, scale, softcap, c, m_d[:, None], False, PARTIAL, CAUSAL, WINDOW, CHUNK,
+                    b_sum, b_k, o_n, m_n, whole_lo, whole_hi, origin, p_q, stride_qn, p_lse, firsts,
+                    of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
+                    slope, scale, softcap, c, m_d[:, None], False, PARTIAL, CAUSAL, WINDOW, CHUNK,
                     SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
             if (WINDOW or CHUNK or SHORT) and not NEVER_WHOLE:
                 b_sum = _stream(
                     b_sum, b_k, o_n, m_n, whole_hi, hi, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
-                    slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK, SCALED,
-                    SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
+                    slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK,
+                    SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
         # What is no key of this block had a score of 0: its sums go, whatever they are.
         b_sum = tl.where(m_n[:, None, None, None], b_sum, 0.0)

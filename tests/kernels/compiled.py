@@ -84,16 +84,27 @@ def build(architecture: str, head: int, variant: str) -> triton.compiler.Compile
     types |= dict.fromkeys(("q", "k", "v", "out"), "*fp32" if single else "*bf16")
     types |= {"lse": "*fp32"} | dict.fromkeys(("c", "scale", "softcap"), "fp32")
     types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
-    types |= dict.fromkeys(constants, "constexpr")
-    place = forward.arg_names.index
+    options = {"num_warps": tile.warps, "num_stages": tile.stages}
+    return ahead(forward, types, constants, architecture, options)
+
+
+def ahead(
+    kernel: triton.JITFunction,
+    types: dict[str, str],
+    constants: dict[str, object],
+    architecture: str,
+    options: dict[str, int],
+) -> triton.compiler.CompiledKernel:
+    """The kernel compiled as the launcher would for aligned tensors and strides."""
+    types = types | dict.fromkeys(constants, "constexpr")
+    place = kernel.arg_names.index
     aligned = [n for n, t in types.items() if t[0] == "*" or (t == "i32" and n[:6] == "stride")]
     source = ASTSource(
-        forward,
+        kernel,
         types,
         constexprs={(place(name),): value for name, value in constants.items()},
         attrs={(place(name),): [["tt.divisibility", 16]] for name in aligned},
     )
-    options = {"num_warps": tile.warps, "num_stages": tile.stages}
     return triton.compile(source, target=TARGETS[architecture], options=options)
 
 

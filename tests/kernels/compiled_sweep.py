@@ -1,6 +1,7 @@
 """Compiles the second sweep for GPUs that need not be there: python compiled_sweep.py [NAME ...]
 
-As compiled.py does for the attention kernel, which see; variants are those of VARIANTS below.
+As compiled.py does for the attention kernel. Variants are those of VARIANTS and `chosen`, the
+weight on one key per query.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ import sys
 
 import torch
 import triton
-from triton.compiler import ASTSource
 
 from attentropy.kernels import tiles
 from attentropy.kernels.fused_sweep import Plan
-from attentropy.kernels.sweep_kernels import tile_sums
-from compiled import TARGETS, main
+from attentropy.kernels.sweep_kernels import chosen_weights, tile_sums
+from compiled import ahead, main
 
 TABLES = {"starts": "*i32", "lengths": "*i32", "slopes": "*fp32"}
 SEGMENTS = {"of_queries": "*i32", "of_keys": "*i32"}
 OPTIONAL = (*TABLES, *SEGMENTS, "firsts")
 LENGTH = 16_384
-# What differs from what keys receive of all queries, causal, in bfloat16; `tile` is [queries, keys].
+# What differs from what keys receive, causal, in bfloat16; `tile` is (queries, keys).
 VARIANTS: dict[str, dict[str, object]] = {
     "received": {},
     "full": {"CAUSAL": False},
@@ -47,6 +47,8 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 def build(architecture: str, head: int, variant: str) -> triton.compiler.CompiledKernel:
     """The kernel as the second sweep launches it for dense tensors of 16,384 tokens, 32 heads."""
+    if variant == "chosen":
+        return _chosen(architecture, head)
     changes = dict(VARIANTS[variant])
     tile = changes.pop("tile", (LENGTH, 1))
     single = changes.get("PRECISION") == "ieee"
@@ -70,9 +72,7 @@ def build(architecture: str, head: int, variant: str) -> triton.compiler.Compile
         "stride_qd": 1,
         "stride_kd": 1,
         **{name: size for name, size in zip(("tile_m", "tile_n"), tile, strict=True) if size == 1},
-        **dict.fromkeys(
-            ("PER_QUERY", "ENTROPY", "WINDOW", "CHUNK", "SCALED", "SOFTCAP"), False
-        ),
+        **dict.fromkeys(("PER_QUERY", "ENTROPY", "WINDOW", "CHUNK", "SCALED", "SOFTCAP"), False),
         **{name: None for name in OPTIONAL if name not in changes},
         **{name: value for name, value in changes.items() if name.isupper()},
     }
@@ -81,17 +81,16 @@ def build(architecture: str, head: int, variant: str) -> triton.compiler.Compile
     types |= dict.fromkeys(("lse", "out"), "*fp32")
     types |= dict.fromkeys(("c", "scale", "softcap", "factor"), "fp32")
     types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
-    types |= dict.fromkeys(constants, "constexpr")
-    place = tile_sums.arg_names.index
-    aligned = [n for n, t in types.items() if t[0] == "*" or (t == "i32" and n[:6] == "stride")]
-    source = ASTSource(
-        tile_sums,
-        types,
-        constexprs={(place(name),): value for name, value in constants.items()},
-        attrs={(place(name),): [["tt.divisibility", 16]] for name in aligned},
-    )
-    return triton.compile(source, target=TARGETS[architecture], options=block.options)
+    return ahead(tile_sums, types, constants, architecture, block.options)
+
+
+def _chosen(architecture: str, head: int) -> triton.compiler.CompiledKernel:
+    types = dict.fromkeys(chosen_weights.arg_names, "i32") | dict.fromkeys(("q", "k"), "*bf16")
+    types |= {"lse": "*fp32", "out": "*fp32", "chosen": "*i32", "scale": "fp32", "softcap": "fp32"}
+    constants = {"D": head, "BM": 32, "BD": tiles.padded(head), "SOFTCAP": False}
+    constants |= {"slopes": None, "stride_qd": 1, "stride_kd": 1}
+    return ahead(chosen_weights, types, constants, architecture, {"num_warps": 4})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:], build, tuple(VARIANTS))
+    main(sys.argv[1:], build, (*VARIANTS, "chosen"))
