@@ -79,7 +79,7 @@ class Mask:
             chunks = torch.div(query - start, self.chunk, rounding_mode="floor")
             stop = torch.minimum(stop, start + (chunks + 1) * self.chunk)
         stop = stop.expand(-1, self.queries)
-        if self.segments is None:
+        if self.segments is None or self.keys == 0:
             return (stop - last).clamp_min(0)
         # Keys in order of their segment: those before `stop` in a query's own end at `end`.
         _, segments = self.segments.to(device).unique(return_inverse=True)
