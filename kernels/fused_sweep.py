@@ -117,7 +117,7 @@ def _tile_sums(
     block = tiles.choose_sweep(tiles.of_device(q.device), tiles.padded(dim), q.dtype)
     plan = Plan.of(tile, shape, block, batch, heads, mean, _wanted(q.device))
     out = torch.empty(batch, plan.parts, *shape, dtype=torch.float32, device=q.device)
-    factor = (1 / heads if mean else 1.0) * (-math.log(2) if values == "entropy" else 1.0)
+    factor = (1 / heads if mean else 1.0) * (math.log(2) if values == "entropy" else 1.0)
     far = queries + keys + abs(mask.query_offset)  # a window this wide hides nothing more
     # Only an ordinary positive factor can be folded into the exponential; what bends the scores
     # comes first.

@@ -59,8 +59,8 @@ _FLOAT32: dict[int, Tile] = {
     256: Tile(16, 32, warps=4, stages=1),
 }
 # The second sweep holds neither V nor an output block, so two programs fit on a processor of sm_90:
-# one computes exponentials while the other multiplies. What spills for it does so outside the loops,
-# but where tiles leave gaps in their blocks.
+# one computes exponentials while the other multiplies. What spills for it does so outside the
+# loops, but where tiles leave gaps in their blocks.
 _SWEEP: dict[str, dict[int, Tile]] = {
     "sm_80": {
         64: Tile(64, 128, warps=8, stages=3),
