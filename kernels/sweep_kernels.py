@@ -106,8 +106,10 @@ def _stream(
         b_z = tl.fma(b_s, c, b_base[None, :])
         b_p = tl.exp2(b_z)
         if ENTROPY:
-            b_p = b_p * -b_z
+            b_p = b_p * b_z
         b_part = tl.sum(tl.reshape(b_p, [BN, 1, GM, PM // W, W]), 3)  # [BN, 1, GM, W]
+        if ENTROPY:
+            b_part = -b_part
         if RUN > 1:
             m_row = tl.arange(0, RUN) == i_row - origin
             b_part = tl.where(m_row[None, :, None, None], b_part, 0.0)
@@ -132,8 +134,8 @@ def tile_sums(
     """One program: a block of BN keys (or the pieces of a tile), RUN rows of blocks, `share` heads.
 
     out [B, S, ⌈Nq / tile_m⌉, ⌈Nk / tile_n⌉], S · share ≥ heads: factor · Σ p (−Σ p log2 p
-    where ENTROPY) over a tile and the share's heads, over its number of queries where PER_QUERY. PM, PN:
-    what a tile's sides take of a block; PARTIAL, SHORT: blocks have slots without a query because
+    where ENTROPY) over a tile and the share's heads, by its number of queries where PER_QUERY. PM,
+    PN: what a tile's sides take of a block; PARTIAL, SHORT: blocks have slots without a query because
     tiles do not fill them, because the queries end. lse [B, Hq, Nq]; of_queries [B, Nq] and of_keys
     [B, Nk]: segments; firsts [B, Nq]: the first key that counts; starts, lengths [B], slopes [Hq]:
     all dense, or None. c scales what enters the exponential to base 2.
