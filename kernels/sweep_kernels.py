@@ -133,10 +133,10 @@ def tile_sums(
 ):  # fmt: skip
     """One program: a block of BN keys (or the pieces of a tile), RUN rows of blocks, `share` heads.
 
-    out [B, S, ⌈Nq / tile_m⌉, ⌈Nk / tile_n⌉], S · share ≥ heads: factor · Σ p (−Σ p log2 p
-    where ENTROPY) over a tile and the share's heads, by its number of queries where PER_QUERY. PM,
-    PN: what a tile's sides take of a block; PARTIAL, SHORT: blocks have slots without a query because
-    tiles do not fill them, because the queries end. lse [B, Hq, Nq]; of_queries [B, Nq] and of_keys
+    out [B, S, ⌈Nq / tile_m⌉, ⌈Nk / tile_n⌉], S · share ≥ heads: factor · Σ p (−Σ p log2 p where
+    ENTROPY) over a tile and the share's heads, by its number of queries where PER_QUERY. PM, PN:
+    what a tile's sides take of a block; PARTIAL, SHORT: blocks have slots without a query because
+    tiles do not fill them, because the queries end. lse [B, Hq, Nq]; of_queries [B, Nq], of_keys
     [B, Nk]: segments; firsts [B, Nq]: the first key that counts; starts, lengths [B], slopes [Hq]:
     all dense, or None. c scales what enters the exponential to base 2.
     """
