@@ -35,11 +35,7 @@ def attention(
     splits: how many runs the keys are cut into and merged from exactly; None lets the shape decide.
     Raises `ValueError` for tensors that no GPU holds, unless Triton interprets.
     """
-    if not q.is_cuda and isinstance(forward, triton.JITFunction):
-        raise ValueError(
-            f"attention: impl='triton' runs on a GPU and the tensors are on {q.device}; use "
-            "'portable' (TRITON_INTERPRET=1 lets tests run the kernel here)"
-        )
+    tiles.check_device(q, forward)
     batch, heads, queries, dim = q.shape
     width, keys, kv_heads = v.shape[-1], k.shape[2], k.shape[1]
     head = max(tiles.padded(dim), tiles.padded(width))
@@ -135,5 +131,5 @@ def _launch(
             CHUNK=mask.chunk is not None, SPLIT=splits > 1, PACKED=packed,
             SCALED=scaled, SOFTCAP=softcap is not None, DESCRIPTORS=tile.descriptors,
             PRECISION=tiles.precision(q), LANES=tile.lanes,
-            num_warps=tile.warps, num_stages=tile.stages,
+            **tile.options,
         )  # fmt: skip

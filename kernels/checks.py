@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attentropy.kernels.choice import IMPLEMENTATIONS
 from attentropy.kernels.visibility import Mask
-
-IMPLEMENTATIONS = ("triton", "portable", "reference")
 
 
 class Call:

@@ -8,13 +8,12 @@ those of the project's definitions, in nats.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
 from attentropy.kernels import checks, portable_vocabulary, reference, registered
-
-Implementation = Literal["triton", "portable", "reference"]
+from attentropy.kernels.choice import Implementation
 
 STATS = (
     "entropy",

@@ -31,7 +31,7 @@ class Score:
         `cols` are the absolute positions that the slopes need."""
         batch, heads, group, length, dim = q.shape
         s = q.reshape(batch, heads, group * length, dim) @ k.transpose(-1, -2)
-        s = s.view(batch, heads, group, length, -1).mul_(self.scale)
+        s = s.view(batch, heads, group, length, k.shape[2]).mul_(self.scale)
         self.cap(s)
         if self.slopes is not None:
             i = torch.arange(*rows, device=s.device)[:, None]

@@ -119,19 +119,16 @@ def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask
 def recent(q: Tensor, k: Tensor, lse: Tensor, last: int, score: Score, mask: Mask) -> Tensor:
     """Σ p_ij over the last `last` keys that each query sees, [B, Hq, Nq]."""
     result = torch.zeros_like(lse, dtype=_exact(q))
+    firsts = mask.latest(last, q.device)[:, None, :, None]  # [B or 1, 1, Nq, 1]
     queries = q.shape[2]
     for first in range(0, queries, _QUERIES):
         rows = (first, min(queries, first + _QUERIES))
+        since = firsts[:, :, slice(*rows)]
         start, stop = mask.span(*rows)
         width = max(64, _BLOCK // max(1, q.shape[0] * q.shape[1] * (rows[1] - rows[0])))
-        counted = torch.zeros(1, 1, 1, 1, dtype=torch.int64, device=q.device)
-        for right in range(stop, start, -width):
-            cols = (max(start, right - width), right)
-            seen = mask.visible(rows, cols, q.device)  # [B or 1, 1, rows, cols]
-            rank = seen.long().flip(-1).cumsum(-1).flip(-1) + counted  # 1 is the latest key
+        for left in range(max(start, int(since.min())), stop, width):
+            cols = (left, min(stop, left + width))
             p = window(q, k, lse, rows, cols, values="weight", score=score, mask=mask)
-            result[:, :, rows[0] : rows[1]] += torch.where(seen & (rank <= last), p, 0.0).sum(-1)
-            counted = counted + seen.sum(-1, keepdim=True)
-            if bool((counted >= last).all()):
-                break
+            late = torch.arange(*cols, device=p.device) >= since
+            result[:, :, slice(*rows)] += torch.where(late, p, 0.0).sum(-1)
     return result

@@ -6,14 +6,13 @@ in here, where no compiler looks.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from attentropy.kernels import portable, reference
+from attentropy.kernels.choice import attention_lacks, choose
 from attentropy.kernels.visibility import Mask
 
 INTEGERS = ("top_key",)
@@ -56,23 +55,19 @@ def attention(
     )  # fmt: skip
     names = attention_names(stats)
     given: dict[str, Any] = {"mask": mask, "sinks": sinks}
-    lacks = triton_lacks(q, v)
-    if impl is None:
-        impl = "triton" if q.is_cuda and lacks is None and _has_triton() else "portable"
-    if impl == "triton":
-        if lacks is not None:
-            raise NotImplementedError(f"attention: impl='triton' lacks {lacks}; use 'portable'")
+    how = choose("attention", impl, q, attention_lacks(q, v))
+    if how == "triton":
         from attentropy.kernels import attention as fused
 
         found = fused.attention(
             q, k, v, scale=scale, softcap=softcap, slopes=slopes, stats=tuple(names[2:]), **given
         )
-    elif impl == "portable":
+    elif how == "portable":
         score = portable.Score(scale, softcap, slopes)
         found = portable.attention(q, k, v, score=score, stats=tuple(names[2:]), **given)
     else:
         found = reference.attention(q, k, v, scale=scale, softcap=softcap, slopes=slopes, **given)
-    if impl != "reference":
+    if how != "reference":
         found["out"] = found["out"].to(v.dtype)
     return [found[name] for name in names]
 
@@ -86,17 +81,3 @@ def _(q, k, v, *rest):  # type: ignore[no-untyped-def]
     for name in attention_names(stats)[1:]:
         made.append(q.new_empty(rows, dtype=torch.int32 if name in INTEGERS else exact))
     return made
-
-
-def triton_lacks(q: Tensor, v: Tensor) -> str | None:
-    """What of this call the triton kernel does not compute, in words; None if all is there."""
-    if max(q.shape[-1], v.shape[-1]) > 256:
-        return "head sizes over 256"
-    if q.dtype == torch.float64:
-        return "float64"
-    return None
-
-
-@lru_cache(maxsize=1)
-def _has_triton() -> bool:
-    return find_spec("triton") is not None

@@ -7,13 +7,14 @@ float32, and holds nothing larger than its result. `impl` as there. values="weig
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 
 from attentropy.kernels import checks, portable_sweep, reference
-from attentropy.kernels.ops import Implementation
+from attentropy.kernels.choice import Implementation, attention_lacks, choose
 from attentropy.kernels.portable import Score
 from attentropy.kernels.visibility import Mask
 
@@ -52,14 +53,14 @@ def attention_window(
     rows, cols: (start, stop) of queries and keys. Raises as `attention` does.
     """
     where = checks.Call("attention_window", q=q, k=k, rows=rows, cols=cols)
-    score, seen = _prepare(where, q, k, lse, impl, mask)
+    how, score, seen = _prepare(where, q, k, lse, impl, mask)
     for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
         if not 0 <= start <= stop <= length:
             raise ValueError(f"{where}: ({start}, {stop}) is not a range within {length}")
     _check_choice(where, "values", values, ("weight", "entropy"))
-    if impl == "reference":
+    if how is None:
         return _weights(q, k, lse, score, seen, values)[:, :, slice(*rows), slice(*cols)]
-    return portable_sweep.window(q, k, lse, rows, cols, values=values, score=score, mask=seen)
+    return how.window(q, k, lse, rows, cols, values=values, score=score, mask=seen)
 
 
 def attention_map(
@@ -79,14 +80,14 @@ def attention_map(
     a row of tiles sum to 1 (or to the queries' mean entropy). Raises as `attention` does.
     """
     where = checks.Call("attention_map", q=q, k=k, tile=tile)
-    score, seen = _prepare(where, q, k, lse, impl, mask)
+    how, score, seen = _prepare(where, q, k, lse, impl, mask)
     sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if len(sides) != 2 or min(sides) < 1:
         raise ValueError(f"{where}: a tile is one size or two, each at least 1")
     _check_choice(where, "values", values, ("weight", "entropy"))
     _check_choice(where, "heads", heads, ("all", "mean"))
-    if impl != "reference":
-        return portable_sweep.tile_mass(
+    if how is not None:
+        return how.tile_mass(
             q, k, lse, sides, values, heads == "mean", score, seen
         )  # fmt: skip
     p = _weights(q, k, lse, score, seen, values)
@@ -111,10 +112,10 @@ def attention_received(
     heads="mean" averages them on the fly, [B, 1, Nk]. Raises as `attention` does.
     """
     where = checks.Call("attention_received", q=q, k=k)
-    score, seen = _prepare(where, q, k, lse, impl, mask)
+    how, score, seen = _prepare(where, q, k, lse, impl, mask)
     _check_choice(where, "heads", heads, ("all", "mean"))
-    if impl != "reference":
-        return portable_sweep.received(q, k, lse, heads == "mean", score, seen)
+    if how is not None:
+        return how.received(q, k, lse, heads == "mean", score, seen)
     total = _weights(q, k, lse, score, seen, "weight").sum(2)
     return total.mean(1, keepdim=True) if heads == "mean" else total
 
@@ -134,12 +135,12 @@ def attention_at(
     Raises as `attention` does.
     """
     where = checks.Call("attention_at", q=q, k=k, keys=keys)
-    score, seen = _prepare(where, q, k, lse, impl, mask)
+    how, score, seen = _prepare(where, q, k, lse, impl, mask)
     if keys.shape != (q.shape[0], q.shape[2]) or keys.is_floating_point():
         raise ValueError(f"{where}: keys are integers [B, Nq], one per query")
     keys = keys.to(q.device, torch.int64)
-    if impl != "reference":
-        return portable_sweep.at(q, k, lse, keys, score, seen)
+    if how is not None:
+        return how.at(q, k, lse, keys, score, seen)
     p = _weights(q, k, lse, score, seen, "weight")
     inside = (keys >= 0) & (keys < k.shape[2])
     index = torch.where(inside, keys, 0)[:, None, :, None].expand(-1, q.shape[1], -1, 1)
@@ -160,11 +161,11 @@ def attention_recent(
     0 for a query that sees no key. Raises as `attention` does.
     """
     where = checks.Call("attention_recent", q=q, k=k, last=last)
-    score, seen = _prepare(where, q, k, lse, impl, mask)
+    how, score, seen = _prepare(where, q, k, lse, impl, mask)
     if last < 1:
         raise ValueError(f"{where}: last={last} is not at least 1")
-    if impl != "reference":
-        return portable_sweep.recent(q, k, lse, last, score, seen)
+    if how is not None:
+        return how.recent(q, k, lse, last, score, seen)
     p = _weights(q, k, lse, score, seen, "weight")
     visible = reference.visible(q.shape[0], seen).to(p.device).expand_as(p)
     later = visible.long().flip(-1).cumsum(-1).flip(-1)
@@ -178,8 +179,8 @@ def _prepare(
     lse: Tensor,
     impl: Implementation | None,
     given: MaskArguments,
-) -> tuple[Score, Mask]:
-    """The checked arguments that all functions share."""
+) -> tuple[ModuleType | None, Score, Mask]:
+    """The module that computes it (None: the definition), and the checked arguments of all."""
     if unknown := sorted(set(given) - set(MaskArguments.__annotations__)):
         raise TypeError(f"{where}: unknown argument {unknown[0]!r}")
     checks.implementation(where, impl)
@@ -193,9 +194,10 @@ def _prepare(
     if lse.shape != q.shape[:3]:
         raise ValueError(f"{where}: lse {checks.shape(lse)} is not [B, Hq, Nq] of q")
     checks.inference(where, q, k, lse, given.get("slopes"))
-    if impl == "triton":
-        raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
-    return Score(scale, given.get("softcap"), given.get("slopes")), mask
+    how: ModuleType | None = None if impl == "reference" else portable_sweep
+    if choose(where, impl, q, attention_lacks(q, k)) == "triton":
+        from attentropy.kernels import fused_sweep as how
+    return how, Score(scale, given.get("softcap"), given.get("slopes")), mask
 
 
 def _check_choice(where: checks.Call, name: str, value: str, known: tuple[str, ...]) -> None:

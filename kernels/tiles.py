@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import triton
 from torch import Tensor
 
 
@@ -16,6 +17,7 @@ class Tile:
     registers and so leave room for larger blocks; they take aligned 16-bit tensors.
     `lanes`: how many columns of a row lie side by side in different threads where the matrix units
     leave the scores, so that sums over every lanes-th column never cross threads.
+    `registers`: at most so many a thread (NVIDIA), for more programs on a processor.
     """
 
     queries: int
@@ -24,6 +26,13 @@ class Tile:
     stages: int
     descriptors: bool = False
     lanes: int = 8
+    registers: int | None = None
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What Triton is told of it when it compiles a kernel."""
+        limit = {} if self.registers is None else {"maxnreg": self.registers}
+        return {"num_warps": self.warps, "num_stages": self.stages, **limit}
 
 
 # By architecture, then by the largest padded head size the row is meant for, for 16-bit inputs.
@@ -65,6 +74,36 @@ _BULK: dict[str, dict[int, Tile]] = {
 # float32 products run outside the matrix units and hold twice the bytes.
 _FLOAT32: dict[int, Tile] = {
     64: Tile(64, 32, warps=4, stages=2),
+    128: Tile(32, 32, warps=4, stages=2),
+    256: Tile(16, 32, warps=4, stages=1),
+}
+# The second sweep holds neither V nor an output block, so two programs fit on a processor of sm_90:
+# one computes exponentials while the other multiplies. What spills for it does so outside the
+# loops, but where tiles leave gaps in their blocks.
+_SWEEP: dict[str, dict[int, Tile]] = {
+    "sm_80": {
+        64: Tile(64, 128, warps=8, stages=3),
+        128: Tile(64, 128, warps=8, stages=2),
+        256: Tile(32, 64, warps=4, stages=2),
+    },
+    "sm_90": {
+        64: Tile(64, 128, warps=8, stages=3, registers=128),
+        128: Tile(64, 128, warps=8, stages=3, registers=128),
+        256: Tile(64, 128, warps=8, stages=2),
+    },
+    "sm_100": {
+        64: Tile(64, 128, warps=4, stages=3),
+        128: Tile(64, 128, warps=4, stages=3),
+        256: Tile(32, 128, warps=4, stages=2),
+    },
+    "gfx942": {
+        64: Tile(64, 128, warps=8, stages=1),
+        128: Tile(64, 64, warps=4, stages=1),
+        256: Tile(32, 64, warps=4, stages=1),
+    },
+}
+_SWEEP_FLOAT32: dict[int, Tile] = {
+    64: Tile(32, 32, warps=4, stages=2),
     128: Tile(32, 32, warps=4, stages=2),
     256: Tile(16, 32, warps=4, stages=1),
 }
@@ -112,6 +151,23 @@ def precision(x: Tensor) -> str:
     if x.dtype == torch.float32:
         return "ieee"
     return "widened" if x.dtype == torch.bfloat16 and not x.is_cuda else "tf32"
+
+
+def choose_sweep(architecture: str, head: int, dtype: torch.dtype) -> Tile:
+    """The second sweep's block, likewise."""
+    if architecture == "interpreter":
+        return _INTERPRETED
+    table = _SWEEP_FLOAT32 if dtype == torch.float32 else _SWEEP[architecture]
+    return next(tile for size, tile in table.items() if head <= size)
+
+
+def check_device(x: Tensor, kernel: object) -> None:
+    """Raises `ValueError` for a tensor that no GPU holds, unless Triton interprets the kernel."""
+    if not x.is_cuda and isinstance(kernel, triton.JITFunction):
+        raise ValueError(
+            f"impl='triton' runs on a GPU and the tensors are on {x.device}; use 'portable' "
+            "(TRITON_INTERPRET=1 lets tests run the kernels here)"
+        )
 
 
 def of_device(device: torch.device) -> str:

@@ -68,6 +68,36 @@ class Mask:
         query = torch.arange(self.queries, device=keys.device)[:, None] + self.query_offset
         return self._seen(query, keys[..., None])[..., 0]
 
+    def latest(self, last: int, device: torch.device) -> Tensor:
+        """The first of the last `last` keys that each query sees, [B or 1, Nq] int64.
+
+        0 where it sees fewer: the keys it sees from there on are at most the last `last`.
+        """
+        query = torch.arange(self.queries, device=device) + self.query_offset
+        start = self.starts(device)[:, None]
+        stop = torch.full_like(start, self.keys)  # of what it sees, segments aside
+        if self.key_lengths is not None:
+            length = self.key_lengths.to(device, torch.int64)[:, None]
+            stop = torch.minimum(stop, start + length)
+        if self.causal:
+            stop = torch.minimum(stop, query + 1)
+        elif self.window is not None:
+            stop = torch.minimum(stop, query + self.window)
+        if self.chunk is not None:
+            chunks = torch.div(query - start, self.chunk, rounding_mode="floor")
+            stop = torch.minimum(stop, start + (chunks + 1) * self.chunk)
+        stop = stop.expand(-1, self.queries)
+        if self.segments is None or self.keys == 0:
+            return (stop - last).clamp_min(0)
+        # Keys in order of their segment: those before `stop` in a query's own end at `end`.
+        _, segments = self.segments.to(device).unique(return_inverse=True)
+        ordered, order = (segments * self.keys + torch.arange(self.keys, device=device)).sort()
+        own = segments[:, query.clamp(0, self.keys - 1)] * self.keys
+        end = torch.searchsorted(ordered, (own + stop.clamp(0, self.keys)).contiguous())
+        first = torch.searchsorted(ordered, own.contiguous())
+        chosen = order.gather(-1, (end - last).clamp(0, self.keys - 1))
+        return torch.where(end - last > first, chosen, 0)
+
     def _seen(self, query: Tensor, key: Tensor) -> Tensor:
         """query [rows, 1], key [1, cols] or [B, rows, 1]: [B or 1, rows, cols or 1]."""
         device = query.device

@@ -1,10 +1,28 @@
-"""How kernel tests compare: the places that are not finite first, then the largest error."""
+"""How kernel tests compare, the places that are not finite first, and where kernels run."""
 
 from __future__ import annotations
 
 import math
 
+import pytest
 import torch
+
+on_devices = pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param("cpu", id="interpreted"),
+        pytest.param("cuda", id="gpu", marks=pytest.mark.gpu),
+    ],
+)
+
+
+def available(device):
+    """The device, if the kernel under test runs there; skipped visibly if not."""
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device: the kernel ran in Triton's interpreter alone")
+    if device == "cpu" and torch.cuda.is_available():
+        pytest.skip("a GPU is here: the kernel is compiled, not interpreted")
+    return device
 
 
 def assert_close(got, wanted, bound, name=""):

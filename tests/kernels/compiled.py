@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -36,6 +36,8 @@ TARGETS = {
     "gfx942": GPUTarget("hip", "gfx942", 64),
 }
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+
+Build = Callable[[str, int, str], triton.compiler.CompiledKernel]
 
 STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "sink_prob")
 TABLES = {"starts": "*i32", "lengths": "*i32", "segments": "*i32", "slopes": "*fp32"}
@@ -96,18 +98,28 @@ def build(architecture: str, head: int, variant: str) -> triton.compiler.Compile
         types["k"] = types["v"] = f"tensordesc<bf16[1, 1, {tile.keys}, {block}]>"
     types |= {"lse": "*fp32"} | dict.fromkeys(("c", "scale", "softcap"), "fp32")
     types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
-    types |= dict.fromkeys(constants, "constexpr")
-    place = forward.arg_names.index
+    with plain_steps() if variant == "plain" else nullcontext():
+        return ahead(forward, types, constants, architecture, tile.options)
+
+
+def ahead(
+    kernel: triton.JITFunction,
+    types: dict[str, str],
+    constants: dict[str, object],
+    architecture: str,
+    options: dict[str, int],
+) -> triton.compiler.CompiledKernel:
+    """The kernel compiled as the launcher would for aligned tensors and strides."""
+    types = types | dict.fromkeys(constants, "constexpr")
+    place = kernel.arg_names.index
     aligned = [n for n, t in types.items() if t[0] == "*" or (t == "i32" and n[:6] == "stride")]
     source = ASTSource(
-        forward,
+        kernel,
         types,
         constexprs={(place(name),): value for name, value in constants.items()},
         attrs={(place(name),): [["tt.divisibility", 16]] for name in aligned},
     )
-    options = {"num_warps": tile.warps, "num_stages": tile.stages}
-    with plain_steps() if variant == "plain" else nullcontext():
-        return triton.compile(source, target=TARGETS[architecture], options=options)
+    return triton.compile(source, target=TARGETS[architecture], options=options)
 
 
 @triton.jit
@@ -172,11 +184,11 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
     }  # fmt: skip
 
 
-def main(names: list[str]) -> None:
-    """Prints the facts of every kernel named."""
+def main(names: list[str], build: Build, variants: tuple[str, ...]) -> None:
+    """Prints the facts of every kernel named, as `build` makes it of its name's three parts."""
     table = "--table" in names
     heads = (64, 128, 256)
-    every = [f"{a}/{h}/{v}" for a in TARGETS for h in heads for v in VARIANTS]
+    every = [f"{a}/{h}/{v}" for a in TARGETS for h in heads for v in variants]
     header = False
     for name in [name for name in names if name != "--table"] or every:
         architecture, head, variant = name.split("/")
@@ -191,4 +203,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:], build, tuple(VARIANTS))

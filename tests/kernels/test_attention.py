@@ -1,6 +1,5 @@
 """Portable and triton agree with the float64 reference, within what float32 scores can hold."""
 
-import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +10,8 @@ from hypothesis import given, settings, strategies
 
 from attentropy import attention, attention_window
 from attentropy.kernels import tiles
-from close import assert_close, bounds, inputs
+from close import assert_close, bounds, inputs, on_devices
+from close import available as _device
 
 ALL = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
 MASKS = {
@@ -30,26 +30,6 @@ MASKS = {
     "padding before the cache": {"key_starts": torch.tensor([-3, -6]), "chunk": 10},
 }
 
-on_devices = pytest.mark.parametrize(
-    "device",
-    [
-        pytest.param("cpu", id="interpreted"),
-        pytest.param("cuda", id="gpu", marks=pytest.mark.gpu),
-    ],
-)
-
-
-@pytest.fixture
-def poisoned(monkeypatch):
-    """Every buffer that a kernel gets to fill starts as NaN."""
-    empty = torch.empty
-
-    def nan(*args, **kwargs):
-        made = empty(*args, **kwargs)
-        return made.fill_(math.nan) if made.is_floating_point() else made.fill_(-77)
-
-    monkeypatch.setattr(torch, "empty", nan)
-
 
 def _compare(got, wanted, q, k, stats, scale=None, out=None):
     limits = bounds(q, k, scale)
@@ -58,14 +38,6 @@ def _compare(got, wanted, q, k, stats, scale=None, out=None):
     for name in (*stats, "lse", "out"):
         if name != "top_key":
             assert_close(getattr(got, name), getattr(wanted, name), limits[name], name)
-
-
-def _device(device):
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device: the kernel ran in Triton's interpreter alone")
-    if device == "cpu" and torch.cuda.is_available():
-        pytest.skip("a GPU is here: the kernel is compiled, not interpreted")
-    return device
 
 
 @pytest.mark.parametrize("sigma", [1, 4, 12])

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
 import pytest
 
-HERE = Path(__file__).parent
 WANTED = {  # architecture/head/variant: bytes (NVIDIA) or registers (AMD) that may spill
     "sm_80/64/off": 0,
     "sm_80/64/plain": 0,
@@ -40,19 +32,8 @@ WANTED = {  # architecture/head/variant: bytes (NVIDIA) or registers (AMD) that 
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """The facts of each kernel, all compiled in one process, without the interpreter."""
-    assert find_spec("triton"), "triton is not installed"
-    package = Path(find_spec("triton").origin).parent
-    if not (package / "backends/nvidia/bin/cuobjdump").exists():
-        pytest.skip("this triton brings no cuobjdump")
-    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    env["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
-    command = [sys.executable, HERE / "compiled.py", *WANTED]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=HERE)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = [json.loads(line) for line in done.stdout.splitlines()]
-    return {one["name"]: one for one in found}
+def compiled(compile_ahead):
+    return compile_ahead("compiled.py", WANTED)
 
 
 @pytest.mark.parametrize("name", WANTED)

@@ -1,0 +1,96 @@
+"""Compiles the second sweep for GPUs that need not be there: python compiled_sweep.py [NAME ...]
+
+As compiled.py does for the attention kernel. Variants are those of VARIANTS and `chosen`, the
+weight on one key per query.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+import triton
+
+from attentropy.kernels import tiles
+from attentropy.kernels.fused_sweep import Plan
+from attentropy.kernels.sweep_kernels import chosen_weights, tile_sums
+from compiled import ahead, main
+
+TABLES = {"starts": "*i32", "lengths": "*i32", "slopes": "*fp32"}
+SEGMENTS = {"of_queries": "*i32", "of_keys": "*i32"}
+OPTIONAL = (*TABLES, *SEGMENTS, "firsts")
+LENGTH = 16_384
+# What differs from what keys receive, causal, in bfloat16; `tile` is (queries, keys).
+VARIANTS: dict[str, dict[str, object]] = {
+    "received": {},
+    "full": {"CAUSAL": False},
+    "map": {"tile": (64, 64)},
+    "entropy map": {"tile": (64, 64), "ENTROPY": True},
+    "coarse map": {"tile": (512, 512)},
+    "fine map": {"tile": (16, 16)},
+    "odd map": {"tile": (7, 50)},
+    "rectangle": {"tile": (1, 1)},
+    "recent": {"tile": (1, LENGTH), "firsts": "*i32"},
+    "window": {"WINDOW": True},
+    "softcap": {"WINDOW": True, "SCALED": True, "SOFTCAP": True},
+    "chunk": {"CHUNK": True, "starts": "*i32"},
+    "padding": {"starts": "*i32", "lengths": "*i32"},
+    "segments": dict(SEGMENTS),
+    "slopes": {"slopes": "*fp32", "SCALED": True},
+    "odd length": {"SHORT": True},
+    "float32": {"PRECISION": "ieee"},
+    "float32 map": {"PRECISION": "ieee", "tile": (64, 64)},
+    "everything": {"tile": (64, 64), "ENTROPY": True, **TABLES, **SEGMENTS}
+    | dict.fromkeys(("WINDOW", "CHUNK", "SCALED", "SOFTCAP"), True),
+}
+
+
+def build(architecture: str, head: int, variant: str) -> triton.compiler.CompiledKernel:
+    """The kernel as the second sweep launches it for dense tensors of 16,384 tokens, 32 heads."""
+    if variant == "chosen":
+        return _chosen(architecture, head)
+    changes = dict(VARIANTS[variant])
+    tile = changes.pop("tile", (LENGTH, 1))
+    single = changes.get("PRECISION") == "ieee"
+    block = tiles.choose_sweep(
+        architecture, tiles.padded(head), torch.float32 if single else torch.bfloat16
+    )
+    shape = (triton.cdiv(LENGTH, tile[0]), triton.cdiv(LENGTH, tile[1]))
+    plan = Plan.of(tile, shape, block, 1, 32, False, 528)
+    constants: dict[str, object] = {
+        "D": head,
+        "BM": block.queries,
+        "BN": block.keys,
+        "BD": tiles.padded(head),
+        "PM": plan.rows,
+        "PN": plan.columns,
+        "RUN": plan.run,
+        "PARTIAL": tile[0] % plan.rows != 0,
+        "SHORT": plan.short(LENGTH, tile[0], block),
+        "PRECISION": "tf32",
+        "CAUSAL": True,
+        "stride_qd": 1,
+        "stride_kd": 1,
+        **{name: size for name, size in zip(("tile_m", "tile_n"), tile, strict=True) if size == 1},
+        **dict.fromkeys(("PER_QUERY", "ENTROPY", "WINDOW", "CHUNK", "SCALED", "SOFTCAP"), False),
+        **{name: None for name in OPTIONAL if name not in changes},
+        **{name: value for name, value in changes.items() if name.isupper()},
+    }
+    types = dict.fromkeys(tile_sums.arg_names, "i32")
+    types |= dict.fromkeys(("q", "k"), "*fp32" if single else "*bf16")
+    types |= dict.fromkeys(("lse", "out"), "*fp32")
+    types |= dict.fromkeys(("c", "scale", "softcap", "factor"), "fp32")
+    types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
+    return ahead(tile_sums, types, constants, architecture, block.options)
+
+
+def _chosen(architecture: str, head: int) -> triton.compiler.CompiledKernel:
+    types = dict.fromkeys(chosen_weights.arg_names, "i32") | dict.fromkeys(("q", "k"), "*bf16")
+    types |= {"lse": "*fp32", "out": "*fp32", "chosen": "*i32", "scale": "fp32", "softcap": "fp32"}
+    constants = {"D": head, "BM": 32, "BD": tiles.padded(head), "SOFTCAP": False}
+    constants |= {"slopes": None, "stride_qd": 1, "stride_kd": 1}
+    return ahead(chosen_weights, types, constants, architecture, {"num_warps": 4})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], build, (*VARIANTS, "chosen"))
