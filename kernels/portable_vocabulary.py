@@ -22,8 +22,9 @@ def vocabulary(
     softcap: float | None,
     top_k: int,
     targets: Tensor | None,
+    final: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Entropy, lse [N]; top-k [N, k]; target statistics [N, T]: blocks of rows and vocabulary."""
+    """Entropy, lse, kl [N]; top-k [N, k]; target statistics [N, T], as the contract has them."""
     exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
     wanted = None
     if targets is not None:
@@ -38,6 +39,7 @@ def vocabulary(
             softcap,
             top_k,
             None if wanted is None else wanted[first : first + step],
+            None if final is None else final[first : first + step].to(exact),
         )
         for first in range(0, max(1, len(hidden)), step)
     ]
@@ -67,11 +69,14 @@ def _vocabulary_rows(
     softcap: float | None,
     top_k: int,
     targets: Tensor | None,
+    final: Tensor | None,
 ) -> dict[str, Tensor]:
     rows, size = len(hidden), len(unembedding)
     width = max(top_k, 64, _BLOCK // max(1, rows))
     m = hidden.new_full((rows,), -math.inf)
     l, t = hidden.new_zeros(rows), hidden.new_zeros(rows)
+    # Of the final layer: its own maximum and sum, and Σ e^{z_f} (z_f − z) for the divergence.
+    m_f, l_f, r = torch.full_like(m, -math.inf), torch.zeros_like(m), torch.zeros_like(m)
     best = hidden.new_empty(rows, 0)
     ids = torch.empty(rows, 0, dtype=torch.int64, device=hidden.device)
     goal = rank = None
@@ -84,7 +89,8 @@ def _vocabulary_rows(
         right = min(size, left + width)
         raw = hidden @ unembedding[left:right].to(hidden.dtype).T
         logits = _logits(raw, None if bias is None else bias[left:right], scale, softcap)
-        best, ids = _merge_top(best, ids, logits, left, top_k)
+        if top_k:
+            best, ids = _merge_top(best, ids, logits, left, top_k)
         if goal is not None and rank is not None and targets is not None:
             _count_above(rank, logits, goal, targets, left)
         highest = torch.maximum(m, logits.amax(-1))
@@ -94,6 +100,15 @@ def _vocabulary_rows(
         t = shift.exp() * (t + shift * l) + torch.linalg.vecdot(p, z)
         l = shift.exp() * l + p.sum(-1)
         m = highest
+        if final is not None:
+            raw = final @ unembedding[left:right].to(hidden.dtype).T
+            z_f = _logits(raw, None if bias is None else bias[left:right], scale, softcap)
+            highest = torch.maximum(m_f, z_f.amax(-1))
+            shift_f = torch.where(m_f == -math.inf, 0.0, m_f - highest)
+            p_f = z_f.sub_(highest[:, None]).exp()
+            r = shift_f.exp() * (r + (shift_f - shift) * l_f) + torch.linalg.vecdot(p_f, z_f - z)
+            l_f = shift_f.exp() * l_f + p_f.sum(-1)
+            m_f = highest
     lse = m + l.log()
     done = {
         "entropy": (l.log() - t / l).clamp_min(0.0),
@@ -101,10 +116,13 @@ def _vocabulary_rows(
         "top_ids": ids.int(),
         "top_logprobs": best - lse[:, None],
     }
+    if final is not None:
+        done["kl"] = (r / l_f + (l / l_f).log()).clamp_min(0.0)
     if goal is not None and rank is not None and targets is not None:
         # A target among the top k has that very rank, however its logit was rounded.
-        among = ids[:, None, :] == targets[:, :, None]
-        rank = torch.where(among.any(-1), among.int().argmax(-1), rank)
+        if top_k:
+            among = ids[:, None, :] == targets[:, :, None]
+            rank = torch.where(among.any(-1), among.int().argmax(-1), rank)
         done["target_logprob"] = goal - lse[:, None]
         done["target_rank"] = rank.int()
     return done

@@ -28,10 +28,11 @@ def test_every_statistic_matches(case, rows, size):
     case = dict(case)
     bias = None if "shift" not in case else torch.full((size,), case.pop("shift"))
     targets = torch.randint(0, size, (rows, 3), generator=torch.Generator().manual_seed(0))
-    given = {"bias": bias, "top_k": 5, "targets": targets, **case}
+    final = _inputs(rows, size, sigma=2.0)[0]
+    given = {"bias": bias, "top_k": 5, "targets": targets, "final": final, **case}
     got = vocabulary(hidden, weight, **given)
     wanted = vocabulary(hidden, weight, impl="reference", **given)
-    for name in ("entropy", "top_logprobs", "target_logprob", "lse"):
+    for name in ("entropy", "top_logprobs", "target_logprob", "lse", "kl"):
         assert_close(getattr(got, name), getattr(wanted, name), 1e-4, name)
     log_p = vocabulary(hidden, weight, impl="reference", **given | {"targets": got.top_ids.long()})
     assert_close(log_p.target_logprob, wanted.top_logprobs, 1e-4, "top_ids")
@@ -47,6 +48,31 @@ def test_uniform_and_one_hot_rows(sigma):
     assert (got.entropy >= 0).all()
     if sigma == 0:
         assert got.top_ids.tolist() == [list(range(8))] * 7
+
+
+@pytest.mark.parametrize("shift", [0.0, 300.0, -300.0])
+def test_divergence_is_zero_from_itself_and_matches_where_little_or_all_differs(shift):
+    hidden, weight = _inputs(9, 5000)
+    bias = torch.full((5000,), shift)
+    same = vocabulary(hidden, weight, bias=bias, final=hidden)
+    assert_close(same.kl, torch.zeros(9), 1e-5)
+    for final in (hidden * 1.01, hidden * 30, -hidden * 3):
+        got = vocabulary(hidden, weight, bias=bias, final=final)
+        wanted = vocabulary(hidden, weight, bias=bias, final=final, impl="reference")
+        bound = 1e-4 + 3e-6 * float(wanted.kl.max())
+        assert_close(got.kl, wanted.kl, bound)
+        assert (got.kl >= 0).all()
+
+
+def test_no_top_k_is_none_and_changes_nothing_else():
+    hidden, weight = _inputs(4, 90)
+    for impl in ("portable", "reference"):
+        targets = torch.arange(4)
+        got = vocabulary(hidden, weight, top_k=0, targets=targets, impl=impl)
+        assert got.top_ids.shape == got.top_logprobs.shape == (4, 0)
+        wanted = vocabulary(hidden, weight, targets=targets, impl=impl)
+        assert torch.equal(got.entropy, wanted.entropy)
+        assert torch.equal(got.target_rank, wanted.target_rank)
 
 
 def test_ties_go_to_the_lower_id_across_blocks():
@@ -71,7 +97,8 @@ def test_targets_keep_their_shape_and_short_floats_are_taken():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"top_k": 0}, "top_k"),
+        ({"top_k": -1}, "top_k"),
+        ({"final": torch.zeros(3, 48)}, "final"),
         ({"top_k": 91}, "top_k"),
         ({"targets": torch.tensor([0, 0, 0, 90])}, "target"),
         ({"targets": torch.zeros(3, dtype=torch.long)}, "targets"),
