@@ -45,6 +45,16 @@ def positive_softcap(where: str, softcap: float | None) -> None:
         raise ValueError(f"{where}: softcap={softcap} is not positive")
 
 
+def target_ids(where: str, targets: Tensor, rows: int, size: int) -> None:
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise TypeError(f"{where}: targets are {targets.dtype}, not ids")
+    if targets.ndim not in (1, 2) or targets.shape[0] != rows:
+        raise ValueError(f"{where}: targets {shape(targets)} is not [N] or [N, T]")
+    # The one check that reads values: it waits for the device.
+    if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < size:
+        raise ValueError(f"{where}: a target is not an id within 0 and {size - 1}")
+
+
 def scores(
     where: str,
     q: Tensor,

@@ -181,23 +181,30 @@ def vocabulary(
     if bias is not None and bias.shape != (size,):
         raise ValueError(f"{where}: bias {checks.shape(bias)} is not [{size}]")
     if targets is not None:
-        if targets.ndim not in (1, 2) or targets.shape[0] != hidden.shape[0]:
-            raise ValueError(f"{where}: targets {checks.shape(targets)} is not [N] or [N, T]")
-        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < size:
-            raise ValueError(f"{where}: a target is not an id within 0 and {size - 1}")
+        checks.target_ids(where, targets, hidden.shape[0], size)
     if final is not None:
         checks.tensors(where, {"hidden": hidden, "final": final}, 2)
         if final.shape != hidden.shape:
             raise ValueError(f"{where}: final {checks.shape(final)} is not shaped as hidden")
     checks.positive_softcap(where, softcap)
     checks.inference(where, hidden, unembedding, bias, final)
-    if impl == "triton":
-        raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
+    reason = _triton_lacks_vocabulary(hidden, unembedding, final, top_k)
+    if impl is None:
+        impl = "triton" if hidden.is_cuda and reason is None and _has_triton() else "portable"
     run = reference.vocabulary if impl == "reference" else portable_vocabulary.vocabulary
+    if impl == "triton":
+        if reason is not None:
+            raise NotImplementedError(f"{where}: impl='triton' lacks {reason}; use 'portable'")
+        from attentropy.kernels import triton_vocabulary
+
+        run = triton_vocabulary.vocabulary
+    columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
     found = run(
-        hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets,
+        hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=columns,
         final=final,
     )  # fmt: skip
+    if targets is not None:
+        found |= {n: found[n].view(targets.shape) for n in ("target_logprob", "target_rank")}
     values: dict[str, Any] = {f.name: found.get(f.name) for f in fields(VocabularyResult)}
     return VocabularyResult(**values)
 
@@ -224,6 +231,18 @@ def _triton_lacks(q: Tensor, v: Tensor) -> str | None:
         return "head sizes over 256"
     if q.dtype == torch.float64:
         return "float64"
+    return None
+
+
+def _triton_lacks_vocabulary(
+    hidden: Tensor, unembedding: Tensor, final: Tensor | None, top_k: int
+) -> str | None:
+    if top_k > 32:
+        return "a top_k over 32"
+    if hidden.dtype == torch.float64:
+        return "float64"
+    if any(t is not None and t.dtype != hidden.dtype for t in (unembedding, final)):
+        return "tensors of different types"
     return None
 
 

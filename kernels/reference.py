@@ -139,10 +139,9 @@ def vocabulary(
         "top_logprobs": ordered.values[:, :top_k] - lse[:, None],
     }
     if targets is not None:
-        wanted = targets.long() if targets.ndim == 2 else targets.long()[:, None]
         rank_of = ordered.indices.argsort(-1)
-        stats["target_logprob"] = log_p.gather(-1, wanted).reshape(targets.shape)
-        stats["target_rank"] = rank_of.gather(-1, wanted).reshape(targets.shape).int()
+        stats["target_logprob"] = log_p.gather(-1, targets.long())
+        stats["target_rank"] = rank_of.gather(-1, targets.long()).int()
     if final is not None:
         log_f = read(final).log_softmax(-1)
         f = log_f.exp()

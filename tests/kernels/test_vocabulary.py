@@ -109,8 +109,3 @@ def test_targets_keep_their_shape_and_short_floats_are_taken():
 def test_arguments_that_do_not_fit_are_refused(change, words):
     with pytest.raises(ValueError, match=words):
         vocabulary(*_inputs(4, 90), **change)
-
-
-def test_triton_says_that_it_is_not_there():
-    with pytest.raises(NotImplementedError, match="portable"):
-        vocabulary(*_inputs(4, 90), impl="triton")
