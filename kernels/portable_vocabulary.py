@@ -30,10 +30,9 @@ class _Head:
 
     def chosen(self, hidden: Tensor, ids: Tensor) -> Tensor:
         """Logits [n, T] of each row's own entries `ids` [n, T]."""
-        raw = torch.stack(
-            [(self.weight[column].to(hidden.dtype) * hidden).sum(-1) for column in ids.unbind(-1)],
-            -1,
-        )
+        raw = hidden.new_empty(ids.shape)
+        for i in range(ids.shape[1]):  # one at a time: [n, T, d] could be larger than the logits
+            raw[:, i] = torch.linalg.vecdot(self.weight[ids[:, i]].to(hidden.dtype), hidden)
         return self._bend(raw, None if self.bias is None else self.bias[ids])
 
     def _bend(self, raw: Tensor, bias: Tensor | None) -> Tensor:

@@ -53,7 +53,13 @@ def vocabulary(
         )
     (rows, dim), size = hidden.shape, len(unembedding)
     architecture = tiles.of_device(device)
-    tile = tile or tiles.choose_vocabulary(architecture, rows, kind, final is not None)
+    copies = architecture in ("sm_90", "sm_100")
+    if descriptors is None:
+        descriptors = copies
+    reads = [read for read in (hidden, unembedding, final) if read is not None]
+    descriptors = descriptors and all(map(_copies_blocks, reads))
+    narrow = final is not None or (copies and not descriptors)
+    tile = tile or tiles.choose_vocabulary(architecture, rows, kind, narrow=narrow)
     blocks, columns = triton.cdiv(rows, tile.rows), triton.cdiv(size, tile.columns)
     if runs is None:
         runs = 1
@@ -89,8 +95,8 @@ def vocabulary(
     if rows:
         with torch.cuda.device_of(hidden):
             _launch(
-                hidden, unembedding, bias, final, wanted, parts, done, scale, softcap, tile,
-                (runs, blocks), span, descriptors,
+                hidden, unembedding, None if bias is None else bias.contiguous(), final, wanted,
+                parts, done, scale, softcap, tile, (runs, blocks), span, descriptors,
             )  # fmt: skip
     if wanted is not None and rank is not None:
         done["target_rank"] = settle(rank, done["top_ids"], wanted).int()
@@ -110,15 +116,12 @@ def _launch(
     tile: tiles.VocabularyTile,
     grid: tuple[int, int],
     span: int,
-    descriptors: bool | None,
+    descriptors: bool,
 ) -> None:
     (rows, dim), size, (runs, blocks) = hidden.shape, len(unembedding), grid
     top, count = done["top_ids"].shape[1], 0 if targets is None else targets.shape[1]
     reads: list[Any] = [hidden, unembedding, final]
     strides = [step for read in reads for step in (hidden if read is None else read).stride()]
-    if descriptors is None:
-        descriptors = tiles.of_device(hidden.device) in ("sm_90", "sm_100")
-    descriptors = descriptors and all(_copies_blocks(read) for read in reads if read is not None)
     shape = {
         "D": dim, "BM": tile.rows, "BN": tile.columns, "BK": tile.depth, "SCALE": scale != 1.0,
         "SOFTCAP": softcap is not None,
