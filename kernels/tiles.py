@@ -102,7 +102,7 @@ _VOCABULARY: dict[str, dict[str, VocabularyTile]] = {
     },
     "sm_100": {
         "many": VocabularyTile(128, 128, 64, warps=8, stages=4),
-        "few": VocabularyTile(64, 128, 64, warps=4, stages=4, resident=2),
+        "few": VocabularyTile(64, 64, 64, warps=4, stages=4, resident=2),
         "narrow": VocabularyTile(128, 128, 64, warps=8, stages=4),
     },
     "gfx942": {

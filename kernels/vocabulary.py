@@ -117,7 +117,8 @@ def _before(b_s, b_goal, b_own, first, o_v, BN: tl.constexpr):
     """How many entries of a tile [BM, BN] precede the targets b_own [BM], of logits b_goal: [BM].
 
     Entries as large precede a target of a later tile and follow one of an earlier tile: one
-    comparison with the target's logit or with the next larger number.
+    comparison with the target's logit or with the next larger number. The target itself is never
+    counted, should its logit have been rounded otherwise in `goals`.
     """
     b_goal = tl.where(b_goal == 0, 0.0, b_goal)
     b_bits = b_goal.to(tl.int32, bitcast=True)
@@ -128,7 +129,8 @@ def _before(b_s, b_goal, b_own, first, o_v, BN: tl.constexpr):
     m_here = (b_own >= first) & (b_own < first + BN)
     if tl.max(m_here.to(tl.int32), 0) > 0:
         m_tie = (b_s == b_goal[:, None]) & (o_v[None, :] < b_own[:, None]) & m_here[:, None]
-        b_count += tl.sum(m_tie.to(tl.int32), 1)
+        m_self = (b_s >= b_edge[:, None]) & (o_v[None, :] == b_own[:, None])
+        b_count += tl.sum(m_tie.to(tl.int32) - m_self.to(tl.int32), 1)
     return b_count
 
 
