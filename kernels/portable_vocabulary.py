@@ -160,7 +160,7 @@ def vocabulary(
                 hidden[rows].to(exact),
                 head,
                 top_k,
-                None if targets is None else targets[rows].long(),
+                None if targets is None else targets[rows].to(hidden.device, torch.int64),
                 None if final is None else final[rows].to(exact),
             )
         )

@@ -72,7 +72,7 @@ def vocabulary(
             )  # fmt: skip
     span = triton.cdiv(columns, runs) * tile.columns
     runs = triton.cdiv(size, span)
-    wanted = None if targets is None else targets.int().contiguous()
+    wanted = None if targets is None else targets.to(device, torch.int32).contiguous()
 
     def empty(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(shape, dtype=dtype, device=device)
@@ -95,8 +95,9 @@ def vocabulary(
     if rows:
         with torch.cuda.device_of(hidden):
             _launch(
-                hidden, unembedding, None if bias is None else bias.contiguous(), final, wanted,
-                parts, done, scale, softcap, tile, (runs, blocks), span, descriptors,
+                hidden, unembedding, None if bias is None else bias.to(device).contiguous(),
+                final, wanted, parts, done, float(scale), softcap, tile, (runs, blocks), span,
+                descriptors,
             )  # fmt: skip
     if wanted is not None and rank is not None:
         done["target_rank"] = settle(rank, done["top_ids"], wanted).int()

@@ -95,8 +95,8 @@ def _value(b_key):
 def _keep(b_keys, b_least, b_s, b_high, o_v):
     """Take a tile b_s [BM, BN] with row maxima b_high into the best keys [BM, BK], worst b_least.
 
-    One round for each entry that some row's best k still lack: in most tiles none or one. Ids rise
-    along the sweep, so an entry equal to the worst of the best comes after it.
+    One round for each entry that some row's best k still lack: k in the first tile, one or two in
+    later ones. Ids rise along the sweep, so an entry equal to the worst of the best comes after it.
     """
     m_new = b_high > b_least  # [BM]
     while tl.max(m_new.to(tl.int32), 0) > 0:
