@@ -57,6 +57,13 @@ def positive_softcap(where: Call, softcap: float | None) -> None:
         raise ValueError(f"{where}: softcap={softcap} is not positive")
 
 
+def targets(where: Call, targets: Tensor, rows: int) -> None:
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise TypeError(f"{where}: targets are {targets.dtype}, not ids")
+    if targets.ndim not in (1, 2) or targets.shape[0] != rows:
+        raise ValueError(f"{where}: targets {shape(targets)} is not [N] or [N, T]")
+
+
 def scores(
     where: Call,
     q: Tensor,

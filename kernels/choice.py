@@ -36,6 +36,19 @@ def attention_lacks(q: Tensor, other: Tensor) -> str | None:
     return None
 
 
+def vocabulary_lacks(
+    hidden: Tensor, unembedding: Tensor, final: Tensor | None, top_k: int
+) -> str | None:
+    """Likewise for the vocabulary's kernel."""
+    if top_k > 32:
+        return "a top_k over 32"
+    if hidden.dtype == torch.float64:
+        return "float64"
+    if any(t is not None and t.dtype != hidden.dtype for t in (unembedding, final)):
+        return "tensors of different types"
+    return None
+
+
 @lru_cache(maxsize=1)
 def _has_triton() -> bool:
     return find_spec("triton") is not None

@@ -7,12 +7,11 @@ those of the project's definitions, in nats.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from attentropy.kernels import checks, portable_vocabulary, reference, registered
+from attentropy.kernels import checks, registered
 from attentropy.kernels.choice import Implementation
 
 STATS = (
@@ -50,6 +49,7 @@ class VocabularyResult:
     """`entropy` and `lse` [N] (nats); `top_ids` int32 and `top_logprobs` [N, k], likeliest first.
 
     `target_logprob` and `target_rank` (0 = first, int32) have the targets' shape, None without.
+    `kl` [N] is KL(P_final ‖ P) ≥ 0 (nats), None without `final`.
     """
 
     entropy: Tensor
@@ -58,6 +58,7 @@ class VocabularyResult:
     top_logprobs: Tensor
     target_logprob: Tensor | None = None
     target_rank: Tensor | None = None
+    kl: Tensor | None = None
 
 
 def attention(
@@ -134,12 +135,15 @@ def vocabulary(
     softcap: float | None = None,
     top_k: int = 5,
     targets: Tensor | None = None,
+    final: Tensor | None = None,
     impl: Implementation | None = None,
 ) -> VocabularyResult:
     """Statistics of softmax(softcap(scale · (hidden @ unembeddingᵀ + bias))), no logits stored.
 
     hidden [N, d], unembedding [V, d], bias [V]; targets [N] or [N, T] ids. Ties go to the lower id,
-    in the top k and in the rank. Raises as `attention` does.
+    in the top k and in the rank. top_k 0 takes none; the triton kernel takes at most 32.
+    final [N, d]: the last layer's hidden states, read by the same head, for `kl`.
+    Raises as `attention` does.
     """
     where = checks.Call("vocabulary", hidden=hidden, unembedding=unembedding)
     checks.implementation(where, impl)
@@ -147,22 +151,24 @@ def vocabulary(
     size = unembedding.shape[0]
     if hidden.shape[1] != unembedding.shape[1]:
         raise ValueError(f"{where}: the last dimensions differ")
-    if not 1 <= top_k <= size:
-        raise ValueError(f"{where}: top_k={top_k} is not within 1 and {size}")
+    if not 0 <= top_k <= size or size == 0:
+        raise ValueError(f"{where}: top_k={top_k} is not within 0 and {size}")
     if bias is not None and bias.shape != (size,):
         raise ValueError(f"{where}: bias {checks.shape(bias)} is not [{size}]")
     if targets is not None:
-        if targets.ndim not in (1, 2) or targets.shape[0] != hidden.shape[0]:
-            raise ValueError(f"{where}: targets {checks.shape(targets)} is not [N] or [N, T]")
-        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < size:
-            raise ValueError(f"{where}: a target is not an id within 0 and {size - 1}")
+        checks.targets(where, targets, hidden.shape[0])
+    if final is not None:
+        checks.tensors(where, {"hidden": hidden, "final": final}, 2)
+        if final.shape != hidden.shape:
+            raise ValueError(f"{where}: final {checks.shape(final)} is not shaped as hidden")
     checks.positive_softcap(where, softcap)
-    checks.inference(where, hidden, unembedding, bias)
-    if impl == "triton":
-        raise NotImplementedError(f"{where}: there is no triton kernel for it; use 'portable'")
-    run = reference.vocabulary if impl == "reference" else portable_vocabulary.vocabulary
-    found = run(
-        hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets
+    checks.inference(where, hidden, unembedding, bias, final)
+    columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
+    values = registered.vocabulary(
+        hidden, unembedding, bias, columns, final, scale, softcap, top_k, impl
     )
-    values: dict[str, Any] = {f.name: found.get(f.name) for f in fields(VocabularyResult)}
-    return VocabularyResult(**values)
+    names = registered.vocabulary_names(targets is not None, final is not None)
+    found = dict(zip(names, values, strict=True))
+    if targets is not None:
+        found |= {n: found[n].view(targets.shape) for n in ("target_logprob", "target_rank")}
+    return VocabularyResult(**found)

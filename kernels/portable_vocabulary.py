@@ -1,6 +1,7 @@
 """Vocabulary statistics in plain PyTorch on any device: blocks of rows and of the vocabulary.
 
-No logits are stored: one block of at most `_BLOCK` of them is alive at once.
+No logits are stored: two blocks of at most `_ROWS` × `_COLUMNS` of them are alive at once, small
+enough to stay in a processor's cache, so that only the products take time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,131 @@ import math
 import torch
 from torch import Tensor
 
-_BLOCK = 2**19
+_ROWS, _COLUMNS = 512, 1024
+_GROUP = 16  # columns of a block that the top k look at together
+
+
+class _Head:
+    """The way from hidden states [n, d] to a block of logits."""
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, scale: float, softcap: float | None
+    ) -> None:
+        self.weight, self.bias, self.scale, self.softcap = weight, bias, scale, softcap
+
+    def block(self, hidden: Tensor, left: int, right: int, out: Tensor) -> Tensor:
+        """Logits [n, right − left] of the vocabulary's entries from left on, in `out`."""
+        torch.mm(hidden, self.weight[left:right].to(hidden.dtype).T, out=out)
+        return self._bend(out, None if self.bias is None else self.bias[left:right])
+
+    def chosen(self, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Logits [n, T] of each row's own entries `ids` [n, T]."""
+        raw = hidden.new_empty(ids.shape)
+        for i in range(ids.shape[1]):  # one at a time: [n, T, d] could be larger than the logits
+            raw[:, i] = torch.linalg.vecdot(self.weight[ids[:, i]].to(hidden.dtype), hidden)
+        return self._bend(raw, None if self.bias is None else self.bias[ids])
+
+    def _bend(self, raw: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is not None:
+            raw += bias.to(raw.dtype)
+        if self.scale != 1.0:
+            raw *= self.scale
+        if self.softcap is not None:
+            raw.div_(self.softcap).tanh_().mul_(self.softcap)
+        return raw
+
+
+class _Best:
+    """The k largest logits of each row so far, [n, k] in descending order, ties by the lower id."""
+
+    def __init__(self, hidden: Tensor, k: int) -> None:
+        self.k = k
+        self.values = hidden.new_full((len(hidden), k), -math.inf)
+        self.ids = torch.zeros(len(hidden), k, dtype=torch.int64, device=hidden.device)
+
+    def add(self, logits: Tensor, left: int) -> Tensor:
+        """Take in a block whose ids are higher than all before; the maxima of its rows [n].
+
+        Only rows that improve are looked into, and of these the columns, in groups, whose maxima
+        are the k largest: no other group holds one of the k.
+        """
+        n, width = logits.shape
+        # Group g holds the columns g, g + groups, …
+        groups = width // _GROUP if width % _GROUP == 0 else width
+        peaks = logits.view(n, width // groups, groups).amax(1)
+        high = peaks.amax(-1)
+        if not self.k:
+            return high
+        rows = (high > self.values[:, -1]).nonzero()[:, 0]
+        if not len(rows):
+            return high
+        k, peaks = min(self.k, width), peaks[rows]
+        where = peaks.topk(min(k, groups), -1).indices  # [r, groups of interest]
+        steps = torch.arange(0, width, groups, device=logits.device)
+        columns = (where[:, :, None] + steps).flatten(1)
+        found = logits[rows[:, None], columns]
+        values, place = found.topk(k, -1)
+        where = columns.gather(-1, place)
+        # Among equal values at the edge, topk chose freely: redo such rows with a stable sort.
+        edge = values[:, -1:]
+        tied = ((peaks >= edge).sum(-1) > k) | ((found >= edge).sum(-1) > k)
+        if bool(tied.any()):
+            order = logits[rows[tied]].sort(dim=-1, descending=True, stable=True)
+            values[tied], where[tied] = order.values[:, :k], order.indices[:, :k]
+        where, by_id = where.sort(-1)
+        values = torch.cat([self.values[rows], values.gather(-1, by_id)], -1)
+        ids = torch.cat([self.ids[rows], where + left], -1)
+        order = values.sort(dim=-1, descending=True, stable=True)
+        self.values[rows] = order.values[:, : self.k]
+        self.ids[rows] = ids.gather(-1, order.indices[:, : self.k])
+        return high
+
+
+class _Rank:
+    """How many entries come before each row's targets, [n, T]: larger, or equal and of lower id."""
+
+    def __init__(self, goal: Tensor, targets: Tensor) -> None:
+        self.goal, self.targets = goal, targets
+        self.after = goal.nextafter(goal.new_tensor(math.inf))
+        self.count = torch.zeros_like(targets)
+
+    def add(self, logits: Tensor, left: int, spare: Tensor) -> None:
+        """Count in a block; `spare` is overwritten."""
+        right = left + logits.shape[1]
+        edges = torch.where(self.targets >= right, self.goal, self.after)
+        here = (self.targets >= left) & (self.targets < right)
+        for i in range(self.targets.shape[1]):
+            # Zeros and ones in the logits' own type are summed faster than booleans.
+            count = torch.ge(logits, edges[:, i : i + 1], out=spare).sum(-1).long()
+            rows = here[:, i].nonzero()[:, 0]
+            if len(rows):
+                block, goal = logits[rows], self.goal[rows, i : i + 1]
+                ids = torch.arange(left, right, device=logits.device)
+                own = self.targets[rows, i : i + 1]
+                before = (block > goal) & (ids != own) | (block == goal) & (ids < own)
+                count[rows] = before.sum(-1)
+            self.count[:, i] += count
+
+
+class _Sums:
+    """Each row's running maximum m, l = Σ e^z and t = Σ e^z·y: y is z = s − m for the entropy."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        self.m = hidden.new_full((len(hidden),), -math.inf)
+        self.l, self.t = hidden.new_zeros(len(hidden)), hidden.new_zeros(len(hidden))
+
+    def move(self, high: Tensor) -> Tensor:
+        """Raise the maximum to `high` [n] where that is more; the step it made, ≤ 0."""
+        m = torch.maximum(self.m, high)
+        shift = torch.where(self.m == -math.inf, 0.0, self.m - m)
+        self.m = m
+        return shift
+
+    def add(self, p: Tensor, y: Tensor, shift: Tensor, moved: Tensor) -> None:
+        """Take in a block's e^z and y (overwritten), after steps of `shift` in z, `moved` in y."""
+        factor = shift.exp()
+        self.t = factor * (self.t + moved * self.l) + y.mul_(p).sum(-1)
+        self.l = factor * self.l + p.sum(-1)
 
 
 def vocabulary(
@@ -22,117 +147,75 @@ def vocabulary(
     softcap: float | None,
     top_k: int,
     targets: Tensor | None,
+    final: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Entropy, lse [N]; top-k [N, k]; target statistics [N, T]: blocks of rows and vocabulary."""
+    """Entropy, lse, kl [N]; top-k [N, k]; target statistics [N, T], as the contract has them."""
     exact = torch.float64 if hidden.dtype == torch.float64 else torch.float32
-    wanted = None
-    if targets is not None:
-        wanted = targets.long() if targets.ndim == 2 else targets.long()[:, None]
-    step = 512
-    parts = [
-        _vocabulary_rows(
-            hidden[first : first + step].to(exact),
-            unembedding,
-            bias,
-            scale,
-            softcap,
-            top_k,
-            None if wanted is None else wanted[first : first + step],
+    head = _Head(unembedding, bias, scale, softcap)
+    parts = []
+    for first in range(0, max(1, len(hidden)), _ROWS):
+        rows = slice(first, first + _ROWS)
+        parts.append(
+            _rows(
+                hidden[rows].to(exact),
+                head,
+                top_k,
+                None if targets is None else targets[rows].to(hidden.device, torch.int64),
+                None if final is None else final[rows].to(exact),
+            )
         )
-        for first in range(0, max(1, len(hidden)), step)
-    ]
-    result = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    if targets is not None:
-        for name in ("target_logprob", "target_rank"):
-            result[name] = result[name].view(targets.shape)
-    return result
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def _logits(raw: Tensor, bias: Tensor | None, scale: float, softcap: float | None) -> Tensor:
-    """Products with the unembedding to logits, in place."""
-    if bias is not None:
-        raw += bias.to(raw.dtype)
-    if scale != 1.0:
-        raw *= scale
-    if softcap is not None:
-        raw.div_(softcap).tanh_().mul_(softcap)
-    return raw
-
-
-def _vocabulary_rows(
-    hidden: Tensor,
-    unembedding: Tensor,
-    bias: Tensor | None,
-    scale: float,
-    softcap: float | None,
-    top_k: int,
-    targets: Tensor | None,
+def _rows(
+    hidden: Tensor, head: _Head, top_k: int, targets: Tensor | None, final: Tensor | None
 ) -> dict[str, Tensor]:
-    rows, size = len(hidden), len(unembedding)
-    width = max(top_k, 64, _BLOCK // max(1, rows))
-    m = hidden.new_full((rows,), -math.inf)
-    l, t = hidden.new_zeros(rows), hidden.new_zeros(rows)
-    best = hidden.new_empty(rows, 0)
-    ids = torch.empty(rows, 0, dtype=torch.int64, device=hidden.device)
-    goal = rank = None
+    rows, size = len(hidden), len(head.weight)
+    width = min(size, _COLUMNS * max(1, _ROWS // max(1, rows)))
+    space = hidden.new_empty(3 if final is not None else 2, rows * width)
+    sums, best = _Sums(hidden), _Best(hidden, top_k)
+    last = _Sums(hidden)  # of the final layer, with y = z_f − z: the divergence
+    rank = None
     if targets is not None:
-        rank = torch.zeros_like(targets)
-        chosen = unembedding[targets].to(hidden.dtype)  # [n, T, d]
-        raw = torch.linalg.vecdot(chosen, hidden[:, None, :])
-        goal = _logits(raw, None if bias is None else bias[targets], scale, softcap)
+        rank = _Rank(head.chosen(hidden, targets), targets)
     for left in range(0, size, width):
         right = min(size, left + width)
-        raw = hidden @ unembedding[left:right].to(hidden.dtype).T
-        logits = _logits(raw, None if bias is None else bias[left:right], scale, softcap)
-        best, ids = _merge_top(best, ids, logits, left, top_k)
-        if goal is not None and rank is not None and targets is not None:
-            _count_above(rank, logits, goal, targets, left)
-        highest = torch.maximum(m, logits.amax(-1))
-        shift = torch.where(m == -math.inf, 0.0, m - highest)
-        z = logits.sub_(highest[:, None])
-        p = z.exp()
-        t = shift.exp() * (t + shift * l) + torch.linalg.vecdot(p, z)
-        l = shift.exp() * l + p.sum(-1)
-        m = highest
-    lse = m + l.log()
+        z, p, *spare = space[:, : rows * (right - left)].view(len(space), rows, right - left)
+        head.block(hidden, left, right, out=z)
+        high = best.add(z, left)
+        if rank is not None:
+            rank.add(z, left, p)
+        shift = sums.move(high)
+        z -= sums.m[:, None]
+        if final is not None:
+            z_f = head.block(final, left, right, out=spare[0])
+            shift_f = last.move(z_f.amax(-1))
+            z_f -= last.m[:, None]
+            torch.exp(z_f, out=p)
+            last.add(p, z_f.sub_(z), shift_f, shift_f - shift)
+        torch.exp(z, out=p)
+        sums.add(p, z, shift, shift)
+    log_l = sums.l.log()
     done = {
-        "entropy": (l.log() - t / l).clamp_min(0.0),
-        "lse": lse,
-        "top_ids": ids.int(),
-        "top_logprobs": best - lse[:, None],
+        "entropy": (log_l - sums.t / sums.l).clamp_min(0.0),
+        "lse": sums.m + log_l,
+        "top_ids": best.ids.int(),
+        "top_logprobs": best.values - sums.m[:, None] - log_l[:, None],
     }
-    if goal is not None and rank is not None and targets is not None:
-        # A target among the top k has that very rank, however its logit was rounded.
-        among = ids[:, None, :] == targets[:, :, None]
-        rank = torch.where(among.any(-1), among.int().argmax(-1), rank)
-        done["target_logprob"] = goal - lse[:, None]
-        done["target_rank"] = rank.int()
+    if final is not None:
+        done["kl"] = (last.t / last.l + log_l - last.l.log()).clamp_min(0.0)
+    if rank is not None:
+        done["target_logprob"] = rank.goal - sums.m[:, None] - log_l[:, None]
+        done["target_rank"] = settle(rank.count, best.ids, rank.targets).int()
     return done
 
 
-def _merge_top(
-    best: Tensor, ids: Tensor, logits: Tensor, left: int, top_k: int
-) -> tuple[Tensor, Tensor]:
-    """The k largest so far with this block's, ties to the lower id, in descending order."""
-    k = min(top_k, logits.shape[-1])
-    values, where = logits.topk(k, -1)
-    # topk picks freely among equal values at its edge: redo such rows with a stable sort.
-    tied = (logits >= values[:, -1:]).sum(-1) > k
-    if bool(tied.any()):
-        order = logits[tied].sort(dim=-1, descending=True, stable=True)
-        values[tied], where[tied] = order.values[:, :k], order.indices[:, :k]
-    where, by_id = where.sort(-1)
-    values = values.gather(-1, by_id)
-    values, where = torch.cat([best, values], -1), torch.cat([ids, where + left], -1)
-    order = values.sort(dim=-1, descending=True, stable=True)
-    chosen = order.indices[:, :top_k]
-    return order.values[:, :top_k], where.gather(-1, chosen)
+def settle(rank: Tensor, ids: Tensor, targets: Tensor) -> Tensor:
+    """Ranks [n, T] that agree with the top ids [n, k], however a target's logit was rounded.
 
-
-def _count_above(rank: Tensor, logits: Tensor, goal: Tensor, targets: Tensor, left: int) -> None:
-    """Add to `rank` [n, T] the number of this block's entries that come before each target."""
-    ids = torch.arange(left, left + logits.shape[-1], device=logits.device)
-    for i in range(targets.shape[1]):
-        value, target = goal[:, i : i + 1], targets[:, i : i + 1]
-        before = (logits > value) | ((logits == value) & (ids < target))
-        rank[:, i] += (before & (ids != target)).sum(-1)
+    A target among the top k has that very rank, any other one of at least k.
+    """
+    if ids.shape[1] == 0:
+        return rank
+    among = ids[:, None, :] == targets[:, :, None]
+    return torch.where(among.any(-1), among.int().argmax(-1), rank.clamp_min(ids.shape[1]))

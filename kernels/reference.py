@@ -106,14 +106,18 @@ def vocabulary(
     softcap: float | None,
     top_k: int,
     targets: Tensor | None,
+    final: Tensor | None,
 ) -> dict[str, Tensor]:
     """Every vocabulary statistic from whole float64 logits [N, V]."""
-    logits = hidden.double() @ unembedding.double().T
-    if bias is not None:
-        logits = logits + bias.double()
-    logits = logits * scale
-    if softcap is not None:
-        logits = softcap * torch.tanh(logits / softcap)
+
+    def read(states: Tensor) -> Tensor:
+        logits = states.double() @ unembedding.double().T
+        if bias is not None:
+            logits = logits + bias.double()
+        logits = logits * scale
+        return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+    logits = read(hidden)
     lse = torch.logsumexp(logits, -1)
     log_p = logits - lse[:, None]
     p = log_p.exp()
@@ -125,8 +129,11 @@ def vocabulary(
         "top_logprobs": ordered.values[:, :top_k] - lse[:, None],
     }
     if targets is not None:
-        wanted = targets.long() if targets.ndim == 2 else targets.long()[:, None]
         rank_of = ordered.indices.argsort(-1)
-        stats["target_logprob"] = log_p.gather(-1, wanted).reshape(targets.shape)
-        stats["target_rank"] = rank_of.gather(-1, wanted).reshape(targets.shape).int()
+        stats["target_logprob"] = log_p.gather(-1, targets.long())
+        stats["target_rank"] = rank_of.gather(-1, targets.long()).int()
+    if final is not None:
+        log_f = read(final).log_softmax(-1)
+        f = log_f.exp()
+        stats["kl"] = torch.where(f > 0, f * (log_f - log_p), 0.0).sum(-1).clamp_min(0.0)
     return stats

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentropy.kernels import portable, reference
-from attentropy.kernels.choice import attention_lacks, choose
+from attentropy.kernels import portable, portable_vocabulary, reference
+from attentropy.kernels.choice import attention_lacks, choose, vocabulary_lacks
 from attentropy.kernels.visibility import Mask
 
 INTEGERS = ("top_key",)
@@ -81,3 +81,62 @@ def _(q, k, v, *rest):  # type: ignore[no-untyped-def]
     for name in attention_names(stats)[1:]:
         made.append(q.new_empty(rows, dtype=torch.int32 if name in INTEGERS else exact))
     return made
+
+
+def vocabulary_names(targets: bool, final: bool) -> list[str]:
+    """The names of the results of `vocabulary`, in order."""
+    names = ["entropy", "lse", "top_ids", "top_logprobs"]
+    return names + ["target_logprob", "target_rank"] * targets + ["kl"] * final
+
+
+@torch.library.custom_op(
+    "attentropy::vocabulary",
+    mutates_args=(),
+    schema="(Tensor hidden, Tensor unembedding, Tensor? bias, Tensor? targets, Tensor? final, "
+    "float scale, float? softcap, SymInt top_k, str? impl) -> Tensor[]",
+)
+def vocabulary(
+    hidden: Tensor,
+    unembedding: Tensor,
+    bias: Tensor | None,
+    targets: Tensor | None,
+    final: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    top_k: int,
+    impl: str | None,
+) -> list[Tensor]:
+    """`vocabulary_names`, by `impl` or by the best that the tensors' device allows."""
+    size = len(unembedding)
+    if targets is not None and targets.numel():
+        least, most = (int(end) for end in targets.aminmax())  # waits for the device
+        if not 0 <= least <= most < size:
+            raise ValueError(f"vocabulary: a target is not an id within 0 and {size - 1}")
+    how = choose("vocabulary", impl, hidden, vocabulary_lacks(hidden, unembedding, final, top_k))
+    if how == "triton":
+        from attentropy.kernels import triton_vocabulary
+
+        run = triton_vocabulary.vocabulary
+    else:
+        run = (reference if how == "reference" else portable_vocabulary).vocabulary
+    found = run(
+        hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets,
+        final=final,
+    )  # fmt: skip
+    return [found[name] for name in vocabulary_names(targets is not None, final is not None)]
+
+
+@vocabulary.register_fake
+def _(hidden, unembedding, bias, targets, final, scale, softcap, top_k, impl):  # type: ignore[no-untyped-def]
+    exact = torch.float64 if impl == "reference" or hidden.dtype == torch.float64 else torch.float32
+    rows = hidden.shape[0]
+    shapes = {"top_ids": (rows, top_k), "top_logprobs": (rows, top_k)}
+    if targets is not None:
+        shapes |= dict.fromkeys(("target_logprob", "target_rank"), targets.shape)
+    return [
+        hidden.new_empty(
+            shapes.get(name, (rows,)),
+            dtype=torch.int32 if name in ("top_ids", "target_rank") else exact,
+        )
+        for name in vocabulary_names(targets is not None, final is not None)
+    ]

@@ -178,3 +178,58 @@ def of_device(device: torch.device) -> str:
         return "gfx942"
     major, _ = torch.cuda.get_device_capability(device)
     return "sm_100" if major == 10 else "sm_90" if major == 9 else "sm_80"
+
+
+@dataclass(frozen=True)
+class VocabularyTile:
+    """A block of `rows` × `columns` logits, summed over `depth` features at a time."""
+
+    rows: int
+    columns: int
+    depth: int
+    warps: int
+    stages: int
+    resident: int = 1  # programs that one multiprocessor holds at once
+
+
+# For 16-bit inputs. "many" rows: the largest block whose accumulator leaves registers for the
+# statistics; "few", up to 64 rows: bound by reading the unembedding; "narrow": two accumulators,
+# or an address for each load where the hardware could have copied whole blocks.
+_VOCABULARY: dict[str, dict[str, VocabularyTile]] = {
+    "sm_80": {
+        "many": VocabularyTile(128, 256, 32, warps=8, stages=4),
+        "few": VocabularyTile(64, 64, 64, warps=4, stages=4, resident=2),
+        "narrow": VocabularyTile(128, 128, 32, warps=8, stages=4),
+    },
+    "sm_90": {
+        "many": VocabularyTile(128, 256, 64, warps=8, stages=4),
+        "few": VocabularyTile(64, 128, 64, warps=4, stages=4, resident=2),
+        "narrow": VocabularyTile(128, 128, 64, warps=8, stages=4),
+    },
+    "sm_100": {
+        "many": VocabularyTile(128, 128, 64, warps=8, stages=4),
+        "few": VocabularyTile(64, 64, 64, warps=4, stages=4, resident=2),
+        "narrow": VocabularyTile(128, 128, 64, warps=8, stages=4),
+    },
+    "gfx942": {
+        "many": VocabularyTile(128, 128, 64, warps=4, stages=2),
+        "few": VocabularyTile(64, 128, 64, warps=4, stages=2, resident=2),
+        "narrow": VocabularyTile(64, 128, 64, warps=4, stages=2),
+    },
+    "interpreter": {
+        "many": VocabularyTile(64, 1024, 64, warps=1, stages=1),
+        "few": VocabularyTile(16, 4096, 64, warps=1, stages=1),
+        "narrow": VocabularyTile(64, 1024, 64, warps=1, stages=1),
+    },
+}
+_VOCABULARY_FLOAT32 = VocabularyTile(64, 64, 32, warps=8, stages=2)
+
+
+def choose_vocabulary(
+    architecture: str, rows: int, dtype: torch.dtype, *, narrow: bool
+) -> VocabularyTile:
+    """The block for so many rows; `columns` is at least `rows` in each."""
+    if dtype == torch.float32 and architecture != "interpreter":
+        return _VOCABULARY_FLOAT32
+    kind = "few" if rows <= 64 else "narrow" if narrow else "many"
+    return _VOCABULARY[architecture][kind]

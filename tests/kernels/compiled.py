@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -37,7 +37,7 @@ TARGETS = {
 }
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
-Build = Callable[[str, int, str], triton.compiler.CompiledKernel]
+Build = Callable[..., triton.compiler.CompiledKernel]
 
 STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "sink_prob")
 TABLES = {"starts": "*i32", "lengths": "*i32", "segments": "*i32", "slopes": "*fp32"}
@@ -65,8 +65,9 @@ VARIANTS: dict[str, dict[str, object]] = {
 OPTIONAL = (*STATS, "top_key", *TABLES, "sinks")
 
 
-def build(architecture: str, head: int, variant: str) -> triton.compiler.CompiledKernel:
+def build(architecture: str, size: str, variant: str) -> triton.compiler.CompiledKernel:
     """The kernel as `attention` launches it for dense tensors."""
+    head = int(size)
     changes = VARIANTS[variant]
     single = changes.get("PRECISION") == "ieee"
     block = tiles.padded(head)
@@ -184,23 +185,23 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
     }  # fmt: skip
 
 
-def main(names: list[str], build: Build, variants: tuple[str, ...]) -> None:
-    """Prints the facts of every kernel named, as `build` makes it of its name's three parts."""
+def main(names: list[str], build: Build, every: list[str]) -> None:
+    """Prints the facts of every kernel named, as `build` makes it of its name's parts."""
     table = "--table" in names
-    heads = (64, 128, 256)
-    every = [f"{a}/{h}/{v}" for a in TARGETS for h in heads for v in variants]
-    header = False
-    for name in [name for name in names if name != "--table"] or every:
-        architecture, head, variant = name.split("/")
-        found = {"name": name, **facts(build(architecture, int(head), variant))}
+    for i, name in enumerate([name for name in names if name != "--table"] or every):
+        found = {"name": name, **facts(build(*name.split("/")))}
         if not table:
             print(json.dumps(found), flush=True)
             continue
-        if not header:
+        if i == 0:
             print("| " + " | ".join(found) + " |\n|" + " --- |" * len(found))
-            header = True
         print("| " + " | ".join(map(str, found.values())) + " |", flush=True)
 
 
+def all_names(variants: Iterable[str]) -> list[str]:
+    """ARCHITECTURE/HEAD/VARIANT of every combination."""
+    return [f"{a}/{head}/{v}" for a in TARGETS for head in (64, 128, 256) for v in variants]
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:], build, tuple(VARIANTS))
+    main(sys.argv[1:], build, all_names(VARIANTS))

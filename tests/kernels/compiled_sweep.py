@@ -14,7 +14,7 @@ import triton
 from attentropy.kernels import tiles
 from attentropy.kernels.fused_sweep import Plan
 from attentropy.kernels.sweep_kernels import chosen_weights, tile_sums
-from compiled import ahead, main
+from compiled import ahead, all_names, main
 
 TABLES = {"starts": "*i32", "lengths": "*i32", "slopes": "*fp32"}
 SEGMENTS = {"of_queries": "*i32", "of_keys": "*i32"}
@@ -45,8 +45,9 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 
 
-def build(architecture: str, head: int, variant: str) -> triton.compiler.CompiledKernel:
+def build(architecture: str, size: str, variant: str) -> triton.compiler.CompiledKernel:
     """The kernel as the second sweep launches it for dense tensors of 16,384 tokens, 32 heads."""
+    head = int(size)
     if variant == "chosen":
         return _chosen(architecture, head)
     changes = dict(VARIANTS[variant])
@@ -93,4 +94,4 @@ def _chosen(architecture: str, head: int) -> triton.compiler.CompiledKernel:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:], build, (*VARIANTS, "chosen"))
+    main(sys.argv[1:], build, all_names((*VARIANTS, "chosen")))

@@ -1,5 +1,6 @@
 """Portable and triton agree with the float64 reference, within what float32 scores can hold."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace

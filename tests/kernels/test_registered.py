@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from attentropy import attention
+from attentropy import attention, vocabulary
 from attentropy.kernels import registered
 from close import inputs
 
@@ -37,3 +37,29 @@ def test_the_operator_passes_pytorchs_own_checks(impl, dtype):
     q, k, v = (t.to(dtype) for t in inputs(9, 12, width=24))
     given = (None, None, torch.tensor([2, 0]), None, None, 0.2, None, True, 5, None, 3)
     torch.library.opcheck(registered.attention, (q, k, v, *given, "entropy,top_key", impl))
+
+
+def test_a_compiled_lens_is_one_graph_with_the_same_numbers():
+    def run(hidden, weight, targets):
+        found = vocabulary(hidden + 1, weight, targets=targets, final=hidden, top_k=3)
+        return vars(found)
+
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    random = torch.Generator().manual_seed(0)
+    weight = torch.randn(90, 16, generator=random)
+    for n in (5, 8, 9):
+        hidden = torch.randn(n, 16, generator=random)
+        targets = torch.arange(n)
+        wanted, got = run(hidden, weight, targets), compiled(hidden, weight, targets)
+        for name, value in wanted.items():
+            torch.testing.assert_close(got[name], value, rtol=0, atol=0, msg=name)
+
+
+@pytest.mark.parametrize("impl", [None, "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_lens_operator_passes_pytorchs_own_checks(impl, dtype):
+    hidden, weight = torch.randn(6, 8, dtype=dtype), torch.randn(30, 8, dtype=dtype)
+    targets = torch.arange(12).view(6, 2)
+    for given in ((None, None, None), (weight[:, 0], targets, hidden + 1)):
+        arguments = (hidden, weight, *given, 0.5, 3.0, 4, impl)
+        torch.library.opcheck(registered.vocabulary, arguments)

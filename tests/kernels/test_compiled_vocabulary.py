@@ -1,0 +1,52 @@
+"""The vocabulary kernel compiles to machine code for each GPU family and fits into registers."""
+
+from __future__ import annotations
+
+import pytest
+
+# Bytes (NVIDIA) or registers (AMD) that may spill. What spills does so once for each block of
+# logits, around the statistics, and never in the loop of products.
+WANTED = {
+    "sm_80/entropy": 0,
+    "sm_80/few": 0,
+    "sm_80/kl": 0,
+    "sm_90/off": 0,
+    "sm_90/entropy": 0,
+    "sm_90/top5": 0,
+    "sm_90/lens": 264,  # with triton 3.6; 64 with 3.7
+    "sm_90/few": 0,
+    "sm_90/kl": 0,
+    "sm_90/pointers": 0,
+    "sm_90/float32": 0,
+    "sm_100/entropy": 0,
+    "sm_100/lens": 0,
+    "gfx942/lens": 0,
+    "gfx942/float32": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def compiled(compile_ahead):
+    return compile_ahead("compiled_vocabulary.py", WANTED)
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_blocks_fit_into_registers(compiled, name):
+    assert compiled[name]["spilled"] <= WANTED[name]
+
+
+@pytest.mark.parametrize("name", [name for name in WANTED if name.endswith("float32")])
+def test_products_of_float32_are_never_rounded_to_tf32(compiled, name):
+    assert compiled[name]["tf32"] == 0
+    if name.startswith("sm"):  # no matrix unit there multiplies whole float32 numbers
+        assert compiled[name]["matrix"] == 0
+        assert compiled[name]["fma"] > 500
+
+
+def test_entropy_is_one_multiplication_a_logit_and_top_k_no_product(compiled):
+    off, entropy, top = (compiled[f"sm_90/{name}"] for name in ("off", "entropy", "top5"))
+    assert off["exponentials"] == entropy["exponentials"] == top["exponentials"]
+    assert off["matrix"] == entropy["matrix"] == top["matrix"]
+    logits = 128 * 256 // 256  # of a block, each of its 256 threads
+    assert entropy["fma"] - off["fma"] <= logits + 8
+    assert entropy["instructions"] - off["instructions"] <= 1.5 * logits
