@@ -13,7 +13,7 @@ import triton
 
 from attentropy.kernels import tiles
 from attentropy.kernels.vocabulary import sweep
-from compiled import TARGETS
+from compiled import TARGETS, ahead, main
 
 ENTROPY = {"t": "*fp32"}
 TOP5 = {"keys": "*i64", "TOP": 5, "KEPT": 8}

@@ -16,11 +16,15 @@ CASES = {
 }
 
 
+def _values(found):
+    return {name: value for name, value in vars(found).items() if value is not None}
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_compiled_call_is_one_graph_with_the_same_numbers(case):
     def run(q, k, v):
         found = attention(q * 2, k, v, **case)
-        return {name: value for name, value in vars(found).items() if value is not None}
+        return _values(found)
 
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
     for n in (23, 40, 41):  # the second length makes sizes symbols
@@ -42,7 +46,7 @@ def test_the_operator_passes_pytorchs_own_checks(impl, dtype):
 def test_a_compiled_lens_is_one_graph_with_the_same_numbers():
     def run(hidden, weight, targets):
         found = vocabulary(hidden + 1, weight, targets=targets, final=hidden, top_k=3)
-        return vars(found)
+        return _values(found)
 
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
     random = torch.Generator().manual_seed(0)
