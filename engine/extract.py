@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,15 @@ import attentropy
 from attentropy.engine import demo
 from attentropy.engine.assemble import attention_trace, text_array
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.lens import Lens, LensRefused, find_lens
 from attentropy.engine.lens_arrays import with_lens
+from attentropy.engine.lens_plan import check_selection, check_sites
 from attentropy.engine.models import LoadedModel, config_facts, load, tokenizer_facts
 from attentropy.engine.prompts import Messages, Prompt, prepare
+from attentropy.engine.reading import plan
 from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
 from attentropy.engine.rehearsal import content_steps
 from attentropy.engine.tokens import vocabulary_text
 from attentropy.engine.trace import Trace
-
-SITES = ("residual",)
 
 _PROBE_TOKENS = 16
 
@@ -45,7 +45,9 @@ def extract(
     max_new_tokens: int = 8,
     top_k: int = 5,
     stats: Sequence[str] = DEFAULT_STATS,
-    sites: Sequence[str] = SITES,
+    sites: Sequence[str] = ("residual",),
+    lens_layers: str | None = None,
+    lens_positions: str | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Run `model` over `prompt` and return what was recorded, in nats (see `Trace`).
@@ -53,13 +55,17 @@ def extract(
     model: a hub id or local folder, None for the embedded model. prompt: a text (the user's turn
     where the model has a chat template), messages with "role" and "content", or None for the
     embedded model's question. `max_new_tokens` are generated greedily, so that `rehearsal` can be
-    measured; `sites=()` leaves the lens out. `progress(stage, done, total)` is called as it goes.
+    measured. `sites`: of "residual", "attention" and "mlp", those that the lens reads; () leaves it
+    out. `lens_layers` and `lens_positions` choose as in "0,5,10:", "-4:" or "all", positions also
+    as "template"; by default all layers, and positions up to the budget of `LensSize.budget`.
+    `progress(stage, done, total)` is called as it goes.
 
     Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
     be recorded; a lens that cannot be read is left out and noted in the trace.
     """
-    if unknown := sorted(set(sites) - set(SITES)):
-        raise UsageError(f"unknown lens site {unknown[0]!r}; known: {', '.join(SITES)}")
+    sites = check_sites(sites)
+    check_selection(lens_layers, "lens layers")
+    check_selection(lens_positions, "lens positions", ("all", "template"))
     if max_new_tokens < 0 or top_k < 1:
         raise UsageError("max_new_tokens must be 0 or more, top_k 1 or more")
     if prompt is None:
@@ -77,14 +83,15 @@ def extract(
     tell("checking the model", 0, 1)
     probe = ids[:, :_PROBE_TOKENS]
     check_same_outputs(loaded.model, probe)
-    lens = _lens(loaded, probe, notes) if sites else None
+    reading = (
+        plan(loaded, probe, text, sites, lens_layers, lens_positions, notes) if sites else None
+    )
 
     tell("reading the prompt", 0, 1)
     with (
         torch.no_grad(),
-        record(
-            loaded.model, stats=tuple(stats), length=len(text.ids), keep_residuals=lens is not None
-        ) as recorder,
+        record(loaded.model, stats=tuple(stats), length=len(text.ids)) as recorder,
+        reading.kept() if reading is not None else nullcontext({}) as states,
     ):
         output = loaded.model(ids, use_cache=True, logits_to_keep=1)
     answer = _continue(loaded, ids, output, max_new_tokens)
@@ -93,12 +100,13 @@ def extract(
     trace = attention_trace(recorder, coords)
     data = trace.dataset
     data = data.assign(_answer_arrays(loaded, answer)).set_coords("generated_text")
-    if lens is not None:
-        residuals = [residual[0] for residual in recorder.residuals]
-        data = with_lens(data, loaded, lens, residuals, answer, text, top_k, tell)
+    if reading is not None:
+        data = with_lens(data, loaded, reading, states, answer, text, top_k, tell)
     options = {
         "chat_template": chat_template, "max_new_tokens": max_new_tokens, "top_k": top_k,
-        "stats": list(stats), "sites": list(sites), "attention_window_tokens": len(text.ids),
+        "stats": list(stats), "sites": list(sites), "lens_layers": lens_layers or "all",
+        "lens_positions": lens_positions or "within the budget",
+        "attention_window_tokens": len(text.ids),
     }  # fmt: skip
     attrs = _provenance(loaded, text, data, notes, options)
     return Trace(data.assign_attrs(attrs))
@@ -111,14 +119,6 @@ def _check_length(loaded: LoadedModel, tokens: int) -> None:
             f"the prompt has {tokens} tokens, and {loaded.name!r} has {positions} positions; "
             "shorten it"
         )
-
-
-def _lens(loaded: LoadedModel, probe: Tensor, notes: list[str]) -> Lens | None:
-    try:
-        return find_lens(loaded.model, probe)
-    except LensRefused as error:
-        notes.append(f"no lens: {error}")
-        return None
 
 
 def _continue(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:

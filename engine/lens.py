@@ -6,21 +6,18 @@ against the model's own logits before anything is read (nostalgebraist 2020; Bel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine.errors import AttentropyError
+from attentropy.engine.sites import LensRefused, Point, decoder_layers, kept
 from attentropy.kernels.ops import VocabularyResult, vocabulary
 
-
-class LensRefused(AttentropyError):
-    """The model's head cannot be reproduced from a residual; the reason in one line."""
+# Rows that are normed and read at once: a float32 copy of all of them would be a second prompt.
+_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -34,49 +31,52 @@ class Lens:
     softcap: float | None
 
     def read(
-        self, residual: Tensor, *, top_k: int = 5, targets: Tensor | None = None
+        self,
+        residual: Tensor,
+        *,
+        top_k: int = 5,
+        targets: Tensor | None = None,
+        final: Tensor | None = None,
     ) -> VocabularyResult:
-        """Entropy, top-k and targets of the lens at each residual [N, d]; see `vocabulary`."""
-        with torch.no_grad():
-            hidden = self.norm(residual.to(self.weight.device))
-            return vocabulary(
-                hidden,
-                self.weight.detach(),
-                bias=None if self.bias is None else self.bias.detach(),
-                scale=self.scale,
-                softcap=self.softcap,
-                top_k=top_k,
-                targets=targets,
+        """Entropy, top-k and targets of the lens at each residual [N, d]; see `vocabulary`.
+
+        final [N, d]: the last layer's residuals, whose distribution `kl` is taken from.
+        """
+        parts = []
+        for first in range(0, max(1, len(residual)), _ROWS):
+            rows = slice(first, first + _ROWS)
+            parts.append(
+                self._read_rows(
+                    residual[rows],
+                    None if targets is None else targets[rows],
+                    None if final is None else final[rows],
+                    top_k=top_k,
+                )
             )
+        if len(parts) == 1:
+            return parts[0]
+        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(parts[0])}
+        whole: dict[str, Any] = {
+            name: None if column[0] is None else torch.cat(column)
+            for name, column in columns.items()
+        }
+        return VocabularyResult(**whole)
 
-
-def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
-    """The model's decoder layers in order, [layers].
-
-    Raises `LensRefused` where no list of modules has as many entries as the configuration says.
-    """
-    count = model.config.get_text_config().num_hidden_layers
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
-    for root in (decoder, model):
-        for module in root.modules() if root is not None else ():
-            if isinstance(module, nn.ModuleList) and len(module) == count:
-                return list(module)
-    raise LensRefused(f"no list of {count} decoder layers in {type(model).__name__}")
-
-
-@contextmanager
-def residuals(layers: Sequence[nn.Module], into: list[Tensor]) -> Iterator[None]:
-    """While open, each layer's output [B, N, d] is appended to `into`, in call order."""
-
-    def keep(module: nn.Module, args: Any, output: Any) -> None:
-        into.append((output[0] if isinstance(output, tuple) else output).detach())
-
-    handles = [layer.register_forward_hook(keep) for layer in layers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    @torch.no_grad()
+    def _read_rows(
+        self, residual: Tensor, targets: Tensor | None, final: Tensor | None, *, top_k: int
+    ) -> VocabularyResult:
+        device = self.weight.device
+        return vocabulary(
+            self.norm(residual.to(device)),
+            self.weight.detach(),
+            bias=None if self.bias is None else self.bias.detach(),
+            scale=self.scale,
+            softcap=self.softcap,
+            top_k=top_k,
+            targets=None if targets is None else targets.to(device),
+            final=None if final is None else self.norm(final.to(device)),
+        )
 
 
 def find_lens(model: PreTrainedModel, input_ids: Tensor) -> Lens:
@@ -88,7 +88,6 @@ def find_lens(model: PreTrainedModel, input_ids: Tensor) -> Lens:
     head = model.get_output_embeddings()
     if head is None or getattr(head, "weight", None) is None:
         raise LensRefused(f"{type(model).__name__} has no output embeddings to read with")
-    kept: list[Tensor] = []
     received: list[tuple[nn.Module, Tensor]] = []
 
     def receive(module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -98,23 +97,27 @@ def find_lens(model: PreTrainedModel, input_ids: Tensor) -> Lens:
     inside = {id(module) for layer in layers for module in layer.modules()}
     outside = [module for module in model.modules() if id(module) not in inside]
     handles = [module.register_forward_pre_hook(receive) for module in outside]
+    ran: list[nn.Module] = []
+    handles += [layer.register_forward_hook(lambda m, args, out: ran.append(m)) for layer in layers]
+    last = Point(layers[-1])
     try:
-        with torch.no_grad(), residuals(layers, kept):
+        with torch.no_grad(), kept({"residual": [last]}) as states:
             logits = model(input_ids, use_cache=False).logits
     finally:
         for handle in handles:
             handle.remove()
-    if len(kept) != len(layers):
-        raise LensRefused(f"{len(kept)} outputs from {len(layers)} decoder layers")
+    residual = states["residual"][0]
+    if len(ran) != len(layers) or residual is None:
+        raise LensRefused(f"{len(ran)} outputs from {len(layers)} decoder layers")
     # A model whose last layer feeds the head directly has no norm of its own.
     norm = next(
-        (m for m, given in received if _same(given, kept[-1]) and m is not head), nn.Identity()
+        (m for m, given in received if _same(given, residual) and m is not head), nn.Identity()
     )
-    return _matching(model, head, norm, kept[-1], logits)
+    return _matching(model, head, norm, residual, logits[0])
 
 
 def _same(given: Tensor, kept: Tensor) -> bool:
-    return given.data_ptr() == kept.data_ptr() and given.shape == kept.shape
+    return given.data_ptr() == kept.data_ptr() and given.numel() == kept.numel()
 
 
 def _matching(

@@ -19,6 +19,7 @@ import torch
 
 from attentropy.engine import demo
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.lens_plan import LensSize
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -78,12 +79,59 @@ def load(
     return LoadedModel(loaded.eval(), tokenizer, name, commit or revision)
 
 
-def describe(model: str | Path | None = None, *, revision: str | None = None) -> dict[str, Any]:
-    """What a model's configuration says of it; no weights are loaded."""
+def describe(
+    model: str | Path | None = None, *, revision: str | None = None, tokens: int | None = None
+) -> dict[str, Any]:
+    """What a model's configuration says of it; no weights are loaded.
+
+    With `tokens`, also what the lens of one site costs on a prompt of that length (`lens_facts`).
+    """
     source, name = _source(model)
     with _one_line(name):
         config = _config(source, revision)
-    return {"name": name, "revision": revision} | config_facts(config)
+        facts = {"name": name, "revision": revision} | config_facts(config)
+        return facts if tokens is None else facts | {"lens": lens_facts(config, tokens)}
+
+
+def lens_facts(config: Any, tokens: int) -> dict[str, Any]:
+    """The residual lens's cost on `tokens` positions, by default and at every position: floating-
+    point operations over the model's own (2 × parameters × tokens, all experts counted), and bytes
+    of the states kept for it. Each further site costs as much again.
+
+    The parameters are counted on a model without weights.
+    """
+    import transformers
+
+    with torch.device("meta"):
+        empty: Any = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    facts = config_facts(config)
+    own = getattr(config.get_text_config(), "dtype", None) or torch.float32
+    size = LensSize(
+        width=facts["hidden_size"],
+        vocabulary=facts["vocabulary"],
+        layers=facts["layers"],
+        sites=1,
+        parameters=sum(parameter.numel() for parameter in empty.parameters()),
+        itemsize=own.itemsize,
+    )
+
+    def costs(positions: int) -> dict[str, Any]:
+        cost = size.cost(positions, tokens)
+        return {
+            "positions": positions,
+            "flops": cost.flops,
+            "of_the_forward_pass": round(cost.flops / cost.forward_flops, 3),
+            "kept_bytes": int(cost.kept_bytes),
+        }
+
+    return {
+        "tokens": tokens,
+        "dtype": str(own).removeprefix("torch."),
+        "parameters": size.parameters,
+        "forward_flops": size.cost(0, tokens).forward_flops,
+        "by default": costs(size.budget(tokens)),
+        "at every position": costs(tokens),
+    }
 
 
 def config_facts(config: Any) -> dict[str, Any]:

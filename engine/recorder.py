@@ -1,4 +1,4 @@
-"""What is kept of a forward pass: attention statistics by call, residuals for the lens."""
+"""What is kept of attention in a forward pass: statistics and exact weights, call by call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 
 from attentropy.engine import attention_hook
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.lens import decoder_layers, residuals
 from attentropy.engine.masks import Visibility
 from attentropy.engine.trace import Trace
 from attentropy.kernels.ops import AttentionResult, Implementation
@@ -38,6 +37,7 @@ class Call:
 
     layer: int
     index: int
+    module: nn.Module
     stats: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
     visible: list[np.ndarray] = field(default_factory=list)
     window: np.ndarray | None = None
@@ -56,8 +56,7 @@ class Call:
 class Recorder:
     """Collects one sequence; `trace` is what was recorded so far.
 
-    After a forward pass `calls` holds the attention calls in order and `residuals` each decoder
-    layer's output, [1, rows, d] per pass.
+    After a forward pass `calls` holds the attention calls in order.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class Recorder:
         self.impl = impl
         self.length = length
         self.calls: dict[tuple[int, int], Call] = {}
-        self.residuals: list[Tensor] = []
         self._called: dict[int, int] = defaultdict(int)
         self._window_per_head: bool | None = None
 
@@ -95,7 +93,7 @@ class Recorder:
         if start == 0:
             self._called[layer] += 1
             index = self._called[layer] - 1
-            call = self.calls.setdefault((layer, index), Call(layer, index))
+            call = self.calls.setdefault((layer, index), Call(layer, index, module))
         else:
             call = self._continued(layer, start)
         if call.rows != start:
@@ -166,7 +164,6 @@ def record(
     stats: tuple[str, ...] = DEFAULT_STATS,
     impl: Implementation | None = None,
     length: int | None = None,
-    keep_residuals: bool = False,
 ) -> Iterator[Recorder]:
     """While open, every attention call of `model` is recorded; its outputs stay what they were.
 
@@ -184,11 +181,7 @@ def record(
     _use(model, attention_hook.NAME)
     token = attention_hook.listener.set(recorder)
     try:
-        if keep_residuals:
-            with residuals(decoder_layers(model), recorder.residuals):
-                yield recorder
-        else:
-            yield recorder
+        yield recorder
     finally:
         attention_hook.listener.reset(token)
         _use(model, before)

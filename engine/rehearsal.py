@@ -64,7 +64,7 @@ def rehearse(
     targets = torch.tensor(unique).expand(len(at), -1)
     rows = np.arange(len(at))
     for layer, residual in enumerate(residuals):
-        result = lens.read(residual, top_k=1, targets=targets.to(residual.device))
+        result = lens.read(residual, top_k=0, targets=targets)
         assert result.target_logprob is not None
         assert result.target_rank is not None
         values = np.where(excluded, -np.inf, result.target_logprob.cpu().numpy())

@@ -40,6 +40,7 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "lens_entropy": (_LENS, "f"),
     "lens_top_ids": ((*_LENS, "k"), "i"),
     "lens_top_logprobs": ((*_LENS, "k"), "f"),
+    "lens_kl": (_LENS, "f"),
     "lens_target_logprob": (_LENS, "f"),
     "lens_rank": (_LENS, "i"),
     "rehearsal": (_LENS, "f"),
@@ -137,6 +138,18 @@ class Trace:
     def roles(self) -> list[str]:
         """The role of each position, [N]; one of `ROLES`."""
         return [str(role) for role in self["role"]]
+
+    @property
+    def site(self) -> str:
+        """The lens's site that is shown unasked: "residual", or the first one there is."""
+        sites = [str(site) for site in self["site"]] if "site" in self else []
+        return "residual" if "residual" in sites or not sites else sites[0]
+
+    def lens(self, name: str) -> np.ndarray:
+        """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
+        sites = [str(site) for site in self["site"]] if "site" in self else []
+        variable = self.dataset[name]
+        return variable[sites.index(self.site) if sites else 0].values
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.

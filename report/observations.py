@@ -67,15 +67,15 @@ def observe(trace: Trace) -> list[Observation]:
 
 
 def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
-    """The strongest cell of the residual lens at the dummy tokens; None where none was measured.
+    """The strongest cell of the lens at the dummy tokens; None where none was measured.
 
     A cell that counts as found goes before any that does not.
     """
     if "rehearsal" not in trace:
         return None
     dummies = trace.dummy_positions()
-    values = trace["rehearsal"][0][:, dummies]
-    ranks = trace["rehearsal_rank"][0][:, dummies]
+    values = trace.lens("rehearsal")[:, dummies]
+    ranks = trace.lens("rehearsal_rank")[:, dummies]
     measured = np.isfinite(values)
     if not measured.any():
         return None
@@ -83,7 +83,7 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
     is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
     entry, column = np.unravel_index((probability + is_found).argmax(), values.shape)
     position = int(dummies[column])
-    token = trace.text_of([trace["rehearsal_ids"][0][entry, position]])[0]
+    token = trace.text_of([trace.lens("rehearsal_ids")[entry, position]])[0]
     return Rehearsed(
         int(entry),
         position,
@@ -104,30 +104,42 @@ def _layer(trace: Trace, entry: int | np.signedinteger) -> str:
     return f"layer {int(trace['layer'][entry])}" + (f" (call {call})" if call else "")
 
 
+def _of_site(trace: Trace) -> str:
+    return "" if trace.site == "residual" else f" of the {trace.site} output alone"
+
+
 def _rehearsal(trace: Trace) -> Observation:
     name, threshold = "rehearsal", REHEARSAL_PROBABILITY
     best = strongest_rehearsal(trace)
+    read = np.zeros((0, 0), bool)
+    if "lens_entropy" in trace:
+        read = np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()])
     if best is None:
         if trace.dummy_positions().size == 0:
             why = "the prompt has no template token after its last word"
         elif "rehearsal" not in trace:
             why = "the lens was not read"
+        elif not read.any():
+            why = "the lens did not read the dummy tokens"
         else:
             why = "the model generated no word to look for"
         text = f"Rehearsal at dummy tokens was not measured: {why}."
         return Observation(name, text, name, unit="probability", threshold=threshold, found=False)
-    dummies = len(trace.dummy_positions()) * trace.dataset.sizes["layer"]
-    where = f"{_quoted(trace.tokens[best.position])} (position {best.position})"
+    dummies = int(read.sum())
+    where = (
+        f"{_quoted(trace.tokens[best.position])} (position {best.position}), "
+        f"{_layer(trace, best.entry)}{_of_site(trace)}"
+    )
     likely = f"{_quoted(best.token)} has probability {best.probability:.2g}, rank {best.rank}"
     if best.found:
         text = (
-            f"The answer is rehearsed at a dummy token: at {where}, {_layer(trace, best.entry)}, "
-            f"the later token {likely}; {best.cells} of {dummies} cells at dummy tokens pass."
+            f"The answer is rehearsed at a dummy token: at {where}, the later token {likely}; "
+            f"{best.cells} of {dummies} cells at dummy tokens pass."
         )
     else:
         text = (
-            f"No rehearsal found at the {len(trace.dummy_positions())} dummy tokens: the strongest "
-            f"is {where}, {_layer(trace, best.entry)}, where the later token {likely}."
+            f"No rehearsal found at the {int(read.any(0).sum())} dummy tokens read: the strongest "
+            f"is {where}, where the later token {likely}."
         )
     return Observation(
         name, text, name, best.probability, "probability", threshold, dummies, best.found,
@@ -137,18 +149,18 @@ def _rehearsal(trace: Trace) -> Observation:
 
 def _settled(trace: Trace) -> Observation | None:
     """From which layer on the last position's lens stays with what the model then says."""
-    if "lens_rank" not in trace:
+    if "lens_rank" not in trace or trace.site != "residual":
         return None
     position = trace.dataset.sizes["position"] - 1
-    ranks = trace["lens_rank"][0][:, position]
-    read = np.isfinite(trace["lens_entropy"][0][:, position])
+    ranks = trace.lens("lens_rank")[:, position]
+    read = np.isfinite(trace.lens("lens_entropy")[:, position])
     entries = np.flatnonzero((ranks >= 0) & read)
     if not entries.size or ranks[entries[-1]] != 0:
         return None
     late = entries[ranks[entries] != 0]
     first = int(entries[entries > late[-1]][0]) if late.size else int(entries[0])
     token = trace.text_of([trace["target_ids"][position]])[0]
-    entropy = float(trace["lens_entropy"][0][first, position])
+    entropy = float(trace.lens("lens_entropy")[first, position])
     text = (
         f"At the last position the lens reads the model's next token {_quoted(token)} from "
         f"{_layer(trace, first)} on ({entries.size} layers read; lens entropy {entropy:.2f} nats "
@@ -161,19 +173,19 @@ def _settled(trace: Trace) -> Observation | None:
 
 
 def _lens_layers(trace: Trace) -> Observation | None:
-    values = trace["lens_entropy"][0]
+    values = trace.lens("lens_entropy")
     if not np.isfinite(values).any():
         return None
     rows = np.flatnonzero(np.isfinite(values).any(-1))
     means = np.array([np.nanmean(values[row]) for row in rows])
     low, high = int(rows[means.argmin()]), int(rows[means.argmax()])
+    n = int(np.isfinite(values).any(0).sum())
     text = (
-        f"Lens entropy, mean over {values.shape[1]} positions, is lowest in {_layer(trace, low)} "
-        f"({means.min():.2f} nats) and highest in {_layer(trace, high)} ({means.max():.2f} nats)."
+        f"Lens entropy{_of_site(trace)}, mean over {n} positions, is lowest in "
+        f"{_layer(trace, low)} ({means.min():.2f} nats) and highest in {_layer(trace, high)} "
+        f"({means.max():.2f} nats)."
     )
-    return Observation(
-        "lens_layers", text, "lens_entropy", float(means.min()), n=values.shape[1], layer=low
-    )
+    return Observation("lens_layers", text, "lens_entropy", float(means.min()), n=n, layer=low)
 
 
 def _normalized(trace: Trace) -> np.ndarray:

@@ -33,13 +33,17 @@ def payload(
     packed: dict[str, Any] = {}
     names: list[int] = []
     if "lens" in views:
-        ids = trace["lens_top_ids"][0]
-        names = sorted({int(i) for i in np.unique(ids)} - {-1})
-        index = np.full(ids.shape, -1, np.int32)
-        index[ids >= 0] = np.searchsorted(names, ids[ids >= 0])
-        packed["lensEntropy"] = pack(trace["lens_entropy"][0])
-        packed["topIds"] = pack(index)
-        packed["topLogprobs"] = pack(trace["lens_top_logprobs"][0])
+        ids = trace.lens("lens_top_ids")
+        targets = trace["target_ids"] if "target_ids" in trace else np.zeros(0, np.int32)
+        names = sorted({int(i) for i in np.unique(np.append(ids, targets))} - {-1})
+        packed["lensEntropy"] = pack(trace.lens("lens_entropy"))
+        packed["topIds"] = pack(_index(ids, names))
+        packed["topLogprobs"] = pack(trace.lens("lens_top_logprobs"))
+        if "lens_rank" in trace and targets.size:
+            packed["targets"] = pack(_index(targets, names))
+            packed["lensRank"] = pack(trace.lens("lens_rank"))
+        if "lens_kl" in trace:
+            packed["lensKl"] = pack(trace.lens("lens_kl"))
     if "attention" in views:
         packed["entropy"] = pack(trace["entropy"])
         packed["visible"] = pack(trace["visible"])
@@ -71,7 +75,11 @@ def payload(
         "roles": trace.roles,
         "vocabulary": [short(text, 14) for text in texts],
         "vocabularyFull": [_full(text) for text in texts],
-        "placement": {"column": placed.column, "caption": placed.caption},
+        "placement": {
+            "stop": placed.stop,
+            "column": placed.column,
+            "caption": placed.caption,
+        },
         "high": {name: high(trace, name) for name in ("lens", "attention")},
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
@@ -86,6 +94,11 @@ def payload(
             for o in observations
         ],
     }
+
+
+def _index(ids: np.ndarray, names: list[int]) -> np.ndarray:
+    """Where each id is in `names`; -1 stays."""
+    return np.where(ids >= 0, np.searchsorted(names, ids), -1).astype(np.int32)
 
 
 def layout(size: Size) -> dict[str, int]:

@@ -51,11 +51,11 @@ def first(trace: Trace) -> View:
 
 
 def _lens(trace: Trace) -> tuple[np.ndarray, list[list[str]]]:
-    ids = trace["lens_top_ids"][0, :, :, 0]
+    ids = trace.lens("lens_top_ids")[..., 0]
     unique = np.unique(ids)
     known = {int(i): text for i, text in zip(unique, trace.text_of(unique), strict=True)}
     texts = [[short(known[int(i)], 8) if i >= 0 else "" for i in row] for row in ids]
-    return trace["lens_entropy"][0], texts
+    return trace.lens("lens_entropy"), texts
 
 
 def _attention(trace: Trace) -> tuple[np.ndarray, list[list[str]]]:

@@ -33,7 +33,11 @@ def words(
     n = len(trace.tokens)
     name = str(model.get("name", "model"))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
-    last, high = view.values[-1], view.high
+    high = view.high
+    measured = np.flatnonzero(np.isfinite(view.values).any(1))
+    deepest = int(measured[-1]) if measured.size else len(rows) - 1
+    last = view.values[deepest]
+    where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
     shown = range(max(0, n - _PROMPT_TOKENS), n)
     tokens = [
         {
@@ -58,7 +62,7 @@ def words(
         ),
         "tokens": tokens,
         "answer": str(attrs.get("answer", "")),
-        "shade_note": f"Colour: {entropy} after the last layer, blue 0 to red {high:.1f} nats.",
+        "shade_note": f"Colour: {entropy} after {where}, blue 0 to red {high:.1f} nats.",
         "cut": f"The last {_PROMPT_TOKENS} of {n} tokens." if n > _PROMPT_TOKENS else "",
         "figure_title": "Entropy by layer and position",
         "description": (
@@ -88,9 +92,10 @@ def words(
 def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
     """Below the figure, for each view: what is drawn, in which colours, and what the box says."""
     ends = {name: highest(trace, name) for name in views}
+    lens = _of_lens(trace) if "lens" in views else ""
     what = {
         "lens": (
-            "logit-lens entropy at every position, one row a layer",
+            f"logit-lens entropy{lens}, one row a layer",
             "Cells name the lens's likeliest token.",
             f"Green: position {placed.column} magnified, with the token's probability.",
             f" Blue box: {placed.caption}." if placed.caption else "",
@@ -110,6 +115,17 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
         )
         for view in views
     }
+
+
+def _of_lens(trace: Trace) -> str:
+    """Which site the lens reads, and at how many positions and layers."""
+    site = "" if trace.site == "residual" else f" of the {trace.site} block's output alone"
+    read = np.isfinite(trace.lens("lens_entropy"))
+    layers, n = read.shape
+    some = f"{int(read.any(0).sum()):,} of {n:,} positions"
+    at = "every position" if read.any(0).all() else some
+    rows = "" if read.any(1).all() else f", {int(read.any(1).sum())} of {layers} layers read"
+    return f"{site} at {at}{rows}"
 
 
 def _nats(value: float) -> str:

@@ -265,12 +265,22 @@ function drawMap() {
 
 const nats = (value) => (Number.isFinite(value) ? `${value.toFixed(3)} nats` : "missing");
 
+// Why the lens has no value: a whole column or a whole row without any was left out.
+function unread(entry, position) {
+  const { values, shape: [layers, n], at } = data.lensEntropy;
+  const column = Array.from({ length: layers }, (_, r) => at(r, position));
+  if (!column.some(Number.isFinite)) return "the lens did not read this position";
+  return values.subarray(entry * n, entry * n + n).some(Number.isFinite) ? "not read" : "the lens did not read this layer";
+}
+
 function describe(row, position) {
   const lines = [`${rowName(row)} · position ${position} · ${report.full[position]} (${report.roles[position]})`];
   const value = entropyAt(row, position);
   if (state.view === "lens") {
     lines.push(`lens entropy ${nats(value)}`);
-    if (!Number.isFinite(value)) return [...lines, "this layer was not read"];
+    if (!Number.isFinite(value)) return [...lines, unread(row.entry, position)];
+    if (data.lensKl) lines.push(`divergence from the last layer ${nats(data.lensKl.at(row.entry, position))}`);
+    if (data.lensRank) lines.push(`rank ${data.lensRank.at(row.entry, position)} of ${report.vocabularyFull[data.targets.at(position)]}, which the model predicts here`);
     for (let k = 0; k < data.topIds.shape[2]; k++) {
       const p = Math.exp(data.topLogprobs.at(row.entry, position, k));
       lines.push(`${(p * 100).toFixed(1)} %  ${report.vocabularyFull[data.topIds.at(row.entry, position, k)]}`);
@@ -485,7 +495,7 @@ async function start() {
   const values = await Promise.all(names.map((name) => unpack(report.packed[name])));
   data = Object.fromEntries(names.map((name, i) => [name, values[i]]));
   const columns = report.sizes[small.matches ? "narrow" : "wide"].columns;
-  moveSection(N - columns, N);
+  moveSection(report.placement.stop - columns, report.placement.stop);
   if (state.col < state.a) moveSection(state.col, state.col + columns);
   recall();
   controls();

@@ -71,6 +71,7 @@ def synthetic(
         "lens_entropy": (lens, lens_entropy.astype(f32)),
         "lens_top_ids": ((*lens, "k"), ids[top].astype(i32)),
         "lens_top_logprobs": ((*lens, "k"), logprobs.astype(f32)),
+        "lens_kl": (lens, (random.exponential(1, (1, layers, n)) * (1 - depth)).astype(f32)),
         "lens_target_logprob": (lens, logprobs[..., 0].astype(f32)),
         "lens_rank": (lens, np.zeros((1, layers, n), i32)),
         "rehearsal": (lens, logprobs[..., 1].astype(f32)),

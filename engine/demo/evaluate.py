@@ -91,7 +91,7 @@ def rehearsal(folder: Path) -> dict[str, np.ndarray]:
     for country in COUNTRIES:
         trace = extract(folder, f"What is the capital of {country.name}?", device="cpu")
         with np.errstate(invalid="ignore"):
-            found = (np.exp(trace["rehearsal"][0]) >= 0.05) & (trace["rehearsal_rank"][0] <= 4)
+            found = (np.exp(trace.lens("rehearsal")) >= 0.05) & (trace.lens("rehearsal_rank") <= 4)
         for position in trace.dummy_positions():
             text = trace.tokens[position]
             shares[text] = shares.get(text, 0.0) + found[:, position] / len(COUNTRIES)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError
+from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands.output import human, size_of
 from attentropy.report.labels import plain
 
@@ -21,19 +21,28 @@ _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-conv
 @click.command("info")
 @click.argument("subject", required=False, metavar="[MODEL|TRACE]")
 @click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Say what the lens costs on a prompt of N tokens.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(subject: str | None, revision: str | None, as_json: bool) -> None:
+def command(subject: str | None, revision: str | None, tokens: int | None, as_json: bool) -> None:
     """Without an argument: versions, devices, and which implementation would run. With a MODEL:
-    its sizes, from its configuration alone. With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
-    if subject is None:
+    its sizes, from its configuration alone, and with --tokens what the lens would cost (without a
+    MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
+    if subject is None and tokens is None:
         facts = _machine()
-    elif subject.endswith((".zarr", ".zarr.zip")):
+    elif subject is not None and subject.endswith((".zarr", ".zarr.zip")):
+        if tokens is not None:
+            raise UsageError("--tokens is for a model; a trace has its own")
         facts = _trace(Path(subject))
     else:
         _need_torch()
         from attentropy.engine.models import describe
 
-        facts = describe(subject, revision=revision)
+        facts = describe(subject, revision=revision, tokens=tokens)
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return
@@ -102,5 +111,9 @@ def _print(facts: dict[str, Any], indent: str = "") -> None:
             continue
         if isinstance(value, list):
             value = ", ".join(str(item) for item in value) or "none"
+        elif isinstance(value, float):
+            value = f"{value:.3g}"
+        elif name.endswith("_bytes"):
+            value = human(value)
         shown = "not there" if value is None else plain(str(value))
         click.echo(f"{indent}{plain(name):<{width}}  {shown}")

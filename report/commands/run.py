@@ -44,10 +44,18 @@ _OPTIONS = (
     ),
     click.option(
         "--lens",
-        type=click.Choice(["residual", "none"]),
+        metavar="SITES",
         default="residual",
         show_default=True,
-        help="What the logit lens reads.",
+        help="What the logit lens reads in each layer: residual, attention, mlp, or none.",
+    ),
+    click.option(
+        "--lens-layers", metavar="LAYERS", help="Layers that it reads: 0,5,10: or -4:; default all."
+    ),
+    click.option(
+        "--lens-positions",
+        metavar="POSITIONS",
+        help="Positions that it reads: -512:, 0:100, template or all; default all up to a budget.",
     ),
     click.option(
         "--max-new-tokens",
@@ -85,6 +93,8 @@ def run(
     dtype: str | None,
     device: str | None,
     lens: str,
+    lens_layers: str | None,
+    lens_positions: str | None,
     max_new_tokens: int,
     top_k: int,
 ) -> Trace:
@@ -102,12 +112,21 @@ def run(
             device=device,
             max_new_tokens=max_new_tokens,
             top_k=top_k,
-            sites=() if lens == "none" else (lens,),
+            sites=_sites(lens),
+            lens_layers=lens_layers,
+            lens_positions=lens_positions,
             progress=tell,
         )
     for note in trace.attrs.get("notes", []):
         click.echo(f"note: {plain(note)}", err=True)
     return trace
+
+
+def _sites(lens: str) -> tuple[str, ...]:
+    sites = tuple(site.strip() for site in lens.split(","))
+    if "none" in sites and len(sites) > 1:
+        raise UsageError("--lens none reads nothing; leave out the other sites")
+    return () if sites == ("none",) else sites
 
 
 def _extract() -> Callable[..., Any]:

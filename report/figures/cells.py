@@ -101,9 +101,9 @@ def _inset_texts(
     """The magnified column: the likeliest token and its probability where both fit."""
     if "lens_top_ids" not in trace:
         return [[row[column]] for row in texts]
-    ids = trace["lens_top_ids"][0, :, column, 0]
+    ids = trace.lens("lens_top_ids")[:, column, 0]
     names = trace.text_of(ids)
-    likely = np.exp(trace["lens_top_logprobs"][0, :, column, 0])
+    likely = np.exp(trace.lens("lens_top_logprobs")[:, column, 0])
     lines = [
         short(name, size.inset_letters) if i >= 0 else ""
         for name, i in zip(names, ids, strict=True)

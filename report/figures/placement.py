@@ -26,14 +26,25 @@ class Placement:
 
 
 def place(trace: Trace, columns: int) -> Placement:
-    """The section at the prompt's tail, the inset at the dummy token that rehearses most."""
-    n = len(trace.tokens)
-    start = max(0, n - columns)
+    """The section at the prompt's tail, the inset at the dummy token that rehearses most.
+
+    Where the lens read no more than a part of the prompt, the section ends with that part.
+    """
+    stop = _read_until(trace)
+    start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
     dummies = trace.dummy_positions()
-    column = best.position if best is not None else n - 1
+    column = best.position if best is not None else stop - 1
     box = _last_run(dummies)
-    return Placement(start, n, column, *box, _caption(trace, box))
+    return Placement(start, stop, column, *box, _caption(trace, box))
+
+
+def _read_until(trace: Trace) -> int:
+    if "lens_entropy" in trace:
+        read = np.flatnonzero(np.isfinite(trace.lens("lens_entropy")).any(0))
+        if read.size:
+            return int(read[-1]) + 1
+    return len(trace.tokens)
 
 
 def _last_run(positions: np.ndarray) -> tuple[int, int]:

@@ -155,6 +155,20 @@ def test_missing_values_are_grey(open_page):
     assert "missing" in opened.page.inner_text("#tip")
 
 
+def test_what_the_lens_did_not_read_is_grey_and_says_why(open_page):
+    trace = synthetic()
+    trace.dataset["lens_entropy"].values[0, 3] = np.nan
+    trace.dataset["lens_entropy"].values[0, :, 8] = np.nan
+    opened = open_page(trace)
+    layout = _layout(opened, 6)
+    for column, row, why in ((3, 1, "did not read this position"), (6, 3, "not read this layer")):
+        x, y = layout.section(column, 12, row, 6)
+        assert tuple(_pixels(opened)[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
+        opened.page.mouse.move(x, y)
+        opened.page.wait_for_timeout(100)
+        assert why in opened.page.inner_text("#tip")
+
+
 def test_hovering_reads_the_exact_value(open_page):
     trace = synthetic()
     opened = open_page(trace)
@@ -164,6 +178,9 @@ def test_hovering_reads_the_exact_value(open_page):
     said = opened.page.inner_text("#tip")
     assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in said
     assert said.count("%") == 5
+    assert f"divergence from the last layer {trace['lens_kl'][0, 4, 13]:.3f} nats" in said
+    target = trace.text_of([trace["target_ids"][13]])[0].replace(" ", "_")
+    assert f"rank {trace['lens_rank'][0, 4, 13]} of {target}, which the model predicts here" in said
     assert "layer 4 · position 13" in said
 
 

@@ -77,6 +77,105 @@ def test_the_lens_matches_a_plain_softmax(trace, eager):
     np.testing.assert_array_equal(trace["target_ids"], final)
 
 
+def test_divergence_from_the_last_layer_is_that_of_the_two_softmaxes(trace, eager):
+    final = eager[1][-1].log_softmax(-1)
+    for layer, logits in enumerate(eager[1]):
+        wanted = (final.exp() * (final - logits.log_softmax(-1))).sum(-1)
+        np.testing.assert_allclose(trace.lens("lens_kl")[layer], wanted, atol=2e-5)
+    assert trace.lens("lens_kl")[0].min() > 0.01
+    assert np.abs(trace.lens("lens_kl")[-1]).max() <= 1e-6
+
+
+@pytest.fixture(scope="module")
+def three_sites():
+    return extract(device="cpu", sites=("mlp", "attention", "residual"))
+
+
+def test_each_site_is_read_as_a_plain_softmax_over_its_own_normed_output(three_sites, embedded):
+    model = embedded.model
+    ids = torch.tensor(three_sites["token_ids"][None]).long()
+    given = {}
+    hooks = [
+        getattr(layer, name).register_forward_hook(
+            lambda m, a, out, key=(site, i): given.__setitem__(
+                key, out[0] if isinstance(out, tuple) else out
+            )
+        )
+        for i, layer in enumerate(model.model.layers)
+        for site, name in (("attention", "self_attn"), ("mlp", "mlp"))
+    ]
+    with torch.no_grad():
+        final = model(ids, use_cache=False).logits[0].double().log_softmax(-1)
+        for hook in hooks:
+            hook.remove()
+        assert list(three_sites["site"]) == ["residual", "attention", "mlp"]
+        for (site, layer), output in given.items():
+            logprobs = model.lm_head(model.model.norm(output))[0].double().log_softmax(-1)
+            here = three_sites.dataset.isel(layer=layer, site=list(three_sites["site"]).index(site))
+            np.testing.assert_allclose(
+                here["lens_entropy"], -(logprobs.exp() * logprobs).sum(-1), atol=1e-4
+            )
+            np.testing.assert_allclose(
+                here["lens_kl"], (final.exp() * (final - logprobs)).sum(-1), atol=1e-4
+            )
+            target = torch.tensor(three_sites["target_ids"]).long()[:, None]
+            np.testing.assert_allclose(
+                here["lens_target_logprob"], logprobs.gather(-1, target)[:, 0], atol=1e-4
+            )
+
+
+def test_further_sites_leave_the_residuals_values_alone(three_sites, trace):
+    for name in trace.dataset.data_vars:
+        if name.startswith(("lens", "rehearsal")):
+            np.testing.assert_array_equal(three_sites[name][0], trace[name][0], err_msg=name)
+
+
+def test_layers_and_positions_that_were_not_read_are_missing_and_the_others_unchanged(trace):
+    found = extract(device="cpu", lens_layers="1,4:6", lens_positions="template,5:7")
+    n, roles = len(trace.tokens), trace["role"]
+    columns = np.isin(np.arange(n), [5, 6]) | (roles != "content")
+    rows = np.isin(np.arange(8), [1, 4, 5])
+    read = rows[:, None] & columns[None, :]
+    for name in trace.dataset.data_vars:
+        if not name.startswith(("lens", "rehearsal")):
+            continue
+        some, whole = found[name][0], trace[name][0]
+        np.testing.assert_allclose(some[read], whole[read], atol=2e-6, err_msg=name)
+        missing = some[~read]
+        assert (missing == -1).all() if missing.dtype.kind == "i" else np.isnan(missing).all()
+    np.testing.assert_array_equal(found["target_ids"], np.where(columns, trace["target_ids"], -1))
+    assert found.attrs["options"]["lens_layers"] == "1,4:6"
+    assert found.attrs["notes"] == []
+
+
+def test_a_prompt_beyond_the_budget_is_sampled_and_says_so(trace):
+    found = extract(prompt="Paris is a city. " * 200, device="cpu", max_new_tokens=2)
+    n = len(found.tokens)
+    read = np.isfinite(found["lens_entropy"][0])
+    assert (read == read[0]).all()
+    assert n > read[0].sum() >= 1024
+    assert read[0][-300:].all()
+    assert read[0][found["role"] != "content"].all()
+    assert (found["target_ids"] >= 0).tolist() == read[0].tolist()
+    assert f"the lens reads {read[0].sum():,} of {n:,} positions" in found.attrs["notes"][0]
+
+
+def test_a_site_that_is_refused_is_noted_and_the_others_are_read(tmp_path):
+    folder = save(
+        tmp_path / "tiny", "minimax", num_local_experts=4, head_dim=12,
+        layer_types=["full_attention"] * 3,
+    )  # fmt: skip
+    found = extract(folder, "Hello", device="cpu", sites=("residual", "attention"))
+    assert list(found["site"]) == ["residual"]
+    assert found.attrs["notes"] == [
+        "no lens of the attention site: layer 0 does not just add an attention block's and an "
+        "MLP's output to its input"
+    ]
+    alone = extract(folder, "Hello", device="cpu", sites=("attention",))
+    assert "lens_entropy" not in alone
+    assert len(alone.attrs["notes"]) == 1
+
+
 def test_the_generated_answer_is_the_models_own(trace, embedded):
     ids = torch.tensor(trace["token_ids"][None]).long()
     with torch.no_grad():
@@ -161,6 +260,9 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
     ("given", "said"),
     [
         ({"sites": ("head",)}, "unknown lens site 'head'"),
+        ({"lens_layers": "8"}, "lens layers: there is no 8"),
+        ({"lens_layers": "template"}, "lens layers: 'template' is neither"),
+        ({"lens_positions": "9000:"}, "lens positions: '9000:' selects none"),
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"top_k": 0}, "top_k"),
         ({"prompt": "x " * 5000}, "positions"),

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from attentropy.engine.lens import LensRefused, decoder_layers, find_lens, residuals
+from attentropy.engine.lens import find_lens
+from attentropy.engine.sites import LensRefused, Point, decoder_layers, kept
 from tiny import model
 
 KINDS = [
@@ -11,40 +12,84 @@ KINDS = [
     ("llama", {"tie_word_embeddings": True}),
     ("gemma2", {"head_dim": 16, "query_pre_attn_scalar": 16}),
     ("cohere2", {"head_dim": 16, "logit_scale": 0.25}),
+    ("cohere", {"logit_scale": 0.0625}),
     ("granite", {"logits_scaling": 4.0}),
+    ("granite", {"logits_scaling": 4.0, "tie_word_embeddings": True}),
+    ("gemma2", {"head_dim": 16, "tie_word_embeddings": False, "final_logit_softcapping": 2.0}),
     ("gpt2", {"n_embd": 48, "n_layer": 3, "n_head": 4, "n_positions": 256}),
     ("gpt_neox", {}),
     ("phi", {}),
 ]
 
 
+def _residuals(made):
+    return {"residual": [Point(layer) for layer in decoder_layers(made)]}
+
+
 @pytest.mark.parametrize(("kind", "extra"), KINDS)
 def test_the_last_layers_lens_is_the_models_own_distribution(kind, extra):
     made = model(kind, **extra)
     ids = torch.arange(3, 20)[None]
-    kept = []
-    with torch.no_grad(), residuals(decoder_layers(made), kept):
+    with torch.no_grad(), kept(_residuals(made)) as states:
         logits = made(ids, use_cache=False).logits[0]
-    read = find_lens(made, ids[:, :8]).read(kept[-1][0], top_k=5)
+    last = states["residual"][-1]
+    read = find_lens(made, ids[:, :8]).read(last, top_k=5, final=last)
     p = logits.double().softmax(-1)
     entropy = -(p * p.log()).nansum(-1)
     assert float((read.entropy.double() - entropy).abs().max()) <= 1e-4
     wanted = p.topk(5)
     torch.testing.assert_close(read.top_logprobs.double(), wanted.values.log(), atol=1e-4, rtol=0)
     assert (p.gather(-1, read.top_ids.long()).log() - wanted.values.log()).abs().max() <= 1e-4
+    assert float(read.kl.abs().max()) <= 1e-6
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("kind", "bias"), [("llama", False), ("gpt_neox", True)])
+def test_tied_and_untied_heads_and_norms_with_and_without_bias_are_among_them(kind, bias, tied):
+    made = model(kind, tie_word_embeddings=tied)
+    lens = find_lens(made, torch.arange(8)[None])
+    assert (lens.weight is made.get_input_embeddings().weight) is tied
+    assert (getattr(lens.norm, "bias", None) is not None) is bias
+
+
+def test_rows_beyond_one_block_are_read_as_within_it(embedded, monkeypatch):
+    lens = find_lens(embedded.model, torch.arange(8)[None])
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 23, embedded.model.config.hidden_size)
+    targets = torch.arange(23)
+    whole = lens.read(x, targets=targets, final=y)
+    monkeypatch.setattr("attentropy.engine.lens._ROWS", 7)
+    parts = lens.read(x, targets=targets, final=y)
+    for name in ("entropy", "kl", "top_logprobs", "target_logprob"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=0, atol=1e-5)
+    assert torch.equal(parts.top_ids, whole.top_ids)
+
+
+def test_a_layer_that_runs_twice_is_refused():
+    made = model()
+    again = []
+
+    def repeat(layer, args, kwargs, out):
+        if not again:
+            again.append(True)
+            return layer(out, **kwargs)
+        return out
+
+    decoder_layers(made)[1].register_forward_hook(repeat, with_kwargs=True)
+    with pytest.raises(LensRefused, match="4 outputs from 3"):
+        find_lens(made, torch.arange(8)[None])
 
 
 def test_every_layer_reads_as_a_plain_softmax_over_normed_residuals(embedded):
     ids = torch.arange(10, 40)[None]
-    kept = []
     made = embedded.model
-    with torch.no_grad(), residuals(decoder_layers(made), kept):
+    with torch.no_grad(), kept(_residuals(made)) as states:
         hidden = made(ids, output_hidden_states=True, use_cache=False).hidden_states
     lens = find_lens(made, ids[:, :8])
-    for residual, states in zip(kept[:-1], hidden[1:-1], strict=True):
+    for residual, state in zip(states["residual"][:-1], hidden[1:-1], strict=True):
         with torch.no_grad():
-            p = made.lm_head(made.model.norm(states))[0].double().softmax(-1)
-        read = lens.read(residual[0], top_k=5)
+            p = made.lm_head(made.model.norm(state))[0].double().softmax(-1)
+        read = lens.read(residual, top_k=5)
         entropy = -(p * p.log()).nansum(-1)
         assert float((read.entropy.double() - entropy).abs().max()) <= 1e-4
         torch.testing.assert_close(read.top_ids.long(), p.topk(5).indices)

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from transformers import AutoModelForCausalLM
 
 from attentropy.engine.trace import FORMAT_VERSION, Trace
 from attentropy.report.cli import main
@@ -89,6 +90,39 @@ def test_a_raw_prompt_without_lens(here):
     assert "lens_entropy" not in trace
 
 
+def test_sites_layers_and_positions_of_the_lens_are_chosen(here):
+    save(here / "tiny")
+    run = ["extract", "tiny", "-p", "hello", "--max-new-tokens", "1", "-o", "t.zarr"]
+    chosen = ["--lens", "attention, residual", "--lens-layers", "0,-1:", "--lens-positions", "-3:"]
+    assert main([*run, *chosen]) == 0
+    trace = Trace.open("t.zarr")
+    assert list(trace["site"]) == ["residual", "attention"]
+    read = np.isfinite(trace["lens_entropy"])
+    assert read.any((0, 2)).tolist() == [True, False, True]
+    assert np.flatnonzero(read.any((0, 1))).tolist() == list(range(len(trace.tokens)))[-3:]
+
+
+def test_info_predicts_what_the_lens_costs(here, capsys):
+    folder = save(here / "tiny")
+    parameters = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(folder).parameters())
+    assert main(["info", "tiny", "--tokens", "5000", "--json"]) == 0
+    lens = json.loads(capsys.readouterr().out)["lens"]
+    assert lens["parameters"] == parameters
+    assert lens["forward_flops"] == 2 * parameters * 5000
+    whole, default = lens["at every position"], lens["by default"]
+    assert whole["positions"] == 5000
+    assert 1024 <= default["positions"] < 5000
+    assert default["flops"] <= lens["forward_flops"] < whole["flops"]
+    product = 2 * 48 * 264
+    assert whole["flops"] == product * (5000 * 3 * 2 + 1024 * 3 + 5000)
+    assert whole["of_the_forward_pass"] == pytest.approx(
+        whole["flops"] / lens["forward_flops"], abs=1e-3
+    )
+    assert whole["kept_bytes"] == 3 * 5000 * 48 * 4
+    assert main(["info", "--tokens", "100"]) == 0
+    assert "attentropy-demo" in capsys.readouterr().out
+
+
 def test_info_describes_this_machine_and_a_model(here, capsys):
     assert main(["info", "--json"]) == 0
     assert "cpu" in json.loads(capsys.readouterr().out)["devices"][-1]
@@ -114,6 +148,16 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny"], ["prompt"]),
         (["report", "tiny", "-p", "x", "--top-k", "0"], ["top-k"]),
         (["report", "tiny", "-p", "x", "--device", "toaster"], ["device"]),
+        (["report", "tiny", "-p", "x", "--lens", "head"], ["unknown lens site 'head'"]),
+        (["report", "tiny", "-p", "x", "--lens", "none,mlp"], ["none"]),
+        (["report", "tiny", "-p", "x", "--lens", ""], ["site ''", "residual, attention, mlp"]),
+        (["report", "tiny", "-p", "x", "--lens-layers", "9"], ["lens layers", "0 to 2"]),
+        (["report", "tiny", "-p", "x", "--lens-positions", "a:b"], ["lens positions", "'a:b'"]),
+        (
+            ["report", "tiny", "-p", "x", "--no-chat-template", "--lens-positions", "template"],
+            ["selects none"],
+        ),
+        (["info", "t.zarr", "--tokens", "9"], ["--tokens"]),
         (["extract", "tiny", "-p", "x", "-o", "trace.npz"], ["zarr"]),
         (["nonsense"], ["nonsense"]),
         (["render"], ["TRACE"]),

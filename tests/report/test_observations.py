@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from attentropy.engine.trace import Trace
 from attentropy.report.observations import observe, strongest_rehearsal
 from traces import CHAT, synthetic
 
@@ -95,3 +96,40 @@ def test_layers_without_attention_are_left_out():
     found = _by_id(trace)
     assert found["heads"].layer != 0
     assert found["range"].layer != 0
+
+
+def test_of_a_lens_that_read_a_part_only_that_part_is_counted():
+    trace = _with_rehearsal(np.log(0.4), 1)
+    for name in ("lens_entropy", "rehearsal"):
+        trace.dataset[name].values[0, :2] = np.nan
+        trace.dataset[name].values[0, :, [3, 13]] = np.nan
+    found = _by_id(trace)
+    assert "1 of 16 cells" in found["rehearsal"].text
+    assert found["lens_layers"].n == len(CHAT) - 2
+    assert f"mean over {len(CHAT) - 2} positions" in found["lens_layers"].text
+
+
+def test_dummy_tokens_that_the_lens_did_not_read_are_said_to_be():
+    trace = synthetic()
+    for name in ("lens_entropy", "rehearsal"):
+        trace.dataset[name].values[0, :, 12:] = np.nan
+    assert "did not read the dummy tokens" in _by_id(trace)["rehearsal"].text
+
+
+def _with_sites(*sites):
+    """The synthetic lens repeated for each site, the values of all but "residual" moved."""
+    whole = synthetic().dataset
+    names = [name for name in whole.data_vars if "site" in whole[name].dims]
+    text = np.dtypes.StringDType()
+    dataset = whole.drop_vars([*names, "site"])
+    for name in names:
+        parts = [whole[name].values[0] + (1 if site != "residual" else 0) for site in sites]
+        dataset[name] = (whole[name].dims, np.stack(parts).astype(whole[name].dtype))
+    return Trace(dataset.assign_coords(site=("site", np.array(sites, text))))
+
+
+def test_the_residual_stream_is_shown_wherever_it_stands_among_the_sites():
+    assert observe(_with_sites("attention", "mlp", "residual")) == observe(synthetic())
+    alone = _by_id(_with_sites("attention"))
+    assert "of the attention output alone" in alone["lens_layers"].text
+    assert "settled" not in alone

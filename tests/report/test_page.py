@@ -25,8 +25,8 @@ def _without(trace, *names):
 
 
 LENS = [
-    "lens_entropy", "lens_top_ids", "lens_top_logprobs", "lens_target_logprob", "lens_rank",
-    "rehearsal", "rehearsal_ids", "rehearsal_rank",
+    "lens_entropy", "lens_kl", "lens_top_ids", "lens_top_logprobs", "lens_target_logprob",
+    "lens_rank", "rehearsal", "rehearsal_ids", "rehearsal_rank",
 ]  # fmt: skip
 ATTENTION = ["entropy", "lse", "max_prob", "distance", "sink_mass", "top_key", "visible", "window"]
 
@@ -110,6 +110,36 @@ def test_missing_values_are_never_written_as_numbers():
     page = _page(trace)
     assert "NaN" not in re.sub(r"<script.*?</script>", "", page, flags=re.S)
     assert "nan nats" not in page
+
+
+def _unread(trace, positions):
+    """The trace as if the lens had not read `positions`."""
+    for name in LENS:
+        values = trace.dataset[name].values
+        values[:, :, positions] = -1 if values.dtype.kind == "i" else np.nan
+    return trace
+
+
+def test_positions_that_the_lens_did_not_read_are_said_to_be_missing():
+    page = _page(_unread(synthetic(), slice(5, 12)))
+    assert "logit-lens entropy at 10 of 17 positions" in page
+    assert 'class="content missing" title="position 6, content: missing"' in page
+
+
+def test_the_section_ends_where_the_lens_does():
+    page = _page(_unread(synthetic(), slice(14, None)))
+    payload = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])
+    assert payload["placement"]["stop"] == 14
+    assert "positions 2 to 13" in page
+
+
+def test_tokens_are_coloured_by_the_last_layer_that_was_read():
+    trace = synthetic()
+    trace.dataset["lens_entropy"].values[:, 4:] = np.nan
+    page = _page(trace)
+    assert "after layer 3, blue" in page
+    assert "4 of 6 layers read" in page
+    assert f"bos: {trace.lens('lens_entropy')[3, 0]:.2f} nats" in page
 
 
 def test_a_raw_text_has_no_box():

@@ -1,0 +1,123 @@
+"""What the lens reads of one run: sites, layers and positions, and where they leave the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attentropy.engine.lens import Lens, find_lens
+from attentropy.engine.lens_plan import LensSize, sample, select, template_positions
+from attentropy.engine.models import LoadedModel
+from attentropy.engine.prompts import Prompt
+from attentropy.engine.sites import LensRefused, Point, Points, decoder_layers, find_blocks, kept
+
+# The last layer's states, which every cell's target and divergence are taken from.
+FINAL = "final"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`points` by site; `layers` and `positions` that are read, ascending, of `length` tokens."""
+
+    lens: Lens
+    points: dict[str, Points]
+    layers: list[int]
+    positions: list[int]
+    length: int
+
+    @property
+    def sites(self) -> list[str]:
+        """The sites that are read, in the order of `SITES`."""
+        return [site for site in self.points if site != FINAL]
+
+    def kept(self) -> AbstractContextManager[dict[str, list[Tensor | None]]]:
+        """While open, the prompt's pass leaves the states to read, [n, d] by site and layer."""
+        whole = len(self.positions) == self.length
+        return kept(self.points, None if whole else torch.tensor(self.positions))
+
+
+def plan(
+    loaded: LoadedModel,
+    probe: Tensor,
+    text: Prompt,
+    sites: Sequence[str],
+    layers: str | None,
+    positions: str | None,
+    notes: list[str],
+) -> Reading | None:
+    """The lens's part in a run; None, with the reason in `notes`, where none can be read.
+
+    layers and positions: as `select` reads them; by default every layer, and every position up to
+    the budget (see `LensSize.budget`). A site that is refused is left out and noted.
+    """
+    try:
+        lens = find_lens(loaded.model, probe)
+    except LensRefused as error:
+        notes.append(f"no lens: {error}")
+        return None
+    modules = decoder_layers(loaded.model)
+    chosen = select(layers or "all", len(modules), "lens layers")
+    points = _points(loaded, probe, sites, notes)
+    points = {
+        site: [p if layer in chosen else None for layer, p in enumerate(found)]
+        for site, found in points.items()
+    }
+    if not points:
+        return None
+    last = len(modules) - 1
+    points[FINAL] = [Point(modules[last]) if layer == last else None for layer in range(last + 1)]
+    where = _positions(loaded, lens, text, len(chosen), len(points) - 1, positions, notes)
+    return Reading(lens, points, chosen, where, len(text.ids))
+
+
+def _points(
+    loaded: LoadedModel, probe: Tensor, sites: Sequence[str], notes: list[str]
+) -> dict[str, Points]:
+    found: dict[str, Points] = {}
+    if "residual" in sites:
+        found["residual"] = [Point(layer) for layer in decoder_layers(loaded.model)]
+    others = [site for site in sites if site != "residual"]
+    if not others:
+        return found
+    blocks = find_blocks(loaded.model, probe)
+    for site in others:
+        try:
+            found[site] = blocks.points(site)
+        except LensRefused as error:
+            notes.append(f"no lens of the {site} site: {error}")
+    return found
+
+
+def _positions(
+    loaded: LoadedModel,
+    lens: Lens,
+    text: Prompt,
+    layers: int,
+    sites: int,
+    asked: str | None,
+    notes: list[str],
+) -> list[int]:
+    n = len(text.ids)
+    if asked is not None:
+        words = {"template": template_positions(text.roles)}
+        return select(asked, n, "lens positions", words)
+    vocabulary, width = lens.weight.shape
+    size = LensSize(
+        width=width,
+        vocabulary=vocabulary,
+        layers=layers,
+        sites=sites,
+        parameters=sum(p.numel() for p in loaded.model.parameters()),
+        itemsize=loaded.model.dtype.itemsize,
+    )
+    where = sample(text.roles, size.budget(n))
+    if len(where) < n:
+        notes.append(
+            f"the lens reads {len(where):,} of {n:,} positions (template, tail and an even sample "
+            "of the rest), within its budget; --lens-positions all reads every one"
+        )
+    return where
