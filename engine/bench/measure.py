@@ -14,7 +14,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ RIVALS: dict[str, dict[str, Rival]] = {
 OURS = {"attention": attention_rivals.OURS, "vocabulary": vocabulary_rivals.OURS}
 _TRUTH: dict[str, Any] = {"attention": attention, "vocabulary": vocabulary}
 _RUNS = (3, 200)
+NO_TIME = "no time was left"
 _STATUS = Path("/proc/self/status")
 
 
@@ -102,30 +103,39 @@ def _trim() -> None:
         trim(0)
 
 
-def main() -> None:
-    """Measures what the line on standard input asks for; whatever stops a rival is its result."""
-    line = sys.stdin.readline()
-    if not line:  # nobody waits for it any more
-        return
-    # Only results go to standard output: what libraries print there goes to standard error.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    asked = json.loads(line)
+def answers(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One for each case; whatever stops a rival is its result. Ends early with a broken device."""
     for given in asked["cases"]:
         case = CASES[asked["what"]](**given)
-        broken = False
+        if time.time() > asked["until"]:
+            yield {"reason": NO_TIME}
+            continue
         try:
-            told = measure(asked["rival"], case, asked["seconds"])
+            yield measure(asked["rival"], case, asked["seconds"])
         except Exception as error:
             words = " ".join(f"{type(error).__name__}: {error}".split())
-            told = {"reason": words[:160]}
-            broken = isinstance(error, torch.AcceleratorError)
-        print(json.dumps(told), file=answers, flush=True)
-        if broken:  # the device answers this process no more; the next process goes on
-            sys.exit(1)
+            yield {"reason": words[:160]}
+            if isinstance(error, torch.AcceleratorError):
+                return
         if case.device == "cuda":
+            torch.compiler.reset()  # each size has its own kernel, however many came before
             gc.collect()
             torch.cuda.empty_cache()
+
+
+def main() -> None:
+    """Answers the line on standard input, if one comes; exit code 1 if not for every case."""
+    line = sys.stdin.readline()
+    if not line:
+        return
+    # Only results go to standard output: what libraries print there goes to standard error.
+    told = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    asked, count = json.loads(line), 0
+    for answer in answers(asked):
+        print(json.dumps(answer), file=told, flush=True)
+        count += 1
+    sys.exit(int(count < len(asked["cases"])))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from statistics import quantiles
+from time import time as clock
 from typing import Any
 
 from attentropy.engine.bench.case import Case
-from attentropy.engine.bench.measure import RIVALS
+from attentropy.engine.bench.measure import NO_TIME, RIVALS
 from attentropy.engine.bench.results import Row
 
 Answers = list[dict[str, Any]]
@@ -30,12 +31,12 @@ class _Process:
             text=True,
         )
 
-    def ask(self, rival: str, cases: Sequence[Case], seconds: float, tell: _Tell) -> Answers:
+    def ask(self, rival: str, cases: Sequence[Case], time: _Time, tell: _Tell) -> Answers:
         """An answer for each case until the process ends."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         asked = {
-            "what": cases[0].what, "rival": rival, "seconds": seconds,
+            "what": cases[0].what, "rival": rival, **asdict(time),
             "cases": [asdict(case) for case in cases],
         }  # fmt: skip
         answers: Answers = []
@@ -68,11 +69,26 @@ class _Process:
 _Tell = Callable[[str, Case], None]
 
 
+@dataclass(frozen=True)
+class _Time:
+    """Seconds for each case, and the clock's reading after which no case begins."""
+
+    seconds: float
+    until: float
+
+
 def run(
-    names: Sequence[str], cases: Sequence[Case], *, seconds: float, rounds: int, tell: _Tell
+    names: Sequence[str],
+    cases: Sequence[Case],
+    *,
+    seconds: float,
+    rounds: int,
+    limit: float,
+    tell: _Tell,
 ) -> tuple[Row, ...]:
     """A row for each case and rival; `seconds` of timing each, `rounds` times over.
 
+    After `limit` seconds no case begins any more; those left say so, or keep earlier rounds.
     On a GPU the next process is started early, so that its imports cost no time; on a CPU they
     would disturb the one that measures.
     """
@@ -81,16 +97,19 @@ def run(
     answers: dict[str, list[Answers]] = {
         name: [[{"reason": rivals[name].absent(device)}] * len(cases)] for name in names
     }
+    time = _Time(seconds, clock() + limit)
     plan = present * rounds
     waiting = _Process() if plan else None
     try:
         for i, name in enumerate(plan):
+            if i >= len(present) and clock() > time.until:
+                break
             process, waiting = waiting or _Process(), None
             if device == "cuda" and i + 1 < len(plan):
                 waiting = _Process()
             if i < len(present):
                 answers[name] = []
-            answers[name].append(_answers(process, name, cases, seconds, tell))
+            answers[name].append(_answers(process, name, cases, time, tell))
     finally:
         if waiting is not None:
             waiting.kill()
@@ -103,21 +122,20 @@ def run(
 
 
 def _answers(
-    process: _Process, name: str, cases: Sequence[Case], seconds: float, tell: _Tell
+    process: _Process, name: str, cases: Sequence[Case], time: _Time, tell: _Tell
 ) -> Answers:
     """One for each case: where a process dies, that case has its reason and another goes on."""
     found: Answers = []
     while True:
         try:
-            told = process.ask(name, cases[len(found) :], seconds, tell)
+            told = process.ask(name, cases[len(found) :], time, tell)
         except BaseException:
             process.kill()
             raise
         code = process.end()
         found += told
-        if len(found) < len(cases) and not (
-            told and code == 1
-        ):  # 1: it told why it goes no further
+        told_why = bool(told) and code == 1  # as `measure.main` ends where the device broke
+        if len(found) < len(cases) and not told_why:
             found.append({"reason": f"its process ended with code {code}"})
         if len(found) == len(cases):
             return found
@@ -126,6 +144,7 @@ def _answers(
 
 def _row(case: int, rival: str, group: str, flops: float, rounds: Answers) -> Row:
     """The rounds as one: times pooled, the worst of memory and errors."""
+    rounds = [told for told in rounds if told.get("reason") != NO_TIME] or rounds
     reasons = [told["reason"] for told in rounds if "reason" in told]
     errors: dict[str, float | None] = {}
     for told in rounds:

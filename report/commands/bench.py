@@ -100,6 +100,10 @@ def _mask(word: str) -> str:
     help="All rivals one after the other, that many times over; their times are pooled.",
 )  # fmt: skip
 @click.option(
+    "--limit", type=click.FloatRange(0), metavar="MINUTES", default=60.0, show_default=True,
+    help="Begin no case after that; what was measured by then is kept.",
+)  # fmt: skip
+@click.option(
     "--read", "stored", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Show results that -o wrote instead of measuring; give it again for more.",
 )  # fmt: skip
@@ -150,7 +154,7 @@ def _read(path: Path) -> Results:
 
 
 def _measure(
-    *, what: str, chosen: tuple[str, ...], seconds: float, rounds: int, **asked: Any
+    *, what: str, chosen: tuple[str, ...], seconds: float, rounds: int, limit: float, **asked: Any
 ) -> Results:
     try:
         import torch
@@ -177,7 +181,7 @@ def _measure(
     ceilings = machine.ceilings(device, values["dtype"])
     described = machine.describe(device)
     with _progress() as tell:
-        rows = run(names, cases, seconds=seconds, rounds=rounds, tell=tell)
+        rows = run(names, cases, seconds=seconds, rounds=rounds, limit=60 * limit, tell=tell)
     line = _line(what, values, chosen, seconds, rounds)
     return Results(what, line, OURS[what], described, ceilings, tuple(cases), rows)
 

@@ -158,7 +158,7 @@ class _Scripted:
     script: dict = {}  # noqa: RUF012
     asked: list = []  # noqa: RUF012
 
-    def ask(self, rival, cases, seconds, tell):
+    def ask(self, rival, cases, time, tell):
         _Scripted.asked.append((rival, [case.size for case in cases]))
         answers, self.code = _Scripted.script[rival].pop(0)
         return answers
@@ -174,12 +174,14 @@ def _timed(*times):
     return {"times": list(times), "errors": {"out": 1e-7}, "wrong": [], "peak_bytes": 8}
 
 
-def _run(monkeypatch, script, rounds=1):
+def _run(monkeypatch, script, rounds=1, limit=60.0):
     monkeypatch.setattr(run, "_Process", _Scripted)
     monkeypatch.setattr(_Scripted, "script", script)
     monkeypatch.setattr(_Scripted, "asked", [])
     cases = [AttentionCase(n, 2, 2, 16, True, "float32", "cpu") for n in (1, 2, 3)]
-    return run.run(list(script), cases, seconds=0.0, rounds=rounds, tell=lambda rival, case: None)
+    return run.run(
+        list(script), cases, seconds=0.0, rounds=rounds, limit=limit, tell=lambda rival, case: None
+    )
 
 
 def test_a_rival_that_dies_loses_one_case_and_goes_on(monkeypatch):
@@ -203,6 +205,25 @@ def test_rounds_alternate_between_rivals_and_are_pooled(monkeypatch):
     assert [rival for rival, _ in _Scripted.asked] == ["flash", "eager", "flash", "eager"]
     assert rows[0].runs == 6
     assert rows[0].seconds == (1, 2, 3)
+
+
+def test_when_time_is_up_no_round_begins_and_what_was_measured_is_kept(monkeypatch):
+    late = {"reason": measure.NO_TIME}
+    script = {"flash": [([_timed(1, 1, 1), late, late], 0)]}
+    rows = _run(monkeypatch, script, rounds=3, limit=-1.0)
+    assert [row.reason for row in rows] == ["", measure.NO_TIME, measure.NO_TIME]
+    both = [[_timed(1, 1, 1)] * 3, [_timed(3, 3, 3), late, late]]
+    rows = _run(monkeypatch, {"flash": [(told, 0) for told in both]}, rounds=2)
+    assert [row.runs for row in rows] == [6, 3, 3]
+
+
+def test_cases_that_begin_too_late_are_not_measured_and_errors_are_reasons():
+    asked = {"what": "attention", "rival": "flash", "seconds": 0.0, "cases": [vars(CASE)] * 2}
+    assert list(measure.answers(asked | {"until": 0.0})) == [{"reason": measure.NO_TIME}] * 2
+    odd = vars(CASE) | {"dtype": "no_such_type"}
+    first, second = measure.answers(asked | {"cases": [odd, vars(CASE)], "until": float("inf")})
+    assert first["reason"].startswith("AttributeError: ")
+    assert second["times"]
 
 
 def test_what_cannot_be_here_starts_no_process(monkeypatch):
