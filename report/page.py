@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, views
+from attentropy.report.document import environment, policy, source, still
 from attentropy.report.figures import cells
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import place
@@ -22,7 +19,6 @@ from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.figures.tokenmap import first_map
 from attentropy.report.observations import Observation
 from attentropy.report.payload import payload
-from attentropy.report.raster import data_uri
 from attentropy.report.words import SHADES, captions, words
 
 
@@ -50,12 +46,12 @@ def render(trace: Trace, observations: Sequence[Observation]) -> str:
         "specs": {name: _vega(chart) for name, chart in charts.items()},
         "mapSpec": _vega(token_map) if token_map else None,
     }
-    still, still_width = _still(charts["wide"])
-    still_map, still_map_width = _still(token_map) if token_map else ("", 0)
-    script, style = _script(), _source("page.css") + _shade_classes()
+    picture, picture_width = still(charts["wide"])
+    still_map, still_map_width = still(token_map) if token_map else ("", 0)
+    script, style = _script(), source("page.css") + _shade_classes()
     error = max((packed["error"] for packed in values["packed"].values()), default=0.0)
     context = words(trace, observations, placed, first, rows) | {
-        "policy": _policy(script, style),
+        "policy": policy(style, script),
         "script": Markup(script),  # our own code and the bundled library, nothing of the trace
         "style": Markup(style),
         "payload": values,
@@ -65,38 +61,16 @@ def render(trace: Trace, observations: Sequence[Observation]) -> str:
         "heads": trace.dataset.sizes.get("head", 0),
         "has_map": has_map,
         "map_per_head": has_map and "window_entropy" not in trace,
-        "still": still,
-        "still_width": still_width,
-        "still_dark": _still(_in_the_dark(charts["wide"]))[0],
+        "still": picture,
+        "still_width": picture_width,
+        "still_dark": still(_in_the_dark(charts["wide"]))[0],
         "still_map": still_map,
         "still_map_width": still_map_width,
         "precision": (
             "Values are exact." if error == 0 else f"Values are within {error:.1g} of the trace's."
         ),
     }
-    return _environment().get_template("page.html.j2").render(context) + "\n"
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("attentropy", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {
-        "allow_nan": False,
-        "sort_keys": True,
-        "separators": (",", ":"),
-    }
-    return environment
-
-
-def _source(name: str) -> str:
-    loader = _environment().loader
-    assert loader is not None
-    return loader.get_source(_environment(), name)[0]
+    return environment().get_template("page.html.j2").render(context) + "\n"
 
 
 @lru_cache(maxsize=1)
@@ -108,21 +82,11 @@ def _script() -> str:
     taken = "".join(f"delete window.{name};" for name in ("vegaEmbed", "vega", "vegaLite"))
     script = (
         f"((run)=>{{(()=>{{{bundle}\n}})();const embed=window.vegaEmbed;{taken}run(embed);}})"
-        f"((vegaEmbed)=>{{{_source('page.js')}}});"
+        f"((vegaEmbed)=>{{{source('page.js')}}});"
     )
     if "</script" in script.lower() or "<!--" in script:
         raise RuntimeError("the script would end its own element")
     return script
-
-
-def _policy(script: str, style: str) -> str:
-    def digest(text: str) -> str:
-        return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest(script)}'; "
-        f"style-src 'sha256-{digest(style)}'; img-src data:; base-uri 'none'; form-action 'none'"
-    )
 
 
 def _vega(chart: dict[str, Any]) -> dict[str, Any]:
@@ -130,18 +94,6 @@ def _vega(chart: dict[str, Any]) -> dict[str, Any]:
 
     spec: dict[str, Any] = vl_convert.vegalite_to_vega(chart)
     return spec
-
-
-def _still(chart: dict[str, Any]) -> tuple[str, int]:
-    """A picture for readers without scripts and before they run, and its width in CSS pixels."""
-    import vl_convert
-
-    image = vl_convert.vegalite_to_svg(chart)
-    # The library counts its clips over all pictures of a process: count from here instead.
-    order: dict[str, str] = {}
-    image = re.sub(r"\bclip\d+\b", lambda m: order.setdefault(m[0], f"clip{len(order)}"), image)
-    width = re.search(r'\bwidth="([\d.]+)"', image)
-    return data_uri(image.encode(), "image/svg+xml"), round(float(width[1])) if width else 0
 
 
 def _in_the_dark(chart: dict[str, Any]) -> dict[str, Any]:

@@ -1,39 +1,47 @@
-"""One rival in one process: right first, then timed. python -m attentropy.engine.bench.measure JSON
+"""One rival in one process, over all its cases: right first, then timed.
 
-Prints one JSON line: seconds at the 20, 50 and 80 % quantiles, the peak of memory beyond the
-inputs, and the largest error of the sampled entropies beside what is allowed.
+python -m attentropy.engine.bench.measure reads one line of JSON, prints one a case: the times of
+single runs in seconds, the peak of memory beyond the inputs in bytes, and the errors.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
+import math
+import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from attentropy.engine.bench.case import Case
-from attentropy.engine.bench.rivals import OURS, RIVALS
+from attentropy.engine.bench import attention, attention_rivals, vocabulary, vocabulary_rivals
+from attentropy.engine.bench.case import CASES, Case
+from attentropy.engine.bench.rival import Rival
 
-_SECONDS = 2.0  # spent on timing a rival, at least five runs
-_RUNS = (5, 200)
+RIVALS: dict[str, dict[str, Rival]] = {
+    "attention": attention_rivals.RIVALS,
+    "vocabulary": vocabulary_rivals.RIVALS,
+}
+OURS = {"attention": attention_rivals.OURS, "vocabulary": vocabulary_rivals.OURS}
+_TRUTH: dict[str, Any] = {"attention": attention, "vocabulary": vocabulary}
+_RUNS = (3, 200)
+NO_TIME = "no time was left"
 _STATUS = Path("/proc/self/status")
 
 
-def seconds(run: Callable[[], object], device: str) -> list[float]:
+def seconds(run: Callable[[], object], device: str, budget: float) -> list[float]:
     """Times of single runs after a warm-up; on a GPU between events, its level-2 cache cold."""
-    run()
     run()
     times: list[float] = []
     cache = torch.empty(64 * 2**20, dtype=torch.int32, device=device) if device == "cuda" else None
     begin = time.perf_counter()
-    while len(times) < _RUNS[0] or (
-        len(times) < _RUNS[1] and time.perf_counter() - begin < _SECONDS
-    ):
+    while len(times) < _RUNS[0] or (len(times) < _RUNS[1] and time.perf_counter() - begin < budget):
         if cache is None:
             start = time.perf_counter()
             run()
@@ -49,51 +57,85 @@ def seconds(run: Callable[[], object], device: str) -> list[float]:
     return times
 
 
-def measure(rival: str, case: Case) -> dict[str, Any]:
-    """What the module prints; ours is not timed where it is wrong."""
+def measure(name: str, case: Case, budget: float) -> dict[str, Any]:
+    """What is printed of a case; ours is not timed where it is wrong."""
+    truth, rival = _TRUTH[case.what], RIVALS[case.what][name]
+    if reason := rival.absent(case.device):
+        return {"reason": reason}
     with torch.inference_mode():
-        q, k, v = case.inputs()
-        run = RIVALS[rival](q, k, v, case)
+        given = truth.inputs(case)
+        run = rival.prepare(*given, case)
         before = _peak(case.device, reset=True)
-        entropy = run()
+        found = run()
         peak = _peak(case.device) - before
-        found: dict[str, Any] = {"rival": rival, "peak_bytes": max(0, peak)}
-        if entropy is not None:
-            wanted, allowed = case.true_entropies(q, k)
-            got = torch.stack([entropy[0, h, i] for h, i in case.rows()]).double().cpu()
-            found["error"] = float((got - wanted).abs().max())
-            found["allowed"] = float(allowed.max())
-            found["right"] = bool(((got - wanted).abs() <= allowed).all())
-            if rival.startswith(OURS.split(",")[0]) and not found["right"]:
-                return found | {"reason": f"entropy is off by {found['error']:.2g} nats"}
-        times = torch.tensor(seconds(run, case.device), dtype=torch.float64)
-        quantiles = times.quantile(torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64))
-        return found | {"seconds": quantiles.tolist(), "runs": len(times)}
+        judged = truth.errors(case, given, found)
+        del found
+        errors = {name: value if math.isfinite(value) else None for name, (value, _) in
+                  judged.items()}  # fmt: skip
+        wrong = [name for name, (_, right) in judged.items() if not right]
+        told = {"errors": errors, "wrong": wrong, "peak_bytes": max(0, peak)}
+        if wrong and rival.group in ("ours", "second"):
+            return told | {"reason": f"wrong: {wrong[0]} is off by {judged[wrong[0]][0]:.2g}"}
+        return told | {"times": seconds(run, case.device, budget)}
 
 
 def _peak(device: str, *, reset: bool = False) -> int:
+    """Bytes at the highest since the last reset."""
     if device == "cuda":
         if reset:
+            torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated()
     if not _STATUS.exists():  # not Linux: the peak so far, which cannot be set back
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if reset:
+        _trim()
         Path("/proc/self/clear_refs").write_text("5")
     peak = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) * 1024
 
 
+def _trim() -> None:
+    """Give freed memory back, or what the last case left would hide what this one takes."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
+
+
+def answers(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One for each case; whatever stops a rival is its result. Ends early with a broken device."""
+    for given in asked["cases"]:
+        case = CASES[asked["what"]](**given)
+        if time.time() > asked["until"]:
+            yield {"reason": NO_TIME}
+            continue
+        try:
+            yield measure(asked["rival"], case, asked["seconds"])
+        except Exception as error:
+            words = " ".join(f"{type(error).__name__}: {error}".split())
+            yield {"reason": words[:160]}
+            if isinstance(error, torch.AcceleratorError):
+                return
+        if case.device == "cuda":
+            torch.compiler.reset()  # each size has its own kernel, however many came before
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
 def main() -> None:
-    """Reads the rival's name and the case from the command line."""
-    given = json.loads(sys.argv[1])
-    rival = given.pop("rival")
-    try:
-        found = measure(rival, Case(**given))
-    except Exception as error:  # whatever stops a rival is its result
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        found = {"rival": rival, "reason": words[:160]}
-    print(json.dumps(found))
+    """Answers the line on standard input, if one comes; exit code 1 if not for every case."""
+    line = sys.stdin.readline()
+    if not line:
+        return
+    # Only results go to standard output: what libraries print there goes to standard error.
+    told = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    asked, count = json.loads(line), 0
+    for answer in answers(asked):
+        print(json.dumps(answer), file=told, flush=True)
+        count += 1
+    sys.exit(int(count < len(asked["cases"])))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,157 @@
+"""The results as data: what was measured, on what, how; written as JSON and read back checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from attentropy.engine.bench.case import CASES, Case
+from attentropy.engine.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rival on one case: `seconds` at the 20, 50 and 80 % quantiles, or the reason for none.
+
+    errors: the largest error of each number on sampled places against float64, None where it was
+    not finite; wrong: those that are outside of their bounds. flops: the work that is needed.
+    """
+
+    case: int
+    rival: str
+    group: str
+    flops: float
+    seconds: tuple[float, ...] = ()
+    runs: int = 0
+    peak_bytes: int = 0
+    errors: dict[str, float | None] = field(default_factory=dict)
+    wrong: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows by case and rival; `ceilings` in bytes and floating-point operations a second."""
+
+    what: str
+    command: str
+    ours: str
+    machine: dict[str, str]
+    ceilings: dict[str, float]
+    cases: tuple[Case, ...]
+    rows: tuple[Row, ...]
+
+    def settings(self) -> dict[str, list[int]]:
+        """Each setting with its cases, the sizes ascending."""
+        found: dict[str, list[int]] = {}
+        for i in sorted(range(len(self.cases)), key=lambda i: self.cases[i].size):
+            found.setdefault(self.cases[i].setting, []).append(i)
+        return found
+
+    def of(self, case: int) -> list[Row]:
+        """The rows of one case."""
+        return [row for row in self.rows if row.case == case]
+
+    def to_json(self) -> str:
+        """One line for each case and row, four digits a number."""
+        lists = {
+            "cases": [asdict(case) for case in self.cases],
+            "rows": [_filled(row) for row in self.rows],
+        }
+        parts = [
+            f'"{name}": {json.dumps(_short(value), allow_nan=False)}'
+            for name, value in vars(self).items()
+            if name not in lists
+        ]
+        for name, items in lists.items():
+            lines = ",\n".join(json.dumps(_short(item), allow_nan=False) for item in items)
+            parts.append(f'"{name}": [\n{lines}\n]')
+        return "{\n" + ",\n".join(parts) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> Results:
+        """What `to_json` wrote. Raises `UsageError`, which calls the file `name`."""
+        try:
+            given = json.loads(text)
+            kind = CASES[given["what"]]
+            cases = tuple(_made(kind, case) for case in given["cases"])
+            rows = tuple(_made(Row, row) for row in given["rows"])
+            ceilings = {_text(k): _positive(v) for k, v in given["ceilings"].items()}
+            if not cases or "flops_per_second" not in ceilings:
+                raise ValueError("nothing to compare")
+            if not all(row.case < len(cases) and (row.seconds or row.reason) for row in rows):
+                raise ValueError("a row without its case, or without a result")
+            what, command, ours = (_text(given[key]) for key in ("what", "command", "ours"))
+            machine = {_text(k): _text(v) for k, v in given["machine"].items()}
+            return cls(what, command, ours, machine, ceilings, cases, rows)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UsageError(f"{name!r} holds no results of attentropy bench --json") from error
+
+
+def _filled(row: Row) -> dict[str, Any]:
+    """Without what is empty."""
+    return {k: v for k, v in asdict(row).items() if v or k == "case"}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _made(kind: type, given: dict[str, Any]) -> Any:
+    """A dataclass from what a file holds, each value of the type that its field names."""
+    if unknown := set(given) - {f.name for f in fields(kind)}:
+        raise ValueError(f"unknown {unknown}")
+    return kind(**{name: _READERS[name](value) for name, value in given.items()})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > 2000:
+        raise TypeError("not a text")
+    return value
+
+
+def _positive(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
+        raise TypeError("not a positive number")
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
+        raise TypeError("not a count")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not a flag")
+    return value
+
+
+def _quantiles(value: Any) -> tuple[float, ...]:
+    if len(value) not in (0, 3):
+        raise ValueError("not three quantiles")
+    return tuple(_positive(v) for v in value)
+
+
+def _errors(value: Any) -> dict[str, float | None]:
+    return {
+        _text(k): None if v is None else 0.0 if v == 0 else _positive(v) for k, v in value.items()
+    }
+
+
+_READERS: dict[str, Any] = {
+    **dict.fromkeys(("rival", "group", "reason", "dtype", "device"), _text),
+    **dict.fromkeys(("case", "runs", "peak_bytes", "length", "heads", "key_heads"), _count),
+    **dict.fromkeys(("head_size", "rows", "width", "vocabulary"), _count),
+    "flops": _positive,
+    "causal": _flag,
+    "seconds": _quantiles,
+    "errors": _errors,
+    "wrong": lambda value: tuple(_text(v) for v in value),
+}

@@ -1,0 +1,78 @@
+"""Results in, one HTML file out: still pictures, tables and provenance, and no script at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from attentropy import __version__
+from attentropy.engine.bench.results import Results
+from attentropy.report.bench import summary
+from attentropy.report.bench.figure import NARROW, WIDE, charts
+from attentropy.report.document import environment, policy, source, still
+
+
+def render(everything: Sequence[Results]) -> str:
+    """The page of one or more results; the same results and version give the same bytes."""
+    style = source("page.css")
+    settings = [
+        _setting(results, name, cases)
+        for results in everything
+        for name, cases in results.settings().items()
+    ]
+    devices = dict.fromkeys(results.machine.get("device", "unknown") for results in everything)
+    context = {
+        "policy": policy(style),
+        "style": Markup(style),  # our own, nothing of the results
+        "version": __version__,
+        "devices": ", ".join(devices),
+        "settings": settings,
+        "note": summary.NOTE,
+        "provenance": [_provenance(results) for results in everything],
+    }
+    return environment().get_template("bench.html.j2").render(context) + "\n"
+
+
+def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
+    """What the template shows of one setting; no figure where nothing was timed."""
+    rows = [row for case in cases for row in results.of(case)]
+    figure = None
+    if any(row.seconds for row in rows):
+        wide, narrow = (
+            [still(chart)[0] for chart in charts(results, cases, layout)]
+            for layout in (WIDE, NARROW)
+        )
+        figure = {"wide": wide, "narrow": narrow}
+    tables = []
+    for case in cases:
+        timed = [row for row in results.of(case) if row.seconds]
+        ours = summary.reference(timed, results.ours)
+        shape = results.cases[case]
+        tables.append(
+            {
+                "size": f"{shape.size:,} {shape.unit}",
+                "rows": [summary.cells(results, row, ours) for row in timed],
+            }
+        )
+    return {
+        "name": f"{results.what.capitalize()}: {name}",
+        "figure": figure,
+        "lines": len(cases) > 1,
+        "findings": summary.findings(results, cases),
+        "columns": summary.columns(results)[1:],
+        "tables": tables,
+        "untimed": [
+            {"reason": reason, "rivals": "; ".join(rivals)}
+            for reason, rivals in summary.untimed(rows).items()
+        ],
+    }
+
+
+def _provenance(results: Results) -> list[tuple[str, str]]:
+    unit, factor = summary.rate_unit(results)
+    rates = {"matrix product": f"{results.ceilings['flops_per_second'] / factor:,.4g} {unit}"}
+    if "bytes_per_second" in results.ceilings:
+        rates["copy"] = f"{results.ceilings['bytes_per_second'] / 1e9:,.4g} GB/s read and written"
+    return list({"command": results.command, **results.machine, **rates}.items())

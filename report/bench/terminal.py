@@ -1,0 +1,39 @@
+"""The results as tables on a terminal or in a pipe."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from attentropy.engine.bench.results import Results
+from attentropy.report.bench import summary
+from attentropy.report.labels import plain
+
+_WIDTH = 150  # in a pipe, which has none
+
+
+def show(results: Results) -> None:
+    """A table for each case, then the findings of each setting, then why rivals are missing."""
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    for setting, cases in results.settings().items():
+        for case in cases:
+            rows = [row for row in results.of(case) if row.seconds]
+            if not rows:
+                continue
+            shape = results.cases[case]
+            table = Table(title=Text(plain(f"{shape.size:,} {shape.unit}, {setting}")))
+            for i, name in enumerate(summary.columns(results)):
+                table.add_column(name, justify="right" if i else "left")
+            ours = summary.reference(rows, results.ours)
+            for row in rows:
+                told = summary.cells(results, row, ours)
+                table.add_row(*(Text(plain(cell)) for cell in told))
+            console.print(table)
+        for sentence in summary.findings(results, cases):
+            click.echo(plain(sentence))
+    for reason, rivals in summary.untimed(results.rows).items():
+        click.echo(plain(f"not timed: {'; '.join(rivals)}: {reason}"))

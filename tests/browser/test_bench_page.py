@@ -1,0 +1,55 @@
+"""The benchmark's page in a real browser: no script, its own picture for each width and theme."""
+
+import re
+
+import pytest
+
+from attentropy.engine.bench.case import AttentionCase
+from attentropy.engine.bench.results import Results, Row
+from attentropy.report.bench.page import render
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    cases = tuple(AttentionCase(n, 8, 8, 64, True, "float32", "cpu") for n in (1024, 4096))
+    rows = tuple(
+        Row(i, name, group, case.flops, (0.1 * i + 0.1, 0.1 * i + 0.2, 0.1 * i + 0.3), 5)
+        for i, case in enumerate(cases)
+        for name, group in (("ours, entropy", "ours"), ("<b>flash</b>", "ceiling"))
+    )
+    given = Results(
+        "attention", "attentropy bench", "ours, entropy", {"device": "a machine"},
+        {"flops_per_second": 1e11}, cases, rows,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("bench") / "bench.html"
+    path.write_text(render([given]), "utf-8")
+    return path
+
+
+def test_it_fits_every_width_and_theme_without_a_complaint(chromium, file):
+    pictures, complaints = set(), []
+    for width in (420, 1440):
+        for scheme in ("light", "dark"):
+            context = chromium.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme
+            )
+            context.set_offline(True)
+            page = context.new_page()
+            page.on("console", lambda message: complaints.append(message.text))
+            page.goto(file.as_uri())
+            page.click("summary")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            image = page.evaluate(
+                "(() => { const i = document.querySelector('img');"
+                " return [i.currentSrc, i.naturalWidth, i.getBoundingClientRect().width] })()"
+            )
+            pictures.add(image[0])
+            assert image[1] > 300
+            assert image[2] <= width
+            assert page.inner_text("tbody tr:nth-child(2) th") == "<b>flash</b>"
+            context.close()
+    assert len(pictures) == 4
+    assert complaints == []
+    assert not re.search(r"<script", file.read_text("utf-8"))
