@@ -12,7 +12,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.masks import Visibility, describe_mask
-from attentropy.kernels.ops import AttentionResult, Implementation, attention
+from attentropy.kernels.choice import Implementation
+from attentropy.kernels.ops import AttentionResult, attention
 
 NAME = "attentropy"
 

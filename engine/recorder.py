@@ -17,7 +17,8 @@ from attentropy.engine import attention_hook
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.masks import Visibility
 from attentropy.engine.trace import Trace
-from attentropy.kernels.ops import AttentionResult, Implementation
+from attentropy.kernels.choice import Implementation
+from attentropy.kernels.ops import AttentionResult
 from attentropy.kernels.sweep import attention_window
 
 DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
