@@ -73,9 +73,9 @@ _BULK: dict[str, dict[int, Tile]] = {
 }
 # float32 products run outside the matrix units and hold twice the bytes.
 _FLOAT32: dict[int, Tile] = {
-    64: Tile(64, 32, warps=4, stages=2),
-    128: Tile(32, 32, warps=4, stages=2),
-    256: Tile(16, 32, warps=4, stages=1),
+    64: Tile(64, 32, warps=8, stages=2, lanes=1),
+    128: Tile(32, 16, warps=8, stages=2, lanes=1),
+    256: Tile(16, 32, warps=8, stages=1, lanes=1),
 }
 # The second sweep holds neither V nor an output block, so two programs fit on a processor of sm_90:
 # one computes exponentials while the other multiplies. What spills for it does so outside the

@@ -20,7 +20,7 @@ WANTED = {  # architecture/head/variant: bytes (NVIDIA) or registers (AMD) that 
     "sm_90/128/entropy": 0,
     "sm_90/128/full": 0,
     "sm_90/128/statistics": 0,
-    "sm_90/128/float32": 96,
+    "sm_90/128/float32": 0,
     "sm_90/256/entropy": 8,  # two registers beside an output block of 128 × 256
     "sm_100/64/entropy": 0,
     "sm_100/128/entropy": 0,
