@@ -10,6 +10,7 @@ VOCABULARY = 160
 WINDOW = 7
 CHUNK = 8
 LAYERS = 4
+SHARPER = 5.0
 PARAMETERS = 16_000_000
 
 # Sizes by the names that configurations give them; what a configuration does not name is not set.
@@ -75,12 +76,13 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
         "swa_kv_lora_rank": 16, "swa_head_dim": 16, "swa_qk_nope_head_dim": 8,
         "swa_v_head_dim": 16, "head_dim": 16,
     },
-    "gemma4_text": {"global_head_dim": 32},
-    "gemma4_unified_text": {"global_head_dim": 32},
+    "gemma4_text": {"head_dim": 8, "global_head_dim": 16},
+    "gemma4_unified_text": {"head_dim": 8, "global_head_dim": 16},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0}, "ffn_config": {
         "ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 64}},
     "gemma3n_text": {"laurel_rank": 8, "num_kv_shared_layers": 2, "activation_sparsity_pattern": [0.0] * LAYERS},
     "gpt_neo": {"attention_types": [[["global", "local"], LAYERS // 2]]},
+    "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * (LAYERS // 2)},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * (LAYERS // 2)},
     "longcat_flash": {"zero_expert_num": 2},
@@ -94,7 +96,8 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
     "musicgen_decoder": {"num_codebooks": 1},
     "musicgen_melody_decoder": {"num_codebooks": 1},
     "qwen4_exp_text": {
-        "token_budget": 8, "compress_ratio": 4, "hc_lowrank": 8, "ngram_vocab_size_base": 97,
+        "indexer_budget": 8, "indexer_compress_ratio": 4, "hc_lowrank": 8,
+        "ngram_vocab_size_base": 97,
     },
     "reformer": {
         "is_decoder": True, "axial_pos_embds": False, "local_attn_chunk_length": 8,
@@ -172,5 +175,5 @@ def tiny_model(cls: Any, seed: int = 0) -> Any:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim == 2 and "norm" not in name:
-                parameter.mul_(6.0)
+                parameter.mul_(SHARPER)
     return model
