@@ -68,7 +68,9 @@ def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None)
 
 def _entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
     """(layer, call, what was recorded) for every layer of the model; None where nothing was."""
-    layers = int(getattr(recorder.model.config.get_text_config(), "num_hidden_layers", 0))
+    from attentropy.engine.recorder import layer_count
+
+    layers = layer_count(recorder.model)
     entries: list[tuple[int, int, Call | None]] = [
         (layer, index, call) for (layer, index), call in recorder.calls.items()
     ]

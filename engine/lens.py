@@ -192,37 +192,49 @@ def _matching(
     model: PreTrainedModel, head: nn.Module, norm: nn.Module, last: Tensor, logits: Tensor
 ) -> Lens:
     config = model.config.get_text_config()
-    softcap = getattr(config, "final_logit_softcapping", None)
     bias = getattr(head, "bias", None)
-    wanted = logits.float()
+    wanted = logits[0].float()
     worst = float("inf")
     with torch.no_grad():
         plain = _plain(head, norm, last)
         if plain is None or plain.shape != wanted.shape:
             raise LensRefused(
-                f"a residual of {type(model).__name__} is not what its head reads: "
-                f"{list(last.shape)} for logits {list(wanted.shape)}"
+                f"the last residual of {type(model).__name__}, {list(last.shape)}, is not what its "
+                "head reads (several streams, or other positions)"
             )
-        for scale in _scales(config, plain, wanted, softcap):
-            got = plain * scale
-            if softcap is not None:
-                got = softcap * torch.tanh(got / softcap)
-            error = float((got - wanted).abs().max())
-            worst = min(worst, error)
-            coarse = {torch.float32: 1e-4, torch.float16: 1e-2}.get(logits.dtype, 5e-2)
-            if error <= coarse * max(1.0, float(wanted.abs().max())):
-                return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
+        coarse = {torch.float32: 1e-4, torch.float16: 1e-2}.get(logits.dtype, 5e-2)
+        for softcap in _softcaps(config):
+            for scale in _scales(config, plain, wanted, softcap):
+                got = plain * scale
+                if softcap is not None:
+                    got = softcap * torch.tanh(got / softcap)
+                error = float((got - wanted).abs().max())
+                worst = min(worst, error)
+                if error <= coarse * max(1.0, float(wanted.abs().max())):
+                    return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
     raise LensRefused(
         f"the lens of the last residual differs from the model's own logits by {worst:.3g}"
     )
 
 
 def _plain(head: nn.Module, norm: nn.Module, last: Tensor) -> Tensor | None:
-    """The head's output for the last residual, before scale and softcap; None if it has none."""
+    """The head's output [n, V] for the last residual [1, n, d], before scale and softcap.
+
+    None where the head has none for it, read as `Lens.read` will.
+    """
+    if last.ndim != 3 or last.shape[0] != 1:
+        return None
     try:
-        return cast(Tensor, head(norm(last))).float()
+        return cast(Tensor, head(norm(last[0]))).float()
     except (RuntimeError, IndexError, TypeError, ValueError):
         return None
+
+
+def _softcaps(config: Any) -> list[float | None]:
+    """What may cap the logits, by every name that has soft and cap in it; the check says which."""
+    named = [value for name, value in vars(config).items() if "soft" in name and "cap" in name]
+    caps = [float(cap) for cap in named if isinstance(cap, (int, float)) and cap > 0]
+    return [*dict.fromkeys(caps), None]
 
 
 def _scales(config: Any, plain: Tensor, wanted: Tensor, softcap: float | None) -> list[float]:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from attentropy.engine import attention_hook
-from attentropy.engine.errors import AttentropyError
+from attentropy.engine.errors import AttentropyError, NoAttention
 from attentropy.engine.lens import decoder_layers, residuals
 from attentropy.engine.masks import Visibility
 from attentropy.engine.trace import Trace
@@ -161,7 +161,7 @@ class Recorder:
         span = (first, total)
         weights = attention_window(query, key, result.lse, rows, span, **where)[0]
         if self._window_per_head is None:  # all layers alike, by the first of them
-            layers = self.model.config.get_text_config().num_hidden_layers
+            layers = layer_count(self.model) or len(self.calls)
             self._window_per_head = weights.numel() * 4 * layers <= _WINDOW_BYTES
         if self._window_per_head:
             call.window = weights.float().cpu().numpy()
@@ -197,6 +197,8 @@ def record(
     Raises `AttentropyError` where the model does not run its attention through transformers'
     attention interface, or does so with arguments whose meaning is unknown.
     """
+    if model.training:
+        raise AttentropyError("the model is in training mode; call model.eval() before recording")
     if model not in _checked:
         check_same_outputs(model)
     found = _checked[model]
@@ -291,7 +293,7 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
     with _listening(model, recorder := Recorder(model, stats=("entropy",), impl=None, length=None)):
         ours = _through_the_interface(model, ids)
     if not recorder.calls:
-        raise AttentropyError(
+        raise NoAttention(
             f"{name} has no attention layer that transformers' attention interface reaches; "
             "there is no attention entropy to record"
         )
@@ -313,6 +315,11 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
             f"(by {error:.3g}); its entropies would be wrong"
         )
     _checked[model] = _Checked(set(recorder.calls), _padding_refused(model, ids))
+
+
+def layer_count(model: PreTrainedModel) -> int:
+    """The number of layers by the configuration; 0 where it says nothing."""
+    return int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
 
 
 def layer_kinds(model: PreTrainedModel) -> list[str]:

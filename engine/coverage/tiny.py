@@ -9,19 +9,21 @@ import torch
 VOCABULARY = 160
 WINDOW = 7
 CHUNK = 8
-LAYERS = 4
-SHARPER = 5.0
+LAYERS = 2
+GAIN = 1.0
 PARAMETERS = 16_000_000
 
+_COUNTS = (
+    "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers",
+)  # fmt: skip
+
 # Sizes by the names that configurations give them; what a configuration does not name is not set.
-_SMALL: dict[str, Any] = {
+_SMALL: dict[str, Any] = dict.fromkeys(_COUNTS, LAYERS) | {
     "vocab_size": VOCABULARY,
     "hidden_size": 64, "n_embd": 64, "d_model": 64, "embed_dim": 64, "embedding_size": 64,
     "dim": 64, "emb_dim": 64, "word_embed_proj_dim": 64, "hidden_dim": 64,
     "intermediate_size": 64, "ffn_dim": 64, "decoder_ffn_dim": 64, "encoder_ffn_dim": 64,
     "n_inner": 64, "d_ff": 64, "d_inner": 64, "dff": 64, "ffn_hidden_size": 64,
-    "num_hidden_layers": LAYERS, "n_layer": LAYERS, "n_layers": LAYERS, "num_layers": LAYERS,
-    "decoder_layers": LAYERS, "encoder_layers": LAYERS,
     "num_attention_heads": 4, "n_head": 4, "n_heads": 4, "num_heads": 4,
     "decoder_attention_heads": 4, "encoder_attention_heads": 4,
     "num_key_value_heads": 2, "num_kv_heads": 2, "n_kv_heads": 2,
@@ -31,7 +33,7 @@ _SMALL: dict[str, Any] = {
     "rotary_dim": 8,
     "sliding_window": WINDOW, "window_size": WINDOW, "attention_window": WINDOW,
     "attention_window_size": WINDOW,
-    "use_sliding_window": True, "max_window_layers": 2, "attention_chunk_size": CHUNK,
+    "use_sliding_window": True, "max_window_layers": 1, "attention_chunk_size": CHUNK,
     "q_lora_rank": 16, "kv_lora_rank": 16, "o_lora_rank": 16, "qk_rope_head_dim": 8,
     "qk_nope_head_dim": 8, "v_head_dim": 16, "qk_head_dim": 16, "query_pre_attn_scalar": 16,
     "index_n_heads": 2, "index_head_dim": 16, "index_topk": 8,
@@ -50,6 +52,13 @@ _SMALL: dict[str, Any] = {
     "linear_value_head_dim": 16, "lru_width": 64, "conv_dim": 64,
     "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCABULARY,
     "is_decoder": True, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+
+_ASSISTANT = {
+    "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": LAYERS, "head_dim": 8,
+    "global_head_dim": 16, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "vocab_size": VOCABULARY, "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0,
+    "num_kv_shared_layers": LAYERS, "layer_types": ["full_attention"] * LAYERS, "sliding_window": WINDOW,
 }  # fmt: skip
 
 # What a model type needs besides, where the sizes above do not fit together.
@@ -80,7 +89,11 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
     "gemma4_unified_text": {"head_dim": 8, "global_head_dim": 16},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0}, "ffn_config": {
         "ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 64}},
-    "gemma3n_text": {"laurel_rank": 8, "num_kv_shared_layers": 2, "activation_sparsity_pattern": [0.0] * LAYERS},
+    "gemma3n_text": {
+        "num_hidden_layers": 4, "laurel_rank": 8, "num_kv_shared_layers": 2,
+        "activation_sparsity_pattern": [0.0] * 4,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+    },
     "gpt_neo": {"attention_types": [[["global", "local"], LAYERS // 2]]},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * (LAYERS // 2)},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
@@ -96,6 +109,7 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
     "musicgen_decoder": {"num_codebooks": 1},
     "musicgen_melody_decoder": {"num_codebooks": 1},
     "qwen4_exp_text": {
+        "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16,
         "indexer_budget": 8, "indexer_compress_ratio": 4, "hc_lowrank": 8,
         "ngram_vocab_size_base": 97,
     },
@@ -107,9 +121,12 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
         "pronunciation_embed_dim": 8, "pronunciation_vocab_size": VOCABULARY,
         "shape_embed_dim": 8, "shape_vocab_size": VOCABULARY,
     },
+    "gemma4_assistant": {"text_config": _ASSISTANT | {"model_type": "gemma4_text"}},
+    "gemma4_unified_assistant": {"text_config": _ASSISTANT | {"model_type": "gemma4_unified_text"}},
     "xmod": {"default_language": "en_XX"},
+    "recurrent_gemma": {"num_hidden_layers": 3, "block_types": ["recurrent"] * 2 + ["attention"]},
     "zamba": {
-        "layers_block_type": ["linear_attention", "hybrid"] * (LAYERS // 2),
+        "num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2,
         "attention_hidden_size": 128, "attention_head_dim": 32, "num_key_value_heads": 4,
     },
     "zamba2": {
@@ -145,7 +162,9 @@ def _small(kind: Any) -> Any:
     types = getattr(own, "layer_types", None)
     if types and isinstance(vars(own).get("layer_types"), list):
         distinct = list(dict.fromkeys(types))
-        given["layer_types"] = [distinct[i % len(distinct)] for i in range(LAYERS)]
+        count = max(LAYERS, len(distinct))
+        given["layer_types"] = [distinct[i % len(distinct)] for i in range(count)]
+        given |= {name: count for name in _COUNTS if name in given}
     given |= special
     return kind(**given)
 
@@ -173,7 +192,9 @@ def tiny_model(cls: Any, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     model = cls(tiny_config(cls)).eval()
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim == 2 and "norm" not in name:
-                parameter.mul_(SHARPER)
+        for parameter in model.parameters():
+            if parameter.ndim >= 2:
+                parameter.normal_(0.0, GAIN * min(parameter.shape[-2:]) ** -0.5)
+            else:
+                parameter.add_(0.1 * torch.randn_like(parameter))
     return model
