@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ATTENTION = ("layer", "head", "query")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
-_NO_ATTENTION = "not applicable: this layer computes no softmax attention"
+_NO_ATTENTION = "not applicable: this layer makes no softmax attention call"
 
 
 def text_array(values: Sequence[str]) -> np.ndarray:
@@ -56,7 +56,7 @@ def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None)
         ),
         "attention_note": (
             "layer",
-            text_array(["" if c is not None else _NO_ATTENTION for _, _, c in calls]),
+            text_array(["" if c is not None else _why_none(recorder, i) for i, _, c in calls]),
         ),
         "head": ("head", np.arange(heads, dtype=np.int32)),
         "query": ("query", np.arange(n, dtype=np.int32)),
@@ -68,13 +68,23 @@ def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None)
 
 def _entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
     """(layer, call, what was recorded) for every layer of the model; None where nothing was."""
-    layers = int(recorder.model.config.get_text_config().num_hidden_layers)
+    from attentropy.engine.recorder import layer_count
+
+    layers = layer_count(recorder.model)
     entries: list[tuple[int, int, Call | None]] = [
         (layer, index, call) for (layer, index), call in recorder.calls.items()
     ]
     called = {layer for layer, _, _ in entries}
     entries += [(layer, 0, None) for layer in range(layers) if layer not in called]
     return sorted(entries, key=lambda entry: entry[:2])
+
+
+def _why_none(recorder: Recorder, layer: int) -> str:
+    from attentropy.engine.recorder import layer_kinds
+
+    kinds = layer_kinds(recorder.model)
+    kind = f" ({kinds[layer]})" if layer < len(kinds) else ""
+    return f"{_NO_ATTENTION}{kind}"
 
 
 def _add_windows(

@@ -28,6 +28,10 @@ _HARMLESS = {
     "cu_seq_lens_k",
     "cos",
     "sin",
+    "max_length_q",
+    "max_length_k",
+    "num_items_in_batch",
+    "logits_to_keep",
 }
 
 
@@ -61,6 +65,7 @@ def attention_forward(
     dropout: float = 0.0,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
+    sliding_window: int | None = None,
     **extra: Any,
 ) -> tuple[Tensor, None]:
     """An attention interface of transformers: (out [B, N, H, Dv], no weights).
@@ -68,20 +73,32 @@ def attention_forward(
     query [B, Hq, Nq, D], key and value [B, Hkv, Nk, D or Dv], after rotary positions and cache.
     Raises `AttentropyError` where an argument would change the scores in a way that is unknown.
     """
+    name = type(module).__name__
     if not isinstance(attention_mask, Visibility):
         kind = "none" if attention_mask is None else type(attention_mask).__name__
         raise AttentropyError(
-            f"{type(module).__name__} calls attention with its own mask ({kind}), which attentropy "
-            "cannot read in O(N)"
+            f"{name} calls attention with its own mask ({kind}), which attentropy cannot read in "
+            "O(N)"
         )
     if dropout:
         raise AttentropyError("attention dropout is on; call model.eval() before recording")
-    for name, given in extra.items():
-        if isinstance(given, Tensor) and name not in _HARMLESS:
+    for argument, given in extra.items():
+        number = isinstance(given, (int, float)) and not isinstance(given, bool)
+        if argument not in _HARMLESS and (number or isinstance(given, Tensor)):
             raise AttentropyError(
-                f"{type(module).__name__} passes {name!r} to attention, which attentropy does not "
-                "know; its entropies would be wrong"
+                f"{name} passes {argument!r} to attention, which attentropy does not know; its "
+                "entropies would be wrong"
             )
+    if (query.shape[2], key.shape[2]) != (attention_mask.queries, attention_mask.keys):
+        raise AttentropyError(
+            f"{name} has {query.shape[2]} queries over {key.shape[2]} keys where its mask has "
+            f"{attention_mask.queries} over {attention_mask.keys}; attentropy cannot place them"
+        )
+    if attention_mask.causal and sliding_window not in (None, attention_mask.window):
+        raise AttentropyError(
+            f"{name} asks for a window of {sliding_window}, and its mask has "
+            f"{attention_mask.window}; its entropies would be wrong"
+        )
     current = listener.get()
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
     result = attention(

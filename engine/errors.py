@@ -5,6 +5,14 @@ class AttentropyError(Exception):
     """A run that failed; the message is one line that says what to do. Exit code 1."""
 
 
+class NoAttention(AttentropyError):
+    """A model in which nothing calls transformers' attention interface. Exit code 1."""
+
+
+class LensRefused(AttentropyError):
+    """The lens cannot be read as the model's own head would. Exit code 1."""
+
+
 class UsageError(AttentropyError):
     """An argument that cannot work as given. Exit code 2."""
 

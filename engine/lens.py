@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine.sites import LensRefused, Point, decoder_layers, kept
+from attentropy.engine.errors import LensRefused
+from attentropy.engine.layers import decoder_layers
+from attentropy.engine.sites import Point, kept
 from attentropy.kernels.ops import VocabularyResult, vocabulary
 
 # Rows that are normed and read at once: a float32 copy of all of them would be a second prompt.
@@ -22,7 +24,10 @@ _ROWS = 4096
 
 @dataclass(frozen=True)
 class Lens:
-    """The way from a residual [N, d] to the vocabulary: norm, head, scale and softcap."""
+    """The way from a residual [N, d] to the vocabulary: norm, head, scale and softcap.
+
+    `norm` is all that lies between the last layer and the unembedding.
+    """
 
     norm: nn.Module
     weight: Tensor  # [V, d]
@@ -88,15 +93,11 @@ def find_lens(model: PreTrainedModel, input_ids: Tensor) -> Lens:
     head = model.get_output_embeddings()
     if head is None or getattr(head, "weight", None) is None:
         raise LensRefused(f"{type(model).__name__} has no output embeddings to read with")
-    received: list[tuple[nn.Module, Tensor]] = []
-
-    def receive(module: nn.Module, args: tuple[Any, ...]) -> None:
-        if args and isinstance(args[0], Tensor):
-            received.append((module, args[0]))
-
+    steps: list[_Step] = []
     inside = {id(module) for layer in layers for module in layer.modules()}
     outside = [module for module in model.modules() if id(module) not in inside]
-    handles = [module.register_forward_pre_hook(receive) for module in outside]
+    handles = [module.register_forward_pre_hook(_began(steps)) for module in outside]
+    handles += [module.register_forward_hook(_ended(steps)) for module in outside]
     ran: list[nn.Module] = []
     handles += [layer.register_forward_hook(lambda m, args, out: ran.append(m)) for layer in layers]
     last = Point(layers[-1])
@@ -109,11 +110,81 @@ def find_lens(model: PreTrainedModel, input_ids: Tensor) -> Lens:
     residual = states["residual"][0]
     if len(ran) != len(layers) or residual is None:
         raise LensRefused(f"{len(ran)} outputs from {len(layers)} decoder layers")
-    # A model whose last layer feeds the head directly has no norm of its own.
-    norm = next(
-        (m for m, given in received if _same(given, residual) and m is not head), nn.Identity()
-    )
-    return _matching(model, head, norm, residual, logits[0])
+    return _matching(model, head, _way(steps, residual, head), residual, logits)
+
+
+@dataclass
+class _Step:
+    """One module's call outside the decoder layers, in the order in which they began."""
+
+    module: nn.Module
+    given: Tensor
+    made: Tensor | None = None
+
+
+def _began(steps: list[_Step]) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
+        if args and isinstance(args[0], Tensor):
+            steps.append(_Step(module, args[0]))
+
+    return hook
+
+
+def _ended(steps: list[_Step]) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
+            mine = [s for s in steps if s.module is module and s.given is args[0]]
+            mine[-1].made = output
+
+    return hook
+
+
+class _UpToHead(nn.Module):
+    """What a block that holds the head does before it: a head with layers of its own."""
+
+    class _Reached(Exception):
+        pass
+
+    def __init__(self, block: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.block, self.head = block, head
+
+    def forward(self, residual: Tensor) -> Tensor:
+        reached: list[Tensor] = []
+
+        def stop(module: nn.Module, args: tuple[Any, ...]) -> None:
+            reached.append(args[0])
+            raise self._Reached
+
+        handle = self.head.register_forward_pre_hook(stop)
+        try:
+            self.block(residual)
+        except self._Reached:
+            pass
+        finally:
+            handle.remove()
+        return reached[0]
+
+
+def _way(steps: list[_Step], residual: Tensor, head: nn.Module) -> nn.Module:
+    """The modules that lead from the last residual to the head, each fed by the one before.
+
+    Usually one norm; none where the last layer feeds the head directly.
+    """
+    way: list[nn.Module] = []
+    at = residual
+    left = steps
+    while True:
+        found = next((i for i, step in enumerate(left) if _same(step.given, at)), None)
+        if found is None or left[found].module is head:
+            return way[0] if len(way) == 1 else nn.Sequential(*way)
+        step, left = left[found], left[found + 1 :]
+        if any(module is head for module in step.module.modules()):
+            return nn.Sequential(*way, _UpToHead(step.module, head))
+        if step.made is None:
+            return nn.Sequential(*way)
+        way.append(step.module)
+        at = step.made
 
 
 def _same(given: Tensor, kept: Tensor) -> bool:
@@ -124,28 +195,55 @@ def _matching(
     model: PreTrainedModel, head: nn.Module, norm: nn.Module, last: Tensor, logits: Tensor
 ) -> Lens:
     config = model.config.get_text_config()
-    softcap = getattr(config, "final_logit_softcapping", None)
     bias = getattr(head, "bias", None)
-    wanted = logits.float()
+    wanted = logits[0].float()
     worst = float("inf")
     with torch.no_grad():
-        plain = head(norm(last)).float()
-        for scale in _scales(config):
-            got = plain * scale
-            if softcap is not None:
-                got = softcap * torch.tanh(got / softcap)
-            error = float((got - wanted).abs().max()) if got.shape == wanted.shape else worst
-            worst = min(worst, error)
-            coarse = {torch.float32: 1e-4, torch.float16: 1e-2}.get(logits.dtype, 5e-2)
-            if error <= coarse * max(1.0, float(wanted.abs().max())):
-                return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
+        plain = _plain(head, norm, last)
+        if plain is None or plain.shape != wanted.shape:
+            raise LensRefused(
+                f"the last residual of {type(model).__name__}, {list(last.shape)}, is not what its "
+                "head reads (several streams, or other positions)"
+            )
+        coarse = {torch.float32: 1e-4, torch.float16: 1e-2}.get(logits.dtype, 5e-2)
+        for softcap in _softcaps(config):
+            for scale in _scales(config, plain, wanted, softcap):
+                got = plain * scale
+                if softcap is not None:
+                    got = softcap * torch.tanh(got / softcap)
+                error = float((got - wanted).abs().max())
+                worst = min(worst, error)
+                if error <= coarse * max(1.0, float(wanted.abs().max())):
+                    return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
     raise LensRefused(
         f"the lens of the last residual differs from the model's own logits by {worst:.3g}"
     )
 
 
-def _scales(config: Any) -> list[float]:
-    """What the head's output may be multiplied by; the check says which of them it is."""
+def _plain(head: nn.Module, norm: nn.Module, last: Tensor) -> Tensor | None:
+    """The head's output [n, V] for the last residual [n, d], before scale and softcap.
+
+    None where the head has none for it, read as `Lens.read` will.
+    """
+    try:
+        return cast(Tensor, head(norm(last))).float()
+    except (RuntimeError, IndexError, TypeError, ValueError):
+        return None
+
+
+def _softcaps(config: Any) -> list[float | None]:
+    """What may cap the logits, by every name that has soft and cap in it; the check says which."""
+    named = [value for name, value in vars(config).items() if "soft" in name and "cap" in name]
+    caps = [float(cap) for cap in named if isinstance(cap, (int, float)) and cap > 0]
+    return [*dict.fromkeys(caps), None]
+
+
+def _scales(config: Any, plain: Tensor, wanted: Tensor, softcap: float | None) -> list[float]:
+    """What the head's output may be multiplied by; the check says which of them it is.
+
+    What the configuration names, nothing, and last what fits the logits best: models that scale
+    the residual before the head name it as they please.
+    """
     scales = []
     if (factor := getattr(config, "logit_scale", None)) is not None:
         scales.append(float(factor))
@@ -153,4 +251,9 @@ def _scales(config: Any) -> list[float]:
         scales += [1.0 / float(factor), float(factor)]
     if (factor := getattr(config, "lm_head_multiplier", None)) is not None:
         scales.append(float(factor))
-    return [*scales, 1.0]
+    straight = wanted.double()
+    if softcap is not None:
+        straight = softcap * torch.atanh((straight / softcap).clamp(-1 + 1e-9, 1 - 1e-9))
+    size = float((plain.double() ** 2).sum())
+    fitted = float((plain.double() * straight).sum()) / size if size else 1.0
+    return [*scales, 1.0, fitted]

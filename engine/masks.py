@@ -149,7 +149,19 @@ def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
                 if merged.setdefault(key, value) != value:
                     raise UnknownMask(f"a mask with two different {key} patterns")
         return merged
+    if name == "or_masks":  # blocks of images: of a text alone they hold nothing
+        parts = [part for part in closed["mask_functions"] if not _never(part)]
+        if len(parts) == 1:
+            return _read(parts[0])
     raise UnknownMask(f"a mask pattern that attentropy cannot describe ({name})")
+
+
+def _never(function: Callable[..., Tensor]) -> bool:
+    """Whether a mask function is that of blocks, and no token is in any."""
+    if function.__qualname__.split(".")[0] != "blockwise_overlay":
+        return False
+    ids = inspect.getclosurevars(function).nonlocals["block_sequence_ids"]
+    return bool((ids < 0).all())
 
 
 def _padding(

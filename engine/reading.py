@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attentropy.engine.errors import LensRefused
+from attentropy.engine.layers import decoder_layers
 from attentropy.engine.lens import Lens, find_lens
 from attentropy.engine.lens_plan import LensSize, sample, select, template_positions
 from attentropy.engine.models import LoadedModel
 from attentropy.engine.prompts import Prompt
-from attentropy.engine.sites import LensRefused, Point, Points, decoder_layers, find_blocks, kept
+from attentropy.engine.sites import Point, Points, find_blocks, kept
 
 # The last layer's states, which every cell's target and divergence are taken from.
 FINAL = "final"

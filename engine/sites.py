@@ -18,12 +18,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine.errors import AttentropyError
+from attentropy.engine.errors import LensRefused
+from attentropy.engine.layers import decoder_layers
 from attentropy.engine.recorder import Recorder, record
-
-
-class LensRefused(AttentropyError):
-    """The lens cannot be read as the model's own head would; the reason in one line."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +32,6 @@ class Point:
 
 
 Points = Sequence[Point | None]  # one a layer, None where the layer lacks the site
-
-
-def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
-    """The model's decoder layers in order, [layers].
-
-    Raises `LensRefused` where no list of modules has as many entries as the configuration says.
-    """
-    count = model.config.get_text_config().num_hidden_layers
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
-    for root in (decoder, model):
-        for module in root.modules() if root is not None else ():
-            if isinstance(module, nn.ModuleList) and len(module) == count:
-                return list(module)
-    raise LensRefused(f"no list of {count} decoder layers in {type(model).__name__}")
 
 
 @contextmanager
@@ -278,4 +261,4 @@ def _adds_up(before: Tensor, after: Tensor, parts: Sequence[Tensor]) -> bool:
 
 
 def _first(output: Any) -> Any:
-    return output[0] if isinstance(output, tuple) else output
+    return output[0] if isinstance(output, (tuple, list)) else output

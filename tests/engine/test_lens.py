@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from attentropy.engine.errors import LensRefused
+from attentropy.engine.layers import decoder_layers
 from attentropy.engine.lens import find_lens
-from attentropy.engine.sites import LensRefused, Point, decoder_layers, kept
+from attentropy.engine.sites import Point, kept
 from tiny import model
 
 KINDS = [

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from attentropy.engine.sites import LensRefused, Point, decoder_layers, find_blocks, kept
+from attentropy.engine.errors import LensRefused
+from attentropy.engine.layers import decoder_layers
+from attentropy.engine.sites import Point, find_blocks, kept
 from tiny import model
 
 IDS = torch.arange(3, 40)[None]

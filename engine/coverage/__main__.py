@@ -1,0 +1,66 @@
+"""`python -m attentropy.engine.coverage`: every causal model class against its own eager attention."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from typing import Any
+
+from attentropy.engine.coverage import table
+from attentropy.engine.coverage.classes import class_names
+from attentropy.engine.coverage.compare import PASS, WRONG, compare
+from attentropy.engine.coverage.isolate import isolated
+
+_SECONDS = 120.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print each class's verdicts; 1 where one is wrong or did not end."""
+    parser = argparse.ArgumentParser(
+        prog="python -m attentropy.engine.coverage", description=__doc__
+    )
+    parser.add_argument("classes", nargs="*", help="class names; all by default")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    parser.add_argument("--write", action="store_true", help="write COVERAGE.md and status.json")
+    options = parser.parse_args(arguments)
+    known = class_names()
+    if unknown := sorted(set(options.classes) - set(known)):
+        parser.error(f"no class {unknown[0]} in the installed transformers")
+    if options.write and options.classes:
+        parser.error("--write takes the whole table: name no classes")
+    _quiet()
+    compare("LlamaForCausalLM")  # what every child would otherwise import again
+    rows: dict[str, Any] = {}
+    for name, row in isolated(
+        compare, options.classes or known, jobs=options.jobs, seconds=_SECONDS
+    ):
+        rows[name] = (
+            row if isinstance(row, dict) else dict.fromkeys(("attention", "lens"), (WRONG, row))
+        )
+        print(f"{name}: {_line(rows[name])}", flush=True)
+    for part in ("attention", "lens"):
+        print(f"{part}: {dict(table.count(rows, part))}")
+    if options.write:
+        table.write(table.merged(rows))
+    return int(any(verdict[0] == WRONG for row in rows.values() for verdict in row.values()))
+
+
+def _line(row: dict[str, Any]) -> str:
+    noted = {part: ": ".join(filter(None, verdict)) for part, verdict in row.items()}
+    always = ("attention", "lens")
+    return "; ".join(f"{p} {v}" for p, v in noted.items() if p in always or v != PASS)
+
+
+def _quiet() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
