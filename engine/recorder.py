@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from attentropy.engine import attention_hook
 from attentropy.engine.errors import AttentropyError, NoAttention
 from attentropy.engine.lens import decoder_layers, residuals
-from attentropy.engine.masks import Visibility
+from attentropy.engine.masks import Visibility, built
 from attentropy.engine.trace import Trace
 from attentropy.kernels.ops import AttentionResult, Implementation
 from attentropy.kernels.sweep import attention_window
@@ -204,7 +204,7 @@ def record(
     found = _checked[model]
     recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length)
     recorder.padding_refused = found.padding
-    with _listening(model, recorder):
+    with _listening(model, recorder, masks_built=found.masks_built):
         if keep_residuals:
             with residuals(decoder_layers(model), recorder.residuals):
                 yield recorder
@@ -220,9 +220,11 @@ def record(
 
 @dataclass(frozen=True)
 class _Checked:
-    """What a model's probe showed: its attention calls, and why padding is refused, if it is."""
+    """What a model's probe showed: its attention calls, whether it combines masks itself and so
+    needs them built, and why padding is refused, if it is."""
 
     calls: set[tuple[int, int]]
+    masks_built: bool
     padding: str | None
 
 
@@ -230,8 +232,9 @@ _checked: WeakKeyDictionary[PreTrainedModel, _Checked] = WeakKeyDictionary()
 
 
 @contextmanager
-def _listening(model: PreTrainedModel, recorder: Recorder) -> Iterator[None]:
+def _listening(model: PreTrainedModel, recorder: Recorder, *, masks_built: bool) -> Iterator[None]:
     attention_hook.register()
+    wanted = built.set(masks_built)
     before = model.config._attn_implementation
     try:
         _use(model, attention_hook.NAME)
@@ -241,6 +244,7 @@ def _listening(model: PreTrainedModel, recorder: Recorder) -> Iterator[None]:
         finally:
             attention_hook.listener.reset(token)
     finally:
+        built.reset(wanted)
         _use(model, before)
 
 
@@ -290,8 +294,12 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
     name = type(model).__name__
     ids = _probe(model) if input_ids is None else input_ids
     own = _own(model, ids)
-    with _listening(model, recorder := Recorder(model, stats=("entropy",), impl=None, length=None)):
-        ours = _through_the_interface(model, ids)
+    masks_built = False
+    try:
+        recorder, ours = _recorded(model, ids, masks_built=masks_built)
+    except _NeedsMask:
+        masks_built = True
+        recorder, ours = _recorded(model, ids, masks_built=masks_built)
     if not recorder.calls:
         raise NoAttention(
             f"{name} has no attention layer that transformers' attention interface reaches; "
@@ -314,7 +322,9 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
             f"{name} gives other outputs through transformers' attention interface "
             f"(by {error:.3g}); its entropies would be wrong"
         )
-    _checked[model] = _Checked(set(recorder.calls), _padding_refused(model, ids))
+    _checked[model] = _Checked(
+        set(recorder.calls), masks_built, _padding_refused(model, ids, masks_built)
+    )
 
 
 def layer_count(model: PreTrainedModel) -> int:
@@ -328,22 +338,21 @@ def layer_kinds(model: PreTrainedModel) -> list[str]:
     return [str(kind) for kind in kinds] if isinstance(kinds, (list, tuple)) else []
 
 
-def _padding_refused(model: PreTrainedModel, ids: Tensor) -> str | None:
+def _padding_refused(model: PreTrainedModel, ids: Tensor, masks_built: bool) -> str | None:
     """Why left padding is refused: its tokens' outputs reach those of the text; None if not."""
     padded = torch.cat([ids[:, :_PROBE_PADDING], ids], 1)
     mask = torch.ones_like(padded)
     mask[:, :_PROBE_PADDING] = 0
     try:
         own = _own(model, padded, attention_mask=mask)
-        with _listening(model, Recorder(model, stats=("entropy",), impl=None, length=None)):
-            ours = _through_the_interface(model, padded, attention_mask=mask)
+        _, ours = _recorded(model, padded, masks_built=masks_built, attention_mask=mask)
     except AttentropyError as error:
         return str(error)
-    error = _difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
-    if error is None:
+    difference = _difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
+    if difference is None:
         return None
     return (
-        f"{type(model).__name__} lets padding change the tokens' outputs (by {error:.3g}); "
+        f"{type(model).__name__} lets padding change the tokens' outputs (by {difference:.3g}); "
         "record one prompt at a time, without padding"
     )
 
@@ -369,15 +378,22 @@ def _own(model: Any, ids: Tensor, **extra: Any) -> Tensor:
         ) from error
 
 
-def _through_the_interface(model: Any, ids: Tensor, **extra: Any) -> Tensor:
+class _NeedsMask(AttentropyError):
+    """A model that cannot run with the description of a mask."""
+
+
+def _recorded(
+    model: Any, ids: Tensor, *, masks_built: bool, **extra: Any
+) -> tuple[Recorder, Tensor]:
+    recorder = Recorder(model, stats=("entropy",), impl=None, length=None)
     try:
-        with torch.no_grad():
-            return _outputs(model(ids, use_cache=False, **extra))
+        with torch.no_grad(), _listening(model, recorder, masks_built=masks_built):
+            return recorder, _outputs(model(ids, use_cache=False, **extra))
     except AttentropyError:
         raise
     except Exception as error:
-        raise AttentropyError(
-            f"{type(model).__name__} does not run with a mask that is described and not built "
+        raise _NeedsMask(
+            f"{type(model).__name__} does not run through transformers' attention interface "
             f"({_one_line(error)})"
         ) from error
 

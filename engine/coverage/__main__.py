@@ -1,4 +1,4 @@
-"""`python -m attentropy.engine.coverage`: every causal model class against its own eager attention."""
+"""`python -m attentropy.engine.coverage`: every causal class against its own eager attention."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _SECONDS = 120.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Print each class's verdicts; 1 where one is wrong or did not end."""
-    parser = argparse.ArgumentParser(prog="python -m attentropy.engine.coverage", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m attentropy.engine.coverage", description=__doc__
+    )
     parser.add_argument("classes", nargs="*", help="class names; all by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--write", action="store_true", help="write COVERAGE.md and status.json")
@@ -35,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     for name, row in isolated(
         compare, options.classes or known, jobs=options.jobs, seconds=_SECONDS
     ):
-        rows[name] = row if isinstance(row, dict) else dict.fromkeys(("attention", "lens"), (WRONG, row))
+        rows[name] = (
+            row if isinstance(row, dict) else dict.fromkeys(("attention", "lens"), (WRONG, row))
+        )
         print(f"{name}: {_line(rows[name])}", flush=True)
     for part in ("attention", "lens"):
         print(f"{part}: {dict(table.count(rows, part))}")
