@@ -53,7 +53,10 @@ def read() -> dict[str, Any]:
 
 def write(pinned: dict[str, Any]) -> None:
     """Write the status and the page that follows from it."""
-    STATUS.write_text(json.dumps(pinned, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    head = {name: value for name, value in pinned.items() if name != "classes"}
+    rows = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in pinned["classes"].items()]
+    text = json.dumps(head)[:-1] + ', "classes": {\n' + ",\n".join(rows) + "\n}}\n"
+    STATUS.write_text(text, "utf-8")
     PAGE.write_text(page(pinned), "utf-8")
 
 
