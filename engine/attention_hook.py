@@ -73,6 +73,7 @@ def attention_forward(
     Raises `AttentropyError` where an argument would change the scores in a way that is unknown.
     """
     name = type(module).__name__
+    described = isinstance(attention_mask, Visibility)
     if isinstance(attention_mask, Tensor):
         try:
             attention_mask = read_dense(attention_mask, query.shape[2], key.shape[2])
@@ -100,7 +101,7 @@ def attention_forward(
             f"{name} has {query.shape[2]} queries over {key.shape[2]} keys where its mask has "
             f"{attention_mask.queries} over {attention_mask.keys}; attentropy cannot place them"
         )
-    if attention_mask.causal and sliding_window not in (None, attention_mask.window):
+    if described and attention_mask.causal and sliding_window not in (None, attention_mask.window):
         raise AttentropyError(
             f"{name} asks for a window of {sliding_window}, and its mask has "
             f"{attention_mask.window}; its entropies would be wrong"

@@ -163,24 +163,23 @@ def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
         raise UnknownMask("a mask of its own that differs between the heads")
     seen = seen[:, 0]
     offset = keys - queries
-    places, positions = torch.arange(keys), torch.arange(queries)[:, None] + offset
-    causal = not bool(seen[:, places[None, :].to(seen.device) > positions.to(seen.device)].any())
-    anyone = seen.any(1)
+    key = torch.arange(keys, device=seen.device)
+    query = torch.arange(queries, device=seen.device)
+    at = query + offset
+    causal = not bool(seen[:, key > at[:, None]].any())
+    anyone = seen.any(1)  # [B, keys]
     starts, lengths = anyone.to(torch.int8).argmax(-1), anyone.sum(-1)
-    reach = (positions.to(seen.device) - seen.to(torch.int8).argmax(-1, keepdim=True)[..., 0].T).T
-    shown = seen.any(-1)
-    reach = torch.where(shown, reach + 1, 0)
-    first = torch.where(shown, positions[:, 0].to(seen.device) - starts[:, None] + 1, 0)
-    window = int(reach.max()) if bool((reach < first).any()) else None
+    # How far back each query sees, and how far it could: a window where the one is less.
+    back = torch.where(seen.any(-1), at - seen.to(torch.int8).argmax(-1) + 1, 0)
+    room = torch.where(seen.any(-1), at - starts[:, None] + 1, 0)
     padded = not bool(anyone.all())
     read = Visibility(
-        queries, keys, offset, causal=causal, window=window,
+        queries, keys, offset, causal=causal,
+        window=int(back.max()) if bool((back < room).any()) else None,
         key_starts=starts if padded else None, key_lengths=lengths if padded else None,
     )  # fmt: skip
-    batch, query, key = torch.meshgrid(
-        torch.arange(seen.shape[0]), torch.arange(queries), places, indexing="ij"
-    )
-    same = read.sees(batch, query, key).to(seen.device) == seen
+    batch = torch.arange(len(seen), device=seen.device)
+    same = read.sees(batch[:, None, None], query[:, None], key) == seen
     # A padded query's own row may be anything: no one reads it.
     if not bool((same | ~anyone[:, offset:, None]).all()):
         raise UnknownMask(

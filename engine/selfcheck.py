@@ -226,7 +226,7 @@ def _outputs(output: Any) -> Tensor:
 
 def _difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
     """The largest difference, where it is more than the type's rounding explains."""
-    coarse = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 2e-2}.get(dtype, 5e-2)
+    coarse = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2}.get(dtype, 5e-2)
     error = float((own - ours).abs().max())
     return None if error <= coarse * max(1.0, float(own.abs().max())) else error
 

@@ -152,7 +152,7 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
     "gemma4_assistant": {"text_config": _ASSISTANT | {"model_type": "gemma4_text"}},
     "gemma4_unified_assistant": {"text_config": _ASSISTANT | {"model_type": "gemma4_unified_text"}},
     "xmod": {"default_language": "en_XX"},
-    "recurrent_gemma": {"num_hidden_layers": 3, "block_types": ["recurrent"] * 2 + ["attention"]},
+    "recurrent_gemma": {"num_hidden_layers": 4, "block_types": ["recurrent"] * 2 + ["attention"]},
     "zamba": {
         "num_hidden_layers": 4,
         "layers_block_type": ["linear_attention", "hybrid"] * 2,
