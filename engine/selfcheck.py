@@ -142,7 +142,7 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
 
 def _padding_refused(model: PreTrainedModel, ids: Tensor, masks_built: bool) -> str | None:
     """Why left padding is refused: its tokens' outputs reach those of the text; None if not."""
-    padded = torch.cat([ids[:, :_PROBE_PADDING], ids], 1)
+    padded = torch.cat([ids[:, :1].expand(-1, _PROBE_PADDING), ids], 1)
     mask = torch.ones_like(padded)
     mask[:, :_PROBE_PADDING] = 0
     try:

@@ -1,6 +1,7 @@
 """The parity table: what it pins is what a run gives, and none of it is a wrong number."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,18 +137,19 @@ def test_the_models_that_never_call_the_interface_are_all_refused():
         assert ROWS[name]["attention"][0] == "refused"
 
 
-def test_a_wrong_scale_would_be_called_wrong(monkeypatch):
+def test_an_entropy_that_is_off_by_little_is_called_wrong(monkeypatch):
     from attentropy.engine import attention_hook
 
     right = attention_hook.attention
 
-    def wrong(*tensors, scale, **rest):
-        return right(*tensors, scale=scale * 1.001, **rest)
+    def off(*tensors, **rest):
+        result = right(*tensors, **rest)
+        return replace(result, entropy=result.entropy + 2e-5)
 
-    monkeypatch.setattr(attention_hook, "attention", wrong)
+    monkeypatch.setattr(attention_hook, "attention", off)
     status, reason = compare("LlamaForCausalLM")["attention"]
     assert status == "wrong"
-    assert "differ" in reason
+    assert "entropy differs by 2e-05 nats" in reason
 
 
 def test_tiny_models_attend_far_from_uniformly_and_past_their_windows():

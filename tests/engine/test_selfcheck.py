@@ -43,6 +43,12 @@ def test_a_model_is_checked_once_and_then_known():
     assert checked(made).calls == {(0, 0), (1, 0), (2, 0)}
 
 
+def test_one_token_is_enough_for_the_check():
+    made = model()
+    check_same_outputs(made, _ids(1))
+    assert checked(made).padding is None
+
+
 def test_a_model_in_training_mode_is_refused():
     with pytest.raises(AttentropyError, match="eval"):
         _record(model().train(), _ids())
