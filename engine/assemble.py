@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine.layers import layer_count, layer_kinds
 from attentropy.engine.trace import Trace
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None)
 
 def _entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
     """(layer, call, what was recorded) for every layer of the model; None where nothing was."""
-    from attentropy.engine.recorder import layer_count
-
     layers = layer_count(recorder.model)
     entries: list[tuple[int, int, Call | None]] = [
         (layer, index, call) for (layer, index), call in recorder.calls.items()
@@ -80,8 +79,6 @@ def _entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
 
 
 def _why_none(recorder: Recorder, layer: int) -> str:
-    from attentropy.engine.recorder import layer_kinds
-
     kinds = layer_kinds(recorder.model)
     kind = f" ({kinds[layer]})" if layer < len(kinds) else ""
     return f"{_NO_ATTENTION}{kind}"

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.masks import Visibility, describe_mask
+from attentropy.engine.masks import UnknownMask, Visibility, describe_mask, read_dense
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult, attention
 
@@ -74,14 +74,22 @@ def attention_forward(
     Raises `AttentropyError` where an argument would change the scores in a way that is unknown.
     """
     name = type(module).__name__
-    if not isinstance(attention_mask, Visibility):
-        kind = "none" if attention_mask is None else type(attention_mask).__name__
-        raise AttentropyError(
-            f"{name} calls attention with its own mask ({kind}), which attentropy cannot read in "
-            "O(N)"
-        )
+    described = isinstance(attention_mask, Visibility)
+    if isinstance(attention_mask, Tensor):
+        try:
+            attention_mask = read_dense(attention_mask, query.shape[2], key.shape[2])
+        except UnknownMask as error:
+            raise UnknownMask(f"{name} gives attention {error}") from error
+    if attention_mask is None:
+        raise AttentropyError(f"{name} calls attention without a mask, so who sees whom is unknown")
     if dropout:
         raise AttentropyError("attention dropout is on; call model.eval() before recording")
+    indices = extra.pop("indices", None)
+    if indices is not None and not _select_all(indices, key.shape[2]):
+        raise AttentropyError(
+            f"{name} selects {indices.shape[-1]} of {key.shape[2]} keys for each query, which "
+            "attentropy does not follow; shorten the text until it selects all"
+        )
     for argument, given in extra.items():
         number = isinstance(given, (int, float)) and not isinstance(given, bool)
         if argument not in _HARMLESS and (number or isinstance(given, Tensor)):
@@ -94,7 +102,7 @@ def attention_forward(
             f"{name} has {query.shape[2]} queries over {key.shape[2]} keys where its mask has "
             f"{attention_mask.queries} over {attention_mask.keys}; attentropy cannot place them"
         )
-    if attention_mask.causal and sliding_window not in (None, attention_mask.window):
+    if described and attention_mask.causal and sliding_window not in (None, attention_mask.window):
         raise AttentropyError(
             f"{name} asks for a window of {sliding_window}, and its mask has "
             f"{attention_mask.window}; its entropies would be wrong"
@@ -114,6 +122,13 @@ def attention_forward(
     if current is not None:
         current.heard(module, (query, key, value), attention_mask, score, result)
     return result.out.transpose(1, 2).contiguous(), None
+
+
+def _select_all(indices: Tensor, keys: int) -> bool:
+    """Whether sparse attention's choice [B, queries, k] leaves no key out."""
+    if indices.shape[-1] != keys:
+        return False
+    return bool((indices.sort(-1).values == torch.arange(keys, device=indices.device)).all())
 
 
 def _stats(current: Listener | None, sinks: Tensor | None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Where a model's decoder layers are."""
+"""Which layer is which: how many there are, what kind each is, and whose attention is calling."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 from transformers import PreTrainedModel
 
-from attentropy.engine.errors import LensRefused
+from attentropy.engine.errors import AttentropyError, LensRefused
 
 
 def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
@@ -24,3 +24,32 @@ def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
             if isinstance(module, nn.ModuleList) and len(module) == count:
                 return list(module)
     raise LensRefused(f"no list of {count} decoder layers in {type(model).__name__}")
+
+
+def layer_count(model: PreTrainedModel) -> int:
+    """The number of layers by the configuration; 0 where it says nothing."""
+    return int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
+
+
+def layer_kinds(model: PreTrainedModel) -> list[str]:
+    """What the configuration calls each layer (`layer_types`); empty where it says nothing."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None)
+    return [str(kind) for kind in kinds] if isinstance(kinds, (list, tuple)) else []
+
+
+def layer_of(model: PreTrainedModel, module: nn.Module) -> int:
+    """The layer of an attention module: its own `layer_idx`, or the decoder layer that holds it.
+
+    Raises `AttentropyError` where it has neither, or several layers share it.
+    """
+    own = getattr(module, "layer_idx", None)
+    if own is not None:
+        return int(own)
+    try:
+        layers = decoder_layers(model)
+    except AttentropyError:
+        layers = []
+    inside = [i for i, layer in enumerate(layers) if any(m is module for m in layer.modules())]
+    if len(inside) != 1:
+        raise AttentropyError(f"{type(module).__name__} does not say which layer it is")
+    return inside[0]

@@ -134,7 +134,8 @@ def _ended(steps: list[_Step]) -> Any:
     def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if args and isinstance(args[0], Tensor) and isinstance(output, Tensor):
             mine = [s for s in steps if s.module is module and s.given is args[0]]
-            mine[-1].made = output
+            if mine:
+                mine[-1].made = output
 
     return hook
 
@@ -206,18 +207,24 @@ def _matching(
                 "head reads (several streams, or other positions)"
             )
         coarse = {torch.float32: 1e-4, torch.float16: 1e-2}.get(logits.dtype, 5e-2)
-        for softcap in _softcaps(config):
-            for scale in _scales(config, plain, wanted, softcap):
-                got = plain * scale
-                if softcap is not None:
-                    got = softcap * torch.tanh(got / softcap)
-                error = float((got - wanted).abs().max())
-                worst = min(worst, error)
-                if error <= coarse * max(1.0, float(wanted.abs().max())):
-                    return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
+        allowed = coarse * max(1.0, float(wanted.abs().max()))
+        caps = _softcaps(config)
+        named = [(cap, scale) for cap in caps for scale in _scales(config)]
+        fitted = [(cap, _fitted(plain, wanted, cap)) for cap in caps]
+        for candidates in (named, fitted):
+            errors = [float((_shaped(plain, *c) - wanted).abs().max()) for c in candidates]
+            worst = min(worst, *errors)
+            if min(errors) <= allowed:
+                softcap, scale = candidates[errors.index(min(errors))]
+                return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
     raise LensRefused(
         f"the lens of the last residual differs from the model's own logits by {worst:.3g}"
     )
+
+
+def _shaped(plain: Tensor, softcap: float | None, scale: float) -> Tensor:
+    got = plain * scale
+    return got if softcap is None else softcap * torch.tanh(got / softcap)
 
 
 def _plain(head: nn.Module, norm: nn.Module, last: Tensor) -> Tensor | None:
@@ -232,18 +239,18 @@ def _plain(head: nn.Module, norm: nn.Module, last: Tensor) -> Tensor | None:
 
 
 def _softcaps(config: Any) -> list[float | None]:
-    """What may cap the logits, by every name that has soft and cap in it; the check says which."""
-    named = [value for name, value in vars(config).items() if "soft" in name and "cap" in name]
-    caps = [float(cap) for cap in named if isinstance(cap, (int, float)) and cap > 0]
-    return [*dict.fromkeys(caps), None]
+    """What may cap the logits, by every name that says so; the check says whether it does."""
+    caps = [
+        float(value)
+        for name, value in vars(config).items()
+        if "logit" in name and "soft" in name and "cap" in name and "attn" not in name
+        if isinstance(value, (int, float)) and value > 0
+    ]
+    return [*caps, None]
 
 
-def _scales(config: Any, plain: Tensor, wanted: Tensor, softcap: float | None) -> list[float]:
-    """What the head's output may be multiplied by; the check says which of them it is.
-
-    What the configuration names, nothing, and last what fits the logits best: models that scale
-    the residual before the head name it as they please.
-    """
+def _scales(config: Any) -> list[float]:
+    """What the head's output may be multiplied by; the check says which of them it is."""
     scales = []
     if (factor := getattr(config, "logit_scale", None)) is not None:
         scales.append(float(factor))
@@ -251,9 +258,13 @@ def _scales(config: Any, plain: Tensor, wanted: Tensor, softcap: float | None) -
         scales += [1.0 / float(factor), float(factor)]
     if (factor := getattr(config, "lm_head_multiplier", None)) is not None:
         scales.append(float(factor))
+    return [*scales, 1.0]
+
+
+def _fitted(plain: Tensor, wanted: Tensor, softcap: float | None) -> float:
+    """The scale that fits the logits best, for models that scale the residual before the head."""
     straight = wanted.double()
     if softcap is not None:
         straight = softcap * torch.atanh((straight / softcap).clamp(-1 + 1e-9, 1 - 1e-9))
     size = float((plain.double() ** 2).sum())
-    fitted = float((plain.double() * straight).sum()) / size if size else 1.0
-    return [*scales, 1.0, fitted]
+    return float((plain.double() * straight).sum()) / size if size else 1.0

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AttentionMaskInterface
 
 from attentropy.engine.errors import AttentropyError
+
+# A mask that a model builds itself, or must be given whole, is read back up to this many keys.
+DENSE_TOKENS = 4096
+
+built: ContextVar[bool] = ContextVar("attentropy_masks_built", default=False)
 
 
 class UnknownMask(AttentropyError):
@@ -105,12 +112,21 @@ def describe_mask(
     kv_offset: int = 0,
     mask_function: Callable[..., Tensor] | None = None,
     attention_mask: Tensor | None = None,
-    **_: Any,
-) -> Visibility:
+    **rest: Any,
+) -> Visibility | Tensor:
     """A mask interface of transformers: the description of what it would have built.
 
-    Raises `UnknownMask` for a pattern or padding that the description cannot hold.
+    Raises `UnknownMask` for a pattern or padding that the description cannot hold. Where
+    `built` is set, the mask itself instead, up to `DENSE_TOKENS` keys: for models that combine
+    masks themselves, see `read_dense`.
     """
+    if built.get():
+        _check_dense(int(kv_length))
+        whole = AttentionMaskInterface()["eager"]
+        return whole(
+            batch_size=batch_size, q_length=q_length, kv_length=kv_length, q_offset=q_offset,
+            kv_offset=kv_offset, mask_function=mask_function, attention_mask=attention_mask, **rest,
+        )  # fmt: skip
     if mask_function is None or q_length is None:
         raise UnknownMask("this model asks for a mask in a way that attentropy does not know")
     pattern = _read(mask_function)
@@ -126,6 +142,59 @@ def describe_mask(
     )
     _verify(seen, mask_function, attention_mask, batch_size)
     return seen
+
+
+def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
+    """The description of a mask [B, 1 or heads, queries, keys] that a model built itself.
+
+    Boolean (True is seen) or added to the scores (0 is seen, hugely negative is not). What is read
+    off it is compared with all of it. Raises `UnknownMask` for any other pattern (sparse attention
+    that leaves keys out, a bias), or one of more than `DENSE_TOKENS` keys.
+    """
+    _check_dense(keys)
+    if mask.ndim != 4 or tuple(mask.shape[2:]) != (queries, keys):
+        raise UnknownMask(
+            f"a mask {list(mask.shape)} of its own for {queries} queries, {keys} keys"
+        )
+    seen = mask if mask.dtype == torch.bool else mask == 0
+    if mask.dtype != torch.bool and not bool((seen | (mask < -1e4)).all()):
+        raise UnknownMask("a mask of its own that also changes the scores (a bias)")
+    if not torch.equal(seen[:, :1].expand_as(seen), seen):
+        raise UnknownMask("a mask of its own that differs between the heads")
+    seen = seen[:, 0]
+    offset = keys - queries
+    key = torch.arange(keys, device=seen.device)
+    query = torch.arange(queries, device=seen.device)
+    at = query + offset
+    causal = not bool(seen[:, key > at[:, None]].any())
+    anyone = seen.any(1)  # [B, keys]
+    starts, lengths = anyone.to(torch.int8).argmax(-1), anyone.sum(-1)
+    # How far back each query sees, and how far it could: a window where the one is less.
+    back = torch.where(seen.any(-1), at - seen.to(torch.int8).argmax(-1) + 1, 0)
+    room = torch.where(seen.any(-1), at - starts[:, None] + 1, 0)
+    padded = not bool(anyone.all())
+    read = Visibility(
+        queries, keys, offset, causal=causal,
+        window=int(back.max()) if bool((back < room).any()) else None,
+        key_starts=starts if padded else None, key_lengths=lengths if padded else None,
+    )  # fmt: skip
+    batch = torch.arange(len(seen), device=seen.device)
+    same = read.sees(batch[:, None, None], query[:, None], key) == seen
+    # A padded query's own row may be anything: no one reads it.
+    if not bool((same | ~anyone[:, offset:, None]).all()):
+        raise UnknownMask(
+            "a mask of its own that no window or padding describes, such as that of sparse "
+            "attention, which leaves keys out"
+        )
+    return read
+
+
+def _check_dense(keys: int) -> None:
+    if keys > DENSE_TOKENS:
+        raise UnknownMask(
+            f"this model needs its mask built, which is done up to {DENSE_TOKENS} tokens; "
+            "shorten the text"
+        )
 
 
 def _read(function: Callable[..., Tensor]) -> dict[str, Any]:

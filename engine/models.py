@@ -139,7 +139,7 @@ def config_facts(config: Any) -> dict[str, Any]:
     text = config.get_text_config()
 
     def fact(*names: str) -> Any:
-        return next((v for n in names if (v := getattr(text, n, None)) is not None), None)
+        return next((v for n in names if (v := _said(text, n)) is not None), None)
 
     heads = fact("num_attention_heads", "n_head")
     return {
@@ -151,6 +151,13 @@ def config_facts(config: Any) -> dict[str, Any]:
         "vocabulary": fact("vocab_size"),
         "positions": fact("max_position_embeddings", "n_positions"),
     }
+
+
+def _said(config: Any, name: str) -> Any:
+    try:
+        return getattr(config, name, None)
+    except Exception:  # transformers raises where the layers differ in it, and is asked for one
+        return None
 
 
 def tokenizer_facts(tokenizer: Any) -> dict[str, Any]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine import attention_hook
-from attentropy.engine.errors import AttentropyError, NoAttention
-from attentropy.engine.layers import decoder_layers
+from attentropy.engine.errors import AttentropyError
+from attentropy.engine.layers import layer_count, layer_of
 from attentropy.engine.masks import Visibility
+from attentropy.engine.selfcheck import check_same_outputs, checked, listening
 from attentropy.engine.trace import Trace
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
@@ -95,7 +92,7 @@ class Recorder:
         padded = seen.key_lengths is not None
         if padded and self.padding_refused is not None:
             raise AttentropyError(self.padding_refused)
-        layer = self._layer(module)
+        layer = layer_of(self.model, module)
         start = seen.query_offset + seen.first_key
         if start == 0:
             self._called[layer] += 1
@@ -116,20 +113,6 @@ class Recorder:
             call.stats[name].append(value[0].cpu().numpy())
         call.visible.append(seen.counts(1)[0].to(torch.int32).numpy())
         self._keep_window(call, tensors, seen, score, result)
-
-    def _layer(self, module: nn.Module) -> int:
-        """The module's own `layer_idx`, or the decoder layer that it alone is in."""
-        own = getattr(module, "layer_idx", None)
-        if own is not None:
-            return int(own)
-        try:
-            layers = decoder_layers(self.model)
-        except AttentropyError:
-            layers = []
-        inside = [i for i, layer in enumerate(layers) if any(m is module for m in layer.modules())]
-        if len(inside) != 1:
-            raise AttentropyError(f"{type(module).__name__} does not say which layer it is")
-        return inside[0]
 
     def _continued(self, layer: int, start: int) -> Call:
         for (at, _), call in self.calls.items():
@@ -198,12 +181,10 @@ def record(
     """
     if model.training:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
-    if model not in _checked:
-        check_same_outputs(model)
-    found = _checked[model]
+    found = checked(model)
     recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length)
     recorder.padding_refused = found.padding
-    with _listening(model, recorder):
+    with listening(model, recorder, masks_built=found.masks_built):
         yield recorder
     if missing := found.calls - set(recorder.calls) if recorder.calls else set():
         layer = min(missing)[0]
@@ -213,183 +194,4 @@ def record(
         )
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """What a model's probe showed: its attention calls, and why padding is refused, if it is."""
-
-    calls: set[tuple[int, int]]
-    padding: str | None
-
-
-_checked: WeakKeyDictionary[PreTrainedModel, _Checked] = WeakKeyDictionary()
-
-
-@contextmanager
-def _listening(model: PreTrainedModel, recorder: Recorder) -> Iterator[None]:
-    attention_hook.register()
-    before = model.config._attn_implementation
-    try:
-        _use(model, attention_hook.NAME)
-        token = attention_hook.listener.set(recorder)
-        try:
-            yield
-        finally:
-            attention_hook.listener.reset(token)
-    finally:
-        _use(model, before)
-
-
-def _use(model: Any, implementation: str) -> None:
-    with warnings.catch_warnings(), _quiet():
-        warnings.simplefilter("ignore")
-        try:
-            model.set_attn_implementation(implementation)
-        except (ValueError, AttributeError) as error:
-            raise AttentropyError(
-                f"{type(model).__name__} does not let its attention be chosen"
-            ) from error
-    if model.config._attn_implementation != implementation:
-        raise AttentropyError(
-            f"{type(model).__name__} keeps its own attention implementation, which transformers' "
-            "attention interface does not reach"
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what transformers logs of a model that keeps its attention: it is raised here."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-_PROBE_TOKENS = 16
-_PROBE_PADDING = 3
-# Kinds of layers that compute softmax attention, as configurations name them in `layer_types`.
-_SOFTMAX_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
-
-
-def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) -> None:
-    """Compare a short pass [1, n] with the model's own: same outputs, and attention was called.
-
-    Some models accept any implementation's name and never call it, with wrong logits and no
-    error; others cannot run without a dense mask. `input_ids` are 16 tokens from the middle of the
-    vocabulary by default. What a long text could show that this does not (a window, a chunk, a
-    cache) is in the mask, whose description is compared with the mask itself at every pass.
-    Raises `AttentropyError`; padding that changes the outputs is refused only where it is met.
-    """
-    name = type(model).__name__
-    ids = _probe(model) if input_ids is None else input_ids
-    own = _own(model, ids)
-    with _listening(model, recorder := Recorder(model, stats=("entropy",), impl=None, length=None)):
-        ours = _through_the_interface(model, ids)
-    if not recorder.calls:
-        raise NoAttention(
-            f"{name} has no attention layer that transformers' attention interface reaches; "
-            "there is no attention entropy to record"
-        )
-    if any(call.rows != ids.shape[1] for call in recorder.calls.values()):
-        raise AttentropyError(
-            f"{name} attends over other sequences than its tokens (patches, an encoder's); "
-            "its entropies have no place among the prompt's tokens"
-        )
-    called = {layer for layer, _ in recorder.calls}
-    for layer, kind in enumerate(layer_kinds(model)):
-        if kind in _SOFTMAX_LAYERS and layer not in called:
-            raise AttentropyError(
-                f"layer {layer} of {name} is of the kind {kind} and makes no call to transformers' "
-                "attention interface; its entropies would be missing"
-            )
-    if (error := _difference(own, ours, model.dtype)) is not None:
-        raise AttentropyError(
-            f"{name} gives other outputs through transformers' attention interface "
-            f"(by {error:.3g}); its entropies would be wrong"
-        )
-    _checked[model] = _Checked(set(recorder.calls), _padding_refused(model, ids))
-
-
-def layer_count(model: PreTrainedModel) -> int:
-    """The number of layers by the configuration; 0 where it says nothing."""
-    return int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
-
-
-def layer_kinds(model: PreTrainedModel) -> list[str]:
-    """What the configuration calls each layer (`layer_types`); empty where it says nothing."""
-    kinds = getattr(model.config.get_text_config(), "layer_types", None)
-    return [str(kind) for kind in kinds] if isinstance(kinds, (list, tuple)) else []
-
-
-def _padding_refused(model: PreTrainedModel, ids: Tensor) -> str | None:
-    """Why left padding is refused: its tokens' outputs reach those of the text; None if not."""
-    padded = torch.cat([ids[:, :_PROBE_PADDING], ids], 1)
-    mask = torch.ones_like(padded)
-    mask[:, :_PROBE_PADDING] = 0
-    try:
-        own = _own(model, padded, attention_mask=mask)
-        with _listening(model, Recorder(model, stats=("entropy",), impl=None, length=None)):
-            ours = _through_the_interface(model, padded, attention_mask=mask)
-    except AttentropyError as error:
-        return str(error)
-    apart = _difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
-    if apart is None:
-        return None
-    return (
-        f"{type(model).__name__} lets padding change the tokens' outputs (by {apart:.3g}); "
-        "record one prompt at a time, without padding"
-    )
-
-
-def _probe(model: PreTrainedModel) -> Tensor:
-    """Ids from the middle of the vocabulary, where few models keep special tokens."""
-    table = model.get_input_embeddings()
-    size = int(getattr(table, "num_embeddings", model.config.get_text_config().vocab_size))
-    ids = torch.linspace(size // 3, 2 * size // 3, _PROBE_TOKENS).long()
-    return ids[None].to(model.device)
-
-
-def _own(model: Any, ids: Tensor, **extra: Any) -> Tensor:
-    try:
-        with torch.no_grad():
-            return _outputs(model(ids, use_cache=False, **extra))
-    except AttentropyError:
-        raise
-    except Exception as error:
-        raise AttentropyError(
-            f"{type(model).__name__} does not run on token ids alone, so recording it cannot be "
-            f"checked ({_one_line(error)})"
-        ) from error
-
-
-def _through_the_interface(model: Any, ids: Tensor, **extra: Any) -> Tensor:
-    try:
-        with torch.no_grad():
-            return _outputs(model(ids, use_cache=False, **extra))
-    except AttentropyError:
-        raise
-    except Exception as error:
-        raise AttentropyError(
-            f"{type(model).__name__} does not run with a mask that is described and not built "
-            f"({_one_line(error)})"
-        ) from error
-
-
-def _outputs(output: Any) -> Tensor:
-    """Logits, or the last hidden state of a model without a head, [1, n, size] float32."""
-    found = getattr(output, "logits", None)
-    return (output[0] if found is None else found).float()
-
-
-def _difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
-    """The largest difference, where it is more than the type's rounding explains."""
-    coarse = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 2e-2}.get(dtype, 5e-2)
-    error = float((own - ours).abs().max())
-    return None if error <= coarse * max(1.0, float(own.abs().max())) else error
-
-
-def _one_line(error: Exception) -> str:
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text[:120]}"
+__all__ = ["DEFAULT_STATS", "Call", "Recorder", "check_same_outputs", "record"]

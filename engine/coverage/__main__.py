@@ -1,4 +1,4 @@
-"""`python -m attentropy.engine.coverage`: every causal model class against its own eager attention."""
+"""`python -m attentropy.engine.coverage`: every causal class against its own eager attention."""
 
 from __future__ import annotations
 

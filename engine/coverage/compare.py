@@ -102,7 +102,7 @@ def _padded(model: Any, ids: Tensor, *, left: bool) -> Verdict:
 
 
 def _chunked(model: Any, ids: Tensor, own: Eager) -> Verdict:
-    """The prompt in two parts through the cache, where the model's own parts agree with one pass."""
+    """The prompt in two parts through the cache, where the model's own agree with one pass."""
 
     def parts() -> Tensor:
         with torch.no_grad():
@@ -112,10 +112,10 @@ def _chunked(model: Any, ids: Tensor, own: Eager) -> Verdict:
 
     model.set_attn_implementation("eager")
     try:
-        apart = float((parts() - own.logits).abs().max())
+        difference = float((parts() - own.logits).abs().max())
     except Exception as error:
         return NOT_APPLICABLE, f"its own eager chunks fail ({_line(error)})"
-    if not apart <= LOGITS * max(1.0, float(own.logits.abs().max())):
+    if not difference <= LOGITS * max(1.0, float(own.logits.abs().max())):
         return NOT_APPLICABLE, "its own eager chunks differ from one pass"
 
     def recorded() -> None:

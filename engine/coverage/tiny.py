@@ -36,11 +36,12 @@ _SMALL: dict[str, Any] = dict.fromkeys(_COUNTS, LAYERS) | {
     "use_sliding_window": True, "max_window_layers": 1, "attention_chunk_size": CHUNK,
     "q_lora_rank": 16, "kv_lora_rank": 16, "o_lora_rank": 16, "qk_rope_head_dim": 8,
     "qk_nope_head_dim": 8, "v_head_dim": 16, "qk_head_dim": 16, "query_pre_attn_scalar": 16,
-    "index_n_heads": 2, "index_head_dim": 16, "index_topk": 8,
+    "index_n_heads": 2, "index_head_dim": 16, "index_topk": 64,
     "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "moe_num_experts": 4,
     "num_experts_per_tok": 2, "moe_topk": 2, "moe_k": 2, "num_experts_per_token": 2,
     "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32,
-    "expert_ffn_hidden_size": 32, "ffn_hidden_size_moe": 32, "moe_shared_expert_intermediate_size": 32,
+    "expert_ffn_hidden_size": 32, "ffn_hidden_size_moe": 32,
+    "moe_shared_expert_intermediate_size": 32,
     "shared_intermediate_size": 32, "intermediate_size_mlp": 64,
     "n_shared_experts": 1, "num_shared_experts": 1, "n_group": 1, "topk_group": 1,
     "first_k_dense_replace": 1,
@@ -58,7 +59,8 @@ _ASSISTANT = {
     "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": LAYERS, "head_dim": 8,
     "global_head_dim": 16, "num_attention_heads": 4, "num_key_value_heads": 2,
     "vocab_size": VOCABULARY, "hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0,
-    "num_kv_shared_layers": LAYERS, "layer_types": ["full_attention"] * LAYERS, "sliding_window": WINDOW,
+    "num_kv_shared_layers": LAYERS, "layer_types": ["full_attention"] * LAYERS,
+    "sliding_window": WINDOW,
 }  # fmt: skip
 
 # What a model type needs besides, where the sizes above do not fit together.
@@ -128,7 +130,7 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
         "indexer_n_heads": 2,
         "indexer_kv_heads": 1,
         "indexer_head_dim": 16,
-        "indexer_budget": 8,
+        "indexer_budget": 64,
         "indexer_compress_ratio": 4,
         "hc_lowrank": 8,
         "ngram_vocab_size_base": 97,
@@ -150,7 +152,7 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
     "gemma4_assistant": {"text_config": _ASSISTANT | {"model_type": "gemma4_text"}},
     "gemma4_unified_assistant": {"text_config": _ASSISTANT | {"model_type": "gemma4_unified_text"}},
     "xmod": {"default_language": "en_XX"},
-    "recurrent_gemma": {"num_hidden_layers": 3, "block_types": ["recurrent"] * 2 + ["attention"]},
+    "recurrent_gemma": {"num_hidden_layers": 4, "block_types": ["recurrent"] * 2 + ["attention"]},
     "zamba": {
         "num_hidden_layers": 4,
         "layers_block_type": ["linear_attention", "hybrid"] * 2,

@@ -21,6 +21,20 @@ KINDS = [
     ("gpt2", {"n_embd": 48, "n_layer": 3, "n_head": 4, "n_positions": 256}),
     ("gpt_neox", {}),
     ("phi", {}),
+    ("bert", {"is_decoder": True}),  # its head has layers of its own
+    ("roberta", {"is_decoder": True, "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}),
+    ("recurrent_gemma", {"head_dim": 12, "lru_width": 48, "logits_soft_cap": 3.0}),
+    (
+        "minicpm3",
+        {
+            "num_key_value_heads": 4,
+            "q_lora_rank": 8,
+            "kv_lora_rank": 8,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 12,
+        },
+    ),
 ]
 
 
