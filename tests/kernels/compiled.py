@@ -1,6 +1,7 @@
 """Compiles the attention kernel for GPUs that need not be there: python compiled.py [NAME ...]
 
-NAME is ARCHITECTURE/HEAD/VARIANT, for example sm_90/128/entropy; without any, all of them. Prints
+NAME is ARCHITECTURE/HEAD/VARIANT, for example sm_90/128/entropy, or sm_90/128/window-off for the
+same without entropy; without any, all variants. Prints
 one JSON line per kernel (`--table`: a Markdown table): what ptxas or the AMD assembler says of
 registers and spills, and how often the instructions occur that cost time. It runs in a process of
 its own because Triton compiles nothing where its interpreter was chosen.
@@ -68,7 +69,9 @@ OPTIONAL = (*STATS, "top_key", *TABLES, "sinks")
 def build(architecture: str, size: str, variant: str) -> triton.compiler.CompiledKernel:
     """The kernel as `attention` launches it for dense tensors."""
     head = int(size)
-    changes = VARIANTS[variant]
+    changes = dict(VARIANTS[variant.removesuffix("-off")])
+    if variant.endswith("-off"):
+        del changes["entropy"]
     single = changes.get("PRECISION") == "ieee"
     block = tiles.padded(head)
     tile = tiles.choose(
