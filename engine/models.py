@@ -34,12 +34,13 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer."""
+    """A model in evaluation mode with its tokenizer, and what a reader should know of it."""
 
     model: Any
     tokenizer: Any
     name: str
     revision: str | None
+    notes: tuple[str, ...] = ()
 
 
 def load(
