@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ from typing import Any
 
 from attentropy.engine.errors import AttentropyError, UsageError
 
+_PATIENCE = 10.0  # seconds of waiting for each of the child's own, on a busy machine
 _KINDS = {kind.__name__: kind for kind in (UsageError, AttentropyError)}
 
 
@@ -42,7 +44,7 @@ def bounded(work: Callable[[], Any], *, seconds: int, mebibytes: int) -> Any:
         _work(work, writer, seconds, mebibytes)
     os.close(writer)
     try:
-        answer = _read(reader, time.monotonic() + 10 * seconds)
+        answer = _read(reader, time.monotonic() + _PATIENCE * seconds)
     finally:
         os.close(reader)
         os.kill(child, signal.SIGKILL)
@@ -57,6 +59,10 @@ def _work(work: Callable[[], Any], writer: int, seconds: int, mebibytes: int) ->
     """The child's part: never returns."""
     try:
         gc.disable()  # nothing of the parent's is to be finalised here
+        faulthandler.disable()
+        silent = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silent, 1)
+        os.dup2(silent, 2)
         _limit(seconds, mebibytes)
         try:
             answer = json.dumps(_answer(work))
