@@ -17,11 +17,12 @@ from torch import Tensor
 import attentropy
 from attentropy.engine import demo
 from attentropy.engine.assemble import attention_trace, text_array
+from attentropy.engine.chat import Messages
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens_arrays import with_lens
 from attentropy.engine.lens_plan import check_selection, check_sites
 from attentropy.engine.models import LoadedModel, config_facts, load, tokenizer_facts
-from attentropy.engine.prompts import Messages, Prompt, prepare
+from attentropy.engine.prompts import Prompt, prepare
 from attentropy.engine.reading import plan
 from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
 from attentropy.engine.rehearsal import content_steps
@@ -35,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 
 def extract(
     model: str | Path | None = None,
-    prompt: str | Messages | None = None,
+    prompt: str | Messages | Sequence[int] | None = None,
     *,
     chat_template: bool = True,
     system: str | None = None,
@@ -53,11 +54,12 @@ def extract(
     """Run `model` over `prompt` and return what was recorded, in nats (see `Trace`).
 
     model: a hub id or local folder, None for the embedded model. prompt: a text (the user's turn
-    where the model has a chat template), messages with "role" and "content", or None for the
-    embedded model's question. `max_new_tokens` are generated greedily, so that `rehearsal` can be
-    measured. `sites`: of "residual", "attention" and "mlp", those that the lens reads; () leaves it
-    out. `lens_layers` and `lens_positions` choose as in "0,5,10:", "-4:" or "all", positions also
-    as "template"; by default all layers, and positions up to the budget of `LensSize.budget`.
+    where the model has a chat template), chat messages as transformers takes them, token ids, or
+    None for the embedded model's question. `max_new_tokens` are generated greedily, so that
+    `rehearsal` can be measured. `sites`: of "residual", "attention" and "mlp", those that the lens
+    reads; () leaves it out. `lens_layers` and `lens_positions` choose as in "0,5,10:", "-4:" or
+    "all", positions also as "template"; by default all layers, and positions up to the budget of
+    `LensSize.budget`.
     `progress(stage, done, total)` is called as it goes.
 
     Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
@@ -75,10 +77,16 @@ def extract(
     tell = progress or (lambda stage, done, total: None)
     tell("loading the model", 0, 1)
     loaded = load(model, revision=revision, dtype=dtype, device=device)
-    text = prepare(loaded.tokenizer, prompt, chat_template=chat_template, system=system)
+    text = prepare(
+        loaded.tokenizer,
+        prompt,
+        chat_template=chat_template,
+        system=system,
+        vocabulary=config_facts(loaded.model.config)["vocabulary"],
+    )
     _check_length(loaded, len(text.ids))
     ids = torch.tensor([text.ids], device=loaded.model.device)
-    notes: list[str] = []
+    notes = [*loaded.notes, *text.notes]
 
     tell("checking the model", 0, 1)
     probe = ids[:, :_PROBE_TOKENS]

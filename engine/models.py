@@ -18,29 +18,30 @@ from typing import Any
 import torch
 
 from attentropy.engine import demo
+from attentropy.engine.checkpoint import (
+    INDEX,
+    TOKENIZER_FILES,
+    WEIGHTS,
+    check_files,
+    stored,
+    weight_files,
+)
+from attentropy.engine.configuration import config_facts, read_config
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens_plan import LensSize
 
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-    "tekken.json",
-)
-_QUANTIZATIONS = {"bitsandbytes", "fp8", "mxfp4"}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer."""
+    """A model in evaluation mode with its tokenizer, and what a reader should know of it."""
 
     model: Any
     tokenizer: Any
     name: str
     revision: str | None
+    notes: tuple[str, ...] = ()
 
 
 def load(
@@ -60,23 +61,26 @@ def load(
 
     source, name = _source(model)
     where = _device(device)
-    with _one_line(name):
-        config = _config(source, revision)
+    with _one_line(name, source):
+        folder, commit = _files(source, name, revision)
+        config = read_config(folder, name, stored(folder, name))
         chosen = _dtype(dtype, config, where)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            source, revision=revision, trust_remote_code=False
+            source, revision=commit, trust_remote_code=False
         )
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        found: Any = transformers.AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
-            revision=revision,
+            revision=commit,
             dtype=chosen,
             trust_remote_code=False,
             use_safetensors=True,
+            output_loading_info=True,
         )
+    loaded, info = found
+    notes = _loading_notes(info, config, name)
     loaded = loaded.to(where) if not getattr(loaded, "hf_device_map", None) else loaded
-    commit = getattr(loaded.config, "_commit_hash", None)
-    return LoadedModel(loaded.eval(), tokenizer, name, commit or revision)
+    return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
 
 
 def describe(
@@ -87,8 +91,9 @@ def describe(
     With `tokens`, also what the lens of one site costs on a prompt of that length (`lens_facts`).
     """
     source, name = _source(model)
-    with _one_line(name):
-        config = _config(source, revision)
+    with _one_line(name, source):
+        folder, _ = _files(source, name, revision, weights=False)
+        config = read_config(folder, name)
         facts = {"name": name, "revision": revision} | config_facts(config)
         return facts if tokens is None else facts | {"lens": lens_facts(config, tokens)}
 
@@ -134,30 +139,46 @@ def lens_facts(config: Any, tokens: int) -> dict[str, Any]:
     }
 
 
-def config_facts(config: Any) -> dict[str, Any]:
-    """Sizes of a model by its configuration; None where it does not say."""
-    text = config.get_text_config()
+def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:
+    """Refuse a model with random weights in it; say what else is not as the files have it."""
+    if missing := sorted(info["missing_keys"]):
+        raise AttentropyError(
+            f"{name!r}: its weights lack {len(missing)} tensors of the model ({missing[0]})"
+        )
+    notes = []
+    if unused := sorted(info["unexpected_keys"]):
+        notes.append(
+            f"{len(unused)} tensors of the weights have no place in the model ({unused[0]})"
+        )
+    if getattr(config, "auto_map", None):
+        notes.append(
+            "the model brings code of its own, which is never run: "
+            f"it was read as transformers' {config.model_type}"
+        )
+    return tuple(notes)
 
-    def fact(*names: str) -> Any:
-        return next((v for n in names if (v := _said(text, n)) is not None), None)
 
-    heads = fact("num_attention_heads", "n_head")
-    return {
-        "type": str(config.model_type),
-        "layers": fact("num_hidden_layers", "n_layer"),
-        "heads": heads,
-        "kv_heads": fact("num_key_value_heads") or heads,
-        "hidden_size": fact("hidden_size", "n_embd"),
-        "vocabulary": fact("vocab_size"),
-        "positions": fact("max_position_embeddings", "n_positions"),
-    }
+def _files(
+    source: str, name: str, revision: str | None, *, weights: bool = True
+) -> tuple[Path, str | None]:
+    """The folder with a model's files, fetched first if it is a hub's, and its commit there."""
+    folder = Path(source)
+    if folder.is_dir():
+        return folder, revision
+    from transformers.utils import cached_file
 
-
-def _said(config: Any, name: str) -> Any:
-    try:
-        return getattr(config, name, None)
-    except Exception:  # transformers raises where the layers differ in it, and is asked for one
-        return None
+    config = cached_file(source, "config.json", revision=revision)
+    if config is None:
+        raise UsageError(f"{name!r} has no config.json: not a model")
+    folder = Path(config).parent
+    if not weights:
+        return folder, folder.name
+    for file in (WEIGHTS, INDEX, *TOKENIZER_FILES):
+        cached_file(source, file, revision=revision, _raise_exceptions_for_missing_entries=False)
+    for file in weight_files(folder, name):
+        cached_file(source, file, revision=revision)
+    check_files(folder, name)
+    return folder, folder.name
 
 
 def tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
@@ -179,7 +200,7 @@ def _source(model: str | Path | None) -> tuple[str, str]:
         return str(demo.path()), demo.DEFAULT_NAME
     folder = Path(model).expanduser()
     if folder.is_dir():
-        _check_folder(folder)
+        check_files(folder, folder.resolve().name)
         return str(folder), folder.resolve().name
     text = str(model)
     if folder.exists():
@@ -187,48 +208,6 @@ def _source(model: str | Path | None) -> tuple[str, str]:
     if folder.is_absolute() or text.startswith((".", "~")) or text.count("/") > 1 or not text:
         raise UsageError(f"no model folder at {text!r}")
     return text, text
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse what cannot be loaded safely, before transformers looks at it."""
-    name = folder.resolve().name
-    if (folder / "adapter_config.json").exists():
-        raise UsageError(f"{name!r} is an adapter; merge it into its base model first")
-    if not (folder / "config.json").is_file():
-        raise UsageError(f"{name!r} has no config.json: not a model folder")
-    if not any(folder.glob("*.safetensors")):
-        raise UsageError(
-            f"{name!r} has no .safetensors weights; save them with "
-            "model.save_pretrained(folder) (pickled weights are never read)"
-        )
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise UsageError(f"{name!r} has no tokenizer; save one with tokenizer.save_pretrained")
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise UsageError(f"{name!r} has a broken model.safetensors.index.json") from error
-        for file in files:
-            inside = isinstance(file, str) and Path(file).name == file
-            if not inside or not file.endswith(".safetensors"):
-                raise UsageError(f"{name!r}: its index names a file that is refused")
-
-
-def _config(source: str, revision: str | None) -> Any:
-    import transformers
-
-    config = transformers.AutoConfig.from_pretrained(
-        source, revision=revision, trust_remote_code=False
-    )
-    quantization = getattr(config, "quantization_config", None)
-    if quantization is not None:
-        method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-        if method not in _QUANTIZATIONS:
-            raise UsageError(f"quantisation {method!r} is not one that attentropy loads")
-    # A configuration may name a kernel to download and run; the attention is ours to choose.
-    config._attn_implementation = None
-    return config
 
 
 def _device(device: str | None) -> torch.device:
@@ -252,8 +231,8 @@ def _dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:
 
 
 @contextlib.contextmanager
-def _one_line(name: str) -> Iterator[None]:
-    """Loading errors of the libraries as one line, their warnings held back."""
+def _one_line(name: str, source: str) -> Iterator[None]:
+    """Loading errors of the libraries as one line without `source`, their warnings held back."""
     import transformers
 
     chatty = [logging.getLogger(n) for n in ("transformers", "huggingface_hub")]
@@ -263,16 +242,17 @@ def _one_line(name: str) -> Iterator[None]:
     transformers.utils.logging.disable_progress_bar()
     try:
         yield
-    except AttentropyError:
+    except (AttentropyError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # a panic in the tokenizer's Rust is no Exception
         text = str(error)
         if "trust_remote_code" in text or "custom code" in text:
             raise AttentropyError(
                 f"{name!r} needs code of its own to run, which attentropy never executes"
             ) from error
-        reason = next((line.strip() for line in text.splitlines() if line.strip()), "")
-        reason = reason[:200] or type(error).__name__
+        reason = " ".join(text.replace(source, name).split())[:200] or type(error).__name__
+        if "ignore_mismatched_sizes" in text:
+            reason = "the sizes in its configuration are not those of its weights"
         if isinstance(error, OSError):
             raise AttentropyError(
                 f"no model {name!r}: neither a folder here nor reachable on the hub ({reason})"

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import accumulate
 from typing import Any
+
+# A character takes four bytes, and a token may hold parts of two.
+_MOST_BYTE_TOKENS = 8
+# How far ahead of the last one a token is looked for, in characters.
+_SLACK = 16
 
 
 @lru_cache(maxsize=1)
@@ -38,22 +44,88 @@ def _piece_text(tokenizer: Any, token_id: int, piece: str | None) -> str:
         return piece
     if piece.startswith("▁") and not text.startswith(" "):  # SentencePiece drops a first space
         return " " * (len(piece) - len(piece.lstrip("▁"))) + text.lstrip(" ")
-    return str(text)
+    return str(text) or piece
 
 
-def token_spans(text: str, offsets: Sequence[tuple[int, int]]) -> list[tuple[str, int, int]]:
-    """Text and byte span of each token in `text`, from character offsets (start, stop).
+def token_spans(
+    text: str, offsets: Sequence[tuple[int, int]]
+) -> tuple[list[str], list[tuple[int, int]]]:
+    """Text and UTF-8 byte span in `text` of each token, from character offsets (start, stop).
 
-    Tokens that share one character (an emoji in several byte tokens) form a group: the first
-    carries the whole character, the others are empty, and all have the character's span.
+    The spans tile the text: blanks that a tokenizer skips belong to the token after them (at the
+    end, before them). Tokens that share one character (an emoji in several byte tokens) form a
+    group: the first carries the whole character, the others are empty, and all have its span.
+    A token of no width has the place where it stands.
     """
-    at_byte = [0]
-    for character in text:
-        at_byte.append(at_byte[-1] + len(character.encode("utf-8", "surrogatepass")))
-    spans = []
+    placed = []
     shown = 0
     for start, stop in offsets:
-        piece = text[max(start, shown) : stop]
-        spans.append((piece, at_byte[start], at_byte[stop]))
+        start, stop = (shown, shown) if start == stop else (min(start, shown), stop)
+        placed.append((start, stop))
         shown = max(shown, stop)
-    return spans
+    if shown < len(text):
+        placed = [(a, len(text) if a < b == shown else b) for a, b in placed]
+    at_byte = [0, *accumulate(len(c.encode("utf-8", "surrogatepass")) for c in text)]
+    pieces = []
+    shown = 0
+    for start, stop in placed:
+        pieces.append(text[max(start, shown) : stop])
+        shown = max(shown, stop)
+    return pieces, [(at_byte[a], at_byte[b]) for a, b in placed]
+
+
+def decoded_pieces(tokenizer: Any, ids: Sequence[int]) -> list[str | None]:
+    """What each token adds to the decoded text; None where it continues the token before it.
+
+    Decodes a few tokens at a time, so that it takes O(N). The pieces make up the whole text.
+    """
+    decode = partial(
+        tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
+    pieces: list[str | None] = [None] * len(ids)
+    context = first = 0
+    for i in range(len(ids)):
+        now = decode(ids[context : i + 1])
+        if now.endswith("\ufffd") and i + 1 < min(first + _MOST_BYTE_TOKENS, len(ids)):
+            continue  # the next tokens hold the rest of this character
+        before = decode(ids[context:first]) if first else ""
+        pieces[first] = piece = now[len(before) :]
+        if i > first:  # the last of them may go on with characters of its own
+            tail = decode([ids[i]]).rpartition("\ufffd")[2]
+            if tail and piece != tail and piece.endswith(tail):
+                pieces[first], pieces[i] = piece.removesuffix(tail), tail
+        context, first = first, i + 1
+    return pieces
+
+
+def aligned(text: str, pieces: Sequence[str | None]) -> tuple[list[tuple[int, int]], int]:
+    """Character offsets of `pieces` (see `decoded_pieces`) in `text`, and how many are not there.
+
+    For tokenizers that give no offsets. Tokens that are not found share the text between their
+    neighbours.
+    """
+    found: list[tuple[int, int] | None] = []
+    at = missing = skipped = 0
+    for piece in pieces:
+        if piece is None:
+            found.append(found[-1])
+            continue
+        core = piece if text.startswith(piece, at) else piece.strip() or piece
+        start = text.find(core, at, at + len(piece) + skipped + _SLACK)
+        if start < 0:
+            found.append(None)
+            missing += 1
+            skipped += len(piece)
+            continue
+        at, skipped = start + len(core), 0
+        found.append((start, at))
+    offsets = []
+    last = 0
+    for i, place in enumerate(found):
+        if place is None:
+            after = next((p[0] for p in found[i:] if p), len(text))
+            place = (last, after)
+        else:
+            last = place[1]
+        offsets.append(place)
+    return offsets, missing

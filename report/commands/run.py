@@ -23,13 +23,19 @@ _OPTIONS = (
     click.argument("model", required=False),
     click.option("-p", "--prompt", metavar="TEXT", help="The prompt."),
     click.option(
-        "-f", "--file", metavar="FILE", help="A file with the prompt; - reads standard input."
+        "-f",
+        "--file",
+        metavar="FILE",
+        help="A file with the prompt; - reads standard input (here, in -m and in --ids).",
     ),
     click.option(
         "-m",
         "--messages",
         metavar="JSON",
-        help="A file with chat messages: a list of role and content.",
+        help="A file with chat messages: a list of role and content, tool turns too.",
+    ),
+    click.option(
+        "--ids", metavar="FILE", help="A file with token ids: a JSON list, or numbers and blanks."
     ),
     click.option("--system", metavar="TEXT", help="A system turn before the prompt."),
     click.option("--no-chat-template", is_flag=True, help="Read the prompt as raw text."),
@@ -87,6 +93,7 @@ def run(
     prompt: str | None,
     file: str | None,
     messages: str | None,
+    ids: str | None,
     system: str | None,
     no_chat_template: bool,
     revision: str | None,
@@ -99,7 +106,7 @@ def run(
     top_k: int,
 ) -> Trace:
     """Extract with the options of `run_options`, showing progress on a terminal."""
-    given = _prompt(prompt, file, messages)
+    given = _prompt(prompt, file, messages, ids)
     extract = _extract()
     with progress() as tell:
         trace: Trace = extract(
@@ -142,10 +149,10 @@ def _extract() -> Callable[..., Any]:
     return extract
 
 
-def _prompt(text: str | None, file: str | None, messages: str | None) -> Any:
-    """The prompt as text or messages; None where none was given."""
-    if sum(source is not None for source in (text, file, messages)) > 1:
-        raise UsageError("give one of -p, -f and -m")
+def _prompt(text: str | None, file: str | None, messages: str | None, ids: str | None) -> Any:
+    """The prompt as text, messages or ids; None where none was given."""
+    if sum(source is not None for source in (text, file, messages, ids)) > 1:
+        raise UsageError("give one of -p, -f, -m and --ids")
     if text is not None and not text.strip():
         raise UsageError("the prompt is empty; give some text with -p, -f or -m")
     if file is not None:
@@ -160,7 +167,21 @@ def _prompt(text: str | None, file: str | None, messages: str | None) -> Any:
         if not found:
             raise UsageError("the list of messages is empty")
         return found
+    if ids is not None:
+        return _ids(_read(ids), "standard input" if ids == "-" else repr(Path(ids).name))
     return text
+
+
+def _ids(written: str, name: str) -> list[int]:
+    try:
+        found = json.loads(written) if "[" in written else [int(n) for n in written.split()]
+    except ValueError as error:
+        raise UsageError(f"{name} is neither a JSON list nor numbers between blanks") from error
+    if not isinstance(found, list) or any(type(token) is not int for token in found):
+        raise UsageError(f"{name} holds something other than whole numbers")
+    if not found:
+        raise UsageError(f"{name} holds no token id")
+    return found
 
 
 def _read(file: str) -> str:

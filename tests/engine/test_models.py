@@ -1,6 +1,11 @@
 """A model from a stranger is data, and what cannot be loaded is refused in one line."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -73,6 +78,184 @@ def test_an_attention_kernel_named_by_the_configuration_is_ignored(folder):
     assert load(folder).model.config._attn_implementation in ("sdpa", "eager")
 
 
+def _configure(folder, **changes):
+    """The folder with a changed config.json; a change of None takes the key out."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+
+def test_code_beside_a_known_model_is_not_run_and_it_is_said(folder):
+    _configure(folder, auto_map={"AutoModelForCausalLM": "evil.Model"})
+    (folder / "evil.py").write_text("import pathlib; pathlib.Path(__file__).unlink()")
+    loaded = load(folder)
+    assert (folder / "evil.py").exists()
+    assert "never run" in loaded.notes[0]
+
+
+def test_a_tokenizer_with_code_of_its_own_is_not_run(folder):
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text())
+    config |= {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Slow", "evil.Fast"]}}
+    file.write_text(json.dumps(config))
+    (folder / "evil.py").write_text("import pathlib; pathlib.Path(__file__).unlink()")
+    with contextlib.suppress(AttentropyError):
+        load(folder)
+    assert (folder / "evil.py").exists()
+
+
+class Evil:
+    """What a pickle can do: it runs when it is read."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("taken",))
+
+
+@pytest.mark.parametrize("named", ["pytorch_model.bin", "evil.safetensors.index.json"])
+def test_pickles_beside_safetensors_are_never_read(folder, named, monkeypatch):
+    monkeypatch.chdir(folder)
+    torch.save(Evil(), folder / "pytorch_model.bin")
+    index = {"metadata": {}, "weight_map": {"lm_head.weight": "pytorch_model.bin"}}
+    (folder / "evil.safetensors.index.json").write_text(json.dumps(index))
+    _configure(folder, transformers_weights=named)
+    load(folder)
+    assert not (folder / "taken").exists()
+
+
+ABSURD = {
+    "layers without end": {"num_hidden_layers": 10**9},
+    "more layers than tensors": {"num_hidden_layers": 31},
+    "one layer more": {"num_hidden_layers": 4},
+    "no layer": {"num_hidden_layers": 0},
+    "less than none": {"num_hidden_layers": -1},
+    "wide": {"hidden_size": 10**12},
+    "wider": {"hidden_size": 4 * 10**18},
+    "negative": {"hidden_size": -48},
+    "text": {"hidden_size": "48"},
+    "fraction": {"hidden_size": 48.5},
+    "not a number": {"rms_norm_eps": float("nan")},
+    "no heads": {"num_attention_heads": 0},
+    "deep heads": {"head_dim": 10**9},
+    "vocabulary": {"vocab_size": 10**10},
+    "mismatch": {"intermediate_size": 65},
+    "labels": {"num_labels": 10**9},
+    "positions": {"max_position_embeddings": -3},
+    "list": {"num_hidden_layers": [3]},
+    "rope": {"rope_parameters": {"rope_type": "evil"}},
+    "other family": {"model_type": "gpt2", "n_positions": 10**7, "n_embd": 48, "n_layer": 1},
+    "tables": {"model_type": "gptj", "n_positions": 10**6, "n_embd": 16, "n_layer": 1,
+               "rotary_dim": 4, "n_head": 4},
+    "nothing": {"model_type": None},
+    "quantised": {"quantization_config": {"quant_method": "evil"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ABSURD)
+def test_absurd_numbers_are_refused_before_anything_is_built(folder, name):
+    _configure(folder, **ABSURD[name])
+    start = time.process_time()
+    _refused(folder)
+    assert time.process_time() - start < 5
+
+
+def _header(length, header, body=b""):
+    return length.to_bytes(8, "little") + header + body
+
+
+def _tensor(shape, offsets):
+    entry = {"lm_head.weight": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}
+    return json.dumps(entry).encode()
+
+
+LIES = {
+    "header beyond the file": _header(2**40, b"{}"),
+    "header of any length": _header(2**63, b"{}"),
+    "shape beyond the data": _header(
+        len(_tensor([10**9, 10**3], [0, 8])), _tensor([10**9, 10**3], [0, 8]), b"\0" * 8
+    ),
+    "offsets beyond the file": _header(
+        len(_tensor([10**9], [0, 4 * 10**9])), _tensor([10**9], [0, 4 * 10**9]), b"\0" * 8
+    ),
+    "offsets backwards": _header(len(_tensor([2], [8, 0])), _tensor([2], [8, 0]), b"\0" * 8),
+    "shape that overflows": _header(
+        len(_tensor([2**40, 2**40], [0, 8])), _tensor([2**40, 2**40], [0, 8]), b"\0" * 8
+    ),
+    "no JSON": _header(8, b"garbage!", b"\0" * 8),
+    "empty": b"",
+    "a pickle": b"\x80\x02cos\nmkdir\nX\x05\x00\x00\x00taken\x85R.",
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_weights_that_lie_about_themselves_are_refused(folder, name, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "model.safetensors").write_bytes(LIES[name])
+    _refused(folder)
+    assert not (folder / "taken").exists()
+
+
+BROKEN = [
+    "{", "[]", "null", "{}", "[" * 100_000, '{"added_tokens": [], "model": {"type": "BPE"}}',
+    '{"added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 99999999999}, "merges": []}}',
+    '{"added_tokens": [], "model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}}',
+    '{"added_tokens": [{"id": 7, "content": "x"}], "model": {"type": "BPE"}}', "\ufeff\x00",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("written", BROKEN)
+def test_a_broken_tokenizer_is_refused(folder, written):
+    (folder / "tokenizer.json").write_text(written)
+    _refused(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "chat_template.jinja"])
+def test_a_huge_file_is_refused_unread(folder, name):
+    with open(folder / name, "r+b") as file:
+        file.truncate(10**12)  # sparse: takes no room
+    start = time.process_time()
+    assert "too large" in _refused(folder)
+    assert time.process_time() - start < 1
+
+
+def test_a_tensor_without_a_place_is_said(folder):
+    _configure(folder, num_hidden_layers=2)
+    assert "no place in the model" in load(folder).notes[0]
+
+
+def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path):
+    """Against a cache as the hub's client leaves it, out of reach of the hub."""
+    hub = tmp_path / "cache" / "models--org--tiny"
+    (hub / "refs").mkdir(parents=True)
+    (hub / "refs" / "main").write_text("0123abcd")
+    (hub / "snapshots").mkdir()
+    folder = folder.rename(hub / "snapshots" / "0123abcd")
+    code = (
+        "from attentropy.engine.models import describe, load\n"
+        "from attentropy.engine.errors import AttentropyError\n"
+        "print(describe('org/tiny')['layers'])\n"
+        "loaded = load('org/tiny', device='cpu')\n"
+        "print(loaded.name, loaded.revision)\n"
+        "import json, pathlib\n"
+        f"file = pathlib.Path({str(folder / 'config.json')!r})\n"
+        "file.write_text(json.dumps(json.loads(file.read_text()) | {'num_hidden_layers': 10**9}))\n"
+        "try: load('org/tiny')\n"
+        "except AttentropyError as error: print(error)\n"
+        f"index = pathlib.Path({str(folder / 'model.safetensors.index.json')!r})\n"
+        "index.write_text(json.dumps({'weight_map': {'a': '../x.bin'}}))\n"
+        "try: load('org/tiny')\n"
+        "except AttentropyError as error: print(error)\n"
+    )
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, **offline},
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["3", "org/tiny 0123abcd"]
+    assert "1000000000 layers" in lines[2]
+    assert "index names a file" in lines[3]
+
+
 def test_an_adapter_is_refused(folder):
     (folder / "adapter_config.json").write_text("{}")
     assert "adapter" in _refused(folder, UsageError)
@@ -92,7 +275,7 @@ def test_an_unknown_dtype_or_device_is_refused(folder, option):
 
 
 def test_a_hub_model_out_of_reach_is_refused_in_one_line(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(AttentropyError) as caught:
         load("attentropy-tests/no-such-model")
     assert "\n" not in str(caught.value)

@@ -1,6 +1,9 @@
 """Every token has its text, its place and its role, whatever the prompt holds."""
 
+import numpy as np
 import pytest
+import torch
+from tokenizers import processors
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompts import prepare
@@ -81,18 +84,12 @@ def test_messages_need_a_template():
 
 
 @pytest.mark.parametrize(
-    "template",
-    ["{{ raise_exception('no\nsuch role') }}", "{{ 'a' * 300000000 }}", "{{ ", "{{ x.y.z }}"],
+    "template", ["{{ raise_exception('no\nsuch role') }}", "{{ ", "{{ x.y.z }}"]
 )
-def test_a_template_that_fails_or_explodes_is_refused_in_one_line(template):
+def test_a_template_that_fails_is_refused_in_one_line(template):
     with pytest.raises(UsageError) as caught:
         prepare(tokenizer(template), "x")
     assert "\n" not in str(caught.value)
-
-
-def test_a_template_that_rewrites_the_content_leaves_no_content_role():
-    prompt = prepare(tokenizer(TEMPLATE.replace("| trim", "| upper")), "abc")
-    assert "content" not in prompt.roles
 
 
 def test_half_of_a_surrogate_pair_is_refused():
@@ -104,3 +101,87 @@ def test_the_vocabulary_reads_alone():
     made = tokenizer()
     ids = made.convert_tokens_to_ids(["a", "Ġ", "ð", "<|end|>"])
     assert vocabulary_text(made, [*ids, 10_000]) == ["a", " ", "<0xF0>", "<|end|>", "<id 10000>"]
+
+
+def test_ids_are_read_as_they_are():
+    made = tokenizer()
+    text = prepare(made, "a😀b", chat_template=False)
+    prompt = prepare(made, [256, *text.ids, 257])
+    assert prompt.ids == [256, *text.ids, 257]
+    assert prompt.tokens == ["<|bos|>", *text.tokens, "<|end|>"]
+    assert prompt.roles == ["bos", *text.roles, "eos"]
+    assert prompt.spans[1:-1] == [(a + 7, b + 7) for a, b in text.spans]
+    assert prepare(made, np.array(text.ids)).ids == text.ids
+    assert prepare(made, torch.tensor(text.ids)).ids == text.ids
+
+
+def test_ids_that_spell_no_text_keep_their_places():
+    made = tokenizer()
+    half = made("😀")["input_ids"][:2]
+    prompt = prepare(made, [*half, 64, 262], vocabulary=264)
+    assert len(prompt.tokens) == 4
+    assert prompt.text == "".join(prompt.tokens[:3])
+    assert prompt.tokens[-1] == "<id 262>"
+
+
+@pytest.mark.parametrize("ids", [[1, -1], [1, 264], [10**30]])
+def test_ids_that_the_model_lacks_are_refused(ids):
+    with pytest.raises(UsageError, match="264"):
+        prepare(tokenizer(), ids, vocabulary=264)
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_is_refused():
+    with pytest.raises(UsageError, match="token id 256 at position 0"):
+        prepare(tokenizer(), "x", vocabulary=200)
+
+
+@pytest.mark.parametrize("prompt", [[[1, 2]], [1, "a"], [True], 7, [{"role": "user"}, 1]])
+def test_a_prompt_of_no_known_kind_is_refused(prompt):
+    with pytest.raises(UsageError, match="list of token ids"):
+        prepare(tokenizer(), prompt)
+
+
+def test_ids_take_no_system_turn_and_messages_take_one():
+    with pytest.raises(UsageError, match="--system"):
+        prepare(tokenizer(), [1, 2], system="x")
+    with pytest.raises(UsageError, match="--system"):
+        prepare(tokenizer(), [{"role": "system", "content": "x"}], system="x")
+
+
+def _with_bos(template):
+    """A tokenizer that puts a bos before and an eos after every text by itself."""
+    made = tokenizer(template)
+    made._tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|bos|> $A <|end|>", special_tokens=[("<|bos|>", 256), ("<|end|>", 257)]
+    )
+    return made
+
+
+def test_what_the_tokenizer_adds_has_its_role_and_no_place():
+    prompt = prepare(_with_bos(None), "ab")
+    assert prompt.tokens == ["<|bos|>", "a", "b", "<|end|>"]
+    assert prompt.roles == ["bos", "content", "content", "eos"]
+    assert prompt.spans == [(0, 0), (0, 1), (1, 2), (2, 2)]
+    assert prompt.notes == []
+
+
+def test_a_template_with_its_own_bos_gets_no_second_one():
+    prompt = prepare(_with_bos(TEMPLATE), "ab")
+    assert prompt.ids.count(256) == 1
+    assert prompt.notes == []
+
+
+def test_a_doubled_bos_is_said():
+    prompt = prepare(_with_bos(None), "<|bos|>ab")
+    assert prompt.roles == ["bos", "bos", "content", "content", "eos"]
+    assert "two <|bos|>" in prompt.notes[0]
+    prompt = prepare(tokenizer("{{ bos_token }}" + TEMPLATE), "ab")
+    assert "two <|bos|>" in prompt.notes[0]
+    assert "two <|bos|>" in prepare(tokenizer(), [256, 256, 64]).notes[0]
+
+
+def test_a_missing_bos_is_said_where_the_tokenizer_would_add_it():
+    without = TEMPLATE.replace("{{ bos_token }}", "")
+    assert "without <|bos|>" in prepare(_with_bos(without), "ab").notes[0]
+    assert "without <|bos|>" in prepare(_with_bos(None), [64, 65]).notes[0]
+    assert prepare(tokenizer(without), "ab").notes == []

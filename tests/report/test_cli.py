@@ -81,6 +81,45 @@ def test_the_prompt_comes_from_a_file_standard_input_or_messages(here, capsys, m
     assert ids[0] == ids[1] == ids[2]
 
 
+def test_the_prompt_may_be_token_ids(here, monkeypatch):
+    save(here / "tiny")
+    (here / "ids.json").write_text("[256, 64, 65]")
+    (here / "ids.txt").write_text("256 64\n65\n")
+    base = ["extract", "tiny", "--max-new-tokens", "0", "--force"]
+    assert main([*base, "--ids", "ids.json", "-o", "a.zarr"]) == 0
+    assert main([*base, "--ids", "ids.txt", "-o", "b.zarr"]) == 0
+    stdin = io.TextIOWrapper(io.BytesIO(b"256 64 65"))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main([*base, "--ids", "-", "-o", "c.zarr"]) == 0
+    traces = [Trace.open(f"{n}.zarr") for n in "abc"]
+    assert [list(trace["token_ids"]) for trace in traces] == [[256, 64, 65]] * 3
+    assert traces[0].roles == ["bos", "content", "content"]
+
+
+def test_messages_may_hold_tool_turns_and_parts_and_what_is_left_out_is_noted(here, capsys):
+    save(here / "tiny")
+    call = {"function": {"name": "f", "arguments": {"a": 1}}}
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": "héllo"}]},
+        {"role": "assistant", "content": "so", "tool_calls": [call]},
+        {"role": "tool", "content": "3"},
+    ]
+    (here / "m.json").write_text(json.dumps(turns), "utf-8")
+    run = ["extract", "tiny", "-m", "m.json", "--max-new-tokens", "0", "-o", "t.zarr"]
+    assert main(run) == 0
+    trace = Trace.open("t.zarr")
+    words = [t for t, r in zip(trace.tokens, trace.roles, strict=True) if r == "content"]
+    assert "".join(words) == "hélloso3"
+
+
+def test_a_doubled_bos_is_noted_on_standard_error_and_in_the_trace(here, capsys):
+    save(here / "tiny")
+    (here / "ids.txt").write_text("256 256 64")
+    assert main(["extract", "tiny", "--ids", "ids.txt", "-o", "t.zarr"]) == 0
+    assert "note: the prompt starts with two <|bos|>" in capsys.readouterr().err
+    assert "two <|bos|>" in Trace.open("t.zarr").attrs["notes"][0]
+
+
 def test_a_raw_prompt_without_lens(here):
     save(here / "tiny")
     run = ["extract", "tiny", "-p", "abc", "--no-chat-template", "--lens", "none", "-o", "t.zarr"]
@@ -143,6 +182,13 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "x", "-o", "there.html"], ["--force"]),
         (["report", "tiny", "-p", "x", "-o", "tiny"], ["folder"]),
         (["report", "tiny", "-p", "x", "-f", "latin.txt"], ["one of"]),
+        (["report", "tiny", "-p", "x", "--ids", "ids.txt"], ["one of"]),
+        (["report", "tiny", "--ids", "ids.txt"], ["264", "position 1"]),
+        (["report", "tiny", "--ids", "words.txt"], ["words.txt", "numbers"]),
+        (["report", "tiny", "--ids", "object.json"], ["object.json"]),
+        (["report", "tiny", "--ids", "empty.json"], ["no token id"]),
+        (["report", "tiny", "--ids", "floats.json"], ["whole numbers"]),
+        (["report", "tiny", "--ids", "ids.txt", "--system", "x"], ["--system"]),
         (["report", "tiny", "-m", "latin.txt"], ["latin.txt"]),
         (["report", "tiny", "-m", "object.json"], ["list"]),
         (["report", "tiny"], ["prompt"]),
@@ -167,6 +213,10 @@ def test_bad_usage_is_one_line_and_code_2(here, capsys, arguments, words):
     save(here / "tiny")
     (here / "latin.txt").write_bytes("Größe".encode("latin-1"))
     (here / "object.json").write_text("{}")
+    (here / "ids.txt").write_text("1 264")
+    (here / "words.txt").write_text("1 two")
+    (here / "empty.json").write_text("[]")
+    (here / "floats.json").write_text("[1.5]")
     (here / "there.html").write_text("mine")
     _fails(capsys, arguments, 2, *words)
     assert (here / "there.html").read_text() == "mine"
@@ -185,8 +235,90 @@ def test_a_model_without_attention_is_refused(here, capsys):
     _fails(capsys, ["report", "mamba", "-p", "x"], 1, "attention")
 
 
+def _huge_layers(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"num_hidden_layers": 10**9, "hidden_size": 10**12}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _foreign_code(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text("import os; os.mkdir('taken')")
+
+
+def _pickle_only(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _index_elsewhere(folder):
+    index = {"weight_map": {"lm_head.weight": "../x.bin"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def _lying_header(folder):
+    entry = {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4 * 10**12]}
+    header = json.dumps({"lm_head.weight": entry}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+
+
+def _huge_tokenizer(folder):
+    with open(folder / "tokenizer.json", "r+b") as file:
+        file.truncate(10**11)
+
+
+def _template(written):
+    return lambda folder: (folder / "chat_template.jinja").write_text(written)
+
+
+HOSTILE = {
+    "layers": (_huge_layers, 1, "layers"),
+    "code": (_foreign_code, 1, "code of its own"),
+    "pickle": (_pickle_only, 2, "safetensors"),
+    "index": (_index_elsewhere, 2, "index"),
+    "header": (_lying_header, 1, "cannot load"),
+    "tokenizer": (_huge_tokenizer, 1, "tokenizer.json"),
+    "internals": (_template("{{ ''.__class__.__mro__ }}"), 2, "chat template"),
+    "bomb": (_template("{{ 'a' * 300000000 }}"), 2, "chat template"),
+    "loop": (_template("{% for i in [].append(1) %}{% endfor %}"), 2, "chat template"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_strangers_folder_is_refused_in_one_line_and_nothing_of_it_runs(here, capsys, name):
+    spoil, code, word = HOSTILE[name]
+    spoil(save(here / "tiny"))
+    _fails(capsys, ["report", "tiny", "-p", "x"], code, word)
+    assert not (here / "taken").exists()
+
+
+PEAK = """
+import resource, sys
+from attentropy.report.cli import main
+def peak():
+    return [resource.getrusage(who).ru_maxrss for who in
+            (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+assert main(["extract", "good", "-p", "x", "-o", "t.zarr"]) == 0
+before = max(peak())
+for folder in sys.argv[1:]:
+    assert main(["extract", folder, "-p", "x", "-o", "u.zarr"]) in (1, 2)
+print("PEAK", (max(peak()) - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
+def test_a_strangers_folder_takes_little_memory(here):
+    save(here / "good")
+    for name, (spoil, _, _) in HOSTILE.items():
+        spoil(save(here / name))
+    command = [sys.executable, "-c", PEAK, *HOSTILE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split("PEAK")[1]) < 150  # MiB
+
+
 def test_an_unknown_hub_model_is_refused(here, capsys, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     _fails(capsys, ["report", "attentropy-tests/none", "-p", "x"], 1, "attentropy-tests/none")
 
 

@@ -1,0 +1,84 @@
+"""What a child process may take of the machine, and what comes back from it."""
+
+import os
+import time
+
+import pytest
+
+from attentropy.engine import bounded as module
+from attentropy.engine.bounded import WorkFailed, bounded
+from attentropy.engine.errors import AttentropyError, UsageError
+
+
+def _do(work):
+    return bounded(work, seconds=2, mebibytes=128)
+
+
+def test_the_result_comes_back_and_nothing_else_does():
+    kept = []
+    assert _do(lambda: kept.append(1) or ["é\ud800", {"a": None}]) == ["é\ud800", {"a": None}]
+    assert kept == []
+    large = "x" * 3_000_000
+    assert _do(lambda: large) == large
+
+
+def test_memory_is_bounded():
+    with pytest.raises(WorkFailed, match="128 MiB"):
+        _do(lambda: len(bytearray(2**28)))
+    assert _do(lambda: len(bytearray(2**26))) == 2**26
+
+
+def test_time_is_bounded():
+    def forever():
+        while True:
+            pass
+
+    start = time.monotonic()
+    with pytest.raises(WorkFailed, match="2 s"):
+        _do(forever)
+    assert time.monotonic() - start < 21
+
+
+def test_a_child_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE", 0.5)
+    with pytest.raises(WorkFailed):
+        _do(lambda: time.sleep(60))
+
+
+def test_a_crash_stays_in_the_child():
+    with pytest.raises(WorkFailed, match="crashed"):
+        _do(os.abort)
+    with pytest.raises(WorkFailed, match="crashed"):
+        _do(lambda: os._exit(3))
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize("kind", [UsageError, AttentropyError])
+def test_its_own_errors_keep_their_kind(kind):
+    with pytest.raises(kind) as caught:
+        _do(lambda: _raise(kind("why")))
+    assert type(caught.value) is kind
+    assert str(caught.value) == "why"
+
+
+def test_other_errors_say_what_they_were():
+    with pytest.raises(WorkFailed, match=r"^why$"):
+        _do(lambda: _raise(OSError("why")))
+    with pytest.raises(WorkFailed, match="ZeroDivisionError"):
+        _do(lambda: _raise(ZeroDivisionError()))
+
+
+def test_no_child_is_left_behind():
+    _do(lambda: 1)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_without_fork_the_work_is_done_here(monkeypatch):
+    monkeypatch.delattr(os, "fork")
+    assert _do(lambda: [1]) == [1]
+    with pytest.raises(UsageError, match="why"):
+        _do(lambda: _raise(UsageError("why")))
