@@ -1,0 +1,80 @@
+"""Whether each pass continues the cache that the pass before it left.
+
+Beam search reorders a cache between passes, assisted decoding and rollbacks cut it: the rows
+recorded until then are no longer those of the sequence that goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import ref
+
+from torch import Tensor, nn
+
+from attentropy.engine.errors import AttentropyError
+
+
+class CacheWatch:
+    """Remembers the cache after each pass, and which tensors it held then."""
+
+    def __init__(self) -> None:
+        self._cache: Any = None
+        self._left: list[tuple[ref[Tensor], int]] = []
+
+    @contextmanager
+    def over(self, model: nn.Module) -> Iterator[None]:
+        """Watch the passes of `model`; raises `AttentropyError` as `check` does."""
+        inner: Any = getattr(model, "base_model", model)
+        handles = [
+            inner.register_forward_pre_hook(self._before, with_kwargs=True),
+            inner.register_forward_hook(self._after, with_kwargs=True),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.check()
+
+    def check(self) -> None:
+        """Raise `AttentropyError` where the cache was touched after the last pass."""
+        now = [(keys, _changes(keys)) for keys in _held(self._cache)]
+        left = [(keys(), changes) for keys, changes in self._left]
+        if len(now) != len(left) or any(
+            keys is not before or changes != then
+            for (keys, changes), (before, then) in zip(now, left, strict=True)
+        ):
+            raise AttentropyError(
+                "the cache was reordered or cut after a recorded pass (beam search, assisted "
+                "decoding, a crop); record greedy decoding or sampling"
+            )
+
+    def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        self.check()
+        cache = kwargs.get("past_key_values")
+        if cache is self._cache or cache is None or int(cache.get_seq_length()) == 0:
+            return
+        if self._cache is not None:
+            raise AttentropyError(
+                "a pass continues another cache than the pass before it left (assisted decoding, "
+                "a copy); use one record() per sequence"
+            )
+
+    def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        made = getattr(output, "past_key_values", None)
+        self._cache = made if made is not None else kwargs.get("past_key_values")
+        self._left = [(ref(keys), _changes(keys)) for keys in _held(self._cache)]
+
+
+def _held(cache: Any) -> list[Tensor]:
+    """The keys of each layer of a cache of transformers that holds any."""
+    layers = getattr(cache, "layers", None) or ()
+    keys = [getattr(layer, "keys", None) for layer in layers]
+    return [held for held in keys if isinstance(held, Tensor)]
+
+
+def _changes(keys: Tensor) -> int:
+    """How often a tensor was written to; unknown, so 0, in inference mode."""
+    return 0 if keys.is_inference() else keys._version
