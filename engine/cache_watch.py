@@ -52,11 +52,14 @@ class CacheWatch:
             )
 
     def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        self.check()
-        cache = kwargs.get("past_key_values")
-        if cache is self._cache or cache is None or int(cache.get_seq_length()) == 0:
+        before, cache = self._cache, kwargs.get("past_key_values")
+        try:
+            self.check()
+        finally:  # a pass that fails leaves nothing to compare with
+            self._cache, self._left = None, []
+        if before is None or cache is None or cache is before:
             return
-        if self._cache is not None:
+        if int(cache.get_seq_length()) > 0:
             raise AttentropyError(
                 "a pass continues another cache than the pass before it left (assisted decoding, "
                 "a copy); use one record() per sequence"

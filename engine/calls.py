@@ -71,11 +71,8 @@ class Call:
         comes = stop > first
         begun = self.stop > self.start
         expected = np.where(begun, self.stop, start)
-        if (
-            self.rows != seen.position
-            or (comes & (first != expected)).any()
-            or (comes & begun & (start != self.start)).any()
-        ):
+        moved = begun & (start != self.start)
+        if (comes & (moved | (first != expected))).any():
             raise AttentropyError(
                 "the recorded passes do not follow each other; use one record() per sequence"
             )

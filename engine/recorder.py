@@ -140,9 +140,9 @@ class Recorder:
     ) -> None:
         """Exact weights: of the whole prompt where it is short, of the tail's own square else."""
         start, stop = int(call.start[sequence]), int(call.stop[sequence])
-        here = max(start, seen.position)
-        first = start if stop - start <= WINDOW_TOKENS else max(here, stop - _WINDOW_TAIL)
-        if first < here or first >= stop:  # rows of an earlier pass, or no token in this one
+        whole = stop - start <= WINDOW_TOKENS
+        first = start if whole else max(seen.position, stop - _WINDOW_TAIL)
+        if not seen.position <= first < stop:  # rows of an earlier pass, or no token in this one
             return
         one = slice(sequence, sequence + 1)
         query, key, lse = tensors[0][one], tensors[1][one], result.lse[one]

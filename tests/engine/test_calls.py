@@ -13,7 +13,7 @@ WINDOWED = {"sliding_window": 7, "head_dim": 16}
 KINDS = [
     ("llama", {}),
     ("mistral", {"sliding_window": 7}),
-    ("gemma3_text", WINDOWED | {"query_pre_attn_scalar": 16, "layer_types": None}),
+    ("gemma3_text", WINDOWED | {"query_pre_attn_scalar": 16}),
     ("gpt2", {"n_embd": 48, "n_layer": 3, "n_head": 4, "n_positions": 256}),
     ("gpt_oss", WINDOWED | {"num_local_experts": 4}),
     ("llama4_text", {"attention_chunk_size": 8, "head_dim": 16, "num_local_experts": 2}),
@@ -69,9 +69,7 @@ def _assert_same(trace, wanted, windows=True):
     if not windows:
         names -= {"window"}
     for name in sorted(names):
-        np.testing.assert_allclose(
-            trace[name], wanted[name], atol=2e-5, rtol=1e-5, err_msg=name
-        )  # fmt: skip
+        np.testing.assert_allclose(trace[name], wanted[name], atol=1e-5, rtol=0, err_msg=name)
     if windows:
         for name in ("window_query", "window_key"):
             np.testing.assert_array_equal(trace[name], wanted[name])
@@ -144,9 +142,10 @@ def test_several_sequences_have_no_single_trace():
 
 def test_a_batch_that_changes_its_size_is_refused():
     made, ids = model(), _prompts()[0][None]
-    with torch.no_grad(), pytest.raises(AttentropyError, match="one record"), record(made):
+    with torch.no_grad(), record(made):
         made(ids, use_cache=False)
-        made(ids.repeat(2, 1), use_cache=False)
+        with pytest.raises(AttentropyError, match="one record"):
+            made(ids.repeat(2, 1), use_cache=False)
 
 
 @torch.no_grad()
@@ -155,6 +154,17 @@ def test_tokens_after_right_padding_are_refused(masked):
     made, padded = model(), _padded(_prompts(), "right")
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
     mask = torch.cat([padded["attention_mask"], new], 1) if masked else None
-    with pytest.raises(AttentropyError, match="middle" if masked else "follow"), record(made):
+    with record(made):
         cache = made(**padded, use_cache=True).past_key_values
-        made(new, past_key_values=cache, attention_mask=mask)
+        with pytest.raises(AttentropyError, match="middle" if masked else "follow"):
+            made(new, past_key_values=cache, attention_mask=mask)
+
+
+@torch.no_grad()
+def test_a_pass_that_forgets_the_left_padding_is_refused():
+    made, padded = model(), _padded(_prompts(), "left")
+    new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
+    with record(made):
+        cache = made(**padded, use_cache=True).past_key_values
+        with pytest.raises(AttentropyError, match="follow"):
+            made(new, past_key_values=cache)
