@@ -26,11 +26,9 @@ class CacheWatch:
     @contextmanager
     def over(self, model: nn.Module) -> Iterator[None]:
         """Watch the passes of `model`; raises `AttentropyError` as `check` does."""
-        inner: Any = getattr(model, "base_model", model)
-        handles = [
-            inner.register_forward_pre_hook(self._before, with_kwargs=True),
-            inner.register_forward_hook(self._after, with_kwargs=True),
-        ]
+        callees = {model, getattr(model, "base_model", model)}  # either may be called
+        handles = [m.register_forward_pre_hook(self._before, with_kwargs=True) for m in callees]
+        handles += [m.register_forward_hook(self._after, with_kwargs=True) for m in callees]
         try:
             yield
         finally:
@@ -73,8 +71,8 @@ class CacheWatch:
 
 def _held(cache: Any) -> list[Tensor]:
     """The keys of each layer of a cache of transformers that holds any."""
-    layers = getattr(cache, "layers", None) or ()
-    keys = [getattr(layer, "keys", None) for layer in layers]
+    own = getattr(cache, "self_attention_cache", cache)  # of a decoder that may have an encoder
+    keys = [getattr(layer, "keys", None) for layer in getattr(own, "layers", None) or ()]
     return [held for held in keys if isinstance(held, Tensor)]
 
 

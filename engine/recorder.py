@@ -81,9 +81,14 @@ class Recorder:
         self.sequences = batch
         layer = self._layer(module)
         if seen.position == 0:
+            index = self._called[layer]
+            if index and self.calls[layer, index - 1].rows != seen.queries:
+                raise AttentropyError(
+                    "a pass begins another sequence, or the same one anew; use one record() per "
+                    "sequence, and a cache where it goes on"
+                )
             self._called[layer] += 1
-            index = self._called[layer] - 1
-            call = self.calls.setdefault((layer, index), Call(layer, index, module))
+            call = self.calls[layer, index] = Call(layer, index, module)
         else:
             call = self._continued(layer, seen.position)
         call.follow(seen, batch)
@@ -197,7 +202,8 @@ def record(
     `model` is a transformers model in evaluation mode; one sequence, or a batch of them padded on
     the left or on the right (with its `attention_mask`), from the first token on, in one or
     several passes through the cache. `model.generate` decodes greedily or samples: a row for each
-    token that the model reads, so for all but the last one generated. `stats` as in
+    token that the model reads, so for all but the last one generated; a sequence that ends before
+    its batch goes on with the padding tokens that it is fed. `stats` as in
     `attentropy.attention`; `length` is the number of tokens to come, padding among them, where it
     is known. On exit the model's own attention is back. The first time that a model is given,
     `check_same_outputs` runs it over a short probe.

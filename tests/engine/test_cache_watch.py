@@ -14,7 +14,13 @@ BEAMS = {"num_beams": 3, "do_sample": False}
 
 @pytest.mark.parametrize("tokens", [1, 8])
 @pytest.mark.parametrize(
-    ("kind", "extra"), [("llama", {}), ("mistral", {"sliding_window": 7}), ("gpt2", {})]
+    ("kind", "extra"),
+    [
+        ("llama", {}),
+        ("mistral", {"sliding_window": 7}),
+        ("gpt2", {}),
+        ("opt", {"ffn_dim": 64, "word_embed_proj_dim": 48}),
+    ],
 )
 @pytest.mark.parametrize("implementation", [None, "static"], ids=["dynamic", "static"])
 def test_beam_search_is_refused_in_one_line(tokens, kind, extra, implementation):

@@ -132,6 +132,12 @@ def test_generation_records_each_token_that_the_model_reads(kind, extra, impleme
         np.testing.assert_array_equal(trace["window_query"], np.arange(length))
 
 
+def test_generation_without_a_cache_is_refused():
+    made, ids = model(), _prompts()[0][None]
+    with record(made), pytest.raises(AttentropyError, match="a cache where it goes on"):
+        made.generate(ids, max_new_tokens=3, min_new_tokens=3, use_cache=False, pad_token_id=1)
+
+
 def test_several_sequences_have_no_single_trace():
     made = model()
     with torch.no_grad(), record(made) as recorder:
