@@ -24,12 +24,15 @@ def text_array(values: Sequence[str]) -> np.ndarray:
     return np.array(list(values), dtype=np.dtypes.StringDType())
 
 
-def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None) -> Trace:
-    """The attention half of a trace; `tokens` are the coordinates along `position`."""
+def attention_trace(
+    recorder: Recorder, tokens: Mapping[str, Any] | None = None, sequence: int = 0
+) -> Trace:
+    """The attention half of one sequence's trace; `tokens` are the coordinates along `position`."""
     calls = _entries(recorder)
-    n = max((call.rows for _, _, call in calls if call is not None), default=0)
-    data: dict[str, Any] = {}
     recorded = [call for _, _, call in calls if call is not None]
+    spans = [call.tokens(sequence) for call in recorded]
+    n = max((span.stop - span.start for span in spans), default=0)
+    data: dict[str, Any] = {}
     names = sorted({name for call in recorded for name in call.stats})
     heads = max((call.values("lse").shape[0] for call in recorded), default=0)
     for name in names:
@@ -39,13 +42,14 @@ def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None)
         )
         for i, (_, _, call) in enumerate(calls):
             if call is not None and name in call.stats:
-                part = call.values(name)
+                part = call.values(name, sequence)[:, call.tokens(sequence)]
                 values[i, : part.shape[0], : part.shape[1]] = part
         data[name] = (_ATTENTION, values)
     visible = np.zeros((len(calls), n), np.int32)
     for i, (_, _, call) in enumerate(calls):
         if call is not None:
-            visible[i, : call.rows] = np.concatenate(call.visible)
+            counts = call.visible_keys(sequence)[call.tokens(sequence)]
+            visible[i, : len(counts)] = counts
     data["visible"] = (("layer", "query"), visible)
 
     coords: dict[str, Any] = {
@@ -62,7 +66,7 @@ def attention_trace(recorder: Recorder, tokens: Mapping[str, Any] | None = None)
         "head": ("head", np.arange(heads, dtype=np.int32)),
         "query": ("query", np.arange(n, dtype=np.int32)),
     }
-    _add_windows(calls, n, data, coords)
+    _add_windows(calls, sequence, data, coords)
     coords |= tokens if tokens is not None else _unnamed(n)
     return Trace(xr.Dataset(data, coords))
 
@@ -86,27 +90,28 @@ def _why_none(recorder: Recorder, layer: int) -> str:
 
 def _add_windows(
     calls: Sequence[tuple[int, int, Call | None]],
-    n: int,
+    sequence: int,
     data: dict[str, Any],
     coords: dict[str, Any],
 ) -> None:
-    recorded = [call for _, _, call in calls if call is not None]
-    shapes = [call.window.shape for call in recorded if call.window is not None]
-    if not shapes:
+    windows = [None if call is None else call.windows.get(sequence) for _, _, call in calls]
+    kept = [window for window in windows if window is not None]
+    if not kept:
         return
-    heads, rows, keys = (max(sizes) for sizes in zip(*shapes, strict=True))
-    whole = all(call.window_entropy is None for call in recorded)
-    for name in ("window",) if whole else ("window", "window_entropy"):
+    heads, rows, keys = (max(sizes) for sizes in zip(*(w.weights.shape for w in kept), strict=True))
+    whole = all(window.entropy is None for window in kept)
+    for name in ("weights",) if whole else ("weights", "entropy"):
         values = np.full((len(calls), heads, rows, keys), np.nan, np.float32)
-        for i, (_, _, call) in enumerate(calls):
-            part = getattr(call, name, None)
+        for i, window in enumerate(windows):
+            part = None if window is None else getattr(window, name)
             if part is not None:
                 values[i, : part.shape[0]] = part
-        data[name] = (_WINDOW, values)
+        data["window" if name == "weights" else "window_entropy"] = (_WINDOW, values)
     head = np.arange(heads) if whole else np.array([-1])
+    stop = kept[0].stop
     coords["window_head"] = ("window_head", head.astype(np.int32))
-    coords["window_query"] = ("window_query", np.arange(n - rows, n, dtype=np.int32))
-    coords["window_key"] = ("window_key", np.arange(n - keys, n, dtype=np.int32))
+    coords["window_query"] = ("window_query", np.arange(stop - rows, stop, dtype=np.int32))
+    coords["window_key"] = ("window_key", np.arange(stop - keys, stop, dtype=np.int32))
 
 
 def _unnamed(n: int) -> dict[str, Any]:

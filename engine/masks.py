@@ -10,8 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -48,9 +48,43 @@ class Visibility:
     key_starts: Tensor | None = None
     key_lengths: Tensor | None = None
 
+    # What `generate` asks of a mask that it prepares for a static cache: it stands for a 4-D one.
+    ndim: ClassVar[int] = 4
+
     def to(self, *args: Any, **kwargs: Any) -> Visibility:
         """Itself: accelerate moves every argument of a layer, and this one has no device."""
         return self
+
+    def contiguous(self) -> Visibility:
+        """Itself; see `ndim`."""
+        return self
+
+    @property
+    def position(self) -> int:
+        """Query 0's place in the padded sequence, whatever the cache dropped."""
+        return self.first_key + self.query_offset
+
+    def tokens(self, batch: int) -> tuple[Tensor, Tensor]:
+        """Where each sequence's tokens start and stop as of this pass, [batch] int64 on the CPU.
+
+        Counted in the padded sequence; before and after them there is only padding.
+        """
+        start = torch.zeros(batch, dtype=torch.int64)
+        if self.key_starts is not None:
+            start = self.key_starts.cpu().to(torch.int64) + self.first_key
+        stop = torch.full_like(start, self.position + self.queries)
+        if self.key_lengths is not None:
+            stop = torch.minimum(stop, start + self.key_lengths.cpu().to(torch.int64))
+        return start, stop
+
+    def of(self, sequence: int) -> Visibility:
+        """What one sequence's queries may see, as a batch of one."""
+        one = slice(sequence, sequence + 1)
+        return replace(
+            self,
+            key_starts=None if self.key_starts is None else self.key_starts[one],
+            key_lengths=None if self.key_lengths is None else self.key_lengths[one],
+        )
 
     def arguments(self) -> dict[str, Any]:
         """The mask arguments of `attentropy.attention`."""
@@ -111,15 +145,18 @@ def describe_mask(
     q_offset: int | Tensor = 0,
     kv_offset: int = 0,
     mask_function: Callable[..., Tensor] | None = None,
-    attention_mask: Tensor | None = None,
+    attention_mask: Tensor | Visibility | None = None,
     **rest: Any,
 ) -> Visibility | Tensor:
     """A mask interface of transformers: the description of what it would have built.
 
+    `attention_mask` is padding, [B, tokens], or a description made earlier, which is handed back.
     Raises `UnknownMask` for a pattern or padding that the description cannot hold. Where
     `built` is set, the mask itself instead, up to `DENSE_TOKENS` keys: for models that combine
     masks themselves, see `read_dense`.
     """
+    if isinstance(attention_mask, Visibility):
+        return attention_mask
     if built.get():
         _check_dense(int(kv_length))
         whole = AttentionMaskInterface()["eager"]
@@ -245,9 +282,7 @@ def _padding(
         return (torch.full((batch_size,), -first_key) if first_key else None), None
     if attention_mask.ndim != 2:
         raise UnknownMask(f"an attention mask of {attention_mask.ndim} dimensions, expected 2")
-    mask = attention_mask[:, : first_key + keys].bool()
-    if mask.shape[1] < first_key + keys:
-        mask = torch.nn.functional.pad(mask, (0, first_key + keys - mask.shape[1]))
+    mask = _padding_mask(attention_mask, first_key + keys)
     if bool(mask.all()):
         return _padding(None, keys, first_key, batch_size)
     lengths = mask.sum(-1)
@@ -257,6 +292,12 @@ def _padding(
     if not torch.equal(run, mask):
         raise UnknownMask("padding in the middle of a sequence; pad on the left or on the right")
     return starts - first_key, lengths
+
+
+def _padding_mask(attention_mask: Tensor, length: int) -> Tensor:
+    """Which positions hold tokens, [B, length] bool; none beyond what the mask says."""
+    mask = attention_mask[:, :length].bool()
+    return torch.nn.functional.pad(mask, (0, length - mask.shape[1]))
 
 
 def _verify(
@@ -275,11 +316,13 @@ def _verify(
     key = torch.cat(edges, 1).clamp(0, seen.keys - 1)
     query, key = (t.to(device) for t in torch.broadcast_tensors(query, key))
     head = torch.zeros_like(query)
+    if padding is not None:
+        padding = _padding_mask(padding, seen.first_key + seen.keys)
     for b in range(batch_size):
         batch = torch.full_like(query, b)
         absolute = query + seen.query_offset + seen.first_key
         expected = function(batch, head, absolute, key + seen.first_key)
-        if padding is not None and padding.shape[-1] >= seen.first_key + seen.keys:
-            expected = expected & padding.bool()[batch, key + seen.first_key]
+        if padding is not None:
+            expected = expected & padding[batch, key + seen.first_key]
         if not torch.equal(seen.sees(batch, query, key), expected.expand_as(query)):
             raise UnknownMask("a mask that differs from the pattern attentropy read off it")

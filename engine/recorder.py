@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from attentropy.engine.cache_watch import CacheWatch
+from attentropy.engine.calls import Call, Window
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.layers import layer_count, layer_of
 from attentropy.engine.masks import Visibility
@@ -30,33 +30,8 @@ _WINDOW_TAIL = 64
 _WINDOW_BYTES = 64 * 2**20
 
 
-@dataclass
-class Call:
-    """One attention call of one layer, its rows in the order in which they were computed.
-
-    `stats[name]` holds arrays [heads, rows]; `window` the exact weights [heads, rows, keys].
-    """
-
-    layer: int
-    index: int
-    module: nn.Module
-    stats: dict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
-    visible: list[np.ndarray] = field(default_factory=list)
-    window: np.ndarray | None = None
-    window_entropy: np.ndarray | None = None
-
-    @property
-    def rows(self) -> int:
-        """Queries recorded so far."""
-        return sum(part.shape[-1] for part in self.visible)
-
-    def values(self, name: str) -> np.ndarray:
-        """One statistic over all rows, [heads, rows]."""
-        return np.concatenate(self.stats[name], axis=-1)
-
-
 class Recorder:
-    """Collects one sequence; `trace` is what was recorded so far.
+    """Collects the sequences of one batch; `traces` is what was recorded of each so far.
 
     After a forward pass `calls` holds the attention calls in order.
     """
@@ -75,8 +50,9 @@ class Recorder:
         self.length = length
         self.calls: dict[tuple[int, int], Call] = {}
         self.padding_refused: str | None = None
+        self.sequences: int | None = None
         self._called: dict[int, int] = defaultdict(int)
-        self._window_per_head: bool | None = None
+        self._window_per_head: dict[int, bool] = {}
 
     def heard(
         self,
@@ -87,37 +63,55 @@ class Recorder:
         result: AttentionResult,
     ) -> None:
         """Keep one attention call's statistics; see `attention_hook.Listener`."""
-        if result.lse.shape[0] != 1:
-            raise AttentropyError("record one sequence at a time; this batch holds several")
-        padded = seen.key_lengths is not None
+        batch = result.lse.shape[0]
+        if self.sequences not in (None, batch):
+            raise AttentropyError(
+                f"a pass over {batch} sequences follows one over {self.sequences}; use one "
+                "record() per batch"
+            )
+        starts, stops = seen.tokens(batch)
+        end = seen.position + seen.queries
+        padded = bool((starts > seen.position).any() or (stops < end).any())
         if padded and self.padding_refused is not None:
             raise AttentropyError(self.padding_refused)
+        self.sequences = batch
         layer = layer_of(self.model, module)
-        start = seen.query_offset + seen.first_key
-        if start == 0:
+        if seen.position == 0:
+            index = self._called[layer]
+            if index and self.calls[layer, index - 1].rows != seen.queries:
+                raise AttentropyError(
+                    "a pass begins another sequence, or the same one anew; use one record() per "
+                    "sequence, and a cache where it goes on"
+                )
             self._called[layer] += 1
-            index = self._called[layer] - 1
-            call = self.calls.setdefault((layer, index), Call(layer, index, module))
+            call = self.calls[layer, index] = Call(layer, index, module)
         else:
-            call = self._continued(layer, start)
-        if call.rows != start:
-            raise AttentropyError(
-                "the recorded passes do not follow each other; use one record() per sequence"
-            )
+            call = self._continued(layer, seen.position)
+        call.follow(seen, batch)
         for name in (*self.stats, "lse", "sink_prob"):
             value = getattr(result, name, None)
             if value is None:
                 continue
+            value = value.cpu()
             if name == "top_key":  # a position in the sequence, not in the cache
-                value = torch.where(value >= 0, value + seen.first_key, value)
-            call.stats[name].append(value[0].cpu().numpy())
-        call.visible.append(seen.counts(1)[0].to(torch.int32).numpy())
-        self._keep_window(call, tensors, seen, score, result)
+                first = (starts - seen.first_key).to(value.dtype)[:, None, None]
+                value = torch.where(value >= 0, value - first, value)
+            call.stats[name].append(value.numpy())
+        call.visible.append(seen.counts(batch).to(torch.int32).numpy())
+        if end == (self.length or seen.queries) and not seen.first_key:
+            for sequence in range(batch):
+                self._keep_window(call, sequence, tensors, seen, score, result)
 
-    def _continued(self, layer: int, start: int) -> Call:
-        for (at, _), call in self.calls.items():
-            if at == layer and call.rows == start:
+    def _continued(self, layer: int, position: int) -> Call:
+        calls = [call for (at, _), call in self.calls.items() if at == layer]
+        for call in calls:
+            if call.rows == position:
                 return call
+        if calls:
+            raise AttentropyError(
+                f"a pass begins at token {position} where {max(call.rows for call in calls)} are "
+                "recorded; its passes must follow each other, in one record() per sequence"
+            )
         raise AttentropyError(
             "recording began in the middle of a sequence; start with an empty cache"
         )
@@ -125,39 +119,55 @@ class Recorder:
     def _keep_window(
         self,
         call: Call,
+        sequence: int,
         tensors: tuple[Tensor, Tensor, Tensor],
         seen: Visibility,
         score: dict[str, Any],
         result: AttentionResult,
     ) -> None:
         """Exact weights: of the whole prompt where it is short, of the tail's own square else."""
-        total = self.length or seen.queries
-        last = seen.query_offset + seen.first_key + seen.queries
-        if last != total or seen.first_key:
+        start, stop = int(call.start[sequence]), int(call.stop[sequence])
+        whole = stop - start <= WINDOW_TOKENS
+        first = start if whole else max(seen.position, stop - _WINDOW_TAIL)
+        if not seen.position <= first < stop:  # rows of an earlier pass, or no token in this one
             return
-        first = 0 if total <= WINDOW_TOKENS else total - min(_WINDOW_TAIL, seen.queries)
-        if first < seen.query_offset:
-            return
-        rows = (first - seen.query_offset, seen.queries)
-        query, key, _ = tensors
-        where = score | seen.arguments()
-        span = (first, total)
-        weights = attention_window(query, key, result.lse, rows, span, **where)[0]
-        if self._window_per_head is None:  # all layers alike, by the first of them
+        one = slice(sequence, sequence + 1)
+        query, key, lse = tensors[0][one], tensors[1][one], result.lse[one]
+        rows, span = (first - seen.query_offset, stop - seen.query_offset), (first, stop)
+        where = score | seen.of(sequence).arguments()
+        weights = attention_window(query, key, lse, rows, span, **where)[0]
+        if sequence not in self._window_per_head:  # all layers alike, by the first of them
             layers = layer_count(self.model) or len(self.calls)
-            self._window_per_head = weights.numel() * 4 * layers <= _WINDOW_BYTES
-        if self._window_per_head:
-            call.window = weights.float().cpu().numpy()
+            self._window_per_head[sequence] = weights.numel() * 4 * layers <= _WINDOW_BYTES
+        if self._window_per_head[sequence]:
+            call.windows[sequence] = Window(stop - start, weights.float().cpu().numpy())
             return
-        shares = attention_window(query, key, result.lse, rows, span, values="entropy", **where)[0]
-        call.window = weights.float().mean(0, keepdim=True).cpu().numpy()
-        call.window_entropy = shares.float().mean(0, keepdim=True).cpu().numpy()
+        shares = attention_window(query, key, lse, rows, span, values="entropy", **where)[0]
+        call.windows[sequence] = Window(
+            stop - start,
+            weights.float().mean(0, keepdim=True).cpu().numpy(),
+            shares.float().mean(0, keepdim=True).cpu().numpy(),
+        )
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The attention statistics of each sequence of the batch, its padding left out.
+
+        Token texts are the ids' numbers until named.
+        """
+        from attentropy.engine.assemble import attention_trace
+
+        return [attention_trace(self, sequence=i) for i in range(self.sequences or 0)]
 
     @property
     def trace(self) -> Trace:
-        """The attention statistics as a trace; token texts are the ids' numbers until named."""
+        """The one sequence's trace, as `traces` has it; raises `AttentropyError` for several."""
         from attentropy.engine.assemble import attention_trace
 
+        if self.sequences is not None and self.sequences > 1:
+            raise AttentropyError(
+                f"this batch holds {self.sequences} sequences; use recorder.traces, one trace each"
+            )
         return attention_trace(self)
 
 
@@ -171,20 +181,25 @@ def record(
 ) -> Iterator[Recorder]:
     """While open, every attention call of `model` is recorded; its outputs stay what they were.
 
-    `model` is a transformers model in evaluation mode; one sequence, from its first token on, in
-    one or several passes through the cache. `stats` as in `attentropy.attention`; `length` is the
-    number of tokens to come, where it is known. On exit the model's own attention is back. The
-    first time that a model is given, `check_same_outputs` runs it over a short probe.
+    `model` is a transformers model in evaluation mode; one sequence, or a batch of them padded on
+    the left or on the right (with its `attention_mask`), from the first token on, in one or
+    several passes through the cache. `model.generate` decodes greedily or samples: a row for each
+    token that the model reads, so for all but the last one generated; a sequence that ends before
+    its batch goes on with the padding tokens that it is fed. `stats` as in
+    `attentropy.attention`; `length` is the number of tokens to come, padding among them, where it
+    is known. On exit the model's own attention is back. The first time that a model is given,
+    `check_same_outputs` runs it over a short probe.
 
     Raises `AttentropyError` where the model does not run its attention through transformers'
-    attention interface, or does so with arguments whose meaning is unknown.
+    attention interface, or does so with arguments whose meaning is unknown; and where passes do
+    not follow each other, as in beam search, assisted decoding and after a cut of the cache.
     """
     if model.training:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
     found = checked(model)
     recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length)
     recorder.padding_refused = found.padding
-    with listening(model, recorder, masks_built=found.masks_built):
+    with CacheWatch().over(model), listening(model, recorder, masks_built=found.masks_built):
         yield recorder
     if missing := found.calls - set(recorder.calls) if recorder.calls else set():
         layer = min(missing)[0]

@@ -55,6 +55,9 @@ class Mask:
             start = max(start, low - self.window + 1)
             if not self.causal:
                 stop = min(stop, high + self.window)
+        if self.chunk is not None and self.key_starts is None:
+            start = max(start, low // self.chunk * self.chunk)
+            stop = min(stop, (high // self.chunk + 1) * self.chunk)
         return start, max(start, stop)
 
     def visible(self, rows: tuple[int, int], cols: tuple[int, int], device: torch.device) -> Tensor:

@@ -108,9 +108,8 @@ def test_left_padding_leaves_a_row_as_it_was():
         with record(made) as left:
             positions = (mask.cumsum(-1) - 1).clamp_min(0)
             made(padded, attention_mask=mask, position_ids=positions, use_cache=False)
-    assert np.isnan(left.trace["entropy"][:, :, :5]).all()
-    assert (left.trace["visible"][:, :5] == 0).all()
-    np.testing.assert_allclose(left.trace["entropy"][:, :, 5:], plain.trace["entropy"], atol=2e-5)
+    np.testing.assert_array_equal(left.trace["visible"], plain.trace["visible"])
+    np.testing.assert_allclose(left.trace["entropy"], plain.trace["entropy"], atol=2e-5)
 
 
 def test_the_model_gets_its_own_attention_back():
@@ -137,15 +136,6 @@ def test_a_model_without_attention_is_refused():
     with pytest.raises(AttentropyError) as caught:
         check_same_outputs(made, _ids(length=8))
     assert "\n" not in str(caught.value)
-
-
-def test_several_sequences_in_one_batch_are_refused():
-    with (
-        pytest.raises(AttentropyError, match="one sequence"),
-        torch.no_grad(),
-        record(made := model()),
-    ):
-        made(_ids().repeat(2, 1), use_cache=False)
 
 
 def test_a_second_sequence_does_not_overwrite_the_first():

@@ -1,0 +1,81 @@
+"""Whether each pass continues the cache that the pass before it left.
+
+Beam search reorders a cache between passes, assisted decoding and rollbacks cut it: the rows
+recorded until then are no longer those of the sequence that goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import ref
+
+from torch import Tensor, nn
+
+from attentropy.engine.errors import AttentropyError
+
+
+class CacheWatch:
+    """Remembers the cache after each pass, and which tensors it held then."""
+
+    def __init__(self) -> None:
+        self._cache: Any = None
+        self._left: list[tuple[ref[Tensor], int]] = []
+
+    @contextmanager
+    def over(self, model: nn.Module) -> Iterator[None]:
+        """Watch the passes of `model`; raises `AttentropyError` as `check` does."""
+        callees = {model, getattr(model, "base_model", model)}  # either may be called
+        handles = [m.register_forward_pre_hook(self._before, with_kwargs=True) for m in callees]
+        handles += [m.register_forward_hook(self._after, with_kwargs=True) for m in callees]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        self.check()
+
+    def check(self) -> None:
+        """Raise `AttentropyError` where the cache was touched after the last pass."""
+        now = [(keys, _changes(keys)) for keys in _held(self._cache)]
+        left = [(keys(), changes) for keys, changes in self._left]
+        if len(now) != len(left) or any(
+            keys is not before or changes != then
+            for (keys, changes), (before, then) in zip(now, left, strict=True)
+        ):
+            raise AttentropyError(
+                "the cache was reordered or cut after a recorded pass (beam search, assisted "
+                "decoding, a crop); record greedy decoding or sampling"
+            )
+
+    def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        before, cache = self._cache, kwargs.get("past_key_values")
+        try:
+            self.check()
+        finally:  # a pass that fails leaves nothing to compare with
+            self._cache, self._left = None, []
+        if before is None or cache is None or cache is before:
+            return
+        if int(cache.get_seq_length()) > 0:
+            raise AttentropyError(
+                "a pass continues another cache than the pass before it left (assisted decoding, "
+                "a copy); use one record() per sequence"
+            )
+
+    def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        made = getattr(output, "past_key_values", None)
+        self._cache = made if made is not None else kwargs.get("past_key_values")
+        self._left = [(ref(keys), _changes(keys)) for keys in _held(self._cache)]
+
+
+def _held(cache: Any) -> list[Tensor]:
+    """The keys of each layer of a cache of transformers that holds any."""
+    own = getattr(cache, "self_attention_cache", cache)  # of a decoder that may have an encoder
+    keys = [getattr(layer, "keys", None) for layer in getattr(own, "layers", None) or ()]
+    return [held for held in keys if isinstance(held, Tensor)]
+
+
+def _changes(keys: Tensor) -> int:
+    """How often a tensor was written to; unknown, so 0, in inference mode."""
+    return 0 if keys.is_inference() else keys._version
