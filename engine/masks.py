@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,8 +42,14 @@ class Visibility:
     key_lengths: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> Visibility:
-        """Itself: accelerate moves every argument of a layer, and this one has no device."""
-        return self
+        """Its padding moved as a tensor is: accelerate does so with every argument of a layer."""
+        if self.key_starts is None and self.key_lengths is None:
+            return self
+        starts, lengths = (
+            None if numbers is None else numbers.to(*args, **kwargs)
+            for numbers in (self.key_starts, self.key_lengths)
+        )
+        return replace(self, key_starts=starts, key_lengths=lengths)
 
     def arguments(self) -> dict[str, Any]:
         """The mask arguments of `attentropy.attention`."""

@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ _TOKENIZER_FILES = (
     "tekken.json",
 )
 _QUANTIZATIONS = {"bitsandbytes", "fp8", "mxfp4"}
+_BITS: dict[str, dict[str, Any]] = {
+    "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    "8bit": {"load_in_8bit": True},
+}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -49,20 +54,25 @@ def load(
     revision: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    quantize: str | None = None,
 ) -> LoadedModel:
     """The model of a hub id or a local folder; the embedded one for None.
 
     `dtype`: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
-    `device`: as in torch, or None for CUDA where there is one. Raises `UsageError` for a source
-    that cannot be a model, `AttentropyError` where loading fails.
+    `device`: as in torch, "auto" for all there are (accelerate shares the layers out), or None for
+    CUDA where there is one. `quantize`: 4bit or 8bit weights (bitsandbytes), None for neither.
+    Raises `UsageError` for a source that cannot be a model and for what is not installed,
+    `AttentropyError` where loading fails.
     """
     import transformers
 
     source, name = _source(model)
-    where = _device(device)
+    where = _device(None if device == "auto" else device)
+    _check_installed(device, quantize)
     with _one_line(name):
         config = _config(source, revision)
         chosen = _dtype(dtype, config, where)
+        placed = _placement(config, device, where, quantize, chosen)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=revision, trust_remote_code=False
         )
@@ -73,10 +83,27 @@ def load(
             dtype=chosen,
             trust_remote_code=False,
             use_safetensors=True,
+            **placed,
         )
-    loaded = loaded.to(where) if not getattr(loaded, "hf_device_map", None) else loaded
+    loaded = loaded if placed else loaded.to(where)
     commit = getattr(loaded.config, "_commit_hash", None)
     return LoadedModel(loaded.eval(), tokenizer, name, commit or revision)
+
+
+def given(model: Any, tokenizer: Any) -> LoadedModel:
+    """A model that the caller has loaded, under the base name of where it came from.
+
+    Raises `UsageError` where the tokenizer is missing or is none.
+    """
+    if tokenizer is None:
+        raise UsageError("a loaded model needs its tokenizer: extract(model, prompt, tokenizer=…)")
+    if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
+        raise UsageError(f"tokenizer: a {type(tokenizer).__name__} is no tokenizer of transformers")
+    source = str(getattr(model.config, "_name_or_path", "") or "")
+    if source.count("/") > 1 or "\\" in source or Path(source).exists():  # a place, and no hub id
+        source = Path(source).name
+    commit = getattr(model.config, "_commit_hash", None)
+    return LoadedModel(model, tokenizer, source or type(model).__name__, commit)
 
 
 def describe(
@@ -231,6 +258,38 @@ def _device(device: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"no device {device!r} on this machine; try --device cpu") from error
     return chosen
+
+
+def _check_installed(device: str | None, quantize: str | None) -> None:
+    """Raise `UsageError` where a placement is unknown, or needs a library that is not here."""
+    if quantize is not None and quantize not in _BITS:
+        raise UsageError(f"unknown quantisation {quantize!r}; one of {', '.join(_BITS)}")
+    needed = ["accelerate"] if device == "auto" or quantize is not None else []
+    needed += ["bitsandbytes"] if quantize is not None else []
+    option = f"--quantize {quantize}" if quantize is not None else "--device auto"
+    for library in needed:
+        if find_spec(library) is None:
+            raise UsageError(f"{option} needs {library}: pip install 'attentropy[placement]'")
+
+
+def _placement(
+    config: Any, device: str | None, where: torch.device, quantize: str | None, dtype: torch.dtype
+) -> dict[str, Any]:
+    """What `from_pretrained` is told of devices and bits; empty for a model on one device."""
+    placed: dict[str, Any] = {}
+    if device == "auto" or quantize is not None:
+        placed["device_map"] = "auto" if device == "auto" else {"": str(where)}
+    if quantize is not None:
+        from transformers import BitsAndBytesConfig
+
+        if getattr(config, "quantization_config", None) is not None:
+            raise UsageError(f"this checkpoint is quantised already; leave out {quantize}")
+        # Its 8-bit product says at every call that it casts, once for each layer.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        placed["quantization_config"] = BitsAndBytesConfig(
+            **_BITS[quantize], **({"bnb_4bit_compute_dtype": dtype} if quantize == "4bit" else {})
+        )
+    return placed
 
 
 def _dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:

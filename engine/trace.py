@@ -122,7 +122,9 @@ class Trace:
         model, sizes = self.attrs.get("model", {}), self.dataset.sizes
         words = [f"{len(self.tokens)} tokens", f"{sizes['layer']} layers"]
         words += [f"{sizes['head']} heads"] if "head" in sizes else []
-        words += [f"answer {answer[:60]!r}"] if (answer := str(self.attrs.get("answer", ""))) else []
+        words += (
+            [f"answer {answer[:60]!r}"] if (answer := str(self.attrs.get("answer", ""))) else []
+        )
         return f"<Trace of {str(model.get('name', 'a model'))[:60]!r}: {', '.join(words)}>"
 
     def _repr_html_(self) -> str:
