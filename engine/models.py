@@ -111,13 +111,41 @@ def describe(
 ) -> dict[str, Any]:
     """What a model's configuration says of it; no weights are loaded.
 
-    With `tokens`, also what the lens of one site costs on a prompt of that length (`lens_facts`).
+    With `tokens`, also what a run over a prompt of that length takes: the lens of one site
+    (`lens_facts`), memory in bytes and time in seconds, the latter from a short measurement.
     """
     source, name = _source(model)
     with _one_line(name):
         config = _config(source, revision)
         facts = {"name": name, "revision": revision} | config_facts(config)
-        return facts if tokens is None else facts | {"lens": lens_facts(config, tokens)}
+        if tokens is None:
+            return facts
+        return facts | {"lens": lens_facts(config, tokens)} | _cost(config, tokens)
+
+
+def _cost(config: Any, tokens: int) -> dict[str, Any]:
+    """Memory and time of a run with the default options on `tokens` tokens, predicted."""
+    from attentropy.engine.cost import Run, alternatives, available, memory, model_size
+    from attentropy.engine.pace import duration, rates
+
+    where = _device(None)
+    dtype = _dtype(None, config, where)
+    size = model_size(config)
+    positions = size.lens(dtype.itemsize, 1).budget(tokens)
+    run = Run(tokens, dtype.itemsize, positions, on_cpu=where.type == "cpu")
+    needed, here = memory(size, run), available(where)
+    others = {o: memory(size, r)["peak_bytes"] for o, r in alternatives(size, run).items()}
+    facts: dict[str, Any] = {"device": where.type, "dtype": str(dtype).removeprefix("torch.")}
+    facts |= needed | {"available_bytes": here}
+    if here is not None and needed["peak_bytes"] > here:
+        fitting = [option for option, peak in others.items() if peak <= here]
+        elsewhere = "another device, or --device auto" if where.type == "cpu" else "--device cpu"
+        facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
+    took = duration(size, run, rates(size, run, where, dtype))
+    return {
+        "memory": facts | {"with": {f"{option}_bytes": peak for option, peak in others.items()}},
+        "seconds": {stage: round(value, 3) for stage, value in took.items()},
+    }
 
 
 def lens_facts(config: Any, tokens: int) -> dict[str, Any]:

@@ -30,8 +30,8 @@ DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
 
 # Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
 WINDOW_TOKENS = 512
-_WINDOW_TAIL = 64
-_WINDOW_BYTES = 64 * 2**20
+WINDOW_TAIL = 64
+WINDOW_BYTES = 64 * 2**20
 
 
 @dataclass
@@ -153,7 +153,7 @@ class Recorder:
         last = seen.query_offset + seen.first_key + seen.queries
         if last != total or seen.first_key:
             return
-        first = 0 if total <= WINDOW_TOKENS else total - min(_WINDOW_TAIL, seen.queries)
+        first = 0 if total <= WINDOW_TOKENS else total - min(WINDOW_TAIL, seen.queries)
         if first < seen.query_offset:
             return
         rows = (first - seen.query_offset, seen.queries)
@@ -163,7 +163,7 @@ class Recorder:
         weights = attention_window(query, key, result.lse, rows, span, **where)[0]
         if self._window_per_head is None:  # all layers alike, by the first of them
             layers = layer_count(self.model) or len(self.calls)
-            self._window_per_head = weights.numel() * 4 * layers <= _WINDOW_BYTES
+            self._window_per_head = weights.numel() * 4 * layers <= WINDOW_BYTES
         if self._window_per_head:
             call.window = weights.float().cpu().numpy()
             return

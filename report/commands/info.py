@@ -25,13 +25,13 @@ _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-conv
     "--tokens",
     type=click.IntRange(1),
     metavar="N",
-    help="Say what the lens costs on a prompt of N tokens.",
+    help="Say what a run over a prompt of N tokens takes: memory, time, the lens's part.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(subject: str | None, revision: str | None, tokens: int | None, as_json: bool) -> None:
     """Without an argument: versions, devices, and which implementation would run. With a MODEL:
-    its sizes, from its configuration alone, and with --tokens what the lens would cost (without a
-    MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
+    its sizes, from its configuration alone, and with --tokens the memory and time of a run (without
+    a MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
     if subject is None and tokens is None:
         facts = _machine()
     elif subject is not None and subject.endswith((".zarr", ".zarr.zip")):
