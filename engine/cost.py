@@ -166,7 +166,7 @@ def _weights(size: ModelSize, run: Run) -> int:
 
 
 def _recorded(size: ModelSize, n: int) -> tuple[int, int]:
-    """Bytes of the statistics and exact weights as they are kept, and of the arrays made of them."""
+    """Bytes of the statistics and exact weights as they are kept, and of the arrays they become."""
     rows = size.layers * size.heads * n * 4 * (len(DEFAULT_STATS) + 1)
     side = n if n <= WINDOW_TOKENS else WINDOW_TAIL
     each = side * side * 4 * size.layers

@@ -143,7 +143,7 @@ def _cost(config: Any, tokens: int) -> dict[str, Any]:
         facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
     took = duration(size, run, rates(size, run, where, dtype))
     return {
-        "memory": facts | {"with": {f"{option}_bytes": peak for option, peak in others.items()}},
+        "memory": facts | {"peak_with_option_bytes": others},
         "seconds": {stage: round(value, 3) for stage, value in took.items()},
     }
 

@@ -326,16 +326,17 @@ def layer_kinds(model: PreTrainedModel) -> list[str]:
 
 def _padding_refused(model: PreTrainedModel, ids: Tensor) -> str | None:
     """Why left padding is refused: its tokens' outputs reach those of the text; None if not."""
-    padded = torch.cat([ids[:, :_PROBE_PADDING], ids], 1)
+    added = min(_PROBE_PADDING, ids.shape[1])  # of a short prompt, what there is
+    padded = torch.cat([ids[:, :added], ids], 1)
     mask = torch.ones_like(padded)
-    mask[:, :_PROBE_PADDING] = 0
+    mask[:, :added] = 0
     try:
         own = _own(model, padded, attention_mask=mask)
         with _listening(model, Recorder(model, stats=("entropy",), impl=None, length=None)):
             ours = _through_the_interface(model, padded, attention_mask=mask)
     except AttentropyError as error:
         return str(error)
-    apart = _difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
+    apart = _difference(own[:, added:], ours[:, added:], model.dtype)
     if apart is None:
         return None
     return (

@@ -102,18 +102,19 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _print(facts: dict[str, Any], indent: str = "") -> None:
-    width = max(len(name) for name in facts)
+def _print(facts: dict[str, Any], indent: str = "", unit: str = "") -> None:
+    """Lines of name and value; `unit` is "bytes" where the names do not end with it."""
+    width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         if isinstance(value, dict):
             click.echo(f"{indent}{plain(name)}")
-            _print(value, indent + "  ")
+            _print(value, indent + "  ", "bytes" if name.endswith("_bytes") else "")
             continue
         if isinstance(value, list):
             value = ", ".join(str(item) for item in value) or "none"
         elif isinstance(value, float):
             value = f"{value:.3g}"
-        elif name.endswith("_bytes"):
+        elif value is not None and (unit or name.endswith("_bytes")):
             value = human(value)
         shown = "not there" if value is None else plain(str(value))
         click.echo(f"{indent}{plain(name):<{width}}  {shown}")

@@ -75,7 +75,7 @@ def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "_device", lambda device: torch.device("cpu"))
     whole = models.describe(folder, tokens=5000)["memory"]
     assert "too_much" not in whole
-    lensless = whole["with"]["--lens none_bytes"]
+    lensless = whole["peak_with_option_bytes"]["--lens none"]
     monkeypatch.setattr(cost, "available", lambda device: lensless)
     assert "it fits with --lens none" in models.describe(folder, tokens=5000)["memory"]["too_much"]
     monkeypatch.setattr(cost, "available", lambda device: 1)
