@@ -52,16 +52,9 @@ class Subject:
 
     def save(self, folder: Path) -> Path:
         """Model, tokenizer of whole words, and `prompt.txt`, whose words are spread over it."""
-        shape = dict(
-            zip(
-                ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                 "num_key_value_heads", "vocab_size"),
-                self.sizes.values(), strict=True,
-            )
-        )  # fmt: skip
         config = AutoConfig.for_model(
             self.kind, max_position_embeddings=8192, bos_token_id=0, eos_token_id=1,
-            pad_token_id=1, **shape, **self.extra,
+            pad_token_id=1, **self.sizes, **self.extra,
         )  # fmt: skip
         torch.manual_seed(0)
         AutoModelForCausalLM.from_config(config).to(self.dtype).save_pretrained(folder)
@@ -78,8 +71,14 @@ class Subject:
         return folder
 
 
-def sizes(d: int, ff: int, layers: int, heads: int, key_heads: int, vocabulary: int) -> dict:
-    return locals()
+def sizes(
+    d: int, ff: int, layers: int, heads: int, key_heads: int, vocabulary: int
+) -> dict[str, Any]:
+    """As configurations name them."""
+    return {
+        "hidden_size": d, "intermediate_size": ff, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "num_key_value_heads": key_heads, "vocab_size": vocabulary,
+    }  # fmt: skip
 
 
 SUBJECTS = (
@@ -128,15 +127,14 @@ def main(rounds: int) -> None:
         cells = [subject.name, f"{subject.tokens:,}"]
         for what, unit, form in (("bytes", 1e6, ".0f"), ("seconds", 1.0, ".1f")):
             for side in (0, 1):
-                values = sorted(run[side][what] / unit for run in runs)
-                cells.append(
-                    " to ".join(
-                        dict.fromkeys(f"{v:{form}}" for v in values[:: max(1, len(values) - 1)])
-                    )
-                )
-            ratios = sorted(run[0][what] / run[1][what] for run in runs)
-            cells.append(" to ".join(dict.fromkeys(f"{r:.2f}" for r in (ratios[0], ratios[-1]))))
+                values = [run[side][what] / unit for run in runs]
+                cells.append(_range(values, form))
+            cells.append(_range([run[0][what] / run[1][what] for run in runs], ".2f"))
         print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _range(values: list[float], form: str) -> str:
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (min(values), max(values))))
 
 
 if __name__ == "__main__":
