@@ -13,15 +13,17 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
+from transformers import PreTrainedModel
 
 import attentropy
 from attentropy.engine import demo
 from attentropy.engine.assemble import attention_trace, text_array
 from attentropy.engine.chat import Messages
+from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens_arrays import with_lens
 from attentropy.engine.lens_plan import check_selection, check_sites
-from attentropy.engine.models import LoadedModel, config_facts, load, tokenizer_facts
+from attentropy.engine.models import LoadedModel, config_facts, given, load, tokenizer_facts
 from attentropy.engine.prompts import Prompt, prepare
 from attentropy.engine.reading import plan
 from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
@@ -35,14 +37,16 @@ Progress = Callable[[str, int, int], None]
 
 
 def extract(
-    model: str | Path | None = None,
+    model: str | Path | PreTrainedModel | None = None,
     prompt: str | Messages | Sequence[int] | None = None,
     *,
+    tokenizer: Any = None,
     chat_template: bool = True,
     system: str | None = None,
     revision: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    quantize: str | None = None,
     max_new_tokens: int = 8,
     top_k: int = 5,
     stats: Sequence[str] = DEFAULT_STATS,
@@ -53,13 +57,14 @@ def extract(
 ) -> Trace:
     """Run `model` over `prompt` and return what was recorded, in nats (see `Trace`).
 
-    model: a hub id or local folder, None for the embedded model. prompt: a text (the user's turn
-    where the model has a chat template), chat messages as transformers takes them, token ids, or
-    None for the embedded model's question. `max_new_tokens` are generated greedily, so that
-    `rehearsal` can be measured. `sites`: of "residual", "attention" and "mlp", those that the lens
-    reads; () leaves it out. `lens_layers` and `lens_positions` choose as in "0,5,10:", "-4:" or
-    "all", positions also as "template"; by default all layers, and positions up to the budget of
-    `LensSize.budget`.
+    model: a hub id or local folder, None for the embedded model, or a transformers model that is
+    loaded already, with its `tokenizer`. `revision`, `dtype`, `device` and `quantize` are those of
+    `load`. prompt: a text (the user's turn where the model has a chat template), chat messages as
+    transformers takes them, token ids, or None for the embedded model's question.
+    `max_new_tokens` are generated greedily, so that `rehearsal` can be measured. `sites`: of
+    "residual", "attention" and "mlp", those that the lens reads; () leaves it out. `lens_layers`
+    and `lens_positions` choose as in "0,5,10:", "-4:" or "all", positions also as "template"; by
+    default all layers, and positions up to the budget of `LensSize.budget`.
     `progress(stage, done, total)` is called as it goes.
 
     Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
@@ -76,7 +81,8 @@ def extract(
         prompt = demo.DEFAULT_PROMPT
     tell = progress or (lambda stage, done, total: None)
     tell("loading the model", 0, 1)
-    loaded = load(model, revision=revision, dtype=dtype, device=device)
+    placement = {"revision": revision, "dtype": dtype, "device": device, "quantize": quantize}
+    loaded = _loaded(model, tokenizer, placement)
     text = prepare(
         loaded.tokenizer,
         prompt,
@@ -85,7 +91,7 @@ def extract(
         vocabulary=config_facts(loaded.model.config)["vocabulary"],
     )
     _check_length(loaded, len(text.ids))
-    ids = torch.tensor([text.ids], device=loaded.model.device)
+    ids = torch.tensor([text.ids], device=input_device(loaded.model))
     notes = [*loaded.notes, *text.notes]
 
     tell("checking the model", 0, 1)
@@ -118,6 +124,16 @@ def extract(
     }  # fmt: skip
     attrs = _provenance(loaded, text, data, notes, options)
     return Trace(data.assign_attrs(attrs))
+
+
+def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:
+    if isinstance(model, PreTrainedModel):
+        if chosen := [name for name, value in placement.items() if value is not None]:
+            raise UsageError(f"{chosen[0]} is for a model to load, and this one is loaded already")
+        return given(model, tokenizer)
+    if tokenizer is not None:
+        raise UsageError("tokenizer is for a loaded model; a folder or a hub id has its own")
+    return load(model, **placement)
 
 
 def _check_length(loaded: LoadedModel, tokens: int) -> None:
@@ -201,12 +217,13 @@ def _provenance(
     options: dict[str, Any],
 ) -> dict[str, Any]:
     model = loaded.model
+    devices = names(model)
     facts = config_facts(model.config) | {
         "name": loaded.name,
         "revision": loaded.revision,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": model.num_parameters(),
         "dtype": str(model.dtype).removeprefix("torch."),
-        "device": model.device.type,
+        "device": devices[0].split(":")[0] if len(devices) == 1 else ", ".join(devices),
     }
     end = data["generated_content"].values
     words = [str(t) for t, keep in zip(data["generated_text"].values, end, strict=True) if keep]
@@ -215,7 +232,7 @@ def _provenance(
         "tokenizer": tokenizer_facts(loaded.tokenizer),
         "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
         "answer": "".join(words).strip(),
-        "implementation": "triton" if model.device.type == "cuda" else "portable",
+        "implementation": "triton" if input_device(model).type == "cuda" else "portable",
         "versions": _versions(),
         "options": options,
         "notes": notes,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from attentropy.engine.devices import fetched, home
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.layers import decoder_layers
 from attentropy.engine.sites import Point, kept
@@ -73,15 +74,20 @@ class Lens:
     ) -> VocabularyResult:
         device = self.weight.device
         return vocabulary(
-            self.norm(residual.to(device)),
+            self._normed(residual),
             self.weight.detach(),
             bias=None if self.bias is None else self.bias.detach(),
             scale=self.scale,
             softcap=self.softcap,
             top_k=top_k,
             targets=None if targets is None else targets.to(device),
-            final=None if final is None else self.norm(final.to(device)),
+            final=None if final is None else self._normed(final),
         )
+
+    def _normed(self, residual: Tensor) -> Tensor:
+        """The norm may be on another device than the layer before it, or the head after it."""
+        device = self.weight.device
+        return cast(Tensor, self.norm(residual.to(home(self.norm, device)))).to(device)
 
 
 def find_lens(model: PreTrainedModel, input_ids: Tensor) -> Lens:
@@ -196,11 +202,12 @@ def _matching(
     model: PreTrainedModel, head: nn.Module, norm: nn.Module, last: Tensor, logits: Tensor
 ) -> Lens:
     config = model.config.get_text_config()
-    bias = getattr(head, "bias", None)
+    bias = fetched(head, "bias")
     wanted = logits[0].float()
     worst = float("inf")
     with torch.no_grad():
         plain = _plain(head, norm, last)
+        plain = None if plain is None else plain.to(wanted.device)
         if plain is None or plain.shape != wanted.shape:
             raise LensRefused(
                 f"the last residual of {type(model).__name__}, {list(last.shape)}, is not what its "
@@ -216,7 +223,8 @@ def _matching(
             worst = min(worst, *errors)
             if min(errors) <= allowed:
                 softcap, scale = candidates[errors.index(min(errors))]
-                return Lens(norm, cast(Tensor, head.weight), bias, scale, softcap)
+                weight = cast(Tensor, fetched(head, "weight"))
+                return Lens(norm, weight, bias, scale, softcap)
     raise LensRefused(
         f"the lens of the last residual differs from the model's own logits by {worst:.3g}"
     )

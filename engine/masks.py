@@ -52,8 +52,14 @@ class Visibility:
     ndim: ClassVar[int] = 4
 
     def to(self, *args: Any, **kwargs: Any) -> Visibility:
-        """Itself: accelerate moves every argument of a layer, and this one has no device."""
-        return self
+        """Its padding moved as a tensor is: accelerate does so with every argument of a layer."""
+        if self.key_starts is None and self.key_lengths is None:
+            return self
+        starts, lengths = (
+            None if numbers is None else numbers.to(*args, **kwargs)
+            for numbers in (self.key_starts, self.key_lengths)
+        )
+        return replace(self, key_starts=starts, key_lengths=lengths)
 
     def contiguous(self) -> Visibility:
         """Itself; see `ndim`."""

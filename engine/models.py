@@ -12,6 +12,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ from attentropy.engine.configuration import config_facts, read_config
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens_plan import LensSize
 
+_BITS: dict[str, dict[str, Any]] = {
+    "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    "8bit": {"load_in_8bit": True},
+}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -50,21 +55,26 @@ def load(
     revision: str | None = None,
     dtype: str | None = None,
     device: str | None = None,
+    quantize: str | None = None,
 ) -> LoadedModel:
     """The model of a hub id or a local folder; the embedded one for None.
 
     `dtype`: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
-    `device`: as in torch, or None for CUDA where there is one. Raises `UsageError` for a source
-    that cannot be a model, `AttentropyError` where loading fails.
+    `device`: as in torch, "auto" for all there are (accelerate shares the layers out), or None for
+    CUDA where there is one. `quantize`: 4bit or 8bit weights (bitsandbytes), None for neither.
+    Raises `UsageError` for a source that cannot be a model and for what is not installed,
+    `AttentropyError` where loading fails.
     """
     import transformers
 
     source, name = _source(model)
-    where = _device(device)
+    where = _device(None if device == "auto" else device)
+    _check_installed(device, quantize)
     with _one_line(name, source):
         folder, commit = _files(source, name, revision)
         config = read_config(folder, name, stored(folder, name))
         chosen = _dtype(dtype, config, where)
+        placed = _placement(config, device, where, quantize, chosen)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=commit, trust_remote_code=False
         )
@@ -76,11 +86,28 @@ def load(
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **placed,
         )
     loaded, info = found
     notes = _loading_notes(info, config, name)
-    loaded = loaded.to(where) if not getattr(loaded, "hf_device_map", None) else loaded
+    loaded = loaded if placed else loaded.to(where)
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
+
+
+def given(model: Any, tokenizer: Any) -> LoadedModel:
+    """A model that the caller has loaded, under the base name of where it came from.
+
+    Raises `UsageError` where the tokenizer is missing or is none.
+    """
+    if tokenizer is None:
+        raise UsageError("a loaded model needs its tokenizer: extract(model, prompt, tokenizer=…)")
+    if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
+        raise UsageError(f"tokenizer: a {type(tokenizer).__name__} is no tokenizer of transformers")
+    source = str(getattr(model.config, "_name_or_path", "") or "")
+    if source.count("/") > 1 or "\\" in source or Path(source).exists():  # a place, and no hub id
+        source = Path(source).name
+    commit = getattr(model.config, "_commit_hash", None)
+    return LoadedModel(model, tokenizer, source or type(model).__name__, commit)
 
 
 def describe(
@@ -88,14 +115,42 @@ def describe(
 ) -> dict[str, Any]:
     """What a model's configuration says of it; no weights are loaded.
 
-    With `tokens`, also what the lens of one site costs on a prompt of that length (`lens_facts`).
+    With `tokens`, also what a run over a prompt of that length takes: the lens of one site
+    (`lens_facts`), memory in bytes and time in seconds, the latter from a short measurement.
     """
     source, name = _source(model)
     with _one_line(name, source):
         folder, _ = _files(source, name, revision, weights=False)
         config = read_config(folder, name)
         facts = {"name": name, "revision": revision} | config_facts(config)
-        return facts if tokens is None else facts | {"lens": lens_facts(config, tokens)}
+        if tokens is None:
+            return facts
+        return facts | {"lens": lens_facts(config, tokens)} | _cost(config, tokens)
+
+
+def _cost(config: Any, tokens: int) -> dict[str, Any]:
+    """Memory and time of a run with the default options on `tokens` tokens, predicted."""
+    from attentropy.engine.cost import Run, alternatives, available, memory, model_size
+    from attentropy.engine.pace import duration, rates
+
+    where = _device(None)
+    dtype = _dtype(None, config, where)
+    size = model_size(config)
+    positions = size.lens(dtype.itemsize, 1).budget(tokens)
+    run = Run(tokens, dtype.itemsize, positions, on_cpu=where.type == "cpu")
+    needed, here = memory(size, run), available(where)
+    others = {o: memory(size, r)["peak_bytes"] for o, r in alternatives(size, run).items()}
+    facts: dict[str, Any] = {"device": where.type, "dtype": str(dtype).removeprefix("torch.")}
+    facts |= needed | {"available_bytes": here}
+    if here is not None and needed["peak_bytes"] > here:
+        fitting = [option for option, peak in others.items() if peak <= here]
+        elsewhere = "another device, or --device auto" if where.type == "cpu" else "--device cpu"
+        facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
+    took = duration(size, run, rates(size, run, where, dtype))
+    return {
+        "memory": facts | {"peak_with_option_bytes": others},
+        "seconds": {stage: round(value, 3) for stage, value in took.items()},
+    }
 
 
 def lens_facts(config: Any, tokens: int) -> dict[str, Any]:
@@ -217,6 +272,38 @@ def _device(device: str | None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"no device {device!r} on this machine; try --device cpu") from error
     return chosen
+
+
+def _check_installed(device: str | None, quantize: str | None) -> None:
+    """Raise `UsageError` where a placement is unknown, or needs a library that is not here."""
+    if quantize is not None and quantize not in _BITS:
+        raise UsageError(f"unknown quantisation {quantize!r}; one of {', '.join(_BITS)}")
+    needed = ["accelerate"] if device == "auto" or quantize is not None else []
+    needed += ["bitsandbytes"] if quantize is not None else []
+    option = f"--quantize {quantize}" if quantize is not None else "--device auto"
+    for library in needed:
+        if find_spec(library) is None:
+            raise UsageError(f"{option} needs {library}: pip install 'attentropy[placement]'")
+
+
+def _placement(
+    config: Any, device: str | None, where: torch.device, quantize: str | None, dtype: torch.dtype
+) -> dict[str, Any]:
+    """What `from_pretrained` is told of devices and bits; empty for a model on one device."""
+    placed: dict[str, Any] = {}
+    if device == "auto" or quantize is not None:
+        placed["device_map"] = "auto" if device == "auto" else {"": str(where)}
+    if quantize is not None:
+        from transformers import BitsAndBytesConfig
+
+        if getattr(config, "quantization_config", None) is not None:
+            raise UsageError(f"this checkpoint is quantised already; leave out {quantize}")
+        # Its 8-bit product says at every call that it casts, once for each layer.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        placed["quantization_config"] = BitsAndBytesConfig(
+            **_BITS[quantize], **({"bnb_4bit_compute_dtype": dtype} if quantize == "4bit" else {})
+        )
+    return placed
 
 
 def _dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:

@@ -113,7 +113,7 @@ def _positions(
         vocabulary=vocabulary,
         layers=layers,
         sites=sites,
-        parameters=sum(p.numel() for p in loaded.model.parameters()),
+        parameters=loaded.model.num_parameters(),
         itemsize=loaded.model.dtype.itemsize,
     )
     where = sample(text.roles, size.budget(n))

@@ -26,8 +26,8 @@ DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
 
 # Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
 WINDOW_TOKENS = 512
-_WINDOW_TAIL = 64
-_WINDOW_BYTES = 64 * 2**20
+WINDOW_TAIL = 64
+WINDOW_BYTES = 64 * 2**20
 
 
 class Recorder:
@@ -128,7 +128,7 @@ class Recorder:
         """Exact weights: of the whole prompt where it is short, of the tail's own square else."""
         start, stop = int(call.start[sequence]), int(call.stop[sequence])
         whole = stop - start <= WINDOW_TOKENS
-        first = start if whole else max(seen.position, stop - _WINDOW_TAIL)
+        first = start if whole else max(seen.position, stop - WINDOW_TAIL)
         if not seen.position <= first < stop:  # rows of an earlier pass, or no token in this one
             return
         one = slice(sequence, sequence + 1)
@@ -138,7 +138,7 @@ class Recorder:
         weights = attention_window(query, key, lse, rows, span, **where)[0]
         if sequence not in self._window_per_head:  # all layers alike, by the first of them
             layers = layer_count(self.model) or len(self.calls)
-            self._window_per_head[sequence] = weights.numel() * 4 * layers <= _WINDOW_BYTES
+            self._window_per_head[sequence] = weights.numel() * 4 * layers <= WINDOW_BYTES
         if self._window_per_head[sequence]:
             call.windows[sequence] = Window(stop - start, weights.float().cpu().numpy())
             return

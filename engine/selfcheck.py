@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from attentropy.engine import attention_hook
+from attentropy.engine.devices import input_device
 from attentropy.engine.errors import AttentropyError, NoAttention
 from attentropy.engine.layers import layer_kinds, layer_of
 from attentropy.engine.masks import Visibility, built
@@ -166,7 +167,7 @@ def _probe(model: PreTrainedModel) -> Tensor:
     except (NotImplementedError, AttributeError):
         size = model.config.get_text_config().vocab_size
     ids = torch.linspace(size // 3, 2 * size // 3, _PROBE_TOKENS).long()
-    return ids[None].to(model.device)
+    return ids[None].to(input_device(model))
 
 
 def _own(model: Any, ids: Tensor, **extra: Any) -> Tensor:

@@ -6,6 +6,7 @@ Nothing here imports torch, so a trace can be read and rendered anywhere.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,21 @@ class Trace:
     def to_dataset(self) -> xr.Dataset:
         """The labelled arrays themselves."""
         return self.dataset
+
+    def __repr__(self) -> str:
+        model, sizes = self.attrs.get("model", {}), self.dataset.sizes
+        words = [f"{len(self.tokens)} tokens", f"{sizes['layer']} layers"]
+        words += [f"{sizes['head']} heads"] if "head" in sizes else []
+        words += (
+            [f"answer {answer[:60]!r}"] if (answer := str(self.attrs.get("answer", ""))) else []
+        )
+        return f"<Trace of {str(model.get('name', 'a model'))[:60]!r}: {', '.join(words)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it: still pictures, no script; see `report.notebook`."""
+        # The one arrow against the order, and only where a notebook asks for it.
+        notebook = import_module("attentropy.report.notebook")
+        return str(notebook.render(self))
 
     @property
     def attrs(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from attentropy.report import palette
 from attentropy.report.raster import data_uri
 
 
@@ -60,3 +61,13 @@ def still(chart: dict[str, Any]) -> tuple[str, int]:
     image = re.sub(r"\bclip\d+\b", lambda m: order.setdefault(m[0], f"clip{len(order)}"), image)
     width = re.search(r'\bwidth="([\d.]+)"', image)
     return data_uri(image.encode(), "image/svg+xml"), round(float(width[1])) if width else 0
+
+
+def in_the_dark(chart: dict[str, Any]) -> dict[str, Any]:
+    """The same chart in the colours of a dark page."""
+    dark = palette.DARK
+    params = [
+        {**param, "value": dark[param["name"]]} if param["name"] in dark else param
+        for param in chart["params"]
+    ]
+    return {**chart, "params": params}

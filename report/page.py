@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, views
-from attentropy.report.document import environment, policy, source, still
+from attentropy.report.document import environment, in_the_dark, policy, source, still
 from attentropy.report.figures import cells
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import place
@@ -63,7 +63,7 @@ def render(trace: Trace, observations: Sequence[Observation]) -> str:
         "map_per_head": has_map and "window_entropy" not in trace,
         "still": picture,
         "still_width": picture_width,
-        "still_dark": still(_in_the_dark(charts["wide"]))[0],
+        "still_dark": still(in_the_dark(charts["wide"]))[0],
         "still_map": still_map,
         "still_map_width": still_map_width,
         "precision": (
@@ -94,15 +94,6 @@ def _vega(chart: dict[str, Any]) -> dict[str, Any]:
 
     spec: dict[str, Any] = vl_convert.vegalite_to_vega(chart)
     return spec
-
-
-def _in_the_dark(chart: dict[str, Any]) -> dict[str, Any]:
-    dark = palette.DARK
-    params = [
-        {**param, "value": dark[param["name"]]} if param["name"] in dark else param
-        for param in chart["params"]
-    ]
-    return {**chart, "params": params}
 
 
 def _shade_classes() -> str:

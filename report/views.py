@@ -44,8 +44,12 @@ def high(trace: Trace, name: str) -> float:
 
 
 def first(trace: Trace) -> View:
-    """The view that opens: the lens's residual site, else the mean over heads of attention."""
-    name = names(trace)[0]
+    """The view that opens: the lens where it was read, else attention."""
+    return view(trace, names(trace)[0])
+
+
+def view(trace: Trace, name: str) -> View:
+    """One of `names`: the lens's residual site, or attention, the mean over heads."""
     values, texts = _lens(trace) if name == "lens" else _attention(trace)
     return View(name, values, texts, high(trace, name))
 

@@ -25,13 +25,13 @@ _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-conv
     "--tokens",
     type=click.IntRange(1),
     metavar="N",
-    help="Say what the lens costs on a prompt of N tokens.",
+    help="Say what a run over a prompt of N tokens takes: memory, time, the lens's part.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(subject: str | None, revision: str | None, tokens: int | None, as_json: bool) -> None:
     """Without an argument: versions, devices, and which implementation would run. With a MODEL:
-    its sizes, from its configuration alone, and with --tokens what the lens would cost (without a
-    MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
+    its sizes, from its configuration alone, and with --tokens the memory and time of a run (without
+    a MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
     if subject is None and tokens is None:
         facts = _machine()
     elif subject is not None and subject.endswith((".zarr", ".zarr.zip")):
@@ -102,18 +102,19 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _print(facts: dict[str, Any], indent: str = "") -> None:
-    width = max(len(name) for name in facts)
+def _print(facts: dict[str, Any], indent: str = "", unit: str = "") -> None:
+    """Lines of name and value; `unit` is "bytes" where the names do not end with it."""
+    width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         if isinstance(value, dict):
             click.echo(f"{indent}{plain(name)}")
-            _print(value, indent + "  ")
+            _print(value, indent + "  ", "bytes" if name.endswith("_bytes") else "")
             continue
         if isinstance(value, list):
             value = ", ".join(str(item) for item in value) or "none"
         elif isinstance(value, float):
             value = f"{value:.3g}"
-        elif name.endswith("_bytes"):
+        elif value is not None and (unit or name.endswith("_bytes")):
             value = human(value)
         shown = "not there" if value is None else plain(str(value))
         click.echo(f"{indent}{plain(name):<{width}}  {shown}")

@@ -46,7 +46,14 @@ _OPTIONS = (
         help="Of the weights; by default the checkpoint's own, float32 on a CPU.",
     ),
     click.option(
-        "--device", metavar="NAME", help="cpu, cuda, cuda:1 …; default: cuda where there is one."
+        "--device",
+        metavar="NAME",
+        help="cpu, cuda, cuda:1 …, or auto for all there are; default: cuda where there is one.",
+    ),
+    click.option(
+        "--quantize",
+        type=click.Choice(["4bit", "8bit"]),
+        help="Load the weights in fewer bits (needs bitsandbytes).",
     ),
     click.option(
         "--lens",
@@ -99,6 +106,7 @@ def run(
     revision: str | None,
     dtype: str | None,
     device: str | None,
+    quantize: str | None,
     lens: str,
     lens_layers: str | None,
     lens_positions: str | None,
@@ -117,6 +125,7 @@ def run(
             revision=revision,
             dtype=dtype,
             device=device,
+            quantize=quantize,
             max_new_tokens=max_new_tokens,
             top_k=top_k,
             sites=_sites(lens),

@@ -69,7 +69,7 @@ def datasets(
     letters = label_letters(size, placed.stop - placed.start)
     ramp, ticks = legend(high)
     column = placed.column
-    inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, texts), 0, high)
+    inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, view), 0, high)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
     return {
@@ -95,12 +95,10 @@ def datasets(
     }
 
 
-def _inset_texts(
-    trace: Trace, size: Size, column: int, texts: Sequence[Sequence[str]]
-) -> list[list[str]]:
-    """The magnified column: the likeliest token and its probability where both fit."""
-    if "lens_top_ids" not in trace:
-        return [[row[column]] for row in texts]
+def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list[str]]:
+    """The magnified column: of the lens the likeliest token, and its probability where both fit."""
+    if view.name != "lens":
+        return [[row[column]] for row in view.texts]
     ids = trace.lens("lens_top_ids")[:, column, 0]
     names = trace.text_of(ids)
     likely = np.exp(trace.lens("lens_top_logprobs")[:, column, 0])

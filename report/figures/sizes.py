@@ -53,6 +53,11 @@ def narrow(rows: int) -> Size:
     return Size(58, 38, 156, 8, _height(rows), _overview(rows), 4)
 
 
+def small(rows: int) -> Size:
+    """For the output of a notebook's cell."""
+    return Size(112, 44, 460, 12, max(110, min(420, rows * 20)), _overview(rows) // 2, 7)
+
+
 def _height(rows: int) -> int:
     return max(140, min(900, round(rows * max(13, min(36, 420 / rows)))))
 

@@ -272,3 +272,36 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
 def test_arguments_that_cannot_work(given, said):
     with pytest.raises(UsageError, match=said):
         extract(device="cpu", **given)
+
+
+def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, embedded):
+    before = embedded.model.config._attn_implementation
+    found = extract(embedded.model, demo.DEFAULT_PROMPT, tokenizer=embedded.tokenizer)
+    for name, values in trace.dataset.data_vars.items():
+        np.testing.assert_array_equal(found.dataset[name].values, values.values)
+    assert found.attrs["tokenizer"] == trace.attrs["tokenizer"]
+    assert "/" not in found.attrs["model"]["name"]
+    assert embedded.model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "needs its tokenizer: extract"),
+        ({"tokenizer": "gpt2"}, "a str is no tokenizer"),
+        ({"tokenizer": True, "dtype": "bfloat16"}, "dtype is for a model to load"),
+        ({"tokenizer": True, "device": "cpu"}, "device is for a model to load"),
+        ({"tokenizer": True, "prompt": None}, "give a prompt"),
+    ],
+)
+def test_a_loaded_model_with_arguments_that_cannot_work(embedded, given, said):
+    if given.get("tokenizer") is True:
+        given = {**given, "tokenizer": embedded.tokenizer}
+    with pytest.raises(UsageError, match=said) as caught:
+        extract(embedded.model, **{"prompt": "hello", **given})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_takes_no_tokenizer(embedded):
+    with pytest.raises(UsageError, match="has its own"):
+        extract(prompt="hello", tokenizer=embedded.tokenizer)

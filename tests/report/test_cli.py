@@ -420,3 +420,22 @@ def test_the_pypi_package_kernels_is_not_shadowed_in_the_repositorys_root():
     )
     assert "site-packages" in done.stdout
     assert not (root / "kernels" / "__init__.py").exists()
+
+
+def test_info_prints_the_memory_and_time_of_a_run(here, capsys):
+    save(here / "tiny")
+    assert main(["info", "tiny", "--tokens", "300"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    said = {line[0]: line[1:] for line in lines if len(line) > 1}
+    assert said["peak_bytes"][1] == "MB"
+    assert float(said["all"][0]) > 0
+
+
+def test_the_one_liner_of_the_readme_works():
+    from pathlib import Path
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    code = next(line for line in readme.splitlines() if 'python -c "' in line).split('"')[1]
+    done = _python(code)
+    assert done.returncode == 0, done.stderr
+    assert "answer 'Canberra'" in done.stdout

@@ -1,0 +1,126 @@
+"""What a notebook shows of a trace: pictures that ask for nothing and run nothing."""
+
+import base64
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from attentropy.engine.trace import Trace
+from traces import synthetic
+
+HOSTILE = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
+ADDRESS = re.compile(r"(?:src|srcset|href)=[\"'](?!data:|#)")
+
+
+def _images(html):
+    """The SVG documents that the fragment holds."""
+    return [base64.b64decode(found) for found in re.findall(r"svg\+xml;base64,([^\"]+)", html)]
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    tokens = [HOSTILE, "x", HOSTILE, "\x00\u202e", *"abcdef"]
+    return synthetic(tokens, ["content"] * len(tokens), words=[HOSTILE] * 8)
+
+
+@pytest.fixture(scope="module")
+def html():
+    return synthetic()._repr_html_()
+
+
+@pytest.fixture(scope="module")
+def hostile_html(hostile):
+    return hostile._repr_html_()
+
+
+def test_both_views_are_drawn_for_light_and_dark_pages(html):
+    assert len(_images(html)) == 4
+    assert len(set(_images(html))) == 4
+    assert "Logit-lens entropy" in html
+    assert "Attention entropy" in html
+    drawn = " ".join(ElementTree.fromstring(_images(html)[0]).itertext())
+    assert "_Austr…" in drawn
+
+
+def test_a_trace_without_the_lens_shows_attention_alone():
+    trace = synthetic()
+    lens = [name for name in trace.dataset if str(name).startswith(("lens", "rehearsal"))]
+    html = Trace(trace.dataset.drop_vars(lens))._repr_html_()
+    assert len(_images(html)) == 2
+    assert "Attention entropy" in html
+
+
+def test_a_trace_without_entropies_says_so():
+    trace = synthetic()
+    rest = Trace(trace.dataset.drop_vars(list(trace.dataset.data_vars)))
+    assert "no entropies" in rest._repr_html_()
+
+
+def test_no_script_runs_and_nothing_is_fetched(hostile_html):
+    for text in (hostile_html, *(image.decode() for image in _images(hostile_html))):
+        assert "<script" not in text.lower()
+        assert not ADDRESS.search(text)
+        assert "foreignobject" not in text.lower()
+        assert not re.search(r"\son\w+=", text)
+
+
+def test_hostile_tokens_are_words_in_the_picture(hostile_html):
+    images = _images(hostile_html)
+    for image in images:
+        root = ElementTree.fromstring(image)  # well-formed: no token closed an element
+        kinds = {element.tag.split("}")[-1] for element in root.iter()}
+        assert kinds <= {"svg", "g", "path", "text", "tspan", "image", "rect", "defs", "clipPath",
+                         "line"}  # fmt: skip
+    assert "</" in "".join(ElementTree.fromstring(images[0]).itertext())
+
+
+def test_a_hostile_name_and_answer_are_words_in_the_fragment(hostile):
+    data = hostile.dataset.assign_attrs(answer=HOSTILE, model={"name": HOSTILE + "\n"})
+    html = Trace(data)._repr_html_()
+    assert "&lt;script" in html
+    assert "<script" not in html
+
+
+def test_two_on_one_page_share_no_id(html, hostile_html):
+    page = html + hostile_html
+    ids = re.findall(r"\sid=[\"']([^\"']*)", page)
+    assert len(ids) == len(set(ids))
+    assert len(_images(page)) == 8
+
+
+def test_repr_is_one_line():
+    trace = synthetic()
+    data = trace.dataset.assign_attrs(answer="a\nb" * 100, model={"name": "m\x1b[31m\n" * 100})
+    for shown in (repr(trace), repr(Trace(data))):
+        assert shown.isprintable()
+        assert len(shown) < 400
+    assert f"{len(trace.tokens)} tokens" in repr(trace)
+
+
+@pytest.mark.parametrize("package", ["altair", "vl_convert"])
+def test_without_the_drawing_libraries_a_table_is_shown(package):
+    code = f"""
+import sys
+sys.modules[{package!r}] = None
+from traces import synthetic
+html = synthetic()._repr_html_()
+assert html.startswith("<pre>"), html
+assert "layer" in html and "attention" in html and "pip install" in html, html
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_reading_a_trace_imports_nothing_of_the_report():
+    code = "import sys, attentropy.engine.trace; print([m for m in sys.modules if '.report' in m])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout == "[]\n"
