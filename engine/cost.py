@@ -15,7 +15,7 @@ import torch
 from attentropy.engine.lens_plan import LensSize
 from attentropy.engine.recorder import DEFAULT_STATS, WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
 
-_LIBRARIES = 48 * 2**20  # code and scratch space of the libraries, first used in a run
+_LIBRARIES = 32 * 2**20  # code and scratch space of the libraries, first used in a run
 _TOKEN_TEXT = 600  # bytes a vocabulary entry takes in the tokenizer and where it is hashed
 _KERNEL = 5 * 2**19 * 4  # blocks of scores alive at once in the portable attention
 _PAGES = 64 * 2**10  # what the system brings in at once where a mapped file is read

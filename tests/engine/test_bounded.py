@@ -71,10 +71,18 @@ def test_other_errors_say_what_they_were():
         _do(lambda: _raise(ZeroDivisionError()))
 
 
-def test_no_child_is_left_behind():
+def test_no_child_is_left_behind(monkeypatch):
+    fork, children = os.fork, []
+
+    def noted():
+        children.append(fork())
+        return children[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
     _do(lambda: 1)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(children) == 1
+    with pytest.raises(ChildProcessError):  # waited for already
+        os.waitpid(children[0], os.WNOHANG)
 
 
 def test_without_fork_the_work_is_done_here(monkeypatch):

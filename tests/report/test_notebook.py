@@ -42,7 +42,7 @@ def test_both_views_are_drawn_for_light_and_dark_pages(html):
     assert "Logit-lens entropy" in html
     assert "Attention entropy" in html
     drawn = " ".join(ElementTree.fromstring(_images(html)[0]).itertext())
-    assert "_Austr…" in drawn
+    assert "_Austral…" in drawn
 
 
 def test_a_trace_without_the_lens_shows_attention_alone():
