@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from attentropy.kernels import checks, registered
@@ -119,7 +120,7 @@ def attention(
     checks.inference(where, q, k, v, sinks, slopes)
 
     joined = ",".join(stats)
-    found = registered.attention(
+    found = torch.ops.attentropy.attention(
         q, k, v, sinks, slopes, key_starts, key_lengths, segments, scale, softcap, causal, window,
         chunk, mask.query_offset, joined, impl,
     )  # fmt: skip
@@ -164,7 +165,7 @@ def vocabulary(
     checks.positive_softcap(where, softcap)
     checks.inference(where, hidden, unembedding, bias, final)
     columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
-    values = registered.vocabulary(
+    values = torch.ops.attentropy.vocabulary(
         hidden, unembedding, bias, columns, final, scale, softcap, top_k, impl
     )
     names = registered.vocabulary_names(targets is not None, final is not None)

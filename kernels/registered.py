@@ -17,19 +17,23 @@ from attentropy.kernels.visibility import Mask
 
 INTEGERS = ("top_key",)
 
+# Not torch.library.custom_op: its first call imports the compiler, a second and 150 MB.
+_LIBRARY = torch.library.Library("attentropy", "DEF")
+
 
 def attention_names(stats: str) -> list[str]:
     """The names of the results of `attention`, in order; `stats` joined by commas."""
     return ["out", "lse", *(name for name in stats.split(",") if name)]
 
 
-@torch.library.custom_op(
-    "attentropy::attention",
-    mutates_args=(),
-    schema="(Tensor q, Tensor k, Tensor v, Tensor? sinks, Tensor? slopes, Tensor? key_starts, "
+_LIBRARY.define(
+    "attention(Tensor q, Tensor k, Tensor v, Tensor? sinks, Tensor? slopes, Tensor? key_starts, "
     "Tensor? key_lengths, Tensor? segments, float scale, float? softcap, bool causal, "
-    "SymInt? window, SymInt? chunk, SymInt query_offset, str stats, str? impl) -> Tensor[]",
+    "SymInt? window, SymInt? chunk, SymInt query_offset, str stats, str? impl) -> Tensor[]"
 )
+
+
+@torch.library.impl(_LIBRARY, "attention", "CompositeExplicitAutograd")
 def attention(
     q: Tensor,
     k: Tensor,
@@ -72,7 +76,7 @@ def attention(
     return [found[name] for name in names]
 
 
-@attention.register_fake
+@torch.library.register_fake("attentropy::attention")
 def _(q, k, v, *rest):  # type: ignore[no-untyped-def]
     stats, impl = rest[-2:]
     exact = torch.float64 if impl == "reference" or q.dtype == torch.float64 else torch.float32
@@ -89,12 +93,13 @@ def vocabulary_names(targets: bool, final: bool) -> list[str]:
     return names + ["target_logprob", "target_rank"] * targets + ["kl"] * final
 
 
-@torch.library.custom_op(
-    "attentropy::vocabulary",
-    mutates_args=(),
-    schema="(Tensor hidden, Tensor unembedding, Tensor? bias, Tensor? targets, Tensor? final, "
-    "float scale, float? softcap, SymInt top_k, str? impl) -> Tensor[]",
+_LIBRARY.define(
+    "vocabulary(Tensor hidden, Tensor unembedding, Tensor? bias, Tensor? targets, Tensor? final, "
+    "float scale, float? softcap, SymInt top_k, str? impl) -> Tensor[]"
 )
+
+
+@torch.library.impl(_LIBRARY, "vocabulary", "CompositeExplicitAutograd")
 def vocabulary(
     hidden: Tensor,
     unembedding: Tensor,
@@ -126,7 +131,7 @@ def vocabulary(
     return [found[name] for name in vocabulary_names(targets is not None, final is not None)]
 
 
-@vocabulary.register_fake
+@torch.library.register_fake("attentropy::vocabulary")
 def _(hidden, unembedding, bias, targets, final, scale, softcap, top_k, impl):  # type: ignore[no-untyped-def]
     exact = torch.float64 if impl == "reference" or hidden.dtype == torch.float64 else torch.float32
     rows = hidden.shape[0]

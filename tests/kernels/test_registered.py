@@ -1,10 +1,12 @@
 """torch.compile sees through the operations, and PyTorch's own checks of custom operators pass."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from attentropy import attention, vocabulary
-from attentropy.kernels import registered
 from close import inputs
 
 CASES = {
@@ -40,7 +42,9 @@ def test_a_compiled_call_is_one_graph_with_the_same_numbers(case):
 def test_the_operator_passes_pytorchs_own_checks(impl, dtype):
     q, k, v = (t.to(dtype) for t in inputs(9, 12, width=24))
     given = (None, None, torch.tensor([2, 0]), None, None, 0.2, None, True, 5, None, 3)
-    torch.library.opcheck(registered.attention, (q, k, v, *given, "entropy,top_key", impl))
+    torch.library.opcheck(
+        torch.ops.attentropy.attention.default, (q, k, v, *given, "entropy,top_key", impl)
+    )
 
 
 def test_a_compiled_lens_is_one_graph_with_the_same_numbers():
@@ -66,4 +70,12 @@ def test_the_lens_operator_passes_pytorchs_own_checks(impl, dtype):
     targets = torch.arange(12).view(6, 2)
     for given in ((None, None, None), (weight[:, 0], targets, hidden + 1)):
         arguments = (hidden, weight, *given, 0.5, 3.0, 4, impl)
-        torch.library.opcheck(registered.vocabulary, arguments)
+        torch.library.opcheck(torch.ops.attentropy.vocabulary.default, arguments)
+
+
+def test_a_first_call_does_not_import_the_compiler():
+    code = (
+        "import sys, torch, attentropy; q = torch.zeros(1, 1, 2, 4); attentropy.attention(q, q, q);"
+        "attentropy.vocabulary(q[0, 0], q[0, 0], top_k=1); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
