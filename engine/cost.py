@@ -16,6 +16,7 @@ from attentropy.engine.lens_plan import LensSize
 from attentropy.engine.recorder import DEFAULT_STATS, WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
 
 _LIBRARIES = 32 * 2**20  # code and scratch space of the libraries, first used in a run
+_SHARED = 16 * 2**20  # and of the threads that share the work; more than two take no more
 _TOKEN_TEXT = 600  # bytes a vocabulary entry takes in the tokenizer and where it is hashed
 _KERNEL = 5 * 2**19 * 4  # blocks of scores alive at once in the portable attention
 _PAGES = 64 * 2**10  # what the system brings in at once where a mapped file is read
@@ -140,6 +141,7 @@ def memory(size: ModelSize, run: Run) -> dict[str, int]:
         changes = item != size.stored and run.quantize is None
         peak = max(weights + max(running, checking), loading if changes else 0)
         peak += _LIBRARIES + _TOKEN_TEXT * size.vocabulary
+        peak += _SHARED if torch.get_num_threads() > 1 else 0
     else:
         peak = weights + max(checking, growing + passing, growing + reading)
     return {
