@@ -12,9 +12,8 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 from attentropy.kernels import tiles
 from attentropy.kernels.forward import forward
 from attentropy.kernels.merge import merge
+from attentropy.kernels.registered import INTEGERS
 from attentropy.kernels.visibility import Mask
-
-_INTEGERS = ("top_key",)
 
 
 def attention(
@@ -59,7 +58,7 @@ def attention(
     kind = torch.float32 if splits > 1 else v.dtype
     found = {"out": torch.empty(*parts, width, dtype=kind, device=q.device)}
     for name in dict.fromkeys(wanted):
-        dtype = torch.int32 if name in _INTEGERS else torch.float32
+        dtype = torch.int32 if name in INTEGERS else torch.float32
         found[name] = torch.empty(parts, dtype=dtype, device=q.device)
     if found["lse"].numel():
         _launch(

@@ -1,10 +1,10 @@
 """Compiles the attention kernel for GPUs that need not be there: python compiled.py [NAME ...]
 
 NAME is ARCHITECTURE/HEAD/VARIANT, for example sm_90/128/entropy, or sm_90/128/window-off for the
-same without entropy; without any, all variants. Prints
-one JSON line per kernel (`--table`: a Markdown table): what ptxas or the AMD assembler says of
-registers and spills, and how often the instructions occur that cost time. It runs in a process of
-its own because Triton compiles nothing where its interpreter was chosen.
+same without entropy; without any, all variants. Prints one JSON line per kernel (`--table`: a
+Markdown table): what ptxas or the AMD assembler says of registers and spills, and how often the
+instructions occur that cost time. It runs in a process of its own because Triton compiles nothing
+where its interpreter was chosen.
 """
 
 from __future__ import annotations
