@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-_ROWS, _COLUMNS = 512, 1024
+_ROWS, _COLUMNS = 1024, 1024
 _GROUP = 16  # columns of a block that the top k look at together
 
 
@@ -69,17 +69,18 @@ class _Best:
         rows = (high > self.values[:, -1]).nonzero()[:, 0]
         if not len(rows):
             return high
-        k, peaks = min(self.k, width), peaks[rows]
-        where = peaks.topk(min(k, groups), -1).indices  # [r, groups of interest]
+        k = min(self.k, width)
+        # One more than k of each: a value there that reaches the edge is a tie.
+        peaks, where = peaks[rows].topk(min(k + 1, groups), -1)  # [r, groups of interest]
         steps = torch.arange(0, width, groups, device=logits.device)
-        columns = (where[:, :, None] + steps).flatten(1)
+        columns = (where[:, :k, None] + steps).flatten(1)
         found = logits[rows[:, None], columns]
-        values, place = found.topk(k, -1)
-        where = columns.gather(-1, place)
-        # Among equal values at the edge, topk chose freely: redo such rows with a stable sort.
-        edge = values[:, -1:]
-        tied = ((peaks >= edge).sum(-1) > k) | ((found >= edge).sum(-1) > k)
-        if bool(tied.any()):
+        values, place = found.topk(min(k + 1, found.shape[1]), -1)
+        where = columns.gather(-1, place[:, :k])
+        edge = values[:, k - 1 : k]
+        tied = (peaks[:, k:] >= edge).any(-1) | (values[:, k:] >= edge).any(-1)
+        values = values[:, :k]
+        if bool(tied.any()):  # topk chose freely among them: a stable sort does not
             order = logits[rows[tied]].sort(dim=-1, descending=True, stable=True)
             values[tied], where[tied] = order.values[:, :k], order.indices[:, :k]
         where, by_id = where.sort(-1)
