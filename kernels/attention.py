@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from attentropy.kernels import tiles
+from attentropy.kernels import launch, tiles
 from attentropy.kernels.forward import forward
+from attentropy.kernels.launch import dense
 from attentropy.kernels.merge import merge
 from attentropy.kernels.registered import INTEGERS
 from attentropy.kernels.visibility import Mask
@@ -34,13 +33,13 @@ def attention(
     splits: how many runs the keys are cut into and merged from exactly; None lets the shape decide.
     Raises `ValueError` for tensors that no GPU holds, unless Triton interprets.
     """
-    tiles.check_device(q, forward)
+    launch.check_device(q, forward)
     batch, heads, queries, dim = q.shape
     width, keys, kv_heads = v.shape[-1], k.shape[2], k.shape[1]
     head = max(tiles.padded(dim), tiles.padded(width))
     architecture = tiles.of_device(q.device)
     tile = tiles.choose(
-        architecture, head, q.dtype, bulk=tiles.takes_descriptors(k, v),
+        architecture, head, q.dtype, bulk=launch.takes_descriptors(k, v),
         wide=bool({"varentropy", "distance", "top_key"} & set(stats)),
     )  # fmt: skip
     # Few queries: the heads that share keys fill a block together, and the keys are read once.
@@ -105,13 +104,7 @@ def _launch(
     splits = grid[2] // batch
     span = triton.cdiv(triton.cdiv(keys, splits), tile.keys) * tile.keys
     far = queries + keys + abs(mask.query_offset)  # a window or chunk this wide hides nothing more
-    # Only an ordinary positive factor can be folded into the exponential; what bends the scores
-    # comes first.
-    scaled = softcap is not None or slopes is not None or not 1e-6 <= scale <= 1e4
-
-    def numbers(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-        return None if tensor is None else tensor.to(q.device, dtype).contiguous()
-
+    scaled, factor = launch.folded(scale, softcap, slopes)
     with torch.cuda.device_of(q):
         forward[grid](
             q, *(_described(x, tile) for x in (k, v)), found["out"], found["lse"],
@@ -119,16 +112,17 @@ def _launch(
                 "entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key",
                 "sink_prob",
             )),
-            numbers(mask.key_starts, torch.int32), numbers(mask.key_lengths, torch.int32),
-            numbers(mask.segments, torch.int32), numbers(slopes, torch.float32),
-            numbers(sinks, torch.float32),
+            *(dense(x, q, torch.int32) for x in (
+                mask.key_starts, mask.key_lengths, mask.segments,
+            )),
+            *(dense(x, q, torch.float32) for x in (slopes, sinks)),
             *q.stride(), *k.stride(), *v.stride(), batch, heads, queries, keys, mask.query_offset,
             heads // k.shape[1], min(mask.window or 0, far), mask.chunk or 1, span, scale,
-            softcap or 0.0, math.log2(math.e) * (1.0 if scaled else scale),
+            softcap or 0.0, factor,
             D=dim, DV=width, BM=tile.queries, BN=tile.keys, BD=tiles.padded(dim),
             BE=tiles.padded(width), CAUSAL=mask.causal, WINDOW=mask.window is not None,
             CHUNK=mask.chunk is not None, SPLIT=splits > 1, PACKED=packed,
             SCALED=scaled, SOFTCAP=softcap is not None, DESCRIPTORS=tile.descriptors,
-            PRECISION=tiles.precision(q), LANES=tile.lanes,
+            PRECISION=launch.precision(q), LANES=tile.lanes,
             **tile.options,
         )  # fmt: skip

@@ -9,12 +9,11 @@ import torch
 import triton
 from torch import Tensor
 
-from attentropy.kernels import tiles
+from attentropy.kernels import launch, tiles
+from attentropy.kernels.launch import dense
 from attentropy.kernels.portable import Score
 from attentropy.kernels.sweep_kernels import chosen_weights, tile_sums
 from attentropy.kernels.visibility import Mask
-
-_LOG2E = math.log2(math.e)
 
 
 def tile_mass(
@@ -71,7 +70,7 @@ def window(
 
 def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask) -> Tensor:
     """p_ij of one key j per query, `keys` [B, Nq], 0 where it is not seen: [B, Hq, Nq]."""
-    tiles.check_device(q, tile_sums)
+    launch.check_device(q, tile_sums)
     batch, heads, queries, dim = q.shape
     out = torch.empty(batch, heads, queries, dtype=torch.float32, device=q.device)
     if out.numel() == 0 or k.numel() == 0:
@@ -80,8 +79,8 @@ def at(q: Tensor, k: Tensor, lse: Tensor, keys: Tensor, score: Score, mask: Mask
     block = 32
     with torch.cuda.device_of(q):
         chosen_weights[(triton.cdiv(queries, block), heads, batch)](
-            q, k, _dense(lse, q, torch.float32), _dense(chosen, q, torch.int32),
-            _dense(score.slopes, q, torch.float32), out, *q.stride(), *k.stride(), queries,
+            q, k, dense(lse, q, torch.float32), dense(chosen, q, torch.int32),
+            dense(score.slopes, q, torch.float32), out, *q.stride(), *k.stride(), queries,
             mask.query_offset, heads // k.shape[1], score.scale, score.softcap or 0.0, D=dim,
             BM=block, BD=tiles.padded(dim), SOFTCAP=score.softcap is not None, num_warps=4,
         )  # fmt: skip
@@ -108,7 +107,7 @@ def _tile_sums(
     key that counts. Where there are few blocks, programs share the heads of a mean: their parts are
     a fixed number of blocks at most, and are added in a fixed order.
     """
-    tiles.check_device(q, tile_sums)
+    launch.check_device(q, tile_sums)
     batch, heads, queries, dim = q.shape
     keys = k.shape[2]
     shape = (triton.cdiv(queries, tile[0]), triton.cdiv(keys, tile[1]))
@@ -119,27 +118,25 @@ def _tile_sums(
     out = torch.empty(batch, plan.parts, *shape, dtype=torch.float32, device=q.device)
     factor = (1 / heads if mean else 1.0) * (math.log(2) if values == "entropy" else 1.0)
     far = queries + keys + abs(mask.query_offset)  # a window this wide hides nothing more
-    # Only an ordinary positive factor can be folded into the exponential; what bends the scores
-    # comes first.
-    scaled = score.softcap is not None or score.slopes is not None or not 1e-6 <= score.scale <= 1e4
+    scaled, exponent = launch.folded(score.scale, score.softcap, score.slopes)
     of_queries, of_keys = segments or (None, None)
     if firsts is not None:
         firsts = firsts.expand(batch, queries)
     with torch.cuda.device_of(q):
         tile_sums[(plan.programs, plan.parts, batch)](
-            q, k, _dense(lse, q, torch.float32), out, _dense(mask.key_starts, q, torch.int32),
-            _dense(mask.key_lengths, q, torch.int32), _dense(of_queries, q, torch.int32),
-            _dense(of_keys, q, torch.int32), _dense(firsts, q, torch.int32),
-            _dense(score.slopes, q, torch.float32), *q.stride(), *k.stride(), queries, keys,
+            q, k, dense(lse, q, torch.float32), out, dense(mask.key_starts, q, torch.int32),
+            dense(mask.key_lengths, q, torch.int32), dense(of_queries, q, torch.int32),
+            dense(of_keys, q, torch.int32), dense(firsts, q, torch.int32),
+            dense(score.slopes, q, torch.float32), *q.stride(), *k.stride(), queries, keys,
             mask.query_offset, heads, heads // k.shape[1], plan.share, *tile,
             min(mask.window or 0, far), mask.chunk or 1, score.scale, score.softcap or 0.0,
-            _LOG2E * (1.0 if scaled else score.scale), factor,
+            exponent, factor,
             D=dim, BM=block.queries, BN=block.keys, BD=tiles.padded(dim), PM=plan.rows,
             PN=plan.columns, RUN=plan.run, PARTIAL=tile[0] % plan.rows != 0,
             SHORT=plan.short(queries, tile[0], block), PER_QUERY=per_query,
             ENTROPY=values == "entropy", CAUSAL=mask.causal, WINDOW=mask.window is not None,
             CHUNK=mask.chunk is not None, SCALED=scaled, SOFTCAP=score.softcap is not None,
-            PRECISION=tiles.precision(q), **block.options,
+            PRECISION=launch.precision(q), **block.options,
         )  # fmt: skip
     return out if plan.parts == 1 or not mean else out.sum(1, keepdim=True)
 
@@ -200,7 +197,3 @@ def _segments(mask: Mask) -> tuple[Tensor, Tensor] | None:
         return None
     position = torch.arange(mask.queries, device=mask.segments.device) + mask.query_offset
     return mask.segments[:, position.clamp(0, mask.keys - 1)], mask.segments
-
-
-def _dense(tensor: Tensor | None, beside: Tensor, dtype: torch.dtype) -> Tensor | None:
-    return None if tensor is None else tensor.to(beside.device, dtype).contiguous()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-import triton
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -131,43 +129,12 @@ def choose(architecture: str, head: int, dtype: torch.dtype, *, bulk: bool, wide
     return replace(tile, keys=max(16, tile.keys // 2)) if wide else tile
 
 
-def takes_descriptors(*tensors: Tensor) -> bool:
-    """Whether bulk copies can read these tensors: 16-bit, dense rows, everything on 16 bytes."""
-    return all(
-        x.element_size() == 2
-        and x.numel() > 0
-        and x.stride(-1) == 1
-        and x.data_ptr() % 16 == 0
-        and all(
-            stride * 2 % 16 == 0 and (stride > 0 or size == 1)
-            for stride, size in zip(x.stride()[:-1], x.shape[:-1], strict=True)
-        )
-        for x in tensors
-    )
-
-
-def precision(x: Tensor) -> str:
-    """How products of this tensor are taken (`scores.product`): float32 as float32, never TF32."""
-    if x.dtype == torch.float32:
-        return "ieee"
-    return "widened" if x.dtype == torch.bfloat16 and not x.is_cuda else "tf32"
-
-
 def choose_sweep(architecture: str, head: int, dtype: torch.dtype) -> Tile:
     """The second sweep's block, likewise."""
     if architecture == "interpreter":
         return _INTERPRETED
     table = _SWEEP_FLOAT32 if dtype == torch.float32 else _SWEEP[architecture]
     return next(tile for size, tile in table.items() if head <= size)
-
-
-def check_device(x: Tensor, kernel: object) -> None:
-    """Raises `ValueError` for a tensor that no GPU holds, unless Triton interprets the kernel."""
-    if not x.is_cuda and isinstance(kernel, triton.JITFunction):
-        raise ValueError(
-            f"impl='triton' runs on a GPU and the tensors are on {x.device}; use 'portable' "
-            "(TRITON_INTERPRET=1 lets tests run the kernels here)"
-        )
 
 
 def of_device(device: torch.device) -> str:

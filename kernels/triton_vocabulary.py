@@ -13,7 +13,7 @@ import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from attentropy.kernels import tiles
+from attentropy.kernels import launch, tiles
 from attentropy.kernels.portable_vocabulary import settle
 from attentropy.kernels.vocabulary import goals, join, sweep
 
@@ -42,14 +42,14 @@ def vocabulary(
     Raises `ValueError` for tensors that no GPU holds, unless Triton interprets.
     """
     device, kind = hidden.device, hidden.dtype
-    tiles.check_device(hidden, sweep)
+    launch.check_device(hidden, sweep)
     (rows, dim), size = hidden.shape, len(unembedding)
     architecture = tiles.of_device(device)
     copies = architecture in ("sm_90", "sm_100")
     if descriptors is None:
         descriptors = copies
     reads = [read for read in (hidden, unembedding, final) if read is not None]
-    descriptors = descriptors and all(map(_copies_blocks, reads))
+    descriptors = descriptors and launch.takes_descriptors(*reads)
     narrow = final is not None or (copies and not descriptors)
     tile = tile or tiles.choose_vocabulary(architecture, rows, kind, narrow=narrow)
     blocks, columns = triton.cdiv(rows, tile.rows), triton.cdiv(size, tile.columns)
@@ -118,7 +118,7 @@ def _launch(
     shape = {
         "D": dim, "BM": tile.rows, "BN": tile.columns, "BK": tile.depth, "SCALE": scale != 1.0,
         "SOFTCAP": softcap is not None,
-        "PRECISION": tiles.precision(hidden),
+        "PRECISION": launch.precision(hidden),
         "num_warps": tile.warps, "num_stages": tile.stages,
     }  # fmt: skip
     if targets is not None and count:
@@ -146,17 +146,6 @@ def _launch(
         )),
         rows, runs, count, BM=together, RUNS=width[0], KEYS=width[1], TOP=top, num_warps=4,
     )  # fmt: skip
-
-
-def _copies_blocks(tensor: Tensor) -> bool:
-    """Whether the hardware can copy blocks of it: rows dense, and at multiples of 16 bytes."""
-    size = tensor.element_size()
-    return (
-        tensor.numel() > 0
-        and tensor.stride(1) == 1
-        and tensor.stride(0) * size % 16 == 0
-        and tensor.data_ptr() % 16 == 0
-    )
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings, strategies
 
 from attentropy import attention, attention_window
-from attentropy.kernels import tiles
+from attentropy.kernels import launch, tiles
 from close import assert_close, bounds, inputs, on_devices
 from close import available as _device
 
@@ -211,7 +211,7 @@ def bulk(monkeypatch):
 def test_keys_by_tensor_descriptors_give_the_same_numbers(name, bulk, poisoned):
     q, k, v = (t.half().to(_device("cpu")) for t in inputs(70, 75, dim=40, width=24, sigma=2))
     k, v = (t.transpose(1, 2).contiguous().transpose(1, 2) for t in (k, v))
-    assert tiles.takes_descriptors(k, v)
+    assert launch.takes_descriptors(k, v)
     wanted = attention(q, k, v, stats=ALL, impl="reference", **MASKS[name])
     got = attention(q, k, v, stats=ALL, impl="triton", **MASKS[name])
     _compare(got, wanted, q, k, ALL, out=5e-3)
@@ -235,12 +235,16 @@ def test_padding_may_hold_anything(by, monkeypatch, poisoned):
 
 def test_what_bulk_copies_cannot_read_is_read_by_pointers():
     k = torch.zeros(2, 3, 40, 32, dtype=torch.float16)
-    assert tiles.takes_descriptors(k, k.transpose(1, 2))
+    assert launch.takes_descriptors(k, k.transpose(1, 2))
     for other in (
-        k.float(), k[..., 1:], k[..., ::2], k[:, :0], k[:, :1].expand(-1, 3, -1, -1),
+        k[..., 1:], k[..., ::2], k[:, :0], k[:, :1].expand(-1, 3, -1, -1),
         torch.zeros(2, 3, 40, 33, dtype=torch.float16), k.transpose(2, 3),
     ):  # fmt: skip
-        assert not tiles.takes_descriptors(k, other)
+        assert not launch.takes_descriptors(k, other)
+    for architecture in ("sm_90", "sm_100"):
+        for dtype, taken in ((torch.float16, True), (torch.float32, False)):
+            tile = tiles.choose(architecture, 128, dtype, bulk=True, wide=False)
+            assert tile.descriptors is taken
 
 
 @on_devices
