@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,9 +39,7 @@ def align(one: Sequence[int], other: Sequence[int]) -> tuple[np.ndarray, np.ndar
         if anchors:
             edges = [(a - 1, c - 1), *anchors, (b, d)]
             pairs += anchors
-            open_parts += [
-                (i + 1, k, j + 1, m) for (i, j), (k, m) in zip(edges, edges[1:], strict=False)
-            ]
+            open_parts += [(i + 1, k, j + 1, m) for (i, j), (k, m) in pairwise(edges)]
         elif max(b - a, d - c) <= _SMALL:
             matcher = SequenceMatcher(None, one[a:b], other[c:d], autojunk=False)
             for block in matcher.get_matching_blocks():

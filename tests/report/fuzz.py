@@ -32,7 +32,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.trace import COORDINATES, VARIABLES, Trace
+from attentropy.engine.trace import Trace
 from attentropy.report.observations import observe
 from attentropy.report.page import render
 from traces import synthetic

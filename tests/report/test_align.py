@@ -37,7 +37,7 @@ def test_a_sequence_with_few_insertions_keeps_every_other_token(one, insertions)
 def test_long_sequences_align_but_for_what_was_cut(vocabulary):
     random = np.random.default_rng(0)
     one = random.integers(0, vocabulary, 131_072).tolist()
-    other = one[:50_000] + [7, 7, 7] + one[50_100:]
+    other = [*one[:50_000], 7, 7, 7, *one[50_100:]]
     a, _ = align(one, other)
     assert len(a) >= 131_072 - 100
 
