@@ -1,0 +1,66 @@
+"""Strings that a page could trip over: markup, addresses, templates, odd characters."""
+
+from __future__ import annotations
+
+from itertools import cycle, islice, product
+
+# What runs or loads where it reaches a page unescaped sets this name, or asks the network.
+PROOF = "window.pwned=1"
+
+_ELEMENTS = (
+    "script", "img", "svg", "iframe", "object", "embed", "body", "style", "link", "meta", "base",
+    "math", "video", "audio", "details", "form", "input", "textarea", "template", "noscript",
+)  # fmt: skip
+_EVENTS = ("onerror", "onload", "onmouseover", "onfocus", "ontoggle", "onclick")
+_BEFORE = ("", "'", '"', "'>", '">', "-->", "]]>", "</title>", "</style>", "</script>", "`", "\\")
+_ADDRESSES = (
+    "javascript:", "data:text/html,", "vbscript:", "//example.invalid/", "http://example.invalid/",
+    "https://example.invalid/x.js?", "file:///etc/passwd#", "blob:",
+    "jAvAsCrIpT\n:", "\x01javascript:",
+)  # fmt: skip
+_TEMPLATES = (
+    "{{7*7}}", "{% raw %}", "{% include '/etc/passwd' %}", "${7*7}", "#{7*7}", "<%= 7*7 %>",
+    "{{constructor.constructor('x')()}}", "{#comment#}", "{{ self.__init__.__globals__ }}",
+    "%s%n%x",
+    "$(id)", "`id`", "{0}", "%7B%7B", "&lt;b&gt;", "&#60;script&#62;", "\\u003cscript\\u003e",
+    "datum.x", "event.view.eval('1')", "__proto__", "constructor", "toString",
+)  # fmt: skip
+_ODD = (
+    *(chr(code) for code in range(32)), "\x7f", *(chr(code) for code in range(0x80, 0xA0, 4)),
+    "\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u2028", "\u2029", "\u202a", "\u202b",
+    "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069", "\ufeff", "\ufffd",
+    "\ufffe", "\uffff", "\U0010ffff", "\ue000", "\u0300" * 300, "a\u0301",
+    "\U0001f468\u200d\U0001f469",
+    "مرحبا", "שלום", "日本語", "ﷺ", "𒐫", "​", "", " ", "\u00a0", "\u3000", "\t", "\r\n",
+    "\u202eabc\u202c", "\u2067abc", "A" * 5000, "🏳️‍🌈", "e" * 200 + "\u0301" * 200,
+)  # fmt: skip
+_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-0", "null", "undefined", "true", "[]", "{}")
+_SQL = ("'; DROP TABLE tokens;--", "=1+1", "@SUM(1)", "+cmd|' /C calc'!A0", "-2+3")
+# Not text: half of a pair, as a prompt in JSON may hold it.
+SURROGATES = ("\ud83d", "\udc00", "a\ud800b", "\udfff\ud800")
+# One that no page can show whole.
+ENDLESS = "M" * 1_000_000
+
+
+def corpus(count: int = 500) -> list[str]:
+    """`count` of them, the same each time; every kind is there."""
+    everywhere = list(product(_BEFORE, _ELEMENTS, _EVENTS))
+    markup = (
+        f"{before}<{element} {event}={PROOF} src=x href={address}>"
+        for (before, element, event), address in zip(
+            everywhere[::3], cycle(_ADDRESSES), strict=False
+        )
+    )
+    scripts = (f"{before}<script>{PROOF}</script>" for before in _BEFORE)
+    nested = (
+        "<scr<script>ipt>",
+        f"<svg><script>{PROOF}</script>",
+        "<!--<script>",
+        "<![CDATA[",
+        "<!",
+    )
+    plain = [
+        *_ODD, *scripts, *nested, *_TEMPLATES, *_NUMBERS, *_SQL,
+        *(address + PROOF for address in _ADDRESSES),
+    ]  # fmt: skip
+    return [*plain, *islice(markup, count - len(plain))]
