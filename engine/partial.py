@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIX = ".partial"
+TRACE = "trace.zarr"  # the store within
 
 _FORM, _VERSION = "attentropy.partial", 1
 _MAX_BYTES = 16 * 2**20  # of run.json, and of a commit's header
@@ -58,7 +59,7 @@ class Partial:
     @property
     def trace(self) -> Path:
         """The growing store."""
-        return self.folder / "trace.zarr"
+        return self.folder / TRACE
 
     def exists(self) -> bool:
         """Whether a run left something here that another could go on from."""
@@ -73,7 +74,7 @@ class Partial:
         try:
             (scratch / "commits").mkdir()
             (scratch / "cache").mkdir()
-            fill(scratch / "trace.zarr")
+            fill(scratch / TRACE)
             facts = {"format": _FORM, "format_version": _VERSION, "reason": None, **run}
             _write(scratch / "run.json", json.dumps(facts, ensure_ascii=False).encode())
             scratch.rename(self.folder)
