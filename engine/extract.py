@@ -26,6 +26,7 @@ from attentropy.engine.layout import attention, check_heads, check_stats, entrie
 from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.lens_plan import check_selection, check_sites
 from attentropy.engine.models import LoadedModel, config_facts, given, load, tokenizer_facts
+from attentropy.engine.partial import Partial
 from attentropy.engine.prompts import Prompt, prepare
 from attentropy.engine.reading import Reading, plan
 from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
@@ -38,6 +39,8 @@ from attentropy.engine.trace import Trace
 
 # What is kept of attention where nobody has said.
 KEPT_STATS = (*DEFAULT_STATS, "lse")
+# A trace that nobody keeps goes to a disk from so many bytes on.
+SCRATCH_BYTES = 256 * 2**20
 
 _PROBE_TOKENS = 16
 
@@ -67,6 +70,7 @@ def extract(
     chunk: int | None = None,
     memory: int | None = None,
     output: str | Path | None = None,
+    scratch: str | Path | None = None,
     force: bool = False,
     resume: bool = False,
     keep_cache: bool = False,
@@ -93,7 +97,9 @@ def extract(
     all, an existing one replaced only by `force`; without it, everything stays in memory. Until it
     is whole, `OUTPUT.partial` beside it holds what there is, and another call with `resume` goes
     on from there: the finished chunks are read again unrecorded, or with `keep_cache` their keys
-    and values are kept and loaded. `progress(stage, done, total)` is called as it goes.
+    and values are kept and loaded. scratch: a folder of the caller's that takes a trace without
+    output where it has more than `SCRATCH_BYTES`. `progress(stage, done, total)` is called as it
+    goes.
 
     Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
     be recorded and for what stops a run: a full disk, memory, a lost device. A lens that cannot be
@@ -170,6 +176,8 @@ def extract(
     }  # fmt: skip
     attrs = _provenance(loaded, text, notes, options)
 
+    if scratch is not None and sum(made.nbytes for made in run.fields.values()) > SCRATCH_BYTES:
+        partial = Partial(Path(scratch) / "trace.zarr", temporary=True)
     with Job(run, partial, attrs, begun, memory) as job:
         output_of_last = job.read()
         tell("answering", 0, 1)

@@ -103,7 +103,7 @@ class Job:
             return
         why = failures.reason(error)
         kept = ""
-        if self.partial is not None and self.partial.exists():
+        if self.partial is not None and not self.partial.temporary and self.partial.exists():
             self.partial.stopped(why or " ".join(f"{type(error).__name__}: {error}".split())[:200])
             kept = f"{self.partial.folder.name} holds {self.partial.progress().words}"
         going_on = f"{kept}; --resume goes on" if kept else ""

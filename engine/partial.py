@@ -50,10 +50,12 @@ class Progress:
 
 
 class Partial:
-    """The folder beside `target`; `begin` makes it, `find` takes what an earlier run left."""
+    """The folder beside `target`. A `temporary` one goes when its run ends, however it does: no
+    other can go on from it."""
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, *, temporary: bool = False) -> None:
         self.target = target
+        self.temporary = temporary
         self.folder = target.with_name(target.name + SUFFIX)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
@@ -35,6 +36,11 @@ class Field:
     dtype: np.dtype[Any]
     lengths: dict[str, int]
     fill: float | int = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def chunks(self) -> tuple[int, ...]:
