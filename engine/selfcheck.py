@@ -131,7 +131,7 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
                 f"layer {layer} of {name} is of the kind {kind} and makes no call to transformers' "
                 "attention interface; its entropies would be missing"
             )
-    if (error := _difference(own, ours, model.dtype)) is not None:
+    if (error := difference(own, ours, model.dtype)) is not None:
         raise AttentropyError(
             f"{name} gives other outputs through transformers' attention interface "
             f"(by {error:.3g}); its entropies would be wrong"
@@ -151,11 +151,11 @@ def _padding_refused(model: PreTrainedModel, ids: Tensor, masks_built: bool) -> 
         _, ours = _heard(model, padded, masks_built=masks_built, attention_mask=mask)
     except AttentropyError as error:
         return str(error)
-    difference = _difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
-    if difference is None:
+    apart = difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
+    if apart is None:
         return None
     return (
-        f"{type(model).__name__} lets padding change the tokens' outputs (by {difference:.3g}); "
+        f"{type(model).__name__} lets padding change the tokens' outputs (by {apart:.3g}); "
         "record one prompt at a time, without padding"
     )
 
@@ -173,7 +173,7 @@ def _probe(model: PreTrainedModel) -> Tensor:
 def _own(model: Any, ids: Tensor, **extra: Any) -> Tensor:
     try:
         with torch.no_grad():
-            return _outputs(model(ids, use_cache=False, **extra))
+            return outputs(model(ids, use_cache=False, **extra))
     except AttentropyError:
         raise
     except Exception as error:
@@ -187,7 +187,7 @@ class _NeedsMask(AttentropyError):
     """A model that cannot run with the description of a mask."""
 
 
-class _Calls:
+class _Calls(attention_hook.Listener):
     """Hears a probe: how many rows each attention call (layer, call) had."""
 
     stats: tuple[str, ...] = ("entropy",)
@@ -209,7 +209,7 @@ def _heard(model: Any, ids: Tensor, *, masks_built: bool, **extra: Any) -> tuple
     calls = _Calls(model)
     try:
         with torch.no_grad(), listening(model, calls, masks_built=masks_built):
-            return calls, _outputs(model(ids, use_cache=False, **extra))
+            return calls, outputs(model(ids, use_cache=False, **extra))
     except AttentropyError:
         raise
     except Exception as error:
@@ -219,13 +219,13 @@ def _heard(model: Any, ids: Tensor, *, masks_built: bool, **extra: Any) -> tuple
         ) from error
 
 
-def _outputs(output: Any) -> Tensor:
+def outputs(output: Any) -> Tensor:
     """Logits, or the last hidden state of a model without a head, [1, n, size] float32."""
     found = getattr(output, "logits", None)
     return (output[0] if found is None else found).float()
 
 
-def _difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
+def difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
     """The largest difference, where it is more than the type's rounding explains."""
     coarse = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2}.get(dtype, 5e-2)
     error = float((own - ours).abs().max())

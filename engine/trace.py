@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine import partial as unfinished
 from attentropy.engine import store
 from attentropy.engine.errors import TraceError
 
@@ -95,15 +96,41 @@ class Trace:
         self.dataset = dataset
 
     @classmethod
-    def open(cls, path: str | Path) -> Trace:
+    def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
         """The trace in a `.zarr` folder or a `.zarr.zip` file, read when its values are used.
 
+        partial: what there is of an unfinished one, in its `.partial` folder; `attrs["partial"]`
+        then says how far it got, in tokens and chunks, and why it stopped, where that is known.
         Raises `TraceError` (one line) for a path that is absent, truncated, foreign, of a newer
         format, or that uses a codec or type which a trace never has.
         """
-        dataset = store.read(Path(path), {**VARIABLES, **COORDINATES}, FORMAT, FORMAT_VERSION)
-        present = [name for name in COORDINATES if name in dataset.variables]
-        return cls(dataset.set_coords(present))
+        path, known = Path(path), {**VARIABLES, **COORDINATES}
+        if path.name.endswith(unfinished.SUFFIX) and path.is_dir():
+            return cls._of_partial(path, known, partial)
+        if partial:
+            raise TraceError(f"{path.name}: an unfinished trace is a folder named NAME.partial")
+        return cls(_with_coordinates(store.read(path, known, FORMAT, FORMAT_VERSION)))
+
+    @classmethod
+    def _of_partial(cls, path: Path, known: Mapping[str, Any], asked: bool) -> Trace:
+        progress = unfinished.progress(path)
+        if not asked:
+            raise TraceError(
+                f"{path.name} is unfinished: {progress.words}; render --partial shows what there "
+                "is, extract --resume goes on"
+            )
+        folder = path / unfinished.TRACE
+        dataset = store.read(folder, known, FORMAT, FORMAT_VERSION, partial=True)
+        texts = unfinished.vocabulary(path)
+        dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
+            vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
+            vocabulary_text=("vocabulary", np.array(list(texts.values()), np.dtypes.StringDType())),
+        )
+        facts = {
+            "tokens": progress.tokens, "done": progress.done, "chunks": progress.chunks,
+            "reason": progress.reason,
+        }  # fmt: skip
+        return cls(_with_coordinates(dataset).assign_attrs(partial=facts))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the whole trace, or nothing: a folder (`.zarr`) or one file (`.zarr.zip`).
@@ -142,8 +169,8 @@ class Trace:
         return name in self.dataset.variables
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The values of one variable or coordinate, in memory."""
-        return self.dataset[name].values
+        """The values of one variable or coordinate, in memory; float16 as float32."""
+        return _widened(self.dataset[name].values)
 
     @property
     def tokens(self) -> list[str]:
@@ -165,7 +192,7 @@ class Trace:
         """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
         sites = [str(site) for site in self["site"]] if "site" in self else []
         variable = self.dataset[name]
-        return variable[sites.index(self.site) if sites else 0].values
+        return _widened(variable[sites.index(self.site) if sites else 0].values)
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.
@@ -189,6 +216,15 @@ class Trace:
             return {}
         pairs = zip(self["vocabulary_ids"], self["vocabulary_text"], strict=True)
         return {int(i): str(text) for i, text in pairs}
+
+
+def _with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
+    return dataset.set_coords([name for name in COORDINATES if name in dataset.variables])
+
+
+def _widened(values: np.ndarray) -> np.ndarray:
+    """Sums of many would leave float16's range."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _check(dataset: xr.Dataset) -> None:

@@ -12,9 +12,10 @@ from attentropy.report.commands import output
 @click.command("render")
 @click.argument("trace", type=Path)
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
+@click.option("--partial", is_flag=True, help="TRACE is the .partial folder of an unfinished run.")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(trace: Path, target: Path, force: bool, as_json: bool) -> None:
+def command(trace: Path, target: Path, partial: bool, force: bool, as_json: bool) -> None:
     """Turn TRACE (`.zarr` or `.zarr.zip`) into one self-contained HTML file."""
     output.check_target(target, force=force)
     from dataclasses import asdict
@@ -23,7 +24,7 @@ def command(trace: Path, target: Path, force: bool, as_json: bool) -> None:
     from attentropy.report.observations import observe
     from attentropy.report.page import render
 
-    opened = Trace.open(trace)
+    opened = Trace.open(trace, partial=partial)
     found = observe(opened)
     output.write_text(target, render(opened, found))
     facts = {"observations": [asdict(observation) for observation in found]}

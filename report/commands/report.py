@@ -27,20 +27,21 @@ def command(
     output.check_target(target, force=force)
     if save_trace is not None:
         output.check_target(save_trace, force=force)
-    trace = run(**options)
-    from attentropy.report.observations import observe
-    from attentropy.report.page import render
+    with output.scratch(target) as folder:
+        place = (
+            {"scratch": folder} if save_trace is None else {"output": save_trace, "force": force}
+        )
+        trace = run(**options, **place)
+        from attentropy.report.observations import observe
+        from attentropy.report.page import render
 
-    found = observe(trace)
-    page = render(trace, found)
-    if save_trace is not None:
-        trace.save(save_trace, force=force)
-    output.write_text(target, page)
-    facts = {
-        "tokens": len(trace.tokens),
-        "answer": trace.attrs["answer"],
-        "observations": [asdict(observation) for observation in found],
-    }
+        found = observe(trace)
+        output.write_text(target, render(trace, found))
+        facts = {
+            "tokens": len(trace.tokens),
+            "answer": trace.attrs["answer"],
+            "observations": [asdict(observation) for observation in found],
+        }
     output.tell(target, facts, as_json=as_json)
     if not as_json:
         for observation in found:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.report.commands.quantity import Bytes
 from attentropy.report.labels import plain
 
 if TYPE_CHECKING:
@@ -56,6 +57,22 @@ _OPTIONS = (
         help="Load the weights in fewer bits (needs bitsandbytes).",
     ),
     click.option(
+        "--stats",
+        metavar="NAMES",
+        help="Kept of attention beside its entropy: max_prob, varentropy, distance, sink_mass, "
+        "top_key, lse; default all but varentropy.",
+    ),
+    click.option(
+        "--layers", metavar="LAYERS", help="Layers whose attention is kept: 0,5,10: or -4:."
+    ),
+    click.option(
+        "--heads",
+        metavar="HEADS",
+        default="all",
+        show_default=True,
+        help="Heads that are kept: all, some (0,3,5:), or their mean.",
+    ),
+    click.option(
         "--lens",
         metavar="SITES",
         default="residual",
@@ -83,6 +100,25 @@ _OPTIONS = (
         default=5,
         show_default=True,
         help="Likeliest tokens kept per cell.",
+    ),
+    click.option(
+        "--chunk",
+        type=click.IntRange(1),
+        metavar="TOKENS",
+        help="Tokens read at a time; default from the memory that is free.",
+    ),
+    click.option(
+        "--memory",
+        type=Bytes(),
+        metavar="BYTES",
+        help="What the run may hold beside weights and cache: 2GiB; it decides the chunk.",
+    ),
+    click.option(
+        "--storage",
+        type=click.Choice(["float32", "float16"]),
+        default="float32",
+        show_default=True,
+        help="Of the values in the trace; float16 says how far off it is.",
     ),
 )
 
@@ -112,10 +148,21 @@ def run(
     lens_positions: str | None,
     max_new_tokens: int,
     top_k: int,
+    stats: str | None,
+    layers: str | None,
+    heads: str,
+    chunk: int | None,
+    memory: int | None,
+    storage: str,
+    **place: Any,
 ) -> Trace:
-    """Extract with the options of `run_options`, showing progress on a terminal."""
+    """Extract with the options of `run_options`, showing progress on a terminal.
+
+    place: where `extract` puts the trace, and what it makes of an unfinished one there.
+    """
     given = _prompt(prompt, file, messages, ids)
     extract = _extract()
+    chosen = {} if stats is None else {"stats": [name.strip() for name in stats.split(",")]}
     with progress() as tell:
         trace: Trace = extract(
             model,
@@ -131,7 +178,14 @@ def run(
             sites=_sites(lens),
             lens_layers=lens_layers,
             lens_positions=lens_positions,
+            layers=layers,
+            heads=heads,
+            chunk=chunk,
+            memory=memory,
+            storage=storage,
             progress=tell,
+            **chosen,
+            **place,
         )
     for note in trace.attrs.get("notes", []):
         click.echo(f"note: {plain(note)}", err=True)
