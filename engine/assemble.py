@@ -13,6 +13,7 @@ from attentropy.engine.trace import Trace
 
 if TYPE_CHECKING:
     from attentropy.engine.recorder import Call, Recorder
+    from attentropy.engine.sweeps import Sweeps
 
 _ATTENTION = ("layer", "head", "query")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
@@ -66,7 +67,10 @@ def attention_trace(
         "head": ("head", np.arange(heads, dtype=np.int32)),
         "query": ("query", np.arange(n, dtype=np.int32)),
     }
-    _add_windows(calls, sequence, data, coords)
+    if recorder.sweeps is not None:
+        _add_swept(recorder.sweeps, recorder.swept, data, coords)
+    else:
+        _add_windows(calls, sequence, data, coords)
     coords |= tokens if tokens is not None else _unnamed(n)
     return Trace(xr.Dataset(data, coords))
 
@@ -86,6 +90,15 @@ def _why_none(recorder: Recorder, layer: int) -> str:
     kinds = layer_kinds(recorder.model)
     kind = f" ({kinds[layer]})" if layer < len(kinds) else ""
     return f"{_NO_ATTENTION}{kind}"
+
+
+def _add_swept(
+    sweeps: Sweeps, rows: Mapping[str, np.ndarray], data: dict[str, Any], coords: dict[str, Any]
+) -> None:
+    layout = sweeps.layout()
+    data |= {name: (layout[name][0], values) for name, values in rows.items()}
+    data |= sweeps.finished()
+    coords |= sweeps.coordinates()
 
 
 def _add_windows(

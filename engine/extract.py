@@ -28,6 +28,7 @@ from attentropy.engine.prompts import Prompt, prepare
 from attentropy.engine.reading import plan
 from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
 from attentropy.engine.rehearsal import content_steps
+from attentropy.engine.sweep_plan import check_options, sweeps_for
 from attentropy.engine.tokens import vocabulary_text
 from attentropy.engine.trace import Trace
 
@@ -53,6 +54,10 @@ def extract(
     sites: Sequence[str] = ("residual",),
     lens_layers: str | None = None,
     lens_positions: str | None = None,
+    map_tile: str = "auto",
+    map_heads: str = "mean",
+    windows: Sequence[str] = (),
+    scores: bool = True,
     progress: Progress | None = None,
 ) -> Trace:
     """Run `model` over `prompt` and return what was recorded, in nats (see `Trace`).
@@ -64,7 +69,11 @@ def extract(
     `max_new_tokens` are generated greedily, so that `rehearsal` can be measured. `sites`: of
     "residual", "attention" and "mlp", those that the lens reads; () leaves it out. `lens_layers`
     and `lens_positions` choose as in "0,5,10:", "-4:" or "all", positions also as "template"; by
-    default all layers, and positions up to the budget of `LensSize.budget`.
+    default all layers, and positions up to the budget of `LensSize.budget`. `map_tile`: of the
+    token × token map, "auto", "none", "64" or "64x32" (queries by keys), see `windows.map_tile`;
+    its `map_heads` are the "mean" or "all". `windows`: rectangles of exact weights, as in
+    "-64:,0:512" (queries, keys). `scores`: those of the heads, for which the model also reads a
+    short text of repeated random tokens.
     `progress(stage, done, total)` is called as it goes.
 
     Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
@@ -73,6 +82,7 @@ def extract(
     sites = check_sites(sites)
     check_selection(lens_layers, "lens layers")
     check_selection(lens_positions, "lens positions", ("all", "template"))
+    check_options(map_tile, map_heads, windows)
     if max_new_tokens < 0 or top_k < 1:
         raise UsageError("max_new_tokens must be 0 or more, top_k 1 or more")
     if prompt is None:
@@ -101,10 +111,14 @@ def extract(
         plan(loaded, probe, text, sites, lens_layers, lens_positions, notes) if sites else None
     )
 
+    sweeps, kept = sweeps_for(
+        loaded, len(text.ids), tile=map_tile, map_heads=map_heads, windows=windows, scores=scores
+    )
+
     tell("reading the prompt", 0, 1)
     with (
         torch.no_grad(),
-        record(loaded.model, stats=tuple(stats), length=len(text.ids)) as recorder,
+        record(loaded.model, stats=tuple(stats), sweeps=sweeps) as recorder,
         reading.kept() if reading is not None else nullcontext({}) as states,
     ):
         output = loaded.model(ids, use_cache=True, logits_to_keep=1)
@@ -121,7 +135,7 @@ def extract(
         "stats": list(stats), "sites": list(sites), "lens_layers": lens_layers or "all",
         "lens_positions": lens_positions or "within the budget",
         "attention_window_tokens": len(text.ids),
-    }  # fmt: skip
+    } | kept  # fmt: skip
     attrs = _provenance(loaded, text, data, notes, options)
     return Trace(data.assign_attrs(attrs))
 

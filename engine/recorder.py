@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -16,18 +17,19 @@ from attentropy.engine.calls import Call, Window
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.layers import layer_count, layer_of
 from attentropy.engine.masks import Visibility
-from attentropy.engine.selfcheck import check_same_outputs, checked, listening
+from attentropy.engine.selfcheck import (
+    attention_entries,
+    check_same_outputs,
+    checked,
+    listening,
+)
+from attentropy.engine.sweeps import Sweeps, exact_weights
 from attentropy.engine.trace import Trace
+from attentropy.engine.windows import WINDOW_TAIL, WINDOW_TOKENS, kept_per_head
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
-from attentropy.kernels.sweep import attention_window
 
 DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
-
-# Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
-WINDOW_TOKENS = 512
-WINDOW_TAIL = 64
-WINDOW_BYTES = 64 * 2**20
 
 
 class Recorder:
@@ -43,11 +45,14 @@ class Recorder:
         stats: tuple[str, ...],
         impl: Implementation | None,
         length: int | None,
+        sweeps: Sweeps | None = None,
     ) -> None:
         self.model = model
         self.stats = stats
         self.impl = impl
         self.length = length
+        self.sweeps = sweeps
+        self.swept: dict[str, np.ndarray] = {}
         self.calls: dict[tuple[int, int], Call] = {}
         self.padding_refused: str | None = None
         self.sequences: int | None = None
@@ -98,9 +103,39 @@ class Recorder:
                 value = torch.where(value >= 0, value - first, value)
             call.stats[name].append(value.numpy())
         call.visible.append(seen.counts(batch).to(torch.int32).numpy())
-        if end == (self.length or seen.queries) and not seen.first_key:
+        if self.sweeps is not None:
+            self._sweep(call, tensors, seen, score, result)
+        elif end == (self.length or seen.queries) and not seen.first_key:
             for sequence in range(batch):
                 self._keep_window(call, sequence, tensors, seen, score, result)
+
+    def _sweep(
+        self,
+        call: Call,
+        tensors: tuple[Tensor, Tensor, Tensor],
+        seen: Visibility,
+        score: dict[str, Any],
+        result: AttentionResult,
+    ) -> None:
+        """Let the sweeps hear it too, and keep the rows that they have finished."""
+        assert self.sweeps is not None
+        entries = attention_entries(self.model)
+        if result.lse.shape[0] > 1:
+            raise AttentropyError("sweeps follow one sequence; record the prompts one at a time")
+        if (call.layer, call.index) not in entries:
+            raise AttentropyError(
+                f"layer {call.layer} of {type(self.model).__name__} makes more attention calls "
+                "than over a shorter text; what else is kept of them has no place"
+            )
+        entry = entries.index((call.layer, call.index))
+        done = self.sweeps.heard(
+            entry, tensors[0], tensors[1], result.lse, seen, score, result.entropy
+        )
+        for name, (first, values) in done.items():
+            if name not in self.swept:
+                self.swept[name] = np.full(self.sweeps.layout()[name][1], np.nan, np.float32)
+            heads, rows = values.shape[:2]
+            self.swept[name][entry, :heads, first : first + rows] = values
 
     def _continued(self, layer: int, position: int) -> Call:
         calls = [call for (at, _), call in self.calls.items() if at == layer]
@@ -135,19 +170,15 @@ class Recorder:
         query, key, lse = tensors[0][one], tensors[1][one], result.lse[one]
         rows, span = (first - seen.query_offset, stop - seen.query_offset), (first, stop)
         where = score | seen.of(sequence).arguments()
-        weights = attention_window(query, key, lse, rows, span, **where)[0]
         if sequence not in self._window_per_head:  # all layers alike, by the first of them
             layers = layer_count(self.model) or len(self.calls)
-            self._window_per_head[sequence] = weights.numel() * 4 * layers <= WINDOW_BYTES
-        if self._window_per_head[sequence]:
-            call.windows[sequence] = Window(stop - start, weights.float().cpu().numpy())
-            return
-        shares = attention_window(query, key, lse, rows, span, values="entropy", **where)[0]
-        call.windows[sequence] = Window(
-            stop - start,
-            weights.float().mean(0, keepdim=True).cpu().numpy(),
-            shares.float().mean(0, keepdim=True).cpu().numpy(),
+            values = layers * query.shape[1] * (stop - first) ** 2
+            self._window_per_head[sequence] = kept_per_head(values)
+        per_head = self._window_per_head[sequence]
+        weights, shares = exact_weights(
+            query, key, lse, rows, span, where, per_head=per_head, shares=True
         )
+        call.windows[sequence] = Window(stop - start, weights, shares)
 
     @property
     def traces(self) -> list[Trace]:
@@ -178,6 +209,7 @@ def record(
     stats: tuple[str, ...] = DEFAULT_STATS,
     impl: Implementation | None = None,
     length: int | None = None,
+    sweeps: Sweeps | None = None,
 ) -> Iterator[Recorder]:
     """While open, every attention call of `model` is recorded; its outputs stay what they were.
 
@@ -187,8 +219,9 @@ def record(
     token that the model reads, so for all but the last one generated; a sequence that ends before
     its batch goes on with the padding tokens that it is fed. `stats` as in
     `attentropy.attention`; `length` is the number of tokens to come, padding among them, where it
-    is known. On exit the model's own attention is back. The first time that a model is given,
-    `check_same_outputs` runs it over a short probe.
+    is known. `sweeps` (of one sequence) hear every call too, and keep the exact windows in place of
+    the one kept unasked. On exit the model's own attention is back. The first time that a model is
+    given, `check_same_outputs` runs it over a short probe.
 
     Raises `AttentropyError` where the model does not run its attention through transformers'
     attention interface, or does so with arguments whose meaning is unknown; and where passes do
@@ -197,7 +230,7 @@ def record(
     if model.training:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
     found = checked(model)
-    recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length)
+    recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length, sweeps=sweeps)
     recorder.padding_refused = found.padding
     with CacheWatch().over(model), listening(model, recorder, masks_built=found.masks_built):
         yield recorder

@@ -71,6 +71,35 @@ _OPTIONS = (
         help="Positions that it reads: -512:, 0:100, template or all; default all up to a budget.",
     ),
     click.option(
+        "--map-tile",
+        metavar="SIZE",
+        default="auto",
+        show_default=True,
+        help="Tokens to a tile of the token × token map: 64, 64x32 (queries by keys), or none; "
+        "auto: a map of at most 16 MiB where the prompt has more than 512 tokens.",
+    ),
+    click.option(
+        "--map-heads",
+        type=click.Choice(["mean", "all"]),
+        default="mean",
+        show_default=True,
+        help="The map of the heads' mean, or one for each head.",
+    ),
+    click.option(
+        "--window",
+        "windows",
+        metavar="Q0:Q1,K0:K1",
+        multiple=True,
+        help="Keep the exact attention weights of these queries and keys, as in -64:,0:512; "
+        "up to eight times.",
+    ),
+    click.option(
+        "--scores/--no-scores",
+        default=True,
+        show_default=True,
+        help="Score the heads (sink, local, previous, induction, diffuse).",
+    ),
+    click.option(
         "--max-new-tokens",
         type=click.IntRange(0),
         default=8,
@@ -110,6 +139,10 @@ def run(
     lens: str,
     lens_layers: str | None,
     lens_positions: str | None,
+    map_tile: str,
+    map_heads: str,
+    windows: tuple[str, ...],
+    scores: bool,
     max_new_tokens: int,
     top_k: int,
 ) -> Trace:
@@ -131,6 +164,10 @@ def run(
             sites=_sites(lens),
             lens_layers=lens_layers,
             lens_positions=lens_positions,
+            map_tile=map_tile,
+            map_heads=map_heads,
+            windows=windows,
+            scores=scores,
             progress=tell,
         )
     for note in trace.attrs.get("notes", []):
