@@ -21,11 +21,10 @@ class HeadScore:
 
     `threshold`: above it a head is called so; None where there is no agreed one. `size`: tokens of
     the pattern, which is measured where some query sees `TIMES_THE_PATTERN` times as many keys.
-    `noun`: what such a head is called; `source`: where score and threshold come from.
+    `source`: where score and threshold come from.
     """
 
     definition: str
-    noun: str
     threshold: float | None
     size: int
     source: str
@@ -41,20 +40,20 @@ SCORES: Mapping[str, HeadScore] = {
         # Over the queries that see it, as in the source: a layer whose window has left the first
         # key behind is judged by those that had it before them.
         "mean attention received by the first key, over the queries that see it",
-        "sink", 0.3, 4, "arXiv 2410.10781; four sink tokens: arXiv 2309.17453",
+        0.3, 4, "arXiv 2410.10781; four sink tokens: arXiv 2309.17453",
     ),
     "local": HeadScore(
-        f"mean mass on the last {LOCAL_KEYS} keys", "local", 0.9, LOCAL_KEYS,
+        f"mean mass on the last {LOCAL_KEYS} keys", 0.9, LOCAL_KEYS,
         "the project's definitions",
     ),
     "previous": HeadScore(
-        "mean weight of a query on the token before it", "previous-token", None, 2,
+        "mean weight of a query on the token before it", None, 2,
         "arXiv 2209.11895",
     ),
     "induction": HeadScore(
         "mean weight on the key after the previous occurrence of the same token, on repeated "
         "random tokens",
-        "induction", None, 2, "arXiv 2209.11895",
+        None, 2, "arXiv 2209.11895",
     ),
-    "diffuse": HeadScore("mean normalized entropy", "diffuse", 0.9, 1, "the project's definitions"),
+    "diffuse": HeadScore("mean normalized entropy", 0.9, 1, "the project's definitions"),
 }  # fmt: skip
