@@ -368,3 +368,13 @@ def test_a_layer_that_is_not_recorded_has_nothing():
         assert np.isfinite(values[0]).all() or name in (
             "head_local", "uniform_local", "head_entropy", "head_diffuse"
         ), name  # fmt: skip
+
+
+def test_of_layers_without_attention_nothing_is_kept():
+    made = model(
+        "lfm2", layer_types=["conv", "full_attention", "conv"], full_attn_idxs=[1], block_dim=48
+    )
+    data = _swept(made, _ids(40), _sweeps(made, 40, tile=(8, 8)))
+    for name in ("map", "received", "head_sink", "head_entropy", "uniform_sink"):
+        assert np.isnan(data[name][[0, 2]]).all(), name
+        assert np.isfinite(data[name][1]).all(), name
