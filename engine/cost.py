@@ -14,7 +14,7 @@ import torch
 
 from attentropy.engine.lens_plan import LensSize
 from attentropy.engine.recorder import DEFAULT_STATS
-from attentropy.engine.tail_window import WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
+from attentropy.engine.windows import WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
 
 _LIBRARIES = 32 * 2**20  # code and scratch space of the libraries, first used in a run
 _SHARED = 16 * 2**20  # and of the threads that share the work; more than two take no more

@@ -21,7 +21,6 @@ from attentropy.engine.cost import available
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.job import Job, chosen
-from attentropy.engine.layers import layer_count
 from attentropy.engine.layout import attention, check_heads, check_stats, entries_of_layers
 from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.lens_plan import check_selection, check_sites
@@ -33,7 +32,7 @@ from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
 from attentropy.engine.rehearsal import content_steps
 from attentropy.engine.run import Run
 from attentropy.engine.store import CHUNK_LENGTH
-from attentropy.engine.tail_window import TailWindow
+from attentropy.engine.sweep_plan import check_options, sweeps_for
 from attentropy.engine.tokens import vocabulary_text
 from attentropy.engine.trace import Trace
 
@@ -66,6 +65,10 @@ def extract(
     sites: Sequence[str] = ("residual",),
     lens_layers: str | None = None,
     lens_positions: str | None = None,
+    map_tile: str = "auto",
+    map_heads: str = "mean",
+    windows: Sequence[str] = (),
+    scores: bool = True,
     storage: str = "float32",
     chunk: int | None = None,
     memory: int | None = None,
@@ -86,6 +89,11 @@ def extract(
     "residual", "attention" and "mlp", those that the lens reads; () leaves it out. `lens_layers`
     and `lens_positions` choose as in "0,5,10:", "-4:" or "all", positions also as "template"; by
     default all layers, and positions up to the budget of `LensSize.budget`.
+
+    map_tile: of the token × token map, "auto", "none", "64" or "64x32" (queries by keys), see
+    `windows.map_tile`; its `map_heads` are the "mean" or "all". windows: rectangles of exact
+    weights, as in "-64:,0:512" (queries, keys). scores: those of the heads, for which the model
+    also reads a short text of repeated random tokens.
 
     stats: which of `attention`'s statistics, and "lse", are kept; `layers`: of which layers, by
     default all; `heads`: of "all", of some ("0,3,5:"), or their "mean". storage: "float32", or
@@ -111,6 +119,7 @@ def extract(
     check_selection(layers, "layers")
     check_heads(heads)
     names = check_stats(stats)
+    check_options(map_tile, map_heads, windows)
     if max_new_tokens < 0 or top_k < 1:
         raise UsageError("max_new_tokens must be 0 or more, top_k 1 or more")
     if (chunk is not None and chunk < 1) or (memory is not None and memory < 1):
@@ -152,18 +161,20 @@ def extract(
     keep_cache = keep_cache or begun.get("keep_cache") is True
     if keep_cache:
         prefill.check_keepable(loaded.model, probe)
-    chunk, step = _chunk(loaded, ids, reading, chunk or begun.get("chunk"), memory, notes)
+    sweeps, swept = sweeps_for(
+        loaded, len(text.ids), layers=kept.layers, tile=map_tile, map_heads=map_heads,
+        windows=windows, scores=scores,
+    )  # fmt: skip
+    tall = sweeps.tile[0] if sweeps.tile is not None else 1
+    chunk, step = _chunk(loaded, ids, reading, chunk or begun.get("chunk"), tall, memory, notes)
     lens = (
         LensArrays(reading, text, loaded.tokenizer, entries_of_layers(kept), top_k)
         if reading is not None
         else None
     )
-    window = TailWindow(
-        len(text.ids), len(kept.entries), max(kept.counts), layer_count(loaded.model) or 1
-    )
-    coords = {**_token_coordinates(text), **kept.coords(), **window.coordinates()}
+    coords = {**_token_coordinates(text), **kept.coords(), **sweeps.coordinates()}
     run = Run(
-        loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=window,
+        loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=sweeps,
         lens=lens, coords=coords | (lens.coords() if lens is not None else {}), storage=storage,
         keep_cache=keep_cache, tell=tell,
     )  # fmt: skip
@@ -173,7 +184,7 @@ def extract(
         "sites": list(sites), "lens_layers": lens_layers or "all",
         "lens_positions": lens_positions or "within the budget", "storage": storage,
         "chunk": chunk, "attention_window_tokens": len(text.ids),
-    }  # fmt: skip
+    } | swept  # fmt: skip
     attrs = _provenance(loaded, text, notes, options)
 
     if scratch is not None and sum(made.nbytes for made in run.fields.values()) > SCRATCH_BYTES:
@@ -222,11 +233,12 @@ def _chunk(
     ids: Tensor,
     reading: Reading | None,
     asked: int | None,
+    tall: int,
     memory: int | None,
     notes: list[str],
 ) -> tuple[int, int]:
     """Tokens of a pass, and of a stored chunk: the same, but where the prompt has to be read in one
-    pass, which is noted."""
+    pass, which is noted. A pass begins with a row of the map's tiles, of `tall` queries."""
     n = ids.shape[1]
     if asked is None and memory is None and n <= prefill.FEWEST:
         return n, n
@@ -234,6 +246,7 @@ def _chunk(
         device = ids.device
         states = reading.bytes_of_token() if reading is not None else 0
         asked = prefill.chunk_tokens(loaded.model, device, states, memory, available(device))
+    asked = max(1, asked // tall) * tall
     if n <= asked:
         return n, n
     why = prefill.why_whole(loaded.model, ids)

@@ -119,7 +119,7 @@ class Job:
 
     def _facts(self) -> dict[str, Any]:
         """What tells this run from others, and how long it is."""
-        ids = np.array(self.run.ids.cpu(), np.int64)
+        ids = self.run.ids.cpu().numpy().astype(np.int64)
         return {
             "tokens": int(self.run.ids.shape[1]),
             "chunk": self.run.chunk,

@@ -14,6 +14,7 @@ from torch import Tensor
 from attentropy.engine.assemble import entries, text_array, why_none
 from attentropy.engine.errors import UsageError
 from attentropy.engine.lens_plan import check_selection, select
+from attentropy.engine.windows import MOST_WINDOWS
 from attentropy.engine.writer import Field
 from attentropy.kernels.ops import STATS
 
@@ -24,8 +25,9 @@ NOT_RECORDED = "not recorded (--layers)"
 
 # Stored as float16 where that is asked for; a distance and an lse can be too large for it.
 NARROW = frozenset(
-    ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "window", "window_entropy",
-     "map", "lens_entropy", "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
+    ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "map", "window",
+     "window_entropy", *(f"window{i}" for i in range(1, MOST_WINDOWS + 1)), "lens_entropy",
+     "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
 )  # fmt: skip
 _INTEGERS = frozenset(
     ("top_key", "visible", "lens_top_ids", "lens_rank", "rehearsal_ids", "rehearsal_rank",
@@ -34,10 +36,11 @@ _INTEGERS = frozenset(
 
 
 def field(
-    name: str, dims: tuple[str, ...], shape: tuple[int, ...], step: int, storage: str
+    name: str, dims: tuple[str, ...], shape: tuple[int, ...], step: int, storage: str, tall: int = 1
 ) -> Field:
-    """An array of the trace whose queries and positions are stored by `step`."""
-    lengths = {"query": step, "position": step}
+    """An array of the trace whose queries and positions are stored by `step`, and the map's tiles,
+    each of `tall` queries, likewise."""
+    lengths = {"query": step, "position": step, "map_query": max(1, -(-step // tall))}
     if name in _INTEGERS:
         return Field(dims, shape, np.dtype(np.int32), lengths, 0 if name == "visible" else -1)
     narrow = storage == "float16" and name in NARROW

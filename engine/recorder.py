@@ -19,11 +19,11 @@ from attentropy.engine.layers import layer_count, layer_of
 from attentropy.engine.masks import Visibility
 from attentropy.engine.selfcheck import check_same_outputs, checked, listening
 from attentropy.engine.stream import Stream
-from attentropy.engine.tail_window import WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
+from attentropy.engine.sweeps import exact_weights
 from attentropy.engine.trace import Trace
+from attentropy.engine.windows import WINDOW_TAIL, WINDOW_TOKENS, kept_per_head
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
-from attentropy.kernels.sweep import attention_window
 
 DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
 
@@ -147,19 +147,15 @@ class Recorder(Listener):
         query, key, lse = tensors[0][one], tensors[1][one], result.lse[one]
         rows, span = (first - seen.query_offset, stop - seen.query_offset), (first, stop)
         where = score | seen.of(sequence).arguments()
-        weights = attention_window(query, key, lse, rows, span, **where)[0]
         if sequence not in self._window_per_head:  # all layers alike, by the first of them
             layers = layer_count(self.model) or len(self.calls)
-            self._window_per_head[sequence] = weights.numel() * 4 * layers <= WINDOW_BYTES
-        if self._window_per_head[sequence]:
-            call.windows[sequence] = Window(stop - start, weights.float().cpu().numpy())
-            return
-        shares = attention_window(query, key, lse, rows, span, values="entropy", **where)[0]
-        call.windows[sequence] = Window(
-            stop - start,
-            weights.float().mean(0, keepdim=True).cpu().numpy(),
-            shares.float().mean(0, keepdim=True).cpu().numpy(),
+            values = layers * query.shape[1] * (stop - first) ** 2
+            self._window_per_head[sequence] = kept_per_head(values)
+        per_head = self._window_per_head[sequence]
+        weights, shares = exact_weights(
+            query, key, lse, rows, span, where, per_head=per_head, shares=True
         )
+        call.windows[sequence] = Window(stop - start, weights, shares)
 
     @property
     def traces(self) -> list[Trace]:

@@ -22,7 +22,8 @@ from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.models import LoadedModel
 from attentropy.engine.partial import Partial
 from attentropy.engine.recorder import record
-from attentropy.engine.stream import Stream, Sweeps
+from attentropy.engine.stream import Stream
+from attentropy.engine.sweeps import Sweeps
 from attentropy.engine.writer import Field, Sink
 
 Coordinates = Mapping[str, tuple[str, np.ndarray]]
@@ -54,8 +55,9 @@ class Run:
     def fields(self) -> dict[str, Field]:
         """The arrays that grow."""
         found = self.kept.fields(self.step, self.storage)
+        tall = 1 if self.sweeps.tile is None else self.sweeps.tile[0]
         for name, (dims, shape) in self.sweeps.layout().items():
-            found[name] = field(name, dims, shape, self.step, self.storage)
+            found[name] = field(name, dims, shape, self.step, self.storage, tall)
         if self.lens is not None:
             found |= self.lens.fields(len(self.kept.entries), self.step, self.storage)
         return found

@@ -17,19 +17,25 @@ from transformers import PreTrainedModel
 from attentropy.engine import attention_hook
 from attentropy.engine.devices import input_device
 from attentropy.engine.errors import AttentropyError, NoAttention
-from attentropy.engine.layers import layer_kinds, layer_of
+from attentropy.engine.layers import layer_count, layer_kinds, layer_of
 from attentropy.engine.masks import Visibility, built
 from attentropy.kernels.ops import Implementation
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a model's probe showed: its attention calls, whether it combines masks itself and so
-    needs them built, and why padding is refused, if it is."""
+    """What a model's probe showed: its attention calls, each (layer, call) with its number of query
+    heads, whether it combines masks itself and so needs them built, and why padding is refused, if
+    it is."""
 
-    calls: set[tuple[int, int]]
+    heads: dict[tuple[int, int], int]
     masks_built: bool
     padding: str | None
+
+    @property
+    def calls(self) -> set[tuple[int, int]]:
+        """The attention calls, (layer, call)."""
+        return set(self.heads)
 
 
 def checked(model: PreTrainedModel) -> Checked:
@@ -37,6 +43,14 @@ def checked(model: PreTrainedModel) -> Checked:
     if model not in _checked:
         check_same_outputs(model)
     return _checked[model]
+
+
+def attention_entries(model: PreTrainedModel) -> list[tuple[int, int]]:
+    """The trace's entries along `layer`: every attention call (layer, call), and (layer, 0) for a
+    layer that makes none."""
+    calls = checked(model).calls
+    silent = set(range(layer_count(model))) - {layer for layer, _ in calls}
+    return sorted([*calls, *((layer, 0) for layer in silent)])
 
 
 _checked: WeakKeyDictionary[PreTrainedModel, Checked] = WeakKeyDictionary()
@@ -136,9 +150,7 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
             f"{name} gives other outputs through transformers' attention interface "
             f"(by {error:.3g}); its entropies would be wrong"
         )
-    _checked[model] = Checked(
-        set(calls.rows), masks_built, _padding_refused(model, ids, masks_built)
-    )
+    _checked[model] = Checked(calls.heads, masks_built, _padding_refused(model, ids, masks_built))
 
 
 def _padding_refused(model: PreTrainedModel, ids: Tensor, masks_built: bool) -> str | None:
@@ -188,7 +200,7 @@ class _NeedsMask(AttentropyError):
 
 
 class _Calls(attention_hook.Listener):
-    """Hears a probe: how many rows each attention call (layer, call) had."""
+    """Hears a probe: how many rows and heads each attention call (layer, call) had."""
 
     stats: tuple[str, ...] = ("entropy",)
     impl: Implementation | None = None
@@ -196,6 +208,7 @@ class _Calls(attention_hook.Listener):
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.rows: dict[tuple[int, int], int] = {}
+        self.heads: dict[tuple[int, int], int] = {}
 
     def heard(
         self, module: nn.Module, tensors: Any, seen: Visibility, score: Any, result: Any
@@ -203,6 +216,7 @@ class _Calls(attention_hook.Listener):
         layer = layer_of(self.model, module)
         index = sum(1 for at, _ in self.rows if at == layer)
         self.rows[layer, index] = seen.queries
+        self.heads[layer, index] = tensors[0].shape[1]
 
 
 def _heard(model: Any, ids: Tensor, *, masks_built: bool, **extra: Any) -> tuple[_Calls, Tensor]:

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from attentropy.engine.calls import Call
+from attentropy.engine.errors import AttentropyError
 from attentropy.engine.layout import Attention
 from attentropy.engine.masks import Visibility
+from attentropy.engine.sweeps import Sweeps
 from attentropy.engine.writer import Sink
 from attentropy.kernels.ops import AttentionResult
-
-Rows = Mapping[str, tuple[int, np.ndarray]]
-
-
-class Sweeps(Protocol):
-    """What is read of an attention call in further sweeps over its keys, for one sequence."""
-
-    def layout(self) -> Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-        """Dimensions and shapes of the arrays that grow row by row."""
-
-    def coordinates(self) -> Mapping[str, tuple[str, np.ndarray]]:
-        """Coordinates of all of its arrays."""
-
-    def heard(
-        self,
-        entry: int,
-        query: Tensor,
-        key: Tensor,
-        lse: Tensor,
-        seen: Visibility,
-        score: dict[str, Any],
-        entropy: Tensor | None = None,
-    ) -> Rows:
-        """The rows that this call finishes: first row and values [heads, rows, keys], by array."""
-
-    def state(self) -> Mapping[str, np.ndarray]:
-        """What `restore` goes on from."""
-
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """As it was when `state` was taken."""
-
-    def finished(self) -> Mapping[str, tuple[tuple[str, ...], np.ndarray]]:
-        """Dimensions and values of what only the end knows."""
 
 
 @dataclass
@@ -79,6 +47,8 @@ class Stream:
         """Pass on one attention call's values; see `attention_hook.Listener`."""
         if call.layer not in self.kept.layers:
             return
+        if result.lse.shape[0] > 1:
+            raise AttentropyError("a stream takes one sequence; record the prompts one at a time")
         entry = self._entry[call.layer, call.index]
         rows = slice(seen.position, seen.position + seen.queries)
         for name in self.kept.names:

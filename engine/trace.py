@@ -25,6 +25,9 @@ ROLES = ("bos", "eos", "template", "content", "generated", "padding")
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
+_SCORE = ("layer", "score_head")
+# Windows that were asked for, by their number.
+_WINDOWS = {n: tuple(f"window_{axis}{n}" for axis in ("head", "query", "key")) for n in range(1, 9)}
 
 # name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -39,6 +42,18 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "visible": (("layer", "query"), "i"),
     "window": (_WINDOW, "f"),
     "window_entropy": (_WINDOW, "f"),
+    "map": (("layer", "map_head", "map_query", "map_key"), "f"),
+    "received": (("layer", "received_head", "position"), "f"),
+    "head_entropy": (_SCORE, "f"),
+    "head_sink": (_SCORE, "f"),
+    "head_local": (_SCORE, "f"),
+    "head_previous": (_SCORE, "f"),
+    "head_induction": (_SCORE, "f"),
+    "head_diffuse": (_SCORE, "f"),
+    "uniform_sink": (("layer",), "f"),
+    "uniform_local": (("layer",), "f"),
+    "uniform_previous": (("layer",), "f"),
+    **{f"window{n}": (("layer", *axes), "f") for n, axes in _WINDOWS.items()},
     "lens_entropy": (_LENS, "f"),
     "lens_top_ids": ((*_LENS, "k"), "i"),
     "lens_top_logprobs": ((*_LENS, "k"), "f"),
@@ -66,6 +81,12 @@ COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "window_head": (("window_head",), "i"),
     "window_query": (("window_query",), "i"),
     "window_key": (("window_key",), "i"),
+    "map_head": (("map_head",), "i"),
+    "map_query": (("map_query",), "i"),
+    "map_key": (("map_key",), "i"),
+    "received_head": (("received_head",), "i"),
+    "score_head": (("score_head",), "i"),
+    **{axis: ((axis,), "i") for axes in _WINDOWS.values() for axis in axes},
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),

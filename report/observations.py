@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report.head_findings import observe_heads
 from attentropy.report.labels import short
+from attentropy.report.observation import Observation
+from attentropy.report.observation import layer_name as _layer
 
 # Called found (definitions): the answer's token is among the five likeliest, and not by a hair.
 REHEARSAL_RANK = 4
@@ -16,29 +19,6 @@ REHEARSAL_PROBABILITY = 0.05
 # Sink mass means little while a uniform row would put most of itself on four keys.
 _SINK_KEYS = 4
 _SINK_VISIBLE = 4 * _SINK_KEYS
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One sentence about a trace.
-
-    `value` is `statistic` in `unit`; `threshold` is what it was held against, `n` the number of
-    cells it was taken over; None where there is none. `found` is false for "nothing found" and for
-    "not measured". `view`, `layer`, `position`, `head` say where to look.
-    """
-
-    id: str
-    text: str
-    statistic: str
-    value: float | None = None
-    unit: str = "nats"
-    threshold: float | None = None
-    n: int | None = None
-    found: bool = True
-    view: str = "lens"
-    layer: int | None = None
-    position: int | None = None
-    head: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +43,7 @@ def observe(trace: Trace) -> list[Observation]:
         found += [_attention_extremes(trace), _range_used(trace)]
         if "sink_mass" in trace:
             found.append(_sinks(trace))
+    found += observe_heads(trace)
     return [observation for observation in found if observation is not None]
 
 
@@ -97,11 +78,6 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
 
 def _quoted(text: str, columns: int = 24) -> str:
     return f"“{short(text, columns)}”"
-
-
-def _layer(trace: Trace, entry: int | np.signedinteger) -> str:
-    call = int(trace["call"][entry]) if "call" in trace else 0
-    return f"layer {int(trace['layer'][entry])}" + (f" (call {call})" if call else "")
 
 
 def _of_site(trace: Trace) -> str:
