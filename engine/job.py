@@ -119,16 +119,16 @@ class Job:
 
     def _facts(self) -> dict[str, Any]:
         """What tells this run from others, and how long it is."""
-        ids = self.run.ids.cpu().numpy().astype(np.int64)
+        ids = self.run.ids.cpu().numpy()
         return {
-            "tokens": int(self.run.ids.shape[1]),
-            "chunk": self.run.chunk,
-            "keep_cache": self.run.keep_cache,
             "model": self.attrs["model"],
             "weights": _weights_sha256(self.run.loaded.model),
             "tokenizer": self.attrs["tokenizer"],
             "prompt": self.attrs["prompt"] | {"ids": hashlib.sha256(ids.tobytes()).hexdigest()},
+            "tokens": int(self.run.ids.shape[1]),
             "options": self.attrs["options"],
+            "chunk": self.run.chunk,
+            "keep_cache": self.run.keep_cache,
             "implementation": self.attrs["implementation"],
             "versions": self.attrs["versions"],
         }

@@ -174,7 +174,8 @@ def first_difference(begun: Any, now: Any, name: str = "") -> tuple[str, Any, An
     """(name, begun, now) of the first thing in which two descriptions of a run differ."""
     if isinstance(begun, dict) and isinstance(now, dict):
         for key in (*begun, *(key for key in now if key not in begun)):
-            found = first_difference(begun.get(key), now.get(key), str(key))
+            inner = f"{name} {key}" if name else str(key)
+            found = first_difference(begun.get(key), now.get(key), inner)
             if found is not None:
                 return found
         return None
@@ -213,8 +214,15 @@ def _header(file: Path) -> dict[str, str]:
         size = int.from_bytes(opened.read(8), "little")
         if size > _MAX_BYTES:
             raise TraceError(f"{file.name}: its header is too large, refused")
-        header = json.loads(opened.read(size))
-    return dict(header.get("__metadata__", {}))
+        try:
+            found = json.loads(opened.read(size)).get("__metadata__", {})
+            texts = {str(name): str(text) for name, text in found.items()}
+            json.loads(texts.get("vocabulary", "{}")).items()
+        except (ValueError, AttributeError) as error:
+            raise TraceError(
+                f"{file.name}: the file of a finished chunk cannot be read; start anew with --force"
+            ) from error
+    return texts
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(f"error: {error.format_message()}", err=True)
         return 1 if not isinstance(error, click.UsageError) else 2
     except (click.Abort, KeyboardInterrupt) as error:
-        said = plain(str(error))
+        said = plain(str(error.__cause__ or error))  # click has the interruption as the cause
         click.echo(f"interrupted: {said}" if said else "interrupted", err=True)
         return 130
     except Exception as error:
