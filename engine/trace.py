@@ -24,6 +24,10 @@ ROLES = ("bos", "eos", "template", "content", "generated", "padding")
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
+_SCORE = ("layer", "score_head")
+
+# Exact weights asked for with `--window`, beside the automatic `window`: window1, window2, …
+ASKED_WINDOWS = tuple(range(1, 9))
 
 # name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -38,6 +42,21 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "visible": (("layer", "query"), "i"),
     "window": (_WINDOW, "f"),
     "window_entropy": (_WINDOW, "f"),
+    "map": (("layer", "map_head", "map_query", "map_key"), "f"),
+    "received": (("layer", "received_head", "position"), "f"),
+    "head_entropy": (_SCORE, "f"),
+    "head_sink": (_SCORE, "f"),
+    "head_local": (_SCORE, "f"),
+    "head_previous": (_SCORE, "f"),
+    "head_induction": (_SCORE, "f"),
+    "head_diffuse": (_SCORE, "f"),
+    "uniform_sink": (("layer",), "f"),
+    "uniform_local": (("layer",), "f"),
+    "uniform_previous": (("layer",), "f"),
+    **{
+        f"window{i}": (("layer", f"window_head{i}", f"window_query{i}", f"window_key{i}"), "f")
+        for i in ASKED_WINDOWS
+    },
     "lens_entropy": (_LENS, "f"),
     "lens_top_ids": ((*_LENS, "k"), "i"),
     "lens_top_logprobs": ((*_LENS, "k"), "f"),
@@ -65,6 +84,16 @@ COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "window_head": (("window_head",), "i"),
     "window_query": (("window_query",), "i"),
     "window_key": (("window_key",), "i"),
+    "map_head": (("map_head",), "i"),
+    "map_query": (("map_query",), "i"),
+    "map_key": (("map_key",), "i"),
+    "received_head": (("received_head",), "i"),
+    "score_head": (("score_head",), "i"),
+    **{
+        f"window_{part}{i}": ((f"window_{part}{i}",), "i")
+        for i in ASKED_WINDOWS
+        for part in ("head", "query", "key")
+    },
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
@@ -161,11 +190,11 @@ class Trace:
         sites = [str(site) for site in self["site"]] if "site" in self else []
         return "residual" if "residual" in sites or not sites else sites[0]
 
-    def lens(self, name: str) -> np.ndarray:
+    def lens(self, name: str, positions: slice = slice(None)) -> np.ndarray:
         """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
         sites = [str(site) for site in self["site"]] if "site" in self else []
         variable = self.dataset[name]
-        return variable[sites.index(self.site) if sites else 0].values
+        return variable[sites.index(self.site) if sites else 0, :, positions].values
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.

@@ -38,9 +38,10 @@ def source(name: str) -> str:
     return loader.get_source(environment(), name)[0]
 
 
-def policy(style: str, script: str | None = None) -> str:
-    """A content security policy that allows this style, this script and pictures in the page."""
-    scripts = f"script-src 'sha256-{_digest(script)}'; " if script is not None else ""
+def policy(style: str, *scripts_allowed: str) -> str:
+    """A content security policy that allows this style, these scripts and pictures in the page."""
+    hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts_allowed)
+    scripts = f"script-src {hashes}; " if hashes else ""
     return (
         f"default-src 'none'; {scripts}style-src 'sha256-{_digest(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
