@@ -60,6 +60,10 @@ def still(chart: dict[str, Any]) -> tuple[str, int]:
     # The library counts its clips over all pictures of a process: count from here instead.
     order: dict[str, str] = {}
     image = re.sub(r"\bclip\d+\b", lambda m: order.setdefault(m[0], f"clip{len(order)}"), image)
+    # Every text says its font, and all say the same.
+    fonts = re.findall(r' font-family="[^"]*"', image)
+    if len(set(fonts)) == 1:
+        image = image.replace(fonts[0], "").replace("<svg ", f"<svg{fonts[0]} ", 1)
     width = re.search(r'\bwidth="([\d.]+)"', image)
     return data_uri(image.encode(), "image/svg+xml"), round(float(width[1])) if width else 0
 

@@ -24,7 +24,6 @@ from attentropy.report.regions import Range, merged, regions
 from attentropy.report.views import View
 
 _FULL_TEXT = 120
-_TILES = (2048, 1024, 512, 256, 128)
 _WIDTHS = (512, 256, 128, 64, 32, 16)
 _HEAD_TAILS = (2048, 1024, 512, 256, 128, 64)
 
@@ -38,7 +37,7 @@ class Contents:
     packed: dict[str, Any] = field(default_factory=dict)
     ranges: list[Range] = field(default_factory=list)
     head_ranges: list[Range] = field(default_factory=list)
-    step: int = 1
+    steps: dict[str, int] = field(default_factory=dict)
     head_step: int = 0
     reach: dict[str, Any] = field(default_factory=dict)
     texts: dict[str, Any] = field(default_factory=dict)
@@ -82,13 +81,13 @@ def reduced(
 ) -> Contents:
     """What the budget buys, the most important first."""
     out = Contents()
-    found = budget.first((partial(_overview, views, columns) for columns in _TILES), 0.3)
+    found = budget.first((partial(_overview, views, coarser) for coarser in (1, 2, 4, 8, 16)), 0.3)
     if found is None:
         raise UsageError("--max-bytes leaves no room for the overview: allow more")
-    out.packed, out.step = found["packed"], found["step"]
+    out.packed, out.steps = found["packed"], found["steps"]
     out.reach = reach.reduced(trace, attention, budget)
 
-    tiled = [(view, planes.tiles(view.values, out.step)) for view in views]
+    tiled = [(view, planes.tiles(view.values, out.steps[view.name])) for view in views]
     ways = [partial(regions, trace, asked, tiled, width) for width in _WIDTHS]
     found = budget.first((partial(_details_of, trace, views, way) for way in ways), 0.4)
     if found is None and asked:
@@ -112,13 +111,13 @@ def reduced(
     return out
 
 
-def _overview(views: Sequence[View], columns: int) -> dict[str, Any]:
-    step = planes.step(views[0].values.shape[1], columns)
+def _overview(views: Sequence[View], coarser: int) -> dict[str, Any]:
     packed = {}
+    steps = {view.name: view.step * coarser for view in views}
     for view in views:
-        tiled = planes.tiles(view.values, step)
+        tiled = planes.tiles(view.values, steps[view.name])
         packed[f"{view.name}Tiles"] = pack(np.stack([tiled.mean, tiled.low, tiled.high]), 8)
-    return {"packed": packed, "step": step}
+    return {"packed": packed, "steps": steps}
 
 
 def _plane(view: View, bits: int) -> dict[str, Any]:

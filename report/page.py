@@ -77,7 +77,7 @@ def render(
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
     values |= places(trace)
     template = environment().get_template("page.html.j2")
-    frame = template.render(context | {"payload": values, "reduced": "", "columns": 1})
+    frame = template.render(context | {"payload": values, "reduced": "", "tiled": True})
     budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
     if budget.left <= 0:
         least = len(frame.encode()) + _SPARE
@@ -86,7 +86,7 @@ def render(
     context |= {
         "payload": values | held(kept),
         "reduced": reduction(trace, shown, kept, max_bytes),
-        "columns": kept.step,
+        "tiled": bool(kept.steps),
     }
     page = template.render(context) + "\n"
     if len(page.encode()) > max_bytes:

@@ -13,7 +13,6 @@ from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.observations import Observation
 from attentropy.report.packing import Contents
-from attentropy.report.planes import COLUMNS
 from attentropy.report.views import View
 
 _MOST_SEGMENTS = 4096
@@ -42,7 +41,6 @@ def facts(
         "partial": partial(trace),
         "visible": visible_keys(trace),
         "causal": is_causal(trace),
-        "gap": gap(views),
         "placement": {
             "start": placed.start,
             "stop": placed.stop,
@@ -55,7 +53,7 @@ def facts(
         "themes": {"light": palette.LIGHT, "dark": palette.DARK},
         "inks": [palette.DARK_INK, palette.LIGHT_INK],
         "liveCells": LIVE_CELLS,
-        "columns": COLUMNS,
+        "overviewSteps": {view.name: view.step for view in views},
         "sizes": {name: layout(size) for name, size in sizes.items()},
         "observations": [
             {"view": o.view, "layer": o.layer, "position": o.position, "head": o.head}
@@ -70,7 +68,7 @@ def held(contents: Contents) -> dict[str, Any]:
         "packed": contents.packed,
         "ranges": [list(r) for r in contents.ranges],
         "headRanges": [list(r) for r in contents.head_ranges],
-        "step": contents.step,
+        "steps": contents.steps,
         "headStep": contents.head_step,
         "texts": contents.texts,
         "vocabulary": contents.vocabulary,
@@ -93,15 +91,6 @@ def visible_keys(trace: Trace) -> list[list[list[int]]] | None:
         slope = rise[np.minimum(starts, rise.size - 1)] if rise.size else np.zeros(1, int)
         found.append(np.stack([starts, counts[starts], slope], -1).tolist())
     return found
-
-
-def gap(views: Sequence[View]) -> int:
-    """How far apart a lens that read a sample read: the median distance over its gaps."""
-    for view in views:
-        if view.name == "lens":
-            apart = np.diff(np.flatnonzero(np.isfinite(view.values).any(0)))
-            return int(np.median(apart[apart > 1])) if (apart > 1).any() else 1
-    return 1
 
 
 def partial(trace: Trace) -> dict[str, Any] | None:

@@ -111,7 +111,7 @@ def _spread(trace: Trace, attention: planes.Attention | None) -> Packed | None:
     low = np.where(there, attention.heads, np.inf).min(1)
     high = np.where(there, attention.heads, -np.inf).max(1)
     low, high = (np.where(count > 0, edge, np.nan) for edge in (low, high))
-    return {"spread": pack(np.stack([mean, low, high]), 16) | {"step": attention.step, "layer": first_layer(attention)}}
+    return {"spread": pack(np.stack([mean, low, high]), 16) | {"every": attention.step, "layer": first_layer(attention)}}
 
 
 def first_layer(attention: planes.Attention) -> int:
@@ -166,7 +166,7 @@ def _received(trace: Trace, columns: int) -> Packed | None:
     means = planes.tiles(values.reshape(layers * heads, n), size).mean
     packed = pack(means.reshape(layers, heads, -1), 16)
     shown = [int(head) for head in trace["received_head"]]
-    return {"received": packed | {"step": size, "heads": shown}}
+    return {"received": packed | {"every": size, "heads": shown}}
 
 
 def _windows(trace: Trace, name: str) -> Iterator[partial[Packed]]:

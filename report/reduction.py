@@ -30,12 +30,13 @@ def reduction(trace: Trace, views: Sequence[View], kept: Contents, max_bytes: in
     """One line; of a page that holds everything only how exactly."""
     errors = ", ".join(_errors(kept))
     rounding = f"Values are within: {errors}." if errors else "Values are exact."
-    if kept.step == 1:
+    if not kept.steps:
         return rounding
+    steps = " or ".join(str(step) for step in sorted(set(kept.steps.values())))
     n = trace.dataset.sizes["position"]
     said = [
         f"To fit {n:,} positions into {max_bytes / 1e6:g} MB, an overview column is the mean of "
-        f"{kept.step} positions (min and max by choice)",
+        f"{steps} positions (min and max by choice)",
     ]
     names = {"lens": "lens entropy", "attention": "attention entropy (mean over heads)"}
     everywhere = [names[v.name] for v in views if f"{v.name}Whole" in kept.packed]

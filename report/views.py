@@ -12,14 +12,18 @@ from attentropy.engine.trace import Trace
 from attentropy.report import planes
 from attentropy.report.labels import short
 
+_MOST_APART = 1024
+
 
 @dataclass(frozen=True)
 class View:
-    """`values` [layers, N] in nats from 0 to `high`, NaN where missing."""
+    """`values` [layers, N] in nats from 0 to `high`, NaN where missing; `step` positions share a
+    column of the overview."""
 
     name: str
     values: np.ndarray
     high: float
+    step: int
     trace: Trace
 
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
@@ -58,7 +62,18 @@ def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> 
         values = trace.lens("lens_entropy").astype(np.float32, copy=False)
     else:
         values = (attention or planes.attention(trace)).mean
-    return View(name, values, high(trace, name), trace)
+    return View(name, values, high(trace, name), _step(values), trace)
+
+
+def _step(values: np.ndarray) -> int:
+    """Positions a column: as few as there is room for, and of a lens that read a sample of a long
+    prompt as many as lie between two of them, so that every column has something to show."""
+    size = planes.step(values.shape[1])
+    if size > 1:
+        apart = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
+        while (apart > 1).any() and size < np.median(apart[apart > 1]) and size < _MOST_APART:
+            size *= 2
+    return size
 
 
 def _likeliest(trace: Trace, span: slice, letters: int) -> list[list[str]]:

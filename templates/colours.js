@@ -41,7 +41,8 @@ function image(rows, columns, at, high, name, empty = () => false) {
   const canvas = document.createElement("canvas");
   canvas.width = columns;
   canvas.height = rows;
-  const context = canvas.getContext("2d");
+  // Kept in memory: a picture is drawn again and again, and never on a graphics card.
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   const pixels = context.createImageData(columns, rows), words = new Uint32Array(pixels.data.buffer);
   const shades = table(name), scale = (SHADES - 1) / (high || 1);
   for (let r = 0; r < rows; r++) {

@@ -1,11 +1,10 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
 const OPTIONS = { mode: "vega", ast: true, renderer: "canvas", actions: false, defaultStyle: false, tooltip: false, hover: false };
-let view = null, size = null, frame = 0;
+let view = null, width = "wide", size = null, frame = 0;
 
 // The chart of a specification, for the page's width.
 async function chart(id, name) {
-  const specs = report.specs[name], width = small.matches && specs.narrow ? "narrow" : "wide";
-  const spec = JSON.parse(await (await inflate(specs[width])).text());
+  const specs = report.specs[name], spec = JSON.parse(await (await inflate(specs[width] || specs.wide)).text());
   const made = (await vegaEmbed($(id), spec, OPTIONS)).view;
   const canvas = $(id).querySelector("canvas");
   canvas.setAttribute("aria-hidden", "true");
@@ -34,7 +33,7 @@ function drawOverview(rows) {
   view.data("rows", rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
   view.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);
   view.data("overviewlabels", [{ y: 0.06, text: rows[0].label }, { y: 0.94, text: rows[rows.length - 1].label }]);
-  const bin = 2 ** Math.max(0, Math.ceil(Math.log2(N / report.columns)));
+  const bin = overviewBin();
   const named = { mean: "mean", low: "least", high: "largest" }[state.how];
   const many = bin > 1 ? `, each column the ${named} of ${bin}` : "";
   view.data("overviewtitle", [{ text: `all ${count(N)} positions, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${many}` }]);

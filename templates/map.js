@@ -30,16 +30,19 @@ const covers = (w) => region.q0 >= w.firstQuery && region.q1 <= w.firstQuery + w
 // Means of what the keys from a to b receive, no more than one a pixel.
 function receivedOver(a, b) {
   if (!received) return [];
-  const { step, heads } = report.received, head = Math.max(0, heads.indexOf(report.map.heads[Math.max(0, state.mapHead)]));
-  const columns = received.shape[2], first = Math.floor(a / step), last = Math.min(columns, Math.ceil(b / step));
+  const { every, heads } = report.received, head = Math.max(0, heads.indexOf(report.map.heads[Math.max(0, state.mapHead)]));
+  const columns = received.shape[2], first = Math.floor(a / every), last = Math.min(columns, Math.ceil(b / every));
   const bin = Math.max(1, Math.ceil((last - first) / 512)), points = [];
   for (let t = first; t < last; t += bin) {
     const y = gather(t, Math.min(last, t + bin), 0, (i) => received.at(state.mapLayer, head, i));
-    if (Number.isFinite(y)) points.push({ x: t * step, y: Math.max(receivedRange[0], y) });
+    if (Number.isFinite(y)) points.push({ x: t * every, y: Math.max(receivedRange[0], y) });
   }
-  if (points.length) points.push({ x: last * step, y: points[points.length - 1].y });
+  if (points.length) points.push({ x: last * every, y: points[points.length - 1].y });
   return points;
 }
+
+// A power of ten as it is written.
+const power = (y) => `10${[...String(Math.round(Math.log10(y)))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;
 
 let receivedRange = [0.1, 1];
 
@@ -64,7 +67,7 @@ function drawMap() {
     if (received) {
       receivedRange = findReceivedRange();
       mapView.data("received", receivedOver(0, N));
-      mapView.data("receivedends", receivedRange.map((y, i) => ({ at: i ? 0.92 : 0.08, text: `${Number(y.toPrecision(2))}` })));
+      mapView.data("receivedends", receivedRange.map((y, i) => ({ at: i ? 0.92 : 0.08, text: power(y) })));
     }
     mapView.data("windowtitle", window ? [{ text: `exact: queries ${span(window.firstQuery, window.firstQuery + window.queries)} × keys ${span(window.firstKey, window.firstKey + window.keys)}` }] : []);
   }
@@ -84,7 +87,7 @@ function drawRegion() {
   if (key !== exactKey) mapView.data("exact", covering ? [exactPicture(covering)] : []);
   exactKey = key;
   const kind = covering ? "exact" : `tiles of ${count(report.map.queries[1] - report.map.queries[0])}`;
-  mapView.data("parttitle", [{ text: `${small.matches ? "" : `${kind}: `}queries ${span(region.q0, region.q1)} × keys ${span(region.k0, region.k1)}` }]);
+  mapView.data("parttitle", [{ text: `${width === "narrow" ? "" : `${kind}: `}queries ${span(region.q0, region.q1)} × keys ${span(region.k0, region.k1)}` }]);
   mapView.data("receivedpart", receivedOver(region.k0, region.k1));
   mapView.data("receivedpartkeys", numbers(region.k0, region.k1, mapSide));
 }
@@ -113,7 +116,7 @@ function onMap(canvas, event) {
 
 // The same in the region's panel.
 function onRegion(canvas, event) {
-  const { x, y } = pointer(mapView, canvas, event), [left, top] = report.mapSizes[small.matches ? "narrow" : "wide"].part;
+  const { x, y } = pointer(mapView, canvas, event), [left, top] = report.mapSizes[width].part;
   const sx = (x - left) / mapSide, sy = (y - top) / mapSide;
   if (sx < 0 || sy < 0 || sx >= 1 || sy >= 1) return null;
   return { key: region.k0 + sx * (region.k1 - region.k0), query: region.q0 + sy * (region.q1 - region.q0) };
@@ -188,7 +191,7 @@ async function startMap() {
   mapKey = exactKey = null;
   mapView = await chart("map", "map");
   const canvas = $("map").querySelector("canvas");
-  mapSide = report.mapSizes[small.matches ? "narrow" : "wide"].side;
+  mapSide = report.mapSizes[width].side;
   listenMap(canvas);
   drawMap();
 }

@@ -14,9 +14,15 @@ function picture(rows, a, bin, columns) {
   }, high, state.palette);
 }
 
+// Positions a column of the overview.
+function overviewBin() {
+  const heads = state.view === "attention" && (state.rows === "heads" || state.head >= 0);
+  return Math.max((heads && report.headStep) || 1, report.steps[state.view] || report.overviewSteps[state.view]);
+}
+
 // The whole prompt in as many columns as the overview has tiles.
 function overview(rows) {
-  const bin = 2 ** Math.max(0, Math.ceil(Math.log2(N / report.columns))), columns = Math.ceil(N / bin);
+  const bin = overviewBin(), columns = Math.ceil(N / bin);
   return [{ x0: 0, x1: columns * bin, y0: 0, y1: rows.length, image: picture(rows, 0, bin, columns) }];
 }
 
@@ -26,7 +32,7 @@ function binOf(rows) {
   let bin = 1;
   while ((state.b - state.a) / bin > 2 * size.section) bin *= 2;
   if (state.view === "lens" && sparse(rows)) {
-    while (bin < report.gap) bin *= 2;
+    while (bin < report.overviewSteps.lens) bin *= 2;
   }
   return bin;
 }

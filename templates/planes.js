@@ -52,7 +52,7 @@ let planes = {};
 
 function makePlanes() {
   for (const name of report.views) {
-    planes[name] = plane({ whole: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.step });
+    planes[name] = plane({ whole: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.steps[name] });
   }
   if (report.views.includes("attention")) {
     planes.heads = plane({ part: data.headsPart, where: headDetails, tiles: data.headsTiles, step: report.headStep });

@@ -36,8 +36,8 @@ function drawRoster() {
 
 function listenRoster(canvas) {
   canvas.addEventListener("pointermove", (event) => {
-    const { x, y } = pointer(rosterView, canvas, event), [width, height] = report.rosterSizes[small.matches ? "narrow" : "wide"];
-    const [, layers, heads] = scoreValues.shape, h = Math.floor((x / width) * heads), l = Math.floor((1 - y / height) * layers);
+    const { x, y } = pointer(rosterView, canvas, event), [wide, high] = report.rosterSizes[width];
+    const [, layers, heads] = scoreValues.shape, h = Math.floor((x / wide) * heads), l = Math.floor((1 - y / high) * layers);
     if (h < 0 || l < 0 || h >= heads || l >= layers) { silence(); return; }
     const lines = report.scores.names.map((name, s) => {
       const value = scoreValues.at(s, l, h), uniform = uniformValues.at(s, l);

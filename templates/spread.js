@@ -4,10 +4,10 @@ const spreadState = { layer: 0 };
 
 function drawSpread() {
   if (!spreadView) return;
-  const { step } = report.spread, tiles = spreadValues.shape[2], points = [];
+  const { every } = report.spread, tiles = spreadValues.shape[2], points = [];
   for (let t = 0; t < tiles; t++) {
     const [mean, low, high] = [0, 1, 2].map((kind) => spreadValues.at(kind, spreadState.layer, t));
-    if (Number.isFinite(mean)) points.push({ x: Math.min(N, (t + 0.5) * step), mean, low, high });
+    if (Number.isFinite(mean)) points.push({ x: Math.min(N, (t + 0.5) * every), mean, low, high });
   }
   spreadView.data("heads", points);
   const ceiling = [];

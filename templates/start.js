@@ -1,6 +1,7 @@
 // The start: what the first picture needs first, the other charts when they come into sight.
 async function embed() {
-  size = report.sizes[small.matches ? "narrow" : "wide"];
+  width = small.matches ? "narrow" : "wide";
+  size = report.sizes[width];
   overviewKey = null;
   shownPieces = "";
   pieces.clear();
@@ -57,7 +58,8 @@ async function start() {
   document.documentElement.classList.add("live");
   whenSeen();
   $("figure").addEventListener("keydown", keys);
-  small.addEventListener("change", resize);
+  let resized = Promise.resolve();
+  small.addEventListener("change", () => { resized = resized.then(resize); });
   for (const changed of [dark, matchMedia("print")]) changed.addEventListener("change", drawAll);
 }
 

@@ -28,7 +28,7 @@ from attentropy.report.figures.marks import (
     words,
     x_scale,
 )
-from attentropy.report.palette import LIGHT, colors
+from attentropy.report.palette import LIGHT, colors, shades
 from attentropy.report.payload import is_causal
 from attentropy.report.planes import step, tiles
 from attentropy.report.raster import data_uri, png
@@ -38,7 +38,7 @@ LEAST = 1e-4
 _STRIP = 48
 _LEGEND = 12
 _ROWS = 6  # pixels between what stands one below the other
-_MOST_TILES = 512
+_MOST_TILES = 128
 _POINTS = 512
 
 
@@ -219,11 +219,10 @@ def _legend(size: MapSize) -> Layers:
     return alt.layer(ramp, outline, ticks, title).properties(width=size.side, height=_STRIP)
 
 
-def log_colors(values: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Colours [..., 4] of shares on the log scale; empty where `hidden`: no key is visible."""
+def log_picture(values: np.ndarray, hidden: np.ndarray) -> str:
+    """The picture of shares on the log scale; empty where `hidden`: no key is visible."""
     at = 1 + np.log10(np.maximum(np.nan_to_num(values), LEAST)) / -np.log10(LEAST)
-    opacity = np.where(hidden, 0, 255).astype(np.uint8)
-    return np.concatenate([colors(at, 0, 1, "weight"), opacity[..., None]], -1)
+    return data_uri(png(*shades(at, 0, 1, "weight", hidden)))
 
 
 def hidden(queries: Sequence[int], keys: Sequence[int]) -> np.ndarray:
@@ -258,7 +257,7 @@ def first_attentionmap(trace: Trace, size: MapSize) -> dict[str, Any]:
     weights = reach.pooled(trace, 0, pool)[0]
     edges = reach.edges(trace["map_query"], pool, n), reach.edges(trace["map_key"], pool, n)
     unseen = hidden(*edges) if is_causal(trace) else np.zeros(weights.shape, bool)
-    image = data_uri(png(log_colors(weights, unseen)))
+    image = log_picture(weights, unseen)
     received, low, high = _received(trace)
     part = f"queries {state['q0']:,}–{state['q1'] - 1:,} × keys {state['k0']:,}–{state['k1'] - 1:,}"
     if size.beside:
@@ -278,7 +277,7 @@ def first_attentionmap(trace: Trace, size: MapSize) -> dict[str, Any]:
         "receivedkeys": numbers(0, n, size.side),
         "receivedpartkeys": numbers(state["k0"], state["k1"], size.side),
         "receivedends": [
-            {"at": 0.08, "text": f"{low:.2g}"}, {"at": 0.92, "text": f"{high:.2g}"},
+            {"at": 0.08, "text": _power(low)}, {"at": 0.92, "text": _power(high)},
         ] if received else [],
         "receivedpartends": [],
         **legend_rows(),
@@ -317,7 +316,7 @@ def _window_rows(trace: Trace, state: Mapping[str, int]) -> dict[str, Any]:
     return {
         "window": [{
             "x0": state["wk0"], "x1": state["wk1"], "y0": state["wq0"], "y1": state["wq1"],
-            "url": data_uri(png(log_colors(mean, unseen))),
+            "url": log_picture(mean, unseen),
         }],
         "windowtitle": [{"text": (
             f"exact: queries {state['wq0']:,}–{state['wq1'] - 1:,} × "
@@ -339,6 +338,11 @@ def _received(trace: Trace) -> tuple[list[dict[str, float]], float, float]:
         for i, value in enumerate(mean) if np.isfinite(value)
     ]  # fmt: skip
     return points, low, high
+
+
+def _power(value: float) -> str:
+    """A power of ten as it is written."""
+    return "10" + str(round(np.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def received_range(values: np.ndarray) -> tuple[float, float]:

@@ -14,10 +14,12 @@ from attentropy.engine.trace import Trace
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.labels import short
-from attentropy.report.palette import LIGHT, colors, hexes, inks
+from attentropy.report.palette import LIGHT, colors, hexes, inks, shades
 from attentropy.report.planes import step, tiles
 from attentropy.report.raster import data_uri, png
 from attentropy.report.views import View
+
+_STILL = 1024  # columns of a picture that nobody zooms into
 
 Rows = list[dict[str, Any]]
 
@@ -38,12 +40,12 @@ def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, high: f
     ]  # fmt: skip
 
 
-def tile(values: np.ndarray, high: float, start: int = 0) -> Rows:
+def tile(values: np.ndarray, high: float, start: int = 0, least: int = 1) -> Rows:
     """Cells from position `start` on as one image, its top row the last layer; where they are many,
-    each column is the mean of several."""
-    size = step(values.shape[1])
+    each column is the mean of several, `least` or more."""
+    size = max(least, step(values.shape[1], _STILL))
     means = values if size == 1 else tiles(values, size).mean
-    image = png(colors(means[::-1], 0.0, high))
+    image = png(*shades(means[::-1], 0.0, high, "diverging"))
     rows, columns = means.shape
     return [
         {"x0": start, "x1": start + columns * size, "y0": 0, "y1": rows, "url": data_uri(image)}
@@ -101,7 +103,7 @@ def datasets(
         texts = view.texts(placed.start, placed.stop, min(8, letters))
     return {
         "one": [{"o": 1}],
-        "tile": tile(values, high),
+        "tile": tile(values, high, 0, view.step),
         "part": [] if live else tile(values[:, span], high, placed.start),
         "cells": grid(values[:, span], texts, placed.start, high) if live else [],
         "columns": [
@@ -121,13 +123,12 @@ def datasets(
         "legendtitle": [{"text": "Entropy (nats)"}],
         "caption": [{"text": placed.caption}],
         "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
-        "overviewtitle": [{"text": overview_title(len(tokens))}],
+        "overviewtitle": [{"text": overview_title(len(tokens), view.step)}],
     }
 
 
-def overview_title(n: int) -> str:
+def overview_title(n: int, size: int) -> str:
     """What a column of the overview is."""
-    size = step(n)
     many = f", each column the mean of {size}" if size > 1 else ""
     return f"all {n:,} positions, every layer{many}"
 

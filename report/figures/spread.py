@@ -34,7 +34,7 @@ def spread(
     x = alt.X(
         "x:Q",
         scale=alt.Scale(domain=[0, alt.ExprRef("n")], nice=False),
-        axis=alt.Axis(title="query (position)", grid=False, format=",", tickCount=8 if wide else 3,
+        axis=alt.Axis(title="query (position)", grid=False, format=",d", tickCount=8 if wide else 3,
                       **look),
     )  # fmt: skip
     y_axis = alt.Axis(title="attention entropy (nats)", tickCount=5, **look)
