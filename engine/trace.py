@@ -26,8 +26,11 @@ _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
 _SCORE = ("layer", "score_head")
-# Windows that were asked for, by their number.
-_WINDOWS = {n: tuple(f"window_{axis}{n}" for axis in ("head", "query", "key")) for n in range(1, 9)}
+# Exact weights asked for with `--window`, beside the automatic `window`: window1, window2, …
+ASKED_WINDOWS = tuple(range(1, 9))
+_WINDOWS = {
+    n: tuple(f"window_{axis}{n}" for axis in ("head", "query", "key")) for n in ASKED_WINDOWS
+}
 
 # name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -209,11 +212,11 @@ class Trace:
         sites = [str(site) for site in self["site"]] if "site" in self else []
         return "residual" if "residual" in sites or not sites else sites[0]
 
-    def lens(self, name: str) -> np.ndarray:
+    def lens(self, name: str, positions: slice = slice(None)) -> np.ndarray:
         """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
         sites = [str(site) for site in self["site"]] if "site" in self else []
         variable = self.dataset[name]
-        return _widened(variable[sites.index(self.site) if sites else 0].values)
+        return _widened(variable[sites.index(self.site) if sites else 0, :, positions].values)
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.
