@@ -28,7 +28,7 @@ def attention_trace(
     recorder: Recorder, tokens: Mapping[str, Any] | None = None, sequence: int = 0
 ) -> Trace:
     """The attention half of one sequence's trace; `tokens` are the coordinates along `position`."""
-    calls = _entries(recorder)
+    calls = entries(recorder)
     recorded = [call for _, _, call in calls if call is not None]
     spans = [call.tokens(sequence) for call in recorded]
     n = max((span.stop - span.start for span in spans), default=0)
@@ -61,7 +61,7 @@ def attention_trace(
         ),
         "attention_note": (
             "layer",
-            text_array(["" if c is not None else _why_none(recorder, i) for i, _, c in calls]),
+            text_array(["" if c is not None else why_none(recorder, i) for i, _, c in calls]),
         ),
         "head": ("head", np.arange(heads, dtype=np.int32)),
         "query": ("query", np.arange(n, dtype=np.int32)),
@@ -71,7 +71,7 @@ def attention_trace(
     return Trace(xr.Dataset(data, coords))
 
 
-def _entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
+def entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
     """(layer, call, what was recorded) for every layer of the model; None where nothing was."""
     layers = layer_count(recorder.model)
     entries: list[tuple[int, int, Call | None]] = [
@@ -82,7 +82,8 @@ def _entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
     return sorted(entries, key=lambda entry: entry[:2])
 
 
-def _why_none(recorder: Recorder, layer: int) -> str:
+def why_none(recorder: Recorder, layer: int) -> str:
+    """Why a layer has no attention in the trace."""
     kinds = layer_kinds(recorder.model)
     kind = f" ({kinds[layer]})" if layer < len(kinds) else ""
     return f"{_NO_ATTENTION}{kind}"

@@ -41,6 +41,10 @@ class Listener(Protocol):
     stats: tuple[str, ...]
     impl: Implementation | None
 
+    def stats_of(self, module: torch.nn.Module) -> tuple[str, ...]:
+        """What to compute in this module's call; none where it is not to be recorded."""
+        return self.stats
+
     def heard(
         self,
         module: torch.nn.Module,
@@ -116,7 +120,7 @@ def attention_forward(
         **score,
         sinks=s_aux,
         **attention_mask.arguments(),
-        stats=_stats(current, s_aux),
+        stats=_stats(current, module, s_aux),
         impl=current.impl if current is not None else None,
     )
     if current is not None:
@@ -131,10 +135,13 @@ def _select_all(indices: Tensor, keys: int) -> bool:
     return bool((indices.sort(-1).values == torch.arange(keys, device=indices.device)).all())
 
 
-def _stats(current: Listener | None, sinks: Tensor | None) -> tuple[str, ...]:
+def _stats(
+    current: Listener | None, module: torch.nn.Module, sinks: Tensor | None
+) -> tuple[str, ...]:
     if current is None:
         return ()
-    return (*current.stats, "sink_prob") if sinks is not None else current.stats
+    wanted = current.stats_of(module)
+    return (*wanted, "sink_prob") if sinks is not None else wanted
 
 
 def register() -> None:

@@ -29,8 +29,9 @@ class Window:
 class Call:
     """One attention call of one layer, its rows in the order in which they were computed.
 
-    `stats[name]` holds arrays [sequences, heads, rows], `visible` [sequences, rows]; rows count
-    the batch's padding too. Sequence b's tokens are the rows from `start[b]` to before `stop[b]`.
+    `stats[name]` holds arrays [sequences, heads, rows], `visible` [sequences, rows], both empty
+    where the values went elsewhere as they were made; rows count the batch's padding too. Sequence
+    b's tokens are the rows from `start[b]` to before `stop[b]`.
     """
 
     layer: int
@@ -41,11 +42,7 @@ class Call:
     windows: dict[int, Window] = field(default_factory=dict)
     start: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     stop: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
-
-    @property
-    def rows(self) -> int:
-        """Queries recorded so far, padding among them."""
-        return sum(part.shape[-1] for part in self.visible)
+    rows: int = 0  # queries met so far, padding among them
 
     def tokens(self, sequence: int) -> slice:
         """The rows of one sequence's tokens: those that are not padding."""
@@ -60,12 +57,12 @@ class Call:
         return np.concatenate([part[sequence] for part in self.visible], axis=-1)
 
     def follow(self, seen: Visibility, sequences: int) -> None:
-        """Move each sequence's end to that of this pass.
+        """Count this pass's rows, and move each sequence's end to that of this pass.
 
         Raises `AttentropyError` where its tokens are not the ones after those recorded.
         """
         start, stop = (ends.numpy() for ends in seen.tokens(sequences))
-        if not self.visible:
+        if not self.rows:
             self.start = self.stop = np.zeros(sequences, np.int64)
         first = np.maximum(start, seen.position)
         comes = stop > first
@@ -78,3 +75,4 @@ class Call:
             )
         self.start = np.where(comes, start, self.start)
         self.stop = np.where(comes, stop, self.stop)
+        self.rows += seen.queries

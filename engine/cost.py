@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from attentropy.engine.lens_plan import LensSize
-from attentropy.engine.recorder import DEFAULT_STATS, WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
+from attentropy.engine.recorder import DEFAULT_STATS
+from attentropy.engine.windows import WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
 
 _LIBRARIES = 32 * 2**20  # code and scratch space of the libraries, first used in a run
 _SHARED = 16 * 2**20  # and of the threads that share the work; more than two take no more
@@ -127,31 +128,35 @@ def memory(size: ModelSize, run: Run) -> dict[str, int]:
     recorded, laid_out = _recorded(size, n)
     results = run.sites * layers * n * 4 * 20 if run.positions else 0
     growing = cache + states + (recorded if run.on_cpu else 0)
-    attending = n * (2 * size.width + 5 * size.heads * size.head_size) * item + _KERNEL
-    attending += n * size.heads * size.head_size * 4  # the output, always float32
-    feeding = n * (3 * size.width + 3 * size.inner) * item
     rows = min(_LENS_ROWS, run.positions)
     reading = 5 * rows * size.width * 4 + 2 * _KERNEL + results if run.positions else 0
     checking = _PROBE * size.vocabulary * 4 * 8
-    passing = max(attending, feeding)
+    activations = passing(size, n, item)
     if run.on_cpu:
         # The heap keeps what passing arrays leave behind. Where the type changes, the file's pages
         # are there beside the weights made of them.
-        running = growing + passing + _windowing(size, n) + laid_out + reading
+        running = growing + activations + _windowing(size, n) + laid_out + reading
         changes = item != size.stored and run.quantize is None
         peak = max(weights + max(running, checking), loading if changes else 0)
         peak += _LIBRARIES + _TOKEN_TEXT * size.vocabulary
         peak += _SHARED if torch.get_num_threads() > 1 else 0
     else:
-        peak = weights + max(checking, growing + passing, growing + reading)
+        peak = weights + max(checking, growing + activations, growing + reading)
     return {
         "weights_bytes": weights,
         "cache_bytes": cache,
         "statistics_bytes": recorded + laid_out,
         "lens_bytes": states + reading,
-        "activations_bytes": passing,
+        "activations_bytes": activations,
         "peak_bytes": peak,
     }
+
+
+def passing(size: ModelSize, n: int, item: int) -> int:
+    """Bytes of what passes while `n` tokens go through one layer."""
+    attending = n * (2 * size.width + 5 * size.heads * size.head_size) * item + _KERNEL
+    attending += n * size.heads * size.head_size * 4  # the output, always float32
+    return max(attending, n * (3 * size.width + 3 * size.inner) * item)
 
 
 def _weights(size: ModelSize, run: Run) -> int:

@@ -19,3 +19,13 @@ class UsageError(AttentropyError):
 
 class TraceError(AttentropyError):
     """A file that is not a whole trace of a format this version reads. Exit code 1."""
+
+
+class Stopped(AttentropyError):
+    """A run that something outside of it stopped: `why`, and `kept`, what is left of it. Exit code
+    1."""
+
+    def __init__(self, why: str, kept: str = "") -> None:
+        super().__init__(f"{why}; {kept}" if kept else why)
+        self.why = why
+        self.kept = kept

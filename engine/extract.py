@@ -4,32 +4,42 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor
 from transformers import PreTrainedModel
 
 import attentropy
-from attentropy.engine import demo
-from attentropy.engine.assemble import attention_trace, text_array
+from attentropy.engine import demo, prefill
+from attentropy.engine.assemble import text_array
 from attentropy.engine.chat import Messages
+from attentropy.engine.cost import available
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.lens_arrays import with_lens
+from attentropy.engine.job import Job, chosen
+from attentropy.engine.layout import attention, check_heads, check_stats, entries_of_layers
+from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.lens_plan import check_selection, check_sites
 from attentropy.engine.models import LoadedModel, config_facts, given, load, tokenizer_facts
+from attentropy.engine.partial import Partial
 from attentropy.engine.prompts import Prompt, prepare
-from attentropy.engine.reading import plan
+from attentropy.engine.reading import Reading, plan
 from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
 from attentropy.engine.rehearsal import content_steps
+from attentropy.engine.run import Run
+from attentropy.engine.store import CHUNK_LENGTH
+from attentropy.engine.sweep_plan import check_options, sweeps_for
 from attentropy.engine.tokens import vocabulary_text
 from attentropy.engine.trace import Trace
+
+# What is kept of attention where nobody has said.
+KEPT_STATS = (*DEFAULT_STATS, "lse")
+# A trace that nobody keeps goes to a disk from so many bytes on.
+SCRATCH_BYTES = 256 * 2**20
 
 _PROBE_TOKENS = 16
 
@@ -49,10 +59,24 @@ def extract(
     quantize: str | None = None,
     max_new_tokens: int = 8,
     top_k: int = 5,
-    stats: Sequence[str] = DEFAULT_STATS,
+    stats: Sequence[str] = KEPT_STATS,
+    layers: str | None = None,
+    heads: str = "all",
     sites: Sequence[str] = ("residual",),
     lens_layers: str | None = None,
     lens_positions: str | None = None,
+    map_tile: str = "auto",
+    map_heads: str = "mean",
+    windows: Sequence[str] = (),
+    scores: bool = True,
+    storage: str = "float32",
+    chunk: int | None = None,
+    memory: int | None = None,
+    output: str | Path | None = None,
+    scratch: str | Path | None = None,
+    force: bool = False,
+    resume: bool = False,
+    keep_cache: bool = False,
     progress: Progress | None = None,
 ) -> Trace:
     """Run `model` over `prompt` and return what was recorded, in nats (see `Trace`).
@@ -65,16 +89,44 @@ def extract(
     "residual", "attention" and "mlp", those that the lens reads; () leaves it out. `lens_layers`
     and `lens_positions` choose as in "0,5,10:", "-4:" or "all", positions also as "template"; by
     default all layers, and positions up to the budget of `LensSize.budget`.
-    `progress(stage, done, total)` is called as it goes.
+
+    map_tile: of the token × token map, "auto", "none", "64" or "64x32" (queries by keys), see
+    `windows.map_tile`; its `map_heads` are the "mean" or "all". windows: rectangles of exact
+    weights, as in "-64:,0:512" (queries, keys). scores: those of the heads, for which the model
+    also reads a short text of repeated random tokens.
+
+    stats: which of `attention`'s statistics, and "lse", are kept; `layers`: of which layers, by
+    default all; `heads`: of "all", of some ("0,3,5:"), or their "mean". storage: "float32", or
+    "float16" for what that can hold, with the largest error in `attrs["storage_error"]`.
+    The prompt is read `chunk` tokens at a time through the cache; without it, as many as fit well
+    in the memory that is free, or in half of `memory` (bytes), which bounds what the run holds
+    beside weights and cache.
+    output: a `.zarr` or `.zarr.zip` that the trace is written into as it is made, whole or not at
+    all, an existing one replaced only by `force`; without it, everything stays in memory. Until it
+    is whole, `OUTPUT.partial` beside it holds what there is, and another call with `resume` goes
+    on from there: the finished chunks are read again unrecorded, or with `keep_cache` their keys
+    and values are kept and loaded. scratch: a folder of the caller's that takes a trace without
+    output where it has more than `SCRATCH_BYTES`. `progress(stage, done, total)` is called as it
+    goes.
 
     Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
-    be recorded; a lens that cannot be read is left out and noted in the trace.
+    be recorded and for what stops a run: a full disk, memory, a lost device. A lens that cannot be
+    read is left out and noted in the trace.
     """
     sites = check_sites(sites)
     check_selection(lens_layers, "lens layers")
     check_selection(lens_positions, "lens positions", ("all", "template"))
+    check_selection(layers, "layers")
+    check_heads(heads)
+    names = check_stats(stats)
+    check_options(map_tile, map_heads, windows)
     if max_new_tokens < 0 or top_k < 1:
         raise UsageError("max_new_tokens must be 0 or more, top_k 1 or more")
+    if (chunk is not None and chunk < 1) or (memory is not None and memory < 1):
+        raise UsageError("chunk and memory must be 1 or more")
+    if storage not in ("float32", "float16"):
+        raise UsageError(f"storage is float32 or float16, not {storage!r}")
+    partial = chosen(output, force=force, resume=resume, keep_cache=keep_cache)
     if prompt is None:
         if model is not None:
             raise UsageError("give a prompt with -p, -f or -m")
@@ -100,30 +152,61 @@ def extract(
     reading = (
         plan(loaded, probe, text, sites, lens_layers, lens_positions, notes) if sites else None
     )
-
-    tell("reading the prompt", 0, 1)
-    with (
-        torch.no_grad(),
-        record(loaded.model, stats=tuple(stats), length=len(text.ids)) as recorder,
-        reading.kept() if reading is not None else nullcontext({}) as states,
-    ):
-        output = loaded.model(ids, use_cache=True, logits_to_keep=1)
-    answer = _continue(loaded, ids, output, max_new_tokens)
-
-    coords = _token_coordinates(text)
-    trace = attention_trace(recorder, coords)
-    data = trace.dataset
-    data = data.assign(_answer_arrays(loaded, answer)).set_coords("generated_text")
-    if reading is not None:
-        data = with_lens(data, loaded, reading, states, answer, text, top_k, tell)
+    computed = tuple(name for name in names if name != "lse")
+    with torch.no_grad(), record(loaded.model, stats=computed) as short:
+        loaded.model(probe, use_cache=False)
+    kept, told = attention(short, len(text.ids), names, layers, heads)
+    notes += told
+    begun = partial.run() if partial is not None and resume else {}
+    keep_cache = keep_cache or begun.get("keep_cache") is True
+    if keep_cache:
+        prefill.check_keepable(loaded.model, probe)
+    sweeps, swept = sweeps_for(
+        loaded, len(text.ids), layers=kept.layers, tile=map_tile, map_heads=map_heads,
+        windows=windows, scores=scores,
+    )  # fmt: skip
+    tall = sweeps.tile[0] if sweeps.tile is not None else 1
+    chunk, step = _chunk(loaded, ids, reading, chunk or begun.get("chunk"), tall, memory, notes)
+    lens = (
+        LensArrays(reading, text, loaded.tokenizer, entries_of_layers(kept), top_k)
+        if reading is not None
+        else None
+    )
+    coords = {**_token_coordinates(text), **kept.coords(), **sweeps.coordinates()}
+    run = Run(
+        loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=sweeps,
+        lens=lens, coords=coords | (lens.coords() if lens is not None else {}), storage=storage,
+        keep_cache=keep_cache, tell=tell,
+    )  # fmt: skip
     options = {
         "chat_template": chat_template, "max_new_tokens": max_new_tokens, "top_k": top_k,
-        "stats": list(stats), "sites": list(sites), "lens_layers": lens_layers or "all",
-        "lens_positions": lens_positions or "within the budget",
-        "attention_window_tokens": len(text.ids),
-    }  # fmt: skip
-    attrs = _provenance(loaded, text, data, notes, options)
-    return Trace(data.assign_attrs(attrs))
+        "stats": list(kept.names), "layers": layers or "all", "heads": heads,
+        "sites": list(sites), "lens_layers": lens_layers or "all",
+        "lens_positions": lens_positions or "within the budget", "storage": storage,
+        "chunk": chunk, "attention_window_tokens": len(text.ids),
+    } | swept  # fmt: skip
+    attrs = _provenance(loaded, text, notes, options)
+
+    if scratch is not None and sum(made.nbytes for made in run.fields.values()) > SCRATCH_BYTES:
+        partial = Partial(Path(scratch) / "trace.zarr", temporary=True)
+    with Job(run, partial, attrs, begun, memory) as job:
+        output_of_last = job.read()
+        tell("answering", 0, 1)
+        answer = _continue(loaded, ids, output_of_last, max_new_tokens)
+        del output_of_last
+        arrays = _answer_arrays(loaded, answer)
+        content = arrays["generated_content"][1].astype(bool)
+        said = [token for (token, _), is_content in zip(answer, content, strict=True) if is_content]
+        if lens is not None:
+            tell("looking for the answer", 0, 1)
+            lens.rehearse(job.sink, said, step)
+            arrays |= _vocabulary_arrays(lens.vocabulary)
+        words = [
+            str(t) for t, keep in zip(arrays["generated_text"][1], content, strict=True) if keep
+        ]
+        trace = job.finish(arrays, {"answer": "".join(words).strip()})
+    tell("done", 1, 1)
+    return trace
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:
@@ -143,6 +226,34 @@ def _check_length(loaded: LoadedModel, tokens: int) -> None:
             f"the prompt has {tokens} tokens, and {loaded.name!r} has {positions} positions; "
             "shorten it"
         )
+
+
+def _chunk(
+    loaded: LoadedModel,
+    ids: Tensor,
+    reading: Reading | None,
+    asked: int | None,
+    tall: int,
+    memory: int | None,
+    notes: list[str],
+) -> tuple[int, int]:
+    """Tokens of a pass, and of a stored chunk: the same, but where the prompt has to be read in one
+    pass, which is noted. A pass begins with a row of the map's tiles, of `tall` queries."""
+    n = ids.shape[1]
+    if asked is None and memory is None and n <= prefill.FEWEST:
+        return n, n
+    if asked is None:
+        device = ids.device
+        states = reading.bytes_of_token() if reading is not None else 0
+        asked = prefill.chunk_tokens(loaded.model, device, states, memory, available(device))
+    asked = max(1, asked // tall) * tall
+    if n <= asked:
+        return n, n
+    why = prefill.why_whole(loaded.model, ids)
+    if why is None:
+        return asked, asked
+    notes.append(f"the prompt was read in one pass: {why}")
+    return n, min(n, CHUNK_LENGTH)
 
 
 def _continue(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:
@@ -209,12 +320,16 @@ def _answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict
     }
 
 
+def _vocabulary_arrays(texts: dict[int, str]) -> dict[str, Any]:
+    ids = sorted(texts)
+    return {
+        "vocabulary_ids": ("vocabulary", np.array(ids, np.int32)),
+        "vocabulary_text": ("vocabulary", text_array([texts[i] for i in ids])),
+    }
+
+
 def _provenance(
-    loaded: LoadedModel,
-    text: Prompt,
-    data: xr.Dataset,
-    notes: list[str],
-    options: dict[str, Any],
+    loaded: LoadedModel, text: Prompt, notes: list[str], options: dict[str, Any]
 ) -> dict[str, Any]:
     model = loaded.model
     devices = names(model)
@@ -225,13 +340,10 @@ def _provenance(
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": devices[0].split(":")[0] if len(devices) == 1 else ", ".join(devices),
     }
-    end = data["generated_content"].values
-    words = [str(t) for t, keep in zip(data["generated_text"].values, end, strict=True) if keep]
     return {
         "model": facts,
         "tokenizer": tokenizer_facts(loaded.tokenizer),
         "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
-        "answer": "".join(words).strip(),
         "implementation": "triton" if input_device(model).type == "cuda" else "portable",
         "versions": _versions(),
         "options": options,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,10 +37,23 @@ class Reading:
         """The sites that are read, in the order of `SITES`."""
         return [site for site in self.points if site != FINAL]
 
-    def kept(self) -> AbstractContextManager[dict[str, list[Tensor | None]]]:
-        """While open, the prompt's pass leaves the states to read, [n, d] by site and layer."""
-        whole = len(self.positions) == self.length
-        return kept(self.points, None if whole else torch.tensor(self.positions))
+    def kept(self, start: int, stop: int) -> AbstractContextManager[dict[str, list[Tensor | None]]]:
+        """While open, a pass over the tokens start … stop−1 leaves the states to read, [n, d] by
+        site and layer."""
+        rows = self.within(start, stop)
+        if len(rows) == stop - start:
+            return kept(self.points)
+        return kept(self.points, torch.tensor(rows, dtype=torch.int64) - start)
+
+    def bytes_of_token(self) -> int:
+        """Of all states of a position, kept while its pass runs."""
+        count = sum(point is not None for found in self.points.values() for point in found)
+        return count * self.lens.weight.shape[1] * self.lens.weight.dtype.itemsize
+
+    def within(self, start: int, stop: int) -> list[int]:
+        """The positions that are read from start to before stop."""
+        first, last = (bisect_left(self.positions, end) for end in (start, stop))
+        return self.positions[first:last]
 
 
 def plan(

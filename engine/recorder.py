@@ -11,29 +11,28 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from attentropy.engine.attention_hook import Listener
 from attentropy.engine.cache_watch import CacheWatch
 from attentropy.engine.calls import Call, Window
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.layers import layer_count, layer_of
 from attentropy.engine.masks import Visibility
 from attentropy.engine.selfcheck import check_same_outputs, checked, listening
+from attentropy.engine.stream import Stream
+from attentropy.engine.sweeps import exact_weights
 from attentropy.engine.trace import Trace
+from attentropy.engine.windows import WINDOW_TAIL, WINDOW_TOKENS, kept_per_head
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
-from attentropy.kernels.sweep import attention_window
 
 DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
 
-# Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
-WINDOW_TOKENS = 512
-WINDOW_TAIL = 64
-WINDOW_BYTES = 64 * 2**20
 
-
-class Recorder:
+class Recorder(Listener):
     """Collects the sequences of one batch; `traces` is what was recorded of each so far.
 
-    After a forward pass `calls` holds the attention calls in order.
+    After a forward pass `calls` holds the attention calls in order. With a `stream` the values of
+    the one sequence go there as they are made, and none stay here.
     """
 
     def __init__(
@@ -43,6 +42,7 @@ class Recorder:
         stats: tuple[str, ...],
         impl: Implementation | None,
         length: int | None,
+        stream: Stream | None = None,
     ) -> None:
         self.model = model
         self.stats = stats
@@ -53,6 +53,15 @@ class Recorder:
         self.sequences: int | None = None
         self._called: dict[int, int] = defaultdict(int)
         self._window_per_head: dict[int, bool] = {}
+        self.stream = stream
+        if stream is not None and stream.start:
+            self.calls = {key: stream.begun(*key) for key in stream.kept.calls}
+
+    def stats_of(self, module: nn.Module) -> tuple[str, ...]:
+        """Those of the recorder; none in a layer that is not to be recorded."""
+        if self.stream is None or layer_of(self.model, module) in self.stream.kept.layers:
+            return self.stats
+        return ()
 
     def heard(
         self,
@@ -88,6 +97,9 @@ class Recorder:
         else:
             call = self._continued(layer, seen.position)
         call.follow(seen, batch)
+        if self.stream is not None:
+            self.stream.heard(call, tensors, seen, score, result)
+            return
         for name in (*self.stats, "lse", "sink_prob"):
             value = getattr(result, name, None)
             if value is None:
@@ -135,19 +147,15 @@ class Recorder:
         query, key, lse = tensors[0][one], tensors[1][one], result.lse[one]
         rows, span = (first - seen.query_offset, stop - seen.query_offset), (first, stop)
         where = score | seen.of(sequence).arguments()
-        weights = attention_window(query, key, lse, rows, span, **where)[0]
         if sequence not in self._window_per_head:  # all layers alike, by the first of them
             layers = layer_count(self.model) or len(self.calls)
-            self._window_per_head[sequence] = weights.numel() * 4 * layers <= WINDOW_BYTES
-        if self._window_per_head[sequence]:
-            call.windows[sequence] = Window(stop - start, weights.float().cpu().numpy())
-            return
-        shares = attention_window(query, key, lse, rows, span, values="entropy", **where)[0]
-        call.windows[sequence] = Window(
-            stop - start,
-            weights.float().mean(0, keepdim=True).cpu().numpy(),
-            shares.float().mean(0, keepdim=True).cpu().numpy(),
+            values = layers * query.shape[1] * (stop - first) ** 2
+            self._window_per_head[sequence] = kept_per_head(values)
+        per_head = self._window_per_head[sequence]
+        weights, shares = exact_weights(
+            query, key, lse, rows, span, where, per_head=per_head, shares=True
         )
+        call.windows[sequence] = Window(stop - start, weights, shares)
 
     @property
     def traces(self) -> list[Trace]:
@@ -178,6 +186,7 @@ def record(
     stats: tuple[str, ...] = DEFAULT_STATS,
     impl: Implementation | None = None,
     length: int | None = None,
+    stream: Stream | None = None,
 ) -> Iterator[Recorder]:
     """While open, every attention call of `model` is recorded; its outputs stay what they were.
 
@@ -187,8 +196,9 @@ def record(
     token that the model reads, so for all but the last one generated; a sequence that ends before
     its batch goes on with the padding tokens that it is fed. `stats` as in
     `attentropy.attention`; `length` is the number of tokens to come, padding among them, where it
-    is known. On exit the model's own attention is back. The first time that a model is given,
-    `check_same_outputs` runs it over a short probe.
+    is known; with a `stream` the values go there instead of into the recorder. On exit the model's
+    own attention is back. The first time that a model is given, `check_same_outputs` runs it over a
+    short probe.
 
     Raises `AttentropyError` where the model does not run its attention through transformers'
     attention interface, or does so with arguments whose meaning is unknown; and where passes do
@@ -197,7 +207,7 @@ def record(
     if model.training:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
     found = checked(model)
-    recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length)
+    recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length, stream=stream)
     recorder.padding_refused = found.padding
     with CacheWatch().over(model), listening(model, recorder, masks_built=found.masks_built):
         yield recorder

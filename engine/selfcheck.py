@@ -17,19 +17,25 @@ from transformers import PreTrainedModel
 from attentropy.engine import attention_hook
 from attentropy.engine.devices import input_device
 from attentropy.engine.errors import AttentropyError, NoAttention
-from attentropy.engine.layers import layer_kinds, layer_of
+from attentropy.engine.layers import layer_count, layer_kinds, layer_of
 from attentropy.engine.masks import Visibility, built
 from attentropy.kernels.ops import Implementation
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a model's probe showed: its attention calls, whether it combines masks itself and so
-    needs them built, and why padding is refused, if it is."""
+    """What a model's probe showed: its attention calls, each (layer, call) with its number of query
+    heads, whether it combines masks itself and so needs them built, and why padding is refused, if
+    it is."""
 
-    calls: set[tuple[int, int]]
+    heads: dict[tuple[int, int], int]
     masks_built: bool
     padding: str | None
+
+    @property
+    def calls(self) -> set[tuple[int, int]]:
+        """The attention calls, (layer, call)."""
+        return set(self.heads)
 
 
 def checked(model: PreTrainedModel) -> Checked:
@@ -37,6 +43,14 @@ def checked(model: PreTrainedModel) -> Checked:
     if model not in _checked:
         check_same_outputs(model)
     return _checked[model]
+
+
+def attention_entries(model: PreTrainedModel) -> list[tuple[int, int]]:
+    """The trace's entries along `layer`: every attention call (layer, call), and (layer, 0) for a
+    layer that makes none."""
+    calls = checked(model).calls
+    silent = set(range(layer_count(model))) - {layer for layer, _ in calls}
+    return sorted([*calls, *((layer, 0) for layer in silent)])
 
 
 _checked: WeakKeyDictionary[PreTrainedModel, Checked] = WeakKeyDictionary()
@@ -131,14 +145,12 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
                 f"layer {layer} of {name} is of the kind {kind} and makes no call to transformers' "
                 "attention interface; its entropies would be missing"
             )
-    if (error := _difference(own, ours, model.dtype)) is not None:
+    if (error := difference(own, ours, model.dtype)) is not None:
         raise AttentropyError(
             f"{name} gives other outputs through transformers' attention interface "
             f"(by {error:.3g}); its entropies would be wrong"
         )
-    _checked[model] = Checked(
-        set(calls.rows), masks_built, _padding_refused(model, ids, masks_built)
-    )
+    _checked[model] = Checked(calls.heads, masks_built, _padding_refused(model, ids, masks_built))
 
 
 def _padding_refused(model: PreTrainedModel, ids: Tensor, masks_built: bool) -> str | None:
@@ -151,11 +163,11 @@ def _padding_refused(model: PreTrainedModel, ids: Tensor, masks_built: bool) -> 
         _, ours = _heard(model, padded, masks_built=masks_built, attention_mask=mask)
     except AttentropyError as error:
         return str(error)
-    difference = _difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
-    if difference is None:
+    apart = difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
+    if apart is None:
         return None
     return (
-        f"{type(model).__name__} lets padding change the tokens' outputs (by {difference:.3g}); "
+        f"{type(model).__name__} lets padding change the tokens' outputs (by {apart:.3g}); "
         "record one prompt at a time, without padding"
     )
 
@@ -173,7 +185,7 @@ def _probe(model: PreTrainedModel) -> Tensor:
 def _own(model: Any, ids: Tensor, **extra: Any) -> Tensor:
     try:
         with torch.no_grad():
-            return _outputs(model(ids, use_cache=False, **extra))
+            return outputs(model(ids, use_cache=False, **extra))
     except AttentropyError:
         raise
     except Exception as error:
@@ -187,8 +199,8 @@ class _NeedsMask(AttentropyError):
     """A model that cannot run with the description of a mask."""
 
 
-class _Calls:
-    """Hears a probe: how many rows each attention call (layer, call) had."""
+class _Calls(attention_hook.Listener):
+    """Hears a probe: how many rows and heads each attention call (layer, call) had."""
 
     stats: tuple[str, ...] = ("entropy",)
     impl: Implementation | None = None
@@ -196,6 +208,7 @@ class _Calls:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.rows: dict[tuple[int, int], int] = {}
+        self.heads: dict[tuple[int, int], int] = {}
 
     def heard(
         self, module: nn.Module, tensors: Any, seen: Visibility, score: Any, result: Any
@@ -203,13 +216,14 @@ class _Calls:
         layer = layer_of(self.model, module)
         index = sum(1 for at, _ in self.rows if at == layer)
         self.rows[layer, index] = seen.queries
+        self.heads[layer, index] = tensors[0].shape[1]
 
 
 def _heard(model: Any, ids: Tensor, *, masks_built: bool, **extra: Any) -> tuple[_Calls, Tensor]:
     calls = _Calls(model)
     try:
         with torch.no_grad(), listening(model, calls, masks_built=masks_built):
-            return calls, _outputs(model(ids, use_cache=False, **extra))
+            return calls, outputs(model(ids, use_cache=False, **extra))
     except AttentropyError:
         raise
     except Exception as error:
@@ -219,13 +233,13 @@ def _heard(model: Any, ids: Tensor, *, masks_built: bool, **extra: Any) -> tuple
         ) from error
 
 
-def _outputs(output: Any) -> Tensor:
+def outputs(output: Any) -> Tensor:
     """Logits, or the last hidden state of a model without a head, [1, n, size] float32."""
     found = getattr(output, "logits", None)
     return (output[0] if found is None else found).float()
 
 
-def _difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
+def difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
     """The largest difference, where it is more than the type's rounding explains."""
     coarse = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2}.get(dtype, 5e-2)
     error = float((own - ours).abs().max())

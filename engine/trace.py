@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine import partial as unfinished
 from attentropy.engine import store
 from attentropy.engine.errors import TraceError
 
@@ -24,6 +25,12 @@ ROLES = ("bos", "eos", "template", "content", "generated", "padding")
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
+_SCORE = ("layer", "score_head")
+# Exact weights asked for with `--window`, beside the automatic `window`: window1, window2, …
+ASKED_WINDOWS = tuple(range(1, 9))
+_WINDOWS = {
+    n: tuple(f"window_{axis}{n}" for axis in ("head", "query", "key")) for n in ASKED_WINDOWS
+}
 
 # name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -38,6 +45,18 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "visible": (("layer", "query"), "i"),
     "window": (_WINDOW, "f"),
     "window_entropy": (_WINDOW, "f"),
+    "map": (("layer", "map_head", "map_query", "map_key"), "f"),
+    "received": (("layer", "received_head", "position"), "f"),
+    "head_entropy": (_SCORE, "f"),
+    "head_sink": (_SCORE, "f"),
+    "head_local": (_SCORE, "f"),
+    "head_previous": (_SCORE, "f"),
+    "head_induction": (_SCORE, "f"),
+    "head_diffuse": (_SCORE, "f"),
+    "uniform_sink": (("layer",), "f"),
+    "uniform_local": (("layer",), "f"),
+    "uniform_previous": (("layer",), "f"),
+    **{f"window{n}": (("layer", *axes), "f") for n, axes in _WINDOWS.items()},
     "lens_entropy": (_LENS, "f"),
     "lens_top_ids": ((*_LENS, "k"), "i"),
     "lens_top_logprobs": ((*_LENS, "k"), "f"),
@@ -65,6 +84,12 @@ COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "window_head": (("window_head",), "i"),
     "window_query": (("window_query",), "i"),
     "window_key": (("window_key",), "i"),
+    "map_head": (("map_head",), "i"),
+    "map_query": (("map_query",), "i"),
+    "map_key": (("map_key",), "i"),
+    "received_head": (("received_head",), "i"),
+    "score_head": (("score_head",), "i"),
+    **{axis: ((axis,), "i") for axes in _WINDOWS.values() for axis in axes},
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
@@ -95,15 +120,41 @@ class Trace:
         self.dataset = dataset
 
     @classmethod
-    def open(cls, path: str | Path) -> Trace:
+    def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
         """The trace in a `.zarr` folder or a `.zarr.zip` file, read when its values are used.
 
+        partial: what there is of an unfinished one, in its `.partial` folder; `attrs["partial"]`
+        then says how far it got, in tokens and chunks, and why it stopped, where that is known.
         Raises `TraceError` (one line) for a path that is absent, truncated, foreign, of a newer
         format, or that uses a codec or type which a trace never has.
         """
-        dataset = store.read(Path(path), {**VARIABLES, **COORDINATES}, FORMAT, FORMAT_VERSION)
-        present = [name for name in COORDINATES if name in dataset.variables]
-        return cls(dataset.set_coords(present))
+        path, known = Path(path), {**VARIABLES, **COORDINATES}
+        if path.name.endswith(unfinished.SUFFIX) and path.is_dir():
+            return cls._of_partial(path, known, partial)
+        if partial:
+            raise TraceError(f"{path.name}: an unfinished trace is a folder named NAME.partial")
+        return cls(_with_coordinates(store.read(path, known, FORMAT, FORMAT_VERSION)))
+
+    @classmethod
+    def _of_partial(cls, path: Path, known: Mapping[str, Any], asked: bool) -> Trace:
+        progress = unfinished.progress(path)
+        if not asked:
+            raise TraceError(
+                f"{path.name} is unfinished: {progress.words}; render --partial shows what there "
+                "is, extract --resume goes on"
+            )
+        folder = path / unfinished.TRACE
+        dataset = store.read(folder, known, FORMAT, FORMAT_VERSION, partial=True)
+        texts = unfinished.vocabulary(path)
+        dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
+            vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
+            vocabulary_text=("vocabulary", np.array(list(texts.values()), np.dtypes.StringDType())),
+        )
+        facts = {
+            "tokens": progress.tokens, "done": progress.done, "chunks": progress.chunks,
+            "reason": progress.reason,
+        }  # fmt: skip
+        return cls(_with_coordinates(dataset).assign_attrs(partial=facts))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the whole trace, or nothing: a folder (`.zarr`) or one file (`.zarr.zip`).
@@ -142,8 +193,8 @@ class Trace:
         return name in self.dataset.variables
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The values of one variable or coordinate, in memory."""
-        return self.dataset[name].values
+        """The values of one variable or coordinate, in memory; float16 as float32."""
+        return _widened(self.dataset[name].values)
 
     @property
     def tokens(self) -> list[str]:
@@ -161,11 +212,11 @@ class Trace:
         sites = [str(site) for site in self["site"]] if "site" in self else []
         return "residual" if "residual" in sites or not sites else sites[0]
 
-    def lens(self, name: str) -> np.ndarray:
+    def lens(self, name: str, positions: slice = slice(None)) -> np.ndarray:
         """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
         sites = [str(site) for site in self["site"]] if "site" in self else []
         variable = self.dataset[name]
-        return variable[sites.index(self.site) if sites else 0].values
+        return _widened(variable[sites.index(self.site) if sites else 0, :, positions].values)
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.
@@ -189,6 +240,15 @@ class Trace:
             return {}
         pairs = zip(self["vocabulary_ids"], self["vocabulary_text"], strict=True)
         return {int(i): str(text) for i, text in pairs}
+
+
+def _with_coordinates(dataset: xr.Dataset) -> xr.Dataset:
+    return dataset.set_coords([name for name in COORDINATES if name in dataset.variables])
+
+
+def _widened(values: np.ndarray) -> np.ndarray:
+    """Sums of many would leave float16's range."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _check(dataset: xr.Dataset) -> None:

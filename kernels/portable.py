@@ -130,7 +130,7 @@ class _Sums:
         at = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
         s = score.of(block, k[:, :, cols[0] : cols[1]], at, cols)
         hidden = None
-        if not (mask.is_plain and (not mask.causal or cols[1] - 1 <= at[0])):
+        if not mask.hides_none(rows, cols):
             hidden = ~mask.visible(rows, cols, s.device)[:, :, None]  # [B or 1, 1, 1, rows, cols]
             s.masked_fill_(hidden, -math.inf)
         highest, where = s.max(-1)

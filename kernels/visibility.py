@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -59,6 +59,18 @@ class Mask:
             start = max(start, low // self.chunk * self.chunk)
             stop = min(stop, (high // self.chunk + 1) * self.chunk)
         return start, max(start, stop)
+
+    def hides_none(self, rows: tuple[int, int], cols: tuple[int, int]) -> bool:
+        """Whether each of the queries `rows` sees all the keys `cols`, as far as order and a
+        window tell: False does not mean that a key is hidden."""
+        if not replace(self, window=None).is_plain or cols[1] > self.keys:
+            return False
+        low, high = self.query_offset + rows[0], self.query_offset + rows[1] - 1
+        if self.causal and cols[1] - 1 > low:
+            return False
+        if self.window is None:
+            return True
+        return cols[0] > high - self.window and (self.causal or cols[1] - 1 < low + self.window)
 
     def visible(self, rows: tuple[int, int], cols: tuple[int, int], device: torch.device) -> Tensor:
         """Which of the keys `cols` each of the queries `rows` sees, [B or 1, 1, rows, cols]."""

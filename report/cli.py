@@ -76,8 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         return 1 if not isinstance(error, click.UsageError) else 2
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        said = plain(str(error.__cause__ or error))  # click has the interruption as the cause
+        click.echo(f"interrupted: {said}" if said else "interrupted", err=True)
         return 130
     except Exception as error:
         if "--debug" in arguments:

@@ -46,7 +46,7 @@ def _pictures(trace: Trace, shown: list[str]) -> str:
     for name in shown:
         at = placed if name == "lens" or not placed.caption else replace(placed, caption=_BOX)
         data = cells.datasets(trace, size, at, views.view(trace, name), rows)
-        chart = heatmap(size, cells.state(trace, size, at, len(rows)), data).to_dict()
+        chart = heatmap(size, cells.state(trace, size, at, len(rows)), data)
         light, width = still(chart)
         pictures.append(
             {

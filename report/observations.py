@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report.head_findings import observe_heads
 from attentropy.report.labels import short
+from attentropy.report.observation import Observation
+from attentropy.report.observation import layer_name as _layer
+from attentropy.report.planes import layers
 
 # Called found (definitions): the answer's token is among the five likeliest, and not by a hair.
 REHEARSAL_RANK = 4
@@ -16,29 +21,6 @@ REHEARSAL_PROBABILITY = 0.05
 # Sink mass means little while a uniform row would put most of itself on four keys.
 _SINK_KEYS = 4
 _SINK_VISIBLE = 4 * _SINK_KEYS
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One sentence about a trace.
-
-    `value` is `statistic` in `unit`; `threshold` is what it was held against, `n` the number of
-    cells it was taken over; None where there is none. `found` is false for "nothing found" and for
-    "not measured". `view`, `layer`, `position`, `head` say where to look.
-    """
-
-    id: str
-    text: str
-    statistic: str
-    value: float | None = None
-    unit: str = "nats"
-    threshold: float | None = None
-    n: int | None = None
-    found: bool = True
-    view: str = "lens"
-    layer: int | None = None
-    position: int | None = None
-    head: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,10 +41,12 @@ def observe(trace: Trace) -> list[Observation]:
     found: list[Observation | None] = [_rehearsal(trace)]
     if "lens_entropy" in trace:
         found += [_settled(trace), _lens_layers(trace)]
-    if "entropy" in trace and np.isfinite(trace["entropy"]).any():
-        found += [_attention_extremes(trace), _range_used(trace)]
-        if "sink_mass" in trace:
+    if "entropy" in trace:
+        normalized = _normalized(trace)
+        found += [_attention_extremes(trace, *normalized), _range_used(trace, *normalized)]
+        if "sink_mass" in trace and (normalized[1] > 0).any():
             found.append(_sinks(trace))
+    found += observe_heads(trace)
     return [observation for observation in found if observation is not None]
 
 
@@ -97,11 +81,6 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
 
 def _quoted(text: str, columns: int = 24) -> str:
     return f"“{short(text, columns)}”"
-
-
-def _layer(trace: Trace, entry: int | np.signedinteger) -> str:
-    call = int(trace["call"][entry]) if "call" in trace else 0
-    return f"layer {int(trace['layer'][entry])}" + (f" (call {call})" if call else "")
 
 
 def _of_site(trace: Trace) -> str:
@@ -188,19 +167,28 @@ def _lens_layers(trace: Trace) -> Observation | None:
     return Observation("lens_layers", text, "lens_entropy", float(means.min()), n=n, layer=low)
 
 
-def _normalized(trace: Trace) -> np.ndarray:
-    """normalized_entropy [layer, head, query]; NaN where fewer than two keys are visible."""
-    visible = trace["visible"][:, None, :].astype(np.float64)
-    ceiling = np.log(np.where(visible >= 2, visible, np.nan))
-    return trace["entropy"] / ceiling
+def _with_visible(trace: Trace, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Layer by layer: an attention statistic [head, query], and how many keys each query sees."""
+    visible = trace.dataset["visible"]
+    for layer, values in enumerate(layers(trace, name)):
+        yield values, visible[layer].values.astype(np.float64)
 
 
-def _attention_extremes(trace: Trace) -> Observation | None:
-    values = _normalized(trace)
-    counted = np.isfinite(values).sum(-1)
+def _normalized(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of normalized_entropy over the queries and their counts, [layer, head]; a query that
+    sees fewer than two keys has none."""
+    sums, counts = [], []
+    for values, seen in _with_visible(trace, "entropy"):
+        there = np.isfinite(values) & (seen >= 2)
+        ceiling = np.log(np.maximum(seen, 2))
+        sums.append((np.where(there, values, 0) / ceiling).sum(-1))
+        counts.append(there.sum(-1))
+    return np.array(sums), np.array(counts)
+
+
+def _attention_extremes(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observation | None:
     if not counted.any():
         return None
-    sums = np.where(np.isfinite(values), values, 0).sum(-1)
     means = np.where(counted > 0, sums / np.maximum(counted, 1), np.nan)
     low = np.unravel_index(np.nanargmin(means), means.shape)
     high = np.unravel_index(np.nanargmax(means), means.shape)
@@ -215,16 +203,17 @@ def _attention_extremes(trace: Trace) -> Observation | None:
     )  # fmt: skip
 
 
-def _range_used(trace: Trace) -> Observation | None:
-    values = _normalized(trace)
-    if not np.isfinite(values).any():
+def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observation | None:
+    count = int(counted.sum())
+    if not count:
         return None
-    mean, count = float(np.nanmean(values)), int(np.isfinite(values).sum())
-    layers = np.array([np.nanmean(row) if np.isfinite(row).any() else np.nan for row in values])
-    low, high = int(np.nanargmin(layers)), int(np.nanargmax(layers))
+    mean = float(sums.sum() / count)
+    some = counted.sum(1)
+    by_layer = np.where(some > 0, sums.sum(1) / np.maximum(some, 1), np.nan)
+    low, high = int(np.nanargmin(by_layer)), int(np.nanargmax(by_layer))
     text = (
         f"Attention uses {mean:.0%} of its range 0 … ln(visible) on average; by layer from "
-        f"{layers[low]:.0%} ({_layer(trace, low)}) to {layers[high]:.0%} ({_layer(trace, high)})."
+        f"{by_layer[low]:.0%} ({_layer(trace, low)}) to {by_layer[high]:.0%} ({_layer(trace, high)})."
     )
     return Observation(
         "range", text, "normalized_entropy", mean, "share of ln(visible)", n=count,
@@ -233,20 +222,21 @@ def _range_used(trace: Trace) -> Observation | None:
 
 
 def _sinks(trace: Trace) -> Observation:
-    visible = trace["visible"][:, None, :]
-    mass = np.where(visible >= _SINK_VISIBLE, trace["sink_mass"], np.nan)
-    count = int(np.isfinite(mass).sum())
+    parts, expected = [], 0.0
+    for values, seen in _with_visible(trace, "sink_mass"):
+        there = np.isfinite(values) & (seen >= _SINK_VISIBLE)
+        parts.append((np.where(there, values, 0).sum(-1, dtype=np.float64), there.sum(-1)))
+        expected += float(there.sum(0) @ (_SINK_KEYS / np.maximum(seen, 1)))
+    sums, counted = (np.array(part) for part in zip(*parts, strict=True))
+    count = int(counted.sum())
     if not count:
         text = (
             f"Sink mass was not measured: no query sees {_SINK_VISIBLE} keys, so that four sink "
             "tokens would be few among them."
         )
         return Observation("sinks", text, "sink_mass", unit="share", found=False, view="attention")
-    uniform = _SINK_KEYS / np.where(np.isfinite(mass), visible, np.nan)
-    value, expected = float(np.nanmean(mass)), float(np.nanmean(uniform))
-    per_head = np.full(mass.shape[:2], -math.inf)
-    measured = np.isfinite(mass).any(-1)
-    per_head[measured] = [np.nanmean(row) for row in mass[measured]]
+    value, expected = float(sums.sum() / count), expected / count
+    per_head = np.where(counted > 0, sums / np.maximum(counted, 1), -math.inf)
     layer, head = np.unravel_index(per_head.argmax(), per_head.shape)
     text = (
         f"The first four tokens take {value:.0%} of the attention of queries that see "

@@ -1,99 +1,106 @@
-"""A trace in, one HTML file out: no network, no inline handler, every token escaped."""
+"""A trace in, one HTML file out: no network, no inline handler, every token escaped.
+
+The file is never larger than the bytes it is allowed; what does not fit is reduced, and said so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
+from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
-from attentropy.report import palette, views
+from attentropy.report import palette, planes, reach, views
+from attentropy.report.budget import MAX_BYTES, Budget
 from attentropy.report.document import environment, in_the_dark, policy, source, still
-from attentropy.report.figures import cells
-from attentropy.report.figures.heatmap import heatmap
+from attentropy.report.drawings import Drawing, drawings, places
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import narrow, wide
-from attentropy.report.figures.tokenmap import first_map
-from attentropy.report.observations import Observation
-from attentropy.report.payload import payload
-from attentropy.report.words import SHADES, captions, words
+from attentropy.report.observation import Observation
+from attentropy.report.packing import contents
+from attentropy.report.payload import facts, held
+from attentropy.report.program import program
+from attentropy.report.reduction import reduction
+from attentropy.report.regions import Range
+from attentropy.report.words import SHADES, absent, banner, captions, words
+
+_SPARE = 6_000  # bytes: the sentence that says what was reduced, and keys
 
 
-def render(trace: Trace, observations: Sequence[Observation]) -> str:
-    """The report as one HTML document; the same trace and version give the same bytes.
+def render(
+    trace: Trace,
+    observations: Sequence[Observation],
+    *,
+    max_bytes: int = MAX_BYTES,
+    sections: Sequence[Range] = (),
+) -> str:
+    """The report as one HTML document of at most `max_bytes`; the same trace and version give the
+    same bytes. The first of `sections` is where the figure opens, and all of them are held one
+    position at a time.
 
-    Raises `TraceError` for a trace that holds neither attention nor lens entropies.
+    Raises `TraceError` for a trace that holds neither attention nor lens entropies, `UsageError`
+    where `max_bytes` is too little.
     """
-    shown, first = views.names(trace), views.first(trace)
+    names = views.names(trace)
+    attention = planes.attention(trace) if "attention" in names else None
+    shown = [views.view(trace, name, attention) for name in names]
     rows = [str(int(layer)) for layer in trace["layer"]]
     sizes = {"wide": wide(len(rows)), "narrow": narrow(len(rows))}
-    charts = {}
-    for name, size in sizes.items():
-        placed = place(trace, size.columns)
-        data = cells.datasets(trace, size, placed, first, rows)
-        charts[name] = heatmap(size, cells.state(trace, size, placed, len(rows)), data).to_dict()
-    placed = place(trace, sizes["wide"].columns)
-    has_map = "window" in trace and trace.dataset.sizes["window_query"] > 1
-    token_map = first_map(trace, placed.column) if has_map else None
+    asked = sections[0] if sections else None
+    placed = {name: place(trace, layout.columns, asked) for name, layout in sizes.items()}
+    drawn = drawings(trace, shown, attention, rows, sizes, placed)
 
-    below = captions(trace, placed, shown)
-    values = payload(trace, observations, shown, rows, sizes, placed)
-    values |= {
-        "captions": below,
-        "specs": {name: _vega(chart) for name, chart in charts.items()},
-        "mapSpec": _vega(token_map) if token_map else None,
-    }
-    picture, picture_width = still(charts["wide"])
-    still_map, still_map_width = still(token_map) if token_map else ("", 0)
-    script, style = _script(), source("page.css") + _shade_classes()
-    error = max((packed["error"] for packed in values["packed"].values()), default=0.0)
-    context = words(trace, observations, placed, first, rows) | {
-        "policy": policy(style, script),
-        "script": Markup(script),  # our own code and the bundled library, nothing of the trace
+    below = captions(trace, placed["wide"], names)
+    script, bundle = source("loader.js"), program()
+    style = source("page.css") + _shade_classes()
+    scores = [name for name in reach.SCORES if f"head_{name}" in trace]
+    context = words(trace, observations, placed["wide"], shown[0], rows) | {
+        "policy": policy(style, script, bundle.text),
+        "script": Markup(script),  # our own code, nothing of the trace
+        "program": bundle.packed,
         "style": Markup(style),
-        "payload": values,
         "captions": below,
-        "views": shown,
+        "views": names,
         "layers": rows,
-        "heads": trace.dataset.sizes.get("head", 0),
-        "has_map": has_map,
-        "map_per_head": has_map and "window_entropy" not in trace,
-        "still": picture,
-        "still_width": picture_width,
-        "still_dark": still(in_the_dark(charts["wide"]))[0],
-        "still_map": still_map,
-        "still_map_width": still_map_width,
-        "precision": (
-            "Values are exact." if error == 0 else f"Values are within {error:.1g} of the trace's."
-        ),
+        "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
+        "scores": scores,
+        "drawings": {name: _stills(drawing) for name, drawing in drawn.items()},
+        "partial": banner(trace),
+        "absent": absent(trace),
+        "window_per_head": _per_head(trace, "window"),
+        "map_heads": [int(head) for head in trace["map_head"]] if reach.has_map(trace) else [],
     }
-    return environment().get_template("page.html.j2").render(context) + "\n"
+    values = facts(trace, observations, shown, rows, sizes, placed["wide"])
+    values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
+    values |= places(trace)
+    template = environment().get_template("page.html.j2")
+    frame = template.render(context | {"payload": values, "reduced": "", "tiled": True})
+    budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
+    if budget.left <= 0:
+        least = len(frame.encode()) + _SPARE
+        raise UsageError(f"the page takes {least:,} bytes before any value: allow more than that")
+    kept = contents(trace, shown, attention, sections, budget)
+    context |= {
+        "payload": values | held(kept),
+        "reduced": reduction(trace, shown, kept, max_bytes),
+        "tiled": bool(kept.steps),
+    }
+    page = template.render(context) + "\n"
+    if len(page.encode()) > max_bytes:
+        raise RuntimeError(f"the page took {len(page.encode())} bytes of {max_bytes}")
+    return page
 
 
-@lru_cache(maxsize=1)
-def _script() -> str:
-    """The bundled Vega and the page's own script, in one function that leaks no name."""
-    import vl_convert
-
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    taken = "".join(f"delete window.{name};" for name in ("vegaEmbed", "vega", "vegaLite"))
-    script = (
-        f"((run)=>{{(()=>{{{bundle}\n}})();const embed=window.vegaEmbed;{taken}run(embed);}})"
-        f"((vegaEmbed)=>{{{source('page.js')}}});"
-    )
-    if "</script" in script.lower() or "<!--" in script:
-        raise RuntimeError("the script would end its own element")
-    return script
+def _stills(drawing: Drawing) -> dict[str, Any]:
+    light, width = still(drawing.chart)
+    return {"light": light, "dark": still(in_the_dark(drawing.chart))[0], "width": width}
 
 
-def _vega(chart: dict[str, Any]) -> dict[str, Any]:
-    import vl_convert
-
-    spec: dict[str, Any] = vl_convert.vegalite_to_vega(chart)
-    return spec
+def _per_head(trace: Trace, name: str) -> bool:
+    return name in trace and f"{name}_entropy" not in trace
 
 
 def _shade_classes() -> str:

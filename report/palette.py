@@ -54,6 +54,25 @@ def colors(values: np.ndarray, low: float, high: float, name: str = "diverging")
     return np.floor(mixed + 0.5).astype(np.uint8)
 
 
+def shades(
+    values: np.ndarray, low: float, high: float, name: str, hidden: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of 128 shades [...] uint8 for `values`, and the table [130, 4] of their colours; NaN
+    gets `MISSING`, and what is `hidden` is see-through. For pictures: a step is under 1 %."""
+    steps = 128
+    at = np.linspace(0, 1, steps)
+    table = np.concatenate([colors(at, 0, 1, name), colors(np.array([np.nan]), 0, 1, name)])
+    table = np.concatenate([table, np.full((steps + 1, 1), 255, np.uint8)], 1)
+    table = np.concatenate([table, np.zeros((1, 4), np.uint8)])
+    there = np.isfinite(values)
+    span = high - low if high > low else 1.0
+    scaled = np.clip((np.where(there, values, low) - low) / span, 0, 1)
+    numbers = np.where(there, np.rint(scaled * (steps - 1)), steps)
+    if hidden is not None:
+        numbers = np.where(hidden, steps + 1, numbers)
+    return numbers.astype(np.uint8), table
+
+
 def hexes(rgb: np.ndarray) -> list[str]:
     """`#rrggbb` of each colour [n, 3]."""
     return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in rgb.reshape(-1, 3)]

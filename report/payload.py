@@ -10,85 +10,51 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report import palette
 from attentropy.report.figures.placement import Placement
-from attentropy.report.figures.sizes import Size
-from attentropy.report.labels import short, visible
-from attentropy.report.observations import Observation
-from attentropy.report.raster import pack
-from attentropy.report.views import high
+from attentropy.report.figures.sizes import LIVE_CELLS, Size
+from attentropy.report.observation import Observation
+from attentropy.report.packing import Contents
+from attentropy.report.views import View
 
-# Rectangles with text that a browser redraws smoothly; wider sections show the image alone.
-LIVE_CELLS = 2500
-_FULL_TEXT = 120
+_MOST_SEGMENTS = 4096
 
 
-def payload(
+def facts(
     trace: Trace,
     observations: Sequence[Observation],
-    views: list[str],
-    rows: list[str],
+    views: Sequence[View],
+    rows: Sequence[str],
     sizes: dict[str, Size],
     placed: Placement,
 ) -> dict[str, Any]:
-    """Everything that the page's script reads."""
-    packed: dict[str, Any] = {}
-    names: list[int] = []
-    if "lens" in views:
-        ids = trace.lens("lens_top_ids")
-        targets = trace["target_ids"] if "target_ids" in trace else np.zeros(0, np.int32)
-        names = sorted({int(i) for i in np.unique(np.append(ids, targets))} - {-1})
-        packed["lensEntropy"] = pack(trace.lens("lens_entropy"))
-        packed["topIds"] = pack(_index(ids, names))
-        packed["topLogprobs"] = pack(trace.lens("lens_top_logprobs"))
-        if "lens_rank" in trace and targets.size:
-            packed["targets"] = pack(_index(targets, names))
-            packed["lensRank"] = pack(trace.lens("lens_rank"))
-        if "lens_kl" in trace:
-            packed["lensKl"] = pack(trace.lens("lens_kl"))
-    if "attention" in views:
-        packed["entropy"] = pack(trace["entropy"])
-        packed["visible"] = pack(trace["visible"])
-        for name, key in (("maxProb", "max_prob"), ("topKey", "top_key")):
-            if key in trace:
-                packed[name] = pack(trace[key])
-    window: dict[str, Any] = {"first": 0, "size": 0, "perHead": True, "causal": True}
-    if "window" in trace:
-        packed["window"] = pack(np.nan_to_num(trace["window"]))
-        if "window_entropy" in trace:
-            packed["windowShare"] = pack(np.nan_to_num(trace["window_entropy"]))
-        window = {
-            "first": int(trace["window_query"][0]),
-            "size": trace.dataset.sizes["window_query"],
-            "perHead": "window_entropy" not in trace,
-            "causal": is_causal(trace),
-        }
-    texts = trace.text_of(names)
+    """Everything that the page's script reads beside the packed values."""
     notes = trace["attention_note"] if "attention_note" in trace else [""] * len(rows)
     heads = trace["heads"] if "heads" in trace else np.zeros(len(rows), int)
+    kept = [int(head) for head in trace["head"]] if "head" in trace else []
     return {
-        "views": views,
-        "layers": rows,
-        "heads": trace.dataset.sizes.get("head", 0),
-        "headCounts": [int(count) for count in heads],
+        "n": trace.dataset.sizes["position"],
+        "views": [view.name for view in views],
+        "layers": list(rows),
+        "heads": len(kept),
+        "headNames": kept,
+        "headCounts": [min(int(count), len(kept)) for count in heads],
         "notes": [str(note) for note in notes],
-        "tokens": [short(token, 16) for token in trace.tokens],
-        "full": [_full(token) for token in trace.tokens],
-        "roles": trace.roles,
-        "vocabulary": [short(text, 14) for text in texts],
-        "vocabularyFull": [_full(text) for text in texts],
+        "partial": partial(trace),
+        "visible": visible_keys(trace),
+        "causal": is_causal(trace),
         "placement": {
+            "start": placed.start,
             "stop": placed.stop,
             "column": placed.column,
             "caption": placed.caption,
         },
-        "high": {name: high(trace, name) for name in ("lens", "attention")},
+        "high": {view.name: view.high for view in views},
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
         "themes": {"light": palette.LIGHT, "dark": palette.DARK},
         "inks": [palette.DARK_INK, palette.LIGHT_INK],
         "liveCells": LIVE_CELLS,
+        "overviewSteps": {view.name: view.step for view in views},
         "sizes": {name: layout(size) for name, size in sizes.items()},
-        "window": window,
-        "packed": packed,
         "observations": [
             {"view": o.view, "layer": o.layer, "position": o.position, "head": o.head}
             for o in observations
@@ -96,9 +62,49 @@ def payload(
     }
 
 
-def _index(ids: np.ndarray, names: list[int]) -> np.ndarray:
-    """Where each id is in `names`; -1 stays."""
-    return np.where(ids >= 0, np.searchsorted(names, ids), -1).astype(np.int32)
+def held(contents: Contents) -> dict[str, Any]:
+    """The packed values, and at which positions they are held one by one."""
+    return {
+        "packed": contents.packed,
+        "ranges": [list(r) for r in contents.ranges],
+        "headRanges": [list(r) for r in contents.head_ranges],
+        "steps": contents.steps,
+        "headStep": contents.head_step,
+        "texts": contents.texts,
+        "vocabulary": contents.vocabulary,
+        **contents.reach,
+    }
+
+
+def visible_keys(trace: Trace) -> list[list[list[int]]] | None:
+    """How many keys each query sees, as straight lines [first position, keys there, rise] a layer;
+    None where that is not recorded, or in no few lines."""
+    if "visible" not in trace or not trace["visible"].size:
+        return None
+    found = []
+    for counts in trace["visible"].astype(np.int64):
+        rise = np.diff(counts)
+        # A line begins where the rise is not that of the step before.
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(rise)) + 1])
+        if starts.size > _MOST_SEGMENTS:
+            return None
+        slope = rise[np.minimum(starts, rise.size - 1)] if rise.size else np.zeros(1, int)
+        found.append(np.stack([starts, counts[starts], slope], -1).tolist())
+    return found
+
+
+def partial(trace: Trace) -> dict[str, Any] | None:
+    """How far a run came that did not end: tokens, done, reason."""
+    state = trace.attrs.get("partial")
+    if not isinstance(state, dict):
+        return None
+    done = state.get("done")
+    reason = state.get("reason")
+    return {
+        "tokens": trace.dataset.sizes["position"],
+        "done": done if isinstance(done, int) else 0,
+        "reason": str(reason)[:200] if reason else "",
+    }
 
 
 def layout(size: Size) -> dict[str, int]:
@@ -109,12 +115,12 @@ def layout(size: Size) -> dict[str, int]:
     }  # fmt: skip
 
 
-def _full(text: str) -> str:
-    shown = visible(text)
-    return shown if len(shown) <= _FULL_TEXT else shown[:_FULL_TEXT] + "…"
-
-
 def is_causal(trace: Trace) -> bool:
     """Whether no query of the window puts weight on a later key."""
-    weights = trace["window"][:, 0]
-    return not bool((np.triu(np.nan_to_num(weights), 1) > 0).any())
+    if "window" not in trace:
+        return True
+    later = trace["window_key"][None, :] > trace["window_query"][:, None]
+    for layer in trace.dataset["window"]:
+        if (np.nan_to_num(layer[0].values) * later > 0).any():
+            return False
+    return True

@@ -11,23 +11,27 @@ import numpy as np
 
 # Up to this many values are kept as float32; above, as 16-bit steps with the error stated.
 EXACT_VALUES = 200_000
-_LEVELS = 65_534
+_TYPES = {"int8": "i1", "int16": "i2", "int32": "i4", "uint8": "u1", "uint16": "u2"}
+_SMALL = 2**20  # bytes that the slowest compression is worth
 
 
-def png(rgb: np.ndarray) -> bytes:
-    """A PNG of [height, width, 3 or 4] uint8 (the fourth: opacity), row 0 on top."""
-    height, width, channels = rgb.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), rgb.reshape(height, -1)], 1)
+def png(pixels: np.ndarray, table: np.ndarray | None = None) -> bytes:
+    """A PNG of [height, width, 3 or 4] uint8 (the fourth: opacity), row 0 on top; or of numbers
+    [height, width] uint8 into `table` [up to 256, 4], which takes a third of the bytes."""
+    height, width = pixels.shape[:2]
+    rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], 1)
 
     def chunk(name: bytes, data: bytes) -> bytes:
         check = zlib.crc32(name + data)
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, {3: 2, 4: 6}[channels], 0, 0, 0)
-    body = zlib.compress(rows.tobytes(), 9)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-    )
+    kind = 3 if table is not None else {3: 2, 4: 6}[pixels.shape[2]]
+    parts = [chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))]
+    if table is not None:
+        parts.append(chunk(b"PLTE", np.ascontiguousarray(table[:, :3]).tobytes()))
+        parts.append(chunk(b"tRNS", np.ascontiguousarray(table[:, 3]).tobytes()))
+    parts += [chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def data_uri(image: bytes, kind: str = "image/png") -> str:
@@ -35,25 +39,42 @@ def data_uri(image: bytes, kind: str = "image/png") -> str:
     return f"data:{kind};base64,{base64.b64encode(image).decode()}"
 
 
-def pack(values: np.ndarray) -> dict[str, Any]:
+def pack(values: np.ndarray, bits: int | None = None) -> dict[str, Any]:
     """Values for the page: deflated, in base64, with shape, type and largest error.
 
-    Floats stay float32 up to `EXACT_VALUES`, else become 16-bit steps between `low` and `high`
-    (65535: missing). Integers become int32.
+    Floats become 16-bit or 8-bit steps between `low` and `high`, the largest step of all for a
+    missing value; where nobody says `bits`, float32 up to `EXACT_VALUES` and 16 bits above.
+    Integers keep their values, in the smallest type that holds them.
     """
     values = np.asarray(values)
     meta: dict[str, Any] = {"shape": list(values.shape), "error": 0.0}
     if values.dtype.kind in "iu":
-        meta["type"], raw = "int32", values.astype("<i4")
-    elif values.size <= EXACT_VALUES:
+        meta["type"] = _integer(values)
+        raw = values.astype(f"<{_TYPES[meta['type']]}")
+    elif bits is None and values.size <= EXACT_VALUES:
         meta["type"], raw = "float32", values.astype("<f4")
     else:
+        missing = (1 << (bits or 16)) - 1
         finite = np.isfinite(values)
         low = float(values[finite].min()) if finite.any() else 0.0
         high = float(values[finite].max()) if finite.any() else 0.0
-        step = (high - low) / _LEVELS or 1.0
-        levels = np.where(finite, np.rint((np.where(finite, values, low) - low) / step), 65_535)
-        meta |= {"type": "uint16", "low": low, "step": step, "error": step / 2}
-        raw = levels.astype("<u2")
-    meta["data"] = base64.b64encode(zlib.compress(np.ascontiguousarray(raw).tobytes(), 9)).decode()
+        step = (high - low) / (missing - 1) or 1.0
+        steps = np.rint((np.where(finite, values, low) - low) / step)
+        meta |= {"type": f"uint{bits or 16}", "low": low, "step": step, "error": step / 2}
+        raw = np.where(finite, steps, missing).astype(f"<{_TYPES[meta['type']]}")
+    data = np.ascontiguousarray(raw).tobytes()
+    meta["data"] = deflated(data)
     return meta
+
+
+def deflated(data: bytes) -> str:
+    """Bytes as the page holds them: deflated, in base64."""
+    return base64.b64encode(zlib.compress(data, 9 if len(data) < _SMALL else 6)).decode()
+
+
+def _integer(values: np.ndarray) -> str:
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    for name in ("int8", "int16"):
+        if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
+            return name
+    return "int32"

@@ -9,17 +9,27 @@ import numpy as np
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import Trace
+from attentropy.report import planes
 from attentropy.report.labels import short
+
+_MOST_APART = 1024
 
 
 @dataclass(frozen=True)
 class View:
-    """`values` [layers, N] in nats from 0 to `high`, NaN where missing; `texts` of the cells."""
+    """`values` [layers, N] in nats from 0 to `high`, NaN where missing; `step` positions share a
+    column of the overview."""
 
     name: str
     values: np.ndarray
-    texts: list[list[str]]
     high: float
+    step: int
+    trace: Trace
+
+    def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
+        """What the cells of these positions say, one list a layer, cut to `letters`."""
+        say = _likeliest if self.name == "lens" else _most_attended
+        return say(self.trace, slice(start, stop), letters)
 
 
 def names(trace: Trace) -> list[str]:
@@ -43,34 +53,50 @@ def high(trace: Trace, name: str) -> float:
     return math.log(most) if most > 1 else 1.0
 
 
-def first(trace: Trace) -> View:
-    """The view that opens: the lens where it was read, else attention."""
-    return view(trace, names(trace)[0])
+def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> View:
+    """One of `names`: the lens's residual site, or attention, the mean over heads.
+
+    `attention` spares reading the entropies of all heads again.
+    """
+    if name == "lens":
+        values = trace.lens("lens_entropy").astype(np.float32, copy=False)
+    else:
+        values = (attention or planes.attention(trace)).mean
+    return View(name, values, high(trace, name), _step(values), trace)
 
 
-def view(trace: Trace, name: str) -> View:
-    """One of `names`: the lens's residual site, or attention, the mean over heads."""
-    values, texts = _lens(trace) if name == "lens" else _attention(trace)
-    return View(name, values, texts, high(trace, name))
+def _step(values: np.ndarray) -> int:
+    """Positions a column: as few as there is room for, and of a lens that read a sample of a long
+    prompt as many as lie between two of them, so that every column has something to show."""
+    size = planes.step(values.shape[1])
+    if size > 1:
+        apart = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
+        while (apart > 1).any() and size < np.median(apart[apart > 1]) and size < _MOST_APART:
+            size *= 2
+    return size
 
 
-def _lens(trace: Trace) -> tuple[np.ndarray, list[list[str]]]:
-    ids = trace.lens("lens_top_ids")[..., 0]
+def _likeliest(trace: Trace, span: slice, letters: int) -> list[list[str]]:
+    ids = trace.lens("lens_top_ids", span)[..., 0]
     unique = np.unique(ids)
-    known = {int(i): text for i, text in zip(unique, trace.text_of(unique), strict=True)}
-    texts = [[short(known[int(i)], 8) if i >= 0 else "" for i in row] for row in ids]
-    return trace.lens("lens_entropy"), texts
+    known = {
+        int(i): short(text, letters) for i, text in zip(unique, trace.text_of(unique), strict=True)
+    }
+    return [[known[int(i)] if i >= 0 else "" for i in row] for row in ids]
 
 
-def _attention(trace: Trace) -> tuple[np.ndarray, list[list[str]]]:
-    entropy = trace["entropy"]
-    counted = np.isfinite(entropy).sum(1)
-    values = np.where(counted > 0, np.nansum(entropy, axis=1) / np.maximum(counted, 1), np.nan)
-    texts = [[""] * values.shape[1] for _ in range(values.shape[0])]
-    if "top_key" in trace:
-        for layer, keys in enumerate(trace["top_key"]):  # [head, query]
-            for query in range(keys.shape[1]):
-                seen = keys[:, query][keys[:, query] >= 0]
-                if seen.size:  # the key that most heads attend to most; ties to the lower
-                    texts[layer][query] = short(trace.tokens[np.bincount(seen).argmax()], 8)
-    return values, texts
+def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
+    """The key that most heads attend to most; ties go to the lower."""
+    sizes = trace.dataset.sizes
+    columns = len(range(sizes["query"])[span])
+    texts = [[""] * columns for _ in range(sizes["layer"])]
+    if "top_key" not in trace:
+        return texts
+    tokens = trace.tokens
+    for layer, keys in enumerate(trace.dataset["top_key"][..., span].values):  # [head, query]
+        for query in range(columns):
+            seen = keys[:, query][keys[:, query] >= 0]
+            if seen.size:
+                found, votes = np.unique(seen, return_counts=True)
+                texts[layer][query] = short(tokens[found[votes.argmax()]], letters)
+    return texts

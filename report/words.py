@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report import reach
 from attentropy.report.figures.placement import Placement
 from attentropy.report.labels import short, visible
-from attentropy.report.observations import Observation
+from attentropy.report.observation import Observation
+from attentropy.report.payload import partial
 from attentropy.report.views import View
 from attentropy.report.views import high as highest
 
-_PROMPT_TOKENS = 3000
+_PROMPT_TOKENS = 3000  # longer prompts are folded to their head and tail
+_HEAD, _TAIL = 200, 800
 _TABLE_COLUMNS = 24
 SHADES = 32
 
@@ -30,7 +33,7 @@ def words(
     """Title, tokens, findings, table and provenance, for the page's template."""
     attrs = trace.attrs
     model = attrs.get("model", {})
-    n = len(trace.tokens)
+    n = trace.dataset.sizes["position"]
     name = str(model.get("name", "model"))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     high = view.high
@@ -38,32 +41,39 @@ def words(
     deepest = int(measured[-1]) if measured.size else len(rows) - 1
     last = view.values[deepest]
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
-    shown = range(max(0, n - _PROMPT_TOKENS), n)
+    texts = trace.tokens
+    roles = trace["role"]
+    shown = range(n) if n <= _PROMPT_TOKENS else [*range(_HEAD), *range(n - _TAIL, n)]
     tokens = [
         {
-            "text": visible(trace.tokens[i]) if trace.tokens[i].strip() == "" else trace.tokens[i],
-            "role": trace.roles[i],
+            "text": visible(texts[i]) if texts[i].strip() == "" else texts[i],
+            "role": str(roles[i]),
             "shade": _shade(last[i], high),
-            "title": f"position {i}, {trace.roles[i]}: {_nats(last[i])}",
+            "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
         }
         for i in shown
     ]
+    if n > _PROMPT_TOKENS:
+        folded = f"… {n - _HEAD - _TAIL:,} tokens …"
+        tokens.insert(_HEAD, {"text": folded, "role": "folded", "shade": "", "title": folded})
     start = max(placed.start, placed.stop - _TABLE_COLUMNS)
-    columns = range(start, placed.stop)
+    stop = min(placed.stop, start + _TABLE_COLUMNS)
+    columns = range(start, stop)
+    cells = view.texts(start, stop)
     kinds = "top token" if view.name == "lens" else "most attended token"
     return {
         "version": _version(),
         "title": f"attentropy: {name}, {n} tokens",
         "heading": f"Where {name} is certain, and where it is not",
         "subtitle": (
-            f"{n} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
+            f"{n:,} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
             f"{_parameters(model.get('parameters'))}{model.get('dtype', '')} on "
             f"{model.get('device', 'unknown device')}; all entropies in nats"
         ),
         "tokens": tokens,
         "answer": str(attrs.get("answer", "")),
         "shade_note": f"Colour: {entropy} after {where}, blue 0 to red {high:.1f} nats.",
-        "cut": f"The last {_PROMPT_TOKENS} of {n} tokens." if n > _PROMPT_TOKENS else "",
+        "cut": f"The first {_HEAD} and the last {_TAIL} tokens." if n > _PROMPT_TOKENS else "",
         "figure_title": "Entropy by layer and position",
         "description": (
             f"Heatmap of {entropy}, {len(rows)} layers by {n} positions, with an overview, a "
@@ -73,13 +83,13 @@ def words(
         "findings": [
             {"text": o.text, "found": o.found, "numbers": _numbers(o)} for o in observations
         ],
-        "table_note": f"entropy in nats and {kinds}, positions {start} to {placed.stop - 1}",
-        "table_columns": [short(trace.tokens[i], 14) for i in columns],
+        "table_note": f"entropy in nats and {kinds}, positions {start} to {stop - 1}",
+        "table_columns": [short(texts[i], 14) for i in columns],
         "table": [
             {
                 "label": rows[r],
                 "cells": [
-                    (_nats(view.values[r, i]).removesuffix(" nats"), view.texts[r][i])
+                    (_nats(view.values[r, i]).removesuffix(" nats"), cells[r][i - start])
                     for i in columns
                 ],
             }
@@ -115,6 +125,32 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
         )
         for view in views
     }
+
+
+def banner(trace: Trace) -> str:
+    """How far a run came that did not end; empty for one that did."""
+    state = partial(trace)
+    if state is None:
+        return ""
+    why = f" ({state['reason']})" if state["reason"] else ""
+    return (
+        f"A part of a run: {state['done']:,} of {state['tokens']:,} tokens were recorded before it "
+        f"stopped{why}. What is grey was not reached."
+    )
+
+
+def absent(trace: Trace) -> str:
+    """What a long prompt's page cannot show of its attention, and why; empty where nothing."""
+    if "entropy" not in trace or trace.dataset.sizes["position"] <= reach.LONG:
+        return ""
+    missing = []
+    if "map" not in trace:
+        missing.append("the map of all tokens (the trace holds none: extract with --map-tile auto)")
+    elif "received" not in trace:
+        missing.append("what each key receives (the trace does not hold it)")
+    if not any(f"head_{name}" in trace for name in reach.SCORES):
+        missing.append("the scores of the heads (the trace holds none: extract with --scores)")
+    return f"Not shown: {'; '.join(missing)}." if missing else ""
 
 
 def _of_lens(trace: Trace) -> str:

@@ -18,15 +18,27 @@ from attentropy.report.commands.run import run, run_options
     "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True
 )
 @click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--resume", is_flag=True, help="Go on with the unfinished run beside the output.")
+@click.option(
+    "--keep-cache", is_flag=True, help="Keep keys and values until it is whole: --resume is faster."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(target: Path, force: bool, as_json: bool, **options: Any) -> None:
+def command(
+    target: Path, force: bool, resume: bool, keep_cache: bool, as_json: bool, **options: Any
+) -> None:
     """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
-    what was recorded: a `.zarr` folder, or one `.zarr.zip` file."""
+    what was recorded: a `.zarr` folder, or one `.zarr.zip` file. Until that is whole,
+    OUTPUT.partial beside it holds what there is."""
     if not target.name.endswith((".zarr", ".zarr.zip")):
         raise UsageError(f"{target.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
     output.check_target(target, force=force)
-    trace = run(**options)
-    trace.save(target, force=force)
+    place: dict[str, Any] = {
+        "output": target,
+        "force": force,
+        "resume": resume,
+        "keep_cache": keep_cache,
+    }
+    trace = run(**options, **place)
     facts = {
         "tokens": len(trace.tokens),
         "answer": trace.attrs["answer"],

@@ -31,10 +31,10 @@ _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-conv
 def command(subject: str | None, revision: str | None, tokens: int | None, as_json: bool) -> None:
     """Without an argument: versions, devices, and which implementation would run. With a MODEL:
     its sizes, from its configuration alone, and with --tokens the memory and time of a run (without
-    a MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`): what it holds."""
+    a MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it holds."""
     if subject is None and tokens is None:
         facts = _machine()
-    elif subject is not None and subject.endswith((".zarr", ".zarr.zip")):
+    elif subject is not None and subject.endswith((".zarr", ".zarr.zip", ".partial")):
         if tokens is not None:
             raise UsageError("--tokens is for a model; a trace has its own")
         facts = _trace(Path(subject))
@@ -80,11 +80,13 @@ def _need_torch() -> None:
 def _trace(path: Path) -> dict[str, Any]:
     from attentropy.engine.trace import Trace
 
-    trace = Trace.open(path)
+    partial = path.name.endswith(".partial")
+    trace = Trace.open(path, partial=partial)
     dataset = trace.dataset
     return {
         "trace": path.name,
         "size": human(size_of(path)),
+        **({"unfinished": trace.attrs["partial"]} if partial else {}),
         "tokens": len(trace.tokens),
         "answer": trace.attrs.get("answer"),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},

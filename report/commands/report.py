@@ -9,38 +9,48 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
+from attentropy.report.commands.page import check_page, drawing, page_options
 from attentropy.report.commands.run import run, run_options
 from attentropy.report.labels import plain
 
 
 @click.command("report")
 @run_options
+@page_options
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
 @click.option("--save-trace", type=Path, metavar="PATH", help="Keep the trace too (.zarr.zip).")
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    target: Path, save_trace: Path | None, force: bool, as_json: bool, **options: Any
+    target: Path,
+    save_trace: Path | None,
+    force: bool,
+    as_json: bool,
+    max_bytes: str,
+    sections: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
     one self-contained HTML file."""
     output.check_target(target, force=force)
     if save_trace is not None:
         output.check_target(save_trace, force=force)
-    trace = run(**options)
-    from attentropy.report.observations import observe
-    from attentropy.report.page import render
+    check_page(max_bytes)
+    with output.scratch(target) as folder:
+        place = (
+            {"scratch": folder} if save_trace is None else {"output": save_trace, "force": force}
+        )
+        trace = run(**options, **place)
+        from attentropy.report.observations import observe
 
-    found = observe(trace)
-    page = render(trace, found)
-    if save_trace is not None:
-        trace.save(save_trace, force=force)
-    output.write_text(target, page)
-    facts = {
-        "tokens": len(trace.tokens),
-        "answer": trace.attrs["answer"],
-        "observations": [asdict(observation) for observation in found],
-    }
+        draw = drawing(trace, max_bytes, sections)
+        found = observe(trace)
+        output.write_text(target, draw(found))
+        facts = {
+            "tokens": len(trace.tokens),
+            "answer": trace.attrs["answer"],
+            "observations": [asdict(observation) for observation in found],
+        }
     output.tell(target, facts, as_json=as_json)
     if not as_json:
         for observation in found:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.report.commands.quantity import Bytes
 from attentropy.report.labels import plain
 
 if TYPE_CHECKING:
@@ -56,6 +57,22 @@ _OPTIONS = (
         help="Load the weights in fewer bits (needs bitsandbytes).",
     ),
     click.option(
+        "--stats",
+        metavar="NAMES",
+        help="Kept of attention beside its entropy: max_prob, varentropy, distance, sink_mass, "
+        "top_key, lse; default all but varentropy.",
+    ),
+    click.option(
+        "--layers", metavar="LAYERS", help="Layers whose attention is kept: 0,5,10: or -4:."
+    ),
+    click.option(
+        "--heads",
+        metavar="HEADS",
+        default="all",
+        show_default=True,
+        help="Heads that are kept: all, some (0,3,5:), or their mean.",
+    ),
+    click.option(
         "--lens",
         metavar="SITES",
         default="residual",
@@ -71,6 +88,35 @@ _OPTIONS = (
         help="Positions that it reads: -512:, 0:100, template or all; default all up to a budget.",
     ),
     click.option(
+        "--map-tile",
+        metavar="SIZE",
+        default="auto",
+        show_default=True,
+        help="Tokens to a tile of the token × token map: 64, 64x32 (queries by keys), or none; "
+        "auto: a map of at most 16 MiB where the prompt has more than 512 tokens.",
+    ),
+    click.option(
+        "--map-heads",
+        type=click.Choice(["mean", "all"]),
+        default="mean",
+        show_default=True,
+        help="The map of the heads' mean, or one for each head.",
+    ),
+    click.option(
+        "--window",
+        "windows",
+        metavar="Q0:Q1,K0:K1",
+        multiple=True,
+        help="Keep the exact attention weights of these queries and keys, as in -64:,0:512; "
+        "up to eight times.",
+    ),
+    click.option(
+        "--scores/--no-scores",
+        default=True,
+        show_default=True,
+        help="Score the heads (sink, local, previous, induction, diffuse).",
+    ),
+    click.option(
         "--max-new-tokens",
         type=click.IntRange(0),
         default=8,
@@ -83,6 +129,25 @@ _OPTIONS = (
         default=5,
         show_default=True,
         help="Likeliest tokens kept per cell.",
+    ),
+    click.option(
+        "--chunk",
+        type=click.IntRange(1),
+        metavar="TOKENS",
+        help="Tokens read at a time; default from the memory that is free.",
+    ),
+    click.option(
+        "--memory",
+        type=Bytes(),
+        metavar="BYTES",
+        help="What the run may hold beside weights and cache: 2GiB; it decides the chunk.",
+    ),
+    click.option(
+        "--storage",
+        type=click.Choice(["float32", "float16"]),
+        default="float32",
+        show_default=True,
+        help="Of the values in the trace; float16 says how far off it is.",
     ),
 )
 
@@ -110,12 +175,27 @@ def run(
     lens: str,
     lens_layers: str | None,
     lens_positions: str | None,
+    map_tile: str,
+    map_heads: str,
+    windows: tuple[str, ...],
+    scores: bool,
     max_new_tokens: int,
     top_k: int,
+    stats: str | None,
+    layers: str | None,
+    heads: str,
+    chunk: int | None,
+    memory: int | None,
+    storage: str,
+    **place: Any,
 ) -> Trace:
-    """Extract with the options of `run_options`, showing progress on a terminal."""
+    """Extract with the options of `run_options`, showing progress on a terminal.
+
+    place: where `extract` puts the trace, and what it makes of an unfinished one there.
+    """
     given = _prompt(prompt, file, messages, ids)
     extract = _extract()
+    chosen = {} if stats is None else {"stats": [name.strip() for name in stats.split(",")]}
     with progress() as tell:
         trace: Trace = extract(
             model,
@@ -131,7 +211,18 @@ def run(
             sites=_sites(lens),
             lens_layers=lens_layers,
             lens_positions=lens_positions,
+            layers=layers,
+            heads=heads,
+            chunk=chunk,
+            memory=memory,
+            storage=storage,
+            map_tile=map_tile,
+            map_heads=map_heads,
+            windows=windows,
+            scores=scores,
             progress=tell,
+            **chosen,
+            **place,
         )
     for note in trace.attrs.get("notes", []):
         click.echo(f"note: {plain(note)}", err=True)

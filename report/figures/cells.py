@@ -12,11 +12,14 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 from attentropy.report.figures.placement import Placement
-from attentropy.report.figures.sizes import Size
+from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.labels import short
-from attentropy.report.palette import LIGHT, colors, hexes, inks
+from attentropy.report.palette import LIGHT, colors, hexes, inks, shades
+from attentropy.report.planes import step, tiles
 from attentropy.report.raster import data_uri, png
 from attentropy.report.views import View
+
+_STILL = 1024  # columns of a picture that nobody zooms into
 
 Rows = list[dict[str, Any]]
 
@@ -37,11 +40,33 @@ def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, high: f
     ]  # fmt: skip
 
 
-def tile(values: np.ndarray, high: float) -> Rows:
-    """All cells as one image; its top row is the last layer."""
-    image = png(colors(values[::-1], 0.0, high))
-    rows, columns = values.shape
-    return [{"x0": 0, "x1": columns, "y0": 0, "y1": rows, "url": data_uri(image)}]
+def tile(values: np.ndarray, high: float, start: int = 0, least: int = 1) -> Rows:
+    """Cells from position `start` on as one image, its top row the last layer; where they are many,
+    each column is the mean of several, `least` or more."""
+    size = max(least, step(values.shape[1], _STILL))
+    means = values if size == 1 else tiles(values, size).mean
+    image = png(*shades(means[::-1], 0.0, high, "diverging"))
+    rows, columns = means.shape
+    return [
+        {"x0": start, "x1": start + columns * size, "y0": 0, "y1": rows, "url": data_uri(image)}
+    ]
+
+
+def numbers(start: int, stop: int, pixels: int) -> Rows:
+    """Round positions to write under columns that are too narrow for their tokens."""
+    every = round_step((stop - start) * 90 / pixels)
+    first = -(-start // every) * every
+    return [{"xc": at + 0.5, "text": f"{at:,}"} for at in range(first, stop, every)]
+
+
+def round_step(least: float) -> int:
+    """The smallest of 1, 2, 5, 10, 20, … that is no less."""
+    power = 1
+    while True:
+        for factor in (1, 2, 5):
+            if factor * power >= least:
+                return factor * power
+        power *= 10
 
 
 def legend(high: float) -> tuple[Rows, Rows]:
@@ -64,44 +89,58 @@ def datasets(
     rows: Sequence[str],
 ) -> dict[str, Rows]:
     """Every dataset of `heatmap` for a view whose rows are called `rows`."""
-    values, texts, high = view.values, view.texts, view.high
-    span = slice(placed.start, placed.stop)
-    letters = label_letters(size, placed.stop - placed.start)
+    values, high, tokens = view.values, view.high, trace.tokens
+    span, columns = slice(placed.start, placed.stop), placed.stop - placed.start
+    letters = label_letters(size, columns)
+    live = len(rows) * columns <= LIVE_CELLS
     ramp, ticks = legend(high)
     column = placed.column
     inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, view), 0, high)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
+    texts = [[""] * columns] * len(rows)
+    if live and letters >= 2:
+        texts = view.texts(placed.start, placed.stop, min(8, letters))
     return {
         "one": [{"o": 1}],
-        "tile": tile(values, high),
-        "cells": grid(values[:, span], [row[span] for row in texts], placed.start, high),
+        "tile": tile(values, high, 0, view.step),
+        "part": [] if live else tile(values[:, span], high, placed.start),
+        "cells": grid(values[:, span], texts, placed.start, high) if live else [],
         "columns": [
-            {"xc": i + 0.5, "text": short(trace.tokens[i], letters)}
+            {"xc": i + 0.5, "text": short(tokens[i], letters)}
             for i in range(placed.start, placed.stop)
-        ],
+        ]
+        if letters >= 2
+        else numbers(placed.start, placed.stop, size.section),
         "rows": labels,
         "rowtitle": [{"text": "layer"}],
         "inset": inset,
         "insetrows": [],
-        "insetcolumns": [{"xc": 0.5, "text": short(trace.tokens[column], 16)}],
-        "insettitle": [{"text": f"position {column}"}],
+        "insetcolumns": [{"xc": 0.5, "text": short(tokens[column], 16)}],
+        "insettitle": [{"text": f"position {column:,}"}],
         "legend": ramp,
         "ticks": ticks,
         "legendtitle": [{"text": "Entropy (nats)"}],
         "caption": [{"text": placed.caption}],
         "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
-        "overviewtitle": [{"text": f"all {len(trace.tokens)} positions, every layer"}],
+        "overviewtitle": [{"text": overview_title(len(tokens), view.step)}],
     }
+
+
+def overview_title(n: int, size: int) -> str:
+    """What a column of the overview is."""
+    many = f", each column the mean of {size}" if size > 1 else ""
+    return f"all {n:,} positions, every layer{many}"
 
 
 def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list[str]]:
     """The magnified column: of the lens the likeliest token, and its probability where both fit."""
     if view.name != "lens":
-        return [[row[column]] for row in view.texts]
-    ids = trace.lens("lens_top_ids")[:, column, 0]
+        return view.texts(column, column + 1)
+    one = slice(column, column + 1)
+    ids = trace.lens("lens_top_ids", one)[:, 0, 0]
     names = trace.text_of(ids)
-    likely = np.exp(trace.lens("lens_top_logprobs")[:, column, 0])
+    likely = np.exp(trace.lens("lens_top_logprobs", one)[:, 0, 0])
     lines = [
         short(name, size.inset_letters) if i >= 0 else ""
         for name, i in zip(names, ids, strict=True)
@@ -112,15 +151,15 @@ def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list
 
 
 def label_letters(size: Size, columns: int) -> int:
-    """How many letters fit under one column of the section."""
-    return max(2, int(size.section / max(1, columns) / 7.2))
+    """How many letters fit under one column of the section; fewer than two are not worth it."""
+    return int(size.section / max(1, columns) / 7.2)
 
 
 def state(trace: Trace, size: Size, placed: Placement, rows: int) -> dict[str, Any]:
     """First values of the figure's parameters."""
     high = size.height / max(1, rows)
     return {
-        "n": len(trace.tokens), "rowcount": rows,
+        "n": trace.dataset.sizes["position"], "rowcount": rows,
         "a": placed.start, "b": placed.stop, "col": placed.column,
         "box0": placed.box_start, "box1": placed.box_stop,
         "insetwidth": 1, "insetheight": rows,

@@ -13,11 +13,11 @@ import altair as alt
 
 from attentropy.report.figures.marks import (
     BLUE,
-    FONT,
     GREEN,
     PURPLE,
     Layers,
     data,
+    finished,
     frame,
     rule,
     space,
@@ -31,11 +31,11 @@ from attentropy.report.figures.sizes import CAPTION, FUNNEL, LABELS, STRIP, Size
 
 def heatmap(
     size: Size, state: Mapping[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> alt.VConcatChart:
-    """The chart. `state` gives the parameters' first values (see `page.first_state`):
+) -> dict[str, Any]:
+    """The specification. `state` gives the parameters' first values (see `page.first_state`):
 
     n positions, rowcount, a and b (section), col (inset), box0 and box1, colours, font sizes.
-    `datasets`: tile {url}, cells, columns, rows, inset, insetrows, insetcols, legend, ticks, words.
+    `datasets`: tile {url} of the overview and part {url} of the section, cells, columns, rows, inset, insetrows, insetcols, legend, ticks, words.
     """
     top = _overview_chart(size)
     funnel = _funnel_chart(size)
@@ -52,27 +52,17 @@ def heatmap(
         spacing=spacing,
     )  # fmt: skip
     chart = alt.vconcat(top, funnel, body, spacing=0, bounds="flush")
-    params = [alt.param(name=name, value=value) for name, value in state.items()]
-    chart = chart.add_params(*params)
-    chart.datasets = {name: list(rows) for name, rows in datasets.items()}
-    return (
-        chart.configure(font=FONT, aria=False, background=alt.ExprRef("paper"))
-        .configure_view(stroke=None)
-        .properties(
-            padding={
-                "left": 44 if size.inset > 100 else 14,
-                "right": 42 if size.inset > 100 else 26,
-                "top": 16,
-                "bottom": 4,
-            }
-        )
-    )
+    beside = size.inset > 100
+    padding = {
+        "left": 44 if beside else 14, "right": 42 if beside else 26, "top": 16, "bottom": 4,
+    }  # fmt: skip
+    return finished(chart, state, datasets, padding)
 
 
 def _overview_chart(size: Size) -> Layers:
     scale = size.total
     return alt.layer(
-        tile("0", "n"),
+        tile("tile", "0", "n"),
         frame(PURPLE, f"a / n * {scale}", f"b / n * {scale}", size.overview, 2.5),
         rule(
             GREEN, f"(col + 0.5) / n * {scale}", f"(col + 0.5) / n * {scale}",
@@ -134,7 +124,7 @@ def _section(size: Size) -> Layers:
     cells = data("cells").encode(x=x, y=y)
     box = [_inside(size, name) for name in ("box0", "box1")]
     return alt.layer(
-        tile("a", "b"),
+        tile("part", "a", "b"),
         cells.mark_rect(clip=True, stroke="#ffffff", strokeWidth=0.6, strokeOpacity=0.7).encode(
             x2="x1", y2="y1", fill=alt.Fill("fill:N", scale=None)
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -10,6 +11,28 @@ import altair as alt
 PURPLE, GREEN, BLUE = (alt.ExprRef(name) for name in ("purple", "green", "blue"))
 Layers = alt.LayerChart | alt.FacetChart  # what Altair says that a layer of marks is
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
+
+
+def finished(
+    chart: alt.TopLevelMixin,
+    state: Mapping[str, Any],
+    datasets: Mapping[str, Sequence[Mapping[str, Any]]],
+    padding: Mapping[str, int],
+) -> dict[str, Any]:
+    """The chart's specification with its parameters' first values and its datasets, and what all
+    figures share. (Written into the specification: Altair copies a chart whole at every step.)"""
+    spec: dict[str, Any] = chart.to_dict(validate=False)
+    return spec | {
+        "params": [{"name": name, "value": value} for name, value in state.items()],
+        "datasets": {name: list(rows) for name, rows in datasets.items()},
+        "padding": dict(padding),
+        "config": {
+            "font": FONT,
+            "aria": False,
+            "background": {"expr": "paper"},
+            "view": {"stroke": None},
+        },
+    }
 
 
 def data(name: str) -> alt.Chart:
@@ -63,16 +86,23 @@ def x_scale(field: str, low: str, high: str) -> alt.X:
     return alt.X(field, axis=None, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 
+def down_scale(field: str, low: str, high: str) -> alt.Y:
+    """A field on the vertical axis between two expressions, the lower one on top."""
+    domain = [alt.ExprRef(low), alt.ExprRef(high)]
+    scale = alt.Scale(domain=domain, nice=False, zero=False, reverse=True)
+    return alt.Y(field, axis=None, scale=scale)
+
+
 def y_scale(field: str, rows: str) -> alt.Y:
     """A field on the vertical axis, row 0 at its start, `rows` an expression."""
     domain: list[Any] = [0, alt.ExprRef(rows)]
     return alt.Y(field, axis=None, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 
-def tile(low: str, high: str) -> alt.Chart:
-    """The picture of the cells, by address, between two expressions."""
+def tile(name: str, low: str, high: str) -> alt.Chart:
+    """Pictures of the cells, by address, between two expressions."""
     return (
-        data("tile")
+        data(name)
         .mark_image(aspect=False, smooth=False, clip=True)
         .encode(
             x=x_scale("x0:Q", low, high),

@@ -25,8 +25,9 @@ class Placement:
     caption: str
 
 
-def place(trace: Trace, columns: int) -> Placement:
-    """The section at the prompt's tail, the inset at the dummy token that rehearses most.
+def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
+    """The section at the prompt's tail, the inset at the dummy token that rehearses most; or a
+    section that was asked for, the inset in it.
 
     Where the lens read no more than a part of the prompt, the section ends with that part.
     """
@@ -35,6 +36,9 @@ def place(trace: Trace, columns: int) -> Placement:
     best = strongest_rehearsal(trace)
     dummies = trace.dummy_positions()
     column = best.position if best is not None else stop - 1
+    if section is not None:
+        start, stop = section
+        column = column if start <= column < stop else stop - 1
     box = _last_run(dummies)
     return Placement(start, stop, column, *box, _caption(trace, box))
 

@@ -8,6 +8,8 @@ STRIP = 34
 FUNNEL = 30
 LABELS = 26
 CAPTION = 30
+# Rectangles with text that a browser redraws smoothly; wider sections show a picture.
+LIVE_CELLS = 2500
 
 
 @dataclass(frozen=True)

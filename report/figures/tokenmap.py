@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 
 from attentropy.engine.trace import Trace
-from attentropy.report.figures.marks import FONT, GREEN
+from attentropy.report.figures.marks import GREEN, finished
 from attentropy.report.labels import short
 from attentropy.report.palette import LIGHT, colors
 from attentropy.report.payload import is_causal
@@ -21,8 +21,8 @@ _SIDE = 430
 
 def tokenmap(
     side: int, state: Mapping[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> alt.LayerChart:
-    """The chart of `side` pixels. Parameters: n tokens, first position, col (marked query), ink.
+) -> dict[str, Any]:
+    """The specification of `side` pixels. Parameters: n tokens, first position, col (marked query), ink.
 
     Datasets: map {url}, labels {at, text}: row 0 of the image is the first query.
     """
@@ -61,20 +61,13 @@ def tokenmap(
         .mark_rect(filled=False, stroke="#888888", strokeWidth=1, fillOpacity=0)
         .encode(x=alt.XValue(0), x2=alt.X2Value(side), y=alt.YValue(0), y2=alt.Y2Value(side))
     )
-    params = [alt.param(name=name, value=value) for name, value in state.items()]
     chart = alt.layer(image, left, below, row, frame).properties(width=side, height=side)
-    chart = chart.add_params(*params)
-    chart.datasets = {name: list(rows) for name, rows in datasets.items()}
-    return (
-        chart.configure(font=FONT, aria=False, background=alt.ExprRef("paper"))
-        .configure_view(stroke=None)
-        .properties(padding={"left": 4, "right": 8, "top": 6, "bottom": 4})
-    )
+    return finished(chart, state, datasets, {"left": 4, "right": 8, "top": 6, "bottom": 4})
 
 
 def first_map(trace: Trace, column: int) -> dict[str, Any]:
     """The map of the first layer, mean over heads, as a Vega-Lite specification."""
-    weights = trace["window"][0]
+    weights = trace.dataset["window"][0].values
     weights = np.nanmean(weights[: _heads_in(trace, 0)], axis=0)  # [queries, keys]
     n = weights.shape[0]
     first = int(trace["window_query"][0])
@@ -86,9 +79,8 @@ def first_map(trace: Trace, column: int) -> dict[str, Any]:
     opacity = np.where(hidden, 0, 255).astype(np.uint8)[..., None]
     image = png(np.concatenate([colors(weights, 0, 1, "weight"), opacity], -1))
     every = max(1, math.ceil(n / 36))
-    labels = [
-        {"at": i + 0.5, "text": short(trace.tokens[first + i], 10)} for i in range(0, n, every)
-    ]
+    tokens = trace.tokens
+    labels = [{"at": i + 0.5, "text": short(tokens[first + i], 10)} for i in range(0, n, every)]
     state = {
         "n": n, "first": first, "col": column, **LIGHT,
     }  # fmt: skip
@@ -97,10 +89,9 @@ def first_map(trace: Trace, column: int) -> dict[str, Any]:
         "labels": labels,
         "one": [{"o": 1}],
     }
-    chart: dict[str, Any] = tokenmap(_SIDE, state, rows).to_dict()
-    return chart
+    return tokenmap(_SIDE, state, rows)
 
 
 def _heads_in(trace: Trace, layer: int) -> int:
-    heads = int(trace["heads"][layer]) if "heads" in trace else trace["window"].shape[1]
-    return max(1, min(heads, trace["window"].shape[1]))
+    heads = int(trace["heads"][layer]) if "heads" in trace else trace.dataset.sizes["window_head"]
+    return max(1, min(heads, trace.dataset.sizes["window_head"]))

@@ -64,6 +64,48 @@ def test_entropies_match_eager_attention(trace, eager):
     np.testing.assert_array_equal(trace["visible"], np.tile(np.arange(1, length + 1), (8, 1)))
 
 
+def test_what_is_kept_beside_the_statistics_matches_eager_attention(
+    trace, eager, embedded, tmp_path
+):
+    weights = torch.stack([w[0] for w in eager[0]]).double()
+    n = weights.shape[-1]
+    np.testing.assert_allclose(trace["received"][:, 0], weights.mean(1).sum(1), atol=1e-5)
+    np.testing.assert_allclose(trace["head_sink"], weights[..., 0].mean(-1), atol=1e-5)
+    previous = weights[..., range(1, n), range(n - 1)].mean(-1)
+    np.testing.assert_allclose(trace["head_previous"], previous, atol=1e-5)
+    np.testing.assert_allclose(trace["uniform_sink"], (1 / np.arange(1, n + 1)).mean(), rtol=1e-5)
+    assert np.isnan(trace["head_local"]).all()  # 17 tokens are not 4 × 64
+    assert np.isfinite(trace["head_induction"]).all()
+    assert "map" not in trace
+    path = tmp_path / "t.zarr.zip"
+    asked = extract(
+        device="cpu",
+        map_tile="5x3",
+        map_heads="all",
+        windows=["-4:,:", "3:5,1:3"],
+        max_new_tokens=0,
+    )
+    asked.save(path)
+    found = Trace.open(path)
+    weights = weights.numpy()
+    tiles = np.add.reduceat(np.add.reduceat(weights, range(0, n, 5), 2), range(0, n, 3), 3)
+    np.testing.assert_allclose(found["map"], tiles / np.array([5, 5, 5, 2])[:, None], atol=1e-5)
+    np.testing.assert_allclose(found["window"], weights, atol=1e-5)
+    np.testing.assert_allclose(found["window1"], weights[:, :, -4:], atol=1e-5)
+    np.testing.assert_allclose(found["window2"], weights[:, :, 3:5, 1:3], atol=1e-5)
+    options = found.attrs["options"]
+    assert options["map_tile"] == [5, 3]
+    assert options["windows"] == ["-4:,:", "3:5,1:3"]
+    assert options["scores"] is True
+
+
+def test_scores_and_maps_can_be_left_out():
+    found = extract(device="cpu", max_new_tokens=0, scores=False, map_tile="none")
+    names = {str(name) for name in found.dataset.variables}
+    assert not [n for n in names if n.startswith(("head_", "uniform_", "map", "received", "score"))]
+    assert "window" in names
+
+
 def test_the_lens_matches_a_plain_softmax(trace, eager):
     for layer, logits in enumerate(eager[1]):
         logprobs = logits.log_softmax(-1)
@@ -267,11 +309,27 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
         ({"top_k": 0}, "top_k"),
         ({"prompt": "x " * 5000}, "positions"),
         ({"prompt": "   "}, "empty"),
+        ({"map_tile": "0"}, "map tile '0': give auto, none"),
+        ({"map_heads": "each"}, "map_heads='each' is neither"),
+        ({"windows": ["1:2"]}, "window '1:2': give queries and keys"),
+        ({"windows": ["40:,:"]}, "window 40:,:: holds no query of a prompt of 17 tokens"),
     ],
 )
 def test_arguments_that_cannot_work(given, said):
     with pytest.raises(UsageError, match=said):
         extract(device="cpu", **given)
+
+
+def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embedded, monkeypatch):
+    read = []
+    hook = embedded.model.register_forward_pre_hook(lambda m, given: read.append(given[0].shape[1]))
+    with pytest.raises(UsageError, match="a square of 1448 tokens"):
+        extract(embedded.model, [5] * 3000, tokenizer=embedded.tokenizer, windows=["0:2000,:"])
+    hook.remove()
+    assert max(read) <= 32
+    monkeypatch.setattr("attentropy.engine.extract.load", None)
+    with pytest.raises(UsageError, match="give queries and keys"):
+        extract(device="cpu", windows=["here"])
 
 
 def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, embedded):

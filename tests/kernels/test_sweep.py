@@ -11,6 +11,9 @@ from attentropy import (
     attention_recent,
     attention_window,
 )
+from attentropy.kernels import portable_sweep
+from attentropy.kernels.portable_sweep import window
+from attentropy.kernels.visibility import Mask
 from close import assert_close, available, bounds, inputs, on_devices
 
 MASKS = {
@@ -277,3 +280,30 @@ def test_arguments_that_do_not_fit_are_refused_in_one_line(run, given, error, wo
     with pytest.raises(error, match=words) as caught:
         run(**given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("window", [None, 1, 9, 64])
+@pytest.mark.parametrize("offset", [0, 23, -5])
+def test_a_rectangle_that_hides_none_is_told_without_looking(causal, window, offset):
+    mask = Mask(40, 60, offset, causal, window)
+    for first in range(0, 40, 3):
+        for left in range(0, 60, 4):
+            rows, cols = (first, min(40, first + 5)), (left, min(60, left + 6))
+            seen = bool(mask.visible(rows, cols, torch.device("cpu")).all())
+            assert mask.hides_none(rows, cols) == seen
+
+
+def test_the_latest_keys_cost_what_they_are_and_not_all_keys(monkeypatch):
+    q, k, _ = inputs(2000, 2000, dim=16)
+    lse = attention(q, k, k).lse
+    computed = 0
+
+    def counted(q, k, lse, rows, cols, **given):
+        nonlocal computed
+        computed += (rows[1] - rows[0]) * (cols[1] - cols[0])
+        return window(q, k, lse, rows, cols, **given)
+
+    monkeypatch.setattr(portable_sweep, "window", counted)
+    attention_recent(q, k, lse, 64, impl="portable")
+    assert 2000 * 64 < computed <= 2000 * (64 + 128)

@@ -67,6 +67,25 @@ def test_extract_and_info_agree(here, capsys):
     assert np.isfinite(trace["lens_entropy"]).all()
 
 
+def test_what_to_keep_beside_the_statistics_is_chosen_by_options(here, capsys):
+    save(here / "tiny")
+    run = ["extract", "tiny", "-p", "hello", "--max-new-tokens", "0", "-o"]
+    kept = ["--map-tile", "4x8", "--map-heads", "all", "--window", "-3:,:", "--window", ":2,:2"]
+    assert main([*run, "a.zarr", *kept]) == 0
+    assert main([*run, "b.zarr", "--no-scores", "--map-tile", "none"]) == 0
+    a, b = Trace.open("a.zarr"), Trace.open("b.zarr")
+    n = len(a.tokens)
+    assert a["map"].shape == (3, 4, -(-n // 4), -(-n // 8))
+    assert a["window1"].shape == (3, 4, 3, n)
+    assert a["window2"].shape == (3, 4, 2, 2)
+    assert np.isfinite(a["head_sink"]).all()
+    assert not [name for name in b.dataset if str(name).startswith(("head_", "map", "received"))]
+    assert main(["report", "-o", "r.html"]) == 0
+    said = capsys.readouterr().out
+    assert "of 32 heads" in said
+    assert "a uniform row would give" in said
+
+
 def test_the_prompt_comes_from_a_file_standard_input_or_messages(here, capsys, monkeypatch):
     save(here / "tiny")
     (here / "p.txt").write_text("héllo", "utf-8")
@@ -195,6 +214,9 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "x", "--top-k", "0"], ["top-k"]),
         (["report", "tiny", "-p", "x", "--device", "toaster"], ["device"]),
         (["report", "tiny", "-p", "x", "--lens", "head"], ["unknown lens site 'head'"]),
+        (["report", "tiny", "-p", "x", "--map-tile", "big"], ["map tile 'big'", "64x32"]),
+        (["report", "tiny", "-p", "x", "--window", "1:2"], ["window '1:2'", "-64:,0:512"]),
+        (["report", "tiny", "-p", "x", "--window", "999:,:"], ["window 999:,:", "holds no query"]),
         (["report", "tiny", "-p", "x", "--lens", "none,mlp"], ["none"]),
         (["report", "tiny", "-p", "x", "--lens", ""], ["site ''", "residual, attention, mlp"]),
         (["report", "tiny", "-p", "x", "--lens-layers", "9"], ["lens layers", "0 to 2"]),

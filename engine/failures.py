@@ -1,0 +1,40 @@
+"""What may stop a run from outside, in one line: a full disk, memory, a device that is gone."""
+
+from __future__ import annotations
+
+import errno
+
+import torch
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory is not there, the device's or the machine's."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in said or "not enough memory" in said
+    )
+
+
+def reason(error: BaseException) -> str | None:
+    """Why a run stopped, as far as that is nobody's mistake; None for anything else."""
+    if out_of_memory(error):
+        return "out of memory"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError):
+        if error.errno in _FULL:
+            return "the disk is full"
+        if error.errno in _CLOSED:
+            return "the output folder cannot be written to"
+        if error.errno in _GONE or isinstance(error, FileNotFoundError):
+            return "the output folder has vanished"
+        return f"writing failed ({error.strerror or type(error).__name__})"
+    if isinstance(error, RuntimeError) and "CUDA error" in str(error):
+        return f"the GPU failed ({str(error).splitlines()[0][:120]})"
+    return None

@@ -1,0 +1,167 @@
+"""One run, from the prompt's first chunk to its last: recorded, read, written, committed.
+
+A run with a folder beside its target (see `partial`) may be cut off at any moment and gone on with;
+one without keeps its arrays in memory. Nothing else differs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentropy.engine import prefill, store
+from attentropy.engine.layout import Attention, field
+from attentropy.engine.lens_arrays import LensArrays
+from attentropy.engine.models import LoadedModel
+from attentropy.engine.partial import Partial
+from attentropy.engine.recorder import record
+from attentropy.engine.stream import Stream
+from attentropy.engine.sweeps import Sweeps
+from attentropy.engine.writer import Field, Sink
+
+Coordinates = Mapping[str, tuple[str, np.ndarray]]
+
+
+@dataclass
+class Run:
+    """What is done, decided before the first token.
+
+    ids [1, N]; `chunk` tokens a pass, and as many in a stored chunk unless that is `step`.
+    `coords`: all coordinates that are known already. `stats` are computed, `kept` says what stays
+    of them. `keep_cache`: the keys and values of each chunk go beside its commit.
+    """
+
+    loaded: LoadedModel
+    ids: Tensor
+    chunk: int
+    step: int
+    stats: tuple[str, ...]
+    kept: Attention
+    sweeps: Sweeps
+    lens: LensArrays | None
+    coords: Coordinates
+    storage: str
+    keep_cache: bool
+    tell: Callable[[str, int, int], None]
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The arrays that grow."""
+        found = self.kept.fields(self.step, self.storage)
+        tall = 1 if self.sweeps.tile is None else self.sweeps.tile[0]
+        for name, (dims, shape) in self.sweeps.layout().items():
+            found[name] = field(name, dims, shape, self.step, self.storage, tall)
+        if self.lens is not None:
+            found |= self.lens.fields(len(self.kept.entries), self.step, self.storage)
+        return found
+
+    def begin(self, folder: Any, attrs: Mapping[str, Any]) -> None:
+        """A store at `folder` that has all of it but the values."""
+        group = store.begin(folder, attrs)
+        for name, (dim, values) in self.coords.items():
+            store.add(group, name, (dim,), values)
+        for name, made in self.fields.items():
+            store.create(group, name, made.dims, made.shape, made.dtype, made.chunks, made.fill)
+
+    def read(self, sink: Sink, partial: Partial | None) -> Any:
+        """All that is not read yet; returns the output of the last pass.
+
+        What an earlier run left in `partial` is taken in first: its chunks go through the model
+        once more, unrecorded, or their keys and values are loaded.
+        """
+        for name, made in self.fields.items():
+            sink.create(name, made)
+        passes = prefill.bounds(self.ids.shape[1], self.chunk)
+        done, output = 0, None
+        if partial is not None and (done := -(-partial.progress().done // self.chunk)):
+            output = self._again(sink, partial, passes[:done])
+        if done == len(passes):
+            return output
+        stream = Stream(self.kept, sink, self.sweeps, start=passes[done][0])
+        cache = getattr(output, "past_key_values", None)
+        with record(self.loaded.model, stats=self.stats, length=self.ids.shape[1], stream=stream):
+            for index in range(done, len(passes)):
+                start, stop = passes[index]
+                self.tell("reading the prompt", start, self.ids.shape[1])
+                output, tensors, facts = self._pass(sink, start, stop, cache, len(passes))
+                cache = getattr(output, "past_key_values", None)
+                if partial is not None:
+                    last = index == len(passes) - 1
+                    self._commit(sink, partial, index, output, tensors, facts, last)
+        self.tell("reading the prompt", self.ids.shape[1], self.ids.shape[1])
+        return output
+
+    def _pass(
+        self, sink: Sink, start: int, stop: int, cache: Any, passes: int
+    ) -> tuple[Any, dict[str, Tensor], dict[str, str]]:
+        lens = self.lens
+        if lens is None or not lens.reading.within(start, stop):
+            return prefill.read(self.loaded.model, self.ids, start, stop, cache), {}, {}
+        with lens.reading.kept(start, stop) as states:
+            output = prefill.read(self.loaded.model, self.ids, start, stop, cache)
+        count = len(lens.reading.sites) * len(lens.reading.layers)
+
+        def tell(layer: int) -> None:
+            if passes == 1:
+                self.tell("reading the lens", layer, count)
+
+        tensors, facts = lens.read(sink, states, start, stop, tell)
+        return output, tensors, facts
+
+    def _commit(
+        self,
+        sink: Sink,
+        partial: Partial,
+        index: int,
+        output: Any,
+        tensors: dict[str, Tensor],
+        facts: dict[str, str],
+        last: bool,
+    ) -> None:
+        """Once the chunk's values are written, write what makes it finished."""
+        start, stop = prefill.bounds(self.ids.shape[1], self.chunk)[index]
+        sums = {name: torch.from_numpy(np.array(v)) for name, v in self.sweeps.state().items()}
+        cached = prefill.saved(output.past_key_values, start, stop) if self.keep_cache else {}
+        if last:
+            tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
+
+        def commit() -> None:
+            if sums:
+                partial.keep("sweeps", index, sums)
+            if cached:
+                partial.keep("cache", index, cached)
+            partial.commit(index, tensors, facts | {"errors": json.dumps(sink.errors)})
+
+        held = (*sums.values(), *cached.values(), *tensors.values())
+        sink.then(commit, sum(part.nbytes for part in held))
+
+    def _again(self, sink: Sink, partial: Partial, passes: list[tuple[int, int]]) -> Any:
+        """Take in the chunks that are finished; the output that the last of them gave."""
+        tensors: dict[str, Tensor] = {}
+        for index, (start, _) in enumerate(passes):
+            tensors, facts = partial.committed(index)
+            sink.errors |= json.loads(facts.get("errors", "{}"))
+            if self.lens is not None:
+                self.lens.restore(tensors, facts, start)
+        sums = partial.kept("sweeps", len(passes) - 1) if self.sweeps.state() else {}
+        self.sweeps.restore({name: values.numpy() for name, values in sums.items()})
+        if self.keep_cache and partial.has_cache(len(passes)):
+            parts = [partial.kept("cache", index) for index in range(len(passes))]
+            cache = prefill.restored(self.loaded.model, parts)
+            logits = tensors.get("logits")
+            logits = None if logits is None else logits.to(self.ids.device)
+            return SimpleNamespace(past_key_values=cache, logits=logits)
+        output, cache = None, None
+        with prefill.unrecorded(self.loaded.model):
+            for start, stop in passes:
+                self.tell("reading again what is recorded", start, self.ids.shape[1])
+                output = prefill.read(self.loaded.model, self.ids, start, stop, cache)
+                cache = getattr(output, "past_key_values", None)
+        return output

@@ -1,0 +1,51 @@
+"""What `render` and `report` share: how large the page may be, and where it holds everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from attentropy.report import budget
+
+if TYPE_CHECKING:
+    from attentropy.engine.trace import Trace
+    from attentropy.report.observation import Observation
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--max-bytes", default="10MB", show_default=True, metavar="BYTES",
+        help="Size of the page; what does not fit is reduced, and the page says how.",
+    ),
+    click.option(
+        "--section", "sections", multiple=True, metavar="A:B",
+        help="Positions that the page holds one by one; the figure opens at the first.",
+    ),
+)  # fmt: skip
+
+
+def page_options(function: F) -> F:
+    """The options of a page, in the order in which `--help` shows them."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def check_page(max_bytes: str) -> int:
+    """Bytes of `--max-bytes`, before any work. Raises `UsageError`."""
+    return budget.parse(max_bytes)
+
+
+def drawing(
+    trace: Trace, max_bytes: str, sections: Sequence[str]
+) -> Callable[[Sequence[Observation]], str]:
+    """What makes the page of a trace from its findings. Raises `UsageError` for wrong options."""
+    from attentropy.report.page import render
+    from attentropy.report.regions import sections as read
+
+    asked = read(sections, trace.dataset.sizes["position"])
+    return partial(render, trace, max_bytes=check_page(max_bytes), sections=asked)

@@ -1,0 +1,97 @@
+"""Planes of a trace, [rows, positions], and what stands for many positions in one column of them.
+
+Attention is read one layer at a time, so that no more than one layer of all heads is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.trace import Trace
+
+# A picture is no wider than this; a browser's canvas ends at 16,384 pixels.
+COLUMNS = 2048
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Mean, least and largest of `step` neighbouring positions [rows, ⌈N/step⌉]; NaN where none of
+    them has a value."""
+
+    step: int
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def step(n: int, columns: int = COLUMNS) -> int:
+    """The smallest power of two that makes at most `columns` tiles of n positions."""
+    return 1 << max(0, (-(-n // columns) - 1).bit_length())
+
+
+def tiles(values: np.ndarray, size: int) -> Tiles:
+    """Tiles of `size` positions of values [rows, N]; the last may cover fewer. Missing values
+    (NaN) take no part."""
+    parts = [_tiled(row, size) for row in values]
+    mean, low, high = (np.array(rows, np.float32) for rows in zip(*parts, strict=True))
+    return Tiles(size, mean, low, high)
+
+
+def _tiled(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    starts = np.arange(0, row.size, size)
+    there = np.isfinite(row)
+    count = np.add.reduceat(there, starts, dtype=np.int64)
+    total = np.add.reduceat(np.where(there, row, 0.0), starts, dtype=np.float64)
+    some = count > 0
+    mean = np.where(some, total / np.maximum(count, 1), np.nan)
+    low = np.minimum.reduceat(np.where(there, row, np.inf), starts)
+    high = np.maximum.reduceat(np.where(there, row, -np.inf), starts)
+    return mean, np.where(some, low, np.nan), np.where(some, high, np.nan)
+
+
+def layers(trace: Trace, name: str) -> Iterator[np.ndarray]:
+    """The values of an attention statistic, one layer after the other, [head, query] float32."""
+    variable = trace.dataset[name]
+    for layer in range(variable.sizes["layer"]):
+        values: np.ndarray = variable[layer].values
+        yield values.astype(np.float32, copy=False)
+
+
+def spans(trace: Trace, name: str, ranges: list[tuple[int, int]]) -> np.ndarray:
+    """An attention statistic at ranges of positions only, [layer, head, position]."""
+    variable = trace.dataset[name]
+    parts = [variable[..., start:stop].values for start, stop in ranges]
+    return np.concatenate(parts, -1) if parts else variable[..., :0].values
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention entropy: `mean` over heads [layer, N]; `heads` [layer, head, tiles], each tile the
+    mean of `step` queries."""
+
+    mean: np.ndarray
+    heads: np.ndarray
+    step: int
+
+
+def attention(trace: Trace, columns: int = 512) -> Attention:
+    """The mean over the heads that have a value, and every head in at most `columns` tiles."""
+    count, heads, n = trace.dataset["entropy"].shape
+    size = step(n, columns)
+    mean = np.empty((count, n), np.float32)
+    tiled = np.empty((count, heads, -(-n // size)), np.float32)
+    for layer, values in enumerate(layers(trace, "entropy")):
+        there = np.isfinite(values)
+        heard = there.sum(0)
+        known = np.where(there, values, 0.0)
+        mean[layer] = np.where(
+            heard > 0, known.sum(0, dtype=np.float64) / np.maximum(heard, 1), np.nan
+        )
+        starts = np.arange(0, n, size)
+        total = np.add.reduceat(known, starts, axis=1, dtype=np.float64)
+        some = np.add.reduceat(there, starts, axis=1, dtype=np.int64)
+        tiled[layer] = np.where(some > 0, total / np.maximum(some, 1), np.nan)
+    return Attention(mean, tiled, size)

@@ -1,0 +1,79 @@
+// Value to colour, as the palette has it, and pictures made of colours.
+function rgb(hex) {
+  return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+}
+
+const STOPS = Object.fromEntries(Object.entries(report.maps).map(([name, stops]) => [name, stops.map(rgb)]));
+const GREY = rgb(report.missing);
+
+function colour(value, high, name) {
+  if (!Number.isFinite(value)) return GREY;
+  const stops = STOPS[name];
+  const at = Math.min(1, Math.max(0, value / (high || 1))) * (stops.length - 1);
+  const left = Math.min(Math.floor(at), stops.length - 2);
+  return stops[left].map((low, i) => Math.floor(low * (1 - (at - left)) + stops[left + 1][i] * (at - left) + 0.5));
+}
+
+const hex = (c) => "#" + c.map((v) => v.toString(16).padStart(2, "0")).join("");
+
+function ink(c) {
+  const [r, g, b] = c.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? report.inks[0] : report.inks[1];
+}
+
+// A picture's pixels come from a table of colours: one look-up a cell.
+const SHADES = 2048, tables = {};
+
+function table(name) {
+  if (!tables[name]) {
+    tables[name] = new Uint32Array(SHADES + 1);
+    for (let i = 0; i < SHADES; i++) {
+      const [r, g, b] = colour(i / (SHADES - 1), 1, name);
+      tables[name][i] = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+    }
+    tables[name][SHADES] = ((255 << 24) | (GREY[2] << 16) | (GREY[1] << 8) | GREY[0]) >>> 0;
+  }
+  return tables[name];
+}
+
+// The canvas of rows × columns values, row 0 on top; `empty` cells are see-through.
+function image(rows, columns, at, high, name, empty = () => false) {
+  const canvas = document.createElement("canvas");
+  canvas.width = columns;
+  canvas.height = rows;
+  // Kept in memory: a picture is drawn again and again, and never on a graphics card.
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const pixels = context.createImageData(columns, rows), words = new Uint32Array(pixels.data.buffer);
+  const shades = table(name), scale = (SHADES - 1) / (high || 1);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      if (empty(r, c)) continue;
+      const value = at(r, c);
+      const shade = Number.isFinite(value) ? Math.min(SHADES - 1, Math.max(0, Math.round(value * scale))) : SHADES;
+      words[r * columns + c] = shades[shade];
+    }
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+function cut(text, letters) {
+  const all = [...text];
+  return all.length > letters ? all.slice(0, Math.max(1, letters - 1)).join("") + "…" : text;
+}
+
+// The smallest of 1, 2, 5, 10, 20, … that is no less.
+function roundStep(least) {
+  for (let power = 1; ; power *= 10) {
+    for (const factor of [1, 2, 5]) if (factor * power >= least) return factor * power;
+  }
+}
+
+const count = (n) => n.toLocaleString("en-US");
+
+// Round positions to write under columns that are too narrow for their tokens.
+function numbers(a, b, pixels) {
+  const every = roundStep(((b - a) * 90) / pixels), found = [];
+  for (let p = Math.ceil(a / every) * every; p < b; p += every) found.push({ xc: p + 0.5, text: count(p) });
+  return found;
+}

@@ -1,0 +1,60 @@
+// A plane of rows × N values: single positions where they are held, tiles of several elsewhere.
+const HOW = { mean: 0, low: 1, high: 2 };
+
+function plane({ whole, part, where, tiles, step }) {
+  const columns = tiles ? tiles.shape[2] : 0, layers = tiles ? tiles.shape[1] : 0;
+  // The value of one position; undefined where the page does not hold it.
+  function at(row, p) {
+    const slot = part ? where.slot(p) : -1;
+    if (slot >= 0) return part.get(row * where.held + slot);
+    return whole ? whole.get(row * N + p) : undefined;
+  }
+  // What stands for a position that is not held: {mean, low, high, from, to}.
+  function tile(row, p) {
+    if (!tiles) return null;
+    const t = Math.floor(p / step);
+    const read = (how) => (how < tiles.shape[0] ? tiles.get((how * layers + row) * columns + t) : undefined);
+    return { mean: read(0), low: read(1), high: read(2), from: t * step, to: Math.min(N, (t + 1) * step) };
+  }
+  // Mean, least or largest of the positions a to b that have a value.
+  function over(row, a, b, how) {
+    const inTiles = tiles && how < tiles.shape[0] && step <= b - a;
+    if (!inTiles && b - a === 1) {
+      const value = at(row, a);
+      return value === undefined ? fromTiles(row, a, b, how) : value;
+    }
+    const held = whole || (where.slot(a) >= 0 && where.slot(b - 1) - where.slot(a) === b - 1 - a);
+    if (inTiles || !held) return fromTiles(row, a, b, how);
+    return gather(a, b, how, (p) => at(row, p));
+  }
+  function fromTiles(row, a, b, how) {
+    if (!tiles) return NaN;
+    const kind = how < tiles.shape[0] ? how : 0, base = (kind * layers + row) * columns;
+    return gather(Math.floor(a / step), Math.ceil(b / step), how, (t) => tiles.get(base + t));
+  }
+  return { at, tile, over };
+}
+
+function gather(a, b, how, read) {
+  let sum = 0, some = 0, low = Infinity, high = -Infinity;
+  for (let i = a; i < b; i++) {
+    const value = read(i);
+    if (value === undefined || value !== value) continue;
+    sum += value;
+    some++;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return some === 0 ? NaN : how === 1 ? low : how === 2 ? high : sum / some;
+}
+
+let planes = {};
+
+function makePlanes() {
+  for (const name of report.views) {
+    planes[name] = plane({ whole: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.steps[name] });
+  }
+  if (report.views.includes("attention")) {
+    planes.heads = plane({ part: data.headsPart, where: headDetails, tiles: data.headsTiles, step: report.headStep });
+  }
+}

@@ -1,0 +1,67 @@
+// The start: what the first picture needs first, the other charts when they come into sight.
+async function embed() {
+  width = small.matches ? "narrow" : "wide";
+  size = report.sizes[width];
+  overviewKey = null;
+  shownPieces = "";
+  pieces.clear();
+  view = await chart("canvas", "figure");
+  const canvas = $("canvas").querySelector("canvas");
+  [canvas.dataset.left, canvas.dataset.top] = origin(view);
+  listen(canvas);
+  draw();
+}
+
+// The charts below the figure: [where, how to start, how to draw again].
+const below = () => [
+  report.specs.window && ["map", startWindow, drawWindow],
+  report.specs.map && report.map && ["map", startMap, drawMap],
+  report.specs.spread && report.spread && ["spread", startSpread, drawSpread],
+  report.specs.roster && report.scores && ["roster", startRoster, drawRoster],
+].filter(Boolean);
+const started = new Set();
+
+function whenSeen() {
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((e) => e.isIntersecting)) {
+      const [id, start] = below().find(([name]) => $(name).parentElement === entry.target);
+      observer.unobserve(entry.target);
+      started.add(id);
+      start();
+    }
+  }, { rootMargin: "600px" });
+  for (const [id] of below()) observer.observe($(id).parentElement);
+}
+
+function drawAll() {
+  draw();
+  for (const [, , again] of below()) again();
+}
+
+async function resize() {
+  await embed();
+  for (const [id, start] of below()) if (started.has(id)) await start();
+}
+
+async function start() {
+  [data] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
+  makePlanes();
+  const { start: from, stop } = report.placement;
+  moveSection(small.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
+  if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
+  Object.assign(region, report.region);
+  if (report.map) state.mapHead = 0;
+  recall();
+  controls();
+  reflect();
+  await embed();
+  document.documentElement.classList.add("live");
+  whenSeen();
+  $("figure").addEventListener("keydown", keys);
+  let resized = Promise.resolve();
+  small.addEventListener("change", () => { resized = resized.then(resize); });
+  for (const changed of [dark, matchMedia("print")]) changed.addEventListener("change", drawAll);
+}
+
+document.documentElement.classList.add("scripted");
+start();

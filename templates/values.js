@@ -1,0 +1,78 @@
+// The packed values: inflated once, read in their own type, a missing one as NaN.
+const report = JSON.parse(document.getElementById("report").textContent);
+const $ = (id) => document.getElementById(id);
+const N = report.n;
+const MISSING = -1;
+const TYPES = { int8: Int8Array, int16: Int16Array, int32: Int32Array, uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
+
+async function inflate(coded) {
+  const text = atob(coded);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream);
+}
+
+async function unpack(packed) {
+  const raw = new TYPES[packed.type](await (await inflate(packed.data)).arrayBuffer());
+  packed.data = null;
+  const steps = packed.step !== undefined;
+  const none = packed.type === "uint8" ? 255 : 65535, { low, step } = packed;
+  const get = steps ? (i) => (raw[i] === none ? NaN : low + raw[i] * step) : (i) => raw[i];
+  const strides = packed.shape.map((_, d) => packed.shape.slice(d + 1).reduce((a, b) => a * b, 1));
+  const at = (...index) => get(index.reduce((sum, i, d) => sum + i * strides[d], 0));
+  return { get, at, shape: packed.shape, error: packed.error };
+}
+
+const unpackAll = async (named) => {
+  const names = Object.keys(named);
+  const values = await Promise.all(names.map((name) => unpack(named[name])));
+  return Object.fromEntries(names.map((name, i) => [name, values[i]]));
+};
+
+// Which of the positions that are held one by one a position is: -1 where it is not.
+function slots(ranges) {
+  const offsets = [];
+  let held = 0;
+  for (const [a, b] of ranges) { offsets.push(held); held += b - a; }
+  const slot = (p) => {
+    let low = 0, high = ranges.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1, [a, b] = ranges[middle];
+      if (p < a) high = middle - 1;
+      else if (p >= b) low = middle + 1;
+      else return offsets[middle] + p - a;
+    }
+    return -1;
+  };
+  return { slot, held };
+}
+
+let data = {}, texts = null;
+const details = slots(report.ranges), headDetails = slots(report.headRanges);
+
+async function readTexts() {
+  const { short, full, roles, ranges } = report.texts;
+  const known = slots(ranges), { index, role } = await unpackAll({ index: report.texts.index, role: report.texts.role });
+  texts = {
+    token: (p) => { const i = known.slot(p); return i < 0 ? "" : short[index.get(i)]; },
+    full: (p) => { const i = known.slot(p); return i < 0 ? "" : full[index.get(i)] ?? short[index.get(i)]; },
+    role: (p) => { const i = known.slot(p); return i < 0 ? "" : roles[role.get(i)]; },
+  };
+}
+
+const word = (id) => (id < 0 ? "" : report.vocabulary.short[id]);
+const wordFull = (id) => (id < 0 ? "" : report.vocabulary.full[id] ?? report.vocabulary.short[id]);
+
+// How many keys a query sees; null where that was not recorded.
+function visibleKeys(entry, position) {
+  if (!report.visible) return null;
+  const lines = report.visible[entry];
+  let low = 0, high = lines.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (lines[middle][0] <= position) low = middle; else high = middle - 1;
+  }
+  const [start, count, rise] = lines[low];
+  return count + rise * (position - start);
+}

@@ -1,0 +1,376 @@
+"""A run that is cut off leaves what it has, says how far it got, and is gone on with to the same
+values; what stops it is one line."""
+
+import errno
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from attentropy.engine import prefill, writer
+from attentropy.engine.errors import AttentropyError, TraceError, UsageError
+from attentropy.engine.extract import extract
+from attentropy.engine.partial import Partial
+from attentropy.engine.run import Run
+from attentropy.engine.trace import Trace
+from attentropy.report.cli import main
+from interrupted import OPTIONS, PROMPT, assert_equal, assert_holds, child, context
+from tiny import save
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory):
+    """The undisturbed run's trace."""
+    folder = tmp_path_factory.mktemp("wanted")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the interrupted ones: the order of sums is part of a bit's value
+    yield extract(prompt=PROMPT, output=folder / "t.zarr", **OPTIONS)
+    torch.set_num_threads(threads)
+
+
+def _stopping(monkeypatch, at, error):
+    """Raise `error` where the run begins its chunk number `at`."""
+    begin = Run._pass
+
+    def stops(self, sink, start, stop, *rest):
+        if start == at * OPTIONS["chunk"]:
+            raise error
+        return begin(self, sink, start, stop, *rest)
+
+    monkeypatch.setattr(Run, "_pass", stops)
+
+
+def _interrupted(monkeypatch, at, **arguments):
+    """An extraction that Ctrl-C ends where it begins its chunk number `at`."""
+    with monkeypatch.context() as patch:
+        _stopping(patch, at, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt, match="partial holds .*--resume goes on"):
+            extract(**arguments)
+
+
+@pytest.mark.parametrize("keep_cache", [False, True], ids=["replayed", "kept"])
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_an_interrupted_run_goes_on_to_the_same_bits(wanted, tmp_path, monkeypatch, at, keep_cache):
+    target = tmp_path / "t.zarr.zip"
+    _interrupted(monkeypatch, at, prompt=PROMPT, output=target, keep_cache=keep_cache, **OPTIONS)
+    assert assert_holds(tmp_path / "t.zarr.zip.partial", wanted) == at * OPTIONS["chunk"]
+    read = []
+    passing = prefill.read
+    monkeypatch.setattr(prefill, "read", lambda *a: read.append(a[2]) or passing(*a))
+    found = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
+    assert_equal(found, wanted)
+    assert min(read) == (at * OPTIONS["chunk"] if keep_cache else 0)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.zip"]
+
+
+@pytest.mark.parametrize("keep_cache", [False, True], ids=["replayed", "kept"])
+def test_a_run_that_was_stopped_before_its_answer_goes_on(
+    wanted, tmp_path, monkeypatch, keep_cache
+):
+    target = tmp_path / "t.zarr"
+    with monkeypatch.context() as patch:
+        patch.setattr("attentropy.engine.extract._continue", lambda *a: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            extract(prompt=PROMPT, output=target, keep_cache=keep_cache, **OPTIONS)
+    state = Trace.open(tmp_path / "t.zarr.partial", partial=True).attrs["partial"]
+    assert state["done"] == state["tokens"] == len(wanted.tokens)
+    assert "ZeroDivisionError" in state["reason"]
+    assert_equal(extract(prompt=PROMPT, output=target, resume=True, **OPTIONS), wanted)
+
+
+def test_a_run_that_was_stopped_twice_goes_on(wanted, tmp_path, monkeypatch):
+    target = tmp_path / "t.zarr"
+    for at, resume in ((1, False), (2, True), (2, True)):
+        _interrupted(monkeypatch, at, prompt=PROMPT, output=target, resume=resume, **OPTIONS)
+    assert_equal(extract(prompt=PROMPT, output=target, resume=True, **OPTIONS), wanted)
+
+
+def test_killed_at_ten_random_moments_it_opens_and_goes_on_to_the_same_values(wanted, tmp_path):
+    processes = context()
+    drawn = random.Random(0)
+
+    def started(output, **options):
+        begun = processes.Event()
+        process = processes.Process(target=child, args=(str(output), options, begun))
+        process.start()
+        assert begun.wait(120)
+        return process
+
+    began = started(tmp_path / "timed.zarr.zip")
+    start = time.monotonic()
+    began.join()
+    seconds = time.monotonic() - start
+    assert began.exitcode == 0
+    assert_equal(Trace.open(tmp_path / "timed.zarr.zip"), wanted)
+    reached = []
+    for kill in range(10):
+        target = tmp_path / f"{kill}.zarr.zip"
+        process = started(target, keep_cache=bool(kill % 2))
+        time.sleep(drawn.uniform(0, seconds))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        partial = Partial(target)
+        if target.exists():  # it was quicker
+            found = Trace.open(target)
+            partial.discard()
+        elif partial.exists():
+            reached.append(assert_holds(partial.folder, wanted))
+            found = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
+        else:  # not even begun
+            found = extract(prompt=PROMPT, output=target, **OPTIONS)
+        assert_equal(found, wanted)
+        assert not partial.folder.exists()
+    assert len(set(reached)) > 1, f"all kills came at the same state: {reached}"
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """The folder of a run that was interrupted after its first chunk."""
+    _interrupted(monkeypatch, 1, prompt=PROMPT, output=tmp_path / "t.zarr", **OPTIONS)
+    return tmp_path / "t.zarr.partial"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"prompt": PROMPT + "x"}, "of another run: prompt sha256 was"),
+        ({"prompt": PROMPT.replace("Paris", "London")}, "of another run: prompt sha256 was"),
+        ({"top_k": 3}, "of another run: options top_k was 5, and is 3 now"),
+        ({"chunk": 40}, "of another run: options chunk was 37, and is 40 now"),
+        ({"keep_cache": True}, "of another run: keep_cache was False, and is True now"),
+        ({"storage": "float16"}, "of another run: options storage was float32"),
+    ],
+)
+def test_another_run_is_not_mixed_in_and_the_first_difference_named(stopped, given, said):
+    arguments = {"prompt": PROMPT, "output": stopped.with_suffix(""), **OPTIONS, **given}
+    with pytest.raises(UsageError, match=said) as caught:
+        extract(resume=True, **arguments)
+    assert "\n" not in str(caught.value)
+    assert stopped.is_dir()
+
+
+def test_another_models_weights_are_another_run(tmp_path, monkeypatch):
+    target = tmp_path / "t.zarr"
+    folder = save(tmp_path / "tiny")
+    rest = {"prompt": "hello " * 20, "output": target, "device": "cpu", "chunk": 37}
+    _interrupted(monkeypatch, 1, model=folder, **rest)
+    save(tmp_path / "other", seed=1)
+    shutil.copy(tmp_path / "other" / "model.safetensors", folder)
+    with pytest.raises(UsageError, match="of another run: weights was"):
+        extract(folder, resume=True, **rest)
+
+
+def test_what_is_left_is_neither_overwritten_nor_gone_on_with_unasked(stopped, wanted):
+    target = stopped.with_suffix("")
+    with pytest.raises(UsageError, match=r"unfinished run \(37 of .*--resume .*--force") as caught:
+        extract(prompt=PROMPT, output=target, **OPTIONS)
+    assert "\n" not in str(caught.value)
+    assert_equal(extract(prompt=PROMPT, output=target, force=True, **OPTIONS), wanted)
+    assert not stopped.exists()
+
+
+def test_the_chunk_of_the_unfinished_run_is_taken_where_none_is_given(stopped, wanted):
+    rest = {k: v for k, v in OPTIONS.items() if k != "chunk"}
+    assert_equal(
+        extract(prompt=PROMPT, output=stopped.with_suffix(""), resume=True, **rest), wanted
+    )
+
+
+def test_an_unfinished_trace_is_shown_where_that_is_asked_for(stopped, monkeypatch, capsys):
+    monkeypatch.chdir(stopped.parent)
+    with pytest.raises(TraceError, match=r"37 of \d+ tokens \(interrupted\); render --partial"):
+        Trace.open(stopped)
+    assert main(["render", stopped.name]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "--partial" in err
+    assert main(["render", "--partial", stopped.name, "-o", "r.html"]) == 0
+    assert (stopped.parent / "r.html").stat().st_size > 100_000
+    capsys.readouterr()
+    assert main(["info", stopped.name, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)["unfinished"]
+    assert facts["done"] == 37
+    assert facts["reason"] == "interrupted"
+    named = Trace.open(stopped, partial=True)
+    assert "" not in named.text_of(named.lens("lens_top_ids")[-1, :37, 0])
+
+
+def test_ctrl_c_says_that_resume_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _stopping(monkeypatch, 1, KeyboardInterrupt())
+    run = ["extract", "-p", PROMPT, "--device", "cpu", "--chunk", "37", "-o", "t.zarr"]
+    assert main(run) == 130
+    err = capsys.readouterr().err.strip()  # after the line with the ^C
+    assert err.startswith("interrupted: t.zarr.partial holds 37 of ")
+    assert err.endswith("--resume goes on")
+    assert "\n" not in err
+    assert main(["report", *run[1:-2]]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+    assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.partial"]
+
+
+@pytest.mark.parametrize("damage", ["run.json", "commits/000000.safetensors", "trace.zarr"])
+def test_what_is_left_may_be_damaged(stopped, damage):
+    part = stopped / damage
+    if part.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.write_bytes(part.read_bytes()[:20])
+    with pytest.raises(AttentropyError) as caught:
+        extract(prompt=PROMPT, output=stopped.with_suffix(""), resume=True, **OPTIONS)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(TraceError) as caught:
+        Trace.open(stopped, partial=True)
+    assert "\n" not in str(caught.value)
+
+
+def _fails(run, capsys, *words):
+    assert main(run) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith("error: ")
+    for word in words:
+        assert word in err
+    return err
+
+
+RUN = ["extract", "-p", PROMPT, "--device", "cpu", "--chunk", "37", "--max-new-tokens", "3"]
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A disk of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("no permission to mount a disk here; the next test injects its failure")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_disk_of_1_mib_is_full_in_one_line_and_the_store_opens(tiny_disk, wanted, capsys):
+    _fails([*RUN, "-o", str(tiny_disk / "t.zarr.zip")], capsys, "the disk is full", "--resume")
+    assert [p.name for p in tiny_disk.iterdir()] == ["t.zarr.zip.partial"]
+    assert assert_holds(tiny_disk / "t.zarr.zip.partial", wanted) < len(wanted.tokens)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot be written to"),
+     (errno.EIO, "writing failed")],
+)  # fmt: skip
+def test_a_disk_that_fails_stops_the_run_in_one_line(
+    tmp_path, wanted, monkeypatch, capsys, number, said
+):
+    checked, written = writer.Folder._check_place, []
+
+    def fails(self):
+        written.append(1)
+        if len(written) > 100:
+            raise OSError(number, os.strerror(number))
+        checked(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.Folder, "_check_place", fails)
+        _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, said, "--resume goes on")
+    assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.partial"]
+    assert_holds(tmp_path / "t.zarr.partial", wanted)
+    found = extract(prompt=PROMPT, output=tmp_path / "t.zarr", resume=True, **OPTIONS)
+    assert_equal(found, wanted)
+
+
+def test_a_read_only_folder_is_refused_before_the_run(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    mounted = os.geteuid() == 0  # whom permissions do not stop
+    if mounted:
+        command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("no permission to mount a read-only folder here, and none stops root")
+    else:
+        folder.chmod(0o500)
+    try:
+        assert main([*RUN, "-o", str(folder / "t.zarr")]) == 2
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert "cannot be written to" in err
+        with pytest.raises(AttentropyError, match="cannot be written to"):
+            extract(prompt=PROMPT, output=folder / "t.zarr", **OPTIONS)
+        assert list(folder.iterdir()) == []
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+        else:
+            folder.chmod(0o700)
+
+
+def test_an_output_that_vanishes_stops_the_run_in_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "out").mkdir()
+    passing = prefill.read
+
+    def vanishing(model, ids, start, *rest):
+        if start == 74:
+            (tmp_path / "out").rename(tmp_path / "gone")
+        return passing(model, ids, start, *rest)
+
+    monkeypatch.setattr(prefill, "read", vanishing)
+    err = _fails([*RUN, "-o", str(tmp_path / "out" / "t.zarr")], capsys, "vanished")
+    assert "--resume" not in err
+    assert [p.name for p in tmp_path.iterdir()] == ["gone"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate "
+                     "memory: you tried to allocate 68719476736 bytes."),
+    ],
+    ids=["python", "cuda", "cpu"],
+)  # fmt: skip
+def test_out_of_memory_names_what_would_have_fitted(tmp_path, monkeypatch, capsys, error, wanted):
+    with monkeypatch.context() as patch:
+        _stopping(patch, 2, error)
+        err = _fails(
+            [*RUN, "-o", str(tmp_path / "t.zarr")], capsys, "out of memory in chunks of 37"
+        )
+    assert "--chunk 18" in err
+    assert "t.zarr.partial holds 74 of" in err
+    assert_holds(tmp_path / "t.zarr.partial", wanted)
+
+
+def test_a_lost_gpu_is_one_line(tmp_path, monkeypatch, capsys):
+    lost = RuntimeError("CUDA error: unspecified launch failure\nCompile with `TORCH_USE_CUDA_DSA`")
+    _stopping(monkeypatch, 1, lost)
+    _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, "GPU failed", "--resume goes on")
+
+
+def test_nothing_is_left_of_a_report_that_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("attentropy.engine.extract.SCRATCH_BYTES", 1)
+    _stopping(monkeypatch, 1, OSError(errno.ENOSPC, "No space left on device"))
+    err = _fails(["report", *RUN[1:]], capsys, "the disk is full")
+    assert "--resume" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_target_is_replaced_only_when_the_new_trace_is_whole(tmp_path, wanted, monkeypatch):
+    target = tmp_path / "t.zarr"
+    extract(prompt="Paris", device="cpu", output=target)
+    before = Trace.open(target).tokens
+    _interrupted(monkeypatch, 1, prompt=PROMPT, output=target, force=True, **OPTIONS)
+    assert Trace.open(target).tokens == before
+    found = extract(prompt=PROMPT, output=target, force=True, resume=True, **OPTIONS)
+    assert_equal(found, wanted)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.zarr"]

@@ -1,0 +1,222 @@
+"""A prompt read in chunks gives what one pass gives, and everything goes where it was told."""
+
+import numpy as np
+import pytest
+import torch
+
+from attentropy.engine import prefill
+from attentropy.engine.errors import UsageError
+from attentropy.engine.extract import extract
+from attentropy.engine.recorder import record
+from attentropy.engine.trace import Trace
+from tiny import model, save, tokenizer
+
+PROMPT = "Paris is a city, and Canberra is another one. " * 38
+FAMILIES = [
+    ("llama", {}),
+    ("gemma3_text", {"sliding_window": 24, "head_dim": 16, "query_pre_attn_scalar": 16}),
+    ("gpt_oss", {"sliding_window": 24, "head_dim": 16, "num_local_experts": 4}),
+]
+# Errors of float32 in what the definitions leave to it: a distance grows with the length.
+TOLERANCES = {"distance": 2e-3, "lse": 1e-4, "lens_top_logprobs": 1e-4, "rehearsal": 1e-4,
+              "lens_target_logprob": 1e-4, "lens_kl": 1e-4}  # fmt: skip
+
+
+def _assert_close(found, wanted):
+    assert set(found.dataset.variables) == set(wanted.dataset.variables)
+    for name, values in wanted.dataset.variables.items():
+        name, wanted_values = str(name), wanted[str(name)]
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(
+                found[name], wanted_values, atol=TOLERANCES.get(name, 1e-5), rtol=0, err_msg=name
+            )
+        elif name == "lens_rank":  # of the target among all: a tie in the last bit moves it
+            assert np.abs(found[name] - wanted_values).max() <= 1
+        else:
+            np.testing.assert_array_equal(found[name], wanted_values, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(embedded):
+    trace = extract(embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4)
+    assert trace.attrs["options"]["chunk"] == len(trace.tokens) > 512
+    return trace
+
+
+@pytest.mark.parametrize("chunk", [7, 37, 100, 333])
+def test_chunks_that_divide_nothing_give_what_one_pass_gives(embedded, whole, chunk):
+    found = extract(
+        embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4, chunk=chunk
+    )
+    assert found.attrs["options"]["chunk"] == chunk
+    _assert_close(found, whole)
+
+
+@pytest.mark.parametrize("length", [300, 600])
+@pytest.mark.parametrize(("kind", "extra"), FAMILIES, ids=[kind for kind, _ in FAMILIES])
+def test_chunks_of_any_family_give_what_one_pass_gives(kind, extra, length):
+    made = model(kind, max_position_embeddings=1024, **extra)
+    ids = torch.randint(0, 250, (length,), generator=torch.Generator().manual_seed(0)).tolist()
+    rest = {"tokenizer": tokenizer(), "max_new_tokens": 2, "sites": ("residual", "mlp")}
+    one = extract(made, ids, chunk=length, **rest)
+    for chunk in (29, 101):
+        found = extract(made, ids, chunk=chunk, **rest)
+        names = set(one.dataset.data_vars)
+        assert {"entropy", "window", "lens_entropy"} <= names
+        assert ("sink_prob" in names) == (kind == "gpt_oss")
+        for name in ("entropy", "max_prob", "sink_mass", "window"):
+            np.testing.assert_allclose(found[name], one[name], atol=2e-4, err_msg=name)
+        for name in ("visible", "top_key"):
+            np.testing.assert_array_equal(found[name], one[name], err_msg=name)
+        np.testing.assert_allclose(found["lens_entropy"], one["lens_entropy"], atol=2e-4)
+
+
+def test_what_is_written_as_it_is_made_is_what_memory_holds(embedded, tmp_path):
+    rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 2, "chunk": 150}
+    kept = extract(embedded.model, PROMPT, **rest)
+    for name in ("t.zarr", "t.zarr.zip"):
+        found = extract(embedded.model, PROMPT, output=tmp_path / name, **rest)
+        assert found.attrs == {**kept.attrs, "format": "attentropy.trace", "format_version": 1}
+        for variable in kept.dataset.variables:
+            np.testing.assert_array_equal(found[variable], kept[variable], err_msg=variable)
+        assert found.dataset["entropy"].encoding["chunks"] == (1, 4, 150)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.zarr", "t.zarr.zip"]
+
+
+def test_recording_alone_sees_each_chunk_as_the_model_does(embedded, whole):
+    """The lens, the answer and the statistics come from the passes that a plain loop would make."""
+    ids = torch.tensor(whole["token_ids"][None]).long()
+    cache = None
+    with torch.no_grad(), record(embedded.model, length=ids.shape[1]) as recorder:
+        for start, stop in prefill.bounds(ids.shape[1], 100):
+            cache = prefill.read(embedded.model, ids, start, stop, cache).past_key_values
+    np.testing.assert_allclose(recorder.trace["entropy"], whole["entropy"], atol=1e-5)
+
+
+def test_a_model_that_does_not_go_on_from_its_cache_is_read_in_one_pass(embedded, monkeypatch):
+    monkeypatch.setattr(prefill, "why_whole", lambda model, ids: "its cache forgets")
+    found = extract(
+        embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=0, chunk=100
+    )
+    assert found.attrs["options"]["chunk"] == len(found.tokens)
+    assert found.attrs["notes"][-1] == "the prompt was read in one pass: its cache forgets"
+
+
+def test_a_cache_that_forgets_is_noticed():
+    made = model("llama")
+    ids = torch.randint(0, 250, (1, 60))
+    assert prefill.why_whole(made, ids) is None
+
+    def forget(module, args, kwargs):
+        if (cache := kwargs.get("past_key_values")) is not None and cache.get_seq_length():
+            for layer in cache.layers:
+                layer.values = torch.zeros_like(layer.values)
+
+    handle = made.register_forward_pre_hook(forget, with_kwargs=True)
+    assert "in chunks" in prefill.why_whole(made, ids)
+    handle.remove()
+
+
+def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_unchanged(whole):
+    found = extract(prompt=PROMPT, device="cpu", max_new_tokens=4, layers="1,-2:")
+    kept = np.isin(np.arange(8), [1, 6, 7])
+    assert list(found["attention_note"]) == ["" if k else "not recorded (--layers)" for k in kept]
+    assert (found["heads"] == 4).all()
+    for name in ("entropy", "max_prob", "lse", "window"):
+        np.testing.assert_array_equal(found[name][kept], whole[name][kept], err_msg=name)
+        assert np.isnan(found[name][~kept]).all()
+    assert (found["top_key"][~kept] == -1).all()
+    np.testing.assert_array_equal(found["lens_entropy"], whole["lens_entropy"])
+
+
+def test_chosen_heads_are_kept_and_their_mean_is_that_of_the_finite_values(whole):
+    some = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="0,-1", sites=())
+    np.testing.assert_array_equal(some["head"], [0, 3])
+    np.testing.assert_array_equal(some["entropy"], whole["entropy"][:, [0, 3]])
+    mean = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="mean", sites=())
+    np.testing.assert_array_equal(mean["head"], [-1])
+    np.testing.assert_allclose(mean["entropy"][:, 0], whole["entropy"].mean(1), atol=1e-6)
+    assert (mean["heads"] == 4).all()
+    assert "top_key" not in mean
+    assert any("top_key has no mean" in note for note in mean.attrs["notes"])
+
+
+def test_statistics_are_those_that_were_asked_for(embedded):
+    found = extract(prompt="Paris", device="cpu", stats=("varentropy",), max_new_tokens=0)
+    recorded = {n for n, v in found.dataset.data_vars.items() if v.dims[-1] == "query"}
+    assert recorded == {"entropy", "varentropy", "visible"}
+    assert found.attrs["options"]["stats"] == ["entropy", "varentropy"]
+
+
+def test_float16_says_how_far_off_it_is(whole, tmp_path):
+    found = extract(
+        prompt=PROMPT, device="cpu", max_new_tokens=4, storage="float16",
+        output=tmp_path / "t.zarr", chunk=len(whole.tokens),
+    )  # fmt: skip
+    errors = found.attrs["storage_error"]
+    for name, values in whole.dataset.data_vars.items():
+        stored = found.dataset[name]
+        if name in ("distance", "lse", "generated_logprob"):
+            assert stored.dtype == np.float32
+        if stored.dtype == np.float16:
+            off = np.abs(stored.values.astype(np.float64) - values.values)
+            assert errors[name] == pytest.approx(float(np.nanmax(off)), abs=1e-12)
+            assert found[name].dtype == np.float32  # as it is used
+        else:
+            assert name not in errors
+    assert {"entropy", "max_prob", "sink_mass", "window", "lens_entropy", "lens_kl"} <= set(errors)
+    assert 0 < errors["entropy"] < 4e-3
+
+
+def test_a_bound_on_memory_makes_the_chunks_small(embedded):
+    device = torch.device("cpu")
+
+    def chosen(memory, free=2**40):
+        return prefill.chunk_tokens(embedded.model, device, 4096, memory, free)
+
+    assert chosen(None) == 2048
+    assert chosen(None, free=1) == 256
+    sizes = [chosen(memory << 20) for memory in (24, 32, 64, 256)]
+    assert sizes == sorted(sizes)
+    assert 16 <= sizes[0] < sizes[-1]
+    for memory, chunk in zip((24, 32, 64, 256), sizes, strict=True):
+        assert 2 * prefill.bytes_of_pass(embedded.model, chunk, 4096) <= memory << 20
+    with pytest.raises(UsageError, match="--memory is too little"):
+        chosen(1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stats": ("entropi",)}, "unknown statistic 'entropi'"),
+        ({"layers": "9"}, "layers: there is no 9"),
+        ({"heads": "4"}, "heads: there is no 4"),
+        ({"heads": "some"}, "heads: 'some' is neither"),
+        ({"storage": "int8"}, "storage"),
+        ({"chunk": 0}, "chunk"),
+        ({"resume": True}, "output"),
+        ({"output": "t.npz"}, "zarr"),
+        ({"output": "none/t.zarr"}, "no folder"),
+        ({"output": "t.zarr", "resume": True}, "nothing to resume"),
+    ],
+)
+def test_arguments_that_cannot_work(tmp_path, monkeypatch, given, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=said) as caught:
+        extract(prompt="Paris", device="cpu", **given)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sliding_cache_is_not_kept(tmp_path):
+    folder = save(tmp_path / "tiny", "mistral", sliding_window=24)
+    with pytest.raises(UsageError, match="--keep-cache is for caches of plain keys"):
+        extract(folder, "Hello", device="cpu", output=tmp_path / "t.zarr", keep_cache=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny"]
+
+
+def test_a_large_trace_that_nobody_keeps_goes_to_the_scratch_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("attentropy.engine.extract.SCRATCH_BYTES", 10_000)
+    found = extract(prompt="Paris", device="cpu", max_new_tokens=0, scratch=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["trace.zarr"]
+    assert isinstance(found, Trace)

@@ -1,0 +1,64 @@
+"""Runs for tests of what is cut off: one prompt, small chunks, and processes that may be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace import Trace
+
+PROMPT = "Paris is a city, and Canberra is another one. " * 14
+OPTIONS: dict[str, Any] = {"device": "cpu", "max_new_tokens": 3, "chunk": 37}
+
+
+def child(output: str, options: dict[str, Any], begun: Any) -> None:
+    """The extraction, in a process of its own; `begun` hears when the prompt is being read."""
+    import torch
+
+    from attentropy.engine.extract import extract
+
+    torch.set_num_threads(1)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage.startswith("reading"):
+            begun.set()
+
+    extract(prompt=PROMPT, output=output, progress=tell, **OPTIONS, **options)
+
+
+def context() -> Any:
+    """Processes that begin with the libraries imported, and no thread of anybody's."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["attentropy.engine.extract", "attentropy.engine.demo"])
+    return found
+
+
+def assert_equal(found: Trace, wanted: Trace) -> None:
+    """The same variables with the same values, to the last bit."""
+    assert set(found.dataset.variables) == set(wanted.dataset.variables)
+    for name in wanted.dataset.variables:
+        np.testing.assert_array_equal(found[str(name)], wanted[str(name)], err_msg=str(name))
+    assert found.attrs == wanted.attrs
+
+
+def assert_holds(partial: Path, wanted: Trace) -> int:
+    """An unfinished trace opens and says how far it got, and what it has of that is right; the
+    tokens that are done."""
+    found = Trace.open(partial, partial=True)
+    state = found.attrs["partial"]
+    done = state["done"]
+    assert state["tokens"] == len(wanted.tokens) == len(found.tokens)
+    assert done == min(len(wanted.tokens), done // OPTIONS["chunk"] * OPTIONS["chunk"]) or (
+        done == len(wanted.tokens)
+    )
+    for name, variable in wanted.dataset.data_vars.items():
+        if variable.dims[-1] == "query" or str(name).startswith("lens_"):
+            rows = [
+                slice(done) if d in ("query", "position") else slice(None) for d in variable.dims
+            ]
+            values = found.dataset[name].values[tuple(rows)]
+            np.testing.assert_array_equal(values, variable.values[tuple(rows)], err_msg=str(name))
+    return int(done)
