@@ -1,0 +1,56 @@
+"""The arrays of a stored trace, read when they are used; a damaged one is told of in one line."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from attentropy.engine.errors import TraceError
+
+
+def dataset(path: Path) -> xr.Dataset:
+    """The arrays of the Zarr v3 folder or zip at `path`, and its attributes."""
+    import zarr
+    from zarr.storage import LocalStore, ZipStore
+
+    source = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
+    group = zarr.open_group(source, mode="r", zarr_format=3)
+    found = {}
+    for name in sorted(group.array_keys()):
+        array: Any = group[name]
+        lazy = indexing.LazilyIndexedArray(_Stored(array, path.name, name))
+        found[name] = xr.Variable(array.metadata.dimension_names, lazy)
+    attributes: Mapping[str, Any] = group.attrs.asdict()
+    return xr.Dataset(found, attrs=attributes)
+
+
+class _Stored(BackendArray):
+    """One array; raises `TraceError` where its chunks are not what its metadata says."""
+
+    def __init__(self, array: Any, trace: str, name: str) -> None:
+        self._array, self._trace, self._name = array, trace, name
+        self.shape, self.dtype = array.shape, np.dtype(array.dtype)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        try:
+            return self._array[key]
+        except MemoryError:
+            raise
+        # Whatever a codec finds wrong with bytes that it did not write.
+        except (RuntimeError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
+            reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+            raise TraceError(
+                f"{self._trace}: the values of {self._name} are damaged ({reason})"
+            ) from error
