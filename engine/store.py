@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine import lazy
 from attentropy.engine.errors import TraceError, UsageError
 
 # One chunk holds one layer or site, all heads and this many queries or positions.
@@ -57,7 +58,7 @@ def read(
         total = sum(_check_array(path, name, entries, partial) for name in arrays)
         if total > _MAX_BYTES:
             raise TraceError(f"{path.name}: the trace claims {total} bytes, refused")
-        return _open(path)
+        return lazy.dataset(path)
     except TraceError:
         raise
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -297,17 +298,3 @@ def _check_array(path: Path, name: str, entries: Mapping[str, int], partial: boo
             f"{path.name}: the trace is cut short: {name} has {stored} of {math.prod(grid)} chunks"
         )
     return math.prod(shape) * width
-
-
-def _open(path: Path) -> xr.Dataset:
-    from zarr.storage import LocalStore, ZipStore
-
-    source = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-    return xr.open_dataset(
-        source,  # type: ignore[arg-type]
-        engine="zarr",
-        consolidated=False,
-        chunks=None,
-        mask_and_scale=False,
-        decode_times=False,
-    )

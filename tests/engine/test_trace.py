@@ -130,3 +130,21 @@ def test_dummy_positions_follow_the_last_content_token():
     assert [trace.tokens[i] for i in trace.dummy_positions()] == trace.tokens[12:]
     raw = synthetic(["a", "b"], ["content", "content"])
     assert raw.dummy_positions().size == 0
+
+
+@pytest.mark.parametrize("name", ["t.zarr", "t.zarr.zip"])
+def test_damaged_values_are_told_of_in_one_line_where_they_are_read(tmp_path, name):
+    path = synthetic().save(tmp_path / name)
+    if path.is_dir():
+        chunk = path / "entropy" / "c" / "0" / "0" / "0"
+        chunk.write_bytes(chunk.read_bytes()[:-7])
+    else:
+        data = bytearray(path.read_bytes())
+        place = data.index(b"entropy/c/0/0/0") + len("entropy/c/0/0/0")
+        data[place : place + 20] = b"\0" * 20
+        path.write_bytes(data)
+    trace = Trace.open(path)
+    assert trace["visible"].shape == (6, 17)
+    with pytest.raises(TraceError, match="values of entropy are damaged") as caught:
+        trace["entropy"]
+    assert "\n" not in str(caught.value)
