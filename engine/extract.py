@@ -152,18 +152,22 @@ def extract(
     keep_cache = keep_cache or begun.get("keep_cache") is True
     if keep_cache:
         prefill.check_keepable(loaded.model, probe)
+    sweeps = TailWindow(
+        len(text.ids), len(kept.entries), max(kept.counts), layer_count(loaded.model) or 1
+    )
     chunk, step = _chunk(loaded, ids, reading, chunk or begun.get("chunk"), memory, notes)
+    if sweeps.tile is not None and chunk < len(
+        text.ids
+    ):  # whole tiles, so that rows are written once
+        chunk = step = max(1, chunk // sweeps.tile[0]) * sweeps.tile[0]
     lens = (
         LensArrays(reading, text, loaded.tokenizer, entries_of_layers(kept), top_k)
         if reading is not None
         else None
     )
-    window = TailWindow(
-        len(text.ids), len(kept.entries), max(kept.counts), layer_count(loaded.model) or 1
-    )
-    coords = {**_token_coordinates(text), **kept.coords(), **window.coordinates()}
+    coords = {**_token_coordinates(text), **kept.coords(), **sweeps.coordinates()}
     run = Run(
-        loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=window,
+        loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=sweeps,
         lens=lens, coords=coords | (lens.coords() if lens is not None else {}), storage=storage,
         keep_cache=keep_cache, tell=tell,
     )  # fmt: skip

@@ -20,7 +20,12 @@ Rows = Mapping[str, tuple[int, np.ndarray]]
 
 
 class Sweeps(Protocol):
-    """What is read of an attention call in further sweeps over its keys, for one sequence."""
+    """What is read of an attention call in further sweeps over its keys, for one sequence.
+
+    tile: passes begin at multiples of its queries; None where any beginning will do.
+    """
+
+    tile: tuple[int, int] | None
 
     def layout(self) -> Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]]:
         """Dimensions and shapes of the arrays that grow row by row."""

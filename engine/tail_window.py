@@ -25,6 +25,8 @@ class TailWindow:
     it that of −p ln p.
     """
 
+    tile: tuple[int, int] | None = None
+
     def __init__(self, tokens: int, entries: int, heads: int, layers: int) -> None:
         self.tokens, self.entries, self.heads = tokens, entries, heads
         self.first = 0 if tokens <= WINDOW_TOKENS else tokens - WINDOW_TAIL
