@@ -20,7 +20,10 @@ from attentropy.engine.errors import TraceError, UsageError
 # One chunk holds one layer, all heads and this many queries or positions.
 CHUNK_LENGTH = 4096
 _LONG_DIMENSIONS = ("query", "position", "window_query")
-_WHOLE_DIMENSIONS = ("head", "k", "window_head", "window_key")
+_WHOLE_DIMENSIONS = (
+    "head", "k", "window_head", "window_key", "map_head", "map_query", "map_key", "received_head",
+    "score_head",
+)  # fmt: skip
 
 _CODECS = {"bytes", "vlen-utf8", "zstd", "crc32c"}
 _TYPES = {"float16", "float32", "int8", "int16", "int32", "int64", "uint8", "string"}
@@ -106,6 +109,7 @@ def _write_folder(dataset: xr.Dataset, folder: Path) -> None:
 
 def _chunks(dims: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     def length(dim: str, size: int) -> int:
+        dim = dim.rstrip("0123456789")  # window_query3 is a window_query
         if len(dims) == 1 or dim in _WHOLE_DIMENSIONS:
             return size
         return min(size, CHUNK_LENGTH) if dim in _LONG_DIMENSIONS else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,18 +45,22 @@ def sweeps_for(
     map_heads: str = "mean",
     windows: Sequence[str] = (),
     scores: bool = True,
+    recorded: Collection[int] | None = None,
 ) -> tuple[Sweeps, dict[str, Any]]:
     """What follows a run over `tokens` tokens, and the options that it came to.
 
     Windows and tile as in `windows.rectangles` and `windows.map_tile`, whose `UsageError`s are
     raised before anything runs but the model's check. What keys receive is kept along with a map,
     or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the model
-    once over `repeated_tokens`.
+    once over `repeated_tokens`. `recorded`: the layers that are, where it is not all of them.
     """
     check_options(tile, map_heads, windows)
     model, entries = loaded.model, attention_entries(loaded.model)
     per_entry = checked(model).heads
-    heads = [per_entry.get(entry, 0) for entry in entries]
+    heads = [
+        per_entry.get(entry, 0) if recorded is None or entry[0] in recorded else 0
+        for entry in entries
+    ]
     layers, most = sum(count > 0 for count in heads), max(heads)
     sides = map_tile(tile, tokens, layers, most if map_heads == "all" else 1)
     asked = rectangles(windows, tokens, layers, most)
@@ -72,7 +76,8 @@ def sweeps_for(
         ids = repeated_tokens(ordinary, first=first, positions=facts["positions"])
         induction = np.full((len(entries), most), np.nan, np.float32)
         for entry, values in induction_scores(model, ids).items():
-            induction[entries.index(entry), : len(values)] = values
+            at = entries.index(entry)
+            induction[at, : heads[at]] = values[: heads[at]]
         if ids:
             options["induction"] = {"tokens": len(ids), "uniform": uniform_induction(ids)}
     sweeps = Sweeps(

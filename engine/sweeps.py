@@ -56,10 +56,11 @@ class _Pass:
 class Sweeps:
     """Follows one sequence of `tokens` tokens, of which each attention call tells in `heard`.
 
-    heads: those of each entry (one attention call of one layer, in the trace's order), 0 for an
-    entry that is not recorded. tile: the map's (queries, keys), None for no map; its heads are
-    averaged unless `map_per_head`. received: whether the column sums are kept. induction: scores
-    [entries, heads] measured elsewhere, see `induction.induction_scores`.
+    heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
+    that has none; of an entry that is never heard everything is NaN. tile: the map's (queries,
+    keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
+    column sums are kept. induction: scores [entries, heads] measured elsewhere, see
+    `induction.induction_scores`.
     """
 
     def __init__(
@@ -151,8 +152,8 @@ class Sweeps:
         the mean over heads, and the heads' scores; NaN where nothing was measured."""
         found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
         if self._received is not None:
-            there = np.array(self.heads)[:, None, None] > 0
-            values = np.where(there, self._received[:, None], np.nan).astype(np.float32)
+            heard = self._received.sum(1)[:, None, None] > 0  # each query gives its mass to a key
+            values = np.where(heard, self._received[:, None], np.nan).astype(np.float32)
             found["received"] = (("layer", "received_head", "position"), values)
         if self._scores is not None:
             for name, values in self._scores.scores().items():
