@@ -162,7 +162,7 @@ def extract(
     if keep_cache:
         prefill.check_keepable(loaded.model, probe)
     sweeps, swept = sweeps_for(
-        loaded, len(text.ids), layers=kept.layers, tile=map_tile, map_heads=map_heads,
+        loaded, len(text.ids), recorded=kept.layers, tile=map_tile, map_heads=map_heads,
         windows=windows, scores=scores,
     )  # fmt: skip
     tall = sweeps.tile[0] if sweeps.tile is not None else 1

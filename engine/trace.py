@@ -28,9 +28,6 @@ _WINDOW = ("layer", "window_head", "window_query", "window_key")
 _SCORE = ("layer", "score_head")
 # Exact weights asked for with `--window`, beside the automatic `window`: window1, window2, …
 ASKED_WINDOWS = tuple(range(1, 9))
-_WINDOWS = {
-    n: tuple(f"window_{axis}{n}" for axis in ("head", "query", "key")) for n in ASKED_WINDOWS
-}
 
 # name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -56,7 +53,10 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "uniform_sink": (("layer",), "f"),
     "uniform_local": (("layer",), "f"),
     "uniform_previous": (("layer",), "f"),
-    **{f"window{n}": (("layer", *axes), "f") for n, axes in _WINDOWS.items()},
+    **{
+        f"window{i}": (("layer", f"window_head{i}", f"window_query{i}", f"window_key{i}"), "f")
+        for i in ASKED_WINDOWS
+    },
     "lens_entropy": (_LENS, "f"),
     "lens_top_ids": ((*_LENS, "k"), "i"),
     "lens_top_logprobs": ((*_LENS, "k"), "f"),
@@ -89,7 +89,11 @@ COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "map_key": (("map_key",), "i"),
     "received_head": (("received_head",), "i"),
     "score_head": (("score_head",), "i"),
-    **{axis: ((axis,), "i") for axes in _WINDOWS.values() for axis in axes},
+    **{
+        f"window_{part}{i}": ((f"window_{part}{i}",), "i")
+        for i in ASKED_WINDOWS
+        for part in ("head", "query", "key")
+    },
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
