@@ -22,6 +22,7 @@ _KERNEL = 5 * 2**19 * 4  # blocks of scores alive at once in the portable attent
 _PAGES = 64 * 2**10  # what the system brings in at once where a mapped file is read
 _PROBE = 16  # tokens of the check before the run
 _LENS_ROWS = 4096  # normed at once
+_CHUNKS = (256, 8192)  # tokens of a pass through the cache, the fewest and the most
 _BITS = {"4bit": 0.55, "8bit": 1.02}  # bytes a weight, the scales of its blocks included
 
 
@@ -127,13 +128,10 @@ def memory(size: ModelSize, run: Run) -> dict[str, int]:
     recorded, laid_out = _recorded(size, n)
     results = run.sites * layers * n * 4 * 20 if run.positions else 0
     growing = cache + states + (recorded if run.on_cpu else 0)
-    attending = n * (2 * size.width + 5 * size.heads * size.head_size) * item + _KERNEL
-    attending += n * size.heads * size.head_size * 4  # the output, always float32
-    feeding = n * (3 * size.width + 3 * size.inner) * item
     rows = min(_LENS_ROWS, run.positions)
     reading = 5 * rows * size.width * 4 + 2 * _KERNEL + results if run.positions else 0
     checking = _PROBE * size.vocabulary * 4 * 8
-    passing = max(attending, feeding)
+    passing = _passing(size, n, item)
     if run.on_cpu:
         # The heap keeps what passing arrays leave behind. Where the type changes, the file's pages
         # are there beside the weights made of them.
@@ -152,6 +150,22 @@ def memory(size: ModelSize, run: Run) -> dict[str, int]:
         "activations_bytes": passing,
         "peak_bytes": peak,
     }
+
+
+def chunk_tokens(config: Any, dtype: torch.dtype, device: torch.device) -> int:
+    """Tokens of a pass through the cache, where nobody has said: the largest power of two up to
+    8,192 whose passing arrays take at most an eighth of the memory that is free, at least 256."""
+    free, size, chunk = available(device), model_size(config), _CHUNKS[1]
+    while free is not None and chunk > _CHUNKS[0] and 8 * _passing(size, chunk, dtype.itemsize) > free:
+        chunk //= 2
+    return chunk
+
+
+def _passing(size: ModelSize, n: int, item: int) -> int:
+    """Bytes of what passes while `n` tokens go through one layer."""
+    attending = n * (2 * size.width + 5 * size.heads * size.head_size) * item + _KERNEL
+    attending += n * size.heads * size.head_size * 4  # the output, always float32
+    return max(attending, n * (3 * size.width + 3 * size.inner) * item)
 
 
 def _weights(size: ModelSize, run: Run) -> int:

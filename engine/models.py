@@ -24,6 +24,7 @@ from attentropy.engine.checkpoint import (
     TOKENIZER_FILES,
     WEIGHTS,
     check_files,
+    has_tokenizer,
     stored,
     weight_files,
 )
@@ -56,20 +57,28 @@ def load(
     dtype: str | None = None,
     device: str | None = None,
     quantize: str | None = None,
+    random_weights: bool = False,
 ) -> LoadedModel:
     """The model of a hub id or a local folder; the embedded one for None.
 
     `dtype`: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
     `device`: as in torch, "auto" for all there are (accelerate shares the layers out), or None for
     CUDA where there is one. `quantize`: 4bit or 8bit weights (bitsandbytes), None for neither.
+    random_weights: of the configuration's shape, as its family begins to train, made on the device
+    and the same each time; then a folder with a config.json is enough, and without a tokenizer's
+    files `tokenizer` is None.
     Raises `UsageError` for a source that cannot be a model and for what is not installed,
     `AttentropyError` where loading fails.
     """
     import transformers
 
-    source, name = _source(model)
+    source, name = _source(model, weights=not random_weights)
     where = _device(None if device == "auto" else device)
     _check_installed(device, quantize)
+    if random_weights:
+        if device == "auto" or quantize is not None:
+            raise UsageError("random weights are made on one device, unquantised")
+        return _random(source, name, revision, dtype, where)
     with _one_line(name, source):
         folder, commit = _files(source, name, revision)
         config = read_config(folder, name, stored(folder, name))
@@ -92,6 +101,41 @@ def load(
     notes = _loading_notes(info, config, name)
     loaded = loaded if placed else loaded.to(where)
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
+
+
+def _random(
+    source: str, name: str, revision: str | None, dtype: str | None, where: torch.device
+) -> LoadedModel:
+    import transformers
+
+    from attentropy.engine.cost import available
+
+    with _one_line(name, source):
+        folder, commit = _files(source, name, revision, weights=False)
+        config = read_config(folder, name)
+        chosen = _dtype(dtype, config, where)
+        with torch.device("meta"):
+            empty: Any = transformers.AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False
+            )
+        needed, here = empty.num_parameters() * chosen.itemsize, available(where)
+        if here is not None and needed > here:
+            raise AttentropyError(
+                f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {here / 1e9:.1f} "
+                f"are free on {where}; --dtype bfloat16 or another device may have them"
+            )
+        on_gpu = [where] if where.type == "cuda" else []
+        with torch.random.fork_rng(on_gpu), torch.device(where):
+            torch.manual_seed(0)
+            made: Any = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=chosen, trust_remote_code=False
+            )
+        tokenizer = None
+        if has_tokenizer(folder):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                source, revision=commit, trust_remote_code=False
+            )
+    return LoadedModel(made.eval(), tokenizer, name, commit, ("its weights are random",))
 
 
 def given(model: Any, tokenizer: Any) -> LoadedModel:
@@ -118,7 +162,7 @@ def describe(
     With `tokens`, also what a run over a prompt of that length takes: the lens of one site
     (`lens_facts`), memory in bytes and time in seconds, the latter from a short measurement.
     """
-    source, name = _source(model)
+    source, name = _source(model, weights=False)
     with _one_line(name, source):
         folder, _ = _files(source, name, revision, weights=False)
         config = read_config(folder, name)
@@ -249,13 +293,16 @@ def tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _source(model: str | Path | None) -> tuple[str, str]:
-    """Where transformers shall look, and the name to print: never a whole path."""
+def _source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]:
+    """Where transformers shall look, and the name to print: never a whole path.
+
+    Without `weights` a folder with a configuration is enough.
+    """
     if model is None:
         return str(demo.path()), demo.DEFAULT_NAME
     folder = Path(model).expanduser()
     if folder.is_dir():
-        check_files(folder, folder.resolve().name)
+        check_files(folder, folder.resolve().name, weights=weights)
         return str(folder), folder.resolve().name
     text = str(model)
     if folder.exists():

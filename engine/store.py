@@ -20,7 +20,7 @@ from attentropy.engine.errors import TraceError, UsageError
 # One chunk holds one layer, all heads and this many queries or positions.
 CHUNK_LENGTH = 4096
 _LONG_DIMENSIONS = ("query", "position", "window_query")
-_WHOLE_DIMENSIONS = ("head", "k", "window_head", "window_key")
+_WHOLE_DIMENSIONS = ("head", "k", "window_head", "window_key", "chunk", "part", "outside")
 
 _CODECS = {"bytes", "vlen-utf8", "zstd", "crc32c"}
 _TYPES = {"float16", "float32", "int8", "int16", "int32", "int64", "uint8", "string"}

@@ -24,6 +24,7 @@ ROLES = ("bos", "eos", "template", "content", "generated", "padding")
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
+_PROFILE = ("chunk", "layer", "part")
 
 # name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -38,6 +39,9 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "visible": (("layer", "query"), "i"),
     "window": (_WINDOW, "f"),
     "window_entropy": (_WINDOW, "f"),
+    "profile_seconds": (_PROFILE, "f"),
+    "profile_bytes": (_PROFILE, "f"),
+    "profile_outside": (("chunk", "outside"), "f"),
     "lens_entropy": (_LENS, "f"),
     "lens_top_ids": ((*_LENS, "k"), "i"),
     "lens_top_logprobs": ((*_LENS, "k"), "f"),
@@ -65,6 +69,10 @@ COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "window_head": (("window_head",), "i"),
     "window_query": (("window_query",), "i"),
     "window_key": (("window_key",), "i"),
+    "chunk_start": (("chunk",), "i"),
+    "chunk_stop": (("chunk",), "i"),
+    "part": (("part",), "s"),
+    "outside": (("outside",), "s"),
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
