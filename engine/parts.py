@@ -2,7 +2,8 @@
 
 A layer's blocks are found by what they do (see `sites`), so what is neither attention block nor MLP
 is "other": norms, residual additions, and layers of another kind. "attention" is the block without
-the kernel, which is the attention call itself.
+the kernel, which is the attention call itself. Of an MLP whose matrices lie loose in the layer
+(OPT), only the last is "mlp".
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from attentropy.engine import demo, fused
+from attentropy.engine.attention_hook import Listener
 from attentropy.engine.chat import Messages
 from attentropy.engine.cost import chunk_tokens
 from attentropy.engine.devices import input_device, names
@@ -135,7 +136,7 @@ def _text(
     return text
 
 
-class _Heard:
+class _Heard(Listener):
     """Hears the calls of a pass: hands them to the recorder, if there is one."""
 
     impl = None

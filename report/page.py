@@ -19,6 +19,7 @@ from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.figures.tokenmap import first_map
 from attentropy.report.observations import Observation
 from attentropy.report.payload import payload
+from attentropy.report.profile import section
 from attentropy.report.words import SHADES, captions, words
 
 
@@ -60,6 +61,7 @@ def render(trace: Trace, observations: Sequence[Observation]) -> str:
         "layers": rows,
         "heads": trace.dataset.sizes.get("head", 0),
         "has_map": has_map,
+        "profile": section(trace),
         "map_per_head": has_map and "window_entropy" not in trace,
         "still": picture,
         "still_width": picture_width,
