@@ -156,7 +156,9 @@ def chunk_tokens(config: Any, dtype: torch.dtype, device: torch.device) -> int:
     """Tokens of a pass through the cache, where nobody has said: the largest power of two up to
     8,192 whose passing arrays take at most an eighth of the memory that is free, at least 256."""
     free, size, chunk = available(device), model_size(config), _CHUNKS[1]
-    while free is not None and chunk > _CHUNKS[0] and 8 * _passing(size, chunk, dtype.itemsize) > free:
+    while (
+        free is not None and chunk > _CHUNKS[0] and 8 * _passing(size, chunk, dtype.itemsize) > free
+    ):
         chunk //= 2
     return chunk
 

@@ -42,7 +42,9 @@ class Parts:
         found = []
         for blocks in zip(self.attention, self.mlp, strict=True):
             flops = 0.0
-            for name, parameter in (p for b in blocks if b is not None for p in b.named_parameters()):
+            for name, parameter in (
+                p for b in blocks if b is not None for p in b.named_parameters()
+            ):
                 used = experts if "experts." in name else 1.0
                 flops += 2.0 * parameter.numel() * used if parameter.ndim > 1 else 0.0
             found.append(flops)

@@ -6,6 +6,7 @@ recorded; and on PyTorch's fused attention. Every pass is measured by the same h
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -108,9 +109,7 @@ def profile(
     return laid_out(measured, run.chunks, parts, loaded, text, tuple(stats), sites, notes)
 
 
-def _text(
-    loaded: LoadedModel, model: Any, prompt: Any, tokens: int | None, **how: Any
-) -> Prompt:
+def _text(loaded: LoadedModel, model: Any, prompt: Any, tokens: int | None, **how: Any) -> Prompt:
     """The prompt, or random ids; short enough for the model."""
     config = loaded.model.config
     facts = config_facts(config)
@@ -278,6 +277,7 @@ def _measured(run: _Run, repeat: int, tell: Progress) -> Measured:
     except fused.NotFused as error:
         reason = str(error)
         attends.pop(FUSED, None)
+    gc.collect()
     tell("measuring memory", done, total)
     weighed = run.through(memory, recording=True, counts=True)
     passes: dict[str, list[Pass]] = {name: [] for name in attends}

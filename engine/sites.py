@@ -97,7 +97,9 @@ class Blocks:
         call's module and no MLP.
         """
         if site == "attention":
-            return [layer.modules[layer.blocks[0]] if layer.attends else None for layer in self.layers]
+            return [
+                layer.modules[layer.blocks[0]] if layer.attends else None for layer in self.layers
+            ]
         names = {layer.added[1] for layer in self.layers if layer.attends and len(layer.added) > 1}
         found: list[nn.Module | None] = []
         for layer in self.layers:
@@ -247,9 +249,7 @@ def _attention_outputs(
     return found[::-1]
 
 
-def _computed_by(
-    name: str, outputs: Sequence[_Output], modules: Mapping[str, nn.Module]
-) -> str:
+def _computed_by(name: str, outputs: Sequence[_Output], modules: Mapping[str, nn.Module]) -> str:
     """The module with matrices that `name` passes the value of on; often itself."""
     at = next(i for i, output in enumerate(outputs) if output.name == name)
     while not any(parameter.ndim > 1 for parameter in modules[outputs[at].name].parameters()):

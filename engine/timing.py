@@ -7,7 +7,6 @@ part, so the parts of a pass are all of it, however they are nested.
 from __future__ import annotations
 
 import ctypes
-import gc
 import resource
 import time
 from collections.abc import Iterator
@@ -150,9 +149,11 @@ class Bytes(Gauge):
 
 
 def peak_bytes(device: str, *, reset: bool = False) -> int:
-    """Bytes at the highest since the last reset, on "cuda" or "cpu"; `reset` sets it back first."""
+    """Bytes at the highest since the last reset, on "cuda" or "cpu"; `reset` sets it back first.
+
+    What only the garbage collector frees is still taken: call it before, where that matters.
+    """
     if reset:
-        gc.collect()
         if device == "cuda":
             torch.cuda.synchronize()
         _reset(device)

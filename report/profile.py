@@ -105,14 +105,18 @@ def sentences(profile: dict[str, Any]) -> list[str]:
         f"The parts add up to {1 + profile['parts_off_by']:.1%} of the outer clock in the pass "
         "where they are furthest from it."
     )
-    found.append(f"Recording takes {human(max(0, profile['extra_bytes']))} more memory at its peak.")
+    found.append(
+        f"Recording takes {human(max(0, profile['extra_bytes']))} more memory at its peak."
+    )
     return found
 
 
 def how(profile: dict[str, Any]) -> str:
     """On what, with what and how it was measured: a caption."""
     machine = profile["machine"]
-    versions = ", ".join(f"{k} {machine[k]}" for k in ("attentropy", "torch", "triton") if k in machine)
+    versions = ", ".join(
+        f"{k} {machine[k]}" for k in ("attentropy", "torch", "triton") if k in machine
+    )
     memory = profile["memory"] or "not measured on this system"
     return (
         f"{machine['device']} ({machine['threads']}), {versions}, {machine['time']}. Time: "
@@ -158,7 +162,9 @@ def layers(trace: Trace) -> tuple[list[str], list[list[str]]]:
     took, peaks = (trace[name] for name in ("profile_seconds", "profile_bytes"))
     took = np.where(np.isfinite(took).any(0), np.nansum(took, 0), np.nan) * 1e3  # [layer, part]
     peaks = np.fmax.reduce(peaks, 0)
-    parts = [(i, str(part)) for i, part in enumerate(trace["part"]) if np.isfinite(took[:, i]).any()]
+    parts = [
+        (i, str(part)) for i, part in enumerate(trace["part"]) if np.isfinite(took[:, i]).any()
+    ]
     columns = ["layer", *(f"{part}, ms" for _, part in parts), *(f"{p}, MB" for _, p in parts)]
     rows = [
         [

@@ -62,6 +62,7 @@ def measure(name: str, case: Case, budget: float) -> dict[str, Any]:
     with torch.inference_mode():
         given = truth.inputs(case)
         run = rival.prepare(*given, case)
+        gc.collect()
         before = peak_bytes(case.device, reset=True)
         found = run()
         peak = peak_bytes(case.device) - before

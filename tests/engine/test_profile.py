@@ -72,17 +72,17 @@ class _Slow:
         return self.function(*args, **how)
 
 
-@pytest.mark.parametrize("kind", ["llama", "olmo2"])
 @pytest.mark.parametrize(
-    ("part", "where"),
+    ("kind", "part", "where"),
     [
-        ("attention", lambda m: (m.model.layers[1].self_attn.o_proj, "forward")),
-        ("mlp", lambda m: (m.model.layers[1].mlp.down_proj, "forward")),
-        ("other", lambda m: (m.model.layers[1].post_attention_layernorm, "forward")),
-        ("embedding", lambda m: (m.model.embed_tokens, "forward")),
-        ("norm", lambda m: (m.model.norm, "forward")),
-        ("head", lambda m: (m.lm_head, "forward")),
-        ("rest", lambda m: (m.model.rotary_emb, "forward")),
+        ("llama", "attention", lambda m: (m.model.layers[1].self_attn.o_proj, "forward")),
+        ("llama", "mlp", lambda m: (m.model.layers[1].mlp.down_proj, "forward")),
+        ("olmo2", "mlp", lambda m: (m.model.layers[1].mlp.down_proj, "forward")),
+        ("llama", "other", lambda m: (m.model.layers[1].post_attention_layernorm, "forward")),
+        ("llama", "embedding", lambda m: (m.model.embed_tokens, "forward")),
+        ("llama", "norm", lambda m: (m.model.norm, "forward")),
+        ("llama", "head", lambda m: (m.lm_head, "forward")),
+        ("llama", "rest", lambda m: (m.model.rotary_emb, "forward")),
     ],
 )
 def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, part, where):
