@@ -214,8 +214,9 @@ def section(trace: Trace) -> dict[str, Any] | None:
         "narrow": [still(chart)[0] for chart in charts(trace, NARROW)],
         "caption": (
             f"Left, or above: the time of each layer over {profile['tokens']:,} tokens, read in "
-            f"chunks of {profile['chunk']:,}, while {', '.join(profile['stats'])} of every head and "
-            "query is recorded. Right, or below: the shares of each chunk's time." + growth(trace)
+            f"chunks of {profile['chunk']:,}, while {', '.join(profile['stats'])} of every head "
+            "and query is recorded. Right, or below: the shares of each chunk's time."
+            + growth(trace)
         ),
         "sentences": sentences(profile),
         "how": how(profile),

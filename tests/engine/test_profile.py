@@ -270,7 +270,7 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
 def test_random_weights_that_do_not_fit_are_refused_in_one_line(tmp_path, monkeypatch):
     config("llama").save_pretrained(tmp_path)
     monkeypatch.setattr(cost, "available", lambda device: 1000)
-    with pytest.raises(AttentropyError, match="with random weights takes .* are free on cpu"):
+    with pytest.raises(AttentropyError, match=r"with random weights takes .* are free on cpu"):
         models.load(tmp_path, random_weights=True)
 
 
