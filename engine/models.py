@@ -155,12 +155,17 @@ def given(model: Any, tokenizer: Any) -> LoadedModel:
 
 
 def describe(
-    model: str | Path | None = None, *, revision: str | None = None, tokens: int | None = None
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    tokens: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """What a model's configuration says of it; no weights are loaded.
+    """What a model's configuration says of it; no weights are loaded, none need be there.
 
     With `tokens`, also what a run over a prompt of that length takes: the lens of one site
-    (`lens_facts`), memory in bytes and time in seconds, the latter from a short measurement.
+    (`lens_facts`), and what `prediction.predicted` says of `options`, which are those of
+    `prediction.Options`: bytes of memory and of the trace, and seconds from a short measurement.
     """
     source, name = _source(model, weights=False)
     with _one_line(name, source):
@@ -169,32 +174,12 @@ def describe(
         facts = {"name": name, "revision": revision} | config_facts(config)
         if tokens is None:
             return facts
-        return facts | {"lens": lens_facts(config, tokens)} | _cost(config, tokens)
+        from attentropy.engine.prediction import Options, predicted
 
-
-def _cost(config: Any, tokens: int) -> dict[str, Any]:
-    """Memory and time of a run with the default options on `tokens` tokens, predicted."""
-    from attentropy.engine.cost import Run, alternatives, available, memory, model_size
-    from attentropy.engine.pace import duration, rates
-
-    where = _device(None)
-    dtype = _dtype(None, config, where)
-    size = model_size(config)
-    positions = size.lens(dtype.itemsize, 1).budget(tokens)
-    run = Run(tokens, dtype.itemsize, positions, on_cpu=where.type == "cpu")
-    needed, here = memory(size, run), available(where)
-    others = {o: memory(size, r)["peak_bytes"] for o, r in alternatives(size, run).items()}
-    facts: dict[str, Any] = {"device": where.type, "dtype": str(dtype).removeprefix("torch.")}
-    facts |= needed | {"available_bytes": here}
-    if here is not None and needed["peak_bytes"] > here:
-        fitting = [option for option, peak in others.items() if peak <= here]
-        elsewhere = "another device, or --device auto" if where.type == "cpu" else "--device cpu"
-        facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
-    took = duration(size, run, rates(size, run, where, dtype))
-    return {
-        "memory": facts | {"peak_with_option_bytes": others},
-        "seconds": {stage: round(value, 3) for stage, value in took.items()},
-    }
+        where = _device(None)
+        dtype = _dtype(None, config, where)
+        found = predicted(config, tokens, Options(**options), where, dtype)
+        return facts | {"lens": lens_facts(config, tokens)} | found
 
 
 def lens_facts(config: Any, tokens: int) -> dict[str, Any]:

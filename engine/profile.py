@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from attentropy.engine import demo, fused
 from attentropy.engine.attention_hook import Listener
 from attentropy.engine.chat import Messages
-from attentropy.engine.cost import chunk_tokens
+from attentropy.engine.cost import available, chunk_tokens, model_size
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens_plan import check_sites
@@ -102,8 +102,11 @@ def profile(
     if parts.without_mlp:
         notes.append(f'the MLP of layers {parts.without_mlp} was not told apart, and is in "other"')
     reading = plan(loaded, probe, text, sites, None, None, notes) if sites else None
-    chosen = min(len(text.ids), chunk or chunk_tokens(loaded.model.config, loaded.model.dtype, at))
-    run = _Run(loaded.model, ids, chosen, parts, tuple(stats), reading)
+    chosen = chunk or chunk_tokens(
+        model_size(loaded.model.config), loaded.model.dtype.itemsize,
+        on_cpu=at.type == "cpu", free=available(at),
+    )  # fmt: skip
+    run = _Run(loaded.model, ids, min(chosen, len(text.ids)), parts, tuple(stats), reading)
     measured = _measured(run, repeat, tell)
     tell("measuring the ceilings", 0, 1)
     return laid_out(measured, run.chunks, parts, loaded, text, tuple(stats), sites, notes)
