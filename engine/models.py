@@ -57,28 +57,20 @@ def load(
     dtype: str | None = None,
     device: str | None = None,
     quantize: str | None = None,
-    random_weights: bool = False,
 ) -> LoadedModel:
     """The model of a hub id or a local folder; the embedded one for None.
 
     `dtype`: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
     `device`: as in torch, "auto" for all there are (accelerate shares the layers out), or None for
     CUDA where there is one. `quantize`: 4bit or 8bit weights (bitsandbytes), None for neither.
-    random_weights: of the configuration's shape, as its family begins to train, made on the device
-    and the same each time; then a folder with a config.json is enough, and without a tokenizer's
-    files `tokenizer` is None.
     Raises `UsageError` for a source that cannot be a model and for what is not installed,
     `AttentropyError` where loading fails.
     """
     import transformers
 
-    source, name = _source(model, weights=not random_weights)
+    source, name = _source(model)
     where = _device(None if device == "auto" else device)
     _check_installed(device, quantize)
-    if random_weights:
-        if device == "auto" or quantize is not None:
-            raise UsageError("random weights are made on one device, unquantised")
-        return _random(source, name, revision, dtype, where)
     with _one_line(name, source):
         folder, commit = _files(source, name, revision)
         config = read_config(folder, name, stored(folder, name))
@@ -103,13 +95,27 @@ def load(
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
 
 
-def _random(
-    source: str, name: str, revision: str | None, dtype: str | None, where: torch.device
+def with_random_weights(
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
 ) -> LoadedModel:
+    """A model of the same shape whose weights are those that its family begins training with, made
+    on the device and the same each time.
+
+    The configuration is enough; `tokenizer` is None where there is none. Raises as `load` does, and
+    `AttentropyError` where the weights are larger than the memory that is free.
+    """
     import transformers
 
     from attentropy.engine.cost import available
 
+    if device == "auto":
+        raise UsageError("random weights are made on one device; leave --device auto out")
+    source, name = _source(model, weights=False)
+    where = _device(device)
     with _one_line(name, source):
         folder, commit = _files(source, name, revision, weights=False)
         config = read_config(folder, name)

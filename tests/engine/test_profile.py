@@ -248,7 +248,7 @@ def test_random_ids_are_ordinary_spread_and_the_same_for_a_seed():
 def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tmp_path):
     config("llama").save_pretrained(tmp_path)
     state = torch.get_rng_state()
-    first, again = (models.load(tmp_path, random_weights=True) for _ in range(2))
+    first, again = (models.with_random_weights(tmp_path) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), state)
     for one, other in zip(first.model.parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -256,7 +256,7 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
     assert float(drawn.std()) == pytest.approx(0.02, rel=0.1)
     assert first.tokenizer is None
     assert not first.model.training
-    half = models.load(tmp_path, random_weights=True, dtype="bfloat16").model
+    half = models.with_random_weights(tmp_path, dtype="bfloat16").model
     assert half.dtype == torch.bfloat16
     assert torch.equal(
         half.model.rotary_emb.inv_freq, first.model.model.rotary_emb.inv_freq
@@ -271,7 +271,7 @@ def test_random_weights_that_do_not_fit_are_refused_in_one_line(tmp_path, monkey
     config("llama").save_pretrained(tmp_path)
     monkeypatch.setattr(cost, "available", lambda device: 1000)
     with pytest.raises(AttentropyError, match=r"with random weights takes .* are free on cpu"):
-        models.load(tmp_path, random_weights=True)
+        models.with_random_weights(tmp_path)
 
 
 def test_a_prompt_of_words_is_profiled_with_its_tokens(tmp_path):
