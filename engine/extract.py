@@ -17,7 +17,7 @@ import attentropy
 from attentropy.engine import demo, prefill
 from attentropy.engine.assemble import text_array
 from attentropy.engine.chat import Messages
-from attentropy.engine.cost import available
+from attentropy.engine.cost import FEWEST, available
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.job import Job, chosen
@@ -240,7 +240,7 @@ def _chunk(
     """Tokens of a pass, and of a stored chunk: the same, but where the prompt has to be read in one
     pass, which is noted. A pass begins with a row of the map's tiles, of `tall` queries."""
     n = ids.shape[1]
-    if asked is None and memory is None and n <= prefill.FEWEST:
+    if asked is None and memory is None and n <= FEWEST:
         return n, n
     if asked is None:
         device = ids.device

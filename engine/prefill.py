@@ -10,18 +10,13 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from attentropy.engine import cost
 from attentropy.engine.attention_hook import Listener
 from attentropy.engine.cost import model_size, passing
 from attentropy.engine.devices import home
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.layers import decoder_layers
 from attentropy.engine.selfcheck import checked, difference, listening, outputs
-
-# Tokens of a pass where nobody has said. Matrix products gain nothing from more, least on a CPU.
-FEWEST = 256
-MOST = {"cpu": 2048}
-_MOST = 8192
-_LEAST = 16  # that a bound on memory is met with
 
 # The pieces in which a short text is read to see whether the cache carries all that it should.
 _PROBE = (19, 38, 48)
@@ -97,17 +92,14 @@ def chunk_tokens(
     states: bytes that the lens keeps of a token while its pass runs. Raises `UsageError` where no
     chunk is small enough.
     """
-    most = MOST.get(device.type, _MOST)
-    limit = memory // 2 if memory is not None else free // 8 if free is not None else None
-    if limit is None:
-        return most
-    chunk, least = most, FEWEST if memory is None else _LEAST
-    while chunk > least and bytes_of_pass(model, chunk, states) > limit:
-        chunk //= 2
-    needed = bytes_of_pass(model, chunk, states)
-    if memory is not None and needed > limit:
+    chunk = cost.chunk_tokens(
+        model_size(model.config), model.dtype.itemsize, on_cpu=device.type == "cpu", states=states,
+        memory=memory, free=free,
+    )  # fmt: skip
+    needed = 2 * bytes_of_pass(model, chunk, states)
+    if memory is not None and needed > memory:
         raise UsageError(
-            f"--memory is too little: a chunk of {chunk} tokens takes {2 * needed >> 20} MiB"
+            f"--memory is too little: a chunk of {chunk} tokens takes {needed >> 20} MiB"
         )
     return chunk
 

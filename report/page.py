@@ -22,6 +22,7 @@ from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.observation import Observation
 from attentropy.report.packing import contents
 from attentropy.report.payload import facts, held
+from attentropy.report.profile import section
 from attentropy.report.program import program
 from attentropy.report.reduction import reduction
 from attentropy.report.regions import Range
@@ -72,6 +73,7 @@ def render(
         "absent": absent(trace),
         "window_per_head": _per_head(trace, "window"),
         "map_heads": [int(head) for head in trace["map_head"]] if reach.has_map(trace) else [],
+        "profile": section(trace),
     }
     values = facts(trace, observations, shown, rows, sizes, placed["wide"])
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
