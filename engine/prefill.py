@@ -101,6 +101,10 @@ def chunk_tokens(
     limit = memory // 2 if memory is not None else free // 8 if free is not None else None
     if limit is None:
         return most
+    try:
+        model_size(model.config)
+    except Exception:  # a class that its configuration alone does not make
+        return FEWEST
     chunk, least = most, FEWEST if memory is None else _LEAST
     while chunk > least and bytes_of_pass(model, chunk, states) > limit:
         chunk //= 2
