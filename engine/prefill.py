@@ -12,7 +12,7 @@ from transformers.cache_utils import DynamicLayer
 
 from attentropy.engine import cost
 from attentropy.engine.attention_hook import Listener
-from attentropy.engine.cost import model_size, passing
+from attentropy.engine.cost import FEWEST, model_size, passing
 from attentropy.engine.devices import home
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.layers import decoder_layers
@@ -92,9 +92,13 @@ def chunk_tokens(
     states: bytes that the lens keeps of a token while its pass runs. Raises `UsageError` where no
     chunk is small enough.
     """
+    try:
+        size = model_size(model.config)
+    except Exception:  # a class that its configuration alone does not make
+        return FEWEST
     chunk = cost.chunk_tokens(
-        model_size(model.config), model.dtype.itemsize, on_cpu=device.type == "cpu", states=states,
-        memory=memory, free=free,
+        size, model.dtype.itemsize, on_cpu=device.type == "cpu", states=states, memory=memory,
+        free=free,
     )  # fmt: skip
     needed = 2 * bytes_of_pass(model, chunk, states)
     if memory is not None and needed > memory:
