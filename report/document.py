@@ -52,8 +52,9 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def still(chart: dict[str, Any]) -> tuple[str, int]:
-    """A picture for readers without scripts and before they run, and its width in CSS pixels."""
+def stills(chart: dict[str, Any]) -> tuple[str, str, int]:
+    """A picture for readers without scripts and before they run, for a light and for a dark page,
+    and its width in CSS pixels."""
     import vl_convert
 
     image = vl_convert.vegalite_to_svg(chart)
@@ -65,14 +66,18 @@ def still(chart: dict[str, Any]) -> tuple[str, int]:
     if len(set(fonts)) == 1:
         image = image.replace(fonts[0], "").replace("<svg ", f"<svg{fonts[0]} ", 1)
     width = re.search(r'\bwidth="([\d.]+)"', image)
-    return data_uri(image.encode(), "image/svg+xml"), round(float(width[1])) if width else 0
+    pictures = [data_uri(svg.encode(), "image/svg+xml") for svg in (image, _in_the_dark(image))]
+    return pictures[0], pictures[1], round(float(width[1])) if width else 0
 
 
-def in_the_dark(chart: dict[str, Any]) -> dict[str, Any]:
-    """The same chart in the colours of a dark page."""
-    dark = palette.DARK
-    params = [
-        {**param, "value": dark[param["name"]]} if param["name"] in dark else param
-        for param in chart["params"]
-    ]
-    return {**chart, "params": params}
+def _in_the_dark(image: str) -> str:
+    """The same picture in the colours of a dark page: those of its ground (the first one named) and
+    of what is drawn around the values."""
+    light, dark = palette.LIGHT, palette.DARK
+    image = image.replace(f'fill="{light["paper"]}"', f'fill="{dark["paper"]}"', 1)
+    known = {light[name]: dark[name] for name in light if name != "paper"}
+    return re.sub(
+        r'\b(fill|stroke)="(#[0-9a-f]{6})"',
+        lambda m: f'{m[1]}="{known.get(m[2], m[2])}"',
+        image,
+    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report import planes
 from attentropy.report.labels import short
-from attentropy.report.planes import layers
 
 # Called found (definitions): the answer's token is among the five likeliest, and not by a hair.
 REHEARSAL_RANK = 4
@@ -56,15 +55,19 @@ class Rehearsed:
     cells: int
 
 
-def observe(trace: Trace) -> list[Observation]:
-    """What stands out in a trace, and what was looked for and not found."""
+def observe(trace: Trace, attention: planes.Attention | None = None) -> list[Observation]:
+    """What stands out in a trace, and what was looked for and not found.
+
+    `attention` spares reading the entropies of all heads again.
+    """
     found: list[Observation | None] = [_rehearsal(trace)]
     if "lens_entropy" in trace:
         found += [_settled(trace), _lens_layers(trace)]
-    if "entropy" in trace:
-        normalized = _normalized(trace)
-        found += [_attention_extremes(trace, *normalized), _range_used(trace, *normalized)]
-        if "sink_mass" in trace and (normalized[1] > 0).any():
+    attention = attention or planes.attention(trace)
+    if attention is not None:
+        sums, counted = attention.normalized, attention.counted
+        found += [_attention_extremes(trace, sums, counted), _range_used(trace, sums, counted)]
+        if "sink_mass" in trace and np.isfinite(attention.mean).any():
             found.append(_sinks(trace))
     return [observation for observation in found if observation is not None]
 
@@ -191,25 +194,6 @@ def _lens_layers(trace: Trace) -> Observation | None:
     return Observation("lens_layers", text, "lens_entropy", float(means.min()), n=n, layer=low)
 
 
-def _with_visible(trace: Trace, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Layer by layer: an attention statistic [head, query], and how many keys each query sees."""
-    visible = trace.dataset["visible"]
-    for layer, values in enumerate(layers(trace, name)):
-        yield values, visible[layer].values.astype(np.float64)
-
-
-def _normalized(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of normalized_entropy over the queries and their counts, [layer, head]; a query that
-    sees fewer than two keys has none."""
-    sums, counts = [], []
-    for values, seen in _with_visible(trace, "entropy"):
-        there = np.isfinite(values) & (seen >= 2)
-        ceiling = np.log(np.maximum(seen, 2))
-        sums.append((np.where(there, values, 0) / ceiling).sum(-1))
-        counts.append(there.sum(-1))
-    return np.array(sums), np.array(counts)
-
-
 def _attention_extremes(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observation | None:
     if not counted.any():
         return None
@@ -247,7 +231,8 @@ def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observat
 
 def _sinks(trace: Trace) -> Observation:
     parts, expected = [], 0.0
-    for values, seen in _with_visible(trace, "sink_mass"):
+    for layer, values in enumerate(planes.layers(trace, "sink_mass")):
+        seen = trace.dataset["visible"][layer].values.astype(np.float64)
         there = np.isfinite(values) & (seen >= _SINK_VISIBLE)
         parts.append((np.where(there, values, 0).sum(-1, dtype=np.float64), there.sum(-1)))
         expected += float(there.sum(0) @ (_SINK_KEYS / np.maximum(seen, 1)))

@@ -15,7 +15,7 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, planes, reach, views
 from attentropy.report.budget import MAX_BYTES, Budget
-from attentropy.report.document import environment, in_the_dark, policy, source, still
+from attentropy.report.document import environment, policy, source, stills
 from attentropy.report.drawings import Drawing, drawings, places
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import narrow, wide
@@ -34,18 +34,19 @@ def render(
     trace: Trace,
     observations: Sequence[Observation],
     *,
+    attention: planes.Attention | None = None,
     max_bytes: int = MAX_BYTES,
     sections: Sequence[Range] = (),
 ) -> str:
     """The report as one HTML document of at most `max_bytes`; the same trace and version give the
     same bytes. The first of `sections` is where the figure opens, and all of them are held one
-    position at a time.
+    position at a time. `attention` spares reading the entropies of all heads again.
 
     Raises `TraceError` for a trace that holds neither attention nor lens entropies, `UsageError`
     where `max_bytes` is too little.
     """
     names = views.names(trace)
-    attention = planes.attention(trace) if "attention" in names else None
+    attention = attention or planes.attention(trace)
     shown = [views.view(trace, name, attention) for name in names]
     rows = [str(int(layer)) for layer in trace["layer"]]
     sizes = {"wide": wide(len(rows)), "narrow": narrow(len(rows))}
@@ -77,14 +78,16 @@ def render(
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
     values |= places(trace)
     template = environment().get_template("page.html.j2")
-    frame = template.render(context | {"payload": values, "reduced": "", "tiled": True})
+    frame = template.render(context | {"payload": values, "reduced": "", "tiled": True, "later": {}})
     budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
     if budget.left <= 0:
         least = len(frame.encode()) + _SPARE
         raise UsageError(f"the page takes {least:,} bytes before any value: allow more than that")
     kept = contents(trace, shown, attention, sections, budget)
+    now, later = held(kept)
     context |= {
-        "payload": values | held(kept),
+        "payload": values | now,
+        "later": later,
         "reduced": reduction(trace, shown, kept, max_bytes),
         "tiled": bool(kept.steps),
     }
@@ -95,8 +98,8 @@ def render(
 
 
 def _stills(drawing: Drawing) -> dict[str, Any]:
-    light, width = still(drawing.chart)
-    return {"light": light, "dark": still(in_the_dark(drawing.chart))[0], "width": width}
+    light, dark, width = stills(drawing.chart)
+    return {"light": light, "dark": dark, "width": width}
 
 
 def _per_head(trace: Trace, name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import drawing, page_options
+from attentropy.report.commands.page import observed, page_options
 
 
 @click.command("render")
@@ -27,11 +27,9 @@ def command(
     from dataclasses import asdict
 
     from attentropy.engine.trace import Trace
-    from attentropy.report.observations import observe
 
     opened = Trace.open(trace, partial=True) if partial else Trace.open(trace)
-    draw = drawing(opened, **page)
-    found = observe(opened)
-    output.write_text(target, draw(found))
+    text, found = observed(opened, **page)
+    output.write_text(target, text)
     facts = {"observations": [asdict(observation) for observation in found]}
     output.tell(target, facts, as_json=as_json)

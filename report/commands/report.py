@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import check_page, drawing, page_options
+from attentropy.report.commands.page import check_page, observed, page_options
 from attentropy.report.commands.run import run, run_options
 from attentropy.report.labels import plain
 
@@ -37,11 +37,7 @@ def command(
         output.check_target(save_trace, force=force)
     check_page(max_bytes)
     trace = run(**options)
-    from attentropy.report.observations import observe
-
-    draw = drawing(trace, max_bytes, sections)
-    found = observe(trace)
-    page = draw(found)
+    page, found = observed(trace, max_bytes, sections)
     if save_trace is not None:
         trace.save(save_trace, force=force)
     output.write_text(target, page)
