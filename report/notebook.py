@@ -47,13 +47,13 @@ def _pictures(trace: Trace, shown: list[str]) -> str:
         at = placed if name == "lens" or not placed.caption else replace(placed, caption=_BOX)
         data = cells.datasets(trace, size, at, views.view(trace, name), rows)
         chart = heatmap(size, cells.state(trace, size, at, len(rows)), data)
-        light, dark, width = stills(chart)
+        still = stills(chart)
         pictures.append(
             {
                 "title": _TITLES[name],
-                "light": light,
-                "dark": dark,
-                "width": width,
+                "light": still.light,
+                "dark": still.dark,
+                "width": still.width,
                 "high": f"{views.high(trace, name):.1f}",
             }
         )

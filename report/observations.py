@@ -80,8 +80,11 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
     if "rehearsal" not in trace:
         return None
     dummies = trace.dummy_positions()
-    values = trace.lens("rehearsal")[:, dummies]
-    ranks = trace.lens("rehearsal_rank")[:, dummies]
+    if not dummies.size:
+        return None
+    span = slice(int(dummies[0]), int(dummies[-1]) + 1)
+    values = trace.lens("rehearsal", span)[:, dummies - span.start]
+    ranks = trace.lens("rehearsal_rank", span)[:, dummies - span.start]
     measured = np.isfinite(values)
     if not measured.any():
         return None
@@ -89,7 +92,8 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
     is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
     entry, column = np.unravel_index((probability + is_found).argmax(), values.shape)
     position = int(dummies[column])
-    token = trace.text_of([trace.lens("rehearsal_ids")[entry, position]])[0]
+    there = slice(position, position + 1)
+    token = trace.text_of([trace.lens("rehearsal_ids", there)[entry, 0]])[0]
     return Rehearsed(
         int(entry),
         position,
@@ -221,7 +225,8 @@ def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observat
     low, high = int(np.nanargmin(by_layer)), int(np.nanargmax(by_layer))
     text = (
         f"Attention uses {mean:.0%} of its range 0 … ln(visible) on average; by layer from "
-        f"{by_layer[low]:.0%} ({_layer(trace, low)}) to {by_layer[high]:.0%} ({_layer(trace, high)})."
+        f"{by_layer[low]:.0%} ({_layer(trace, low)}) to {by_layer[high]:.0%} "
+        f"({_layer(trace, high)})."
     )
     return Observation(
         "range", text, "normalized_entropy", mean, "share of ln(visible)", n=count,
@@ -231,8 +236,8 @@ def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observat
 
 def _sinks(trace: Trace) -> Observation:
     parts, expected = [], 0.0
-    for layer, values in enumerate(planes.layers(trace, "sink_mass")):
-        seen = trace.dataset["visible"][layer].values.astype(np.float64)
+    for entry, values in enumerate(planes.layers(trace, "sink_mass")):
+        seen = trace.dataset["visible"][entry].values.astype(np.float64)
         there = np.isfinite(values) & (seen >= _SINK_VISIBLE)
         parts.append((np.where(there, values, 0).sum(-1, dtype=np.float64), there.sum(-1)))
         expected += float(there.sum(0) @ (_SINK_KEYS / np.maximum(seen, 1)))

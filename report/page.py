@@ -6,7 +6,7 @@ The file is never larger than the bytes it is allowed; what does not fit is redu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from markupsafe import Markup
@@ -15,8 +15,8 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, planes, reach, views
 from attentropy.report.budget import MAX_BYTES, Budget
-from attentropy.report.document import environment, policy, source, stills
-from attentropy.report.drawings import Drawing, drawings, places
+from attentropy.report.document import Still, environment, policy, source, stills
+from attentropy.report.drawings import drawings, places
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.observations import Observation
@@ -26,6 +26,8 @@ from attentropy.report.program import program
 from attentropy.report.reduction import reduction
 from attentropy.report.regions import Range
 from attentropy.report.words import SHADES, absent, banner, captions, words
+
+Pictures = dict[str, Still | None]
 
 _SPARE = 6_000  # bytes: the sentence that says what was reduced, and keys
 
@@ -68,7 +70,6 @@ def render(
         "layers": rows,
         "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
         "scores": scores,
-        "drawings": {name: _stills(drawing) for name, drawing in drawn.items()},
         "partial": banner(trace),
         "absent": absent(trace),
         "window_per_head": _per_head(trace, "window"),
@@ -78,8 +79,15 @@ def render(
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
     values |= places(trace)
     template = environment().get_template("page.html.j2")
-    frame = template.render(context | {"payload": values, "reduced": "", "tiled": True, "later": {}})
-    budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
+    pictures: Pictures = {name: stills(drawing.chart) for name, drawing in drawn.items()}
+    for kept_of in _STILLS:
+        context["drawings"] = kept_of(pictures)
+        frame = template.render(
+            context | {"payload": values, "reduced": "", "tiled": True, "later": {}}
+        )
+        budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
+        if budget.left >= _LEAST_SHARE * max_bytes:
+            break
     if budget.left <= 0:
         least = len(frame.encode()) + _SPARE
         raise UsageError(f"the page takes {least:,} bytes before any value: allow more than that")
@@ -97,9 +105,27 @@ def render(
     return page
 
 
-def _stills(drawing: Drawing) -> dict[str, Any]:
-    light, dark, width = stills(drawing.chart)
-    return {"light": light, "dark": dark, "width": width}
+def _all(pictures: Pictures) -> Pictures:
+    return pictures
+
+
+def _of_the_figure(pictures: Pictures) -> Pictures:
+    return {name: still if name == "figure" else None for name, still in pictures.items()}
+
+
+def _light(pictures: Pictures) -> Pictures:
+    still = pictures["figure"]
+    light = None if still is None else replace(still, dark=still.light)
+    return _of_the_figure({**pictures, "figure": light})
+
+
+def _none(pictures: Pictures) -> Pictures:
+    return dict.fromkeys(pictures)
+
+
+# What is left out of the still pictures, one after the other, until the values have their share.
+_STILLS = (_all, _of_the_figure, _light, _none)
+_LEAST_SHARE = 0.3
 
 
 def _per_head(trace: Trace, name: str) -> bool:

@@ -14,21 +14,17 @@ from attentropy.report.commands.page import observed, page_options
 @click.command("render")
 @click.argument("trace", type=Path)
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
-@click.option("--partial", is_flag=True, help="Show what a run that did not end has recorded.")
 @page_options
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(
-    trace: Path, target: Path, partial: bool, force: bool, as_json: bool, **page: Any
-) -> None:
-    """Turn TRACE (`.zarr` or `.zarr.zip`, or with --partial `NAME.partial`) into one
-    self-contained HTML file."""
+def command(trace: Path, target: Path, force: bool, as_json: bool, **page: Any) -> None:
+    """Turn TRACE (`.zarr` or `.zarr.zip`) into one self-contained HTML file."""
     output.check_target(target, force=force)
     from dataclasses import asdict
 
     from attentropy.engine.trace import Trace
 
-    opened = Trace.open(trace, partial=True) if partial else Trace.open(trace)
+    opened = Trace.open(trace)
     text, found = observed(opened, **page)
     output.write_text(target, text)
     facts = {"observations": [asdict(observation) for observation in found]}
