@@ -6,9 +6,7 @@ async function embed() {
   shownPieces = "";
   pieces.clear();
   view = await chart("canvas", "figure");
-  const canvas = $("canvas").querySelector("canvas");
-  [canvas.dataset.left, canvas.dataset.top] = origin(view);
-  listen(canvas);
+  listen($("canvas").querySelector("canvas"));
   draw();
 }
 
