@@ -157,9 +157,7 @@ def _details(
     return {"packed": packed, "texts": _texts(trace, ranges), "vocabulary": vocabulary}
 
 
-def _add_heads(
-    trace: Trace, attention: planes.Attention, budget: Budget, out: Contents
-) -> None:
+def _add_heads(trace: Trace, attention: planes.Attention, budget: Budget, out: Contents) -> None:
     """Every head in tiles, and one position at a time at the prompt's tail as far as it goes."""
     layers, heads, columns = attention.heads.shape
     if heads < 2:
@@ -202,9 +200,10 @@ def _texts(trace: Trace, ranges: Sequence[Range]) -> dict[str, Any]:
     `index` and `role` a number for each position; `ranges`."""
     at = _positions(ranges)
     numbers: dict[str, int] = {}
-    index = [numbers.setdefault(str(text), len(numbers)) for text in trace["token_text"][at]]
+    words = trace["token_text"][at].tolist()
+    index = [numbers.setdefault(text, len(numbers)) for text in words]
     roles: dict[str, int] = {}
-    role = [roles.setdefault(str(name), len(roles)) for name in trace["role"][at]]
+    role = [roles.setdefault(name, len(roles)) for name in trace["role"][at].tolist()]
     return _dictionary(numbers, 16) | {
         "ranges": [list(r) for r in ranges],
         "index": pack(np.array(index, np.int32)),

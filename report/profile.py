@@ -200,7 +200,7 @@ def section(trace: Trace) -> dict[str, Any] | None:
     """What the page's template shows of it; None without a profile."""
     if "profile_seconds" not in trace or not isinstance(trace.attrs.get("profile"), dict):
         return None
-    from attentropy.report.document import still
+    from attentropy.report.document import stills
     from attentropy.report.figures.profile import NARROW, WIDE, charts
 
     profile = trace.attrs["profile"]
@@ -210,8 +210,8 @@ def section(trace: Trace) -> dict[str, Any] | None:
         "Each layer, over all chunks; memory at its peak": layers(trace),
     }
     return {
-        "wide": [still(chart)[0] for chart in charts(trace, WIDE)],
-        "narrow": [still(chart)[0] for chart in charts(trace, NARROW)],
+        "wide": [stills(chart).light for chart in charts(trace, WIDE)],
+        "narrow": [stills(chart).light for chart in charts(trace, NARROW)],
         "caption": (
             f"Left, or above: the time of each layer over {profile['tokens']:,} tokens, read in "
             f"chunks of {profile['chunk']:,}, while {', '.join(profile['stats'])} of every head "

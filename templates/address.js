@@ -23,7 +23,7 @@ function recall() {
   whole(state, "layer", 0, report.layers.length);
   whole(state, "mapLayer", 0, report.layers.length);
   whole(state, "head", -1, report.heads);
-  whole(state, "mapHead", -1, Math.max(report.heads, report.map ? report.map.heads.length : 0));
+  whole(state, "mapHead", -1, Math.max(report.heads, report.mapHeads));
   whole(state, "col", 0, N);
   whole(state, "row", 0, Math.max(report.layers.length, report.heads));
   whole(state, "a", 0, N);
@@ -68,6 +68,10 @@ function controls() {
       $("figure").scrollIntoView({ block: "nearest" });
     });
   }
+}
+
+// The controls of what comes later in the page.
+function controlsBelow() {
   if (report.map) mapControls();
   if (report.spread) spreadControls();
   if (report.scores) rosterControls();

@@ -377,7 +377,7 @@ def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):
 
 
 def test_a_failure_has_a_traceback_only_in_debug(here, capsys, monkeypatch):
-    monkeypatch.setattr("attentropy.report.page.render", lambda *a: 1 / 0)
+    monkeypatch.setattr("attentropy.report.page.render", lambda *a, **options: 1 / 0)
     synthetic().save(here / "t.zarr")
     assert "ZeroDivisionError" in _fails(capsys, ["render", "t.zarr"], 1, "--debug")
     with pytest.raises(ZeroDivisionError):
