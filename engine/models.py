@@ -57,28 +57,20 @@ def load(
     dtype: str | None = None,
     device: str | None = None,
     quantize: str | None = None,
-    random_weights: bool = False,
 ) -> LoadedModel:
     """The model of a hub id or a local folder; the embedded one for None.
 
     `dtype`: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
     `device`: as in torch, "auto" for all there are (accelerate shares the layers out), or None for
     CUDA where there is one. `quantize`: 4bit or 8bit weights (bitsandbytes), None for neither.
-    random_weights: of the configuration's shape, as its family begins to train, made on the device
-    and the same each time; then a folder with a config.json is enough, and without a tokenizer's
-    files `tokenizer` is None.
     Raises `UsageError` for a source that cannot be a model and for what is not installed,
     `AttentropyError` where loading fails.
     """
     import transformers
 
-    source, name = _source(model, weights=not random_weights)
+    source, name = _source(model)
     where = _device(None if device == "auto" else device)
     _check_installed(device, quantize)
-    if random_weights:
-        if device == "auto" or quantize is not None:
-            raise UsageError("random weights are made on one device, unquantised")
-        return _random(source, name, revision, dtype, where)
     with _one_line(name, source):
         folder, commit = _files(source, name, revision)
         config = read_config(folder, name, stored(folder, name))
@@ -103,13 +95,27 @@ def load(
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
 
 
-def _random(
-    source: str, name: str, revision: str | None, dtype: str | None, where: torch.device
+def with_random_weights(
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
 ) -> LoadedModel:
+    """A model of the same shape whose weights are those that its family begins training with, made
+    on the device and the same each time.
+
+    The configuration is enough; `tokenizer` is None where there is none. Raises as `load` does, and
+    `AttentropyError` where the weights are larger than the memory that is free.
+    """
     import transformers
 
     from attentropy.engine.cost import available
 
+    if device == "auto":
+        raise UsageError("random weights are made on one device; leave --device auto out")
+    source, name = _source(model, weights=False)
+    where = _device(device)
     with _one_line(name, source):
         folder, commit = _files(source, name, revision, weights=False)
         config = read_config(folder, name)
@@ -155,12 +161,17 @@ def given(model: Any, tokenizer: Any) -> LoadedModel:
 
 
 def describe(
-    model: str | Path | None = None, *, revision: str | None = None, tokens: int | None = None
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    tokens: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """What a model's configuration says of it; no weights are loaded.
+    """What a model's configuration says of it; no weights are loaded, none need be there.
 
     With `tokens`, also what a run over a prompt of that length takes: the lens of one site
-    (`lens_facts`), memory in bytes and time in seconds, the latter from a short measurement.
+    (`lens_facts`), and what `prediction.predicted` says of `options`, which are those of
+    `prediction.Options`: bytes of memory and of the trace, and seconds from a short measurement.
     """
     source, name = _source(model, weights=False)
     with _one_line(name, source):
@@ -169,32 +180,12 @@ def describe(
         facts = {"name": name, "revision": revision} | config_facts(config)
         if tokens is None:
             return facts
-        return facts | {"lens": lens_facts(config, tokens)} | _cost(config, tokens)
+        from attentropy.engine.prediction import Options, predicted
 
-
-def _cost(config: Any, tokens: int) -> dict[str, Any]:
-    """Memory and time of a run with the default options on `tokens` tokens, predicted."""
-    from attentropy.engine.cost import Run, alternatives, available, memory, model_size
-    from attentropy.engine.pace import duration, rates
-
-    where = _device(None)
-    dtype = _dtype(None, config, where)
-    size = model_size(config)
-    positions = size.lens(dtype.itemsize, 1).budget(tokens)
-    run = Run(tokens, dtype.itemsize, positions, on_cpu=where.type == "cpu")
-    needed, here = memory(size, run), available(where)
-    others = {o: memory(size, r)["peak_bytes"] for o, r in alternatives(size, run).items()}
-    facts: dict[str, Any] = {"device": where.type, "dtype": str(dtype).removeprefix("torch.")}
-    facts |= needed | {"available_bytes": here}
-    if here is not None and needed["peak_bytes"] > here:
-        fitting = [option for option, peak in others.items() if peak <= here]
-        elsewhere = "another device, or --device auto" if where.type == "cpu" else "--device cpu"
-        facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
-    took = duration(size, run, rates(size, run, where, dtype))
-    return {
-        "memory": facts | {"peak_with_option_bytes": others},
-        "seconds": {stage: round(value, 3) for stage, value in took.items()},
-    }
+        where = _device(None)
+        dtype = _dtype(None, config, where)
+        found = predicted(config, tokens, Options(**options), where, dtype)
+        return facts | {"lens": lens_facts(config, tokens)} | found
 
 
 def lens_facts(config: Any, tokens: int) -> dict[str, Any]:

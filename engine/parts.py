@@ -107,7 +107,7 @@ def watched(parts: Parts, gauge: Gauge) -> Iterator[None]:
 
 @contextmanager
 def attending(gauge: Gauge, attend: Callable[..., Any]) -> Iterator[None]:
-    """While open, `attend` computes the attention calls, and `gauge` is told of each as "kernel"."""
+    """While open, `attend` computes the attention calls; each is "kernel" to `gauge`."""
 
     def timed(*args: Any, **how: Any) -> Any:
         with gauge.within("kernel"):
@@ -123,7 +123,7 @@ def attending(gauge: Gauge, attend: Callable[..., Any]) -> Iterator[None]:
 def ordinary_ids(config: Any, special: set[int], tokens: int, seed: int = 0) -> list[int]:
     """`tokens` random ids of a vocabulary, none of them special, the same for the same seed."""
     text = config.get_text_config()
-    left_out = set(special)
+    left_out: set[Any] = set(special)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         value = getattr(text, name, None)
         left_out |= set(value) if isinstance(value, (list, tuple)) else {value}

@@ -21,12 +21,12 @@ from transformers import PreTrainedModel
 from attentropy.engine import demo, fused
 from attentropy.engine.attention_hook import Listener
 from attentropy.engine.chat import Messages
-from attentropy.engine.cost import chunk_tokens
+from attentropy.engine.cost import available, chunk_tokens, model_size
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens_plan import check_sites
 from attentropy.engine.masks import Visibility
-from attentropy.engine.models import LoadedModel, config_facts, given, load
+from attentropy.engine.models import LoadedModel, config_facts, given, load, with_random_weights
 from attentropy.engine.parts import Parts, attending, find_parts, ordinary_ids, watched
 from attentropy.engine.profile_results import FUSED, OFF, RECORDING, Measured, Pass, laid_out
 from attentropy.engine.prompts import Prompt, prepare
@@ -65,11 +65,12 @@ def profile(
     """Measure `model` over `prompt`, or over `tokens` random ordinary ids; the trace holds the
     statistics that were recorded, `profile_seconds`, `profile_bytes` and attrs["profile"].
 
-    model, tokenizer, prompt and placement are those of `extract`; `random_weights` as in `load`.
-    chunk: tokens of a pass through the cache, by default from the memory that is free. stats: what
-    is recorded; sites: what the lens reads, by default nothing. Each variant is measured `repeat`
-    times after a warm-up. Raises `UsageError` and `AttentropyError` as `extract` does, and for a
-    model on several devices.
+    model, tokenizer, prompt and placement are those of `extract`; random_weights: see
+    `with_random_weights`. chunk: tokens of a pass through the cache, by default from the memory
+    that is free. stats: what is recorded; sites: what the lens reads, by default nothing. Each
+    variant is measured `repeat` times after a warm-up.
+
+    Raises `UsageError` and `AttentropyError` as `extract` does, and for a model on several devices.
     """
     sites = check_sites(sites)
     if repeat < 1 or (chunk is not None and chunk < 1):
@@ -82,11 +83,12 @@ def profile(
         loaded = given(model, tokenizer) if tokenizer else LoadedModel(
             model, None, type(model).__name__, None
         )  # fmt: skip
+    elif random_weights:
+        if quantize is not None:
+            raise UsageError("random weights are not quantised; leave --quantize out")
+        loaded = with_random_weights(model, revision=revision, dtype=dtype, device=device)
     else:
-        loaded = load(
-            model, revision=revision, dtype=dtype, device=device, quantize=quantize,
-            random_weights=random_weights,
-        )  # fmt: skip
+        loaded = load(model, revision=revision, dtype=dtype, device=device, quantize=quantize)
     if len(where := names(loaded.model)) > 1:
         raise AttentropyError(f"profile measures one device, and the model is on {len(where)}")
     at = input_device(loaded.model)
@@ -102,8 +104,11 @@ def profile(
     if parts.without_mlp:
         notes.append(f'the MLP of layers {parts.without_mlp} was not told apart, and is in "other"')
     reading = plan(loaded, probe, text, sites, None, None, notes) if sites else None
-    chosen = min(len(text.ids), chunk or chunk_tokens(loaded.model.config, loaded.model.dtype, at))
-    run = _Run(loaded.model, ids, chosen, parts, tuple(stats), reading)
+    chosen = chunk or chunk_tokens(
+        model_size(loaded.model.config), loaded.model.dtype.itemsize,
+        on_cpu=at.type == "cpu", free=available(at),
+    )  # fmt: skip
+    run = _Run(loaded.model, ids, min(chosen, len(text.ids)), parts, tuple(stats), reading)
     measured = _measured(run, repeat, tell)
     tell("measuring the ceilings", 0, 1)
     return laid_out(measured, run.chunks, parts, loaded, text, tuple(stats), sites, notes)
@@ -196,9 +201,11 @@ class _Run:
         """One pass over the first `chunks`, by default all, with an empty cache."""
         spans = self.chunks[:chunks]
         made = Pass()
-        start = peak_bytes(self.device.type, reset=True)
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
+            if self.device.type == "cuda":
+                stack.enter_context(torch.cuda.device(self.device))
+            start = peak_bytes(self.device.type, reset=True)
             states: dict[str, list[Tensor | None]] = {}
             if recording:
                 length = spans[-1][1]
@@ -232,7 +239,7 @@ class _Run:
                         f"{type(self.model).__name__} keeps no cache, so it reads the prompt in "
                         f"one pass: --chunk {self.ids.shape[1]}"
                     )
-        made.peak_bytes = max(0, peak_bytes(self.device.type) - start)
+            made.peak_bytes = max(0, peak_bytes(self.device.type) - start)
         made.kernel_flops = heard.flops
         return made
 
@@ -244,6 +251,8 @@ class _Run:
         at = [i - first for i in self.reading.positions if first <= i < last]
         final = states[FINAL][-1]
         assert final is not None
+        if not at:
+            return
         rows, lens = torch.tensor(at, device=final.device), self.reading.lens
         with gauge.within("lens", len(self.parts.layers) - 1):
             final = final[rows]

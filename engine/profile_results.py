@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import median
 from typing import Any
 
@@ -29,7 +30,7 @@ _NOT_MACHINE = ("attentropy", "python", "torch", "triton")
 class Pass:
     """One pass over the prompt: by chunk what each part took, and the outer clock's seconds.
 
-    `peak_bytes` is the highest beyond what was taken before; `kernel_flops` where they were counted.
+    `peak_bytes` is the highest beyond what was taken before; `kernel_flops` is 0 if uncounted.
     """
 
     chunks: list[dict[Key, float]] = field(default_factory=list)
@@ -186,7 +187,7 @@ def totals(measured: Measured, parts: Parts, tokens: int, loaded: LoadedModel) -
     shown = measured.shown
     products = sum(parts.multiplications(_experts(loaded))) * tokens
     in_parts = shown.part("attention", "mlp")
-    off_by = [one.of_parts / one.whole - 1 for one in sum(measured.passes.values(), [])]
+    off_by = [one.of_parts / one.whole - 1 for one in chain(*measured.passes.values())]
     return {
         "tokens": tokens,
         "repeat": len(recorded),

@@ -1,4 +1,4 @@
-"""The profile's figure: each layer's time by part, and how the parts' shares change with the prompt."""
+"""The profile's figure: each layer's time by part, and each part's share as the prompt grows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attentropy.engine.trace import Trace
 from attentropy.report import palette
 from attentropy.report.figures.marks import FONT, Layers, data
 
-# Part: what the legend says, and its colours on a light and on a dark page; the first at the bottom.
+# Part: its name in the legend, its colours on a light and on a dark page; from the bottom up.
 LEGEND = {
     "kernel": ("attention kernel", "#7b3294", "#a564c0"),
     "attention": ("rest of the attention block", "#c2a5cf", "#d7bfe3"),
@@ -102,13 +102,14 @@ def _per_layer(bars: list[dict[str, Any]], parts: list[str], layout: Layout) -> 
     highest = max((bar["to"] for bar in bars), default=0.0)
     factor, unit = (1.0, "s") if highest >= 2 else (1e3, "ms")
     layers = len({bar["layer"] for bar in bars})
+    labels = list(range(0, layers, 2 ** max(0, (layers - 1).bit_length() - 4)))  # at most 16
     width = max(2.0, 0.78 * layout.width / max(1, layers))
     y = alt.Y(
         "low:Q", title=f"time ({unit}), whole prompt", axis=alt.Axis(format=",~r", tickCount=5),
         scale=alt.Scale(domain=[0, highest * factor], nice=True),
     )  # fmt: skip
     x = alt.X(
-        "layer:Q", title="layer", axis=alt.Axis(format="d", values=list(range(0, layers, _every(layers))), grid=False),
+        "layer:Q", title="layer", axis=alt.Axis(format="d", values=labels, grid=False),
         scale=alt.Scale(domain=[-0.6, layers - 0.4], nice=False, zero=False),
     )  # fmt: skip
     return (
@@ -141,11 +142,6 @@ def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> Layers:
         .encode(x=x, y=y, y2="to:Q", color=_color(parts))
         .properties(width=layout.width, height=layout.height, title="As the prompt grows")
     )
-
-
-def _every(layers: int) -> int:
-    """Layers from one label to the next: at most sixteen labels."""
-    return int(2 ** max(0, (layers - 1).bit_length() - 4))
 
 
 def _ticks(n: int) -> list[int]:
