@@ -86,11 +86,12 @@ def sentences(profile: dict[str, Any]) -> list[str]:
         f"{recording['tokens_per_second']:,.0f} tokens/s while recording "
         f"{', '.join(profile['stats'])}."
     ]
-    words = {"off": "of recording nothing", "fused": "of PyTorch's fused attention"}
+    words = {"off": "recording nothing", "fused": "PyTorch's fused attention"}
     for name, ratio in profile["ratios"].items():
+        whole, kernel = (_ratio(ratio[part]) for part in ("whole", "kernel"))
         found.append(
-            f"Recording takes {_ratio(ratio['whole'])} × the time {words.get(name, name)}; its "
-            f"kernel {_ratio(ratio['kernel'])} ×."
+            f"Against {words.get(name, name)}, recording takes {whole} the time, "
+            f"its kernel {kernel}."
         )
     if profile["not_fused"]:
         found.append(f"Not compared with a fused kernel: {profile['not_fused']}.")
@@ -121,7 +122,8 @@ def how(profile: dict[str, Any]) -> str:
     return (
         f"{machine['device']} ({machine['threads']}), {versions}, {machine['time']}. Time: "
         f"{profile['clock']}, the recorded pass whose time is the median of {profile['repeat']}, "
-        f"after a warm-up; {profile['interleaved']}. Memory: {memory}, in a pass of its own."
+        f"after a warm-up; {profile['interleaved']}, lowest … highest. Memory: {memory}, in a pass "
+        "of its own."
     )
 
 
@@ -233,4 +235,4 @@ def _unit(flops: float) -> str:
 
 def _ratio(spread: list[float]) -> str:
     low, middle, high = spread
-    return f"{middle:.3f} ({low:.3f} … {high:.3f})"
+    return f"{middle:.3f} × ({low:.3f} … {high:.3f})"

@@ -143,8 +143,8 @@ def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
     trace = profiled()
     profile = trace.attrs["profile"]
     told = " ".join(sentences(profile))
-    assert "1.100 (1.010 … 1.200) × the time of recording nothing" in told
-    assert "its kernel 1.030 (1.020 … 1.040) ×" in told
+    assert "Against recording nothing, recording takes 1.100 × (1.010 … 1.200) the time" in told
+    assert "its kernel 1.030 × (1.020 … 1.040)." in told
     assert "600 TFLOP/s (75%)" in told
     assert "add up to 98.8%" in told
     assert "1.5 MB more memory" in told
