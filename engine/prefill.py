@@ -15,7 +15,7 @@ from attentropy.engine.attention_hook import Listener
 from attentropy.engine.cost import FEWEST, model_size, passing
 from attentropy.engine.devices import home
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.layers import decoder_layers
+from attentropy.engine.layers import decoder_layers, layer_of
 from attentropy.engine.selfcheck import checked, difference, listening, outputs
 
 # The pieces in which a short text is read to see whether the cache carries all that it should.
@@ -38,18 +38,31 @@ def read(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> Any:
 
 
 class Unheard(Listener):
-    """Hears nothing and asks for nothing: the same passes, not recorded."""
+    """Hears nothing: the same passes, not recorded.
 
-    stats: tuple[str, ...] = ()
+    stats: what the attention of `layers` (of all, where that is None) computes for nobody, so that
+    the implementation is the one that recorded the same passes, to the last bit.
+    """
+
     impl = None
+
+    def __init__(
+        self, model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None
+    ) -> None:
+        self.model, self.stats, self.layers = model, stats, layers
+
+    def stats_of(self, module: torch.nn.Module) -> tuple[str, ...]:
+        there = self.layers is None or layer_of(self.model, module) in self.layers
+        return self.stats if there else ()
 
     def heard(self, *call: Any) -> None:
         """Forget it."""
 
 
-def unrecorded(model: PreTrainedModel) -> Any:
-    """While open, passes compute exactly what recorded ones do, and nothing more."""
-    return listening(model, Unheard(), masks_built=checked(model).masks_built)
+def unrecorded(model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None) -> Any:
+    """While open, passes give what recorded ones do; see `Unheard`."""
+    heard = Unheard(model, stats, layers)
+    return listening(model, heard, masks_built=checked(model).masks_built)
 
 
 def why_whole(model: PreTrainedModel, ids: Tensor) -> str | None:

@@ -160,7 +160,7 @@ class Run:
             logits = None if logits is None else logits.to(self.ids.device)
             return SimpleNamespace(past_key_values=cache, logits=logits)
         output, cache = None, None
-        with prefill.unrecorded(self.loaded.model):
+        with prefill.unrecorded(self.loaded.model, self.stats, self.kept.layers):
             for start, stop in passes:
                 self.tell("reading again what is recorded", start, self.ids.shape[1])
                 output = prefill.read(self.loaded.model, self.ids, start, stop, cache)
