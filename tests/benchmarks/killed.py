@@ -1,8 +1,8 @@
 """Kills an extraction again and again, each time at a random moment, and goes on with it.
 
-python -m tests.benchmarks.killed [KILLS] [TOKENS] [SEED], or as a file with tests/ on the path,
-prints a line for each kill: how far the run had got, and whether the trace that it was gone on to
-has the same bits as that of an undisturbed run.
+PYTHONPATH=tests python tests/benchmarks/killed.py [KILLS] [TOKENS] [SEED] prints a line for each
+kill: how far the run had got, and whether the trace that it was gone on to has the same bits as
+that of an undisturbed run.
 """
 
 from __future__ import annotations
