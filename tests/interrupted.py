@@ -10,15 +10,15 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 
-PROMPT = "Paris is a city, and Canberra is another one. " * 14
+PROMPT = "Paris is a city, and Canberra is another one. " * 7
 OPTIONS: dict[str, Any] = {
-    "device": "cpu", "max_new_tokens": 3, "chunk": 37, "stats": ("max_prob", "top_key"),
-    "lens_layers": "0,4,-1",
+    "device": "cpu", "max_new_tokens": 3, "chunk": 29, "stats": ("max_prob",),
+    "lens_layers": "0,-1",
 }  # fmt: skip
 
 
-def child(output: str, prompt: str, options: dict[str, Any], begun: Any) -> None:
-    """The extraction, in a process of its own; `begun` hears when the prompt is being read."""
+def child(output: str, prompt: str, options: dict[str, Any], begun: Any, at: int) -> None:
+    """The extraction, in a process of its own; `begun` hears when `at` tokens are read."""
     import torch
 
     from attentropy.engine.extract import extract
@@ -26,7 +26,7 @@ def child(output: str, prompt: str, options: dict[str, Any], begun: Any) -> None
     torch.set_num_threads(1)
 
     def tell(stage: str, done: int, total: int) -> None:
-        if stage.startswith("reading"):
+        if stage.startswith("reading") and done >= at:
             begun.set()
 
     extract(prompt=prompt, output=output, progress=tell, **options)

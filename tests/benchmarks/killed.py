@@ -1,8 +1,8 @@
 """Kills an extraction again and again, each time at a random moment, and goes on with it.
 
-python -m tests.benchmarks.killed [KILLS] [TOKENS] [SEED], or as a file with tests/ on the path,
-prints a line for each kill: how far the run had got, and whether the trace that it was gone on to
-has the same bits as that of an undisturbed run.
+PYTHONPATH=tests python tests/benchmarks/killed.py [KILLS] [TOKENS] [SEED] prints a line for each
+kill: how far the run had got, and whether the trace that it was gone on to has the same bits as
+that of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def main(kills: int, tokens: int, seed: int) -> None:
     torch.set_num_threads(1)
     processes = context()
     drawn = random.Random(seed)
-    prompt = PROMPT * max(1, tokens // 180)
+    prompt = PROMPT * max(1, tokens // 95)
     options = {"device": "cpu", "max_new_tokens": 3, "chunk": CHUNK}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
-        def started(output: Path, **more: bool) -> Any:
+        def started(output: Path, at: int = 0, **more: bool) -> Any:
             begun = processes.Event()
-            given = (str(output), prompt, options | more, begun)
+            given = (str(output), prompt, options | more, begun, at)
             process = processes.Process(target=child, args=given)
             process.start()
             begun.wait()
@@ -49,12 +49,13 @@ def main(kills: int, tokens: int, seed: int) -> None:
         wanted = Trace.open(folder / "whole.zarr")
         n = len(wanted.tokens)
         print(f"{n:,} tokens in chunks of {CHUNK}, {seconds:.1f} s undisturbed, seed {seed}\n")
-        print("| killed after | tokens done | cache kept | gone on with in | same bits |")
-        print("| --- | --- | --- | --- | --- |")
+        print("| tokens read | and then | tokens done | cache kept | gone on with in | same bits |")
+        print("| --- | --- | --- | --- | --- | --- |")
         for kill in range(kills):
-            target, after = folder / f"{kill}.zarr", drawn.uniform(0, seconds)
+            target, after = folder / f"{kill}.zarr", drawn.uniform(0, seconds / 4)
+            at = drawn.randrange(n)
             keep = bool(kill % 2)
-            process = started(target, keep_cache=keep)
+            process = started(target, at, keep_cache=keep)
             time.sleep(after)
             process.kill()  # SIGKILL
             process.join()
@@ -69,7 +70,7 @@ def main(kills: int, tokens: int, seed: int) -> None:
                 found = extract(prompt=prompt, output=target, **options)
             took = time.monotonic() - start
             assert_equal(found, wanted)
-            print(f"| {after:.1f} s | {done} | {keep} | {took:.1f} s | yes |", flush=True)
+            print(f"| {at:,} | {after:.1f} s | {done} | {keep} | {took:.1f} s | yes |", flush=True)
 
 
 if __name__ == "__main__":
