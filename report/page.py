@@ -68,6 +68,7 @@ def render(
         "captions": below,
         "views": names,
         "layers": rows,
+        "tiled": any(view.step > 1 for view in shown),
         "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
         "scores": scores,
         "partial": banner(trace),
@@ -83,7 +84,7 @@ def render(
     for kept_of in _STILLS:
         context["drawings"] = kept_of(pictures)
         frame = template.render(
-            context | {"payload": values, "reduced": "", "tiled": True, "later": {}}
+            context | {"payload": values, "reduced": "", "later": {}}
         )
         budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
         if budget.left >= _LEAST_SHARE * max_bytes:
@@ -97,7 +98,6 @@ def render(
         "payload": values | now,
         "later": later,
         "reduced": reduction(trace, shown, kept, max_bytes),
-        "tiled": bool(kept.steps),
     }
     page = template.render(context) + "\n"
     if len(page.encode()) > max_bytes:
