@@ -83,9 +83,7 @@ def render(
     pictures: Pictures = {name: stills(drawing.chart) for name, drawing in drawn.items()}
     for kept_of in _STILLS:
         context["drawings"] = kept_of(pictures)
-        frame = template.render(
-            context | {"payload": values, "reduced": "", "later": {}}
-        )
+        frame = template.render(context | {"payload": values, "reduced": "", "later": {}})
         budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
         if budget.left >= _LEAST_SHARE * max_bytes:
             break
