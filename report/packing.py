@@ -25,6 +25,8 @@ from attentropy.report.views import View
 
 _FULL_TEXT = 120
 _WIDTHS = (512, 256, 128, 64, 32, 16)
+# More cells would not fit into any page that opens fast, and are not worth trying.
+_MOST_HEAD_CELLS = 8_000_000
 _HEAD_TAILS = (2048, 1024, 512, 256, 128, 64)
 
 
@@ -189,10 +191,6 @@ def _heads(trace: Trace, ranges: list[Range], bits: int | None) -> dict[str, Any
         if key in trace:
             packed[name] = pack(planes.spans(trace, key, ranges), bits)
     return packed
-
-
-# More would not fit into any page that opens fast, and is not worth trying.
-_MOST_HEAD_CELLS = 8_000_000
 
 
 def _texts(trace: Trace, ranges: Sequence[Range]) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def render(
         "captions": below,
         "views": names,
         "layers": rows,
+        "tiled": any(view.step > 1 for view in shown),
         "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
         "scores": scores,
         "partial": banner(trace),
@@ -84,9 +85,7 @@ def render(
     pictures: Pictures = {name: stills(drawing.chart) for name, drawing in drawn.items()}
     for kept_of in _STILLS:
         context["drawings"] = kept_of(pictures)
-        frame = template.render(
-            context | {"payload": values, "reduced": "", "tiled": True, "later": {}}
-        )
+        frame = template.render(context | {"payload": values, "reduced": "", "later": {}})
         budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
         if budget.left >= _LEAST_SHARE * max_bytes:
             break
@@ -99,7 +98,6 @@ def render(
         "payload": values | now,
         "later": later,
         "reduced": reduction(trace, shown, kept, max_bytes),
-        "tiled": bool(kept.steps),
     }
     page = template.render(context) + "\n"
     if len(page.encode()) > max_bytes:

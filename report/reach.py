@@ -41,7 +41,7 @@ def whole(trace: Trace, attention: planes.Attention | None) -> dict[str, Any]:
     found |= _spread(trace, attention) or {}
     if has_map(trace):
         found |= _map(trace, 1) or {}
-        found |= _received(trace, trace.dataset.sizes["position"]) or {}
+        found |= _received(trace, _RECEIVED) or {}
     found["windows"] = [
         _window(trace, name, trace.dataset.sizes[f"window_query{name[6:]}"], None)
         for name in window_names(trace)

@@ -3,7 +3,7 @@ const SHARED = ["view", "rows", "layer", "head", "palette", "a", "b", "col", "ro
 
 function remember() {
   const parts = SHARED.map((name) => `${name}=${state[name]}`);
-  if (report.steps[report.views[0]]) parts.push(`how=${state.how}`);
+  if ($("how")) parts.push(`how=${state.how}`);
   if (report.map) parts.push(...Object.entries(region).map(([name, value]) => `${name}=${value}`));
   const fragment = parts.join("&");
   if (location.hash.slice(1) !== fragment) history.replaceState(null, "", `#${fragment}`);

@@ -59,7 +59,7 @@ class MapSize:
         return 0, self.side + _STRIP + self.gap + 3 * _ROWS
 
 
-WIDE, NARROW = MapSize(310, 58, True), MapSize(290, 44, False)
+WIDE, NARROW = MapSize(305, 58, True), MapSize(290, 44, False)
 
 _X, _Y = ("0", "n"), ("0", "n")
 _PART_X, _PART_Y = ("k0", "k1"), ("q0", "q1")
