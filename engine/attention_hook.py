@@ -58,6 +58,11 @@ class Listener(Protocol):
 
 listener: ContextVar[Listener | None] = ContextVar("attentropy_listener", default=None)
 
+# Who computes a call: the kernels; a profile puts what it times or compares with in their place.
+attend: ContextVar[Callable[..., AttentionResult]] = ContextVar(
+    "attentropy_attend", default=attention
+)
+
 
 def attention_forward(
     module: torch.nn.Module,
@@ -113,7 +118,7 @@ def attention_forward(
         )
     current = listener.get()
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
-    result = attention(
+    result = attend.get()(
         query,
         key,
         value,

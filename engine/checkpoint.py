@@ -32,24 +32,32 @@ class Stored:
     bytes: int
 
 
-def check_files(folder: Path, name: str) -> None:
-    """Refuse a folder that lacks a part, whose index leads elsewhere, or whose texts are huge."""
+def check_files(folder: Path, name: str, *, weights: bool = True) -> None:
+    """Refuse a folder that lacks a part, whose index leads elsewhere, or whose texts are huge.
+
+    Without `weights` a configuration is enough."""
     if (folder / "adapter_config.json").exists():
         raise UsageError(f"{name!r} is an adapter; merge it into its base model first")
     if not (folder / "config.json").is_file():
         raise UsageError(f"{name!r} has no config.json: not a model folder")
-    if not any(folder.glob("*.safetensors")):
+    if weights and not any(folder.glob("*.safetensors")):
         raise UsageError(
             f"{name!r} has no .safetensors weights; save them with "
             "model.save_pretrained(folder) (pickled weights are never read)"
         )
-    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+    if weights and not has_tokenizer(folder):
         raise UsageError(f"{name!r} has no tokenizer; save one with tokenizer.save_pretrained")
     for file in sorted(folder.iterdir()):
         if file.suffix in _READ and file.is_file() and file.stat().st_size > _LARGEST:
             size = file.stat().st_size >> 20
             raise AttentropyError(f"{name!r}: its {file.name} has {size} MiB, too large to read")
-    weight_files(folder, name)
+    if weights:
+        weight_files(folder, name)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer's file is there."""
+    return any((folder / file).is_file() for file in TOKENIZER_FILES)
 
 
 def weight_files(folder: Path, name: str) -> list[str]:

@@ -1,20 +1,22 @@
 """What a run will take of memory, from a model's configuration alone.
 
 Counted on a model without weights, and in the order in which a run takes it: the weights, then what
-grows with the prompt (cache, recorded statistics, kept states), then the largest of the passing
-needs. `tests/benchmarks/prediction.py` holds it against what then happens.
+grows with the prompt (the cache), what a chunk of it leaves until that is written (statistics, the
+lens's states), then the largest of the passing needs. `tests/benchmarks/prediction.py` holds it
+against what then happens.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
-from attentropy.engine.lens_plan import LensSize
-from attentropy.engine.recorder import DEFAULT_STATS
-from attentropy.engine.windows import WINDOW_BYTES, WINDOW_TAIL, WINDOW_TOKENS
+from attentropy.engine.lens_plan import REHEARSED_POSITIONS, LensSize
+from attentropy.engine.stored import Kept
+from attentropy.engine.windows import automatic
+from attentropy.engine.writer import QUEUE_BYTES
 
 _LIBRARIES = 32 * 2**20  # code and scratch space of the libraries, first used in a run
 _SHARED = 16 * 2**20  # and of the threads that share the work; more than two take no more
@@ -23,6 +25,9 @@ _KERNEL = 5 * 2**19 * 4  # blocks of scores alive at once in the portable attent
 _PAGES = 64 * 2**10  # what the system brings in at once where a mapped file is read
 _PROBE = 16  # tokens of the check before the run
 _LENS_ROWS = 4096  # normed at once
+# Tokens of a pass through the cache; the least only where a bound on memory asks for it.
+_MOST, _MOST_ON_CPU, FEWEST, _LEAST = 8192, 2048, 256, 16
+_TOKEN = 350  # bytes of the objects that hold a token's id, text, role and place
 _BITS = {"4bit": 0.55, "8bit": 1.02}  # bytes a weight, the scales of its blocks included
 
 
@@ -52,7 +57,7 @@ class ModelSize:
 
 @dataclass(frozen=True)
 class Run:
-    """What of a run its memory depends on; `itemsize` is that of the weights once loaded."""
+    """What of a run its cost depends on; `itemsize` is that of the weights once loaded."""
 
     tokens: int
     itemsize: int
@@ -60,6 +65,8 @@ class Run:
     sites: int = 1
     quantize: str | None = None
     on_cpu: bool = True
+    chunk: int | None = None  # tokens of a pass; None for all
+    kept: Kept = field(default_factory=Kept)
 
 
 def model_size(config: Any) -> ModelSize:
@@ -116,40 +123,78 @@ def memory(size: ModelSize, run: Run) -> dict[str, int]:
     """Bytes of each part, and their highest sum at one time as "peak_bytes".
 
     On a CPU that of main memory beside what Python and the libraries take once imported; on a GPU
-    that of its own memory.
+    that of its own memory. Of a prompt that is read in chunks only cache and bookkeeping grow with
+    its length: states, statistics and activations are those of one chunk.
     """
-    n, layers, item = run.tokens, size.layers, run.itemsize
+    n, layers, item, kept = run.tokens, size.layers, run.itemsize, run.kept
+    here = min(n, run.chunk or n)  # tokens of a pass
+    read = min(here, run.positions)
     weights = _weights(size, run)
     loading = weights + size.parameters * size.stored
-    kept_keys = min(n, size.window or n)
-    cache = 2 * layers * size.key_heads * size.head_size * kept_keys * item
-    states = round(size.lens(item, run.sites).cost(run.positions, n).kept_bytes)
-    states += run.positions * size.width * item if run.positions else 0
-    recorded, laid_out = _recorded(size, n)
-    results = run.sites * layers * n * 4 * 20 if run.positions else 0
-    growing = cache + states + (recorded if run.on_cpu else 0)
-    rows = min(_LENS_ROWS, run.positions)
-    reading = 5 * rows * size.width * 4 + 2 * _KERNEL + results if run.positions else 0
+    keys = 2 * size.key_heads * size.head_size * min(n, size.window or n)  # and values of a layer
+    cache = layers * keys * item
+    lens = size.lens(item, run.sites)
+    states = round(lens.cost(read, here).kept_bytes) + read * size.width * item
+    held = 0  # until the answer is there, of a prompt whose chunks are gone by then
+    if here < n:
+        held = round(lens.cost(min(run.positions, REHEARSED_POSITIONS), n).kept_bytes)
+    flying = sum(kept.rows(size, here).values()) + kept.windows(size, n)
+    flying = min(flying, QUEUE_BYTES) if here < n else flying
+    results = run.sites * layers * read * 4 * 20
+    book = n * _TOKEN + (8 * layers * n if kept.received else 0)
+    rows = min(_LENS_ROWS, read)
+    reading = 5 * rows * size.width * 4 + 2 * _KERNEL + results if read else 0
     checking = _PROBE * size.vocabulary * 4 * 8
-    activations = passing(size, n, item)
+    activations = passing(size, here, item)
+    activations += keys * item if here < n else 0  # a layer's cache, copied as it grows
+    activations += keys * 4 if run.on_cpu and item < 4 else 0  # and widened, for the kernel
     if run.on_cpu:
         # The heap keeps what passing arrays leave behind. Where the type changes, the file's pages
-        # are there beside the weights made of them.
-        running = growing + activations + _windowing(size, n) + laid_out + reading
+        # are there beside the weights made of them. What is written lies there twice: as it came,
+        # and as it is laid out.
+        running = cache + states + held + 2 * flying + book + activations + reading
+        running += _windowing(size, run)
         changes = item != size.stored and run.quantize is None
         peak = max(weights + max(running, checking), loading if changes else 0)
         peak += _LIBRARIES + _TOKEN_TEXT * size.vocabulary
         peak += _SHARED if torch.get_num_threads() > 1 else 0
     else:
-        peak = weights + max(checking, growing + activations, growing + reading)
+        peak = weights + max(checking, cache + states + max(activations, reading))
     return {
         "weights_bytes": weights,
         "cache_bytes": cache,
-        "statistics_bytes": recorded + laid_out,
-        "lens_bytes": states + reading,
+        "statistics_bytes": 2 * flying,
+        "lens_bytes": states + held + reading,
         "activations_bytes": activations,
         "peak_bytes": peak,
     }
+
+
+def chunk_tokens(
+    size: ModelSize,
+    itemsize: int,
+    *,
+    on_cpu: bool,
+    states: int = 0,
+    memory: int | None = None,
+    free: int | None = None,
+) -> int:
+    """Tokens of a pass through the cache where nobody has said: a power of two, such that what
+    lives while it runs takes at most half of `memory`, or an eighth of what is `free`.
+
+    states: bytes that the lens keeps of a token meanwhile. At most 8,192, on a CPU 2,048, beyond
+    which products gain nothing; at least 256, with a bound on memory 16.
+    """
+    limit = memory // 2 if memory is not None else free // 8 if free is not None else None
+    chunk = _MOST_ON_CPU if on_cpu else _MOST
+    least = FEWEST if memory is None else _LEAST
+    while (
+        limit is not None
+        and chunk > least
+        and passing(size, chunk, itemsize) + chunk * states > limit
+    ):
+        chunk //= 2
+    return chunk
 
 
 def passing(size: ModelSize, n: int, item: int) -> int:
@@ -172,18 +217,11 @@ def _weights(size: ModelSize, run: Run) -> int:
     return whole - table + min(table, run.tokens * max(row, _PAGES)) + size.experts * run.itemsize
 
 
-def _recorded(size: ModelSize, n: int) -> tuple[int, int]:
-    """Bytes of the statistics and exact weights as they are kept, and of the arrays they become."""
-    rows = size.layers * size.heads * n * 4 * (len(DEFAULT_STATS) + 1)
-    side = n if n <= WINDOW_TOKENS else WINDOW_TAIL
-    each = side * side * 4 * size.layers
-    windows = each * size.heads if each * size.heads <= WINDOW_BYTES else 2 * each
-    return rows + windows, rows + windows
-
-
-def _windowing(size: ModelSize, n: int) -> int:
+def _windowing(size: ModelSize, run: Run) -> int:
     """Bytes that pass while one layer's exact weights are computed."""
-    return 3 * size.heads * min(n, WINDOW_TOKENS) ** 2 * 4 if n <= WINDOW_TOKENS else 0
+    spans = run.kept.rectangles or (automatic(run.tokens, size.layers, size.heads),)
+    sides = [(one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0]) for one in spans]
+    return 3 * size.heads * max(sides) * 4
 
 
 def alternatives(size: ModelSize, run: Run) -> dict[str, Run]:
@@ -199,6 +237,9 @@ def alternatives(size: ModelSize, run: Run) -> dict[str, Run]:
     small = replace(run, itemsize=min(2, run.itemsize), positions=0)
     found["--dtype bfloat16 --lens none"] = small
     found["--quantize 4bit --dtype bfloat16 --lens none"] = replace(small, quantize="4bit")
+    if run.chunk is not None and run.chunk > FEWEST:
+        smaller = max(FEWEST, run.chunk // 4)
+        found = {f"--chunk {smaller}": replace(run, chunk=smaller)} | found
     needed = memory(size, run)["peak_bytes"]
     return {o: r for o, r in found.items() if memory(size, r)["peak_bytes"] < needed}
 

@@ -17,7 +17,7 @@ import attentropy
 from attentropy.engine import demo, prefill
 from attentropy.engine.assemble import text_array
 from attentropy.engine.chat import Messages
-from attentropy.engine.cost import available
+from attentropy.engine.cost import FEWEST, available
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.job import Job, chosen
@@ -162,11 +162,13 @@ def extract(
     if keep_cache:
         prefill.check_keepable(loaded.model, probe)
     sweeps, swept = sweeps_for(
-        loaded, len(text.ids), layers=kept.layers, tile=map_tile, map_heads=map_heads,
+        loaded, len(text.ids), recorded=kept.layers, tile=map_tile, map_heads=map_heads,
         windows=windows, scores=scores,
     )  # fmt: skip
-    tall = sweeps.tile[0] if sweeps.tile is not None else 1
-    chunk, step = _chunk(loaded, ids, reading, chunk or begun.get("chunk"), tall, memory, notes)
+    if chunk is None and type(begun.get("asked")) is int:
+        chunk = begun["asked"]
+    asked = _asked(loaded, ids, reading, chunk, memory)
+    chunk, step = _chunk(loaded, ids, asked, sweeps.tile, notes)
     lens = (
         LensArrays(reading, text, loaded.tokenizer, entries_of_layers(kept), top_k)
         if reading is not None
@@ -176,7 +178,7 @@ def extract(
     run = Run(
         loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=sweeps,
         lens=lens, coords=coords | (lens.coords() if lens is not None else {}), storage=storage,
-        keep_cache=keep_cache, tell=tell,
+        asked=asked, keep_cache=keep_cache, tell=tell,
     )  # fmt: skip
     options = {
         "chat_template": chat_template, "max_new_tokens": max_new_tokens, "top_k": top_k,
@@ -228,25 +230,30 @@ def _check_length(loaded: LoadedModel, tokens: int) -> None:
         )
 
 
-def _chunk(
+def _asked(
     loaded: LoadedModel,
     ids: Tensor,
     reading: Reading | None,
-    asked: int | None,
-    tall: int,
+    chunk: int | None,
     memory: int | None,
-    notes: list[str],
+) -> int:
+    """Tokens that a pass is to have: `chunk`, or as many as fit well."""
+    if chunk is not None:
+        return chunk
+    if memory is None and ids.shape[1] <= FEWEST:
+        return ids.shape[1]
+    states = reading.bytes_of_token() if reading is not None else 0
+    return prefill.chunk_tokens(loaded.model, ids.device, states, memory, available(ids.device))
+
+
+def _chunk(
+    loaded: LoadedModel, ids: Tensor, asked: int, tile: tuple[int, int] | None, notes: list[str]
 ) -> tuple[int, int]:
     """Tokens of a pass, and of a stored chunk: the same, but where the prompt has to be read in one
-    pass, which is noted. A pass begins with a row of the map's tiles, of `tall` queries."""
+    pass, which is noted. Passes begin at whole tiles."""
     n = ids.shape[1]
-    if asked is None and memory is None and n <= prefill.FEWEST:
-        return n, n
-    if asked is None:
-        device = ids.device
-        states = reading.bytes_of_token() if reading is not None else 0
-        asked = prefill.chunk_tokens(loaded.model, device, states, memory, available(device))
-    asked = max(1, asked // tall) * tall
+    if tile is not None:
+        asked = max(1, asked // tile[0]) * tile[0]
     if n <= asked:
         return n, n
     why = prefill.why_whole(loaded.model, ids)

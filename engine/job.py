@@ -111,6 +111,8 @@ class Job:
             raise KeyboardInterrupt(going_on) from None
         if isinstance(error, AttentropyError) or why is None:
             return
+        if isinstance(error, OSError) and self.partial is None:
+            return  # nothing of ours was written
         if failures.out_of_memory(error):
             advice = self._fitting()
             again = " (a new run: --force)" if kept else ""
@@ -128,6 +130,7 @@ class Job:
             "tokens": int(self.run.ids.shape[1]),
             "options": self.attrs["options"],
             "chunk": self.run.chunk,
+            "asked": self.run.asked,
             "keep_cache": self.run.keep_cache,
             "implementation": self.attrs["implementation"],
             "versions": self.attrs["versions"],
@@ -144,14 +147,17 @@ class Job:
             sites=len(lens.sites) if lens is not None else 1,
             on_cpu=run.ids.device.type == "cpu",
         )
-        size = cost.model_size(model.config)
+        try:
+            size = cost.model_size(model.config)
+        except Exception:  # a class that its configuration alone does not make
+            return "a smaller --chunk, a shorter prompt or another device would do"
         needed = cost.memory(size, asked)
         free = self._free if self._free is not None else 0
         states = lens.bytes_of_token() if lens is not None else 0
         chunk = run.chunk // 2
-        while chunk > 16 and needed["cache_bytes"] + bytes_of_pass(model, chunk, states) > free:
+        while chunk > 1 and needed["cache_bytes"] + bytes_of_pass(model, chunk, states) > free:
             chunk //= 2
-        fits = [f"--chunk {chunk}"] if chunk >= 16 and run.step == run.chunk else []
+        fits = [f"--chunk {chunk}"] if chunk and run.step == run.chunk else []
         for option, other in cost.alternatives(size, asked).items():
             if cost.memory(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
                 fits.append(option)

@@ -14,7 +14,7 @@ from torch import Tensor
 from attentropy.engine.assemble import entries, text_array, why_none
 from attentropy.engine.errors import UsageError
 from attentropy.engine.lens_plan import check_selection, select
-from attentropy.engine.windows import MOST_WINDOWS
+from attentropy.engine.trace import ASKED_WINDOWS
 from attentropy.engine.writer import Field
 from attentropy.kernels.ops import STATS
 
@@ -26,7 +26,7 @@ NOT_RECORDED = "not recorded (--layers)"
 # Stored as float16 where that is asked for; a distance and an lse can be too large for it.
 NARROW = frozenset(
     ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "map", "window",
-     "window_entropy", *(f"window{i}" for i in range(1, MOST_WINDOWS + 1)), "lens_entropy",
+     "window_entropy", *(f"window{i}" for i in ASKED_WINDOWS), "lens_entropy",
      "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
 )  # fmt: skip
 _INTEGERS = frozenset(

@@ -24,6 +24,7 @@ from attentropy.engine.checkpoint import (
     TOKENIZER_FILES,
     WEIGHTS,
     check_files,
+    has_tokenizer,
     stored,
     weight_files,
 )
@@ -94,6 +95,55 @@ def load(
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
 
 
+def with_random_weights(
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+) -> LoadedModel:
+    """A model of the same shape whose weights are those that its family begins training with, made
+    on the device and the same each time.
+
+    The configuration is enough; `tokenizer` is None where there is none. Raises as `load` does, and
+    `AttentropyError` where the weights are larger than the memory that is free.
+    """
+    import transformers
+
+    from attentropy.engine.cost import available
+
+    if device == "auto":
+        raise UsageError("random weights are made on one device; leave --device auto out")
+    source, name = _source(model, weights=False)
+    where = _device(device)
+    with _one_line(name, source):
+        folder, commit = _files(source, name, revision, weights=False)
+        config = read_config(folder, name)
+        chosen = _dtype(dtype, config, where)
+        with torch.device("meta"):
+            empty: Any = transformers.AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False
+            )
+        needed, here = empty.num_parameters() * chosen.itemsize, available(where)
+        if here is not None and needed > here:
+            raise AttentropyError(
+                f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {here / 1e9:.1f} "
+                f"are free on {where}; --dtype bfloat16 or another device may have them"
+            )
+        on_gpu = [where] if where.type == "cuda" else []
+        with torch.random.fork_rng(on_gpu), torch.device(where):
+            torch.manual_seed(0)
+            made: Any = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=chosen, trust_remote_code=False
+            )
+        tokenizer = None
+        if has_tokenizer(folder):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                source, revision=commit, trust_remote_code=False
+            )
+    return LoadedModel(made.eval(), tokenizer, name, commit, ("its weights are random",))
+
+
 def given(model: Any, tokenizer: Any) -> LoadedModel:
     """A model that the caller has loaded, under the base name of where it came from.
 
@@ -111,46 +161,31 @@ def given(model: Any, tokenizer: Any) -> LoadedModel:
 
 
 def describe(
-    model: str | Path | None = None, *, revision: str | None = None, tokens: int | None = None
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    tokens: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """What a model's configuration says of it; no weights are loaded.
+    """What a model's configuration says of it; no weights are loaded, none need be there.
 
     With `tokens`, also what a run over a prompt of that length takes: the lens of one site
-    (`lens_facts`), memory in bytes and time in seconds, the latter from a short measurement.
+    (`lens_facts`), and what `prediction.predicted` says of `options`, which are those of
+    `prediction.Options`: bytes of memory and of the trace, and seconds from a short measurement.
     """
-    source, name = _source(model)
+    source, name = _source(model, weights=False)
     with _one_line(name, source):
         folder, _ = _files(source, name, revision, weights=False)
         config = read_config(folder, name)
         facts = {"name": name, "revision": revision} | config_facts(config)
         if tokens is None:
             return facts
-        return facts | {"lens": lens_facts(config, tokens)} | _cost(config, tokens)
+        from attentropy.engine.prediction import Options, predicted
 
-
-def _cost(config: Any, tokens: int) -> dict[str, Any]:
-    """Memory and time of a run with the default options on `tokens` tokens, predicted."""
-    from attentropy.engine.cost import Run, alternatives, available, memory, model_size
-    from attentropy.engine.pace import duration, rates
-
-    where = _device(None)
-    dtype = _dtype(None, config, where)
-    size = model_size(config)
-    positions = size.lens(dtype.itemsize, 1).budget(tokens)
-    run = Run(tokens, dtype.itemsize, positions, on_cpu=where.type == "cpu")
-    needed, here = memory(size, run), available(where)
-    others = {o: memory(size, r)["peak_bytes"] for o, r in alternatives(size, run).items()}
-    facts: dict[str, Any] = {"device": where.type, "dtype": str(dtype).removeprefix("torch.")}
-    facts |= needed | {"available_bytes": here}
-    if here is not None and needed["peak_bytes"] > here:
-        fitting = [option for option, peak in others.items() if peak <= here]
-        elsewhere = "another device, or --device auto" if where.type == "cpu" else "--device cpu"
-        facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
-    took = duration(size, run, rates(size, run, where, dtype))
-    return {
-        "memory": facts | {"peak_with_option_bytes": others},
-        "seconds": {stage: round(value, 3) for stage, value in took.items()},
-    }
+        where = _device(None)
+        dtype = _dtype(None, config, where)
+        found = predicted(config, tokens, Options(**options), where, dtype)
+        return facts | {"lens": lens_facts(config, tokens)} | found
 
 
 def lens_facts(config: Any, tokens: int) -> dict[str, Any]:
@@ -249,13 +284,16 @@ def tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
     }
 
 
-def _source(model: str | Path | None) -> tuple[str, str]:
-    """Where transformers shall look, and the name to print: never a whole path."""
+def _source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]:
+    """Where transformers shall look, and the name to print: never a whole path.
+
+    Without `weights` a folder with a configuration is enough.
+    """
     if model is None:
         return str(demo.path()), demo.DEFAULT_NAME
     folder = Path(model).expanduser()
     if folder.is_dir():
-        check_files(folder, folder.resolve().name)
+        check_files(folder, folder.resolve().name, weights=weights)
         return str(folder), folder.resolve().name
     text = str(model)
     if folder.exists():

@@ -10,18 +10,13 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from attentropy.engine import cost
 from attentropy.engine.attention_hook import Listener
-from attentropy.engine.cost import model_size, passing
+from attentropy.engine.cost import FEWEST, model_size, passing
 from attentropy.engine.devices import home
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.layers import decoder_layers
+from attentropy.engine.layers import decoder_layers, layer_of
 from attentropy.engine.selfcheck import checked, difference, listening, outputs
-
-# Tokens of a pass where nobody has said. Matrix products gain nothing from more, least on a CPU.
-FEWEST = 256
-MOST = {"cpu": 2048}
-_MOST = 8192
-_LEAST = 16  # that a bound on memory is met with
 
 # The pieces in which a short text is read to see whether the cache carries all that it should.
 _PROBE = (19, 38, 48)
@@ -43,18 +38,31 @@ def read(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> Any:
 
 
 class Unheard(Listener):
-    """Hears nothing and asks for nothing: the same passes, not recorded."""
+    """Hears nothing: the same passes, not recorded.
 
-    stats: tuple[str, ...] = ()
+    stats: what the attention of `layers` (of all, where that is None) computes for nobody, so that
+    the implementation is the one that recorded the same passes, to the last bit.
+    """
+
     impl = None
+
+    def __init__(
+        self, model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None
+    ) -> None:
+        self.model, self.stats, self.layers = model, stats, layers
+
+    def stats_of(self, module: torch.nn.Module) -> tuple[str, ...]:
+        there = self.layers is None or layer_of(self.model, module) in self.layers
+        return self.stats if there else ()
 
     def heard(self, *call: Any) -> None:
         """Forget it."""
 
 
-def unrecorded(model: PreTrainedModel) -> Any:
-    """While open, passes compute exactly what recorded ones do, and nothing more."""
-    return listening(model, Unheard(), masks_built=checked(model).masks_built)
+def unrecorded(model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None) -> Any:
+    """While open, passes give what recorded ones do; see `Unheard`."""
+    heard = Unheard(model, stats, layers)
+    return listening(model, heard, masks_built=checked(model).masks_built)
 
 
 def why_whole(model: PreTrainedModel, ids: Tensor) -> str | None:
@@ -97,17 +105,18 @@ def chunk_tokens(
     states: bytes that the lens keeps of a token while its pass runs. Raises `UsageError` where no
     chunk is small enough.
     """
-    most = MOST.get(device.type, _MOST)
-    limit = memory // 2 if memory is not None else free // 8 if free is not None else None
-    if limit is None:
-        return most
-    chunk, least = most, FEWEST if memory is None else _LEAST
-    while chunk > least and bytes_of_pass(model, chunk, states) > limit:
-        chunk //= 2
-    needed = bytes_of_pass(model, chunk, states)
-    if memory is not None and needed > limit:
+    try:
+        size = model_size(model.config)
+    except Exception:  # a class that its configuration alone does not make
+        return FEWEST
+    chunk = cost.chunk_tokens(
+        size, model.dtype.itemsize, on_cpu=device.type == "cpu", states=states, memory=memory,
+        free=free,
+    )  # fmt: skip
+    needed = 2 * bytes_of_pass(model, chunk, states)
+    if memory is not None and needed > memory:
         raise UsageError(
-            f"--memory is too little: a chunk of {chunk} tokens takes {2 * needed >> 20} MiB"
+            f"--memory is too little: a chunk of {chunk} tokens takes {needed >> 20} MiB"
         )
     return chunk
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from attentropy.engine.assemble import text_array
 from attentropy.engine.chat import Messages, checked, has_words, render
 from attentropy.engine.errors import UsageError
 from attentropy.engine.tokens import aligned, decoded_pieces, token_spans, vocabulary_text
@@ -30,6 +33,17 @@ class Prompt:
     def sha256(self) -> str:
         """Hash of the text that was tokenised."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def coordinates(self) -> dict[str, Any]:
+        """Ids, texts, roles and places as a trace's coordinates along `position`."""
+        return {
+            "position": ("position", np.arange(len(self.ids), dtype=np.int32)),
+            "token_ids": ("position", np.array(self.ids, np.int32)),
+            "token_text": ("position", text_array(self.tokens)),
+            "role": ("position", text_array(self.roles)),
+            "byte_start": ("position", np.array([a for a, _ in self.spans], np.int64)),
+            "byte_end": ("position", np.array([b for _, b in self.spans], np.int64)),
+        }
 
 
 def prepare(

@@ -33,7 +33,7 @@ Coordinates = Mapping[str, tuple[str, np.ndarray]]
 class Run:
     """What is done, decided before the first token.
 
-    ids [1, N]; `chunk` tokens a pass, and as many in a stored chunk unless that is `step`.
+    ids [1, N]; `chunk` tokens a pass, `step` in a stored chunk; `asked` is what they were made of.
     `coords`: all coordinates that are known already. `stats` are computed, `kept` says what stays
     of them. `keep_cache`: the keys and values of each chunk go beside its commit.
     """
@@ -42,6 +42,7 @@ class Run:
     ids: Tensor
     chunk: int
     step: int
+    asked: int
     stats: tuple[str, ...]
     kept: Attention
     sweeps: Sweeps
@@ -159,7 +160,7 @@ class Run:
             logits = None if logits is None else logits.to(self.ids.device)
             return SimpleNamespace(past_key_values=cache, logits=logits)
         output, cache = None, None
-        with prefill.unrecorded(self.loaded.model):
+        with prefill.unrecorded(self.loaded.model, self.stats, self.kept.layers):
             for start, stop in passes:
                 self.tell("reading again what is recorded", start, self.ids.shape[1])
                 output = prefill.read(self.loaded.model, self.ids, start, stop, cache)

@@ -89,6 +89,24 @@ class Blocks:
             raise LensRefused(f"layers share their {site} block")
         return found
 
+    def computing(self, site: str) -> list[nn.Module | None]:
+        """The module that computes each layer's attention block or MLP, as far as it is known.
+
+        It is that of `points`, or where this only passes a value on (a norm after the block), the
+        one it was given by. Nothing is refused: a layer that was not explained has its attention
+        call's module and no MLP.
+        """
+        if site == "attention":
+            return [
+                layer.modules[layer.blocks[0]] if layer.attends else None for layer in self.layers
+            ]
+        names = {layer.added[1] for layer in self.layers if layer.attends and len(layer.added) > 1}
+        found: list[nn.Module | None] = []
+        for layer in self.layers:
+            at = next((i for i, name in enumerate(layer.added) if name in names), None)
+            found.append(None if at is None else layer.modules[layer.blocks[at]])
+        return found
+
     def _attention(self) -> Points:
         found: list[Point | None] = []
         for number, layer in enumerate(self.layers):
@@ -121,12 +139,14 @@ def _unexplained(layer: int) -> str:
 @dataclass(frozen=True)
 class _Layer:
     """`added`: names of the modules whose outputs are added; the attention block first, where the
-    layer `attends`. Empty where the layer's output was not explained."""
+    layer `attends`. Empty where the layer's output was not explained. `blocks`: names of what
+    computes each of them; of the attention call's module where none is known."""
 
     modules: Mapping[str, nn.Module]
     attends: bool
     added: tuple[str, ...]
     factor: float
+    blocks: tuple[str, ...]
 
     def point(self, name: str | None) -> Point:
         return Point(self.modules[name or ""], self.factor)
@@ -186,7 +206,13 @@ def _watch(
         if before and before[0].shape == after.shape:
             found = _attention_outputs(modules, attending, once)
             added, factor = _explain(before[0], after, once, found, factors, bool(attending))
-        into.append(_Layer(modules, bool(attending), added, factor))
+        blocks = [_computed_by(name, once, modules) for name in added]
+        if attending and not (
+            blocks and any(attending[0] is part for part in modules[blocks[0]].modules())
+        ):
+            caller = next(name for name, part in modules.items() if part is attending[0])
+            blocks[:1] = [caller]
+        into.append(_Layer(modules, bool(attending), added, factor, tuple(blocks)))
         before.clear()
         outputs.clear()
 
@@ -221,6 +247,18 @@ def _attention_outputs(
         if around or any(o.value.data_ptr() in output.given for o in found):
             found.append(output)
     return found[::-1]
+
+
+def _computed_by(name: str, outputs: Sequence[_Output], modules: Mapping[str, nn.Module]) -> str:
+    """The module with matrices that `name` passes the value of on; often itself."""
+    at = next(i for i, output in enumerate(outputs) if output.name == name)
+    while not any(parameter.ndim > 1 for parameter in modules[outputs[at].name].parameters()):
+        given = outputs[at].given
+        before = [i for i in range(at) if outputs[i].value.data_ptr() in given]
+        if not before:
+            return name
+        at = before[-1]  # the outermost that made it
+    return outputs[at].name
 
 
 def _explain(

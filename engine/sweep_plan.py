@@ -41,31 +41,30 @@ def sweeps_for(
     loaded: LoadedModel,
     tokens: int,
     *,
-    layers: Collection[int] | None = None,
     tile: str = "auto",
     map_heads: str = "mean",
     windows: Sequence[str] = (),
     scores: bool = True,
+    recorded: Collection[int] | None = None,
 ) -> tuple[Sweeps, dict[str, Any]]:
-    """What follows a run over `tokens` tokens, in all layers or in `layers`, and the options that
-    it came to.
+    """What follows a run over `tokens` tokens, in all layers or those `recorded`, and the options
+    that it came to.
 
     Windows and tile as in `windows.rectangles` and `windows.map_tile`, whose `UsageError`s are
     raised before anything runs but the model's check. What keys receive is kept along with a map,
     or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the model
-    once over `repeated_tokens`.
+    once over `repeated_tokens`. `recorded`: the layers that are, where it is not all of them.
     """
     check_options(tile, map_heads, windows)
     model, entries = loaded.model, attention_entries(loaded.model)
     per_entry = checked(model).heads
-    of_all = [per_entry.get(entry, 0) for entry in entries]
     heads = [
-        count if layers is None or layer in layers else 0
-        for count, (layer, _) in zip(of_all, entries, strict=True)
+        per_entry.get(entry, 0) if recorded is None or entry[0] in recorded else 0
+        for entry in entries
     ]
-    recorded, most = sum(count > 0 for count in heads), max(heads)
-    sides = map_tile(tile, tokens, recorded, most if map_heads == "all" else 1)
-    asked = rectangles(windows, tokens, recorded, most)
+    layers, most = sum(count > 0 for count in heads), max(heads)
+    sides = map_tile(tile, tokens, layers, most if map_heads == "all" else 1)
+    asked = rectangles(windows, tokens, layers, most)
     options: dict[str, Any] = {
         "map_tile": None if sides is None else list(sides), "map_heads": map_heads,
         "windows": list(windows), "scores": scores,
@@ -78,13 +77,12 @@ def sweeps_for(
         ids = repeated_tokens(ordinary, first=first, positions=facts["positions"])
         induction = np.full((len(entries), most), np.nan, np.float32)
         for entry, values in induction_scores(model, ids).items():
-            if layers is not None and entry[0] not in layers:
-                continue
-            induction[entries.index(entry), : len(values)] = values[:most]
+            at = entries.index(entry)
+            induction[at, : heads[at]] = values[: heads[at]]
         if ids:
             options["induction"] = {"tokens": len(ids), "uniform": uniform_induction(ids)}
     sweeps = Sweeps(
         tokens, heads, tile=sides, map_per_head=map_heads == "all", received=tile != "none",
-        rectangles=[automatic(tokens, recorded, most), *asked], scores=scores, induction=induction,
+        rectangles=[automatic(tokens, layers, most), *asked], scores=scores, induction=induction,
     )  # fmt: skip
     return sweeps, options

@@ -18,10 +18,10 @@ from attentropy.engine.errors import AttentropyError
 from attentropy.engine.head_sums import HeadSums
 from attentropy.engine.masks import Visibility
 from attentropy.engine.windows import Rectangle, Tile
-from attentropy.kernels.sweep import attention_map, attention_window
+from attentropy.kernels.sweep import Values, attention_map, attention_window
 
-# Column sums alive at once, on the device.
-_COLUMNS_BYTES = 32 * 2**20
+# Column sums, or weights of all heads whose mean is asked for, alive at once on the device.
+_ALIVE_BYTES = 32 * 2**20
 
 Layout = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
 
@@ -56,10 +56,11 @@ class _Pass:
 class Sweeps:
     """Follows one sequence of `tokens` tokens, of which each attention call tells in `heard`.
 
-    heads: those of each entry (one attention call of one layer, in the trace's order), 0 for an
-    entry that is not recorded. tile: the map's (queries, keys), None for no map; its heads are
-    averaged unless `map_per_head`. received: whether the column sums are kept. induction: scores
-    [entries, heads] measured elsewhere, see `induction.induction_scores`.
+    heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
+    that has none; of an entry that is never heard everything is NaN. tile: the map's (queries,
+    keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
+    column sums are kept. induction: scores [entries, heads] measured elsewhere, see
+    `induction.induction_scores`.
     """
 
     def __init__(
@@ -151,8 +152,8 @@ class Sweeps:
         the mean over heads, and the heads' scores; NaN where nothing was measured."""
         found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
         if self._received is not None:
-            there = np.array(self.heads)[:, None, None] > 0
-            values = np.where(there, self._received[:, None], np.nan).astype(np.float32)
+            heard = self._received.sum(1)[:, None, None] > 0  # each query gives its mass to a key
+            values = np.where(heard, self._received[:, None], np.nan).astype(np.float32)
             found["received"] = (("layer", "received_head", "position"), values)
         if self._scores is not None:
             for name, values in self._scores.scores().items():
@@ -179,8 +180,8 @@ class Sweeps:
         it is one of the `tokens`."""
         seen = given.seen
         start, stop = (int(end[0]) for end in seen.tokens(1))
-        first = max(seen.position, start)
-        last = min(seen.position + seen.queries, stop, start + self.tokens)
+        stop = min(stop, start + self.tokens)
+        first, last = max(seen.position, start), min(seen.position + seen.queries, stop)
         if last <= first:
             return None
         low = max(0, start - seen.first_key)
@@ -219,7 +220,7 @@ class Sweeps:
             )
         heads = here.query.shape[1] if self.map_per_head else 1
         keys, dropped = here.seen.keys, here.seen.first_key
-        step = tall * max(1, _COLUMNS_BYTES // (4 * heads * keys))
+        step = tall * max(1, _ALIVE_BYTES // (4 * heads * keys))
         bands = []
         for first in range(0, stop - start, step):
             part = here.part(first, min(stop - start, first + step))
@@ -260,14 +261,20 @@ def exact_weights(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Weights [heads or 1, rows, keys] of one sequence's rectangle; the mean over heads where not
     `per_head`, and then, where `shares`, the mean of −p ln p beside it."""
-    weights = attention_window(query, key, lse, rows, keys, **where)[0].float()
     if per_head:
-        return weights.cpu().numpy(), None
-    mean = weights.mean(0, keepdim=True).cpu().numpy()
-    if not shares:
-        return mean, None
-    entropy = attention_window(query, key, lse, rows, keys, values="entropy", **where)[0]
-    return mean, entropy.float().mean(0, keepdim=True).cpu().numpy()
+        weights = attention_window(query, key, lse, rows, keys, **where)[0]
+        return weights.float().cpu().numpy(), None
+    step = max(1, _ALIVE_BYTES // (4 * query.shape[1] * max(1, keys[1] - keys[0])))
+
+    def mean(values: Values) -> np.ndarray:
+        parts = []
+        for first in range(*rows, step):
+            some = (first, min(rows[1], first + step))
+            part = attention_window(query, key, lse, some, keys, values=values, **where)[0]
+            parts.append(part.float().mean(0, keepdim=True).cpu().numpy())
+        return np.concatenate(parts, 1)
+
+    return mean("weight"), mean("entropy") if shares else None
 
 
 def _rectangle(asked: Rectangle, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:

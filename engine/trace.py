@@ -28,9 +28,7 @@ _WINDOW = ("layer", "window_head", "window_query", "window_key")
 _SCORE = ("layer", "score_head")
 # Exact weights asked for with `--window`, beside the automatic `window`: window1, window2, …
 ASKED_WINDOWS = tuple(range(1, 9))
-_WINDOWS = {
-    n: tuple(f"window_{axis}{n}" for axis in ("head", "query", "key")) for n in ASKED_WINDOWS
-}
+_PROFILE = ("chunk", "layer", "part")
 
 # name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
 VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
@@ -56,7 +54,13 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "uniform_sink": (("layer",), "f"),
     "uniform_local": (("layer",), "f"),
     "uniform_previous": (("layer",), "f"),
-    **{f"window{n}": (("layer", *axes), "f") for n, axes in _WINDOWS.items()},
+    **{
+        f"window{i}": (("layer", f"window_head{i}", f"window_query{i}", f"window_key{i}"), "f")
+        for i in ASKED_WINDOWS
+    },
+    "profile_seconds": (_PROFILE, "f"),
+    "profile_bytes": (_PROFILE, "f"),
+    "profile_outside": (("chunk", "outside"), "f"),
     "lens_entropy": (_LENS, "f"),
     "lens_top_ids": ((*_LENS, "k"), "i"),
     "lens_top_logprobs": ((*_LENS, "k"), "f"),
@@ -89,7 +93,15 @@ COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "map_key": (("map_key",), "i"),
     "received_head": (("received_head",), "i"),
     "score_head": (("score_head",), "i"),
-    **{axis: ((axis,), "i") for axes in _WINDOWS.values() for axis in axes},
+    **{
+        f"window_{part}{i}": ((f"window_{part}{i}",), "i")
+        for i in ASKED_WINDOWS
+        for part in ("head", "query", "key")
+    },
+    "chunk_start": (("chunk",), "i"),
+    "chunk_stop": (("chunk",), "i"),
+    "part": (("part",), "s"),
+    "outside": (("outside",), "s"),
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),

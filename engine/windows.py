@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace import ASKED_WINDOWS
 
 # Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
 WINDOW_TOKENS = 512
@@ -18,7 +19,6 @@ WINDOW_TAIL = 64
 # A rectangle of all layers takes no more than this in float32, or it is refused; per head if it
 # then fits, the mean over heads else.
 WINDOW_BYTES = 64 * 2**20
-MOST_WINDOWS = 8
 
 # A map whose tile nobody chose takes no more than this in float32, and no more tiles a side than
 # a short prompt's window has tokens; one that was asked for no more than the second.
@@ -66,9 +66,9 @@ def automatic(tokens: int, layers: int, heads: int) -> Rectangle:
 
 def check_windows(texts: Sequence[str]) -> None:
     """Raise `UsageError` where `rectangles` could not read one of `texts`, whatever the prompt."""
-    if len(texts) > MOST_WINDOWS:
+    if len(texts) > len(ASKED_WINDOWS):
         raise UsageError(
-            f"{len(texts)} windows were asked for, and at most {MOST_WINDOWS} are kept"
+            f"{len(texts)} windows were asked for, and at most {len(ASKED_WINDOWS)} are kept"
         )
     for text in texts:
         _ends(text)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attentropy.kernels import processor
 from attentropy.kernels.visibility import Mask
 
 # Scores alive at once; small enough that a block's passes run in the processor's caches.
@@ -58,11 +59,32 @@ def attention(
     stats: tuple[str, ...],
 ) -> dict[str, Tensor]:
     """Output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq], in float32 (float64 for such inputs)."""
+    exact = torch.float64 if q.dtype == torch.float64 else torch.float32
+    k, v = k.to(exact), v.to(exact)
+    bent = score.softcap is not None or score.slopes is not None
+    if processor.takes(q, k, mask, stats, bent):
+        result = processor.attention(
+            q.to(exact), k, v, scale=score.scale, mask=mask, entropy="entropy" in stats
+        )
+    else:
+        result = _in_blocks(q, k, v, score, mask, stats)
+    if sinks is not None:
+        sink_prob = torch.sigmoid(sinks.to(exact)[None, :, None] - result["lse"])
+        result["out"] *= (1 - sink_prob)[..., None]
+        if "sink_prob" in stats:
+            result["sink_prob"] = sink_prob
+    if "top_key" in result:
+        result["top_key"] = result["top_key"].int()
+    return result
+
+
+def _in_blocks(
+    q: Tensor, k: Tensor, v: Tensor, score: Score, mask: Mask, stats: tuple[str, ...]
+) -> dict[str, Tensor]:
     batch, heads, queries, _ = q.shape
     kv_heads = k.shape[1]
     group = heads // kv_heads
-    exact = torch.float64 if q.dtype == torch.float64 else torch.float32
-    k, v = k.to(exact), v.to(exact)
+    exact = k.dtype
     if mask.key_starts is not None or mask.key_lengths is not None:
         v = v.masked_fill(mask.padding(v.device), 0.0)  # it may hold anything, and 0 · NaN is NaN
     names = [*dict.fromkeys((*stats, "lse"))]
@@ -83,13 +105,6 @@ def attention(
         for name in names:
             if name in done:
                 result[name][:, :, first:last] = done[name].view(batch, heads, last - first)
-    if sinks is not None:
-        sink_prob = torch.sigmoid(sinks.to(exact)[None, :, None] - result["lse"])
-        out *= (1 - sink_prob)[..., None]
-        if "sink_prob" in result:
-            result["sink_prob"] = sink_prob
-    if "top_key" in result:
-        result["top_key"] = result["top_key"].int()
     return result | {"out": out}
 
 

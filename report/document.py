@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -52,8 +53,17 @@ def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def still(chart: dict[str, Any]) -> tuple[str, int]:
-    """A picture for readers without scripts and before they run, and its width in CSS pixels."""
+@dataclass(frozen=True)
+class Still:
+    """Addresses of a picture for a light and for a dark page, and its width in CSS pixels."""
+
+    light: str
+    dark: str
+    width: int
+
+
+def stills(chart: dict[str, Any]) -> Still:
+    """The picture for readers without scripts and before they run."""
     import vl_convert
 
     image = vl_convert.vegalite_to_svg(chart)
@@ -64,15 +74,28 @@ def still(chart: dict[str, Any]) -> tuple[str, int]:
     fonts = re.findall(r' font-family="[^"]*"', image)
     if len(set(fonts)) == 1:
         image = image.replace(fonts[0], "").replace("<svg ", f"<svg{fonts[0]} ", 1)
+    # A hundredth of a pixel is enough; what stands between the tags is the trace's.
+    image = re.sub(r"<(?!image)[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]), image)
     width = re.search(r'\bwidth="([\d.]+)"', image)
-    return data_uri(image.encode(), "image/svg+xml"), round(float(width[1])) if width else 0
+    light, dark = (data_uri(svg.encode(), "image/svg+xml") for svg in (image, _in_the_dark(image)))
+    return Still(light, dark, round(float(width[1])) if width else 0)
 
 
-def in_the_dark(chart: dict[str, Any]) -> dict[str, Any]:
-    """The same chart in the colours of a dark page."""
-    dark = palette.DARK
-    params = [
-        {**param, "value": dark[param["name"]]} if param["name"] in dark else param
-        for param in chart["params"]
-    ]
-    return {**chart, "params": params}
+_LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
+
+
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def _in_the_dark(image: str) -> str:
+    """The same picture in the colours of a dark page: those of its ground (the first one named) and
+    of what is drawn around the values."""
+    light, dark = palette.LIGHT, palette.DARK
+    image = image.replace(f'fill="{light["paper"]}"', f'fill="{dark["paper"]}"', 1)
+    known = {light[name]: dark[name] for name in light if name != "paper"}
+    return re.sub(
+        r'\b(fill|stroke)="(#[0-9a-f]{6})"',
+        lambda m: f'{m[1]}="{known.get(m[2], m[2])}"',
+        image,
+    )

@@ -101,10 +101,12 @@ def places(trace: Trace) -> dict[str, Any]:
     """Where on the charts the script finds what a pointer is over, and what opens."""
     both = {"wide": attentionmap.WIDE, "narrow": attentionmap.NARROW}
     found: dict[str, Any] = {
+        "mapHeads": 0,
         "mapSizes": {name: {"side": size.side, "part": size.part} for name, size in both.items()},
     }
     if reach.has_map(trace):
         state = attentionmap.first_state(trace)
+        found["mapHeads"] = trace.dataset.sizes["map_head"]
         found["region"] = {name: state[name] for name in ("q0", "q1", "k0", "k1")}
     scores = [name for name in reach.SCORES if f"head_{name}" in trace]
     if scores:

@@ -33,7 +33,7 @@ def render(trace: Trace) -> str:
 
 
 def _pictures(trace: Trace, shown: list[str]) -> str:
-    from attentropy.report.document import environment, in_the_dark, still
+    from attentropy.report.document import environment, stills
     from attentropy.report.figures import cells
     from attentropy.report.figures.heatmap import heatmap
     from attentropy.report.figures.placement import place
@@ -47,13 +47,13 @@ def _pictures(trace: Trace, shown: list[str]) -> str:
         at = placed if name == "lens" or not placed.caption else replace(placed, caption=_BOX)
         data = cells.datasets(trace, size, at, views.view(trace, name), rows)
         chart = heatmap(size, cells.state(trace, size, at, len(rows)), data)
-        light, width = still(chart)
+        still = stills(chart)
         pictures.append(
             {
                 "title": _TITLES[name],
-                "light": light,
-                "dark": still(in_the_dark(chart))[0],
-                "width": width,
+                "light": still.light,
+                "dark": still.dark,
+                "width": still.width,
                 "high": f"{views.high(trace, name):.1f}",
             }
         )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report import planes
 from attentropy.report.head_findings import observe_heads
 from attentropy.report.labels import short
 from attentropy.report.observation import Observation
 from attentropy.report.observation import layer_name as _layer
-from attentropy.report.planes import layers
 
 # Called found (definitions): the answer's token is among the five likeliest, and not by a hair.
 REHEARSAL_RANK = 4
@@ -36,15 +35,19 @@ class Rehearsed:
     cells: int
 
 
-def observe(trace: Trace) -> list[Observation]:
-    """What stands out in a trace, and what was looked for and not found."""
+def observe(trace: Trace, attention: planes.Attention | None = None) -> list[Observation]:
+    """What stands out in a trace, and what was looked for and not found.
+
+    `attention` spares reading the entropies of all heads again.
+    """
     found: list[Observation | None] = [_rehearsal(trace)]
     if "lens_entropy" in trace:
         found += [_settled(trace), _lens_layers(trace)]
-    if "entropy" in trace:
-        normalized = _normalized(trace)
-        found += [_attention_extremes(trace, *normalized), _range_used(trace, *normalized)]
-        if "sink_mass" in trace and (normalized[1] > 0).any():
+    attention = attention or planes.attention(trace)
+    if attention is not None:
+        sums, counted = attention.normalized, attention.counted
+        found += [_attention_extremes(trace, sums, counted), _range_used(trace, sums, counted)]
+        if "sink_mass" in trace and np.isfinite(attention.mean).any():
             found.append(_sinks(trace))
     found += observe_heads(trace)
     return [observation for observation in found if observation is not None]
@@ -58,8 +61,11 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
     if "rehearsal" not in trace:
         return None
     dummies = trace.dummy_positions()
-    values = trace.lens("rehearsal")[:, dummies]
-    ranks = trace.lens("rehearsal_rank")[:, dummies]
+    if not dummies.size:
+        return None
+    span = slice(int(dummies[0]), int(dummies[-1]) + 1)
+    values = trace.lens("rehearsal", span)[:, dummies - span.start]
+    ranks = trace.lens("rehearsal_rank", span)[:, dummies - span.start]
     measured = np.isfinite(values)
     if not measured.any():
         return None
@@ -67,7 +73,8 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
     is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
     entry, column = np.unravel_index((probability + is_found).argmax(), values.shape)
     position = int(dummies[column])
-    token = trace.text_of([trace.lens("rehearsal_ids")[entry, position]])[0]
+    there = slice(position, position + 1)
+    token = trace.text_of([trace.lens("rehearsal_ids", there)[entry, 0]])[0]
     return Rehearsed(
         int(entry),
         position,
@@ -167,25 +174,6 @@ def _lens_layers(trace: Trace) -> Observation | None:
     return Observation("lens_layers", text, "lens_entropy", float(means.min()), n=n, layer=low)
 
 
-def _with_visible(trace: Trace, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Layer by layer: an attention statistic [head, query], and how many keys each query sees."""
-    visible = trace.dataset["visible"]
-    for layer, values in enumerate(layers(trace, name)):
-        yield values, visible[layer].values.astype(np.float64)
-
-
-def _normalized(trace: Trace) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of normalized_entropy over the queries and their counts, [layer, head]; a query that
-    sees fewer than two keys has none."""
-    sums, counts = [], []
-    for values, seen in _with_visible(trace, "entropy"):
-        there = np.isfinite(values) & (seen >= 2)
-        ceiling = np.log(np.maximum(seen, 2))
-        sums.append((np.where(there, values, 0) / ceiling).sum(-1))
-        counts.append(there.sum(-1))
-    return np.array(sums), np.array(counts)
-
-
 def _attention_extremes(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observation | None:
     if not counted.any():
         return None
@@ -213,7 +201,8 @@ def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observat
     low, high = int(np.nanargmin(by_layer)), int(np.nanargmax(by_layer))
     text = (
         f"Attention uses {mean:.0%} of its range 0 … ln(visible) on average; by layer from "
-        f"{by_layer[low]:.0%} ({_layer(trace, low)}) to {by_layer[high]:.0%} ({_layer(trace, high)})."
+        f"{by_layer[low]:.0%} ({_layer(trace, low)}) to {by_layer[high]:.0%} "
+        f"({_layer(trace, high)})."
     )
     return Observation(
         "range", text, "normalized_entropy", mean, "share of ln(visible)", n=count,
@@ -223,7 +212,8 @@ def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observat
 
 def _sinks(trace: Trace) -> Observation:
     parts, expected = [], 0.0
-    for values, seen in _with_visible(trace, "sink_mass"):
+    for entry, values in enumerate(planes.layers(trace, "sink_mass")):
+        seen = trace.dataset["visible"][entry].values.astype(np.float64)
         there = np.isfinite(values) & (seen >= _SINK_VISIBLE)
         parts.append((np.where(there, values, 0).sum(-1, dtype=np.float64), there.sum(-1)))
         expected += float(there.sum(0) @ (_SINK_KEYS / np.maximum(seen, 1)))

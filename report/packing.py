@@ -25,6 +25,8 @@ from attentropy.report.views import View
 
 _FULL_TEXT = 120
 _WIDTHS = (512, 256, 128, 64, 32, 16)
+# More cells would not fit into any page that opens fast, and are not worth trying.
+_MOST_HEAD_CELLS = 8_000_000
 _HEAD_TAILS = (2048, 1024, 512, 256, 128, 64)
 
 
@@ -157,9 +159,7 @@ def _details(
     return {"packed": packed, "texts": _texts(trace, ranges), "vocabulary": vocabulary}
 
 
-def _add_heads(
-    trace: Trace, attention: planes.Attention, budget: Budget, out: Contents
-) -> None:
+def _add_heads(trace: Trace, attention: planes.Attention, budget: Budget, out: Contents) -> None:
     """Every head in tiles, and one position at a time at the prompt's tail as far as it goes."""
     layers, heads, columns = attention.heads.shape
     if heads < 2:
@@ -193,18 +193,15 @@ def _heads(trace: Trace, ranges: list[Range], bits: int | None) -> dict[str, Any
     return packed
 
 
-# More would not fit into any page that opens fast, and is not worth trying.
-_MOST_HEAD_CELLS = 8_000_000
-
-
 def _texts(trace: Trace, ranges: Sequence[Range]) -> dict[str, Any]:
     """Tokens and roles at the ranges: `short`, and `full` where that is cut, by number of text;
     `index` and `role` a number for each position; `ranges`."""
     at = _positions(ranges)
     numbers: dict[str, int] = {}
-    index = [numbers.setdefault(str(text), len(numbers)) for text in trace["token_text"][at]]
+    words = trace["token_text"][at].tolist()
+    index = [numbers.setdefault(text, len(numbers)) for text in words]
     roles: dict[str, int] = {}
-    role = [roles.setdefault(str(name), len(roles)) for name in trace["role"][at]]
+    role = [roles.setdefault(name, len(roles)) for name in trace["role"][at].tolist()]
     return _dictionary(numbers, 16) | {
         "ranges": [list(r) for r in ranges],
         "index": pack(np.array(index, np.int32)),

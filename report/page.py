@@ -6,7 +6,7 @@ The file is never larger than the bytes it is allowed; what does not fit is redu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from markupsafe import Markup
@@ -15,17 +15,20 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, planes, reach, views
 from attentropy.report.budget import MAX_BYTES, Budget
-from attentropy.report.document import environment, in_the_dark, policy, source, still
-from attentropy.report.drawings import Drawing, drawings, places
+from attentropy.report.document import Still, environment, policy, source, stills
+from attentropy.report.drawings import drawings, places
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.observation import Observation
 from attentropy.report.packing import contents
 from attentropy.report.payload import facts, held
+from attentropy.report.profile import section
 from attentropy.report.program import program
 from attentropy.report.reduction import reduction
 from attentropy.report.regions import Range
 from attentropy.report.words import SHADES, absent, banner, captions, words
+
+Pictures = dict[str, Still | None]
 
 _SPARE = 6_000  # bytes: the sentence that says what was reduced, and keys
 
@@ -34,18 +37,19 @@ def render(
     trace: Trace,
     observations: Sequence[Observation],
     *,
+    attention: planes.Attention | None = None,
     max_bytes: int = MAX_BYTES,
     sections: Sequence[Range] = (),
 ) -> str:
     """The report as one HTML document of at most `max_bytes`; the same trace and version give the
     same bytes. The first of `sections` is where the figure opens, and all of them are held one
-    position at a time.
+    position at a time. `attention` spares reading the entropies of all heads again.
 
     Raises `TraceError` for a trace that holds neither attention nor lens entropies, `UsageError`
     where `max_bytes` is too little.
     """
     names = views.names(trace)
-    attention = planes.attention(trace) if "attention" in names else None
+    attention = attention or planes.attention(trace)
     shown = [views.view(trace, name, attention) for name in names]
     rows = [str(int(layer)) for layer in trace["layer"]]
     sizes = {"wide": wide(len(rows)), "narrow": narrow(len(rows))}
@@ -65,28 +69,35 @@ def render(
         "captions": below,
         "views": names,
         "layers": rows,
+        "tiled": any(view.step > 1 for view in shown),
         "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
         "scores": scores,
-        "drawings": {name: _stills(drawing) for name, drawing in drawn.items()},
         "partial": banner(trace),
         "absent": absent(trace),
         "window_per_head": _per_head(trace, "window"),
         "map_heads": [int(head) for head in trace["map_head"]] if reach.has_map(trace) else [],
+        "profile": section(trace),
     }
     values = facts(trace, observations, shown, rows, sizes, placed["wide"])
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
     values |= places(trace)
     template = environment().get_template("page.html.j2")
-    frame = template.render(context | {"payload": values, "reduced": "", "tiled": True})
-    budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
+    pictures: Pictures = {name: stills(drawing.chart) for name, drawing in drawn.items()}
+    for kept_of in _STILLS:
+        context["drawings"] = kept_of(pictures)
+        frame = template.render(context | {"payload": values, "reduced": "", "later": {}})
+        budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
+        if budget.left >= _LEAST_SHARE * max_bytes:
+            break
     if budget.left <= 0:
         least = len(frame.encode()) + _SPARE
         raise UsageError(f"the page takes {least:,} bytes before any value: allow more than that")
     kept = contents(trace, shown, attention, sections, budget)
+    now, later = held(kept)
     context |= {
-        "payload": values | held(kept),
+        "payload": values | now,
+        "later": later,
         "reduced": reduction(trace, shown, kept, max_bytes),
-        "tiled": bool(kept.steps),
     }
     page = template.render(context) + "\n"
     if len(page.encode()) > max_bytes:
@@ -94,9 +105,27 @@ def render(
     return page
 
 
-def _stills(drawing: Drawing) -> dict[str, Any]:
-    light, width = still(drawing.chart)
-    return {"light": light, "dark": still(in_the_dark(drawing.chart))[0], "width": width}
+def _all(pictures: Pictures) -> Pictures:
+    return pictures
+
+
+def _of_the_figure(pictures: Pictures) -> Pictures:
+    return {name: still if name == "figure" else None for name, still in pictures.items()}
+
+
+def _light(pictures: Pictures) -> Pictures:
+    still = pictures["figure"]
+    light = None if still is None else replace(still, dark=still.light)
+    return _of_the_figure({**pictures, "figure": light})
+
+
+def _none(pictures: Pictures) -> Pictures:
+    return dict.fromkeys(pictures)
+
+
+# What is left out of the still pictures, one after the other, until the values have their share.
+_STILLS = (_all, _of_the_figure, _light, _none)
+_LEAST_SHARE = 0.3
 
 
 def _per_head(trace: Trace, name: str) -> bool:

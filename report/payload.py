@@ -16,6 +16,7 @@ from attentropy.report.packing import Contents
 from attentropy.report.views import View
 
 _MOST_SEGMENTS = 4096
+_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey")
 
 
 def facts(
@@ -62,18 +63,27 @@ def facts(
     }
 
 
-def held(contents: Contents) -> dict[str, Any]:
-    """The packed values, and at which positions they are held one by one."""
-    return {
-        "packed": contents.packed,
+def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The packed values, and at which positions they are held one by one: what the first picture
+    needs, and what may come later, where a page is reduced."""
+    first = contents.packed
+    later: dict[str, Any] = {}
+    if contents.steps:
+        late = [name for name in first if name.endswith("Whole") or name in _OF_HEADS]
+        later = {"packed": {name: first[name] for name in late}, **contents.reach}
+        first = {name: value for name, value in first.items() if name not in late}
+    now = {
+        "packed": first,
         "ranges": [list(r) for r in contents.ranges],
         "headRanges": [list(r) for r in contents.head_ranges],
         "steps": contents.steps,
         "headStep": contents.head_step,
         "texts": contents.texts,
         "vocabulary": contents.vocabulary,
-        **contents.reach,
+        "later": bool(later),
+        **({"windows": []} if later else contents.reach),
     }
+    return now, later
 
 
 def visible_keys(trace: Trace) -> list[list[list[int]]] | None:

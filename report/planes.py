@@ -70,19 +70,28 @@ def spans(trace: Trace, name: str, ranges: list[tuple[int, int]]) -> np.ndarray:
 @dataclass(frozen=True)
 class Attention:
     """Attention entropy: `mean` over heads [layer, N]; `heads` [layer, head, tiles], each tile the
-    mean of `step` queries."""
+    mean of `step` queries; sums of normalized_entropy over the queries that see two keys or more,
+    and how many those are, [layer, head]."""
 
     mean: np.ndarray
     heads: np.ndarray
     step: int
+    normalized: np.ndarray
+    counted: np.ndarray
 
 
-def attention(trace: Trace, columns: int = 512) -> Attention:
-    """The mean over the heads that have a value, and every head in at most `columns` tiles."""
+def attention(trace: Trace, columns: int = 512) -> Attention | None:
+    """One reading of attention entropy, every head in at most `columns` tiles; None where there is
+    none. The mean is over the heads that have a value."""
+    if "entropy" not in trace:
+        return None
     count, heads, n = trace.dataset["entropy"].shape
     size = step(n, columns)
     mean = np.empty((count, n), np.float32)
     tiled = np.empty((count, heads, -(-n // size)), np.float32)
+    normalized = np.zeros((count, heads))
+    counted = np.zeros((count, heads), np.int64)
+    starts = np.arange(0, n, size)
     for layer, values in enumerate(layers(trace, "entropy")):
         there = np.isfinite(values)
         heard = there.sum(0)
@@ -90,8 +99,12 @@ def attention(trace: Trace, columns: int = 512) -> Attention:
         mean[layer] = np.where(
             heard > 0, known.sum(0, dtype=np.float64) / np.maximum(heard, 1), np.nan
         )
-        starts = np.arange(0, n, size)
         total = np.add.reduceat(known, starts, axis=1, dtype=np.float64)
         some = np.add.reduceat(there, starts, axis=1, dtype=np.int64)
         tiled[layer] = np.where(some > 0, total / np.maximum(some, 1), np.nan)
-    return Attention(mean, tiled, size)
+        if "visible" in trace:
+            seen = trace.dataset["visible"][layer].values
+            ceiling = np.log(np.maximum(seen, 2).astype(np.float64))
+            normalized[layer] = known @ np.where(seen >= 2, 1 / ceiling, 0)
+            counted[layer] = (there & (seen >= 2)).sum(-1)
+    return Attention(mean, tiled, size, normalized, counted)

@@ -41,7 +41,7 @@ def whole(trace: Trace, attention: planes.Attention | None) -> dict[str, Any]:
     found |= _spread(trace, attention) or {}
     if has_map(trace):
         found |= _map(trace, 1) or {}
-        found |= _received(trace, trace.dataset.sizes["position"]) or {}
+        found |= _received(trace, _RECEIVED) or {}
     found["windows"] = [
         _window(trace, name, trace.dataset.sizes[f"window_query{name[6:]}"], None)
         for name in window_names(trace)
@@ -85,17 +85,17 @@ def _scores(trace: Trace) -> Packed | None:
     if not names:
         return None
     values = np.stack([trace[f"head_{name}"] for name in names])
-    nothing = np.full(values.shape[1], np.nan, np.float32)
-    uniform = np.stack(
-        [trace[f"uniform_{name}"] if f"uniform_{name}" in trace else nothing for name in names]
-    )
+    uniform = np.full(values.shape[:2], np.nan, np.float32)
+    for i, name in enumerate(names):
+        if f"uniform_{name}" in trace:
+            uniform[i] = trace[f"uniform_{name}"]
     return {
         "scores": {
             "names": names,
             "titles": [SCORES[name].title for name in names],
             "thresholds": [SCORES[name].threshold for name in names],
             "values": pack(values.astype(np.float32)),
-            "uniform": pack(uniform.astype(np.float32)),
+            "uniform": pack(uniform),
         }
     }
 
@@ -111,7 +111,10 @@ def _spread(trace: Trace, attention: planes.Attention | None) -> Packed | None:
     low = np.where(there, attention.heads, np.inf).min(1)
     high = np.where(there, attention.heads, -np.inf).max(1)
     low, high = (np.where(count > 0, edge, np.nan) for edge in (low, high))
-    return {"spread": pack(np.stack([mean, low, high]), 16) | {"every": attention.step, "layer": first_layer(attention)}}
+    return {
+        "spread": pack(np.stack([mean, low, high]), 16)
+        | {"every": attention.step, "layer": first_layer(attention)}
+    }
 
 
 def first_layer(attention: planes.Attention) -> int:

@@ -30,9 +30,11 @@ def reduction(trace: Trace, views: Sequence[View], kept: Contents, max_bytes: in
     """One line; of a page that holds everything only how exactly."""
     errors = ", ".join(_errors(kept))
     rounding = f"Values are within: {errors}." if errors else "Values are exact."
+    held = kept.steps or {view.name: view.step for view in views}
+    steps = " or ".join(str(step) for step in sorted(set(held.values())))
     if not kept.steps:
-        return rounding
-    steps = " or ".join(str(step) for step in sorted(set(kept.steps.values())))
+        many = f"An overview column is the mean of {steps} positions (min and max by choice). "
+        return (many if max(held.values()) > 1 else "") + rounding
     n = trace.dataset.sizes["position"]
     said = [
         f"To fit {n:,} positions into {max_bytes / 1e6:g} MB, an overview column is the mean of "

@@ -54,7 +54,9 @@ def _extremes(values: np.ndarray, tiled: Tiles, width: int) -> list[Range]:
     mean = _column_means(tiled.mean)
     if not np.isfinite(mean).any():
         return []
-    middles = [(int(at) * tiled.step + tiled.step // 2) for at in (np.nanargmin(mean), np.nanargmax(mean))]
+    middles = [
+        (int(at) * tiled.step + tiled.step // 2) for at in (np.nanargmin(mean), np.nanargmax(mean))
+    ]
     starts = [max(0, min(n - width, middle - width // 2)) for middle in middles]
     return [(start, min(n, start + width)) for start in starts]
 

@@ -61,7 +61,9 @@ def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> 
     if name == "lens":
         values = trace.lens("lens_entropy").astype(np.float32, copy=False)
     else:
-        values = (attention or planes.attention(trace)).mean
+        attention = attention or planes.attention(trace)
+        assert attention is not None  # as `names` has it
+        values = attention.mean
     return View(name, values, high(trace, name), _step(values), trace)
 
 

@@ -3,7 +3,7 @@ const SHARED = ["view", "rows", "layer", "head", "palette", "a", "b", "col", "ro
 
 function remember() {
   const parts = SHARED.map((name) => `${name}=${state[name]}`);
-  if (report.steps[report.views[0]]) parts.push(`how=${state.how}`);
+  if ($("how")) parts.push(`how=${state.how}`);
   if (report.map) parts.push(...Object.entries(region).map(([name, value]) => `${name}=${value}`));
   const fragment = parts.join("&");
   if (location.hash.slice(1) !== fragment) history.replaceState(null, "", `#${fragment}`);
@@ -23,7 +23,7 @@ function recall() {
   whole(state, "layer", 0, report.layers.length);
   whole(state, "mapLayer", 0, report.layers.length);
   whole(state, "head", -1, report.heads);
-  whole(state, "mapHead", -1, Math.max(report.heads, report.map ? report.map.heads.length : 0));
+  whole(state, "mapHead", -1, Math.max(report.heads, report.mapHeads));
   whole(state, "col", 0, N);
   whole(state, "row", 0, Math.max(report.layers.length, report.heads));
   whole(state, "a", 0, N);
@@ -68,6 +68,10 @@ function controls() {
       $("figure").scrollIntoView({ block: "nearest" });
     });
   }
+}
+
+// The controls of what comes later in the page.
+function controlsBelow() {
   if (report.map) mapControls();
   if (report.spread) spreadControls();
   if (report.scores) rosterControls();

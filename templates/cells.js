@@ -39,7 +39,7 @@ function sectionCells(rows, letters) {
   const cells = [], high = highest();
   for (let p = state.a; p < state.b; p++) {
     rows.forEach((row, r) => {
-      cells.push(cell(p, r, letters < 2 ? "" : cut(cellText(row, p), letters), colour(entropyAt(row, p), high, state.palette)));
+      cells.push(cell(p, r, cut(cellText(row, p), letters), colour(entropyAt(row, p), high, state.palette)));
     });
   }
   return cells;

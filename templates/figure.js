@@ -9,6 +9,7 @@ async function chart(id, name) {
   const canvas = $(id).querySelector("canvas");
   canvas.setAttribute("aria-hidden", "true");
   canvas.dataset.width = canvas.width / devicePixelRatio;
+  [canvas.dataset.left, canvas.dataset.top] = origin(made);
   $(id).parentElement.classList.add("drawn");
   return made;
 }
@@ -41,7 +42,7 @@ function drawOverview(rows) {
 
 function drawSection(rows) {
   const letters = Math.floor(size.section / (state.b - state.a) / 7.2);
-  const live = (state.b - state.a) * rows.length <= report.liveCells;
+  const live = letters >= 2 && (state.b - state.a) * rows.length <= report.liveCells;
   view.data("cells", live ? sectionCells(rows, letters) : []);
   const found = live ? [] : sectionPieces(rows), key = found.map((piece) => piece.key).join(";");
   if (key !== shownPieces) view.data("part", found);

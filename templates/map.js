@@ -52,7 +52,7 @@ function findReceivedRange() {
   for (let i = 0; i < received.shape[2]; i++) there.push(received.at(state.mapLayer, 0, i));
   const positive = there.filter((y) => y > 0);
   if (!positive.length) return [0.1, 1];
-  const high = 10 ** Math.ceil(Math.log10(Math.max(...positive))), low = 10 ** Math.floor(Math.log10(Math.min(...positive)));
+  const high = 10 ** Math.ceil(Math.log10(positive.reduce((a, b) => Math.max(a, b)))), low = 10 ** Math.floor(Math.log10(positive.reduce((a, b) => Math.min(a, b))));
   return [Math.max(low, high / 1e6), Math.max(high, low * 10)];
 }
 

@@ -6,9 +6,7 @@ async function embed() {
   shownPieces = "";
   pieces.clear();
   view = await chart("canvas", "figure");
-  const canvas = $("canvas").querySelector("canvas");
-  [canvas.dataset.left, canvas.dataset.top] = origin(view);
-  listen(canvas);
+  listen($("canvas").querySelector("canvas"));
   draw();
 }
 
@@ -43,6 +41,19 @@ async function resize() {
   for (const [id, start] of below()) if (started.has(id)) await start();
 }
 
+// Of a long prompt the most comes last in the page: it is read when the first picture stands.
+async function readLater() {
+  if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done));
+  const { packed, ...more } = JSON.parse($("later").textContent);
+  Object.assign(report, more);
+  Object.assign(data, await unpackAll(packed));
+  await readWindows();
+  makePlanes();
+  pieces.clear();
+  shownPieces = overviewKey = null;
+  draw();
+}
+
 async function start() {
   [data] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
   makePlanes();
@@ -50,17 +61,20 @@ async function start() {
   moveSection(small.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
   if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
   Object.assign(region, report.region);
-  if (report.map) state.mapHead = 0;
+  if (report.region) state.mapHead = 0;
   recall();
   controls();
   reflect();
   await embed();
   document.documentElement.classList.add("live");
-  whenSeen();
   $("figure").addEventListener("keydown", keys);
+  if (report.later) await readLater();
+  controlsBelow();
+  whenSeen();
   let resized = Promise.resolve();
   small.addEventListener("change", () => { resized = resized.then(resize); });
   for (const changed of [dark, matchMedia("print")]) changed.addEventListener("change", drawAll);
+  document.documentElement.classList.add("whole");
 }
 
 document.documentElement.classList.add("scripted");

@@ -10,12 +10,15 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 
-PROMPT = "Paris is a city, and Canberra is another one. " * 14
-OPTIONS: dict[str, Any] = {"device": "cpu", "max_new_tokens": 3, "chunk": 37}
+PROMPT = "Paris is a city, and Canberra is another one. " * 7
+OPTIONS: dict[str, Any] = {
+    "device": "cpu", "max_new_tokens": 3, "chunk": 29, "stats": ("max_prob",),
+    "lens_layers": "0,-1",
+}  # fmt: skip
 
 
-def child(output: str, options: dict[str, Any], begun: Any) -> None:
-    """The extraction, in a process of its own; `begun` hears when the prompt is being read."""
+def child(output: str, prompt: str, options: dict[str, Any], begun: Any, at: int) -> None:
+    """The extraction, in a process of its own; `begun` hears when `at` tokens are read."""
     import torch
 
     from attentropy.engine.extract import extract
@@ -23,10 +26,10 @@ def child(output: str, options: dict[str, Any], begun: Any) -> None:
     torch.set_num_threads(1)
 
     def tell(stage: str, done: int, total: int) -> None:
-        if stage.startswith("reading"):
+        if stage.startswith("reading") and done >= at:
             begun.set()
 
-    extract(prompt=PROMPT, output=output, progress=tell, **OPTIONS, **options)
+    extract(prompt=prompt, output=output, progress=tell, **options)
 
 
 def context() -> Any:
@@ -44,16 +47,14 @@ def assert_equal(found: Trace, wanted: Trace) -> None:
     assert found.attrs == wanted.attrs
 
 
-def assert_holds(partial: Path, wanted: Trace) -> int:
+def assert_holds(partial: Path, wanted: Trace, chunk: int = OPTIONS["chunk"]) -> int:
     """An unfinished trace opens and says how far it got, and what it has of that is right; the
     tokens that are done."""
     found = Trace.open(partial, partial=True)
     state = found.attrs["partial"]
     done = state["done"]
     assert state["tokens"] == len(wanted.tokens) == len(found.tokens)
-    assert done == min(len(wanted.tokens), done // OPTIONS["chunk"] * OPTIONS["chunk"]) or (
-        done == len(wanted.tokens)
-    )
+    assert done % chunk == 0 or done == len(wanted.tokens)
     for name, variable in wanted.dataset.data_vars.items():
         if variable.dims[-1] == "query" or str(name).startswith("lens_"):
             rows = [

@@ -176,9 +176,11 @@ def long(
         "lens_rank": np.full(shape, -1, i32), "lens_top_ids": np.full((*shape, k), -1, i32),
         "lens_top_logprobs": np.full((*shape, k), np.nan, f32),
     }  # fmt: skip
-    values["lens_entropy"][0][:, at] = np.log(vocabulary) * fall * (
-        0.3 + 0.6 * band[at] + random.normal(0, 0.03, (layers, at.size))
-    ).clip(0.01, 1)
+    values["lens_entropy"][0][:, at] = (
+        np.log(vocabulary)
+        * fall
+        * (0.3 + 0.6 * band[at] + random.normal(0, 0.03, (layers, at.size))).clip(0.01, 1)
+    )
     values["lens_kl"][0][:, at] = random.exponential(1, (layers, at.size)) * fall
     values["lens_rank"][0][:, at] = random.integers(0, 50, (layers, at.size))
     values["lens_top_ids"][0][:, at] = random.integers(0, 400, (layers, at.size, k))
@@ -200,7 +202,7 @@ def long(
     rows = min(window, n)
     exact = _causal(layers, rows, random)
     scored = ("layer", "score_head")
-    seen = ceiling[1:]
+    seen, last64 = ceiling[1:], np.minimum(1, 64 / (positions + 1)).mean()
     data = {
         "entropy": (("layer", "head", "query"), entropy),
         "visible": (("layer", "query"), np.tile(positions + 1, (layers, 1)).astype(i32)),
@@ -218,7 +220,7 @@ def long(
         "head_previous": (scored, random.beta(0.4, 4, (layers, heads)).astype(f32)),
         "head_induction": (scored, np.full((layers, heads), np.nan, f32)),
         "uniform_sink": (("layer",), np.full(layers, (1 / (positions + 1)).mean(), f32)),
-        "uniform_local": (("layer",), np.full(layers, np.minimum(1, 64 / (positions + 1)).mean(), f32)),
+        "uniform_local": (("layer",), np.full(layers, last64, f32)),
         "uniform_previous": (("layer",), np.full(layers, (1 / (positions + 1)).mean(), f32)),
     }  # fmt: skip
     sizes = np.array([len(token.encode()) for token in tokens])
@@ -268,7 +270,7 @@ def long(
 
 
 def _turns(n: int, random: np.random.Generator) -> tuple[list[str], list[str]]:
-    """Turns of some thousand words between the template's tokens, ended by the assistant's header."""
+    """Turns of some thousand words between the template's tokens; last the assistant's header."""
     head = ["<|start_header_id|>", "user", "<|end_header_id|>", "\n\n"]
     tail = ["<|eot_id|>", "<|start_header_id|>", "assistant", "<|end_header_id|>", "\n\n"]
     tokens, roles = ["<|begin_of_text|>"], ["bos"]
@@ -309,7 +311,6 @@ def _map(n: int, side: int, layers: int, random: np.random.Generator) -> np.ndar
 
 def _received(weights: np.ndarray, side: int, n: int, random: np.random.Generator) -> np.ndarray:
     """Column sums that add up to the queries: a key's share of its tile, with single keys above."""
-    layers, rows, _ = weights.shape
     queries = np.diff(np.append(np.arange(0, n, side), n))
     total = np.einsum("lqk,q->lk", weights, queries)
     tile = np.arange(n) // side

@@ -6,16 +6,13 @@ single runs in seconds, the peak of memory beyond the inputs in bytes, and the e
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import math
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +20,7 @@ import torch
 from attentropy.engine.bench import attention, attention_rivals, vocabulary, vocabulary_rivals
 from attentropy.engine.bench.case import CASES, Case
 from attentropy.engine.bench.rival import Rival
+from attentropy.engine.timing import peak_bytes
 
 RIVALS: dict[str, dict[str, Rival]] = {
     "attention": attention_rivals.RIVALS,
@@ -32,7 +30,6 @@ OURS = {"attention": attention_rivals.OURS, "vocabulary": vocabulary_rivals.OURS
 _TRUTH: dict[str, Any] = {"attention": attention, "vocabulary": vocabulary}
 _RUNS = (3, 200)
 NO_TIME = "no time was left"
-_STATUS = Path("/proc/self/status")
 
 
 def seconds(run: Callable[[], object], device: str, budget: float) -> list[float]:
@@ -65,9 +62,10 @@ def measure(name: str, case: Case, budget: float) -> dict[str, Any]:
     with torch.inference_mode():
         given = truth.inputs(case)
         run = rival.prepare(*given, case)
-        before = _peak(case.device, reset=True)
+        gc.collect()
+        before = peak_bytes(case.device, reset=True)
         found = run()
-        peak = _peak(case.device) - before
+        peak = peak_bytes(case.device) - before
         judged = truth.errors(case, given, found)
         del found
         errors = {name: value if math.isfinite(value) else None for name, (value, _) in
@@ -77,30 +75,6 @@ def measure(name: str, case: Case, budget: float) -> dict[str, Any]:
         if wrong and rival.group in ("ours", "second"):
             return told | {"reason": f"wrong: {wrong[0]} is off by {judged[wrong[0]][0]:.2g}"}
         return told | {"times": seconds(run, case.device, budget)}
-
-
-def _peak(device: str, *, reset: bool = False) -> int:
-    """Bytes at the highest since the last reset."""
-    if device == "cuda":
-        if reset:
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.max_memory_allocated()
-    if not _STATUS.exists():  # not Linux: the peak so far, which cannot be set back
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if reset:
-        _trim()
-        Path("/proc/self/clear_refs").write_text("5")
-    peak = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(peak.split()[1]) * 1024
-
-
-def _trim() -> None:
-    """Give freed memory back, or what the last case left would hide what this one takes."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)
 
 
 def answers(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from attentropy import __version__
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
 from attentropy.report.bench.figure import NARROW, WIDE, charts
-from attentropy.report.document import environment, policy, source, still
+from attentropy.report.document import environment, policy, source, stills
 
 
 def render(everything: Sequence[Results]) -> str:
@@ -41,7 +41,7 @@ def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
     figure = None
     if any(row.seconds for row in rows):
         wide, narrow = (
-            [still(chart)[0] for chart in charts(results, cases, layout)]
+            [stills(chart).light for chart in charts(results, cases, layout)]
             for layout in (WIDE, NARROW)
         )
         figure = {"wide": wide, "narrow": narrow}

@@ -15,12 +15,12 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands import output
+from attentropy.report.commands.sizes import size
 
 if TYPE_CHECKING:
     from attentropy.engine.bench.case import Case
     from attentropy.engine.bench.results import Results
 
-_SUFFIX = {"k": 1024, "m": 1024**2}
 # What is measured where nothing is said: the whole grid on a GPU, some minutes on a CPU.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "cuda": {
@@ -48,15 +48,6 @@ def _each(read: Callable[[str], Any]) -> Callable[..., list[Any] | None]:
     return callback
 
 
-def _size(word: str) -> int:
-    number, factor = (word[:-1], _SUFFIX[word[-1]]) if word[-1:] in _SUFFIX else (word, 1)
-    if not number.isdecimal():
-        raise click.BadParameter(f"{word!r}: give sizes such as 1k,4096")
-    if int(number) < 1:
-        raise click.BadParameter("a size is at least 1")
-    return int(number) * factor
-
-
 def _heads(word: str) -> tuple[int, int]:
     parts = word.split("/")
     if len(parts) == 2 and all(part.isdecimal() and int(part) for part in parts):
@@ -78,11 +69,11 @@ def _mask(word: str) -> str:
     show_default=True, help="Which operation.",
 )  # fmt: skip
 @click.option(
-    "-n", "--sizes", callback=_each(_size), metavar="N,…",
+    "-n", "--sizes", callback=_each(size), metavar="N,…",
     help="Tokens of the attention, or rows read through the vocabulary, such as 1k,128k.",
 )  # fmt: skip
 @click.option("--heads", callback=_each(_heads), metavar="Q/K,…", help="Query/key heads.")
-@click.option("-d", "--head-size", callback=_each(_size), metavar="D,…", help="Of the attention.")
+@click.option("-d", "--head-size", callback=_each(size), metavar="D,…", help="Of the attention.")
 @click.option("--mask", callback=_each(_mask), metavar="KIND,…", help="causal, full or both.")
 @click.option("--width", type=click.IntRange(1), help="Of a hidden state (vocabulary).")
 @click.option("--tokens", type=click.IntRange(1), help="In the vocabulary.")

@@ -13,6 +13,8 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands.output import human, size_of
+from attentropy.report.commands.run import given_sites
+from attentropy.report.commands.sizes import Size
 from attentropy.report.labels import plain
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
@@ -22,16 +24,33 @@ _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-conv
 @click.argument("subject", required=False, metavar="[MODEL|TRACE]")
 @click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model.")
 @click.option(
-    "--tokens",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Say what a run over a prompt of N tokens takes: memory, time, the lens's part.",
+    "--tokens", type=Size(), metavar="N",
+    help="Say what a run over a prompt of N tokens, such as 128k, takes: memory, time, the trace's "
+    "size on a disk, the lens's part. The options below are those of extract.",
+)  # fmt: skip
+@click.option("--stats", metavar="NAMES", help="Kept of attention beside its entropy.")
+@click.option("--layers", metavar="LAYERS", help="Layers whose attention is kept.")
+@click.option("--heads", metavar="HEADS", help="Heads that are kept: all, some, or their mean.")
+@click.option("--map-tile", metavar="SIZE", help="Of the token × token map.")
+@click.option("--window", "windows", metavar="Q0:Q1,K0:K1", multiple=True, help="Exact weights.")
+@click.option(
+    "--lens", metavar="SITES", help="What the lens reads: residual, attention, mlp, none."
 )
+@click.option("--lens-layers", metavar="LAYERS", help="Layers that it reads.")
+@click.option("--lens-positions", metavar="POSITIONS", help="Positions that it reads.")
+@click.option("--chunk", type=Size(), metavar="TOKENS", help="Tokens read at a time.")
+@click.option("--storage", type=click.Choice(["float32", "float16"]), help="Of the trace's values.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(subject: str | None, revision: str | None, tokens: int | None, as_json: bool) -> None:
+def command(
+    subject: str | None, revision: str | None, tokens: int | None, as_json: bool, **options: Any
+) -> None:
     """Without an argument: versions, devices, and which implementation would run. With a MODEL:
-    its sizes, from its configuration alone, and with --tokens the memory and time of a run (without
-    a MODEL: the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it holds."""
+    its sizes, from its configuration alone, and with --tokens what a run takes (without a MODEL:
+    the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it
+    holds."""
+    chosen = {name: value for name, value in options.items() if value not in (None, ())}
+    if chosen and tokens is None:
+        raise UsageError("what a run keeps is predicted for a prompt: give --tokens N too")
     if subject is None and tokens is None:
         facts = _machine()
     elif subject is not None and subject.endswith((".zarr", ".zarr.zip", ".partial")):
@@ -42,7 +61,11 @@ def command(subject: str | None, revision: str | None, tokens: int | None, as_js
         _need_torch()
         from attentropy.engine.models import describe
 
-        facts = describe(subject, revision=revision, tokens=tokens)
+        if "stats" in chosen:
+            chosen["stats"] = tuple(name.strip() for name in chosen["stats"].split(","))
+        if "lens" in chosen:
+            chosen["sites"] = given_sites(chosen.pop("lens"))
+        facts = describe(subject, revision=revision, tokens=tokens, **chosen)
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return

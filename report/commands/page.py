@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -40,12 +39,16 @@ def check_page(max_bytes: str) -> int:
     return budget.parse(max_bytes)
 
 
-def drawing(
+def observed(
     trace: Trace, max_bytes: str, sections: Sequence[str]
-) -> Callable[[Sequence[Observation]], str]:
-    """What makes the page of a trace from its findings. Raises `UsageError` for wrong options."""
+) -> tuple[str, list[Observation]]:
+    """The page of a trace, and its findings. Raises `UsageError` for wrong options."""
+    from attentropy.report import planes
+    from attentropy.report.observations import observe
     from attentropy.report.page import render
     from attentropy.report.regions import sections as read
 
-    asked = read(sections, trace.dataset.sizes["position"])
-    return partial(render, trace, max_bytes=check_page(max_bytes), sections=asked)
+    most, asked = check_page(max_bytes), read(sections, trace.dataset.sizes["position"])
+    attention = planes.attention(trace)
+    found = observe(trace, attention)
+    return render(trace, found, attention=attention, max_bytes=most, sections=asked), found

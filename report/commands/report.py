@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import check_page, drawing, page_options
+from attentropy.report.commands.page import check_page, observed, page_options
 from attentropy.report.commands.run import run, run_options
 from attentropy.report.labels import plain
 
@@ -41,11 +41,8 @@ def command(
             {"scratch": folder} if save_trace is None else {"output": save_trace, "force": force}
         )
         trace = run(**options, **place)
-        from attentropy.report.observations import observe
-
-        draw = drawing(trace, max_bytes, sections)
-        found = observe(trace)
-        output.write_text(target, draw(found))
+        page, found = observed(trace, max_bytes, sections)
+        output.write_text(target, page)
         facts = {
             "tokens": len(trace.tokens),
             "answer": trace.attrs["answer"],

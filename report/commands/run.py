@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_OPTIONS = (
+_SUBJECT = (
     click.argument("model", required=False),
     click.option("-p", "--prompt", metavar="TEXT", help="The prompt."),
     click.option(
@@ -56,6 +56,9 @@ _OPTIONS = (
         type=click.Choice(["4bit", "8bit"]),
         help="Load the weights in fewer bits (needs bitsandbytes).",
     ),
+)
+_OPTIONS = (
+    *_SUBJECT,
     click.option(
         "--stats",
         metavar="NAMES",
@@ -152,6 +155,13 @@ _OPTIONS = (
 )
 
 
+def subject_options(function: F) -> F:
+    """Those of them that say which model reads which prompt."""
+    for option in reversed(_SUBJECT):
+        function = option(function)
+    return function
+
+
 def run_options(function: F) -> F:
     """The arguments of a run, in the order in which `--help` shows them."""
     for option in reversed(_OPTIONS):
@@ -193,7 +203,7 @@ def run(
 
     place: where `extract` puts the trace, and what it makes of an unfinished one there.
     """
-    given = _prompt(prompt, file, messages, ids)
+    given = given_prompt(prompt, file, messages, ids)
     extract = _extract()
     chosen = {} if stats is None else {"stats": [name.strip() for name in stats.split(",")]}
     with progress() as tell:
@@ -208,7 +218,7 @@ def run(
             quantize=quantize,
             max_new_tokens=max_new_tokens,
             top_k=top_k,
-            sites=_sites(lens),
+            sites=given_sites(lens),
             lens_layers=lens_layers,
             lens_positions=lens_positions,
             layers=layers,
@@ -229,7 +239,8 @@ def run(
     return trace
 
 
-def _sites(lens: str) -> tuple[str, ...]:
+def given_sites(lens: str) -> tuple[str, ...]:
+    """The lens's sites that --lens names; none for "none"."""
     sites = tuple(site.strip() for site in lens.split(","))
     if "none" in sites and len(sites) > 1:
         raise UsageError("--lens none reads nothing; leave out the other sites")
@@ -249,7 +260,7 @@ def _extract() -> Callable[..., Any]:
     return extract
 
 
-def _prompt(text: str | None, file: str | None, messages: str | None, ids: str | None) -> Any:
+def given_prompt(text: str | None, file: str | None, messages: str | None, ids: str | None) -> Any:
     """The prompt as text, messages or ids; None where none was given."""
     if sum(source is not None for source in (text, file, messages, ids)) > 1:
         raise UsageError("give one of -p, -f, -m and --ids")

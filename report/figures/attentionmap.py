@@ -26,6 +26,7 @@ from attentropy.report.figures.marks import (
     rule,
     space,
     words,
+    written,
     x_scale,
 )
 from attentropy.report.palette import LIGHT, colors, shades
@@ -58,7 +59,7 @@ class MapSize:
         return 0, self.side + _STRIP + self.gap + 3 * _ROWS
 
 
-WIDE, NARROW = MapSize(310, 58, True), MapSize(290, 44, False)
+WIDE, NARROW = MapSize(305, 58, True), MapSize(290, 44, False)
 
 _X, _Y = ("0", "n"), ("0", "n")
 _PART_X, _PART_Y = ("k0", "k1"), ("q0", "q1")
@@ -68,7 +69,9 @@ _WINDOW_X, _WINDOW_Y = ("wk0", "wk1"), ("wq0", "wq1")
 def attentionmap(
     size: MapSize, state: Mapping[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, Any]:
-    """The specification. Parameters: n, the region q0, q1, k0, k1, the window wq0, wq1, wk0, wk1, the
+    """The specification.
+
+    Parameters: n, the region q0, q1, k0, k1, the window wq0, wq1, wk0, wk1, the
     strip's range r0, r1, colours. Datasets: map {url} of all tiles, exact {url} over the region,
     window {url}; received and receivedpart {x, y}; titles, numbers, legend."""
     overview = _panel(size, ["map"], _X, _Y, "maptitle", [
@@ -98,8 +101,13 @@ def attentionmap(
             overview, strips[0], between[0], part, strips[1], between[1], inset, between[2],
             _legend(size),
         ], 1  # fmt: skip
-    chart = alt.concat(*cells, columns=columns, spacing={"row": _ROWS, "column": 0}, bounds="flush")
-    return finished(chart, state, datasets, {"left": 54, "right": 12, "top": 24, "bottom": 22})
+    views = {
+        "concat": [written(cell) for cell in cells],
+        "columns": columns,
+        "spacing": {"row": _ROWS, "column": 0},
+        "bounds": "flush",
+    }
+    return finished(views, state, datasets, {"left": 54, "right": 12, "top": 24, "bottom": 22})
 
 
 def _panel(
@@ -165,9 +173,7 @@ def _border(size: MapSize, color: alt.ExprRef) -> alt.Chart:
 def _aside(size: MapSize, color: alt.ExprRef, y: tuple[str, str], inner: tuple[str, str]) -> Layers:
     """Lines from a rectangle's top and bottom to the panel that magnifies it."""
     top, bottom = (_pixels(at, *y, size.side) for at in inner)
-    shown = alt.OpacityValue(
-        alt.ExprRef(f"{inner[1]} > {y[0]} && {inner[0]} < {y[1]} ? 0.75 : 0")
-    )
+    shown = alt.OpacityValue(alt.ExprRef(f"{inner[1]} > {y[0]} && {inner[0]} < {y[1]} ? 0.75 : 0"))
     lines = [
         rule(color, "0", f"{size.gap}", top, "0").encode(opacity=shown),
         rule(color, "0", f"{size.gap}", bottom, f"{size.side}").encode(opacity=shown),
@@ -284,9 +290,7 @@ def first_attentionmap(trace: Trace, size: MapSize) -> dict[str, Any]:
     }  # fmt: skip
     if state["wq0"] >= 0:
         rows |= _window_rows(trace, state)
-    return attentionmap(
-        size, {**state, "r0": low, "r1": high, **LIGHT}, rows
-    )
+    return attentionmap(size, {**state, "r0": low, "r1": high, **LIGHT}, rows)
 
 
 def legend_rows() -> dict[str, Any]:

@@ -92,15 +92,13 @@ def datasets(
     values, high, tokens = view.values, view.high, trace.tokens
     span, columns = slice(placed.start, placed.stop), placed.stop - placed.start
     letters = label_letters(size, columns)
-    live = len(rows) * columns <= LIVE_CELLS
+    live = letters >= 2 and len(rows) * columns <= LIVE_CELLS
     ramp, ticks = legend(high)
     column = placed.column
     inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, view), 0, high)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
-    texts = [[""] * columns] * len(rows)
-    if live and letters >= 2:
-        texts = view.texts(placed.start, placed.stop, min(8, letters))
+    texts = view.texts(placed.start, placed.stop, min(8, letters)) if live else []
     return {
         "one": [{"o": 1}],
         "tile": tile(values, high, 0, view.step),

@@ -23,6 +23,7 @@ from attentropy.report.figures.marks import (
     space,
     tile,
     words,
+    written,
     x_scale,
     y_scale,
 )
@@ -32,10 +33,11 @@ from attentropy.report.figures.sizes import CAPTION, FUNNEL, LABELS, STRIP, Size
 def heatmap(
     size: Size, state: Mapping[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, Any]:
-    """The specification. `state` gives the parameters' first values (see `page.first_state`):
+    """The specification. `state` gives the parameters' first values (see `cells.state`):
 
     n positions, rowcount, a and b (section), col (inset), box0 and box1, colours, font sizes.
-    `datasets`: tile {url} of the overview and part {url} of the section, cells, columns, rows, inset, insetrows, insetcols, legend, ticks, words.
+    `datasets`: tile {url} of the overview and part {url} of the section, cells, columns, rows,
+    inset, insetrows, insetcols, legend, ticks, words.
     """
     top = _overview_chart(size)
     funnel = _funnel_chart(size)
@@ -46,17 +48,19 @@ def heatmap(
         (_inset_columns(size), _column_labels(size), space(size.legend, LABELS)),
         (space(size.inset, CAPTION), _caption(size), space(size.legend, CAPTION)),
     )
-    spacing = {"row": 0, "column": size.gap}
-    body = alt.concat(
-        *(part for row in grid for part in row), columns=3, align="each", bounds="flush",
-        spacing=spacing,
-    )  # fmt: skip
-    chart = alt.vconcat(top, funnel, body, spacing=0, bounds="flush")
+    body = {
+        "concat": [written(part) for row in grid for part in row],
+        "columns": 3,
+        "align": "each",
+        "bounds": "flush",
+        "spacing": {"row": 0, "column": size.gap},
+    }
+    views = {"vconcat": [written(top), written(funnel), body], "spacing": 0, "bounds": "flush"}
     beside = size.inset > 100
     padding = {
         "left": 44 if beside else 14, "right": 42 if beside else 26, "top": 16, "bottom": 4,
     }  # fmt: skip
-    return finished(chart, state, datasets, padding)
+    return finished(views, state, datasets, padding)
 
 
 def _overview_chart(size: Size) -> Layers:

@@ -14,15 +14,16 @@ FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-s
 
 
 def finished(
-    chart: alt.TopLevelMixin,
+    views: Mapping[str, Any],
     state: Mapping[str, Any],
     datasets: Mapping[str, Sequence[Mapping[str, Any]]],
     padding: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The chart's specification with its parameters' first values and its datasets, and what all
-    figures share. (Written into the specification: Altair copies a chart whole at every step.)"""
-    spec: dict[str, Any] = chart.to_dict(validate=False)
-    return spec | {
+    """The specification of `views` with the parameters' first values and the datasets, and what all
+    figures share."""
+    return {
+        "$schema": alt.SCHEMA_URL,
+        **views,
         "params": [{"name": name, "value": value} for name, value in state.items()],
         "datasets": {name: list(rows) for name, rows in datasets.items()},
         "padding": dict(padding),
@@ -33,6 +34,13 @@ def finished(
             "view": {"stroke": None},
         },
     }
+
+
+def written(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """One view's specification. Charts of several views are put together from these: Altair copies
+    all that a chart holds whenever it goes into another, which takes seconds."""
+    spec: dict[str, Any] = chart.to_dict(validate=False, context={"top_level": False})
+    return spec
 
 
 def data(name: str) -> alt.Chart:

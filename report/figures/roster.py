@@ -1,4 +1,4 @@
-"""Every head's score: layers upwards, heads to the right, and beside them what a uniform row gives."""
+"""Every head's score: layers upwards, heads to the right; beside them what a uniform row gives."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from attentropy.report.figures.marks import (
     data,
     finished,
     words,
+    written,
     x_scale,
     y_scale,
 )
@@ -39,7 +40,9 @@ def roster(
     state: Mapping[str, Any],
     datasets: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """The specification. Parameters: heads, layers, colours. Datasets: scores {url} and uniform {url},
+    """The specification.
+
+    Parameters: heads, layers, colours. Datasets: scores {url} and uniform {url},
     passing {x0, x1, y0, y1} framed, layerlabels, headlabels, titles, legend."""
     width, height = size
     grid = alt.layer(
@@ -73,8 +76,12 @@ def roster(
         words("ticks", x=alt.XValue(_LEGEND + 5), y=at, align="left", baseline="middle",
               fontSize=10),
     ).properties(width=_LEGEND, height=height)  # fmt: skip
-    chart = alt.hconcat(grid, uniform, legend, spacing=14, bounds="flush")
-    return finished(chart, state, datasets, {"left": 46, "right": 44, "top": 26, "bottom": 38})
+    views = {
+        "hconcat": [written(view) for view in (grid, uniform, legend)],
+        "spacing": 14,
+        "bounds": "flush",
+    }
+    return finished(views, state, datasets, {"left": 46, "right": 44, "top": 26, "bottom": 38})
 
 
 def _picture(name: str, columns: str) -> alt.Chart:
@@ -123,4 +130,3 @@ def first_roster(
     state = {"heads": heads, "layers": layers, **LIGHT}
     size = pixels(layers, heads, narrow)
     return roster(size, state, datasets)
-

@@ -11,7 +11,7 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 from attentropy.report import planes
-from attentropy.report.figures.marks import data, finished, words
+from attentropy.report.figures.marks import data, finished, words, written
 from attentropy.report.palette import LIGHT
 from attentropy.report.payload import visible_keys
 
@@ -24,12 +24,15 @@ def spread(
     state: Mapping[str, Any],
     datasets: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """The specification. Parameters: n, top (nats), colours. Datasets: heads {x, mean, low, high} with x
+    """The specification.
+
+    Parameters: n, top (nats), colours. Datasets: heads {x, mean, low, high} with x
     the middle of a tile, ceiling {x, y}, note."""
     ink = alt.ExprRef("ink")
-    look = {"labelColor": ink, "titleColor": ink, "tickColor": ink, "domainColor": ink,
-            "titleFontWeight": "normal", "titleFontSize": 11, "gridColor": ink,
-            "gridOpacity": 0.12}  # fmt: skip
+    look: dict[str, Any] = {
+        "labelColor": ink, "titleColor": ink, "tickColor": ink, "domainColor": ink,
+        "gridColor": ink, "gridOpacity": 0.12, "titleFontWeight": "normal", "titleFontSize": 11,
+    }  # fmt: skip
     wide = size[0] > 500
     x = alt.X(
         "x:Q",
@@ -38,7 +41,9 @@ def spread(
                       **look),
     )  # fmt: skip
     y_axis = alt.Axis(title="attention entropy (nats)", tickCount=5, **look)
-    y = {"scale": alt.Scale(domain=[0, alt.ExprRef("top")], nice=False), "axis": y_axis}
+    y: dict[str, Any] = {
+        "scale": alt.Scale(domain=[0, alt.ExprRef("top")], nice=False), "axis": y_axis,
+    }  # fmt: skip
     band = (
         data("heads")
         .mark_area(color=alt.ExprRef("blue"), opacity=0.22, clip=True)
@@ -57,7 +62,9 @@ def spread(
     note = words("note", x=alt.XValue(size[0] - 6), y=alt.YValue(-7), align="right",
                  baseline="bottom", fontSize=11)  # fmt: skip
     chart = alt.layer(band, ceiling, line, note).properties(width=size[0], height=size[1])
-    return finished(chart, state, datasets, {"left": 6, "right": 20, "top": 22, "bottom": 6})
+    return finished(
+        written(chart), state, datasets, {"left": 6, "right": 20, "top": 22, "bottom": 6}
+    )
 
 
 def first_spread(
@@ -71,7 +78,7 @@ def first_spread(
          "low": float(np.nanmin(column)), "high": float(np.nanmax(column))}
         for i, column in enumerate(heads.T) if there[i]
     ]  # fmt: skip
-    rows = {
+    rows: dict[str, Any] = {
         "heads": points,
         "ceiling": ceiling(trace, layer, n),
         "note": [{"text": NOTE}],

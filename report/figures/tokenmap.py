@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 
 from attentropy.engine.trace import Trace
-from attentropy.report.figures.marks import GREEN, finished
+from attentropy.report.figures.marks import GREEN, finished, written
 from attentropy.report.labels import short
 from attentropy.report.palette import LIGHT, colors
 from attentropy.report.payload import is_causal
@@ -22,7 +22,9 @@ _SIDE = 430
 def tokenmap(
     side: int, state: Mapping[str, Any], datasets: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, Any]:
-    """The specification of `side` pixels. Parameters: n tokens, first position, col (marked query), ink.
+    """The specification of `side` pixels.
+
+    Parameters: n tokens, first position, col (marked query), ink.
 
     Datasets: map {url}, labels {at, text}: row 0 of the image is the first query.
     """
@@ -62,7 +64,7 @@ def tokenmap(
         .encode(x=alt.XValue(0), x2=alt.X2Value(side), y=alt.YValue(0), y2=alt.Y2Value(side))
     )
     chart = alt.layer(image, left, below, row, frame).properties(width=side, height=side)
-    return finished(chart, state, datasets, {"left": 4, "right": 8, "top": 6, "bottom": 4})
+    return finished(written(chart), state, datasets, {"left": 4, "right": 8, "top": 6, "bottom": 4})
 
 
 def first_map(trace: Trace, column: int) -> dict[str, Any]:

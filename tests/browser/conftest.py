@@ -21,8 +21,8 @@ class Opened:
     requests: list[str] = field(default_factory=list)
 
     def settle(self) -> None:
-        """Wait until the figure is drawn for the current state."""
-        self.page.wait_for_selector("html.live", timeout=20_000)
+        """Wait until all of the page is read and the figure drawn for the current state."""
+        self.page.wait_for_selector("html.whole", timeout=20_000)
         self.page.wait_for_timeout(250)
 
     def violations(self) -> list[str]:
@@ -33,12 +33,12 @@ class Opened:
 
 @pytest.fixture
 def open_page(chromium, tmp_path):
-    """Render a trace and open the file: `open_page(trace, width=…, dark=…, scripts=…)`."""
+    """Render a trace and open the file: `open_page(trace, width=…, dark=…, max_bytes=…)`."""
     contexts = []
 
-    def opened(trace, *, width=1440, height=1100, dark=False, scripts=True, fragment=""):
+    def opened(trace, *, width=1440, height=1100, dark=False, scripts=True, fragment="", **options):
         file = Path(tmp_path) / "report.html"
-        file.write_text(render(trace, observe(trace)), "utf-8")
+        file.write_text(render(trace, observe(trace), **options), "utf-8")
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",

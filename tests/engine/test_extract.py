@@ -9,6 +9,7 @@ import torch
 from attentropy.engine import demo
 from attentropy.engine.errors import UsageError
 from attentropy.engine.extract import extract
+from attentropy.engine.sweep_plan import sweeps_for
 from attentropy.engine.trace import Trace
 from attentropy.report.observations import observe
 from attentropy.report.page import render
@@ -97,6 +98,14 @@ def test_what_is_kept_beside_the_statistics_matches_eager_attention(
     assert options["map_tile"] == [5, 3]
     assert options["windows"] == ["-4:,:", "3:5,1:3"]
     assert options["scores"] is True
+
+
+def test_layers_that_are_not_recorded_have_no_part_in_what_is_kept(embedded):
+    sweeps, _ = sweeps_for(embedded, 8000, map_heads="all", recorded={1, 4})
+    assert sweeps.heads == (0, 4, 0, 0, 4, 0, 0, 0)
+    assert sweeps.tile < sweeps_for(embedded, 8000, map_heads="all")[0].tile
+    induction = sweeps.finished()["head_induction"][1]
+    assert np.isnan(induction).all(1).tolist() == [count == 0 for count in sweeps.heads]
 
 
 def test_scores_and_maps_can_be_left_out():

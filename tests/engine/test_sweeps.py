@@ -293,10 +293,20 @@ def test_bands_of_column_sums_are_one_map(monkeypatch):
     made = _model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
     whole = _swept(made, _ids(), _sweeps(made, **plan))
-    monkeypatch.setattr("attentropy.engine.sweeps._COLUMNS_BYTES", 3 * 4 * 4 * LENGTH)
+    monkeypatch.setattr("attentropy.engine.sweeps._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
     bands = _swept(made, _ids(), _sweeps(made, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)
+
+
+def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
+    made = _model("sliding")
+    square = Rectangle("window", (200, 301), (190, 301), per_head=False, shares=True)
+    whole = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
+    monkeypatch.setattr("attentropy.engine.sweeps._ALIVE_BYTES", 7 * 4 * 4 * 111)
+    parts = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
+    for name in ("window", "window_entropy"):
+        np.testing.assert_allclose(parts[name], whole[name], atol=1e-6)
 
 
 class _Restored(Sweeps):
@@ -391,15 +401,18 @@ def test_what_is_generated_after_the_prompt_is_left_out():
     made = model()
     ids = _ids(70)
     wanted = _swept(made, ids[:, :64], _sweeps(made, 64, tile=(16, 16)))
-    sweeps, cache = _sweeps(made, 64, tile=(16, 16)), DynamicCache(config=made.config)
-    with _streamed(made, sweeps) as arrays:
-        made(ids[:, :64], past_key_values=cache, use_cache=True)
-    before = arrays["map"].copy()
-    for given in _heard(made, ids[:, 64:], past_key_values=cache, use_cache=True):
-        assert sweeps.heard(0, *given) == {}
-    np.testing.assert_array_equal(before, wanted["map"])
-    for name, (_, values) in sweeps.finished().items():
-        np.testing.assert_array_equal(values, wanted[name], err_msg=name)
+    for chunk in (64, 32, 48, 70):
+        sweeps, cache = _sweeps(made, 64, tile=(16, 16)), DynamicCache(config=made.config)
+        found = np.full(sweeps.layout()["map"][1], np.nan)
+        for part in ids.split(chunk, 1):
+            for entry, given in enumerate(
+                _heard(made, part, past_key_values=cache, use_cache=True)
+            ):
+                first, values = sweeps.heard(entry, *given).get("map", (0, found[entry, :, :0]))
+                found[entry, :, first : first + values.shape[1]] = values
+        np.testing.assert_allclose(found, wanted["map"], atol=1e-5)
+        for name, (_, values) in sweeps.finished().items():
+            np.testing.assert_allclose(values, wanted[name], atol=1e-4, err_msg=f"{name} {chunk}")
 
 
 def test_a_batch_is_refused():

@@ -159,7 +159,7 @@ def test_triton_chosen_and_recent_keys_match_the_reference(device, mask, poisone
 @pytest.mark.parametrize(
     ("tile", "queries", "keys"),
     [(1, 3, 3), (16, 150, 150), ((5, 9), 70, 70), ((100, 40), 230, 70), ((64, 3), 128, 10),
-     (1000, 70, 150), ((3, 70), 7, 150), (2, 150, 5)],
+     (1000, 70, 150), ((3, 70), 7, 150), (2, 150, 5), ((16, 1), 150, 170)],
 )  # fmt: skip
 def test_triton_takes_tiles_of_any_size(device, tile, queries, keys, poisoned):
     q, k, lse, _, bound = _on(device, {}, queries, keys)

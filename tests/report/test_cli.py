@@ -377,7 +377,7 @@ def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):
 
 
 def test_a_failure_has_a_traceback_only_in_debug(here, capsys, monkeypatch):
-    monkeypatch.setattr("attentropy.report.page.render", lambda *a: 1 / 0)
+    monkeypatch.setattr("attentropy.report.page.render", lambda *a, **options: 1 / 0)
     synthetic().save(here / "t.zarr")
     assert "ZeroDivisionError" in _fails(capsys, ["render", "t.zarr"], 1, "--debug")
     with pytest.raises(ZeroDivisionError):
@@ -461,3 +461,20 @@ def test_the_one_liner_of_the_readme_works():
     done = _python(code)
     assert done.returncode == 0, done.stderr
     assert "answer 'Canberra'" in done.stdout
+
+
+def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):
+    from attentropy.engine import pace
+
+    monkeypatch.setattr(pace, "_BUDGET", 0.0)
+    asked = ["--tokens", "4k", "--stats", "entropy", "--heads", "mean", "--lens", "none", "--json"]
+    assert main(["info", *asked, "--chunk", "1k", "--storage", "float16"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["run"] == {"chunk": 1024, "lens_positions": 0, "map_tile": [8, 8]}
+    rows = 8 * 4096
+    assert found["disk"]["statistics_bytes"] == pytest.approx(rows * (2 * 0.88 + 4 * 0.6), rel=1e-3)
+    assert main(["info", *asked, "--map-tile", "none", "--window", "0:9,0:9"]) == 0
+    assert "map_bytes" not in json.loads(capsys.readouterr().out)["disk"]
+    assert main(["info", "--heads", "mean"]) == 2
+    assert "give --tokens N too" in capsys.readouterr().err
+    assert main(["info", "--tokens", "100", "--window", "9"]) == 2

@@ -78,7 +78,7 @@ def test_hostile_text_stands_escaped_in_every_place():
         assert text not in page
     assert "\u2028" not in page
     payload = re.search(r'id="report">(.*?)</script>', page, re.S)[1]
-    assert json.loads(payload)["full"][1] == HOSTILE[0]
+    assert json.loads(payload)["texts"]["full"]["1"] == HOSTILE[0]
 
 
 @pytest.mark.parametrize("n", [1, 2, 700])

@@ -1,0 +1,175 @@
+"""The profile's figure: each layer's time by part, and each part's share as the prompt grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from attentropy.engine.trace import Trace
+from attentropy.report import palette
+from attentropy.report.figures.marks import FONT, Layers, data
+
+# Part: its name in the legend, its colours on a light and on a dark page; from the bottom up.
+LEGEND = {
+    "kernel": ("attention kernel", "#7b3294", "#a564c0"),
+    "attention": ("rest of the attention block", "#c2a5cf", "#d7bfe3"),
+    "mlp": ("MLP", "#2c5fb3", "#5b91e0"),
+    "other": ("norms, additions", "#9aa3b2", "#7d8798"),
+    "lens": ("lens", "#1b7837", "#4bab66"),
+    "writing": ("writing", "#d98528", "#f0a04b"),
+    "outside": ("outside of the layers", "#d5d9e0", "#454d5b"),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Pixels of a panel; side by side with the legend beside, or one below the other."""
+
+    width: int
+    height: int
+    beside: bool
+
+
+WIDE, NARROW = Layout(385, 250, True), Layout(285, 210, False)
+
+
+def charts(trace: Trace, layout: Layout) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Vega-Lite specifications: light and dark."""
+    bars, areas, parts = records(trace)
+    per_layer = _per_layer(bars, parts, layout)
+    per_chunk = _per_chunk(trace, parts, layout)
+    joined = alt.hconcat if layout.beside else alt.vconcat
+    spec: dict[str, Any] = (
+        joined(per_layer, per_chunk, spacing=30)
+        .resolve_scale(color="shared")
+        .properties(padding=8)
+        .to_dict(validate=False)
+    )
+    del spec["config"]
+    datasets = {"layers": bars, "chunks": areas}
+    light, dark = (
+        spec | {"datasets": datasets, "config": _config(parts, layout, dark)}
+        for dark in (False, True)
+    )
+    return light, dark
+
+
+def records(trace: Trace) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """Rows of both panels, and the parts that were measured in the order of the legend.
+
+    Layers: {layer, part, from, to} in seconds over all chunks; chunks: {at, part, from, to} as
+    shares of the chunk's time, from the token `at` on until the next.
+    """
+    seconds = trace["profile_seconds"]  # [chunk, layer, part]
+    outside = np.nansum(trace["profile_outside"], -1)
+    known = [str(part) for part in trace["part"]]
+    parts = [p for p in LEGEND if p in known and np.isfinite(seconds[..., known.index(p)]).any()]
+    order = [known.index(part) for part in parts]
+    of_layers = np.nansum(seconds, 0)[:, order]
+    took = np.column_stack([np.nansum(seconds, 1)[:, order], outside])
+    parts = [*parts, "outside"]
+    bars, areas = [], []
+    for row, layer in zip(_stacked(of_layers), trace["layer"], strict=True):
+        for part, (low, high) in zip(parts, row, strict=False):
+            bars.append({"layer": int(layer), "part": LEGEND[part][0], "from": low, "to": high})
+    of_chunks = _stacked(took / np.maximum(took.sum(1, keepdims=True), 1e-30))
+    starts = [*trace["chunk_start"], trace["chunk_stop"][-1]]
+    for row, at in zip([*of_chunks, of_chunks[-1]], starts, strict=True):
+        for part, (low, high) in zip(parts, row, strict=True):
+            areas.append({"at": int(at), "part": LEGEND[part][0], "from": low, "to": high})
+    return bars, areas, parts
+
+
+def _stacked(values: np.ndarray) -> list[list[tuple[float, float]]]:
+    """Each value [rows, parts] as the interval that it takes on top of those before it."""
+    tops = np.cumsum(values.astype(np.float64), 1)
+    return [
+        [(float(top - value), float(top)) for value, top in zip(row, ends, strict=True)]
+        for row, ends in zip(values.astype(np.float64), tops, strict=True)
+    ]
+
+
+def _color(parts: list[str]) -> alt.Color:
+    names = [LEGEND[part][0] for part in parts]
+    legend = alt.Legend(values=names[::-1])  # from the top down, as they are stacked
+    return alt.Color("part:N", title=None, scale=alt.Scale(domain=names), sort=names, legend=legend)
+
+
+def _per_layer(bars: list[dict[str, Any]], parts: list[str], layout: Layout) -> Layers:
+    highest = max((bar["to"] for bar in bars), default=0.0)
+    factor, unit = (1.0, "s") if highest >= 2 else (1e3, "ms")
+    layers = len({bar["layer"] for bar in bars})
+    labels = list(range(0, layers, 2 ** max(0, (layers - 1).bit_length() - 4)))  # at most 16
+    width = max(2.0, 0.78 * layout.width / max(1, layers))
+    y = alt.Y(
+        "low:Q", title=f"time ({unit}), whole prompt", axis=alt.Axis(format=",~r", tickCount=5),
+        scale=alt.Scale(domain=[0, highest * factor], nice=True),
+    )  # fmt: skip
+    x = alt.X(
+        "layer:Q", title="layer", axis=alt.Axis(format="d", values=labels, grid=False),
+        scale=alt.Scale(domain=[-0.6, layers - 0.4], nice=False, zero=False),
+    )  # fmt: skip
+    return (
+        data("layers")
+        .transform_calculate(low=f"datum.from * {factor}", high=f"datum.to * {factor}")
+        .mark_bar(size=width)
+        .encode(x=x, y=y, y2="high:Q", color=_color(parts))
+        .properties(width=layout.width, height=layout.height, title="Each layer")
+    )
+
+
+def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> Layers:
+    n = int(trace["chunk_stop"][-1])
+    k = "datum.value >= 1024 && datum.value % 1024 == 0"
+    axis = alt.Axis(
+        labelExpr=f"{k} ? datum.value / 1024 + 'k' : format(datum.value, ',')",
+        values=_ticks(n), grid=False,
+    )  # fmt: skip
+    x = alt.X(
+        "at:Q", title="tokens read before", axis=axis,
+        scale=alt.Scale(domain=[0, n], nice=False),
+    )  # fmt: skip
+    y = alt.Y(
+        "from:Q", title="share of the chunk's time", axis=alt.Axis(format=".0%", tickCount=5),
+        scale=alt.Scale(domain=[0, 1], nice=False),
+    )  # fmt: skip
+    return (
+        data("chunks")
+        .mark_area(interpolate="step-after", opacity=1)
+        .encode(x=x, y=y, y2="to:Q", color=_color(parts))
+        .properties(width=layout.width, height=layout.height, title="As the prompt grows")
+    )
+
+
+def _ticks(n: int) -> list[int]:
+    """Five round places along `n` tokens."""
+    step = 2 ** max(0, (n // 4).bit_length() - 1)
+    return list(range(0, n + 1, step))
+
+
+def _config(parts: list[str], layout: Layout, dark: bool) -> dict[str, Any]:
+    colors = palette.DARK if dark else palette.LIGHT
+    ink, faint = colors["ink"], f"{colors['ink']}22"
+    return {
+        "font": FONT,
+        "aria": False,
+        "background": colors["paper"],
+        "view": {"stroke": None},
+        "range": {"category": [LEGEND[part][1 + dark] for part in parts]},
+        "title": {
+            "color": ink, "fontSize": 12, "fontWeight": 600, "anchor": "start", "offset": 8,
+        },
+        "axis": {
+            "labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": faint,
+            "tickColor": faint, "labelFontSize": 11, "titleFontSize": 12,
+            "titleFontWeight": "normal", "labelFlush": False,
+        },
+        "legend": {
+            "orient": "right" if layout.beside else "bottom", "columns": 1 if layout.beside else 2,
+            "labelColor": ink, "labelFontSize": 11, "labelLimit": 190, "symbolType": "square",
+            "symbolStrokeWidth": 0, "symbolSize": 90, "symbolOpacity": 1, "rowPadding": 3,
+        },
+    }  # fmt: skip

@@ -1,0 +1,78 @@
+"""Kills an extraction again and again, each time at a random moment, and goes on with it.
+
+PYTHONPATH=tests python tests/benchmarks/killed.py [KILLS] [TOKENS] [SEED] prints a line for each
+kill: how far the run had got, and whether the trace that it was gone on to has the same bits as
+that of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attentropy.engine.extract import extract
+from attentropy.engine.partial import Partial
+from attentropy.engine.trace import Trace
+from interrupted import PROMPT, assert_equal, assert_holds, child, context
+
+CHUNK = 128
+
+
+def main(kills: int, tokens: int, seed: int) -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    processes = context()
+    drawn = random.Random(seed)
+    prompt = PROMPT * max(1, tokens // 95)
+    options = {"device": "cpu", "max_new_tokens": 3, "chunk": CHUNK}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+
+        def started(output: Path, at: int = 0, **more: bool) -> Any:
+            begun = processes.Event()
+            given = (str(output), prompt, options | more, begun, at)
+            process = processes.Process(target=child, args=given)
+            process.start()
+            begun.wait()
+            return process
+
+        process = started(folder / "whole.zarr")
+        start = time.monotonic()
+        process.join()
+        seconds = time.monotonic() - start
+        wanted = Trace.open(folder / "whole.zarr")
+        n = len(wanted.tokens)
+        print(f"{n:,} tokens in chunks of {CHUNK}, {seconds:.1f} s undisturbed, seed {seed}\n")
+        print("| tokens read | and then | tokens done | cache kept | gone on with in | same bits |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        for kill in range(kills):
+            target, after = folder / f"{kill}.zarr", drawn.uniform(0, seconds / 4)
+            at = drawn.randrange(n)
+            keep = bool(kill % 2)
+            process = started(target, at, keep_cache=keep)
+            time.sleep(after)
+            process.kill()  # SIGKILL
+            process.join()
+            partial, done, start = Partial(target), "whole", time.monotonic()
+            if target.exists():
+                found = Trace.open(target)
+            elif partial.exists():
+                done = f"{assert_holds(partial.folder, wanted, CHUNK):,}"
+                found = extract(prompt=prompt, output=target, resume=True, **options)
+            else:
+                done = "none"
+                found = extract(prompt=prompt, output=target, **options)
+            took = time.monotonic() - start
+            assert_equal(found, wanted)
+            print(f"| {at:,} | {after:.1f} s | {done} | {keep} | {took:.1f} s | yes |", flush=True)
+
+
+if __name__ == "__main__":
+    given = [int(word) for word in sys.argv[1:]]
+    main(*(given + [10, 1000, 0][len(given) :]))

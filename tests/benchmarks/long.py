@@ -1,0 +1,165 @@
+"""What recording a long prompt costs on a CPU, in time and in memory.
+
+python tests/benchmarks/long.py [MOST] [CHUNK] [ROUNDS] prints the tables of long.md. The model is
+the embedded one's architecture with d 256, 8 layers, 8 query heads over 4 of keys, random weights.
+`recorded` is a whole extraction into a `.zarr` folder: entropy only, no lens, no answer. It is held
+against the same passes through the cache without recording: by our attention, which then computes
+no statistic, and by PyTorch's fused attention for CPUs, the past's keys and the chunk's own square
+merged through lse. The three are interleaved, in one process each for the peak of memory, which
+counts from the moment the model is there.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from attentropy.engine import attention_hook, demo, prefill
+from attentropy.engine.bench.stock import STOCK
+from attentropy.engine.extract import extract
+from attentropy.kernels.ops import AttentionResult
+
+KINDS = ("recorded", "ours", "fused")
+LAYERS, KEY_HEADS, HEAD_SIZE = 8, 4, 32
+
+
+def model(positions: int) -> Any:
+    """Random, in evaluation mode."""
+    config = AutoConfig.for_model(
+        "llama", hidden_size=256, intermediate_size=512, num_hidden_layers=LAYERS,
+        num_attention_heads=8, num_key_value_heads=KEY_HEADS, head_dim=HEAD_SIZE, vocab_size=1536,
+        max_position_embeddings=positions, bos_token_id=0, eos_token_id=1, pad_token_id=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+def fused(q: Tensor, k: Tensor, v: Tensor, *, scale: float, **rest: Any) -> AttentionResult:
+    """Causal attention by PyTorch's kernel, which aligns causal order with the first key: so the
+    past whole and the new keys' square apart, merged exactly."""
+    attend, past = STOCK["flash"].attend, k.shape[2] - q.shape[2]
+    new, new_lse = attend(q, k[:, :, past:], v[:, :, past:], True, scale)
+    if not past:
+        return AttentionResult(new, new_lse)
+    old, old_lse = attend(q, k[:, :, :past], v[:, :, :past], False, scale)
+    share = torch.sigmoid(old_lse - new_lse)[..., None]
+    return AttentionResult(torch.lerp(new, old, share), torch.logaddexp(old_lse, new_lse))
+
+
+def seconds(kind: str, made: Any, ids: list[int], chunk: int, folder: Path) -> float:
+    """Of the passes over `ids`, all that they lead to written."""
+    if kind == "recorded":
+        begun: list[float] = []
+        extract(
+            made, ids, tokenizer=AutoTokenizer.from_pretrained(demo.path()), stats=("entropy",),
+            sites=(), max_new_tokens=0, chunk=chunk, output=folder / "t.zarr", force=True,
+            progress=lambda stage, *rest: begun.append(time.perf_counter())
+            if stage == "reading the prompt" else None,
+        )  # fmt: skip
+        return time.perf_counter() - begun[0]
+    tensor, cache = torch.tensor([ids]), None
+    before = attention_hook.attention
+    try:
+        if kind == "fused":
+            attention_hook.attention = fused  # type: ignore[assignment]
+        with prefill.unrecorded(made):
+            start = time.perf_counter()
+            for bounds in prefill.bounds(len(ids), chunk):
+                cache = prefill.read(made, tensor, *bounds, cache).past_key_values
+            return time.perf_counter() - start
+    finally:
+        attention_hook.attention = before
+
+
+def drawn(tokens: int) -> list[int]:
+    """Random ids that are no special tokens."""
+    return torch.randint(8, 1536, (tokens,), generator=torch.Generator().manual_seed(1)).tolist()
+
+
+def resident(name: str) -> int:
+    """Bytes, by the kernel's own count."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def child(kind: str, tokens: int, chunk: int) -> None:
+    """Print the peak of memory of one run in this process."""
+    made, ids = model(max(tokens, 2048)), drawn(tokens)
+    with tempfile.TemporaryDirectory() as name:
+        seconds(kind, made, drawn(300), 128, Path(name))  # what is first used stays
+        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        before = resident("VmRSS")
+        seconds(kind, made, ids, chunk, Path(name))
+    print(resident("VmHWM") - before)
+
+
+def peak(kind: str, tokens: int, chunk: int) -> int:
+    """Bytes above what is resident before, in a process of its own."""
+    command = [sys.executable, __file__, "child", kind, str(tokens), str(chunk)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return int(done.stdout.split()[-1])
+
+
+def main(most: int, chunk: int, rounds: int) -> None:
+    """Print the tables."""
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, "
+          f"torch {torch.__version__}, chunks of {chunk:,} tokens, {rounds} rounds\n")  # fmt: skip
+    lengths = [2048 * 2**i for i in range(16) if 2048 * 2**i <= most]
+    print("| tokens | recorded s | ours s | fused s | recorded / ours | recorded / fused |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as name:
+        for n in lengths:
+            made, ids = model(max(n, 2048)), drawn(n)
+            seconds("recorded", made, drawn(300), 128, Path(name))
+            times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            for _ in range(rounds):
+                for kind in KINDS:
+                    times[kind].append(seconds(kind, made, ids, chunk, Path(name)))
+            took = {kind: median(values) for kind, values in times.items()}
+            ratios = [
+                median(a / b for a, b in zip(times["recorded"], times[kind], strict=True))
+                for kind in KINDS[1:]
+            ]
+            cells = [f"{took[kind]:.2f} ({max(times[kind]) - min(times[kind]):.2f})"
+                     for kind in KINDS]  # fmt: skip
+            cells += [f"{ratio:.2f}" for ratio in ratios]
+            print(f"| {n:,} | {' | '.join(cells)} |", flush=True)
+    print("\nMedians, and in brackets the distance from the fastest to the slowest round.\n")
+    print("| tokens | recorded MiB | ours MiB | fused MiB | recorded / fused |")
+    print("| --- | --- | --- | --- | --- |")
+    peaks = []
+    for n in lengths:
+        row = {kind: peak(kind, n, chunk) for kind in KINDS}
+        peaks.append(row["recorded"])
+        cells = [f"{row[kind] / 2**20:.1f}" for kind in KINDS]
+        print(f"| {n:,} | {' | '.join(cells)} | {row['recorded'] / row['fused']:.2f} |", flush=True)
+    if len(lengths) > 2:
+        slope, constant = np.polyfit(lengths, peaks, 1)
+        apart = np.abs(np.polyval((slope, constant), lengths) - peaks).max()
+        cache = 2 * LAYERS * KEY_HEADS * HEAD_SIZE * 4
+        print(f"\nA straight line fits the recorded peaks to {apart / 2**20:.1f} MiB: "
+              f"{slope:,.0f} bytes a token, of which the cache takes {cache:,}, "
+              f"and {constant / 2**20:.1f} MiB.")  # fmt: skip
+    print(json.dumps({"lengths": lengths, "recorded_peak_bytes": peaks}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["child"]:
+        child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    else:
+        given = [int(word) for word in sys.argv[1:]]
+        main(*(given + [32_768, 2048, 3][len(given) :]))

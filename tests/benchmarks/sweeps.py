@@ -1,0 +1,88 @@
+"""What is kept beside the statistics, as a share of the attention call that it is taken from.
+
+python tests/benchmarks/sweeps.py [CHUNK] [TOKENS ...] prints a table: one attention call with
+entropy over the last CHUNK of so many tokens, and what `Sweeps` adds to it for the map with the
+column sums (of the mean over heads, and per head), for the head scores, and for the tail's window.
+Medians of interleaved rounds, of one layer with 8 heads of 64 over 4 key heads, on a GPU where
+there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from attentropy.engine.masks import Visibility
+from attentropy.engine.sweeps import Sweeps
+from attentropy.engine.windows import automatic, map_tile
+from attentropy.kernels.ops import attention
+
+HEADS, KEY_HEADS, SIZE, ROUNDS = 8, 4, 64, 5
+
+
+def main(chunk: int, lengths: list[int]) -> None:
+    """Print the table, and what it was measured on."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    print(
+        f"{name}, torch {torch.__version__}, {torch.get_num_threads()} threads, load "
+        f"{os.getloadavg()[0]:.1f}, chunk {chunk}"
+    )
+    print("| tokens | attention, s | map + received | per head | scores | window |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for tokens in lengths:
+        whole, *parts = measure(min(chunk, tokens), tokens, device)
+        print(f"| {tokens:,} | {whole:.4f} |", " | ".join(f"{p / whole:.1%}" for p in parts), "|")
+
+
+def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
+    """Median seconds of the attention call and of each part."""
+    random = torch.Generator().manual_seed(0)
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    query, key, value = (
+        torch.randn(1, heads, rows, SIZE, generator=random).to(device, dtype)
+        for heads, rows in ((HEADS, chunk), (KEY_HEADS, tokens), (KEY_HEADS, tokens))
+    )
+    seen = Visibility(chunk, tokens, tokens - chunk)
+    first = attention(query, key, value)
+    tile = map_tile("auto", tokens, 32) or (1, 1)
+    tail = automatic(tokens, 32, HEADS)
+    nothing: dict[str, Any] = {"received": False, "scores": False}
+    made = [
+        Sweeps(tokens, [HEADS], tile=tile, scores=False),
+        Sweeps(tokens, [HEADS], tile=tile, map_per_head=True, scores=False),
+        Sweeps(tokens, [HEADS], **nothing | {"scores": True}),
+        Sweeps(tokens, [HEADS], **nothing, rectangles=[tail]),
+    ]
+    rows = chunk // tile[0] * tile[0]  # a chunk begins at a tile
+    part = Visibility(rows, tokens, tokens // tile[0] * tile[0] - rows)
+
+    def heard(sweeps: Sweeps) -> Callable[[], Any]:
+        where = part if sweeps.tile else seen
+        n = where.queries
+        return lambda: sweeps.heard(
+            0, query[:, :, :n], key, first.lse[:, :, :n], where, {}, first.entropy[:, :, :n]
+        )
+
+    jobs = [lambda: attention(query, key, value), *(heard(sweeps) for sweeps in made)]
+    seconds: list[list[float]] = [[] for _ in jobs]
+    for _ in range(ROUNDS + 1):
+        for job, taken in zip(jobs, seconds, strict=True):
+            begun = time.perf_counter()
+            job()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            taken.append(time.perf_counter() - begun)
+    return [statistics.median(taken[1:]) for taken in seconds]
+
+
+if __name__ == "__main__":
+    with torch.no_grad():
+        chunk, *lengths = [int(argument) for argument in sys.argv[1:]] or [2048]
+        main(chunk, lengths or [2048, 8192, 32768])

@@ -1,0 +1,162 @@
+"""What `info` predicts for long runs: each choice changes what it should, and by how much."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from attentropy.engine import cost, demo, models, pace
+from attentropy.engine.configuration import read_config
+from attentropy.engine.cost import Run, chunk_tokens, memory, model_size, passing
+from attentropy.engine.errors import UsageError
+from attentropy.engine.extract import extract
+from attentropy.engine.prediction import Options, planned
+from attentropy.engine.store import _write_folder
+from attentropy.engine.stored import Kept, on_disk
+from tiny import config
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+N = 100_000
+
+
+@pytest.fixture
+def size():
+    return model_size(config())
+
+
+def disk(size, **options):
+    return on_disk(size, planned(size, N, Options(**options), CPU, torch.float32))
+
+
+def test_the_peak_of_a_long_prompt_grows_with_it_only_by_cache_and_bookkeeping(size):
+    run = Run(50_000, 4, 0, chunk=2048)
+    once, twice = (memory(size, replace(run, tokens=n)) for n in (50_000, 100_000))
+    for name in ("statistics_bytes", "lens_bytes", "weights_bytes"):
+        assert once[name] == twice[name], name
+    grown = twice["peak_bytes"] - once["peak_bytes"]
+    cache = twice["cache_bytes"] - once["cache_bytes"]
+    # A layer's keys are copied as they grow; each token has its objects.
+    pages = 48 * 4 * 264  # of the table of ids, read whole by either
+    assert grown == pytest.approx(cache * 4 / 3 + 50_000 * 350, abs=pages)
+
+
+def test_a_smaller_chunk_takes_less_and_one_of_all_tokens_is_one_pass(size):
+    run = Run(20_000, 4, 20_000)
+    peaks = [memory(size, replace(run, chunk=c))["peak_bytes"] for c in (256, 1024, 4096)]
+    assert peaks == sorted(peaks)
+    assert peaks[-1] < memory(size, run)["peak_bytes"]
+    assert memory(size, replace(run, chunk=20_000)) == memory(size, run)
+
+
+def test_a_gpu_holds_a_chunks_states_and_not_what_is_written(size):
+    run = Run(100_000, 2, 100_000, on_cpu=False, chunk=8192)
+    many = replace(run, kept=Kept(stats=("entropy", "max_prob", "lse", "distance")))
+    assert memory(size, run)["peak_bytes"] == memory(size, many)["peak_bytes"]
+    without = memory(size, replace(run, positions=0))
+    assert memory(size, run)["peak_bytes"] > without["peak_bytes"]
+    wide = replace(size, width=4096)
+    at_once = memory(wide, replace(run, chunk=None))["lens_bytes"]
+    assert memory(wide, run)["lens_bytes"] < 0.2 * at_once
+
+
+def test_the_chunk_follows_the_memory(size):
+    def chosen(**how):
+        return chunk_tokens(size, 4, **({"on_cpu": False} | how))
+
+    assert chosen(free=2**40) == 8192
+    assert chosen(free=2**40, on_cpu=True) == 2048
+    assert chosen() == 8192
+    assert chosen(free=0) == 256
+    assert chosen(memory=1, free=2**40) == 16
+    limit = 8 * passing(size, 1024, 4)
+    assert chosen(free=limit) == 1024
+    assert chosen(free=limit - 1) == 512
+    assert chosen(free=limit, states=10**6) == 256
+
+
+def test_the_trace_on_a_disk_shrinks_with_what_is_kept(size):
+    whole = disk(size)
+    rows = 3 * 4 * N  # layers, heads, queries
+    alone = disk(size, stats=("entropy",))["statistics_bytes"]
+    assert whole["statistics_bytes"] - alone == pytest.approx(rows * 4 * (4 * 0.88 + 0.4), rel=1e-3)
+    visible = alone - rows * 4 * 0.88
+    mean = disk(size, stats=("entropy",), heads="mean")["statistics_bytes"]
+    assert mean - visible == pytest.approx((alone - visible) / 4, rel=1e-3)
+    two = disk(size, stats=("entropy",), heads="0,3")["statistics_bytes"]
+    assert two - visible == pytest.approx((alone - visible) / 2, rel=1e-3)
+    one = disk(size, stats=("entropy",), layers="-1")["statistics_bytes"]
+    assert one - visible == pytest.approx((alone - visible) / 3, rel=1e-3)
+    half = disk(size, stats=("entropy",), storage="float16")["statistics_bytes"]
+    assert half - visible == pytest.approx((alone - visible) / 2, rel=1e-3)
+    wide = disk(size, stats=("lse",), storage="float16")["statistics_bytes"]
+    assert wide - half == pytest.approx(rows * 4 * 0.88, rel=1e-3)  # never float16
+
+
+def test_map_windows_and_lens_are_counted(size):
+    assert "map_bytes" not in disk(size, map_tile="none")
+    received = 3 * N * 4 * 0.88
+    tiles = disk(size, map_tile="500")["map_bytes"] - received
+    assert tiles == pytest.approx(3 * 200 * 200 * 4 * 0.5, rel=1e-3)
+    per_head = disk(size, map_tile="500", map_heads="all")["map_bytes"] - received
+    assert per_head == pytest.approx(4 * tiles, rel=1e-3)
+    asked = disk(size, windows=("-64:,0:512",))["windows_bytes"]
+    unasked = disk(size)["windows_bytes"]
+    assert asked - unasked == pytest.approx(3 * 4 * 64 * 512 * 4 * 0.5, rel=1e-3)
+    assert "lens_bytes" not in disk(size, sites=())
+    last = disk(size, lens_positions="-10:")["lens_bytes"]
+    assert disk(size, lens_positions="-2000:")["lens_bytes"] > 100 * last
+
+
+def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
+    text = "The river runs past the old mill, and nobody remembers who built it. " * 12
+    trace = extract(None, text)
+    _write_folder(trace.dataset, tmp_path / "t.zarr")
+    taken = sum(p.stat().st_size for p in (tmp_path / "t.zarr").rglob("*") if p.is_file())
+    demo_size = model_size(read_config(demo.path(), "demo"))
+    options = Options(map_tile="none", scores=False)
+    run = planned(demo_size, len(trace.tokens), options, CPU, torch.float32)
+    assert on_disk(demo_size, run)["all_bytes"] == pytest.approx(taken, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stats": ("entropie",)}, {"heads": "some"}, {"heads": "9"}, {"layers": "3"},
+        {"map_tile": "0"}, {"windows": ("1:2",)}, {"sites": ("head",)}, {"storage": "int8"},
+        {"lens_positions": "x"},
+    ],
+)  # fmt: skip
+def test_what_extract_would_refuse_is_refused(size, options):
+    with pytest.raises(UsageError):
+        planned(size, 1000, Options(**options), CPU, torch.float32)
+
+
+def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch):
+    monkeypatch.setattr(pace, "_BUDGET", 0.0)
+    config("llama").save_pretrained(tmp_path)
+    monkeypatch.setattr(models, "_device", lambda device: CPU)
+    monkeypatch.setattr(cost, "available", lambda device: 2**40)
+    facts = models.describe(tmp_path, tokens=5000, chunk=512, sites=(), map_tile="128")
+    assert facts["run"] == {"chunk": 512, "lens_positions": 0, "map_tile": [128, 128]}
+    assert facts["memory"]["lens_bytes"] == 0
+    assert facts["seconds"]["read_the_lens"] == 0
+    assert facts["disk"]["all_bytes"] > facts["disk"]["statistics_bytes"] > 0
+    assert facts["seconds"]["sweep_again"] > 0
+
+
+def test_another_sweep_and_more_chunks_take_longer(size):
+    known = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8)
+    run = Run(4000, 4, 0)
+    none, both = (
+        pace.duration(size, replace(run, kept=kept), known)
+        for kept in (Kept(), Kept(tile=(64, 64), received=True))
+    )
+    assert none["sweep_again"] == 0
+    pairs = 3 * 4 * 4000 * 4000 / 2
+    assert both["sweep_again"] == pytest.approx(2 * pairs / 1e8)
+    read = [
+        pace.duration(size, replace(run, chunk=chunk), known)["read_the_prompt"]
+        for chunk in (None, 1000, 100)
+    ]
+    assert read == sorted(read)
+    assert read[0] < read[1] < read[2]

@@ -1,0 +1,314 @@
+"""A profile: every part has its own time, the parts are the whole, and the rivals are right."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from attentropy.engine import cost, fused, models
+from attentropy.engine.bench import machine
+from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.parts import find_parts, ordinary_ids
+from attentropy.engine.profile import profile
+from attentropy.engine.recorder import Recorder, record
+from attentropy.engine.trace import Trace
+from attentropy.kernels.ops import attention
+from tiny import config, model, save
+
+FAMILIES = {
+    "llama": {}, "gpt2": {}, "gemma2": {"head_dim": 12}, "cohere": {}, "olmo2": {},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "gpt_oss": {"head_dim": 12, "num_local_experts": 4, "num_experts_per_tok": 2},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Ceilings that nobody measures; they are the benchmark's, and tested there."""
+    known = {"flops_per_second": 1e11, "bytes_per_second": 1e10}
+    monkeypatch.setattr(machine, "ceilings", lambda device, dtype: known)
+    monkeypatch.setattr(fused, "_BUDGET", 0.0)
+
+
+def made(kind="llama", *, tokens=83, chunk=29, **options):
+    extra = FAMILIES.get(kind, {}) | options.pop("extra", {})
+    return profile(model(kind, **extra), tokens=tokens, chunk=chunk, repeat=1, **options)
+
+
+def seconds(trace, layer, part):
+    """Of one part of one layer, over all chunks."""
+    names = [str(name) for name in trace["part"]]
+    return float(np.nansum(trace["profile_seconds"][:, layer, names.index(part)]))
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_the_parts_add_up_to_the_measured_whole_within_5_percent(kind):
+    trace = made(kind, tokens=200, chunk=70)
+    found = trace.attrs["profile"]
+    parts = np.nansum(trace["profile_seconds"]) + np.nansum(trace["profile_outside"])
+    assert parts == pytest.approx(found["whole_seconds"], rel=0.05)
+    assert abs(found["parts_off_by"]) < 0.05
+    assert sum(found["parts_seconds"].values()) == pytest.approx(parts, rel=1e-4)
+    names = [str(name) for name in trace["part"]]
+    measured = np.isfinite(trace["profile_seconds"]).all((0, 1))
+    assert [n for n, is_there in zip(names, measured, strict=True) if is_there] == [
+        "attention", "kernel", "mlp", "other", "writing",
+    ]  # fmt: skip
+
+
+_DELAY = 0.08  # seconds: more than other work on the machine takes from a pass so short
+
+
+class _Slow:
+    """Delays a function, and says by how much in all."""
+
+    def __init__(self, function, each=_DELAY):
+        self.function, self.each, self.slept = function, each, 0.0
+
+    def __call__(self, *args, **how):
+        begun = time.perf_counter()
+        time.sleep(self.each)
+        self.slept += time.perf_counter() - begun
+        return self.function(*args, **how)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "where"),
+    [
+        ("llama", "attention", lambda m: (m.model.layers[1].self_attn.o_proj, "forward")),
+        ("llama", "mlp", lambda m: (m.model.layers[1].mlp.down_proj, "forward")),
+        ("olmo2", "mlp", lambda m: (m.model.layers[1].mlp.down_proj, "forward")),
+        ("llama", "other", lambda m: (m.model.layers[1].post_attention_layernorm, "forward")),
+        ("llama", "embedding", lambda m: (m.model.embed_tokens, "forward")),
+        ("llama", "norm", lambda m: (m.model.norm, "forward")),
+        ("llama", "head", lambda m: (m.lm_head, "forward")),
+        ("llama", "rest", lambda m: (m.model.rotary_emb, "forward")),
+    ],
+)
+def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, part, where):
+    subject = model(kind)
+    owner, name = where(subject)
+    quick = profile(subject, tokens=50, chunk=25, repeat=1).attrs["profile"]["parts_seconds"]
+    setattr(owner, name, _Slow(getattr(owner, name)))
+    trace = profile(subject, tokens=50, chunk=25, repeat=1)
+    slow = trace.attrs["profile"]["parts_seconds"]
+    grown = {name: slow[name] - quick[name] for name in slow}
+    assert max(grown, key=grown.get) == part
+    assert slow[part] > 2 * _DELAY
+    if part in ("attention", "mlp", "other"):
+        assert seconds(trace, 1, part) > 2 * _DELAY > 2 * seconds(trace, 0, part)
+
+
+def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatch):
+    slow = _Slow(Recorder.heard)
+    monkeypatch.setattr(Recorder, "heard", lambda *args: slow(*args))
+    found = made().attrs["profile"]["parts_seconds"]
+    assert found["writing"] > 9 * _DELAY > 2 * found["kernel"]
+    monkeypatch.undo()
+    later = _Slow(attention)
+    monkeypatch.setattr("attentropy.engine.profile.attention", later)
+    found = made().attrs["profile"]["parts_seconds"]
+    assert found["kernel"] > 9 * _DELAY > 2 * found["writing"]
+
+
+def test_the_lens_has_its_own_part_in_the_layers_that_it_reads():
+    trace = made(sites=("residual", "mlp"))
+    assert all(seconds(trace, layer, "lens") > 0 for layer in range(3))
+    assert trace.attrs["profile"]["sites"] == ["residual", "mlp"]
+    assert abs(trace.attrs["profile"]["parts_off_by"]) < 0.05
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "olmo2"])
+def test_a_norm_behind_a_block_is_not_the_block(kind):
+    subject = model(kind, **FAMILIES[kind])
+    parts = find_parts(subject, torch.arange(16)[None])
+    layer = subject.model.layers[0]
+    assert parts.attention[0] is layer.self_attn
+    assert parts.mlp[0] is layer.mlp
+    matrices = [*layer.self_attn.parameters(), *layer.mlp.parameters()]
+    wanted = 2 * sum(p.numel() for p in matrices if p.ndim == 2)
+    assert parts.multiplications()[0] == wanted
+
+
+def test_of_a_mixture_the_experts_count_that_a_token_meets():
+    subject = model("mixtral", **FAMILIES["mixtral"])
+    parts = find_parts(subject, torch.arange(16)[None])
+    experts = sum(p.numel() for n, p in parts.mlp[0].named_parameters() if "experts." in n)
+    assert parts.multiplications(1.0)[0] - parts.multiplications(0.5)[0] == experts
+
+
+def test_a_layer_that_is_not_explained_has_its_attention_calls_module_and_no_mlp():
+    class Doubling(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, *args, **how):
+            found = self.inner(*args, **how)
+            return (found[0] * 2, *found[1:]) if isinstance(found, tuple) else found * 2
+
+    subject = model()
+    subject.model.layers[1] = Doubling(subject.model.layers[1])
+    parts = find_parts(subject, torch.arange(16)[None])
+    assert parts.without_mlp == [1]
+    assert parts.attention[1] is subject.model.layers[1].inner.self_attn
+    trace = profile(subject, tokens=30, chunk=30, repeat=1)
+    assert any("layers [1]" in note for note in trace.attrs["notes"])
+
+
+def test_what_is_recorded_is_what_one_pass_records():
+    subject = model()
+    trace = profile(subject, tokens=83, chunk=29, repeat=1, stats=("entropy", "max_prob"))
+    with record(subject, stats=("entropy", "max_prob")) as recorder, torch.no_grad():
+        subject(torch.tensor(trace["token_ids"])[None])
+    for name in ("entropy", "max_prob"):
+        np.testing.assert_allclose(trace[name], recorder.trace[name], atol=1e-5)
+
+
+def test_the_kernels_work_is_two_products_for_each_pair_of_query_and_key():
+    found = made(tokens=83, chunk=29).attrs["profile"]
+    pairs = 83 * 84 // 2
+    assert found["kernel_flops"] == 3 * 4 * pairs * 2 * (12 + 12)
+    windowed = made("mistral", tokens=83, chunk=29, extra={"sliding_window": 10})
+    seen = sum(min(i + 1, 10) for i in range(83))
+    assert windowed.attrs["profile"]["kernel_flops"] == 3 * 4 * seen * 2 * (12 + 12)
+
+
+def test_a_model_is_left_as_it_was():
+    subject = model()
+    before = subject.config._attn_implementation
+    ids = torch.arange(40)[None]
+    wanted = subject(ids).logits
+    profile(subject, tokens=40, chunk=20, repeat=1)
+    assert subject.config._attn_implementation == before
+    hooks = ("_forward_hooks", "_forward_pre_hooks")
+    assert not any(getattr(m, name) for m in subject.modules() for name in hooks)
+    assert torch.equal(subject(ids).logits, wanted)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(37, 37), (37, 101), (1, 64)])
+def test_the_fused_rival_gives_ours_outputs_for_a_chunk_over_its_past(queries, keys):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(1, 6, queries, 20), *torch.randn(2, 1, 2, keys, 20)
+    ours = attention(q, k, v, stats=(), scale=0.3)
+    theirs = fused.fused("flash", keys)(q, k, v, scale=0.3, causal=True, stats=())
+    torch.testing.assert_close(theirs.out, ours.out, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(theirs.lse, ours.lse, atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_that_the_fused_kernels_do_not_take_says_why_and_is_measured_all_the_same():
+    found = made("mistral", extra={"sliding_window": 40}).attrs["profile"]
+    assert "a sliding window" in found["not_fused"]
+    assert set(found["variants"]) == {"recording", "off"} == {"recording", *found["ratios"]}
+    wide = made("mistral", extra={"sliding_window": 100}).attrs["profile"]
+    assert wide["not_fused"] is None
+    assert wide["fused_backend"] == "flash"
+    assert "a softcap" in made("gemma2").attrs["profile"]["not_fused"]
+
+
+def test_a_rival_that_is_wrong_here_is_not_timed(monkeypatch):
+    wrong = fused.Stock(lambda q, k, v, causal, scale: (q * 0, q[..., 0]), devices=("cpu",))
+    monkeypatch.setitem(fused.STOCK, "flash", wrong)
+    assert "off by" in made().attrs["profile"]["not_fused"]
+
+
+def test_each_variant_is_timed_in_every_round_and_the_spread_is_told():
+    found = profile(model(), tokens=40, chunk=20, repeat=3).attrs["profile"]
+    assert found["repeat"] == 3
+    assert set(found["variants"]) == {"recording", "off", "fused"}
+    for variant in found["variants"].values():
+        low, middle, high = variant["seconds"]
+        assert 0 < low <= middle <= high
+        assert variant["tokens_per_second"] == pytest.approx(40 / middle)
+    low, middle, high = found["variants"]["recording"]["seconds"]
+    assert found["whole_seconds"] == middle
+    for ratio in found["ratios"].values():
+        assert ratio["whole"] == sorted(ratio["whole"])
+
+
+def test_the_profile_lands_in_the_trace_and_is_read_back(tmp_path):
+    trace = made()
+    opened = Trace.open(trace.save(tmp_path / "p.zarr.zip"))
+    for name in ("profile_seconds", "profile_bytes", "profile_outside", "entropy"):
+        np.testing.assert_array_equal(opened[name], trace[name])
+    assert opened.attrs["profile"] == json.loads(json.dumps(trace.attrs["profile"]))
+    assert opened["chunk_start"].tolist() == [0, 29, 58]
+    assert opened["chunk_stop"].tolist() == [29, 58, 83]
+    assert opened.dataset["profile_seconds"].shape == (3, 3, 6)
+
+
+def test_random_ids_are_ordinary_spread_and_the_same_for_a_seed():
+    settings = config()
+    ids = ordinary_ids(settings, {7}, 5000)
+    assert not {7, 256, 257} & set(ids)
+    assert len(set(ids)) > 250
+    assert ids == ordinary_ids(settings, {7}, 5000) != ordinary_ids(settings, {7}, 5000, seed=1)
+
+
+def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tmp_path):
+    config("llama").save_pretrained(tmp_path)
+    state = torch.get_rng_state()
+    first, again = (models.with_random_weights(tmp_path) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    for one, other in zip(first.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    drawn = first.model.model.layers[0].mlp.up_proj.weight.detach()
+    assert float(drawn.std()) == pytest.approx(0.02, rel=0.1)
+    assert first.tokenizer is None
+    assert not first.model.training
+    half = models.with_random_weights(tmp_path, dtype="bfloat16").model
+    assert half.dtype == torch.bfloat16
+    assert torch.equal(
+        half.model.rotary_emb.inv_freq, first.model.model.rotary_emb.inv_freq
+    )  # positions are not weights
+    with pytest.raises(UsageError, match="no tokenizer; give --ids or --tokens"):
+        profile(tmp_path, "words", random_weights=True)
+    trace = profile(tmp_path, tokens=40, random_weights=True, repeat=1)
+    assert trace.attrs["profile"]["random_weights"] is True
+
+
+def test_random_weights_that_do_not_fit_are_refused_in_one_line(tmp_path, monkeypatch):
+    config("llama").save_pretrained(tmp_path)
+    monkeypatch.setattr(cost, "available", lambda device: 1000)
+    with pytest.raises(AttentropyError, match=r"with random weights takes .* are free on cpu"):
+        models.with_random_weights(tmp_path)
+
+
+def test_a_prompt_of_words_is_profiled_with_its_tokens(tmp_path):
+    folder = save(tmp_path / "tiny")
+    trace = profile(folder, "Hello there", repeat=1)
+    assert "H" in trace.tokens
+    assert "template" in trace.roles
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tokens": 5, "prompt": [1, 2]}, "makes a prompt of its own"),
+        ({}, "give a prompt"),
+        ({"tokens": 300}, "has 256 positions"),
+        ({"tokens": 5, "repeat": 0}, "must be 1 or more"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(UsageError, match=message):
+        profile(model(), **options)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("chunk", [1000, 2048])
+def test_on_a_gpu_the_parts_add_up_and_a_fused_kernel_is_right(tmp_path, chunk):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device: a GPU's clock and its fused kernels were not run")
+    config("llama", hidden_size=512, max_position_embeddings=8192).save_pretrained(tmp_path)
+    trace = profile(
+        tmp_path, tokens=5000, chunk=chunk, random_weights=True, dtype="bfloat16", device="cuda"
+    )
+    found = trace.attrs["profile"]
+    assert found["clock"] == "CUDA events"
+    assert abs(found["parts_off_by"]) < 0.05
+    assert found["fused_backend"] in ("flash", "cudnn")
+    assert np.nanmax(trace["profile_bytes"]) > 0

@@ -1,0 +1,114 @@
+"""A page is never larger than it may be, and says what it left out."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from attentropy.engine.errors import UsageError
+from attentropy.report import reach
+from attentropy.report.budget import Budget, parse, size
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+from traces import long, synthetic
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("10MB", 10_000_000), ("1.5 MiB", 1_572_864), ("700", 700)]
+)
+def test_sizes_are_read_in_the_units_that_people_write(text, count):
+    assert parse(text) == count
+
+
+@pytest.mark.parametrize("wrong", ["", "ten", "10 parsecs", "-1"])
+def test_a_size_that_is_none_is_refused(wrong):
+    with pytest.raises(UsageError, match="--max-bytes"):
+        parse(wrong)
+
+
+def test_the_first_way_that_fits_is_bought_and_paid():
+    budget = Budget(100)
+    ways = [lambda: {"a": "x" * 90}, lambda: None, lambda: {"a": "x" * 20}]
+    assert budget.first(ways, 0.5) == {"a": "x" * 20}
+    assert budget.left == 100 - size({"a": "x" * 20})
+    assert budget.first([lambda: {"a": "x" * 90}]) is None
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return long(24_000, layers=6, heads=3, read=600)
+
+
+def _payload(page, name="report"):
+    return json.loads(re.search(f'id="{name}">(.*?)</script>', page, re.S)[1])
+
+
+@pytest.mark.parametrize("most", [1_000_000, 3_000_000])
+def test_a_long_page_keeps_its_budget_and_the_same_bytes(trace, most):
+    found = observe(trace)
+    page = render(trace, found, max_bytes=most)
+    assert most * 0.5 < len(page.encode()) <= most
+    assert page == render(trace, found, max_bytes=most)
+
+
+def test_a_reduced_page_says_how_and_how_exactly(trace):
+    page = render(trace, observe(trace), max_bytes=900_000)
+    said = re.search(r'<p class="hint reduced">(.*?)</p>', page)[1]
+    assert "24,000 positions into 0.9 MB" in said
+    assert "mean of 16 or 128 positions (min and max by choice)" in said
+    assert "lens entropy in the overview ±0.02 nats" in said
+    assert "23,0" in said or "23,9" in said
+
+
+def test_a_section_that_was_asked_for_is_held_and_opens(trace):
+    page = render(trace, [], max_bytes=900_000, sections=[(5000, 5100)])
+    payload = _payload(page)
+    assert any(a <= 5000 and b >= 5100 for a, b in payload["ranges"])
+    assert (payload["placement"]["start"], payload["placement"]["stop"]) == (5000, 5100)
+    with pytest.raises(UsageError, match="--section"):
+        render(trace, [], max_bytes=900_000, sections=[(0, 24_000)])
+
+
+def test_a_budget_for_less_than_the_frame_is_refused_in_one_line(trace):
+    with pytest.raises(UsageError, match="before any value"):
+        render(trace, [], max_bytes=200_000)
+
+
+def test_a_long_prompt_is_folded_and_never_a_span_for_each_token(trace):
+    page = render(trace, [], max_bytes=3_000_000)
+    assert page.count("<span class=") < 1100
+    assert "… 23,000 tokens …" in page
+
+
+def test_a_short_page_holds_everything():
+    payload = _payload(render(synthetic(), []))
+    assert payload["steps"] == {}
+    assert payload["ranges"] == [[0, 17]]
+    assert not payload["later"]
+
+
+def test_a_pooled_maps_rows_still_sum_to_one():
+    trace = long(5000, layers=2, heads=2, read=100, tile=64)
+    for pool in (1, 2, 4, 8):
+        np.testing.assert_allclose(reach.pooled(trace, 1, pool).sum(-1), 1, atol=1e-5)
+
+
+def test_what_a_long_trace_does_not_hold_is_said_to_be_missing(trace):
+    names = [name for name in trace.dataset if str(name).startswith(("map", "head_", "received"))]
+    bare = type(trace)(trace.dataset.drop_vars(names))
+    page = render(bare, [], max_bytes=2_000_000)
+    assert "--map-tile auto" in page
+    assert "--scores" in page
+    assert 'id="map-figure"' not in page
+    assert 'id="roster"' not in page
+
+
+def test_an_unfinished_run_says_how_far_it_got(trace):
+    state = {"tokens": 24_000, "done": 9000, "chunks": 3, "reason": "killed <b>"}
+    part = type(trace)(trace.dataset.assign_attrs(partial=state))
+    page = render(part, [], max_bytes=2_000_000)
+    assert "9,000 of 24,000 tokens" in page
+    assert "(killed &lt;b&gt;)" in page
+    assert _payload(page)["partial"]["done"] == 9000
+    assert 'class="banner"' not in render(trace, [], max_bytes=2_000_000)

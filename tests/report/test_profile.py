@@ -1,0 +1,207 @@
+"""The profile on the page and on a terminal: its numbers, stacked, told and drawn."""
+
+import base64
+import json
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from attentropy.engine.trace import Trace
+from attentropy.report import cli
+from attentropy.report.commands.profile import command
+from attentropy.report.figures.profile import LEGEND, NARROW, WIDE, charts, records
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+from attentropy.report.profile import costs, growth, section, sentences, shares
+from traces import synthetic
+
+PARTS = ("attention", "kernel", "mlp", "other", "lens", "writing")
+OUTSIDE = ("embedding", "norm", "head", "rest")
+
+
+def profiled(layers=6, chunks=4, size=4096, lens=False):
+    """A synthetic trace whose kernel takes longer the further the prompt is read."""
+    random = np.random.default_rng(0)
+    took = random.uniform(0.5, 1.5, (chunks, layers, len(PARTS))).astype(np.float32) * 1e-3
+    took[:, :, 1] *= 1 + 4 * np.arange(chunks)[:, None]
+    if not lens:
+        took[:, :, 4] = np.nan
+    outside = random.uniform(0.1, 0.2, (chunks, len(OUTSIDE))).astype(np.float32) * 1e-3
+    starts = np.arange(chunks, dtype=np.int32) * size
+    text = np.dtypes.StringDType()
+    cells, known = ("chunk", "layer", "part"), [p for p in PARTS if lens or p != "lens"]
+    whole = float(np.nansum(took) + outside.sum())
+    variant = {
+        "seconds": [0.9 * whole, whole, 1.2 * whole], "tokens_per_second": chunks * size / whole,
+        "kernel_seconds": [0.01, 0.011, 0.012], "kernel_flops_per_second": 6e14,
+        "peak_bytes": 3_000_000,
+    }  # fmt: skip
+    ratio = {"whole": [1.01, 1.1, 1.2], "kernel": [1.02, 1.03, 1.04]}
+    profile = {
+        "tokens": chunks * size, "chunk": size, "repeat": 3, "interleaved": "pass by pass",
+        "clock": "CUDA events", "memory": None, "random_weights": True, "stats": ["entropy"],
+        "sites": [], "variants": {"recording": variant, "off": variant, "fused": variant},
+        "ratios": {"off": ratio, "fused": ratio}, "fused_backend": "cudnn", "not_fused": None,
+        "extra_bytes": 1_500_000, "whole_seconds": whole, "parts_off_by": -0.012,
+        "parts_seconds": {p: float(np.nansum(took[:, :, PARTS.index(p)])) for p in known},
+        "kernel_flops": 1e15, "product_flops": 1e15, "product_flops_per_second": 5e14,
+        "ceilings": {"flops_per_second": 8e14, "bytes_per_second": 4e12},
+        "machine": {"device": "<b>GPU</b>", "threads": "2 of 4 cores", "time": "2026"},
+    }  # fmt: skip
+    data = synthetic(layers=layers).dataset
+    data = data.assign(
+        profile_seconds=(cells, took),
+        profile_bytes=(cells, took * 1e9),
+        profile_outside=(("chunk", "outside"), outside),
+    )
+    data = data.assign_coords(
+        chunk_start=("chunk", starts), chunk_stop=("chunk", starts + size),
+        part=("part", np.array(PARTS, text)), outside=("outside", np.array(OUTSIDE, text)),
+    )  # fmt: skip
+    return Trace(data.assign_attrs({**data.attrs, "profile": profile}))
+
+
+def test_each_layers_bars_are_its_seconds_stacked_without_a_gap():
+    trace = profiled()
+    bars, _, parts = records(trace)
+    assert parts == ["kernel", "attention", "mlp", "other", "writing", "outside"]
+    seconds = np.nansum(trace["profile_seconds"], 0)
+    for layer in range(6):
+        rows = [bar for bar in bars if bar["layer"] == layer]
+        assert [r["part"] for r in rows] == [LEGEND[p][0] for p in parts[:-1]]
+        assert rows[0]["from"] == 0
+        assert all(a["to"] == pytest.approx(b["from"]) for a, b in pairwise(rows))
+        assert rows[0]["to"] == pytest.approx(seconds[layer, PARTS.index("kernel")], rel=1e-5)
+        assert rows[-1]["to"] == pytest.approx(seconds[layer].sum(), rel=1e-5)
+
+
+def test_each_chunks_shares_are_all_of_its_time():
+    trace = profiled()
+    _, areas, parts = records(trace)
+    seconds, outside = trace["profile_seconds"], trace["profile_outside"]
+    for chunk, at in enumerate(trace["chunk_start"]):
+        rows = {row["part"]: row for row in areas if row["at"] == at}
+        assert len(rows) == len(parts)
+        assert rows["outside of the layers"]["to"] == pytest.approx(1)
+        kernel = rows["attention kernel"]
+        whole = np.nansum(seconds[chunk]) + outside[chunk].sum()
+        assert kernel["to"] == pytest.approx(np.nansum(seconds[chunk, :, 1]) / whole, rel=1e-5)
+    last = [row for row in areas if row["at"] == 4 * 4096]  # the step that ends the last chunk
+    before = [row for row in areas if row["at"] == 3 * 4096]
+    assert [row["to"] for row in last] == [row["to"] for row in before]
+
+
+def test_the_attentions_share_is_said_to_grow_as_it_does():
+    trace = profiled()
+    seconds = trace["profile_seconds"]
+    whole = np.nansum(seconds, (1, 2)) + trace["profile_outside"].sum(1)
+    share = np.nansum(seconds[..., :2], (1, 2)) / whole
+    assert f"{share[0]:.0%} of the first" in growth(trace)
+    assert f"{share[-1]:.0%} of the last" in growth(trace)
+    assert growth(profiled(chunks=1)) == ""
+
+
+def test_the_lens_is_drawn_where_it_was_measured_alone():
+    assert "lens" in records(profiled(lens=True))[2]
+    assert "lens" not in records(profiled())[2]
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW])
+def test_light_and_dark_differ_in_colours_alone(layout):
+    light, dark = charts(profiled(), layout)
+    assert light["config"]["background"] != dark["config"]["background"]
+    assert light["config"]["range"] != dark["config"]["range"]
+    assert {k: v for k, v in light.items() if k != "config"} == {
+        k: v for k, v in dark.items() if k != "config"
+    }
+
+
+def test_the_narrow_figure_fits_a_telephone():
+    for chart in section(profiled(layers=32))["narrow"]:
+        svg = base64.b64decode(chart.split(",", 1)[1]).decode()
+        assert float(re.search(r'\bwidth="([\d.]+)"', svg)[1]) <= 420 - 2 * 10 - 2 * 11
+
+
+def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_name():
+    trace = profiled()
+    page = render(trace, observe(trace))
+    assert page == render(trace, observe(trace))
+    assert "<h2>Profile</h2>" in page
+    assert "&lt;b&gt;GPU&lt;/b&gt; (2 of 4 cores)" in page
+    assert "<b>GPU" not in page
+    for sentence in sentences(trace.attrs["profile"]):
+        assert sentence.replace("'", "&#39;") in page
+    plain = synthetic()
+    assert "Profile" not in render(plain, observe(plain))
+    assert section(plain) is None
+
+
+def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
+    trace = profiled()
+    profile = trace.attrs["profile"]
+    told = " ".join(sentences(profile))
+    assert "Against recording nothing, recording takes 1.100 × (1.010 … 1.200) the time" in told
+    assert "its kernel 1.030 × (1.020 … 1.040)." in told
+    assert "600 TFLOP/s (75%)" in told
+    assert "add up to 98.8%" in told
+    assert "1.5 MB more memory" in told
+    columns, rows = costs(profile)
+    assert all(len(row) == len(columns) for row in rows)
+    assert [row[0] for row in rows] == [
+        "recording entropy", "recording nothing", "PyTorch's fused attention (cudnn)",
+    ]  # fmt: skip
+    columns, rows = shares(trace)
+    assert all(len(row) == len(columns) for row in rows)
+
+
+def test_without_a_fused_kernel_the_reason_is_told():
+    profile = profiled().attrs["profile"]
+    profile["not_fused"] = "this model has a softcap"
+    del profile["variants"]["fused"], profile["ratios"]["fused"]
+    assert "Not compared with a fused kernel: this model has a softcap." in sentences(profile)
+    assert len(costs(profile)[1]) == 2
+
+
+def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_path, monkeypatch):
+    from attentropy.engine import profile as engine
+
+    asked = {}
+
+    def fake(model=None, prompt=None, *, progress=None, **options):
+        asked.update(options, model=model, prompt=prompt)
+        return profiled()
+
+    monkeypatch.setattr(engine, "profile", fake)
+    runner = CliRunner()
+    done = runner.invoke(command, ["folder", "--tokens", "128k", "--chunk", "8k", "--repeat", "2"])
+    assert done.exit_code == 0, done.output
+    assert "What recording costs" in done.output
+    assert (asked["tokens"], asked["chunk"], asked["repeat"]) == (131_072, 8192, 2)
+    assert (asked["model"], asked["stats"], asked["sites"]) == ("folder", ("entropy",), ())
+    for name in ("p.html", "p.zarr.zip", "p.zarr"):
+        done = runner.invoke(command, ["--json", "-o", str(tmp_path / name)])
+        assert json.loads(done.stdout)["tokens"] == 4 * 4096
+        assert (tmp_path / name).exists()
+    assert "<h2>Profile</h2>" in (tmp_path / "p.html").read_text()
+    assert "profile_seconds" in Trace.open(tmp_path / "p.zarr.zip")
+
+
+def test_a_target_that_cannot_be_written_is_refused_before_anything_runs(tmp_path, capsys):
+    assert cli.main(["profile", "-o", str(tmp_path / "p.txt")]) == 2
+    assert cli.main(["profile", "-o", str(tmp_path / "none" / "p.html")]) == 2
+    assert cli.main(["profile", "--tokens", "many"]) == 2
+    assert "give sizes such as 1k,4096" in capsys.readouterr().err
+
+
+def test_the_embedded_model_is_profiled_by_one_command(monkeypatch, capsys):
+    from attentropy.engine.bench import machine
+
+    monkeypatch.setattr(machine, "_SECONDS", 0.0)
+    assert cli.main(["profile", "--tokens", "90", "--chunk", "40", "--repeat", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert abs(found["parts_off_by"]) < 0.05
+    assert found["ratios"]["off"]["whole"][1] > 0
+    assert found["fused_backend"] in ("flash", "cudnn")

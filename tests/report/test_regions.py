@@ -1,0 +1,40 @@
+"""What a long page keeps position by position: what was asked for, the tail, template, extremes."""
+
+import numpy as np
+import pytest
+
+from attentropy.engine.errors import UsageError
+from attentropy.report import planes, views
+from attentropy.report.regions import merged, regions, sections
+from traces import synthetic
+
+
+def test_a_section_is_read_as_python_reads_it():
+    assert sections(["3:9", "-4:", ":5"], 20) == [(3, 9), (16, 20), (0, 5)]
+
+
+@pytest.mark.parametrize("wrong", ["3", "a:b", "9:3", "30:40", "1:2:3"])
+def test_a_section_that_is_none_is_refused(wrong):
+    with pytest.raises(UsageError, match="--section"):
+        sections([wrong], 20)
+
+
+def test_ranges_that_touch_become_one():
+    assert merged([(5, 9), (0, 2), (8, 12), (2, 3)]) == [(0, 3), (5, 12)]
+
+
+def test_the_lowest_and_the_highest_stretch_are_kept_with_the_tail_and_the_template():
+    n = 4096
+    roles = ["bos"] + ["content"] * (n - 1)
+    roles[900] = "template"
+    trace = synthetic(["a"] * n, roles, layers=2, heads=1, window=False)
+    values = np.full((2, n), 3.0, np.float32)
+    values[:, 2000:2016], values[:, 3000:3016] = 0.5, 9.0
+    view = views.View("lens", values, 10.0, 2, trace)
+    kept = regions(trace, [(100, 105)], [(view, planes.tiles(values, 2))], 16)
+    held = np.zeros(n, bool)
+    for start, stop in kept:
+        held[start:stop] = True
+    for inside in (102, 900, 2004, 3004, n - 1, n - 60):
+        assert held[inside]
+    assert held.sum() < 200
