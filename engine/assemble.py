@@ -20,8 +20,9 @@ _NO_ATTENTION = "not applicable: this layer makes no softmax attention call"
 
 
 def text_array(values: Sequence[str]) -> np.ndarray:
-    """Texts of any length as an array."""
-    return np.array(list(values), dtype=np.dtypes.StringDType())
+    """Texts of any length as an array; half of a surrogate pair is not text: it is written out."""
+    texts = [text.encode("utf-8", "backslashreplace").decode() for text in values]
+    return np.array(texts, dtype=np.dtypes.StringDType())
 
 
 def attention_trace(

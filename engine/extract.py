@@ -28,16 +28,16 @@ from attentropy.engine.models import LoadedModel, config_facts, given, load, tok
 from attentropy.engine.partial import Partial
 from attentropy.engine.prompts import Prompt, prepare
 from attentropy.engine.reading import Reading, plan
-from attentropy.engine.recorder import DEFAULT_STATS, check_same_outputs, record
+from attentropy.engine.recorder import check_same_outputs, record
 from attentropy.engine.rehearsal import content_steps
 from attentropy.engine.run import Run
 from attentropy.engine.store import CHUNK_LENGTH
+from attentropy.engine.stored import KEPT_STATS
 from attentropy.engine.sweep_plan import check_options, sweeps_for
 from attentropy.engine.tokens import vocabulary_text
 from attentropy.engine.trace import Trace
 
 # What is kept of attention where nobody has said.
-KEPT_STATS = (*DEFAULT_STATS, "lse")
 # A trace that nobody keeps goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
 
@@ -174,7 +174,7 @@ def extract(
         if reading is not None
         else None
     )
-    coords = {**_token_coordinates(text), **kept.coords(), **sweeps.coordinates()}
+    coords = {**text.coordinates(), **kept.coords(), **sweeps.coordinates()}
     run = Run(
         loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=sweeps,
         lens=lens, coords=coords | (lens.coords() if lens is not None else {}), storage=storage,
@@ -301,18 +301,6 @@ def _end_ids(loaded: LoadedModel) -> set[int]:
         value = getattr(holder, "eos_token_id", None)
         ends |= set(value) if isinstance(value, (list, tuple)) else {value}
     return {int(i) for i in ends if i is not None}
-
-
-def _token_coordinates(text: Prompt) -> dict[str, Any]:
-    n = len(text.ids)
-    return {
-        "position": ("position", np.arange(n, dtype=np.int32)),
-        "token_ids": ("position", np.array(text.ids, np.int32)),
-        "token_text": ("position", text_array(text.tokens)),
-        "role": ("position", text_array(text.roles)),
-        "byte_start": ("position", np.array([a for a, _ in text.spans], np.int64)),
-        "byte_end": ("position", np.array([b for _, b in text.spans], np.int64)),
-    }
 
 
 def _answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[str, Any]:

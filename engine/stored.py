@@ -12,8 +12,9 @@ from attentropy.engine.windows import Rectangle, Tile, automatic, map_bytes
 if TYPE_CHECKING:
     from attentropy.engine.cost import ModelSize, Run
 
-# Kept of attention where nobody has said: entropy first.
-KEPT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key", "lse")
+# Of attention where nobody has said: what `record` computes, and what `extract` keeps.
+DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
+KEPT_STATS = (*DEFAULT_STATS, "lse")
 _WIDE = ("distance", "lse", "top_key")  # never float16
 _HEAD_SCORES = 6
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from attentropy.engine.assemble import text_array
 from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import FORMAT_VERSION, Trace
 from traces import synthetic
@@ -148,3 +149,7 @@ def test_damaged_values_are_told_of_in_one_line_where_they_are_read(tmp_path, na
     with pytest.raises(TraceError, match="values of entropy are damaged") as caught:
         trace["entropy"]
     assert "\n" not in str(caught.value)
+
+
+def test_half_of_a_surrogate_pair_is_written_out():
+    assert list(text_array(["a\ud83db", "é"])) == ["a\\ud83db", "é"]
