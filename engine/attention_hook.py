@@ -59,8 +59,8 @@ class Listener(Protocol):
 listener: ContextVar[Listener | None] = ContextVar("attentropy_listener", default=None)
 
 # Who computes a call: the kernels; a profile puts what it times or compares with in their place.
-attend: ContextVar[Callable[..., AttentionResult]] = ContextVar(
-    "attentropy_attend", default=attention
+attend: ContextVar[Callable[..., AttentionResult] | None] = ContextVar(
+    "attentropy_attend", default=None
 )
 
 
@@ -118,7 +118,7 @@ def attention_forward(
         )
     current = listener.get()
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
-    result = attend.get()(
+    result = (attend.get() or attention)(
         query,
         key,
         value,

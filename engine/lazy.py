@@ -26,7 +26,8 @@ def dataset(path: Path) -> xr.Dataset:
     for name in sorted(group.array_keys()):
         array: Any = group[name]
         lazy = indexing.LazilyIndexedArray(_Stored(array, path.name, name))
-        found[name] = xr.Variable(array.metadata.dimension_names, lazy)
+        encoding = {"chunks": array.chunks}
+        found[name] = xr.Variable(array.metadata.dimension_names, lazy, encoding=encoding)
     attributes: Mapping[str, Any] = group.attrs.asdict()
     return xr.Dataset(found, attrs=attributes)
 

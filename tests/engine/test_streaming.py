@@ -38,7 +38,9 @@ def _assert_close(found, wanted):
 
 @pytest.fixture(scope="module")
 def whole(embedded):
-    trace = extract(embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4)
+    trace = extract(
+        embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4, map_tile="1x16"
+    )
     assert trace.attrs["options"]["chunk"] == len(trace.tokens) > 512
     return trace
 
@@ -46,10 +48,20 @@ def whole(embedded):
 @pytest.mark.parametrize("chunk", [7, 37, 100, 333])
 def test_chunks_that_divide_nothing_give_what_one_pass_gives(embedded, whole, chunk):
     found = extract(
-        embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4, chunk=chunk
-    )
+        embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4, chunk=chunk,
+        map_tile="1x16",
+    )  # fmt: skip
     assert found.attrs["options"]["chunk"] == chunk
     _assert_close(found, whole)
+
+
+def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
+    rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 0, "sites": (), "map_tile": "16"}
+    one = extract(embedded.model, PROMPT, **rest)
+    found = extract(embedded.model, PROMPT, chunk=100, **rest)
+    assert found.attrs["options"]["chunk"] == 96
+    _assert_close(found, one)
+    np.testing.assert_allclose(found["map"].sum(-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [300, 600])
@@ -123,10 +135,12 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
     assert list(found["attention_note"]) == ["" if k else "not recorded (--layers)" for k in kept]
     assert (found["heads"] == 4).all()
     for name in ("entropy", "max_prob", "lse", "window"):
-        np.testing.assert_array_equal(found[name][kept], whole[name][kept], err_msg=name)
+        # The other layers run without statistics, by another kernel: the last bits are its own.
+        limit = TOLERANCES.get(name, 1e-5)
+        np.testing.assert_allclose(found[name][kept], whole[name][kept], atol=limit, err_msg=name)
         assert np.isnan(found[name][~kept]).all()
     assert (found["top_key"][~kept] == -1).all()
-    np.testing.assert_array_equal(found["lens_entropy"], whole["lens_entropy"])
+    np.testing.assert_allclose(found["lens_entropy"], whole["lens_entropy"], atol=1e-5)
 
 
 def test_chosen_heads_are_kept_and_their_mean_is_that_of_the_finite_values(whole):
@@ -151,7 +165,7 @@ def test_statistics_are_those_that_were_asked_for(embedded):
 def test_float16_says_how_far_off_it_is(whole, tmp_path):
     found = extract(
         prompt=PROMPT, device="cpu", max_new_tokens=4, storage="float16",
-        output=tmp_path / "t.zarr", chunk=len(whole.tokens),
+        output=tmp_path / "t.zarr", chunk=len(whole.tokens), map_tile="1x16",
     )  # fmt: skip
     errors = found.attrs["storage_error"]
     for name, values in whole.dataset.data_vars.items():
