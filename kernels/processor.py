@@ -8,6 +8,7 @@ along: the keys' mean is taken off them first, which changes no weight.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from attentropy.kernels.visibility import Mask
 
-# Bytes of keys and values side by side; heads that do not fit come after.
-_BYTES = 32 * 2**20
+# Bytes of the keys and values that lie side by side at once; the others come after, merged exactly.
+_BYTES = 16 * 2**20
 # Fewer queries do not pay for laying them out so.
 _QUERIES = 32
 
@@ -43,30 +44,25 @@ def attention(
     past = mask.query_offset if mask.causal else mask.keys
     if mask.causal:  # what comes after the last query is never seen
         k, v = k[:, :, : past + mask.queries], v[:, :, : past + mask.queries]
-    heads, group = k.shape[1], q.shape[1] // k.shape[1]
-    width = k.shape[-1] + v.shape[-1] if entropy else max(k.shape[-1], v.shape[-1])
-    share = max(1, _BYTES // (2 * k.shape[0] * k.shape[2] * width * k.element_size()))
-    parts = [
-        _heads(
-            q[:, first * group : (first + share) * group], k[:, first : first + share],
-            v[:, first : first + share], scale, past, entropy,
-        )
-        for first in range(0, heads, share)
-    ]  # fmt: skip
-    return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
-
-
-def _heads(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, past: int, entropy: bool
-) -> dict[str, Tensor]:
-    size, inner = v.shape[-1], k.shape[-1]
     common = k.mean(2, keepdim=True)
-    k = k - common
-    values = torch.cat([v, k], -1) if entropy else v
-    width = max(inner, values.shape[-1])
-    wide = (torch.nn.functional.pad(x, (0, width - x.shape[-1])) for x in (q, k, values))
-    out, lse = _attended(*wide, scale=scale, past=past)
-    found = {"out": out[..., :size]}
+    size, inner = v.shape[-1], k.shape[-1]
+    width = size + inner if entropy else max(size, inner)
+    wide = _padded(q, width)
+    length = max(_QUERIES, _BYTES // (2 * k[:, :, 0].numel() // inner * width * k.element_size()))
+    edges = [*range(0, past, length), past]
+    out, lse = q.new_zeros(*q.shape[:-1], width), q.new_full(q.shape[:-1], -torch.inf)
+    for first, last in [*pairwise(edges), (past, k.shape[2])]:
+        if first == last:
+            continue
+        keys = k[:, :, first:last] - common
+        values = v[:, :, first:last]
+        values = torch.cat([values, keys], -1) if entropy else values
+        part, part_lse = _fused(
+            wide, _padded(keys, width), _padded(values, width), first == past, scale
+        )
+        out = torch.lerp(part, out, torch.sigmoid(lse - part_lse)[..., None])
+        lse = torch.logaddexp(lse, part_lse)
+    found = {"out": out[..., :size].contiguous()}
     if entropy:
         mean = (q * out[..., size : size + inner]).sum(-1) * scale
         found["entropy"] = (lse - mean).clamp_min(0.0)
@@ -75,16 +71,13 @@ def _heads(
     return found
 
 
-def _attended(q: Tensor, k: Tensor, v: Tensor, *, scale: float, past: int) -> tuple[Tensor, Tensor]:
-    """The first `past` keys for all queries, the others in causal order, merged through lse."""
-    fused: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    parts = []
-    if past:
-        parts.append(fused(q, k[:, :, :past], v[:, :, :past], 0.0, False, scale=scale))
-    if past < k.shape[2]:
-        parts.append(fused(q, k[:, :, past:], v[:, :, past:], 0.0, True, scale=scale))
-    if len(parts) == 1:
-        return parts[0][0], parts[0][1]
-    (old, old_lse), (new, new_lse) = ((out, lse.to(q.dtype)) for out, lse in parts)
-    weight = torch.sigmoid(old_lse - new_lse)[..., None]
-    return torch.lerp(new, old, weight), torch.logaddexp(old_lse, new_lse)
+def _padded(x: Tensor, width: int) -> Tensor:
+    return torch.nn.functional.pad(x, (0, width - x.shape[-1]))
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
+    """Output and lse; causal order begins at the first key."""
+    found: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        q, k, v, 0.0, causal, scale=scale
+    )
+    return found[0], found[1].to(q.dtype)

@@ -64,7 +64,8 @@ def seconds(kind: str, made: Any, ids: list[int], chunk: int, folder: Path) -> f
         begun: list[float] = []
         extract(
             made, ids, tokenizer=AutoTokenizer.from_pretrained(demo.path()), stats=("entropy",),
-            sites=(), max_new_tokens=0, chunk=chunk, output=folder / "t.zarr", force=True,
+            sites=(), map_tile="none", scores=False, max_new_tokens=0, chunk=chunk,
+            output=folder / "t.zarr", force=True,
             progress=lambda stage, *rest: begun.append(time.perf_counter())
             if stage == "reading the prompt" else None,
         )  # fmt: skip

@@ -63,13 +63,13 @@ def test_keys_that_no_query_sees_may_hold_anything():
     assert_close(got.out, wanted.out, 1e-4)
 
 
-def test_heads_one_after_the_other_give_the_same(monkeypatch):
-    q, k, v = inputs(64, 200, sigma=2)
+def test_keys_in_runs_give_the_same(monkeypatch):
+    q, k, v = inputs(64, 300, sigma=2)
     at_once = attention(q, k, v, stats=ENTROPY, impl="portable")
     monkeypatch.setattr(processor, "_BYTES", 1)
     in_turn = attention(q, k, v, stats=ENTROPY, impl="portable")
     for name in ("out", "lse", "entropy"):
-        assert_close(getattr(in_turn, name), getattr(at_once, name), 1e-6, name)
+        assert_close(getattr(in_turn, name), getattr(at_once, name), 1e-5, name)
 
 
 def test_float64_stays_float64():
