@@ -17,7 +17,8 @@ from torch import Tensor
 from attentropy.kernels.visibility import Mask
 
 # Bytes of the keys and values that lie side by side at once; the others come after, merged exactly.
-_BYTES = 16 * 2**20
+_BYTES = 4 * 2**20
+_RUN = 1024  # keys that are taken together in any case
 # Fewer queries do not pay for laying them out so.
 _QUERIES = 32
 
@@ -48,7 +49,7 @@ def attention(
     size, inner = v.shape[-1], k.shape[-1]
     width = size + inner if entropy else max(size, inner)
     wide = _padded(q, width)
-    length = max(_QUERIES, _BYTES // (2 * k[:, :, 0].numel() // inner * width * k.element_size()))
+    length = max(_RUN, _BYTES // (2 * k[:, :, 0].numel() // inner * width * k.element_size()))
     edges = [*range(0, past, length), past]
     out, lse = q.new_zeros(*q.shape[:-1], width), q.new_full(q.shape[:-1], -torch.inf)
     for first, last in [*pairwise(edges), (past, k.shape[2])]:

@@ -64,7 +64,7 @@ def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
     np.testing.assert_allclose(found["map"].sum(-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [300, 600])
+@pytest.mark.parametrize("length", [600])
 @pytest.mark.parametrize(("kind", "extra"), FAMILIES, ids=[kind for kind, _ in FAMILIES])
 def test_chunks_of_any_family_give_what_one_pass_gives(kind, extra, length):
     made = model(kind, max_position_embeddings=1024, **extra)
