@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: report test clean
+.PHONY: report test test-slow clean
 
 report: $(VENV)/.installed-extract
 	$(PY) -m attentropy.report.cli report --force -o report.html
@@ -14,7 +14,10 @@ test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(PY) -m mypy
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile -m 'not slow'
+
+test-slow: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow
 
 clean:
 	rm -rf $(VENV) report.html

@@ -13,6 +13,7 @@ from benchmarks.prediction import Subject, measured, predicted, sizes
 from tiny import config, save
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc, which is Linux's")
 @pytest.mark.parametrize(
     "subject",

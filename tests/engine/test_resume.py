@@ -90,8 +90,9 @@ def test_a_run_that_was_stopped_twice_goes_on(wanted, tmp_path, monkeypatch):
     assert_equal(extract(prompt=PROMPT, output=target, resume=True, **OPTIONS), wanted)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_opens_and_goes_on_to_the_same_values(wanted, tmp_path):
-    """Four of them; `tests/benchmarks/killed.py` does as many as it is told."""
+    """Ten of them; `tests/benchmarks/killed.py` does as many as it is told."""
     processes = context()
     drawn = random.Random(0)
 
@@ -110,7 +111,7 @@ def test_killed_at_random_moments_it_opens_and_goes_on_to_the_same_values(wanted
     assert began.exitcode == 0
     assert_equal(Trace.open(tmp_path / "timed.zarr.zip"), wanted)
     reached = []
-    for kill in range(4):
+    for kill in range(10):
         target = tmp_path / f"{kill}.zarr.zip"
         process = started(target, drawn.randrange(len(wanted.tokens)), keep_cache=bool(kill % 2))
         time.sleep(drawn.uniform(0, seconds / 4))

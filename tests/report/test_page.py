@@ -87,6 +87,7 @@ def test_any_length_renders(n):
     assert "Findings" in _page(synthetic(tokens, ["content"] * n, window=n < 512))
 
 
+@pytest.mark.slow
 def test_a_page_of_2048_tokens_stays_small():
     tokens = [f" t{i}" for i in range(2048)]
     trace = synthetic(tokens, ["content"] * 2048, layers=12, heads=4, window=False)
