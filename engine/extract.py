@@ -8,14 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 import attentropy
 from attentropy.engine import demo, prefill
-from attentropy.engine.assemble import text_array
+from attentropy.engine.answer import answer_arrays, greedy, vocabulary_arrays
 from attentropy.engine.chat import Messages
 from attentropy.engine.cost import FEWEST, available
 from attentropy.engine.devices import input_device, names
@@ -29,15 +28,12 @@ from attentropy.engine.partial import Partial
 from attentropy.engine.prompts import Prompt, prepare
 from attentropy.engine.reading import Reading, plan
 from attentropy.engine.recorder import check_same_outputs, record
-from attentropy.engine.rehearsal import content_steps
 from attentropy.engine.run import Run
 from attentropy.engine.store import CHUNK_LENGTH
 from attentropy.engine.stored import KEPT_STATS
 from attentropy.engine.sweep_plan import check_options, sweeps_for
-from attentropy.engine.tokens import vocabulary_text
 from attentropy.engine.trace import Trace
 
-# What is kept of attention where nobody has said.
 # A trace that nobody keeps goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
 
@@ -194,15 +190,15 @@ def extract(
     with Job(run, partial, attrs, begun, memory) as job:
         output_of_last = job.read()
         tell("answering", 0, 1)
-        answer = _continue(loaded, ids, output_of_last, max_new_tokens)
+        answer = greedy(loaded, ids, output_of_last, max_new_tokens)
         del output_of_last
-        arrays = _answer_arrays(loaded, answer)
+        arrays = answer_arrays(loaded, answer)
         content = arrays["generated_content"][1].astype(bool)
         said = [token for (token, _), is_content in zip(answer, content, strict=True) if is_content]
         if lens is not None:
             tell("looking for the answer", 0, 1)
             lens.rehearse(job.sink, said, step)
-            arrays |= _vocabulary_arrays(lens.vocabulary)
+            arrays |= vocabulary_arrays(lens.vocabulary)
         words = [
             str(t) for t, keep in zip(arrays["generated_text"][1], content, strict=True) if keep
         ]
@@ -261,66 +257,6 @@ def _chunk(
         return asked, asked
     notes.append(f"the prompt was read in one pass: {why}")
     return n, min(n, CHUNK_LENGTH)
-
-
-def _continue(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:
-    """Greedy continuation through the cache: (id, ln P) of each generated token, at most `steps`.
-
-    Stops after the end of turn, and at the model's last position.
-    """
-    ends = _end_ids(loaded)
-    positions = config_facts(loaded.model.config)["positions"]
-    if positions is not None:
-        steps = min(steps, positions - ids.shape[1] + 1)
-    generated: list[tuple[int, float]] = []
-    cache = getattr(output, "past_key_values", None)
-    logits = output.logits[:, -1]
-    sequence = ids
-    with torch.no_grad():
-        while len(generated) < steps:
-            logprobs = logits.float().log_softmax(-1)
-            token = int(logprobs.argmax(-1))
-            generated.append((token, float(logprobs[0, token])))
-            if token in ends or len(generated) == steps:
-                break
-            new = torch.tensor([[token]], device=ids.device)
-            sequence = torch.cat([sequence, new], 1)
-            if cache is None:
-                output = loaded.model(sequence, use_cache=False, logits_to_keep=1)
-            else:
-                output = loaded.model(new, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                cache = output.past_key_values
-            logits = output.logits[:, -1]
-    return generated
-
-
-def _end_ids(loaded: LoadedModel) -> set[int]:
-    ends: set[int | None] = set()
-    generation = getattr(loaded.model, "generation_config", None)
-    for holder in (generation, loaded.model.config, loaded.tokenizer):
-        value = getattr(holder, "eos_token_id", None)
-        ends |= set(value) if isinstance(value, (list, tuple)) else {value}
-    return {int(i) for i in ends if i is not None}
-
-
-def _answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[str, Any]:
-    ids = [token for token, _ in answer]
-    texts = vocabulary_text(loaded.tokenizer, ids)
-    content = content_steps(ids, texts, set(loaded.tokenizer.all_special_ids), _end_ids(loaded))
-    return {
-        "generated_ids": ("step", np.array(ids, np.int32)),
-        "generated_logprob": ("step", np.array([p for _, p in answer], np.float32)),
-        "generated_content": ("step", np.array(content, np.int8)),
-        "generated_text": ("step", text_array(texts)),
-    }
-
-
-def _vocabulary_arrays(texts: dict[int, str]) -> dict[str, Any]:
-    ids = sorted(texts)
-    return {
-        "vocabulary_ids": ("vocabulary", np.array(ids, np.int32)),
-        "vocabulary_text": ("vocabulary", text_array([texts[i] for i in ids])),
-    }
 
 
 def _provenance(

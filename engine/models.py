@@ -29,8 +29,8 @@ from attentropy.engine.checkpoint import (
     weight_files,
 )
 from attentropy.engine.configuration import config_facts, read_config
+from attentropy.engine.cost import model_size
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.lens_plan import LensSize
 
 _BITS: dict[str, dict[str, Any]] = {
     "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
@@ -195,20 +195,8 @@ def lens_facts(config: Any, tokens: int) -> dict[str, Any]:
 
     The parameters are counted on a model without weights.
     """
-    import transformers
-
-    with torch.device("meta"):
-        empty: Any = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    facts = config_facts(config)
     own = getattr(config.get_text_config(), "dtype", None) or torch.float32
-    size = LensSize(
-        width=facts["hidden_size"],
-        vocabulary=facts["vocabulary"],
-        layers=facts["layers"],
-        sites=1,
-        parameters=sum(parameter.numel() for parameter in empty.parameters()),
-        itemsize=own.itemsize,
-    )
+    size = model_size(config).lens(own.itemsize, sites=1)
 
     def costs(positions: int) -> dict[str, Any]:
         cost = size.cost(positions, tokens)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine import demo, fused
+from attentropy.engine import demo, fused, prefill
 from attentropy.engine.attention_hook import Listener
 from attentropy.engine.chat import Messages
 from attentropy.engine.cost import available, chunk_tokens, model_size
@@ -186,8 +186,7 @@ class _Run:
     @property
     def chunks(self) -> list[tuple[int, int]]:
         """(start, stop) of each."""
-        n = self.ids.shape[1]
-        return [(start, min(n, start + self.chunk)) for start in range(0, n, self.chunk)]
+        return prefill.bounds(self.ids.shape[1], self.chunk)
 
     def through(
         self,
@@ -223,10 +222,7 @@ class _Run:
             for first, last in spans:
                 begun = time.perf_counter()
                 gauge.enter("rest")
-                known = {} if cache is None else {"past_key_values": cache}
-                output = self.model(
-                    self.ids[:, first:last], use_cache=True, logits_to_keep=1, **known
-                )
+                output = prefill.read(self.model, self.ids, first, last, cache)
                 cache = getattr(output, "past_key_values", None)
                 if states:
                     self._read_lens(gauge, states, first, last)

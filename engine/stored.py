@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from attentropy.engine.layout import NARROW
 from attentropy.engine.lens_plan import REHEARSED_POSITIONS
 from attentropy.engine.windows import Rectangle, Tile, automatic, map_bytes
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 # Of attention where nobody has said: what `record` computes, and what `extract` keeps.
 DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
 KEPT_STATS = (*DEFAULT_STATS, "lse")
-_WIDE = ("distance", "lse", "top_key")  # never float16
 _HEAD_SCORES = 6
 
 # What zstd leaves of the values, as traces of the embedded model and of random ones show.
@@ -47,7 +47,7 @@ class Kept:
         layers = size.layers if self.layers is None else self.layers
         heads = size.heads if self.heads is None else self.heads
         return {
-            name: layers * heads * tokens * (4 if name in _WIDE else self.itemsize)
+            name: layers * heads * tokens * (self.itemsize if name in NARROW else 4)
             for name in self.stats
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from attentropy.engine.trace import Trace
 from attentropy.report import planes, reach, views
-from attentropy.report.figures import attentionmap, cells, roster, spread
+from attentropy.report.figures import attentionmap, cells, openingmap, roster, spread
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
@@ -51,7 +51,7 @@ def drawings(
     found["figure"] = _drawing(charts)
     if reach.has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
-        found["map"] = _drawing(_widths(attentionmap.first_attentionmap(trace, s) for s in both))
+        found["map"] = _drawing(_widths(openingmap.first_attentionmap(trace, s) for s in both))
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
         found["window"] = _drawing({"wide": first_map(trace, placed["wide"].column)})
     high = views.high(trace, "attention")
@@ -60,7 +60,7 @@ def drawings(
         both_sizes = (spread.WIDE, spread.NARROW)
         made = (spread.first_spread(trace, attention, layer, s, high) for s in both_sizes)
         found["spread"] = _drawing(_widths(made))
-    names = [name for name in reach.SCORES if f"head_{name}" in trace]
+    names = reach.scored(trace)
     if names:
         made = (roster.first_roster(trace, names, rows, slim, high) for slim in (False, True))
         found["roster"] = _drawing(_widths(made))
@@ -105,10 +105,10 @@ def places(trace: Trace) -> dict[str, Any]:
         "mapSizes": {name: {"side": size.side, "part": size.part} for name, size in both.items()},
     }
     if reach.has_map(trace):
-        state = attentionmap.first_state(trace)
+        state = openingmap.first_state(trace)
         found["mapHeads"] = trace.dataset.sizes["map_head"]
         found["region"] = {name: state[name] for name in ("q0", "q1", "k0", "k1")}
-    scores = [name for name in reach.SCORES if f"head_{name}" in trace]
+    scores = reach.scored(trace)
     if scores:
         layers, heads = trace[f"head_{scores[0]}"].shape
         found["rosterSizes"] = {

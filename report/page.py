@@ -60,7 +60,7 @@ def render(
     below = captions(trace, placed["wide"], names)
     script, bundle = source("loader.js"), program()
     style = source("page.css") + _shade_classes()
-    scores = [name for name in reach.SCORES if f"head_{name}" in trace]
+    scores = reach.scored(trace)
     context = words(trace, observations, placed["wide"], shown[0], rows) | {
         "policy": policy(style, script, bundle.text),
         "script": Markup(script),  # our own code, nothing of the trace

@@ -5,30 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from attentropy.engine import heads
 from attentropy.engine.trace import ASKED_WINDOWS, Trace
 from attentropy.report import planes
 from attentropy.report.budget import Budget, Packed
 from attentropy.report.raster import pack
 
-
-class Score(NamedTuple):
-    """What a head's score says, and above what it counts (definitions); None: a scale alone."""
-
-    title: str
-    threshold: float | None
-
-
+# What a head's score says; above what it counts is in `engine.heads`.
 SCORES = {
-    "entropy": Score("mean attention entropy (nats)", None),
-    "sink": Score("sink: mean attention on the first key", 0.3),
-    "local": Score("local: mean attention on the last 64 keys", 0.9),
-    "previous": Score("previous: mean attention on the key before", None),
-    "induction": Score("induction: mean attention on what followed the same token", None),
-    "diffuse": Score("diffuse: mean entropy as a share of ln(visible)", 0.9),
+    "entropy": "mean attention entropy (nats)",
+    "sink": "sink: mean attention on the first key",
+    "local": f"local: mean attention on the last {heads.LOCAL_KEYS} keys",
+    "previous": "previous: mean attention on the key before",
+    "induction": "induction: mean attention on what followed the same token",
+    "diffuse": "diffuse: mean entropy as a share of ln(visible)",
 }
 LONG = 512  # positions from which on entropy is drawn against the position
 _RECEIVED = 2048  # columns
@@ -79,9 +73,19 @@ def window_names(trace: Trace) -> list[str]:
     return [name for name in ("window", *(f"window{i}" for i in ASKED_WINDOWS)) if name in trace]
 
 
+def scored(trace: Trace) -> list[str]:
+    """The scores that the trace holds."""
+    return [name for name in SCORES if f"head_{name}" in trace]
+
+
+def threshold(name: str) -> float | None:
+    """Above it a head is called by the score's name; None for a scale alone."""
+    return heads.SCORES[name].threshold if name in heads.SCORES else None
+
+
 def _scores(trace: Trace) -> Packed | None:
     """[score, layer, head] and what a uniform row would give, [score, layer]; NaN: not measured."""
-    names = [name for name in SCORES if f"head_{name}" in trace]
+    names = scored(trace)
     if not names:
         return None
     values = np.stack([trace[f"head_{name}"] for name in names])
@@ -92,8 +96,8 @@ def _scores(trace: Trace) -> Packed | None:
     return {
         "scores": {
             "names": names,
-            "titles": [SCORES[name].title for name in names],
-            "thresholds": [SCORES[name].threshold for name in names],
+            "titles": [SCORES[name] for name in names],
+            "thresholds": [threshold(name) for name in names],
             "values": pack(values.astype(np.float32)),
             "uniform": pack(uniform),
         }

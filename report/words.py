@@ -148,7 +148,7 @@ def absent(trace: Trace) -> str:
         missing.append("the map of all tokens (the trace holds none: extract with --map-tile auto)")
     elif "received" not in trace:
         missing.append("what each key receives (the trace does not hold it)")
-    if not any(f"head_{name}" in trace for name in reach.SCORES):
+    if not reach.scored(trace):
         missing.append("the scores of the heads (the trace holds none: extract with --scores)")
     return f"Not shown: {'; '.join(missing)}." if missing else ""
 

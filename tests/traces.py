@@ -26,6 +26,27 @@ def chat_roles(tokens: Sequence[str]) -> list[str]:
     ]
 
 
+def _axes(layers: int, heads: int, tokens: Sequence[str], roles: Sequence[str]) -> dict[str, tuple]:
+    """Coordinates of the layers and heads, and of the tokens but for their ids."""
+    n, i32, text = len(tokens), np.int32, np.dtypes.StringDType()
+    sizes = np.array([len(token.encode()) for token in tokens])
+    ends = np.cumsum(sizes)
+    return {
+        "layer": ("layer", np.arange(layers, dtype=i32)),
+        "call": ("layer", np.zeros(layers, i32)),
+        "heads": ("layer", np.full(layers, heads, i32)),
+        "attention_note": ("layer", np.array([""] * layers, text)),
+        "head": ("head", np.arange(heads, dtype=i32)),
+        "query": ("query", np.arange(n, dtype=i32)),
+        "position": ("position", np.arange(n, dtype=i32)),
+        "site": ("site", np.array(["residual"], text)),
+        "token_text": ("position", np.array(list(tokens), text)),
+        "role": ("position", np.array(list(roles), text)),
+        "byte_start": ("position", (ends - sizes).astype(np.int64)),
+        "byte_end": ("position", ends.astype(np.int64)),
+    }
+
+
 def synthetic(
     tokens: Sequence[str] = CHAT,
     roles: Sequence[str] | None = None,
@@ -87,23 +108,10 @@ def synthetic(
     if window:
         dims = ("layer", "window_head", "window_query", "window_key")
         data["window"] = (dims, p.astype(f32))
-    sizes = np.array([len(token.encode()) for token in tokens])
-    ends = np.cumsum(sizes)
     text = np.dtypes.StringDType()
     coords = {
-        "layer": ("layer", np.arange(layers, dtype=i32)),
-        "call": ("layer", np.zeros(layers, i32)),
-        "heads": ("layer", np.full(layers, heads, i32)),
-        "attention_note": ("layer", np.array([""] * layers, text)),
-        "head": ("head", np.arange(heads, dtype=i32)),
-        "query": ("query", positions.astype(i32)),
-        "position": ("position", positions.astype(i32)),
-        "site": ("site", np.array(["residual"], text)),
+        **_axes(layers, heads, tokens, roles),
         "token_ids": ("position", np.arange(n, dtype=i32)),
-        "token_text": ("position", np.array(list(tokens), text)),
-        "role": ("position", np.array(roles, text)),
-        "byte_start": ("position", (ends - sizes).astype(np.int64)),
-        "byte_end": ("position", ends.astype(np.int64)),
         "generated_text": ("step", np.array(list(generated), text)),
         "vocabulary_ids": ("vocabulary", ids.astype(i32)),
         "vocabulary_text": ("vocabulary", np.array(list(words), text)),
@@ -223,23 +231,10 @@ def long(
         "uniform_local": (("layer",), np.full(layers, last64, f32)),
         "uniform_previous": (("layer",), np.full(layers, (1 / (positions + 1)).mean(), f32)),
     }  # fmt: skip
-    sizes = np.array([len(token.encode()) for token in tokens])
-    ends = np.cumsum(sizes)
     starts = np.arange(0, n, side, dtype=i32)
     coords = {
-        "layer": ("layer", np.arange(layers, dtype=i32)),
-        "call": ("layer", np.zeros(layers, i32)),
-        "heads": ("layer", np.full(layers, heads, i32)),
-        "attention_note": ("layer", np.array([""] * layers, text)),
-        "head": ("head", np.arange(heads, dtype=i32)),
-        "query": ("query", positions.astype(i32)),
-        "position": ("position", positions.astype(i32)),
-        "site": ("site", np.array(["residual"], text)),
+        **_axes(layers, heads, tokens, roles),
         "token_ids": ("position", random.integers(0, vocabulary, n).astype(i32)),
-        "token_text": ("position", np.array(tokens, text)),
-        "role": ("position", np.array(roles, text)),
-        "byte_start": ("position", (ends - sizes).astype(np.int64)),
-        "byte_end": ("position", ends.astype(np.int64)),
         "generated_text": ("step", np.array([" word1"], text)),
         "vocabulary_ids": ("vocabulary", np.arange(400, dtype=i32)),
         "vocabulary_text": ("vocabulary", np.array(words, text)),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
 from attentropy.engine.bench.results import Results, Row
-from attentropy.report import palette
 from attentropy.report.bench.summary import rate_unit
-from attentropy.report.figures.marks import FONT, Layers, data
+from attentropy.report.figures.marks import Layers, data
+from attentropy.report.figures.panels import Layout, ink, light_and_dark
 
 # A colour for each group, on a light and on a dark page; its rivals differ in shape.
 _GROUPS = {
@@ -26,15 +25,6 @@ _GROUPS = {
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _DASHES: dict[str, list[int]] = {"ours": [1, 0], "ceiling": [5, 3], "second": [2, 2]}
 _UNKNOWN = "other"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Pixels of a panel; side by side with the legend beside, or one below the other."""
-
-    width: int
-    height: int
-    beside: bool
 
 
 WIDE, NARROW = Layout(390, 330, True), Layout(300, 250, False)
@@ -64,44 +54,21 @@ def charts(
         times = _bars(rivals, "ms", "time (ms)", layout)
         reached = _bars(rivals, "rate", unit, layout)
         limit = _ceiling(alt.X("rate:Q"))
-    joined = alt.hconcat if layout.beside else alt.vconcat
-    spec: dict[str, Any] = (
-        joined(times, alt.layer(limit, reached), spacing=26)
-        .resolve_scale(color="shared", shape="shared", strokeDash="shared")
-        .properties(padding=8)
-        .to_dict(validate=False)
-    )
-    del spec["config"]
-    light, dark = (
-        spec | {"datasets": datasets, "config": _config(layout, list(rivals.values()), dark)}
-        for dark in (False, True)
-    )
-    return light, dark
+    groups = list(rivals.values())
+    return light_and_dark(
+        (times, alt.layer(limit, reached)), layout, 26, ("color", "shape", "strokeDash"), datasets,
+        (_own(layout, groups, False), _own(layout, groups, True)),
+    )  # fmt: skip
 
 
-def _config(layout: Layout, groups: list[str], dark: bool) -> dict[str, Any]:
-    """All colours: of the page, and of the rivals in their order."""
-    colors = palette.DARK if dark else palette.LIGHT
-    ink, faint = colors["ink"], f"{colors['ink']}22"
+def _own(layout: Layout, groups: list[str], dark: bool) -> dict[str, Any]:
+    """The colours of the rivals in their order, and of what is written among them."""
     return {
-        "font": FONT,
-        "aria": False,
-        "background": colors["paper"],
-        "view": {"stroke": None},
         "range": {"category": [_GROUPS[group][dark] for group in groups]},
-        "rule": {"color": ink},
-        "text": {"color": ink},
-        "axis": {
-            "labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": faint,
-            "tickColor": faint, "labelFontSize": 11, "titleFontSize": 12,
-            "titleFontWeight": "normal",
-        },
-        "legend": {
-            "orient": "right" if layout.beside else "bottom", "columns": 1 if layout.beside else 2,
-            "labelColor": ink, "labelFontSize": 11, "labelLimit": 190 if layout.beside else 140,
-            "symbolStrokeWidth": 0, "symbolSize": 60, "symbolOpacity": 1, "rowPadding": 3,
-        },
-    }  # fmt: skip
+        "rule": {"color": ink(dark)},
+        "text": {"color": ink(dark)},
+        "legend": {"labelLimit": 190 if layout.beside else 140, "symbolSize": 60},
+    }
 
 
 def _record(results: Results, row: Row, factor: float) -> dict[str, Any]:

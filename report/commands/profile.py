@@ -10,7 +10,8 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands import output
-from attentropy.report.commands.run import given_prompt, given_sites, progress, subject_options
+from attentropy.report.commands.prompt import given_prompt
+from attentropy.report.commands.run import given_sites, progress, subject_options
 from attentropy.report.commands.sizes import Size
 from attentropy.report.labels import plain
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 import numpy as np
 
 from attentropy.engine.trace import Trace
-from attentropy.report import palette
-from attentropy.report.figures.marks import FONT, Layers, data
+from attentropy.report.figures.marks import Layers, data
+from attentropy.report.figures.panels import Layout, ink, light_and_dark
 
 # Part: its name in the legend, its colours on a light and on a dark page; from the bottom up.
 LEGEND = {
@@ -24,15 +23,6 @@ LEGEND = {
 }
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Pixels of a panel; side by side with the legend beside, or one below the other."""
-
-    width: int
-    height: int
-    beside: bool
-
-
 WIDE, NARROW = Layout(385, 250, True), Layout(285, 210, False)
 
 
@@ -41,20 +31,10 @@ def charts(trace: Trace, layout: Layout) -> tuple[dict[str, Any], dict[str, Any]
     bars, areas, parts = records(trace)
     per_layer = _per_layer(bars, parts, layout)
     per_chunk = _per_chunk(trace, parts, layout)
-    joined = alt.hconcat if layout.beside else alt.vconcat
-    spec: dict[str, Any] = (
-        joined(per_layer, per_chunk, spacing=30)
-        .resolve_scale(color="shared")
-        .properties(padding=8)
-        .to_dict(validate=False)
-    )
-    del spec["config"]
-    datasets = {"layers": bars, "chunks": areas}
-    light, dark = (
-        spec | {"datasets": datasets, "config": _config(parts, layout, dark)}
-        for dark in (False, True)
-    )
-    return light, dark
+    return light_and_dark(
+        (per_layer, per_chunk), layout, 30, ("color",), {"layers": bars, "chunks": areas},
+        (_own(parts, False), _own(parts, True)),
+    )  # fmt: skip
 
 
 def records(trace: Trace) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
@@ -150,26 +130,12 @@ def _ticks(n: int) -> list[int]:
     return list(range(0, n + 1, step))
 
 
-def _config(parts: list[str], layout: Layout, dark: bool) -> dict[str, Any]:
-    colors = palette.DARK if dark else palette.LIGHT
-    ink, faint = colors["ink"], f"{colors['ink']}22"
+def _own(parts: list[str], dark: bool) -> dict[str, Any]:
     return {
-        "font": FONT,
-        "aria": False,
-        "background": colors["paper"],
-        "view": {"stroke": None},
         "range": {"category": [LEGEND[part][1 + dark] for part in parts]},
         "title": {
-            "color": ink, "fontSize": 12, "fontWeight": 600, "anchor": "start", "offset": 8,
+            "color": ink(dark), "fontSize": 12, "fontWeight": 600, "anchor": "start", "offset": 8,
         },
-        "axis": {
-            "labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": faint,
-            "tickColor": faint, "labelFontSize": 11, "titleFontSize": 12,
-            "titleFontWeight": "normal", "labelFlush": False,
-        },
-        "legend": {
-            "orient": "right" if layout.beside else "bottom", "columns": 1 if layout.beside else 2,
-            "labelColor": ink, "labelFontSize": 11, "labelLimit": 190, "symbolType": "square",
-            "symbolStrokeWidth": 0, "symbolSize": 90, "symbolOpacity": 1, "rowPadding": 3,
-        },
+        "axis": {"labelFlush": False},
+        "legend": {"labelLimit": 190, "symbolType": "square", "symbolSize": 90},
     }  # fmt: skip

@@ -119,7 +119,7 @@ def first_roster(
         "headlabels": [{"at": i + 0.5, "text": str(i)} for i in range(0, heads, wide)],
         "layertitle": [{"text": "layer"}],
         "headtitle": [{"text": "head"}],
-        "scoretitle": [{"text": reach.SCORES[name].title}],
+        "scoretitle": [{"text": reach.SCORES[name]}],
         "uniformtitle": [],
         "legend": [
             {"y0": i / steps, "y1": min(1, (i + 1.3) / steps), "fill": fill}

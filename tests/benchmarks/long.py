@@ -23,13 +23,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from attentropy.engine import attention_hook, demo, prefill
-from attentropy.engine.bench.stock import STOCK
 from attentropy.engine.extract import extract
-from attentropy.kernels.ops import AttentionResult
+from attentropy.engine.fused import fused
 
 KINDS = ("recorded", "ours", "fused")
 LAYERS, KEY_HEADS, HEAD_SIZE = 8, 4, 32
@@ -46,18 +44,6 @@ def model(positions: int) -> Any:
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def fused(q: Tensor, k: Tensor, v: Tensor, *, scale: float, **rest: Any) -> AttentionResult:
-    """Causal attention by PyTorch's kernel, which aligns causal order with the first key: so the
-    past whole and the new keys' square apart, merged exactly."""
-    attend, past = STOCK["flash"].attend, k.shape[2] - q.shape[2]
-    new, new_lse = attend(q, k[:, :, past:], v[:, :, past:], True, scale)
-    if not past:
-        return AttentionResult(new, new_lse)
-    old, old_lse = attend(q, k[:, :, :past], v[:, :, :past], False, scale)
-    share = torch.sigmoid(old_lse - new_lse)[..., None]
-    return AttentionResult(torch.lerp(new, old, share), torch.logaddexp(old_lse, new_lse))
-
-
 def seconds(kind: str, made: Any, ids: list[int], chunk: int, folder: Path) -> float:
     """Of the passes over `ids`, all that they lead to written."""
     if kind == "recorded":
@@ -71,17 +57,15 @@ def seconds(kind: str, made: Any, ids: list[int], chunk: int, folder: Path) -> f
         )  # fmt: skip
         return time.perf_counter() - begun[0]
     tensor, cache = torch.tensor([ids]), None
-    before = attention_hook.attention
+    other = attention_hook.attend.set(fused("flash", len(ids)) if kind == "fused" else None)
     try:
-        if kind == "fused":
-            attention_hook.attention = fused  # type: ignore[assignment]
         with prefill.unrecorded(made):
             start = time.perf_counter()
             for bounds in prefill.bounds(len(ids), chunk):
                 cache = prefill.read(made, tensor, *bounds, cache).past_key_values
             return time.perf_counter() - start
     finally:
-        attention_hook.attention = before
+        attention_hook.attend.reset(other)
 
 
 def drawn(tokens: int) -> list[int]:
