@@ -8,6 +8,8 @@ along: the keys' mean is taken off them first, which changes no weight.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +17,8 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.visibility import Mask
+
+Part = tuple[Tensor, Tensor]  # output, lse
 
 # Bytes of the keys and values that lie side by side at once; the others come after, merged exactly.
 _BYTES = 4 * 2**20
@@ -51,18 +55,17 @@ def attention(
     wide = _padded(q, width)
     length = max(_RUN, _BYTES // (2 * k[:, :, 0].numel() // inner * width * k.element_size()))
     edges = [*range(0, past, length), past]
-    out, lse = q.new_zeros(*q.shape[:-1], width), q.new_full(q.shape[:-1], -torch.inf)
-    for first, last in [*pairwise(edges), (past, k.shape[2])]:
-        if first == last:
-            continue
-        keys = k[:, :, first:last] - common
-        values = v[:, :, first:last]
-        values = torch.cat([values, keys], -1) if entropy else values
-        part, part_lse = _fused(
-            wide, _padded(keys, width), _padded(values, width), first == past, scale
-        )
-        out = torch.lerp(part, out, torch.sigmoid(lse - part_lse)[..., None])
-        lse = torch.logaddexp(lse, part_lse)
+
+    def runs() -> Iterator[Part]:
+        for first, last in [*pairwise(edges), (past, k.shape[2])]:
+            if first == last:
+                continue
+            keys = k[:, :, first:last] - common
+            values = v[:, :, first:last]
+            values = torch.cat([values, keys], -1) if entropy else values
+            yield _fused(wide, _padded(keys, width), _padded(values, width), first == past, scale)
+
+    out, lse = reduce(_merged, runs())
     found = {"out": out[..., :size].contiguous()}
     if entropy:
         mean = (q * out[..., size : size + inner]).sum(-1) * scale
@@ -72,11 +75,17 @@ def attention(
     return found
 
 
+def _merged(one: Part, other: Part) -> Part:
+    """Attention over the keys of both."""
+    share = torch.sigmoid(one[1] - other[1])[..., None]
+    return torch.lerp(other[0], one[0], share), torch.logaddexp(one[1], other[1])
+
+
 def _padded(x: Tensor, width: int) -> Tensor:
     return torch.nn.functional.pad(x, (0, width - x.shape[-1]))
 
 
-def _fused(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
+def _fused(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> Part:
     """Output and lse; causal order begins at the first key."""
     found: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         q, k, v, 0.0, causal, scale=scale
