@@ -1,4 +1,7 @@
-"""The arrays of a stored trace, read when they are used; a damaged one is told of in one line."""
+"""The arrays of a stored trace, read when they are used; a damaged one is told of in one line.
+
+What is read whole stays in memory, as with `xarray.open_dataset`; parts of an array are read anew.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ def dataset(path: Path) -> xr.Dataset:
         array: Any = group[name]
         lazy = indexing.LazilyIndexedArray(_Stored(array, path.name, name))
         encoding = {"chunks": array.chunks}
-        found[name] = xr.Variable(array.metadata.dimension_names, lazy, encoding=encoding)
+        kept = indexing.MemoryCachedArray(lazy)
+        found[name] = xr.Variable(array.metadata.dimension_names, kept, encoding=encoding)
     attributes: Mapping[str, Any] = group.attrs.asdict()
     return xr.Dataset(found, attrs=attributes)
 

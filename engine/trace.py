@@ -227,15 +227,17 @@ class Trace:
     def lens(self, name: str, positions: slice = slice(None)) -> np.ndarray:
         """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
         sites = [str(site) for site in self["site"]] if "site" in self else []
-        variable = self.dataset[name]
-        return _widened(variable[sites.index(self.site) if sites else 0, :, positions].values)
+        variable, at = self.dataset[name], sites.index(self.site) if sites else 0
+        if positions == slice(None):  # asked for again and again, so read once
+            return _widened(variable.values[at])
+        return _widened(variable[at, :, positions].values)
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.
 
         Empty where the prompt has no template token there, as in a raw text.
         """
-        roles = np.array(self.roles)
+        roles = self["role"]
         content = np.flatnonzero(roles == "content")
         after = content[-1] + 1 if content.size else 0
         template = np.isin(roles, ("template", "eos", "bos"))

@@ -1,11 +1,12 @@
 """Planes of a trace, [rows, positions], and what stands for many positions in one column of them.
 
-Attention is read one layer at a time, so that no more than one layer of all heads is in memory.
+Attention is read layer by layer, so that no more than two layers of all heads are in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,19 +93,26 @@ def attention(trace: Trace, columns: int = 512) -> Attention | None:
     normalized = np.zeros((count, heads))
     counted = np.zeros((count, heads), np.int64)
     starts = np.arange(0, n, size)
-    for layer, values in enumerate(layers(trace, "entropy")):
+    visible = trace["visible"] if "visible" in trace else None  # noqa: SIM401 (no mapping)
+
+    def read(layer: int) -> None:
+        values = trace.dataset["entropy"][layer].values
         there = np.isfinite(values)
+        known = values.astype(np.float64)
+        known[~there] = 0.0
         heard = there.sum(0)
-        known = np.where(there, values, 0.0)
-        mean[layer] = np.where(
-            heard > 0, known.sum(0, dtype=np.float64) / np.maximum(heard, 1), np.nan
-        )
-        total = np.add.reduceat(known, starts, axis=1, dtype=np.float64)
-        some = np.add.reduceat(there, starts, axis=1, dtype=np.int64)
+        mean[layer] = np.where(heard > 0, known.sum(0) / np.maximum(heard, 1), np.nan)
+        total = np.add.reduceat(known, starts, axis=1)
+        some = np.add.reduceat(there, starts, axis=1, dtype=np.int32)
         tiled[layer] = np.where(some > 0, total / np.maximum(some, 1), np.nan)
-        if "visible" in trace:
-            seen = trace.dataset["visible"][layer].values
+        if visible is not None:
+            seen = visible[layer]
             ceiling = np.log(np.maximum(seen, 2).astype(np.float64))
             normalized[layer] = known @ np.where(seen >= 2, 1 / ceiling, 0)
             counted[layer] = (there & (seen >= 2)).sum(-1)
+
+    # One layer is read from the disk and decompressed while another is summed up.
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(read, range(count)):
+            pass
     return Attention(mean, tiled, size, normalized, counted)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from attentropy.engine import lazy
 from attentropy.engine.assemble import text_array
 from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import FORMAT_VERSION, Trace
@@ -124,6 +125,25 @@ def test_a_folder_that_links_outside_is_refused(saved, tmp_path):
     (saved / "entropy" / "link").symlink_to(tmp_path / "secret")
     with pytest.raises(TraceError, match="outside"):
         Trace.open(saved)
+
+
+def test_a_folder_within_a_folder_that_links_outside_is_refused(saved, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (saved / "entropy" / "link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pytest.raises(TraceError, match="outside"):
+        Trace.open(saved)
+
+
+def test_an_array_that_is_read_whole_is_read_from_the_disk_once(saved, monkeypatch):
+    reads = []
+    read = lazy._Stored._read
+    monkeypatch.setattr(lazy._Stored, "_read", lambda *a: reads.append(a[0]._name) or read(*a))
+    trace = Trace.open(saved)
+    for _ in range(2):
+        _ = trace["visible"], trace["visible"][0], trace.lens("lens_entropy")
+        _ = trace.dataset["entropy"][0].values  # a part stays on the disk
+    assert reads.count("visible") == reads.count("lens_entropy") == 1
+    assert reads.count("entropy") == 2
 
 
 def test_dummy_positions_follow_the_last_content_token():
