@@ -31,14 +31,29 @@ class Opened:
         return found
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The file of a trace, rendered once with each set of options; nobody changes such a trace."""
+    files: dict[Any, tuple[Any, Path]] = {}
+
+    def file(trace, **options):
+        key = (id(trace), *sorted(options.items()))
+        if key not in files:
+            path = tmp_path_factory.mktemp("page") / "report.html"
+            path.write_text(render(trace, observe(trace), **options), "utf-8")
+            files[key] = trace, path  # the trace is kept so that its id stays its own
+        return files[key][1]
+
+    return file
+
+
 @pytest.fixture
-def open_page(chromium, tmp_path):
+def open_page(chromium, written):
     """Render a trace and open the file: `open_page(trace, width=…, dark=…, max_bytes=…)`."""
     contexts = []
 
     def opened(trace, *, width=1440, height=1100, dark=False, scripts=True, fragment="", **options):
-        file = Path(tmp_path) / "report.html"
-        file.write_text(render(trace, observe(trace), **options), "utf-8")
+        file = written(trace, **options)
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",

@@ -69,8 +69,14 @@ def _assert_colour(pixels, point, value, high):
     np.testing.assert_allclose(pixels[y, x], _expected(value, high), atol=3, err_msg=f"{x}, {y}")
 
 
-def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(open_page):
-    opened = open_page(synthetic())
+@pytest.fixture(scope="module")
+def trace():
+    """For tests that change nothing in it."""
+    return synthetic()
+
+
+def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(open_page, trace):
+    opened = open_page(trace)
     layout = _layout(opened, 6)
     mouse = opened.page.mouse
     x, y = layout.overview(12, len(CHAT), 3, 6)
@@ -169,8 +175,7 @@ def test_what_the_lens_did_not_read_is_grey_and_says_why(open_page):
         assert why in opened.page.inner_text("#tip")
 
 
-def test_hovering_reads_the_exact_value(open_page):
-    trace = synthetic()
+def test_hovering_reads_the_exact_value(open_page, trace):
     opened = open_page(trace)
     x, y = _layout(opened, 6).section(8, 12, 4, 6)
     opened.page.mouse.move(x, y)
@@ -184,8 +189,8 @@ def test_hovering_reads_the_exact_value(open_page):
     assert "layer 4 · position 13" in said
 
 
-def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page):
-    opened = open_page(synthetic())
+def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page, trace):
+    opened = open_page(trace)
     opened.page.mouse.click(*_layout(opened, 6).section(3, 12, 2, 6))
     opened.page.wait_for_timeout(100)
     assert "col=8&row=2" in opened.page.url
@@ -221,8 +226,8 @@ def test_hostile_tokens_are_shown_and_never_run(open_page):
         assert text in shown
 
 
-def test_no_name_of_the_charts_reaches_the_global_object(open_page):
-    opened = open_page(synthetic())
+def test_no_name_of_the_charts_reaches_the_global_object(open_page, trace):
+    opened = open_page(trace)
     names = opened.page.evaluate(
         "['vega', 'vegaEmbed', 'vegaLite', 'view', 'report']"
         ".filter((n) => n in window && !(window[n] instanceof Element))"
@@ -230,8 +235,8 @@ def test_no_name_of_the_charts_reaches_the_global_object(open_page):
     assert names == []
 
 
-def test_without_scripts_the_picture_the_findings_and_the_table_are_there(open_page):
-    page = open_page(synthetic(), scripts=False).page
+def test_without_scripts_the_picture_the_findings_and_the_table_are_there(open_page, trace):
+    page = open_page(trace, scripts=False).page
     picture = page.locator("#figure picture img")
     assert picture.is_visible()
     assert picture.evaluate("(i) => i.naturalWidth") > 500
@@ -242,8 +247,8 @@ def test_without_scripts_the_picture_the_findings_and_the_table_are_there(open_p
 
 @pytest.mark.parametrize("width", [420, 1440, 2560])
 @pytest.mark.parametrize("dark", [False, True])
-def test_the_page_never_scrolls_sideways(open_page, width, dark):
-    opened = open_page(synthetic(), width=width, dark=dark)
+def test_the_page_never_scrolls_sideways(open_page, trace, width, dark):
+    opened = open_page(trace, width=width, dark=dark)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     figure = opened.page.locator("#figure")
     assert figure.evaluate("(f) => f.scrollWidth <= f.clientWidth")

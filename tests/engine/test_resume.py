@@ -131,11 +131,20 @@ def test_killed_at_random_moments_it_opens_and_goes_on_to_the_same_values(wanted
     assert len(set(reached)) > 1, f"all kills came at the same state: {reached}"
 
 
+@pytest.fixture(scope="module")
+def stopped_once(wanted, tmp_path_factory):
+    """The folder of a run that was interrupted after its first chunk, with the threads that
+    `wanted` sets; nobody writes to it."""
+    target = tmp_path_factory.mktemp("stopped") / "t.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        _interrupted(patch, 1, prompt=PROMPT, output=target, **OPTIONS)
+    return target.with_name("t.zarr.partial")
+
+
 @pytest.fixture
-def stopped(tmp_path, monkeypatch):
-    """The folder of a run that was interrupted after its first chunk."""
-    _interrupted(monkeypatch, 1, prompt=PROMPT, output=tmp_path / "t.zarr", **OPTIONS)
-    return tmp_path / "t.zarr.partial"
+def stopped(stopped_once, tmp_path):
+    """A copy of it, the test's own."""
+    return shutil.copytree(stopped_once, tmp_path / stopped_once.name)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def whole(embedded):
     return trace
 
 
-@pytest.mark.parametrize("chunk", [7, 37, 100, 333])
+@pytest.mark.parametrize("chunk", [13, 100, 333])  # below a tile of 16, above, half
 def test_chunks_that_divide_nothing_give_what_one_pass_gives(embedded, whole, chunk):
     found = extract(
         embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4, chunk=chunk,
@@ -64,7 +64,7 @@ def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
     np.testing.assert_allclose(found["map"].sum(-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [600])
+@pytest.mark.parametrize("length", [331])
 @pytest.mark.parametrize(("kind", "extra"), FAMILIES, ids=[kind for kind, _ in FAMILIES])
 def test_chunks_of_any_family_give_what_one_pass_gives(kind, extra, length):
     made = model(kind, max_position_embeddings=1024, **extra)

@@ -140,10 +140,19 @@ def plain_step(b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENT
 def plain_steps() -> Iterator[None]:
     """While open, the kernel compiles with `plain_step`."""
     own, forward_kernel.online_step = forward_kernel.online_step, plain_step
+    _forget_sources()
     try:
         yield
     finally:
         forward_kernel.online_step = own
+        _forget_sources()
+
+
+def _forget_sources() -> None:
+    """Triton reads a function's source once and knows what it compiled by that: it shall again."""
+    for function in vars(forward_kernel).values():
+        if isinstance(function, triton.JITFunction):
+            function.hash = None
 
 
 def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
@@ -167,21 +176,17 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
         with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
             file.write(kernel.asm["cubin"])
             file.flush()
-            usage, code = (
-                subprocess.run(
-                    [CUOBJDUMP, option, file.name], capture_output=True, text=True, check=True
-                ).stdout
-                for option in ("-res-usage", "-sass")
-            )
-        words = re.findall(r"/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\d+ )?([A-Z][\w.]*)", code)
+            command = [CUOBJDUMP, "-res-usage", "-sass", file.name]
+            dumped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        words = re.findall(r"/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\d+ )?([A-Z][\w.]*)", dumped)
         counted = {
             "exponentials": words.count("MUFU.EX2"),
             "matrix": sum(word.startswith(("HMMA", "HGMMA", "UTCHMMA")) for word in words),
             "fma": sum(word.startswith("FFMA") for word in words),
             "tf32": sum("TF32" in word for word in words),
         }
-        registers = int(re.findall(r"REG:(\d+)", usage)[0])
-        spilled = int(re.findall(r"STACK:(\d+)", usage)[0])
+        registers = int(re.findall(r"REG:(\d+)", dumped)[0])
+        spilled = int(re.findall(r"STACK:(\d+)", dumped)[0])
     return {
         "registers": registers, "spilled": spilled, "shared": shared, "instructions": len(words),
         **counted, "code": hashlib.sha256(" ".join(words).encode()).hexdigest()[:8],

@@ -6,9 +6,8 @@ import pytest
 
 # Bytes (NVIDIA) or registers (AMD) that may spill. What spills does so once for each block of
 # logits, around the statistics, and never in the loop of products.
-WANTED = {
-    "sm_80/entropy": 0,
-    "sm_80/few": 0,
+# The sample has each architecture and each way to read: block copies, addresses, few rows, float32.
+SAMPLE = {
     "sm_80/kl": 0,
     "sm_90/off": 0,
     "sm_90/entropy": 0,
@@ -16,26 +15,36 @@ WANTED = {
     "sm_90/lens": 264,  # with triton 3.6; 64 with 3.7
     "sm_90/few": 0,
     "sm_90/kl": 0,
-    "sm_90/pointers": 0,
     "sm_90/float32": 0,
-    "sm_100/entropy": 0,
     "sm_100/lens": 0,
     "gfx942/lens": 0,
     "gfx942/float32": 0,
+}
+OTHERS = {
+    "sm_80/entropy": 0,
+    "sm_80/few": 0,
+    "sm_90/pointers": 0,
+    "sm_100/entropy": 0,
 }
 
 
 @pytest.fixture(scope="module")
 def compiled(compile_ahead):
-    return compile_ahead("compiled_vocabulary.py", WANTED)
+    return compile_ahead("compiled_vocabulary.py", SAMPLE)
 
 
-@pytest.mark.parametrize("name", WANTED)
+@pytest.mark.parametrize("name", SAMPLE)
 def test_blocks_fit_into_registers(compiled, name):
-    assert compiled[name]["spilled"] <= WANTED[name]
+    assert compiled[name]["spilled"] <= SAMPLE[name]
 
 
-@pytest.mark.parametrize("name", [name for name in WANTED if name.endswith("float32")])
+@pytest.mark.slow
+def test_blocks_of_the_other_variants_fit_into_registers(compile_ahead):
+    compiled = compile_ahead("compiled_vocabulary.py", OTHERS)
+    assert {n: one["spilled"] for n, one in compiled.items() if one["spilled"] > OTHERS[n]} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLE if name.endswith("float32")])
 def test_products_of_float32_are_never_rounded_to_tf32(compiled, name):
     assert compiled[name]["tf32"] == 0
     if name.startswith("sm"):  # no matrix unit there multiplies whole float32 numbers
