@@ -221,14 +221,22 @@ class Trace:
     @property
     def site(self) -> str:
         """The lens's site that is shown unasked: "residual", or the first one there is."""
-        sites = [str(site) for site in self["site"]] if "site" in self else []
+        sites = self.sites
         return "residual" if "residual" in sites or not sites else sites[0]
 
-    def lens(self, name: str, positions: slice = slice(None)) -> np.ndarray:
-        """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
-        sites = [str(site) for site in self["site"]] if "site" in self else []
-        variable = self.dataset[name]
-        return _widened(variable[sites.index(self.site) if sites else 0, :, positions].values)
+    @property
+    def sites(self) -> list[str]:
+        """The lens's sites, of "residual", "attention", "mlp"."""
+        return [str(site) for site in self["site"]] if "site" in self else []
+
+    def lens(
+        self, name: str, positions: slice = slice(None), site: str | None = None
+    ) -> np.ndarray:
+        """The values of a lens variable, [layer, position] or [layer, position, k]; where nobody
+        says which of `sites`, at `site`."""
+        sites = self.sites
+        index = sites.index(site or self.site) if sites else 0
+        return _widened(self.dataset[name][index, :, positions].values)
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.

@@ -28,6 +28,11 @@ class View:
     trace: Trace
     title: str = "Entropy (nats)"
 
+    @property
+    def what(self) -> str:
+        """What the caption calls the values."""
+        return "logit-lens entropy" if self.name == "lens" else "attention entropy"
+
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
         """What the cells of these positions say, one list a layer, cut to `letters`."""
         say = _likeliest if self.name == "lens" else _most_attended
@@ -44,6 +49,11 @@ def names(trace: Trace) -> list[str]:
     if not present:
         raise TraceError("the trace holds no entropies: there is nothing to show")
     return present
+
+
+def of_site(site: str) -> str:
+    """What a caption says of the lens's site; nothing of the residual stream."""
+    return "" if site == "residual" else f" of the {site} block's output alone"
 
 
 def high(trace: Trace, name: str) -> float:

@@ -15,7 +15,7 @@ from attentropy.report.labels import short, visible
 from attentropy.report.observation import Observation
 from attentropy.report.payload import partial
 from attentropy.report.scale import Scale
-from attentropy.report.views import View, scale
+from attentropy.report.views import View, of_site
 
 _PROMPT_TOKENS = 3000  # longer prompts are folded to their head and tail
 _HEAD, _TAIL = 200, 800
@@ -99,18 +99,18 @@ def words(
 
 
 def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
-    """Below the figure, for each view: what is drawn, in which colours, and what the box says."""
-    colours = {name: scale(trace, name).words() for name in views}
+    """Below the figure, for each view: what is drawn, in which colours, and what the box says; with
+    {what} and {colours} for `caption` to fill."""
     lens = _of_lens(trace) if "lens" in views else ""
     what = {
         "lens": (
-            f"logit-lens entropy{lens}, one row a layer",
+            f"{{what}}{lens}, one row a layer",
             "Cells name the lens's likeliest token.",
             f"Green: position {placed.column} magnified, with the token's probability.",
             f" Blue box: {placed.caption}." if placed.caption else "",
         ),
         "attention": (
-            "attention entropy of every query, mean over heads, one head, or the heads of a layer",
+            "{what} of every query, mean over heads, one head, or the heads of a layer",
             "Cells name the most attended token.",
             "Green: the exact attention weights of the selected query and the two before it.",
             "",
@@ -119,10 +119,16 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
     return {
         view: (
             f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} "
-            f"Colour: {colours[view]}, grey missing. {what[view][2]}{what[view][3]}"
+            f"Colour: {{colours}}, grey missing. {what[view][2]}{what[view][3]}"
         )
         for view in views
     }
+
+
+def caption(template: str, view: View) -> str:
+    """One of `captions` for the statistic that opens."""
+    where = of_site(view.trace.site) if view.name == "lens" else ""
+    return template.replace("{what}", view.what + where).replace("{colours}", view.scale.words())
 
 
 def banner(trace: Trace) -> str:
@@ -152,14 +158,13 @@ def absent(trace: Trace) -> str:
 
 
 def _of_lens(trace: Trace) -> str:
-    """Which site the lens reads, and at how many positions and layers."""
-    site = "" if trace.site == "residual" else f" of the {trace.site} block's output alone"
+    """At how many positions and layers the lens reads."""
     read = np.isfinite(trace.lens("lens_entropy"))
     layers, n = read.shape
     some = f"{int(read.any(0).sum()):,} of {n:,} positions"
     at = "every position" if read.any(0).all() else some
     rows = "" if read.any(1).all() else f", {int(read.any(1).sum())} of {layers} layers read"
-    return f"{site} at {at}{rows}"
+    return f" at {at}{rows}"
 
 
 def _nats(value: float) -> str:

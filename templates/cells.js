@@ -19,7 +19,7 @@ function topKey(row, position) {
 
 function likeliest(row, position, k) {
   const slot = details.slot(position);
-  return slot < 0 ? null : { id: data.topIds.at(row.entry, slot, k), p: Math.exp(data.topLogprobs.at(row.entry, slot, k)) };
+  return slot < 0 || !lensDetail("topIds") ? null : { id: lensDetail("topIds").at(row.entry, slot, k), p: Math.exp(lensDetail("topLogprobs").at(row.entry, slot, k)) };
 }
 
 function cellText(row, position) {

@@ -56,6 +56,7 @@ function drawSection(rows) {
 // While the frame is dragged only what the drag changes is drawn; `settle` does the rest.
 function draw(settled = true) {
   if (!view) return;
+  if (!statisticReady()) { prepareStatistic().then(() => draw(settled)); return; }
   const rows = rowsShown();
   if (drawnBy() !== overviewKey) {
     overviewKey = drawnBy();

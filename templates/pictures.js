@@ -4,7 +4,7 @@ const PIECE = 512, KEPT = 96;
 const pieces = new Map();
 let overviewKey = null, shownPieces = "";
 
-const drawnBy = () => [state.view, state.rows, state.layer, state.head, state.palette, state.how].join();
+const drawnBy = () => [keyShown(), state.rows, state.layer, state.head, state.palette, state.how].join();
 
 function picture(rows, a, bin, columns) {
   return image(rows.length, columns, (r, c) => {
