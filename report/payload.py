@@ -54,7 +54,7 @@ def facts(
             view.name: {s.name: s.facts() for s in statistics.offered(trace, view)}
             for view in views
         },
-        "sites": {site: of_site(site) for site in statistics.sites(trace)},
+        "sites": [[site, of_site(site)] for site in statistics.sites(trace)],
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
         "themes": {"light": palette.LIGHT, "dark": palette.DARK},

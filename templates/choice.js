@@ -2,7 +2,7 @@
 const small = matchMedia("(max-width: 760px)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const state = {
-  view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging", how: "mean", stat: "entropy", site: Object.keys(report.sites)[0] ?? "",
+  view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging", how: "mean", stat: "entropy", site: report.sites[0]?.[0] ?? "",
   a: 0, b: N, col: report.placement.column, row: 0, mapLayer: 0, mapHead: -1, values: "weight",
 };
 const theme = () => report.themes[dark.matches && !matchMedia("print").matches ? "dark" : "light"];

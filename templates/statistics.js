@@ -1,7 +1,7 @@
 // The statistic and the lens's site that are shown. Of other planes than those that open the values
 // lie in a part of the page of their own, which is read when one of them is first chosen.
 const BLANK = { at: () => NaN, tile: () => null, over: () => NaN, error: 0 };
-const SITES = Object.keys(report.sites), coming = {};
+const SITES = report.sites.map(([name]) => name), coming = {};
 let more = null, vocabularies = {};
 
 const siteShown = () => (SITES.includes(state.site) ? state.site : SITES[0]);
@@ -90,7 +90,7 @@ function makeAttentionPlanes(key) {
 // The choosers, and the caption, for what is shown.
 function reflectStatistic() {
   const lens = state.view === "lens", scale = scaleShown();
-  const where = lens ? report.sites[siteShown()] : "";
+  const [, where] = (lens && report.sites.find(([name]) => name === siteShown())) || ["", ""];
   $("caption").textContent = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words);
   if ($("site-chooser")) $("site-chooser").hidden = !lens;
   if ($("site")) $("site").value = siteShown();
