@@ -221,16 +221,24 @@ class Trace:
     @property
     def site(self) -> str:
         """The lens's site that is shown unasked: "residual", or the first one there is."""
-        sites = [str(site) for site in self["site"]] if "site" in self else []
+        sites = self.sites
         return "residual" if "residual" in sites or not sites else sites[0]
 
-    def lens(self, name: str, positions: slice = slice(None)) -> np.ndarray:
-        """The values of a lens variable at `site`, [layer, position] or [layer, position, k]."""
-        sites = [str(site) for site in self["site"]] if "site" in self else []
-        variable, at = self.dataset[name], sites.index(self.site) if sites else 0
+    @property
+    def sites(self) -> list[str]:
+        """The lens's sites, of "residual", "attention", "mlp"."""
+        return [str(site) for site in self["site"]] if "site" in self else []
+
+    def lens(
+        self, name: str, positions: slice = slice(None), site: str | None = None
+    ) -> np.ndarray:
+        """The values of a lens variable, [layer, position] or [layer, position, k]; where nobody
+        says which of `sites`, at `site`."""
+        sites = self.sites
+        variable, index = self.dataset[name], sites.index(site or self.site) if sites else 0
         if positions == slice(None):  # asked for again and again, so read once
-            return _widened(variable.values[at])
-        return _widened(variable[at, :, positions].values)
+            return _widened(variable.values[index])
+        return _widened(variable[index, :, positions].values)
 
     def dummy_positions(self) -> np.ndarray:
         """Positions of the template tokens after the last content token of the prompt, [n] int.

@@ -57,7 +57,9 @@ def contents(
     that was asked for."""
     if _raw_bytes(trace) <= budget.left:
         everything = whole(trace, views, attention)
-        if _size(everything) <= budget.left:
+        cost = _size(everything)
+        if cost <= budget.left:
+            budget.left -= cost
             return everything
     return reduced(trace, views, attention, asked, budget)
 
@@ -140,23 +142,30 @@ def _details(
     trace: Trace, views: Sequence[View], ranges: Sequence[Range], bits: int | None
 ) -> dict[str, Any]:
     """What is known of single positions beside their entropy: texts, and what the lens read."""
-    packed: dict[str, Any] = {}
-    vocabulary: dict[str, Any] = {"short": [], "full": {}}
+    found: dict[str, Any] = {"packed": {}, "vocabulary": {"short": [], "full": {}}}
     if any(view.name == "lens" for view in views):
-        ids = _lens(trace, "lens_top_ids", ranges)
-        targets = (
-            trace["target_ids"][_positions(ranges)] if "target_ids" in trace else ids[0, :0, 0]
-        )
-        names = sorted({int(i) for i in np.unique(np.append(ids, targets))} - {-1})
-        vocabulary = _dictionary(trace.text_of(names), 14)
-        packed["topIds"] = pack(_index(ids, names))
-        packed["topLogprobs"] = pack(_lens(trace, "lens_top_logprobs", ranges), bits)
-        if "lens_rank" in trace and targets.size:
-            packed["targets"] = pack(_index(targets, names))
-            packed["lensRank"] = pack(_lens(trace, "lens_rank", ranges))
-        if "lens_kl" in trace:
-            packed["lensKl"] = pack(_lens(trace, "lens_kl", ranges), bits)
-    return {"packed": packed, "texts": _texts(trace, ranges), "vocabulary": vocabulary}
+        found = lens_details(trace, trace.site, ranges, bits)
+    return {"texts": _texts(trace, ranges), **found}
+
+
+def lens_details(
+    trace: Trace, site: str, ranges: Sequence[Range], bits: int | None
+) -> dict[str, Any]:
+    """What the lens reads at a site beside its entropy, at the positions of the ranges: `packed`,
+    and the `vocabulary` of the tokens that it names."""
+    ids = _lens(trace, "lens_top_ids", ranges, site)
+    targets = trace["target_ids"][_positions(ranges)] if "target_ids" in trace else ids[0, :0, 0]
+    names = sorted({int(i) for i in np.unique(np.append(ids, targets))} - {-1})
+    packed = {
+        "topIds": pack(_index(ids, names)),
+        "topLogprobs": pack(_lens(trace, "lens_top_logprobs", ranges, site), bits),
+    }
+    if "lens_rank" in trace and targets.size:
+        packed["targets"] = pack(_index(targets, names))
+        packed["lensRank"] = pack(_lens(trace, "lens_rank", ranges, site))
+    if "lens_kl" in trace:
+        packed["lensKl"] = pack(_lens(trace, "lens_kl", ranges, site), bits)
+    return {"packed": packed, "vocabulary": _dictionary(trace.text_of(names), 14)}
 
 
 def _add_heads(trace: Trace, attention: planes.Attention, budget: Budget, out: Contents) -> None:
@@ -225,8 +234,8 @@ def full(text: str) -> str:
     return shown if len(shown) <= _FULL_TEXT else shown[:_FULL_TEXT] + "…"
 
 
-def _lens(trace: Trace, name: str, ranges: Sequence[Range]) -> np.ndarray:
-    return np.concatenate([trace.lens(name, slice(*r)) for r in ranges], axis=1)
+def _lens(trace: Trace, name: str, ranges: Sequence[Range], site: str) -> np.ndarray:
+    return np.concatenate([trace.lens(name, slice(*r), site) for r in ranges], axis=1)
 
 
 def _positions(ranges: Sequence[Range]) -> np.ndarray:

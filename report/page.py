@@ -13,12 +13,13 @@ from markupsafe import Markup
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
-from attentropy.report import palette, planes, reach, views
+from attentropy.report import palette, planes, reach, statistics, views
 from attentropy.report.budget import MAX_BYTES, Budget
 from attentropy.report.document import Still, environment, policy, source, stills
 from attentropy.report.drawings import drawings, places
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import narrow, wide
+from attentropy.report.more import buy, said
 from attentropy.report.observation import Observation
 from attentropy.report.packing import contents
 from attentropy.report.payload import facts, held
@@ -26,11 +27,11 @@ from attentropy.report.profile import section
 from attentropy.report.program import program
 from attentropy.report.reduction import reduction
 from attentropy.report.regions import Range
-from attentropy.report.words import SHADES, absent, banner, captions, words
+from attentropy.report.words import SHADES, absent, banner, caption, captions, words
 
 Pictures = dict[str, Still | None]
 
-_SPARE = 6_000  # bytes: the sentence that says what was reduced, and keys
+_SPARE = 8_000  # bytes: the sentence that says what was reduced, and keys
 
 
 def render(
@@ -58,6 +59,7 @@ def render(
     drawn = drawings(trace, shown, attention, rows, sizes, placed)
 
     below = captions(trace, placed["wide"], names)
+    opens = {view.name: caption(below[view.name], view) for view in shown}
     script, bundle = source("loader.js"), program()
     style = source("page.css") + _shade_classes()
     scores = reach.scored(trace)
@@ -66,8 +68,10 @@ def render(
         "script": Markup(script),  # our own code, nothing of the trace
         "program": bundle.packed,
         "style": Markup(style),
-        "captions": below,
+        "captions": opens,
         "views": names,
+        "sites": statistics.sites(trace),
+        "statistics": any(statistics.offered(trace, view) for view in shown),
         "layers": rows,
         "tiled": any(view.step > 1 for view in shown),
         "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
@@ -85,7 +89,9 @@ def render(
     pictures: Pictures = {name: stills(drawing.chart) for name, drawing in drawn.items()}
     for kept_of in _STILLS:
         context["drawings"] = kept_of(pictures)
-        frame = template.render(context | {"payload": values, "reduced": "", "later": {}})
+        frame = template.render(
+            context | {"payload": values, "reduced": "", "later": {}, "more": {}}
+        )
         budget = Budget(max_bytes - len(frame.encode()) - _SPARE)
         if budget.left >= _LEAST_SHARE * max_bytes:
             break
@@ -93,11 +99,13 @@ def render(
         least = len(frame.encode()) + _SPARE
         raise UsageError(f"the page takes {least:,} bytes before any value: allow more than that")
     kept = contents(trace, shown, attention, sections, budget)
+    more = buy(trace, shown, kept, budget)
     now, later = held(kept)
     context |= {
-        "payload": values | now,
+        "payload": values | now | {"offered": more.offered()},
         "later": later,
-        "reduced": reduction(trace, shown, kept, max_bytes),
+        "more": more.values(),
+        "reduced": reduction(trace, shown, kept, max_bytes) + said(more, kept),
     }
     page = template.render(context) + "\n"
     if len(page.encode()) > max_bytes:

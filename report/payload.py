@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from attentropy.engine.trace import Trace
-from attentropy.report import palette
+from attentropy.report import palette, statistics
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.observation import Observation
 from attentropy.report.packing import Contents
-from attentropy.report.views import View
+from attentropy.report.views import View, of_site
 
 _MOST_SEGMENTS = 4096
 _OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey")
@@ -48,7 +49,12 @@ def facts(
             "column": placed.column,
             "caption": placed.caption,
         },
-        "high": {view.name: view.high for view in views},
+        "scales": {view.name: _scale(view) for view in views},
+        "statistics": {
+            view.name: {s.name: s.facts() for s in statistics.offered(trace, view)}
+            for view in views
+        },
+        "sites": [[site, of_site(site)] for site in statistics.sites(trace)],
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
         "themes": {"light": palette.LIGHT, "dark": palette.DARK},
@@ -57,10 +63,18 @@ def facts(
         "overviewSteps": {view.name: view.step for view in views},
         "sizes": {name: layout(size) for name, size in sizes.items()},
         "observations": [
-            {"view": o.view, "layer": o.layer, "position": o.position, "head": o.head}
+            {
+                "view": o.view, "layer": o.layer, "position": o.position, "head": o.head,
+                "stat": o.statistic,
+            }
             for o in observations
         ],
-    }
+    }  # fmt: skip
+
+
+def _scale(view: View) -> dict[str, Any]:
+    said = {"title": view.title, "what": view.what, "words": view.scale.words()}
+    return asdict(view.scale) | said
 
 
 def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:

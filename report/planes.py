@@ -93,26 +93,65 @@ def attention(trace: Trace, columns: int = 512) -> Attention | None:
     normalized = np.zeros((count, heads))
     counted = np.zeros((count, heads), np.int64)
     starts = np.arange(0, n, size)
-    visible = trace["visible"] if "visible" in trace else None  # noqa: SIM401 (no mapping)
 
     def read(layer: int) -> None:
         values = trace.dataset["entropy"][layer].values
-        there = np.isfinite(values)
-        known = values.astype(np.float64)
-        known[~there] = 0.0
-        heard = there.sum(0)
-        mean[layer] = np.where(heard > 0, known.sum(0) / np.maximum(heard, 1), np.nan)
-        total = np.add.reduceat(known, starts, axis=1)
-        some = np.add.reduceat(there, starts, axis=1, dtype=np.int32)
-        tiled[layer] = np.where(some > 0, total / np.maximum(some, 1), np.nan)
-        if visible is not None:
-            seen = visible[layer]
-            ceiling = np.log(np.maximum(seen, 2).astype(np.float64))
-            normalized[layer] = known @ np.where(seen >= 2, 1 / ceiling, 0)
-            counted[layer] = (there & (seen >= 2)).sum(-1)
+        mean[layer], tiled[layer] = _averaged(values, starts)
+        if "visible" in trace:
+            there = np.isfinite(values)
+            shares = _per_ceiling(trace, layer)
+            normalized[layer] = np.where(there, values, 0.0) @ np.nan_to_num(shares)
+            counted[layer] = (there & np.isfinite(shares)).sum(-1)
 
     # One layer is read from the disk and decompressed while another is summed up.
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(read, range(count)):
             pass
     return Attention(mean, tiled, size, normalized, counted)
+
+
+@dataclass(frozen=True)
+class Averages:
+    """A statistic's `mean` over heads [layer, N]; `heads` [layer, head, tiles], each tile the mean
+    of `step` queries."""
+
+    mean: np.ndarray
+    heads: np.ndarray
+    step: int
+
+
+def averages(trace: Trace, name: str, columns: int = 512) -> Averages:
+    """One reading of a statistic of attention, or of "normalized_entropy"; see `attention`."""
+    normalized = name == "normalized_entropy"
+    read = "entropy" if normalized else name
+    count, heads, n = trace.dataset[read].shape
+    size = step(n, columns)
+    mean = np.empty((count, n), np.float32)
+    tiled = np.empty((count, heads, -(-n // size)), np.float32)
+    starts = np.arange(0, n, size)
+    for layer, values in enumerate(layers(trace, read)):
+        if normalized:
+            values = values * _per_ceiling(trace, layer)
+        mean[layer], tiled[layer] = _averaged(values, starts)
+    return Averages(mean, tiled, size)
+
+
+def _per_ceiling(trace: Trace, layer: int) -> np.ndarray:
+    """1 / ln(visible) of a layer's queries [N]; NaN for fewer than two visible keys."""
+    seen = trace["visible"][layer]
+    ceiling = np.log(np.maximum(seen, 2).astype(np.float64))
+    return np.where(seen >= 2, 1 / ceiling, np.nan)
+
+
+def _averaged(values: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of [head, N] over the heads [N] and over tiles of queries [head, tiles], of those that
+    have a value."""
+    there = np.isfinite(values)
+    known = values.astype(np.float64)
+    known[~there] = 0.0
+    heard = there.sum(0)
+    mean = known.sum(0) / np.maximum(heard, 1)
+    total = np.add.reduceat(known, starts, axis=1)
+    some = np.add.reduceat(there, starts, axis=1, dtype=np.int32)
+    tiled = np.where(some > 0, total / np.maximum(some, 1), np.nan)
+    return np.where(heard > 0, mean, np.nan), tiled

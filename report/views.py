@@ -11,20 +11,27 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import Trace
 from attentropy.report import planes
 from attentropy.report.labels import short
+from attentropy.report.scale import Scale
 
 _MOST_APART = 1024
 
 
 @dataclass(frozen=True)
 class View:
-    """`values` [layers, N] in nats from 0 to `high`, NaN where missing; `step` positions share a
-    column of the overview."""
+    """`values` [layers, N], NaN where missing, coloured on `scale`, whose legend is called `title`;
+    `step` positions share a column of the overview."""
 
     name: str
     values: np.ndarray
-    high: float
+    scale: Scale
     step: int
     trace: Trace
+    title: str = "Entropy (nats)"
+
+    @property
+    def what(self) -> str:
+        """What the caption calls the values."""
+        return "logit-lens entropy" if self.name == "lens" else "attention entropy"
 
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
         """What the cells of these positions say, one list a layer, cut to `letters`."""
@@ -44,6 +51,11 @@ def names(trace: Trace) -> list[str]:
     return present
 
 
+def of_site(site: str) -> str:
+    """What a caption says of the lens's site; nothing of the residual stream."""
+    return "" if site == "residual" else f" of the {site} block's output alone"
+
+
 def high(trace: Trace, name: str) -> float:
     """Upper end of a view's scale in nats: min(10, ln V), or ln of the most visible keys."""
     if name == "lens":
@@ -51,6 +63,11 @@ def high(trace: Trace, name: str) -> float:
         return min(10.0, math.log(size)) if isinstance(size, int) and size > 1 else 10.0
     most = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
     return math.log(most) if most > 1 else 1.0
+
+
+def scale(trace: Trace, name: str) -> Scale:
+    """On which a view's entropies are coloured, from 0 nats on."""
+    return Scale(0.0, high(trace, name), "nats")
 
 
 def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> View:
@@ -64,7 +81,7 @@ def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> 
         attention = attention or planes.attention(trace)
         assert attention is not None  # as `names` has it
         values = attention.mean
-    return View(name, values, high(trace, name), _step(values), trace)
+    return View(name, values, scale(trace, name), _step(values), trace)
 
 
 def _step(values: np.ndarray) -> int:

@@ -14,8 +14,8 @@ from attentropy.report.figures.placement import Placement
 from attentropy.report.labels import short, visible
 from attentropy.report.observation import Observation
 from attentropy.report.payload import partial
-from attentropy.report.views import View
-from attentropy.report.views import high as highest
+from attentropy.report.scale import Scale
+from attentropy.report.views import View, of_site
 
 _PROMPT_TOKENS = 3000  # longer prompts are folded to their head and tail
 _HEAD, _TAIL = 200, 800
@@ -36,7 +36,6 @@ def words(
     n = trace.dataset.sizes["position"]
     name = str(model.get("name", "model"))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
-    high = view.high
     measured = np.flatnonzero(np.isfinite(view.values).any(1))
     deepest = int(measured[-1]) if measured.size else len(rows) - 1
     last = view.values[deepest]
@@ -48,7 +47,7 @@ def words(
         {
             "text": visible(texts[i]) if texts[i].strip() == "" else texts[i],
             "role": str(roles[i]),
-            "shade": _shade(last[i], high),
+            "shade": _shade(last[i], view.scale),
             "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
         }
         for i in shown
@@ -72,7 +71,7 @@ def words(
         ),
         "tokens": tokens,
         "answer": str(attrs.get("answer", "")),
-        "shade_note": f"Colour: {entropy} after {where}, blue 0 to red {high:.1f} nats.",
+        "shade_note": f"Colour: {entropy} after {where}, {view.scale.words()}.",
         "cut": f"The first {_HEAD} and the last {_TAIL} tokens." if n > _PROMPT_TOKENS else "",
         "figure_title": "Entropy by layer and position",
         "description": (
@@ -100,18 +99,18 @@ def words(
 
 
 def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
-    """Below the figure, for each view: what is drawn, in which colours, and what the box says."""
-    ends = {name: highest(trace, name) for name in views}
+    """Below the figure, for each view: what is drawn, in which colours, and what the box says; with
+    {what} and {colours} for `caption` to fill."""
     lens = _of_lens(trace) if "lens" in views else ""
     what = {
         "lens": (
-            f"logit-lens entropy{lens}, one row a layer",
+            f"{{what}}{lens}, one row a layer",
             "Cells name the lens's likeliest token.",
             f"Green: position {placed.column} magnified, with the token's probability.",
             f" Blue box: {placed.caption}." if placed.caption else "",
         ),
         "attention": (
-            "attention entropy of every query, mean over heads, one head, or the heads of a layer",
+            "{what} of every query, mean over heads, one head, or the heads of a layer",
             "Cells name the most attended token.",
             "Green: the exact attention weights of the selected query and the two before it.",
             "",
@@ -119,12 +118,17 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
     }
     return {
         view: (
-            f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} Blue is "
-            f"low, white {ends[view] / 2:.1f} nats, red high, grey missing. {what[view][2]}"
-            f"{what[view][3]}"
+            f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} "
+            f"Colour: {{colours}}, grey missing. {what[view][2]}{what[view][3]}"
         )
         for view in views
     }
+
+
+def caption(template: str, view: View) -> str:
+    """One of `captions` for the statistic that opens."""
+    where = of_site(view.trace.site) if view.name == "lens" else ""
+    return template.replace("{what}", view.what + where).replace("{colours}", view.scale.words())
 
 
 def banner(trace: Trace) -> str:
@@ -154,24 +158,23 @@ def absent(trace: Trace) -> str:
 
 
 def _of_lens(trace: Trace) -> str:
-    """Which site the lens reads, and at how many positions and layers."""
-    site = "" if trace.site == "residual" else f" of the {trace.site} block's output alone"
+    """At how many positions and layers the lens reads."""
     read = np.isfinite(trace.lens("lens_entropy"))
     layers, n = read.shape
     some = f"{int(read.any(0).sum()):,} of {n:,} positions"
     at = "every position" if read.any(0).all() else some
     rows = "" if read.any(1).all() else f", {int(read.any(1).sum())} of {layers} layers read"
-    return f"{site} at {at}{rows}"
+    return f" at {at}{rows}"
 
 
 def _nats(value: float) -> str:
     return f"{value:.2f} nats" if np.isfinite(value) else "missing"
 
 
-def _shade(value: float, high: float) -> str:
+def _shade(value: float, scale: Scale) -> str:
     if not np.isfinite(value):
         return "missing"
-    return f"s{min(SHADES - 1, int(max(0.0, value) / high * SHADES))}"
+    return f"s{min(SHADES - 1, int(float(scale.at(value)) * SHADES))}"
 
 
 def _numbers(observation: Observation) -> str:

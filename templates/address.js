@@ -1,5 +1,5 @@
 // The state in the address bar, so that a link shares the view; and the page's controls.
-const SHARED = ["view", "rows", "layer", "head", "palette", "a", "b", "col", "row", "mapLayer", "mapHead"];
+const SHARED = ["view", "rows", "layer", "head", "palette", "a", "b", "col", "row", "mapLayer", "mapHead", "stat", "site"];
 
 function remember() {
   const parts = SHARED.map((name) => `${name}=${state[name]}`);
@@ -20,6 +20,8 @@ function recall() {
   oneOf("rows", ["layers", "heads"]);
   oneOf("palette", ["diverging", "cividis"]);
   oneOf("how", Object.keys(HOW));
+  oneOf("stat", ["entropy", ...Object.values(report.statistics).flatMap(Object.keys)]);
+  oneOf("site", SITES);
   whole(state, "layer", 0, report.layers.length);
   whole(state, "mapLayer", 0, report.layers.length);
   whole(state, "head", -1, report.heads);
@@ -51,6 +53,8 @@ function controls() {
   bind("head", "head", Number);
   bind("palette", "palette", String);
   bind("how", "how", String);
+  bind("stat", "stat", String);
+  bind("site", "site", String);
   bind("map-layer", "mapLayer", Number);
   bind("map-head", "mapHead", Number);
   bind("map-values", "values", String);
@@ -59,6 +63,9 @@ function controls() {
       event.preventDefault();
       const found = report.observations[Number(link.dataset.finding)];
       if (report.views.includes(found.view)) state.view = found.view;
+      [state.site = ""] = SITES;
+      state.stat = found.stat;
+      state.stat = statShown();
       const head = found.head === null ? -1 : report.headNames.indexOf(found.head);
       if (head >= 0) { state.rows = "layers"; state.head = head; }
       if (found.position !== null) select(found.position);
@@ -82,7 +89,7 @@ function reflect() {
     button.setAttribute("aria-pressed", String(button.dataset.view === state.view));
   }
   const attention = state.view === "attention";
-  $("caption").textContent = report.captions[state.view];
+  reflectStatistic();
   if ($("attention-controls")) $("attention-controls").hidden = !attention;
   if ($("layer")) $("layer").disabled = state.rows !== "heads";
   if ($("head")) { $("head").disabled = state.rows === "heads"; $("head").value = String(state.head); }

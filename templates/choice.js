@@ -2,22 +2,21 @@
 const small = matchMedia("(max-width: 760px)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const state = {
-  view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging", how: "mean",
+  view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging", how: "mean", stat: "entropy", site: report.sites[0]?.[0] ?? "",
   a: 0, b: N, col: report.placement.column, row: 0, mapLayer: 0, mapHead: -1, values: "weight",
 };
 const theme = () => report.themes[dark.matches && !matchMedia("print").matches ? "dark" : "light"];
-const highest = () => report.high[state.view];
 
 // Each row: its layer's entry, its head (-1: mean), and where it lies in its plane.
 function rowsShown() {
   if (state.view === "attention" && state.rows === "heads") {
     return Array.from({ length: report.headCounts[state.layer] }, (_, h) => ({
-      entry: state.layer, head: h, label: headName(h), plane: planes.heads, at: state.layer * report.heads + h,
+      entry: state.layer, head: h, label: headName(h), plane: headsShown(), at: state.layer * report.heads + h,
     }));
   }
   const head = state.view === "attention" ? state.head : -1;
   return report.layers.map((label, entry) => ({
-    entry, head, label, plane: head < 0 ? planes[state.view] : planes.heads, at: head < 0 ? entry : entry * report.heads + head,
+    entry, head, label, plane: head < 0 ? planeShown() : headsShown(), at: head < 0 ? entry : entry * report.heads + head,
   }));
 }
 
@@ -25,7 +24,8 @@ const headName = (h) => (report.headNames[h] < 0 ? "mean" : `${report.headNames[
 
 function rowName(row) {
   const head = state.view !== "attention" ? "" : row.head < 0 ? ", mean over heads" : `, head ${headName(row.head)}`;
-  return `layer ${report.layers[row.entry]}${head}`;
+  const site = otherSite() ? `, ${siteShown()} output` : "";
+  return `layer ${report.layers[row.entry]}${head}${site}`;
 }
 
 // A head that its layer does not have is missing, not zero.

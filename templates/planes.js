@@ -1,13 +1,14 @@
 // A plane of rows × N values: single positions where they are held, tiles of several elsewhere.
 const HOW = { mean: 0, low: 1, high: 2 };
 
-function plane({ whole, part, where, tiles, step }) {
+// `of` makes a plane's values from those that are held, of single positions.
+function plane({ whole, part, where, tiles, step, of = (row, p, value) => value }) {
   const columns = tiles ? tiles.shape[2] : 0, layers = tiles ? tiles.shape[1] : 0;
   // The value of one position; undefined where the page does not hold it.
   function at(row, p) {
     const slot = part ? where.slot(p) : -1;
-    if (slot >= 0) return part.get(row * where.held + slot);
-    return whole ? whole.get(row * N + p) : undefined;
+    if (slot >= 0) return of(row, p, part.get(row * where.held + slot));
+    return whole ? of(row, p, whole.get(row * N + p)) : undefined;
   }
   // What stands for a position that is not held: {mean, low, high, from, to}.
   function tile(row, p) {
@@ -23,7 +24,7 @@ function plane({ whole, part, where, tiles, step }) {
       const value = at(row, a);
       return value === undefined ? fromTiles(row, a, b, how) : value;
     }
-    const held = whole || (where.slot(a) >= 0 && where.slot(b - 1) - where.slot(a) === b - 1 - a);
+    const held = whole || (part && where.slot(a) >= 0 && where.slot(b - 1) - where.slot(a) === b - 1 - a);
     if (inTiles || !held) return fromTiles(row, a, b, how);
     return gather(a, b, how, (p) => at(row, p));
   }
@@ -32,7 +33,7 @@ function plane({ whole, part, where, tiles, step }) {
     const kind = how < tiles.shape[0] ? how : 0, base = (kind * layers + row) * columns;
     return gather(Math.floor(a / step), Math.ceil(b / step), how, (t) => tiles.get(base + t));
   }
-  return { at, tile, over };
+  return { at, tile, over, error: Math.max(whole?.error ?? 0, part?.error ?? 0) };
 }
 
 function gather(a, b, how, read) {
@@ -51,6 +52,7 @@ function gather(a, b, how, read) {
 let planes = {};
 
 function makePlanes() {
+  planes = {};
   for (const name of report.views) {
     planes[name] = plane({ whole: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.steps[name] });
   }

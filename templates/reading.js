@@ -1,9 +1,17 @@
 // Reading a cell: the lines of the tooltip, and what the live region says.
 const nats = (value, error) => (Number.isFinite(value) ? `${value.toFixed(error > 0.0005 ? 2 : 3)} nats` : "missing");
 
+// A value of the statistic that is shown, in its unit, with no more digits than are true.
+function amount(value, error) {
+  const { digits, unit } = scaleShown();
+  if (!Number.isFinite(value)) return "missing";
+  const exact = digits === 0 ? 0 : 3, known = error > 0.5 ? 0 : error > 0.05 ? 1 : error > 0.0005 ? 2 : 3;
+  return `${value.toFixed(Math.min(exact, known))}${unit ? ` ${unit}` : ""}`;
+}
+
 // Why the lens has no value: a whole column or a whole row without any was left out.
 function unread(row, position) {
-  const there = report.layers.some((_, entry) => Number.isFinite(planes.lens.over(entry, position, position + 1, 0)));
+  const there = report.layers.some((_, entry) => Number.isFinite(row.plane.over(entry, position, position + 1, 0)));
   if (!there) return notReached(position) || "the lens did not read this position";
   for (let p = 0; p < N; p += Math.max(1, Math.floor(N / 4096))) {
     if (Number.isFinite(row.plane.over(row.at, p, p + 1, 0))) return "not read";
@@ -25,28 +33,32 @@ function describeTile(row, position, kind) {
   const where = `mean of positions ${count(from)} to ${count(to - 1)}`;
   if (!Number.isFinite(mean)) return [`${kind} missing at ${where.slice(8)}`, notReached(position)].filter(Boolean);
   const range = low === undefined ? "" : `, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`;
-  return [`${kind}: ${where} ${mean.toFixed(2)} nats${range}`, "single positions are not in the page here"];
+  return [`${kind}: ${where} ${mean.toFixed(2)}${scaleShown().unit ? ` ${scaleShown().unit}` : ""}${range}`, "single positions are not in the page here"];
 }
 
 function describe(row, position) {
   const text = texts.full(position), role = texts.role(position);
   const lines = [`${rowName(row)} · position ${count(position)}${text ? ` · ${text} (${role})` : ""}`];
   const value = inLayer(row) ? row.plane.at(row.at, position) : NaN;
-  const kind = state.view === "lens" ? "lens entropy" : "attention entropy";
-  if (value === undefined) return [...lines, ...describeTile(row, position, kind)];
+  if (value === undefined) return [...lines, ...describeTile(row, position, statName())];
   return [...lines, ...(state.view === "lens" ? describeLens(row, position, value) : describeAttention(row, position, value))];
 }
 
-const errorOf = (names) => Math.max(0, ...names.map((name) => (data[name] ? data[name].error : 0)));
+// Beside another statistic, the entropy of the same cell, where it is held.
+function besideEntropy(row, position) {
+  if (statShown() === "entropy" || otherSite()) return [];
+  const own = row.head < 0 ? planes[state.view] : planes.heads, value = own.at(row.at, position);
+  return Number.isFinite(value) ? [`entropy ${nats(value, own.error)}`] : [];
+}
 
 function describeLens(row, position, value) {
-  const lines = [`lens entropy ${nats(value, errorOf(["lensWhole", "lensPart"]))}`];
+  const lines = [`${statName()} ${amount(value, row.plane.error)}`, ...besideEntropy(row, position)];
   if (!Number.isFinite(value)) return [...lines, unread(row, position)];
-  const slot = details.slot(position);
-  if (slot < 0) return [...lines, "likeliest tokens are not in the page here"];
-  if (data.lensKl) lines.push(`divergence from the last layer ${nats(data.lensKl.at(row.entry, slot), data.lensKl.error)}`);
-  if (data.lensRank) lines.push(`rank ${data.lensRank.at(row.entry, slot)} of ${wordFull(data.targets.at(slot))}, which the model predicts here`);
-  for (let k = 0; k < data.topIds.shape[2]; k++) {
+  const slot = details.slot(position), [kl, ranks] = ["lensKl", "lensRank"].map(lensDetail), stat = statShown();
+  if (slot < 0 || !lensDetail("topIds")) return [...lines, "likeliest tokens are not in the page here"];
+  if (kl && stat !== "lens_kl") lines.push(`divergence from the last layer ${nats(kl.at(row.entry, slot), kl.error)}`);
+  if (ranks) lines.push(`rank ${ranks.at(row.entry, slot)} of ${wordFull(lensDetail("targets").at(slot))}, which the model predicts here`);
+  for (let k = 0; k < lensDetail("topIds").shape[2]; k++) {
     const { id, p } = likeliest(row, position, k);
     lines.push(`${(p * 100).toFixed(1)} %  ${wordFull(id)}`);
   }
@@ -56,12 +68,12 @@ function describeLens(row, position, value) {
 function describeAttention(row, position, value) {
   const visible = visibleKeys(row.entry, position);
   const seen = visible === null ? "" : `, ${count(visible)} visible keys (ln = ${visible ? Math.log(visible).toFixed(3) : "–"})`;
-  const lines = [`attention entropy ${nats(value, errorOf(row.head < 0 ? ["attentionWhole", "attentionPart"] : ["headsPart"]))}${seen}`];
-  if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || notReached(position) || "no key is visible here"];
+  const lines = [`${statName()} ${amount(value, row.plane.error)}${seen}`, ...besideEntropy(row, position)];
+  if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || notReached(position) || (visible === 1 ? "only one key is visible here" : "no key is visible here")];
   const key = topKey(row, position);
   if (key >= 0) lines.push(`${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${count(key)})`);
   const slot = headDetails.slot(position);
-  if (row.head >= 0 && data.maxProb && slot >= 0) lines.push(`largest weight ${data.maxProb.at(row.entry, row.head, slot).toFixed(3)}`);
+  if (row.head >= 0 && data.maxProb && slot >= 0 && statShown() !== "max_prob") lines.push(`largest weight ${data.maxProb.at(row.entry, row.head, slot).toFixed(3)}`);
   return lines;
 }
 

@@ -65,6 +65,7 @@ async function start() {
   recall();
   controls();
   reflect();
+  await prepareStatistic();
   await embed();
   document.documentElement.classList.add("live");
   $("figure").addEventListener("keydown", keys);

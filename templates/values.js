@@ -61,8 +61,8 @@ async function readTexts() {
   };
 }
 
-const word = (id) => (id < 0 ? "" : report.vocabulary.short[id]);
-const wordFull = (id) => (id < 0 ? "" : report.vocabulary.full[id] ?? report.vocabulary.short[id]);
+const word = (id) => (id < 0 ? "" : vocabularyShown().short[id]);
+const wordFull = (id, { short, full } = vocabularyShown()) => (id < 0 ? "" : full[id] ?? short[id]);
 
 // How many keys a query sees; null where that was not recorded.
 function visibleKeys(entry, position) {

@@ -1,0 +1,161 @@
+"""Statistics and sites in a real browser: what is chosen has the colours and the numbers of the
+trace."""
+
+import io
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from attentropy.engine.trace import Trace
+from attentropy.report import page
+from attentropy.report.figures.sizes import wide
+from attentropy.report.palette import MISSING, colors
+from attentropy.report.scale import Scale
+from attentropy.report.statistics import offered
+from attentropy.report.views import view
+from traces import CHAT, synthetic
+
+pytestmark = pytest.mark.browser
+
+LAYERS, HEADS, N = 6, 3, len(CHAT)
+SHOWN = range(2, 14)
+
+
+@pytest.fixture(scope="module")
+def trace():
+    """Two sites of the lens, ranks of all sizes, and a cell that was not ranked."""
+    first = synthetic(seed=3)
+    other = synthetic(seed=4).dataset
+    random = np.random.default_rng(0)
+    data = first.dataset
+    lens = [name for name in data if data[name].dims[:1] == ("site",)]
+    both = xr.concat([data[lens], other[lens].assign_coords(site=["mlp"])], "site")
+    both["lens_rank"].values[:] = np.exp(random.uniform(0, 7, both["lens_rank"].shape)) - 1
+    both["lens_rank"].values[0, 2, 6] = -1
+    names = both["site"].values.astype(np.dtypes.StringDType())
+    return Trace(xr.merge([data.drop_vars([*lens, "site"]), both.assign_coords(site=names)],
+                          combine_attrs="override"))  # fmt: skip
+
+
+def _corner(opened):
+    box = opened.page.locator("#canvas canvas").bounding_box()
+    left, top = opened.page.evaluate(
+        "(() => { const c = document.querySelector('#canvas canvas');"
+        " return [c.dataset.left, c.dataset.top].map(Number) })()"
+    )
+    size = wide(LAYERS)
+    return box["x"] + left + size.left, box["y"] + top + size.overview + size.above
+
+
+def _point(opened, row, position, rows):
+    """A point of a cell of the section, above its text."""
+    left, top = _corner(opened)
+    size = wide(LAYERS)
+    x = left + (position - SHOWN.start + 0.5) / len(SHOWN) * size.section
+    return x, top + (rows - 1 - row + 0.12) / rows * size.height
+
+
+def _assert_colours(opened, values, scale):
+    """Each cell of the section against values [row, position]."""
+    opened.page.mouse.move(1, 1)  # the tooltip lies over the cells
+    opened.page.wait_for_timeout(300)
+    image = Image.open(io.BytesIO(opened.page.screenshot()))
+    pixels = np.asarray(image.convert("RGB")).astype(int)
+    for row in range(len(values)):
+        for position in SHOWN:
+            x, y = _point(opened, row, position, len(values))
+            expected = colors(scale.at(values[row, position : position + 1]), 0, 1)[0].astype(int)
+            found = pixels[round(y), round(x)]
+            np.testing.assert_allclose(found, expected, atol=3, err_msg=f"{row}, {position}")
+
+
+def _hover(opened, row, position, rows=LAYERS):
+    opened.page.mouse.move(*_point(opened, row, position, rows))
+    opened.page.wait_for_timeout(150)
+    return opened.page.inner_text("#tip")
+
+
+def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(open_page, trace):
+    where = f"a={SHOWN.start}&b={SHOWN.stop}&col=5&row=1"
+    hostile = "#view=attention&stat=constructor&site=__proto__&"
+    opened = open_page(trace, fragment=hostile + where)
+    scales = {
+        (name, s.name): s.scale
+        for name in ("lens", "attention")
+        for s in offered(trace, view(trace, name))
+    }
+    means = {name: trace[name].mean(1) for name in ("entropy", "distance", "sink_mass", "max_prob")}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        visible = trace["visible"]
+        shares = np.where(visible < 2, np.nan, means["entropy"] / np.log(visible))
+
+    _assert_colours(opened, means["entropy"], Scale(0.0, float(np.log(N))))
+    assert "stat=entropy&site=residual" in opened.page.url
+    for stat, values in (("distance", means["distance"]), ("normalized_entropy", shares)):
+        opened.page.select_option("#stat", stat)
+        _assert_colours(opened, values, scales["attention", stat])
+    assert f"normalized entropy {shares[4, 9]:.3f} of ln(visible)" in _hover(opened, 4, 9)
+    assert f"entropy {means['entropy'][4, 9]:.3f} nats" in opened.page.inner_text("#tip")
+    opened.page.select_option("#stat", "distance")
+    assert f"mean distance {means['distance'][1, 5]:.3f} tokens" in opened.page.inner_text("#live")
+    assert "red 16.0 tokens on a logarithmic scale" in opened.page.inner_text("#caption")
+
+    opened.page.select_option("#head", "1")
+    _assert_colours(opened, trace["distance"][:, 1], scales["attention", "distance"])
+    opened.page.select_option("#rows", "heads")
+    opened.page.select_option("#layer", "2")
+    opened.page.select_option("#stat", "sink_mass")
+    _assert_colours(opened, trace["sink_mass"][2], scales["attention", "sink_mass"])
+    opened.page.select_option("#stat", "max_prob")
+    assert f"largest weight {trace['max_prob'][2, 1, 8]:.3f}" in _hover(opened, 1, 8, HEADS)
+
+    opened.page.click("[data-view=lens]")
+    assert opened.page.input_value("#stat") == "entropy"  # the lens has no largest weight
+    opened.page.select_option("#stat", "lens_rank")
+    ranks = np.where(trace["lens_rank"] < 0, np.nan, trace["lens_rank"].astype(float))
+    _assert_colours(opened, ranks[0], scales["lens", "lens_rank"])
+    assert f"rank of the target (0: first) {int(ranks[0, 3, 8])}\n" in _hover(opened, 3, 8)
+    opened.page.select_option("#site", "mlp")
+    _assert_colours(opened, ranks[1], scales["lens", "lens_rank"])
+    opened.page.select_option("#stat", "lens_kl")
+    said = _hover(opened, 3, 8)
+    assert f"divergence from the last layer {trace['lens_kl'][1, 3, 8]:.3f} nats" in said
+    likeliest = trace.text_of(trace["lens_top_ids"][1, 3, 8])[0].strip()
+    shown = np.exp(trace["lens_top_logprobs"][1, 3, 8, 0]) * 100
+    assert f"{shown:.1f} %" in said.splitlines()[-5]
+    assert likeliest in said.splitlines()[-5]
+    assert "of the mlp block's output alone" in opened.page.inner_text("#caption")
+
+    # The address opens the same, and a finding shows its own statistic.
+    assert "stat=lens_kl&site=mlp" in opened.page.url
+    opened.page.reload()
+    opened.settle()
+    _assert_colours(opened, trace["lens_kl"][1], scales["lens", "lens_kl"])
+    found = opened.page.locator("[data-finding]").count()
+    kinds = set()
+    for i in range(found):
+        opened.page.locator("[data-finding]").nth(i).click()
+        kinds.add((opened.page.input_value("#stat"), opened.page.input_value("#site")))
+    assert ("normalized_entropy", "residual") in kinds
+    assert {site for _, site in kinds} == {"residual"}
+    assert opened.errors == []
+    assert opened.violations() == []
+
+
+def test_a_signed_view_has_white_at_zero_and_its_ends_beyond_its_scale(open_page, monkeypatch):
+    trace = synthetic()
+    values = trace.dataset["lens_entropy"].values
+    values[0] = np.linspace(-4, 4, LAYERS * N).reshape(LAYERS, N)
+    values[0, 2, 5:8] = 0.0
+    values[0, 3, 6] = np.nan
+    signed = Scale(-2.0, 2.0, "nats", 1, "diverging")
+    monkeypatch.setattr(page.views, "scale", lambda trace, name: signed)
+    opened = open_page(trace, fragment=f"#view=lens&a={SHOWN.start}&b={SHOWN.stop}&col=5")
+    _assert_colours(opened, values[0], signed)
+    assert tuple(colors(signed.at(np.zeros(1)), 0, 1)[0]) == (0xF7, 0xF7, 0xF7)
+    assert tuple(colors(signed.at(np.array([np.nan])), 0, 1)[0]) == tuple(
+        int(MISSING[i : i + 2], 16) for i in (1, 3, 5)
+    )
+    assert "white 0.0 (no difference), red +2.0 nats" in opened.page.inner_text("#caption")

@@ -1,0 +1,74 @@
+"""Other statistics and sites in the page: whole where there is room, after entropy where not."""
+
+import json
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+
+from attentropy.report import more, page, planes
+from attentropy.report.page import render
+from traces import long, synthetic
+
+
+def _part(page, name):
+    found = re.search(f'id="{name}">(.*?)</script>', page, re.S)
+    return json.loads(found[1]) if found else None
+
+
+@pytest.fixture(scope="module")
+def trace():
+    """A long trace with more statistics than entropy."""
+    bare = long(12_000, layers=4, heads=3, read=600)
+    attention, random = ("layer", "head", "query"), np.random.default_rng(0)
+    shape = bare["entropy"].shape
+    values = {
+        "max_prob": (attention, random.random(shape, np.float32)),
+        "distance": (attention, random.random(shape, np.float32) * 100),
+    }
+    return type(bare)(bare.dataset.assign(values))
+
+
+def test_the_mean_of_shares_is_the_share_of_each_query(trace):
+    found = planes.averages(trace, "normalized_entropy")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = trace["entropy"] / np.log(trace["visible"])[:, None]
+    shares[..., trace["visible"][0] < 2] = np.nan
+    np.testing.assert_allclose(found.mean[:, 1:], shares.mean(1)[:, 1:], rtol=1e-5)
+    assert np.isnan(found.mean[:, 0]).all()
+    tile = slice(found.step, 2 * found.step)
+    np.testing.assert_allclose(found.heads[..., 1], shares[..., tile].mean(-1), rtol=1e-5)
+
+
+def test_a_short_page_offers_every_statistic_exactly_and_no_other():
+    found = render(synthetic(), [])
+    assert _part(found, "report")["offered"] == {
+        "attention": ["normalized_entropy", "max_prob", "distance", "sink_mass"],
+        "lens.residual": ["lens_kl", "probability", "lens_rank"],
+    }
+    assert all(packed["error"] == 0 for packed in _part(found, "more")["packed"].values())
+    bare = synthetic()
+    bare = type(bare)(bare.dataset.drop_vars(["distance", "lens_kl", "visible"]))
+    assert _part(render(bare, []), "report")["offered"] == {
+        "attention": ["max_prob", "sink_mass"],
+        "lens.residual": ["probability", "lens_rank"],
+    }
+
+
+@pytest.mark.parametrize("most", [1_000_000, 2_500_000])
+def test_entropy_has_the_resolution_that_it_has_without_the_others(trace, most, monkeypatch):
+    full = partial(render, trace, [], max_bytes=most)
+    with_them = full()
+    monkeypatch.setattr(page, "buy", lambda *_: more.More())
+    without = full()
+    for part, ignored in (("report", {"offered"}), ("later", set())):
+        a, b = _part(with_them, part), _part(without, part)
+        assert {k: v for k, v in a.items() if k not in ignored} == {
+            k: v for k, v in b.items() if k not in ignored
+        }
+    assert len(with_them.encode()) <= most
+    said = re.search(r'<p class="hint reduced">(.*?)</p>', with_them)[1]
+    assert "Other statistics: " in said
+    for name in ("largest weight", "mean distance", "probability of the likeliest token"):
+        assert name in said
