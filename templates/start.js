@@ -49,6 +49,7 @@ async function readLater() {
   Object.assign(data, await unpackAll(packed));
   await readWindows();
   makePlanes();
+  pinsKey = null;
   pieces.clear();
   shownPieces = overviewKey = null;
   draw();
@@ -62,15 +63,19 @@ async function start() {
   if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
   Object.assign(region, report.region);
   if (report.region) state.mapHead = 0;
+  keepOpening();
   recall();
   controls();
+  searchControls();
+  helpControls();
   reflect();
   await embed();
   document.documentElement.classList.add("live");
-  $("figure").addEventListener("keydown", keys);
+  addEventListener("keydown", keys);
   if (report.later) await readLater();
   controlsBelow();
   whenSeen();
+  addEventListener("hashchange", follow);
   let resized = Promise.resolve();
   small.addEventListener("change", () => { resized = resized.then(resize); });
   for (const changed of [dark, matchMedia("print")]) changed.addEventListener("change", drawAll);
