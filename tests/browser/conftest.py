@@ -33,15 +33,26 @@ class Opened:
 
 @pytest.fixture
 def open_page(chromium, tmp_path):
-    """Render a trace and open the file: `open_page(trace, width=…, dark=…, max_bytes=…)`."""
+    """Render a trace and open the file: `open_page(trace, width=…, touch=…, max_bytes=…)`."""
     contexts = []
 
-    def opened(trace, *, width=1440, height=1100, dark=False, scripts=True, fragment="", **options):
+    def opened(
+        trace,
+        *,
+        width=1440,
+        height=1100,
+        dark=False,
+        touch=False,
+        scripts=True,
+        fragment="",
+        **options,
+    ):
         file = Path(tmp_path) / "report.html"
         file.write_text(render(trace, observe(trace), **options), "utf-8")
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
+            has_touch=touch,
             java_script_enabled=scripts,
         )
         contexts.append(context)
