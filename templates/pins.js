@@ -101,9 +101,20 @@ function pinFrames() {
     const same = reading.view === state.view;
     return { p0, p1, rows, number: `${i + 1}`, shown: same ? 1 : 0.45, dash: [1, 0] };
   });
+  // Numbers below the overview that would lie upon each other are written together.
+  const below = new Map();
+  let last = null;
+  for (const { p0, p1, number } of [...framed].sort((one, two) => one.p0 + one.p1 - two.p0 - two.p1)) {
+    const x = (((p0 + p1) / 2) * size.total) / N;
+    if (last && x - last.x < 14) below.set(last.number, `${below.get(last.number)} ${number}`);
+    else {
+      last = { x, number };
+      below.set(number, number);
+    }
+  }
   if (marked) framed.push({ ...marked, rows: [marked.r0, marked.r1], number: "", shown: 1, dash: [5, 3] });
   return framed.map(({ p0, p1, rows, number, shown, dash }) => ({
-    x0: p0, x1: p1, xc: (p0 + p1) / 2, xs: Math.max(p0, state.a), y0: rows[0], y1: Math.min(many, rows[1]), number, shown, dash,
+    x0: p0, x1: p1, xc: (p0 + p1) / 2, xs: Math.max(p0, state.a), y0: rows[0], y1: Math.min(many, rows[1]), number, shown, dash, below: below.get(number) ?? "",
     inside: number && p1 > state.a && p0 < state.b ? shown : 0,
   }));
 }
@@ -177,10 +188,14 @@ function columnTable(pin, rows) {
     return row.head >= 0 && data.maxProb && headDetails.slot(p) >= 0 ? data.maxProb.at(row.entry, row.head, headDetails.slot(p)) : undefined;
   };
   const known = rows.some((row) => probability(row) !== undefined);
-  const head = [rowKind(), lens ? "likeliest token" : "attends most to", "entropy (nats)", ...(known ? [lens ? "probability" : "weight"] : [])];
-  const body = rows.map((row) => {
-    const share = probability(row), cells = [tag("td"), valueCell(row, p)];
-    cells[0].append(tag("bdi", cellText(row, p)));
+  const said = rows.map((row) => cellText(row, p)), worded = said.some(Boolean);
+  const head = [rowKind(), ...(worded ? [lens ? "likeliest token" : "attends most to"] : []), "entropy (nats)", ...(known ? [lens ? "probability" : "weight"] : [])];
+  const body = rows.map((row, r) => {
+    const share = probability(row), cells = [valueCell(row, p)];
+    if (worded) {
+      cells.unshift(tag("td"));
+      cells[0].append(tag("bdi", said[r]));
+    }
     if (known) cells.push(tag("td", Number.isFinite(share) ? share.toFixed(3) : "–", { className: "number" }));
     return [row.label, ...cells];
   });

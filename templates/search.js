@@ -50,7 +50,7 @@ function drawMatches() {
   if (matches.text !== state.find) matches = findMatches(state.find);
   const { starts, ends } = matches, every = Math.ceil(starts.length / MOST_TICKS) || 1;
   const at = matchFrom(state.col), here = starts[at] === state.col ? at : -1;
-  const tick = (i) => ({ xc: (starts[i] + ends[i]) / 2, wide: i === here ? 4 : 1.5 });
+  const tick = (i) => ({ xc: (starts[i] + ends[i]) / 2, wide: i === here ? 4 : starts.length > 150 ? 1 : 1.5 });
   const ticks = [];
   for (let i = 0; i < starts.length; i += every) ticks.push(tick(i));
   if (here >= 0) ticks.push(tick(here));

@@ -1,7 +1,8 @@
 """Marks of what the reader pins and searches for: numbered frames, and ticks at the matches.
 
 Datasets that the page's script fills. `pins`: x0, x1, y0, y1 in positions and rows, `number`, `xc`
-the middle, `xs` the left end of what of it is in the section, `shown` and `inside` opacities.
+the middle, `below` what to write there, `xs` the left end of what of it is in the section, `shown`
+and `inside` opacities.
 `matches`: xc and `wide`, pixels; `matchespart`: x0, x1 of those in the section.
 """
 
@@ -34,7 +35,7 @@ def numbered_columns(height: int) -> alt.Chart:
     return (
         data("pins")
         .mark_text(color=ORANGE, fontWeight="bold", fontSize=11, baseline="top")
-        .encode(x=x_scale("xc:Q", "0", "n"), y=alt.YValue(height + 3), text="number:N")
+        .encode(x=x_scale("xc:Q", "0", "n"), y=alt.YValue(height + 3), text="below:N")
     )
 
 

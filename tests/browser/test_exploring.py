@@ -48,6 +48,15 @@ def _go(opened, fragment):
     opened.page.wait_for_timeout(250)
 
 
+def _still(opened):
+    """The picture of the page once it no longer changes."""
+    before = None
+    while (now := opened.page.screenshot()) != before:
+        before = now
+        opened.page.wait_for_timeout(400)
+    return now
+
+
 def _press(opened, *names):
     for name in names:
         opened.page.keyboard.press(name)
@@ -95,6 +104,16 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert (_state(opened)["a"], _state(opened)["b"]) == ("11", "12")
     _press(opened, *["-"] * 20)
     assert (_state(opened)["a"], _state(opened)["b"]) == ("0", str(N))
+
+    # The wheel with Ctrl is about the pointer: what is under it stays there.
+    page.mouse.move(*_cell(opened, 11, 2, N))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -50)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(300)
+    now = {name: int(_state(opened)[name]) for name in ("a", "b")}
+    assert now["b"] - now["a"] == 10
+    assert abs((11.5 - now["a"]) / 10 - 11.5 / N) < 0.08
 
     # Where heads are rows, the brackets change the layer.
     _go(opened, "view=attention&rows=heads&layer=1&a=4&b=14&col=9&row=2")
@@ -241,8 +260,9 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     assert page.input_value("#search") == "capital of"
     assert page.input_value("#map-layer") == "2"
     assert page.locator(".pin").count() == 3
-    page.wait_for_timeout(500)
-    first = page.screenshot()
+    page.wait_for_selector(".drawn > #map")
+    page.wait_for_function("document.querySelector('#map-scale').textContent.includes('nats')")
+    first = _still(opened)
 
     # Another link is followed, also where it leaves most of the state out, and so is the way back.
     _go(opened, "view=lens&col=2")
@@ -252,8 +272,7 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     assert page.input_value("#search") == ""
     _go(opened, fragment)
     page.evaluate("document.activeElement.blur()")
-    page.wait_for_timeout(500)
-    assert page.screenshot() == first
+    assert _still(opened) == first
 
     # A fragment that is an anchor of the page says nothing of the figure.
     _go(opened, "provenance")
@@ -297,6 +316,10 @@ def test_a_finger_drags_the_overview_and_insets_fit_a_telephone(open_page, trace
     page = opened.page
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
     assert page.locator(".pin").count() == 3
+    page.emulate_media(media="print")
+    assert page.locator(".pin table").first.is_visible()
+    assert not page.locator(".unpin").first.is_visible()
+    page.emulate_media(media="screen")
     size, (left, top) = narrow(LAYERS), _corner(opened)
     touch = page.context.new_cdp_session(page)
     scale = size.total / N
