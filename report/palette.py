@@ -23,6 +23,7 @@ LIGHT = {
     "purple": "#7b3294",
     "green": "#1b7837",
     "blue": "#2c5fb3",
+    "orange": "#b35806",
 }
 DARK = {
     "ink": "#e9ebf0",
@@ -30,6 +31,7 @@ DARK = {
     "purple": "#c390d8",
     "green": "#5fbf7a",
     "blue": "#7fb0ff",
+    "orange": "#f1a340",
 }
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])

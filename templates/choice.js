@@ -3,7 +3,8 @@ const small = matchMedia("(max-width: 760px)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const state = {
   view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging", how: "mean", stat: "entropy", site: report.sites[0]?.[0] ?? "",
-  a: 0, b: N, col: report.placement.column, row: 0, mapLayer: 0, mapHead: -1, values: "weight",
+  a: 0, b: N, col: report.placement.column, row: 0, mapLayer: 0, mapHead: -1, mapWindow: 0, values: "weight",
+  find: "", pins: [],
 };
 const theme = () => report.themes[dark.matches && !matchMedia("print").matches ? "dark" : "light"];
 
@@ -37,6 +38,20 @@ function moveSection(a, b) {
   const width = Math.max(1, Math.min(N, Math.round(b - a)));
   state.a = Math.max(0, Math.min(N - width, Math.round(a)));
   state.b = state.a + width;
+}
+
+// Another width of the section; the position `about` stays where it is on the screen.
+function zoomTo(width, about) {
+  const share = (about - state.a) / (state.b - state.a), whole = Math.max(1, Math.min(N, width));
+  moveSection(about - share * whole, about + (1 - share) * whole);
+}
+
+// Closer (by > 0) or further by a fifth, about the selected cell where it is in sight.
+function zoom(by) {
+  const width = state.b - state.a, inSight = state.col >= state.a && state.col < state.b;
+  const other = by > 0 ? Math.min(width - 1, Math.round(width * 0.8)) : Math.max(width + 1, Math.round(width * 1.25));
+  zoomTo(other, inSight ? state.col + 0.5 : (state.a + state.b) / 2);
+  if (inSight) select(state.col);
 }
 
 function select(position, row) {

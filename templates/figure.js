@@ -1,6 +1,6 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
 const OPTIONS = { mode: "vega", ast: true, renderer: "canvas", actions: false, defaultStyle: false, tooltip: false, hover: false };
-let view = null, width = "wide", size = null, frame = 0;
+let view = null, width = "wide", size = null, frame = 0, sectionBin = 1;
 
 // The chart of a specification, for the page's width.
 async function chart(id, name) {
@@ -43,6 +43,7 @@ function drawOverview(rows) {
 function drawSection(rows) {
   const letters = Math.floor(size.section / (state.b - state.a) / 7.2);
   const live = letters >= 2 && (state.b - state.a) * rows.length <= report.liveCells;
+  sectionBin = live ? 1 : binOf(rows);
   view.data("cells", live ? sectionCells(rows, letters) : []);
   const found = live ? [] : sectionPieces(rows), key = found.map((piece) => piece.key).join(";");
   if (key !== shownPieces) view.data("part", found);
@@ -68,6 +69,8 @@ function draw(settled = true) {
   const row = rows[Math.min(state.row, rows.length - 1)];
   view.data("insettitle", [{ text: box.weights ? `weights, layer ${report.layers[row.entry]}` : `position ${count(state.col)}` }]);
   view.data("caption", [{ text: caption() }]);
+  view.data("pins", pinFrames());
+  drawMatches();
   const pixels = size.height / rows.length, insetPixels = size.height / box.height;
   const signals = {
     rowcount: rows.length, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
@@ -77,6 +80,7 @@ function draw(settled = true) {
   for (const [name, value] of Object.entries(signals)) view.signal(name, value);
   view.run();
   if (!settled) return;
+  drawPins();
   drawWindow();
   speak();
   remember();

@@ -1,6 +1,6 @@
 // The map of a long prompt: all of it in tiles, the region of its frame, and an exact window.
 const LEAST = 1e-4;
-let mapView = null, mapValues = null, received = null, mapSide = 0, mapGap = 0, mapKey = null, mapFrame = 0, chosenWindow = 0;
+let mapView = null, mapValues = null, received = null, mapSide = 0, mapGap = 0, mapKey = null, mapFrame = 0;
 const region = { q0: 0, q1: N, k0: 0, k1: N };
 
 const onLog = (p) => 1 + Math.log10(Math.max(p, LEAST)) / -Math.log10(LEAST);
@@ -58,8 +58,8 @@ function findReceivedRange() {
 
 function drawMap() {
   if (!mapView) return;
-  const window = exactValues[chosenWindow];
-  const key = [state.mapLayer, state.mapHead, chosenWindow].join();
+  const window = exactValues[state.mapWindow];
+  const key = [state.mapLayer, state.mapHead, state.mapWindow].join();
   if (key !== mapKey) {
     mapKey = key;
     mapView.data("map", tilesOfMap());
@@ -205,9 +205,9 @@ function mapControls() {
     chooser.append(option);
   });
   $("window-chooser").hidden = exactValues.length < 2;
+  chooser.value = String(state.mapWindow);
   chooser.addEventListener("change", () => {
-    chosenWindow = Number(chooser.value);
-    const w = exactValues[chosenWindow], side = Math.max(w.queries, w.keys);
+    const w = exactValues[state.mapWindow], side = Math.max(w.queries, w.keys);
     moveRegion(w.firstQuery - side / 2, w.firstKey - side / 2, w.queries + side, w.keys + side);
     drawMap();
     remember();

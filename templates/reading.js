@@ -93,7 +93,20 @@ function say(lines, event) {
 
 const silence = () => { $("tip").hidden = true; };
 
+// Of a column that stands for several positions: what is drawn there.
+function describeDrawn(row, position, bin) {
+  if (bin < 2 || !inLayer(row) || row.plane.at(row.at, position) === undefined) return [];
+  const from = Math.floor(position / bin) * bin, to = Math.min(N, from + bin);
+  const [mean, low, high] = [0, 1, 2].map((how) => row.plane.over(row.at, from, to, how));
+  if (!Number.isFinite(mean)) return [];
+  return [`drawn here: positions ${count(from)} to ${count(to - 1)}, mean ${mean.toFixed(2)} nats, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`];
+}
+
+// The selected cell in short: its value first, then where it is and what it says.
 function speak() {
-  const rows = rowsShown();
-  $("live").textContent = describe(rows[Math.min(state.row, rows.length - 1)], state.col).join("; ");
+  const rows = rowsShown(), row = rows[Math.min(state.row, rows.length - 1)];
+  const [where, value] = describe(row, state.col), text = cellText(row, state.col);
+  const says = text ? `${state.view === "lens" ? "likeliest" : "attends most to"} ${text}` : "";
+  const said = [value, where, says].filter(Boolean).join("; ");
+  if ($("live").textContent !== said) $("live").textContent = said;
 }

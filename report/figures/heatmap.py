@@ -27,6 +27,13 @@ from attentropy.report.figures.marks import (
     x_scale,
     y_scale,
 )
+from attentropy.report.figures.pinned import (
+    frames,
+    matches_above,
+    matches_below,
+    numbered_cells,
+    numbered_columns,
+)
 from attentropy.report.figures.sizes import CAPTION, FUNNEL, LABELS, STRIP, Size
 
 
@@ -37,7 +44,7 @@ def heatmap(
 
     n positions, rowcount, a and b (section), col (inset), box0 and box1, colours, font sizes.
     `datasets`: tile {url} of the overview and part {url} of the section, cells, columns, rows,
-    inset, insetrows, insetcols, legend, ticks, words.
+    inset, insetrows, insetcols, legend, ticks, words; pins, matches, matchespart (see `pinned`).
     """
     top = _overview_chart(size)
     funnel = _funnel_chart(size)
@@ -81,6 +88,9 @@ def _overview_chart(size: Size) -> Layers:
             "overviewtitle", x=alt.XValue(0), y=alt.YValue(-6),
             align="left", baseline="bottom", fontSize=11,
         ),
+        frames("0", "n"),
+        numbered_columns(size.overview),
+        matches_above(),
     ).resolve_scale(y="independent").properties(width=size.total, height=size.overview)  # fmt: skip
 
 
@@ -145,6 +155,8 @@ def _section(size: Size) -> Layers:
         frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
         frame(BLUE, box[0], box[1], size.height + LABELS, 2.5, _BOX_SHOWN),
         frame(GREEN, _column(size, 0), _column(size, 1), size.height, 2.5, _COLUMN_SHOWN),
+        frames("a", "b"),
+        *numbered_cells(),
         words(
             "rowtitle", x=alt.XValue(13 - size.gap), y=alt.YValue(size.height / 2),
             align="center", baseline="bottom", angle=270, fontSize=11,
@@ -152,11 +164,12 @@ def _section(size: Size) -> Layers:
     ).properties(width=size.section, height=size.height)  # fmt: skip
 
 
-def _column_labels(size: Size) -> alt.Chart:
-    return words(
+def _column_labels(size: Size) -> Layers:
+    labels = words(
         "columns", x=x_scale("xc:Q", "a", "b"), y=alt.YValue(LABELS / 2), align="center",
         baseline="middle", fontSize=alt.ExprRef("labelfont"), clip=True,
-    ).properties(width=size.section, height=LABELS)  # fmt: skip
+    )  # fmt: skip
+    return alt.layer(labels, matches_below()).properties(width=size.section, height=LABELS)
 
 
 def _caption(size: Size) -> Layers:

@@ -7,8 +7,9 @@ from typing import Any
 
 import altair as alt
 
-# Frame of the section, of the inset, of the dummy tokens: parameters, since the dark page differs.
-PURPLE, GREEN, BLUE = (alt.ExprRef(name) for name in ("purple", "green", "blue"))
+# Frame of the section, of the inset, of the dummy tokens, of what is pinned: parameters, since the
+# dark page differs.
+PURPLE, GREEN, BLUE, ORANGE = (alt.ExprRef(n) for n in ("purple", "green", "blue", "orange"))
 Layers = alt.LayerChart | alt.FacetChart  # what Altair says that a layer of marks is
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
 

@@ -49,14 +49,25 @@ def written(tmp_path_factory):
 
 @pytest.fixture
 def open_page(chromium, written):
-    """Render a trace and open the file: `open_page(trace, width=…, dark=…, max_bytes=…)`."""
+    """Render a trace and open the file: `open_page(trace, width=…, touch=…, max_bytes=…)`."""
     contexts = []
 
-    def opened(trace, *, width=1440, height=1100, dark=False, scripts=True, fragment="", **options):
+    def opened(
+        trace,
+        *,
+        width=1440,
+        height=1100,
+        dark=False,
+        touch=False,
+        scripts=True,
+        fragment="",
+        **options,
+    ):
         file = written(trace, **options)
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
+            has_touch=touch,
             java_script_enabled=scripts,
         )
         contexts.append(context)

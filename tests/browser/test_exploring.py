@@ -1,0 +1,448 @@
+"""The reader's ways through the figure: keys, pointer, pinned insets, search, and the address."""
+
+import re
+
+import numpy as np
+import pytest
+
+from attentropy.report.figures.sizes import narrow, wide
+from traces import CHAT, long, synthetic
+
+pytestmark = pytest.mark.browser
+
+N, LAYERS = len(CHAT), 6
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return synthetic(seed=2)
+
+
+def _state(opened):
+    """What the address says, once the page has had time to say it."""
+    opened.page.wait_for_timeout(120)
+    return dict(part.split("=", 1) for part in opened.page.url.split("#")[1].split("&"))
+
+
+def _corner(opened):
+    box = opened.page.locator("#canvas canvas").bounding_box()
+    left, top = opened.page.evaluate(
+        "(() => { const c = document.querySelector('#canvas canvas');"
+        " return [c.dataset.left, c.dataset.top].map(Number) })()"
+    )
+    return box["x"] + left, box["y"] + top
+
+
+def _cell(opened, column, row, columns=12, size=None):
+    """The middle of a cell of the section."""
+    size = size or wide(LAYERS)
+    left, top = _corner(opened)
+    x = left + size.left + (column + 0.5) / columns * size.section
+    y = top + size.overview + size.above + (LAYERS - row - 0.5) / LAYERS * size.height
+    return x, y
+
+
+def _go(opened, fragment):
+    """Follow a link of the same page."""
+    opened.page.evaluate("(f) => { location.hash = f; }", fragment)
+    opened.page.wait_for_timeout(250)
+
+
+def _still(opened):
+    """The picture of the page once it no longer changes."""
+    before = None
+    while (now := opened.page.screenshot()) != before:
+        before = now
+        opened.page.wait_for_timeout(400)
+    return now
+
+
+def _press(opened, *names):
+    for name in names:
+        opened.page.keyboard.press(name)
+
+
+def _table(opened, i):
+    """Rows of an inset's table as lists of text, the header first."""
+    return opened.page.evaluate(
+        "(i) => [...document.querySelectorAll('.pin')[i].querySelectorAll('tr')]"
+        ".map((row) => [...row.children].map((cell) => cell.innerText.trim()))",
+        i,
+    )
+
+
+def _clean(opened):
+    assert opened.errors == []
+    assert opened.violations() == []
+    assert opened.requests == []
+
+
+def test_keys_move_zoom_pin_search_and_help(open_page, trace):
+    opened = open_page(trace, fragment="#view=lens&a=4&b=14&col=8&row=2")
+    page = opened.page
+    page.focus("#figure")
+    _press(opened, "ArrowRight", "ArrowUp")
+    assert {"col": "9", "row": "3"}.items() <= _state(opened).items()
+    _press(opened, "Shift+ArrowLeft")
+    assert _state(opened)["col"] == "0"
+    _press(opened, "End")
+    assert _state(opened)["col"] == str(N - 1)
+    _press(opened, "Home", "]", "]")
+    assert {"col": "0", "row": "5"}.items() <= _state(opened).items()
+    said = page.inner_text("#live")
+    assert said.startswith(f"lens entropy {trace['lens_entropy'][0, 5, 0]:.3f} nats")
+
+    # Closer keeps the selected cell where it is: 7 of 10 columns from the left.
+    _go(opened, "view=lens&a=4&b=14&col=11&row=2")
+    page.focus("#figure")
+    _press(opened, "+")
+    now = {name: int(_state(opened)[name]) for name in ("a", "b", "col")}
+    assert now["b"] - now["a"] == 8
+    assert now["col"] == 11
+    assert abs((11.5 - now["a"]) / 8 - 0.75) < 0.08
+    _press(opened, *["+"] * 12)
+    assert (_state(opened)["a"], _state(opened)["b"]) == ("11", "12")
+    _press(opened, *["-"] * 20)
+    assert (_state(opened)["a"], _state(opened)["b"]) == ("0", str(N))
+
+    # The wheel with Ctrl is about the pointer: what is under it stays there.
+    page.mouse.move(*_cell(opened, 11, 2, N))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -50)
+    page.keyboard.up("Control")
+    page.wait_for_timeout(300)
+    now = {name: int(_state(opened)[name]) for name in ("a", "b")}
+    assert now["b"] - now["a"] == 10
+    assert abs((11.5 - now["a"]) / 10 - 11.5 / N) < 0.08
+
+    # Where heads are rows, the brackets change the layer.
+    _go(opened, "view=attention&rows=heads&layer=1&a=4&b=14&col=9&row=2")
+    page.focus("#figure")
+    _press(opened, "]")
+    assert _state(opened)["layer"] == "2"
+    assert page.input_value("#layer") == "2"
+    _press(opened, "i", "r", "w", "i")
+    assert _state(opened)["pin"] == (
+        "c,9,attention.heads.2.-1;r,0:3,4:14,attention.heads.2.-1;w,2:3,4:10,attention.heads.2.-1"
+    )
+    assert "pinned already" in page.inner_text("#pins-note")
+
+    # Typed into the search, letters are letters; Escape leaves it for the figure.
+    _press(opened, "/")
+    page.keyboard.type("i+?")
+    state = _state(opened)
+    assert state["find"] == "i%2B%3F"
+    assert state["pin"].count(";") == 2
+    _press(opened, "Escape")
+    assert page.evaluate("document.activeElement.id") == "figure"
+
+    _press(opened, "?")
+    dialog = page.locator("#help")
+    assert dialog.is_visible()
+    assert page.evaluate("document.activeElement.textContent") == "Close"
+    listed = dialog.locator("kbd").all_inner_texts()
+    assert {"←", "Home", "+", "[", "i", "r", "w", "/", "Escape", "?"} <= set(listed)
+    _press(opened, "i")
+    _press(opened, "Escape")
+    assert not dialog.is_visible()
+    assert page.evaluate("document.activeElement.id") == "figure"
+    assert _state(opened)["pin"].count(";") == 2
+
+    # With nothing focused the letters work, and the arrows scroll the page.
+    _press(opened, "Escape")
+    assert page.evaluate("document.activeElement === document.body")
+    _press(opened, "?")
+    assert dialog.is_visible()
+    dialog.get_by_role("button", name="Close").click()
+    assert not dialog.is_visible()
+    page.evaluate("document.activeElement.blur()")
+    _press(opened, "ArrowRight")
+    assert _state(opened)["col"] == "9"
+    _clean(opened)
+
+
+def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace):
+    opened = open_page(trace, fragment="#view=lens&a=5&b=17&col=9&row=2")
+    page, mouse = opened.page, opened.page.mouse
+    values = trace["lens_entropy"][0]
+
+    # A click selects, a drag over cells pins them; while it goes on they are framed.
+    mouse.click(*_cell(opened, 3, 4))
+    assert {"col": "8", "row": "4"}.items() <= _state(opened).items()
+    assert page.locator(".pin").count() == 0
+    before = page.screenshot()
+    mouse.move(*_cell(opened, 2, 4))
+    mouse.down()
+    mouse.move(*_cell(opened, 5, 1), steps=4)
+    page.wait_for_timeout(120)
+    assert page.screenshot() != before
+    mouse.up()
+    assert _state(opened)["pin"] == "r,1:5,7:11,lens.layers.0.-1"
+    table = _table(opened, 0)
+    assert [row[0] for row in table] == ["layer", "4", "3", "2", "1"]
+    for row in table[1:]:
+        shown = [float(text.split("\n")[-1]) for text in row[1:]]
+        np.testing.assert_allclose(shown, values[int(row[0]), 7:11], atol=0.0051)
+        ids = trace["lens_top_ids"][0, int(row[0]), 7:11, 0]
+        said = [text.split("\n")[0].replace("_", " ") for text in row[1:]]
+        assert said == trace.text_of(ids)
+
+    # A rectangle that is dropped half way is none.
+    mouse.move(*_cell(opened, 2, 4))
+    mouse.down()
+    mouse.move(*_cell(opened, 7, 1), steps=4)
+    page.focus("#figure")
+    _press(opened, "Escape")
+    mouse.up()
+    assert _state(opened)["pin"].count(";") == 0
+
+    page.click("#pin-column")
+    column = _table(opened, 1)
+    assert column[0] == ["layer", "likeliest token", "entropy (nats)", "probability"]
+    for layer, _, entropy, probability in column[1:]:
+        assert abs(float(entropy) - values[int(layer), 8]) < 0.0051
+        top = np.exp(trace["lens_top_logprobs"][0, int(layer), 8, 0])
+        assert abs(float(probability) - top) < 0.00051
+
+    # Weights of the selected row, here the mean over heads, and what is left for other keys.
+    page.click("#pin-weights")
+    weights = trace["window"][4].mean(0)
+    table = _table(opened, 2)
+    keys = [int(name.split(" ")[0]) for name in table[0][1:-1]]
+    assert keys == sorted(np.argsort(-weights[8, :9])[:12].tolist())
+    for row in table[1:]:
+        query = int(row[0].split(" ")[0])
+        for key, text in zip(keys, row[1:-1], strict=True):
+            assert text == (f"{weights[query, key]:.3f}" if key <= query else "")
+        assert abs(float(row[-1]) - (1 - weights[query, keys].sum())) < 0.002
+
+    # The cells have the figure's colours.
+    high = float(np.log(2000))
+    shade = page.evaluate(
+        "getComputedStyle(document.querySelector('.pin tbody td')).backgroundColor"
+    )
+    at = values[4, 7] / high * 2
+    low, up = [(0x21, 0x66, 0xAC), (0xF7, 0xF7, 0xF7), (0xB2, 0x18, 0x2B)][int(at) : int(at) + 2]
+    wanted = np.array(low) * (1 - at % 1) + np.array(up) * (at % 1)
+    np.testing.assert_allclose([int(v) for v in re.findall(r"\d+", shade)[:3]], wanted, atol=2)
+
+    # Shown, an inset moves the figure to itself, and to its reading.
+    page.click("[data-view=attention]")
+    page.select_option("#rows", "heads")
+    page.click("text=Show >> nth=0")
+    state = _state(opened)
+    assert (state["view"], state["row"], state["col"]) == ("lens", "4", "7")
+    page.get_by_role("button", name="Remove inset 2").click()
+    assert _state(opened)["pin"] == "r,1:5,7:11,lens.layers.0.-1;w,4:5,3:9,attention.layers.0.-1"
+    assert page.locator(".pin").count() == 2
+    assert "Remove inset 2" in page.evaluate("document.activeElement.ariaLabel")
+
+    # No more than eight.
+    for position in range(8):
+        page.focus("#figure")
+        _go(opened, f"view=lens&col={position}&pin={_state(opened)['pin']}")
+        page.click("#pin-column")
+    assert page.locator(".pin").count() == 8
+    assert "remove one first" in page.inner_text("#pins-note")
+    _clean(opened)
+
+
+def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace):
+    fragment = (
+        "view=attention&rows=layers&layer=0&head=1&palette=cividis&a=3&b=15&col=9&row=2"
+        "&mapLayer=2&mapHead=1&mapWindow=0&values=entropy&how=mean"
+        "&pin=c,9,attention.layers.0.1;r,1:5,3:12,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.1"
+        "&find=capital%20of"
+    )
+    opened = open_page(trace, fragment=f"#{fragment}", height=3600)  # all charts in sight
+    page = opened.page
+    assert page.url.split("#")[1] == fragment
+    assert page.input_value("#search") == "capital of"
+    assert page.input_value("#map-layer") == "2"
+    assert page.locator(".pin").count() == 3
+    page.wait_for_selector(".drawn > #map")
+    page.wait_for_function("document.querySelector('#map-scale').textContent.includes('nats')")
+    first = _still(opened)
+
+    # Another link is followed, also where it leaves most of the state out, and so is the way back.
+    _go(opened, "view=lens&col=2")
+    state = _state(opened)
+    assert (state["view"], state["col"], state["palette"]) == ("lens", "2", "diverging")
+    assert page.locator(".pin").count() == 0
+    assert page.input_value("#search") == ""
+    _go(opened, fragment)
+    page.evaluate("document.activeElement.blur()")
+    assert _still(opened) == first
+
+    # A fragment that is an anchor of the page says nothing of the figure.
+    _go(opened, "provenance")
+    page.focus("#figure")
+    _press(opened, "ArrowLeft")
+    assert {"view": "attention", "col": "8"}.items() <= _state(opened).items()
+
+    one = "c,3,lens.layers.0.-1"
+    for hostile in (
+        "view=</script><script>window.pwned=1</script>&a=-1&b=1e3&col=0x2&row=99",
+        "a=9&b=2&col=99999999999999999999&head=NaN&layer=&palette=__proto__&values=constructor",
+        "%E0%A4%A&pin=%00&find=%ED%A0%80",
+        f"pin={'c,' * 500}",
+        f"pin=c,99,lens.layers.0.-1;r,4:1,0:2,lens.layers.0.-1;r,0:99,0:2,lens.layers.0.-1;"
+        f"w,0:2,0:3,attention.layers.0.-1;w,0:1,0:3,lens.layers.0.-1;{one};{one};c,4,lens.layers.0;"
+        "c,4,toString.layers.0.-1;x,1;;c,-1,lens.layers.0.-1",
+        f"find={'x' * 5000}",
+        "view=lens&" + "&".join(f"k{i}={'y' * 90}" for i in range(3000)),
+    ):
+        _go(opened, hostile)
+        _press(opened, "ArrowRight")
+        state = _state(opened)
+        assert state["view"] in ("lens", "attention")
+        assert 0 <= int(state["a"]) < int(state["b"]) <= N
+        assert 0 <= int(state["col"]) < N
+        assert state.get("pin", one) == one
+        assert len(page.url.split("#")[1]) < 2000
+    many = ";".join(f"c,{i},lens.layers.0.-1" for i in range(12))
+    _go(opened, f"pin={many}&find={'%F0%9F%98%80' * 50}")
+    assert page.locator(".pin").count() == 8
+    assert len(page.url.split("#")[1]) < 2000
+    assert page.evaluate("window.pwned") is None
+    _clean(opened)
+
+
+def test_a_finger_drags_the_overview_and_insets_fit_a_telephone(open_page, trace):
+    pins = "c,9,lens.layers.0.-1;r,0:6,0:17,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.-1"
+    opened = open_page(
+        trace, width=420, touch=True, dark=True, fragment=f"#a=10&b=14&col=12&pin={pins}"
+    )
+    page = opened.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    assert page.locator(".pin").count() == 3
+    page.emulate_media(media="print")
+    assert page.locator(".pin table").first.is_visible()
+    assert not page.locator(".unpin").first.is_visible()
+    page.emulate_media(media="screen")
+    size, (left, top) = narrow(LAYERS), _corner(opened)
+    touch = page.context.new_cdp_session(page)
+    scale = size.total / N
+
+    def send(kind, *points):
+        given = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": given})
+
+    # Askew, as a finger drags: the page does not scroll under it.
+    x, y = left + 12 * scale, top + 20
+    send("touchStart", (x, y))
+    for i in range(1, 9):
+        send("touchMove", (x - i * scale, y + 6 * i))
+    send("touchEnd")
+    assert (_state(opened)["a"], _state(opened)["b"]) == ("2", "6")
+    assert page.evaluate("scrollY") == 0
+
+    # Two fingers that part show half as many columns.
+    _go(opened, "a=2&b=10&col=4")
+    x, y = _cell(opened, 4, 3, 8, size)
+    send("touchStart", (x - 20, y), (x + 20, y))
+    for i in range(1, 6):
+        send("touchMove", (x - 20 - 4 * i, y), (x + 20 + 4 * i, y))
+    send("touchEnd")
+    state = _state(opened)
+    assert int(state["b"]) - int(state["a"]) == 4
+    assert "pin" not in state
+    _clean(opened)
+
+
+LENGTH = 131_072
+
+
+@pytest.fixture(scope="module")
+def lengthy():
+    trace = long(LENGTH, layers=2, heads=1, read=600)
+    text = trace.dataset["token_text"].values
+    text[1000:1003] = [" The", " Capital", "\n\nof"]
+    text[70_000:70_002] = ["the cap", "ital\n\nOf"]
+    text[90_000] = "</script><b onclick=window.pwned=1>{{7*7}}"
+    return trace
+
+
+def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_page, lengthy):
+    opened = open_page(lengthy, fragment="#view=attention&a=60000&b=60012&col=500")
+    page = opened.page
+    page.fill("#search", "CAPITAL⏎⏎of")
+    assert page.inner_text("#search-count") == "2 matches"
+    page.focus("#search")
+    _press(opened, "Enter")
+    assert page.inner_text("#search-count") == "1 of 2"
+    state = _state(opened)
+    assert int(state["a"]) <= 1001 == int(state["col"]) < int(state["b"])
+    _press(opened, "Enter")
+    assert _state(opened)["col"] == "70000"
+    _press(opened, "Enter")
+    assert _state(opened)["col"] == "1001"
+    _press(opened, "Shift+Enter")
+    assert _state(opened)["col"] == "70000"
+    page.click("#search-previous")
+    assert _state(opened)["col"] == "1001"
+
+    page.fill("#search", "</script><b onclick=window.pwned=1>{{7*7}}")
+    assert page.inner_text("#search-count") == "1 match"
+    page.fill("#search", "[.*^$(")
+    assert page.inner_text("#search-count") == "no match"
+    # The commonest letter: every token of the text begins with a blank.
+    seconds = page.evaluate(
+        "() => { const input = document.getElementById('search'), times = [];"
+        " for (const text of ['w', ' ', 'w1', '_w2', ' w', ' w1 w2']) {"
+        "   input.value = text; const from = performance.now();"
+        "   input.dispatchEvent(new Event('input')); times.push(performance.now() - from); }"
+        " return Math.min(...times) / 1000 }"
+    )
+    assert seconds < 0.25  # of a page on a busy machine; see tests/benchmarks
+    words = [str(text) for text in lengthy["token_text"]]
+    found = sum("w1" in text for text in words)
+    page.fill("#search", "w1")
+    assert page.inner_text("#search-count") == f"{found:,} matches"
+
+    # All of it in sight: a pixel's position is read exactly, and what is drawn there is said.
+    _go(opened, f"view=attention&a=0&b={LENGTH}&col=500")
+    size, (left, top) = wide(2), _corner(opened)
+    page.mouse.move(left + size.left + 300, top + size.overview + size.above + 20)
+    page.wait_for_timeout(150)
+    said = page.inner_text("#tip")
+    position = int(re.search(r"position ([\d,]+)", said)[1].replace(",", ""))
+    entropy = lengthy["entropy"][1, 0]
+    assert abs(float(re.search(r"attention entropy ([\d.]+)", said)[1]) - entropy[position]) < 0.006
+    start, stop = (
+        int(text.replace(",", ""))
+        for text in re.search(r"drawn here: positions ([\d,]+) to ([\d,]+)", said).groups()
+    )
+    assert start <= position <= stop
+    part = entropy[start : stop + 1]
+    numbers = re.search(r"mean ([\d.]+) nats, least ([\d.]+), largest ([\d.]+)", said).groups()
+    wanted = [part.mean(), part.min(), part.max()]
+    np.testing.assert_allclose([float(n) for n in numbers], wanted, atol=0.06)
+
+    # Too large a rectangle is coarsened evenly, and says so.
+    page.click("#pin-section")
+    card = page.locator(".pin").first.inner_text()
+    block = -(-LENGTH // 12)
+    assert f"each cell is the mean of {block:,} positions" in card
+    row = _table(opened, 0)[1]
+    assert row[0] == "1"
+    for i, shown in enumerate(row[1:]):
+        mean = entropy[i * block : (i + 1) * block].mean()
+        assert abs(float(shown) - mean) < 0.02
+
+    # Weights that the trace does not hold are said to be missing.
+    page.click("#pin-weights")
+    assert "No exact weights of position 500" in page.inner_text("#pins-note")
+    assert f"{LENGTH - 128:,}–{LENGTH - 1:,}" in page.inner_text("#pins-note")
+    _clean(opened)
+
+
+def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
+    opened = open_page(lengthy, max_bytes=700_000)
+    opened.page.fill("#search", "w1")
+    said = opened.page.inner_text("#search-count")
+    missing = int(re.search(r"([\d,]+) tokens whose text", said)[1].replace(",", ""))
+    assert LENGTH // 2 < missing < LENGTH
+    opened.page.click("#pin-section")
+    opened.page.wait_for_timeout(200)
+    _clean(opened)
