@@ -11,7 +11,7 @@ from attentropy.report.raster import deflated
 # One idea a file, in the order in which they build on each other.
 _PARTS = (
     "values", "colours", "planes", "choice", "cells", "pictures", "figure", "reading", "moving",
-    "window", "map", "spread", "roster", "address", "start",
+    "window", "map", "spread", "roster", "tables", "address", "sections", "start",
 )  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 // The start: what the first picture needs first, the other charts when they come into sight.
+const fitting = () => (small.matches ? "narrow" : "wide");
+
 async function embed() {
-  width = small.matches ? "narrow" : "wide";
+  width = fitting();
   size = report.sizes[width];
   overviewKey = null;
   shownPieces = "";
@@ -37,6 +39,7 @@ function drawAll() {
 }
 
 async function resize() {
+  if (width === fitting()) return;
   await embed();
   for (const [id, start] of below()) if (started.has(id)) await start();
 }
@@ -62,17 +65,24 @@ async function start() {
   if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
   Object.assign(region, report.region);
   if (report.region) state.mapHead = 0;
+  const recalled = location.hash.length > 1;
   recall();
   controls();
   reflect();
   await embed();
   document.documentElement.classList.add("live");
   $("figure").addEventListener("keydown", keys);
+  sections();
   if (report.later) await readLater();
   controlsBelow();
+  csvButtons();
+  printing(recalled);
   whenSeen();
-  let resized = Promise.resolve();
-  small.addEventListener("change", () => { resized = resized.then(resize); });
+  let resized = Promise.resolve(), waiting = 0;
+  small.addEventListener("change", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { resized = resized.then(resize); }, 100);
+  });
   for (const changed of [dark, matchMedia("print")]) changed.addEventListener("change", drawAll);
   document.documentElement.classList.add("whole");
 }
