@@ -55,11 +55,12 @@ def _digest(text: str) -> str:
 
 @dataclass(frozen=True)
 class Still:
-    """Addresses of a picture for a light and for a dark page, and its width in CSS pixels."""
+    """Addresses of a picture for a light and for a dark page, and its size in CSS pixels."""
 
     light: str
     dark: str
     width: int
+    height: int
 
 
 def stills(chart: dict[str, Any]) -> Still:
@@ -76,9 +77,10 @@ def stills(chart: dict[str, Any]) -> Still:
         image = image.replace(fonts[0], "").replace("<svg ", f"<svg{fonts[0]} ", 1)
     # A hundredth of a pixel is enough; what stands between the tags is the trace's.
     image = re.sub(r"<(?!image)[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]), image)
-    width = re.search(r'\bwidth="([\d.]+)"', image)
+    width, height = (re.search(rf'\b{side}="([\d.]+)"', image) for side in ("width", "height"))
     light, dark = (data_uri(svg.encode(), "image/svg+xml") for svg in (image, _in_the_dark(image)))
-    return Still(light, dark, round(float(width[1])) if width else 0)
+    pixels = (round(float(found[1])) if found else 0 for found in (width, height))
+    return Still(light, dark, *pixels)
 
 
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")

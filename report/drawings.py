@@ -26,10 +26,10 @@ _FILLED = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """`chart` is the Vega-Lite specification of what opens; `specs` the deflated Vega ones by
-    width."""
+    """`charts` are the Vega-Lite specifications of what opens, `specs` the deflated Vega ones,
+    both by width."""
 
-    chart: dict[str, Any]
+    charts: dict[str, dict[str, Any]]
     specs: dict[str, str]
 
 
@@ -72,7 +72,7 @@ def _widths(charts: Any) -> dict[str, dict[str, Any]]:
 
 
 def _drawing(charts: dict[str, dict[str, Any]]) -> Drawing:
-    return Drawing(charts["wide"], {name: _spec(chart) for name, chart in charts.items()})
+    return Drawing(charts, {name: _spec(chart) for name, chart in charts.items()})
 
 
 def _spec(chart: dict[str, Any]) -> str:

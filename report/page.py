@@ -17,17 +17,21 @@ from attentropy.report import palette, planes, reach, statistics, views
 from attentropy.report.budget import MAX_BYTES, Budget
 from attentropy.report.document import Still, environment, policy, source, stills
 from attentropy.report.drawings import drawings, places
+from attentropy.report.figures.layerpanel import layerpanel
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import narrow, wide
+from attentropy.report.highlights import highlights
 from attentropy.report.more import buy, said
 from attentropy.report.observation import Observation
 from attentropy.report.packing import contents
 from attentropy.report.payload import facts, held
-from attentropy.report.profile import section
+from attentropy.report.profile import section as profiled
 from attentropy.report.program import program
 from attentropy.report.reduction import reduction
 from attentropy.report.regions import Range
-from attentropy.report.words import SHADES, absent, banner, caption, captions, words
+from attentropy.report.sections import finding, summary
+from attentropy.report.sections import sections as sections_of
+from attentropy.report.words import SHADES, banner, caption, captions, words
 
 Pictures = dict[str, Still | None]
 
@@ -63,7 +67,11 @@ def render(
     script, bundle = source("loader.js"), program()
     style = source("page.css") + _shade_classes()
     scores = reach.scored(trace)
-    context = words(trace, observations, placed["wide"], shown[0], rows) | {
+    profile = profiled(trace)
+    span = placed["wide"].start, placed["wide"].stop
+    below_it = sections_of(trace, observations, attention, shown, rows, span, profile)
+    curves = {name: c for part in below_it.values() for name, c in part.curves.items()}
+    context = words(trace, placed["wide"], shown[0], rows) | {
         "policy": policy(style, script, bundle.text),
         "script": Markup(script),  # our own code, nothing of the trace
         "program": bundle.packed,
@@ -77,16 +85,24 @@ def render(
         "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
         "scores": scores,
         "partial": banner(trace),
-        "absent": absent(trace),
+        "findings": [finding(i, observations[i]) for i in highlights(observations)],
+        "sections": below_it,
+        "panels": {name: summary(curve, rows) for name, curve in curves.items()},
         "window_per_head": _per_head(trace, "window"),
         "map_heads": [int(head) for head in trace["map_head"]] if reach.has_map(trace) else [],
-        "profile": section(trace),
+        "profile": profile,
     }
     values = facts(trace, observations, shown, rows, sizes, placed["wide"])
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
     values |= places(trace)
     template = environment().get_template("page.html.j2")
-    pictures: Pictures = {name: stills(drawing.chart) for name, drawing in drawn.items()}
+    pictures: Pictures = {
+        f"{name} {width}" if width != "wide" else name: stills(chart)
+        for name, drawing in drawn.items()
+        for width, chart in drawing.charts.items()
+        if width == "wide" or name == "figure"
+    }
+    pictures |= {name: stills(layerpanel(curve, rows)) for name, curve in curves.items()}
     for kept_of in _STILLS:
         context["drawings"] = kept_of(pictures)
         frame = template.render(
@@ -117,6 +133,10 @@ def _all(pictures: Pictures) -> Pictures:
     return pictures
 
 
+def _wide(pictures: Pictures) -> Pictures:
+    return {n: None if n.endswith(" narrow") else still for n, still in pictures.items()}
+
+
 def _of_the_figure(pictures: Pictures) -> Pictures:
     return {name: still if name == "figure" else None for name, still in pictures.items()}
 
@@ -132,7 +152,7 @@ def _none(pictures: Pictures) -> Pictures:
 
 
 # What is left out of the still pictures, one after the other, until the values have their share.
-_STILLS = (_all, _of_the_figure, _light, _none)
+_STILLS = (_all, _wide, _of_the_figure, _light, _none)
 _LEAST_SHARE = 0.3
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,26 +11,22 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report import reach
 from attentropy.report.figures.placement import Placement
-from attentropy.report.labels import short, visible
-from attentropy.report.observation import Observation
+from attentropy.report.labels import visible
 from attentropy.report.payload import partial
 from attentropy.report.scale import Scale
 from attentropy.report.views import View, of_site
 
-_PROMPT_TOKENS = 3000  # longer prompts are folded to their head and tail
+_FIRST, _LAST = 24, 28  # what is shown of a long prompt before it is unfolded
+_FOLDED = 120  # tokens from which on a prompt is folded
+_PROMPT_TOKENS = 3000  # of longer ones only head and tail are in the page
 _HEAD, _TAIL = 200, 800
-_TABLE_COLUMNS = 24
 SHADES = 32
 
 
 def words(
-    trace: Trace,
-    observations: Sequence[Observation],
-    placed: Placement,
-    view: View,
-    rows: Sequence[str],
-) -> dict[str, Any]:
-    """Title, tokens, findings, table and provenance, for the page's template."""
+    trace: Trace, placed: Placement, view: View, rows: Sequence[str]
+) -> dict[str, Any]:  # fmt: skip
+    """Title, prompt, description and provenance, for the page's template."""
     attrs = trace.attrs
     model = attrs.get("model", {})
     n = trace.dataset.sizes["position"]
@@ -42,24 +38,18 @@ def words(
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
     texts = trace.tokens
     roles = trace["role"]
-    shown = range(n) if n <= _PROMPT_TOKENS else [*range(_HEAD), *range(n - _TAIL, n)]
-    tokens = [
-        {
-            "text": visible(texts[i]) if texts[i].strip() == "" else texts[i],
-            "role": str(roles[i]),
-            "shade": _shade(last[i], view.scale),
-            "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
-        }
-        for i in shown
-    ]
-    if n > _PROMPT_TOKENS:
-        folded = f"… {n - _HEAD - _TAIL:,} tokens …"
-        tokens.insert(_HEAD, {"text": folded, "role": "folded", "shade": "", "title": folded})
-    start = max(placed.start, placed.stop - _TABLE_COLUMNS)
-    stop = min(placed.stop, start + _TABLE_COLUMNS)
-    columns = range(start, stop)
-    cells = view.texts(start, stop)
-    kinds = "top token" if view.name == "lens" else "most attended token"
+
+    def tokens(start: int, stop: int) -> list[dict[str, str]]:
+        return [
+            {
+                "text": visible(texts[i]) if texts[i].strip() == "" else texts[i],
+                "role": str(roles[i]),
+                "shade": _shade(last[i], view.scale),
+                "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
+            }
+            for i in range(start, stop)
+        ]
+
     return {
         "version": _version(),
         "title": f"attentropy: {name}, {n} tokens",
@@ -69,32 +59,32 @@ def words(
             f"{_parameters(model.get('parameters'))}{model.get('dtype', '')} on "
             f"{model.get('device', 'unknown device')}; all entropies in nats"
         ),
-        "tokens": tokens,
+        "prompt": _folded(n, tokens),
         "answer": str(attrs.get("answer", "")),
         "shade_note": f"Colour: {entropy} after {where}, {view.scale.words()}.",
-        "cut": f"The first {_HEAD} and the last {_TAIL} tokens." if n > _PROMPT_TOKENS else "",
         "figure_title": "Entropy by layer and position",
         "description": (
             f"Heatmap of {entropy}, {len(rows)} layers by {n} positions, with an overview, a "
             f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
-            f"{placed.column}. The findings below say what it shows."
+            f"{placed.column}. The findings say what it shows, the tables hold its values."
         ),
-        "findings": [
-            {"text": o.text, "found": o.found, "numbers": _numbers(o)} for o in observations
-        ],
-        "table_note": f"entropy in nats and {kinds}, positions {start} to {stop - 1}",
-        "table_columns": [short(texts[i], 14) for i in columns],
-        "table": [
-            {
-                "label": rows[r],
-                "cells": [
-                    (_nats(view.values[r, i]).removesuffix(" nats"), cells[r][i - start])
-                    for i in columns
-                ],
-            }
-            for r in reversed(range(len(rows)))
-        ],
         "provenance": list(_provenance(attrs)),
+    }
+
+
+def _folded(n: int, tokens: Callable[[int, int], list[dict[str, str]]]) -> dict[str, Any]:
+    """The prompt's first tokens, what is folded between (in two parts where some of it is not in
+    the page), and its last ones; `tokens(start, stop)` gives those of a range."""
+    if n <= _FOLDED:
+        return {"first": tokens(0, n), "hidden": 0, "folded": [], "last": []}
+    inner, end = (_FIRST, n - _LAST), n
+    parts = [inner] if n <= _PROMPT_TOKENS else [(_FIRST, _HEAD), (end - _TAIL, end - _LAST)]
+    return {
+        "first": tokens(0, _FIRST),
+        "hidden": inner[1] - inner[0],
+        "folded": [tokens(*part) for part in parts],
+        "left_out": f"… {n - _HEAD - _TAIL:,} tokens …",
+        "last": tokens(n - _LAST, n),
     }
 
 
@@ -175,18 +165,6 @@ def _shade(value: float, scale: Scale) -> str:
     if not np.isfinite(value):
         return "missing"
     return f"s{min(SHADES - 1, int(float(scale.at(value)) * SHADES))}"
-
-
-def _numbers(observation: Observation) -> str:
-    if observation.value is None:
-        parts = [f"{observation.statistic}: not measured"]
-    else:
-        parts = [f"{observation.statistic} = {observation.value:.4g} {observation.unit}"]
-    if observation.threshold is not None:
-        parts.append(f"held against {observation.threshold:.3g}")
-    if observation.n is not None:
-        parts.append(f"n = {observation.n}")
-    return "; ".join(parts)
 
 
 def _parameters(count: Any) -> str:

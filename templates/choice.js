@@ -1,5 +1,5 @@
 // What the reader has chosen, and which rows of which plane that shows.
-const small = matchMedia("(max-width: 760px)");
+const small = matchMedia("screen and (max-width: 760px)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const state = {
   view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging", how: "mean", stat: "entropy", site: report.sites[0]?.[0] ?? "",

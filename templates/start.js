@@ -1,6 +1,8 @@
 // The start: what the first picture needs first, the other charts when they come into sight.
+const fitting = () => (small.matches ? "narrow" : "wide");
+
 async function embed() {
-  width = small.matches ? "narrow" : "wide";
+  width = fitting();
   size = report.sizes[width];
   overviewKey = null;
   shownPieces = "";
@@ -37,6 +39,7 @@ function drawAll() {
 }
 
 async function resize() {
+  if (width === fitting()) return;
   await embed();
   for (const [id, start] of below()) if (started.has(id)) await start();
 }
@@ -64,6 +67,7 @@ async function start() {
   Object.assign(region, report.region);
   if (report.region) state.mapHead = 0;
   keepOpening();
+  const recalled = location.hash.length > 1;
   recall();
   controls();
   searchControls();
@@ -73,12 +77,18 @@ async function start() {
   await embed();
   document.documentElement.classList.add("live");
   addEventListener("keydown", keys);
+  sections();
   if (report.later) await readLater();
   controlsBelow();
+  csvButtons();
+  printing(recalled);
   whenSeen();
   addEventListener("hashchange", follow);
-  let resized = Promise.resolve();
-  small.addEventListener("change", () => { resized = resized.then(resize); });
+  let resized = Promise.resolve(), waiting = 0;
+  small.addEventListener("change", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { resized = resized.then(resize); }, 100);
+  });
   for (const changed of [dark, matchMedia("print")]) changed.addEventListener("change", drawAll);
   document.documentElement.classList.add("whole");
 }

@@ -46,8 +46,8 @@ class Size:
 
 
 def wide(rows: int) -> Size:
-    """For a screen or a page's full width."""
-    return Size(150, 60, 740, 14, _height(rows), _overview(rows), 12)
+    """For a screen, the findings beside it at 1440 pixels, or a page's full width."""
+    return Size(126, 48, 648, 14, _height(rows), _overview(rows), 12)
 
 
 def narrow(rows: int) -> Size:

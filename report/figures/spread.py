@@ -95,10 +95,19 @@ def ceiling(trace: Trace, layer: int, n: int) -> list[dict[str, float]]:
     if lines is None:
         return []
     at = sorted({min(n - 1, round((i / _BELOW) ** 3 * (n - 1))) for i in range(_BELOW + 1)})
-    points = []
-    for x in at:
-        start, count, rise = [line for line in lines[layer] if line[0] <= x][-1]
-        seen = count + rise * (x - start)
-        if seen >= 1:
-            points.append({"x": x + 0.5, "y": math.log(seen)})
-    return points
+    points = ((x, _ln_visible(lines[layer], x)) for x in at)
+    return [{"x": x + 0.5, "y": y} for x, y in points if math.isfinite(y)]
+
+
+def ceilings_at(trace: Trace, layer: int, positions: Sequence[int]) -> list[float]:
+    """ln of the visible keys at positions; NaN where there are none, or none recorded."""
+    lines = visible_keys(trace)
+    if lines is None:
+        return [math.nan] * len(positions)
+    return [_ln_visible(lines[layer], x) for x in positions]
+
+
+def _ln_visible(lines: Sequence[Sequence[int]], position: int) -> float:
+    start, count, rise = [line for line in lines if line[0] <= position][-1]
+    seen = count + rise * (position - start)
+    return math.log(seen) if seen >= 1 else math.nan

@@ -70,7 +70,7 @@ def tokenmap(
 def first_map(trace: Trace, column: int) -> dict[str, Any]:
     """The map of the first layer, mean over heads, as a Vega-Lite specification."""
     weights = trace.dataset["window"][0].values
-    weights = np.nanmean(weights[: _heads_in(trace, 0)], axis=0)  # [queries, keys]
+    weights = np.nanmean(weights[: heads_in(trace, 0)], axis=0)  # [queries, keys]
     n = weights.shape[0]
     first = int(trace["window_query"][0])
     hidden = (
@@ -94,6 +94,7 @@ def first_map(trace: Trace, column: int) -> dict[str, Any]:
     return tokenmap(_SIDE, state, rows)
 
 
-def _heads_in(trace: Trace, layer: int) -> int:
+def heads_in(trace: Trace, layer: int) -> int:
+    """How many of the window's heads a layer has."""
     heads = int(trace["heads"][layer]) if "heads" in trace else trace.dataset.sizes["window_head"]
     return max(1, min(heads, trace.dataset.sizes["window_head"]))

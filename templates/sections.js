@@ -1,0 +1,30 @@
+// The navigation: to a section without touching the state in the address, and where the reader is.
+function sections() {
+  const links = [...document.querySelectorAll("nav.sections a")];
+  const at = new Map(links.map((link) => [$(link.hash.slice(1)), link]));
+  for (const [section, link] of at) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      section.scrollIntoView();
+      section.focus({ preventScroll: true });
+    });
+  }
+  const inSight = new Set();
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) inSight[entry.isIntersecting ? "add" : "delete"](entry.target);
+    const here = [...at.keys()].find((section) => inSight.has(section));
+    for (const [section, link] of at) {
+      if (section === here) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
+  }, { rootMargin: "-45px 0px -55% 0px" });
+  for (const section of at.keys()) observer.observe(section);
+}
+
+// On paper the figure is the drawing that the page came with, for as long as it shows the same.
+function printing(recalled) {
+  const opened = recalled ? null : location.hash;
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.toggle("as-opened", opened !== null && location.hash === opened);
+  });
+}

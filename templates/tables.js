@@ -1,0 +1,56 @@
+// Values as CSV (RFC 4180): a table as it is written, and what the figure shows now.
+const FORMULA = /^[=+\-@\t\r]/;
+
+// A text that a spreadsheet would run as a formula gets an apostrophe before it; a number does not.
+function csvText(text) {
+  const safe = FORMULA.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+const csvNumber = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(9))) : "");
+const csvLines = (lines) => lines.map((line) => `${line.join(",")}\r\n`).join("");
+
+// The heading of every column: those above it, joined.
+function csvHead(table) {
+  const rows = [...table.tHead.rows].map((row) => [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(cell.textContent)));
+  return rows[0].map((_, column) => csvText(rows.map((row) => row[column]).filter(Boolean).join(" · ")));
+}
+
+function csvOfTable(table) {
+  const written = (cell) => {
+    if (cell.classList.contains("missing")) return "";
+    return cell.classList.contains("number") && !/[",]/.test(cell.textContent) ? cell.textContent : csvText(cell.textContent);
+  };
+  return csvLines([csvHead(table), ...[...table.tBodies[0].rows].map((row) => [...row.cells].map(written))]);
+}
+
+// A row for every cell of the section: as many positions a column as the figure draws, and how many
+// positions a value is the mean of where the page does not hold them one by one.
+function csvOfFigure() {
+  const rows = rowsShown(), bin = binOf(rows), lines = [["layer", "head", "position", "token", "value", "positions"]];
+  for (const row of rows) {
+    const head = row.head < 0 ? "mean" : headName(row.head);
+    for (let p = Math.floor(state.a / bin) * bin; p < state.b; p += bin) {
+      const tile = bin === 1 && row.plane.at(row.at, p) === undefined ? row.plane.tile(row.at, p) : null;
+      const end = Math.min(N, p + bin), many = tile ? tile.to - tile.from : end - p;
+      const layer = csvText(String(report.layers[row.entry]));
+      lines.push([layer, head, p, csvText(bin === 1 ? texts.full(p) : ""), csvNumber(entropyOver(row, p, end)), many]);
+    }
+  }
+  return csvLines(lines);
+}
+
+function download(name, text) {
+  const link = document.createElement("a"), address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.href = address;
+  link.download = `attentropy-${name}.csv`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+function csvButtons() {
+  for (const button of document.querySelectorAll("button[data-csv]")) {
+    const table = $(button.dataset.csv), name = button.dataset.csv.replace("table-", "");
+    button.addEventListener("click", () => download(name, table ? csvOfTable(table) : csvOfFigure()));
+  }
+}

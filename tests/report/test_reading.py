@@ -1,0 +1,139 @@
+"""Which findings stand first, what each layer is on average, and the charts as tables."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from attentropy.report import bylayer, planes, tables
+from attentropy.report.highlights import LEAST, MOST, highlights, section_of
+from attentropy.report.observation import Observation
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+from attentropy.report.sections import numbers, sections
+from attentropy.report.views import view
+from traces import CHAT, long, synthetic
+
+
+def _made(id, value=None, threshold=None, found=True, where="attention"):
+    return Observation(id, id, id, value, "share", threshold, 8, found, where)
+
+
+def test_rehearsal_is_first_found_or_not_and_left_out_where_it_was_not_measured():
+    others = [_made(f"head_{i}", 0.5, 0.1) for i in range(8)]
+    missed = _made("rehearsal", 0.01, 0.05, found=False, where="lens")
+    assert highlights([*others, missed])[0] == 8
+    unmeasured = _made("rehearsal", None, 0.05, found=False, where="lens")
+    assert 8 not in highlights([*others, unmeasured])
+
+
+def test_found_ones_go_by_how_far_they_pass_their_threshold_and_are_at_most_six():
+    found = [_made(f"head_{i}", value, 0.1) for i, value in enumerate((0.2, 0.9, 0.5) * 3)]
+    kept = highlights(found)
+    assert len(kept) == MOST
+    assert kept[:3] == [1, 4, 7]
+    assert kept[3:] == [2, 5, 8]
+
+
+def test_attention_and_heads_are_represented_even_by_what_was_not_found():
+    lens = [_made("settled", 0.0, 0.0, where="lens")] * 7
+    kept = highlights([*lens, _made("sinks", 0.1, 0.4, False), _made("head_sink", 0.1, 0.3, False)])
+    assert {section_of(o) for o in (_made("sinks"), _made("head_sink"))} == {"attention", "heads"}
+    assert {7, 8} <= set(kept)
+    assert len(kept) == MOST
+
+
+def test_where_nothing_was_found_that_is_said_of_three():
+    assert len(highlights([_made(f"head_{i}", 0.1, 0.3, False) for i in range(8)])) == LEAST
+    assert highlights([]) == []
+
+
+def test_a_finding_gives_statistic_value_threshold_and_n():
+    assert numbers(_made("x", 0.25, 0.1)) == "x = 0.25 share; threshold 0.1; n = 8"
+    assert numbers(_made("x", 0.25)) == "x = 0.25 share; no threshold; n = 8"
+    assert numbers(_made("x", None, 0.1)) == "x: not measured; threshold 0.1; n = 8"
+
+
+def test_every_finding_is_on_the_page_once():
+    trace = synthetic()
+    found = observe(trace)
+    page = render(trace, found)
+    shown = sorted(int(i) for i in re.findall(r'data-finding="(\d+)"', page))
+    assert shown == [i for i, o in enumerate(found) if o.found or o.value is not None]
+    first = page[page.index('class="card told"') : page.index('class="parts"')]
+    assert 3 <= first.count("<li") <= 6
+
+
+def test_the_lens_by_layer_is_mean_quartiles_and_what_the_model_predicts():
+    trace = synthetic()
+    trace.dataset["lens_entropy"].values[0, :, 3] = np.nan
+    trace.dataset["lens_rank"].values[0, 2, 5:9] = 7
+    entropy, predicted, kl = bylayer.lens(trace)
+    read = np.delete(trace["lens_entropy"][0].astype(np.float64), 3, axis=1)
+    np.testing.assert_allclose(entropy.mean, read.mean(1))
+    np.testing.assert_allclose(entropy.low, np.quantile(read, 0.25, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(entropy.high, np.quantile(read, 0.75, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(predicted.mean, [1, 1, 12 / 16, 1, 1, 1])
+    np.testing.assert_allclose(kl.mean, trace["lens_kl"][0].mean(-1, dtype=np.float64))
+
+
+def test_attention_by_layer_is_over_all_heads_and_beside_a_uniform_row():
+    trace = synthetic()
+    trace.dataset["entropy"].values[1] = np.nan
+    found = {curve.name: curve for curve in bylayer.attention(trace)}
+    assert list(found) == ["entropy", "normalized_entropy", "sink_mass", "max_prob", "distance"]
+    seen = np.arange(len(CHAT)) + 1.0
+    values = trace["entropy"].astype(np.float64)
+    np.testing.assert_allclose(found["entropy"].mean[[0, 5]], values[[0, 5]].mean((1, 2)))
+    assert math.isnan(found["entropy"].mean[1])
+    np.testing.assert_allclose(found["entropy"].low[0], values[0].mean(-1).min())
+    share = values[0, :, 1:] / np.log(seen[1:])
+    np.testing.assert_allclose(found["normalized_entropy"].mean[0], share.mean(), rtol=1e-6)
+    np.testing.assert_allclose(found["entropy"].uniform[0], np.log(seen).mean())
+    np.testing.assert_allclose(found["sink_mass"].uniform[2], np.minimum(1, 4 / seen).mean())
+    np.testing.assert_allclose(found["distance"].uniform[2], ((seen - 1) / 2).mean())
+
+
+def test_what_a_trace_does_not_hold_has_no_panel_and_no_section():
+    trace = synthetic()
+    bare = type(trace)(trace.dataset.drop_vars(["sink_mass", "distance", "lens_kl", "lens_rank"]))
+    assert [c.name for c in bylayer.lens(bare)] == ["lens_entropy"]
+    assert [c.name for c in bylayer.attention(bare)][-1] == "max_prob"
+    made = sections(trace, [], None, [view(trace, "lens")], list("012345"), (5, 17), None)
+    assert "profile" not in made
+    assert "heads" not in made
+
+
+def test_the_sections_table_holds_its_values_and_texts():
+    trace = synthetic()
+    trace.dataset["lens_entropy"].values[0, 5, 16] = np.nan
+    lens = view(trace, "lens")
+    table = tables.of_section(lens, list("012345"), 5, 17)
+    assert [row[0] for row in table.rows] == list("543210")
+    assert table.rows[0][-2] is None
+    assert table.rows[1][1] == f"{trace['lens_entropy'][0, 4, 5]:.4g}"
+    assert table.rows[1][2] == lens.texts(5, 6, 14)[4][0]
+    assert sum(columns for _, columns in table.groups) == len(table.columns)
+
+
+def test_tables_of_a_long_trace_are_bounded_and_true():
+    trace = long(9000, layers=6, heads=30, read=300)
+    attention = planes.attention(trace)
+    rows = list("012345")
+    spread = tables.of_spread(trace, attention, 0, "0")
+    assert 32 <= len(spread.rows) <= 64
+    first, last = (int(p) for p in spread.rows[3][0].split(" to "))
+    part = trace["entropy"][0, :, first : last + 1]
+    assert float(spread.rows[3][1]) == pytest.approx(part.mean(), rel=2e-3)
+    heads = tables.of_heads(trace, ["entropy", "sink"], rows)
+    assert len(heads.rows) == 129  # and what a uniform row gives
+    assert "128 of 180 heads" in heads.title
+    largest = tables.of_map(trace, "0").rows[0]
+    assert float(largest[2]) == pytest.approx(trace["map"][0, 0].max(), rel=1e-3)
+    received = tables.of_received(trace, "0").rows[0]
+    assert int(received[0]) == trace["received"][0, 0].argmax()
+    window = tables.of_window(trace, "0")
+    assert len(window.rows) == 24
+    expected = trace["window"][0, 0, -1, -1]
+    assert float(window.rows[-1][-1]) == pytest.approx(expected, rel=1e-3)
