@@ -88,11 +88,11 @@ def export(
             f"--font-size {font_size:g} does not suit --width {width:g}: {side} {most:.1f} points"
         )
     plate = _PLATES[figure](trace, chosen, pixels)
-    image, fitted = _fitted(plate, chosen, pixels)
     words = plate.title, plate.caption
     if format == "csv":
-        data = plate.table(fitted).csv()
-    elif format == "svg":
+        return Exported(plate.table.csv(), *words)
+    image = _fitted(plate, chosen, pixels)
+    if format == "svg":
         data = containers.svg(image, width, *words)
     elif format == "pdf":
         data = containers.pdf(image, width, *words)
@@ -109,7 +109,7 @@ def _within(name: str, value: float, ends: tuple[float, float], unit: str) -> No
         raise UsageError(f"{name} {value:g}: give {ends[0]:g} to {ends[1]:g} {unit}")
 
 
-def _fitted(plate: Plate, chosen: Asked, pixels: int) -> tuple[str, int]:
+def _fitted(plate: Plate, chosen: Asked, pixels: int) -> str:
     """The picture that is as wide as asked for, labels and all: what the labels take is known once
     it is drawn, so it is drawn again with the rest."""
     layout, image = pixels, _image(plate, chosen, pixels)
@@ -119,7 +119,7 @@ def _fitted(plate: Plate, chosen: Asked, pixels: int) -> tuple[str, int]:
             break
         layout += off
         image = _image(plate, chosen, layout)
-    return image, layout
+    return image
 
 
 def _image(plate: Plate, chosen: Asked, layout: int) -> str:

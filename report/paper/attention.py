@@ -63,9 +63,6 @@ def _tiled(trace: Trace, asked: Asked, entry: int, pixels: int) -> Plate:
         size = MapSize(side, gap, beside)
         return first_attentionmap(trace, size, entry, head, asked.section, _MOST)
 
-    def table(wide: int) -> Table:
-        return Table(_COLUMNS, _tile_lines(trace, entry, head, window))
-
     where = "left, middle, right" if beside else "from the top"
     exact = ", exact weights (green)" if window is not None else ""
     caption = captioned(
@@ -79,7 +76,7 @@ def _tiled(trace: Trace, asked: Asked, entry: int, pixels: int) -> Plate:
         if "received" in trace else "",
         _finding(trace),
     )  # fmt: skip
-    return Plate(draw, _TITLE, caption, table)
+    return Plate(draw, _TITLE, caption, Table(_COLUMNS, _tile_lines(trace, entry, head, window)))
 
 
 def _whole(trace: Trace, asked: Asked, entry: int) -> Plate:
@@ -98,7 +95,7 @@ def _whole(trace: Trace, asked: Asked, entry: int) -> Plate:
         "Colour: attention weight, white 0, the middle 0.5, dark blue 1; grey: missing.",
         _finding(trace),
     )  # fmt: skip
-    return Plate(draw, _TITLE, caption, lambda wide: Table(_COLUMNS, _exact(trace, entry, held)))
+    return Plate(draw, _TITLE, caption, Table(_COLUMNS, _exact(trace, entry, held, asked.head)))
 
 
 def _of(trace: Trace, entry: int, head: int | None) -> str:
@@ -129,7 +126,7 @@ def _tile_lines(
                 share = tiled.shares[r, c]
                 yield "tile", layer, of, q0, q1 - 1, None, k0, k1 - 1, None, share, None
     if window is not None:
-        yield from _exact(trace, entry, window)
+        yield from _exact(trace, entry, window, name)
     points = received_points(trace, entry, head)[0]
     n = trace.dataset.sizes["position"]
     for i, point in enumerate(points):
@@ -138,10 +135,12 @@ def _tile_lines(
         yield "received", layer, of, 0, n - 1, None, first, stop - 1, None, None, point["y"]
 
 
-def _exact(trace: Trace, entry: int, held: weights.Window) -> Iterator[Sequence[Any]]:
+def _exact(
+    trace: Trace, entry: int, held: weights.Window, head: int | None
+) -> Iterator[Sequence[Any]]:
     """Single queries and keys, those that are visible."""
     tokens, causal, layer = trace["token_text"], is_causal(trace), int(trace["layer"][entry])
-    of: int | str = "mean" if held.mean else "one"
+    of = "mean" if held.mean else head
     for r, row in enumerate(held.values):
         query = held.query + r
         for c, value in enumerate(row):

@@ -8,6 +8,7 @@ import warnings
 import zlib
 from html import escape
 
+from attentropy.engine.errors import AttentropyError
 from attentropy.report.paper.pdf import settled
 
 _MM, _POINT = 25.4, 72.0  # of an inch
@@ -60,12 +61,37 @@ def _without(chunks: bytes, name: bytes) -> bytes:
 
 
 def pdf(picture: str, width: float, title: str, caption: str) -> bytes:
-    """`width` millimetres wide; text is text, its fonts embedded."""
-    import vl_convert
+    """`width` millimetres wide; text is text, its fonts embedded. A character whose font cannot be
+    (emoji in colours) is a square.
 
+    Raises `AttentropyError` where the converter fails all the same.
+    """
     own, high = pixels(picture)
     points = width / _MM * _POINT
-    sized = _SIZE.sub(f'width="{points:.3f}" height="{points * high / own:.3f}"', picture, count=1)
+    size = f'width="{points:.3f}" height="{points * high / own:.3f}"'
+    sized = _SIZE.sub(size, picture, count=1)
+    document = _converted(sized) or _converted(_embeddable(sized))
+    if document is None:
+        raise AttentropyError("no PDF can be made of this figure: write it as SVG or PNG")
+    return settled(document, title, caption)
+
+
+def _converted(picture: str) -> bytes | None:
+    """The PDF; None where a font cannot be embedded."""
+    import vl_convert
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return settled(vl_convert.svg_to_pdf(sized), title, caption)
+        try:
+            return vl_convert.svg_to_pdf(picture)
+        except RuntimeError:
+            return None
+
+
+def _embeddable(picture: str) -> str:
+    """The picture with a square for every character whose font cannot be embedded."""
+    one = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">{}</text></svg>'
+    for character in sorted(set(re.sub(r"[\x00-\x7f]", "", picture))):
+        if _converted(one.format(character)) is None:
+            picture = picture.replace(character, "□")
+    return picture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -108,10 +109,8 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
         _finding(trace, asked),
     )  # fmt: skip
 
-    def table(wide: int) -> Table:
-        lines = _lines(trace, rows, placed, live)
-        return Table(_COLUMNS, [*lines, *_inset_lines(trace, rows, row, placed, held)])
-
+    lines = _lines(trace, rows, placed, live)
+    table = Table(_COLUMNS, chain(lines, _inset_lines(trace, rows, row, placed, held)))
     return Plate(draw, title, caption, table)
 
 

@@ -16,12 +16,12 @@ from attentropy.report.paper.table import Table
 @dataclass(frozen=True)
 class Plate:
     """`draw` makes the chart for a layout of so many pixels; `title` and `caption` are one line
-    each; `table` holds what that chart draws."""
+    each; `table` holds what is drawn."""
 
     draw: Callable[[int], dict[str, Any]]
     title: str
     caption: str
-    table: Callable[[int], Table]
+    table: Table
 
 
 def captioned(trace: Trace, title: str, *sentences: str) -> str:

@@ -42,7 +42,7 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
         _finding(trace, name),
     )  # fmt: skip
     columns = ("layer", "head", _header(name), "threshold", "of a uniform row")
-    return Plate(draw, title, caption, lambda wide: Table(columns, _lines(trace, name)))
+    return Plate(draw, title, caption, Table(columns, _lines(trace, name)))
 
 
 def _header(name: str) -> str:

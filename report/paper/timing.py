@@ -38,7 +38,7 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
         f"chunk's time.{growth(trace)}",
         sentences(profile)[0],
     )  # fmt: skip
-    return Plate(draw, title, caption, lambda wide: Table(_COLUMNS, _lines(trace)))
+    return Plate(draw, title, caption, Table(_COLUMNS, _lines(trace)))
 
 
 def _lines(trace: Trace) -> Iterator[Sequence[Any]]:
