@@ -90,8 +90,11 @@ def _converted(picture: str) -> bytes | None:
 
 def _embeddable(picture: str) -> str:
     """The picture with a square for every character whose font cannot be embedded."""
-    one = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text y="9">{}</text></svg>'
+    font = re.search(r' font-family="[^"]*"', picture)
+    start = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"{font[0] if font else ""}>'
+    )
     for character in sorted(set(re.sub(r"[\x00-\x7f]", "", picture))):
-        if _converted(one.format(character)) is None:
+        if _converted(f'{start}<text y="9">{character}</text></svg>') is None:
             picture = picture.replace(character, "□")
     return picture
