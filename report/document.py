@@ -65,22 +65,31 @@ class Still:
 
 def stills(chart: dict[str, Any]) -> Still:
     """The picture for readers without scripts and before they run."""
+    image = picture(chart)
+    width, height = (re.search(rf'\b{side}="([\d.]+)"', image) for side in ("width", "height"))
+    light, dark = (data_uri(svg.encode(), "image/svg+xml") for svg in (image, _in_the_dark(image)))
+    pixels = (round(float(found[1])) if found else 0 for found in (width, height))
+    return Still(light, dark, *pixels)
+
+
+def picture(chart: dict[str, Any]) -> str:
+    """The chart as SVG, the same bytes each time, and fewer of them."""
     import vl_convert
 
     image = vl_convert.vegalite_to_svg(chart)
     # The library counts its clips over all pictures of a process: count from here instead.
     order: dict[str, str] = {}
-    image = re.sub(r"\bclip\d+\b", lambda m: order.setdefault(m[0], f"clip{len(order)}"), image)
+    image = re.sub(
+        r"\b(clip|gradient_)\d+\b",
+        lambda m: order.setdefault(m[0], f"{m[1]}{len(order)}"),
+        image,
+    )
     # Every text says its font, and all say the same.
     fonts = re.findall(r' font-family="[^"]*"', image)
     if len(set(fonts)) == 1:
         image = image.replace(fonts[0], "").replace("<svg ", f"<svg{fonts[0]} ", 1)
     # A hundredth of a pixel is enough; what stands between the tags is the trace's.
-    image = re.sub(r"<(?!image)[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]), image)
-    width, height = (re.search(rf'\b{side}="([\d.]+)"', image) for side in ("width", "height"))
-    light, dark = (data_uri(svg.encode(), "image/svg+xml") for svg in (image, _in_the_dark(image)))
-    pixels = (round(float(found[1])) if found else 0 for found in (width, height))
-    return Still(light, dark, *pixels)
+    return re.sub(r"<(?!image)[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]), image)
 
 
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")

@@ -16,7 +16,6 @@ from attentropy.report import views
 
 _ROWS = 12  # of the table that stands where the pictures cannot be drawn
 _TITLES = {"lens": "Logit-lens entropy", "attention": "Attention entropy, mean over heads"}
-_BOX = "“Dummy tokens”: the chat template after the question"
 
 
 def render(trace: Trace) -> str:
@@ -36,7 +35,7 @@ def _pictures(trace: Trace, shown: list[str]) -> str:
     from attentropy.report.document import environment, stills
     from attentropy.report.figures import cells
     from attentropy.report.figures.heatmap import heatmap
-    from attentropy.report.figures.placement import place
+    from attentropy.report.figures.placement import BOX, place
     from attentropy.report.figures.sizes import small
 
     rows = [str(int(layer)) for layer in trace["layer"]]
@@ -44,7 +43,7 @@ def _pictures(trace: Trace, shown: list[str]) -> str:
     placed = place(trace, size.columns)
     pictures = []
     for name in shown:
-        at = placed if name == "lens" or not placed.caption else replace(placed, caption=_BOX)
+        at = placed if name == "lens" or not placed.caption else replace(placed, caption=BOX)
         data = cells.datasets(trace, size, at, views.view(trace, name), rows)
         chart = heatmap(size, cells.state(trace, size, at, len(rows)), data)
         still = stills(chart)

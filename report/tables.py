@@ -13,7 +13,7 @@ from attentropy.engine.trace import Trace
 from attentropy.report import planes, reach
 from attentropy.report.bylayer import Curve
 from attentropy.report.figures.spread import ceilings_at
-from attentropy.report.figures.tokenmap import heads_in
+from attentropy.report.figures.weights import window
 from attentropy.report.labels import short
 from attentropy.report.views import View
 
@@ -148,8 +148,7 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> Table:
 
 def of_window(trace: Trace, label: str) -> Table:
     """The last queries and keys of the exact window, first layer, mean over its heads."""
-    weights = trace.dataset["window"][0].values[: heads_in(trace, 0)]
-    weights = np.nanmean(weights.astype(np.float64), axis=0)
+    weights = window(trace, "window", 0, None).values
     queries, keys = (trace[f"window_{axis}"][-_WINDOW:] for axis in ("query", "key"))
     texts = trace.tokens
     columns = [Column("query", number=False)]

@@ -139,6 +139,52 @@ def synthetic(
     return Trace(xr.Dataset(data, coords, attrs))
 
 
+PARTS = ("attention", "kernel", "mlp", "other", "lens", "writing")
+OUTSIDE = ("embedding", "norm", "head", "rest")
+
+
+def profiled(layers=6, chunks=4, size=4096, lens=False):
+    """A synthetic trace whose kernel takes longer the further the prompt is read."""
+    random = np.random.default_rng(0)
+    took = random.uniform(0.5, 1.5, (chunks, layers, len(PARTS))).astype(np.float32) * 1e-3
+    took[:, :, 1] *= 1 + 4 * np.arange(chunks)[:, None]
+    if not lens:
+        took[:, :, 4] = np.nan
+    outside = random.uniform(0.1, 0.2, (chunks, len(OUTSIDE))).astype(np.float32) * 1e-3
+    starts = np.arange(chunks, dtype=np.int32) * size
+    text = np.dtypes.StringDType()
+    cells, known = ("chunk", "layer", "part"), [p for p in PARTS if lens or p != "lens"]
+    whole = float(np.nansum(took) + outside.sum())
+    variant = {
+        "seconds": [0.9 * whole, whole, 1.2 * whole], "tokens_per_second": chunks * size / whole,
+        "kernel_seconds": [0.01, 0.011, 0.012], "kernel_flops_per_second": 6e14,
+        "peak_bytes": 3_000_000,
+    }  # fmt: skip
+    ratio = {"whole": [1.01, 1.1, 1.2], "kernel": [1.02, 1.03, 1.04]}
+    profile = {
+        "tokens": chunks * size, "chunk": size, "repeat": 3, "interleaved": "pass by pass",
+        "clock": "CUDA events", "memory": None, "random_weights": True, "stats": ["entropy"],
+        "sites": [], "variants": {"recording": variant, "off": variant, "fused": variant},
+        "ratios": {"off": ratio, "fused": ratio}, "fused_backend": "cudnn", "not_fused": None,
+        "extra_bytes": 1_500_000, "whole_seconds": whole, "parts_off_by": -0.012,
+        "parts_seconds": {p: float(np.nansum(took[:, :, PARTS.index(p)])) for p in known},
+        "kernel_flops": 1e15, "product_flops": 1e15, "product_flops_per_second": 5e14,
+        "ceilings": {"flops_per_second": 8e14, "bytes_per_second": 4e12},
+        "machine": {"device": "<b>GPU</b>", "threads": "2 of 4 cores", "time": "2026"},
+    }  # fmt: skip
+    data = synthetic(layers=layers).dataset
+    data = data.assign(
+        profile_seconds=(cells, took),
+        profile_bytes=(cells, took * 1e9),
+        profile_outside=(("chunk", "outside"), outside),
+    )
+    data = data.assign_coords(
+        chunk_start=("chunk", starts), chunk_stop=("chunk", starts + size),
+        part=("part", np.array(PARTS, text)), outside=("outside", np.array(OUTSIDE, text)),
+    )  # fmt: skip
+    return Trace(data.assign_attrs({**data.attrs, "profile": profile}))
+
+
 def long(
     n: int,
     *,

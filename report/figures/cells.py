@@ -25,9 +25,15 @@ _STILL = 1024  # columns of a picture that nobody zooms into
 Rows = list[dict[str, Any]]
 
 
-def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, scale: Scale) -> Rows:
+def grid(
+    values: np.ndarray,
+    texts: Sequence[Sequence[str]],
+    first: int,
+    scale: Scale,
+    palette: str = "diverging",
+) -> Rows:
     """Cells of values [rows, columns], the left column at position `first`, row 0 at the bottom."""
-    rgb = colors(scale.at(values), 0, 1)
+    rgb = colors(scale.at(values), 0, 1, palette)
     fills, tints = hexes(rgb), inks(rgb)
     width = values.shape[1]
     return [
@@ -41,16 +47,23 @@ def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, scale: 
     ]  # fmt: skip
 
 
-def tile(values: np.ndarray, scale: Scale, start: int = 0, least: int = 1) -> Rows:
+def tile(
+    values: np.ndarray, scale: Scale, start: int = 0, least: int = 1, palette: str = "diverging"
+) -> Rows:
     """Cells from position `start` on as one image, its top row the last layer; where they are many,
     each column is the mean of several, `least` or more."""
-    size = max(least, step(values.shape[1], _STILL))
-    means = values if size == 1 else tiles(values, size).mean
-    image = png(*shades(scale.at(means[::-1]), 0, 1, "diverging"))
+    size, means = tiled(values, least)
+    image = png(*shades(scale.at(means[::-1]), 0, 1, palette))
     rows, columns = means.shape
     return [
         {"x0": start, "x1": start + columns * size, "y0": 0, "y1": rows, "url": data_uri(image)}
     ]
+
+
+def tiled(values: np.ndarray, least: int = 1) -> tuple[int, np.ndarray]:
+    """How many positions share a column of that image, and their means [rows, columns]."""
+    size = max(least, step(values.shape[1], _STILL))
+    return size, values if size == 1 else tiles(values, size).mean
 
 
 def numbers(start: int, stop: int, pixels: int) -> Rows:
@@ -70,10 +83,10 @@ def round_step(least: float) -> int:
         power *= 10
 
 
-def legend(scale: Scale) -> tuple[Rows, Rows]:
+def legend(scale: Scale, palette: str = "diverging") -> tuple[Rows, Rows]:
     """The colour ramp, and the values at its ends and its middle."""
     steps = 64
-    fills = hexes(colors((np.arange(steps) + 0.5) / steps, 0, 1))
+    fills = hexes(colors((np.arange(steps) + 0.5) / steps, 0, 1, palette))
     ramp = [
         {"y0": i / steps, "y1": min(1, (i + 1.3) / steps), "fill": fill}
         for i, fill in enumerate(fills)
@@ -87,23 +100,25 @@ def datasets(
     placed: Placement,
     view: View,
     rows: Sequence[str],
+    palette: str = "diverging",
 ) -> dict[str, Rows]:
     """Every dataset of `heatmap` for a view whose rows are called `rows`."""
     values, scale, tokens = view.values, view.scale, trace.tokens
     span, columns = slice(placed.start, placed.stop), placed.stop - placed.start
     letters = label_letters(size, columns)
-    live = letters >= 2 and len(rows) * columns <= LIVE_CELLS
-    ramp, ticks = legend(scale)
+    live = is_live(size, columns, len(rows))
+    ramp, ticks = legend(scale, palette)
     column = placed.column
-    inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, view), 0, scale)
+    said = _inset_texts(trace, size, column, view)
+    inset = grid(values[:, column : column + 1], said, 0, scale, palette)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
     texts = view.texts(placed.start, placed.stop, min(8, letters)) if live else []
     return {
         "one": [{"o": 1}],
-        "tile": tile(values, scale, 0, view.step),
-        "part": [] if live else tile(values[:, span], scale, placed.start),
-        "cells": grid(values[:, span], texts, placed.start, scale) if live else [],
+        "tile": tile(values, scale, 0, view.step, palette),
+        "part": [] if live else tile(values[:, span], scale, placed.start, 1, palette),
+        "cells": grid(values[:, span], texts, placed.start, scale, palette) if live else [],
         "columns": [
             {"xc": i + 0.5, "text": short(tokens[i], letters)}
             for i in range(placed.start, placed.stop)
@@ -114,8 +129,10 @@ def datasets(
         "rowtitle": [{"text": "layer"}],
         "inset": inset,
         "insetrows": [],
-        "insetcolumns": [{"xc": 0.5, "text": short(tokens[column], 16)}],
-        "insettitle": [{"text": f"position {column:,}"}],
+        "insetcolumns": [
+            {"xc": 0.5, "text": short(tokens[column], min(16, int(size.inset / 6.5)))}
+        ],
+        "insettitle": [{"text": f"{'position' if size.inset > 100 else 'pos.'} {column:,}"}],
         "pins": [],
         "matches": [],
         "matchespart": [],
@@ -149,6 +166,11 @@ def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list
     if size.inset_letters < 10:
         return [[line] for line in lines]
     return [[f"{line}  {p:.2f}" if line else ""] for line, p in zip(lines, likely, strict=True)]
+
+
+def is_live(size: Size, columns: int, rows: int) -> bool:
+    """Whether the section's cells are rectangles with text, and not a picture."""
+    return label_letters(size, columns) >= 2 and rows * columns <= LIVE_CELLS
 
 
 def label_letters(size: Size, columns: int) -> int:

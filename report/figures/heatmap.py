@@ -238,7 +238,7 @@ def _legend(size: Size) -> Layers:
         align="left", baseline="middle", fontSize=11,
     )  # fmt: skip
     title = words(
-        "legendtitle", x=alt.XValue(size.legend + 4), y=alt.YValue(-8), align="right",
+        "legendtitle", x=alt.XValue(size.legend + 22), y=alt.YValue(-10), align="right",
         baseline="bottom", fontSize=11,
     )  # fmt: skip
     return alt.layer(ramp, ticks, title).properties(width=size.legend, height=size.height)

@@ -1,4 +1,4 @@
-"""What the map of a long prompt opens with: the first layer, the tail, an exact window there.
+"""What the map of a long prompt opens with: a layer, the tail or a region, an exact window.
 
 The page's script makes the same datasets when the view moves.
 """
@@ -6,6 +6,7 @@ The page's script makes the same datasets when the view moves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,16 @@ from attentropy.engine.trace import Trace
 from attentropy.report import reach
 from attentropy.report.figures.attentionmap import LEAST, MapSize, attentionmap
 from attentropy.report.figures.cells import hexes, numbers
+from attentropy.report.figures.weights import window
 from attentropy.report.palette import LIGHT, colors, shades
 from attentropy.report.payload import is_causal
 from attentropy.report.planes import step, tiles
 from attentropy.report.raster import data_uri, png
+from attentropy.report.regions import Range
 
 _MOST_TILES = 128
 _POINTS = 512
+_ROOM = 260  # pixels that a title takes which says the tiles' size too
 
 
 def log_picture(values: np.ndarray, hidden: np.ndarray) -> str:
@@ -34,37 +38,66 @@ def hidden(queries: Sequence[int], keys: Sequence[int]) -> np.ndarray:
     return np.asarray(keys[:-1])[None, :] >= np.asarray(queries[1:])[:, None]
 
 
-def first_state(trace: Trace) -> dict[str, int]:
-    """The region that opens: the prompt's tail, or twice an exact window there; and the window."""
+def first_state(trace: Trace, region: Range | None = None) -> dict[str, int]:
+    """The region that opens: queries and keys that were asked for, or the prompt's tail, or twice
+    an exact window there; and the window."""
     n = trace.dataset.sizes["position"]
     name = next(iter(reach.window_names(trace)), None)
-    window = {"wq0": -1, "wq1": -1, "wk0": -1, "wk1": -1}
+    held = {"wq0": -1, "wq1": -1, "wk0": -1, "wk1": -1}
     side = max(1, n // 8)
     q1 = k1 = n
     if name is not None:
         queries, keys = (trace[f"window_{part}{name[6:]}"] for part in ("query", "key"))
-        window = {
+        held = {
             "wq0": int(queries[0]), "wq1": int(queries[-1]) + 1,
             "wk0": int(keys[0]), "wk1": int(keys[-1]) + 1,
         }  # fmt: skip
         side = min(n, max(side, 2 * len(queries), 2 * len(keys)))
-        q1 = min(n, max(side, window["wq1"] + side // 4))
-        k1 = min(n, max(side, window["wk1"] + side // 4))
-    return {"n": n, "q0": q1 - side, "q1": q1, "k0": k1 - side, "k1": k1, **window}
+        q1 = min(n, max(side, held["wq1"] + side // 4))
+        k1 = min(n, max(side, held["wk1"] + side // 4))
+    if region is not None:
+        (q0, q1), (k0, k1) = region, region
+    else:
+        q0, k0 = q1 - side, k1 - side
+    return {"n": n, "q0": q0, "q1": q1, "k0": k0, "k1": k1, **held}
 
 
-def first_attentionmap(trace: Trace, size: MapSize) -> dict[str, Any]:
-    """The first layer, the first of the heads that the map holds, as a specification."""
-    state = first_state(trace)
+@dataclass(frozen=True)
+class Tiles:
+    """Shares [query tile, key tile] of a layer, and where the tiles begin and the last one ends."""
+
+    shares: np.ndarray
+    queries: list[int]
+    keys: list[int]
+
+
+def tiles_of(trace: Trace, entry: int, head: int, most: int = _MOST_TILES) -> Tiles:
+    """The map of an entry along `layer` and of one of the heads that it holds, in at most `most`
+    tiles a side."""
+    n = trace.dataset.sizes["position"]
+    pool = step(min(trace.dataset["map"].shape[2:]), most)
+    queries, keys = (reach.edges(trace[f"map_{part}"], pool, n) for part in ("query", "key"))
+    return Tiles(reach.pooled(trace, entry, pool)[head], queries, keys)
+
+
+def first_attentionmap(
+    trace: Trace,
+    size: MapSize,
+    entry: int = 0,
+    head: int = 0,
+    region: Range | None = None,
+    most: int = _MOST_TILES,
+) -> dict[str, Any]:
+    """A layer, of one of the heads that the map holds, as a specification."""
+    state = first_state(trace, region)
     n = state["n"]
-    pool = step(min(trace.dataset["map"].shape[2:]), _MOST_TILES)
-    weights = reach.pooled(trace, 0, pool)[0]
-    edges = reach.edges(trace["map_query"], pool, n), reach.edges(trace["map_key"], pool, n)
-    unseen = hidden(*edges) if is_causal(trace) else np.zeros(weights.shape, bool)
-    image = log_picture(weights, unseen)
-    received, low, high = _received(trace)
+    tiled = tiles_of(trace, entry, head, most)
+    edges = tiled.queries, tiled.keys
+    unseen = hidden(*edges) if is_causal(trace) else np.zeros(tiled.shares.shape, bool)
+    image = log_picture(tiled.shares, unseen)
+    received, low, high = received_points(trace, entry, head)
     part = f"queries {state['q0']:,}–{state['q1'] - 1:,} × keys {state['k0']:,}–{state['k1'] - 1:,}"
-    if size.beside:
+    if size.side >= _ROOM and size.beside:
         part = f"tiles of {edges[0][1] - edges[0][0]:,}: {part}"
     rows: dict[str, Any] = {
         "one": [{"o": 1}],
@@ -87,7 +120,13 @@ def first_attentionmap(trace: Trace, size: MapSize) -> dict[str, Any]:
         **legend_rows(),
     }  # fmt: skip
     if state["wq0"] >= 0:
-        rows |= _window_rows(trace, state)
+        rows |= _window_rows(trace, state, entry, int(trace["map_head"][head]))
+        # A region that the window holds is drawn from its exact weights.
+        if all(
+            state[f"w{a}0"] <= state[f"{a}0"] and state[f"{a}1"] <= state[f"w{a}1"] for a in "qk"
+        ):
+            rows["exact"] = rows["window"]
+            rows["parttitle"] = [{"text": f"exact: {part.rpartition(': ')[2]}"}]
     return attentionmap(size, {**state, "r0": low, "r1": high, **LIGHT}, rows)
 
 
@@ -107,18 +146,14 @@ def legend_rows() -> dict[str, Any]:
     }
 
 
-def _window_rows(trace: Trace, state: Mapping[str, int]) -> dict[str, Any]:
-    name = reach.window_names(trace)[0]
-    weights = trace.dataset[name][0].values
-    with np.errstate(invalid="ignore"):
-        there = np.isfinite(weights).any((1, 2))
-    mean = np.nan_to_num(weights[there]).mean(0) if there.any() else np.zeros(weights.shape[1:])
+def _window_rows(trace: Trace, state: Mapping[str, int], entry: int, head: int) -> dict[str, Any]:
+    weights = window(trace, reach.window_names(trace)[0], entry, head).values
     edges = (range(state["wq0"], state["wq1"] + 1), range(state["wk0"], state["wk1"] + 1))
-    unseen = hidden(*edges) if is_causal(trace) else np.zeros(mean.shape, bool)
+    unseen = hidden(*edges) if is_causal(trace) else np.zeros(weights.shape, bool)
     return {
         "window": [{
             "x0": state["wk0"], "x1": state["wk1"], "y0": state["wq0"], "y1": state["wq1"],
-            "url": log_picture(mean, unseen),
+            "url": log_picture(weights, unseen),
         }],
         "windowtitle": [{"text": (
             f"exact: queries {state['wq0']:,}–{state['wq1'] - 1:,} × "
@@ -127,11 +162,15 @@ def _window_rows(trace: Trace, state: Mapping[str, int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _received(trace: Trace) -> tuple[list[dict[str, float]], float, float]:
+def received_points(
+    trace: Trace, entry: int, head: int
+) -> tuple[list[dict[str, float]], float, float]:
     """Points of the strip, and the ends of its scale."""
     if "received" not in trace:
         return [], 0.1, 1.0
-    values = trace.dataset["received"][0].values[:1].astype(np.float32)
+    held = np.flatnonzero(trace["received_head"] == trace["map_head"][head])
+    at = int(held[0]) if held.size else 0
+    values = trace.dataset["received"][entry].values[at : at + 1].astype(np.float32)
     size = step(values.shape[1], _POINTS)
     mean = tiles(values, size).mean[0]
     low, high = received_range(mean)

@@ -9,6 +9,9 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report.observations import strongest_rehearsal
 
+# What the box says where the lens is not what is shown.
+BOX = "“Dummy tokens”: the chat template after the question"
+
 
 @dataclass(frozen=True)
 class Placement:

@@ -21,6 +21,7 @@ from attentropy.report.figures.marks import (
     x_scale,
     y_scale,
 )
+from attentropy.report.figures.sizes import LIVE_CELLS
 from attentropy.report.palette import LIGHT, colors
 from attentropy.report.raster import data_uri, png
 
@@ -102,9 +103,28 @@ def first_roster(
     trace: Trace, names: Sequence[str], rows: Sequence[str], narrow: bool, high: float
 ) -> dict[str, Any]:
     """The first score of `names` as a Vega-Lite specification."""
-    name = names[0]
+    layers, heads = trace[f"head_{names[0]}"].shape
+    return drawn(trace, names[0], rows, narrow, high, pixels(layers, heads, narrow))
+
+
+def beside(trace: Trace, name: str) -> np.ndarray:
+    """What a uniform row would give, [layer]; all NaN where it was not recorded."""
+    layers = trace.dataset.sizes["layer"]
+    return trace[f"uniform_{name}"] if f"uniform_{name}" in trace else np.full(layers, np.nan)
+
+
+def drawn(
+    trace: Trace, name: str, rows: Sequence[str], narrow: bool, high: float, size: tuple[int, int],
+    whole: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """A score as a Vega-Lite specification; `whole`: with the heads that pass framed and the column
+    of a uniform row, which on the page the script adds."""
     values = trace[f"head_{name}"].astype(np.float64)
     layers, heads = values.shape
+    threshold, uniform = reach.threshold(name), beside(trace, name)
+    passing: list[list[int]] = []
+    if whole and threshold is not None:
+        passing = np.argwhere(values > threshold).tolist()
     top, palette = (high, "diverging") if name == "entropy" else (1.0, "weight")
     image = data_uri(png(colors(values[::-1], 0, top, palette)))
     steps = 64
@@ -114,7 +134,11 @@ def first_roster(
         "one": [{"o": 1}],
         "scores": [{"x0": 0, "x1": heads, "y0": 0, "y1": layers, "url": image}],
         "uniform": [],
-        "passing": [],
+        "passing": [
+            {"x0": h + 0.06, "x1": h + 0.94, "y0": l + 0.06, "y1": l + 0.94} for l, h in passing
+        ]
+        if len(passing) <= LIVE_CELLS
+        else [],
         "layerlabels": [{"at": i + 0.5, "text": rows[i]} for i in range(0, layers, every)],
         "headlabels": [{"at": i + 0.5, "text": str(i)} for i in range(0, heads, wide)],
         "layertitle": [{"text": "layer"}],
@@ -127,6 +151,9 @@ def first_roster(
         ],
         "ticks": [{"y": part, "text": f"{part * top:.1f}"} for part in (0.0, 0.5, 1.0)],
     }
+    if whole and np.isfinite(uniform).any():
+        column = data_uri(png(colors(uniform[::-1, None], 0, top, palette)))
+        datasets["uniform"] = [{"x0": 0, "x1": 1, "y0": 0, "y1": layers, "url": column}]
+        datasets["uniformtitle"] = [{"text": "uniform"}]
     state = {"heads": heads, "layers": layers, **LIGHT}
-    size = pixels(layers, heads, narrow)
     return roster(size, state, datasets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 STRIP = 34
 FUNNEL = 30
@@ -10,6 +10,8 @@ LABELS = 26
 CAPTION = 30
 # Rectangles with text that a browser redraws smoothly; wider sections show a picture.
 LIVE_CELLS = 2500
+# Pixels under which a figure is laid out for a telephone.
+SLIM = 520
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,18 @@ def narrow(rows: int) -> Size:
 def small(rows: int) -> Size:
     """For the output of a notebook's cell."""
     return Size(112, 44, 460, 12, max(110, min(420, rows * 20)), _overview(rows) // 2, 7)
+
+
+def fitted(rows: int, pixels: int) -> Size:
+    """For a figure some `pixels` wide: the proportions of a screen's where they can be read, else a
+    telephone's with the section taking the rest."""
+    if pixels < SLIM:
+        base = narrow(rows)
+        section = pixels - base.inset - 2 * base.gap - base.legend - 24
+        return replace(base, section=section, columns=max(1, section // 39))
+    inset, gap = max(120, round(pixels * 0.1405)), max(50, round(pixels * 0.0562))
+    section = pixels - inset - 2 * gap - 14 - 44
+    return Size(inset, gap, section, 14, _height(rows), _overview(rows), section // 61)
 
 
 def _height(rows: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 from attentropy.report.figures.marks import GREEN, finished, written
+from attentropy.report.figures.weights import window
 from attentropy.report.labels import short
 from attentropy.report.palette import LIGHT, colors
 from attentropy.report.payload import is_causal
@@ -53,8 +54,8 @@ def tokenmap(
         .encode(
             x=alt.XValue(0),
             x2=alt.X2Value(side),
-            y=alt.YValue(alt.ExprRef(f"(col - first) / n * {side}")),
-            y2=alt.Y2Value(alt.ExprRef(f"(col - first + 1) / n * {side}")),
+            y=alt.YValue(alt.ExprRef(f"max(0, col - first) / n * {side}")),
+            y2=alt.Y2Value(alt.ExprRef(f"max(0, col - first + 1) / n * {side}")),
             opacity=alt.OpacityValue(alt.ExprRef("col >= first ? 1 : 0")),
         )
     )
@@ -67,12 +68,13 @@ def tokenmap(
     return finished(written(chart), state, datasets, {"left": 4, "right": 8, "top": 6, "bottom": 4})
 
 
-def first_map(trace: Trace, column: int) -> dict[str, Any]:
-    """The map of the first layer, mean over heads, as a Vega-Lite specification."""
-    weights = trace.dataset["window"][0].values
-    weights = np.nanmean(weights[: heads_in(trace, 0)], axis=0)  # [queries, keys]
+def first_map(
+    trace: Trace, column: int, entry: int = 0, head: int | None = None, side: int = _SIDE
+) -> dict[str, Any]:
+    """The map of a layer, mean over heads or one of them, as a Vega-Lite specification."""
+    shown = window(trace, "window", entry, head)
+    weights, first = shown.values, shown.query
     n = weights.shape[0]
-    first = int(trace["window_query"][0])
     hidden = (
         np.triu(np.ones_like(weights, bool), 1)
         if is_causal(trace)
@@ -91,10 +93,4 @@ def first_map(trace: Trace, column: int) -> dict[str, Any]:
         "labels": labels,
         "one": [{"o": 1}],
     }
-    return tokenmap(_SIDE, state, rows)
-
-
-def heads_in(trace: Trace, layer: int) -> int:
-    """How many of the window's heads a layer has."""
-    heads = int(trace["heads"][layer]) if "heads" in trace else trace.dataset.sizes["window_head"]
-    return max(1, min(heads, trace.dataset.sizes["window_head"]))
+    return tokenmap(side, state, rows)

@@ -1,0 +1,63 @@
+"""`attentropy export`: one figure of the page as a file for a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from attentropy.engine.errors import UsageError
+from attentropy.report.commands import output
+from attentropy.report.labels import plain
+
+_FORMATS = ("svg", "png", "pdf", "csv")
+_FIGURES = ("lens", "attention", "map", "heads", "profile")
+
+
+@click.command("export")
+@click.argument("trace", type=Path)
+@click.option("--figure", type=click.Choice(_FIGURES), default="lens", show_default=True)
+@click.option("--section", metavar="A:B", help="Positions magnified, as Python counts them.")
+@click.option("--inset", type=int, metavar="POSITION", help="The position shown beside them.")
+@click.option("--layer", type=int, metavar="L", help="Of attention or the map; see below.")
+@click.option("--head", type=int, metavar="H", help="Of attention or the map; see below.")
+@click.option("--score", metavar="NAME", help="Of the heads: sink, local, previous …")
+@click.option("--palette", type=click.Choice(["diverging", "cividis"]), help="Of the entropies.")
+@click.option(
+    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
+)  # fmt: skip
+@click.option(
+    "--width", type=float, metavar="MM", default=180.0, show_default=True,
+    help="In print: 180 for a page's width, 85 for a column's.",
+)  # fmt: skip
+@click.option(
+    "--font-size", type=float, metavar="PT", default=7.0, show_default=True,
+    help="Of the labels, in print.",
+)  # fmt: skip
+@click.option("--dpi", type=int, default=300, show_default=True, help="Pixels an inch of a PNG.")
+@click.option(
+    "-o", "--output", "target", type=Path, required=True, metavar="FILE",
+    help="NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(trace: Path, target: Path, force: bool, as_json: bool, **options: Any) -> None:
+    """Write one figure of TRACE's page as a file, and print its caption.
+
+    Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
+    head and in the inset that layer's weights; neither the mean over heads.
+    """
+    format = target.suffix.lower().removeprefix(".")
+    if format not in _FORMATS:
+        names = ", ".join(f".{name}" for name in _FORMATS)
+        raise UsageError(f"{target.name!r}: name a file that ends in {names}")
+    output.check_target(target, force=force)
+    from attentropy.engine.trace import Trace
+    from attentropy.report.export import export
+
+    made = export(Trace.open(trace), options.pop("figure"), format, **options)
+    output.write_bytes(target, made.data)
+    output.tell(target, {"title": made.title, "caption": made.caption}, as_json=as_json)
+    if not as_json:
+        click.echo(plain(made.caption))
