@@ -50,7 +50,7 @@ function download(name, text) {
 
 function csvButtons() {
   for (const button of document.querySelectorAll("button[data-csv]")) {
-    const table = $(button.dataset.csv), name = button.dataset.csv.replace("table-", "");
-    button.addEventListener("click", () => download(name, table ? csvOfTable(table) : csvOfFigure()));
+    const { csv } = button.dataset, made = () => (csv === "figure" ? csvOfFigure() : csvOfTable($(csv)));
+    button.addEventListener("click", () => download(csv.replace("table-", ""), made()));
   }
 }

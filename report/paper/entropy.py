@@ -105,8 +105,8 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
     caption = captioned(
         trace, title, _drawn(trace, rows, placed, live),
         _inset(trace, rows, row, placed, held, inset >= 120),
-        f"Blue box: {placed.caption}." if _boxed(placed) else "", scale(asked, rows.view.scale.high),
-        _finding(trace, asked),
+        f"Blue box: {placed.caption}." if _boxed(placed) else "",
+        scale(asked, rows.view.scale.high), _finding(trace, asked),
     )  # fmt: skip
 
     lines = _lines(trace, rows, placed, live)

@@ -1,0 +1,161 @@
+"""What a reader meets: findings at a glance, sections, tables and their CSV, paper, no barrier.
+
+axe-core is evaluated through the debugging protocol, which the page's policy does not govern, so
+that it runs on the page as it is. It needs promises, which a browser without scripts does not
+settle: what it judges "without scripts" is the file with its programs taken out.
+"""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import axe_playwright_python
+import numpy as np
+import pytest
+
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+from traces import CHAT, synthetic
+
+pytestmark = pytest.mark.browser
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+FORMULA = '=HYPERLINK("x"),1'
+TOKENS = [FORMULA if token == " capital" else token for token in CHAT]
+
+
+def _trace():
+    return synthetic(TOKENS, seed=1)
+
+
+def _violations(page):
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run()")
+    assert len(found["passes"]) > 20
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]]
+
+
+def _overflow(page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.wait_for_timeout(400)
+    return page.evaluate("document.documentElement.scrollWidth") - width
+
+
+def _csv(opened, selector):
+    with opened.page.expect_download() as download:
+        opened.page.click(selector)
+    text = Path(download.value.path()).read_bytes().decode("utf-8")
+    assert text.endswith("\r\n")
+    return text, list(csv.reader(io.StringIO(text)))
+
+
+def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
+    trace = _trace()
+    opened = open_page(trace, height=900)
+    page = opened.page
+    for selector in ("h1", ".tokens", "#canvas canvas"):
+        assert page.locator(selector).bounding_box()["y"] < 450
+    told = page.locator("ol.findings li")
+    assert 3 <= told.count() <= 6
+    last = told.last.bounding_box()
+    assert last["y"] + last["height"] <= 900
+    canvas = page.locator("#canvas canvas").bounding_box()
+    assert canvas["x"] + canvas["width"] <= last["x"]
+
+    # The navigation leaves the state in the address alone.
+    before = page.evaluate("location.hash")
+    for link in page.locator("nav.sections a").all():
+        link.click()
+        assert page.evaluate("location.hash") == before
+    assert page.evaluate("document.activeElement.id") == "section-provenance"
+    page.locator("ol.findings a[data-finding]").last.click()
+    assert page.evaluate("location.hash") != before
+
+    values = trace["lens_entropy"][0]
+    page.click("[data-view=lens]")
+    text, rows = _csv(opened, "[data-csv=figure]")
+    assert rows[0] == ["layer", "head", "position", "token", "value", "positions"]
+    start = int(re.search(r"a=(\d+)", page.url)[1])
+    assert len(rows) == 1 + 6 * 12
+    for layer, _, position, token, value, many in rows[1:]:
+        assert float(value) == pytest.approx(values[int(layer), int(position)], rel=1e-6)
+        assert (many, int(position) >= start) == ("1", True)
+        if TOKENS[int(position)] == FORMULA:
+            assert token == f"'{FORMULA}"
+    assert '"\'=HYPERLINK(""x""),1"' in text
+
+    for table in page.locator("table[id]").all():
+        _, rows = _csv(opened, f"[data-csv={table.get_attribute('id')}]")
+        body = table.locator("tbody tr")
+        assert len(rows) == 1 + body.count()
+        shown = [cell.strip() for cell in body.nth(1).locator("th, td").all_text_contents()]
+        assert rows[2] == [
+            f"'{cell}" if cell.startswith("=") else "" if cell == "missing" else cell
+            for cell in shown
+        ]
+    assert (opened.errors, opened.violations()) == ([], [])
+    assert opened.requests == []
+
+
+def test_nothing_overflows_and_axe_finds_nothing_in_light_dark_and_narrow(open_page):
+    opened = open_page(_trace())
+    page = opened.page
+    assert [_overflow(page, width) for width in (420, 760, 1280, 2560, 1440)] == [0] * 5
+    # One table of each kind: the others are made alike, and every cell costs axe a while.
+    for table in page.locator("#table-lens-layers, #table-window").all():
+        table.evaluate("(t) => { t.closest('details').open = true; }")
+    assert _violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(200)
+    assert page.evaluate("axe.run().then((found) => found.violations.map((v) => v.id))") == []
+    assert _overflow(page, 420) == 0
+    assert page.evaluate("axe.run().then((found) => found.violations.map((v) => v.id))") == []
+
+
+def test_on_paper_the_page_is_light_and_holds_the_findings_and_the_figure(open_page, tmp_path):
+    trace = _trace()
+    page = open_page(trace, dark=True).page
+    data = page.pdf(format="A4")
+    assert data.startswith(b"%PDF")
+    page.emulate_media(media="print")
+    assert page.locator("html").evaluate("(e) => getComputedStyle(e).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    assert not page.locator(".controls").first.is_visible()
+    assert page.locator("#figure img.wide.lit").is_visible()
+    assert not page.locator("#figure img.wide.unlit").is_visible()
+    if shutil.which("pdftotext"):
+        file = tmp_path / "page.pdf"
+        file.write_bytes(data)
+        said = subprocess.run(["pdftotext", file, "-"], capture_output=True, check=True).stdout
+        plain = re.sub(r"\s+", "", said.decode("utf-8"))
+        first = next(o for o in observe(trace) if o.id == "rehearsal")
+        assert re.sub(r"\s+", "", first.text) in plain
+        assert "Entropybylayerandposition" in plain
+        assert "Entropy(nats)" in plain  # the figure's own words are text
+
+
+def test_without_scripts_everything_is_there_and_axe_finds_nothing(open_page, chromium, tmp_path):
+    trace = _trace()
+    page = open_page(trace, scripts=False, width=420).page
+    assert page.locator("#figure img.narrow.lit").is_visible()
+    assert not page.locator("#figure img.wide").first.is_visible()
+    assert page.locator(".panel img.lit:visible").count() == 8
+    assert page.locator("button:visible, select:visible").count() == 0
+    page.locator("summary").last.click()
+    cells = page.locator("#table-attention tbody tr").first.locator("td.number")
+    expected = np.mean(trace["entropy"][5, :, 5], dtype=np.float64)
+    assert float(cells.first.inner_text()) == pytest.approx(expected, rel=1e-3)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+
+    file = tmp_path / "bare.html"
+    whole = render(trace, observe(trace))
+    file.write_text(re.sub(r"<script.*?</script>", "", whole, flags=re.S), "utf-8")
+    context = chromium.new_context(viewport={"width": 420, "height": 900}, color_scheme="dark")
+    bare = context.new_page()
+    bare.goto(file.as_uri())
+    assert _violations(bare) == []
+    context.close()
