@@ -11,7 +11,7 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report import reach
 from attentropy.report.figures.placement import Placement
-from attentropy.report.labels import short, visible
+from attentropy.report.labels import flowing, named, short, visible
 from attentropy.report.observation import Observation
 from attentropy.report.payload import partial
 from attentropy.report.views import View
@@ -34,7 +34,7 @@ def words(
     attrs = trace.attrs
     model = attrs.get("model", {})
     n = trace.dataset.sizes["position"]
-    name = str(model.get("name", "model"))
+    name = named(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     high = view.high
     measured = np.flatnonzero(np.isfinite(view.values).any(1))
@@ -46,7 +46,7 @@ def words(
     shown = range(n) if n <= _PROMPT_TOKENS else [*range(_HEAD), *range(n - _TAIL, n)]
     tokens = [
         {
-            "text": visible(texts[i]) if texts[i].strip() == "" else texts[i],
+            "text": visible(texts[i]) if texts[i].strip() == "" else flowing(texts[i]),
             "role": str(roles[i]),
             "shade": _shade(last[i], high),
             "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
@@ -67,11 +67,11 @@ def words(
         "heading": f"Where {name} is certain, and where it is not",
         "subtitle": (
             f"{n:,} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
-            f"{_parameters(model.get('parameters'))}{model.get('dtype', '')} on "
-            f"{model.get('device', 'unknown device')}; all entropies in nats"
+            f"{_parameters(model.get('parameters'))}{named(str(model.get('dtype', '')))} on "
+            f"{named(str(model.get('device', 'unknown device')))}; all entropies in nats"
         ),
         "tokens": tokens,
-        "answer": str(attrs.get("answer", "")),
+        "answer": flowing(str(attrs.get("answer", ""))),
         "shade_note": f"Colour: {entropy} after {where}, blue 0 to red {high:.1f} nats.",
         "cut": f"The first {_HEAD} and the last {_TAIL} tokens." if n > _PROMPT_TOKENS else "",
         "figure_title": "Entropy by layer and position",
@@ -208,11 +208,11 @@ def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
         value = attrs.get(section)
         if isinstance(value, dict):
             said = [f"{key} {item}" for key, item in value.items() if item is not None]
-            yield section, ", ".join(said)[:2000]
+            yield section, named(", ".join(said), 2000)
         elif isinstance(value, list):
-            yield section, "; ".join(str(item) for item in value)[:2000] or "none"
+            yield section, named("; ".join(str(item) for item in value), 2000) or "none"
         elif value is not None:
-            yield section, str(value)[:200]
+            yield section, named(str(value), 200)
 
 
 def _version() -> str:

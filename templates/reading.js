@@ -48,7 +48,7 @@ function describeLens(row, position, value) {
   if (data.lensRank) lines.push(`rank ${data.lensRank.at(row.entry, slot)} of ${wordFull(data.targets.at(slot))}, which the model predicts here`);
   for (let k = 0; k < data.topIds.shape[2]; k++) {
     const { id, p } = likeliest(row, position, k);
-    lines.push(`${(p * 100).toFixed(1)} %  ${wordFull(id)}`);
+    if (id >= 0) lines.push(`${Number.isFinite(p) ? `${(p * 100).toFixed(1)} %` : "missing"}  ${wordFull(id)}`);
   }
   return lines;
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.report.labels import plain
 
 
 def check_target(path: Path, *, force: bool) -> Path:
@@ -64,9 +66,28 @@ def tell(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
     """Print where the result is and how large, or everything as one JSON object."""
     size = size_of(path)
     if as_json:
-        click.echo(json.dumps({"path": str(path), "bytes": size} | facts, ensure_ascii=False))
+        click.echo(json_line({"path": str(path), "bytes": size} | facts))
         return
-    click.echo(f"{path}  {human(size)}")
+    click.echo(f"{plain(str(path))}  {human(size)}")
+
+
+def json_line(facts: Mapping[str, Any]) -> str:
+    """One JSON object that a terminal may show: what could move its cursor or turn its text around
+    is written as \\u…, and a number that is none is null."""
+    text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
+    return "".join(c if plain(c) == c else _escaped(c) for c in text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def human(size: float) -> str:

@@ -89,7 +89,7 @@ def command(
         _write(trace, target, force=force)
     if as_json:
         told = {"path": str(target)} if target is not None else {}
-        click.echo(json.dumps(told | trace.attrs["profile"]))
+        click.echo(output.json_line(told | trace.attrs["profile"]))
         return
     from attentropy.report.profile import show
 
