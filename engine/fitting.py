@@ -26,6 +26,23 @@ _ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
     "partial": dict, "notes": list,
 }  # fmt: skip
 _LARGEST = 2**31 - 1
+# What says nothing without the others.
+_TOGETHER = {
+    "rehearsal": ("rehearsal_ids", "rehearsal_rank", "lens_entropy"),
+    "rehearsal_ids": ("rehearsal",),
+    "lens_entropy": ("lens_top_ids", "lens_top_logprobs"),
+    "lens_top_ids": ("lens_entropy",),
+    "lens_rank": ("target_ids", "lens_entropy"),
+    "lens_kl": ("lens_entropy",),
+    "sink_mass": ("entropy", "visible"),
+    "top_key": ("entropy",),
+    "max_prob": ("entropy",),
+    "window_entropy": ("window",),
+    "received": ("received_head",),
+    "vocabulary_ids": ("vocabulary_text",),
+    "vocabulary_text": ("vocabulary_ids",),
+    "profile_seconds": ("profile_bytes", "profile_outside", "part", "outside"),
+}
 
 
 def check(dataset: xr.Dataset, trace: str) -> None:
@@ -40,6 +57,10 @@ def check(dataset: xr.Dataset, trace: str) -> None:
             found = sorted({str(text) for text in dataset[name].values} - set(words))
             if found:
                 raise TraceError(f"{trace}: unknown {name} {found[0][:40]!r}")
+    for name, others in _TOGETHER.items():
+        missing = [other for other in others if other not in dataset.variables]
+        if name in dataset.variables and missing:
+            raise TraceError(f"{trace}: it holds {name} without {missing[0]}")
     _check_places(dataset, trace)
 
 

@@ -171,7 +171,7 @@ def _nats(value: float) -> str:
 def _shade(value: float, high: float) -> str:
     if not np.isfinite(value):
         return "missing"
-    return f"s{min(SHADES - 1, int(max(0.0, value) / high * SHADES))}"
+    return f"s{min(SHADES - 1, int(min(1.0, max(0.0, value) / high) * SHADES))}"
 
 
 def _numbers(observation: Observation) -> str:

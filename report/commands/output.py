@@ -7,15 +7,17 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.labels import plain
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def check_target(path: Path, *, force: bool) -> Path:
@@ -54,6 +56,15 @@ def scratch(path: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def redact_option(function: F) -> F:
+    """`--redact-tokens`, where a page or a trace is written."""
+    made: F = click.option(
+        "--redact-tokens", is_flag=True,
+        help="Write lengths and roles in place of all texts, and numbers in place of token ids.",
+    )(function)  # fmt: skip
+    return made
 
 
 def size_of(path: Path) -> int:
