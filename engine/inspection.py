@@ -131,8 +131,8 @@ class _Files:
                 text = archive.read(name)
         try:
             found = json.loads(text, parse_constant=_no_number, parse_float=_number)
-        except RecursionError:
-            found = [[]]  # as deep as what is refused below
+        except RecursionError as error:
+            raise TraceError(f"{trace}: {name} is nested too deep, refused") from error
         except ValueError as error:
             raise TraceError(f"{trace}: {name} is no JSON ({reason(error)})") from error
         if not isinstance(found, dict):
