@@ -21,13 +21,16 @@ def visible(text: str) -> str:
     return lead + "".join(_mark(character) for character in body)
 
 
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"))
+
+
 def _mark(character: str) -> str:
     if character in _VISIBLE:
         return _VISIBLE[character]
     if ord(character) < 0x20:
         return chr(0x2400 + ord(character))
     category = unicodedata.category(character)
-    if category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and character != "\u200d":
+    if category in _UNSEEN and character != "\u200d":
         return f"⟨{ord(character):X}⟩"
     return character
 
