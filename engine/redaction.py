@@ -28,7 +28,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|‘[^’]*’")
 
 
 def redacted(trace: Trace) -> Trace:
-    """The same trace with texts replaced by `‹role length›`, lengths in characters, and ids by
+    """The same trace with texts replaced by `‹role·length›`, lengths in characters, and ids by
     numbers from 0 on that are equal where the ids were; byte offsets and the prompt's digest are
     left out. A trace that is redacted already stays as it is."""
     if trace.attrs.get("redacted") is True:
@@ -50,8 +50,8 @@ def redacted(trace: Trace) -> Trace:
 
 
 def mark(word: str, text: str) -> str:
-    """What stands for a text: ‹content 7›."""
-    return f"‹{word} {len(text)}›"
+    """What stands for a text: ‹content·7›."""
+    return f"‹{word}·{len(text)}›"
 
 
 def _marks(words: Iterable[str], texts: Iterable[str]) -> np.ndarray:

@@ -56,8 +56,9 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     assert page.evaluate("window.pwned") is None
     assert dialogs == []
     own = page.evaluate(
-        "[...document.querySelectorAll('iframe, object, embed, form:not(.vega-bindings), base, link,"
-        " [onerror], [onload], [onclick], [onfocus], [ontoggle], [onmouseover]')].map((e) => e.outerHTML)"
+        "[...document.querySelectorAll('iframe, object, embed, form:not(.vega-bindings), base, '"
+        " + 'link, [onerror], [onload], [onclick], [onfocus], [ontoggle], [onmouseover]')]"
+        ".map((element) => element.outerHTML)"
     )
     assert own == []
     assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")

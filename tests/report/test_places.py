@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
+import attentropy
 from attentropy.engine.extract import extract
 from attentropy.engine.partial import progress
 from attentropy.engine.paths import without_paths
@@ -72,6 +74,7 @@ def test_the_same_trace_gives_the_same_bytes_whoever_renders_it_where_and_when(t
         there = tmp_path / f"quuxwork{i}"
         there.mkdir()
         environment = os.environ | {
+            "PYTHONPATH": str(Path(attentropy.__file__).parents[1]),
             "PYTHONHASHSEED": str(i + 1), "TZ": zone, "LANG": tongue, "LC_ALL": tongue,
             "HOME": str(there), "USER": f"quuxuser{i}", "LOGNAME": f"quuxuser{i}",
             "COLUMNS": str(60 + 50 * i),

@@ -52,12 +52,12 @@ def test_the_page_of_a_redacted_trace_has_no_word_and_no_id(saved, tmp_path, mon
     page = (tmp_path / "r.html").read_text("utf-8")
     assert _tells(told(page)) == _tells(said) == []
     assert len(_tells(everything(_secret()))) > 10
-    assert "‹content 8›" in page
-    assert "‹vocabulary 7›" in page
-    assert "‹answer 7›" in page
+    assert "‹content·8›" in page
+    assert "‹vocabulary·7›" in page
+    assert "‹answer·7›" in page
     assert "a number of this trace" in page
     texts = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])["texts"]
-    assert "‹template 17›" in [*texts["short"], *texts["full"].values()]
+    assert "‹template·17›" in [*texts["short"], *texts["full"].values()]
 
 
 def test_a_redacted_trace_keeps_its_values_and_which_tokens_are_equal(tmp_path):
