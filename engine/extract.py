@@ -19,7 +19,7 @@ from attentropy.engine.chat import Messages
 from attentropy.engine.cost import FEWEST, available
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.job import Job, chosen
+from attentropy.engine.job import Job, chosen, weights_sha256
 from attentropy.engine.layout import attention, check_heads, check_stats, entries_of_layers
 from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.lens_plan import check_selection, check_sites
@@ -271,6 +271,8 @@ def _provenance(
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": devices[0].split(":")[0] if len(devices) == 1 else ", ".join(devices),
     }
+    if loaded.revision is None:  # a folder, whose name alone says little
+        facts["weights_sha256"] = weights_sha256(model)
     return {
         "model": facts,
         "tokenizer": tokenizer_facts(loaded.tokenizer),

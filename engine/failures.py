@@ -6,6 +6,8 @@ import errno
 
 import torch
 
+from attentropy.engine.paths import without_paths
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
@@ -36,5 +38,5 @@ def reason(error: BaseException) -> str | None:
             return "the output folder has vanished"
         return f"writing failed ({error.strerror or type(error).__name__})"
     if isinstance(error, RuntimeError) and "CUDA error" in str(error):
-        return f"the GPU failed ({str(error).splitlines()[0][:120]})"
+        return f"the GPU failed ({without_paths(str(error).splitlines()[0])[:120]})"
     return None

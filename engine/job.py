@@ -15,6 +15,7 @@ import xarray as xr
 from attentropy.engine import cost, failures, store
 from attentropy.engine.errors import AttentropyError, Stopped, UsageError
 from attentropy.engine.partial import Partial, first_difference
+from attentropy.engine.paths import without_paths
 from attentropy.engine.prefill import bytes_of_pass
 from attentropy.engine.run import Run
 from attentropy.engine.trace import COORDINATES, FORMAT, FORMAT_VERSION, Trace
@@ -104,7 +105,8 @@ class Job:
         why = failures.reason(error)
         kept = ""
         if self.partial is not None and not self.partial.temporary and self.partial.exists():
-            self.partial.stopped(why or " ".join(f"{type(error).__name__}: {error}".split())[:200])
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            self.partial.stopped(why or without_paths(said)[:200])
             kept = f"{self.partial.folder.name} holds {self.partial.progress().words}"
         going_on = f"{kept}; --resume goes on" if kept else ""
         if isinstance(error, KeyboardInterrupt):
@@ -124,7 +126,7 @@ class Job:
         ids = self.run.ids.cpu().numpy()
         return {
             "model": self.attrs["model"],
-            "weights": _weights_sha256(self.run.loaded.model),
+            "weights": weights_sha256(self.run.loaded.model),
             "tokenizer": self.attrs["tokenizer"],
             "prompt": self.attrs["prompt"] | {"ids": hashlib.sha256(ids.tobytes()).hexdigest()},
             "tokens": int(self.run.ids.shape[1]),
@@ -177,7 +179,7 @@ def _check_same(partial: Partial, begun: Mapping[str, Any], facts: Mapping[str, 
         )
 
 
-def _weights_sha256(model: torch.nn.Module) -> str:
+def weights_sha256(model: torch.nn.Module) -> str:
     """Of names, shapes and some values of each parameter: another checkpoint has another one."""
     found = hashlib.sha256()
     for name, parameter in model.named_parameters():

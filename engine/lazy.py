@@ -16,17 +16,23 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.inspection import UNREADABLE, Claim, reason
 
 
-def dataset(path: Path) -> xr.Dataset:
-    """The arrays of the Zarr v3 folder or zip at `path`, and its attributes."""
+def dataset(
+    path: Path, claims: Mapping[str, Claim], sealed: Mapping[str, str] | None
+) -> xr.Dataset:
+    """The arrays `claims` of the Zarr v3 folder or zip at `path`, and its attributes."""
     import zarr
     from zarr.storage import LocalStore, ZipStore
 
+    from attentropy.engine.chunks import Checked
+
     source = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-    group = zarr.open_group(source, mode="r", zarr_format=3)
+    checked = Checked(source, path.name, claims, sealed)
+    group = zarr.open_group(checked, mode="r", zarr_format=3, use_consolidated=False)
     found = {}
-    for name in sorted(group.array_keys()):
+    for name in sorted(claims):
         array: Any = group[name]
         lazy = indexing.LazilyIndexedArray(_Stored(array, path.name, name))
         encoding = {"chunks": array.chunks}
@@ -51,11 +57,8 @@ class _Stored(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> Any:
         try:
             return self._array[key]
-        except MemoryError:
-            raise
         # Whatever a codec finds wrong with bytes that it did not write.
-        except (RuntimeError, ValueError, TypeError, OSError, zipfile.BadZipFile) as error:
-            reason = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
+        except (*UNREADABLE, zipfile.BadZipFile) as error:
             raise TraceError(
-                f"{self._trace}: the values of {self._name} are damaged ({reason})"
+                f"{self._trace}: the values of {self._name} are damaged ({reason(error)[:80]})"
             ) from error

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from attentropy.engine import store
 from attentropy.engine.errors import TraceError
+from attentropy.engine.paths import without_paths
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,7 +158,7 @@ def progress(folder: Path) -> Progress:
     while done < chunks and (folder / "commits" / f"{done:06d}.safetensors").is_file():
         done += 1
     reason = run.get("reason")
-    reason = " ".join(reason.split())[:300] if isinstance(reason, str) else None
+    reason = without_paths(" ".join(reason.split()))[:300] if isinstance(reason, str) else None
     return Progress(tokens, min(tokens, done * chunk), chunks, chunk, reason)
 
 

@@ -17,17 +17,13 @@ import xarray as xr
 
 from attentropy.engine import lazy
 from attentropy.engine.errors import TraceError, UsageError
+from attentropy.engine.inspection import UNREADABLE, inspect, reason
+from attentropy.engine.seal import seal
 
 # One chunk holds one layer or site, all heads and this many queries or positions.
 CHUNK_LENGTH = 4096
 _LONG = dict.fromkeys(("query", "position", "window_query"), CHUNK_LENGTH)
 _SINGLE = ("layer", "site")
-
-_CODECS = {"bytes", "vlen-utf8", "zstd", "crc32c"}
-_TYPES = {"float16", "float32", "int8", "int16", "int32", "int64", "uint8", "string"}
-_MAX_BYTES = 64 * 2**30
-_MAX_CHUNK_BYTES = 2**30
-_MAX_METADATA_BYTES = 64 * 2**20
 
 
 def read(
@@ -46,24 +42,12 @@ def read(
     if not path.exists():
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
-        entries = _entries(path)
-        group = _metadata(path, "zarr.json", entries)
-        _check_group(path, group, form, version)
-        arrays = sorted(
-            name.split("/")[0] for name in entries if name.count("/") == 1 and _is_metadata(name)
-        )
-        unknown = [name for name in arrays if name not in known]
-        if unknown:
-            raise TraceError(f"{path.name}: unknown array {unknown[0][:40]!r} in the trace")
-        total = sum(_check_array(path, name, entries, partial) for name in arrays)
-        if total > _MAX_BYTES:
-            raise TraceError(f"{path.name}: the trace claims {total} bytes, refused")
-        return lazy.dataset(path)
+        claims, sealed = inspect(path, known, form, version, partial=partial)
+        return lazy.dataset(path, claims, sealed)
     except TraceError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise TraceError(f"{path.name}: not a readable trace ({reason})") from error
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
+        raise TraceError(f"{path.name}: not a readable trace ({reason(error)})") from error
 
 
 def write(dataset: xr.Dataset, path: Path, *, force: bool = False) -> Path:
@@ -95,6 +79,7 @@ def place(folder: Path, path: Path) -> None:
     What is at `path` is replaced; the folder that holds `folder` is scratch space.
     """
     whole = folder
+    seal(folder)
     if path.name.endswith(".zip"):
         whole = folder.with_name("trace.zarr.zip")
         _pack(folder, whole)
@@ -211,111 +196,3 @@ def _pack(folder: Path, target: Path) -> None:
             info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16
             archive.writestr(info, file.read_bytes())
-
-
-def _entries(path: Path) -> dict[str, int]:
-    """Name and size in bytes of every file of the store; refuses names that lead out of it."""
-    if path.is_dir():
-        return _files(path)
-    if not zipfile.is_zipfile(path):
-        raise TraceError(f"{path.name}: not a trace, or cut short (no whole zip archive)")
-    with zipfile.ZipFile(path) as archive:
-        infos = archive.infolist()
-    names = [info.filename for info in infos]
-    if len(set(names)) != len(names):
-        raise TraceError(f"{path.name}: the same entry twice in the archive, refused")
-    for info in infos:
-        parts = Path(info.filename).parts
-        if info.filename.startswith("/") or ".." in parts or "\\" in info.filename:
-            raise TraceError(f"{path.name}: an archive entry leads out of the trace, refused")
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
-            raise TraceError(f"{path.name}: a compressed or encrypted archive entry, refused")
-    return {info.filename: info.file_size for info in infos if not info.is_dir()}
-
-
-def _files(path: Path) -> dict[str, int]:
-    """`_entries` of a folder: a long trace has ten thousand files, so each is looked at once."""
-    found: dict[str, int] = {}
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        with os.scandir(path / folder) as entries:
-            for entry in entries:
-                name = folder + entry.name
-                if entry.is_symlink() and not _is_inside(path, Path(entry.path)):
-                    raise TraceError(
-                        f"{path.name}: the trace links to files outside of it, refused"
-                    )
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(f"{name}/")
-                elif entry.is_file():
-                    found[name] = entry.stat().st_size
-    return found
-
-
-def _is_inside(folder: Path, link: Path) -> bool:
-    return link.resolve().is_relative_to(folder.resolve())
-
-
-def _is_metadata(name: str) -> bool:
-    return name.endswith("/zarr.json")
-
-
-def _metadata(path: Path, name: str, entries: Mapping[str, int]) -> dict[str, Any]:
-    if name not in entries:
-        raise TraceError(f"{path.name}: not a Zarr v3 trace (no {name})")
-    if entries[name] > _MAX_METADATA_BYTES:
-        raise TraceError(f"{path.name}: {name} is too large, refused")
-    if path.is_dir():
-        text = (path / name).read_bytes()
-    else:
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read(name)
-    metadata = json.loads(text)
-    if not isinstance(metadata, dict) or metadata.get("zarr_format") != 3:
-        raise TraceError(f"{path.name}: {name} is not Zarr v3")
-    return metadata
-
-
-def _check_group(path: Path, group: Mapping[str, Any], form: str, version: int) -> None:
-    attributes = group.get("attributes")
-    if not isinstance(attributes, dict) or attributes.get("format") != form:
-        raise TraceError(f"{path.name}: not a trace of attentropy")
-    found = attributes.get("format_version")
-    if not isinstance(found, int) or found < 1:
-        raise TraceError(f"{path.name}: the trace has no format version")
-    if found > version:
-        raise TraceError(
-            f"{path.name}: trace format {found} is newer than this version reads ({version}); "
-            "update attentropy"
-        )
-
-
-def _check_array(path: Path, name: str, entries: Mapping[str, int], partial: bool) -> int:
-    """Bytes that the array takes in memory; refuses unknown codecs and types, and missing chunks
-    unless `partial`."""
-    metadata = _metadata(path, f"{name}/zarr.json", entries)
-    codecs = {codec.get("name") for codec in metadata["codecs"]}
-    if not codecs <= _CODECS:
-        raise TraceError(f"{path.name}: {name} uses an unknown codec, refused")
-    kind = metadata["data_type"]
-    if kind not in _TYPES:
-        raise TraceError(f"{path.name}: {name} has an unknown type, refused")
-    if metadata.get("storage_transformers") or metadata["chunk_grid"]["name"] != "regular":
-        raise TraceError(f"{path.name}: {name} is stored in a way no trace is, refused")
-    shape = metadata["shape"]
-    chunks = metadata["chunk_grid"]["configuration"]["chunk_shape"]
-    if not all(isinstance(n, int) and n >= 0 for n in (*shape, *chunks)) or 0 in chunks:
-        raise TraceError(f"{path.name}: {name} has an impossible shape, refused")
-    if len(shape) != len(chunks) or len(shape) != len(metadata["dimension_names"]):
-        raise TraceError(f"{path.name}: {name} has an impossible shape, refused")
-    width = 8 if kind == "string" else np.dtype(kind).itemsize
-    if math.prod(chunks) * width > _MAX_CHUNK_BYTES:
-        raise TraceError(f"{path.name}: {name} has chunks over 1 GiB, refused")
-    grid = [math.ceil(n / c) for n, c in zip(shape, chunks, strict=True)]
-    stored = sum(1 for entry in entries if entry.startswith(f"{name}/c/"))
-    if stored < math.prod(grid) and not partial:
-        raise TraceError(
-            f"{path.name}: the trace is cut short: {name} has {stored} of {math.prod(grid)} chunks"
-        )
-    return math.prod(shape) * width

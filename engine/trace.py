@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from attentropy.engine import fitting, store
 from attentropy.engine import partial as unfinished
-from attentropy.engine import store
 from attentropy.engine.errors import TraceError
 
 FORMAT = "attentropy.trace"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the second has digests of its files
 
 ROLES = ("bos", "eos", "template", "content", "generated", "padding")
 
@@ -145,7 +145,8 @@ class Trace:
             return cls._of_partial(path, known, partial)
         if partial:
             raise TraceError(f"{path.name}: an unfinished trace is a folder named NAME.partial")
-        return cls(_with_coordinates(store.read(path, known, FORMAT, FORMAT_VERSION)))
+        dataset = store.read(path, known, FORMAT, FORMAT_VERSION)
+        return cls._of_stranger(dataset, path.name)
 
     @classmethod
     def _of_partial(cls, path: Path, known: Mapping[str, Any], asked: bool) -> Trace:
@@ -166,7 +167,13 @@ class Trace:
             "tokens": progress.tokens, "done": progress.done, "chunks": progress.chunks,
             "reason": progress.reason,
         }  # fmt: skip
-        return cls(_with_coordinates(dataset).assign_attrs(partial=facts))
+        return cls._of_stranger(dataset.assign_attrs(partial=facts), path.name)
+
+    @classmethod
+    def _of_stranger(cls, dataset: xr.Dataset, name: str) -> Trace:
+        made = cls(_with_coordinates(dataset))
+        fitting.check(made.dataset, name)
+        return made
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the whole trace, or nothing: a folder (`.zarr`) or one file (`.zarr.zip`).

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 
-# Left-to-right isolation: a right-to-left token keeps its own order and leaves its neighbours'.
+# Isolation: a right-to-left token keeps its own order and leaves its neighbours'.
 _ISOLATE, _POP = "\u2068", "\u2069"
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u2028": "⏎", "\u2029": "⏎", "\u00a0": "⍽"}
+
+
+_MOST = 8  # characters to a column that are looked at: an accent takes none, a thousand take a page
 
 
 def visible(text: str) -> str:
@@ -18,13 +21,16 @@ def visible(text: str) -> str:
     return lead + "".join(_mark(character) for character in body)
 
 
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"))
+
+
 def _mark(character: str) -> str:
     if character in _VISIBLE:
         return _VISIBLE[character]
     if ord(character) < 0x20:
         return chr(0x2400 + ord(character))
     category = unicodedata.category(character)
-    if category in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and character != "\u200d":
+    if category in _UNSEEN and character != "\u200d":
         return f"⟨{ord(character):X}⟩"
     return character
 
@@ -47,8 +53,9 @@ def _width(character: str) -> int:
 
 def short(text: str, columns: int) -> str:
     """The visible text cut to `columns`, the cut shown by `…`; right-to-left text isolated."""
-    shown = visible(text)
-    if width(shown) > columns:
+    looked_at = text[: _MOST * columns]
+    shown = visible(looked_at)
+    if width(shown) > columns or looked_at != text:
         kept, used = "", 0
         for character in shown:
             if used + _width(character) > columns - 1:
@@ -56,6 +63,24 @@ def short(text: str, columns: int) -> str:
             kept += character
             used += _width(character)
         shown = kept + "…"
+    return _isolated(shown)
+
+
+def named(text: str, most: int = 120) -> str:
+    """`text` in a sentence of the page: control characters as marks, at most `most` characters,
+    right-to-left text isolated."""
+    return _isolated(plain(text[:most]) + ("…" if len(text) > most else ""))
+
+
+def flowing(text: str, most: int = 400) -> str:
+    """`text` as it stands in a prompt: blanks and line ends as they are, every other control
+    character as a mark, and of more than `most` characters the first ones and how many there are.
+    """
+    kept = "".join(c if c in " \n\t" else _mark(c) for c in text[:most])
+    return kept if len(text) <= most else f"{kept}… ({len(text):,} characters)"
+
+
+def _isolated(shown: str) -> str:
     if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in shown):
-        shown = f"{_ISOLATE}{shown}{_POP}"
+        return f"{_ISOLATE}{shown}{_POP}"
     return shown

@@ -162,6 +162,7 @@ def _lens_layers(trace: Trace) -> Observation | None:
     values = trace.lens("lens_entropy")
     if not np.isfinite(values).any():
         return None
+    values = np.where(np.isfinite(values), values, np.nan)
     rows = np.flatnonzero(np.isfinite(values).any(-1))
     means = np.array([np.nanmean(values[row]) for row in rows])
     low, high = int(rows[means.argmin()]), int(rows[means.argmax()])

@@ -230,7 +230,7 @@ def _dictionary(texts: Iterable[str], columns: int) -> dict[str, Any]:
 
 def full(text: str) -> str:
     """What a tooltip says of a token."""
-    shown = visible(text)
+    shown = visible(text[: _FULL_TEXT + 1])
     return shown if len(shown) <= _FULL_TEXT else shown[:_FULL_TEXT] + "…"
 
 

@@ -12,6 +12,7 @@ from attentropy.engine.trace import Trace
 from attentropy.report import palette, statistics
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
+from attentropy.report.labels import named
 from attentropy.report.observation import Observation
 from attentropy.report.packing import Contents
 from attentropy.report.views import View, of_site
@@ -39,7 +40,7 @@ def facts(
         "heads": len(kept),
         "headNames": kept,
         "headCounts": [min(int(count), len(kept)) for count in heads],
-        "notes": [str(note) for note in notes],
+        "notes": [named(str(note), 300) for note in notes],
         "partial": partial(trace),
         "visible": visible_keys(trace),
         "causal": is_causal(trace),
@@ -127,7 +128,7 @@ def partial(trace: Trace) -> dict[str, Any] | None:
     return {
         "tokens": trace.dataset.sizes["position"],
         "done": done if isinstance(done, int) else 0,
-        "reason": str(reason)[:200] if reason else "",
+        "reason": named(str(reason), 200) if reason else "",
     }
 
 

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from attentropy.engine.errors import TraceError
+from attentropy.engine.inspection import UNREADABLE, reason
 from attentropy.engine.trace import Trace
 from attentropy.report.commands.output import human
 from attentropy.report.labels import plain
@@ -202,6 +204,13 @@ def section(trace: Trace) -> dict[str, Any] | None:
     """What the page's template shows of it; None without a profile."""
     if "profile_seconds" not in trace or not isinstance(trace.attrs.get("profile"), dict):
         return None
+    try:
+        return _section(trace)
+    except UNREADABLE as error:
+        raise TraceError(f"the trace's profile is not one ({reason(error)})") from error
+
+
+def _section(trace: Trace) -> dict[str, Any]:
     from attentropy.report.document import stills
     from attentropy.report.figures.profile import NARROW, WIDE, charts
 
@@ -214,16 +223,21 @@ def section(trace: Trace) -> dict[str, Any] | None:
     return {
         "wide": [stills(chart).light for chart in charts(trace, WIDE)],
         "narrow": [stills(chart).light for chart in charts(trace, NARROW)],
-        "caption": (
+        "caption": named(
             f"Left, or above: the time of each layer over {profile['tokens']:,} tokens, read in "
             f"chunks of {profile['chunk']:,}, while {', '.join(profile['stats'])} of every head "
             "and query is recorded. Right, or below: the shares of each chunk's time."
-            + growth(trace)
+            + growth(trace),
+            600,
         ),
-        "sentences": sentences(profile),
-        "how": how(profile),
+        "sentences": [named(sentence, 600) for sentence in sentences(profile)],
+        "how": named(how(profile), 1200),
         "tables": [
-            {"title": title, "columns": columns, "rows": rows}
+            {
+                "title": title,
+                "columns": columns,
+                "rows": [[named(cell) for cell in row] for row in rows],
+            }
             for title, (columns, rows) in named.items()
         ],
     }

@@ -52,7 +52,8 @@ def pack(values: np.ndarray, bits: int | None = None) -> dict[str, Any]:
         meta["type"] = _integer(values)
         raw = values.astype(f"<{_TYPES[meta['type']]}")
     elif bits is None and values.size <= EXACT_VALUES:
-        meta["type"], raw = "float32", values.astype("<f4")
+        raw = np.where(np.isfinite(values), values, np.nan).astype("<f4")
+        meta["type"] = "float32"
     else:
         missing = (1 << (bits or 16)) - 1
         finite = np.isfinite(values)

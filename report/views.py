@@ -114,7 +114,8 @@ def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
     tokens = trace.tokens
     for layer, keys in enumerate(trace.dataset["top_key"][..., span].values):  # [head, query]
         for query in range(columns):
-            seen = keys[:, query][keys[:, query] >= 0]
+            seen = keys[:, query]
+            seen = seen[(seen >= 0) & (seen < len(tokens))]
             if seen.size:
                 found, votes = np.unique(seen, return_counts=True)
                 texts[layer][query] = short(tokens[found[votes.argmax()]], letters)

@@ -11,7 +11,7 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report import reach
 from attentropy.report.figures.placement import Placement
-from attentropy.report.labels import visible
+from attentropy.report.labels import flowing, named, visible
 from attentropy.report.payload import partial
 from attentropy.report.scale import Scale
 from attentropy.report.views import View, of_site
@@ -30,7 +30,7 @@ def words(
     attrs = trace.attrs
     model = attrs.get("model", {})
     n = trace.dataset.sizes["position"]
-    name = str(model.get("name", "model"))
+    name = named(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     measured = np.flatnonzero(np.isfinite(view.values).any(1))
     deepest = int(measured[-1]) if measured.size else len(rows) - 1
@@ -42,7 +42,7 @@ def words(
     def tokens(start: int, stop: int) -> list[dict[str, str]]:
         return [
             {
-                "text": visible(texts[i]) if texts[i].strip() == "" else texts[i],
+                "text": visible(texts[i]) if texts[i].strip() == "" else flowing(texts[i]),
                 "role": str(roles[i]),
                 "shade": _shade(last[i], view.scale),
                 "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
@@ -56,11 +56,11 @@ def words(
         "heading": f"Where {name} is certain, and where it is not",
         "subtitle": (
             f"{n:,} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
-            f"{_parameters(model.get('parameters'))}{model.get('dtype', '')} on "
-            f"{model.get('device', 'unknown device')}; all entropies in nats"
+            f"{_parameters(model.get('parameters'))}{named(str(model.get('dtype', '')))} on "
+            f"{named(str(model.get('device', 'unknown device')))}; all entropies in nats"
         ),
         "prompt": _folded(n, tokens),
-        "answer": str(attrs.get("answer", "")),
+        "answer": flowing(str(attrs.get("answer", ""))),
         "shade_note": f"Colour: {entropy} after {where}, {view.scale.words()}.",
         "figure_title": "Entropy by layer and position",
         "description": (
@@ -189,11 +189,11 @@ def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
         value = attrs.get(section)
         if isinstance(value, dict):
             said = [f"{key} {item}" for key, item in value.items() if item is not None]
-            yield section, ", ".join(said)[:2000]
+            yield section, named(", ".join(said), 2000)
         elif isinstance(value, list):
-            yield section, "; ".join(str(item) for item in value)[:2000] or "none"
+            yield section, named("; ".join(str(item) for item in value), 2000) or "none"
         elif value is not None:
-            yield section, str(value)[:200]
+            yield section, named(str(value), 200)
 
 
 def _version() -> str:

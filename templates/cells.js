@@ -49,7 +49,8 @@ function sectionCells(rows, letters) {
 function insetText(row) {
   const text = cut(cellText(row, state.col), size.insetLetters);
   if (state.view !== "lens" || !text || size.insetLetters < 10) return text;
-  return `${text}  ${likeliest(row, state.col, 0).p.toFixed(2)}`;
+  const { p } = likeliest(row, state.col, 0);
+  return Number.isFinite(p) ? `${text}  ${p.toFixed(2)}` : text;
 }
 
 // Lens: the column magnified. Attention: weights of a few queries over the keys they attend to most.

@@ -60,7 +60,7 @@ function describeLens(row, position, value) {
   if (ranks) lines.push(`rank ${ranks.at(row.entry, slot)} of ${wordFull(lensDetail("targets").at(slot))}, which the model predicts here`);
   for (let k = 0; k < lensDetail("topIds").shape[2]; k++) {
     const { id, p } = likeliest(row, position, k);
-    lines.push(`${(p * 100).toFixed(1)} %  ${wordFull(id)}`);
+    if (id >= 0) lines.push(`${Number.isFinite(p) ? `${(p * 100).toFixed(1)} %` : "missing"}  ${wordFull(id)}`);
   }
   return lines;
 }

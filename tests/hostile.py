@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from itertools import cycle, islice, product
 
+import numpy as np
+
+from attentropy.engine.assemble import text_array
+from attentropy.engine.trace import Trace
+from attentropy.report.labels import plain
+from traces import synthetic
+
 # What runs or loads where it reaches a page unescaped sets this name, or asks the network.
 PROOF = "window.pwned=1"
 
@@ -64,3 +71,31 @@ def corpus(count: int = 500) -> list[str]:
         *(address + PROOF for address in _ADDRESSES),
     ]  # fmt: skip
     return [*plain, *islice(markup, count - len(plain))]
+
+
+STRINGS = [*corpus(), *SURROGATES, ENDLESS]
+
+
+def hostile_trace() -> Trace:
+    """Every string as a token, some as words of the vocabulary, and one in each attribute."""
+    tokens = list(text_array(STRINGS))
+    trace = synthetic(tokens, ["content"] * (len(tokens) - 1) + ["template"], layers=2, heads=2,
+                      window=False, words=tokens[::64], generated=tokens[60:64])  # fmt: skip
+    texts = iter(STRINGS[::7])
+    attrs = trace.dataset.attrs
+    for part in ("model", "tokenizer", "versions", "options"):
+        held = {name: value for name, value in attrs[part].items() if type(value) is int}
+        attrs[part] = {name: next(texts) for name in attrs[part]} | held | {next(texts): 1}
+    attrs |= {
+        "model": attrs["model"] | {"name": "".join(STRINGS[60:90]) + "\u202e\x1b[31m"},
+        "notes": [next(texts), *SURROGATES, ENDLESS], "implementation": next(texts),
+        "answer": "\u202e" + SURROGATES[0] + next(texts) + "\x1b]0;x\x07",
+        "partial": {"tokens": 9, "done": 3, "chunks": 2, "reason": "\x1b[2J</script>\u202e"},
+    }  # fmt: skip
+    note = np.array([plain(ENDLESS[:900]) + "</script>", "\x1b\u202e<b>"], np.dtypes.StringDType())
+    trace.dataset["attention_note"] = ("layer", note)
+    trace.dataset["lens_entropy"].values[0, :, 3:6] = [np.nan, np.inf, -np.inf]
+    trace.dataset["lens_top_logprobs"].values[0, :, 7] = np.nan
+    trace.dataset["lens_kl"].values[0, :, 8] = np.inf
+    trace.dataset["entropy"].values[:, :, 4] = np.inf
+    return Trace(trace.dataset)

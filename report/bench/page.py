@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -12,11 +13,13 @@ from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
 from attentropy.report.bench.figure import NARROW, WIDE, charts
 from attentropy.report.document import environment, policy, source, stills
+from attentropy.report.labels import named
 
 
 def render(everything: Sequence[Results]) -> str:
     """The page of one or more results; the same results and version give the same bytes."""
     style = source("page.css")
+    everything = [_marked(results) for results in everything]
     settings = [
         _setting(results, name, cases)
         for results in everything
@@ -33,6 +36,16 @@ def render(everything: Sequence[Results]) -> str:
         "provenance": [_provenance(results) for results in everything],
     }
     return environment().get_template("bench.html.j2").render(context) + "\n"
+
+
+def _marked(results: Results) -> Results:
+    """The same with control characters as marks, in every text that somebody else may have named."""
+    rows = tuple(
+        replace(row, rival=named(row.rival), reason=named(row.reason, 400)) for row in results.rows
+    )
+    machine = {named(name): named(value, 400) for name, value in results.machine.items()}
+    texts = {"what": named(results.what), "command": named(results.command, 400)}
+    return replace(results, rows=rows, machine=machine, ours=named(results.ours), **texts)
 
 
 def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
@@ -57,7 +70,7 @@ def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
             }
         )
     return {
-        "name": f"{results.what.capitalize()}: {name}",
+        "name": named(f"{results.what.capitalize()}: {name}"),
         "figure": figure,
         "lines": len(cases) > 1,
         "findings": summary.findings(results, cases),

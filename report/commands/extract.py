@@ -22,9 +22,16 @@ from attentropy.report.commands.run import run, run_options
 @click.option(
     "--keep-cache", is_flag=True, help="Keep keys and values until it is whole: --resume is faster."
 )
+@output.redact_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
-    target: Path, force: bool, resume: bool, keep_cache: bool, as_json: bool, **options: Any
+    target: Path,
+    force: bool,
+    resume: bool,
+    keep_cache: bool,
+    redact_tokens: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
     what was recorded: a `.zarr` folder, or one `.zarr.zip` file. Until that is whole,
@@ -32,13 +39,17 @@ def command(
     if not target.name.endswith((".zarr", ".zarr.zip")):
         raise UsageError(f"{target.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
     output.check_target(target, force=force)
-    place: dict[str, Any] = {
-        "output": target,
-        "force": force,
-        "resume": resume,
-        "keep_cache": keep_cache,
-    }
-    trace = run(**options, **place)
+    if redact_tokens and (resume or keep_cache):
+        raise UsageError("--redact-tokens keeps nothing to resume from: leave out the other option")
+    if redact_tokens:
+        from attentropy.engine.redaction import redacted
+
+        with output.scratch(target) as folder:
+            trace = redacted(run(**options, scratch=folder))
+            trace.save(target, force=force)
+    else:
+        place = {"output": target, "force": force, "resume": resume, "keep_cache": keep_cache}
+        trace = run(**options, **place)
     facts = {
         "tokens": len(trace.tokens),
         "answer": trace.attrs["answer"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.report.commands.output import human, size_of
+from attentropy.report.commands.output import human, json_line, size_of
 from attentropy.report.commands.run import given_sites
 from attentropy.report.commands.sizes import Size
 from attentropy.report.labels import plain
@@ -67,7 +66,7 @@ def command(
             chosen["sites"] = given_sites(chosen.pop("lens"))
         facts = describe(subject, revision=revision, tokens=tokens, **chosen)
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        click.echo(json_line(facts))
         return
     _print(facts)
 

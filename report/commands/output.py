@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.report.labels import plain
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def check_target(path: Path, *, force: bool) -> Path:
@@ -59,6 +63,15 @@ def scratch(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def redact_option(function: F) -> F:
+    """`--redact-tokens`, where a page or a trace is written."""
+    made: F = click.option(
+        "--redact-tokens", is_flag=True,
+        help="Write lengths and roles in place of all texts, and numbers in place of token ids.",
+    )(function)  # fmt: skip
+    return made
+
+
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files of a folder."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
@@ -69,9 +82,28 @@ def tell(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
     """Print where the result is and how large, or everything as one JSON object."""
     size = size_of(path)
     if as_json:
-        click.echo(json.dumps({"path": str(path), "bytes": size} | facts, ensure_ascii=False))
+        click.echo(json_line({"path": str(path), "bytes": size} | facts))
         return
-    click.echo(f"{path}  {human(size)}")
+    click.echo(f"{plain(str(path))}  {human(size)}")
+
+
+def json_line(facts: Mapping[str, Any]) -> str:
+    """One JSON object that a terminal may show: what could move its cursor or turn its text around
+    is written as \\u…, and a number that is none is null."""
+    text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
+    return "".join(c if plain(c) == c else _escaped(c) for c in text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def human(size: float) -> str:

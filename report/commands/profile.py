@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +88,7 @@ def command(
         _write(trace, target, force=force)
     if as_json:
         told = {"path": str(target)} if target is not None else {}
-        click.echo(json.dumps(told | trace.attrs["profile"]))
+        click.echo(output.json_line(told | trace.attrs["profile"]))
         return
     from attentropy.report.profile import show
 

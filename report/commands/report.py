@@ -19,11 +19,13 @@ from attentropy.report.labels import plain
 @page_options
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
 @click.option("--save-trace", type=Path, metavar="PATH", help="Keep the trace too (.zarr.zip).")
+@output.redact_option
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     target: Path,
     save_trace: Path | None,
+    redact_tokens: bool,
     force: bool,
     as_json: bool,
     max_bytes: str,
@@ -37,10 +39,16 @@ def command(
         output.check_target(save_trace, force=force)
     check_page(max_bytes)
     with output.scratch(target) as folder:
-        place = (
-            {"scratch": folder} if save_trace is None else {"output": save_trace, "force": force}
-        )
-        trace = run(**options, **place)
+        if save_trace is None or redact_tokens:
+            trace = run(**options, scratch=folder)
+        else:
+            trace = run(**options, output=save_trace, force=force)
+        if redact_tokens:
+            from attentropy.engine.redaction import redacted
+
+            trace = redacted(trace)
+            if save_trace is not None:
+                trace.save(save_trace, force=force)
         page, found = observed(trace, max_bytes, sections)
         output.write_text(target, page)
         facts = {

@@ -165,7 +165,10 @@ def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list
     ]
     if size.inset_letters < 10:
         return [[line] for line in lines]
-    return [[f"{line}  {p:.2f}" if line else ""] for line, p in zip(lines, likely, strict=True)]
+    return [
+        [f"{line}  {p:.2f}" if line and np.isfinite(p) else line]
+        for line, p in zip(lines, likely, strict=True)
+    ]
 
 
 def is_live(size: Size, columns: int, rows: int) -> bool:

@@ -8,7 +8,7 @@ from attentropy.engine import prefill
 from attentropy.engine.errors import UsageError
 from attentropy.engine.extract import extract
 from attentropy.engine.recorder import record
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace import FORMAT_VERSION, Trace
 from tiny import model, save, tokenizer
 
 PROMPT = "Paris is a city, and Canberra is another one. " * 38
@@ -88,7 +88,8 @@ def test_what_is_written_as_it_is_made_is_what_memory_holds(embedded, tmp_path):
     kept = extract(embedded.model, PROMPT, **rest)
     for name in ("t.zarr", "t.zarr.zip"):
         found = extract(embedded.model, PROMPT, output=tmp_path / name, **rest)
-        assert found.attrs == {**kept.attrs, "format": "attentropy.trace", "format_version": 1}
+        form = {"format": "attentropy.trace", "format_version": FORMAT_VERSION}
+        assert found.attrs == kept.attrs | form
         for variable in kept.dataset.variables:
             np.testing.assert_array_equal(found[variable], kept[variable], err_msg=variable)
         assert found.dataset["entropy"].encoding["chunks"] == (1, 4, 150)

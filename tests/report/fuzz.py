@@ -1,15 +1,18 @@
-"""Damaged and hostile traces, by the thousand: each is refused in one line or gives a whole page.
+"""Damaged and hostile traces, by the thousand: each is refused in one line or gives a true page.
 
     python -m tests.report.fuzz --cases 2000 -o tests/report/fuzz.md
 
-Every case is a small trace, changed by one or two of `CHANGES`, rendered in a process of its own
-kind: at most 10 seconds and 1 GiB. What fails is printed with its number, and `--only NUMBER`
-runs it again with the traceback.
+Every case is a small trace, changed by one or two of `CHANGES`, as a folder or packed. Half of them
+are accidents: the digests stay, and a page must be that of the undamaged trace. Half are a
+stranger's, sealed again after the change: a page must hold together. One case in eight draws its
+pictures, the others stop at what would be drawn. A case may take 10 seconds and 1 GiB. What fails
+is printed with its number, and `--only NUMBER` runs it again with the traceback.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import platform
@@ -21,23 +24,32 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from attentropy.engine import seal
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.trace import Trace
+from attentropy.report import page as report_page
+from attentropy.report.document import Still
+from attentropy.report.drawings import Drawing
+from attentropy.report.figures import cells
 from attentropy.report.observations import observe
-from attentropy.report.page import render
 from traces import synthetic
 
 SECONDS, BYTES = 10, 2**30
+_WALL = 6 * SECONDS  # of a case, where other work shares the processor
+_DRAWN = 8  # one case in so many draws its pictures
 HOSTILE = (
     "</script><script>alert(1)</script>", "<!--", "]]>", "{{ 7*7 }}", "${alert(1)}", "\u2028",
     "\u202eevil", "\x00\x07\x1b[31m", "javascript:alert(1)", "'\"><img src=x onerror=alert(1)>",
@@ -48,6 +60,7 @@ ODD = (
     "../../etc", HOSTILE[0], [[[[]]]], [None] * 3,
 )  # fmt: skip
 
+Case = tuple[str, str, float]  # what was done, the outcome, seconds of the processor
 Change = Callable[[random.Random, Path], None]
 
 
@@ -147,6 +160,8 @@ def _codecs(rng: random.Random, folder: Path) -> None:
         {"name": "bytes", "configuration": {"endian": "big"}}, {"name": "crc32c"},
         {"name": "transpose", "configuration": {"order": [2, 1, 0]}}, {"name": "blosc"},
         {"name": "vlen-utf8"}, {"name": "sharding_indexed", "configuration": {}},
+        {"name": "numcodecs.zlib", "configuration": {"level": 1}}, {"name": ["zstd"]}, {},
+        {"name": "cast_value"}, {"name": "zstd", "configuration": {"level": 1, "x": 1}},
     )  # fmt: skip
 
     def change(metadata: dict[str, Any]) -> None:
@@ -209,60 +224,120 @@ def _stranger(rng: random.Random, folder: Path) -> None:
         place.write_bytes(b"\0" * 100)
 
 
-CHANGES: tuple[Change, ...] = (
-    _flip, _cut, _lose, _swap_files, _swap_arrays, _metadata, _shape, _type, _codecs, _attributes,
-    _attributes, _values, _values, _stranger,
-)  # fmt: skip
+KINDS: dict[str, tuple[Change, ...]] = {
+    "bit flips": (_flip,),
+    "truncations": (_cut, _lose),
+    "swapped arrays": (_swap_files, _swap_arrays),
+    "wrong types": (_type,),
+    "huge shapes": (_shape,),
+    "hostile codecs": (_codecs,),
+    "metadata": (_metadata,),
+    "attributes": (_attributes,),
+    "values": (_values,),
+    "files and links": (_stranger,),
+}
 
 
 def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
-    """Case `number` in `folder`: what was done to it, and the trace's path."""
+    """Case `number` in `folder`: "kind, place, whose: changes", and the trace's path."""
     rng = random.Random(number)
     trace = folder / "t.zarr"
     shutil.copytree(template, trace)
-    done = [rng.choice(CHANGES) for _ in range(rng.choice((1, 1, 1, 2)))]
+    kind = list(KINDS)[number % len(KINDS)]
+    others = [change for changes in KINDS.values() for change in changes]
+    done = [rng.choice(KINDS[kind])]
+    done += [rng.choice(others)] if rng.random() < 0.25 else []
     for change in done:
         change(rng, trace)
     names = " + ".join(change.__name__.strip("_") for change in done)
-    if rng.random() < 0.3 and not any(p.is_symlink() for p in trace.rglob("*")):
-        packed = folder / "t.zarr.zip"
-        kind = rng.choice((zipfile.ZIP_STORED,) * 5 + (zipfile.ZIP_DEFLATED,))
-        with zipfile.ZipFile(packed, "w", kind) as archive:
-            for file in _files(trace):
-                name = file.relative_to(trace).as_posix()
-                archive.write(file, rng.choice((name,) * 60 + (f"../{name}", f"/{name}")))
-        if rng.random() < 0.3:
-            data = bytearray(packed.read_bytes())
-            del data[rng.randrange(len(data)) :]
-            packed.write_bytes(data)
-            names += " + cut archive"
-        return f"{names}, zip", packed
-    return names, trace
+    links = any(p.is_symlink() for p in trace.rglob("*"))
+    whose = "stranger" if rng.random() < 0.5 and not links else "accident"
+    if whose == "stranger":
+        seal.seal(trace)
+    if links or rng.random() < 0.6:
+        return f"{kind}, folder, {whose}: {names}", trace
+    packed = folder / "t.zarr.zip"
+    odd = _pack(rng, trace, packed) if rng.random() < 0.3 else _pack(None, trace, packed)
+    return f"{kind}, zip, {whose}: {names}{odd}", packed
 
 
-def outcome(path: Path, scripts: int) -> str:
-    """ "page" or "refused"; raises whatever else happens, and for a page that is not whole, which
-    has so many script elements."""
+def _pack(rng: random.Random | None, trace: Path, target: Path) -> str:
+    """The trace as an archive, or with `rng` as one that no trace is; what was done to it."""
+    way = rng.choice(("cut", "flip", "out", "deflated", "twice", "link", "nested")) if rng else ""
+    kind = zipfile.ZIP_DEFLATED if way == "deflated" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(target, "w", kind) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        files = _files(trace)
+        for file in files:
+            archive.write(file, file.relative_to(trace).as_posix())
+        if rng is None:
+            return ""
+        one = rng.choice(files)
+        name, data = one.relative_to(trace).as_posix(), one.read_bytes()
+        if way == "out":
+            archive.writestr(rng.choice((f"../{name}", f"/{name}", f"a\\{name}")), data)
+        elif way == "twice":
+            archive.writestr(name, data)
+        elif way == "link":
+            info = zipfile.ZipInfo("entropy/c/9")
+            info.external_attr = 0o120777 << 16
+            archive.writestr(info, "/etc/passwd")
+        elif way == "nested":
+            archive.writestr("inner.zip", data)
+    found = bytearray(target.read_bytes())
+    if way == "cut":
+        del found[rng.randrange(len(found)) :]
+    elif way == "flip":
+        found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
+    target.write_bytes(found)
+    return f" + {way} archive"
+
+
+def outcome(path: Path, names: str, whole: str, drawn: bool) -> str:
+    """ "page" or "refused"; raises whatever else happens, and for a page that does not hold
+    together, or is an accident's and not the `whole` one."""
     try:
-        trace = Trace.open(path)
-        page = render(trace, observe(trace))
+        page = rendered(path, drawn)
     except AttentropyError as error:
-        if "\n" in str(error):
+        if "\n" in str(error) or len(str(error)) > 400:
             raise ValueError(f"a refusal of several lines: {error}") from error
         return "refused"
-    payload = re.search(r'<script type="application/json" id="report">(.*?)</script>', page, re.S)
-    json.loads(payload[1] if payload else "", parse_constant=_no_constant)
-    if len(re.findall(r"<script\b", page)) != scripts or not page.endswith("</html>\n"):
+    for name in ("report", "later"):
+        payload = re.search(
+            rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.S
+        )
+        if payload or name == "report":
+            json.loads(payload[1] if payload else "", parse_constant=_no_constant)
+    scripts = re.findall(r"<script\b", page)
+    if len(scripts) != len(re.findall(r"<script\b", whole)) or not page.endswith("</html>\n"):
         raise ValueError("the page is broken")
     if re.search(r"<img src=x|<script>alert", page):
         raise ValueError("markup of the trace reached the page")
+    if ", accident:" in names and page != whole:
+        raise ValueError("a damaged trace gives another page")
     return "page"
 
 
-def whole(template: Path) -> int:
-    """How many script elements the page of the undamaged trace has."""
-    trace = Trace.open(template)
-    return len(re.findall(r"<script\b", render(trace, observe(trace))))
+def rendered(path: Path, drawn: bool) -> str:
+    """The page of a trace; without its pictures where it is not `drawn`."""
+    trace = Trace.open(path)
+    found = observe(trace)
+    with contextlib.ExitStack() as stack:
+        if not drawn:
+            stack.enter_context(mock.patch.object(report_page, "drawings", _sketched))
+            still = Still("data:,", "data:,", 1)
+            stack.enter_context(mock.patch.object(report_page, "stills", return_value=still))
+        return report_page.render(trace, found)
+
+
+def _sketched(
+    trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any
+) -> dict[str, Drawing]:
+    """The figure's values, and nothing drawn of them."""
+    for name, size in sizes.items():
+        json.dumps(cells.datasets(trace, size, placed[name], shown[0], rows), allow_nan=False)
+        json.dumps(cells.state(trace, size, placed[name], len(rows)), allow_nan=False)
+    return {"figure": Drawing({}, {})}
 
 
 def _no_constant(name: str) -> float:
@@ -271,31 +346,43 @@ def _no_constant(name: str) -> float:
 
 def _work(numbers: Any, results: Any, template: Path) -> None:
     """Cases one after the other, in a process that may take no more than 1 GiB beyond its own."""
-    scripts = whole(template)
+    whole = {drawn: rendered(template, drawn) for drawn in (False, True)}
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
     for number in iter(numbers.get, None):
         with tempfile.TemporaryDirectory() as folder:
             names, path = make(number, template, Path(folder))
             results.put((number, names, None, 0.0))
-            started = time.perf_counter()
+            started = time.process_time()
+            drawn = number // len(KINDS) % _DRAWN == 0
             try:
-                found = outcome(path, scripts)
+                found = outcome(path, names, whole[drawn], drawn)
             except BaseException as error:
                 found = f"{type(error).__name__}: {str(error)[:300]}"
-            results.put((number, names, found, time.perf_counter() - started))
+            seconds = time.process_time() - started
+            if seconds > SECONDS and found in ("page", "refused"):
+                found = f"over {SECONDS} s"
+            results.put((number, names, found, seconds))
 
 
-def run(cases: range, processes: int) -> dict[int, tuple[str, str, float]]:
-    """What became of each case: what was done, the outcome, the seconds."""
+def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, Case]:
+    """What became of each case; a line of JSON each goes to `stream` as they come."""
     context = multiprocessing.get_context("spawn")
-    found: dict[int, tuple[str, str, float]] = {}
+    found: dict[int, Case] = {}
+    told = 0
     with tempfile.TemporaryDirectory() as folder:
         template = synthetic(layers=3, heads=2).save(Path(folder) / "t.zarr")
         shares = [list(cases)[i::processes] for i in range(processes)]
-        workers = [_Worker(context, share, template) for share in shares]
-        while any(worker.step(found) for worker in workers):
+        workers = [_Worker(context, share, template) for share in shares if share]
+        going = True
+        while going:
             time.sleep(0.01)
+            going = sum(worker.step(found) for worker in workers) > 0
+            if stream is not None and len(found) > told:
+                with open(stream, "a", encoding="utf-8") as file:
+                    for number in list(found)[told:]:
+                        file.write(json.dumps([number, *found[number]]) + "\n")
+                told = len(found)
     return found
 
 
@@ -316,7 +403,7 @@ class _Worker:
         self.current: tuple[int, str] | None = None
         self.since = time.perf_counter()
 
-    def step(self, found: dict[int, tuple[str, str, float]]) -> bool:
+    def step(self, found: dict[int, Case]) -> bool:
         """Take in what is done; whether there is more to do."""
         while not self.results.empty():
             number, names, result, seconds = self.results.get()
@@ -325,12 +412,12 @@ class _Worker:
             if result is not None:
                 found[number] = (names, result, seconds)
                 self.left.remove(number)
-        hangs = self.current is not None and time.perf_counter() - self.since > SECONDS
+        hangs = self.current is not None and time.perf_counter() - self.since > _WALL
         if self.left and (hangs or not self.process.is_alive()) and self.results.empty():
             if self.current is None:
                 raise RuntimeError("a worker ended without a case")
             number, names = self.current
-            found[number] = (names, f"over {SECONDS} s" if hangs else "the process died", SECONDS)
+            found[number] = (names, f"over {_WALL} s" if hangs else "the process died", SECONDS)
             self.left.remove(number)
             self.process.kill()
             self._start()
@@ -344,6 +431,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", type=int, help="one case, with its traceback")
+    parser.add_argument("--stream", type=Path, help="results as they come, a line of JSON each")
     parser.add_argument("-o", "--output", type=Path)
     given = parser.parse_args()
     if given.only is not None:
@@ -352,12 +440,13 @@ def main() -> None:
             names, path = make(given.only, template, Path(folder) / "case")
             print(names)
             try:
-                print(outcome(path, whole(template)))
+                drawn = given.only // len(KINDS) % _DRAWN == 0
+                print(outcome(path, names, rendered(template, drawn), drawn))
             except Exception:
                 traceback.print_exc()
         return
     started = time.perf_counter()
-    found = run(range(given.first, given.first + given.cases), given.processes)
+    found = run(range(given.first, given.first + given.cases), given.processes, given.stream)
     bad = {n: case for n, case in sorted(found.items()) if case[1] not in ("page", "refused")}
     for number, (names, result, seconds) in bad.items():
         print(f"{number}: {names}: {result} ({seconds:.1f} s)")
@@ -368,19 +457,34 @@ def main() -> None:
     sys.exit(1 if bad else 0)
 
 
-def report(found: dict[int, tuple[str, str, float]], seconds: float) -> str:
+def report(found: dict[int, Case], seconds: float) -> str:
     """The result as Markdown."""
-    kinds = Counter(
-        result if result in ("page", "refused") else "failed" for _, result, _ in found.values()
-    )
+    rows: dict[str, Counter[str]] = {}
+    for names, result, _ in found.values():
+        known = result if result in ("page", "refused") else "failed"
+        kind, place, whose = names.split(":")[0].split(", ")
+        for row in (kind, place, {"accident": "an accident", "stranger": "a stranger's"}[whose]):
+            rows.setdefault(row, Counter())[known] += 1
+    order = [*KINDS, *(row for row in rows if row not in KINDS)]
+    total = Counter(r if r in ("page", "refused") else "failed" for _, r, _ in found.values())
+    lines = [
+        f"| {name} | {counts['refused']:,} | {counts['page']:,} | {counts['failed']:,} |"
+        for name, counts in [*((row, rows[row]) for row in order if row in rows), ("all", total)]
+    ]
     slowest = max((seconds for _, _, seconds in found.values()), default=0.0)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("zarr", "numcodecs", "numpy"))
     return (
         "# Damaged and hostile traces\n\n"
-        f"`python -m tests.report.fuzz --cases {len(found)}`: {kinds['refused']:,} refused in one "
-        f"line, {kinds['page']:,} whole pages, {kinds['failed']:,} failures (a traceback, more "
-        f"than {SECONDS} s, more than 1 GiB, markup in the page).\n\n"
-        f"The slowest case took {slowest:.1f} s, all of them {seconds / 60:.0f} min; Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}.\n"
+        f"`python -m tests.report.fuzz --first {min(found, default=0)} --cases {len(found)}` "
+        "(a case's number is its seed).\n\n"
+        "| what was changed first | refused in one line | true page | failed |\n"
+        "| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n\n"
+        f"Failed is a traceback, over {SECONDS} s of the processor or {_WALL} s in all, over 1 GiB "
+        "beyond the process's own, markup in the page, or of an accident a page other than the "
+        "undamaged trace's. An accident leaves the trace's digests as they were; a stranger seals "
+        f"what they changed. One case in {_DRAWN} draws its pictures. The slowest took "
+        f"{slowest:.1f} s, all of them {seconds / 60:.0f} min on a shared machine; Python "
+        f"{platform.python_version()}, {versions}, {platform.system()} {platform.machine()}.\n"
     )
 
 

@@ -1,0 +1,76 @@
+"""A page made of hostile strings, opened in a browser: it runs nothing, and everything works."""
+
+import pytest
+
+from attentropy.engine.assemble import text_array
+from attentropy.report.figures.sizes import wide
+from attentropy.report.labels import flowing, visible
+from hostile import STRINGS, hostile_trace
+from traces import synthetic
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
+    opened = open_page(hostile_trace())
+    page = opened.page
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    shown = page.evaluate(
+        "[...document.querySelectorAll('.tokens span')].map((span) => span.textContent)"
+    )
+    tokens = [str(text) for text in text_array(STRINGS)]
+    assert shown == [flowing(t) if t.strip() else visible(t) for t in tokens]
+
+    page.focus("#figure")
+    before = page.url
+    said = set()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "+", "ArrowLeft", "ArrowDown", "-"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(60)
+        said.add(page.inner_text("#live"))
+    assert page.url != before
+    assert len(said) > 3
+    page.locator("#canvas canvas").scroll_into_view_if_needed()
+    box = page.locator("#canvas canvas").bounding_box()
+    left, top = page.evaluate(
+        "(({ left, top }) => [+left, +top])(document.querySelector('#canvas canvas').dataset)"
+    )
+    size = wide(2)
+    y = box["y"] + top + size.overview + size.above + size.height / 3
+    for view in ("attention", "lens"):
+        page.click(f"[data-view={view}]")
+        page.wait_for_timeout(150)
+        for share in (0.1, 0.5, 0.9):
+            page.mouse.move(box["x"] + left + size.left + share * size.section, y)
+            page.wait_for_timeout(60)
+            tip = page.inner_text("#tip")
+            assert "position" in tip
+            assert "NaN" not in tip
+            assert "Infinity" not in tip
+        page.mouse.click(box["x"] + left + size.left + 0.5 * size.section, y)
+        page.wait_for_timeout(100)
+    for span in page.locator(".tokens span").all()[:40:5]:
+        span.hover(timeout=2000)
+
+    assert page.evaluate("window.pwned") is None
+    assert dialogs == []
+    own = page.evaluate(
+        "[...document.querySelectorAll('iframe, object, embed, form:not(.vega-bindings), base, '"
+        " + 'link, [onerror], [onload], [onclick], [onfocus], [ontoggle], [onmouseover]')]"
+        ".map((element) => element.outerHTML)"
+    )
+    assert own == []
+    assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
+    assert opened.errors == []
+    assert opened.requests == []
+    assert opened.violations() == []
+
+
+def test_text_from_right_to_left_leaves_its_neighbours_where_they_are(open_page):
+    tokens = ["one", " מרחבא", " two", "\u202ethree", " four", " ﷺ", " five"]
+    page = open_page(synthetic(tokens, ["content"] * 7, layers=2, heads=1, window=False)).page
+    lefts = page.evaluate(
+        "[...document.querySelectorAll('.tokens span')].map((s) => s.getBoundingClientRect().left)"
+    )
+    assert lefts == sorted(lefts)

@@ -1,0 +1,26 @@
+"""A sample of `tests/report/fuzz.py`: every kind of damage, as a folder and as an archive."""
+
+import fuzz
+
+from traces import synthetic
+
+# Cases that failed once, and every kind several times; among them pages.
+CASES = [*range(20, 56), 57, 381, 608]
+
+
+def test_damaged_and_hostile_traces_are_refused_in_one_line_or_give_a_true_page(tmp_path):
+    template = synthetic(layers=3, heads=2).save(tmp_path / "t.zarr")
+    whole = fuzz.rendered(template, False)
+    outcomes, kinds, failed = [], set(), []
+    for number in CASES:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        names, path = fuzz.make(number, template, folder)
+        kinds |= set(names.split(":")[0].split(", "))
+        try:
+            outcomes.append(fuzz.outcome(path, names, whole, False))
+        except Exception as error:
+            failed.append(f"{number}: {names}: {type(error).__name__}: {error}")
+    assert failed == []
+    assert kinds == {*fuzz.KINDS, "folder", "zip", "accident", "stranger"}
+    assert set(outcomes) == {"page", "refused"}

@@ -1,0 +1,199 @@
+"""Hostile text in every place that a trace, a prompt or a file brings it to: shown, not run."""
+
+import base64
+import json
+import re
+import unicodedata
+import xml.etree.ElementTree as ElementTree
+import zlib
+
+import numpy as np
+import pytest
+
+from attentropy.engine.assemble import text_array
+from attentropy.engine.bench.case import AttentionCase
+from attentropy.engine.bench.results import Results, Row
+from attentropy.engine.trace import Trace
+from attentropy.report.bench.page import render as bench_page
+from attentropy.report.cli import main
+from attentropy.report.commands.output import json_line
+from attentropy.report.labels import flowing, named, plain, short, visible
+from attentropy.report.observations import observe
+from attentropy.report.packing import full
+from attentropy.report.page import render
+from hostile import PROOF, STRINGS, corpus, hostile_trace
+from traces import synthetic
+
+# What moves a terminal's cursor, turns a line around or is nothing to see.
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+JOINER = "\u200d"  # within an emoji
+
+
+def _unseen(text, allowed=" \n\t" + JOINER + "\u2068\u2069"):
+    return {c for c in text if unicodedata.category(c) in UNSEEN and c not in allowed}
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return hostile_trace()
+
+
+@pytest.fixture(scope="module")
+def page(trace):
+    return render(trace, observe(trace))
+
+
+def test_no_markup_of_the_trace_is_in_the_page(page):
+    body = re.sub(r"<script>.*?</script>|<style>.*?</style>", "", page, flags=re.S)
+    tags = {name.lower() for name in re.findall(r"<([a-zA-Z][^\s/>]*)", body)}
+    assert not tags & {"iframe", "object", "embed", "link", "base", "form", "video", "audio"}
+    assert len(re.findall(r"<script\b", page)) == 3
+    assert len(re.findall(r"<style\b", page)) == 1
+    for tag in re.findall(r"<[a-zA-Z][^>]*>", body):
+        outside = re.sub(r'"[^"]*"', '""', tag)
+        assert not re.search(r"\s(on\w+|style)\s*=", outside), tag
+    assert not re.search(r"""(?:src|href|srcset)=["'](?!data:image|#)""", body)
+
+
+def test_nothing_in_the_page_is_unseen_or_turns_around_what_is_beside_it(page):
+    assert _unseen(page) == set()
+    page.encode()
+
+
+def test_every_string_is_shown_or_visibly_escaped(page):
+    body = page.split('class="tokens"')[1].split("</div>")[0]
+    shown = [
+        re.sub(r"&(?:#(\d+)|(\w+));", _entity, text)
+        for text in re.findall(r"<span[^>]*>(.*?)</span>", body, re.S)
+    ]
+    tokens = [str(text) for text in text_array(STRINGS)]
+    assert len(shown) == len(tokens)
+    for text, seen in zip(tokens, shown, strict=True):
+        assert seen == (visible(text) if not text.strip() else flowing(text))
+        assert seen.strip()
+        assert len(seen) < 4500
+    assert "1,000,000 characters" in shown[-1]
+    assert "⟨202E⟩" in body
+    assert "\\ud83d" in body  # half of a pair is not text
+
+
+def _entity(found):
+    named = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
+    return chr(int(found[1])) if found[1] else named[found[2]]
+
+
+def test_the_payload_is_json_without_a_number_that_is_none(page):
+    payload = json.loads(
+        re.search(r'id="report">(.*?)</script>', page, re.S)[1], parse_constant=pytest.fail
+    )
+    lens = payload["packed"]["lensWhole"]
+    values = np.frombuffer(zlib.decompress(base64.b64decode(lens["data"])), lens["type"])
+    values = values.reshape(lens["shape"])
+    assert np.isnan(values[:, 3:6]).all()
+    assert not np.isinf(values).any()
+    kl = payload["packed"]["lensKl"]
+    assert not np.isinf(np.frombuffer(zlib.decompress(base64.b64decode(kl["data"])), "<f4")).any()
+    assert "missing" in page.split('title="position 4, ')[1][:40]
+    assert not re.search(r"\b(nan|inf)\b (nats|%)", page)
+
+
+def test_the_still_pictures_are_whole_documents_without_scripts(page):
+    images = re.findall(r"svg\+xml;base64,([^\"]+)", page)
+    assert len(images) >= 2
+    for image in images:
+        text = base64.b64decode(image).decode()
+        for element in ElementTree.fromstring(text).iter():
+            assert element.tag.split("}")[1] in {
+                "svg", "g", "path", "text", "tspan", "rect", "image", "defs", "clipPath", "style",
+                "title", "line", "circle", "linearGradient", "stop",
+            }  # fmt: skip
+            assert not [name for name in element.attrib if name.startswith("on")]
+            target = element.attrib.get("{http://www.w3.org/1999/xlink}href", "data:")
+            assert element.attrib.get("href", target).startswith("data:")
+        assert _unseen(text) == set()
+
+
+def test_the_notebook_shows_it_as_text(trace):
+    html = trace._repr_html_()
+    assert {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", html)} <= {
+        "div", "p", "figure", "picture", "source", "img", "figcaption",
+    }  # fmt: skip
+    assert _unseen(html) == set()
+    html.encode()
+
+
+def test_findings_say_it_without_turning_around(trace):
+    for observation in observe(trace):
+        assert _unseen(observation.text) == set()
+        assert len(observation.text) < 600
+
+
+def test_labels_are_short_seen_and_isolated():
+    for text in STRINGS:
+        for shown in (short(text, 8), named(text), full(text), plain(text[:900]), flowing(text)):
+            assert _unseen(shown) == set(), ascii(text[:80])
+            shown.encode()
+            assert len(shown) < 8000
+        label = short(text, 8)
+        if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in label):
+            assert (label[0], label[-1]) == ("\u2068", "\u2069")
+
+
+def test_json_lines_are_json_and_leave_a_terminal_alone():
+    facts = {text[:300]: text for text in STRINGS[:-1]} | {"x": [float("nan"), float("inf"), 1.5]}
+    line = json_line(facts)
+    assert _unseen(line, allowed=" " + JOINER) == set()
+    found = json.loads(line, parse_constant=pytest.fail)
+    assert found["x"] == [None, None, 1.5]
+    assert all(found[text[:300]] == text for text in STRINGS[:-1] if text[:300] != "x")
+
+
+def _few_tokens(trace):
+    """A trace that is quick to draw, with the same attributes."""
+    return Trace(synthetic(layers=2, heads=1, window=False).dataset.assign_attrs(trace.attrs))
+
+
+def test_a_terminal_gets_no_escape_of_a_trace_or_a_name(trace, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b]0;evil\x07\x9b31m\u202e.zarr"
+    _few_tokens(trace).save(name)
+    for arguments, code in (
+        (["info", name], 0), (["info", name, "--json"], 0), (["render", name, "-o", name], 2),
+        (["render", name, "-o", name + ".html", "--json"], 0), (["info", name + "\x1b.zarr"], 1),
+        (["render", name, "-o", name + ".html"], 2), (["render", "--x\x1b", name], 2),
+        (["render", name, "-o", name + "2.html"], 0), (["export", "\x1b[31m"], 2),
+    ):  # fmt: skip
+        assert main(arguments) == code, arguments
+        out, err = capsys.readouterr()
+        assert _unseen(out, allowed="\n" + JOINER) == _unseen(err, allowed="\n") == set()
+        if "--json" in arguments:
+            json.loads(out, parse_constant=pytest.fail)
+
+
+def test_attributes_with_half_of_a_pair_are_written_and_read(trace, tmp_path):
+    opened = Trace.open(_few_tokens(trace).save(tmp_path / "t.zarr.zip"))
+    assert "⟨D83D⟩" in render(opened, observe(opened))
+
+
+def test_the_benchmarks_page_shows_hostile_names():
+    case = AttentionCase(64, 2, 2, 16, True, "float32", "cpu")
+    texts = [text[:300] for text in STRINGS[60:72]] + ["\x1b[31m\u202e</svg><script>x</script>"]
+    rows = tuple(
+        Row(0, text, "other", case.flops, (0.1, 0.2, 0.3), 5, errors={"entropy": 1e-6})
+        for text in texts
+    )
+    given = Results("attention", texts[-1], texts[0], {"device": texts[-1], texts[-1]: "x"},
+                    {"flops_per_second": 1e11}, (case,), rows)  # fmt: skip
+    page = bench_page([given])
+    assert "<script" not in page.lower().replace("&lt;script", "")
+    assert _unseen(page) == set()
+    for image in re.findall(r"svg\+xml;base64,([^\"]+)", page):
+        text = base64.b64decode(image).decode()
+        ElementTree.fromstring(text)
+        assert _unseen(text) == set()
+
+
+def test_the_corpus_is_what_it_says():
+    assert len(set(corpus())) > 480
+    assert len(corpus()) == 500
+    assert sum(PROOF in text for text in corpus()) > 300

@@ -1,0 +1,33 @@
+"""All that a page says: its document, its pictures, and its values once inflated."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+
+import numpy as np
+
+from attentropy.engine.trace import Trace
+from attentropy.report.observations import observe
+from attentropy.report.page import render
+
+
+def everything(trace: Trace) -> str:
+    """Of the page of a trace."""
+    return told(render(trace, observe(trace)))
+
+
+def told(page: str) -> str:
+    """Of a page."""
+    parts = [page]
+    for coded in re.findall(r"svg\+xml;base64,([^\"]+)", page):
+        parts.append(base64.b64decode(coded).decode())
+    for coded in re.findall(r'"([A-Za-z0-9+/]{16,}={0,2})"', page):
+        try:
+            data = zlib.decompress(base64.b64decode(coded))
+        except (ValueError, zlib.error):
+            continue
+        parts.append(data.decode("utf-8", "replace"))
+        parts.append(" ".join(map(str, np.frombuffer(data[: len(data) // 4 * 4], "<i4"))))
+    return "\n".join(parts)
