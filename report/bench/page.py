@@ -39,13 +39,15 @@ def render(everything: Sequence[Results]) -> str:
 
 
 def _marked(results: Results) -> Results:
-    """The same with control characters as marks, in every text that somebody else may have named."""
+    """The same with control characters as marks, in every text that others may have named."""
     rows = tuple(
         replace(row, rival=named(row.rival), reason=named(row.reason, 400)) for row in results.rows
     )
     machine = {named(name): named(value, 400) for name, value in results.machine.items()}
-    texts = {"what": named(results.what), "command": named(results.command, 400)}
-    return replace(results, rows=rows, machine=machine, ours=named(results.ours), **texts)
+    return replace(
+        results, rows=rows, machine=machine, ours=named(results.ours), what=named(results.what),
+        command=named(results.command, 400),
+    )  # fmt: skip
 
 
 def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:

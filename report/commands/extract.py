@@ -48,8 +48,7 @@ def command(
             trace = redacted(run(**options, scratch=folder))
             trace.save(target, force=force)
     else:
-        place = {"output": target, "force": force, "resume": resume, "keep_cache": keep_cache}
-        trace = run(**options, **place)
+        trace = run(**options, output=target, force=force, resume=resume, keep_cache=keep_cache)
     facts = {
         "tokens": len(trace.tokens),
         "answer": trace.attrs["answer"],
