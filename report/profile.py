@@ -215,7 +215,7 @@ def _section(trace: Trace) -> dict[str, Any]:
     from attentropy.report.figures.profile import NARROW, WIDE, charts
 
     profile = trace.attrs["profile"]
-    named = {
+    tables = {
         "What recording costs": costs(profile),
         "Where the recorded pass spends its time": shares(trace),
         "Each layer, over all chunks; memory at its peak": layers(trace),
@@ -238,7 +238,7 @@ def _section(trace: Trace) -> dict[str, Any]:
                 "columns": columns,
                 "rows": [[named(cell) for cell in row] for row in rows],
             }
-            for title, (columns, rows) in named.items()
+            for title, (columns, rows) in tables.items()
         ],
     }
 

@@ -39,7 +39,7 @@ def render(everything: Sequence[Results]) -> str:
 
 
 def _marked(results: Results) -> Results:
-    """The same with control characters as marks, in every text that somebody else may have named."""
+    """The same with control characters as marks, in every text that somebody else may name."""
     rows = tuple(
         replace(row, rival=named(row.rival), reason=named(row.reason, 400)) for row in results.rows
     )
