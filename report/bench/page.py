@@ -44,8 +44,10 @@ def _marked(results: Results) -> Results:
         replace(row, rival=named(row.rival), reason=named(row.reason, 400)) for row in results.rows
     )
     machine = {named(name): named(value, 400) for name, value in results.machine.items()}
-    texts = {"what": named(results.what), "command": named(results.command, 400)}
-    return replace(results, rows=rows, machine=machine, ours=named(results.ours), **texts)
+    what, command, ours = named(results.what), named(results.command, 400), named(results.ours)
+    return replace(
+        results, rows=rows, machine=machine, what=what, command=command, ours=ours
+    )  # fmt: skip
 
 
 def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:

@@ -48,7 +48,12 @@ def command(
             trace = redacted(run(**options, scratch=folder))
             trace.save(target, force=force)
     else:
-        place = {"output": target, "force": force, "resume": resume, "keep_cache": keep_cache}
+        place: dict[str, Any] = {
+            "output": target,
+            "force": force,
+            "resume": resume,
+            "keep_cache": keep_cache,
+        }
         trace = run(**options, **place)
     facts = {
         "tokens": len(trace.tokens),
