@@ -124,8 +124,9 @@ class Job:
     def _facts(self) -> dict[str, Any]:
         """What tells this run from others, and how long it is."""
         ids = self.run.ids.cpu().numpy()
+        model = self.attrs["model"]
         return {
-            "model": self.attrs["model"],
+            "model": {name: model[name] for name in model if name != "weights_sha256"},
             "weights": weights_sha256(self.run.loaded.model),
             "tokenizer": self.attrs["tokenizer"],
             "prompt": self.attrs["prompt"] | {"ids": hashlib.sha256(ids.tobytes()).hexdigest()},

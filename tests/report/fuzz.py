@@ -477,7 +477,7 @@ def report(found: dict[int, Case], seconds: float) -> str:
         "# Damaged and hostile traces\n\n"
         f"`python -m tests.report.fuzz --first {min(found, default=0)} --cases {len(found)}` "
         "(a case's number is its seed).\n\n"
-        "| what was changed first | refused in one line | true page | failed |\n"
+        "| what was changed first | refused in one line | page | failed |\n"
         "| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n\n"
         f"Failed is a traceback, over {SECONDS} s of the processor or {_WALL} s in all, over 1 GiB "
         "beyond the process's own, markup in the page, or of an accident a page other than the "
