@@ -325,7 +325,7 @@ def rendered(path: Path, drawn: bool) -> str:
     with contextlib.ExitStack() as stack:
         if not drawn:
             stack.enter_context(mock.patch.object(report_page, "drawings", _sketched))
-            still = Still("data:,", "data:,", 1)
+            still = Still("data:,", "data:,", 1, 1)
             stack.enter_context(mock.patch.object(report_page, "stills", return_value=still))
         return report_page.render(trace, found)
 
@@ -337,7 +337,7 @@ def _sketched(
     for name, size in sizes.items():
         json.dumps(cells.datasets(trace, size, placed[name], shown[0], rows), allow_nan=False)
         json.dumps(cells.state(trace, size, placed[name], len(rows)), allow_nan=False)
-    return {"figure": Drawing({}, {})}
+    return {"figure": Drawing({"wide": {}, "narrow": {}}, {})}
 
 
 def _no_constant(name: str) -> float:

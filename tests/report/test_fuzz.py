@@ -1,7 +1,6 @@
 """A sample of `tests/report/fuzz.py`: every kind of damage, as a folder and as an archive."""
 
 import fuzz
-
 from traces import synthetic
 
 # Cases that failed once, and every kind several times; among them pages.

@@ -73,7 +73,7 @@ def test_hostile_text_stands_escaped_in_every_place():
         notes=[HOSTILE[0]],
     )
     page = _page(trace)
-    assert page.count("<script") == 3  # the values, the program, and what starts it
+    assert page.count("<script") == 4  # values, other statistics, the program, what starts it
     for text in HOSTILE[:3]:
         assert text not in page
     assert "\u2028" not in page
