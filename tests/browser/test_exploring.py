@@ -198,7 +198,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
 
     page.click("#pin-column")
     column = _table(opened, 1)
-    assert column[0] == ["layer", "likeliest token", "entropy (nats)", "probability"]
+    assert column[0] == ["layer", "likeliest token", "lens entropy (nats)", "probability"]
     for layer, _, entropy, probability in column[1:]:
         assert abs(float(entropy) - values[int(layer), 8]) < 0.0051
         top = np.exp(trace["lens_top_logprobs"][0, int(layer), 8, 0])
