@@ -1,10 +1,15 @@
 // What is pinned: a column, a rectangle of cells, or exact weights. Each keeps the reading that it
 // was pinned in, is drawn as a table below the figure, and framed in the figure.
 const MOST_PINS = 8, PIN_ROWS = 40, PIN_COLUMNS = 12, PIN_QUERIES = 6;
-const PINNED = ["view", "rows", "layer", "head"]; // the parts of `state` that are a reading
+const PINNED = ["view", "rows", "layer", "head", "stat", "site"]; // the parts of `state` that are a reading
+const UNSAID = { stat: "entropy", site: state.site }; // what a reading is of where it does not say
 let marked = null, pinsKey = null; // the rectangle being drawn; what the cards were made from
 
-const readingNow = () => Object.fromEntries(PINNED.map((name) => [name, state[name]]));
+// The reading that is shown: what is chosen and does not exist in this view is no part of it.
+function readingNow() {
+  const chosen = Object.fromEntries(PINNED.map((name) => [name, state[name]]));
+  return { ...chosen, stat: statShown(), site: otherSite() ? siteShown() : UNSAID.site };
+}
 
 // What `work` finds in another reading than the figure's.
 function inReading(reading, work) {
@@ -17,16 +22,24 @@ function inReading(reading, work) {
   }
 }
 
+// What goes unsaid is left out at a reading's end: an address is short.
+function readingText(reading) {
+  const parts = PINNED.map((name) => reading[name]);
+  while (reading[PINNED[parts.length - 1]] === UNSAID[PINNED[parts.length - 1]]) parts.pop();
+  return parts.join(".");
+}
+
 const pinText = ({ kind, r0, r1, p0, p1, reading }) =>
-  [kind, ...(kind === "c" ? [p0] : [`${r0}:${r1}`, `${p0}:${p1}`]), PINNED.map((name) => reading[name]).join(".")].join(",");
+  [kind, ...(kind === "c" ? [p0] : [`${r0}:${r1}`, `${p0}:${p1}`]), readingText(reading)].join(",");
 
 // A pin from what the address says; null for anything that is none.
 function pinFrom(text) {
   const match = /^(?:c,(\d{1,9})|([rw]),(\d{1,9}):(\d{1,9}),(\d{1,9}):(\d{1,9})),([\w.-]{1,99})$/.exec(text);
   if (!match) return null;
-  const given = match[7].split("."), reading = {};
-  PINNED.forEach((name, i) => { reading[name] = FIELDS[name](given[i] ?? ""); });
-  if (given.length !== PINNED.length || Object.values(reading).includes(undefined)) return null;
+  const given = match[7].split("."), reading = { ...UNSAID };
+  PINNED.forEach((name, i) => { if (i < given.length || !(name in UNSAID)) reading[name] = FIELDS[name](given[i] ?? ""); });
+  if (given.length > PINNED.length || Object.values(reading).includes(undefined)) return null;
+  if (inReading(reading, () => readingText(readingNow())) !== readingText(reading)) return null;
   const rows = inReading(reading, (found) => found.length);
   const [r0, r1, p0, p1] = match[1] ? [0, rows, Number(match[1]), Number(match[1]) + 1] : match.slice(3, 7).map(Number);
   if (!(r0 < r1 && r1 <= rows && p0 < p1 && p1 <= N)) return null;
@@ -57,7 +70,7 @@ function pinWeights() {
     return;
   }
   const row = Math.min(state.row, rowsShown().length - 1);
-  const reading = state.view === "attention" ? readingNow() : { ...readingNow(), view: "attention", rows: "layers", head: -1 };
+  const reading = state.view === "attention" ? readingNow() : { ...readingNow(), view: "attention", rows: "layers", head: -1, ...UNSAID };
   pin("w", row, row + 1, Math.max(exact.firstQuery, state.col + 1 - PIN_QUERIES), state.col + 1, reading);
 }
 
@@ -122,9 +135,9 @@ function pinFrames() {
 function pinReading({ kind, r0, reading }) {
   return inReading(reading, (rows) => {
     if (kind === "w") return `attention weights of ${rowName(rows[r0])}`;
-    if (state.view === "lens") return "lens entropy, one row a layer";
-    if (state.rows === "heads") return `attention entropy of layer ${report.layers[state.layer]}, one row a head`;
-    return `attention entropy, ${state.head < 0 ? "mean over heads" : `head ${headName(state.head)}`}, one row a layer`;
+    if (state.view === "lens") return `${statName()}${otherSite() ? `, ${siteShown()} output` : ""}, one row a layer`;
+    if (state.rows === "heads") return `${statName()} of layer ${report.layers[state.layer]}, one row a head`;
+    return `${statName()}, ${state.head < 0 ? "mean over heads" : `head ${headName(state.head)}`}, one row a layer`;
   });
 }
 
@@ -157,12 +170,12 @@ function shaded(number, colours, { text = "", title = "" } = {}) {
   return made;
 }
 
-const valueColour = (value) => colour(value, highest(), state.palette);
+const valueColour = (value) => colour(value, scaleShown(), state.palette);
 
 // A cell's value as it is written: what stands for several positions says so, and so does a gap.
 function valueCell(row, position, text = "") {
   const value = entropyAt(row, position), held = !inLayer(row) || row.plane.at(row.at, position) !== undefined;
-  const number = Number.isFinite(value) ? `${held ? "" : "≈ "}${value.toFixed(2)}` : "–";
+  const number = Number.isFinite(value) ? `${held ? "" : "≈ "}${digits(value, row.plane.error, 2)}` : "–";
   return shaded(number, valueColour(value), { text, title: held && Number.isFinite(value) ? "" : describe(row, position).join("\n") });
 }
 
@@ -187,9 +200,9 @@ function columnTable(pin, rows) {
     if (lens) return likeliest(row, p, 0)?.p;
     return row.head >= 0 && data.maxProb && headDetails.slot(p) >= 0 ? data.maxProb.at(row.entry, row.head, headDetails.slot(p)) : undefined;
   };
-  const known = rows.some((row) => probability(row) !== undefined);
+  const known = !["probability", "max_prob"].includes(statShown()) && rows.some((row) => probability(row) !== undefined), { unit } = scaleShown();
   const said = rows.map((row) => cellText(row, p)), worded = said.some(Boolean);
-  const head = [rowKind(), ...(worded ? [lens ? "likeliest token" : "attends most to"] : []), "entropy (nats)", ...(known ? [lens ? "probability" : "weight"] : [])];
+  const head = [rowKind(), ...(worded ? [lens ? "likeliest token" : "attends most to"] : []), `${statName()}${unit ? ` (${unit})` : ""}`, ...(known ? [lens ? "probability" : "weight"] : [])];
   const body = rows.map((row, r) => {
     const share = probability(row), cells = [valueCell(row, p)];
     if (worded) {
@@ -230,7 +243,7 @@ function weightTable({ r0, p0, p1 }, rows) {
   const keys = Array.from({ length: last - exact.firstKey }, (_, i) => i + exact.firstKey)
     .sort((i, j) => read(p1 - 1, j) - read(p1 - 1, i) || i - j).slice(0, PIN_COLUMNS).sort((i, j) => i - j);
   const name = (p) => `${count(p)} ${cut(texts.token(p), 12)}`.trim();
-  const cellOf = (p) => shaded(Number.isFinite(p) ? p.toFixed(3) : "–", colour(p, 1, "weight"));
+  const cellOf = (p) => shaded(Number.isFinite(p) ? p.toFixed(3) : "–", colour(p, SHARE, "weight"));
   const body = [];
   for (let q = p0; q < p1; q++) {
     const seen = keys.filter((k) => k <= q || !report.causal), sum = seen.reduce((all, k) => all + read(q, k), 0);
@@ -268,6 +281,12 @@ function pinCard(pin, i) {
 }
 
 function drawPins() {
+  // Another statistic's values may have to be unpacked first.
+  const unread = state.pins.map(({ reading }) => inReading(reading, () => !statisticReady() && prepareStatistic())).filter(Boolean);
+  if (unread.length) {
+    Promise.all(unread).then(drawPins);
+    return;
+  }
   const key = [state.palette, ...state.pins.map(pinText)].join();
   if (key === pinsKey) return;
   pinsKey = key;

@@ -2,11 +2,12 @@
 const nats = (value, error) => (Number.isFinite(value) ? `${value.toFixed(error > 0.0005 ? 2 : 3)} nats` : "missing");
 
 // A value of the statistic that is shown, in its unit, with no more digits than are true.
-function amount(value, error) {
-  const { digits, unit } = scaleShown();
-  if (!Number.isFinite(value)) return "missing";
-  const exact = digits === 0 ? 0 : 3, known = error > 0.5 ? 0 : error > 0.05 ? 1 : error > 0.0005 ? 2 : 3;
-  return `${value.toFixed(Math.min(exact, known))}${unit ? ` ${unit}` : ""}`;
+const inUnit = (number) => `${number}${scaleShown().unit ? ` ${scaleShown().unit}` : ""}`;
+const amount = (value, error) => (Number.isFinite(value) ? inUnit(digits(value, error)) : "missing");
+
+function digits(value, error, most = 3) {
+  const exact = scaleShown().digits === 0 ? 0 : most, known = error > 0.5 ? 0 : error > 0.05 ? 1 : error > 0.0005 ? 2 : 3;
+  return value.toFixed(Math.min(exact, known));
 }
 
 // Why the lens has no value: a whole column or a whole row without any was left out.
@@ -33,7 +34,7 @@ function describeTile(row, position, kind) {
   const where = `mean of positions ${count(from)} to ${count(to - 1)}`;
   if (!Number.isFinite(mean)) return [`${kind} missing at ${where.slice(8)}`, notReached(position)].filter(Boolean);
   const range = low === undefined ? "" : `, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`;
-  return [`${kind}: ${where} ${mean.toFixed(2)}${scaleShown().unit ? ` ${scaleShown().unit}` : ""}${range}`, "single positions are not in the page here"];
+  return [`${kind}: ${where} ${inUnit(mean.toFixed(2))}${range}`, "single positions are not in the page here"];
 }
 
 function describe(row, position) {
@@ -99,7 +100,7 @@ function describeDrawn(row, position, bin) {
   const from = Math.floor(position / bin) * bin, to = Math.min(N, from + bin);
   const [mean, low, high] = [0, 1, 2].map((how) => row.plane.over(row.at, from, to, how));
   if (!Number.isFinite(mean)) return [];
-  return [`drawn here: positions ${count(from)} to ${count(to - 1)}, mean ${mean.toFixed(2)} nats, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`];
+  return [`drawn here: positions ${count(from)} to ${count(to - 1)}, mean ${inUnit(mean.toFixed(2))}, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`];
 }
 
 // The selected cell in short: its value first, then where it is and what it says.

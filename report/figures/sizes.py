@@ -69,9 +69,9 @@ def fitted(rows: int, pixels: int) -> Size:
         base = narrow(rows)
         section = pixels - base.inset - 2 * base.gap - base.legend - 24
         return replace(base, section=section, columns=max(1, section // 39))
-    inset, gap = max(120, round(pixels * 0.1405)), max(50, round(pixels * 0.0562))
+    inset, gap = max(120, round(pixels * 0.1358)), max(48, round(pixels * 0.0517))
     section = pixels - inset - 2 * gap - 14 - 44
-    return Size(inset, gap, section, 14, _height(rows), _overview(rows), section // 61)
+    return Size(inset, gap, section, 14, _height(rows), _overview(rows), section // 54)
 
 
 def _height(rows: int) -> int:

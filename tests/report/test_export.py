@@ -103,7 +103,7 @@ def test_labels_have_the_asked_for_size_in_print(trace, width, points):
 
 
 def test_the_layout_of_a_screen_is_one_of_those_for_paper():
-    assert fitted(8, 1068) == wide(8)
+    assert fitted(8, 928) == wide(8)
 
 
 def test_a_png_says_its_dots_an_inch_and_its_caption(documents):
