@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         attention_recent,
         attention_window,
     )
+    from attentropy.report.difference import compare
 
 _HOMES = {
     "Trace": "attentropy.engine.trace",
@@ -29,6 +30,7 @@ _HOMES = {
     "attention_received": "attentropy.kernels.sweep",
     "attention_recent": "attentropy.kernels.sweep",
     "attention_window": "attentropy.kernels.sweep",
+    "compare": "attentropy.report.difference",
     "extract": "attentropy.engine.extract",
     "record": "attentropy.engine.recorder",
     "vocabulary": "attentropy.kernels.ops",
@@ -42,6 +44,7 @@ __all__ = [
     "attention_received",
     "attention_recent",
     "attention_window",
+    "compare",
     "extract",
     "record",
     "vocabulary",

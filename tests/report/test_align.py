@@ -18,7 +18,9 @@ def _longest(one, other):
     table = np.zeros((len(one) + 1, len(other) + 1), int)
     for i, x in enumerate(one):
         for j, y in enumerate(other):
-            table[i + 1, j + 1] = table[i, j] + 1 if x == y else max(table[i, j + 1], table[i + 1, j])
+            table[i + 1, j + 1] = (
+                table[i, j] + 1 if x == y else max(table[i, j + 1], table[i + 1, j])
+            )
     return table[-1, -1]
 
 
