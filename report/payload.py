@@ -9,6 +9,7 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 from attentropy.report import palette
+from attentropy.report.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.observation import Observation
@@ -16,7 +17,7 @@ from attentropy.report.packing import Contents
 from attentropy.report.views import View
 
 _MOST_SEGMENTS = 4096
-_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey")
+_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "headsSides", "topKeyB")
 
 
 def facts(
@@ -41,6 +42,7 @@ def facts(
         "notes": [str(note) for note in notes],
         "partial": partial(trace),
         "visible": visible_keys(trace),
+        "compare": _sides(trace),
         "causal": is_causal(trace),
         "placement": {
             "start": placed.start,
@@ -61,6 +63,13 @@ def facts(
             for o in observations
         ],
     }
+
+
+def _sides(trace: Trace) -> dict[str, Any] | None:
+    """What a page of two traces knows of both: how many keys the queries of each see."""
+    if not isinstance(trace, Difference):
+        return None
+    return {"visible": [visible_keys(side) for side in trace.traces]}
 
 
 def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:

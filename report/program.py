@@ -10,7 +10,7 @@ from attentropy.report.raster import deflated
 
 # One idea a file, in the order in which they build on each other.
 _PARTS = (
-    "values", "colours", "planes", "choice", "cells", "pictures", "figure", "reading", "moving",
+    "values", "colours", "planes", "choice", "cells", "pictures", "figure", "reading", "compare", "moving",
     "window", "map", "spread", "roster", "address", "start",
 )  # fmt: skip
 

@@ -65,9 +65,12 @@ const word = (id) => (id < 0 ? "" : report.vocabulary.short[id]);
 const wordFull = (id) => (id < 0 ? "" : report.vocabulary.full[id] ?? report.vocabulary.short[id]);
 
 // How many keys a query sees; null where that was not recorded.
-function visibleKeys(entry, position) {
-  if (!report.visible) return null;
-  const lines = report.visible[entry];
+function visibleKeys(entry, position, lines = report.visible) {
+  if (!lines) return null;
+  return onLine(lines[entry], position);
+}
+
+function onLine(lines, position) {
   let low = 0, high = lines.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
