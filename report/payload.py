@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def facts(
             "column": placed.column,
             "caption": placed.caption,
         },
-        "high": {view.name: view.high for view in views},
+        "scales": {view.name: asdict(view.scale) | {"title": view.title} for view in views},
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
         "themes": {"light": palette.LIGHT, "dark": palette.DARK},

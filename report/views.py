@@ -11,20 +11,22 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import Trace
 from attentropy.report import planes
 from attentropy.report.labels import short
+from attentropy.report.scale import Scale
 
 _MOST_APART = 1024
 
 
 @dataclass(frozen=True)
 class View:
-    """`values` [layers, N] in nats from 0 to `high`, NaN where missing; `step` positions share a
-    column of the overview."""
+    """`values` [layers, N], NaN where missing, coloured on `scale`, whose legend is called `title`;
+    `step` positions share a column of the overview."""
 
     name: str
     values: np.ndarray
-    high: float
+    scale: Scale
     step: int
     trace: Trace
+    title: str = "Entropy (nats)"
 
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
         """What the cells of these positions say, one list a layer, cut to `letters`."""
@@ -53,6 +55,11 @@ def high(trace: Trace, name: str) -> float:
     return math.log(most) if most > 1 else 1.0
 
 
+def scale(trace: Trace, name: str) -> Scale:
+    """On which a view's entropies are coloured, from 0 nats on."""
+    return Scale(0.0, high(trace, name), "nats")
+
+
 def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> View:
     """One of `names`: the lens's residual site, or attention, the mean over heads.
 
@@ -64,7 +71,7 @@ def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> 
         attention = attention or planes.attention(trace)
         assert attention is not None  # as `names` has it
         values = attention.mean
-    return View(name, values, high(trace, name), _step(values), trace)
+    return View(name, values, scale(trace, name), _step(values), trace)
 
 
 def _step(values: np.ndarray) -> int:

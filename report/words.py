@@ -14,8 +14,8 @@ from attentropy.report.figures.placement import Placement
 from attentropy.report.labels import short, visible
 from attentropy.report.observation import Observation
 from attentropy.report.payload import partial
-from attentropy.report.views import View
-from attentropy.report.views import high as highest
+from attentropy.report.scale import Scale
+from attentropy.report.views import View, scale
 
 _PROMPT_TOKENS = 3000  # longer prompts are folded to their head and tail
 _HEAD, _TAIL = 200, 800
@@ -36,7 +36,6 @@ def words(
     n = trace.dataset.sizes["position"]
     name = str(model.get("name", "model"))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
-    high = view.high
     measured = np.flatnonzero(np.isfinite(view.values).any(1))
     deepest = int(measured[-1]) if measured.size else len(rows) - 1
     last = view.values[deepest]
@@ -48,7 +47,7 @@ def words(
         {
             "text": visible(texts[i]) if texts[i].strip() == "" else texts[i],
             "role": str(roles[i]),
-            "shade": _shade(last[i], high),
+            "shade": _shade(last[i], view.scale),
             "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
         }
         for i in shown
@@ -72,7 +71,7 @@ def words(
         ),
         "tokens": tokens,
         "answer": str(attrs.get("answer", "")),
-        "shade_note": f"Colour: {entropy} after {where}, blue 0 to red {high:.1f} nats.",
+        "shade_note": f"Colour: {entropy} after {where}, {view.scale.words()}.",
         "cut": f"The first {_HEAD} and the last {_TAIL} tokens." if n > _PROMPT_TOKENS else "",
         "figure_title": "Entropy by layer and position",
         "description": (
@@ -101,7 +100,7 @@ def words(
 
 def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
     """Below the figure, for each view: what is drawn, in which colours, and what the box says."""
-    ends = {name: highest(trace, name) for name in views}
+    colours = {name: scale(trace, name).words() for name in views}
     lens = _of_lens(trace) if "lens" in views else ""
     what = {
         "lens": (
@@ -119,9 +118,8 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
     }
     return {
         view: (
-            f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} Blue is "
-            f"low, white {ends[view] / 2:.1f} nats, red high, grey missing. {what[view][2]}"
-            f"{what[view][3]}"
+            f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} "
+            f"Colour: {colours[view]}, grey missing. {what[view][2]}{what[view][3]}"
         )
         for view in views
     }
@@ -168,10 +166,10 @@ def _nats(value: float) -> str:
     return f"{value:.2f} nats" if np.isfinite(value) else "missing"
 
 
-def _shade(value: float, high: float) -> str:
+def _shade(value: float, scale: Scale) -> str:
     if not np.isfinite(value):
         return "missing"
-    return f"s{min(SHADES - 1, int(max(0.0, value) / high * SHADES))}"
+    return f"s{min(SHADES - 1, int(float(scale.at(value)) * SHADES))}"
 
 
 def _numbers(observation: Observation) -> str:

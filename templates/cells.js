@@ -37,10 +37,10 @@ function cell(x, y, text, c) {
 }
 
 function sectionCells(rows, letters) {
-  const cells = [], high = highest();
+  const cells = [], scale = scaleShown();
   for (let p = state.a; p < state.b; p++) {
     rows.forEach((row, r) => {
-      cells.push(cell(p, r, cut(cellText(row, p, letters), letters), colour(entropyAt(row, p), high, state.palette)));
+cells.push(cell(p, r, cut(cellText(row, p, letters), letters), colour(entropyAt(row, p), scale, state.palette)));
     });
   }
   return cells;
@@ -57,7 +57,7 @@ function insetText(row) {
 function inset(rows) {
   const exact = state.view === "attention" ? exactWindow(state.col) : null;
   if (!exact) {
-    const cells = rows.map((row, r) => cell(0, r, insetText(row), colour(entropyAt(row, state.col), highest(), state.palette)));
+    const cells = rows.map((row, r) => cell(0, r, insetText(row), colour(entropyAt(row, state.col), scaleShown(), state.palette)));
     return { cells, width: 1, height: rows.length, rowLabels: [], columns: [{ xc: 0.5, text: cut(texts.token(state.col), 16) }], weights: false };
   }
   const row = rows[Math.min(state.row, rows.length - 1)];
@@ -70,7 +70,7 @@ function inset(rows) {
   const cells = [];
   queries.forEach((q, x) => keys.forEach((k, y) => {
     const p = weight(exact, row.entry, head, q, k);
-    cells.push(cell(x, y, Number.isFinite(p) ? p.toFixed(2) : "", colour(p, 1, "weight")));
+    cells.push(cell(x, y, Number.isFinite(p) ? p.toFixed(2) : "", colour(p, SHARE, "weight")));
   }));
   return {
     cells, width: queries.length, height: keys.length, weights: true,

@@ -6,7 +6,7 @@ const state = {
   a: 0, b: N, col: report.placement.column, row: 0, mapLayer: 0, mapHead: -1, values: "weight",
 };
 const theme = () => report.themes[dark.matches && !matchMedia("print").matches ? "dark" : "light"];
-const highest = () => report.high[state.view];
+const scaleShown = () => report.scales[state.view];
 
 // Each row: its layer's entry, its head (-1: mean), and where it lies in its plane.
 function rowsShown() {

@@ -6,10 +6,33 @@ function rgb(hex) {
 const STOPS = Object.fromEntries(Object.entries(report.maps).map(([name, stops]) => [name, stops.map(rgb)]));
 const GREY = rgb(report.missing);
 
-function colour(value, high, name) {
+// A share of a whole; see report/scale.py.
+const SHARE = { low: 0, high: 1, unit: "", digits: 1, kind: "sequential" };
+
+// Where a value lies between the ends of a scale, 0 to 1.
+function placed(value, { low, high, kind }) {
+  const span = high > low ? high - low : 1;
+  const at = kind === "logarithmic" ? Math.log1p(Math.max(0, value - low)) / Math.log1p(span) : (value - low) / span;
+  return Math.min(1, Math.max(0, at));
+}
+
+function written(value, { digits, kind }) {
+  const size = Math.abs(value), number = size < 10000 ? size.toFixed(digits) : `${(size / 1000).toFixed(0)}k`;
+  if (Number.parseFloat(number) === 0) return number;
+  return (value < 0 ? "−" : kind === "diverging" ? "+" : "") + number;
+}
+
+// What a legend writes where: the ends, and the middle's value.
+function ticks(scale) {
+  const { low, high, kind } = scale;
+  const middle = kind === "logarithmic" ? low + Math.sqrt(1 + high - low) - 1 : (low + high) / 2;
+  return [low, middle, high].map((value, i) => ({ y: i / 2, text: written(value, scale) }));
+}
+
+function colour(value, scale, name) {
   if (!Number.isFinite(value)) return GREY;
   const stops = STOPS[name];
-  const at = Math.min(1, Math.max(0, value / (high || 1))) * (stops.length - 1);
+  const at = placed(value, scale) * (stops.length - 1);
   const left = Math.min(Math.floor(at), stops.length - 2);
   return stops[left].map((low, i) => Math.floor(low * (1 - (at - left)) + stops[left + 1][i] * (at - left) + 0.5));
 }
@@ -28,7 +51,7 @@ function table(name) {
   if (!tables[name]) {
     tables[name] = new Uint32Array(SHADES + 1);
     for (let i = 0; i < SHADES; i++) {
-      const [r, g, b] = colour(i / (SHADES - 1), 1, name);
+      const [r, g, b] = colour(i / (SHADES - 1), SHARE, name);
       tables[name][i] = ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
     }
     tables[name][SHADES] = ((255 << 24) | (GREY[2] << 16) | (GREY[1] << 8) | GREY[0]) >>> 0;
@@ -37,19 +60,19 @@ function table(name) {
 }
 
 // The canvas of rows × columns values, row 0 on top; `empty` cells are see-through.
-function image(rows, columns, at, high, name, empty = () => false) {
+function image(rows, columns, at, scale, name, empty = () => false) {
   const canvas = document.createElement("canvas");
   canvas.width = columns;
   canvas.height = rows;
   // Kept in memory: a picture is drawn again and again, and never on a graphics card.
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const pixels = context.createImageData(columns, rows), words = new Uint32Array(pixels.data.buffer);
-  const shades = table(name), scale = (SHADES - 1) / (high || 1);
+  const shades = table(name);
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) {
       if (empty(r, c)) continue;
       const value = at(r, c);
-      const shade = Number.isFinite(value) ? Math.min(SHADES - 1, Math.max(0, Math.round(value * scale))) : SHADES;
+      const shade = Number.isFinite(value) ? Math.round(placed(value, scale) * (SHADES - 1)) : SHADES;
       words[r * columns + c] = shades[shade];
     }
   }

@@ -14,10 +14,10 @@ async function chart(id, name) {
   return made;
 }
 
-function legendRows(high, name) {
+function legendRows(name) {
   const steps = 64;
   return Array.from({ length: steps }, (_, i) => ({
-    y0: i / steps, y1: Math.min(1, (i + 1.3) / steps), fill: hex(colour(((i + 0.5) / steps) * high, high, name)),
+    y0: i / steps, y1: Math.min(1, (i + 1.3) / steps), fill: hex(colour((i + 0.5) / steps, SHARE, name)),
   }));
 }
 
@@ -26,10 +26,10 @@ function caption() {
 }
 
 function drawOverview(rows) {
-  const high = highest();
   view.data("tile", overview(rows));
-  view.data("legend", legendRows(high, state.palette));
-  view.data("ticks", [0, 0.5, 1].map((y) => ({ y, text: (y * high).toFixed(1) })));
+  view.data("legend", legendRows(state.palette));
+  view.data("ticks", ticks(scaleShown()));
+  view.data("legendtitle", [{ text: scaleShown().title }]);
   const every = Math.max(1, Math.round(rows.length / 24));
   view.data("rows", rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
   view.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);

@@ -11,7 +11,7 @@ function tilesOfMap() {
   const at = (r, c) => onLog(mapValues.at(state.mapLayer, Math.max(0, state.mapHead), r, c));
   const empty = (r, c) => report.causal && keys[c] >= queries[r + 1];
   const end = (edges) => edges[0] + (edges[1] - edges[0]) * (edges.length - 1);
-  return [{ x0: 0, x1: end(keys), y0: 0, y1: end(queries), image: image(rows, columns, at, 1, "weight", empty) }];
+  return [{ x0: 0, x1: end(keys), y0: 0, y1: end(queries), image: image(rows, columns, at, SHARE, "weight", empty) }];
 }
 
 // A window's picture: the head of the map where the window holds it, else the mean over heads.
@@ -21,7 +21,7 @@ function exactPicture(window) {
   const later = (r, c) => report.causal && window.firstKey + c > window.firstQuery + r;
   return {
     x0: window.firstKey, x1: window.firstKey + window.keys, y0: window.firstQuery, y1: window.firstQuery + window.queries,
-    image: image(window.queries, window.keys, at, 1, "weight", later),
+    image: image(window.queries, window.keys, at, SHARE, "weight", later),
   };
 }
 

@@ -7,11 +7,10 @@ let overviewKey = null, shownPieces = "";
 const drawnBy = () => [state.view, state.rows, state.layer, state.head, state.palette, state.how].join();
 
 function picture(rows, a, bin, columns) {
-  const high = highest();
   return image(rows.length, columns, (r, c) => {
     const from = a + c * bin;
     return entropyOver(rows[rows.length - 1 - r], from, Math.min(N, from + bin));
-  }, high, state.palette);
+  }, scaleShown(), state.palette);
 }
 
 // Positions a column of the overview.

@@ -6,7 +6,7 @@ function drawRoster() {
   if (!rosterView) return;
   const { names, thresholds, titles } = report.scores, s = rosterState.score;
   const [, layers, heads] = scoreValues.shape, threshold = thresholds[s];
-  const nats = names[s] === "entropy", high = nats ? report.high.attention ?? 1 : 1, palette = nats ? "diverging" : "weight";
+  const nats = names[s] === "entropy", scale = (nats && report.scales.attention) || SHARE, palette = nats ? "diverging" : "weight";
   const values = [], passing = [];
   for (let l = 0; l < layers; l++) {
     for (let h = 0; h < heads; h++) {
@@ -16,14 +16,14 @@ function drawRoster() {
     }
   }
   const uniform = Array.from({ length: layers }, (_, l) => uniformValues.at(s, l)), known = uniform.filter(Number.isFinite);
-  const column = image(layers, 1, (r) => uniform[layers - 1 - r], high, palette);
-  rosterView.data("scores", [{ x0: 0, x1: heads, y0: 0, y1: layers, image: image(layers, heads, (r, c) => scoreValues.at(s, layers - 1 - r, c), high, palette) }]);
+  const column = image(layers, 1, (r) => uniform[layers - 1 - r], scale, palette);
+  rosterView.data("scores", [{ x0: 0, x1: heads, y0: 0, y1: layers, image: image(layers, heads, (r, c) => scoreValues.at(s, layers - 1 - r, c), scale, palette) }]);
   rosterView.data("uniform", known.length ? [{ x0: 0, x1: 1, y0: 0, y1: layers, image: column }] : []);
   rosterView.data("uniformtitle", known.length ? [{ text: "uniform" }] : []);
   rosterView.data("passing", passing.length <= report.liveCells ? passing : []);
   rosterView.data("scoretitle", [{ text: titles[s] }]);
-  rosterView.data("legend", legendRows(1, palette));
-  rosterView.data("ticks", [0, 0.5, 1].map((y) => ({ y, text: (y * high).toFixed(1) })));
+  rosterView.data("legend", legendRows(palette));
+  rosterView.data("ticks", ticks(scale));
   for (const [name, value] of Object.entries(theme())) rosterView.signal(name, value);
   rosterView.run();
   const parts = [];

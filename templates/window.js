@@ -50,7 +50,7 @@ function drawWindow() {
       high = 0;
       for (let r = 0; r < n; r++) for (let c = 0; c < exact.keys; c++) if (!later(r, c)) high = Math.max(high, at(r, c) || 0);
     }
-    windowView.data("map", [{ x0: 0, x1: n, y0: 0, y1: n, image: image(n, exact.keys, at, high, "weight", later) }]);
+    windowView.data("map", [{ x0: 0, x1: n, y0: 0, y1: n, image: image(n, exact.keys, at, { ...SHARE, high }, "weight", later) }]);
     $("map-scale").textContent = shares
       ? `White 0 to dark ${high.toFixed(2)} nats added to the row's entropy; empty: not visible.`
       : "White 0 to dark 1: attention weight; empty: not visible.";

@@ -17,6 +17,7 @@ from attentropy.report.labels import short
 from attentropy.report.palette import LIGHT, colors, hexes, inks, shades
 from attentropy.report.planes import step, tiles
 from attentropy.report.raster import data_uri, png
+from attentropy.report.scale import Scale
 from attentropy.report.views import View
 
 _STILL = 1024  # columns of a picture that nobody zooms into
@@ -24,9 +25,9 @@ _STILL = 1024  # columns of a picture that nobody zooms into
 Rows = list[dict[str, Any]]
 
 
-def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, high: float) -> Rows:
+def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, scale: Scale) -> Rows:
     """Cells of values [rows, columns], the left column at position `first`, row 0 at the bottom."""
-    rgb = colors(values, 0.0, high)
+    rgb = colors(scale.at(values), 0, 1)
     fills, tints = hexes(rgb), inks(rgb)
     width = values.shape[1]
     return [
@@ -40,12 +41,12 @@ def grid(values: np.ndarray, texts: Sequence[Sequence[str]], first: int, high: f
     ]  # fmt: skip
 
 
-def tile(values: np.ndarray, high: float, start: int = 0, least: int = 1) -> Rows:
+def tile(values: np.ndarray, scale: Scale, start: int = 0, least: int = 1) -> Rows:
     """Cells from position `start` on as one image, its top row the last layer; where they are many,
     each column is the mean of several, `least` or more."""
     size = max(least, step(values.shape[1], _STILL))
     means = values if size == 1 else tiles(values, size).mean
-    image = png(*shades(means[::-1], 0.0, high, "diverging"))
+    image = png(*shades(scale.at(means[::-1]), 0, 1, "diverging"))
     rows, columns = means.shape
     return [
         {"x0": start, "x1": start + columns * size, "y0": 0, "y1": rows, "url": data_uri(image)}
@@ -69,16 +70,15 @@ def round_step(least: float) -> int:
         power *= 10
 
 
-def legend(high: float) -> tuple[Rows, Rows]:
+def legend(scale: Scale) -> tuple[Rows, Rows]:
     """The colour ramp, and the values at its ends and its middle."""
     steps = 64
-    fills = hexes(colors((np.arange(steps) + 0.5) / steps * high, 0.0, high))
+    fills = hexes(colors((np.arange(steps) + 0.5) / steps, 0, 1))
     ramp = [
         {"y0": i / steps, "y1": min(1, (i + 1.3) / steps), "fill": fill}
         for i, fill in enumerate(fills)
     ]
-    ticks = [{"y": part, "text": f"{part * high:.1f}"} for part in (0.0, 0.5, 1.0)]
-    return ramp, ticks
+    return ramp, [{"y": at, "text": text} for at, text in scale.ticks()]
 
 
 def datasets(
@@ -89,21 +89,21 @@ def datasets(
     rows: Sequence[str],
 ) -> dict[str, Rows]:
     """Every dataset of `heatmap` for a view whose rows are called `rows`."""
-    values, high, tokens = view.values, view.high, trace.tokens
+    values, scale, tokens = view.values, view.scale, trace.tokens
     span, columns = slice(placed.start, placed.stop), placed.stop - placed.start
     letters = label_letters(size, columns)
     live = letters >= 2 and len(rows) * columns <= LIVE_CELLS
-    ramp, ticks = legend(high)
+    ramp, ticks = legend(scale)
     column = placed.column
-    inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, view), 0, high)
+    inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, view), 0, scale)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
     texts = view.texts(placed.start, placed.stop, min(8, letters)) if live else []
     return {
         "one": [{"o": 1}],
-        "tile": tile(values, high, 0, view.step),
-        "part": [] if live else tile(values[:, span], high, placed.start),
-        "cells": grid(values[:, span], texts, placed.start, high) if live else [],
+        "tile": tile(values, scale, 0, view.step),
+        "part": [] if live else tile(values[:, span], scale, placed.start),
+        "cells": grid(values[:, span], texts, placed.start, scale) if live else [],
         "columns": [
             {"xc": i + 0.5, "text": short(tokens[i], letters)}
             for i in range(placed.start, placed.stop)
@@ -118,7 +118,7 @@ def datasets(
         "insettitle": [{"text": f"position {column:,}"}],
         "legend": ramp,
         "ticks": ticks,
-        "legendtitle": [{"text": "Entropy (nats)"}],
+        "legendtitle": [{"text": view.title}],
         "caption": [{"text": placed.caption}],
         "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
         "overviewtitle": [{"text": overview_title(len(tokens), view.step)}],
