@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,8 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report.comparison import by_layer
 from attentropy.report.difference import ONLY_A, ONLY_B, Difference
-from attentropy.report.figures.placement import Placement
 from attentropy.report.labels import visible
-from attentropy.report.observations import strongest_rehearsal
-from attentropy.report.views import View
+from attentropy.report.views import SCALE_PERCENTILE, View
 from attentropy.report.words import SHADES
 
 _MOST_TOKENS, _HEAD, _TAIL = 3000, 200, 800  # of more columns only head and tail are written
@@ -22,28 +19,9 @@ _ALONE = {ONLY_A: "only in A", ONLY_B: "only in B"}
 _MOST_VALUE = 300  # letters of a provenance entry
 
 
-def opened(of: Difference, placed: Placement, view: View) -> Placement:
-    """The inset at the largest change within the section; what the box says of both sides."""
-    change = np.abs(view.values[:, placed.start : placed.stop])
-    there = np.isfinite(change)
-    column = placed.column
-    if there.any():
-        total = np.where(there, change, 0).sum(0) / np.maximum(there.sum(0), 1)
-        column = placed.start + int(total.argmax())
-    best = [strongest_rehearsal(trace) for trace in of.traces]
-    likely = ", ".join(
-        f"{name} p = {one.probability:.2g}{'' if one.found else ' (not found)'}"
-        for name, one in zip("AB", best, strict=True)
-        if one is not None
-    )
-    caption = f"Rehearsal at “dummy tokens”: {likely}" if likely else placed.caption
-    return replace(placed, column=column, caption=caption if placed.caption else "")
-
-
-def words(
-    of: Difference, view: View, rows: Sequence[str]
-) -> dict[str, Any]:
-    """What is said otherwise than of a single trace; `view` is the one that opens."""
+def words(of: Difference, views: Sequence[View], rows: Sequence[str]) -> dict[str, Any]:
+    """What is said otherwise than of a single trace; the first of `views` is the one that opens."""
+    view = views[0]
     same = [name for name in ("model", "prompt") if _same(of, name)]
     what = {
         ("model", "prompt"): "Two runs of one model on one prompt",
@@ -71,15 +49,16 @@ def words(
         ),
         "figure_title": "B − A by layer and position",
         "description": (
-            f"Heatmap of the difference B − A of {kind}, {len(rows)} layers by {n} columns, zero in "
-            "the middle of the scale. The findings below say what it shows."
+            f"Heatmap of the difference B − A of {kind}, {len(rows)} layers by {n} columns, zero "
+            "in the middle of the scale. The findings below say what it shows."
         ),
+        "captions": _captions(views),
         "by_layer": _by_layer(of, rows),
         "both_provenances": list(_provenances(of)),
     }
 
 
-def captions(of: Difference, views: Sequence[View]) -> dict[str, str]:
+def _captions(views: Sequence[View]) -> dict[str, str]:
     """Below the figure, for each view: what is drawn and in which colours."""
     cells = {
         "lens": "Cells name the lens's likeliest token in A → in B, once where it is the same.",
@@ -104,7 +83,10 @@ def _ends(view: View) -> str:
     most = float(there.max()) if there.size else 0.0
     if most == 0:
         return "There is no difference anywhere."
-    return f"The scale ends at the 99.5th percentile of |B − A|; the largest is {most:.2f} nats."
+    return (
+        f"The scale ends at the {SCALE_PERCENTILE:g}th percentile of |B − A|; the largest is "
+        f"{most:.2f} nats."
+    )
 
 
 def _same(of: Difference, name: str) -> bool:

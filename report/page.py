@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
-from attentropy.report import palette, planes, reach, views
+from attentropy.report import comparison_words, palette, planes, reach, views
 from attentropy.report.budget import MAX_BYTES, Budget
+from attentropy.report.difference import Difference
 from attentropy.report.document import Still, environment, policy, source, stills
 from attentropy.report.drawings import drawings, places
 from attentropy.report.figures.placement import place
@@ -57,7 +58,6 @@ def render(
     placed = {name: place(trace, layout.columns, asked) for name, layout in sizes.items()}
     drawn = drawings(trace, shown, attention, rows, sizes, placed)
 
-    below = captions(trace, placed["wide"], names)
     script, bundle = source("loader.js"), program()
     style = source("page.css") + _shade_classes()
     scores = reach.scored(trace)
@@ -66,7 +66,7 @@ def render(
         "script": Markup(script),  # our own code, nothing of the trace
         "program": bundle.packed,
         "style": Markup(style),
-        "captions": below,
+        "captions": captions(trace, placed["wide"], names),
         "views": names,
         "layers": rows,
         "tiled": any(view.step > 1 for view in shown),
@@ -78,10 +78,16 @@ def render(
         "map_heads": [int(head) for head in trace["map_head"]] if reach.has_map(trace) else [],
         "profile": section(trace),
     }
-    values = facts(trace, observations, shown, rows, sizes, placed["wide"])
-    values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
-    values |= places(trace)
     template = environment().get_template("page.html.j2")
+    if isinstance(trace, Difference):  # the same page, told of two
+        template = environment().get_template("compare.html.j2")
+        context |= comparison_words.words(trace, shown, rows)
+    values = facts(trace, observations, shown, rows, sizes, placed["wide"])
+    values |= {
+        "captions": context["captions"],
+        "specs": {name: d.specs for name, d in drawn.items()},
+    }
+    values |= places(trace)
     pictures: Pictures = {name: stills(drawing.chart) for name, drawing in drawn.items()}
     for kept_of in _STILLS:
         context["drawings"] = kept_of(pictures)

@@ -10,8 +10,8 @@ from attentropy.report.raster import deflated
 
 # One idea a file, in the order in which they build on each other.
 _PARTS = (
-    "values", "colours", "planes", "choice", "cells", "pictures", "figure", "reading", "compare", "moving",
-    "window", "map", "spread", "roster", "address", "start",
+    "values", "colours", "planes", "choice", "cells", "pictures", "figure", "reading", "compare",
+    "moving", "window", "map", "spread", "roster", "address", "start",
 )  # fmt: skip
 
 

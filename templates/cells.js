@@ -40,7 +40,7 @@ function sectionCells(rows, letters) {
   const cells = [], scale = scaleShown();
   for (let p = state.a; p < state.b; p++) {
     rows.forEach((row, r) => {
-cells.push(cell(p, r, cut(cellText(row, p, letters), letters), colour(entropyAt(row, p), scale, state.palette)));
+      cells.push(cell(p, r, cut(cellText(row, p, letters), letters), colour(entropyAt(row, p), scale, state.palette)));
     });
   }
   return cells;

@@ -32,12 +32,14 @@ function pairOf(row, column) {
   return [data.topKey, data.topKeyB].map((keys) => { const key = topKey(row, column, keys); return key < 0 ? "" : texts.token(key); });
 }
 
-// Both in a cell of so many letters; one where they are the same.
-function pairText([a, b], letters = Infinity) {
-  if (a === b || !a || !b) return cut(a || b, letters);
+// Both in a cell of so many letters, what the shorter one leaves of its half is the other's; one
+// where they are the same, nothing where a side has none.
+function pairText([a, b], letters) {
+  if (!a || !b) return "";
+  if (a === b) return cut(a, letters);
   if (letters < 5) return "≠";
-  const half = letters === Infinity ? letters : Math.floor((letters - 1) / 2);
-  return `${cut(a, half)}→${cut(b, letters === Infinity ? letters : letters - 1 - half)}`;
+  const room = letters - 1, first = Math.min([...a].length, Math.max(Math.floor(room / 2), room - [...b].length));
+  return `${cut(a, first)}→${cut(b, room - first)}`;
 }
 
 function describeBoth(row, column) {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.labels import short
@@ -98,7 +99,7 @@ def datasets(
     inset = grid(values[:, column : column + 1], _inset_texts(trace, size, column, view), 0, scale)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
-    texts = view.texts(placed.start, placed.stop, min(8, letters)) if live else []
+    texts = view.texts(placed.start, placed.stop, min(12, letters)) if live else []
     return {
         "one": [{"o": 1}],
         "tile": tile(values, scale, 0, view.step),
@@ -115,7 +116,7 @@ def datasets(
         "inset": inset,
         "insetrows": [],
         "insetcolumns": [{"xc": 0.5, "text": short(tokens[column], 16)}],
-        "insettitle": [{"text": f"position {column:,}"}],
+        "insettitle": [{"text": f"{'column' if isinstance(trace, Difference) else 'position'} {column:,}"}],
         "legend": ramp,
         "ticks": ticks,
         "legendtitle": [{"text": view.title}],
@@ -133,6 +134,8 @@ def overview_title(n: int, size: int) -> str:
 
 def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list[str]]:
     """The magnified column: of the lens the likeliest token, and its probability where both fit."""
+    if isinstance(trace, Difference):
+        return view.texts(column, column + 1, size.inset_letters)
     if view.name != "lens":
         return view.texts(column, column + 1)
     one = slice(column, column + 1)
