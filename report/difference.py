@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,13 @@ class Difference(Trace):
             self.at_b < 0, ONLY_A, np.where(self.at_a < 0, ONLY_B, BOTH)
         ).astype(np.int8)  # fmt: skip
         super().__init__(_dataset(self))
+
+    def __repr__(self) -> str:
+        layers, many = self.dataset.sizes["layer"], f"{int(self.both.sum())} tokens in both"
+        return f"<Difference B − A: {many}, {self.kind.size} columns, {layers} layers>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
     @property
     def both(self) -> np.ndarray:
