@@ -82,6 +82,10 @@ def where(of: Difference, column: int) -> str:
     return f"position {a:,}" if a == b else f"position {a:,} in A, {b:,} in B"
 
 
+def _signed(value: float, form: str = ".2f") -> str:
+    return f"{value:+{form}}".replace("-", "−")
+
+
 def _quoted(text: str, columns: int = 24) -> str:
     return f"“{short(text, columns)}”"
 
@@ -192,14 +196,14 @@ def _by_layer(of: Difference) -> Observation | None:
     change, n = float(means.change[entry]), int(means.n[entry])
     most = (
         f"{layer_name(of, entry)} ({means.a[entry]:.2f} nats in A, {means.b[entry]:.2f} in B, "
-        f"B − A = {change:+.2f})"
+        f"B − A = {_signed(change)})"
     )
     overall = np.nansum(means.change * means.n) / means.n.sum()
     found = abs(change) >= CHANGED
     if found:
         text = (
             f"Lens entropy, mean over {n:,} positions, changes most in {most}; over all layers "
-            f"by {overall:+.2f} nats."
+            f"by {_signed(overall)} nats."
         )
     else:
         text = f"No layer's mean lens entropy differs by {CHANGED} nats; most: {most}."
@@ -224,14 +228,13 @@ def _settled(of: Difference) -> Observation | None:
     counts = f"earlier in B at {earlier:,}, later at {later:,}, alike at {n - earlier - later:,}"
     found = abs(mean) >= MOVED
     column = int(np.abs(moved).argmax())
-    text = (
-        f"The lens settles on the predicted token {abs(mean):.1f} layers "
-        f"{'earlier' if mean < 0 else 'later'} in B on average"
-        if found
-        else f"No difference in where the lens settles on the predicted token: {mean:+.1f} layers "
-        "on average"
-    )
-    text += f" ({counts} of {n:,} positions)"
+    if found:
+        way = "earlier" if mean < 0 else "later"
+        text = f"The lens settles on the predicted token {abs(mean):.1f} layers {way} in B"
+    else:
+        by = _signed(mean, ".1f")
+        text = f"No difference in where the lens settles on the predicted token: {by} layers"
+    text += f" on average ({counts} of {n:,} positions)"
     if earlier + later:
         layers = [layer_name(of, int(side[column])) for side in settled]
         text += f"; most at {_quoted(of.tokens[column])} ({where(of, column)}): {layers[0]} in A, "
@@ -265,10 +268,10 @@ def _heads(of: Difference) -> Observation | None:
     called = f"head {named}" if named >= 0 else "the mean over heads"
     most = (
         f"{layer_name(of, entry)} {called} ({nats.a[entry, head]:.2f} nats in A, "
-        f"{nats.b[entry, head]:.2f} in B, B − A = {change:+.2f}"
+        f"{nats.b[entry, head]:.2f} in B, B − A = {_signed(change)}"
     )
     if not of.same_length and shares is not None and np.isfinite(shares.change[entry, head]):
-        most += f"; as a share of ln(visible) {shares.change[entry, head]:+.1%}"
+        most += f"; as a share of ln(visible) {_signed(shares.change[entry, head], '.1%')}"
     some = np.abs(nats.change[nats.n > 0])
     passing = int((some >= CHANGED).sum())
     found = passing > 0

@@ -116,7 +116,9 @@ def datasets(
         "inset": inset,
         "insetrows": [],
         "insetcolumns": [{"xc": 0.5, "text": short(tokens[column], 16)}],
-        "insettitle": [{"text": f"{'column' if isinstance(trace, Difference) else 'position'} {column:,}"}],
+        "insettitle": [
+            {"text": f"{'column' if isinstance(trace, Difference) else 'position'} {column:,}"}
+        ],
         "legend": ramp,
         "ticks": ticks,
         "legendtitle": [{"text": view.title}],

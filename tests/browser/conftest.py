@@ -36,7 +36,17 @@ def open_page(chromium, tmp_path):
     """Render a trace and open the file: `open_page(trace, width=…, dark=…, max_bytes=…)`."""
     contexts = []
 
-    def opened(trace, *, found=None, width=1440, height=1100, dark=False, scripts=True, fragment="", **options):
+    def opened(
+        trace,
+        *,
+        found=None,
+        width=1440,
+        height=1100,
+        dark=False,
+        scripts=True,
+        fragment="",
+        **options,
+    ):
         file = Path(tmp_path) / "report.html"
         file.write_text(render(trace, found or observe(trace), **options), "utf-8")
         context = chromium.new_context(

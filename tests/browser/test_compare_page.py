@@ -11,12 +11,14 @@ from attentropy.report.comparison import observe
 from attentropy.report.difference import ONLY_A, ONLY_B, compare
 from attentropy.report.figures.sizes import wide
 from attentropy.report.views import view
-from tests.traces import synthetic
+from traces import synthetic
 
 pytestmark = pytest.mark.browser
 
-FIRST = ["<|begin_of_text|>", "\n\n", "</script><script>window.pwned=1</script>", " the", "🦘",
-         "<img src=x onerror=window.pwned=1>", " of", "<|eot_id|>", "assistant", "\n\n"]  # fmt: skip
+FIRST = [
+    "<|begin_of_text|>", "\n\n", "</script><script>window.pwned=1</script>", " the", "🦘",
+    "<img src=x onerror=window.pwned=1>", " of", "<|eot_id|>", "assistant", "\n\n",
+]  # fmt: skip
 SECOND = [*FIRST[:3], " <b>new</b>", *FIRST[4:]]
 WORDS = ("<i>France", "{{7*7}}", "שלום", "→", "Sydney")
 

@@ -9,7 +9,7 @@ from attentropy.engine.trace import Trace
 from attentropy.report import planes
 from attentropy.report.comparison import CHANGED, by_head, by_layer, observe, settling
 from attentropy.report.difference import BOTH, ONLY_A, ONLY_B, compare
-from tests.traces import CHAT, synthetic
+from traces import CHAT, synthetic
 
 # " the" is replaced by two tokens, "assistant" is dropped, "!" is added before the end of turn.
 EDITED = [*CHAT[:7], " a", " great", *CHAT[8:12], "!", *CHAT[12:14], *CHAT[15:]]
@@ -48,9 +48,7 @@ def test_values_are_b_minus_a_at_the_tokens_of_both_and_missing_elsewhere(edited
     np.testing.assert_array_equal(
         lens[:, both], b.lens("lens_entropy")[:, ib] - a.lens("lens_entropy")[:, ia]
     )
-    np.testing.assert_array_equal(
-        entropy[..., both], b["entropy"][..., ib] - a["entropy"][..., ia]
-    )
+    np.testing.assert_array_equal(entropy[..., both], b["entropy"][..., ib] - a["entropy"][..., ia])
     assert np.isnan(lens[:, ~both]).all()
     assert np.isnan(entropy[..., ~both]).all()
     means = b["entropy"].mean(1)[:, ib] - a["entropy"].mean(1)[:, ia]
@@ -129,7 +127,7 @@ def test_findings_hold_what_numpy_says(edited):
     seen = (ia > 0) & (ib > 0)
     normalized = sides[1][..., ib[seen]].mean(-1) - sides[0][..., ia[seen]].mean(-1)
     np.testing.assert_allclose(shares.change, normalized, atol=1e-5)
-    assert f"{normalized[layer, head]:+.1%}" in found["heads"].text
+    assert f"{normalized[layer, head]:+.1%}".replace("-", "−") in found["heads"].text
 
     other = np.array(a.text_of(a["target_ids"][ia])) != np.array(b.text_of(b["target_ids"][ib]))
     assert found["predictions"].value == pytest.approx(other.mean())
