@@ -156,9 +156,10 @@ def _predictions(of: Difference) -> Observation | None:
 
 def _rehearsals(of: Difference) -> Observation | None:
     """Whether the answer is held at a dummy token, on either side."""
-    best = [strongest_rehearsal(trace) for trace in of.traces]
-    if best[0] is None or best[1] is None:
+    a, b = (strongest_rehearsal(trace) for trace in of.traces)
+    if a is None or b is None:
         return None
+    best = (a, b)
     said = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = of.traces[side]
@@ -168,7 +169,6 @@ def _rehearsals(of: Difference) -> Observation | None:
             f"in {name} {state} (at most {one.probability:.2g} for {_quoted(one.token)}, rank "
             f"{one.rank}, at {token})"
         )
-    a, b = best
     change = b.probability - a.probability
     differs = a.found != b.found or (
         a.found and b.found and abs(change) >= REHEARSAL_PROBABILITY
