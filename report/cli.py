@@ -18,6 +18,7 @@ _COMMANDS = {
     "extract": "Run a model over a prompt and write the trace.",
     "render": "Turn a trace into the HTML report; needs no torch.",
     "export": "Write one figure of a trace as SVG, PNG, PDF or CSV, for a paper.",
+    "compare": "Show what differs between two traces, aligned by token.",
     "profile": "Measure each layer's time and memory, and what recording costs.",
     "bench": "Time attention with entropy beside the other ways to get it.",
     "info": "Say what would run here, what a model needs or what a trace holds.",

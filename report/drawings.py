@@ -55,7 +55,7 @@ def drawings(
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
         found["window"] = _drawing({"wide": first_map(trace, placed["wide"].column)})
     high = views.high(trace, "attention")
-    if attention is not None and attention.mean.shape[1] > reach.LONG:
+    if attention is not None and reach.has_spread(trace):
         layer = reach.first_layer(attention)
         both_sizes = (spread.WIDE, spread.NARROW)
         made = (spread.first_spread(trace, attention, layer, s, high) for s in both_sizes)

@@ -51,6 +51,19 @@ def _width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+def pair(one: str, other: str, columns: int) -> str:
+    """Two texts in one label of `columns`, `one→other`; one of them where they are the same."""
+    if one == other:
+        return short(one, columns)
+    if columns < 5:
+        return "≠"
+    room = columns - 1
+    sizes = [width(visible(text)) for text in (one, other)]
+    # What the shorter one leaves of its half is the other's.
+    first = min(sizes[0], max(room // 2, room - sizes[1]))
+    return f"{short(one, first)}→{short(other, room - first)}"
+
+
 def short(text: str, columns: int) -> str:
     """The visible text cut to `columns`, the cut shown by `…`; right-to-left text isolated."""
     looked_at = text[: _MOST * columns]

@@ -16,7 +16,7 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
-from attentropy.report import planes, reach
+from attentropy.report import planes, reach, sides
 from attentropy.report.budget import Budget, size
 from attentropy.report.labels import short, visible
 from attentropy.report.raster import pack
@@ -71,6 +71,7 @@ def whole(trace: Trace, views: Sequence[View], attention: planes.Attention | Non
     packed = details.pop("packed")
     packed |= {f"{view.name}Whole": pack(view.values) for view in views}
     packed |= _heads(trace, everywhere, None) or {}
+    packed |= sides.kinds(trace) | sides.of_columns(trace, _positions(everywhere), None)
     return Contents(
         packed, everywhere, everywhere, reach=reach.whole(trace, attention), **details
     )  # fmt: skip
@@ -88,7 +89,7 @@ def reduced(
     found = budget.first((partial(_overview, views, coarser) for coarser in (1, 2, 4, 8, 16)), 0.3)
     if found is None:
         raise UsageError("--max-bytes leaves no room for the overview: allow more")
-    out.packed, out.steps = found["packed"], found["steps"]
+    out.packed, out.steps = found["packed"] | sides.kinds(trace), found["steps"]
     out.reach = reach.reduced(trace, attention, budget)
 
     tiled = [(view, planes.tiles(view.values, out.steps[view.name])) for view in views]
@@ -135,6 +136,7 @@ def _details_of(
     found = _details(trace, views, ranges, 16)
     at = _positions(ranges)
     found["packed"] |= {f"{view.name}Part": pack(view.values[:, at], 16) for view in views}
+    found["packed"] |= sides.of_columns(trace, at, 16)
     return found | {"ranges": ranges}
 
 
@@ -199,7 +201,7 @@ def _heads(trace: Trace, ranges: list[Range], bits: int | None) -> dict[str, Any
     for name, key in (("maxProb", "max_prob"), ("topKey", "top_key")):
         if key in trace:
             packed[name] = pack(planes.spans(trace, key, ranges), bits)
-    return packed
+    return packed | sides.of_heads(trace, ranges, bits)
 
 
 def _texts(trace: Trace, ranges: Sequence[Range]) -> dict[str, Any]:

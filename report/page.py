@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
-from attentropy.report import palette, planes, reach, statistics, views
+from attentropy.report import comparison_words, palette, planes, reach, statistics, views
 from attentropy.report.budget import MAX_BYTES, Budget
+from attentropy.report.difference import Difference
 from attentropy.report.document import Still, environment, policy, source, stills
 from attentropy.report.drawings import drawings, places
 from attentropy.report.figures.layerpanel import layerpanel
@@ -69,7 +70,12 @@ def render(
     scores = reach.scored(trace)
     profile = profiled(trace)
     span = placed["wide"].start, placed["wide"].stop
-    below_it = sections_of(trace, observations, attention, shown, rows, span, profile)
+    if isinstance(trace, Difference):
+        below_it = comparison_words.sections(shown, rows, span)
+        told = list(range(len(observations)))
+    else:
+        below_it = sections_of(trace, observations, attention, shown, rows, span, profile)
+        told = highlights(observations)
     curves = {name: c for part in below_it.values() for name, c in part.curves.items()}
     context = words(trace, placed["wide"], shown[0], rows) | {
         "policy": policy(style, script, bundle.text),
@@ -85,17 +91,21 @@ def render(
         "heads": [int(head) for head in trace["head"]] if "head" in trace else [],
         "scores": scores,
         "partial": banner(trace),
-        "findings": [finding(i, observations[i]) for i in highlights(observations)],
+        "findings": [finding(i, observations[i]) for i in told],
         "sections": below_it,
         "panels": {name: summary(curve, rows) for name, curve in curves.items()},
         "window_per_head": _per_head(trace, "window"),
         "map_heads": [int(head) for head in trace["map_head"]] if reach.has_map(trace) else [],
         "profile": profile,
     }
+    template = environment().get_template("page.html.j2")
+    if isinstance(trace, Difference):  # the same page, told of two
+        template = environment().get_template("compare.html.j2")
+        context |= comparison_words.words(trace, shown, rows)
+        below = context["captions"]
     values = facts(trace, observations, shown, rows, sizes, placed["wide"])
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
     values |= places(trace)
-    template = environment().get_template("page.html.j2")
     pictures: Pictures = {
         f"{name} {width}" if width != "wide" else name: stills(chart)
         for name, drawing in drawn.items()

@@ -10,6 +10,7 @@ import numpy as np
 
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, statistics
+from attentropy.report.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.labels import named
@@ -18,7 +19,7 @@ from attentropy.report.packing import Contents
 from attentropy.report.views import View, of_site
 
 _MOST_SEGMENTS = 4096
-_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey")
+_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "headsSides", "topKeyB")
 
 
 def facts(
@@ -43,6 +44,7 @@ def facts(
         "notes": [named(str(note), 300) for note in notes],
         "partial": partial(trace),
         "visible": visible_keys(trace),
+        "compare": _sides(trace),
         "causal": is_causal(trace),
         "placement": {
             "start": placed.start,
@@ -76,6 +78,13 @@ def facts(
 def _scale(view: View) -> dict[str, Any]:
     said = {"title": view.title, "what": view.what, "words": view.scale.words()}
     return asdict(view.scale) | said
+
+
+def _sides(trace: Trace) -> dict[str, Any] | None:
+    """What a page of two traces knows of both: how many keys the queries of each see."""
+    if not isinstance(trace, Difference):
+        return None
+    return {"visible": [visible_keys(side) for side in trace.traces]}
 
 
 def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:

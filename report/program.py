@@ -11,8 +11,8 @@ from attentropy.report.raster import deflated
 # One idea a file, in the order in which they build on each other.
 _PARTS = (
     "values", "colours", "planes", "choice", "statistics", "cells", "pictures", "figure", "reading",
-    "moving", "pins", "search", "keys", "help", "window", "map", "spread", "roster", "tables",
-    "address", "sections", "start",
+    "compare", "moving", "pins", "search", "keys", "help", "window", "map", "spread", "roster",
+    "tables", "address", "sections", "start",
 )  # fmt: skip
 
 

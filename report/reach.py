@@ -106,7 +106,7 @@ def _scores(trace: Trace) -> Packed | None:
 
 def _spread(trace: Trace, attention: planes.Attention | None) -> Packed | None:
     """Mean, least and largest head of each tile of positions, [3, layer, tiles]."""
-    if attention is None or attention.mean.shape[1] <= LONG:
+    if attention is None or not has_spread(trace):
         return None
     there = np.isfinite(attention.heads)
     count = there.sum(1)
@@ -119,6 +119,11 @@ def _spread(trace: Trace, attention: planes.Attention | None) -> Packed | None:
         "spread": pack(np.stack([mean, low, high]), 16)
         | {"every": attention.step, "layer": first_layer(attention)}
     }
+
+
+def has_spread(trace: Trace) -> bool:
+    """Whether entropy is drawn against the position, under ln of the visible keys."""
+    return "visible" in trace and trace.dataset.sizes["position"] > LONG
 
 
 def first_layer(attention: planes.Attention) -> int:

@@ -18,6 +18,7 @@ from attentropy.report.views import View
 from attentropy.report.words import absent
 
 _NAMES = {
+    "layers": ("By layer", "By layer"),
     "lens": ("Lens", "What the lens reads, layer by layer"),
     "attention": ("Attention", "How focused attention is"),
     "map": ("Map", "Where attention goes"),
@@ -27,6 +28,7 @@ _NAMES = {
     "provenance": ("Provenance", "Provenance"),
 }
 _LOOK = {
+    "layers": "Look for the layers at which the two part.",
     "lens": (
         "Look for the layer from which on the lens says what the model goes on to say: entropy "
         "falls, the share of positions rises towards 100 %, the divergence goes to 0."

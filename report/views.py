@@ -10,10 +10,12 @@ import numpy as np
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import Trace
 from attentropy.report import planes
-from attentropy.report.labels import short
+from attentropy.report.difference import Difference
+from attentropy.report.labels import pair, short
 from attentropy.report.scale import Scale
 
 _MOST_APART = 1024
+SCALE_PERCENTILE = 99.5  # of |B − A|, where a difference's scale ends
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class View:
 
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
         """What the cells of these positions say, one list a layer, cut to `letters`."""
+        if isinstance(self.trace, Difference):
+            return _of_both(self.trace, self.name, slice(start, stop), letters)
         say = _likeliest if self.name == "lens" else _most_attended
         return say(self.trace, slice(start, stop), letters)
 
@@ -81,6 +85,9 @@ def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> 
         attention = attention or planes.attention(trace)
         assert attention is not None  # as `names` has it
         values = attention.mean
+    if isinstance(trace, Difference):
+        size = max(planes.step(values.shape[1]), _step(values[:, trace.both]))
+        return View(name, values, _difference_scale(values), size, trace, "B − A (nats)")
     return View(name, values, scale(trace, name), _step(values), trace)
 
 
@@ -95,6 +102,14 @@ def _step(values: np.ndarray) -> int:
     return size
 
 
+def _difference_scale(values: np.ndarray) -> Scale:
+    """About zero, to where all but one value in 200 end; one nat where there is no difference."""
+    sizes = np.abs(values[np.isfinite(values)])
+    end = float(np.percentile(sizes, SCALE_PERCENTILE)) if sizes.size else 0.0
+    end = max(0.01, math.ceil(100 * end) / 100) if sizes.any() else 1.0
+    return Scale(-end, end, "nats", 2, "diverging")
+
+
 def _likeliest(trace: Trace, span: slice, letters: int) -> list[list[str]]:
     ids = trace.lens("lens_top_ids", span)[..., 0]
     unique = np.unique(ids)
@@ -107,16 +122,39 @@ def _likeliest(trace: Trace, span: slice, letters: int) -> list[list[str]]:
 def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
     """The key that most heads attend to most; ties go to the lower."""
     sizes = trace.dataset.sizes
-    columns = len(range(sizes["query"])[span])
-    texts = [[""] * columns for _ in range(sizes["layer"])]
     if "top_key" not in trace:
-        return texts
+        return [[""] * len(range(sizes["query"])[span]) for _ in range(sizes["layer"])]
     tokens = trace.tokens
-    for layer, keys in enumerate(trace.dataset["top_key"][..., span].values):  # [head, query]
-        for query in range(columns):
-            seen = keys[:, query]
-            seen = seen[(seen >= 0) & (seen < len(tokens))]
-            if seen.size:
-                found, votes = np.unique(seen, return_counts=True)
-                texts[layer][query] = short(tokens[found[votes.argmax()]], letters)
-    return texts
+    return [
+        [short(tokens[key], letters) if 0 <= key < len(tokens) else "" for key in row]
+        for row in _voted(trace.dataset["top_key"][..., span].values)
+    ]
+
+
+def _voted(keys: np.ndarray) -> list[list[int]]:
+    """Of keys [layer, head, query] the one that most heads say, -1 where none says any."""
+    rows = []
+    for layer in keys:
+        row = []
+        for said in layer.T:
+            found, votes = np.unique(said[said >= 0], return_counts=True)
+            row.append(int(found[votes.argmax()]) if found.size else -1)
+        rows.append(row)
+    return rows
+
+
+def _of_both(of: Difference, name: str, span: slice, letters: int) -> list[list[str]]:
+    """The likeliest, or most attended, tokens of A and of B; none where a side has no token."""
+    if name == "lens":
+        ids = of.lens("lens_top_ids", span)
+        unique = np.unique(ids)
+        known = dict(zip(unique.tolist(), of.text_of(unique), strict=True))
+    elif "top_key" in of:
+        sides = [_voted(of.of_side("top_key", side)[..., span].values) for side in (0, 1)]
+        ids, known = np.stack(sides, -1), dict(enumerate(of.tokens))
+    else:
+        return _most_attended(of, span, letters)
+    return [
+        [pair(known[a], known[b], letters) if min(a, b) >= 0 else "" for a, b in row]
+        for row in ids.tolist()
+    ]

@@ -1,9 +1,9 @@
 // What single cells say: live rectangles with text, and the magnified column or weights.
 // The key that most heads attend to most, or that of the one head; MISSING where there is none.
-function topKey(row, position) {
+function topKey(row, position, keys = data.topKey) {
   const slot = headDetails.slot(position), { held } = headDetails;
-  if (!data.topKey || slot < 0) return MISSING;
-  const read = (h) => data.topKey.get((row.entry * report.heads + h) * held + slot);
+  if (!keys || slot < 0) return MISSING;
+  const read = (h) => keys.get((row.entry * report.heads + h) * held + slot);
   if (row.head >= 0) return inLayer(row) ? read(row.head) : MISSING;
   const votes = new Map();
   for (let h = 0; h < report.headCounts[row.entry]; h++) {
@@ -22,7 +22,8 @@ function likeliest(row, position, k) {
   return slot < 0 || !lensDetail("topIds") ? null : { id: lensDetail("topIds").at(row.entry, slot, k), p: Math.exp(lensDetail("topLogprobs").at(row.entry, slot, k)) };
 }
 
-function cellText(row, position) {
+function cellText(row, position, letters) {
+  if (report.compare) return pairText(pairOf(row, position), letters);
   if (state.view === "lens") {
     const best = likeliest(row, position, 0);
     return best ? word(best.id) : "";
@@ -39,7 +40,7 @@ function sectionCells(rows, letters) {
   const cells = [], scale = scaleShown();
   for (let p = state.a; p < state.b; p++) {
     rows.forEach((row, r) => {
-      cells.push(cell(p, r, cut(cellText(row, p), letters), colour(entropyAt(row, p), scale, state.palette)));
+      cells.push(cell(p, r, cut(cellText(row, p, letters), letters), colour(entropyAt(row, p), scale, state.palette)));
     });
   }
   return cells;
@@ -47,8 +48,8 @@ function sectionCells(rows, letters) {
 
 // The lens's likeliest token with its probability, or the most attended one.
 function insetText(row) {
-  const text = cut(cellText(row, state.col), size.insetLetters);
-  if (state.view !== "lens" || !text || size.insetLetters < 10) return text;
+  const text = cut(cellText(row, state.col, size.insetLetters), size.insetLetters);
+  if (report.compare || state.view !== "lens" || !text || size.insetLetters < 10) return text;
   const { p } = likeliest(row, state.col, 0);
   return Number.isFinite(p) ? `${text}  ${p.toFixed(2)}` : text;
 }

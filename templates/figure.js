@@ -67,7 +67,7 @@ function draw(settled = true) {
   const box = inset(rows);
   view.data("inset", box.cells).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
   const row = rows[Math.min(state.row, rows.length - 1)];
-  view.data("insettitle", [{ text: box.weights ? `weights, layer ${report.layers[row.entry]}` : `position ${count(state.col)}` }]);
+  view.data("insettitle", [{ text: box.weights ? `weights, layer ${report.layers[row.entry]}` : `${report.compare ? "column" : "position"} ${count(state.col)}` }]);
   view.data("caption", [{ text: caption() }]);
   view.data("pins", pinFrames());
   drawMatches();

@@ -38,6 +38,7 @@ function describeTile(row, position, kind) {
 }
 
 function describe(row, position) {
+  if (report.compare) return describeBoth(row, position);
   const text = texts.full(position), role = texts.role(position);
   const lines = [`${rowName(row)} · position ${count(position)}${text ? ` · ${text} (${role})` : ""}`];
   const value = inLayer(row) ? row.plane.at(row.at, position) : NaN;

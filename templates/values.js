@@ -65,9 +65,12 @@ const word = (id) => (id < 0 ? "" : vocabularyShown().short[id]);
 const wordFull = (id, { short, full } = vocabularyShown()) => (id < 0 ? "" : full[id] ?? short[id]);
 
 // How many keys a query sees; null where that was not recorded.
-function visibleKeys(entry, position) {
-  if (!report.visible) return null;
-  const lines = report.visible[entry];
+function visibleKeys(entry, position, lines = report.visible) {
+  if (!lines) return null;
+  return onLine(lines[entry], position);
+}
+
+function onLine(lines, position) {
   let low = 0, high = lines.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >> 1;

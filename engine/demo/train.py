@@ -126,8 +126,19 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=path(), help="folder to write")
     parser.add_argument("--steps", type=int, default=recipe.steps)
     parser.add_argument("--seed", type=int, default=recipe.seed)
+    parser.add_argument(
+        "--also-at",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("STEP", "FOLDER"),
+        help="also write the model as it is after this step (repeatable)",
+    )
     chosen = parser.parse_args()
     recipe = Recipe(steps=chosen.steps, seed=chosen.seed)
+    also = {int(step): Path(folder) for step, folder in chosen.also_at}
+    if out := [step for step in also if not 0 < step <= recipe.steps]:
+        parser.error(f"--also-at {out[0]}: there are steps 1 to {recipe.steps}")
     torch.set_num_threads(1)  # sums then have one order, and a seed gives one model
     tokenizer = build(recipe.vocabulary, recipe.seed, recipe.positions)
     model = model_of(recipe, tokenizer)
@@ -139,6 +150,8 @@ def main() -> None:
             print(
                 f"step {step:5d}  loss {mean:.4f}  {time.perf_counter() - begin:4.0f} s", flush=True
             )
+        if step in also:
+            save(model, tokenizer, also[step])
     save(model.eval(), tokenizer, chosen.output)
 
 

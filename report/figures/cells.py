@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.labels import short
@@ -113,7 +114,7 @@ def datasets(
     inset = grid(values[:, column : column + 1], said, 0, scale, palette)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
-    texts = view.texts(placed.start, placed.stop, min(8, letters)) if live else []
+    texts = view.texts(placed.start, placed.stop, min(12, letters)) if live else []
     return {
         "one": [{"o": 1}],
         "tile": tile(values, scale, 0, view.step, palette),
@@ -132,7 +133,7 @@ def datasets(
         "insetcolumns": [
             {"xc": 0.5, "text": short(tokens[column], min(16, int(size.inset / 6.5)))}
         ],
-        "insettitle": [{"text": f"{'position' if size.inset > 100 else 'pos.'} {column:,}"}],
+        "insettitle": [{"text": f"{_place(trace, size)} {column:,}"}],
         "pins": [],
         "matches": [],
         "matchespart": [],
@@ -145,6 +146,13 @@ def datasets(
     }
 
 
+def _place(trace: Trace, size: Size) -> str:
+    """What a column of the figure is called."""
+    if isinstance(trace, Difference):
+        return "column"
+    return "position" if size.inset > 100 else "pos."
+
+
 def overview_title(n: int, size: int) -> str:
     """What a column of the overview is."""
     many = f", each column the mean of {size}" if size > 1 else ""
@@ -153,6 +161,8 @@ def overview_title(n: int, size: int) -> str:
 
 def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list[str]]:
     """The magnified column: of the lens the likeliest token, and its probability where both fit."""
+    if isinstance(trace, Difference):
+        return view.texts(column, column + 1, size.inset_letters)
     if view.name != "lens":
         return view.texts(column, column + 1)
     one = slice(column, column + 1)

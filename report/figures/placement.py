@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace import Trace
+from attentropy.report.difference import Difference
 from attentropy.report.observations import strongest_rehearsal
 
 # What the box says where the lens is not what is shown.
 BOX = "“Dummy tokens”: the chat template after the question"
+_NOT_MEASURED = "“Dummy tokens” (rehearsal not measured)"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
 
     Where the lens read no more than a part of the prompt, the section ends with that part.
     """
+    if isinstance(trace, Difference):
+        return _of_difference(trace, columns, section)
     stop = _read_until(trace)
     start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
@@ -44,6 +48,28 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
         column = column if start <= column < stop else stop - 1
     box = _last_run(dummies)
     return Placement(start, stop, column, *box, _caption(trace, box))
+
+
+def _of_difference(of: Difference, columns: int, section: tuple[int, int] | None) -> Placement:
+    """The section at the tail, in wider columns, because cells name two tokens; the inset where A
+    and B differ most within it. The box says what is rehearsed on both sides."""
+    one, other = next(iter(of.sides.values()))
+    change = np.abs(other - one)
+    stop = int(np.flatnonzero(of.both)[-1]) + 1
+    start = max(0, stop - max(1, columns * 2 // 3))
+    start, stop = section or (start, stop)
+    there = np.isfinite(change[:, start:stop])
+    total = np.where(there, change[:, start:stop], 0).sum(0) / np.maximum(there.sum(0), 1)
+    box = _last_run(of.dummy_positions())
+    likely = ", ".join(
+        f"{name} p = {best.probability:.2g}{'' if best.found else ' (not found)'}"
+        for name, trace in zip("AB", of.traces, strict=True)
+        if (best := strongest_rehearsal(trace)) is not None
+    )
+    caption = f"Rehearsal at “dummy tokens”: {likely}" if likely else _NOT_MEASURED
+    return Placement(
+        start, stop, start + int(total.argmax()), *box, caption if box[0] != box[1] else ""
+    )
 
 
 def _read_until(trace: Trace) -> int:
@@ -69,7 +95,7 @@ def _caption(trace: Trace, box: tuple[int, int]) -> str:
         return ""
     best = strongest_rehearsal(trace)
     if best is None:
-        return "“Dummy tokens” (rehearsal not measured)"
+        return _NOT_MEASURED
     if not best.found:
         return f"“Dummy tokens”: no rehearsal found (best p = {best.probability:.2g})"
     layer = int(trace["layer"][best.entry])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         attention_recent,
         attention_window,
     )
+    from attentropy.report.difference import compare
     from attentropy.report.export import export
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "attention_recent": "attentropy.kernels.sweep",
     "attention_window": "attentropy.kernels.sweep",
     "export": "attentropy.report.export",
+    "compare": "attentropy.report.difference",
     "extract": "attentropy.engine.extract",
     "record": "attentropy.engine.recorder",
     "vocabulary": "attentropy.kernels.ops",
@@ -44,6 +46,7 @@ __all__ = [
     "attention_received",
     "attention_recent",
     "attention_window",
+    "compare",
     "export",
     "extract",
     "record",

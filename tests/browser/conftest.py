@@ -36,11 +36,11 @@ def written(tmp_path_factory):
     """The file of a trace, rendered once with each set of options; nobody changes such a trace."""
     files: dict[Any, tuple[Any, Path]] = {}
 
-    def file(trace, **options):
+    def file(trace, found=None, **options):
         key = (id(trace), *sorted(options.items()))
         if key not in files:
             path = tmp_path_factory.mktemp("page") / "report.html"
-            path.write_text(render(trace, observe(trace), **options), "utf-8")
+            path.write_text(render(trace, found or observe(trace), **options), "utf-8")
             files[key] = trace, path  # the trace is kept so that its id stays its own
         return files[key][1]
 
@@ -55,6 +55,7 @@ def open_page(chromium, written):
     def opened(
         trace,
         *,
+        found=None,
         width=1440,
         height=1100,
         dark=False,
@@ -63,7 +64,7 @@ def open_page(chromium, written):
         fragment="",
         **options,
     ):
-        file = written(trace, **options)
+        file = written(trace, found, **options)
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",

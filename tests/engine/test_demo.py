@@ -129,6 +129,22 @@ def test_a_seed_gives_the_same_losses_and_learning_lowers_them():
     assert sum(first[-5:]) < 0.9 * sum(first[:5])
 
 
+def test_writing_the_model_on_the_way_changes_nothing_of_its_training(tmp_path):
+    recipe = Recipe(vocabulary=400, width=32, layers=2, inner=48, positions=512, steps=6)
+    tokenizer = build(recipe.vocabulary, recipe.seed, recipe.positions)
+    trained = []
+    for also in (None, 3):
+        model = model_of(recipe, tokenizer)
+        for step, _ in enumerate(losses(recipe, model, tokenizer), 1):
+            if step == also:
+                save(model, tokenizer, tmp_path / "before")
+        trained.append(model.state_dict())
+    for name, values in trained[0].items():
+        assert torch.equal(values, trained[1][name]), name
+    before = type(model).from_pretrained(tmp_path / "before").state_dict()
+    assert any(not torch.equal(values, before[name]) for name, values in trained[0].items())
+
+
 def test_what_training_saves_loads_without_code_or_pickle(tmp_path, embedded):
     recipe = Recipe(vocabulary=400, width=32, layers=2, inner=48, positions=512)
     tokenizer = build(recipe.vocabulary, recipe.seed, recipe.positions)

@@ -1,0 +1,354 @@
+"""Two traces as one: B − A on the columns of both, wherever a token of the one is one of the other.
+
+The columns are A's positions, with what only B has between them. A difference is a trace, so that
+whatever draws a trace draws it: its entropies are differences in nats, NaN where a column belongs
+to one side alone; of its two `lens_top_ids` the first is A's likeliest token and the second B's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from html import escape
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.trace import Trace
+from attentropy.report import planes
+from attentropy.report.align import align
+
+LEAST_MATCH = 0.5  # of the longer side's tokens
+BOTH, ONLY_A, ONLY_B = 0, 1, 2
+
+
+class Difference(Trace):
+    """B − A. `kind` [columns] says of each column whether it is of BOTH, ONLY_A or ONLY_B;
+    `at_a` and `at_b` [columns] which position of each side it is, -1 for none. `by_text`: aligned
+    by the tokens' text, because the ids of the two mean different texts. `names`: what A and B are
+    called."""
+
+    def __init__(self, a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> None:
+        _check_layers(a, b)
+        self.a, self.b, self.names = a, b, names
+        self.by_text = not _same_vocabulary(a, b)
+        self.at_a, self.at_b = _columns(*_matched(a, b, self.by_text))
+        self.kind = np.where(
+            self.at_b < 0, ONLY_A, np.where(self.at_a < 0, ONLY_B, BOTH)
+        ).astype(np.int8)  # fmt: skip
+        super().__init__(_dataset(self))
+
+    def __repr__(self) -> str:
+        layers, many = self.dataset.sizes["layer"], f"{int(self.both.sum())} tokens in both"
+        return f"<Difference B − A: {many}, {self.kind.size} columns, {layers} layers>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+    @property
+    def both(self) -> np.ndarray:
+        """Whether a column is of both sides, [columns] bool."""
+        return self.kind == BOTH
+
+    @property
+    def same_length(self) -> bool:
+        """Whether every query sees as many tokens on both sides: no column is of one alone."""
+        return bool(self.both.all())
+
+    @cached_property
+    def sides(self) -> dict[str, np.ndarray]:
+        """What is subtracted, for each view: [2, layer, columns] in nats, A first; attention is the
+        mean over heads. NaN where the side has no token or no value."""
+        found = {}
+        if "lens_entropy" in self:
+            found["lens"] = np.stack([self.lens_of(side, "lens_entropy") for side in (0, 1)])
+        if "entropy" in self:
+            found["attention"] = _mean_over_heads(self)
+        return found
+
+    def of_side(self, name: str, side: int) -> xr.DataArray:
+        """One side's variable [..., columns], read when it is used; NaN or -1 where it has no
+        token, and `top_key` as columns."""
+        source = (self.a, self.b)[side].dataset[name]
+
+        def as_columns(keys: np.ndarray) -> np.ndarray:
+            return self._key_columns(keys, side)
+
+        make = as_columns if name == "top_key" else _as_it_is
+        lazy = _OnColumns([source], [(self.at_a, self.at_b)[side]], make)
+        return xr.DataArray(xr.Variable(source.dims, indexing.LazilyIndexedArray(lazy)))
+
+    def lens_of(self, side: int, name: str) -> np.ndarray:
+        """One side's lens variable at `site`, [layer, columns]."""
+        values: np.ndarray = self.of_side(name, side)[_site(self.traces[side], self.site)].values
+        return values
+
+    def spread(self, values: np.ndarray, side: int) -> np.ndarray:
+        """Values [..., positions] of one side on the columns; NaN or -1 where it has no token."""
+        return on_columns(values, (self.at_a, self.at_b)[side])
+
+    @property
+    def heads_match(self) -> bool:
+        """Whether both sides hold attention of the same heads, by their numbers."""
+        a, b = self.traces
+        return "head" in a and "head" in b and np.array_equal(a["head"], b["head"])
+
+    @property
+    def traces(self) -> tuple[Trace, Trace]:
+        """A and B."""
+        return self.a, self.b
+
+    def _key_columns(self, keys: np.ndarray, side: int) -> np.ndarray:
+        column = np.flatnonzero((self.at_a, self.at_b)[side] >= 0)
+        return np.where(keys >= 0, column[np.clip(keys, 0, column.size - 1)], -1)
+
+
+def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Difference:
+    """B − A of two traces: two prompts of one model, or two models of one prompt.
+
+    Entropies are differences in nats at the tokens that both have, in order; ids are compared where
+    they mean the same texts in both, texts elsewhere. `names` is what the page calls the two.
+
+    Raises `UsageError` (one line) where less than half of the longer prompt is in both, where the
+    layers are not the same in number, and where neither lens nor attention is in both.
+    """
+    return Difference(a, b, names)
+
+
+def _check_layers(a: Trace, b: Trace) -> None:
+    one, other = a.dataset.sizes["layer"], b.dataset.sizes["layer"]
+    if one != other:
+        raise UsageError(f"A has {one} layers and B {other}: there are no layers to compare")
+
+
+def _same_vocabulary(a: Trace, b: Trace) -> bool:
+    """Whether ids mean the same texts: one tokenizer, or no id of both with two texts."""
+    hashes = [trace.attrs.get("tokenizer") for trace in (a, b)]
+    known = [one.get("sha256") if isinstance(one, dict) else None for one in hashes]
+    if known[0] is not None and known[0] == known[1]:
+        return True
+    one, other = _texts(a), _texts(b)
+    shared = one.keys() & other.keys()
+    return bool(shared) and all(one[i] == other[i] for i in shared)
+
+
+def _texts(trace: Trace) -> dict[int, str]:
+    pairs = zip(trace["token_ids"], trace["token_text"], strict=True)
+    return {int(i): str(text) for i, text in pairs}
+
+
+def _matched(a: Trace, b: Trace, by_text: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Positions of A and of B that are one token, and how many each has."""
+    one, other = (trace.tokens if by_text else trace["token_ids"].tolist() for trace in (a, b))
+    numbers: dict[Any, int] = {}
+    sequences = [[numbers.setdefault(token, len(numbers)) for token in s] for s in (one, other)]
+    of_a, of_b = align(*sequences)
+    longer = max(len(one), len(other))
+    if of_a.size < LEAST_MATCH * longer:
+        raise UsageError(
+            f"{of_a.size} of the longer prompt's {longer} tokens are in both: at least half must "
+            "be, or there is no position to compare"
+        )
+    return of_a, of_b, len(one), len(other)
+
+
+def _columns(
+    of_a: np.ndarray, of_b: np.ndarray, count_a: int, count_b: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which position of A and of B each column is, -1 for none: A's order, and before the next
+    match what only B has."""
+    other = np.full(count_a, -1)
+    other[of_a] = of_b
+    only_b = np.setdiff1d(np.arange(count_b), of_b)
+    at_a = np.concatenate([np.arange(count_a), np.full(only_b.size, -1)])
+    at_b = np.concatenate([other, only_b])
+    # Before which match; there A's own, B's own, the match itself; in the order of each.
+    block = np.concatenate(
+        [np.searchsorted(of_a, np.arange(count_a)), np.searchsorted(of_b, only_b)]
+    )
+    rank = np.where(at_b < 0, 0, np.where(at_a < 0, 1, 2))
+    order = np.lexsort((np.maximum(at_a, at_b), rank, block))
+    return at_a[order], at_b[order]
+
+
+class _OnColumns(BackendArray):
+    """What is made of variables [..., positions] when they are read, on the columns."""
+
+    def __init__(
+        self,
+        sources: Sequence[xr.DataArray],
+        at: Sequence[np.ndarray],
+        make: Callable[..., np.ndarray],
+    ) -> None:
+        self._sources, self._columns, self._make = sources, at, make
+        self.shape = (*sources[0].shape[:-1], at[0].size)
+        self.dtype = np.dtype(np.float32 if sources[0].dtype.kind == "f" else np.int32)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        *leading, last = key
+        one = isinstance(last, (int, np.integer))
+        columns = slice(last, last + 1) if one else last
+        sides = (
+            _at(source, tuple(leading), at[columns])
+            for source, at in zip(self._sources, self._columns, strict=True)
+        )
+        made = self._make(*sides).astype(self.dtype, copy=False)
+        return made[..., 0] if one else made
+
+
+def _at(source: xr.DataArray, leading: tuple[Any, ...], at: np.ndarray) -> np.ndarray:
+    """A variable at positions `at`, NaN or -1 where that is -1; no more is read than lies between
+    the first and the last of them."""
+    there = at >= 0
+    start, stop = (int(at[there][0]), int(at[there][-1]) + 1) if there.any() else (0, 0)
+    values = source[(*leading, slice(start, stop))].values
+    return on_columns(values, np.where(there, at - start, -1))
+
+
+def on_columns(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Values [..., positions] at positions `at`, as float32 or int32; NaN or -1 where that is -1"""
+    is_float = values.dtype.kind == "f"
+    kind, missing = (np.float32, np.nan) if is_float else (np.int32, -1)
+    values = values.astype(kind, copy=False)
+    if not values.shape[-1]:
+        return np.full((*values.shape[:-1], at.size), missing, kind)
+    return np.where(at >= 0, values[..., np.maximum(at, 0)], kind(missing))
+
+
+def _subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return b - a
+
+
+def _as_it_is(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+def _dataset(of: Difference) -> xr.Dataset:
+    """The variables of both sides as differences, on the columns."""
+    a, b = of.traces
+
+    def chosen(name: str) -> np.ndarray:
+        """A's where it has a token, else B's."""
+        of_a, of_b = a[name][np.maximum(of.at_a, 0)], b[name][np.maximum(of.at_b, 0)]
+        return np.where(of.at_a >= 0, of_a, of_b)
+
+    text = np.dtypes.StringDType()
+    coordinates: dict[str, Any] = {
+        "layer": ("layer", a["layer"]),
+        "position": ("position", np.arange(of.kind.size, dtype=np.int32)),
+        "token_ids": ("position", chosen("token_ids")),
+        "token_text": ("position", chosen("token_text").astype(text)),
+        "role": ("position", chosen("role").astype(text)),
+    }
+    coordinates |= {"call": ("layer", a["call"])} if "call" in a else {}
+    variables: dict[str, Any] = {}
+    if "entropy" in a and "entropy" in b:
+        variables, more = _attention(of)
+        coordinates |= more
+    site = next((site for site in _sites(a) if site in _sites(b)), None)
+    if site is not None:
+        found, more = _lens(of, site)
+        variables, coordinates = variables | found, coordinates | more
+    if not variables:
+        held = " and ".join(f"{side} holds {_held(trace)}" for side, trace in (("A", a), ("B", b)))
+        raise UsageError(f"neither lens nor attention is in both: {held}")
+    return xr.Dataset(variables, coordinates)
+
+
+def _held(trace: Trace) -> str:
+    views = {"lens": "lens_entropy", "attention": "entropy"}
+    found = [view for view, name in views.items() if name in trace]
+    sites = f" at {', '.join(_sites(trace))}" if "lens" in found else ""
+    return (" and ".join(found) or "neither") + sites
+
+
+def _attention(of: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
+    """B − A of every head; of models whose heads are not the same, of the mean over heads."""
+    a, b = of.traces
+    dims = ("layer", "head", "query")
+    if not of.heads_match:
+        means = _mean_over_heads(of)
+        variables: dict[str, Any] = {"entropy": (dims, (means[1] - means[0])[:, None])}
+        return variables, {"head": ("head", np.array([-1], np.int32))}
+    lazy = _OnColumns([t.dataset["entropy"] for t in of.traces], [of.at_a, of.at_b], _subtract)
+    variables = {"entropy": (dims, indexing.LazilyIndexedArray(lazy))}
+    if "top_key" in a and "top_key" in b:
+        variables["top_key"] = (dims, of.of_side("top_key", 0).variable._data)
+    coordinates: dict[str, Any] = {"head": ("head", a["head"])}
+    if "heads" in a and "heads" in b:
+        coordinates["heads"] = ("layer", np.minimum(a["heads"], b["heads"]))
+    return variables, coordinates
+
+
+def _mean_over_heads(of: Difference) -> np.ndarray:
+    """[2, layer, columns]: attention entropy, the mean over the heads that have a value."""
+    found = []
+    for trace, at in zip(of.traces, (of.at_a, of.at_b), strict=True):
+        attention = planes.attention(trace)
+        assert attention is not None  # the caller knows that there is attention
+        found.append(on_columns(attention.mean, at))
+    return np.stack(found)
+
+
+def _lens(of: Difference, site: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """B − A of the lens's entropy, and each side's likeliest token with its log-probability; both
+    sides' tokens are numbered anew, by their texts."""
+    layers, n = of.a.dataset.sizes["layer"], of.kind.size
+    values = np.empty((2, layers, n), np.float32)
+    ids, logprobs = (
+        np.full((layers, n, 2), -1, np.int32),
+        np.full((layers, n, 2), np.nan, np.float32),
+    )
+    numbers: dict[str, int] = {}
+    for side, (trace, at) in enumerate(zip(of.traces, (of.at_a, of.at_b), strict=True)):
+        entry = _site(trace, site)
+        values[side] = on_columns(trace.dataset["lens_entropy"][entry].values, at)
+        if "lens_top_ids" in trace:
+            own = numbered(trace, trace.dataset["lens_top_ids"][entry, ..., 0].values, numbers)
+            ids[..., side] = on_columns(own, at)
+        if "lens_top_logprobs" in trace:
+            likely = trace.dataset["lens_top_logprobs"][entry, ..., 0].values
+            logprobs[..., side] = on_columns(likely, at)
+    lens, text = ("site", "layer", "position"), np.dtypes.StringDType()
+    variables: dict[str, Any] = {
+        "lens_entropy": (lens, (values[1] - values[0])[None]),
+        "lens_top_ids": ((*lens, "k"), ids[None]),
+        "lens_top_logprobs": ((*lens, "k"), logprobs[None]),
+    }
+    return variables, {
+        "site": ("site", np.array([site], text)),
+        "vocabulary_ids": ("vocabulary", np.arange(len(numbers), dtype=np.int32)),
+        "vocabulary_text": ("vocabulary", np.array(list(numbers), text)),
+    }
+
+
+def numbered(trace: Trace, ids: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+    """The number of each id's text in `numbers`, a new one for a new text; -1 stays."""
+    own, index = np.unique(ids, return_inverse=True)
+    new = [
+        numbers.setdefault(text or f"id {i}", len(numbers)) if i >= 0 else -1
+        for i, text in zip(own.tolist(), trace.text_of(own), strict=True)
+    ]
+    return np.array(new, np.int32)[index].reshape(ids.shape)
+
+
+def _sites(trace: Trace) -> list[str]:
+    """The lens's sites, the one that is shown unasked first."""
+    if "lens_entropy" not in trace:
+        return []
+    sites = [str(site) for site in trace["site"]] if "site" in trace else ["residual"]
+    return sorted(sites, key=lambda site: site != trace.site)
+
+
+def _site(trace: Trace, site: str) -> int:
+    sites = [str(name) for name in trace["site"]] if "site" in trace else [site]
+    return sites.index(site)

@@ -1,0 +1,107 @@
+"""The page of two traces in a real browser: its colours are B − A, its gaps say why."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from attentropy.engine.trace import Trace
+from attentropy.report.comparison import observe
+from attentropy.report.difference import ONLY_A, ONLY_B, compare
+from attentropy.report.figures.sizes import wide
+from attentropy.report.views import view
+from traces import synthetic
+
+pytestmark = pytest.mark.browser
+
+FIRST = [
+    "<|begin_of_text|>", "\n\n", "</script><script>window.pwned=1</script>", " the", "🦘",
+    "<img src=x onerror=window.pwned=1>", " of", "<|eot_id|>", "assistant", "\n\n",
+]  # fmt: skip
+SECOND = [*FIRST[:3], " <b>new</b>", *FIRST[4:]]
+WORDS = ("<i>France", "{{7*7}}", "שלום", "→", "Sydney")
+
+
+def _pair():
+    """Two traces whose fourth token differs, with one id for each text."""
+    ids = {text: i for i, text in enumerate(dict.fromkeys([*FIRST, *SECOND]))}
+    for seed, tokens in enumerate((FIRST, SECOND)):
+        trace = synthetic(tokens, seed=seed, words=WORDS, window=False)
+        numbers = np.array([ids[text] for text in tokens], np.int32)
+        yield Trace(trace.dataset.assign_coords(token_ids=("position", numbers)))
+
+
+def _expected(value, limit):
+    """The diverging map by hand: blue at −limit, white at zero, red at the limit."""
+    stops = np.array([[0x21, 0x66, 0xAC], [0xF7, 0xF7, 0xF7], [0xB2, 0x18, 0x2B]], float)
+    at = min(1, max(-1, value / limit)) + 1
+    left = min(int(at), 1)
+    return stops[left] * (1 - (at - left)) + stops[left + 1] * (at - left)
+
+
+def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
+    a, b = _pair()
+    of = compare(a, b, ("</title><script>window.pwned=1</script>.zarr", "b.zarr"))
+    opened = open_page(of, found=observe(of), fragment="#a=0&b=11&col=6")
+    page, size = opened.page, wide(6)
+    box = page.locator("#canvas canvas").bounding_box()
+    left, top = page.evaluate(
+        "(() => { const c = document.querySelector('#canvas canvas');"
+        " return [c.dataset.left, c.dataset.top].map(Number) })()"
+    )
+
+    def point(row, column):
+        x = box["x"] + left + size.left + (column + 0.5) / 11 * size.section
+        y = box["y"] + top + size.overview + size.above + (5 - row + 0.12) / 6 * size.height
+        return x, y
+
+    def said(row, column):
+        page.mouse.move(*point(row, column))
+        page.wait_for_timeout(100)
+        return page.inner_text("#tip")
+
+    def coloured(shown):
+        pixels = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+        for row in range(6):
+            for column in range(11):
+                x, y = map(round, point(row, column))
+                value = shown.values[row, column]
+                wanted = _expected(value, shown.scale.high) if of.both[column] else [0xB9] * 3
+                np.testing.assert_allclose(pixels[y, x], wanted, atol=3, err_msg=f"{row} {column}")
+
+    coloured(view(of, "lens"))
+    only_a, only_b = (int(np.flatnonzero(of.kind == kind)[0]) for kind in (ONLY_A, ONLY_B))
+    assert "only in A" in said(2, only_a)
+    assert "no difference: B has no token here" in said(2, only_a)
+    assert "no difference: A has no token here" in said(2, only_b)
+    values = [t.lens("lens_entropy")[2] for t in (a, b)]
+    assert f"B: lens entropy {values[1][3]:.3f} nats" in said(2, only_b)
+    lines = said(2, 7)
+    change = values[1][6] - values[0][6]
+    assert f"B − A = {'+' if change > 0 else ''}{change:.3f} nats" in lines
+    assert f"A: lens entropy {values[0][6]:.3f} nats, likeliest" in lines
+    assert f"B: lens entropy {values[1][6]:.3f} nats, likeliest" in lines
+
+    page.click("[data-view=attention]")
+    page.wait_for_timeout(300)
+    coloured(view(of, "attention"))
+    lines = said(4, 9)
+    means = [t["entropy"].mean(1)[4] for t in (a, b)]
+    assert f"A: attention entropy {means[0][8]:.3f} nats, " in lines
+    assert "of ln 9 visible keys, most heads attend most to" in lines
+    page.select_option("#head", "1")
+    page.wait_for_timeout(200)
+    single = [t["entropy"][4, 1, 8] for t in (a, b)]
+    assert f"B: attention entropy {single[1]:.3f} nats" in said(4, 9)
+    page.focus("#figure")
+    page.keyboard.press("ArrowRight")
+    assert "B − A" in page.inner_text("#live")
+
+    assert page.inner_text("del >> nth=0") == FIRST[3]
+    assert page.inner_text("ins >> nth=0") == SECOND[3]
+    assert page.locator("tr.differs").count() >= 1
+    assert page.evaluate("window.pwned") is None
+    assert opened.errors == []
+    assert opened.requests == []
+    assert opened.violations() == []

@@ -1,0 +1,97 @@
+"""Aligned positions are a common subsequence, the longest where both are short, at any length."""
+
+import time
+from difflib import SequenceMatcher
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attentropy.report import align as module
+from attentropy.report.align import align
+
+tokens = st.lists(st.integers(0, 6), max_size=40)
+
+
+def _longest(one, other):
+    table = np.zeros((len(one) + 1, len(other) + 1), int)
+    for i, x in enumerate(one):
+        for j, y in enumerate(other):
+            table[i + 1, j + 1] = (
+                table[i, j] + 1 if x == y else max(table[i, j + 1], table[i + 1, j])
+            )
+    return table[-1, -1]
+
+
+def _is_common(one, other):
+    a, b = align(one, other)
+    assert [one[i] for i in a] == [other[j] for j in b]
+    assert (np.diff(a) > 0).all()
+    assert (np.diff(b) > 0).all()
+    return len(a)
+
+
+@given(tokens, tokens)
+@settings(max_examples=200, deadline=None)
+def test_short_sequences_share_the_longest_common_subsequence(one, other):
+    length = _is_common(one, other)
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    assert length == _longest(one, other)
+    assert length >= sum(block.size for block in matcher.get_matching_blocks())
+
+
+@given(tokens, tokens)
+@settings(max_examples=200, deadline=None)
+def test_anchors_and_halves_give_a_common_subsequence_too(one, other):
+    exact = module._EXACT
+    module._EXACT = 2
+    try:
+        _is_common(one, other)
+    finally:
+        module._EXACT = exact
+
+
+@given(
+    st.integers(2, 400),
+    st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 400)), max_size=5),
+)
+@settings(max_examples=20, deadline=None)
+def test_a_long_sequence_with_few_insertions_keeps_every_other_token(vocabulary, insertions):
+    one = np.random.default_rng(vocabulary).integers(0, vocabulary, 6000).tolist()
+    other = list(one)
+    for place, token in insertions:
+        other.insert(min(place, len(other)), token)
+    assert _is_common(one, other) == len(one)
+
+
+@pytest.mark.parametrize("vocabulary", [50_000, 1500, 3])
+def test_long_sequences_align_but_for_what_was_cut(vocabulary):
+    random = np.random.default_rng(0)
+    one = random.integers(0, vocabulary, 131_072).tolist()
+    other = [5, *one[:30_000], 7, 7, 7, *one[30_100:90_000], *one[95_000:]]
+    begin = time.process_time()
+    assert _is_common(one, other) >= 131_072 - 100 - 5_000
+    assert time.process_time() - begin < 20
+
+
+@pytest.mark.parametrize("vocabulary", [1, 3, 40])
+def test_unrelated_long_sequences_take_no_longer(vocabulary):
+    random = np.random.default_rng(1)
+    one, other = (random.integers(0, vocabulary, n).tolist() for n in (131_072, 120_001))
+    begin = time.process_time()
+    _is_common(one, other)
+    assert time.process_time() - begin < 20
+
+
+def test_every_run_gives_the_same_positions():
+    random = np.random.default_rng(2)
+    one, other = (random.integers(0, 50, 5000).tolist() for _ in range(2))
+    first, second = align(one, other), align(list(one), list(other))
+    assert np.array_equal(first, second)
+
+
+def test_equal_and_empty_sequences():
+    a, b = align([1, 2, 3], [1, 2, 3])
+    assert a.tolist() == b.tolist() == [0, 1, 2]
+    assert align([], [1])[0].size == align([1], [])[0].size == 0

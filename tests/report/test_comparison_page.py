@@ -1,0 +1,123 @@
+"""The page of two traces as text: what it says of both, within its bytes, and nothing unescaped."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.trace import Trace
+from attentropy.report import planes
+from attentropy.report.cli import main
+from attentropy.report.comparison import by_layer, observe
+from attentropy.report.comparison_words import words
+from attentropy.report.difference import compare
+from attentropy.report.labels import pair
+from attentropy.report.page import render
+from attentropy.report.views import view
+from traces import CHAT, long, synthetic
+
+
+@pytest.fixture(scope="module")
+def of():
+    second = [*CHAT[:7], " <u>a</u>", *CHAT[7:]]
+    numbers = {text: i for i, text in enumerate(dict.fromkeys([*CHAT, *second]))}
+    sides = []
+    for seed, tokens in enumerate((CHAT, second)):
+        trace = synthetic(tokens, seed=seed)
+        ids = np.array([numbers[text] for text in tokens], np.int32)
+        sides.append(Trace(trace.dataset.assign_coords(token_ids=("position", ids))))
+    sides[1].dataset.attrs["model"] = sides[1].attrs["model"] | {"dtype": "<i>bf16</i>"}
+    return compare(*sides, ("a.zarr", "b<script>.zarr"))
+
+
+@pytest.fixture(scope="module")
+def page(of):
+    return render(of, observe(of))
+
+
+def test_the_page_is_the_same_bytes_again_and_nothing_in_it_is_unescaped(of, page):
+    again = compare(of.a, of.b, of.names)
+    assert render(again, observe(again)) == page
+    for text in ("<u>a</u>", "<i>bf16</i>", "b<script>"):
+        assert text not in page
+    assert "<ins" in page
+    assert "&lt;u&gt;a&lt;/u&gt;</ins>" in page
+
+
+def test_provenance_marks_what_differs(page):
+    marked = {name: mark for mark, name in re.findall(
+        r'<tr( class="differs")?><th scope="row">(?:<span[^>]*>≠</span> )?(model: \w+)</th>', page
+    )}  # fmt: skip
+    assert marked["model: dtype"]
+    assert not marked["model: layers"]
+
+
+def test_the_table_of_the_layers_holds_both_and_their_difference(of, page):
+    said = words(of, [view(of, "lens")], [str(i) for i in range(6)])
+    for view_name, column in (("lens", 0), ("attention", 1)):
+        means = by_layer(of, view_name)
+        for row in said["by_layer"]["rows"]:
+            layer = int(row["label"])
+            wanted = [means.a[layer], means.b[layer], means.change[layer]]
+            numbers = [float(text.replace("−", "-")) for text in row["cells"][column]]
+            np.testing.assert_allclose(numbers, wanted, atol=6e-4)
+            assert row["cells"][column][2] in page
+
+
+def test_the_scale_is_symmetric_and_names_zero(of, page):
+    shown = view(of, "lens")
+    assert shown.scale.low == -shown.scale.high
+    inside = np.abs(shown.values[np.isfinite(shown.values)]) <= shown.scale.high
+    assert inside.mean() >= 0.99
+    assert "white 0.00 (no difference)" in page
+    assert "99.5th percentile" in page
+    assert view(compare(of.a, of.a), "lens").scale.high == 1.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "letters", "label"),
+    [
+        (" the", " the", 8, "_the"),
+        ("France", "Canada", 12, "Fran…→Canada"),
+        ("Sydney", "New", 10, "Sydney→New"),
+        ("Oslo", "Australia", 12, "Oslo→Austra…"),
+        ("Sydney", "New", 4, "≠"),
+    ],
+)
+def test_a_cell_names_both_tokens_where_they_differ(one, other, letters, label):
+    assert pair(one, other, letters) == label
+
+
+def test_a_long_difference_fits_into_its_bytes_with_a_gap_in_the_middle():
+    a = long(3000, layers=2, heads=2)
+    b = Trace(a.dataset.isel(position=slice(0, 2600), query=slice(0, 2600)))
+    of = compare(b, a)
+    assert of.both.sum() == 2600
+    attention = planes.attention(of)
+    text = render(of, observe(of), attention=attention, max_bytes=1_200_000)
+    assert len(text.encode()) <= 1_200_000
+    assert (view(of, "attention", attention).values[:, :2600] == 0).all()
+    with pytest.raises(UsageError, match="allow more than that"):
+        render(of, observe(of), attention=attention, max_bytes=10_000)
+
+
+def test_the_command_writes_the_page_and_says_what_differs(of, tmp_path, capsys):
+    paths = [str(t.save(tmp_path / f"{n}.zarr.zip")) for n, t in (("a", of.a), ("b", of.b))]
+    target = str(tmp_path / "out.html")
+    assert main(["compare", *paths, "-o", target, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["in_both"] == len(CHAT)
+    assert told["columns"] == len(CHAT) + 1
+    assert {o["id"] for o in told["observations"]} >= {"answer", "lens_change", "heads"}
+    assert "a.zarr.zip" in (tmp_path / "out.html").read_text("utf-8")
+    assert main(["compare", *paths, "-o", target]) == 2
+    assert "exists; give --force" in capsys.readouterr().err
+
+    other = str(synthetic(layers=3).save(tmp_path / "c.zarr.zip"))
+    assert main(["compare", paths[0], other, "-o", str(tmp_path / "none.html")]) == 2
+    assert (
+        capsys.readouterr().err == "error: A has 6 layers and B 3: there are no layers to compare\n"
+    )
+    assert not (tmp_path / "none.html").exists()
