@@ -100,6 +100,7 @@ def reduced(
             "--section: the sections do not fit into the page one position at a time; "
             "ask for shorter ones or give more --max-bytes"
         )
+    out.texts, out.vocabulary = _texts(trace, []), _dictionary((), 14)
     if found is not None:
         out.ranges, out.texts, out.vocabulary = found["ranges"], found["texts"], found["vocabulary"]
         out.packed |= found["packed"]

@@ -71,7 +71,7 @@ def fitted(rows: int, pixels: int) -> Size:
         return replace(base, section=section, columns=max(1, section // 39))
     inset, gap = max(120, round(pixels * 0.1358)), max(48, round(pixels * 0.0517))
     section = pixels - inset - 2 * gap - 14 - 44
-    return Size(inset, gap, section, 14, _height(rows), _overview(rows), section // 54)
+    return Size(inset, gap, section, 14, _height(rows), _overview(rows), round(section / 54))
 
 
 def _height(rows: int) -> int:
