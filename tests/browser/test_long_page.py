@@ -142,7 +142,7 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
 
 def test_the_map_its_region_and_its_window_have_the_colours_of_their_shares(open_page, trace):
     start = N - 40_000
-    opened = open_page(trace, height=2600, fragment=f"#q0={start}&q1={N}&k0={start}&k1={N}")
+    opened = open_page(trace, height=4200, fragment=f"#q0={start}&q1={N}&k0={start}&k1={N}")
     opened.page.wait_for_selector(".drawn > #map")
     opened.page.wait_for_timeout(500)
     pixels = _pixels(opened)
@@ -174,7 +174,7 @@ def _share(pixels, left, top, size, q, k, values, index):
 
 
 def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
-    opened = open_page(trace, height=2600)
+    opened = open_page(trace, height=4200)
     opened.page.wait_for_selector(".drawn > #map")
     opened.page.wait_for_timeout(400)
     left, top = _corner(opened, "#map")

@@ -84,7 +84,7 @@ def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_na
     trace = profiled()
     page = render(trace, observe(trace))
     assert page == render(trace, observe(trace))
-    assert "<h2>Profile</h2>" in page
+    assert 'id="title-profile">Profile</h2>' in page
     assert "&lt;b&gt;GPU&lt;/b&gt; (2 of 4 cores)" in page
     assert "<b>GPU" not in page
     for sentence in sentences(trace.attrs["profile"]):
@@ -140,7 +140,7 @@ def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_pa
         done = runner.invoke(command, ["--json", "-o", str(tmp_path / name)])
         assert json.loads(done.stdout)["tokens"] == 4 * 4096
         assert (tmp_path / name).exists()
-    assert "<h2>Profile</h2>" in (tmp_path / "p.html").read_text()
+    assert 'id="title-profile">Profile</h2>' in (tmp_path / "p.html").read_text()
     assert "profile_seconds" in Trace.open(tmp_path / "p.zarr.zip")
 
 
