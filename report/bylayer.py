@@ -47,24 +47,26 @@ def lens(trace: Trace) -> list[Curve]:
     return [curve for curve in found if np.isfinite(curve.mean).any()]
 
 
-def attention(trace: Trace) -> list[Curve]:
+def attention(trace: Trace, read: planes.Attention | None = None) -> list[Curve]:
     """Means over queries and heads of the statistics that the trace holds, the lowest and the
-    highest head around them. One layer of one statistic is in memory at a time."""
-    if "entropy" not in trace:
+    highest head around them. One layer of one statistic is in memory at a time; `read` spares
+    reading the entropies of all heads again."""
+    read = read or planes.attention(trace)
+    if read is None:
         return []
     seen = trace["visible"].astype(np.float64) if "visible" in trace else None
-    found = [_heads(trace, "entropy", "attention entropy (nats)")]
+    found = [_of_heads("entropy", "attention entropy (nats)", read.total, read.heard)]
     if seen is not None:
-        ceiling = np.where(seen >= 2, np.log(np.maximum(seen, 2)), np.nan)
         title = "normalized entropy (share of ln(visible))"
-        found.append(_heads(trace, "entropy", title, "normalized_entropy", ceiling, top=1.0))
+        found.append(_of_heads("normalized_entropy", title, read.normalized, read.counted, top=1.0))
     for name, title, top in (
         ("sink_mass", "sink mass (on the first four tokens)", 1.0),
         ("max_prob", "largest weight of a query", 1.0),
         ("distance", "mean attended distance (tokens)", None),
     ):
         if name in trace:
-            found.append(_heads(trace, name, title, top=top))
+            sums = np.array([_sums(values) for values in planes.layers(trace, name)])
+            found.append(_of_heads(name, title, sums[:, 0], sums[:, 1], top=top))
     if seen is not None:
         found = [_beside_uniform(trace, curve, seen) for curve in found]
     return [curve for curve in found if np.isfinite(curve.mean).any()]
@@ -80,28 +82,23 @@ def _quartiles(name: str, title: str, values: np.ndarray) -> Curve:
     return Curve(name, title, _mean(values, np.isfinite(values)), low, high)
 
 
-def _heads(
-    trace: Trace,
-    variable: str,
-    title: str,
-    name: str | None = None,
-    over: np.ndarray | None = None,
-    top: float | None = None,
+def _sums(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of [head, query] each head's sum, and of how many queries."""
+    there = np.isfinite(values)
+    return np.where(there, values, 0).sum(-1, dtype=np.float64), there.sum(-1)
+
+
+def _of_heads(
+    name: str, title: str, total: np.ndarray, counted: np.ndarray, top: float | None = None
 ) -> Curve:
-    """Means of an attention statistic, divided by `over` [layer, query] where that is given."""
-    mean, low, high = np.full((3, trace.dataset.sizes["layer"]), np.nan)
-    for layer, values in enumerate(planes.layers(trace, variable)):
-        if over is not None:
-            values = values / over[layer]
-        there = np.isfinite(values)
-        per_head = _mean(values, there)
-        if there.any():
-            mean[layer] = values[there].mean(dtype=np.float64)
-            low[layer], high[layer] = np.nanmin(per_head), np.nanmax(per_head)
-    several = trace.dataset.sizes["head"] > 1
-    return Curve(
-        name or variable, title, mean, low if several else None, high if several else None, top=top
-    )
+    """From sums over queries and their numbers [layer, head] to means over heads and queries."""
+    several, queries = counted.shape[1] > 1, counted.sum(1)
+    mean = np.where(queries > 0, total.sum(1) / np.maximum(queries, 1), np.nan)
+    heads = total / np.maximum(counted, 1)
+    low = np.where(counted > 0, heads, np.inf).min(1)
+    high = np.where(counted > 0, heads, -np.inf).max(1)
+    low, high = (np.where(queries > 0, end, np.nan) for end in (low, high))
+    return Curve(name, title, mean, low if several else None, high if several else None, top=top)
 
 
 def _mean(values: np.ndarray, there: np.ndarray) -> np.ndarray:

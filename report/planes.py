@@ -71,12 +71,15 @@ def spans(trace: Trace, name: str, ranges: list[tuple[int, int]]) -> np.ndarray:
 @dataclass(frozen=True)
 class Attention:
     """Attention entropy: `mean` over heads [layer, N]; `heads` [layer, head, tiles], each tile the
-    mean of `step` queries; sums of normalized_entropy over the queries that see two keys or more,
-    and how many those are, [layer, head]."""
+    mean of `step` queries; of each head [layer, head] sums over queries and how many these are:
+    `total` and `heard` of those that have an entropy, `normalized` and `counted` of
+    normalized_entropy, which the queries that see two keys or more have."""
 
     mean: np.ndarray
     heads: np.ndarray
     step: int
+    total: np.ndarray
+    heard: np.ndarray
     normalized: np.ndarray
     counted: np.ndarray
 
@@ -90,24 +93,26 @@ def attention(trace: Trace, columns: int = 512) -> Attention | None:
     size = step(n, columns)
     mean = np.empty((count, n), np.float32)
     tiled = np.empty((count, heads, -(-n // size)), np.float32)
-    normalized = np.zeros((count, heads))
-    counted = np.zeros((count, heads), np.int64)
+    total, normalized = np.zeros((2, count, heads))
+    heard, counted = np.zeros((2, count, heads), np.int64)
     starts = np.arange(0, n, size)
 
     def read(layer: int) -> None:
         values = trace.dataset["entropy"][layer].values
         mean[layer], tiled[layer] = _averaged(values, starts)
+        there = np.isfinite(values)
+        known = np.where(there, values, 0.0)
+        total[layer], heard[layer] = known.sum(-1, dtype=np.float64), there.sum(-1)
         if "visible" in trace:
-            there = np.isfinite(values)
             shares = _per_ceiling(trace, layer)
-            normalized[layer] = np.where(there, values, 0.0) @ np.nan_to_num(shares)
+            normalized[layer] = known @ np.nan_to_num(shares)
             counted[layer] = (there & np.isfinite(shares)).sum(-1)
 
     # One layer is read from the disk and decompressed while another is summed up.
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(read, range(count)):
             pass
-    return Attention(mean, tiled, size, normalized, counted)
+    return Attention(mean, tiled, size, total, heard, normalized, counted)
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ def _lens(trace: Trace, rows: Sequence[str]) -> Section:
 def _attention(
     trace: Trace, attention: planes.Attention | None, rows: Sequence[str]
 ) -> Section:  # fmt: skip
-    curves = bylayer.attention(trace)
+    curves = bylayer.attention(trace, attention)
     title = "Attention by layer: means over all queries and heads"
     found = Section(
         "attention", _named("attention", curves), _table("attention", title, curves, rows)
