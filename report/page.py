@@ -64,7 +64,7 @@ def render(
     drawn = drawings(trace, shown, attention, rows, sizes, placed)
 
     below = captions(trace, placed["wide"], names)
-    opens = {view.name: caption(below[view.name], view) for view in shown}
+    opens = {view.name: caption(below[view.name], view, placed["wide"]) for view in shown}
     script, bundle = source("loader.js"), program()
     style = source("page.css") + _shade_classes()
     scores = reach.scored(trace)

@@ -90,13 +90,13 @@ def _folded(n: int, tokens: Callable[[int, int], list[dict[str, str]]]) -> dict[
 
 def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
     """Below the figure, for each view: what is drawn, in which colours, and what the box says; with
-    {what} and {colours} for `caption` to fill."""
+    {what}, {colours} and {column} for `caption` to fill."""
     lens = _of_lens(trace) if "lens" in views else ""
     what = {
         "lens": (
             f"{{what}}{lens}, one row a layer",
             "Cells name the lens's likeliest token.",
-            f"Green: position {placed.column} magnified, with the token's probability.",
+            "Green: position {column} magnified, with the token's probability.",
             f" Blue box: {placed.caption}." if placed.caption else "",
         ),
         "attention": (
@@ -115,10 +115,13 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
     }
 
 
-def caption(template: str, view: View) -> str:
-    """One of `captions` for the statistic that opens."""
+def caption(template: str, view: View, placed: Placement) -> str:
+    """One of `captions` for the statistic and the inset that open."""
     where = of_site(view.trace.site) if view.name == "lens" else ""
-    return template.replace("{what}", view.what + where).replace("{colours}", view.scale.words())
+    filled = {"{what}": view.what + where, "{colours}": view.scale.words()}
+    for gap, text in (filled | {"{column}": f"{placed.column:,}"}).items():
+        template = template.replace(gap, text)
+    return template
 
 
 def banner(trace: Trace) -> str:

@@ -63,7 +63,9 @@ function inset(rows) {
   }
   const row = rows[Math.min(state.row, rows.length - 1)];
   const head = row.head < 0 ? -1 : report.headNames[row.head];
-  const queries = [state.col - 2, state.col - 1, state.col].filter((q) => q >= exact.firstQuery);
+  // As many queries as there is room for their weights.
+  const few = Math.max(1, Math.min(3, Math.floor(size.insetLetters / 3)));
+  const queries = [state.col - 2, state.col - 1, state.col].slice(-few).filter((q) => q >= exact.firstQuery);
   const last = Math.min(state.col, exact.firstKey + exact.keys - 1);
   const keys = Array.from({ length: last + 1 - exact.firstKey }, (_, i) => i + exact.firstKey)
     .sort((i, j) => weight(exact, row.entry, head, state.col, j) - weight(exact, row.entry, head, state.col, i) || i - j)
@@ -75,7 +77,7 @@ function inset(rows) {
   }));
   return {
     cells, width: queries.length, height: keys.length, weights: true,
-    rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: cut(texts.token(k), 7) })),
+    rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: cut(texts.token(k), few > 1 ? 7 : 4) })),
     columns: queries.map((q, x) => ({ xc: x + 0.5, text: cut(texts.token(q), 6) })),
   };
 }

@@ -81,6 +81,7 @@ function draw(settled = true) {
   view.run();
   if (!settled) return;
   drawPins();
+  writeCaption();
   drawWindow();
   speak();
   remember();

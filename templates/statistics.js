@@ -87,11 +87,18 @@ function makeAttentionPlanes(key) {
   });
 }
 
-// The choosers, and the caption, for what is shown.
-function reflectStatistic() {
+// Below the figure: what is shown, in which colours, and where the inset is.
+function writeCaption() {
   const lens = state.view === "lens", scale = scaleShown();
   const [, where] = (lens && report.sites.find(([name]) => name === siteShown())) || ["", ""];
-  $("caption").textContent = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words);
+  $("caption").textContent = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words)
+    .replace("{column}", () => count(state.col));
+}
+
+// The choosers, and the caption, for what is shown.
+function reflectStatistic() {
+  const lens = state.view === "lens";
+  writeCaption();
   if ($("site-chooser")) $("site-chooser").hidden = !lens;
   if ($("site")) $("site").value = siteShown();
   if (!$("stat")) return;

@@ -87,6 +87,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert _state(opened)["col"] == "0"
     _press(opened, "End")
     assert _state(opened)["col"] == str(N - 1)
+    assert f"position {N - 1} magnified" in page.inner_text("#caption")
     _press(opened, "Home", "]", "]")
     assert {"col": "0", "row": "5"}.items() <= _state(opened).items()
     said = page.inner_text("#live")
