@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from attentropy.report.observations import observe
 from attentropy.report.page import render
+
+# After so many milliseconds of the page's own clock, with two frames drawn and nothing left to do:
+# a busy machine makes this longer, never too short.
+QUIET = """(ms) => new Promise((done) => setTimeout(() => {
+  requestAnimationFrame(() => requestAnimationFrame(() => requestIdleCallback(() => done())));
+}, ms))"""
 
 
 @dataclass
@@ -23,7 +33,28 @@ class Opened:
     def settle(self) -> None:
         """Wait until all of the page is read and the figure drawn for the current state."""
         self.page.wait_for_selector("html.whole", timeout=20_000)
-        self.page.wait_for_timeout(250)
+        self.quiet(250)
+
+    def quiet(self, milliseconds: int = 150) -> None:
+        """Wait so long, and until what was begun by then is drawn."""
+        self.page.evaluate(QUIET, milliseconds)
+
+    def address(self) -> str:
+        """The state in the address, as the page itself knows it."""
+        fragment: str = self.page.evaluate("location.hash.slice(1)")
+        return fragment
+
+    def corner(self, chart: str = "#canvas") -> tuple[float, float]:
+        """Where on the screen a chart's own pixels begin."""
+        canvas = self.page.locator(f"{chart} canvas")
+        box = canvas.bounding_box()
+        left, top = canvas.evaluate("(c) => [c.dataset.left, c.dataset.top].map(Number)")
+        return box["x"] + left, box["y"] + top
+
+    def pixels(self) -> NDArray[np.int64]:
+        """What is in sight, [row, column, colour]."""
+        image = Image.open(io.BytesIO(self.page.screenshot()))
+        return np.asarray(image.convert("RGB")).astype(int)
 
     def violations(self) -> list[str]:
         """Violations of the content security policy so far."""

@@ -1,10 +1,7 @@
 """The page of two traces in a real browser: its colours are B − A, its gaps say why."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from attentropy.engine.trace import Trace
 from attentropy.report.comparison import observe
@@ -45,24 +42,20 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     of = compare(a, b, ("</title><script>window.pwned=1</script>.zarr", "b.zarr"))
     opened = open_page(of, found=observe(of), fragment="#a=0&b=11&col=6")
     page, size = opened.page, wide(6)
-    box = page.locator("#canvas canvas").bounding_box()
-    left, top = page.evaluate(
-        "(() => { const c = document.querySelector('#canvas canvas');"
-        " return [c.dataset.left, c.dataset.top].map(Number) })()"
-    )
+    left, top = opened.corner()
 
     def point(row, column):
-        x = box["x"] + left + size.left + (column + 0.5) / 11 * size.section
-        y = box["y"] + top + size.overview + size.above + (5 - row + 0.12) / 6 * size.height
+        x = left + size.left + (column + 0.5) / 11 * size.section
+        y = top + size.overview + size.above + (5 - row + 0.12) / 6 * size.height
         return x, y
 
     def said(row, column):
         page.mouse.move(*point(row, column))
-        page.wait_for_timeout(100)
+        opened.quiet(100)
         return page.inner_text("#tip")
 
     def coloured(shown):
-        pixels = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
+        pixels = opened.pixels()
         for row in range(6):
             for column in range(11):
                 x, y = map(round, point(row, column))
@@ -84,14 +77,14 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     assert f"B: lens entropy {values[1][6]:.3f} nats, likeliest" in lines
 
     page.click("[data-view=attention]")
-    page.wait_for_timeout(300)
+    opened.quiet(300)
     coloured(view(of, "attention"))
     lines = said(4, 9)
     means = [t["entropy"].mean(1)[4] for t in (a, b)]
     assert f"A: attention entropy {means[0][8]:.3f} nats, " in lines
     assert "of ln 9 visible keys, most heads attend most to" in lines
     page.select_option("#head", "1")
-    page.wait_for_timeout(200)
+    opened.quiet(200)
     single = [t["entropy"][4, 1, 8] for t in (a, b)]
     assert f"B: attention entropy {single[1]:.3f} nats" in said(4, 9)
     page.focus("#figure")

@@ -20,23 +20,14 @@ def trace():
 
 def _state(opened):
     """What the address says, once the page has had time to say it."""
-    opened.page.wait_for_timeout(120)
-    return dict(part.split("=", 1) for part in opened.page.url.split("#")[1].split("&"))
-
-
-def _corner(opened):
-    box = opened.page.locator("#canvas canvas").bounding_box()
-    left, top = opened.page.evaluate(
-        "(() => { const c = document.querySelector('#canvas canvas');"
-        " return [c.dataset.left, c.dataset.top].map(Number) })()"
-    )
-    return box["x"] + left, box["y"] + top
+    opened.quiet(120)
+    return dict(part.split("=", 1) for part in opened.address().split("&"))
 
 
 def _cell(opened, column, row, columns=12, size=None):
     """The middle of a cell of the section."""
     size = size or wide(LAYERS)
-    left, top = _corner(opened)
+    left, top = opened.corner()
     x = left + size.left + (column + 0.5) / columns * size.section
     y = top + size.overview + size.above + (LAYERS - row - 0.5) / LAYERS * size.height
     return x, y
@@ -45,7 +36,7 @@ def _cell(opened, column, row, columns=12, size=None):
 def _go(opened, fragment):
     """Follow a link of the same page."""
     opened.page.evaluate("(f) => { location.hash = f; }", fragment)
-    opened.page.wait_for_timeout(250)
+    opened.quiet(250)
 
 
 def _still(opened):
@@ -53,7 +44,7 @@ def _still(opened):
     before = None
     while (now := opened.page.screenshot()) != before:
         before = now
-        opened.page.wait_for_timeout(400)
+        opened.quiet(400)
     return now
 
 
@@ -111,7 +102,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -50)
     page.keyboard.up("Control")
-    page.wait_for_timeout(300)
+    opened.quiet(300)
     now = {name: int(_state(opened)[name]) for name in ("a", "b")}
     assert now["b"] - now["a"] == 10
     assert abs((11.5 - now["a"]) / 10 - 11.5 / N) < 0.08
@@ -175,7 +166,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
     mouse.move(*_cell(opened, 2, 4))
     mouse.down()
     mouse.move(*_cell(opened, 5, 1), steps=4)
-    page.wait_for_timeout(120)
+    opened.quiet(120)
     assert page.screenshot() != before
     mouse.up()
     assert _state(opened)["pin"] == "r,1:5,7:11,lens.layers.0.-1"
@@ -257,7 +248,7 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     )
     opened = open_page(trace, fragment=f"#{fragment}", height=3600)  # all charts in sight
     page = opened.page
-    assert page.url.split("#")[1] == fragment
+    assert opened.address() == fragment
     assert page.input_value("#search") == "capital of"
     assert page.input_value("#map-layer") == "2"
     assert page.locator(".pin").count() == 3
@@ -300,11 +291,11 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
         assert 0 <= int(state["a"]) < int(state["b"]) <= N
         assert 0 <= int(state["col"]) < N
         assert state.get("pin", one) == one
-        assert len(page.url.split("#")[1]) < 2000
+        assert len(opened.address()) < 2000
     many = ";".join(f"c,{i},lens.layers.0.-1" for i in range(12))
     _go(opened, f"pin={many}&find={'%F0%9F%98%80' * 50}")
     assert page.locator(".pin").count() == 8
-    assert len(page.url.split("#")[1]) < 2000
+    assert len(opened.address()) < 2000
     assert page.evaluate("window.pwned") is None
     _clean(opened)
 
@@ -321,7 +312,8 @@ def test_a_finger_drags_the_overview_and_insets_fit_a_telephone(open_page, trace
     assert page.locator(".pin table").first.is_visible()
     assert not page.locator(".unpin").first.is_visible()
     page.emulate_media(media="screen")
-    size, (left, top) = narrow(LAYERS), _corner(opened)
+    opened.quiet()
+    size, (left, top) = narrow(LAYERS), opened.corner()
     touch = page.context.new_cdp_session(page)
     scale = size.total / N
 
@@ -403,9 +395,9 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
 
     # All of it in sight: a pixel's position is read exactly, and what is drawn there is said.
     _go(opened, f"view=attention&a=0&b={LENGTH}&col=500")
-    size, (left, top) = wide(2), _corner(opened)
+    size, (left, top) = wide(2), opened.corner()
     page.mouse.move(left + size.left + 300, top + size.overview + size.above + 20)
-    page.wait_for_timeout(150)
+    opened.quiet(150)
     said = page.inner_text("#tip")
     position = int(re.search(r"position ([\d,]+)", said)[1].replace(",", ""))
     entropy = lengthy["entropy"][1, 0]
@@ -446,5 +438,5 @@ def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
     missing = int(re.search(r"([\d,]+) tokens whose text", said)[1].replace(",", ""))
     assert LENGTH // 2 < missing < LENGTH
     opened.page.click("#pin-section")
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     _clean(opened)

@@ -23,33 +23,29 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     assert shown == [flowing(t) if t.strip() else visible(t) for t in tokens]
 
     page.focus("#figure")
-    before = page.url
+    before = opened.address()
     said = set()
     for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "+", "ArrowLeft", "ArrowDown", "-"):
         page.keyboard.press(key)
-        page.wait_for_timeout(60)
+        opened.quiet(60)
         said.add(page.inner_text("#live"))
-    assert page.url != before
+    assert opened.address() != before
     assert len(said) > 3
     page.locator("#canvas canvas").scroll_into_view_if_needed()
-    box = page.locator("#canvas canvas").bounding_box()
-    left, top = page.evaluate(
-        "(({ left, top }) => [+left, +top])(document.querySelector('#canvas canvas').dataset)"
-    )
-    size = wide(2)
-    y = box["y"] + top + size.overview + size.above + size.height / 3
+    (left, top), size = opened.corner(), wide(2)
+    y = top + size.overview + size.above + size.height / 3
     for view in ("attention", "lens"):
         page.click(f"[data-view={view}]")
-        page.wait_for_timeout(150)
+        opened.quiet(150)
         for share in (0.1, 0.5, 0.9):
-            page.mouse.move(box["x"] + left + size.left + share * size.section, y)
-            page.wait_for_timeout(60)
+            page.mouse.move(left + size.left + share * size.section, y)
+            opened.quiet(60)
             tip = page.inner_text("#tip")
             assert "position" in tip
             assert "NaN" not in tip
             assert "Infinity" not in tip
-        page.mouse.click(box["x"] + left + size.left + 0.5 * size.section, y)
-        page.wait_for_timeout(100)
+        page.mouse.click(left + size.left + 0.5 * size.section, y)
+        opened.quiet(100)
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     for span in page.locator(".tokens span").all()[:40:5]:
         span.hover(timeout=2000)

@@ -1,11 +1,9 @@
 """A page of a long prompt in a real browser: its pixels and what it says are the trace's values."""
 
-import io
 import math
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from attentropy.report import palette
 from attentropy.report.figures import attentionmap
@@ -24,22 +22,6 @@ def trace():
     return long(N, layers=LAYERS, heads=2, read=1500)
 
 
-def _pixels(opened):
-    image = Image.open(io.BytesIO(opened.page.screenshot()))
-    return np.asarray(image.convert("RGB")).astype(int)
-
-
-def _corner(opened, selector="#canvas"):
-    """The chart's corner on the screen: of the figure from its data, of others from the padding."""
-    box = opened.page.locator(f"{selector} canvas").bounding_box()
-    left, top = opened.page.evaluate(
-        "(s) => { const c = document.querySelector(s + ' canvas');"
-        " return [c.dataset.left, c.dataset.top].map(Number) }",
-        selector,
-    )
-    return box["x"] + left, box["y"] + top
-
-
 def _close(pixels, x, y, value, high, name="diverging"):
     expected = palette.colors(np.array([value]), 0, high, name)[0].astype(int)
     np.testing.assert_allclose(pixels[round(y), round(x)], expected, atol=4, err_msg=f"{x}, {y}")
@@ -53,8 +35,8 @@ def test_the_overview_is_the_mean_of_its_positions_or_their_extreme_by_choice(op
     high = math.log(N)
     for how, wanted in (("mean", tiled.mean), ("low", tiled.low), ("high", tiled.high)):
         opened.page.select_option("#how", how)
-        opened.page.wait_for_timeout(300)
-        pixels, (left, top) = _pixels(opened), _corner(opened)
+        opened.quiet(300)
+        pixels, (left, top) = opened.pixels(), opened.corner()
         for row in range(LAYERS):
             y = top + (LAYERS - 1 - row + 0.5) / LAYERS * size.overview
             # A pixel of the screen shows one of the two columns that lie under it.
@@ -77,7 +59,7 @@ def test_a_section_anywhere_shows_single_positions(open_page, trace, columns):
     opened = open_page(trace, fragment=fragment)
     size = wide(LAYERS)
     values = trace["entropy"].mean(1)
-    pixels, (left, top) = _pixels(opened), _corner(opened)
+    pixels, (left, top) = opened.pixels(), opened.corner()
     top += size.overview + size.above
     wrong = 0
     for row in range(LAYERS):
@@ -102,7 +84,7 @@ def test_the_inset_is_its_column(open_page, trace):
     column = int(np.flatnonzero(np.isfinite(trace["lens_entropy"][0, 0]))[500])
     opened = open_page(trace, fragment=f"#view=lens&a={column - 5}&b={column + 5}&col={column}")
     size = wide(LAYERS)
-    pixels, (left, top) = _pixels(opened), _corner(opened)
+    pixels, (left, top) = opened.pixels(), opened.corner()
     top += size.overview + size.above
     for row in range(LAYERS):
         y = top + (LAYERS - 1 - row + 0.1) / LAYERS * size.height
@@ -112,7 +94,7 @@ def test_the_inset_is_its_column(open_page, trace):
 def test_a_lens_that_read_a_sample_leaves_no_stripes_in_the_overview(open_page, trace):
     opened = open_page(trace, fragment="#view=lens&a=60000&b=60010&col=60001")
     size = wide(LAYERS)
-    pixels, (left, top) = _pixels(opened), _corner(opened)
+    pixels, (left, top) = opened.pixels(), opened.corner()
     row = pixels[round(top + 10), round(left) + 4 : round(left + size.total) - 4]
     grey = (row == 0xB9).all(-1)
     assert grey.mean() < 0.02
@@ -121,9 +103,9 @@ def test_a_lens_that_read_a_sample_leaves_no_stripes_in_the_overview(open_page, 
 def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     opened = open_page(trace, max_bytes=1_000_000, fragment="#view=attention&a=71234&b=71246")
     size = wide(LAYERS)
-    left, top = _corner(opened)
+    left, top = opened.corner()
     opened.page.mouse.move(left + size.left + 200, top + size.overview + size.above + 20)
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     said = opened.page.inner_text("#tip")
     assert "mean of positions" in said
     assert "least" in said
@@ -132,7 +114,7 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     opened.page.reload()
     opened.settle()
     opened.page.mouse.move(left + size.left + 200, top + size.overview + size.above + 20)
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     position = N - 12 + int(200 / size.section * 12)
     value = trace["entropy"][LAYERS - 1, :, position].mean()
     assert f"attention entropy {value:.3f} nats, {position + 1:,} visible keys" in (
@@ -144,9 +126,9 @@ def test_the_map_its_region_and_its_window_have_the_colours_of_their_shares(open
     start = N - 40_000
     opened = open_page(trace, height=4200, fragment=f"#q0={start}&q1={N}&k0={start}&k1={N}")
     opened.page.wait_for_selector(".drawn > #map")
-    opened.page.wait_for_timeout(500)
-    pixels = _pixels(opened)
-    left, top = _corner(opened, "#map")
+    opened.quiet(500)
+    pixels = opened.pixels()
+    left, top = opened.corner("#map")
     size = attentionmap.WIDE
     weights = trace["map"][0, 0]
     side = int(trace["map_query"][1])
@@ -176,16 +158,16 @@ def _share(pixels, left, top, size, q, k, values, index):
 def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
     opened = open_page(trace, height=4200)
     opened.page.wait_for_selector(".drawn > #map")
-    opened.page.wait_for_timeout(400)
-    left, top = _corner(opened, "#map")
+    opened.quiet(400)
+    left, top = opened.corner("#map")
     side = attentionmap.WIDE.side
     mouse = opened.page.mouse
     mouse.move(left + 0.2 * side, top + 0.4 * side)
     mouse.down()
     mouse.move(left + 0.3 * side, top + 0.6 * side, steps=4)
     mouse.up()
-    opened.page.wait_for_timeout(200)
-    given = dict(part.split("=") for part in opened.page.url.split("#")[1].split("&"))
+    opened.quiet(200)
+    given = dict(part.split("=") for part in opened.address().split("&"))
     assert abs(int(given["k0"]) - 0.2 * N) < 0.01 * N
     assert abs(int(given["q1"]) - 0.6 * N) < 0.01 * N
 
@@ -194,13 +176,13 @@ def test_the_roster_frames_the_heads_above_the_threshold(open_page, trace):
     opened = open_page(trace, height=4200)
     opened.page.wait_for_selector(".drawn > #roster")
     opened.page.select_option("#score", "1")
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     above = int((trace["head_sink"] > 0.3).sum())
     assert f"Framed: {above} of {LAYERS * 2} heads above 0.3" in opened.page.inner_text(
         "#roster-note"
     )
     opened.page.select_option("#score", "4")
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     assert "induction was not measured" in opened.page.inner_text("#roster-note")
 
 
@@ -208,7 +190,7 @@ def test_the_roster_frames_the_heads_above_the_threshold(open_page, trace):
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_long_page_never_scrolls_sideways(open_page, trace, width, dark):
     opened = open_page(trace, width=width, dark=dark, height=4200, max_bytes=3_000_000)
-    opened.page.wait_for_timeout(600)
+    opened.quiet(600)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     for name in ("figure", "map-figure", "roster-figure"):
         assert opened.page.locator(f"#{name}").evaluate("(f) => f.scrollWidth <= f.clientWidth")
@@ -224,10 +206,10 @@ def test_what_an_unfinished_run_did_not_reach_is_grey_and_says_why(open_page):
     part = type(trace)(trace.dataset.assign_attrs(partial=state))
     opened = open_page(part, fragment="#view=attention&a=6000&b=6012&col=6001")
     size = wide(3)
-    left, top = _corner(opened)
+    left, top = opened.corner()
     x, y = left + size.left + 300, top + size.overview + size.above + 12
-    assert tuple(_pixels(opened)[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
+    assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
     opened.page.mouse.move(x, y)
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     assert "the run stopped after 4,000 tokens (out of memory)" in opened.page.inner_text("#tip")
     assert "4,000 of 9,000" in opened.page.inner_text(".banner")

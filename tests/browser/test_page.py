@@ -1,12 +1,10 @@
 """The page in a real browser: offline, under its policy, and its pixels are the trace's values."""
 
-import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from attentropy.report.figures.sizes import wide
 from traces import CHAT, synthetic
@@ -43,17 +41,7 @@ class Layout:
 
 def _layout(opened, rows):
     """The figure's origin: the purple frame's left edge is the section's."""
-    box = opened.page.locator("#canvas canvas").bounding_box()
-    padding = opened.page.evaluate(
-        "(() => { const c = document.querySelector('#canvas canvas');"
-        " return [c.dataset.left, c.dataset.top].map(Number) })()"
-    )
-    return Layout(box["x"] + padding[0], box["y"] + padding[1], wide(rows))
-
-
-def _pixels(opened):
-    image = Image.open(io.BytesIO(opened.page.screenshot()))
-    return np.asarray(image.convert("RGB")).astype(int)
+    return Layout(*opened.corner(), wide(rows))
 
 
 def _expected(value, high):
@@ -85,12 +73,12 @@ def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(op
     mouse.move(x - 120, y, steps=8)
     mouse.move(x - 300, y, steps=8)
     mouse.up()
-    opened.page.wait_for_timeout(200)
-    assert "a=0&" in opened.page.url
+    opened.quiet(200)
+    assert "a=0&" in opened.address()
     opened.page.click("[data-view=attention]")
     opened.page.select_option("#rows", "heads")
     opened.page.select_option("#map-values", "entropy")
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     assert opened.errors == []
     assert opened.requests == []
     assert opened.violations() == []
@@ -103,7 +91,7 @@ def test_cells_have_the_colour_of_their_value(open_page, moved):
     values, n = trace["lens_entropy"][0], len(CHAT)
     high = math.log(2000)
     start, columns, column = (2, 10, 4) if moved else (n - 12, 12, None)
-    pixels, layout = _pixels(opened), _layout(opened, 6)
+    pixels, layout = opened.pixels(), _layout(opened, 6)
     random = np.random.default_rng(0)
     for row, position in zip(random.integers(0, 6, 24), random.integers(0, n, 24), strict=True):
         _assert_colour(pixels, layout.overview(position, n, row, 6), values[row, position], high)
@@ -121,7 +109,7 @@ def test_attention_cells_have_the_colour_of_their_value(open_page):
     trace = synthetic(seed=5)
     opened = open_page(trace, fragment="#view=attention&rows=layers&head=1&a=5&b=17&col=14")
     values = trace["entropy"][:, 1]
-    pixels, layout = _pixels(opened), _layout(opened, 6)
+    pixels, layout = opened.pixels(), _layout(opened, 6)
     for row in range(6):
         for i in range(12):
             point = layout.section(i, 12, row, 6)
@@ -138,7 +126,7 @@ def test_a_long_prompts_overview_is_not_mirrored_and_its_values_are_true(open_pa
     values[3:, n // 2 :] = 3.5
     trace.dataset["lens_entropy"].values[0] = values
     opened = open_page(trace, fragment="#a=700&b=800&col=790")
-    pixels, layout = _pixels(opened), _layout(opened, 6)
+    pixels, layout = opened.pixels(), _layout(opened, 6)
     for position in (300, 1100):
         for row in range(6):
             point = layout.overview(position, n, row, 6)
@@ -155,9 +143,9 @@ def test_missing_values_are_grey(open_page):
     opened = open_page(trace)
     layout = _layout(opened, 6)
     x, y = layout.section(7, 12, 2, 6)
-    assert tuple(_pixels(opened)[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
+    assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
     opened.page.mouse.move(x, y)
-    opened.page.wait_for_timeout(100)
+    opened.quiet(100)
     assert "missing" in opened.page.inner_text("#tip")
 
 
@@ -169,9 +157,9 @@ def test_what_the_lens_did_not_read_is_grey_and_says_why(open_page):
     layout = _layout(opened, 6)
     for column, row, why in ((3, 1, "did not read this position"), (6, 3, "not read this layer")):
         x, y = layout.section(column, 12, row, 6)
-        assert tuple(_pixels(opened)[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
+        assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
         opened.page.mouse.move(x, y)
-        opened.page.wait_for_timeout(100)
+        opened.quiet(100)
         assert why in opened.page.inner_text("#tip")
 
 
@@ -179,7 +167,7 @@ def test_hovering_reads_the_exact_value(open_page, trace):
     opened = open_page(trace)
     x, y = _layout(opened, 6).section(8, 12, 4, 6)
     opened.page.mouse.move(x, y)
-    opened.page.wait_for_timeout(100)
+    opened.quiet(100)
     said = opened.page.inner_text("#tip")
     assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in said
     assert said.count("%") == 5
@@ -192,13 +180,13 @@ def test_hovering_reads_the_exact_value(open_page, trace):
 def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page, trace):
     opened = open_page(trace)
     opened.page.mouse.click(*_layout(opened, 6).section(3, 12, 2, 6))
-    opened.page.wait_for_timeout(100)
-    assert "col=8&row=2" in opened.page.url
+    opened.quiet(100)
+    assert "col=8&row=2" in opened.address()
     opened.page.focus("#figure")
     opened.page.keyboard.press("ArrowRight")
     opened.page.keyboard.press("ArrowUp")
-    opened.page.wait_for_timeout(100)
-    assert "col=9&row=3" in opened.page.url
+    opened.quiet(100)
+    assert "col=9&row=3" in opened.address()
     assert "layer 3 · position 9" in opened.page.inner_text("#live")
 
 
@@ -209,7 +197,7 @@ def test_hostile_tokens_are_shown_and_never_run(open_page):
     opened = open_page(trace)
     opened.page.click("[data-view=attention]")
     opened.page.mouse.move(*_layout(opened, 6).section(5, 12, 2, 6))
-    opened.page.wait_for_timeout(200)
+    opened.quiet(200)
     assert opened.page.evaluate("window.pwned") is None
     assert opened.errors == []
     assert opened.violations() == []
@@ -266,6 +254,6 @@ def test_the_page_never_scrolls_sideways(open_page, trace, width, dark):
 def test_any_length_opens(open_page, trace):
     opened = open_page(trace)
     opened.page.click("[data-view=attention]")
-    opened.page.wait_for_timeout(300)
+    opened.quiet(300)
     assert opened.errors == []
     assert opened.violations() == []

@@ -38,9 +38,10 @@ def _violations(page):
     return [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]]
 
 
-def _overflow(page, width):
+def _overflow(opened, width):
+    page = opened.page
     page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_timeout(400)
+    opened.quiet(400)
     return page.evaluate("document.documentElement.scrollWidth") - width
 
 
@@ -78,7 +79,7 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
     page.click("[data-view=lens]")
     text, rows = _csv(opened, "[data-csv=figure]")
     assert rows[0] == ["layer", "head", "position", "token", "value", "positions"]
-    start = int(re.search(r"a=(\d+)", page.url)[1])
+    start = int(re.search(r"a=(\d+)", opened.address())[1])
     assert len(rows) == 1 + 6 * 12
     for layer, _, position, token, value, many in rows[1:]:
         assert float(value) == pytest.approx(values[int(layer), int(position)], rel=1e-6)
@@ -103,7 +104,7 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
 def test_nothing_overflows_and_axe_finds_nothing_in_light_dark_and_narrow(open_page):
     opened = open_page(_trace())
     page = opened.page
-    assert [_overflow(page, width) for width in (420, 760, 1280, 2560, 1440)] == [0] * 5
+    assert [_overflow(opened, width) for width in (420, 760, 1280, 2560, 1440)] == [0] * 5
     # One table of each kind: the others are made alike, and every cell costs axe a while.
     for table in page.locator("#table-lens-layers, #table-window").all():
         table.evaluate("(t) => { t.closest('details').open = true; }")
@@ -118,9 +119,9 @@ def test_nothing_overflows_and_axe_finds_nothing_in_light_dark_and_narrow(open_p
     assert _violations(page) == []
     page.keyboard.press("Escape")
     page.emulate_media(color_scheme="dark")
-    page.wait_for_timeout(200)
+    opened.quiet(200)
     assert page.evaluate("axe.run().then((found) => found.violations.map((v) => v.id))") == []
-    assert _overflow(page, 420) == 0
+    assert _overflow(opened, 420) == 0
     assert page.evaluate("axe.run().then((found) => found.violations.map((v) => v.id))") == []
 
 

@@ -1,12 +1,9 @@
 """Statistics and sites in a real browser: what is chosen has the colours and the numbers of the
 trace."""
 
-import io
-
 import numpy as np
 import pytest
 import xarray as xr
-from PIL import Image
 
 from attentropy.engine.trace import Trace
 from attentropy.report import page
@@ -40,13 +37,8 @@ def trace():
 
 
 def _corner(opened):
-    box = opened.page.locator("#canvas canvas").bounding_box()
-    left, top = opened.page.evaluate(
-        "(() => { const c = document.querySelector('#canvas canvas');"
-        " return [c.dataset.left, c.dataset.top].map(Number) })()"
-    )
-    size = wide(LAYERS)
-    return box["x"] + left + size.left, box["y"] + top + size.overview + size.above
+    (left, top), size = opened.corner(), wide(LAYERS)
+    return left + size.left, top + size.overview + size.above
 
 
 def _point(opened, row, position, rows):
@@ -60,9 +52,8 @@ def _point(opened, row, position, rows):
 def _assert_colours(opened, values, scale):
     """Each cell of the section against values [row, position]."""
     opened.page.mouse.move(1, 1)  # the tooltip lies over the cells
-    opened.page.wait_for_timeout(300)
-    image = Image.open(io.BytesIO(opened.page.screenshot()))
-    pixels = np.asarray(image.convert("RGB")).astype(int)
+    opened.quiet(300)
+    pixels = opened.pixels()
     for row in range(len(values)):
         for position in SHOWN:
             x, y = _point(opened, row, position, len(values))
@@ -73,7 +64,7 @@ def _assert_colours(opened, values, scale):
 
 def _hover(opened, row, position, rows=LAYERS):
     opened.page.mouse.move(*_point(opened, row, position, rows))
-    opened.page.wait_for_timeout(150)
+    opened.quiet(150)
     return opened.page.inner_text("#tip")
 
 
@@ -92,7 +83,7 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
         shares = np.where(visible < 2, np.nan, means["entropy"] / np.log(visible))
 
     _assert_colours(opened, means["entropy"], Scale(0.0, float(np.log(N))))
-    assert "stat=entropy&site=residual" in opened.page.url
+    assert "stat=entropy&site=residual" in opened.address()
     for stat, values in (("distance", means["distance"]), ("normalized_entropy", shares)):
         opened.page.select_option("#stat", stat)
         _assert_colours(opened, values, scales["attention", stat])
@@ -129,7 +120,7 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert "of the mlp block's output alone" in opened.page.inner_text("#caption")
 
     # The address opens the same, and a finding shows its own statistic.
-    assert "stat=lens_kl&site=mlp" in opened.page.url
+    assert "stat=lens_kl&site=mlp" in opened.address()
     opened.page.reload()
     opened.settle()
     _assert_colours(opened, trace["lens_kl"][1], scales["lens", "lens_kl"])
