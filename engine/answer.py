@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.assemble import text_array
-from attentropy.engine.models import LoadedModel, config_facts
+from attentropy.engine.configuration import config_facts
+from attentropy.engine.models import LoadedModel
 from attentropy.engine.rehearsal import content_steps
 from attentropy.engine.tokens import vocabulary_text
 

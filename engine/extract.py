@@ -16,6 +16,7 @@ import attentropy
 from attentropy.engine import demo, prefill
 from attentropy.engine.answer import answer_arrays, greedy, vocabulary_arrays
 from attentropy.engine.chat import Messages
+from attentropy.engine.configuration import config_facts
 from attentropy.engine.cost import FEWEST, available
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
@@ -23,7 +24,7 @@ from attentropy.engine.job import Job, chosen, weights_sha256
 from attentropy.engine.layout import attention, check_heads, check_stats, entries_of_layers
 from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.lens_plan import check_selection, check_sites
-from attentropy.engine.models import LoadedModel, config_facts, given, load, tokenizer_facts
+from attentropy.engine.models import LoadedModel, given, load, tokenizer_facts
 from attentropy.engine.partial import Partial
 from attentropy.engine.prompts import Prompt, prepare
 from attentropy.engine.reading import Reading, plan

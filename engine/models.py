@@ -1,4 +1,4 @@
-"""Load a causal language model safely, and say what it is.
+"""Load a causal language model safely.
 
 A model from a stranger is data: safetensors only, no code of its own, no attention kernel that its
 configuration names.
@@ -6,11 +6,9 @@ configuration names.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,25 +16,15 @@ from typing import Any
 
 import torch
 
-from attentropy.engine import demo
-from attentropy.engine.checkpoint import (
-    INDEX,
-    TOKENIZER_FILES,
-    WEIGHTS,
-    check_files,
-    has_tokenizer,
-    stored,
-    weight_files,
-)
-from attentropy.engine.configuration import config_facts, read_config
-from attentropy.engine.cost import model_size
+from attentropy.engine import origin
+from attentropy.engine.checkpoint import has_tokenizer, stored
+from attentropy.engine.configuration import read_config
 from attentropy.engine.errors import AttentropyError, UsageError
 
 _BITS: dict[str, dict[str, Any]] = {
     "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
     "8bit": {"load_in_8bit": True},
 }
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -68,13 +56,13 @@ def load(
     """
     import transformers
 
-    source, name = _source(model)
-    where = _device(None if device == "auto" else device)
+    source, name = origin.source(model)
+    where = origin.device(None if device == "auto" else device)
     _check_installed(device, quantize)
-    with _one_line(name, source):
-        folder, commit = _files(source, name, revision)
+    with origin.one_line(name, source):
+        folder, commit = origin.files(source, name, revision)
         config = read_config(folder, name, stored(folder, name))
-        chosen = _dtype(dtype, config, where)
+        chosen = origin.dtype(dtype, config, where)
         placed = _placement(config, device, where, quantize, chosen)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=commit, trust_remote_code=False
@@ -114,12 +102,12 @@ def with_random_weights(
 
     if device == "auto":
         raise UsageError("random weights are made on one device; leave --device auto out")
-    source, name = _source(model, weights=False)
-    where = _device(device)
-    with _one_line(name, source):
-        folder, commit = _files(source, name, revision, weights=False)
+    source, name = origin.source(model, weights=False)
+    where = origin.device(device)
+    with origin.one_line(name, source):
+        folder, commit = origin.files(source, name, revision, weights=False)
         config = read_config(folder, name)
-        chosen = _dtype(dtype, config, where)
+        chosen = origin.dtype(dtype, config, where)
         with torch.device("meta"):
             empty: Any = transformers.AutoModelForCausalLM.from_config(
                 config, trust_remote_code=False
@@ -160,63 +148,6 @@ def given(model: Any, tokenizer: Any) -> LoadedModel:
     return LoadedModel(model, tokenizer, source or type(model).__name__, commit)
 
 
-def describe(
-    model: str | Path | None = None,
-    *,
-    revision: str | None = None,
-    tokens: int | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """What a model's configuration says of it; no weights are loaded, none need be there.
-
-    With `tokens`, also what a run over a prompt of that length takes: the lens of one site
-    (`lens_facts`), and what `prediction.predicted` says of `options`, which are those of
-    `prediction.Options`: bytes of memory and of the trace, and seconds from a short measurement.
-    """
-    source, name = _source(model, weights=False)
-    with _one_line(name, source):
-        folder, _ = _files(source, name, revision, weights=False)
-        config = read_config(folder, name)
-        facts = {"name": name, "revision": revision} | config_facts(config)
-        if tokens is None:
-            return facts
-        from attentropy.engine.prediction import Options, predicted
-
-        where = _device(None)
-        dtype = _dtype(None, config, where)
-        found = predicted(config, tokens, Options(**options), where, dtype)
-        return facts | {"lens": lens_facts(config, tokens)} | found
-
-
-def lens_facts(config: Any, tokens: int) -> dict[str, Any]:
-    """The residual lens's cost on `tokens` positions, by default and at every position: floating-
-    point operations over the model's own (2 × parameters × tokens, all experts counted), and bytes
-    of the states kept for it. Each further site costs as much again.
-
-    The parameters are counted on a model without weights.
-    """
-    own = getattr(config.get_text_config(), "dtype", None) or torch.float32
-    size = model_size(config).lens(own.itemsize, sites=1)
-
-    def costs(positions: int) -> dict[str, Any]:
-        cost = size.cost(positions, tokens)
-        return {
-            "positions": positions,
-            "flops": cost.flops,
-            "of_the_forward_pass": round(cost.flops / cost.forward_flops, 3),
-            "kept_bytes": int(cost.kept_bytes),
-        }
-
-    return {
-        "tokens": tokens,
-        "dtype": str(own).removeprefix("torch."),
-        "parameters": size.parameters,
-        "forward_flops": size.cost(0, tokens).forward_flops,
-        "by default": costs(size.budget(tokens)),
-        "at every position": costs(tokens),
-    }
-
-
 def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:
     """Refuse a model with random weights in it; say what else is not as the files have it."""
     if missing := sorted(info["missing_keys"]):
@@ -236,29 +167,6 @@ def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, .
     return tuple(notes)
 
 
-def _files(
-    source: str, name: str, revision: str | None, *, weights: bool = True
-) -> tuple[Path, str | None]:
-    """The folder with a model's files, fetched first if it is a hub's, and its commit there."""
-    folder = Path(source)
-    if folder.is_dir():
-        return folder, revision
-    from transformers.utils import cached_file
-
-    config = cached_file(source, "config.json", revision=revision)
-    if config is None:
-        raise UsageError(f"{name!r} has no config.json: not a model")
-    folder = Path(config).parent
-    if not weights:
-        return folder, folder.name
-    for file in (WEIGHTS, INDEX, *TOKENIZER_FILES):
-        cached_file(source, file, revision=revision, _raise_exceptions_for_missing_entries=False)
-    for file in weight_files(folder, name):
-        cached_file(source, file, revision=revision)
-    check_files(folder, name)
-    return folder, folder.name
-
-
 def tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
     """Kind of the tokenizer, and hashes by which two runs can be told apart."""
     vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
@@ -270,34 +178,6 @@ def tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
             hashlib.sha256(str(template).encode()).hexdigest() if template else None
         ),
     }
-
-
-def _source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]:
-    """Where transformers shall look, and the name to print: never a whole path.
-
-    Without `weights` a folder with a configuration is enough.
-    """
-    if model is None:
-        return str(demo.path()), demo.DEFAULT_NAME
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        check_files(folder, folder.resolve().name, weights=weights)
-        return str(folder), folder.resolve().name
-    text = str(model)
-    if folder.exists():
-        raise UsageError(f"{folder.name!r} is a file; give a model folder or a hub id (org/name)")
-    if folder.is_absolute() or text.startswith((".", "~")) or text.count("/") > 1 or not text:
-        raise UsageError(f"no model folder at {text!r}")
-    return text, text
-
-
-def _device(device: str | None) -> torch.device:
-    try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"no device {device!r} on this machine; try --device cpu") from error
-    return chosen
 
 
 def _check_installed(device: str | None, quantize: str | None) -> None:
@@ -330,47 +210,3 @@ def _placement(
             **_BITS[quantize], **({"bnb_4bit_compute_dtype": dtype} if quantize == "4bit" else {})
         )
     return placed
-
-
-def _dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:
-    if dtype is not None:
-        if dtype not in _DTYPES:
-            raise UsageError(f"unknown dtype {dtype!r}; one of {', '.join(_DTYPES)}")
-        return _DTYPES[dtype]
-    own = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
-    if device.type == "cpu" or not isinstance(own, torch.dtype):
-        return torch.float32
-    return own
-
-
-@contextlib.contextmanager
-def _one_line(name: str, source: str) -> Iterator[None]:
-    """Loading errors of the libraries as one line without `source`, their warnings held back."""
-    import transformers
-
-    chatty = [logging.getLogger(n) for n in ("transformers", "huggingface_hub")]
-    levels = [logger.level for logger in chatty]
-    for logger in chatty:
-        logger.setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()
-    try:
-        yield
-    except (AttentropyError, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic in the tokenizer's Rust is no Exception
-        text = str(error)
-        if "trust_remote_code" in text or "custom code" in text:
-            raise AttentropyError(
-                f"{name!r} needs code of its own to run, which attentropy never executes"
-            ) from error
-        reason = " ".join(text.replace(source, name).split())[:200] or type(error).__name__
-        if "ignore_mismatched_sizes" in text:
-            reason = "the sizes in its configuration are not those of its weights"
-        if isinstance(error, OSError):
-            raise AttentropyError(
-                f"no model {name!r}: neither a folder here nor reachable on the hub ({reason})"
-            ) from error
-        raise AttentropyError(f"cannot load {name!r} ({reason})") from error
-    finally:
-        for logger, level in zip(chatty, levels, strict=True):
-            logger.setLevel(level)

@@ -21,12 +21,13 @@ from transformers import PreTrainedModel
 from attentropy.engine import demo, fused, prefill
 from attentropy.engine.attention_hook import Listener
 from attentropy.engine.chat import Messages
+from attentropy.engine.configuration import config_facts
 from attentropy.engine.cost import available, chunk_tokens, model_size
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens_plan import check_sites
 from attentropy.engine.masks import Visibility
-from attentropy.engine.models import LoadedModel, config_facts, given, load, with_random_weights
+from attentropy.engine.models import LoadedModel, given, load, with_random_weights
 from attentropy.engine.parts import Parts, attending, find_parts, ordinary_ids, watched
 from attentropy.engine.profile_results import FUSED, OFF, RECORDING, Measured, Pass, laid_out
 from attentropy.engine.prompts import Prompt, prepare

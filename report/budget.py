@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attentropy.engine.errors import UsageError
-
 MAX_BYTES = 10_000_000
-_UNITS = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3,
-          "KIB": 1024, "MIB": 1024**2, "GIB": 1024**3}  # fmt: skip
 
 Packed = dict[str, Any]
-
-
-def parse(text: str) -> int:
-    """Bytes of "10MB", "500kB", "2GiB" or a number. Raises `UsageError` for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", text)
-    if match is None or match[2].upper() not in _UNITS:
-        raise UsageError(f"--max-bytes {text!r}: write a number of bytes, as 10MB or 2500kB")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 class Budget:

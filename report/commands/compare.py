@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import check_page, page_options
+from attentropy.report.commands.page import page_options
 from attentropy.report.labels import plain
 
 
@@ -23,7 +23,7 @@ def command(
     a: Path,
     b: Path,
     target: Path,
-    max_bytes: str,
+    max_bytes: int,
     sections: tuple[str, ...],
     force: bool,
     as_json: bool,
@@ -31,7 +31,6 @@ def command(
     """Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
     model, or two models, revisions or precisions on one prompt."""
     output.check_target(target, force=force)
-    most = check_page(max_bytes)
     from dataclasses import asdict
 
     from attentropy.engine.trace import Trace
@@ -44,7 +43,7 @@ def command(
     asked = regions.sections(sections, difference.kind.size)
     attention = planes.attention(difference)
     found = observe(difference)
-    page = render(difference, found, attention=attention, max_bytes=most, sections=asked)
+    page = render(difference, found, attention=attention, max_bytes=max_bytes, sections=asked)
     output.write_text(target, page)
     facts: dict[str, Any] = {
         "columns": int(difference.kind.size),

@@ -58,7 +58,7 @@ def command(
         facts = _trace(Path(subject))
     else:
         _need_torch()
-        from attentropy.engine.models import describe
+        from attentropy.engine.description import describe
 
         if "stats" in chosen:
             chosen["stats"] = tuple(name.strip() for name in chosen["stats"].split(","))
@@ -85,7 +85,7 @@ def _machine() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["devices"] = [*gpus, f"cpu ({torch.get_num_threads()} threads)"]
     facts["attention"] = "triton" if gpus and find_spec("triton") else "portable"
-    from attentropy.engine.models import describe
+    from attentropy.engine.description import describe
 
     facts["embedded model"] = describe()
     return facts

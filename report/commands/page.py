@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from attentropy.report import budget
+from attentropy.report.commands.quantity import Bytes
 
 if TYPE_CHECKING:
     from attentropy.engine.trace import Trace
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
-        "--max-bytes", default="10MB", show_default=True, metavar="BYTES",
+        "--max-bytes", type=Bytes(), default="10MB", show_default=True, metavar="BYTES",
         help="Size of the page; what does not fit is reduced, and the page says how.",
     ),
     click.option(
@@ -34,21 +34,16 @@ def page_options(function: F) -> F:
     return function
 
 
-def check_page(max_bytes: str) -> int:
-    """Bytes of `--max-bytes`, before any work. Raises `UsageError`."""
-    return budget.parse(max_bytes)
-
-
 def observed(
-    trace: Trace, max_bytes: str, sections: Sequence[str]
+    trace: Trace, max_bytes: int, sections: Sequence[str]
 ) -> tuple[str, list[Observation]]:
-    """The page of a trace, and its findings. Raises `UsageError` for wrong options."""
+    """The page of a trace, and its findings. Raises `UsageError` for wrong sections."""
     from attentropy.report import planes
     from attentropy.report.observations import observe
     from attentropy.report.page import render
     from attentropy.report.regions import sections as read
 
-    most, asked = check_page(max_bytes), read(sections, trace.dataset.sizes["position"])
+    asked = read(sections, trace.dataset.sizes["position"])
     attention = planes.attention(trace)
     found = observe(trace, attention)
-    return render(trace, found, attention=attention, max_bytes=most, sections=asked), found
+    return render(trace, found, attention=attention, max_bytes=max_bytes, sections=asked), found

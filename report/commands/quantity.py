@@ -1,4 +1,4 @@
-"""Amounts of memory as people write them: 500MB, 2GiB, 4096."""
+"""Numbers of bytes as people write them: 500MB, 2GiB, 4096."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Bytes(click.ParamType):
             return value
         found = _WRITTEN.fullmatch(str(value).strip())
         if found is None or (found[3] and not found[2]):
-            self.fail(f"{value!r} is no amount of memory; give one such as 500MB or 2GiB")
+            self.fail(f"{value!r} is no number of bytes; give one such as 500MB or 2GiB")
         factor = _UNITS[found[2].lower()]
         if found[3]:
             factor = 1024 ** [1, 1000, 1000**2, 1000**3, 1000**4].index(factor)

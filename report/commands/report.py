@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import check_page, observed, page_options
+from attentropy.report.commands.page import observed, page_options
 from attentropy.report.commands.run import run, run_options
 from attentropy.report.labels import plain
 
@@ -28,7 +28,7 @@ def command(
     redact_tokens: bool,
     force: bool,
     as_json: bool,
-    max_bytes: str,
+    max_bytes: int,
     sections: tuple[str, ...],
     **options: Any,
 ) -> None:
@@ -37,7 +37,6 @@ def command(
     output.check_target(target, force=force)
     if save_trace is not None:
         output.check_target(save_trace, force=force)
-    check_page(max_bytes)
     with output.scratch(target) as folder:
         if save_trace is None or redact_tokens:
             trace = run(**options, scratch=folder)

@@ -60,12 +60,12 @@ _FRAMES = """
 """
 
 
-def rendered(trace: Path, page: Path, max_bytes: int) -> dict[str, float]:
+def rendered(trace: Path, page: Path, max_bytes: str) -> dict[str, float]:
     """Seconds and peak bytes of rendering a trace, in a process of its own."""
     code = (
         "import sys; from attentropy.report.cli import main; "
         f"sys.exit(main(['render', {str(trace)!r}, '-o', {str(page)!r}, '--force', "
-        f"'--max-bytes', '{max_bytes}']))"
+        f"'--max-bytes', {max_bytes!r}]))"
     )
     import subprocess
 
@@ -179,11 +179,9 @@ def main() -> None:
     if options.make:
         make(options.make, options.trace, options.layers, options.heads)
         return
-    from attentropy.report.budget import parse
-
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
-        numbers = rendered(options.trace, page, parse(options.max_bytes))
+        numbers = rendered(options.trace, page, options.max_bytes)
         numbers |= opened(page, options.runs)
     if options.json:
         print(json.dumps(numbers))

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from attentropy.engine import cost, models, pace
+from attentropy.engine import cost, origin, pace
 from attentropy.engine.cost import Run, alternatives, memory, model_size
+from attentropy.engine.description import describe
 from benchmarks.prediction import Subject, measured, predicted, sizes
 from tiny import config, save
 
@@ -73,14 +74,14 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
 def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     folder = save(tmp_path / "tiny", num_hidden_layers=8, hidden_size=96)
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
-    monkeypatch.setattr(models, "_device", lambda device: torch.device("cpu"))
-    whole = models.describe(folder, tokens=5000)["memory"]
+    monkeypatch.setattr(origin, "device", lambda device: torch.device("cpu"))
+    whole = describe(folder, tokens=5000)["memory"]
     assert "too_much" not in whole
     lensless = whole["peak_with_option_bytes"]["--lens none"]
     monkeypatch.setattr(cost, "available", lambda device: lensless)
-    assert "it fits with --lens none" in models.describe(folder, tokens=5000)["memory"]["too_much"]
+    assert "it fits with --lens none" in describe(folder, tokens=5000)["memory"]["too_much"]
     monkeypatch.setattr(cost, "available", lambda device: 1)
-    said = models.describe(folder, tokens=5000)["memory"]["too_much"]
+    said = describe(folder, tokens=5000)["memory"]["too_much"]
     assert said == "it fits with another device, or --device auto"
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attentropy.engine import cost, demo, models, pace
+from attentropy.engine import cost, demo, origin, pace
 from attentropy.engine.configuration import read_config
 from attentropy.engine.cost import Run, chunk_tokens, memory, model_size, passing
+from attentropy.engine.description import describe
 from attentropy.engine.errors import UsageError
 from attentropy.engine.extract import extract
 from attentropy.engine.prediction import Options, planned
@@ -134,9 +135,9 @@ def test_what_extract_would_refuse_is_refused(size, options):
 def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     config("llama").save_pretrained(tmp_path)
-    monkeypatch.setattr(models, "_device", lambda device: CPU)
+    monkeypatch.setattr(origin, "device", lambda device: CPU)
     monkeypatch.setattr(cost, "available", lambda device: 2**40)
-    facts = models.describe(tmp_path, tokens=5000, chunk=512, sites=(), map_tile="128")
+    facts = describe(tmp_path, tokens=5000, chunk=512, sites=(), map_tile="128")
     assert facts["run"] == {"chunk": 512, "lens_positions": 0, "map_tile": [128, 128]}
     assert facts["memory"]["lens_bytes"] == 0
     assert facts["seconds"]["read_the_lens"] == 0

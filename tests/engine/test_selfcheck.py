@@ -111,8 +111,8 @@ def test_an_unknown_number_or_another_window_than_the_masks_is_refused():
 
 
 def test_layers_that_differ_in_size_do_not_stop_the_description():
+    from attentropy.engine.configuration import config_facts
     from attentropy.engine.coverage.classes import class_names
-    from attentropy.engine.models import config_facts
 
     if "Dots3NoteForCausalLM" not in class_names():
         pytest.skip("this transformers has no model whose layers differ in their heads")

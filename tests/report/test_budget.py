@@ -8,23 +8,10 @@ import pytest
 
 from attentropy.engine.errors import UsageError
 from attentropy.report import reach
-from attentropy.report.budget import Budget, parse, size
+from attentropy.report.budget import Budget, size
 from attentropy.report.observations import observe
 from attentropy.report.page import render
 from traces import long, synthetic
-
-
-@pytest.mark.parametrize(
-    ("text", "count"), [("10MB", 10_000_000), ("1.5 MiB", 1_572_864), ("700", 700)]
-)
-def test_sizes_are_read_in_the_units_that_people_write(text, count):
-    assert parse(text) == count
-
-
-@pytest.mark.parametrize("wrong", ["", "ten", "10 parsecs", "-1"])
-def test_a_size_that_is_none_is_refused(wrong):
-    with pytest.raises(UsageError, match="--max-bytes"):
-        parse(wrong)
 
 
 def test_the_first_way_that_fits_is_bought_and_paid():
