@@ -1,4 +1,4 @@
-"""What a page costs whoever opens it: bytes, first picture, interactive, frames of a drag, heap.
+"""What a page costs whoever opens it: bytes, first picture, interactive, drag, search, heap.
 
     python -m tests.benchmarks.page TRACE [--max-bytes 10MB] [--json]     (a .zarr or .zarr.zip)
     python -m tests.benchmarks.page --make 131072 OUT.zarr                (a synthetic trace)
@@ -58,6 +58,13 @@ _FRAMES = """
   const tick = (now) => { window.frames_ms.push(now - last); last = now;
     if (!window.stop) requestAnimationFrame(tick); }; requestAnimationFrame(tick); }
 """
+# The slowest search of some that find much, little and nothing.
+_SEARCH = """
+() => { const input = document.getElementById('search');
+  return Math.max(...['w', ' ', 'w1', ' w', ' w1 w2', '[.*^$('].map((text) => {
+    input.value = text; const from = performance.now();
+    input.dispatchEvent(new Event('input')); return performance.now() - from; })); }
+"""
 
 
 def rendered(trace: Path, page: Path, max_bytes: str) -> dict[str, float]:
@@ -103,6 +110,7 @@ def opened(page: Path, runs: int = 3) -> dict[str, float]:
             frames["narrow"] += _drag(tab)
             _widen(tab)
             frames["wide"] += _drag(tab)
+            rows[-1]["search_ms"] = tab.evaluate(_SEARCH)
             tab.evaluate("window.gc && window.gc()")
             rows[-1]["heap_bytes"] = tab.evaluate("performance.memory.usedJSHeapSize")
             browser.close()

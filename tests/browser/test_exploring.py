@@ -379,15 +379,6 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     assert page.inner_text("#search-count") == "1 match"
     page.fill("#search", "[.*^$(")
     assert page.inner_text("#search-count") == "no match"
-    # The commonest letter: every token of the text begins with a blank.
-    seconds = page.evaluate(
-        "() => { const input = document.getElementById('search'), times = [];"
-        " for (const text of ['w', ' ', 'w1', '_w2', ' w', ' w1 w2']) {"
-        "   input.value = text; const from = performance.now();"
-        "   input.dispatchEvent(new Event('input')); times.push(performance.now() - from); }"
-        " return Math.min(...times) / 1000 }"
-    )
-    assert seconds < 0.25  # of a page on a busy machine; see tests/benchmarks
     words = [str(text) for text in lengthy["token_text"]]
     found = sum("w1" in text for text in words)
     page.fill("#search", "w1")

@@ -48,7 +48,7 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
         opened.quiet(100)
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     for span in page.locator(".tokens span").all()[:40:5]:
-        span.hover(timeout=2000)
+        span.hover()
 
     assert page.evaluate("window.pwned") is None
     assert dialogs == []
