@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from attentropy.engine.redaction import is_redacted
 from attentropy.engine.trace import Trace
 from attentropy.report import tables
 from attentropy.report.comparison import by_layer
@@ -34,6 +35,7 @@ def words(of: Difference, views: Sequence[View], rows: Sequence[str]) -> dict[st
     both, n = int(of.both.sum()), of.kind.size
     how = "the tokens' texts (the ids of the two mean other texts)" if of.by_text else "token ids"
     gaps = "".join(f", {int((of.kind == side).sum()):,} {name}" for side, name in _ALONE.items())
+    left_out = "; texts are left out: numbers, roles and lengths stand for them"
     measured = np.flatnonzero(np.isfinite(view.values).any(1))
     deepest = int(measured[-1]) if measured.size else len(rows) - 1
     return {
@@ -41,6 +43,7 @@ def words(of: Difference, views: Sequence[View], rows: Sequence[str]) -> dict[st
         "heading": f"{what}: what differs",
         "subtitle": (
             f"B − A in nats, aligned by {how}: {both:,} tokens in both{gaps}; {len(rows)} layers"
+            f"{left_out if is_redacted(of.a) else ''}"
         ),
         "sides": [_side(of, side) for side in (0, 1)],
         "columns": _tokens(of, view, deepest),
