@@ -243,8 +243,10 @@ def on_columns(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.where(at >= 0, values[..., np.maximum(at, 0)], kind(missing))
 
 
-def _subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return b - a
+def subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """B − A; NaN where a side has none, and of two infinities."""
+    with np.errstate(invalid="ignore"):
+        return b - a
 
 
 def _as_it_is(values: np.ndarray) -> np.ndarray:
@@ -296,9 +298,9 @@ def _attention(of: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
     dims = ("layer", "head", "query")
     if not of.heads_match:
         means = _mean_over_heads(of)
-        variables: dict[str, Any] = {"entropy": (dims, (means[1] - means[0])[:, None])}
+        variables: dict[str, Any] = {"entropy": (dims, subtract(*means)[:, None])}
         return variables, {"head": ("head", np.array([-1], np.int32))}
-    lazy = _OnColumns([t.dataset["entropy"] for t in of.traces], [of.at_a, of.at_b], _subtract)
+    lazy = _OnColumns([t.dataset["entropy"] for t in of.traces], [of.at_a, of.at_b], subtract)
     variables = {"entropy": (dims, indexing.LazilyIndexedArray(lazy))}
     if "top_key" in a and "top_key" in b:
         variables["top_key"] = (dims, of.of_side("top_key", 0).variable._data)
@@ -339,7 +341,7 @@ def _lens(of: Difference, site: str) -> tuple[dict[str, Any], dict[str, Any]]:
             logprobs[..., side] = on_columns(likely, at)
     lens, text = ("site", "layer", "position"), np.dtypes.StringDType()
     variables: dict[str, Any] = {
-        "lens_entropy": (lens, (values[1] - values[0])[None]),
+        "lens_entropy": (lens, subtract(*values)[None]),
         "lens_top_ids": ((*lens, "k"), ids[None]),
         "lens_top_logprobs": ((*lens, "k"), logprobs[None]),
     }
