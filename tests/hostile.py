@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, cycle, islice, product
+from typing import Any
 
 import numpy as np
 
@@ -82,12 +83,13 @@ def corpus(count: int = 500) -> list[str]:
 STRINGS = [*corpus(), *SURROGATES, ENDLESS]
 
 
-def hostile_trace(strings: Sequence[str] = STRINGS, seed: int = 0) -> Trace:
-    """Every string as a token, some as words of the vocabulary, and one in each attribute."""
+def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
+    """Every string as a token, some as words of the vocabulary, and one in each attribute;
+    `options` as `synthetic` has them."""
     tokens = list(text_array(strings))
-    trace = synthetic(tokens, ["content"] * (len(tokens) - 1) + ["template"], layers=2, heads=2,
-                      window=False, words=tokens[::64], generated=tokens[60:64],
-                      seed=seed)  # fmt: skip
+    made = {"layers": 2, "heads": 2, "window": False, "words": tokens[::64]} | options
+    roles = ["content"] * (len(tokens) - 1) + ["template"]
+    trace = synthetic(tokens, roles, generated=tokens[60:64], **made)
     texts = iter(STRINGS[::7])
     attrs = trace.dataset.attrs
     for part in ("model", "tokenizer", "versions", "options"):
@@ -100,7 +102,7 @@ def hostile_trace(strings: Sequence[str] = STRINGS, seed: int = 0) -> Trace:
         "partial": {"tokens": 9, "done": 3, "chunks": 2, "reason": "\x1b[2J</script>\u202e"},
     }  # fmt: skip
     note = np.array([plain(ENDLESS[:900]) + "</script>", "\x1b\u202e<b>"], np.dtypes.StringDType())
-    trace.dataset["attention_note"] = ("layer", note)
+    trace.dataset["attention_note"] = ("layer", note[np.arange(made["layers"]) % 2])
     trace.dataset["lens_entropy"].values[0, :, 3:6] = [np.nan, np.inf, -np.inf]
     trace.dataset["lens_top_logprobs"].values[0, :, 7] = np.nan
     trace.dataset["lens_kl"].values[0, :, 8] = np.inf
@@ -113,7 +115,9 @@ def hostile_pair() -> tuple[Trace, Trace]:
     alone, and what the two say of their making has each as a name and as a value."""
     found = []
     for side in (0, 1):
-        trace = hostile_trace(list(chain.from_iterable((text, text) for text in STRINGS)), side)
+        trace = hostile_trace(
+            list(chain.from_iterable((text, text) for text in STRINGS)), seed=side
+        )
         at = np.arange(len(STRINGS), dtype=np.int32)
         ids = np.stack([at, at + (side + 1) * at.size], 1).ravel()
         made = trace.dataset.assign_coords(token_ids=("position", ids))

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +14,7 @@ from attentropy.report import views
 from attentropy.report.cli import main
 from attentropy.report.comparison import observe
 from attentropy.report.difference import compare
+from programs import run
 from report_text import everything, told
 from traces import CHAT, profiled, synthetic
 
@@ -211,12 +210,7 @@ def _read(file):
     data = file.read_bytes()
     said = data.decode("latin-1") + data.decode("utf-8", "replace")
     if file.suffix == ".pdf":
-        for name, arguments in (("pdftotext", ["-"]), ("pdfinfo", [])):
-            if shutil.which(name) is None:
-                pytest.skip(f"no {name} here: install poppler-utils")
-            said += subprocess.run(
-                [name, str(file), *arguments], check=True, capture_output=True
-            ).stdout.decode()
+        said += (run("pdftotext", file, "-") + run("pdfinfo", file)).decode()
     return said
 
 
