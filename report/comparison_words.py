@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from attentropy.engine.redaction import is_redacted
 from attentropy.engine.trace import Trace
 from attentropy.report import tables
 from attentropy.report.comparison import by_layer
 from attentropy.report.difference import ONLY_A, ONLY_B, Difference
-from attentropy.report.labels import visible
+from attentropy.report.labels import flowing, named, visible
 from attentropy.report.sections import Section
 from attentropy.report.views import SCALE_PERCENTILE, View
 from attentropy.report.words import SHADES
 
 _MOST_TOKENS, _HEAD, _TAIL = 3000, 200, 800  # of more columns only head and tail are written
 _ALONE = {ONLY_A: "only in A", ONLY_B: "only in B"}
-_MOST_VALUE = 300  # letters of a provenance entry
+_MOST_NAME, _MOST_VALUE = 60, 300  # letters of a provenance entry
 
 
 def words(of: Difference, views: Sequence[View], rows: Sequence[str]) -> dict[str, Any]:
@@ -34,13 +35,15 @@ def words(of: Difference, views: Sequence[View], rows: Sequence[str]) -> dict[st
     both, n = int(of.both.sum()), of.kind.size
     how = "the tokens' texts (the ids of the two mean other texts)" if of.by_text else "token ids"
     gaps = "".join(f", {int((of.kind == side).sum()):,} {name}" for side, name in _ALONE.items())
+    left_out = "; texts are left out: numbers, roles and lengths stand for them"
     measured = np.flatnonzero(np.isfinite(view.values).any(1))
     deepest = int(measured[-1]) if measured.size else len(rows) - 1
     return {
-        "title": f"attentropy: {of.names[1]} − {of.names[0]}",
+        "title": f"attentropy: {named(of.names[1])} − {named(of.names[0])}",
         "heading": f"{what}: what differs",
         "subtitle": (
             f"B − A in nats, aligned by {how}: {both:,} tokens in both{gaps}; {len(rows)} layers"
+            f"{left_out if is_redacted(of.a) else ''}"
         ),
         "sides": [_side(of, side) for side in (0, 1)],
         "columns": _tokens(of, view, deepest),
@@ -116,10 +119,10 @@ def _side(of: Difference, side: int) -> dict[str, str]:
     known = [model.get(name) for name in ("name", "revision", "dtype")]
     return {
         "letter": "AB"[side],
-        "name": of.names[side],
-        "model": ", ".join(str(value)[:200] for value in known if value is not None),
+        "name": named(of.names[side]),
+        "model": ", ".join(named(str(value), 200) for value in known if value is not None),
         "tokens": f"{len(trace.tokens):,} tokens",
-        "answer": str(trace.attrs.get("answer", "")),
+        "answer": flowing(str(trace.attrs.get("answer", ""))),
     }
 
 
@@ -145,7 +148,7 @@ def _tokens(of: Difference, view: View, deepest: int) -> list[dict[str, str]]:
             "side": ("", "del", "ins")[kind],
             "role": str(roles[column]),
             "shade": f"s{min(SHADES - 1, int(shades[column] * SHADES))}" if there else "missing",
-            "text": text if text.strip() else visible(text),
+            "text": flowing(text) if text.strip() else visible(text),
             "title": "; ".join([*([_ALONE[kind]] if kind else []), *places, *said]),
         })  # fmt: skip
     if n > _MOST_TOKENS:
@@ -197,11 +200,17 @@ def _number(value: float, sign: str = "") -> str:
 
 def _provenances(of: Difference) -> Iterator[dict[str, Any]]:
     """What the traces say of their making, entry by entry, and whether they say the same."""
-    one, other = (dict(_entries(trace.attrs)) for trace in of.traces)
-    yield {"name": "file", "values": of.names, "differs": of.names[0] != of.names[1]}
-    for name in [*one, *(name for name in other if name not in one)]:
-        values = (one.get(name, "not recorded"), other.get(name, "not recorded"))
-        yield {"name": name, "values": values, "differs": values[0] != values[1]}
+    sides = [
+        {"file": name} | dict(_entries(t.attrs))
+        for name, t in zip(of.names, of.traces, strict=True)
+    ]
+    for name in dict.fromkeys([*sides[0], *sides[1]]):
+        values = [side.get(name, "not recorded") for side in sides]
+        yield {
+            "name": named(name, _MOST_NAME),
+            "values": [named(value, _MOST_VALUE) for value in values],
+            "differs": values[0] != values[1],
+        }
 
 
 def _entries(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -211,8 +220,8 @@ def _entries(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             for key, item in value.items():
                 if item is not None:
-                    yield f"{section}: {str(key)[:60]}", str(item)[:_MOST_VALUE]
+                    yield f"{section}: {key}", str(item)
         elif isinstance(value, list):
-            yield section, "; ".join(str(item) for item in value)[:_MOST_VALUE] or "none"
+            yield section, "; ".join(str(item) for item in value) or "none"
         elif value is not None:
-            yield section, str(value)[:_MOST_VALUE]
+            yield section, str(value)

@@ -18,6 +18,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.redaction import is_redacted, redacted_together
 from attentropy.engine.trace import Trace
 from attentropy.report import planes
 from attentropy.report.align import align
@@ -30,16 +31,20 @@ class Difference(Trace):
     """B − A. `kind` [columns] says of each column whether it is of BOTH, ONLY_A or ONLY_B;
     `at_a` and `at_b` [columns] which position of each side it is, -1 for none. `by_text`: aligned
     by the tokens' text, because the ids of the two mean different texts. `names`: what A and B are
-    called."""
+    called. `redact`: of the texts, which are compared all the same, none is kept."""
 
-    def __init__(self, a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> None:
+    def __init__(
+        self, a: Trace, b: Trace, names: tuple[str, str] = ("A", "B"), *, redact: bool = False
+    ) -> None:
         _check_layers(a, b)
-        self.a, self.b, self.names = a, b, names
+        _check_texts(a, b)
+        self.names = names
         self.by_text = not _same_vocabulary(a, b)
         self.at_a, self.at_b = _columns(*_matched(a, b, self.by_text))
         self.kind = np.where(
             self.at_b < 0, ONLY_A, np.where(self.at_a < 0, ONLY_B, BOTH)
         ).astype(np.int8)  # fmt: skip
+        self.a, self.b = redacted_together(a, b) if redact else (a, b)
         super().__init__(_dataset(self))
 
     def __repr__(self) -> str:
@@ -107,16 +112,30 @@ class Difference(Trace):
         return np.where(keys >= 0, column[np.clip(keys, 0, column.size - 1)], -1)
 
 
-def compare(a: Trace, b: Trace, names: tuple[str, str] = ("A", "B")) -> Difference:
+def compare(
+    a: Trace, b: Trace, names: tuple[str, str] = ("A", "B"), *, redact: bool = False
+) -> Difference:
     """B − A of two traces: two prompts of one model, or two models of one prompt.
 
     Entropies are differences in nats at the tokens that both have, in order; ids are compared where
-    they mean the same texts in both, texts elsewhere. `names` is what the page calls the two.
+    they mean the same texts in both, texts elsewhere. `names` is what the page calls the two. With
+    `redact` the alignment is that of the texts, and marks stand for them in all that is kept.
 
     Raises `UsageError` (one line) where less than half of the longer prompt is in both, where the
-    layers are not the same in number, and where neither lens nor attention is in both.
+    layers are not the same in number, where neither lens nor attention is in both, and where a
+    trace is redacted already.
     """
-    return Difference(a, b, names)
+    return Difference(a, b, names, redact=redact)
+
+
+def _check_texts(a: Trace, b: Trace) -> None:
+    """Two traces that were redacted apart have numbers and marks that mean other texts in each."""
+    for side, trace in (("A", a), ("B", b)):
+        if is_redacted(trace):
+            raise UsageError(
+                f"{side} holds no texts, and its ids are numbers of its own: compare traces that "
+                "hold theirs, with --redact-tokens"
+            )
 
 
 def _check_layers(a: Trace, b: Trace) -> None:
@@ -224,8 +243,10 @@ def on_columns(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.where(at >= 0, values[..., np.maximum(at, 0)], kind(missing))
 
 
-def _subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return b - a
+def subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """B − A; NaN where a side has none, and of two infinities."""
+    with np.errstate(invalid="ignore"):
+        return b - a
 
 
 def _as_it_is(values: np.ndarray) -> np.ndarray:
@@ -277,9 +298,9 @@ def _attention(of: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
     dims = ("layer", "head", "query")
     if not of.heads_match:
         means = _mean_over_heads(of)
-        variables: dict[str, Any] = {"entropy": (dims, (means[1] - means[0])[:, None])}
+        variables: dict[str, Any] = {"entropy": (dims, subtract(*means)[:, None])}
         return variables, {"head": ("head", np.array([-1], np.int32))}
-    lazy = _OnColumns([t.dataset["entropy"] for t in of.traces], [of.at_a, of.at_b], _subtract)
+    lazy = _OnColumns([t.dataset["entropy"] for t in of.traces], [of.at_a, of.at_b], subtract)
     variables = {"entropy": (dims, indexing.LazilyIndexedArray(lazy))}
     if "top_key" in a and "top_key" in b:
         variables["top_key"] = (dims, of.of_side("top_key", 0).variable._data)
@@ -320,7 +341,7 @@ def _lens(of: Difference, site: str) -> tuple[dict[str, Any], dict[str, Any]]:
             logprobs[..., side] = on_columns(likely, at)
     lens, text = ("site", "layer", "position"), np.dtypes.StringDType()
     variables: dict[str, Any] = {
-        "lens_entropy": (lens, (values[1] - values[0])[None]),
+        "lens_entropy": (lens, subtract(*values)[None]),
         "lens_top_ids": ((*lens, "k"), ids[None]),
         "lens_top_logprobs": ((*lens, "k"), logprobs[None]),
     }

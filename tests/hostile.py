@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import cycle, islice, product
+from collections.abc import Sequence
+from itertools import chain, cycle, islice, product
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +47,11 @@ _NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-0", "null", "undefined", 
 _SQL = ("'; DROP TABLE tokens;--", "=1+1", "@SUM(1)", "+cmd|' /C calc'!A0", "-2+3")
 # Not text: half of a pair, as a prompt in JSON may hold it.
 SURROGATES = ("\ud83d", "\udc00", "a\ud800b", "\udfff\ud800")
+# Of files; one with a byte that is no text.
+HOSTILE_NAMES = (
+    f"</title><script>{PROOF}</script>\u202e\udcff.zarr",
+    f'\x1b[31m"><img src=x onerror={PROOF}>.zarr',
+)
 # One that no page can show whole.
 ENDLESS = "M" * 1_000_000
 
@@ -76,11 +83,13 @@ def corpus(count: int = 500) -> list[str]:
 STRINGS = [*corpus(), *SURROGATES, ENDLESS]
 
 
-def hostile_trace() -> Trace:
-    """Every string as a token, some as words of the vocabulary, and one in each attribute."""
-    tokens = list(text_array(STRINGS))
-    trace = synthetic(tokens, ["content"] * (len(tokens) - 1) + ["template"], layers=2, heads=2,
-                      window=False, words=tokens[::64], generated=tokens[60:64])  # fmt: skip
+def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
+    """Every string as a token, some as words of the vocabulary, and one in each attribute;
+    `options` as `synthetic` has them."""
+    tokens = list(text_array(strings))
+    made = {"layers": 2, "heads": 2, "window": False, "words": tokens[::64]} | options
+    roles = ["content"] * (len(tokens) - 1) + ["template"]
+    trace = synthetic(tokens, roles, generated=tokens[60:64], **made)
     texts = iter(STRINGS[::7])
     attrs = trace.dataset.attrs
     for part in ("model", "tokenizer", "versions", "options"):
@@ -93,9 +102,26 @@ def hostile_trace() -> Trace:
         "partial": {"tokens": 9, "done": 3, "chunks": 2, "reason": "\x1b[2J</script>\u202e"},
     }  # fmt: skip
     note = np.array([plain(ENDLESS[:900]) + "</script>", "\x1b\u202e<b>"], np.dtypes.StringDType())
-    trace.dataset["attention_note"] = ("layer", note)
+    trace.dataset["attention_note"] = ("layer", note[np.arange(made["layers"]) % 2])
     trace.dataset["lens_entropy"].values[0, :, 3:6] = [np.nan, np.inf, -np.inf]
     trace.dataset["lens_top_logprobs"].values[0, :, 7] = np.nan
     trace.dataset["lens_kl"].values[0, :, 8] = np.inf
     trace.dataset["entropy"].values[:, :, 4] = np.inf
     return Trace(trace.dataset)
+
+
+def hostile_pair() -> tuple[Trace, Trace]:
+    """Two traces to be compared: each string is a token of both, then one of A alone and one of B
+    alone, and what the two say of their making has each as a name and as a value."""
+    found = []
+    for side in (0, 1):
+        trace = hostile_trace(
+            list(chain.from_iterable((text, text) for text in STRINGS)), seed=side
+        )
+        at = np.arange(len(STRINGS), dtype=np.int32)
+        ids = np.stack([at, at + (side + 1) * at.size], 1).ravel()
+        made = trace.dataset.assign_coords(token_ids=("position", ids))
+        named = dict(zip(STRINGS, STRINGS[side:] + STRINGS[:side], strict=True))
+        own = {"tokenizer": {"sha256": "0" * 64}, "prompt": named}
+        found.append(Trace(made.assign_attrs(made.attrs | own)))
+    return found[0], found[1]

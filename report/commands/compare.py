@@ -17,6 +17,7 @@ from attentropy.report.labels import plain
 @click.argument("b", type=Path)
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
 @page_options
+@output.redact_option
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
@@ -25,6 +26,7 @@ def command(
     target: Path,
     max_bytes: int,
     sections: tuple[str, ...],
+    redact_tokens: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -39,7 +41,7 @@ def command(
     from attentropy.report.difference import compare
     from attentropy.report.page import render
 
-    difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name))
+    difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
     asked = regions.sections(sections, difference.kind.size)
     attention = planes.attention(difference)
     found = observe(difference)

@@ -40,9 +40,12 @@ _FIGURES = ("lens", "attention", "map", "heads", "profile")
     "-o", "--output", "target", type=Path, required=True, metavar="FILE",
     help="NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn.",
 )  # fmt: skip
+@output.redact_option
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(trace: Path, target: Path, force: bool, as_json: bool, **options: Any) -> None:
+def command(
+    trace: Path, target: Path, redact_tokens: bool, force: bool, as_json: bool, **options: Any
+) -> None:
     """Write one figure of TRACE's page as a file, and print its caption.
 
     Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
@@ -53,10 +56,13 @@ def command(trace: Path, target: Path, force: bool, as_json: bool, **options: An
         names = ", ".join(f".{name}" for name in _FORMATS)
         raise UsageError(f"{target.name!r}: name a file that ends in {names}")
     output.check_target(target, force=force)
+    from attentropy.engine.redaction import redacted
     from attentropy.engine.trace import Trace
     from attentropy.report.export import export
 
-    made = export(Trace.open(trace), options.pop("figure"), format, **options)
+    opened = Trace.open(trace)
+    opened = redacted(opened) if redact_tokens else opened
+    made = export(opened, options.pop("figure"), format, **options)
     output.write_bytes(target, made.data)
     output.tell(target, {"title": made.title, "caption": made.caption}, as_json=as_json)
     if not as_json:

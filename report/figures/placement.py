@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace import Trace
-from attentropy.report.difference import Difference
+from attentropy.report.difference import Difference, subtract
 from attentropy.report.observations import strongest_rehearsal
 
 # What the box says where the lens is not what is shown.
@@ -53,8 +53,7 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
 def _of_difference(of: Difference, columns: int, section: tuple[int, int] | None) -> Placement:
     """The section at the tail, in wider columns, because cells name two tokens; the inset where A
     and B differ most within it. The box says what is rehearsed on both sides."""
-    one, other = next(iter(of.sides.values()))
-    change = np.abs(other - one)
+    change = np.abs(subtract(*next(iter(of.sides.values()))))
     stop = int(np.flatnonzero(of.both)[-1]) + 1
     start = max(0, stop - max(1, columns * 2 // 3))
     start, stop = section or (start, stop)

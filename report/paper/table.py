@@ -13,7 +13,7 @@ import numpy as np
 from attentropy.report.packing import full
 
 # What a spreadsheet would run: a text that begins so gets a quote in front.
-_RUN = ("=", "+", "-", "@")
+_RUN = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,27 @@
 import pytest
 
 from attentropy.engine.assemble import text_array
-from attentropy.report.figures.sizes import wide
+from attentropy.report.comparison import observe
+from attentropy.report.difference import compare
+from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.labels import flowing, visible
-from hostile import STRINGS, hostile_trace
+from hostile import HOSTILE_NAMES, STRINGS, hostile_pair, hostile_trace
 from traces import synthetic
 
 pytestmark = pytest.mark.browser
+
+# Elements that no page of ours has.
+OWN = (
+    "[...document.querySelectorAll('iframe, object, embed, form:not(.vega-bindings), base, '"
+    " + 'link, [onerror], [onload], [onclick], [onfocus], [ontoggle], [onmouseover]')]"
+    ".map((element) => element.outerHTML)"
+)
+
+
+@pytest.fixture(scope="module")
+def compared():
+    of = compare(*hostile_pair(), HOSTILE_NAMES)
+    return of, observe(of)
 
 
 def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
@@ -52,12 +67,61 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
 
     assert page.evaluate("window.pwned") is None
     assert dialogs == []
-    own = page.evaluate(
-        "[...document.querySelectorAll('iframe, object, embed, form:not(.vega-bindings), base, '"
-        " + 'link, [onerror], [onload], [onclick], [onfocus], [ontoggle], [onmouseover]')]"
-        ".map((element) => element.outerHTML)"
+    assert page.evaluate(OWN) == []
+    assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
+    assert opened.errors == []
+    assert opened.requests == []
+    assert opened.violations() == []
+
+
+@pytest.mark.parametrize("width", [1440, 420])
+def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, compared, width):
+    of, found = compared
+    opened = open_page(of, found=found, width=width)
+    page = opened.page
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    tokens = [str(text) for text in text_array(STRINGS)]
+    for element in ("span", "del", "ins"):
+        shown = page.evaluate(
+            f"[...document.querySelectorAll('.tokens {element}')].map((e) => e.textContent)"
+        )
+        assert shown == [flowing(t) if t.strip() else visible(t) for t in tokens]
+
+    page.focus("#figure")
+    said = set()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "+", "ArrowLeft"):
+        page.keyboard.press(key)
+        opened.quiet(60)
+        said.add(page.inner_text("#live"))
+    assert len(said) > 2
+    size = (wide if width > 760 else narrow)(2)
+    for view in ("attention", "lens"):
+        page.click(f"[data-view={view}]")
+        page.locator("#canvas canvas").scroll_into_view_if_needed()
+        opened.quiet(150)
+        left, top = opened.corner()
+        y = top + size.overview + size.above + size.height / 3
+        for share in (0.1, 0.5, 0.9):
+            page.mouse.move(left + size.left + share * size.section, y)
+            opened.quiet(60)
+            tip = page.inner_text("#tip")
+            assert "position" in tip
+            assert "NaN" not in tip
+            assert "Infinity" not in tip
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    opened.quiet()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wider = page.evaluate(
+        "[...document.querySelectorAll('main > *, main section, header *, .tokens, .which')]"
+        ".filter((e) => e.getBoundingClientRect().right > innerWidth + 1)"
+        ".map((e) => e.outerHTML.slice(0, 90))"
     )
-    assert own == []
+    assert wider == []
+
+    assert page.evaluate("window.pwned") is None
+    assert dialogs == []
+    assert page.evaluate(OWN) == []
     assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
     assert opened.errors == []
     assert opened.requests == []

@@ -5,8 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -18,10 +16,8 @@ from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
 from attentropy.report.figures.sizes import fitted, wide
 from attentropy.report.paper.pdf import settled
-from hostile import corpus
+from programs import run
 from traces import long, profiled, synthetic
-
-PROOF = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
 
 
 @pytest.fixture(scope="module")
@@ -46,22 +42,6 @@ def documents(trace):
 def lines():
     """Reads CSV: a list of dictionaries."""
     return lambda data: list(csv.DictReader(io.StringIO(data.decode(), newline="")))
-
-
-def tool(name):
-    """A program that opens what was written; skipped visibly without it, failed in CI."""
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI has no {name}: the exported file was not opened")
-        pytest.skip(f"no {name} here: install librsvg2-bin and poppler-utils")
-    return found
-
-
-def run(name, *arguments):
-    return subprocess.run(
-        [tool(name), *map(str, arguments)], check=True, capture_output=True
-    ).stdout
 
 
 def pixels(data):
@@ -288,31 +268,6 @@ def test_a_profile_is_a_figure_as_well(lines, width, theme):
         attentropy.export(profiled(), "profile", width=width, theme=theme).data
     )
     assert float(root.get("viewBox").split()[2]) == pytest.approx(width / 25.4 * 72 / 7 * 11, abs=4)
-
-
-def test_nothing_of_a_strangers_trace_runs_or_asks_for_anything(lines):
-    words = [PROOF, *corpus(200)]
-    tokens = [PROOF, "=1+1", "@x", "+1", "-2", *words]
-    trace = synthetic(tokens, ["content"] * len(tokens), words=words)
-    trace.dataset.attrs["model"]["name"] = PROOF
-    for figure in ("lens", "attention", "map"):
-        made = attentropy.export(trace, figure, "svg")
-        root = ElementTree.fromstring(made.data)
-        names = {element.tag.rpartition("}")[2] for element in root.iter()}
-        assert not names & {"script", "foreignObject", "a", "use", "style", "animate", "set"}
-        for element in root.iter():
-            for name, value in element.attrib.items():
-                assert not name.rpartition("}")[2].startswith("on")
-                if name.endswith("href"):
-                    assert value.startswith("data:image/png;base64,")
-                assert "javascript:" not in value
-        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", made.caption)
-        attentropy.export(trace, figure, "pdf")
-        rows = lines(attentropy.export(trace, figure, "csv").data)
-        cells = [text for row in rows for text in row.values() if text]
-        assert not [text for text in cells if text[0] in "=+-@"]
-        if figure == "lens":
-            assert {"'=1+1", "'@x", "'+1", "'-2"} <= {row["token"] for row in rows}
 
 
 @pytest.mark.parametrize(

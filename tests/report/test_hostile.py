@@ -1,6 +1,7 @@
 """Hostile text in every place that a trace, a prompt or a file brings it to: shown, not run."""
 
 import base64
+import html
 import json
 import re
 import unicodedata
@@ -17,11 +18,13 @@ from attentropy.engine.trace import Trace
 from attentropy.report.bench.page import render as bench_page
 from attentropy.report.cli import main
 from attentropy.report.commands.output import json_line
+from attentropy.report.comparison import observe as observe_difference
+from attentropy.report.difference import compare
 from attentropy.report.labels import flowing, named, plain, short, visible
 from attentropy.report.observations import observe
 from attentropy.report.packing import full
 from attentropy.report.page import render
-from hostile import PROOF, STRINGS, corpus, hostile_trace
+from hostile import HOSTILE_NAMES, PROOF, STRINGS, corpus, hostile_pair, hostile_trace
 from traces import synthetic
 
 # What moves a terminal's cursor, turns a line around or is nothing to see.
@@ -43,11 +46,24 @@ def page(trace):
     return render(trace, observe(trace))
 
 
-def test_no_markup_of_the_trace_is_in_the_page(page):
+@pytest.fixture(scope="module")
+def comparison():
+    """The page of two traces, with the names of their files."""
+    of = compare(*hostile_pair(), HOSTILE_NAMES)
+    return render(of, observe_difference(of))
+
+
+@pytest.fixture(params=["page", "comparison"])
+def either(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_no_markup_of_the_trace_is_in_the_page(either):
+    page = either
     body = re.sub(r"<script>.*?</script>|<style>.*?</style>", "", page, flags=re.S)
     tags = {name.lower() for name in re.findall(r"<([a-zA-Z][^\s/>]*)", body)}
     assert not tags & {"iframe", "object", "embed", "link", "base", "form", "video", "audio"}
-    assert len(re.findall(r"<script\b", page)) == 4
+    assert len(re.findall(r"<script\b", page)) == page.count("</script>") <= 4
     assert len(re.findall(r"<style\b", page)) == 1
     for tag in re.findall(r"<[a-zA-Z][^>]*>", body):
         outside = re.sub(r'"[^"]*"', '""', tag)
@@ -55,9 +71,9 @@ def test_no_markup_of_the_trace_is_in_the_page(page):
     assert not re.search(r"""(?:src|href|srcset)=["'](?!data:image|#)""", body)
 
 
-def test_nothing_in_the_page_is_unseen_or_turns_around_what_is_beside_it(page):
-    assert _unseen(page) == set()
-    page.encode()
+def test_nothing_in_the_page_is_unseen_or_turns_around_what_is_beside_it(either):
+    assert _unseen(either) == set()
+    either.encode()
 
 
 def test_every_string_is_shown_or_visibly_escaped(page):
@@ -75,6 +91,24 @@ def test_every_string_is_shown_or_visibly_escaped(page):
     assert "1,000,000 characters" in shown[-1]
     assert "⟨202E⟩" in body
     assert "\\ud83d" in body  # half of a pair is not text
+
+
+def test_a_comparison_shows_every_string_of_both_sides_or_escapes_it_visibly(comparison):
+    body = comparison.split('class="tokens"')[1].split("</div>")[0]
+    wanted = [
+        flowing(text) if text.strip() else visible(text) for text in map(str, text_array(STRINGS))
+    ]
+    for element in ("span", "del", "ins"):
+        shown = re.findall(rf"<{element} [^>]*>(.*?)</{element}>", body, re.S)
+        assert [html.unescape(text) for text in shown] == wanted
+    entries = re.findall(
+        '<th scope="row">(?:<span[^>]*>≠</span> )?(\u2068?prompt: .*?)</th>', comparison, re.S
+    )
+    assert [html.unescape(text) for text in entries] == [
+        named(f"prompt: {text}", 60) for text in dict.fromkeys(STRINGS)
+    ]
+    assert "\\x1b" not in comparison
+    assert "⟨202E⟩" in comparison.split("<title>")[1].split("</title>")[0]
 
 
 def _entity(found):
@@ -97,8 +131,8 @@ def test_the_payload_is_json_without_a_number_that_is_none(page):
     assert not re.search(r"\b(nan|inf)\b (nats|%)", page)
 
 
-def test_the_still_pictures_are_whole_documents_without_scripts(page):
-    images = re.findall(r"svg\+xml;base64,([^\"]+)", page)
+def test_the_still_pictures_are_whole_documents_without_scripts(either):
+    images = re.findall(r"svg\+xml;base64,([^\"]+)", either)
     assert len(images) >= 2
     for image in images:
         text = base64.b64decode(image).decode()
@@ -114,12 +148,12 @@ def test_the_still_pictures_are_whole_documents_without_scripts(page):
 
 
 def test_the_notebook_shows_it_as_text(trace):
-    html = trace._repr_html_()
-    assert {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", html)} <= {
+    shown = trace._repr_html_()
+    assert {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", shown)} <= {
         "div", "p", "figure", "picture", "source", "img", "figcaption",
     }  # fmt: skip
-    assert _unseen(html) == set()
-    html.encode()
+    assert _unseen(shown) == set()
+    shown.encode()
 
 
 def test_findings_say_it_without_turning_around(trace):
@@ -168,6 +202,17 @@ def test_a_terminal_gets_no_escape_of_a_trace_or_a_name(trace, tmp_path, monkeyp
         assert _unseen(out, allowed="\n" + JOINER) == _unseen(err, allowed="\n") == set()
         if "--json" in arguments:
             json.loads(out, parse_constant=pytest.fail)
+
+
+def test_a_comparison_of_files_with_hostile_names_is_written(trace, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = [name.replace("/", "") for name in HOSTILE_NAMES]
+    for name in names:
+        _few_tokens(trace).save(name)
+    assert main(["compare", *names, "-o", "c.html"]) == 0
+    out, err = capsys.readouterr()
+    assert _unseen(out, allowed="\n" + JOINER) == _unseen(err) == set()
+    assert "⟨DCFF⟩" in (tmp_path / "c.html").read_text("utf-8")
 
 
 def test_attributes_with_half_of_a_pair_are_written_and_read(trace, tmp_path):

@@ -2,15 +2,21 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from attentropy.engine.errors import UsageError
 from attentropy.engine.redaction import redacted
 from attentropy.engine.trace import Trace
+from attentropy.report import views
 from attentropy.report.cli import main
+from attentropy.report.comparison import observe
+from attentropy.report.difference import compare
+from programs import run
 from report_text import everything, told
-from traces import CHAT, synthetic
+from traces import CHAT, profiled, synthetic
 
 # Words that nothing else on a page says, and ids that no other number is.
 TOKENS = [
@@ -21,15 +27,17 @@ WORDS = [f"wykvoz{i}" for i in range(8)]
 FIRST_ID = 7_650_000
 
 
-def _secret():
-    roles = ["bos", *["template"] * 4, *["content"] * 7, *["template"] * 5]
-    trace = synthetic(TOKENS, roles, layers=2, heads=2, words=WORDS, generated=["Von", "bert"])
+def _secret(tokens=TOKENS, said=("Von", "bert"), **options):
+    roles = ["bos", *["template"] * 4, *["content"] * (len(tokens) - 10), *["template"] * 5]
+    trace = synthetic(
+        tokens, roles, layers=2, heads=2, words=WORDS, generated=said, **options
+    )  # fmt: skip
     dataset = trace.dataset
     for name in ("token_ids", "generated_ids", "target_ids", "rehearsal_ids", "lens_top_ids",
                  "vocabulary_ids"):  # fmt: skip
         dataset[name] = dataset[name] + FIRST_ID
     dataset.attrs |= {
-        "answer": "Vonbert", "notes": ["the chat template rewrites 'zq5xvorn' of turn 1"],
+        "answer": "".join(said), "notes": ["the chat template rewrites 'zq5xvorn' of turn 1"],
         "partial": {"tokens": 17, "done": 17, "reason": "ValueError: zq6xvorn"},
     }  # fmt: skip
     return Trace(dataset)
@@ -112,3 +120,126 @@ def test_a_run_that_may_go_on_cannot_be_redacted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["extract", "--redact-tokens", "--resume"]) == 2
     assert "--redact-tokens keeps nothing" in capsys.readouterr().err
+
+
+# Longer by two tokens, one replaced by another of its length, and another answer of its length.
+OTHER = [*TOKENS[:6], "zq98xvorn", "zq99xvorn", "zq97xvorn", *TOKENS[7:]]
+
+
+def _other():
+    """Another prompt of the same vocabulary."""
+    trace = _secret(OTHER, ("Von", "wykvoz3"), seed=1)
+    ids = _secret()["token_ids"]
+    ids = np.concatenate([ids[:6], FIRST_ID + 900 + np.arange(3, dtype=np.int32), ids[7:]])
+    attrs = trace.attrs | {"prompt": {**trace.attrs["prompt"], "sha256": "9" * 64}}
+    return Trace(
+        trace.dataset.assign_coords(token_ids=("position", ids)).assign_attrs(attrs)
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def both():
+    """A comparison of texts, and the same without them."""
+    ours = compare(_secret(), _other())
+    return ours, compare(_secret(), _other(), redact=True)
+
+
+def test_two_traces_without_texts_are_aligned_as_their_texts_are(both):
+    ours, theirs = both
+    assert ours.kind.tolist().count(0) == len(TOKENS) - 1
+    for name in ("kind", "at_a", "at_b"):
+        np.testing.assert_array_equal(getattr(theirs, name), getattr(ours, name))
+    for view, values in ours.sides.items():
+        np.testing.assert_array_equal(theirs.sides[view], values)
+    for name in ("entropy", "lens_entropy", "lens_top_logprobs", "top_key"):
+        np.testing.assert_array_equal(theirs.dataset[name], ours.dataset[name])
+    named = [of.dataset["lens_top_ids"].values.ravel().tolist() for of in (ours, theirs)]
+    assert len(set(zip(*named, strict=True))) == len(set(named[0])) == len(set(named[1]))
+
+
+def test_what_differs_in_the_texts_differs_without_them(both):
+    found, same = map(observe, both)
+    assert [replace(one, text="") for one in found] == [replace(one, text="") for one in same]
+    said = {one.id: one.text for one in same}
+    assert re.search(r"A says “‹(\d+)·answer·7›”, B says “‹(?!\1·)\d+·answer·10›”", said["answer"])
+    assert "The predicted next token differs" in said["predictions"]
+    (a, b) = re.search(
+        r"“‹(\d+)·vocab\S*” in A, “‹(\d+)·vocab\S*” in B", said["predictions"]
+    ).groups()
+    assert a != b
+    for name in ("lens", "attention"):
+        labels = [views.view(of, name).texts(0, of.kind.size, 14) for of in both]
+        apart = [[["→" in text for text in row] for row in rows] for rows in labels]
+        assert apart[0] == apart[1]
+        assert sum(map(sum, apart[0])) > 10
+
+
+def test_tokens_aligned_by_their_texts_are_aligned_without_them():
+    a, b = _secret(), _other()
+    for trace, hash in ((a, "a"), (b, "b")):
+        trace.dataset.attrs["tokenizer"] = {"sha256": hash * 64}
+    b.dataset["token_ids"].values[:] = b["token_ids"][::-1]
+    b.dataset["role"].values[6] = "content" if b.roles[6] == "template" else "template"
+    ours, theirs = compare(a, b), compare(a, b, redact=True)
+    assert ours.by_text
+    assert theirs.by_text
+    np.testing.assert_array_equal(theirs.kind, ours.kind)
+
+
+def test_the_page_of_two_traces_has_no_word_and_no_id(saved, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    other = str(_other().save("b.zarr"))
+    for options, tells in ((["--redact-tokens"], False), ([], True)):
+        arguments = [str(saved), other, *options, "-o", "r.html", "--force"]
+        assert main(["compare", *arguments]) == 0
+        said = "".join(capsys.readouterr())
+        page = (tmp_path / "r.html").read_text("utf-8")
+        assert bool(_tells(told(page))) is bool(_tells(said)) is tells
+        assert ("texts are left out" in page) is not tells
+        assert "One model on two prompts" in page
+    assert {p.name for p in tmp_path.iterdir()} == {"b.zarr", "r.html"}
+
+
+def test_traces_that_were_redacted_apart_are_not_compared(tmp_path):
+    with pytest.raises(UsageError, match=r"B holds no texts.*--redact-tokens"):
+        compare(_secret(), redacted(_secret()))
+
+
+def _read(file):
+    """All that a file of a figure says: as it is, and what programs find in it."""
+    data = file.read_bytes()
+    said = data.decode("latin-1") + data.decode("utf-8", "replace")
+    if file.suffix == ".pdf":
+        said += (run("pdftotext", file, "-") + run("pdfinfo", file)).decode()
+    return said
+
+
+@pytest.fixture(scope="module")
+def everything_saved(tmp_path_factory):
+    """With what every figure needs."""
+    of = profiled(layers=2).dataset
+    timed = {name: of[name] for name in map(str, of) if name.startswith("profile_")}
+    scores = ("layer", "score_head"), np.full((2, 2), 0.5, np.float32)
+    held = _secret().dataset.assign(timed | {"head_sink": scores})
+    held = held.assign_coords(score_head=("score_head", np.arange(2, dtype=np.int32)))
+    held = held.assign_attrs(profile=of.attrs["profile"])
+    return Trace(held).save(tmp_path_factory.mktemp("every") / "t.zarr")
+
+
+@pytest.mark.parametrize("figure", ["lens", "attention", "map", "heads", "profile"])
+def test_a_figure_of_a_redacted_trace_has_no_word(
+    figure, everything_saved, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+
+    def written(format, *options):
+        command = ["export", str(everything_saved), "--figure", figure, "--dpi", "50", "--force"]
+        assert main([*command, "-o", f"f.{format}", *options]) == 0
+        return _read(tmp_path / f"f.{format}") + capsys.readouterr().out
+
+    for format in ("svg", "png", "pdf", "csv"):
+        assert _tells(written(format, "--redact-tokens")) == []
+    if figure in ("lens", "attention"):
+        assert "‹content·8›" in _read(tmp_path / "f.csv")
+        assert len(_tells(written("csv"))) > 8
+        assert _tells(written("pdf"))
