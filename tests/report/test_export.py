@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+import vl_convert
 from PIL import Image
 
 import attentropy
@@ -172,14 +173,23 @@ def test_a_pdf_is_set_in_order_whatever_order_it_came_in():
     assert b"/Subject <FEFF00e9" in one
 
 
-def test_a_pdf_has_a_square_for_what_cannot_be_embedded(tmp_path):
-    tokens = ["a", "🌈", "日本", "مرحبا", "é", "b"]
+def test_a_pdf_has_a_number_for_what_cannot_be_embedded(tmp_path, monkeypatch):
+    convert = vl_convert.svg_to_pdf
+
+    def without_emoji(picture):  # whatever fonts there are
+        if "🌈" in picture or "👩" in picture:
+            raise RuntimeError("the font holds pictures")
+        return convert(picture)
+
+    monkeypatch.setattr(vl_convert, "svg_to_pdf", without_emoji)
+    tokens = ["a", "🌈", "👩\u200d🌈", "日本", "مرحبا", "é", "b"]
     trace = synthetic(tokens, ["content"] * len(tokens), words=tokens)
     file = tmp_path / "fig.pdf"
     file.write_bytes(attentropy.export(trace, "lens", "pdf").data)
     said = run("pdftotext", file, "-").decode()
-    for text in ("é", "b"):
+    for text in ("é", "b", "U+1F308", "U+1F469U+1F308", f"all {len(tokens)} positions"):
         assert text in said
+    assert "□" not in said
 
 
 def test_the_values_of_the_lens_are_those_that_are_drawn(documents, trace, lines):
