@@ -44,6 +44,8 @@ def export(
     figure: str = "lens",
     format: str = "svg",
     *,
+    stat: str | None = None,
+    site: str | None = None,
     section: str | Range | None = None,
     inset: int | None = None,
     layer: int | None = None,
@@ -61,8 +63,10 @@ def export(
     `figure`: "lens", "attention", "map", "heads" or "profile"; `format`: "svg", "png", "pdf" or
     "csv", the values that are drawn. `width` in millimetres, `font_size` of the labels in points,
     both in print; under some 115 mm of 7-point text the parts stand as on a telephone. `dpi`:
-    pixels an inch of a PNG. `section`: positions "a:b" or (a, b), of a map those of its magnified
-    region; `inset`: the magnified position. Attention: `head` shows one head in every layer,
+    pixels an inch of a PNG. `stat`: what the colours of "lens" and "attention" show, "entropy" or
+    one of `statistics.held`; `site`: where the lens reads; both as the page's address has them.
+    `section`: positions "a:b" or (a, b), of a map those of its magnified region; `inset`: the
+    magnified position. Attention: `head` shows one head in every layer,
     `layer` the heads of one layer, both one head with that layer's weights in the inset; neither
     the mean over heads. A map's `layer` and `head` are those that it shows; `score` is that of
     "heads". `palette`: "diverging" or "cividis".
@@ -76,8 +80,8 @@ def export(
     _within("--font-size", font_size, _FONTS, "points")
     _within("--dpi", dpi, _DPI, "pixels an inch")
     choices = {
-        "section": section, "inset": inset, "layer": layer, "head": head, "score": score,
-        "palette": palette,
+        "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
+        "head": head, "score": score, "palette": palette,
     }  # fmt: skip
     chosen = asked(trace, figure, theme, choices)
     pixels = round(width / 25.4 * 72 / font_size * _LABEL)

@@ -103,6 +103,7 @@ def render(
         template = environment().get_template("compare.html.j2")
         context |= comparison_words.words(trace, shown, rows)
         below = context["captions"]
+        context["captions"] = {v.name: caption(below[v.name], v, placed["wide"]) for v in shown}
     values = facts(trace, observations, shown, rows, sizes, placed["wide"])
     values |= {"captions": below, "specs": {name: d.specs for name, d in drawn.items()}}
     values |= places(trace)

@@ -13,7 +13,9 @@ MAPS = {
     ),
     "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
 }  # fmt: skip
-MISSING = "#b9b9b9"
+# What a caption calls the low end, the middle and the high end.
+CALLED = {"diverging": ("blue", "white", "red"), "cividis": ("dark blue", "grey", "yellow")}
+MISSING = "#b9b9b9"  # called light grey: the middle of cividis is a darker one
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"
 
 # What is drawn around the values, on a light and on a dark page.

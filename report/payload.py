@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -76,8 +75,7 @@ def facts(
 
 
 def _scale(view: View) -> dict[str, Any]:
-    said = {"title": view.title, "what": view.what, "words": view.scale.words()}
-    return asdict(view.scale) | said
+    return view.scale.facts() | {"title": view.title, "what": view.what}
 
 
 def _sides(trace: Trace) -> dict[str, Any] | None:

@@ -54,11 +54,17 @@ def _tiled(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def layers(trace: Trace, name: str) -> Iterator[np.ndarray]:
-    """The values of an attention statistic, one layer after the other, [head, query] float32."""
-    variable = trace.dataset[name]
-    for layer in range(variable.sizes["layer"]):
-        values: np.ndarray = variable[layer].values
-        yield values.astype(np.float32, copy=False)
+    """The values of an attention statistic, one layer after the other; see `layer`."""
+    for entry in range(trace.dataset.sizes["layer"]):
+        yield layer(trace, name, entry)
+
+
+def layer(trace: Trace, name: str, entry: int) -> np.ndarray:
+    """One layer of an attention statistic, or of "normalized_entropy", [head, query]."""
+    normalized = name == "normalized_entropy"
+    values: np.ndarray = trace.dataset["entropy" if normalized else name][entry].values
+    values = values.astype(np.float32, copy=False)
+    return values * _per_ceiling(trace, entry) if normalized else values
 
 
 def spans(trace: Trace, name: str, ranges: list[tuple[int, int]]) -> np.ndarray:
@@ -127,17 +133,13 @@ class Averages:
 
 def averages(trace: Trace, name: str, columns: int = 512) -> Averages:
     """One reading of a statistic of attention, or of "normalized_entropy"; see `attention`."""
-    normalized = name == "normalized_entropy"
-    read = "entropy" if normalized else name
-    count, heads, n = trace.dataset[read].shape
+    count, heads, n = trace.dataset["entropy" if name == "normalized_entropy" else name].shape
     size = step(n, columns)
     mean = np.empty((count, n), np.float32)
     tiled = np.empty((count, heads, -(-n // size)), np.float32)
     starts = np.arange(0, n, size)
-    for layer, values in enumerate(layers(trace, read)):
-        if normalized:
-            values = values * _per_ceiling(trace, layer)
-        mean[layer], tiled[layer] = _averaged(values, starts)
+    for entry, values in enumerate(layers(trace, name)):
+        mean[entry], tiled[entry] = _averaged(values, starts)
     return Averages(mean, tiled, size)
 
 

@@ -5,10 +5,13 @@ The page's script has the same in `colours.js`; the pixel tests hold them agains
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from attentropy.report.palette import CALLED
 
 _THOUSANDS = 10_000  # written as 10k from here on
 
@@ -57,12 +60,17 @@ class Scale:
         ends = ((0.0, self.low), (0.5, self.middle), (1.0, self.high))
         return [(at, self.text(value)) for at, value in ends]
 
-    def words(self) -> str:
-        """Which value has which colour, in one clause."""
+    def words(self, palette: str = "diverging") -> str:
+        """Which value has which of a palette's colours, in one clause."""
+        low, middle, high = CALLED[palette]
         unit = f" {self.unit}" if self.unit else ""
         same = " (no difference)" if self.kind == "diverging" else ""
         how = " on a logarithmic scale" if self.kind == "logarithmic" else ""
         return (
-            f"blue {self.text(self.low)}, white {self.text(self.middle)}{same}, "
-            f"red {self.text(self.high)}{unit}{how}"
+            f"{low} {self.text(self.low)}, {middle} {self.text(self.middle)}{same}, "
+            f"{high} {self.text(self.high)}{unit}{how}"
         )
+
+    def facts(self) -> dict[str, Any]:
+        """What the page's script reads of it; its words by palette."""
+        return asdict(self) | {"words": {palette: self.words(palette) for palette in CALLED}}

@@ -6,7 +6,7 @@ Each has its own scale. A trace without a statistic does not offer it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -35,15 +35,18 @@ class Statistic:
     def facts(self) -> dict[str, Any]:
         """What the page's script reads of it."""
         said = {"title": self.title, "label": self.label, "what": self.what}
-        return asdict(self.scale) | said | {"words": self.scale.words()}
+        return self.scale.facts() | said
 
 
 def offered(trace: Trace, view: View) -> list[Statistic]:
     """The statistics beside entropy that the trace has values for. A difference of two traces
     (its scale runs about zero) has none."""
-    if view.scale.kind == "diverging":
-        return []
-    found = _of_lens(trace) if view.name == "lens" else _of_attention(trace)
+    return [] if view.scale.kind == "diverging" else held(trace, view.name)
+
+
+def held(trace: Trace, name: str) -> list[Statistic]:
+    """Those of the view called `name`."""
+    found = _of_lens(trace) if name == "lens" else _of_attention(trace)
     return [statistic for needed, statistic in found if all(name in trace for name in needed)]
 
 

@@ -109,7 +109,7 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
     return {
         view: (
             f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} "
-            f"Colour: {{colours}}, grey missing. {what[view][2]}{what[view][3]}"
+            f"Colour: {{colours}}, light grey missing. {what[view][2]}{what[view][3]}"
         )
         for view in views
     }

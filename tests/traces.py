@@ -139,6 +139,19 @@ def synthetic(
     return Trace(xr.Dataset(data, coords, attrs))
 
 
+def sited(seed: int = 3) -> Trace:
+    """Two sites of the lens, ranks of all sizes, and a cell that was not ranked."""
+    data, other = synthetic(seed=seed).dataset, synthetic(seed=seed + 1).dataset
+    lens = [name for name in data if data[name].dims[:1] == ("site",)]
+    both = xr.concat([data[lens], other[lens].assign_coords(site=["mlp"])], "site")
+    random = np.random.default_rng(0)
+    both["lens_rank"].values[:] = np.exp(random.uniform(0, 7, both["lens_rank"].shape)) - 1
+    both["lens_rank"].values[0, 2, 6] = -1
+    named = both.assign_coords(site=both["site"].values.astype(np.dtypes.StringDType()))
+    rest = data.drop_vars([*lens, "site"])
+    return Trace(xr.merge([rest, named], combine_attrs="override"))
+
+
 PARTS = ("attention", "kernel", "mlp", "other", "lens", "writing")
 OUTSIDE = ("embedding", "norm", "head", "rest")
 

@@ -18,10 +18,12 @@ _FIGURES = ("lens", "attention", "map", "heads", "profile")
 @click.command("export")
 @click.argument("trace", type=Path)
 @click.option("--figure", type=click.Choice(_FIGURES), default="lens", show_default=True)
+@click.option("--stat", metavar="NAME", help="What the colours show, as on the page; see above.")
+@click.option("--site", metavar="NAME", help="Of the lens: residual, attention or mlp.")
 @click.option("--section", metavar="A:B", help="Positions magnified, as Python counts them.")
 @click.option("--inset", type=int, metavar="POSITION", help="The position shown beside them.")
-@click.option("--layer", type=int, metavar="L", help="Of attention or the map; see below.")
-@click.option("--head", type=int, metavar="H", help="Of attention or the map; see below.")
+@click.option("--layer", type=int, metavar="L", help="Of attention or the map; see above.")
+@click.option("--head", type=int, metavar="H", help="Of attention or the map; see above.")
 @click.option("--score", metavar="NAME", help="Of the heads: sink, local, previous …")
 @click.option("--palette", type=click.Choice(["diverging", "cividis"]), help="Of the entropies.")
 @click.option(
@@ -47,6 +49,9 @@ def command(
     trace: Path, target: Path, redact_tokens: bool, force: bool, as_json: bool, **options: Any
 ) -> None:
     """Write one figure of TRACE's page as a file, and print its caption.
+
+    The lens shows --stat entropy, lens_kl, probability or lens_rank; attention entropy,
+    normalized_entropy, max_prob, distance or sink_mass: those that the trace holds.
 
     Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
     head and in the inset that layer's weights; neither the mean over heads.

@@ -110,7 +110,7 @@ def datasets(
     live = is_live(size, columns, len(rows))
     ramp, ticks = legend(scale, palette)
     column = placed.column
-    said = _inset_texts(trace, size, column, view)
+    said = _inset_texts(view, size, column)
     inset = grid(values[:, column : column + 1], said, 0, scale, palette)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
@@ -159,8 +159,9 @@ def overview_title(n: int, size: int) -> str:
     return f"all {n:,} positions, every layer{many}"
 
 
-def _inset_texts(trace: Trace, size: Size, column: int, view: View) -> list[list[str]]:
+def _inset_texts(view: View, size: Size, column: int) -> list[list[str]]:
     """The magnified column: of the lens the likeliest token, and its probability where both fit."""
+    trace = view.trace
     if isinstance(trace, Difference):
         return view.texts(column, column + 1, size.inset_letters)
     if view.name != "lens":

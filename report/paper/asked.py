@@ -10,13 +10,13 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import Trace
-from attentropy.report import reach
+from attentropy.report import reach, statistics
 from attentropy.report.regions import Range, sections
 
 # Figures, and which choices each one leaves.
 FIGURES: dict[str, tuple[str, ...]] = {
-    "lens": ("section", "inset", "palette"),
-    "attention": ("section", "inset", "layer", "head", "palette"),
+    "lens": ("stat", "site", "section", "inset", "palette"),
+    "attention": ("stat", "section", "inset", "layer", "head", "palette"),
     "map": ("section", "layer", "head"),
     "heads": ("score",),
     "profile": (),
@@ -27,10 +27,13 @@ THEMES = ("light", "dark")
 
 @dataclass(frozen=True)
 class Asked:
-    """`section` [start, stop) and `inset` are positions; `layer` is an entry along `layer`, `head`
+    """`stat` and `site` have the names of the page's choosers ("" is the site that opens);
+    `section` [start, stop) and `inset` are positions; `layer` is an entry along `layer`, `head`
     a head's own number; None where nobody said."""
 
     figure: str
+    stat: str = "entropy"
+    site: str = ""
     section: Range | None = None
     inset: int | None = None
     layer: int | None = None
@@ -53,6 +56,11 @@ def asked(trace: Trace, figure: str, theme: str, choices: dict[str, Any]) -> Ask
     n = trace.dataset.sizes["position"]
     if "palette" in made:
         _one_of("palette", made["palette"], PALETTES)
+    if "stat" in made:
+        held = statistics.held(trace, figure)
+        _one_of("stat", made["stat"], ("entropy", *(statistic.name for statistic in held)))
+    if "site" in made:
+        _one_of("site", made["site"], statistics.sites(trace))
     if "section" in made:
         made["section"] = _section(made["section"], n)
     if "inset" in made:

@@ -6,12 +6,15 @@ import re
 import struct
 import warnings
 import zlib
+from functools import partial
 from html import escape
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.report.paper.pdf import settled
 
 _MM, _POINT = 25.4, 72.0  # of an inch
+_NUMBER = "45%"  # of the text's size: seven characters in the room of some three
+_BETWEEN_TAGS = re.compile(r">[^<>]+<")
 _SIZE = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
 
 
@@ -61,8 +64,8 @@ def _without(chunks: bytes, name: bytes) -> bytes:
 
 
 def pdf(picture: str, width: float, title: str, caption: str) -> bytes:
-    """`width` millimetres wide; text is text, its fonts embedded. A character whose font cannot be
-    (emoji in colours) is a square.
+    """`width` millimetres wide; text is text, its fonts embedded. A character that only a font has
+    which cannot be (emoji in colours) is written as its number, U+1F308, in small.
 
     Raises `AttentropyError` where the converter fails all the same.
     """
@@ -89,12 +92,18 @@ def _converted(picture: str) -> bytes | None:
 
 
 def _embeddable(picture: str) -> str:
-    """The picture with a square for every character whose font cannot be embedded."""
+    """The picture with its number for every character whose font cannot be embedded."""
     font = re.search(r' font-family="[^"]*"', picture)
     start = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"{font[0] if font else ""}>'
     )
     for character in sorted(set(re.sub(r"[\x00-\x7f]", "", picture))):
         if _converted(f'{start}<text y="9">{character}</text></svg>') is None:
-            picture = picture.replace(character, "□")
+            number = f'<tspan font-size="{_NUMBER}">U+{ord(character):04X}</tspan>'
+            picture = _BETWEEN_TAGS.sub(partial(_replaced, character, number), picture)
     return picture
+
+
+def _replaced(character: str, by: str, text: re.Match[str]) -> str:
+    """With the joiners beside it, which would spoil the text that a reader copies."""
+    return re.sub(f"\u200d?{character}[\u200d\ufe0f]*", by, text[0])

@@ -1,9 +1,9 @@
-"""Lens and attention entropy: overview, section and inset, as the page places them."""
+"""Lens and attention: overview, section and inset, as the page places them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -11,53 +11,21 @@ import numpy as np
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.trace import Trace
-from attentropy.report import planes, views
 from attentropy.report.figures import cells, weights
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import BOX, Placement, place
 from attentropy.report.figures.sizes import fitted
-from attentropy.report.labels import short
 from attentropy.report.observations import observe
-from attentropy.report.paper.asked import Asked, head_of
-from attentropy.report.paper.plate import Plate, captioned, scale
+from attentropy.report.paper.asked import Asked
+from attentropy.report.paper.plate import Plate, captioned, colours
+from attentropy.report.paper.rows import Heads, Rows, head_name, rows_of
 from attentropy.report.paper.table import Table, token
-from attentropy.report.views import View
 
-_COLUMNS = (
-    "part", "layer", "head", "first position", "last position", "token", "entropy (nats)",
+_BEFORE = ("part", "layer", "head", "first position", "last position", "token")
+_AFTER = (
     "top token", "top token probability", "key position", "key token", "attention weight",
 )  # fmt: skip
 _ISOLATES = str.maketrans("", "", "\u2068\u2069")
-
-
-@dataclass(frozen=True)
-class Heads(View):
-    """Attention of single heads: `cells` are the (entry, head) of each row."""
-
-    cells: tuple[tuple[int, int], ...] = ()
-
-    def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
-        """The most attended token of every cell, cut to `letters`."""
-        if "top_key" not in self.trace:
-            return [[""] * (stop - start) for _ in self.cells]
-        tokens, keys = self.trace["token_text"], self.trace.dataset["top_key"]
-        return [
-            [
-                short(str(tokens[key]), letters) if key >= 0 else ""
-                for key in keys[entry, head, start:stop].values.tolist()
-            ]
-            for entry, head in self.cells
-        ]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The rows of a view: their labels, what they are, and each one's layer and head's name."""
-
-    view: View
-    labels: list[str]
-    title: str
-    cells: list[tuple[int, int | None]]
 
 
 def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
@@ -72,7 +40,7 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
         raise AttentropyError(
             f"the trace holds no {asked.figure} entropy: record it with attentropy extract {how}"
         )
-    rows = _rows(trace, asked)
+    rows = rows_of(trace, asked)
     count = len(rows.labels)
     placed = _placed(trace, asked, fitted(count, pixels).columns)
     row = asked.layer if asked.layer is not None and rows.title == "layer" else 0
@@ -101,51 +69,18 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
         return heatmap(size, state, data)
 
     live = cells.is_live(fitted(count, pixels), placed.stop - placed.start, count)
-    title = "Logit-lens entropy" if asked.figure == "lens" else "Attention entropy"
+    title = rows.what[0].upper() + rows.what[1:]
     caption = captioned(
         trace, title, _drawn(trace, rows, placed, live),
         _inset(trace, rows, row, placed, held, inset >= 120),
         f"Blue box: {placed.caption}." if _boxed(placed) else "",
-        scale(asked, rows.view.scale.high), _finding(trace, asked),
+        colours(rows.view.scale, asked.palette), _finding(trace, asked, rows),
     )  # fmt: skip
 
     lines = _lines(trace, rows, placed, live)
-    table = Table(_COLUMNS, chain(lines, _inset_lines(trace, rows, row, placed, held)))
+    columns = (*_BEFORE, rows.column, *_AFTER)
+    table = Table(columns, chain(lines, _inset_lines(trace, rows, row, placed, held)))
     return Plate(draw, title, caption, table)
-
-
-def _rows(trace: Trace, asked: Asked) -> _Rows:
-    layers = [str(int(layer)) for layer in trace["layer"]]
-    if asked.figure == "lens" or (asked.layer is None and asked.head is None):
-        return _Rows(
-            views.view(trace, asked.figure),
-            layers,
-            "layer",
-            [(e, None) for e in range(len(layers))],
-        )
-    names = trace["head"]
-    head = head_of(names, asked.head)
-    values = trace.dataset["entropy"]
-    if head is None:
-        entry = asked.layer
-        assert entry is not None
-        count = min(int(trace["heads"][entry]), len(names)) if "heads" in trace else len(names)
-        at, shown = [(entry, h) for h in range(count)], values[entry, :count].values
-        labels = [_head_name(int(name)) for name in names[:count]]
-        title = f"head of layer {layers[entry]}"
-    else:
-        at, shown = [(e, head) for e in range(len(layers))], values[:, head].values
-        labels, title = layers, "layer"
-    shown = shown.astype(np.float32, copy=False)
-    view = Heads(
-        "attention", shown, views.scale(trace, "attention"), planes.step(shown.shape[1]), trace,
-        cells=tuple(at),
-    )  # fmt: skip
-    return _Rows(view, labels, title, [(e, int(names[h])) for e, h in at])
-
-
-def _head_name(head: int) -> str:
-    return "mean" if head < 0 else str(head)
 
 
 def _placed(trace: Trace, asked: Asked, columns: int) -> Placement:
@@ -170,13 +105,13 @@ def _boxed(placed: Placement) -> bool:
     )
 
 
-def _drawn(trace: Trace, rows: _Rows, placed: Placement, live: bool) -> str:
+def _drawn(trace: Trace, rows: Rows, placed: Placement, live: bool) -> str:
     what = "one row a layer, at the bottom the first"
     if rows.title != "layer":
         what = f"one row a {rows.title}"
     elif rows.view.name == "attention":
         head = rows.cells[0][1]
-        what += ", mean over heads" if head is None else f", head {_head_name(head)}"
+        what += ", mean over heads" if head is None else f", head {head_name(head)}"
     many = f", each column the mean of {rows.view.step}" if rows.view.step > 1 else ""
     said = ", cells name the lens's likeliest token"
     if rows.view.name != "lens":
@@ -189,7 +124,7 @@ def _drawn(trace: Trace, rows: _Rows, placed: Placement, live: bool) -> str:
 
 
 def _inset(
-    trace: Trace, rows: _Rows, row: int, placed: Placement, held: weights.Inset | None,
+    trace: Trace, rows: Rows, row: int, placed: Placement, held: weights.Inset | None,
     wide: bool,
 ) -> str:  # fmt: skip
     where = f"position {placed.column:,} ({token(trace['token_text'], placed.column)})"
@@ -197,7 +132,7 @@ def _inset(
         with_ = ", with the token's probability" if rows.view.name == "lens" and wide else ""
         return f"Green: {where} magnified{with_}."
     entry, head = rows.cells[row]
-    of = "mean over heads" if held.mean else f"head {_head_name(head if head is not None else -1)}"
+    of = "mean over heads" if held.mean else f"head {head_name(head if head is not None else -1)}"
     before = {0: "", 1: " and of the one before it", 2: " and of the two before it"}
     return (
         f"Green: exact attention weights in layer {int(trace['layer'][entry])} ({of}) of {where}"
@@ -206,12 +141,17 @@ def _inset(
     )
 
 
-def _finding(trace: Trace, asked: Asked) -> str:
-    first = next((o for o in observe(trace) if o.view == asked.figure), None)
-    return first.text if first is not None else ""
+def _finding(trace: Trace, asked: Asked, rows: Rows) -> str:
+    """The first finding of what is shown: where that is not what the page opens with, one that was
+    measured in the same statistic."""
+    found = (o for o in observe(trace) if o.view == asked.figure)
+    if not rows.plain:
+        here = asked.site in ("", trace.site)
+        found = (o for o in found if here and o.statistic == asked.stat)
+    return next((o.text for o in found), "")
 
 
-def _lines(trace: Trace, rows: _Rows, placed: Placement, live: bool) -> Iterator[Sequence[Any]]:
+def _lines(trace: Trace, rows: Rows, placed: Placement, live: bool) -> Iterator[Sequence[Any]]:
     """Overview and section: of each cell its value, and in a section with texts what it says."""
     values, tokens = rows.view.values, trace["token_text"]
     yield from _tiled(trace, rows, "overview", *cells.tiled(values, rows.view.step), 0)
@@ -229,7 +169,7 @@ def _lines(trace: Trace, rows: _Rows, placed: Placement, live: bool) -> Iterator
 
 
 def _tiled(
-    trace: Trace, rows: _Rows, part: str, size: int, means: np.ndarray, start: int
+    trace: Trace, rows: Rows, part: str, size: int, means: np.ndarray, start: int
 ) -> Iterator[Sequence[Any]]:
     tokens, n = trace["token_text"], trace.dataset.sizes["position"]
     for r in range(means.shape[0]):
@@ -242,14 +182,14 @@ def _tiled(
             )  # fmt: skip
 
 
-def _row(trace: Trace, rows: _Rows, r: int) -> tuple[int, int | str | None]:
+def _row(trace: Trace, rows: Rows, r: int) -> tuple[int, int | str | None]:
     entry, head = rows.cells[r]
     if rows.view.name == "lens":
         return int(trace["layer"][entry]), None
     return int(trace["layer"][entry]), "mean" if head is None or head < 0 else head
 
 
-def _said(rows: _Rows, start: int, stop: int) -> tuple[list[list[str]], list[list[Any]]]:
+def _said(rows: Rows, start: int, stop: int) -> tuple[list[list[str]], list[list[Any]]]:
     """The token that each cell names, whole, and its probability where that is known."""
     said = [
         [text.translate(_ISOLATES) for text in row] for row in rows.view.texts(start, stop, 120)
@@ -265,7 +205,7 @@ def _said(rows: _Rows, start: int, stop: int) -> tuple[list[list[str]], list[lis
 
 
 def _inset_lines(
-    trace: Trace, rows: _Rows, row: int, placed: Placement, held: weights.Inset | None
+    trace: Trace, rows: Rows, row: int, placed: Placement, held: weights.Inset | None
 ) -> Iterator[Sequence[Any]]:
     tokens, column = trace["token_text"], placed.column
     if held is None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from attentropy.engine.trace import Trace
 from attentropy.report.labels import plain
-from attentropy.report.paper.asked import Asked
 from attentropy.report.paper.table import Table
+from attentropy.report.scale import Scale
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Plate:
 def captioned(trace: Trace, title: str, *sentences: str) -> str:
     """What is drawn, of which model and prompt, and by which version; no control character."""
     n = trace.dataset.sizes["position"]
-    of = f"{title} of {model(trace)} over a prompt of {n:,} tokens."
+    comma = "," if " of " in title else ""
+    of = f"{title}{comma} of {model(trace)} over a prompt of {n:,} tokens."
     said = " ".join(sentence for sentence in (of, *sentences, _made()) if sentence)
     return plain(" ".join(said.split()))
 
@@ -48,13 +49,6 @@ def _made() -> str:
         return "Made with attentropy."
 
 
-def scale(asked: Asked, high: float) -> str:
-    """The colours' ends and middle, in nats."""
-    low_, middle, top = {
-        "diverging": ("dark blue", "near white", "dark red"),
-        "cividis": ("dark blue", "grey", "yellow"),
-    }[asked.palette]
-    return (
-        f"Colour: entropy in nats, {low_} 0, {middle} {high / 2:.2f} (the middle), {top} "
-        f"{high:.2f} or more; grey: missing."
-    )
+def colours(scale: Scale, palette: str) -> str:
+    """Which value has which colour."""
+    return f"Colour: {scale.words(palette)}, light grey missing."

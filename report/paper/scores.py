@@ -14,7 +14,7 @@ from attentropy.report.figures import roster
 from attentropy.report.figures.sizes import LIVE_CELLS, SLIM
 from attentropy.report.observations import observe
 from attentropy.report.paper.asked import Asked
-from attentropy.report.paper.plate import Plate, captioned, scale
+from attentropy.report.paper.plate import Plate, captioned, colours
 from attentropy.report.paper.table import Table
 
 
@@ -38,7 +38,8 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
     color = "Colour: white 0, the middle 0.5, dark blue 1; grey: missing."
     caption = captioned(
         trace, title, f"{reach.SCORES[name].capitalize()}, one cell a head.",
-        scale(asked, high) if name == "entropy" else color, _framed(trace, name),
+        colours(views.scale(trace, "attention"), asked.palette) if name == "entropy" else color,
+        _framed(trace, name),
         _finding(trace, name),
     )  # fmt: skip
     columns = ("layer", "head", _header(name), "threshold", "of a uniform row")

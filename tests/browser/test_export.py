@@ -12,7 +12,7 @@ import attentropy
 from attentropy.report.export import _image
 from attentropy.report.paper import containers, entropy
 from attentropy.report.paper.asked import asked
-from traces import synthetic
+from traces import sited, synthetic
 
 pytestmark = pytest.mark.browser
 
@@ -27,25 +27,32 @@ def _pixels(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def _exported(trace, figure):
+def _exported(trace, figure, choices):
     """The figure in the page's layout, a pixel for a pixel, and where its origin is."""
-    choice = asked(trace, figure, "light", {})
+    choice = asked(trace, figure, "light", choices)
     picture = _image(entropy.plate(trace, choice, _LAYOUT), choice, _LAYOUT)
     across = containers.pixels(picture)[0]
     made = attentropy.export(
-        trace, figure, "png", width=across / 96 * 25.4, font_size=11 * 72 / 96, dpi=96
+        trace, figure, "png", width=across / 96 * 25.4, font_size=11 * 72 / 96, dpi=96, **choices
     )
     origin = re.search(r"translate\(([\d.]+),([\d.]+)\)", picture)
     return _pixels(made.data), [float(n) for n in origin.groups()]
 
 
-@pytest.mark.parametrize("figure", ["lens", "attention"])
-def test_the_exported_figure_is_the_pages(open_page, figure):
-    trace = synthetic()
-    opened = open_page(trace, fragment=f"#view={figure}")
+_CHOICES = {"stat": "lens_rank", "site": "mlp", "palette": "cividis"}
+
+
+@pytest.mark.parametrize(
+    ("figure", "choices"),
+    [("lens", {}), ("attention", {}), ("lens", _CHOICES), ("attention", {"stat": "distance"})],
+)
+def test_the_exported_figure_is_the_pages(open_page, figure, choices):
+    trace = sited() if choices else synthetic()
+    chosen = "".join(f"&{name}={value}" for name, value in choices.items())
+    opened = open_page(trace, fragment=f"#view={figure}{chosen}")
     coded, left, top = opened.page.evaluate(_CANVAS)
     page = _pixels(base64.b64decode(coded.partition(",")[2]))
-    ours, origin = _exported(trace, figure)
+    ours, origin = _exported(trace, figure, choices)
     x, y = round(left - origin[0]), round(top - origin[1])
     height, width = min(ours.shape[0], page.shape[0] - y), min(ours.shape[1], page.shape[1] - x)
     assert width > 900  # of the figure's 928
@@ -53,7 +60,7 @@ def test_the_exported_figure_is_the_pages(open_page, figure):
     off = np.abs(page[y : y + height, x : x + width] - ours[:height, :width]).max(-1)
     # Two programs draw the same letters half a pixel apart: these and the edges of lines are all
     # that may differ. A section moved by one position is off in more than a quarter of the pixels.
-    print(f"{figure}: mean {off.mean():.2f} of 255, over 40: {(off > 40).mean():.2%}")
+    print(f"{figure} {choices}: mean {off.mean():.2f} of 255, over 40: {(off > 40).mean():.2%}")
     assert off.mean() < 5
     assert (off > 40).mean() < 0.04
     assert not opened.errors

@@ -3,16 +3,14 @@ trace."""
 
 import numpy as np
 import pytest
-import xarray as xr
 
-from attentropy.engine.trace import Trace
 from attentropy.report import page
 from attentropy.report.figures.sizes import wide
 from attentropy.report.palette import MISSING, colors
 from attentropy.report.scale import Scale
 from attentropy.report.statistics import offered
 from attentropy.report.views import view
-from traces import CHAT, synthetic
+from traces import CHAT, sited, synthetic
 
 pytestmark = pytest.mark.browser
 
@@ -22,18 +20,7 @@ SHOWN = range(2, 14)
 
 @pytest.fixture(scope="module")
 def trace():
-    """Two sites of the lens, ranks of all sizes, and a cell that was not ranked."""
-    first = synthetic(seed=3)
-    other = synthetic(seed=4).dataset
-    random = np.random.default_rng(0)
-    data = first.dataset
-    lens = [name for name in data if data[name].dims[:1] == ("site",)]
-    both = xr.concat([data[lens], other[lens].assign_coords(site=["mlp"])], "site")
-    both["lens_rank"].values[:] = np.exp(random.uniform(0, 7, both["lens_rank"].shape)) - 1
-    both["lens_rank"].values[0, 2, 6] = -1
-    names = both["site"].values.astype(np.dtypes.StringDType())
-    return Trace(xr.merge([data.drop_vars([*lens, "site"]), both.assign_coords(site=names)],
-                          combine_attrs="override"))  # fmt: skip
+    return sited()
 
 
 def _corner(opened):
@@ -118,6 +105,10 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert f"{shown:.1f} %" in said.splitlines()[-5]
     assert likeliest in said.splitlines()[-5]
     assert "of the mlp block's output alone" in opened.page.inner_text("#caption")
+    assert "Colour: blue 0.0, white " in opened.page.inner_text("#caption")
+    opened.page.select_option("#palette", "cividis")
+    assert "Colour: dark blue 0.0, grey " in opened.page.inner_text("#caption")
+    opened.page.select_option("#palette", "diverging")
 
     # The address opens the same, and a finding shows its own statistic.
     assert "stat=lens_kl&site=mlp" in opened.address()

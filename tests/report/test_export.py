@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+import vl_convert
 from PIL import Image
 
 import attentropy
@@ -17,7 +18,7 @@ from attentropy.report.cli import main
 from attentropy.report.figures.sizes import fitted, wide
 from attentropy.report.paper.pdf import settled
 from programs import run
-from traces import long, profiled, synthetic
+from traces import long, profiled, sited, synthetic
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +153,23 @@ def test_a_pdf_is_set_in_order_whatever_order_it_came_in():
     assert b"/Subject <FEFF00e9" in one
 
 
-def test_a_pdf_has_a_square_for_what_cannot_be_embedded(tmp_path):
-    tokens = ["a", "🌈", "日本", "مرحبا", "é", "b"]
+def test_a_pdf_has_a_number_for_what_cannot_be_embedded(tmp_path, monkeypatch):
+    convert = vl_convert.svg_to_pdf
+
+    def without_emoji(picture):  # whatever fonts there are
+        if "🌈" in picture or "👩" in picture:
+            raise RuntimeError("the font holds pictures")
+        return convert(picture)
+
+    monkeypatch.setattr(vl_convert, "svg_to_pdf", without_emoji)
+    tokens = ["a", "🌈", "👩\u200d🌈", "日本", "مرحبا", "é", "b"]
     trace = synthetic(tokens, ["content"] * len(tokens), words=tokens)
     file = tmp_path / "fig.pdf"
     file.write_bytes(attentropy.export(trace, "lens", "pdf").data)
     said = run("pdftotext", file, "-").decode()
-    for text in ("é", "b"):
+    for text in ("é", "b", "U+1F308", "U+1F469U+1F308", f"all {len(tokens)} positions"):
         assert text in said
+    assert "□" not in said
 
 
 def test_the_values_of_the_lens_are_those_that_are_drawn(documents, trace, lines):
@@ -209,6 +219,72 @@ def test_attention_shows_the_mean_one_head_or_the_heads_of_a_layer(trace, lines)
     np.testing.assert_array_equal(np.float32(values), entropy[:, 2])
     for (query, key), weight in inset.items():
         assert weight == pytest.approx(window[3, 2, query, key], abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def both():
+    return sited()
+
+
+def test_a_statistic_has_the_values_the_scale_and_the_words_of_the_page(both, lines):
+    def drawn(figure, **choices):
+        made = attentropy.export(both, figure, "csv", **choices)
+        rows = lines(made.data)
+        column = list(rows[0])[6]
+        values = [float(row[column] or "nan") for row in rows if row["part"] == "overview"]
+        return np.array(values).reshape(-1, both.dataset.sizes["position"]), column, made.caption
+
+    values, column, caption = drawn("lens", stat="lens_rank", site="mlp")
+    np.testing.assert_array_equal(values, both["lens_rank"][1])
+    assert column == "rank of the target (0: first)"
+    assert "that the model predicts of the mlp block's output alone, of synthetic" in caption
+    assert "red 1999 on a logarithmic scale" in caption
+    assert np.isnan(drawn("lens", stat="lens_rank")[0][2, 6])
+    values, column, _ = drawn("lens", stat="probability", site="mlp")
+    np.testing.assert_allclose(values, np.exp(both["lens_top_logprobs"][1, ..., 0]), rtol=1e-6)
+    assert column == "probability of the likeliest token (share, 0 to 1)"
+    values, column, caption = drawn("attention", stat="distance", palette="cividis")
+    np.testing.assert_allclose(values, both["distance"].mean(1), rtol=1e-6)
+    assert column == "mean distance (tokens)"
+    assert caption.startswith("Mean attended distance of synthetic")
+    assert "dark blue 0.0, grey 3.1, yellow 16.0 tokens on a logarithmic scale" in caption
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(both["visible"] < 2, np.nan, 1 / np.log(both["visible"]))
+    shares = both["entropy"] * shares[:, None]
+    for choices, expected in (({}, shares.mean(1)), ({"layer": 2}, shares[2]),
+                              ({"head": 1}, shares[:, 1])):  # fmt: skip
+        values, *_ = drawn("attention", stat="normalized_entropy", **choices)
+        np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+def test_a_site_names_its_own_tokens(both, lines):
+    made = attentropy.export(both, "lens", "csv", site="mlp")
+    for row in lines(made.data):
+        if row["part"] != "overview":
+            top = both["lens_top_ids"][1, int(row["layer"]), int(row["first position"]), 0]
+            assert row["top token"] == both.text_of([top])[0].replace(" ", "_")
+    svg = attentropy.export(both, "lens", "svg", site="mlp").data.decode()
+    texts = [t.text or "" for t in ElementTree.fromstring(svg).iter() if t.tag.endswith("text")]
+    column = int(re.search(r"Green: position (\d+)", made.caption)[1])
+    for layer in range(6):
+        name = both.text_of([both["lens_top_ids"][1, layer, column, 0]])[0].strip()
+        likely = np.exp(both["lens_top_logprobs"][1, layer, column, 0])
+        assert [t for t in texts if name[:5] in t and t.endswith(f"{likely:.2f}")]
+
+
+def test_a_legend_says_which_statistic_it_is_of(both):
+    for figure, stat, title in (("attention", "distance", "Distance (tokens, log)"),
+                                ("lens", "lens_kl", "Divergence (nats)")):  # fmt: skip
+        assert f">{title}<" in attentropy.export(both, figure, "svg", stat=stat).data.decode()
+
+
+def test_a_finding_is_told_where_its_own_statistic_is_shown(both):
+    found = attentropy.export(both, "attention", "csv", stat="normalized_entropy").caption
+    assert "light grey missing. Made with" not in found
+    assert (
+        "light grey missing. Made with"
+        in attentropy.export(both, "attention", "csv", stat="distance").caption
+    )
 
 
 def test_an_inset_moves_a_section_that_nobody_asked_for(trace):
@@ -282,6 +358,11 @@ def test_a_profile_is_a_figure_as_well(lines, width, theme):
         ("attention", {"head": 77}, "0 to 2"),
         ("map", {"section": "1:2"}, "whole"),
         ("lens", {"palette": "rainbow"}, "diverging, cividis"),
+        ("lens", {"stat": "distance"}, "entropy, lens_kl, probability, lens_rank"),
+        ("attention", {"stat": "lens_kl"}, "entropy, normalized_entropy, max_prob, distance, sink"),
+        ("lens", {"site": "mlp"}, "choose one of residual"),
+        ("attention", {"site": "residual"}, "--site is no choice of --figure attention"),
+        ("map", {"stat": "entropy"}, "--stat is no choice of --figure map"),
         ("nothing", {}, "lens, attention"),
         ("lens", {"width": 5}, "30 to 1000 mm"),
         ("lens", {"width": float("nan")}, "30 to 1000 mm"),

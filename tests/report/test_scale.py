@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attentropy.report.palette import colors
+from attentropy.report.palette import MISSING, colors
 from attentropy.report.scale import Scale
 
 NATS = Scale(0.0, 2.8, "nats")
@@ -27,6 +27,15 @@ def test_what_is_out_of_range_takes_the_ends_colour_and_a_missing_value_none(sca
 def test_no_difference_is_the_middles_white():
     assert tuple(colors(SIGNED.at(np.zeros(1)), 0, 1)[0]) == (0xF7, 0xF7, 0xF7)
     assert SIGNED.words() == "blue −1.5, white 0.0 (no difference), red +1.5 nats"
+
+
+def test_a_palettes_colours_are_called_by_their_own_names():
+    assert NATS.words("cividis").startswith("dark blue 0.0, grey ")
+    shown = colors(np.array([0.0, 0.5, 1.0]), 0, 1, "cividis").astype(int)
+    assert shown[0].argmax() == 2  # blue
+    assert np.ptp(shown[1]) < 20  # grey
+    assert shown[1].max() < int(MISSING[1:3], 16)  # and darker than what is called light grey
+    assert shown[2, :2].min() > 3 * shown[2, 2]  # yellow
 
 
 def test_ranks_are_said_to_be_on_a_logarithmic_scale():
