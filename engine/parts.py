@@ -24,7 +24,8 @@ from attentropy.engine.lens import find_lens
 from attentropy.engine.sites import find_blocks
 
 PARTS = ("attention", "kernel", "mlp", "other", "lens", "writing")
-OUTSIDE = ("embedding", "norm", "head", "rest")
+# "writing" outside of the layers: a chunk's commit, and waiting for the last value to be written.
+OUTSIDE = ("embedding", "norm", "head", "rest", "writing")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -73,28 +74,30 @@ def command(
         raise AttentropyError(
             f"profile needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
         ) from error
-    with progress() as tell:
-        trace = profile(
-            prompt=given,
-            chat_template=not no_chat_template,
-            stats=tuple(name.strip() for name in stats.split(",")),
-            sites=sites,
-            progress=tell,
-            **options,
-        )
-    for note in trace.attrs["notes"]:
-        click.echo(f"note: {plain(note)}", err=True)
-    if target is not None:
-        _write(trace, target, force=force)
-    if as_json:
-        told = {"path": str(target)} if target is not None else {}
-        click.echo(output.json_line(told | trace.attrs["profile"]))
-        return
-    from attentropy.report.profile import show
+    with tempfile.TemporaryDirectory(prefix="attentropy-") as folder:
+        with progress() as tell:
+            trace = profile(
+                prompt=given,
+                chat_template=not no_chat_template,
+                stats=tuple(name.strip() for name in stats.split(",")),
+                sites=sites,
+                progress=tell,
+                **options,
+                scratch=folder,
+            )
+        for note in trace.attrs["notes"]:
+            click.echo(f"note: {plain(note)}", err=True)
+        if target is not None:
+            _write(trace, target, force=force)
+        if as_json:
+            told = {"path": str(target)} if target is not None else {}
+            click.echo(output.json_line(told | trace.attrs["profile"]))
+            return
+        from attentropy.report.profile import show
 
-    show(trace)
-    if target is not None:
-        output.tell(target, {}, as_json=False)
+        show(trace)
+        if target is not None:
+            output.tell(target, {}, as_json=False)
 
 
 def _write(trace: Any, target: Path, *, force: bool) -> None:
