@@ -60,8 +60,9 @@ def command(
     lens: str,
     **options: Any,
 ) -> None:
-    """Time MODEL's parts layer by layer over a prompt read in chunks, measure their memory, and
-    set the same passes without recording, and on PyTorch's fused attention, beside them."""
+    """Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
+    measure their memory, and set the same passes without recording, and on PyTorch's fused
+    attention, beside them."""
     if target is not None:
         if not target.name.endswith((*_TRACES, ".html")):
             raise UsageError(f"{target.name!r}: name a report.html, NAME.zarr or NAME.zarr.zip")
