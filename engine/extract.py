@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +10,25 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-import attentropy
 from attentropy.engine import demo, prefill
 from attentropy.engine.answer import answer_arrays, greedy, vocabulary_arrays
 from attentropy.engine.chat import Messages
 from attentropy.engine.configuration import config_facts
 from attentropy.engine.cost import FEWEST, available
-from attentropy.engine.devices import input_device, names
+from attentropy.engine.devices import input_device
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.job import Job, chosen, weights_sha256
-from attentropy.engine.layout import attention, check_heads, check_stats, entries_of_layers
+from attentropy.engine.gauge import Gauge
+from attentropy.engine.job import Job, chosen
+from attentropy.engine.layout import check_heads, check_stats, entries_of_layers
 from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.lens_plan import check_selection, check_sites
-from attentropy.engine.models import LoadedModel, given, load, tokenizer_facts
+from attentropy.engine.models import LoadedModel, given, load
 from attentropy.engine.partial import Partial
-from attentropy.engine.prompts import Prompt, prepare
+from attentropy.engine.prompts import prepare
+from attentropy.engine.provenance import provenance
 from attentropy.engine.reading import Reading, plan
-from attentropy.engine.recorder import check_same_outputs, record
-from attentropy.engine.run import Run
+from attentropy.engine.recorder import check_same_outputs
+from attentropy.engine.run import Run, computed, probed
 from attentropy.engine.store import CHUNK_LENGTH
 from attentropy.engine.stored import KEPT_STATS
 from attentropy.engine.sweep_plan import check_options, sweeps_for
@@ -149,10 +148,7 @@ def extract(
     reading = (
         plan(loaded, probe, text, sites, lens_layers, lens_positions, notes) if sites else None
     )
-    computed = tuple(name for name in names if name != "lse")
-    with torch.no_grad(), record(loaded.model, stats=computed) as short:
-        loaded.model(probe, use_cache=False)
-    kept, told = attention(short, len(text.ids), names, layers, heads)
+    kept, told = probed(loaded, probe, len(text.ids), names, layers, heads)
     notes += told
     begun = partial.run() if partial is not None and resume else {}
     keep_cache = keep_cache or begun.get("keep_cache") is True
@@ -171,11 +167,10 @@ def extract(
         if reading is not None
         else None
     )
-    coords = {**text.coordinates(), **kept.coords(), **sweeps.coordinates()}
     run = Run(
-        loaded=loaded, ids=ids, chunk=chunk, step=step, stats=computed, kept=kept, sweeps=sweeps,
-        lens=lens, coords=coords | (lens.coords() if lens is not None else {}), storage=storage,
-        asked=asked, keep_cache=keep_cache, tell=tell,
+        loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, stats=computed(names), kept=kept,
+        sweeps=sweeps, lens=lens, storage=storage, asked=asked, keep_cache=keep_cache, tell=tell,
+        gauge=Gauge(),
     )  # fmt: skip
     options = {
         "chat_template": chat_template, "max_new_tokens": max_new_tokens, "top_k": top_k,
@@ -184,7 +179,7 @@ def extract(
         "lens_positions": lens_positions or "within the budget", "storage": storage,
         "chunk": chunk, "attention_window_tokens": len(text.ids),
     } | swept  # fmt: skip
-    attrs = _provenance(loaded, text, notes, options)
+    attrs = provenance(loaded, text, notes, options)
 
     if scratch is not None and sum(made.nbytes for made in run.fields.values()) > SCRATCH_BYTES:
         partial = Partial(Path(scratch) / "trace.zarr", temporary=True)
@@ -258,41 +253,6 @@ def _chunk(
         return asked, asked
     notes.append(f"the prompt was read in one pass: {why}")
     return n, min(n, CHUNK_LENGTH)
-
-
-def _provenance(
-    loaded: LoadedModel, text: Prompt, notes: list[str], options: dict[str, Any]
-) -> dict[str, Any]:
-    model = loaded.model
-    devices = names(model)
-    facts = config_facts(model.config) | {
-        "name": loaded.name,
-        "revision": loaded.revision,
-        "parameters": model.num_parameters(),
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": devices[0].split(":")[0] if len(devices) == 1 else ", ".join(devices),
-    }
-    if loaded.revision is None:  # a folder, whose name alone says little
-        facts["weights_sha256"] = weights_sha256(model)
-    return {
-        "model": facts,
-        "tokenizer": tokenizer_facts(loaded.tokenizer),
-        "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
-        "implementation": "triton" if input_device(model).type == "cuda" else "portable",
-        "versions": _versions(),
-        "options": options,
-        "notes": notes,
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"attentropy": attentropy.__version__, "python": platform.python_version()}
-    for name in ("torch", "transformers", "triton", "tokenizers", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 __all__ = ["AttentropyError", "extract"]

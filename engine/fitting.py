@@ -18,7 +18,7 @@ _WORDS = {
     "role": ("bos", "eos", "template", "content", "generated", "padding"),
     "site": ("residual", "attention", "mlp"),
     "part": ("attention", "kernel", "mlp", "other", "lens", "writing"),
-    "outside": ("embedding", "norm", "head", "rest"),
+    "outside": ("embedding", "norm", "head", "rest", "writing"),
 }
 _ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("model", "tokenizer", "prompt", "versions", "options", "profile"), dict),

@@ -55,6 +55,11 @@ class Job:
 
     def read(self) -> Any:
         """The output of the prompt's last pass; all of it is recorded then."""
+        self.begin()
+        return self.run.read(self.sink, self.partial)
+
+    def begin(self) -> None:
+        """Make the sink, with all of the trace in it but its values."""
         partial = self.partial
         if partial is not None:
             facts = self._facts()
@@ -64,7 +69,8 @@ class Job:
             else:
                 partial.begin(facts, lambda folder: self.run.begin(folder, self.attrs))
             self.sink = Folder(partial.trace, self._queue)
-        return self.run.read(self.sink, partial)
+        for name, made in self.run.fields.items():
+            self.sink.create(name, made)
 
     def finish(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
         """The whole trace: with `arrays`, name → (dimensions, values), and the last `attrs`."""

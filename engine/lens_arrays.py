@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.assemble import text_array
+from attentropy.engine.gauge import Gauge
 from attentropy.engine.layout import field
 from attentropy.engine.lens_plan import REHEARSED_POSITIONS, tail_first
 from attentropy.engine.prompts import Prompt
@@ -38,7 +39,8 @@ class LensArrays:
     """Reads the states of one chunk after the other into a sink.
 
     entries: where each layer is along the trace's `layer`; a layer that calls attention several
-    times has its lens beside its first call. What is not read stays NaN, or −1 in integers. Until
+    times has its lens beside its first call. tokenizer: where there is none, vocabulary entries are
+    called by their numbers. What is not read stays NaN, or −1 in integers. Until
     the answer is there only the residuals of the rehearsed positions stay, on the host.
     """
 
@@ -77,9 +79,11 @@ class LensArrays:
         return {"site": ("site", text_array(self.reading.sites))}
 
     def read(
-        self, sink: Sink, states: States, start: int, stop: int, tell: Callable[[int], None]
-    ) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """The lens of the tokens start … stop−1; `tell` hears of each of the layers read.
+        self, sink: Sink, states: States, start: int, stop: int, gauge: Gauge,
+        tell: Callable[[int], None],
+    ) -> tuple[dict[str, Tensor], dict[str, str]]:  # fmt: skip
+        """The lens of the tokens start … stop−1; `tell` hears of each of the layers read, and
+        `gauge` of "lens" and "writing".
 
         Returns what `restore` needs to go on without them.
         """
@@ -89,10 +93,13 @@ class LensArrays:
         lens, at = self.reading.lens, np.array(positions)
         final = states[FINAL][-1]
         assert final is not None
-        predicted = lens.read(final, top_k=1).top_ids[:, 0]
-        target_ids = predicted.cpu().numpy()
+        last = len(states[FINAL]) - 1
+        with gauge.within("lens", last):
+            predicted = lens.read(final, top_k=1).top_ids[:, 0]
+            target_ids = predicted.cpu().numpy()
         self._target_ids[at] = target_ids
-        sink.put("target_ids", (slice(start, stop),), self._target_ids[start:stop].copy())
+        with gauge.within("writing", last):
+            sink.put("target_ids", (slice(start, stop),), self._target_ids[start:stop].copy())
         held = np.flatnonzero(np.isin(at, self._looked_at))
         tensors = {"target_ids": torch.from_numpy(self._target_ids[start:stop].copy())}
         named = {*target_ids.tolist()}
@@ -103,18 +110,21 @@ class LensArrays:
                     continue
                 tell(done)
                 done += 1
-                found = lens.read(state, top_k=self.top_k, targets=predicted, final=final)
-                for name, attribute in _FIELDS.items():
-                    values = getattr(found, attribute)
-                    rows = (s, self.entries[layer], slice(start, stop))
-                    whole = _spread(values, at - start, stop - start, sink.fields[name].fill)
-                    sink.put(name, rows, whole)
-                named.update(found.top_ids.unique().tolist())
-                if held.size:
-                    kept = state[torch.from_numpy(held).to(state.device)].cpu()
-                    self._held.setdefault((site, layer), []).append(kept)
-                    tensors[f"{site}.{layer}"] = kept
-        return tensors, {"vocabulary": json.dumps(self._name(named))}
+                with gauge.within("lens", layer):
+                    found = lens.read(state, top_k=self.top_k, targets=predicted, final=final)
+                with gauge.within("writing", layer):
+                    for name, attribute in _FIELDS.items():
+                        values = getattr(found, attribute)
+                        rows = (s, self.entries[layer], slice(start, stop))
+                        whole = _spread(values, at - start, stop - start, sink.fields[name].fill)
+                        sink.put(name, rows, whole)
+                    named.update(found.top_ids.unique().tolist())
+                    if held.size:
+                        kept = state[torch.from_numpy(held).to(state.device)].cpu()
+                        self._held.setdefault((site, layer), []).append(kept)
+                        tensors[f"{site}.{layer}"] = kept
+        with gauge.within("writing"):
+            return tensors, {"vocabulary": json.dumps(self._name(named))}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, str], start: int) -> None:
         """Take in what `read` returned of a chunk that begins at `start`."""
@@ -159,7 +169,10 @@ class LensArrays:
     def _name(self, ids: set[int]) -> dict[int, str]:
         """Remember the texts of vocabulary entries; those that are new."""
         new = sorted(ids - set(self.vocabulary))
-        texts = dict(zip(new, map(str, vocabulary_text(self.tokenizer, new)), strict=True))
+        if self.tokenizer is None:
+            texts = {token: f"[{token}]" for token in new}
+        else:
+            texts = dict(zip(new, map(str, vocabulary_text(self.tokenizer, new)), strict=True))
         self.vocabulary |= texts
         return texts
 

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from attentropy.engine import attention_hook
 from attentropy.engine.errors import LensRefused
+from attentropy.engine.gauge import Gauge
 from attentropy.engine.layers import decoder_layers
 from attentropy.engine.lens import find_lens
 from attentropy.engine.sites import find_blocks
-from attentropy.engine.timing import Gauge
 
 PARTS = ("attention", "kernel", "mlp", "other", "lens", "writing")
-OUTSIDE = ("embedding", "norm", "head", "rest")
+# "writing" outside of the layers: a chunk's commit, and waiting for the last value to be written.
+OUTSIDE = ("embedding", "norm", "head", "rest", "writing")
 
 
 @dataclass(frozen=True)

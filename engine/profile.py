@@ -1,41 +1,41 @@
 """Where a prompt's time and memory go, layer by layer, and what recording adds to them.
 
-The same ids are read in chunks through the cache, pass after pass in turns: recorded; with nothing
-recorded; and on PyTorch's fused attention. Every pass is measured by the same hooks.
+The same ids are read in chunks through the cache, pass after pass in turns: recorded as `extract`
+does it, into a folder on the disk; with nothing recorded; and on PyTorch's fused attention. Every
+pass is measured by the same hooks.
 """
 
 from __future__ import annotations
 
 import gc
-import time
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from attentropy.engine import demo, fused, prefill
-from attentropy.engine.attention_hook import Listener
+from attentropy.engine import demo, fused
 from attentropy.engine.chat import Messages
 from attentropy.engine.configuration import config_facts
 from attentropy.engine.cost import available, chunk_tokens, model_size
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.layout import check_stats
 from attentropy.engine.lens_plan import check_sites
-from attentropy.engine.masks import Visibility
 from attentropy.engine.models import LoadedModel, given, load, with_random_weights
-from attentropy.engine.parts import Parts, attending, find_parts, ordinary_ids, watched
+from attentropy.engine.parts import find_parts, ordinary_ids
+from attentropy.engine.profile_passes import Passes
 from attentropy.engine.profile_results import FUSED, OFF, RECORDING, Measured, Pass, laid_out
 from attentropy.engine.prompts import Prompt, prepare
-from attentropy.engine.reading import FINAL, Reading, plan
-from attentropy.engine.recorder import Recorder, record
-from attentropy.engine.selfcheck import checked, listening
-from attentropy.engine.sites import kept
-from attentropy.engine.timing import Bytes, Gauge, Seconds, peak_bytes
+from attentropy.engine.provenance import provenance
+from attentropy.engine.reading import plan
+from attentropy.engine.run import probed
+from attentropy.engine.sweep_plan import sweeps_for
+from attentropy.engine.timing import Bytes, Seconds
 from attentropy.engine.trace import Trace
 from attentropy.kernels.ops import AttentionResult, attention
 
@@ -61,6 +61,7 @@ def profile(
     dtype: str | None = None,
     device: str | None = None,
     quantize: str | None = None,
+    scratch: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Trace:
     """Measure `model` over `prompt`, or over `tokens` random ordinary ids; the trace holds the
@@ -68,12 +69,15 @@ def profile(
 
     model, tokenizer, prompt and placement are those of `extract`; random_weights: see
     `with_random_weights`. chunk: tokens of a pass through the cache, by default from the memory
-    that is free. stats: what is recorded; sites: what the lens reads, by default nothing. Each
-    variant is measured `repeat` times after a warm-up.
+    that is free. stats: what is recorded, as `extract` takes them, and sites what the lens reads,
+    by default nothing; beside them the exact window that a run keeps unasked, no map and no head
+    scores. Each variant is measured `repeat` times after a warm-up. scratch: a folder of the
+    caller's, which then holds the trace; without it the passes write into a temporary one, and the
+    trace is in memory in the end.
 
     Raises `UsageError` and `AttentropyError` as `extract` does, and for a model on several devices.
     """
-    sites = check_sites(sites)
+    sites, stats = check_sites(sites), check_stats(stats)
     if repeat < 1 or (chunk is not None and chunk < 1):
         raise UsageError("repeat and chunk must be 1 or more")
     if tokens is not None and prompt is not None:
@@ -109,10 +113,24 @@ def profile(
         model_size(loaded.model.config), loaded.model.dtype.itemsize,
         on_cpu=at.type == "cpu", free=available(at),
     )  # fmt: skip
-    run = _Run(loaded.model, ids, min(chosen, len(text.ids)), parts, tuple(stats), reading)
-    measured = _measured(run, repeat, tell)
-    tell("measuring the ceilings", 0, 1)
-    return laid_out(measured, run.chunks, parts, loaded, text, tuple(stats), sites, notes)
+    kept, told = probed(loaded, probe, len(text.ids), stats)
+    notes += told
+    sweeps, swept = sweeps_for(loaded, len(text.ids), tile="none", scores=False)
+    chosen = min(chosen, len(text.ids))
+    options = {"chunk": chosen, "stats": list(kept.names), "sites": list(sites)} | swept
+    with ExitStack() as stack:
+        folder = scratch or stack.enter_context(tempfile.TemporaryDirectory(prefix="attentropy-"))
+        passes = Passes(
+            loaded=loaded, text=text, ids=ids, chunk=chosen, parts=parts, stats=stats, kept=kept,
+            sweeps=sweeps, reading=reading, folder=Path(folder),
+            attrs=provenance(loaded, text, notes, options),
+        )  # fmt: skip
+        measured = _measured(passes, repeat, tell)
+        tell("measuring the ceilings", 0, 1)
+        trace = laid_out(measured, passes.chunks, parts, loaded, stats, sites)
+        if scratch is None:
+            trace.dataset.load()
+    return trace
 
 
 def _text(loaded: LoadedModel, model: Any, prompt: Any, tokens: int | None, **how: Any) -> Prompt:
@@ -141,162 +159,37 @@ def _text(loaded: LoadedModel, model: Any, prompt: Any, tokens: int | None, **ho
     return text
 
 
-class _Heard(Listener):
-    """Hears the calls of a pass: hands them to the recorder, if there is one."""
-
-    impl = None
-
-    def __init__(self, gauge: Gauge, recorder: Recorder | None, *, counts: bool) -> None:
-        self.stats = recorder.stats if recorder is not None else ()
-        self.gauge, self.recorder, self.counts = gauge, recorder, counts
-        self.flops = 0.0
-
-    def heard(
-        self,
-        module: nn.Module,
-        tensors: tuple[Tensor, Tensor, Tensor],
-        seen: Visibility,
-        score: dict[str, Any],
-        result: AttentionResult,
-    ) -> None:
-        """See `attention_hook.Listener`."""
-        if self.recorder is not None:
-            with self.gauge.within("writing"):
-                self.recorder.heard(module, tensors, seen, score, result)
-        if self.counts:  # two products for each pair of query and key
-            query, _, value = tensors
-            sizes = query.shape[1] * (query.shape[-1] + value.shape[-1])
-            self.flops += 2.0 * sizes * int(seen.counts(query.shape[0]).sum())
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What all passes have in common."""
-
-    model: Any
-    ids: Tensor
-    chunk: int
-    parts: Parts
-    stats: tuple[str, ...]
-    reading: Reading | None
-
-    @property
-    def device(self) -> torch.device:
-        return self.ids.device
-
-    @property
-    def chunks(self) -> list[tuple[int, int]]:
-        """(start, stop) of each."""
-        return prefill.bounds(self.ids.shape[1], self.chunk)
-
-    def through(
-        self,
-        gauge: Gauge,
-        *,
-        recording: bool,
-        attend: Callable[..., AttentionResult] = attention,
-        counts: bool = False,
-        chunks: int | None = None,
-    ) -> Pass:
-        """One pass over the first `chunks`, by default all, with an empty cache."""
-        spans = self.chunks[:chunks]
-        made = Pass()
-        with ExitStack() as stack:
-            stack.enter_context(torch.no_grad())
-            if self.device.type == "cuda":
-                stack.enter_context(torch.cuda.device(self.device))
-            start = peak_bytes(self.device.type, reset=True)
-            states: dict[str, list[Tensor | None]] = {}
-            if recording:
-                length = spans[-1][1]
-                made.recorder = stack.enter_context(
-                    record(self.model, stats=self.stats, length=length)
-                )
-                if self.reading is not None:
-                    states = stack.enter_context(kept(self.reading.points))
-            heard = _Heard(gauge, made.recorder, counts=counts)
-            built = checked(self.model).masks_built
-            stack.enter_context(listening(self.model, heard, masks_built=built))
-            stack.enter_context(attending(gauge, attend))
-            stack.enter_context(watched(self.parts, gauge))
-            cache: Any = None
-            for first, last in spans:
-                begun = time.perf_counter()
-                gauge.enter("rest")
-                output = prefill.read(self.model, self.ids, first, last, cache)
-                cache = getattr(output, "past_key_values", None)
-                if states:
-                    self._read_lens(gauge, states, first, last)
-                gauge.leave()
-                gauge.wait()
-                made.seconds.append(time.perf_counter() - begun)
-                made.chunks.append(gauge.read())
-                if cache is None and last < spans[-1][1]:
-                    raise AttentropyError(
-                        f"{type(self.model).__name__} keeps no cache, so it reads the prompt in "
-                        f"one pass: --chunk {self.ids.shape[1]}"
-                    )
-            made.peak_bytes = max(0, peak_bytes(self.device.type) - start)
-        made.kernel_flops = heard.flops
-        return made
-
-    def _read_lens(
-        self, gauge: Gauge, states: dict[str, list[Tensor | None]], first: int, last: int
-    ) -> None:
-        """The lens of a chunk's states, which live no longer."""
-        assert self.reading is not None
-        at = [i - first for i in self.reading.positions if first <= i < last]
-        final = states[FINAL][-1]
-        assert final is not None
-        if not at:
-            return
-        rows, lens = torch.tensor(at, device=final.device), self.reading.lens
-        with gauge.within("lens", len(self.parts.layers) - 1):
-            final = final[rows]
-            predicted = lens.read(final, top_k=1).top_ids[:, 0]
-        for site in self.reading.sites:
-            for layer in self.reading.layers:
-                state, states[site][layer] = states[site][layer], None
-                if state is None:
-                    continue
-                with gauge.within("lens", layer):
-                    found = lens.read(state[rows], targets=predicted, final=final)
-                with gauge.within("writing", layer):
-                    for value in vars(found).values():
-                        _ = value.cpu() if value is not None else None
-
-
-def _measured(run: _Run, repeat: int, tell: Progress) -> Measured:
+def _measured(passes: Passes, repeat: int, tell: Progress) -> Measured:
     """Warm up, measure memory in a pass of its own, then time the variants in turns."""
-    n = run.ids.shape[1]
+    n = passes.ids.shape[1]
     attends: dict[str, Callable[..., AttentionResult]] = {RECORDING: attention, OFF: attention}
-    clock, memory = Seconds(run.device), Bytes(run.device)
+    clock, memory = Seconds(passes.device), Bytes(passes.device)
     backend = reason = None
     total, done = repeat * 3 + 1, 0
     tell("warming up", 0, 1)
     for name in (RECORDING, OFF):
-        run.through(clock, recording=name == RECORDING, chunks=2)
+        passes.through(clock, recording=name == RECORDING, chunks=2)
     try:
-        backend = _backend(run)
+        backend = _backend(passes)
         attends[FUSED] = fused.fused(backend, n)
-        run.through(clock, recording=False, attend=attends[FUSED], chunks=2)
+        passes.through(clock, recording=False, attend=attends[FUSED], chunks=2)
     except fused.NotFused as error:
         reason = str(error)
         attends.pop(FUSED, None)
     gc.collect()
     tell("measuring memory", done, total)
-    weighed = run.through(memory, recording=True, counts=True)
-    passes: dict[str, list[Pass]] = {name: [] for name in attends}
+    weighed = passes.through(memory, recording=True, weighed=True)
+    timed: dict[str, list[Pass]] = {name: [] for name in attends}
     order = list(attends)
     for round_ in range(repeat):
         for name in order[round_ % len(order) :] + order[: round_ % len(order)]:
             done += 1
             tell(f"timing: {name}, {round_ + 1} of {repeat}", done, total)
-            made = run.through(clock, recording=name == RECORDING, attend=attends[name])
-            made.recorder = None  # that of the pass before has the same values
-            passes[name].append(made)
+            timed[name].append(
+                passes.through(clock, recording=name == RECORDING, attend=attends[name])
+            )
     return Measured(
-        passes=passes,
+        passes=timed,
         weighed=weighed,
         clock=clock.clock,
         counter=memory.counter,
@@ -305,20 +198,21 @@ def _measured(run: _Run, repeat: int, tell: Progress) -> Measured:
     )
 
 
-def _backend(run: _Run) -> str:
+def _backend(passes: Passes) -> str:
     """The faster of PyTorch's fused kernels for the model's own heads, from a short pass."""
     shapes: list[tuple[int, int, int]] = []
 
     def look(q: Tensor, k: Tensor, v: Tensor, **how: Any) -> AttentionResult:
-        fused.check(q, v, run.ids.shape[1], **how)
+        fused.check(q, v, passes.ids.shape[1], **how)
         shapes.append((q.shape[1], k.shape[1], q.shape[-1]))
         return attention(q, k, v, **how)
 
-    run.through(Seconds(run.device), recording=False, attend=look, chunks=1)
+    passes.through(Seconds(passes.device), recording=False, attend=look, chunks=1)
     heads, key_heads, size = max(shapes)
     return fused.fastest(
-        heads, key_heads, size, run.chunk, run.ids.shape[1], run.device, run.model.dtype
-    )
+        heads, key_heads, size, passes.chunk, passes.ids.shape[1], passes.device,
+        passes.loaded.model.dtype,
+    )  # fmt: skip
 
 
 __all__ = ["profile"]

@@ -10,33 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.assemble import attention_trace, text_array
+from attentropy.engine.assemble import text_array
 from attentropy.engine.bench import machine
-from attentropy.engine.configuration import config_facts
 from attentropy.engine.devices import input_device
-from attentropy.engine.models import LoadedModel, tokenizer_facts
+from attentropy.engine.gauge import Key
+from attentropy.engine.models import LoadedModel
 from attentropy.engine.parts import OUTSIDE, PARTS, Parts
-from attentropy.engine.prompts import Prompt
-from attentropy.engine.recorder import Recorder
-from attentropy.engine.timing import Key
 from attentropy.engine.trace import Trace
 
 RECORDING, OFF, FUSED = "recording", "off", "fused"
 _PROFILE = ("chunk", "layer", "part")
-_NOT_MACHINE = ("attentropy", "python", "torch", "triton")
 
 
 @dataclass
 class Pass:
     """One pass over the prompt: by chunk what each part took, and the outer clock's seconds.
 
-    `peak_bytes` is the highest beyond what was taken before; `kernel_flops` is 0 if uncounted.
+    `peak_bytes` is the highest beyond what was taken before; `trace` has what was recorded, where
+    that stays; `kernel_flops` is 0 if uncounted.
     """
 
     chunks: list[dict[Key, float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     peak_bytes: int = 0
-    recorder: Recorder | None = None
+    trace: Trace | None = None
     kernel_flops: float = 0.0
 
     @property
@@ -85,40 +82,22 @@ def laid_out(
     chunks: Sequence[tuple[int, int]],
     parts: Parts,
     loaded: LoadedModel,
-    text: Prompt,
     stats: Sequence[str],
     sites: Sequence[str],
-    notes: Sequence[str],
 ) -> Trace:
     """The trace of what was recorded, with its profile."""
+    trace = measured.weighed.trace
+    assert trace is not None
     device = input_device(loaded.model).type
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     ceilings = machine.ceilings(device, dtype)
-    described = machine.describe(device)
-    assert measured.weighed.recorder is not None
-    trace = attention_trace(measured.weighed.recorder, text.coordinates())
-    profile = totals(measured, parts, len(text.ids), loaded) | {
+    profile = totals(measured, parts, chunks[-1][1], loaded) | {
         "chunk": chunks[0][1],
         "stats": list(stats),
         "sites": list(sites),
         "random_weights": "its weights are random" in loaded.notes,
         "ceilings": ceilings,
-        "machine": described,
-    }
-    model = config_facts(loaded.model.config) | {
-        "name": loaded.name, "revision": loaded.revision, "dtype": dtype, "device": device,
-        "parameters": loaded.model.num_parameters(),
-    }  # fmt: skip
-    attrs = {
-        "model": model,
-        "tokenizer": tokenizer_facts(loaded.tokenizer) if loaded.tokenizer else None,
-        "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
-        "answer": "",
-        "implementation": "triton" if device == "cuda" else "portable",
-        "versions": {k: v for k, v in described.items() if k in _NOT_MACHINE},
-        "options": {"chunk": chunks[0][1], "stats": list(stats), "sites": list(sites)},
-        "notes": list(notes),
-        "profile": profile,
+        "machine": machine.describe(device),
     }
     data = trace.dataset
     coords = {
@@ -138,7 +117,7 @@ def laid_out(
         profile_bytes=(_PROFILE, _cells(measured.weighed.chunks, entry, data.sizes["layer"])),
         profile_outside=(("chunk", "outside"), _outside(shown.chunks)),
     )
-    return Trace(data.assign_coords(coords).assign_attrs(attrs))
+    return Trace(data.assign_coords(coords).assign_attrs(profile=profile))
 
 
 def _cells(chunks: Sequence[dict[Key, float]], entry: dict[int, int], entries: int) -> np.ndarray:

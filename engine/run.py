@@ -7,7 +7,8 @@ one without keeps its arrays in memory. Nothing else differs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -17,16 +18,32 @@ import torch
 from torch import Tensor
 
 from attentropy.engine import prefill, store
-from attentropy.engine.layout import Attention, field
+from attentropy.engine.gauge import Gauge
+from attentropy.engine.layout import Attention, attention, field
 from attentropy.engine.lens_arrays import LensArrays
 from attentropy.engine.models import LoadedModel
 from attentropy.engine.partial import Partial
-from attentropy.engine.recorder import record
+from attentropy.engine.prompts import Prompt
+from attentropy.engine.recorder import Recorder, record
 from attentropy.engine.stream import Stream
 from attentropy.engine.sweeps import Sweeps
 from attentropy.engine.writer import Field, Sink
 
-Coordinates = Mapping[str, tuple[str, np.ndarray]]
+
+def computed(names: Sequence[str]) -> tuple[str, ...]:
+    """Of the statistics to keep those that are asked of `attention`, which gives lse unasked."""
+    return tuple(name for name in names if name != "lse")
+
+
+def probed(
+    loaded: LoadedModel, probe: Tensor, tokens: int, names: Sequence[str],
+    layers: str | None = None, heads: str = "all",
+) -> tuple[Attention, list[str]]:  # fmt: skip
+    """What is kept of a prompt of `tokens` tokens, and what to say of it: `layout.attention` after
+    a short pass over `probe` [1, n]."""
+    with torch.no_grad(), record(loaded.model, stats=computed(names)) as short:
+        loaded.model(probe, use_cache=False)
+    return attention(short, tokens, names, layers, heads)
 
 
 @dataclass
@@ -34,11 +51,12 @@ class Run:
     """What is done, decided before the first token.
 
     ids [1, N]; `chunk` tokens a pass, `step` in a stored chunk; `asked` is what they were made of.
-    `coords`: all coordinates that are known already. `stats` are computed, `kept` says what stays
-    of them. `keep_cache`: the keys and values of each chunk go beside its commit.
+    `stats` are computed, `kept` says what stays of them. `keep_cache`: the keys and values of each
+    chunk go beside its commit. `gauge` is told of lens and writing.
     """
 
     loaded: LoadedModel
+    text: Prompt
     ids: Tensor
     chunk: int
     step: int
@@ -47,10 +65,21 @@ class Run:
     kept: Attention
     sweeps: Sweeps
     lens: LensArrays | None
-    coords: Coordinates
     storage: str
     keep_cache: bool
     tell: Callable[[str, int, int], None]
+    gauge: Gauge
+
+    @property
+    def passes(self) -> list[tuple[int, int]]:
+        """First token and end of each."""
+        return prefill.bounds(self.ids.shape[1], self.chunk)
+
+    @property
+    def coords(self) -> dict[str, tuple[str, np.ndarray]]:
+        """All coordinates that are known before the first pass."""
+        found = {**self.text.coordinates(), **self.kept.coords(), **self.sweeps.coordinates()}
+        return found | (self.lens.coords() if self.lens is not None else {})
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -77,26 +106,36 @@ class Run:
         What an earlier run left in `partial` is taken in first: its chunks go through the model
         once more, unrecorded, or their keys and values are loaded.
         """
-        for name, made in self.fields.items():
-            sink.create(name, made)
-        passes = prefill.bounds(self.ids.shape[1], self.chunk)
+        passes = self.passes
         done, output = 0, None
         if partial is not None and (done := -(-partial.progress().done // self.chunk)):
             output = self._again(sink, partial, passes[:done])
         if done == len(passes):
             return output
-        stream = Stream(self.kept, sink, self.sweeps, start=passes[done][0])
         cache = getattr(output, "past_key_values", None)
-        with record(self.loaded.model, stats=self.stats, length=self.ids.shape[1], stream=stream):
+        with self.recording(sink, passes[done][0]):
             for index in range(done, len(passes)):
-                start, stop = passes[index]
-                self.tell("reading the prompt", start, self.ids.shape[1])
-                output, tensors, facts = self._pass(sink, start, stop, cache, len(passes))
+                self.tell("reading the prompt", passes[index][0], self.ids.shape[1])
+                output = self.read_chunk(sink, partial, index, cache)
                 cache = getattr(output, "past_key_values", None)
-                if partial is not None:
-                    last = index == len(passes) - 1
-                    self._commit(sink, partial, index, output, tensors, facts, last)
         self.tell("reading the prompt", self.ids.shape[1], self.ids.shape[1])
+        return output
+
+    def recording(self, sink: Sink, start: int = 0) -> AbstractContextManager[Recorder]:
+        """While open, what attention gives from token `start` on goes to `sink`, which has the
+        arrays."""
+        stream = Stream(self.kept, sink, self.sweeps, start=start)
+        return record(self.loaded.model, stats=self.stats, length=self.ids.shape[1], stream=stream)
+
+    def read_chunk(self, sink: Sink, partial: Partial | None, index: int, cache: Any) -> Any:
+        """The output of one of the `passes`, made while `recording`: its lens is read, and its
+        commit follows its values."""
+        start, stop = self.passes[index]
+        last = index == len(self.passes) - 1
+        output, tensors, facts = self._pass(sink, start, stop, cache, len(self.passes))
+        if partial is not None:
+            with self.gauge.within("writing"):
+                self._commit(sink, partial, index, output, tensors, facts, last)
         return output
 
     def _pass(
@@ -113,7 +152,7 @@ class Run:
             if passes == 1:
                 self.tell("reading the lens", layer, count)
 
-        tensors, facts = lens.read(sink, states, start, stop, tell)
+        tensors, facts = lens.read(sink, states, start, stop, self.gauge, tell)
         return output, tensors, facts
 
     def _commit(
@@ -127,7 +166,7 @@ class Run:
         last: bool,
     ) -> None:
         """Once the chunk's values are written, write what makes it finished."""
-        start, stop = prefill.bounds(self.ids.shape[1], self.chunk)[index]
+        start, stop = self.passes[index]
         sums = {name: torch.from_numpy(np.array(v)) for name, v in self.sweeps.state().items()}
         cached = prefill.saved(output.past_key_values, start, stop) if self.keep_cache else {}
         if last:

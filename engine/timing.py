@@ -1,67 +1,18 @@
-"""Seconds and bytes by name: whatever is innermost at a moment has it.
-
-A gauge is told when a part begins and ends. Every interval between two such moments belongs to one
-part, so the parts of a pass are all of it, however they are nested.
-"""
+"""Seconds and bytes of the parts of a pass."""
 
 from __future__ import annotations
 
 import ctypes
 import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-# (layer, part); layer None is outside of the layers.
-Key = tuple[int | None, str]
+from attentropy.engine.gauge import Gauge, Key
 
 _STATUS = Path("/proc/self/status")
-
-
-class Gauge:
-    """Holds what is open; a subclass measures at each `_mark`."""
-
-    def __init__(self) -> None:
-        self._open: list[Key] = []
-
-    def enter(self, part: str, layer: int | None = None) -> None:
-        """`part` begins: of `layer`, or of the layer that is open."""
-        if layer is None and self._open:
-            layer = self._open[-1][0]
-        self._mark()
-        self._open.append((layer, part))
-        self._opened()
-
-    def leave(self) -> None:
-        """What began last ends."""
-        self._mark()
-        self._open.pop()
-
-    @contextmanager
-    def within(self, part: str, layer: int | None = None) -> Iterator[None]:
-        """`part` is open inside."""
-        self.enter(part, layer)
-        try:
-            yield
-        finally:
-            self.leave()
-
-    def _mark(self) -> None:
-        raise NotImplementedError
-
-    def _opened(self) -> None:
-        """After a part began."""
-
-    def wait(self) -> None:
-        """Return once the device has done what it was given."""
-
-    def read(self) -> dict[Key, float]:
-        """What was measured since the last reading, by (layer, part)."""
-        raise NotImplementedError
 
 
 class Seconds(Gauge):

@@ -124,8 +124,9 @@ def how(profile: dict[str, Any]) -> str:
     return (
         f"{machine['device']} ({machine['threads']}), {versions}, {machine['time']}. Time: "
         f"{profile['clock']}, the recorded pass whose time is the median of {profile['repeat']}, "
-        f"after a warm-up; {profile['interleaved']}, lowest … highest. Memory: {memory}, in a pass "
-        "of its own."
+        f"after a warm-up; {profile['interleaved']}, lowest … highest. What is recorded is "
+        f"written into a folder meanwhile, all of it before a pass ends. Memory: {memory}, in a "
+        "pass of its own."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ def command(
     lens: str,
     **options: Any,
 ) -> None:
-    """Time MODEL's parts layer by layer over a prompt read in chunks, measure their memory, and
-    set the same passes without recording, and on PyTorch's fused attention, beside them."""
+    """Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
+    measure their memory, and set the same passes without recording, and on PyTorch's fused
+    attention, beside them."""
     if target is not None:
         if not target.name.endswith((*_TRACES, ".html")):
             raise UsageError(f"{target.name!r}: name a report.html, NAME.zarr or NAME.zarr.zip")
@@ -73,28 +75,30 @@ def command(
         raise AttentropyError(
             f"profile needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
         ) from error
-    with progress() as tell:
-        trace = profile(
-            prompt=given,
-            chat_template=not no_chat_template,
-            stats=tuple(name.strip() for name in stats.split(",")),
-            sites=sites,
-            progress=tell,
-            **options,
-        )
-    for note in trace.attrs["notes"]:
-        click.echo(f"note: {plain(note)}", err=True)
-    if target is not None:
-        _write(trace, target, force=force)
-    if as_json:
-        told = {"path": str(target)} if target is not None else {}
-        click.echo(output.json_line(told | trace.attrs["profile"]))
-        return
-    from attentropy.report.profile import show
+    with tempfile.TemporaryDirectory(prefix="attentropy-") as folder:
+        with progress() as tell:
+            trace = profile(
+                prompt=given,
+                chat_template=not no_chat_template,
+                stats=tuple(name.strip() for name in stats.split(",")),
+                sites=sites,
+                progress=tell,
+                **options,
+                scratch=folder,
+            )
+        for note in trace.attrs["notes"]:
+            click.echo(f"note: {plain(note)}", err=True)
+        if target is not None:
+            _write(trace, target, force=force)
+        if as_json:
+            told = {"path": str(target)} if target is not None else {}
+            click.echo(output.json_line(told | trace.attrs["profile"]))
+            return
+        from attentropy.report.profile import show
 
-    show(trace)
-    if target is not None:
-        output.tell(target, {}, as_json=False)
+        show(trace)
+        if target is not None:
+            output.tell(target, {}, as_json=False)
 
 
 def _write(trace: Any, target: Path, *, force: bool) -> None:

@@ -44,12 +44,15 @@ def records(trace: Trace) -> tuple[list[dict[str, Any]], list[dict[str, Any]], l
     shares of the chunk's time, from the token `at` on until the next.
     """
     seconds = trace["profile_seconds"]  # [chunk, layer, part]
-    outside = np.nansum(trace["profile_outside"], -1)
+    outside = trace["profile_outside"]  # [chunk, part]
+    late = np.array([str(name) == "writing" for name in trace["outside"]])
     known = [str(part) for part in trace["part"]]
     parts = [p for p in LEGEND if p in known and np.isfinite(seconds[..., known.index(p)]).any()]
     order = [known.index(part) for part in parts]
     of_layers = np.nansum(seconds, 0)[:, order]
-    took = np.column_stack([np.nansum(seconds, 1)[:, order], outside])
+    took = np.column_stack([np.nansum(seconds, 1)[:, order], np.nansum(outside[:, ~late], -1)])
+    if "writing" in parts:  # what is no layer's: a commit, and the wait for the disk at the end
+        took[:, parts.index("writing")] += np.nansum(outside[:, late], -1)
     parts = [*parts, "outside"]
     bars, areas = [], []
     for row, layer in zip(_stacked(of_layers), trace["layer"], strict=True):

@@ -1,6 +1,8 @@
 """A profile: every part has its own time, the parts are the whole, and the rivals are right."""
 
+import errno
 import json
+import tempfile
 import time
 
 import numpy as np
@@ -10,11 +12,13 @@ from torch import nn
 
 from attentropy.engine import cost, fused, models
 from attentropy.engine.bench import machine
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, Stopped, UsageError
+from attentropy.engine.extract import extract
 from attentropy.engine.parts import find_parts, ordinary_ids
 from attentropy.engine.profile import profile
 from attentropy.engine.recorder import Recorder, record
 from attentropy.engine.trace import Trace
+from attentropy.engine.writer import Folder
 from attentropy.kernels.ops import attention
 from tiny import config, model, save
 
@@ -112,6 +116,89 @@ def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatc
     monkeypatch.setattr("attentropy.engine.profile.attention", later)
     found = made().attrs["profile"]["parts_seconds"]
     assert found["kernel"] > 9 * _DELAY > 2 * found["writing"]
+
+
+def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch):
+    place = Folder._check_place
+    slow = _Slow(place, each=_DELAY / 2)
+    monkeypatch.setattr(Folder, "_check_place", lambda self: slow(self))  # before each write
+    trace = made()
+    found = trace.attrs["profile"]
+    writes = 3 * (3 * 2) + 3 * 2  # entropy and visible of each chunk and layer, the window's two
+    assert found["parts_seconds"]["writing"] > 0.9 * writes * _DELAY / 2
+    assert abs(found["parts_off_by"]) < 0.05
+    after = trace["profile_outside"][:, [str(p) for p in trace["outside"]].index("writing")]
+    assert after.argmax() == 2  # the disk is waited for after the last chunk, and not before
+
+
+@pytest.mark.parametrize("sites", [(), ("residual",)])
+def test_what_is_recorded_is_what_extract_records(tmp_path, sites):
+    folder = save(tmp_path / "tiny")
+    stats, prompt = ("max_prob", "top_key", "lse"), "What is the capital of Australia?"
+    trace = profile(folder, prompt, chunk=29, repeat=1, stats=stats, sites=sites)
+    wanted = extract(
+        folder, prompt, chunk=29, stats=stats, sites=sites, map_tile="none", scores=False,
+        max_new_tokens=0,
+    )  # fmt: skip
+    own = {str(name) for name in trace.dataset.variables if str(name).startswith("profile_")}
+    own |= {"chunk_start", "chunk_stop", "part", "outside"}
+    answer = {str(name) for name in wanted.dataset.variables if str(name).startswith("generated_")}
+    if not sites:
+        answer |= {"vocabulary_ids", "vocabulary_text"} & set(wanted.dataset.variables)
+    names = set(trace.dataset.variables) - own
+    assert names == set(wanted.dataset.variables) - answer
+    assert names >= {"entropy", *stats, "window"}
+    for name in names:
+        np.testing.assert_array_equal(trace[name], wanted[name], str(name))
+
+
+def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
+    entries, recorders = [], []
+    heard, flush = Recorder.heard, Folder.flush
+
+    def listens(self, *call):
+        heard(self, *call)
+        recorders.append(self)
+
+    def ends(self):
+        flush(self)
+        entries.append({str(name): self._arrays[name][:] for name in ("entropy", "visible")})
+
+    monkeypatch.setattr(Recorder, "heard", listens)
+    monkeypatch.setattr(Folder, "flush", ends)
+    trace = profile(model(), tokens=83, chunk=29, repeat=2)
+    assert len(entries) == 1 + 1 + 2 + 1  # the warm-up, the weighed one (and its end), the timed
+    for found in entries[1:]:
+        np.testing.assert_array_equal(found["entropy"], trace["entropy"])
+        np.testing.assert_array_equal(found["visible"], trace["visible"])
+    calls = [call for recorder in recorders for call in recorder.calls.values() if call.rows == 83]
+    assert calls
+    assert not any(call.stats or call.visible or call.windows for call in calls)
+
+
+def test_the_temporary_folder_goes_and_the_values_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    trace = made()
+    assert not list(tmp_path.iterdir())
+    assert np.isfinite(trace["entropy"]).all()
+
+
+def test_a_callers_folder_holds_one_trace_which_is_read_when_it_is_used(tmp_path):
+    trace = made(scratch=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.zarr"]
+    assert not trace.dataset["entropy"]._in_memory
+    np.testing.assert_array_equal(Trace.open(tmp_path / "trace.zarr")["entropy"], trace["entropy"])
+
+
+def test_a_full_disk_ends_a_profile_in_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(self, name, values):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Folder, "_narrowed", full)
+    with pytest.raises(Stopped, match="the disk is full"):
+        made()
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_lens_has_its_own_part_in_the_layers_that_it_reads():

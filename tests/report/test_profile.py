@@ -49,6 +49,19 @@ def test_each_chunks_shares_are_all_of_its_time():
     assert [row["to"] for row in last] == [row["to"] for row in before]
 
 
+def test_what_is_written_after_the_layers_is_writing_too():
+    trace = profiled()
+    outside = np.zeros((4, 5), np.float32)
+    outside[-1] = [0, 0, 0, 1, 3]  # seconds, beside which the layers' are nothing
+    names = np.array(["embedding", "norm", "head", "rest", "writing"], np.dtypes.StringDType())
+    data = trace.dataset.drop_vars(("profile_outside", "outside"))
+    data = data.assign(profile_outside=(("chunk", "outside"), outside))
+    _, areas, _ = records(Trace(data.assign_coords(outside=("outside", names))))
+    rows = {row["part"]: row["to"] - row["from"] for row in areas[-7:]}
+    assert rows["writing"] == pytest.approx(0.75, abs=0.02)
+    assert rows["outside of the layers"] == pytest.approx(0.25, abs=0.02)
+
+
 def test_the_attentions_share_is_said_to_grow_as_it_does():
     trace = profiled()
     seconds = trace["profile_seconds"]
