@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.masks import UnknownMask, Visibility, describe_mask, read_dense
+from attentropy.engine.masks import UnknownMask, describe_mask, read_dense
+from attentropy.engine.visibility import Visibility
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult, attention
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.masks import Visibility
+from attentropy.engine.visibility import Visibility
 
 
 @dataclass(frozen=True)

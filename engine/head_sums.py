@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.heads import LOCAL_KEYS, SCORES
-from attentropy.engine.masks import Visibility
+from attentropy.engine.visibility import Visibility
 from attentropy.kernels.sweep import attention_at, attention_recent
 
 # What is summed per head; "entropy" and "diffuse" are of the same queries.

@@ -13,8 +13,8 @@ from attentropy.engine.attention_hook import Listener
 from attentropy.engine.devices import input_device
 from attentropy.engine.heads import SCORES
 from attentropy.engine.layers import layer_of
-from attentropy.engine.masks import Visibility
 from attentropy.engine.selfcheck import checked, listening
+from attentropy.engine.visibility import Visibility
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
 from attentropy.kernels.sweep import attention_at

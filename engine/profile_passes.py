@@ -20,7 +20,6 @@ from attentropy.engine.gauge import Gauge
 from attentropy.engine.job import Job
 from attentropy.engine.layout import Attention, entries_of_layers
 from attentropy.engine.lens_arrays import LensArrays
-from attentropy.engine.masks import Visibility
 from attentropy.engine.models import LoadedModel
 from attentropy.engine.partial import Partial
 from attentropy.engine.parts import Parts, attending, watched
@@ -32,6 +31,7 @@ from attentropy.engine.run import Run, computed
 from attentropy.engine.selfcheck import checked, listening
 from attentropy.engine.sweeps import Sweeps
 from attentropy.engine.timing import peak_bytes
+from attentropy.engine.visibility import Visibility
 from attentropy.kernels.ops import AttentionResult, attention
 
 _TOP_K = 5

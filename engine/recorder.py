@@ -16,12 +16,12 @@ from attentropy.engine.cache_watch import CacheWatch
 from attentropy.engine.calls import Call, Window
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.layers import layer_count, layer_of
-from attentropy.engine.masks import Visibility
 from attentropy.engine.selfcheck import check_same_outputs, checked, listening
 from attentropy.engine.stored import DEFAULT_STATS
 from attentropy.engine.stream import Stream
 from attentropy.engine.sweeps import exact_weights
 from attentropy.engine.trace import Trace
+from attentropy.engine.visibility import Visibility
 from attentropy.engine.windows import WINDOW_TAIL, WINDOW_TOKENS, kept_per_head
 from attentropy.kernels.choice import Implementation
 from attentropy.kernels.ops import AttentionResult

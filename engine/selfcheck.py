@@ -18,7 +18,8 @@ from attentropy.engine import attention_hook
 from attentropy.engine.devices import input_device
 from attentropy.engine.errors import AttentropyError, NoAttention
 from attentropy.engine.layers import layer_count, layer_kinds, layer_of
-from attentropy.engine.masks import Visibility, built
+from attentropy.engine.masks import built
+from attentropy.engine.visibility import Visibility
 from attentropy.kernels.ops import Implementation
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from attentropy.engine.calls import Call
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.layout import Attention
-from attentropy.engine.masks import Visibility
 from attentropy.engine.sweeps import Sweeps
+from attentropy.engine.visibility import Visibility
 from attentropy.engine.writer import Sink
 from attentropy.kernels.ops import AttentionResult
 

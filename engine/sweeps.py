@@ -16,7 +16,7 @@ from torch import Tensor
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.head_sums import HeadSums
-from attentropy.engine.masks import Visibility
+from attentropy.engine.visibility import Visibility
 from attentropy.engine.windows import Rectangle, Tile
 from attentropy.kernels.sweep import Values, attention_map, attention_window
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from attentropy.engine.masks import Visibility
 from attentropy.engine.sweeps import Sweeps
+from attentropy.engine.visibility import Visibility
 from attentropy.engine.windows import automatic, map_tile
 from attentropy.kernels.ops import attention
 

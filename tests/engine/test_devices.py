@@ -13,8 +13,8 @@ from attentropy.engine import devices
 from attentropy.engine.errors import UsageError
 from attentropy.engine.extract import extract
 from attentropy.engine.lens import Lens
-from attentropy.engine.masks import Visibility
 from attentropy.engine.models import load
+from attentropy.engine.visibility import Visibility
 from tiny import save
 
 DISK = {

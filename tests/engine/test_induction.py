@@ -12,7 +12,7 @@ from attentropy.engine.induction import (
     repeated_tokens,
     uniform_induction,
 )
-from attentropy.engine.masks import Visibility
+from attentropy.engine.visibility import Visibility
 from attentropy.kernels.ops import attention
 from tiny import model, tokenizer
 

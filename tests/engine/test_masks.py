@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from attentropy.engine import masks
-from attentropy.engine.masks import UnknownMask, Visibility, read_dense
+from attentropy.engine.masks import UnknownMask, read_dense
+from attentropy.engine.visibility import Visibility
 
 
 def _dense(batch=1, queries=11, keys=11, start=None, window=None, length=None):

@@ -50,7 +50,7 @@ import sys
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, masking_utils
 from attentropy.engine.attention_hook import NAME
-from attentropy.engine.masks import Visibility
+from attentropy.engine.visibility import Visibility
 from attentropy.engine.recorder import record
 
 def resident(name):

@@ -13,11 +13,11 @@ from attentropy.engine.attention_hook import Listener
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.head_sums import HeadSums
 from attentropy.engine.heads import SCORES
-from attentropy.engine.masks import Visibility
 from attentropy.engine.recorder import DEFAULT_STATS, record
 from attentropy.engine.selfcheck import attention_entries, checked, listening
 from attentropy.engine.stream import Stream
 from attentropy.engine.sweeps import Sweeps
+from attentropy.engine.visibility import Visibility
 from attentropy.engine.windows import Rectangle
 from attentropy.engine.writer import Memory
 from attentropy.kernels.ops import attention
