@@ -1,0 +1,5 @@
+"""Which Triton compiles the kernels: version 3.6 spills a few registers more than 3.7."""
+
+from importlib.metadata import version
+
+OLD = tuple(map(int, version("triton").split(".")[:2])) < (3, 7)
