@@ -17,8 +17,27 @@ def visible(text: str) -> str:
     if not text:
         return "·"
     lead = "_" if text[0] == " " and len(text) > 1 else ""
-    body = text[1:] if lead else text
-    return lead + "".join(_mark(character) for character in body)
+    return lead + _marked(text[1:] if lead else text)
+
+
+_STACKED = 6  # accents on one letter; more would be drawn over the lines above and below
+
+
+def _marked(text: str, kept: str = "") -> str:
+    """Every character but those of `kept` as what is seen of it; of accents on one letter the first
+    ones and how many more there are."""
+    found: list[str] = []
+    stacked = 0
+    for character in f"{text}\0":  # whatever ends the last letter
+        if unicodedata.combining(character):
+            stacked += 1
+            if stacked > _STACKED:
+                continue
+        elif stacked:
+            found += [f"⟨+{stacked - _STACKED}⟩"] if stacked > _STACKED else []
+            stacked = 0
+        found.append(character if character in kept else _mark(character))
+    return "".join(found[:-1])
 
 
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"))
@@ -37,7 +56,7 @@ def _mark(character: str) -> str:
 
 def plain(text: str) -> str:
     """`text` for a terminal: blanks stay, every other control character is drawn as a mark."""
-    return "".join(c if c == " " else _mark(c) for c in text)
+    return _marked(text, " ")
 
 
 def width(text: str) -> int:
@@ -89,7 +108,7 @@ def flowing(text: str, most: int = 400) -> str:
     """`text` as it stands in a prompt: blanks and line ends as they are, every other control
     character as a mark, and of more than `most` characters the first ones and how many there are.
     """
-    kept = "".join(c if c in " \n\t" else _mark(c) for c in text[:most])
+    kept = _marked(text[:most], " \n\t")
     return kept if len(text) <= most else f"{kept}… ({len(text):,} characters)"
 
 

@@ -12,7 +12,7 @@ from attentropy.report.raster import deflated
 _PARTS = (
     "values", "colours", "planes", "choice", "statistics", "cells", "pictures", "figure", "reading",
     "compare", "moving", "pins", "search", "keys", "help", "window", "map", "spread", "roster",
-    "tables", "address", "sections", "start",
+    "twins", "tables", "address", "sections", "start",
 )  # fmt: skip
 
 

@@ -187,6 +187,7 @@ def _map(trace: Trace, label: str) -> Section:
     found = Section("map", note=absent(trace))
     if reach.has_map(trace):
         found.tables["map"] = tables.of_map(trace, label)
+        found.tables["region"] = tables.of_region()
         if "received" in trace:
             found.tables["received"] = tables.of_received(trace, label)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:

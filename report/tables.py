@@ -1,4 +1,8 @@
-"""The page's charts as tables: for every chart the same values in numbers, in few enough rows."""
+"""The page's charts as tables: for every chart the same values in numbers, in few enough rows.
+
+As the charts open; where scripts run, those of map, window and spread are written again for what
+the charts show (templates/twins.js).
+"""
 
 from __future__ import annotations
 
@@ -38,12 +42,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """The first cell of a row names it. `title` says what is in the cells, in which unit."""
+    """The first cell of a row names it. `title` says what is in the cells, in which unit. `live`:
+    the script fills it, of what nobody has chosen yet."""
 
     id: str
     title: str
     columns: list[Column]
     rows: list[list[Cell]]
+    live: bool = False
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -174,12 +180,20 @@ def of_map(trace: Trace, label: str) -> Table:
     for q, k in zip(*np.unravel_index(order, weights.shape), strict=True):
         if weights[q, k] > 0:
             cells.append([_span(queries, q), _span(keys, k), number(float(weights[q, k]))])
-    columns = [
+    title = f"The {len(cells)} tiles of the map that hold the most, layer {label}"
+    return Table("table-map", title, _shares(), cells)
+
+
+def of_region() -> Table:
+    """What of the map is in its frame."""
+    return Table("table-region", "The purple frame", _shares(), [], live=True)
+
+
+def _shares() -> list[Column]:
+    return [
         Column("queries", number=False), Column("keys", number=False),
         Column("share of the queries' attention"),
     ]  # fmt: skip
-    title = f"The {len(cells)} tiles of the map that hold the most, layer {label}"
-    return Table("table-map", title, columns, cells)
 
 
 def of_received(trace: Trace, label: str) -> Table:

@@ -78,6 +78,7 @@ function drawMap() {
   }
   for (const [name, value] of Object.entries({ ...region, r0: receivedRange[0], r1: receivedRange[1], ...theme() })) mapView.signal(name, value);
   mapView.run();
+  soonTwins();
 }
 
 let exactKey = null;

@@ -18,6 +18,7 @@ function drawSpread() {
   spreadView.data("ceiling", ceiling);
   for (const [name, value] of Object.entries(theme())) spreadView.signal(name, value);
   spreadView.run();
+  soonTwins();
 }
 
 async function startSpread() {

@@ -1,4 +1,4 @@
-// Values as CSV (RFC 4180): a table as it is written, and what the figure shows now.
+// Values as CSV (RFC 4180): a table as it stands for what its chart shows, and what the figure shows.
 const FORMULA = /^[=+\-@\t\r]/;
 
 // A text that a spreadsheet would run as a formula gets an apostrophe before it; a number does not.
@@ -50,7 +50,10 @@ function download(name, text) {
 
 function csvButtons() {
   for (const button of document.querySelectorAll("button[data-csv]")) {
-    const { csv } = button.dataset, made = () => (csv === "figure" ? csvOfFigure() : csvOfTable($(csv)));
+    const { csv } = button.dataset, made = () => {
+      writeTwins();
+      return csv === "figure" ? csvOfFigure() : csvOfTable($(csv));
+    };
     button.addEventListener("click", () => download(csv.replace("table-", ""), made()));
   }
 }

@@ -57,6 +57,7 @@ function drawWindow() {
   }
   for (const [name, value] of Object.entries({ col: state.col, ...theme() })) windowView.signal(name, value);
   windowView.run();
+  soonTwins();
 }
 
 async function startWindow() {

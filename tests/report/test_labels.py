@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.report.labels import plain, short, visible, width
+from attentropy.report.labels import flowing, plain, short, visible, width
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,12 @@ def test_right_to_left_text_is_isolated():
 
 def test_a_terminal_gets_no_control_character():
     assert plain("a b\x1b[2J\u202ex\n") == "a b␛[2J⟨202E⟩x⏎"
+
+
+def test_a_tower_of_accents_is_cut_where_it_would_be_drawn_over_other_lines():
+    tower = "e" + "\u0301" * 300
+    for shown in (visible(tower), plain(tower), flowing(tower)):
+        assert shown == "e" + "\u0301" * 6 + "⟨+294⟩"
+    assert plain(tower + "x" + tower) == (plain(tower) + "x" + plain(tower))
+    assert plain("שָׁ é̂ กี่") == "שָׁ é̂ กี่"
+    assert visible("e\u0301" * 9) == "e\u0301" * 9
