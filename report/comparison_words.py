@@ -79,8 +79,8 @@ def sections(
 def _captions(views: Sequence[View]) -> dict[str, str]:
     """Below the figure, for each view: what is drawn, with {colours} for `caption` to fill."""
     cells = {
-        "lens": "Cells name the lens's likeliest token in A → in B, once where it is the same.",
-        "attention": "Cells name the most attended token in A → in B, once where it is the same.",
+        "lens": "Cells name the lens's likeliest token in A → in B",
+        "attention": "Cells name the most attended token in A → in B",
     }
     kinds = {
         "lens": "logit-lens entropy",
@@ -89,8 +89,9 @@ def _captions(views: Sequence[View]) -> dict[str, str]:
     return {
         view.name: (
             f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or "
-            f"a token of one side alone. Top: every column; the purple frame is magnified below. "
-            f"{cells[view.name]} Green: the selected column magnified."
+            "a token of one side alone. Top: every column; the purple frame is magnified below. "
+            f"{cells[view.name]} (or A over B), once where it is the same. Green: the selected "
+            "column magnified."
         )
         for view in views
     }

@@ -83,19 +83,40 @@ def pair(one: str, other: str, columns: int) -> str:
     return f"{short(one, first)}→{short(other, room - first)}"
 
 
+def stacked(one: str, other: str, columns: int) -> str | list[str]:
+    """Two texts in lines of `columns`, one upon the other; one line where both fit into it."""
+    if one == other or width(visible(one)) + width(visible(other)) < columns:
+        return pair(one, other, columns)
+    return [short(one, columns), short(other, columns)]
+
+
+def ends(text: str, columns: int) -> str:
+    """The visible text cut to `columns` in its middle, so that its beginning and its end are told;
+    cut at its end where the beginning alone tells more."""
+    shown, tail = visible(text[: _MOST * columns]), (columns - 1) // 3
+    if tail < 2 or width(shown) <= columns or len(text) > _MOST * columns:
+        return short(text, columns)
+    last = _first(shown[::-1], tail)[::-1]
+    return _isolated(f"{_first(shown, columns - 1 - tail)}…{last}")
+
+
 def short(text: str, columns: int) -> str:
     """The visible text cut to `columns`, the cut shown by `…`; right-to-left text isolated."""
     looked_at = text[: _MOST * columns]
     shown = visible(looked_at)
     if width(shown) > columns or looked_at != text:
-        kept, used = "", 0
-        for character in shown:
-            if used + _width(character) > columns - 1:
-                break
-            kept += character
-            used += _width(character)
-        shown = kept + "…"
+        shown = _first(shown, columns - 1) + "…"
     return _isolated(shown)
+
+
+def _first(shown: str, columns: int) -> str:
+    kept, used = "", 0
+    for character in shown:
+        if used + _width(character) > columns:
+            break
+        kept += character
+        used += _width(character)
+    return kept
 
 
 def named(text: str, most: int = 120) -> str:

@@ -143,7 +143,7 @@ def layout(size: Size) -> dict[str, int]:
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
         "overview": size.overview, "above": size.above, "columns": size.columns,
-        "insetLetters": size.inset_letters,
+        "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
     }  # fmt: skip
 
 

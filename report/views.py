@@ -144,7 +144,13 @@ def _voted(keys: np.ndarray) -> list[list[int]]:
 
 
 def _of_both(of: Difference, name: str, span: slice, letters: int) -> list[list[str]]:
-    """The likeliest, or most attended, tokens of A and of B; none where a side has no token."""
+    """What cells say of both sides in one line."""
+    return [[pair(*said, letters) if said else "" for said in row] for row in both(of, name, span)]
+
+
+def both(of: Difference, name: str, span: slice) -> list[list[tuple[str, str] | None]]:
+    """The likeliest, or most attended, tokens of A and of B, one list a layer; None where a side
+    has no token."""
     if name == "lens":
         ids = of.lens("lens_top_ids", span)
         unique = np.unique(ids)
@@ -153,8 +159,7 @@ def _of_both(of: Difference, name: str, span: slice, letters: int) -> list[list[
         sides = [_voted(of.of_side("top_key", side)[..., span].values) for side in (0, 1)]
         ids, known = np.stack(sides, -1), dict(enumerate(of.tokens))
     else:
-        return _most_attended(of, span, letters)
+        return [[None] * len(range(of.kind.size)[span]) for _ in range(of.dataset.sizes["layer"])]
     return [
-        [pair(known[a], known[b], letters) if min(a, b) >= 0 else "" for a, b in row]
-        for row in ids.tolist()
+        [(known[a], known[b]) if min(a, b) >= 0 else None for a, b in row] for row in ids.tolist()
     ]

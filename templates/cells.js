@@ -46,8 +46,9 @@ function sectionCells(rows, letters) {
   return cells;
 }
 
-// The lens's likeliest token with its probability, or the most attended one.
-function insetText(row) {
+// The lens's likeliest token with its probability, or the most attended one; of two traces both.
+function insetText(row, twoLines) {
+  if (report.compare && twoLines) return stackedText(pairOf(row, state.col), size.insetLetters);
   const text = cut(cellText(row, state.col, size.insetLetters), size.insetLetters);
   if (report.compare || state.view !== "lens" || !text || size.insetLetters < 10) return text;
   const { p } = likeliest(row, state.col, 0);
@@ -58,13 +59,18 @@ function insetText(row) {
 function inset(rows) {
   const exact = state.view === "attention" ? exactWindow(state.col) : null;
   if (!exact) {
-    const cells = rows.map((row, r) => cell(0, r, insetText(row), colour(entropyAt(row, state.col), scaleShown(), state.palette)));
-    return { cells, width: 1, height: rows.length, rowLabels: [], columns: [{ xc: 0.5, text: cut(texts.token(state.col), 16) }], weights: false };
+    const pixels = size.height / rows.length, twoLines = pixels >= 2.5 * size.insetFont;
+    const cells = rows.map((row, r) => {
+      const made = cell(0, r, insetText(row, twoLines), colour(entropyAt(row, state.col), scaleShown(), state.palette));
+      // Two lines begin higher than one stands; a line is two pixels more than its font.
+      return Array.isArray(made.text) ? { ...made, yc: made.yc + (size.insetFont + 2) / 2 / pixels } : made;
+    });
+    return { cells, width: 1, height: rows.length, rowLabels: [], columns: [{ xc: 0.5, text: cut(texts.token(state.col), Math.min(16, Math.floor(size.inset / 6.5))) }], weights: false };
   }
   const row = rows[Math.min(state.row, rows.length - 1)];
   const head = row.head < 0 ? -1 : report.headNames[row.head];
   // As many queries as there is room for their weights.
-  const few = Math.max(1, Math.min(3, Math.floor(size.insetLetters / 3)));
+  const few = Math.max(1, Math.min(3, Math.floor(size.inset / 36)));
   const queries = [state.col - 2, state.col - 1, state.col].slice(-few).filter((q) => q >= exact.firstQuery);
   const last = Math.min(state.col, exact.firstKey + exact.keys - 1);
   const keys = Array.from({ length: last + 1 - exact.firstKey }, (_, i) => i + exact.firstKey)
@@ -77,7 +83,8 @@ function inset(rows) {
   }));
   return {
     cells, width: queries.length, height: keys.length, weights: true,
-    rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: cut(texts.token(k), few > 1 ? 7 : 4) })),
+    exact, row, head, queries, keys,
+    rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: ends(texts.full(k), few > 1 ? 7 : 5) })),
     columns: queries.map((q, x) => ({ xc: x + 0.5, text: cut(texts.token(q), 6) })),
   };
 }

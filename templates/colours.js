@@ -85,6 +85,14 @@ function cut(text, letters) {
   return all.length > letters ? all.slice(0, Math.max(1, letters - 1)).join("") + "…" : text;
 }
 
+// A text cut in its middle, so that its beginning and its end are told; cut at its end where the
+// beginning alone tells more.
+function ends(text, letters) {
+  const all = [...text], tail = Math.floor((letters - 1) / 3);
+  if (tail < 2 || all.length <= letters) return cut(text, letters);
+  return `${all.slice(0, letters - 1 - tail).join("")}…${all.slice(-tail).join("")}`;
+}
+
 // The smallest of 1, 2, 5, 10, 20, … that is no less.
 function roundStep(least) {
   for (let power = 1; ; power *= 10) {

@@ -42,6 +42,12 @@ function pairText([a, b], letters) {
   return `${cut(a, first)}→${cut(b, room - first)}`;
 }
 
+// A over B, where each of the inset's cells has room for two lines and one is too short for both.
+function stackedText([a, b], letters) {
+  const both = [...a].length + [...b].length < letters;
+  return !a || !b || a === b || both ? pairText([a, b], letters) : [cut(a, letters), cut(b, letters)];
+}
+
 function describeBoth(row, column) {
   const at = places(column), kind = data.kind.get(column), role = texts.role(column);
   const where = kind ? `position ${count(at[kind - 1])}, only in ${SIDES[kind - 1]}` : at[0] === at[1] ? `position ${count(at[0])}` : `position ${count(at[0])} in A, ${count(at[1])} in B`;

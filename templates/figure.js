@@ -1,6 +1,6 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
 const OPTIONS = { mode: "vega", ast: true, renderer: "canvas", actions: false, defaultStyle: false, tooltip: false, hover: false };
-let view = null, width = "wide", size = null, frame = 0, sectionBin = 1;
+let view = null, width = "wide", size = null, frame = 0, sectionBin = 1, insetShown = null;
 
 // The chart of a specification, for the page's width.
 async function chart(id, name) {
@@ -54,6 +54,12 @@ function drawSection(rows) {
   view.data("columns", columns);
 }
 
+function insetTitle(box, row) {
+  const wide = size.inset > 100;
+  if (box.weights) return `${wide ? "weights, " : ""}layer ${report.layers[row.entry]}`;
+  return `${report.compare ? "column" : wide ? "position" : "pos."} ${count(state.col)}`;
+}
+
 // While the frame is dragged only what the drag changes is drawn; `settle` does the rest.
 function draw(settled = true) {
   if (!view) return;
@@ -64,17 +70,17 @@ function draw(settled = true) {
     drawOverview(rows);
   }
   drawSection(rows);
-  const box = inset(rows);
+  const box = insetShown = inset(rows);
   view.data("inset", box.cells).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
   const row = rows[Math.min(state.row, rows.length - 1)];
-  view.data("insettitle", [{ text: box.weights ? `weights, layer ${report.layers[row.entry]}` : `${report.compare ? "column" : "position"} ${count(state.col)}` }]);
+  view.data("insettitle", [{ text: insetTitle(box, row) }]);
   view.data("caption", [{ text: caption() }]);
   view.data("pins", pinFrames());
   drawMatches();
   const pixels = size.height / rows.length, insetPixels = size.height / box.height;
   const signals = {
     rowcount: rows.length, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
-    cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(state.view === "lens" ? 15 : 12, insetPixels * 0.75),
+    cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : size.insetFont, insetPixels * 0.75),
     ...theme(),
   };
   for (const [name, value] of Object.entries(signals)) view.signal(name, value);

@@ -12,13 +12,17 @@ function pointer(chart, canvas, event) {
   return { x: (event.clientX - box.left) * scale - left, y: (event.clientY - box.top) * scale - top };
 }
 
-// Where in the figure a pointer is: {part, x, y} with x in positions and y in rows.
+const INSET_LABELS = 44; // pixels to its left that its labels take
+
+// Where in the figure a pointer is: {part, x, y} with x in positions and y in rows; in the inset x is
+// the position that it shows, y and `across` are shares of its height and width.
 function locate(event) {
   const { x, y } = pointer(view, $("canvas").querySelector("canvas"), event);
   if (y >= -8 && y <= size.overview + 8 && x >= -6 && x <= size.total + 6) {
     return { part: "overview", x: (x / size.total) * N, y: (1 - y / size.overview) * rowsShown().length, bin: overviewBin() };
   }
   const sx = x - size.left, sy = y - size.overview - size.above;
+  if (sy >= 0 && sy < size.height && x >= -INSET_LABELS && x < size.inset) return { part: "inset", x: state.col + 0.5, y: 1 - sy / size.height, across: Math.max(0, x) / size.inset };
   if (sy >= 0 && sy < size.height && sx >= 0 && sx < size.section) return { part: "section", ...inSection(sx, sy), bin: sectionBin };
   return { part: null };
 }
@@ -102,6 +106,7 @@ function listen(canvas) {
     marked = null;
     if (fingers.size === 2) drag = dragPinch(canvas, fingers);
     else drag = { overview: dragFrame, section: dragCells }[at.part]?.(at, event) ?? null;
+    if (at.part === "inset") say(describeInset(at), event);
     if (!drag) return;
     silence();
     canvas.setPointerCapture(event.pointerId);
@@ -116,6 +121,7 @@ function listen(canvas) {
     }
     const at = locate(event);
     if (at.part === null) { silence(); return; }
+    if (at.part === "inset") { say(describeInset(at), event); return; }
     const rows = rowsShown(), position = Math.max(0, Math.min(N - 1, Math.floor(at.x)));
     const row = rows[Math.max(0, Math.min(rows.length - 1, Math.floor(at.y)))];
     say([...describe(row, position), ...describeDrawn(row, position, at.bin)], event);

@@ -79,6 +79,21 @@ function describeAttention(row, position, value) {
   return lines;
 }
 
+// What is under a point of the inset: a cell of the magnified column, or a weight with its query and
+// its key in full.
+function describeInset({ y, across }) {
+  const { weights, width: columns, height: rows, exact, row, head, queries, keys } = insetShown;
+  const at = Math.min(rows - 1, Math.floor(y * rows));
+  if (!weights) return describe(rowsShown()[at], state.col);
+  const q = queries[Math.min(columns - 1, Math.floor(across * columns))], k = keys[at];
+  const p = weight(exact, row.entry, head, q, k), mean = isMean(exact) || row.head < 0;
+  const named = (position) => `${texts.full(position)} (position ${count(position)}, ${texts.role(position)})`;
+  return [
+    `exact weight ${Number.isFinite(p) ? p.toFixed(3) : "missing"}`, `query ${named(q)}`, `key ${named(k)}`,
+    `layer ${report.layers[row.entry]}, ${mean ? "mean over heads" : `head ${headName(row.head)}`}`,
+  ];
+}
+
 function say(lines, event) {
   const tip = $("tip");
   tip.replaceChildren(...lines.map((line) => {

@@ -14,12 +14,12 @@ from attentropy.engine.trace import Trace
 from attentropy.report.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
-from attentropy.report.labels import short
+from attentropy.report.labels import short, stacked
 from attentropy.report.palette import LIGHT, colors, hexes, inks, shades
 from attentropy.report.planes import step, tiles
 from attentropy.report.raster import data_uri, png
 from attentropy.report.scale import Scale
-from attentropy.report.views import View
+from attentropy.report.views import View, both
 
 _STILL = 1024  # columns of a picture that nobody zooms into
 
@@ -28,7 +28,7 @@ Rows = list[dict[str, Any]]
 
 def grid(
     values: np.ndarray,
-    texts: Sequence[Sequence[str]],
+    texts: Sequence[Sequence[str | list[str]]],
     first: int,
     scale: Scale,
     palette: str = "diverging",
@@ -111,7 +111,7 @@ def datasets(
     ramp, ticks = legend(scale, palette)
     column = placed.column
     said = _inset_texts(view, size, column)
-    inset = grid(values[:, column : column + 1], said, 0, scale, palette)
+    inset = _lined(grid(values[:, column : column + 1], said, 0, scale, palette), size)
     every = max(1, round(len(rows) / 24))
     labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
     texts = view.texts(placed.start, placed.stop, min(12, letters)) if live else []
@@ -159,11 +159,24 @@ def overview_title(n: int, size: int) -> str:
     return f"all {n:,} positions, every layer{many}"
 
 
-def _inset_texts(view: View, size: Size, column: int) -> list[list[str]]:
-    """The magnified column: of the lens the likeliest token, and its probability where both fit."""
+def _lined(inset: Rows, size: Size) -> Rows:
+    """Cells with two lines of text, which begin higher than one line stands."""
+    line = size.inset_font + 2  # pixels, as Vega has it
+    for cell in inset:
+        if isinstance(cell["text"], list):
+            cell["yc"] += line / 2 * len(inset) / size.height
+    return inset
+
+
+def _inset_texts(view: View, size: Size, column: int) -> Sequence[Sequence[str | list[str]]]:
+    """The magnified column: of the lens the likeliest token, and its probability where both fit; of
+    a difference A's token over B's where one line is too short for both."""
     trace = view.trace
     if isinstance(trace, Difference):
-        return view.texts(column, column + 1, size.inset_letters)
+        if not size.two_lines(len(view.values)):
+            return view.texts(column, column + 1, size.inset_letters)
+        said = both(trace, view.name, slice(column, column + 1))
+        return [[stacked(*one, size.inset_letters) if one else "" for one in row] for row in said]
     if view.name != "lens":
         return view.texts(column, column + 1)
     one = slice(column, column + 1)
@@ -203,5 +216,5 @@ def state(trace: Trace, size: Size, placed: Placement, rows: int) -> dict[str, A
         **LIGHT,
         "cellfont": 0 if high < 8 else min(12, high * 0.7),
         "labelfont": 11,
-        "insetfont": 0 if high < 8 else min(15, high * 0.75),
+        "insetfont": 0 if high < 8 else min(size.inset_font, high * 0.75),
     }  # fmt: skip

@@ -65,7 +65,7 @@ def heatmap(
     views = {"vconcat": [written(top), written(funnel), body], "spacing": 0, "bounds": "flush"}
     beside = size.inset > 100
     padding = {
-        "left": 44 if beside else 14, "right": 42 if beside else 26, "top": 16, "bottom": 4,
+        "left": 44 if beside else 28, "right": 42 if beside else 26, "top": 16, "bottom": 4,
     }  # fmt: skip
     return finished(views, state, datasets, padding)
 

@@ -37,9 +37,18 @@ class Size:
         return self.left + self.section
 
     @property
+    def inset_font(self) -> int:
+        """Pixels of the inset's text: larger than the section's where there is room."""
+        return 15 if self.inset > 100 else 12
+
+    @property
     def inset_letters(self) -> int:
         """How many letters of a token fit into the inset."""
-        return self.inset // 12
+        return int(self.inset / (0.8 if self.inset > 100 else 0.65) / self.inset_font)
+
+    def two_lines(self, rows: int) -> bool:
+        """Whether each of the inset's `rows` cells has room for a text upon another."""
+        return self.height / max(1, rows) >= 2.5 * self.inset_font
 
     @property
     def above(self) -> int:
@@ -54,7 +63,7 @@ def wide(rows: int) -> Size:
 
 def narrow(rows: int) -> Size:
     """For a telephone."""
-    return Size(58, 38, 156, 8, _height(rows), _overview(rows), 4)
+    return Size(58, 34, 156, 8, _height(rows), _overview(rows), 4)
 
 
 def small(rows: int) -> Size:

@@ -13,7 +13,7 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report import reach
 from attentropy.report.figures.cells import Rows, grid
-from attentropy.report.labels import short
+from attentropy.report.labels import ends, short
 from attentropy.report.scale import Scale
 
 _QUERIES, _KEYS = 3, 6
@@ -94,7 +94,7 @@ def datasets(trace: Trace, shown: Inset, title: str, pixels: int) -> dict[str, R
     return {
         "inset": grid(values, texts, 0, Scale(0.0, 1.0), "weight"),
         "insetrows": [
-            {"yc": y + 0.5, "text": short(str(tokens[key]), 7)}
+            {"yc": y + 0.5, "text": ends(str(tokens[key]), 7)}
             for y, key in enumerate(reversed(shown.keys))
         ],
         "insetcolumns": [

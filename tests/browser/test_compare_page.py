@@ -6,7 +6,7 @@ import pytest
 from attentropy.engine.trace import Trace
 from attentropy.report.comparison import observe
 from attentropy.report.difference import ONLY_A, ONLY_B, compare
-from attentropy.report.figures.sizes import wide
+from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.views import view
 from traces import synthetic
 
@@ -98,3 +98,22 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     assert opened.errors == []
     assert opened.requests == []
     assert opened.violations() == []
+
+
+def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_page):
+    a, b = _pair()
+    of = compare(a, b)
+    opened = open_page(of, found=observe(of), width=440, height=2400, fragment="#a=0&b=2&col=1")
+    size, (left, top) = narrow(6), opened.corner()
+    row_high = size.height / 6
+    pixels = opened.pixels()
+    ids = of.lens("lens_top_ids")[:, 1]
+    for row, (one, other) in enumerate(ids):
+        names = of.text_of([one, other])
+        y = top + size.overview + size.above + (5 - row) * row_high
+        cell = pixels[round(y) + 2 : round(y + row_high) - 2, round(left) + 3 : round(left) + 55]
+        ink = (np.abs(cell - np.median(cell, (0, 1))).max(-1) > 60).any(1)
+        high = np.ptp(np.flatnonzero(ink))  # of one line some 12 pixels, of two 14 more
+        two = one != other and len("".join(names)) >= size.inset_letters
+        assert (high > 18) == two, names
+    assert opened.errors == []

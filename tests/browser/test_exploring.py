@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attentropy.report.figures.sizes import narrow, wide
+from attentropy.report.labels import visible
 from traces import CHAT, long, synthetic
 
 pytestmark = pytest.mark.browser
@@ -430,4 +431,39 @@ def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
     assert LENGTH // 2 < missing < LENGTH
     opened.page.click("#pin-section")
     opened.quiet(200)
+    _clean(opened)
+
+
+def test_the_inset_of_a_telephone_tells_its_labels_in_full(open_page, trace):
+    opened = open_page(
+        trace, width=420, height=2400, fragment="#view=attention&a=10&b=14&col=12&row=2"
+    )
+    page, size, (left, top) = opened.page, narrow(LAYERS), opened.corner()
+    weights = trace["window"][2].mean(0)[12, :13]
+    keys = sorted(np.argsort(-weights)[:6])
+    y = top + size.overview + size.above
+    for i, key in enumerate(keys):
+        for x in (left - 12, left + size.inset / 2):  # the label, and the weight
+            page.mouse.move(x, y + (i + 0.5) / len(keys) * size.height)
+            opened.quiet(50)
+            said = page.inner_text("#tip")
+            assert f"exact weight {weights[key]:.3f}" in said
+            assert f"key {visible(trace.tokens[key])} (position {key}, " in said
+            assert f"query {visible(trace.tokens[12])} (position 12, " in said
+    page.mouse.move(left + size.left + 9, y + size.height - 5)
+    opened.quiet(50)
+    assert "position 10" in page.inner_text("#tip")
+    # Every label stands on the canvas: nothing is written at its left edge.
+    page.mouse.move(1, 1)  # the tooltip lies over it
+    opened.quiet(50)
+    pixels = opened.pixels()
+    edge = round(page.locator("#canvas canvas").bounding_box()["x"])
+    strip = pixels[round(y) : round(y + size.height), edge : edge + 2]
+    assert np.ptp(strip.reshape(-1, 3), 0).max() == 0
+    page.click("[data-view=lens]")
+    opened.quiet()
+    left, top = opened.corner()  # fewer controls are above
+    page.mouse.move(left + 9, top + size.overview + size.above + size.height - 5)
+    opened.quiet(50)
+    assert "layer 0 · position 12" in page.inner_text("#tip")
     _clean(opened)

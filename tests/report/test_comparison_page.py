@@ -1,5 +1,6 @@
 """The page of two traces as text: what it says of both, within its bytes, and nothing unescaped."""
 
+import base64
 import json
 import re
 
@@ -13,7 +14,7 @@ from attentropy.report.cli import main
 from attentropy.report.comparison import by_layer, observe
 from attentropy.report.comparison_words import words
 from attentropy.report.difference import compare
-from attentropy.report.labels import pair
+from attentropy.report.labels import pair, stacked
 from attentropy.report.page import render
 from attentropy.report.views import view
 from traces import CHAT, long, synthetic
@@ -88,6 +89,26 @@ def test_the_scale_is_symmetric_and_names_zero(of, page):
 )
 def test_a_cell_names_both_tokens_where_they_differ(one, other, letters, label):
     assert pair(one, other, letters) == label
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "letters", "lines"),
+    [
+        (" the", " the", 7, "_the"),
+        ("Can", "New", 7, "Can→New"),
+        ("France", "New", 7, ["France", "New"]),
+        ("Australia", "Canada", 7, ["Austra…", "Canada"]),
+    ],
+)
+def test_a_telephones_inset_has_the_one_over_the_other(one, other, letters, lines):
+    assert stacked(one, other, letters) == lines
+
+
+def test_no_cell_of_a_telephones_still_picture_says_only_that_both_differ(page):
+    narrow = re.search(r'class="narrow lit" src="data:image/svg\+xml;base64,([^"]+)"', page)
+    picture = base64.b64decode(narrow[1]).decode()
+    assert "≠" not in picture
+    assert re.search(r"<tspan[^>]*>[^<]+</tspan><tspan", picture)
 
 
 def test_a_long_difference_fits_into_its_bytes_with_a_gap_in_the_middle():

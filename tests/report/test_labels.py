@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.report.labels import flowing, plain, short, visible, width
+from attentropy.report.labels import ends, flowing, plain, short, visible, width
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,15 @@ def test_long_text_is_cut_by_the_columns_it_takes():
     assert short("日本語日本語", 7) == "日本語…"
     assert width("日本") == 4
     assert short("short", 7) == "short"
+
+
+def test_a_text_cut_in_its_middle_tells_its_beginning_and_its_end():
+    assert ends("<|start_header_id|>", 7) == "<|st…|>"
+    assert ends(" international", 10) == "_inter…nal"
+    assert ends("日本語日本語", 8) == "日本…語"
+    assert ends("capital", 7) == "capital"
+    assert ends("<|start_header_id|>", 5) == "<|st…"  # the end alone would tell nothing
+    assert ends("a" * 5000 + "b", 7) == "aaaaaa…"  # nobody looks that far
 
 
 def test_right_to_left_text_is_isolated():
