@@ -63,7 +63,7 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
     yield (
         ("entropy", "visible"),
         Statistic(
-            NORMALIZED, "normalized entropy", "Entropy / ln(visible)",
+            NORMALIZED, "normalized entropy", "H / ln(visible)",
             "normalized attention entropy", Scale(0.0, 1.0, "of ln(visible)"),
         ),
     )  # fmt: skip
@@ -76,7 +76,7 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
     yield (
         ("distance",),
         Statistic(
-            "distance", "mean distance", "Distance (tokens, log)", "mean attended distance",
+            "distance", "mean distance", "Tokens (log)", "mean attended distance",
             Scale(0.0, float(max(most - 1, 1)), "tokens", 1, "logarithmic"), 16,
         ),
     )  # fmt: skip
@@ -96,7 +96,7 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
     yield (
         ("lens_kl",),
         Statistic(
-            "lens_kl", "divergence from the last layer", "Divergence (nats)",
+            "lens_kl", "divergence from the last layer", "KL (nats)",
             "logit-lens divergence from the last layer", views.scale(trace, "lens"),
         ),
     )  # fmt: skip

@@ -273,8 +273,8 @@ def test_a_site_names_its_own_tokens(both, lines):
 
 
 def test_a_legend_says_which_statistic_it_is_of(both):
-    for figure, stat, title in (("attention", "distance", "Distance (tokens, log)"),
-                                ("lens", "lens_kl", "Divergence (nats)")):  # fmt: skip
+    for figure, stat, title in (("attention", "distance", "Tokens (log)"),
+                                ("lens", "lens_kl", "KL (nats)")):  # fmt: skip
         assert f">{title}<" in attentropy.export(both, figure, "svg", stat=stat).data.decode()
 
 
