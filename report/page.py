@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from attentropy.engine.errors import UsageError
@@ -39,6 +40,7 @@ Pictures = dict[str, Still | None]
 _SPARE = 8_000  # bytes: the sentence that says what was reduced, and keys
 
 
+@debug_mode(False)  # charts are validated when they are written, not once more in each part
 def render(
     trace: Trace,
     observations: Sequence[Observation],
