@@ -23,30 +23,22 @@ def trace():
     return sited()
 
 
-def _corner(opened):
-    (left, top), size = opened.corner(), wide(LAYERS)
-    return left + size.left, top + size.overview + size.above
-
-
 def _point(opened, row, position, rows):
     """A point of a cell of the section, above its text."""
-    left, top = _corner(opened)
-    size = wide(LAYERS)
-    x = left + (position - SHOWN.start + 0.5) / len(SHOWN) * size.section
-    return x, top + (rows - 1 - row + 0.12) / rows * size.height
+    (left, top), size = opened.corner(), wide(LAYERS)
+    x = left + size.left + (position - SHOWN.start + 0.5) / len(SHOWN) * size.section
+    return x, top + size.overview + size.above + (rows - 1 - row + 0.12) / rows * size.height
 
 
 def _assert_colours(opened, values, scale):
     """Each cell of the section against values [row, position]."""
     opened.page.mouse.move(1, 1)  # the tooltip lies over the cells
     opened.quiet(300)
-    pixels = opened.pixels()
-    for row in range(len(values)):
-        for position in SHOWN:
-            x, y = _point(opened, row, position, len(values))
-            expected = colors(scale.at(values[row, position : position + 1]), 0, 1)[0].astype(int)
-            found = pixels[round(y), round(x)]
-            np.testing.assert_allclose(found, expected, atol=3, err_msg=f"{row}, {position}")
+    rows, positions = np.meshgrid(np.arange(len(values)), SHOWN, indexing="ij")
+    pixels, (x, y) = opened.pixels(), _point(opened, rows, positions, len(values))
+    expected = colors(scale.at(values[rows, positions]), 0, 1).astype(int)
+    found = pixels[y.round().astype(int), x.round().astype(int)]
+    np.testing.assert_allclose(found, expected, atol=3)
 
 
 def _hover(opened, row, position, rows=LAYERS):
