@@ -220,6 +220,6 @@ def _fetched(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
     with torch.cuda.device(values.device):
         host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
         host.copy_(values, non_blocking=True)
-        done = torch.cuda.Event()
+        done = torch.cuda.Event(blocking=True)  # who waits for it sleeps
         done.record()
     return host, done
