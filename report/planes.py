@@ -59,10 +59,11 @@ def layers(trace: Trace, name: str) -> Iterator[np.ndarray]:
         yield layer(trace, name, entry)
 
 
-def layer(trace: Trace, name: str, entry: int) -> np.ndarray:
-    """One layer of an attention statistic, or of "normalized_entropy", [head, query]."""
+def layer(trace: Trace, name: str, entry: int, heads: int | slice = slice(None)) -> np.ndarray:
+    """One layer of an attention statistic, or of "normalized_entropy", [head, query]; of one head
+    [query]. No other head is read than `heads`."""
     normalized = name == "normalized_entropy"
-    values: np.ndarray = trace.dataset["entropy" if normalized else name][entry].values
+    values: np.ndarray = trace.dataset["entropy" if normalized else name][entry, heads].values
     values = values.astype(np.float32, copy=False)
     return values * _per_ceiling(trace, entry) if normalized else values
 

@@ -108,13 +108,13 @@ def _of_heads(
 ) -> tuple[np.ndarray, list[tuple[int, int]], list[str], str]:
     """Values, the (entry, head) of each row (none: means over heads), labels and title."""
     if head is not None:
-        found = [read[head] for read in planes.layers(trace, asked.stat)]
         at = [(entry, head) for entry in range(len(layers))]
+        found = [planes.layer(trace, asked.stat, entry, head) for entry, _ in at]
         return np.stack(found).astype(np.float32), at, layers, "layer"
     if asked.layer is not None:
         names, entry = trace["head"], asked.layer
         count = min(int(trace["heads"][entry]), len(names)) if "heads" in trace else len(names)
-        values = planes.layer(trace, asked.stat, entry)[:count].astype(np.float32)
+        values = planes.layer(trace, asked.stat, entry, slice(count)).astype(np.float32)
         labels = [head_name(int(name)) for name in names[:count]]
         return values, [(entry, h) for h in range(count)], labels, f"head of layer {layers[entry]}"
     return planes.averages(trace, asked.stat).mean, [], layers, "layer"

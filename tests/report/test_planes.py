@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from attentropy.engine import lazy
+from attentropy.engine.trace import Trace
 from attentropy.report import planes
 from attentropy.report.payload import visible_keys
 from traces import synthetic
@@ -64,3 +66,15 @@ def test_visible_keys_are_the_same_from_their_lines(kind):
         for position, seen in enumerate(counts[layer]):
             start, count, rise = [line for line in lines if line[0] <= position][-1]
             assert count + rise * (position - start) == seen
+
+
+@pytest.mark.parametrize("name", ["entropy", "normalized_entropy"])
+def test_of_one_head_no_other_is_read(tmp_path, monkeypatch, name):
+    trace = Trace.open(synthetic().save(tmp_path / "t.zarr"))
+    wanted = planes.layer(trace, name, 2)[1]
+    asked, read = [], lazy._Stored._read
+    monkeypatch.setattr(
+        lazy._Stored, "_read", lambda a, key: asked.append((a._name, *key[:2])) or read(a, key)
+    )
+    np.testing.assert_array_equal(planes.layer(trace, name, 2, 1), wanted)
+    assert [key for key in asked if key[0] == "entropy"] == [("entropy", 2, 1)]
