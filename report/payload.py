@@ -10,7 +10,7 @@ import numpy as np
 from attentropy.engine.trace import Trace
 from attentropy.report import palette, statistics
 from attentropy.report.difference import Difference
-from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.placement import Placement, room
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.labels import named
 from attentropy.report.observation import Observation
@@ -63,7 +63,7 @@ def facts(
         "inks": [palette.DARK_INK, palette.LIGHT_INK],
         "liveCells": LIVE_CELLS,
         "overviewSteps": {view.name: view.step for view in views},
-        "sizes": {name: layout(size) for name, size in sizes.items()},
+        "sizes": {name: layout(size, trace) for name, size in sizes.items()},
         "observations": [
             {
                 "view": o.view, "layer": o.layer, "position": o.position, "head": o.head,
@@ -139,10 +139,10 @@ def partial(trace: Trace) -> dict[str, Any] | None:
     }
 
 
-def layout(size: Size) -> dict[str, int]:
+def layout(size: Size, trace: Trace) -> dict[str, int]:
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
-        "overview": size.overview, "above": size.above, "columns": size.columns,
+        "overview": size.overview, "above": size.above, "columns": room(trace, size.columns),
         "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
     }  # fmt: skip
 

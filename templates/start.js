@@ -62,9 +62,7 @@ async function start() {
   [data] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
   makePlanes();
   const { start: from, stop } = report.placement;
-  // Columns that name two tokens are wider; see report/figures/placement.py.
-  const columns = report.compare ? Math.max(1, Math.floor((report.sizes.narrow.columns * 2) / 3)) : report.sizes.narrow.columns;
-  moveSection(small.matches ? stop - Math.min(stop - from, columns) : from, stop);
+  moveSection(small.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
   if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
   Object.assign(region, report.region);
   if (report.region) state.mapHead = 0;

@@ -30,12 +30,19 @@ class Placement:
     caption: str
 
 
+def room(trace: Trace, columns: int) -> int:
+    """How many columns stand where `columns` that name one token would: cells of a difference name
+    two, and are wider."""
+    return max(1, columns * 2 // 3) if isinstance(trace, Difference) else columns
+
+
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
     """The section at the prompt's tail, the inset at the dummy token that rehearses most; or a
     section that was asked for, the inset in it.
 
     Where the lens read no more than a part of the prompt, the section ends with that part.
     """
+    columns = room(trace, columns)
     if isinstance(trace, Difference):
         return _of_difference(trace, columns, section)
     stop = _read_until(trace)
@@ -51,11 +58,11 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
 
 
 def _of_difference(of: Difference, columns: int, section: tuple[int, int] | None) -> Placement:
-    """The section at the tail, in wider columns, because cells name two tokens; the inset where A
-    and B differ most within it. The box says what is rehearsed on both sides."""
+    """The section at the tail; the inset where A and B differ most within it. The box says what is
+    rehearsed on both sides."""
     change = np.abs(subtract(*next(iter(of.sides.values()))))
     stop = int(np.flatnonzero(of.both)[-1]) + 1
-    start = max(0, stop - max(1, columns * 2 // 3))
+    start = max(0, stop - columns)
     start, stop = section or (start, stop)
     there = np.isfinite(change[:, start:stop])
     total = np.where(there, change[:, start:stop], 0).sum(0) / np.maximum(there.sum(0), 1)
