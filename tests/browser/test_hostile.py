@@ -26,6 +26,17 @@ def compared():
     return of, observe(of)
 
 
+def _hover(opened, left, width, y):
+    """Cells of a row of the section say where they are, and nothing that is no number."""
+    for share in (0.1, 0.5, 0.9):
+        opened.page.mouse.move(left + share * width, y)
+        opened.quiet(60)
+        tip = opened.page.inner_text("#tip")
+        assert "position" in tip
+        assert "NaN" not in tip
+        assert "Infinity" not in tip
+
+
 def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     opened = open_page(hostile_trace())
     page = opened.page
@@ -52,13 +63,7 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     for view in ("attention", "lens"):
         page.click(f"[data-view={view}]")
         opened.quiet(150)
-        for share in (0.1, 0.5, 0.9):
-            page.mouse.move(left + size.left + share * size.section, y)
-            opened.quiet(60)
-            tip = page.inner_text("#tip")
-            assert "position" in tip
-            assert "NaN" not in tip
-            assert "Infinity" not in tip
+        _hover(opened, left + size.left, size.section, y)
         page.mouse.click(left + size.left + 0.5 * size.section, y)
         opened.quiet(100)
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
@@ -102,13 +107,7 @@ def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, c
         opened.quiet(150)
         left, top = opened.corner()
         y = top + size.overview + size.above + size.height / 3
-        for share in (0.1, 0.5, 0.9):
-            page.mouse.move(left + size.left + share * size.section, y)
-            opened.quiet(60)
-            tip = page.inner_text("#tip")
-            assert "position" in tip
-            assert "NaN" not in tip
-            assert "Infinity" not in tip
+        _hover(opened, left + size.left, size.section, y)
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     opened.quiet()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
