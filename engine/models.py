@@ -6,8 +6,6 @@ configuration names.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -165,19 +163,6 @@ def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, .
             f"it was read as transformers' {config.model_type}"
         )
     return tuple(notes)
-
-
-def tokenizer_facts(tokenizer: Any) -> dict[str, Any]:
-    """Kind of the tokenizer, and hashes by which two runs can be told apart."""
-    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
-    template = tokenizer.chat_template
-    return {
-        "type": type(tokenizer).__name__,
-        "sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
-        "chat_template_sha256": (
-            hashlib.sha256(str(template).encode()).hexdigest() if template else None
-        ),
-    }
 
 
 def _check_installed(device: str | None, quantize: str | None) -> None:

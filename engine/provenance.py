@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,7 +12,7 @@ import attentropy
 from attentropy.engine.configuration import config_facts
 from attentropy.engine.devices import input_device, names
 from attentropy.engine.job import weights_sha256
-from attentropy.engine.models import LoadedModel, tokenizer_facts
+from attentropy.engine.models import LoadedModel
 from attentropy.engine.prompts import Prompt
 
 
@@ -31,12 +33,25 @@ def provenance(
         facts["weights_sha256"] = weights_sha256(model)
     return {
         "model": facts,
-        "tokenizer": tokenizer_facts(loaded.tokenizer) if loaded.tokenizer is not None else None,
+        "tokenizer": _tokenizer(loaded.tokenizer) if loaded.tokenizer is not None else None,
         "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
         "implementation": "triton" if input_device(model).type == "cuda" else "portable",
         "versions": _versions(),
         "options": options,
         "notes": notes,
+    }
+
+
+def _tokenizer(tokenizer: Any) -> dict[str, Any]:
+    """Kind of the tokenizer, and hashes by which two runs can be told apart."""
+    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
+    template = tokenizer.chat_template
+    return {
+        "type": type(tokenizer).__name__,
+        "sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "chat_template_sha256": (
+            hashlib.sha256(str(template).encode()).hexdigest() if template else None
+        ),
     }
 
 
