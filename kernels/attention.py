@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from attentropy.kernels import launch, tiles
+from attentropy.kernels import launch, specialized, tiles
 from attentropy.kernels.forward import forward
 from attentropy.kernels.launch import dense
 from attentropy.kernels.merge import merge
@@ -59,7 +59,17 @@ def attention(
     for name in dict.fromkeys(wanted):
         dtype = torch.int32 if name in INTEGERS else torch.float32
         found[name] = torch.empty(parts, dtype=dtype, device=q.device)
-    if found["lse"].numel():
+    scaled, factor = launch.folded(scale, softcap, slopes)
+    if (
+        splits == 1
+        and not packed
+        and sinks is None
+        and specialized.STATISTICS.issuperset(stats)
+        and min(found["lse"].numel(), keys) > 0
+        and specialized.serves(mask, scaled, q, k, v)
+    ):
+        specialized.forward(q, k, v, {name: part[0] for name, part in found.items()}, mask, factor)
+    elif found["lse"].numel():
         _launch(
             q, k, v, found, scale, softcap, slopes, None if splits > 1 else sinks, mask, tile,
             packed, (blocks, columns, splits * batch),

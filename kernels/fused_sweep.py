@@ -163,11 +163,11 @@ class Plan:
         groups = triton.cdiv(shape[0], block.queries // rows)
         across = triton.cdiv(shape[1], block.keys // columns)
         # Partial sums stay in registers (the kernel adds up columns eight apart), half as many as a
-        # block has scores if there is a run at all. Eight blocks make up for the start of one.
+        # block has scores if there is a run at all. Sixteen blocks make up for the start of one.
         pieces = triton.cdiv(tile[0], block.queries)
         run = min(max(1, rows // 16), triton.next_power_of_2(groups))
         while run > 1 and (
-            run * pieces > 8 or across * triton.cdiv(groups, run) * batch * heads < wanted
+            run * pieces > 16 or across * triton.cdiv(groups, run) * batch * heads < wanted
         ):
             run //= 2
         programs = across * triton.cdiv(groups, run)

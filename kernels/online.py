@@ -51,7 +51,7 @@ def online_step(
     b_shift = b_top * c
     b_z = tl.fma(b_s, c, -b_shift[:, None])  # [BM, BN]
     b_p = tl.exp2(b_z)
-    b_delta = b_m * c - b_shift  # [BM], ≤ 0
+    b_delta = (b_m - b_top) * c  # [BM], ≤ 0; b_m · c − b_shift fuses, and is a rounding, not 0
     b_factor = tl.exp2(b_delta)
     b_scale = b_factor[:, None]
     if ENTROPY:

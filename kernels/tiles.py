@@ -60,7 +60,7 @@ _TILES: dict[str, dict[int, Tile]] = {
 _BULK: dict[str, dict[int, Tile]] = {
     "sm_90": {
         64: Tile(128, 128, warps=8, stages=3, descriptors=True),
-        128: Tile(128, 128, warps=8, stages=2, descriptors=True),
+        128: Tile(128, 128, warps=8, stages=3, descriptors=True),
         256: Tile(128, 64, warps=8, stages=2, descriptors=True),
     },
     "sm_100": {
@@ -145,6 +145,36 @@ def of_device(device: torch.device) -> str:
         return "gfx942"
     major, _ = torch.cuda.get_device_capability(device)
     return "sm_100" if major == 10 else "sm_90" if major == 9 else "sm_80"
+
+
+@dataclass(frozen=True)
+class Specialized:
+    """A block of hopper.py: warp groups of 64 queries, beside a warp that copies tiles of `keys`
+    into a ring of `stages`."""
+
+    groups: int
+    keys: int
+    stages: int
+    registers: int  # of each thread of a group
+
+    @property
+    def rows(self) -> int:
+        return 64 * self.groups
+
+
+# By exact head size, for 16-bit inputs: two groups where the products take longest, three where
+# exponentials do.
+_SPECIALIZED: dict[int, Specialized] = {
+    64: Specialized(groups=3, keys=128, stages=3, registers=160),
+    128: Specialized(groups=2, keys=128, stages=2, registers=240),
+}
+
+
+def choose_specialized(architecture: str, head: int, dtype: torch.dtype) -> Specialized | None:
+    """The block of hopper.py for an exact head size; None where it has none."""
+    if architecture != "sm_90" or dtype == torch.float32:
+        return None
+    return _SPECIALIZED.get(head)
 
 
 @dataclass(frozen=True)

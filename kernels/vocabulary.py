@@ -66,8 +66,8 @@ def _products(
 def _logits(b_s, b_bias, scale, softcap, BIAS: tl.constexpr, SCALE: tl.constexpr,
             SOFTCAP: tl.constexpr):  # fmt: skip
     """Products [BM, BN] to logits; b_bias [1, BN]."""
-    if BIAS:
-        b_s = b_s + b_bias
+    if BIAS:  # a sum would become the product's start, and all partial sums be rounded at its size
+        b_s = tl.fma(b_s, 1.0, b_bias)
     if SCALE:
         b_s = b_s * scale
     if SOFTCAP:

@@ -132,7 +132,7 @@ def plain_step(b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENT
     b_top = tl.maximum(b_m, b_high)
     b_shift = b_top * c
     b_p = tl.exp2(tl.fma(b_s, c, -b_shift[:, None]))
-    b_factor = tl.exp2(b_m * c - b_shift)
+    b_factor = tl.exp2((b_m - b_top) * c)
     return b_top, b_factor[:, None] * b_l + lane_sums(b_p, b_l.shape[1]), b_t, b_u, b_p, b_factor
 
 

@@ -1,0 +1,55 @@
+"""Which calls the kernel for Hopper serves, and its launch: plain causal or full attention."""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch import Tensor
+from triton.experimental.gluon.language import NVMMASharedLayout
+from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
+
+from attentropy.kernels import hopper, launch, tiles
+from attentropy.kernels.visibility import Mask
+
+# Statistics that the forward pass has beside output and lse.
+STATISTICS = frozenset({"entropy", "max_prob"})
+
+
+def serves(mask: Mask, scaled: bool, *tensors: Tensor) -> bool:
+    """Whether nothing but causal order hides keys or bends scores, and bulk copies can read."""
+    x = tensors[0]
+    return (
+        mask.is_plain
+        and not scaled
+        and (not mask.causal or mask.query_offset >= 0)
+        and len({(t.shape[-1], t.dtype) for t in tensors}) == 1
+        and tiles.choose_specialized(tiles.of_device(x.device), x.shape[-1], x.dtype) is not None
+        and launch.takes_descriptors(*tensors)
+    )
+
+
+def forward(
+    q: Tensor, k: Tensor, v: Tensor, found: dict[str, Tensor], mask: Mask, factor: float
+) -> None:
+    """Fill `found`: out [B, Hq, Nq, D], lse and, where there, entropy and max_prob [B, Hq, Nq].
+
+    factor: scale · log2 e > 0. Needs `serves(mask, False, q, k, v)` and keys.
+    """
+    batch, heads, queries, dim = q.shape
+    tile = tiles.choose_specialized(tiles.of_device(q.device), dim, q.dtype)
+    assert tile is not None
+    with torch.cuda.device_of(q):
+        hopper.forward[(triton.cdiv(queries, tile.rows), heads, batch)](
+            _described(q, hopper.ROWS.value), _described(k, tile.keys), _described(v, tile.keys),
+            found["out"], found["lse"], found.get("entropy"), found.get("max_prob"),
+            heads, queries, k.shape[2], mask.query_offset if mask.causal else 0,
+            heads // k.shape[1], factor, GROUPS=tile.groups, D=dim, BN=tile.keys,
+            STAGES=tile.stages, REGISTERS=tile.registers, CAUSAL=mask.causal, num_warps=4,
+        )  # fmt: skip
+
+
+def _described(x: Tensor, rows: int) -> TensorDescriptor:
+    """Blocks of `rows` entries of a head, as the bulk copies take them."""
+    dim = x.shape[-1]
+    layout = NVMMASharedLayout(swizzle_byte_width=128, element_bitwidth=16, rank=4)
+    return TensorDescriptor(x, list(x.shape), list(x.stride()), [1, 1, rows, dim], layout)

@@ -1,0 +1,122 @@
+"""Hopper's kernel in Gluon agrees with the float64 reference; Triton cannot interpret it."""
+
+import pytest
+import torch
+
+from attentropy import attention
+from attentropy.kernels import attention as fused
+from attentropy.kernels import specialized
+from attentropy.kernels.visibility import Mask
+from close import assert_close, bounds, inputs
+
+STATS = ("entropy", "max_prob")
+TYPES = {torch.bfloat16: 0.02, torch.float16: 0.003}  # what an output's rounding allows, |out| < 5
+
+on_hopper = pytest.mark.gpu
+
+
+@pytest.fixture
+def cuda():
+    if not torch.cuda.is_available() or torch.cuda.get_device_capability() != (9, 0):
+        pytest.skip("no GPU of compute capability 9.0: the kernel in Gluon ran nowhere")
+    return torch.device("cuda")
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """One entry for each launch of the kernel under test."""
+    launches, launch = [], specialized.forward
+
+    def counted(*args):
+        launches.append("forward")
+        launch(*args)
+
+    monkeypatch.setattr(specialized, "forward", counted)
+    return launches
+
+
+def _inputs(cuda, dtype, *shape, **given):
+    return tuple(t.to(cuda, dtype) for t in inputs(*shape, **given))
+
+
+@on_hopper
+@pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(
+    ("queries", "keys", "first"),
+    [(1000, 1000, 0), (257, 3001, 2744), (257, 3001, 77), (640, 640, 0), (130, 77, 0), (700, 1, 0)],
+)
+def test_forward_matches_the_reference(
+    cuda, dim, dtype, causal, queries, keys, first, launched, poisoned
+):
+    q, k, v = _inputs(cuda, dtype, queries, keys, dim=dim, sigma=3)
+    given = {"causal": causal, "query_offset": first}
+    wanted = attention(q, k, v, stats=STATS, impl="reference", **given)
+    found = fused.attention(
+        q, k, v, scale=dim**-0.5, softcap=None, slopes=None, sinks=None,
+        mask=Mask(queries, keys, first, causal=causal), stats=STATS, splits=1,
+    )  # fmt: skip
+    assert launched == ["forward"]
+    limits = bounds(q, k) | {"out": TYPES[dtype]}
+    for name in ("out", "lse", *STATS):
+        assert_close(found[name], getattr(wanted, name), limits[name], name)
+    assert (found["entropy"] >= 0).all()
+    if causal and first == 0:
+        assert (found["entropy"][:, :, 0] == 0).all()
+
+
+@on_hopper
+@pytest.mark.parametrize("stats", [(), ("entropy",), ("max_prob",)])
+def test_statistics_are_what_was_asked_for(cuda, stats, launched, poisoned):
+    q, k, v = _inputs(cuda, torch.bfloat16, 900, 900)
+    got = attention(q, k, v, stats=stats)
+    wanted = attention(q, k, v, stats=stats, impl="reference")
+    assert launched == ["forward"]
+    for name in STATS:
+        assert (getattr(got, name) is None) == (name not in stats)
+    for name in ("lse", *stats):
+        assert_close(getattr(got, name), getattr(wanted, name), bounds(q, k)[name], name)
+
+
+@on_hopper
+def test_strided_inputs_are_read_in_place(cuda, launched):
+    q, k, v = _inputs(cuda, torch.bfloat16, 900, 900)
+    laid = [t.transpose(1, 2).contiguous().transpose(1, 2) for t in (q, k, v)]
+    assert not laid[0].is_contiguous()
+    assert torch.equal(attention(*laid).entropy, attention(q, k, v).entropy)
+    assert launched == ["forward"] * 2
+
+
+@on_hopper
+@pytest.mark.parametrize("dim", [64, 128])
+@pytest.mark.parametrize(("sigma", "offset"), [(1, 0), (12, 0), (1, 300), (12, -300)])
+def test_rows_of_131072_keys_hold_the_bound(cuda, dim, sigma, offset, launched, poisoned):
+    n = 131_072
+    q, k, v = (t[:1, :1].to(cuda) for t in inputs(n, n, 1, 1, dim, sigma=sigma))
+    if offset:  # common to all scores
+        q[..., 0], k[..., 0] = 4.0, offset * dim**0.5 / 4.0
+    q, k, v = (t.bfloat16() for t in (q, k, v))
+    got = attention(q, k, v, stats=STATS)
+    assert launched == ["forward"]
+    assert got.entropy.isfinite().all()
+    limits = bounds(q[:, :, -8:], k) | {"out": 0.05}
+    for first in (n - 8, n // 3):
+        rows = slice(first, first + 8)
+        wanted = attention(q[:, :, rows], k, v, stats=STATS, query_offset=first, impl="reference")
+        for name in ("out", "lse", *STATS):
+            assert_close(getattr(got, name)[:, :, rows], getattr(wanted, name), limits[name], name)
+
+
+@on_hopper
+def test_what_is_not_plain_is_left_to_the_general_kernel(cuda, launched):
+    q, k, v = _inputs(cuda, torch.bfloat16, 300, 300)
+    starts = torch.zeros(2, dtype=torch.int64, device=cuda)
+    for given in (
+        {"window": 7}, {"chunk": 16}, {"softcap": 5.0}, {"sinks": torch.zeros(4, device=cuda)},
+        {"key_starts": starts}, {"scale": -0.3}, {"stats": ("varentropy",)}, {"query_offset": -3},
+    ):  # fmt: skip
+        attention(q, k, v, **given)
+    attention(q[..., :48].contiguous(), k[..., :48].contiguous(), v)
+    attention(q.float(), k.float(), v.float())
+    assert launched == []
