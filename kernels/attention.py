@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from attentropy.kernels import launch, specialized, tiles
+from attentropy.kernels import launch, tiles
 from attentropy.kernels.forward import forward
 from attentropy.kernels.launch import dense
 from attentropy.kernels.merge import merge
@@ -60,16 +60,8 @@ def attention(
         dtype = torch.int32 if name in INTEGERS else torch.float32
         found[name] = torch.empty(parts, dtype=dtype, device=q.device)
     scaled, factor = launch.folded(scale, softcap, slopes)
-    if (
-        splits == 1
-        and not packed
-        and sinks is None
-        and specialized.STATISTICS.issuperset(stats)
-        and min(found["lse"].numel(), keys) > 0
-        and specialized.serves(mask, scaled, q, k, v)
-    ):
-        specialized.forward(q, k, v, {name: part[0] for name, part in found.items()}, mask, factor)
-    elif found["lse"].numel():
+    alone = splits == 1 and not packed and not scaled and sinks is None
+    if found["lse"].numel() and not (alone and _specialized(q, k, v, found, mask, stats, factor)):
         _launch(
             q, k, v, found, scale, softcap, slopes, None if splits > 1 else sinks, mask, tile,
             packed, (blocks, columns, splits * batch),
@@ -77,6 +69,26 @@ def attention(
     if splits == 1:
         return {name: part[0] for name, part in found.items()}
     return merge(found, sinks, tuple(stats))
+
+
+def _specialized(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    found: dict[str, Tensor],
+    mask: Mask,
+    stats: tuple[str, ...],
+    factor: float,
+) -> bool:
+    """Whether the kernel for Hopper took the call; it is imported only where it could."""
+    if tiles.choose_specialized(tiles.of_device(q.device), q.shape[-1], q.dtype) is None:
+        return False
+    from attentropy.kernels import specialized
+
+    if not specialized.serves(q, k, v, mask, stats):
+        return False
+    specialized.forward(q, k, v, {name: part[0] for name, part in found.items()}, mask, factor)
+    return True
 
 
 def _splits(device: torch.device, programs: int, keys: int, tile: tiles.Tile) -> int:

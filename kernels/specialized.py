@@ -11,20 +11,17 @@ from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 from attentropy.kernels import hopper, launch, tiles
 from attentropy.kernels.visibility import Mask
 
-# Statistics that the forward pass has beside output and lse.
-STATISTICS = frozenset({"entropy", "max_prob"})
+_STATISTICS = frozenset({"entropy", "max_prob"})  # beside output and lse
 
 
-def serves(mask: Mask, scaled: bool, *tensors: Tensor) -> bool:
-    """Whether nothing but causal order hides keys or bends scores, and bulk copies can read."""
-    x = tensors[0]
+def serves(q: Tensor, k: Tensor, v: Tensor, mask: Mask, stats: tuple[str, ...]) -> bool:
+    """Whether nothing but causal order hides keys, and bulk copies can read heads of one size."""
     return (
         mask.is_plain
-        and not scaled
         and (not mask.causal or mask.query_offset >= 0)
-        and len({(t.shape[-1], t.dtype) for t in tensors}) == 1
-        and tiles.choose_specialized(tiles.of_device(x.device), x.shape[-1], x.dtype) is not None
-        and launch.takes_descriptors(*tensors)
+        and _STATISTICS.issuperset(stats)
+        and len({(x.shape[-1], x.dtype) for x in (q, k, v)}) == 1
+        and launch.takes_descriptors(q, k, v)
     )
 
 
@@ -33,11 +30,11 @@ def forward(
 ) -> None:
     """Fill `found`: out [B, Hq, Nq, D], lse and, where there, entropy and max_prob [B, Hq, Nq].
 
-    factor: scale · log2 e > 0. Needs `serves(mask, False, q, k, v)` and keys.
+    factor: scale · log2 e > 0. For tensors that `serves` takes, of a size that has a block.
     """
     batch, heads, queries, dim = q.shape
     tile = tiles.choose_specialized(tiles.of_device(q.device), dim, q.dtype)
-    assert tile is not None
+    assert tile is not None  # only such a size and device come here
     with torch.cuda.device_of(q):
         hopper.forward[(triton.cdiv(queries, tile.rows), heads, batch)](
             _described(q, hopper.ROWS.value), _described(k, tile.keys), _described(v, tile.keys),

@@ -5,7 +5,7 @@ import torch
 
 from attentropy import attention
 from attentropy.kernels import attention as fused
-from attentropy.kernels import specialized
+from attentropy.kernels import launch, specialized, tiles
 from attentropy.kernels.visibility import Mask
 from close import assert_close, bounds, inputs
 
@@ -120,3 +120,41 @@ def test_what_is_not_plain_is_left_to_the_general_kernel(cuda, launched):
     attention(q[..., :48].contiguous(), k[..., :48].contiguous(), v)
     attention(q.float(), k.float(), v.float())
     assert launched == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "served"),
+    [
+        ((130, 130, 64), {}, True),
+        ((130, 130, 128), {"stats": ("max_prob", "entropy")}, True),
+        ((130, 200, 128), {"causal": False, "query_offset": -9}, True),
+        ((130, 200, 128), {"query_offset": -9}, False),
+        ((130, 130, 96), {}, False),
+        ((130, 130, 128, 64), {}, False),
+        ((130, 0, 64), {}, False),
+        ((7, 130, 64), {}, False),
+        ((130, 130, 64), {"splits": 2}, False),
+        ((130, 130, 64), {"stats": ("distance",)}, False),
+        ((130, 130, 64), {"window": 9}, False),
+        ((130, 130, 64), {"segments": torch.zeros(2, 130)}, False),
+        ((130, 130, 64), {"sinks": torch.zeros(4)}, False),
+        ((130, 130, 64), {"softcap": 9.0}, False),
+        ((130, 130, 64), {"scale": -0.1}, False),
+    ],
+    ids=str,
+)
+def test_only_plain_calls_of_known_sizes_are_served(monkeypatch, shape, given, served):
+    monkeypatch.setattr(launch, "check_device", lambda *args: None)
+    monkeypatch.setattr(tiles, "of_device", lambda device: "sm_90")
+    asked = []
+    monkeypatch.setattr(specialized, "forward", lambda *args: asked.append("specialized"))
+    monkeypatch.setattr(fused, "_launch", lambda *args: asked.append("general"))
+    queries, keys, *sizes = shape
+    q, k, v = (t.bfloat16() for t in inputs(queries, keys, 4, 2, *sizes))
+    call = {"scale": 0.1, "softcap": None, "slopes": None, "sinks": None, "stats": ()}
+    call |= {"splits": 1} | {n: x for n, x in given.items() if n in (*call, "splits")}
+    hidden = {n: x for n, x in given.items() if n not in call and n != "query_offset"}
+    mask = Mask(queries, keys, given.get("query_offset", keys - queries), **hidden)
+    monkeypatch.setattr(fused, "merge", lambda *args: {})
+    fused.attention(q, k, v, mask=mask, **call)
+    assert asked == ["specialized" if served else "general"]
