@@ -2,7 +2,7 @@
 # What only a GPU can show, in one call of under nine minutes: are the kernels right, how fast are
 # they, what does recording cost in a long prefill, what does the vocabulary's kernel cost.
 #
-#   tests/benchmarks/gpu.sh FOLDER [STEP ...]     (all steps: tests attention profile vocabulary)
+#   tests/benchmarks/gpu.sh FOLDER [STEP ...]     (without steps: tests others vocabulary profile)
 #
 # Each step ends at its own limit and leaves what it has; log.txt says how each ended. Where packages
 # are missing and nothing can be fetched, wheels lie in .wheels (README.md beside this file).
@@ -10,7 +10,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -ge 1 ] || { sed -n '5p' "$0"; exit 2; }
 out=$1; shift
-steps=${*:-tests attention profile vocabulary}
+steps=${*:-tests others vocabulary profile}
 mkdir -p "$out"
 exec > >(tee -a "$out/log.txt") 2>&1
 export PYTHONPATH=$PWD/src PYTHONUNBUFFERED=1
@@ -40,14 +40,12 @@ for name in $steps; do
     tests)
       step 180 python3 -m pytest -m gpu -q -ra -p no:cacheprovider --numprocesses 12 --maxfail 60 tests/kernels tests/engine ;;
     attention)
-      step 130 attentropy bench --seconds 0.4 --limit 1.8 --heads 64/8 --mask causal -d 128 -n 16k,64k,128k \
-        --rival 'ours*' --rival flash --rival cudnn -o "$out/attention-128.json" --force ;;
-    attention-64)
-      step 130 attentropy bench --seconds 0.4 --limit 1.8 --heads 64/8 --mask causal -d 64 -n 16k,64k,128k \
-        --rival 'ours*' --rival flash --rival cudnn -o "$out/attention-64.json" --force ;;
+      step 180 attentropy bench --seconds 0.2 --limit 2.4 --heads 64/8 --mask causal -d 128,64 -n 16k,64k,128k \
+        --rival 'ours*' --rival flash --rival cudnn --rival 'cudnn twice*' -o "$out/attention.json" --force ;;
     others)
-      step 200 attentropy bench --seconds 0.3 --limit 3 --heads 64/8 --mask causal -d 128 -n 16k,64k --rival 'ours, entropy' \
-        --rival '*twice*' --rival '*once*' --rival '*sweep' --rival eager -o "$out/others.json" --force ;;
+      step 180 attentropy bench --seconds 0.2 --limit 2.4 --heads 64/8 --mask causal -d 128,64 -n 16k,64k \
+        --rival 'ours, entropy' --rival cudnn --rival 'attention_*' --rival 'cudnn once*' \
+        --rival '*+ sweep' --rival eager -o "$out/others.json" --force ;;
     profile)
       step 130 attentropy profile $shapes/llama-3.1-8b --random-weights --dtype bfloat16 --tokens 128k \
         --repeat 1 -o "$out/profile-128k.zarr.zip" --force ;;

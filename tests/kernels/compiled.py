@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import triton
@@ -102,7 +103,8 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
         types["k"] = types["v"] = f"tensordesc<bf16[1, 1, {tile.keys}, {block}]>"
     types |= {"lse": "*fp32"} | dict.fromkeys(("c", "scale", "softcap"), "fp32")
     types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
-    with plain_steps() if variant == "plain" else nullcontext():
+    plain = replaced(forward_kernel, "online_step", plain_step)
+    with plain if variant == "plain" else nullcontext():
         return ahead(forward, types, constants, architecture, tile.options)
 
 
@@ -137,25 +139,35 @@ def plain_step(b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENT
 
 
 @contextmanager
-def plain_steps() -> Iterator[None]:
-    """While open, the kernel compiles with `plain_step`."""
-    own, forward_kernel.online_step = forward_kernel.online_step, plain_step
-    _forget_sources()
+def replaced(module: ModuleType, name: str, function: triton.JITFunction) -> Iterator[None]:
+    """While open, the module's kernels compile with `function` for their own one of that name."""
+    own = getattr(module, name)
+    setattr(module, name, function)
+    _forget_sources(module)
     try:
         yield
     finally:
-        forward_kernel.online_step = own
-        _forget_sources()
+        setattr(module, name, own)
+        _forget_sources(module)
 
 
-def _forget_sources() -> None:
+def _forget_sources(module: ModuleType) -> None:
     """Triton reads a function's source once and knows what it compiled by that: it shall again."""
-    for function in vars(forward_kernel).values():
+    for function in vars(module).values():
         if isinstance(function, triton.JITFunction):
             function.hash = None
 
 
-def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
+def listing(kernel: triton.compiler.CompiledKernel) -> str:
+    """What cuobjdump says of a kernel for NVIDIA: its use of resources and its instructions."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(kernel.asm["cubin"])
+        file.flush()
+        command = [CUOBJDUMP, "-res-usage", "-sass", file.name]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, object]:
     """Registers a thread, spilled bytes (NVIDIA) or registers (AMD), shared bytes, instructions."""
     shared = kernel.metadata.shared
     if "amdgcn" in kernel.asm:
@@ -173,11 +185,7 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
         }
         registers, spilled = said("vgpr_count"), said("vgpr_spill_count")
     else:
-        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-            file.write(kernel.asm["cubin"])
-            file.flush()
-            command = [CUOBJDUMP, "-res-usage", "-sass", file.name]
-            dumped = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        dumped = listing(kernel)
         words = re.findall(r"/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\d+ )?([A-Z][\w.]*)", dumped)
         counted = {
             "exponentials": words.count("MUFU.EX2"),
@@ -193,7 +201,9 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, int]:
     }  # fmt: skip
 
 
-def main(names: list[str], build: Build, every: list[str]) -> None:
+def main(
+    names: list[str], build: Build, every: list[str], facts: Callable[..., dict] = facts
+) -> None:
     """Prints the facts of every kernel named, as `build` makes it of its name's parts."""
     table = "--table" in names
     for i, name in enumerate([name for name in names if name != "--table"] or every):

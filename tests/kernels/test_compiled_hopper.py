@@ -1,10 +1,11 @@
 """Hopper's kernel compiles without spills, its products asynchronous, entropy one instruction."""
 
 import pytest
+from uniform import unwritten
 
 from attentropy.kernels import tiles
 
-NAMES = [f"sm_90/{head}/{variant}" for head in (64, 128) for variant in ("off", "entropy")]
+NAMES = [f"sm_90/{head}/{variant}" for head in (64, 128) for variant in ("off", "plain", "entropy")]
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +19,16 @@ def test_nothing_spills_and_nothing_is_rounded_to_tf32(compiled, name):
     assert compiled[name]["tf32"] == 0
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_uniform_register_is_read_where_a_path_did_not_write_it(compiled, name):
+    assert compiled[name]["unwritten"] == 0
+
+
+@pytest.mark.parametrize("head", [64, 128])
+def test_entropy_off_is_the_machine_code_of_attention_without_it(compiled, head):
+    assert compiled[f"sm_90/{head}/off"]["code"] == compiled[f"sm_90/{head}/plain"]["code"]
+
+
 @pytest.mark.parametrize("head", [64, 128])
 def test_entropy_is_one_fused_multiply_add_per_score(compiled, head):
     off, entropy = compiled[f"sm_90/{head}/off"], compiled[f"sm_90/{head}/entropy"]
@@ -26,3 +37,18 @@ def test_entropy_is_one_fused_multiply_add_per_score(compiled, head):
     assert scores <= entropy["fma"] - off["fma"] <= 1.1 * scores
     assert entropy["exponentials"] == off["exponentials"]
     assert entropy["matrix"] == off["matrix"]
+
+
+def _listing(*lines):
+    return "\n".join(f"        /*{i:04x}0*/    {line} ;" for i, line in enumerate(lines))
+
+
+def test_a_register_that_a_skipped_branch_writes_is_found():
+    skipped = "@P0 BRA 0x030", "UIADD3 UR14, UR9, 0x2, URZ"
+    read = "HGMMA.64x128x16.F32.BF16 R24, gdesc[UR12], R24", "EXIT"
+    first = "UMOV UR9, 0x1", *skipped, "UIMAD.WIDE UR12, UR9, 0x2, URZ", "UMOV UR15, URZ", *read
+    assert unwritten(_listing(*first)) == [read[0]]
+    second = "UMOV UR9, 0x1", "UMOV UR14, 0x2", *first[1:]
+    assert unwritten(_listing(*second).replace("0x030", "0x040")) == []
+    others = "UTMALDG.4D [UR8], [UR24]", "UIADD3.64 UR20, UR12, 0x2, URZ", "EXIT"
+    assert unwritten(_listing(*others)) == list(others[:2])
