@@ -169,7 +169,7 @@ def test_the_embedded_model_is_profiled_by_one_command(monkeypatch, capsys):
 
     monkeypatch.setattr(machine, "_SECONDS", 0.0)
     asked = ["profile", "--tokens", "90", "--chunk", "40", "--repeat", "1", "--json"]
-    for _ in range(3):  # other work on the machine takes its time from passes so short, now and then
+    for _ in range(3):  # other work on the machine takes from passes so short, now and then
         assert cli.main(asked) == 0
         found = json.loads(capsys.readouterr().out)
         if abs(found["parts_off_by"]) < 0.05:
