@@ -63,8 +63,8 @@ def attention(
     alone = splits == 1 and not packed and not scaled and sinks is None
     if found["lse"].numel() and not (alone and _specialized(q, k, v, found, mask, stats, factor)):
         _launch(
-            q, k, v, found, scale, softcap, slopes, None if splits > 1 else sinks, mask, tile,
-            packed, (blocks, columns, splits * batch),
+            q, k, v, found, scale, softcap, slopes, None if splits > 1 else sinks, mask, scaled,
+            factor, tile, packed, (blocks, columns, splits * batch),
         )  # fmt: skip
     if splits == 1:
         return {name: part[0] for name, part in found.items()}
@@ -81,13 +81,15 @@ def _specialized(
     factor: float,
 ) -> bool:
     """Whether the kernel for Hopper took the call; it is imported only where it could."""
-    if tiles.choose_specialized(tiles.of_device(q.device), q.shape[-1], q.dtype) is None:
+    tile = tiles.choose_specialized(tiles.of_device(q.device), q.shape[-1], q.dtype)
+    if tile is None:
         return False
     from attentropy.kernels import specialized
 
     if not specialized.serves(q, k, v, mask, stats):
         return False
-    specialized.forward(q, k, v, {name: part[0] for name, part in found.items()}, mask, factor)
+    whole = {name: part[0] for name, part in found.items()}
+    specialized.forward(q, k, v, whole, mask, factor, tile)
     return True
 
 
@@ -117,6 +119,8 @@ def _launch(
     slopes: Tensor | None,
     sinks: Tensor | None,
     mask: Mask,
+    scaled: bool,
+    factor: float,
     tile: tiles.Tile,
     packed: bool,
     grid: tuple[int, int, int],
@@ -126,7 +130,6 @@ def _launch(
     splits = grid[2] // batch
     span = triton.cdiv(triton.cdiv(keys, splits), tile.keys) * tile.keys
     far = queries + keys + abs(mask.query_offset)  # a window or chunk this wide hides nothing more
-    scaled, factor = launch.folded(scale, softcap, slopes)
     with torch.cuda.device_of(q):
         forward[grid](
             q, *(_described(x, tile) for x in (k, v)), found["out"], found["lse"],

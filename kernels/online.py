@@ -15,8 +15,8 @@ import triton.language as tl
 
 # m before the first key. Finite: from −inf, δ·l = −inf · 0 would be NaN. Below any real score, and
 # above HIDDEN, so that a row that sees nothing keeps l = 0.
-_FLOOR = tl.constexpr(-1e30)
-_LN2 = tl.constexpr(0.6931471805599453)
+FLOOR = tl.constexpr(-1e30)
+LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
@@ -29,7 +29,7 @@ def lane_sums(b_x, LANES: tl.constexpr):
 @triton.jit
 def online_start(ROWS: tl.constexpr, LANES: tl.constexpr):
     """m [ROWS] and l, t [ROWS, LANES] of rows that have seen no key, float32."""
-    b_m = tl.full([ROWS], _FLOOR, tl.float32)
+    b_m = tl.full([ROWS], FLOOR, tl.float32)
     b_l = tl.zeros([ROWS, LANES], tl.float32)
     b_t = tl.zeros([ROWS, LANES], tl.float32)
     return b_m, b_l, b_t
@@ -67,14 +67,14 @@ def online_step(
 @triton.jit
 def online_lse(b_m, b_l, c):
     """ln Σ exp of the scaled scores [BM]; −inf where no key was visible."""
-    b_lse = _LN2 * (b_m * c + tl.log2(b_l))
+    b_lse = LN2 * (b_m * c + tl.log2(b_l))
     return tl.where(b_l > 0, b_lse, float("-inf"))
 
 
 @triton.jit
 def online_entropy(b_l, b_t):
     """Entropy [BM] in nats, never negative; NaN where no key was visible."""
-    b_h = _LN2 * tl.maximum(tl.log2(b_l) - b_t / b_l, 0.0)
+    b_h = LN2 * tl.maximum(tl.log2(b_l) - b_t / b_l, 0.0)
     return tl.where(b_l > 0, b_h, float("nan"))
 
 
@@ -92,5 +92,5 @@ def online_max_prob(b_m, b_l, c):
 def online_varentropy(b_l, b_t, b_u):
     """Variance of ln p under p [BM] in nats², never negative; NaN where no key was visible."""
     b_mean = b_t / b_l
-    b_var = _LN2 * _LN2 * tl.maximum(b_u / b_l - b_mean * b_mean, 0.0)
+    b_var = LN2 * LN2 * tl.maximum(b_u / b_l - b_mean * b_mean, 0.0)
     return tl.where(b_l > 0, b_var, float("nan"))

@@ -26,18 +26,18 @@ def serves(q: Tensor, k: Tensor, v: Tensor, mask: Mask, stats: tuple[str, ...]) 
 
 
 def forward(
-    q: Tensor, k: Tensor, v: Tensor, found: dict[str, Tensor], mask: Mask, factor: float
-) -> None:
+    q: Tensor, k: Tensor, v: Tensor, found: dict[str, Tensor], mask: Mask, factor: float,
+    tile: tiles.Specialized,
+) -> None:  # fmt: skip
     """Fill `found`: out [B, Hq, Nq, D], lse and, where there, entropy and max_prob [B, Hq, Nq].
 
-    factor: scale · log2 e > 0. For tensors that `serves` takes, of a size that has a block.
+    factor: scale · log2 e > 0. For tensors that `serves` takes, and the block of their size.
     """
     batch, heads, queries, dim = q.shape
-    tile = tiles.choose_specialized(tiles.of_device(q.device), dim, q.dtype)
-    assert tile is not None  # only such a size and device come here
+    rows = hopper.ROWS.value
     with torch.cuda.device_of(q):
-        hopper.forward[(triton.cdiv(queries, tile.rows), heads, batch)](
-            _described(q, hopper.ROWS.value), _described(k, tile.keys), _described(v, tile.keys),
+        hopper.forward[(triton.cdiv(queries, rows * tile.groups), heads, batch)](
+            _described(q, rows), _described(k, tile.keys), _described(v, tile.keys),
             found["out"], found["lse"], found.get("entropy"), found.get("max_prob"),
             heads, queries, k.shape[2], mask.query_offset if mask.causal else 0,
             heads // k.shape[1], factor, GROUPS=tile.groups, D=dim, BN=tile.keys,

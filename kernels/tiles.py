@@ -157,10 +157,6 @@ class Specialized:
     stages: int
     registers: int  # of each thread of a group
 
-    @property
-    def rows(self) -> int:
-        return 64 * self.groups
-
 
 # By exact head size, for 16-bit inputs: two groups where the products take longest, three where
 # exponentials do.

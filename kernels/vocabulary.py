@@ -9,11 +9,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attentropy.kernels.online import lane_sums, online_entropy, online_start, online_step
+from attentropy.kernels.online import LN2, lane_sums, online_entropy, online_start, online_step
 from attentropy.kernels.scores import HIDDEN, product, tanh
 
 _LOG2E = tl.constexpr(1.4426950408889634)
-_LN2 = tl.constexpr(0.6931471805599453)
 _LAST = tl.constexpr(2147483647)
 _TINY = tl.constexpr(1.1754943508222875e-38)  # the next number after 0 that hardware never flushes
 _NEVER = tl.constexpr(9223372036854775807)
@@ -271,7 +270,7 @@ def join(
     b_delta = b_m - b_top[:, None]
     b_factor = tl.exp2(b_delta * _LOG2E)
     b_sum = tl.sum(b_factor * b_l, 1)
-    b_log = _LN2 * tl.log2(b_sum)
+    b_log = LN2 * tl.log2(b_sum)
     tl.store(lse + o_m, b_top + b_log, mask=m_m)
     if entropy is not None:
         b_t = tl.load(t + o_part, mask=m_part, other=0.0)
@@ -285,7 +284,7 @@ def join(
         b_scale = tl.exp2(b_moved * _LOG2E)
         b_of = tl.sum(b_scale * b_lf, 1)
         b_r = tl.sum(b_scale * (b_r + (b_moved - b_delta) * b_lf), 1)
-        b_kl = b_r / b_of + _LN2 * tl.log2(b_sum / b_of)
+        b_kl = b_r / b_of + LN2 * tl.log2(b_sum / b_of)
         tl.store(kl + o_m, tl.maximum(b_kl, 0.0, propagate_nan=tl.PropagateNan.ALL), mask=m_m)
     if keys is not None:
         o_k = tl.arange(0, KEYS)
