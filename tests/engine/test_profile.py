@@ -21,6 +21,7 @@ from attentropy.engine.trace import Trace
 from attentropy.engine.writer import Folder
 from attentropy.kernels.ops import attention
 from tiny import config, model, save
+from undisturbed import undisturbed
 
 FAMILIES = {
     "llama": {}, "gpt2": {}, "gemma2": {"head_dim": 12}, "cohere": {}, "olmo2": {},
@@ -40,16 +41,6 @@ def quick(monkeypatch):
 def made(kind="llama", *, tokens=83, chunk=29, **options):
     extra = FAMILIES.get(kind, {}) | options.pop("extra", {})
     return profile(model(kind, **extra), tokens=tokens, chunk=chunk, repeat=1, **options)
-
-
-def undisturbed(make, holds):
-    """The first of three profiles of which that holds, or the last: what other work on the machine
-    takes from a pass so short comes and goes, what the profile does wrong does not."""
-    for _ in range(3):
-        trace = make()
-        if holds(trace):
-            break
-    return trace
 
 
 def adds_up(trace):

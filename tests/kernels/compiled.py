@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -158,6 +159,7 @@ def _forget_sources(module: ModuleType) -> None:
             function.hash = None
 
 
+@lru_cache(maxsize=1)
 def listing(kernel: triton.compiler.CompiledKernel) -> str:
     """What cuobjdump says of a kernel for NVIDIA: its use of resources and its instructions."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:

@@ -17,6 +17,7 @@ from attentropy.report.observations import observe
 from attentropy.report.page import render
 from attentropy.report.profile import costs, growth, section, sentences, shares
 from traces import PARTS, profiled, synthetic
+from undisturbed import undisturbed
 
 
 def test_each_layers_bars_are_its_seconds_stacked_without_a_gap():
@@ -168,12 +169,13 @@ def test_the_embedded_model_is_profiled_by_one_command(monkeypatch, capsys):
     from attentropy.engine.bench import machine
 
     monkeypatch.setattr(machine, "_SECONDS", 0.0)
-    asked = ["profile", "--tokens", "90", "--chunk", "40", "--repeat", "1", "--json"]
-    for _ in range(3):  # other work on the machine takes from passes so short, now and then
+
+    def measured():
+        asked = ["profile", "--tokens", "90", "--chunk", "40", "--repeat", "1", "--json"]
         assert cli.main(asked) == 0
-        found = json.loads(capsys.readouterr().out)
-        if abs(found["parts_off_by"]) < 0.05:
-            break
+        return json.loads(capsys.readouterr().out)
+
+    found = undisturbed(measured, lambda found: abs(found["parts_off_by"]) < 0.05)
     assert abs(found["parts_off_by"]) < 0.05
     assert found["ratios"]["off"]["whole"][1] > 0
     assert found["fused_backend"] in ("flash", "cudnn")
