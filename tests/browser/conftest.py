@@ -44,6 +44,29 @@ class Opened:
         fragment: str = self.page.evaluate("location.hash.slice(1)")
         return fragment
 
+    def state(self) -> dict[str, str]:
+        """What the address says, once the page has had time to say it."""
+        self.quiet(120)
+        return dict(part.split("=", 1) for part in self.address().split("&"))
+
+    def go(self, fragment: str) -> None:
+        """Follow a link of the same page."""
+        self.page.evaluate("(f) => { location.hash = f; }", fragment)
+        self.quiet(250)
+
+    def press(self, *names: str) -> None:
+        for name in names:
+            self.page.keyboard.press(name)
+
+    def pinned(self, i: int) -> list[list[str]]:
+        """Rows of an inset's table as lists of text, the header first."""
+        rows: list[list[str]] = self.page.evaluate(
+            "(i) => [...document.querySelectorAll('.pin')[i].querySelectorAll('tr')]"
+            ".map((row) => [...row.children].map((cell) => cell.innerText.trim()))",
+            i,
+        )
+        return rows
+
     def corner(self, chart: str = "#canvas") -> tuple[float, float]:
         """Where on the screen a chart's own pixels begin."""
         canvas = self.page.locator(f"{chart} canvas")
@@ -60,6 +83,12 @@ class Opened:
         """Violations of the content security policy so far."""
         found: list[str] = self.page.evaluate("window.violations")
         return found
+
+    def assert_clean(self) -> None:
+        """Asserts that the page complained of nothing and asked the network for nothing."""
+        assert self.errors == []
+        assert self.violations() == []
+        assert self.requests == []
 
 
 @pytest.fixture(scope="module")

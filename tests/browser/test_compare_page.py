@@ -95,9 +95,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     assert page.inner_text("ins >> nth=0") == SECOND[3]
     assert page.locator("tr.differs").count() >= 1
     assert page.evaluate("window.pwned") is None
-    assert opened.errors == []
-    assert opened.requests == []
-    assert opened.violations() == []
+    opened.assert_clean()
 
 
 def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_page):

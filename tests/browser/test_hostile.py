@@ -74,9 +74,7 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     assert dialogs == []
     assert page.evaluate(OWN) == []
     assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
-    assert opened.errors == []
-    assert opened.requests == []
-    assert opened.violations() == []
+    opened.assert_clean()
 
 
 @pytest.mark.parametrize("width", [1440, 420])
@@ -122,9 +120,7 @@ def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, c
     assert dialogs == []
     assert page.evaluate(OWN) == []
     assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
-    assert opened.errors == []
-    assert opened.requests == []
-    assert opened.violations() == []
+    opened.assert_clean()
 
 
 def test_text_from_right_to_left_leaves_its_neighbours_where_they_are(open_page):

@@ -47,9 +47,7 @@ def test_the_overview_is_the_mean_of_its_positions_or_their_extreme_by_choice(op
                 expected = palette.colors(np.array(near), 0, high).astype(int)
                 found = pixels[round(y), round(left + pixel)]
                 assert np.abs(expected - found).max(-1).min() <= 4, (how, row, pixel)
-    assert opened.errors == []
-    assert opened.violations() == []
-    assert opened.requests == []
+    opened.assert_clean()
 
 
 @pytest.mark.parametrize("columns", [12, 300, 2400])

@@ -79,9 +79,7 @@ def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(op
     opened.page.select_option("#rows", "heads")
     opened.page.select_option("#map-values", "entropy")
     opened.quiet(200)
-    assert opened.errors == []
-    assert opened.requests == []
-    assert opened.violations() == []
+    opened.assert_clean()
 
 
 @pytest.mark.parametrize("moved", [False, True])

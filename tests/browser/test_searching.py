@@ -1,0 +1,100 @@
+"""A long prompt, searched and read: all of its texts at once, and single positions at any zoom."""
+
+import re
+
+import numpy as np
+import pytest
+
+from attentropy.report.figures.sizes import wide
+from traces import long
+
+pytestmark = pytest.mark.browser
+
+LENGTH = 131_072
+
+
+@pytest.fixture(scope="module")
+def lengthy():
+    trace = long(LENGTH, layers=2, heads=1, read=600)
+    text = trace.dataset["token_text"].values
+    text[1000:1003] = [" The", " Capital", "\n\nof"]
+    text[70_000:70_002] = ["the cap", "ital\n\nOf"]
+    text[90_000] = "</script><b onclick=window.pwned=1>{{7*7}}"
+    return trace
+
+
+def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_page, lengthy):
+    opened = open_page(lengthy, fragment="#view=attention&a=60000&b=60012&col=500")
+    page = opened.page
+    page.fill("#search", "CAPITAL⏎⏎of")
+    assert page.inner_text("#search-count") == "2 matches"
+    page.focus("#search")
+    opened.press("Enter")
+    assert page.inner_text("#search-count") == "1 of 2"
+    state = opened.state()
+    assert int(state["a"]) <= 1001 == int(state["col"]) < int(state["b"])
+    opened.press("Enter")
+    assert opened.state()["col"] == "70000"
+    opened.press("Enter")
+    assert opened.state()["col"] == "1001"
+    opened.press("Shift+Enter")
+    assert opened.state()["col"] == "70000"
+    page.click("#search-previous")
+    assert opened.state()["col"] == "1001"
+
+    page.fill("#search", "</script><b onclick=window.pwned=1>{{7*7}}")
+    assert page.inner_text("#search-count") == "1 match"
+    page.fill("#search", "[.*^$(")
+    assert page.inner_text("#search-count") == "no match"
+    words = [str(text) for text in lengthy["token_text"]]
+    found = sum("w1" in text for text in words)
+    page.fill("#search", "w1")
+    assert page.inner_text("#search-count") == f"{found:,} matches"
+
+    # All of it in sight: a pixel's position is read exactly, and what is drawn there is said.
+    opened.go(f"view=attention&a=0&b={LENGTH}&col=500")
+    size, (left, top) = wide(2), opened.corner()
+    page.mouse.move(left + size.left + 300, top + size.overview + size.above + 20)
+    opened.quiet(150)
+    said = page.inner_text("#tip")
+    position = int(re.search(r"position ([\d,]+)", said)[1].replace(",", ""))
+    entropy = lengthy["entropy"][1, 0]
+    assert abs(float(re.search(r"attention entropy ([\d.]+)", said)[1]) - entropy[position]) < 0.006
+    start, stop = (
+        int(text.replace(",", ""))
+        for text in re.search(r"drawn here: positions ([\d,]+) to ([\d,]+)", said).groups()
+    )
+    assert start <= position <= stop
+    part = entropy[start : stop + 1]
+    numbers = re.search(r"mean ([\d.]+) nats, least ([\d.]+), largest ([\d.]+)", said).groups()
+    wanted = [part.mean(), part.min(), part.max()]
+    np.testing.assert_allclose([float(n) for n in numbers], wanted, atol=0.06)
+
+    # Too large a rectangle is coarsened evenly, and says so.
+    page.click("#pin-section")
+    card = page.locator(".pin").first.inner_text()
+    block = -(-LENGTH // 12)
+    assert f"each cell is the mean of {block:,} positions" in card
+    row = opened.pinned(0)[1]
+    assert row[0] == "1"
+    for i, shown in enumerate(row[1:]):
+        mean = entropy[i * block : (i + 1) * block].mean()
+        assert abs(float(shown) - mean) < 0.02
+
+    # Weights that the trace does not hold are said to be missing.
+    page.click("#pin-weights")
+    assert "No exact weights of position 500" in page.inner_text("#pins-note")
+    assert f"{LENGTH - 128:,}–{LENGTH - 1:,}" in page.inner_text("#pins-note")
+    opened.assert_clean()
+
+
+def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
+    open_page(lengthy, max_bytes=700_000).assert_clean()  # which holds no text at all
+    opened = open_page(lengthy, max_bytes=800_000)
+    opened.page.fill("#search", "w1")
+    said = opened.page.inner_text("#search-count")
+    missing = int(re.search(r"([\d,]+) tokens whose text", said)[1].replace(",", ""))
+    assert LENGTH // 2 < missing < LENGTH
+    opened.page.click("#pin-section")
+    opened.quiet(200)
+    opened.assert_clean()
