@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attentropy.kernels import checks, registered
-from attentropy.kernels.choice import Implementation
+from attentropy.kernels import registered
+from attentropy.kernels.common import checks
+from attentropy.kernels.common.choice import Implementation
 
 STATS = (
     "entropy",

@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentropy.kernels import portable, portable_vocabulary, reference
-from attentropy.kernels.choice import attention_lacks, choose, vocabulary_lacks
-from attentropy.kernels.visibility import Mask
+from attentropy.kernels.attention import portable
+from attentropy.kernels.common import reference
+from attentropy.kernels.common.choice import attention_lacks, choose, vocabulary_lacks
+from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.vocabulary import portable as portable_vocabulary
 
 INTEGERS = ("top_key",)
 
@@ -61,7 +63,7 @@ def attention(
     given: dict[str, Any] = {"mask": mask, "sinks": sinks}
     how = choose("attention", impl, q, attention_lacks(q, v))
     if how == "triton":
-        from attentropy.kernels import attention as fused
+        from attentropy.kernels.attention import triton_launch as fused
 
         found = fused.attention(
             q, k, v, scale=scale, softcap=softcap, slopes=slopes, stats=tuple(names[2:]), **given
@@ -119,7 +121,7 @@ def vocabulary(
             raise ValueError(f"vocabulary: a target is not an id within 0 and {size - 1}")
     how = choose("vocabulary", impl, hidden, vocabulary_lacks(hidden, unembedding, final, top_k))
     if how == "triton":
-        from attentropy.kernels import triton_vocabulary
+        from attentropy.kernels.vocabulary import triton_launch as triton_vocabulary
 
         run = triton_vocabulary.vocabulary
     else:

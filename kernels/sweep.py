@@ -13,10 +13,11 @@ from typing import Literal, TypedDict, Unpack
 import torch
 from torch import Tensor
 
-from attentropy.kernels import checks, portable_sweep, reference
-from attentropy.kernels.choice import Implementation, attention_lacks, choose
-from attentropy.kernels.portable import Score
-from attentropy.kernels.visibility import Mask
+from attentropy.kernels.attention.portable import Score
+from attentropy.kernels.common import checks, reference
+from attentropy.kernels.common.choice import Implementation, attention_lacks, choose
+from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.second_sweep import portable as portable_sweep
 
 Values = Literal["weight", "entropy"]
 Heads = Literal["all", "mean"]
@@ -196,7 +197,7 @@ def _prepare(
     checks.inference(where, q, k, lse, given.get("slopes"))
     how: ModuleType | None = None if impl == "reference" else portable_sweep
     if choose(where, impl, q, attention_lacks(q, k)) == "triton":
-        from attentropy.kernels import fused_sweep as how
+        from attentropy.kernels.second_sweep import triton_launch as how
     return how, Score(scale, given.get("softcap"), given.get("slopes")), mask
 
 

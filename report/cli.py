@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.report.labels import plain
+from attentropy.report.text import plain
 
 # name -> what `--help` says of it; the command itself is in report/commands/NAME.py.
 _COMMANDS = {

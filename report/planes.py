@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 
 # A picture is no wider than this; a browser's canvas ends at 16,384 pixels.
 COLUMNS = 2048

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.assemble import text_array
-from attentropy.engine.trace import Trace
-from attentropy.report.labels import plain
+from attentropy.engine.attention.assemble import text_array
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.text import plain
 from traces import synthetic
 
 # What runs or loads where it reaches a page unescaped sets this name, or asks the network.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 
 PROMPT = "Paris is a city, and Canberra is another one. " * 7
 OPTIONS: dict[str, Any] = {
@@ -21,7 +21,7 @@ def child(output: str, prompt: str, options: dict[str, Any], begun: Any, at: int
     """The extraction, in a process of its own; `begun` hears when `at` tokens are read."""
     import torch
 
-    from attentropy.engine.extract import extract
+    from attentropy.engine.run.extract import extract
 
     torch.set_num_threads(1)
 
@@ -35,7 +35,7 @@ def child(output: str, prompt: str, options: dict[str, Any], begun: Any, at: int
 def context() -> Any:
     """Processes that begin with the libraries imported, and no thread of anybody's."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["attentropy.engine.extract", "attentropy.engine.demo"])
+    found.set_forkserver_preload(["attentropy.engine.run.extract", "attentropy.engine.demo"])
     return found
 
 

@@ -8,9 +8,9 @@ import zlib
 
 import numpy as np
 
-from attentropy.engine.trace import Trace
-from attentropy.report.observations import observe
-from attentropy.report.page import render
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.single import observe
+from attentropy.report.page.page import render
 
 
 def everything(trace: Trace) -> str:

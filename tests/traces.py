@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 
 CHAT = (
     "<|begin_of_text|>", "<|start_header_id|>", "user", "<|end_header_id|>", "\n\n",

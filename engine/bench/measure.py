@@ -20,7 +20,7 @@ import torch
 from attentropy.engine.bench import attention, attention_rivals, vocabulary, vocabulary_rivals
 from attentropy.engine.bench.case import CASES, Case
 from attentropy.engine.bench.rival import Rival
-from attentropy.engine.timing import peak_bytes
+from attentropy.engine.measure.clocks import peak_bytes
 
 RIVALS: dict[str, dict[str, Rival]] = {
     "attention": attention_rivals.RIVALS,

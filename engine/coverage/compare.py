@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attentropy.engine.attention.recorder import Recorder, record
 from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.eager import Eager, run_eager
 from attentropy.engine.coverage.tiny import VOCABULARY, tiny_model
 from attentropy.engine.errors import AttentropyError, NoAttention
-from attentropy.engine.layers import decoder_layers
-from attentropy.engine.lens import find_lens
-from attentropy.engine.recorder import Recorder, record
-from attentropy.engine.sites import Point, kept
+from attentropy.engine.lens.lens import find_lens
+from attentropy.engine.lens.sites import Point, kept
+from attentropy.engine.model.layers import decoder_layers
 
 # Longer than every window and chunk of the tiny configurations, several times.
 LENGTH = 40

@@ -18,7 +18,7 @@ from transformers import (
 from attentropy.engine.demo import path
 from attentropy.engine.demo.facts import COUNTRIES
 from attentropy.engine.demo.questions import RESERVED, Message, Question, held_out
-from attentropy.engine.extract import extract
+from attentropy.engine.run.extract import extract
 
 LONGEST_ANSWER = 16  # tokens; the longest name of the table takes fewer
 

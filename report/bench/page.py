@@ -12,8 +12,8 @@ from attentropy import __version__
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
 from attentropy.report.bench.figure import NARROW, WIDE, charts
-from attentropy.report.document import environment, policy, source, stills
-from attentropy.report.labels import named
+from attentropy.report.page.document import environment, policy, source, stills
+from attentropy.report.text import named
 
 
 def render(everything: Sequence[Results]) -> str:

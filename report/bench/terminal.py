@@ -11,7 +11,7 @@ from rich.text import Text
 
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
-from attentropy.report.labels import plain
+from attentropy.report.text import plain
 
 _WIDTH = 150  # in a pipe, which has none
 

@@ -15,7 +15,7 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands import output
-from attentropy.report.commands.sizes import size
+from attentropy.report.commands.tokens import size
 
 if TYPE_CHECKING:
     from attentropy.engine.bench.case import Case
@@ -151,10 +151,10 @@ def _measure(
         import torch
     except ImportError as error:
         raise AttentropyError("bench needs torch: pip install 'attentropy[extract]'") from error
-    from attentropy.engine.bench import machine
     from attentropy.engine.bench.measure import OURS, RIVALS
     from attentropy.engine.bench.results import Results
     from attentropy.engine.bench.run import run
+    from attentropy.engine.measure import machine
 
     known = list(RIVALS[what])
     for pattern in chosen:

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import page_options
-from attentropy.report.labels import plain
+from attentropy.report.commands.page_options import page_options
+from attentropy.report.text import plain
 
 
 @click.command("compare")
@@ -35,11 +35,12 @@ def command(
     output.check_target(target, force=force)
     from dataclasses import asdict
 
-    from attentropy.engine.trace import Trace
-    from attentropy.report import planes, regions
-    from attentropy.report.comparison import observe
-    from attentropy.report.difference import compare
-    from attentropy.report.page import render
+    from attentropy.engine.trace.dataset import Trace
+    from attentropy.report import planes
+    from attentropy.report.compare.difference import compare
+    from attentropy.report.findings.compared import observe
+    from attentropy.report.pack import regions
+    from attentropy.report.page.page import render
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
     asked = regions.sections(sections, difference.kind.size)

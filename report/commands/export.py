@@ -9,7 +9,7 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.commands import output
-from attentropy.report.labels import plain
+from attentropy.report.text import plain
 
 _FORMATS = ("svg", "png", "pdf", "csv")
 _FIGURES = ("lens", "attention", "map", "heads", "profile")
@@ -61,9 +61,9 @@ def command(
         names = ", ".join(f".{name}" for name in _FORMATS)
         raise UsageError(f"{target.name!r}: name a file that ends in {names}")
     output.check_target(target, force=force)
-    from attentropy.engine.redaction import redacted
-    from attentropy.engine.trace import Trace
-    from attentropy.report.export import export
+    from attentropy.engine.trace.dataset import Trace
+    from attentropy.engine.trace.redaction import redacted
+    from attentropy.report.export.export import export
 
     opened = Trace.open(trace)
     opened = redacted(opened) if redact_tokens else opened

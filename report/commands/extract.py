@@ -9,7 +9,7 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.commands import output
-from attentropy.report.commands.run import run, run_options
+from attentropy.report.commands.options import run, run_options
 
 
 @click.command("extract")
@@ -42,7 +42,7 @@ def command(
     if redact_tokens and (resume or keep_cache):
         raise UsageError("--redact-tokens keeps nothing to resume from: leave out the other option")
     if redact_tokens:
-        from attentropy.engine.redaction import redacted
+        from attentropy.engine.trace.redaction import redacted
 
         with output.scratch(target) as folder:
             trace = redacted(run(**options, scratch=folder))

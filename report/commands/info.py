@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.report.commands.options import given_sites
 from attentropy.report.commands.output import human, json_line, size_of
-from attentropy.report.commands.run import given_sites
-from attentropy.report.commands.sizes import Size
-from attentropy.report.labels import plain
+from attentropy.report.commands.tokens import Size
+from attentropy.report.text import plain
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 
@@ -58,7 +58,7 @@ def command(
         facts = _trace(Path(subject))
     else:
         _need_torch()
-        from attentropy.engine.description import describe
+        from attentropy.engine.cost.describe import describe
 
         if "stats" in chosen:
             chosen["stats"] = tuple(name.strip() for name in chosen["stats"].split(","))
@@ -85,7 +85,7 @@ def _machine() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["devices"] = [*gpus, f"cpu ({torch.get_num_threads()} threads)"]
     facts["attention"] = "triton" if gpus and find_spec("triton") else "portable"
-    from attentropy.engine.description import describe
+    from attentropy.engine.cost.describe import describe
 
     facts["embedded model"] = describe()
     return facts
@@ -100,7 +100,7 @@ def _need_torch() -> None:
 
 
 def _trace(path: Path) -> dict[str, Any]:
-    from attentropy.engine.trace import Trace
+    from attentropy.engine.trace.dataset import Trace
 
     partial = path.name.endswith(".partial")
     trace = Trace.open(path, partial=partial)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from attentropy.engine.errors import UsageError
-from attentropy.report.labels import plain
+from attentropy.report.text import plain
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,10 +10,10 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands import output
+from attentropy.report.commands.options import given_sites, progress, subject_options
 from attentropy.report.commands.prompt import given_prompt
-from attentropy.report.commands.run import given_sites, progress, subject_options
-from attentropy.report.commands.sizes import Size
-from attentropy.report.labels import plain
+from attentropy.report.commands.tokens import Size
+from attentropy.report.text import plain
 
 _TRACES = (".zarr", ".zarr.zip")
 
@@ -70,7 +70,7 @@ def command(
     given = given_prompt(prompt, file, messages, ids)
     sites = given_sites(lens)
     try:
-        from attentropy.engine.profile import profile
+        from attentropy.engine.profile.profile import profile
     except ImportError as error:
         raise AttentropyError(
             f"profile needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
@@ -94,7 +94,7 @@ def command(
             told = {"path": str(target)} if target is not None else {}
             click.echo(output.json_line(told | trace.attrs["profile"]))
             return
-        from attentropy.report.profile import show
+        from attentropy.report.page.profile import show
 
         show(trace)
         if target is not None:
@@ -105,7 +105,7 @@ def _write(trace: Any, target: Path, *, force: bool) -> None:
     if target.name.endswith(_TRACES):
         trace.save(target, force=force)
         return
-    from attentropy.report.observations import observe
-    from attentropy.report.page import render
+    from attentropy.report.findings.single import observe
+    from attentropy.report.page.page import render
 
     output.write_text(target, render(trace, observe(trace)))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import observed, page_options
+from attentropy.report.commands.page_options import observed, page_options
 
 
 @click.command("render")
@@ -33,8 +33,8 @@ def command(
     output.check_target(target, force=force)
     from dataclasses import asdict
 
-    from attentropy.engine.redaction import redacted
-    from attentropy.engine.trace import Trace
+    from attentropy.engine.trace.dataset import Trace
+    from attentropy.engine.trace.redaction import redacted
 
     opened = Trace.open(trace, partial=partial)
     opened = redacted(opened) if redact_tokens else opened

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page import observed, page_options
-from attentropy.report.commands.run import run, run_options
-from attentropy.report.labels import plain
+from attentropy.report.commands.options import run, run_options
+from attentropy.report.commands.page_options import observed, page_options
+from attentropy.report.text import plain
 
 
 @click.command("report")
@@ -43,7 +43,7 @@ def command(
         else:
             trace = run(**options, output=save_trace, force=force)
         if redact_tokens:
-            from attentropy.engine.redaction import redacted
+            from attentropy.engine.trace.redaction import redacted
 
             trace = redacted(trace)
             if save_trace is not None:

@@ -27,7 +27,7 @@ from attentropy.report.figures.marks import (
     x_scale,
     y_scale,
 )
-from attentropy.report.figures.pinned import (
+from attentropy.report.figures.pins import (
     frames,
     matches_above,
     matches_below,

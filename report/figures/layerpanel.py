@@ -8,9 +8,9 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from attentropy.report.bylayer import Curve
 from attentropy.report.figures.marks import data, finished, written
 from attentropy.report.palette import LIGHT
+from attentropy.report.read.layers import Curve
 
 SIZE = (222, 128)
 _POINTS = 48  # layers up to which each has a point

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attentropy.engine.trace import Trace
-from attentropy.report.difference import Difference, subtract
-from attentropy.report.observations import strongest_rehearsal
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference, subtract
+from attentropy.report.findings.single import strongest_rehearsal
 
 # What the box says where the lens is not what is shown.
 BOX = "“Dummy tokens”: the chat template after the question"

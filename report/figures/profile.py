@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.marks import Layers, data
 from attentropy.report.figures.panels import Layout, ink, light_and_dark
 

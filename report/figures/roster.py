@@ -8,9 +8,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from attentropy.engine.trace import Trace
-from attentropy.report import reach
-from attentropy.report.figures.cells import hexes
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.heatmap_data import hexes
 from attentropy.report.figures.marks import (
     GREEN,
     Layers,
@@ -22,8 +21,9 @@ from attentropy.report.figures.marks import (
     y_scale,
 )
 from attentropy.report.figures.sizes import LIVE_CELLS
+from attentropy.report.pack import maps as reach
+from attentropy.report.pack.encode import data_uri, png
 from attentropy.report.palette import LIGHT, colors
-from attentropy.report.raster import data_uri, png
 
 _UNIFORM = 16
 _LEGEND = 12

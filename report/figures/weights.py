@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.trace import Trace
-from attentropy.report import reach
-from attentropy.report.figures.cells import Rows, grid
-from attentropy.report.labels import ends, short
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.heatmap_data import Rows, grid
+from attentropy.report.pack import maps as reach
 from attentropy.report.scale import Scale
+from attentropy.report.text import ends, short
 
 _QUERIES, _KEYS = 3, 6
 _ROOM = 36  # pixels that a weight takes

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from attentropy.engine.extract import extract
-    from attentropy.engine.recorder import record
-    from attentropy.engine.trace import Trace
+    from attentropy.engine.attention.recorder import record
+    from attentropy.engine.run.extract import extract
+    from attentropy.engine.trace.dataset import Trace
     from attentropy.kernels.ops import attention, vocabulary
     from attentropy.kernels.sweep import (
         attention_at,
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
         attention_recent,
         attention_window,
     )
-    from attentropy.report.difference import compare
-    from attentropy.report.export import export
+    from attentropy.report.compare.difference import compare
+    from attentropy.report.export.export import export
 
 _HOMES = {
-    "Trace": "attentropy.engine.trace",
+    "Trace": "attentropy.engine.trace.dataset",
     "attention": "attentropy.kernels.ops",
     "attention_at": "attentropy.kernels.sweep",
     "attention_map": "attentropy.kernels.sweep",
     "attention_received": "attentropy.kernels.sweep",
     "attention_recent": "attentropy.kernels.sweep",
     "attention_window": "attentropy.kernels.sweep",
-    "export": "attentropy.report.export",
-    "compare": "attentropy.report.difference",
-    "extract": "attentropy.engine.extract",
-    "record": "attentropy.engine.recorder",
+    "export": "attentropy.report.export.export",
+    "compare": "attentropy.report.compare.difference",
+    "extract": "attentropy.engine.run.extract",
+    "record": "attentropy.engine.attention.recorder",
     "vocabulary": "attentropy.kernels.ops",
 }
 

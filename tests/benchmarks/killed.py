@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from attentropy.engine.extract import extract
-from attentropy.engine.partial import Partial
-from attentropy.engine.trace import Trace
+from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.partial import Partial
 from interrupted import PROMPT, assert_equal, assert_holds, child, context
 
 CHUNK = 128

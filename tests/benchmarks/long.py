@@ -25,9 +25,11 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from attentropy.engine import attention_hook, demo, prefill
-from attentropy.engine.extract import extract
-from attentropy.engine.fused import fused
+from attentropy.engine import demo
+from attentropy.engine.attention import hook as attention_hook
+from attentropy.engine.profile.torch_attention import fused
+from attentropy.engine.run import prefill
+from attentropy.engine.run.extract import extract
 
 KINDS = ("recorded", "ours", "fused")
 LAYERS, KEY_HEADS, HEAD_SIZE = 8, 4, 32

@@ -19,12 +19,12 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from attentropy.engine.description import describe
+from attentropy.engine.cost.describe import describe
 
 CHILD = """
 import json, sys, time
 import torch, transformers
-import attentropy.engine.extract as engine
+import attentropy.engine.run.extract as engine
 
 def resident(name):
     lines = open("/proc/self/status").read().splitlines()

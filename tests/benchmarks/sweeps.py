@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from attentropy.engine.sweeps import Sweeps
-from attentropy.engine.visibility import Visibility
-from attentropy.engine.windows import automatic, map_tile
+from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.maps.sweeps import Sweeps
+from attentropy.engine.maps.windows import automatic, map_tile
 from attentropy.kernels.ops import attention
 
 HEADS, KEY_HEADS, SIZE, ROUNDS = 8, 4, 64, 5

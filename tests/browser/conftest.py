@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from attentropy.report.observations import observe
-from attentropy.report.page import render
+from attentropy.report.findings.single import observe
+from attentropy.report.page.page import render
 
 # After so many milliseconds of the page's own clock, with two frames drawn and nothing left to do:
 # a busy machine makes this longer, never too short.

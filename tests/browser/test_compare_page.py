@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from attentropy.engine.trace import Trace
-from attentropy.report.comparison import observe
-from attentropy.report.difference import ONLY_A, ONLY_B, compare
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import ONLY_A, ONLY_B, compare
 from attentropy.report.figures.sizes import narrow, wide
-from attentropy.report.views import view
+from attentropy.report.findings.compared import observe
+from attentropy.report.read.views import view
 from traces import synthetic
 
 pytestmark = pytest.mark.browser

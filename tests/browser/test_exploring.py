@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attentropy.report.figures.sizes import narrow, wide
-from attentropy.report.labels import visible
+from attentropy.report.text import visible
 from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.browser

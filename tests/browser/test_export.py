@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import attentropy
-from attentropy.report.export import _image
-from attentropy.report.paper import containers, entropy
-from attentropy.report.paper.asked import asked
+from attentropy.report.export import entropy
+from attentropy.report.export import files as containers
+from attentropy.report.export.choices import asked
+from attentropy.report.export.export import _image
 from traces import sited, synthetic
 
 pytestmark = pytest.mark.browser

@@ -2,11 +2,11 @@
 
 import pytest
 
-from attentropy.engine.assemble import text_array
-from attentropy.report.comparison import observe
-from attentropy.report.difference import compare
+from attentropy.engine.attention.assemble import text_array
+from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import narrow, wide
-from attentropy.report.labels import flowing, visible
+from attentropy.report.findings.compared import observe
+from attentropy.report.text import flowing, visible
 from hostile import HOSTILE_NAMES, STRINGS, hostile_pair, hostile_trace
 from traces import synthetic
 

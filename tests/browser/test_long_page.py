@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attentropy.report import palette
-from attentropy.report.figures import attentionmap
+from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import wide
 from attentropy.report.planes import tiles
 from traces import long

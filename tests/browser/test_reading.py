@@ -16,8 +16,8 @@ import axe_playwright_python
 import numpy as np
 import pytest
 
-from attentropy.report.observations import observe
-from attentropy.report.page import render
+from attentropy.report.findings.single import observe
+from attentropy.report.page.page import render
 from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.browser

@@ -4,12 +4,12 @@ trace."""
 import numpy as np
 import pytest
 
-from attentropy.report import page
 from attentropy.report.figures.sizes import wide
+from attentropy.report.page import page
 from attentropy.report.palette import MISSING, colors
+from attentropy.report.read.statistics import offered
+from attentropy.report.read.views import view
 from attentropy.report.scale import Scale
-from attentropy.report.statistics import offered
-from attentropy.report.views import view
 from traces import CHAT, sited, synthetic
 
 pytestmark = pytest.mark.browser

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.engine.models import load
+from attentropy.engine.model.load import load
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from attentropy.engine.bench import (
     attention,
     attention_rivals,
-    machine,
     measure,
     run,
-    stock,
     vocabulary,
     vocabulary_rivals,
 )
@@ -22,6 +20,7 @@ from attentropy.engine.bench.case import AttentionCase, VocabularyCase
 from attentropy.engine.bench.results import Results, Row
 from attentropy.engine.bench.rival import Rival
 from attentropy.engine.errors import UsageError
+from attentropy.engine.measure import machine, stock
 from attentropy.report.cli import main
 from attentropy.report.commands import bench as command
 

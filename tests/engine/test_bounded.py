@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from attentropy.engine import bounded as module
-from attentropy.engine.bounded import WorkFailed, bounded
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.model import sandbox as module
+from attentropy.engine.model.sandbox import WorkFailed, bounded
 
 
 def _do(work):

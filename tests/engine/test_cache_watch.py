@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import DynamicCache, StaticCache
 
+from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.recorder import record
 from tiny import model
 
 PROMPT = torch.randint(3, 250, (1, 12), generator=torch.Generator().manual_seed(0))

@@ -6,8 +6,8 @@ import torch
 import transformers
 from transformers import DynamicCache, StaticCache
 
+from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.recorder import record
 from tiny import model
 
 WINDOWED = {"sliding_window": 7, "head_dim": 16}

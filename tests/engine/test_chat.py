@@ -8,7 +8,7 @@ import pytest
 
 import templates
 from attentropy.engine.errors import UsageError
-from attentropy.engine.prompts import prepare
+from attentropy.engine.prompt.prepare import prepare
 from templates import STYLES
 from tiny import TEMPLATE, tokenizer
 

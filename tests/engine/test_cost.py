@@ -7,9 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from attentropy.engine import cost, origin, pace
-from attentropy.engine.cost import Run, alternatives, memory, model_size
-from attentropy.engine.description import describe
+from attentropy.engine.cost import memory as cost
+from attentropy.engine.cost import speed as pace
+from attentropy.engine.cost.describe import describe
+from attentropy.engine.cost.memory import Run, alternatives, memory, model_size
+from attentropy.engine.model import source as origin
 from benchmarks.prediction import Subject, measured, predicted, sizes
 from tiny import config, save
 

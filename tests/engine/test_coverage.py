@@ -8,12 +8,12 @@ import pytest
 import torch
 import transformers
 
+from attentropy.engine.attention.recorder import record
 from attentropy.engine.coverage import compare as comparison
 from attentropy.engine.coverage import table, tiny
 from attentropy.engine.coverage.classes import class_names, find_class
 from attentropy.engine.coverage.compare import compare
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.recorder import record
 
 PINNED = table.read()
 ROWS = PINNED["classes"]
@@ -138,7 +138,7 @@ def test_the_models_that_never_call_the_interface_are_all_refused():
 
 
 def test_an_entropy_that_is_off_by_little_is_called_wrong(monkeypatch):
-    from attentropy.engine import attention_hook
+    from attentropy.engine.attention import hook as attention_hook
 
     right = attention_hook.attention
 

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from attentropy.engine import devices
+from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import UsageError
-from attentropy.engine.extract import extract
-from attentropy.engine.lens import Lens
-from attentropy.engine.models import load
-from attentropy.engine.visibility import Visibility
+from attentropy.engine.lens.lens import Lens
+from attentropy.engine.model import devices
+from attentropy.engine.model.load import load
+from attentropy.engine.run.extract import extract
 from tiny import save
 
 DISK = {
@@ -100,7 +100,7 @@ def test_a_library_that_is_missing_is_named_with_the_way_to_get_it(
 ):
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        "attentropy.engine.models.find_spec",
+        "attentropy.engine.model.load.find_spec",
         lambda name: None if name == missing else found("json"),
     )
     with pytest.raises(UsageError, match=rf"needs {missing}: pip install") as caught:

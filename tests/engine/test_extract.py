@@ -8,11 +8,11 @@ import torch
 
 from attentropy.engine import demo
 from attentropy.engine.errors import UsageError
-from attentropy.engine.extract import extract
-from attentropy.engine.sweep_plan import sweeps_for
-from attentropy.engine.trace import Trace
-from attentropy.report.observations import observe
-from attentropy.report.page import render
+from attentropy.engine.maps.plan import sweeps_for
+from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.single import observe
+from attentropy.report.page.page import render
 from tiny import save
 
 HOSTILE = (
@@ -336,7 +336,7 @@ def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embed
         extract(embedded.model, [5] * 3000, tokenizer=embedded.tokenizer, windows=["0:2000,:"])
     hook.remove()
     assert max(read) <= 32
-    monkeypatch.setattr("attentropy.engine.extract.load", None)
+    monkeypatch.setattr("attentropy.engine.run.extract.load", None)
     with pytest.raises(UsageError, match="give queries and keys"):
         extract(device="cpu", windows=["here"])
 

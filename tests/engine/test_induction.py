@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine.induction import (
+from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.maps.induction import (
     REPEATED_TOKENS,
     InductionProbe,
     induction_scores,
@@ -12,7 +13,6 @@ from attentropy.engine.induction import (
     repeated_tokens,
     uniform_induction,
 )
-from attentropy.engine.visibility import Visibility
 from attentropy.kernels.ops import attention
 from tiny import model, tokenizer
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from attentropy.engine.errors import LensRefused
-from attentropy.engine.layers import decoder_layers
-from attentropy.engine.lens import find_lens
-from attentropy.engine.sites import Point, kept
+from attentropy.engine.lens.lens import find_lens
+from attentropy.engine.lens.sites import Point, kept
+from attentropy.engine.model.layers import decoder_layers
 from tiny import model
 
 KINDS = [
@@ -74,7 +74,7 @@ def test_rows_beyond_one_block_are_read_as_within_it(embedded, monkeypatch):
     x, y = torch.randn(2, 23, embedded.model.config.hidden_size)
     targets = torch.arange(23)
     whole = lens.read(x, targets=targets, final=y)
-    monkeypatch.setattr("attentropy.engine.lens._ROWS", 7)
+    monkeypatch.setattr("attentropy.engine.lens.lens._ROWS", 7)
     parts = lens.read(x, targets=targets, final=y)
     for name in ("entropy", "kl", "top_logprobs", "target_logprob"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), rtol=0, atol=1e-5)

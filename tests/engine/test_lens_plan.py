@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.lens_plan import (
+from attentropy.engine.lens.budget import (
     REHEARSED_POSITIONS,
     LensSize,
     check_selection,

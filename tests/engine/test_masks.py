@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from attentropy.engine import masks
-from attentropy.engine.masks import UnknownMask, read_dense
-from attentropy.engine.visibility import Visibility
+from attentropy.engine.attention import masks
+from attentropy.engine.attention.masks import UnknownMask, read_dense
+from attentropy.engine.attention.visibility import Visibility
 
 
 def _dense(batch=1, queries=11, keys=11, start=None, window=None, length=None):

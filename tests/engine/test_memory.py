@@ -13,7 +13,7 @@ TOKENS, LAYERS, WIDTH, VOCABULARY = 2048, 2, 64, 128_256
 
 RUN = """
 import sys
-import attentropy.engine.extract as engine
+import attentropy.engine.run.extract as engine
 
 def resident(name):
     lines = open("/proc/self/status").read().splitlines()
@@ -49,9 +49,9 @@ MASKS = """
 import sys
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, masking_utils
-from attentropy.engine.attention_hook import NAME
-from attentropy.engine.visibility import Visibility
-from attentropy.engine.recorder import record
+from attentropy.engine.attention.hook import NAME
+from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.attention.recorder import record
 
 def resident(name):
     lines = open("/proc/self/status").read().splitlines()

@@ -10,9 +10,9 @@ import time
 import pytest
 import torch
 
-from attentropy.engine.description import describe
+from attentropy.engine.cost.describe import describe
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.models import load
+from attentropy.engine.model.load import load
 from tiny import save
 
 
@@ -231,8 +231,8 @@ def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path):
     (hub / "snapshots").mkdir()
     folder = folder.rename(hub / "snapshots" / "0123abcd")
     code = (
-        "from attentropy.engine.description import describe\n"
-        "from attentropy.engine.models import load\n"
+        "from attentropy.engine.cost.describe import describe\n"
+        "from attentropy.engine.model.load import load\n"
         "from attentropy.engine.errors import AttentropyError\n"
         "print(describe('org/tiny')['layers'])\n"
         "loaded = load('org/tiny', device='cpu')\n"

@@ -5,15 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from attentropy.engine import cost, demo, origin, pace
-from attentropy.engine.configuration import read_config
-from attentropy.engine.cost import Run, chunk_tokens, memory, model_size, passing
-from attentropy.engine.description import describe
+from attentropy.engine import demo
+from attentropy.engine.cost import memory as cost
+from attentropy.engine.cost import speed as pace
+from attentropy.engine.cost.describe import describe
+from attentropy.engine.cost.disk import Kept, on_disk
+from attentropy.engine.cost.memory import Run, chunk_tokens, memory, model_size, passing
+from attentropy.engine.cost.predict import Options, planned
 from attentropy.engine.errors import UsageError
-from attentropy.engine.extract import extract
-from attentropy.engine.prediction import Options, planned
-from attentropy.engine.store import _write_folder
-from attentropy.engine.stored import Kept, on_disk
+from attentropy.engine.model import source as origin
+from attentropy.engine.model.config import read_config
+from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.store import _write_folder
 from tiny import config
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

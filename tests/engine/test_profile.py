@@ -10,15 +10,17 @@ import pytest
 import torch
 from torch import nn
 
-from attentropy.engine import cost, fused, models
-from attentropy.engine.bench import machine
+from attentropy.engine.attention.recorder import Recorder, record
+from attentropy.engine.cost import memory as cost
 from attentropy.engine.errors import AttentropyError, Stopped, UsageError
-from attentropy.engine.extract import extract
-from attentropy.engine.parts import find_parts, ordinary_ids
-from attentropy.engine.profile import profile
-from attentropy.engine.recorder import Recorder, record
-from attentropy.engine.trace import Trace
-from attentropy.engine.writer import Folder
+from attentropy.engine.measure import machine
+from attentropy.engine.model import load as models
+from attentropy.engine.profile import torch_attention as fused
+from attentropy.engine.profile.parts import find_parts, ordinary_ids
+from attentropy.engine.profile.profile import profile
+from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.sinks import Folder
 from attentropy.kernels.ops import attention
 from tiny import config, model, save
 from undisturbed import undisturbed
@@ -123,7 +125,7 @@ def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatc
     assert found["writing"] > 9 * _DELAY > 2 * found["kernel"]
     monkeypatch.undo()
     later = _Slow(attention)
-    monkeypatch.setattr("attentropy.engine.profile.attention", later)
+    monkeypatch.setattr("attentropy.engine.profile.profile.attention", later)
     found = made().attrs["profile"]["parts_seconds"]
     assert found["kernel"] > 9 * _DELAY > 2 * found["writing"]
 

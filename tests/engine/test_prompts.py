@@ -6,8 +6,8 @@ import torch
 from tokenizers import processors
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.prompts import prepare
-from attentropy.engine.tokens import vocabulary_text
+from attentropy.engine.prompt.prepare import prepare
+from attentropy.engine.prompt.tokens import vocabulary_text
 from tiny import TEMPLATE, tokenizer
 
 HOSTILE = "</script><script>x</script> <!-- \u2028 😀 مرحبا שלום 日本"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from attentropy.engine.attention.recorder import check_same_outputs, record
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.recorder import check_same_outputs, record
 from tiny import config, model
 
 KINDS = [

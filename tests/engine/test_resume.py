@@ -12,12 +12,13 @@ import time
 import pytest
 import torch
 
-from attentropy.engine import prefill, writer
 from attentropy.engine.errors import AttentropyError, TraceError, UsageError
-from attentropy.engine.extract import extract
-from attentropy.engine.partial import Partial
-from attentropy.engine.run import Run
-from attentropy.engine.trace import Trace
+from attentropy.engine.run import prefill
+from attentropy.engine.run.extract import extract
+from attentropy.engine.run.passes import Run
+from attentropy.engine.trace import sinks as writer
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.partial import Partial
 from attentropy.report.cli import main
 from interrupted import OPTIONS, PROMPT, assert_equal, assert_holds, child, context
 from tiny import save
@@ -74,7 +75,7 @@ def test_a_run_that_was_stopped_before_its_answer_goes_on(
 ):
     target = tmp_path / "t.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr("attentropy.engine.extract.greedy", lambda *a: 1 / 0)
+        patch.setattr("attentropy.engine.run.extract.greedy", lambda *a: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             extract(prompt=PROMPT, output=target, keep_cache=keep_cache, **OPTIONS)
     state = Trace.open(tmp_path / "t.zarr.partial", partial=True).attrs["partial"]
@@ -373,7 +374,7 @@ def test_a_lost_gpu_is_one_line(tmp_path, monkeypatch, capsys):
 
 def test_nothing_is_left_of_a_report_that_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("attentropy.engine.extract.SCRATCH_BYTES", 1)
+    monkeypatch.setattr("attentropy.engine.run.extract.SCRATCH_BYTES", 1)
     _stopping(monkeypatch, 1, OSError(errno.ENOSPC, "No space left on device"))
     err = _fails(["report", *RUN[1:]], capsys, "the disk is full")
     assert "--resume" not in err

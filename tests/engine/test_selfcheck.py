@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from attentropy.engine import attention_hook
+from attentropy.engine.attention import hook as attention_hook
+from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.selfcheck import check_same_outputs, checked
 from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.tiny import tiny_model
 from attentropy.engine.errors import AttentropyError, NoAttention
-from attentropy.engine.layers import layer_of
-from attentropy.engine.recorder import record
-from attentropy.engine.selfcheck import check_same_outputs, checked
+from attentropy.engine.model.layers import layer_of
 from tiny import config, model
 
 
@@ -111,8 +111,8 @@ def test_an_unknown_number_or_another_window_than_the_masks_is_refused():
 
 
 def test_layers_that_differ_in_size_do_not_stop_the_description():
-    from attentropy.engine.configuration import config_facts
     from attentropy.engine.coverage.classes import class_names
+    from attentropy.engine.model.config import config_facts
 
     if "Dots3NoteForCausalLM" not in class_names():
         pytest.skip("this transformers has no model whose layers differ in their heads")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from attentropy.engine.errors import LensRefused
-from attentropy.engine.layers import decoder_layers
-from attentropy.engine.sites import Point, find_blocks, kept
+from attentropy.engine.lens.sites import Point, find_blocks, kept
+from attentropy.engine.model.layers import decoder_layers
 from tiny import model
 
 IDS = torch.arange(3, 40)[None]

@@ -12,10 +12,12 @@ import pytest
 import zarr
 from numcodecs.zstd import Zstd
 
-from attentropy.engine import inspection, listing, seal
-from attentropy.engine.chunks import frame_bytes
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace import digests as seal
+from attentropy.engine.trace.checks import files as listing
+from attentropy.engine.trace.checks import metadata as inspection
+from attentropy.engine.trace.checks.chunks import frame_bytes
+from attentropy.engine.trace.dataset import Trace
 from traces import synthetic
 
 

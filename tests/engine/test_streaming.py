@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine import prefill
+from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import UsageError
-from attentropy.engine.extract import extract
-from attentropy.engine.recorder import record
-from attentropy.engine.trace import FORMAT_VERSION, Trace
+from attentropy.engine.run import prefill
+from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.dataset import FORMAT_VERSION, Trace
 from tiny import model, save, tokenizer
 
 PROMPT = "Paris is a city, and Canberra is another one. " * 38
@@ -231,7 +231,7 @@ def test_a_sliding_cache_is_not_kept(tmp_path):
 
 
 def test_a_large_trace_that_nobody_keeps_goes_to_the_scratch_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr("attentropy.engine.extract.SCRATCH_BYTES", 10_000)
+    monkeypatch.setattr("attentropy.engine.run.extract.SCRATCH_BYTES", 10_000)
     found = extract(prompt="Paris", device="cpu", max_new_tokens=0, scratch=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["trace.zarr"]
     assert isinstance(found, Trace)

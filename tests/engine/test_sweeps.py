@@ -8,18 +8,18 @@ import torch
 import xarray as xr
 from transformers import DynamicCache
 
-from attentropy.engine import layout
-from attentropy.engine.attention_hook import Listener
+from attentropy.engine.attention import kept as layout
+from attentropy.engine.attention.hook import Listener
+from attentropy.engine.attention.recorder import DEFAULT_STATS, record
+from attentropy.engine.attention.selfcheck import attention_entries, checked, listening
+from attentropy.engine.attention.stream import Stream
+from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.head_sums import HeadSums
-from attentropy.engine.heads import SCORES
-from attentropy.engine.recorder import DEFAULT_STATS, record
-from attentropy.engine.selfcheck import attention_entries, checked, listening
-from attentropy.engine.stream import Stream
-from attentropy.engine.sweeps import Sweeps
-from attentropy.engine.visibility import Visibility
-from attentropy.engine.windows import Rectangle
-from attentropy.engine.writer import Memory
+from attentropy.engine.maps.head_scores import SCORES
+from attentropy.engine.maps.head_sums import HeadSums
+from attentropy.engine.maps.sweeps import Sweeps
+from attentropy.engine.maps.windows import Rectangle
+from attentropy.engine.trace.sinks import Memory
 from attentropy.kernels.ops import attention
 from tiny import model
 
@@ -293,7 +293,7 @@ def test_bands_of_column_sums_are_one_map(monkeypatch):
     made = _model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
     whole = _swept(made, _ids(), _sweeps(made, **plan))
-    monkeypatch.setattr("attentropy.engine.sweeps._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
+    monkeypatch.setattr("attentropy.engine.maps.sweeps._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
     bands = _swept(made, _ids(), _sweeps(made, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)
@@ -303,7 +303,7 @@ def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
     made = _model("sliding")
     square = Rectangle("window", (200, 301), (190, 301), per_head=False, shares=True)
     whole = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
-    monkeypatch.setattr("attentropy.engine.sweeps._ALIVE_BYTES", 7 * 4 * 4 * 111)
+    monkeypatch.setattr("attentropy.engine.maps.sweeps._ALIVE_BYTES", 7 * 4 * 4 * 111)
     parts = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
     for name in ("window", "window_entropy"):
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-6)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from attentropy.engine import timing
-from attentropy.engine.timing import Bytes, Seconds, peak_bytes
+from attentropy.engine.measure import clocks as timing
+from attentropy.engine.measure.clocks import Bytes, Seconds, peak_bytes
 
 CPU = torch.device("cpu")
 

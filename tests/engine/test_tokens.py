@@ -16,8 +16,8 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
-from attentropy.engine.prompts import prepare
-from attentropy.engine.tokens import aligned, decoded_pieces, token_spans, vocabulary_text
+from attentropy.engine.prompt.prepare import prepare
+from attentropy.engine.prompt.tokens import aligned, decoded_pieces, token_spans, vocabulary_text
 
 CORPUS = [
     "The capital of Australia is Canberra, not Sydney.",

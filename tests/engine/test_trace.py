@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from attentropy.engine import lazy
-from attentropy.engine.assemble import text_array
+from attentropy.engine.attention.assemble import text_array
 from attentropy.engine.errors import TraceError, UsageError
-from attentropy.engine.trace import FORMAT_VERSION, Trace
+from attentropy.engine.trace import lazy
+from attentropy.engine.trace.dataset import FORMAT_VERSION, Trace
 from traces import synthetic
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.windows import (
+from attentropy.engine.maps.windows import (
     MAP_BYTES,
     WINDOW_BYTES,
     automatic,

@@ -27,10 +27,10 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-import attentropy.kernels.forward as forward_kernel
-from attentropy.kernels import tiles
-from attentropy.kernels.forward import forward
-from attentropy.kernels.online import lane_sums
+import attentropy.kernels.attention.triton_kernel as forward_kernel
+from attentropy.kernels.attention.triton_kernel import forward
+from attentropy.kernels.common import tiles
+from attentropy.kernels.common.online import lane_sums
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),

@@ -15,7 +15,8 @@ from triton.experimental.gluon._runtime import GluonASTSource
 from triton.experimental.gluon.language import NVMMASharedLayout
 from uniform import unwritten
 
-from attentropy.kernels import hopper, tiles
+from attentropy.kernels.attention import hopper_kernel as hopper
+from attentropy.kernels.common import tiles
 from compiled import TARGETS, facts, listing, main, replaced
 
 VARIANTS = {

@@ -11,9 +11,9 @@ import sys
 import torch
 import triton
 
-from attentropy.kernels import tiles
-from attentropy.kernels.fused_sweep import Plan
-from attentropy.kernels.sweep_kernels import chosen_weights, tile_sums
+from attentropy.kernels.common import tiles
+from attentropy.kernels.second_sweep.triton_kernel import chosen_weights, tile_sums
+from attentropy.kernels.second_sweep.triton_launch import Plan
 from compiled import ahead, all_names, main
 
 TABLES = {"starts": "*i32", "lengths": "*i32", "slopes": "*fp32"}

@@ -11,8 +11,8 @@ import sys
 import torch
 import triton
 
-from attentropy.kernels import tiles
-from attentropy.kernels.vocabulary import sweep
+from attentropy.kernels.common import tiles
+from attentropy.kernels.vocabulary.triton_kernel import sweep
 from compiled import TARGETS, ahead, main
 
 ENTROPY = {"t": "*fp32"}

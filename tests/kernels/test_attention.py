@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings, strategies
 
 from attentropy import attention, attention_window
-from attentropy.kernels import launch, tiles
+from attentropy.kernels.common import gpu as launch
+from attentropy.kernels.common import tiles
 from close import assert_close, bounds, inputs, on_devices
 from close import available as _device
 
@@ -178,8 +179,8 @@ def test_triton_matches_the_reference_over_several_blocks(device, mask, poisoned
 @pytest.mark.parametrize("splits", [2, 3, 9])
 @pytest.mark.parametrize("name", ["causal", "full", "window", "sinks", "left padding", "chunk"])
 def test_a_split_over_the_keys_merges_to_the_whole(device, splits, name, poisoned):
-    from attentropy.kernels import attention as fused
-    from attentropy.kernels.visibility import Mask
+    from attentropy.kernels.attention import triton_launch as fused
+    from attentropy.kernels.common.mask import Mask
 
     where = _device(device)
     q, k, v = (t.to(where) for t in inputs(7, 170, dim=32, sigma=3))

@@ -3,7 +3,7 @@
 import pytest
 from uniform import unwritten
 
-from attentropy.kernels import tiles
+from attentropy.kernels.common import tiles
 
 NAMES = [f"sm_90/{head}/{variant}" for head in (64, 128) for variant in ("off", "plain", "entropy")]
 

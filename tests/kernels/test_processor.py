@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from attentropy import attention
-from attentropy.kernels import portable, processor
-from attentropy.kernels.visibility import Mask
+from attentropy.kernels.attention import cpu as processor
+from attentropy.kernels.attention import portable
+from attentropy.kernels.common.mask import Mask
 from close import assert_close, bounds, inputs
 
 ENTROPY = ("entropy",)

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from attentropy import attention
-from attentropy.kernels import attention as fused
-from attentropy.kernels import launch, specialized, tiles
-from attentropy.kernels.visibility import Mask
+from attentropy.kernels.attention import hopper_launch as specialized
+from attentropy.kernels.attention import triton_launch as fused
+from attentropy.kernels.common import gpu as launch
+from attentropy.kernels.common import tiles
+from attentropy.kernels.common.mask import Mask
 from close import assert_close, bounds, inputs
 
 STATS = ("entropy", "max_prob")

@@ -11,9 +11,9 @@ from attentropy import (
     attention_recent,
     attention_window,
 )
-from attentropy.kernels import portable_sweep
-from attentropy.kernels.portable_sweep import window
-from attentropy.kernels.visibility import Mask
+from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.second_sweep import portable as portable_sweep
+from attentropy.kernels.second_sweep.portable import window
 from close import assert_close, available, bounds, inputs, on_devices
 
 MASKS = {

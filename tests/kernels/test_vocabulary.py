@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attentropy import vocabulary
-from attentropy.kernels import tiles, triton_vocabulary
+from attentropy.kernels.common import tiles
+from attentropy.kernels.vocabulary import triton_launch as triton_vocabulary
 from close import assert_close
 
 CASES = {

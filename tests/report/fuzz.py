@@ -37,14 +37,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from attentropy.engine import seal
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.trace import Trace
-from attentropy.report import page as report_page
-from attentropy.report.document import Still
-from attentropy.report.drawings import Drawing
-from attentropy.report.figures import cells
-from attentropy.report.observations import observe
+from attentropy.engine.trace import digests as seal
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures import heatmap_data as cells
+from attentropy.report.findings.single import observe
+from attentropy.report.page import page as report_page
+from attentropy.report.page.charts import Drawing
+from attentropy.report.page.document import Still
 from traces import synthetic
 
 SECONDS, BYTES = 10, 2**30

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attentropy.report import align as module
-from attentropy.report.align import align
+from attentropy.report.compare import align as module
+from attentropy.report.compare.align import align
 
 tokens = st.lists(st.integers(0, 6), max_size=40)
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from attentropy.engine.errors import UsageError
-from attentropy.report import reach
-from attentropy.report.budget import Budget, size
-from attentropy.report.observations import observe
-from attentropy.report.page import render
+from attentropy.report.findings.single import observe
+from attentropy.report.pack import maps as reach
+from attentropy.report.pack.budget import Budget, size
+from attentropy.report.page.page import render
 from traces import long, synthetic
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from attentropy.engine.trace import FORMAT_VERSION, Trace
+from attentropy.engine.trace.dataset import FORMAT_VERSION, Trace
 from attentropy.report.cli import main
 from tiny import save
 from traces import synthetic
@@ -377,7 +377,7 @@ def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):
 
 
 def test_a_failure_has_a_traceback_only_in_debug(here, capsys, monkeypatch):
-    monkeypatch.setattr("attentropy.report.page.render", lambda *a, **options: 1 / 0)
+    monkeypatch.setattr("attentropy.report.page.page.render", lambda *a, **options: 1 / 0)
     synthetic().save(here / "t.zarr")
     assert "ZeroDivisionError" in _fails(capsys, ["render", "t.zarr"], 1, "--debug")
     with pytest.raises(ZeroDivisionError):
@@ -464,7 +464,7 @@ def test_the_one_liner_of_the_readme_works():
 
 
 def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):
-    from attentropy.engine import pace
+    from attentropy.engine.cost import speed as pace
 
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     asked = ["--tokens", "4k", "--stats", "entropy", "--heads", "mean", "--lens", "none", "--json"]

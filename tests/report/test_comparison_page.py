@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.cli import main
-from attentropy.report.comparison import by_layer, observe
-from attentropy.report.comparison_words import words
-from attentropy.report.difference import compare
-from attentropy.report.labels import pair, stacked
-from attentropy.report.page import render
-from attentropy.report.views import view
+from attentropy.report.compare.difference import compare
+from attentropy.report.findings.compared import by_layer, observe
+from attentropy.report.page.page import render
+from attentropy.report.page.words_compared import words
+from attentropy.report.read.views import view
+from attentropy.report.text import pair, stacked
 from traces import CHAT, long, synthetic
 
 

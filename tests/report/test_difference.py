@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.comparison import CHANGED, by_head, by_layer, observe, settling
-from attentropy.report.difference import BOTH, ONLY_A, ONLY_B, compare
+from attentropy.report.compare.difference import BOTH, ONLY_A, ONLY_B, compare
+from attentropy.report.findings.compared import CHANGED, by_head, by_layer, observe, settling
 from traces import CHAT, synthetic
 
 # " the" is replaced by two tokens, "assistant" is dropped, "!" is added before the end of turn.

@@ -15,8 +15,8 @@ from PIL import Image
 import attentropy
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
+from attentropy.report.export.pdf import settled
 from attentropy.report.figures.sizes import fitted, wide
-from attentropy.report.paper.pdf import settled
 from programs import run
 from traces import long, profiled, sited, synthetic
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from attentropy.engine.trace import Trace
-from attentropy.report.observations import observe
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.single import observe
 from traces import synthetic
 
 UNIFORM = {"sink": 0.003, "local": 0.6, "previous": 0.02}

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 import attentropy
-from attentropy.engine.assemble import text_array
-from attentropy.report import export as report_export
-from attentropy.report.labels import short
-from attentropy.report.packing import full
-from attentropy.report.paper.table import Table
+from attentropy.engine.attention.assemble import text_array
+from attentropy.report.export import export as report_export
+from attentropy.report.export.csv import Table
+from attentropy.report.pack.contents import full
+from attentropy.report.text import short
 from hostile import STRINGS, hostile_trace
 from programs import run
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.report.labels import ends, flowing, plain, short, visible, width
+from attentropy.report.text import ends, flowing, plain, short, visible, width
 
 
 @pytest.mark.parametrize(

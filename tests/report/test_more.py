@@ -7,8 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from attentropy.report import more, page, planes
-from attentropy.report.page import render
+from attentropy.report import planes
+from attentropy.report.pack import statistics as more
+from attentropy.report.page import page
+from attentropy.report.page.page import render
 from traces import long, synthetic
 
 

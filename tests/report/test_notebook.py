@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 from traces import synthetic
 
 HOSTILE = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
@@ -118,7 +118,10 @@ assert "layer" in html and "attention" in html and "pip install" in html, html
 
 
 def test_reading_a_trace_imports_nothing_of_the_report():
-    code = "import sys, attentropy.engine.trace; print([m for m in sys.modules if '.report' in m])"
+    code = (
+        "import sys, attentropy.engine.trace.dataset; "
+        "print([m for m in sys.modules if '.report' in m])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True,
         env={"PYTHONPATH": ":".join(sys.path)},

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from attentropy.engine.trace import Trace
-from attentropy.report.observations import observe, strongest_rehearsal
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.single import observe, strongest_rehearsal
 from traces import CHAT, synthetic
 
 

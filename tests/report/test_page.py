@@ -10,9 +10,9 @@ import pytest
 import xarray as xr
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace import Trace
-from attentropy.report.observations import observe
-from attentropy.report.page import render
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.single import observe
+from attentropy.report.page.page import render
 from traces import synthetic
 
 

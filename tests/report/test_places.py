@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import attentropy
-from attentropy.engine.extract import extract
-from attentropy.engine.partial import progress
 from attentropy.engine.paths import without_paths
-from attentropy.engine.trace import Trace
+from attentropy.engine.run.extract import extract
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.partial import progress
 from report_text import everything
 from tiny import save
 from traces import synthetic

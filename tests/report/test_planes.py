@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from attentropy.engine import lazy
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace import lazy
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.payload import visible_keys
+from attentropy.report.page.payload import visible_keys
 from traces import synthetic
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from attentropy.engine.trace import Trace
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report import cli
 from attentropy.report.commands.profile import command
 from attentropy.report.figures.profile import LEGEND, NARROW, WIDE, charts, records
-from attentropy.report.observations import observe
-from attentropy.report.page import render
-from attentropy.report.profile import costs, growth, section, sentences, shares
+from attentropy.report.findings.single import observe
+from attentropy.report.page.page import render
+from attentropy.report.page.profile import costs, growth, section, sentences, shares
 from traces import PARTS, profiled, synthetic
 from undisturbed import undisturbed
 
@@ -135,7 +135,7 @@ def test_without_a_fused_kernel_the_reason_is_told():
 
 
 def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_path, monkeypatch):
-    from attentropy.engine import profile as engine
+    from attentropy.engine.profile import profile as engine
 
     asked = {}
 
@@ -166,7 +166,7 @@ def test_a_target_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
 
 
 def test_the_embedded_model_is_profiled_by_one_command(monkeypatch, capsys):
-    from attentropy.engine.bench import machine
+    from attentropy.engine.measure import machine
 
     monkeypatch.setattr(machine, "_SECONDS", 0.0)
 

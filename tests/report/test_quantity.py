@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from attentropy.report.commands.quantity import Bytes
+from attentropy.report.commands.bytes import Bytes
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from attentropy.report import palette
-from attentropy.report.raster import EXACT_VALUES, data_uri, pack, png
+from attentropy.report.pack.encode import EXACT_VALUES, data_uri, pack, png
 
 
 def _unpack(packed):

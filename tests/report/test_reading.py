@@ -6,13 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from attentropy.report import bylayer, planes, tables
-from attentropy.report.highlights import LEAST, MOST, highlights, section_of
-from attentropy.report.observation import Observation
-from attentropy.report.observations import observe
-from attentropy.report.page import render
-from attentropy.report.sections import numbers, sections
-from attentropy.report.views import view
+from attentropy.report import planes
+from attentropy.report.findings.finding import Observation
+from attentropy.report.findings.highlights import LEAST, MOST, highlights, section_of
+from attentropy.report.findings.single import observe
+from attentropy.report.page import tables
+from attentropy.report.page.page import render
+from attentropy.report.page.sections import numbers, sections
+from attentropy.report.read import layers as bylayer
+from attentropy.report.read.views import view
 from traces import CHAT, long, synthetic
 
 

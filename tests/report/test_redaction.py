@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.redaction import redacted
-from attentropy.engine.trace import Trace
-from attentropy.report import views
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.redaction import redacted
 from attentropy.report.cli import main
-from attentropy.report.comparison import observe
-from attentropy.report.difference import compare
+from attentropy.report.compare.difference import compare
+from attentropy.report.findings.compared import observe
+from attentropy.report.read import views
 from programs import run
 from report_text import everything, told
 from traces import CHAT, profiled, synthetic

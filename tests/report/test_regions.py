@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from attentropy.engine.errors import UsageError
-from attentropy.report import planes, views
-from attentropy.report.regions import merged, regions, sections
+from attentropy.report import planes
+from attentropy.report.pack.regions import merged, regions, sections
+from attentropy.report.read import views
 from traces import synthetic
 
 

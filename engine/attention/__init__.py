@@ -1,0 +1,1 @@
+"""The attention calls of a model: heard, checked, kept."""

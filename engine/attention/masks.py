@@ -1,0 +1,219 @@
+"""transformers' masks read into O(N) descriptions of who may see whom.
+
+transformers hands a mask interface a Python function of (batch, head, query, key). The known
+patterns are read off it, and sampled points are compared with the function itself, so that a
+pattern this module does not know is refused and never guessed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionMaskInterface
+
+from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.errors import AttentropyError
+
+# A mask that a model builds itself, or must be given whole, is read back up to this many keys.
+DENSE_TOKENS = 4096
+
+built: ContextVar[bool] = ContextVar("attentropy_masks_built", default=False)
+
+
+class UnknownMask(AttentropyError):
+    """A mask that the kernels' arguments cannot describe."""
+
+
+def describe_mask(
+    batch_size: int,
+    q_length: int | None = None,
+    kv_length: int = 0,
+    q_offset: int | Tensor = 0,
+    kv_offset: int = 0,
+    mask_function: Callable[..., Tensor] | None = None,
+    attention_mask: Tensor | Visibility | None = None,
+    **rest: Any,
+) -> Visibility | Tensor:
+    """A mask interface of transformers: the description of what it would have built.
+
+    `attention_mask` is padding, [B, tokens], or a description made earlier, which is handed back.
+    Raises `UnknownMask` for a pattern or padding that the description cannot hold. Where
+    `built` is set, the mask itself instead, up to `DENSE_TOKENS` keys: for models that combine
+    masks themselves, see `read_dense`.
+    """
+    if isinstance(attention_mask, Visibility):
+        return attention_mask
+    if built.get():
+        _check_dense(int(kv_length))
+        whole = AttentionMaskInterface()["eager"]
+        return whole(
+            batch_size=batch_size, q_length=q_length, kv_length=kv_length, q_offset=q_offset,
+            kv_offset=kv_offset, mask_function=mask_function, attention_mask=attention_mask, **rest,
+        )  # fmt: skip
+    if mask_function is None or q_length is None:
+        raise UnknownMask("this model asks for a mask in a way that attentropy does not know")
+    pattern = _read(mask_function)
+    starts, lengths = _padding(attention_mask, kv_length, int(kv_offset), batch_size)
+    seen = Visibility(
+        queries=int(q_length),
+        keys=int(kv_length),
+        query_offset=int(q_offset) - int(kv_offset),
+        first_key=int(kv_offset),
+        key_starts=starts,
+        key_lengths=lengths,
+        **pattern,
+    )
+    _verify(seen, mask_function, attention_mask, batch_size)
+    return seen
+
+
+def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
+    """The description of a mask [B, 1 or heads, queries, keys] that a model built itself.
+
+    Boolean (True is seen) or added to the scores (0 is seen, hugely negative is not). What is read
+    off it is compared with all of it. Raises `UnknownMask` for any other pattern (sparse attention
+    that leaves keys out, a bias), or one of more than `DENSE_TOKENS` keys.
+    """
+    _check_dense(keys)
+    if mask.ndim != 4 or tuple(mask.shape[2:]) != (queries, keys):
+        raise UnknownMask(
+            f"a mask {list(mask.shape)} of its own for {queries} queries, {keys} keys"
+        )
+    seen = mask if mask.dtype == torch.bool else mask == 0
+    if mask.dtype != torch.bool and not bool((seen | (mask < -1e4)).all()):
+        raise UnknownMask("a mask of its own that also changes the scores (a bias)")
+    if not torch.equal(seen[:, :1].expand_as(seen), seen):
+        raise UnknownMask("a mask of its own that differs between the heads")
+    seen = seen[:, 0]
+    offset = keys - queries
+    key = torch.arange(keys, device=seen.device)
+    query = torch.arange(queries, device=seen.device)
+    at = query + offset
+    causal = not bool(seen[:, key > at[:, None]].any())
+    anyone = seen.any(1)  # [B, keys]
+    starts, lengths = anyone.to(torch.int8).argmax(-1), anyone.sum(-1)
+    # How far back each query sees, and how far it could: a window where the one is less.
+    back = torch.where(seen.any(-1), at - seen.to(torch.int8).argmax(-1) + 1, 0)
+    room = torch.where(seen.any(-1), at - starts[:, None] + 1, 0)
+    padded = not bool(anyone.all())
+    read = Visibility(
+        queries, keys, offset, causal=causal,
+        window=int(back.max()) if bool((back < room).any()) else None,
+        key_starts=starts if padded else None, key_lengths=lengths if padded else None,
+    )  # fmt: skip
+    batch = torch.arange(len(seen), device=seen.device)
+    same = read.sees(batch[:, None, None], query[:, None], key) == seen
+    # A padded query's own row may be anything: no one reads it.
+    if not bool((same | ~anyone[:, offset:, None]).all()):
+        raise UnknownMask(
+            "a mask of its own that no window or padding describes, such as that of sparse "
+            "attention, which leaves keys out"
+        )
+    return read
+
+
+def _check_dense(keys: int) -> None:
+    if keys > DENSE_TOKENS:
+        raise UnknownMask(
+            f"this model needs its mask built, which is done up to {DENSE_TOKENS} tokens; "
+            "shorten the text"
+        )
+
+
+def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
+    """The pattern of a mask function of transformers, read off its name and what it closes over."""
+    name = function.__qualname__.split(".")[0]
+    closed = inspect.getclosurevars(function).nonlocals
+    if name == "causal_mask_function":
+        return {"causal": True}
+    if name == "bidirectional_mask_function":
+        return {"causal": False}
+    if name == "sliding_window_overlay":
+        return {"window": int(closed["sliding_window"])}
+    if name == "sliding_window_bidirectional_overlay":  # its window is inclusive, ours is not
+        return {"window": int(closed["sliding_window"]) + 1}
+    if name == "chunked_overlay":
+        return {"chunk": int(closed["chunk_size"])}
+    if name == "and_masks":
+        merged: dict[str, Any] = {}
+        for part in closed["mask_functions"]:
+            for key, value in _read(part).items():
+                if merged.setdefault(key, value) != value:
+                    raise UnknownMask(f"a mask with two different {key} patterns")
+        return merged
+    if name == "or_masks":  # blocks of images: of a text alone they hold nothing
+        parts = [part for part in closed["mask_functions"] if not _never(part)]
+        if len(parts) == 1:
+            return _read(parts[0])
+    raise UnknownMask(f"a mask pattern that attentropy cannot describe ({name})")
+
+
+def _never(function: Callable[..., Tensor]) -> bool:
+    """Whether a mask function is that of blocks, and no token is in any."""
+    if function.__qualname__.split(".")[0] != "blockwise_overlay":
+        return False
+    ids = inspect.getclosurevars(function).nonlocals["block_sequence_ids"]
+    return bool((ids < 0).all())
+
+
+def _padding(
+    attention_mask: Tensor | None, keys: int, first_key: int, batch_size: int
+) -> tuple[Tensor | None, Tensor | None]:
+    """Where the visible run of keys starts and how long it is, [B] each; None without padding.
+
+    Counted from the first key of this call: negative where a sliding cache dropped the beginning,
+    which chunks and sink tokens are still counted from.
+    """
+    if attention_mask is None:
+        return (torch.full((batch_size,), -first_key) if first_key else None), None
+    if attention_mask.ndim != 2:
+        raise UnknownMask(f"an attention mask of {attention_mask.ndim} dimensions, expected 2")
+    mask = _padding_mask(attention_mask, first_key + keys)
+    if bool(mask.all()):
+        return _padding(None, keys, first_key, batch_size)
+    lengths = mask.sum(-1)
+    starts = mask.to(torch.int8).argmax(-1)
+    position = torch.arange(first_key + keys, device=mask.device)
+    run = (position >= starts[:, None]) & (position < (starts + lengths)[:, None])
+    if not torch.equal(run, mask):
+        raise UnknownMask("padding in the middle of a sequence; pad on the left or on the right")
+    return starts - first_key, lengths
+
+
+def _padding_mask(attention_mask: Tensor, length: int) -> Tensor:
+    """Which positions hold tokens, [B, length] bool; none beyond what the mask says."""
+    mask = attention_mask[:, :length].bool()
+    return torch.nn.functional.pad(mask, (0, length - mask.shape[1]))
+
+
+def _verify(
+    seen: Visibility, function: Callable[..., Tensor], padding: Tensor | None, batch_size: int
+) -> None:
+    """Compare the description with the mask function at the points where they could differ."""
+    device = padding.device if padding is not None else torch.device("cpu")
+    last = seen.queries - 1
+    grid = torch.linspace(0, last, min(seen.queries, 33)).round().long()
+    query = grid[:, None]
+    here = query + seen.query_offset
+    edges = [torch.linspace(0, seen.keys - 1, min(seen.keys, 33)).round().long()[None, :]]
+    reach = {0, seen.window or 0, seen.chunk or 0}
+    edges = [edge.expand(len(grid), -1) for edge in edges]
+    edges += [here + sign * r + step for r in reach for sign in (-1, 1) for step in (-1, 0, 1)]
+    key = torch.cat(edges, 1).clamp(0, seen.keys - 1)
+    query, key = (t.to(device) for t in torch.broadcast_tensors(query, key))
+    head = torch.zeros_like(query)
+    if padding is not None:
+        padding = _padding_mask(padding, seen.first_key + seen.keys)
+    for b in range(batch_size):
+        batch = torch.full_like(query, b)
+        absolute = query + seen.query_offset + seen.first_key
+        expected = function(batch, head, absolute, key + seen.first_key)
+        if padding is not None:
+            expected = expected & padding[batch, key + seen.first_key]
+        if not torch.equal(seen.sees(batch, query, key), expected.expand_as(query)):
+            raise UnknownMask("a mask that differs from the pattern attentropy read off it")

@@ -1,0 +1,1 @@
+"""The logit lens: each layer read as the head would read it."""

@@ -1,0 +1,77 @@
+"""Does the model hold its answer early? Later tokens' probability at each position and layer."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentropy.engine.lens.lens import Lens
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Of the answer's likeliest content token, [layers, positions] each.
+
+    `logprob` in nats, NaN where nothing was measured; `ids` and `rank` are -1 there.
+    """
+
+    logprob: np.ndarray
+    ids: np.ndarray
+    rank: np.ndarray
+
+
+def content_steps(
+    ids: Sequence[int], texts: Sequence[str], special: set[int], stop: set[int]
+) -> list[bool]:
+    """Which generated tokens carry the answer: before the end of turn, no special token, no
+    punctuation and no blank."""
+    kept, open_turn = [], True
+    for token_id, text in zip(ids, texts, strict=True):
+        open_turn = open_turn and token_id not in stop
+        word = text.strip().strip(string.punctuation + "…“”‘’«»¿¡、。")
+        kept.append(open_turn and token_id not in special and bool(word))
+    return kept
+
+
+def rehearse(
+    lens: Lens,
+    residuals: Sequence[Tensor],
+    positions: Sequence[int],
+    length: int,
+    answer: Sequence[int],
+    own: Sequence[int],
+) -> Rehearsal:
+    """`rehearsal` of definitions.md at `positions`, NaN elsewhere.
+
+    residuals: one [n, d] per layer, at `positions`; answer: [T] ids of the answer's content
+    tokens in order, the first generated token first; own: [length] the id that each position
+    is itself to say next, which does not count there.
+    """
+    shape = (len(residuals), length)
+    logprob = np.full(shape, np.nan, np.float32)
+    ids = np.full(shape, -1, np.int32)
+    rank = np.full(shape, -1, np.int32)
+    unique = list(dict.fromkeys(answer))
+    if not unique or not len(positions):
+        return Rehearsal(logprob, ids, rank)
+    at = np.asarray(positions)
+    excluded = np.asarray(own)[at][:, None] == np.asarray(unique)[None, :]  # [n, T]
+    targets = torch.tensor(unique).expand(len(at), -1)
+    rows = np.arange(len(at))
+    for layer, residual in enumerate(residuals):
+        result = lens.read(residual, top_k=0, targets=targets)
+        assert result.target_logprob is not None
+        assert result.target_rank is not None
+        values = np.where(excluded, -np.inf, result.target_logprob.cpu().numpy())
+        best = values.argmax(-1)
+        found = np.isfinite(values[rows, best])
+        logprob[layer, at] = np.where(found, values[rows, best], np.nan)
+        ids[layer, at] = np.where(found, np.asarray(unique)[best], -1)
+        ranks = result.target_rank.cpu().numpy()[rows, best]
+        rank[layer, at] = np.where(found, ranks, -1)
+    return Rehearsal(logprob, ids, rank)

@@ -1,0 +1,1 @@
+"""Where the weights went: maps, exact windows, head scores, from a second sweep."""

@@ -1,0 +1,165 @@
+"""Which weights are kept, chosen before the run: the map's tile and the rectangles of exact ones.
+
+Nothing here imports torch: what a run would keep can be told anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.dataset import ASKED_WINDOWS
+
+# Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
+WINDOW_TOKENS = 512
+WINDOW_TAIL = 64
+# A rectangle of all layers takes no more than this in float32, or it is refused; per head if it
+# then fits, the mean over heads else.
+WINDOW_BYTES = 64 * 2**20
+
+# A map whose tile nobody chose takes no more than this in float32, and no more tiles a side than
+# a short prompt's window has tokens; one that was asked for no more than the second.
+MAP_BYTES = 16 * 2**20
+MAP_LIMIT_BYTES = 2**30
+
+_WINDOW = re.compile(r"(-?[0-9]*):(-?[0-9]*),(-?[0-9]*):(-?[0-9]*)")
+_TILE = re.compile(r"([1-9][0-9]{0,8})(?:x([1-9][0-9]{0,8}))?")
+
+Tile = tuple[int, int]
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Exact weights of the queries `rows` over the tokens `keys`, each (start, stop).
+
+    `name` is the variable they are kept in; `per_head`, or the mean over heads. `shares`: where
+    they are the mean, −p ln p beside them.
+    """
+
+    name: str
+    rows: Span
+    keys: Span
+    per_head: bool
+    shares: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What its dimensions' names end with: the number of one that was asked for."""
+        return self.name.removeprefix("window")
+
+
+def kept_per_head(values: int) -> bool:
+    """Whether a rectangle of so many values, over all layers and heads, is kept per head."""
+    return 4 * values <= WINDOW_BYTES
+
+
+def automatic(tokens: int, layers: int, heads: int) -> Rectangle:
+    """The rectangle kept unasked: the whole of a short prompt, else the tail's own square."""
+    side = tokens if tokens <= WINDOW_TOKENS else WINDOW_TAIL
+    span = (tokens - side, tokens)
+    return Rectangle("window", span, span, kept_per_head(layers * heads * side * side), shares=True)
+
+
+def check_windows(texts: Sequence[str]) -> None:
+    """Raise `UsageError` where `rectangles` could not read one of `texts`, whatever the prompt."""
+    if len(texts) > len(ASKED_WINDOWS):
+        raise UsageError(
+            f"{len(texts)} windows were asked for, and at most {len(ASKED_WINDOWS)} are kept"
+        )
+    for text in texts:
+        _ends(text)
+
+
+def rectangles(texts: Sequence[str], tokens: int, layers: int, heads: int) -> list[Rectangle]:
+    """The windows asked for as "q0:q1,k0:k1", queries and keys as Python slices `tokens` tokens.
+
+    Raises `UsageError` for anything else, for one without a query or a key, and for one that is
+    larger than `WINDOW_BYTES` even as the mean over heads; it says what fits.
+    """
+    check_windows(texts)
+    found = []
+    for number, text in enumerate(texts, 1):
+        ends = _ends(text)
+        spans = [slice(*pair).indices(tokens)[:2] for pair in (ends[:2], ends[2:])]
+        for (start, stop), what in zip(spans, ("query", "key"), strict=True):
+            if stop <= start:
+                raise UsageError(f"window {text}: holds no {what} of a prompt of {tokens} tokens")
+        (q0, q1), (k0, k1) = spans
+        values = layers * (q1 - q0) * (k1 - k0)
+        if 4 * values > WINDOW_BYTES:
+            raise UsageError(f"window {text}: {_too_large(q1 - q0, k1 - k0, layers)}")
+        per_head = kept_per_head(values * heads)
+        found.append(Rectangle(f"window{number}", (q0, q1), (k0, k1), per_head))
+    return found
+
+
+def check_tile(text: str) -> None:
+    """Raise `UsageError` where `map_tile` could not read `text`, whatever the prompt."""
+    if text not in ("auto", "none") and not _TILE.fullmatch(text):
+        raise UsageError(
+            f"map tile {text!r}: give auto, none, a size as in 64, or queries by keys as in 64x32"
+        )
+
+
+def map_tile(text: str, tokens: int, layers: int, heads: int = 1) -> Tile | None:
+    """The tile (queries, keys) of the token × token map that `text` asks for; None for no map.
+
+    "auto": the smallest power of two whose map of `layers` layers and `heads` heads (1: their
+    mean) stays within `MAP_BYTES` and `WINDOW_TOKENS` tiles a side; no map where the exact window
+    of a short prompt is one. "none", "64" and "64x32" say it outright. Raises `UsageError` for
+    anything else, and for a map of more than `MAP_LIMIT_BYTES`; it says what fits.
+    """
+    check_tile(text)
+    if text == "none" or (text == "auto" and tokens <= WINDOW_TOKENS):
+        return None
+    if text == "auto":
+        return (_tile_within(MAP_BYTES, tokens, layers * heads, WINDOW_TOKENS),) * 2
+    first, second = text.split("x") if "x" in text else (text, text)
+    tile = int(first), int(second)
+    needed = map_bytes(tile, tokens, layers, heads)
+    if needed > MAP_LIMIT_BYTES:
+        fits = _tile_within(MAP_LIMIT_BYTES, tokens, layers * heads)
+        raise UsageError(
+            f"map tile {text}: the map would take {needed / 2**30:.1f} GiB, and "
+            f"{MAP_LIMIT_BYTES / 2**30:.0f} GiB is the most; a tile of {fits} fits"
+        )
+    return tile
+
+
+def map_bytes(tile: Tile, tokens: int, layers: int, heads: int = 1) -> int:
+    """What a map takes in float32, in bytes."""
+    return 4 * layers * heads * math.ceil(tokens / tile[0]) * math.ceil(tokens / tile[1])
+
+
+def _tile_within(budget: int, tokens: int, maps: int, side: int | None = None) -> int:
+    tile = 1
+    while tile < tokens and (
+        map_bytes((tile, tile), tokens, maps) > budget
+        or (side is not None and math.ceil(tokens / tile) > side)
+    ):
+        tile *= 2
+    return tile
+
+
+def _ends(text: str) -> list[int | None]:
+    matched = _WINDOW.fullmatch(text)
+    if matched is None or "-" in matched.groups():
+        raise UsageError(f"window {text!r}: give queries and keys as q0:q1,k0:k1, as in -64:,0:512")
+    if max(len(end) for end in matched.groups()) > 10:
+        raise UsageError(f"window {text!r}: no prompt has so many tokens")
+    return [int(end) if end else None for end in matched.groups()]
+
+
+def _too_large(rows: int, keys: int, layers: int) -> str:
+    fit = WINDOW_BYTES // (4 * layers)  # values of one layer
+    ways = [f"a square of {math.isqrt(fit)} tokens"]
+    ways += [f"{fit // keys} of its queries by all its keys"] if fit >= keys else []
+    return (
+        f"{rows} queries by {keys} keys in {layers} layers take "
+        f"{4 * layers * rows * keys / 2**20:.0f} MiB, and {WINDOW_BYTES // 2**20} MiB is the most; "
+        f"{' or '.join(ways)} would fit"
+    )

@@ -1,0 +1,1 @@
+"""Clocks, memory counters and the machine: what bench, cost and profile measure with."""

@@ -1,0 +1,197 @@
+"""Load a causal language model safely.
+
+A model from a stranger is data: safetensors only, no code of its own, no attention kernel that its
+configuration names.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.model import source as origin
+from attentropy.engine.model.config import read_config
+from attentropy.engine.model.files import has_tokenizer, stored
+
+_BITS: dict[str, dict[str, Any]] = {
+    "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    "8bit": {"load_in_8bit": True},
+}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode with its tokenizer, and what a reader should know of it."""
+
+    model: Any
+    tokenizer: Any
+    name: str
+    revision: str | None
+    notes: tuple[str, ...] = ()
+
+
+def load(
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+    quantize: str | None = None,
+) -> LoadedModel:
+    """The model of a hub id or a local folder; the embedded one for None.
+
+    `dtype`: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
+    `device`: as in torch, "auto" for all there are (accelerate shares the layers out), or None for
+    CUDA where there is one. `quantize`: 4bit or 8bit weights (bitsandbytes), None for neither.
+    Raises `UsageError` for a source that cannot be a model and for what is not installed,
+    `AttentropyError` where loading fails.
+    """
+    import transformers
+
+    source, name = origin.source(model)
+    where = origin.device(None if device == "auto" else device)
+    _check_installed(device, quantize)
+    with origin.one_line(name, source):
+        folder, commit = origin.files(source, name, revision)
+        config = read_config(folder, name, stored(folder, name))
+        chosen = origin.dtype(dtype, config, where)
+        placed = _placement(config, device, where, quantize, chosen)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source, revision=commit, trust_remote_code=False
+        )
+        found: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            source,
+            config=config,
+            revision=commit,
+            dtype=chosen,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **placed,
+        )
+    loaded, info = found
+    notes = _loading_notes(info, config, name)
+    loaded = loaded if placed else loaded.to(where)
+    return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
+
+
+def with_random_weights(
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
+) -> LoadedModel:
+    """A model of the same shape whose weights are those that its family begins training with, made
+    on the device and the same each time.
+
+    The configuration is enough; `tokenizer` is None where there is none. Raises as `load` does, and
+    `AttentropyError` where the weights are larger than the memory that is free.
+    """
+    import transformers
+
+    from attentropy.engine.cost.memory import available
+
+    if device == "auto":
+        raise UsageError("random weights are made on one device; leave --device auto out")
+    source, name = origin.source(model, weights=False)
+    where = origin.device(device)
+    with origin.one_line(name, source):
+        folder, commit = origin.files(source, name, revision, weights=False)
+        config = read_config(folder, name)
+        chosen = origin.dtype(dtype, config, where)
+        with torch.device("meta"):
+            empty: Any = transformers.AutoModelForCausalLM.from_config(
+                config, trust_remote_code=False
+            )
+        needed, here = empty.num_parameters() * chosen.itemsize, available(where)
+        if here is not None and needed > here:
+            raise AttentropyError(
+                f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {here / 1e9:.1f} "
+                f"are free on {where}; --dtype bfloat16 or another device may have them"
+            )
+        on_gpu = [where] if where.type == "cuda" else []
+        with torch.random.fork_rng(on_gpu), torch.device(where):
+            torch.manual_seed(0)
+            made: Any = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=chosen, trust_remote_code=False
+            )
+        tokenizer = None
+        if has_tokenizer(folder):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                source, revision=commit, trust_remote_code=False
+            )
+    return LoadedModel(made.eval(), tokenizer, name, commit, ("its weights are random",))
+
+
+def given(model: Any, tokenizer: Any) -> LoadedModel:
+    """A model that the caller has loaded, under the base name of where it came from.
+
+    Raises `UsageError` where the tokenizer is missing or is none.
+    """
+    if tokenizer is None:
+        raise UsageError("a loaded model needs its tokenizer: extract(model, prompt, tokenizer=…)")
+    if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
+        raise UsageError(f"tokenizer: a {type(tokenizer).__name__} is no tokenizer of transformers")
+    source = str(getattr(model.config, "_name_or_path", "") or "")
+    if source.count("/") > 1 or "\\" in source or Path(source).exists():  # a place, and no hub id
+        source = Path(source).name
+    commit = getattr(model.config, "_commit_hash", None)
+    return LoadedModel(model, tokenizer, source or type(model).__name__, commit)
+
+
+def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:
+    """Refuse a model with random weights in it; say what else is not as the files have it."""
+    if missing := sorted(info["missing_keys"]):
+        raise AttentropyError(
+            f"{name!r}: its weights lack {len(missing)} tensors of the model ({missing[0]})"
+        )
+    notes = []
+    if unused := sorted(info["unexpected_keys"]):
+        notes.append(
+            f"{len(unused)} tensors of the weights have no place in the model ({unused[0]})"
+        )
+    if getattr(config, "auto_map", None):
+        notes.append(
+            "the model brings code of its own, which is never run: "
+            f"it was read as transformers' {config.model_type}"
+        )
+    return tuple(notes)
+
+
+def _check_installed(device: str | None, quantize: str | None) -> None:
+    """Raise `UsageError` where a placement is unknown, or needs a library that is not here."""
+    if quantize is not None and quantize not in _BITS:
+        raise UsageError(f"unknown quantisation {quantize!r}; one of {', '.join(_BITS)}")
+    needed = ["accelerate"] if device == "auto" or quantize is not None else []
+    needed += ["bitsandbytes"] if quantize is not None else []
+    option = f"--quantize {quantize}" if quantize is not None else "--device auto"
+    for library in needed:
+        if find_spec(library) is None:
+            raise UsageError(f"{option} needs {library}: pip install 'attentropy[placement]'")
+
+
+def _placement(
+    config: Any, device: str | None, where: torch.device, quantize: str | None, dtype: torch.dtype
+) -> dict[str, Any]:
+    """What `from_pretrained` is told of devices and bits; empty for a model on one device."""
+    placed: dict[str, Any] = {}
+    if device == "auto" or quantize is not None:
+        placed["device_map"] = "auto" if device == "auto" else {"": str(where)}
+    if quantize is not None:
+        from transformers import BitsAndBytesConfig
+
+        if getattr(config, "quantization_config", None) is not None:
+            raise UsageError(f"this checkpoint is quantised already; leave out {quantize}")
+        # Its 8-bit product says at every call that it casts, once for each layer.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        placed["quantization_config"] = BitsAndBytesConfig(
+            **_BITS[quantize], **({"bnb_4bit_compute_dtype": dtype} if quantize == "4bit" else {})
+        )
+    return placed

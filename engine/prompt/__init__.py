@@ -1,0 +1,1 @@
+"""A prompt, a chat or ids made into token ids with roles."""

@@ -1,0 +1,216 @@
+"""A prompt, raw, a chat or ids, to token ids with a role and a place in the text for each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.attention.assemble import text_array
+from attentropy.engine.errors import UsageError
+from attentropy.engine.prompt.chat import Messages, checked, has_words, render
+from attentropy.engine.prompt.tokens import aligned, decoded_pieces, token_spans, vocabulary_text
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids of one sequence, [N] each; `spans` are UTF-8 byte offsets into `text`."""
+
+    text: str
+    ids: list[int]
+    tokens: list[str]
+    roles: list[str]
+    spans: list[Span]
+    chat: bool
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the text that was tokenised."""
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    def coordinates(self) -> dict[str, Any]:
+        """Ids, texts, roles and places as a trace's coordinates along `position`."""
+        return {
+            "position": ("position", np.arange(len(self.ids), dtype=np.int32)),
+            "token_ids": ("position", np.array(self.ids, np.int32)),
+            "token_text": ("position", text_array(self.tokens)),
+            "role": ("position", text_array(self.roles)),
+            "byte_start": ("position", np.array([a for a, _ in self.spans], np.int64)),
+            "byte_end": ("position", np.array([b for _, b in self.spans], np.int64)),
+        }
+
+
+def prepare(
+    tokenizer: Any,
+    prompt: str | Messages | Sequence[int],
+    *,
+    chat_template: bool = True,
+    system: str | None = None,
+    vocabulary: int | None = None,
+) -> Prompt:
+    """Ids, roles and places of `prompt`: a text, chat messages as transformers takes them, or ids.
+
+    A text becomes the user's turn where the tokenizer has a chat template. `vocabulary`: how many
+    ids the model has, the tokenizer's own number for None. Raises `UsageError` for an empty
+    prompt, messages without a template, a template that fails (see `chat.render`), and ids that
+    the model does not have.
+    """
+    ids = _given_ids(prompt)
+    vocabulary = len(tokenizer) if vocabulary is None else vocabulary
+    if ids is not None:
+        if system is not None:
+            raise UsageError("token ids are read as they are; leave --system out")
+        _check_ids(ids, vocabulary)  # before the tokenizer sees them
+        made = _from_ids(tokenizer, ids)
+    else:
+        made = _from_text(tokenizer, prompt, chat_template, system)
+        _check_ids(made.ids, vocabulary)
+    made.notes.extend(_bos_notes(tokenizer, made.ids))
+    return made
+
+
+def _given_ids(prompt: Any) -> list[int] | None:
+    """The ids if the prompt is a list, an array or a tensor of integers."""
+    values = prompt.tolist() if hasattr(prompt, "tolist") else prompt
+    if isinstance(values, (list, tuple)) and values and all(type(v) is int for v in values):
+        return list(values)
+    return None
+
+
+def _check_ids(ids: list[int], vocabulary: int) -> None:
+    for i, token in enumerate(ids):
+        if not 0 <= token < vocabulary:
+            raise UsageError(
+                f"token id {token} at position {i} is none of the model's {vocabulary} (from 0)"
+            )
+
+
+def _from_ids(tokenizer: Any, ids: list[int]) -> Prompt:
+    pieces = decoded_pieces(tokenizer, ids)
+    text = "".join(piece or "" for piece in pieces)
+    places: list[Span] = []
+    at = 0
+    for piece in pieces:
+        places.append(places[-1] if piece is None else (at, at + len(piece)))
+        at = places[-1][1]
+    roles = ["content"] * len(ids)
+    if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
+        roles[-1] = "eos"
+    return _prompt(tokenizer, text, ids, places, roles, chat=False)
+
+
+def _from_text(tokenizer: Any, prompt: Any, chat_template: bool, system: str | None) -> Prompt:
+    plain = isinstance(prompt, str)
+    messages = checked([{"role": "user", "content": prompt}] if plain else prompt)
+    if not has_words(messages):
+        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
+    if not (chat_template and getattr(tokenizer, "chat_template", None)):
+        if system is not None or not plain:
+            raise UsageError(
+                "chat messages and --system need a chat template, and this tokenizer has none in "
+                "use; give one text with -p or -f instead"
+            )
+        return _tokenize(tokenizer, prompt, [(0, len(prompt))], chat=False)
+    if system is not None:
+        if messages[0]["role"] == "system":
+            raise UsageError("the messages have a system turn already; leave --system out")
+        messages.insert(0, {"role": "system", "content": system})
+    chat = render(tokenizer, messages)
+    made = _tokenize(tokenizer, chat.text, chat.content, chat=True)
+    made.notes.extend(chat.notes)
+    return made
+
+
+def _tokenize(tokenizer: Any, text: str, content: list[Span], *, chat: bool) -> Prompt:
+    """`content`: character spans of the words that are not the template's, in order."""
+    if not text.strip():
+        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError("the prompt holds half of a surrogate pair, not text") from error
+    # The template writes the special tokens itself.
+    encode = {"add_special_tokens": not chat, "verbose": False}
+    notes = []
+    if tokenizer.is_fast:
+        encoded = tokenizer(text, return_offsets_mapping=True, **encode)
+        ids = [int(i) for i in encoded["input_ids"]]
+        places = [(int(a), int(b)) for a, b in encoded["offset_mapping"]]
+    else:
+        ids = [int(i) for i in tokenizer(text, **encode)["input_ids"]]
+        places, missing = _places_without_offsets(tokenizer, text, ids)
+        if missing:
+            notes.append(
+                f"this tokenizer does not say where its tokens are in the text, and {missing} of "
+                f"{len(ids)} could not be found there: places and roles around them are shared"
+            )
+    if not ids:
+        raise UsageError("the tokenizer makes no token of this prompt")
+    inside = _inside(places, content)
+    roles = ["content" if within else "template" for within in inside]
+    if not chat:  # without a place in the text: what the tokenizer puts around it
+        first = next((i for i, (a, b) in enumerate(places) if a < b), len(ids))
+        last = next((i for i, (a, b) in enumerate(reversed(places)) if a < b), 0)
+        roles[:first] = ["bos"] * first
+        roles[len(ids) - last :] = ["eos"] * last
+    return _prompt(tokenizer, text, ids, places, roles, chat=chat, notes=notes)
+
+
+def _places_without_offsets(tokenizer: Any, text: str, ids: list[int]) -> tuple[list[Span], int]:
+    """Character spans of the tokens, and how many were not found: see `tokens.aligned`."""
+    bare = [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
+    added = next((i for i in range(len(ids)) if ids[i : i + len(bare)] == bare), 0)
+    places, missing = aligned(text, decoded_pieces(tokenizer, bare))
+    after = len(ids) - len(bare) - added
+    return [(0, 0)] * added + places + [(len(text), len(text))] * after, missing
+
+
+def _inside(places: list[Span], content: list[Span]) -> list[bool]:
+    """Whether each token holds a character of `content`; both are in order."""
+    inside = []
+    at = 0
+    for start, stop in places:
+        while at < len(content) and content[at][1] <= start:
+            at += 1
+        inside.append(start < stop and at < len(content) and content[at][0] < stop)
+    return inside
+
+
+def _prompt(
+    tokenizer: Any,
+    text: str,
+    ids: list[int],
+    places: list[Span],
+    roles: list[str],
+    *,
+    chat: bool,
+    notes: list[str] | None = None,
+) -> Prompt:
+    tokens, spans = token_spans(text, places)
+    names = vocabulary_text(tokenizer, ids)
+    tokens = [
+        name if start == stop else token
+        for name, token, (start, stop) in zip(names, tokens, places, strict=True)
+    ]
+    for i, token in enumerate(ids):
+        if token != tokenizer.bos_token_id:
+            break
+        roles[i] = "bos"
+    return Prompt(text, ids, tokens, roles, spans, chat, notes or [])
+
+
+def _bos_notes(tokenizer: Any, ids: list[int]) -> list[str]:
+    bos, name = tokenizer.bos_token_id, tokenizer.bos_token
+    if bos is None:
+        return []
+    if ids[:2] == [bos, bos]:
+        return [f"the prompt starts with two {name}, where models are trained with one"]
+    if ids[0] != bos and tokenizer("a", verbose=False)["input_ids"][0] == bos:
+        return [f"the prompt starts without {name}, which this tokenizer puts before a text"]
+    return []

@@ -1,0 +1,1 @@
+"""One extraction: planned, read chunk by chunk, answered, written, resumed."""

@@ -1,0 +1,77 @@
+"""The greedy answer after a prompt, and what the trace holds of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentropy.engine.attention.assemble import text_array
+from attentropy.engine.lens.rehearsal import content_steps
+from attentropy.engine.model.config import config_facts
+from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.prompt.tokens import vocabulary_text
+
+
+def greedy(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:
+    """Greedy continuation through the cache: (id, ln P) of each generated token, at most `steps`.
+
+    Stops after the end of turn, and at the model's last position.
+    """
+    ends = _end_ids(loaded)
+    positions = config_facts(loaded.model.config)["positions"]
+    if positions is not None:
+        steps = min(steps, positions - ids.shape[1] + 1)
+    generated: list[tuple[int, float]] = []
+    cache = getattr(output, "past_key_values", None)
+    logits = output.logits[:, -1]
+    sequence = ids
+    with torch.no_grad():
+        while len(generated) < steps:
+            logprobs = logits.float().log_softmax(-1)
+            token = int(logprobs.argmax(-1))
+            generated.append((token, float(logprobs[0, token])))
+            if token in ends or len(generated) == steps:
+                break
+            new = torch.tensor([[token]], device=ids.device)
+            sequence = torch.cat([sequence, new], 1)
+            if cache is None:
+                output = loaded.model(sequence, use_cache=False, logits_to_keep=1)
+            else:
+                output = loaded.model(new, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                cache = output.past_key_values
+            logits = output.logits[:, -1]
+    return generated
+
+
+def _end_ids(loaded: LoadedModel) -> set[int]:
+    ends: set[int | None] = set()
+    generation = getattr(loaded.model, "generation_config", None)
+    for holder in (generation, loaded.model.config, loaded.tokenizer):
+        value = getattr(holder, "eos_token_id", None)
+        ends |= set(value) if isinstance(value, (list, tuple)) else {value}
+    return {int(i) for i in ends if i is not None}
+
+
+def answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[str, Any]:
+    """The generated tokens as the trace's arrays along `step`."""
+    ids = [token for token, _ in answer]
+    texts = vocabulary_text(loaded.tokenizer, ids)
+    content = content_steps(ids, texts, set(loaded.tokenizer.all_special_ids), _end_ids(loaded))
+    return {
+        "generated_ids": ("step", np.array(ids, np.int32)),
+        "generated_logprob": ("step", np.array([p for _, p in answer], np.float32)),
+        "generated_content": ("step", np.array(content, np.int8)),
+        "generated_text": ("step", text_array(texts)),
+    }
+
+
+def vocabulary_arrays(texts: dict[int, str]) -> dict[str, Any]:
+    """The named vocabulary entries as the trace's coordinates along `vocabulary`."""
+    ids = sorted(texts)
+    return {
+        "vocabulary_ids": ("vocabulary", np.array(ids, np.int32)),
+        "vocabulary_text": ("vocabulary", text_array([texts[i] for i in ids])),
+    }

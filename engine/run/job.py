@@ -1,0 +1,225 @@
+"""A run and its place: begun or gone on with, what stops it told in one line, in the end whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from attentropy.engine.cost import memory as cost
+from attentropy.engine.errors import AttentropyError, Stopped, UsageError
+from attentropy.engine.paths import without_paths
+from attentropy.engine.run import failures
+from attentropy.engine.run.passes import Run
+from attentropy.engine.run.prefill import bytes_of_pass
+from attentropy.engine.trace import store
+from attentropy.engine.trace.dataset import COORDINATES, FORMAT, FORMAT_VERSION, Trace
+from attentropy.engine.trace.partial import Partial, first_difference
+from attentropy.engine.trace.sinks import QUEUE_BYTES, Folder, Memory, Sink
+
+Arrays = Mapping[str, tuple[Any, np.ndarray]]
+
+_SAMPLED = 64  # values of each parameter that tell one model's weights from another's
+
+
+class Job:
+    """While open, `read` and `finish` do the run; it leaves the trace in its place, or a folder
+    beside it that `resume` goes on from.
+
+    begun: what that folder says of the run that it holds, empty for a new one. memory: bytes, of
+    which a quarter may wait to be written.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        partial: Partial | None,
+        attrs: Mapping[str, Any],
+        begun: Mapping[str, Any],
+        memory: int | None,
+    ) -> None:
+        self.run = run
+        self.partial = partial
+        self.attrs = {**attrs, "answer": "", "format": FORMAT, "format_version": FORMAT_VERSION}
+        self.begun = begun
+        self.sink: Sink = Memory()
+        self._queue = QUEUE_BYTES if memory is None else max(1, min(QUEUE_BYTES, memory // 4))
+        self._free = cost.available(run.ids.device)
+
+    def __enter__(self) -> Job:
+        return self
+
+    def read(self) -> Any:
+        """The output of the prompt's last pass; all of it is recorded then."""
+        self.begin()
+        return self.run.read(self.sink, self.partial)
+
+    def begin(self) -> None:
+        """Make the sink, with all of the trace in it but its values."""
+        partial = self.partial
+        if partial is not None:
+            facts = self._facts()
+            if self.begun:
+                _check_same(partial, self.begun, facts)
+                partial.stopped(None)
+            else:
+                partial.begin(facts, lambda folder: self.run.begin(folder, self.attrs))
+            self.sink = Folder(partial.trace, self._queue)
+        for name, made in self.run.fields.items():
+            self.sink.create(name, made)
+
+    def finish(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
+        """The whole trace: with `arrays`, name → (dimensions, values), and the last `attrs`."""
+        self.sink.flush()
+        arrays = {**arrays, **self.run.sweeps.finished()}
+        attrs = {**self.attrs, **attrs}
+        if self.sink.errors:
+            attrs["storage_error"] = dict(sorted(self.sink.errors.items()))
+        if self.partial is None:
+            return self._in_memory(arrays, attrs)
+        group = store.opened(self.partial.trace)
+        for name, (dims, values) in arrays.items():
+            store.add(group, name, (dims,) if isinstance(dims, str) else dims, values)
+        store.finish(group, self.partial.trace, attrs)
+        self.sink.close()
+        self.partial.finish()
+        return Trace.open(self.partial.target)
+
+    def _in_memory(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
+        assert isinstance(self.sink, Memory)
+        grown = {
+            name: (made.dims, self.sink.arrays[name]) for name, made in self.run.fields.items()
+        }
+        data = xr.Dataset({**grown, **self.run.coords, **arrays})
+        coords = [name for name in COORDINATES if name in data.variables]
+        data = data.set_coords(coords)
+        return Trace(data.assign_attrs({k: v for k, v in attrs.items() if "format" not in k}))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.sink.close()
+        if error is None:
+            return
+        why = failures.reason(error)
+        kept = ""
+        if self.partial is not None and not self.partial.temporary and self.partial.exists():
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            self.partial.stopped(why or without_paths(said)[:200])
+            kept = f"{self.partial.folder.name} holds {self.partial.progress().words}"
+        going_on = f"{kept}; --resume goes on" if kept else ""
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(going_on) from None
+        if isinstance(error, AttentropyError) or why is None:
+            return
+        if isinstance(error, OSError) and self.partial is None:
+            return  # nothing of ours was written
+        if failures.out_of_memory(error):
+            advice = self._fitting()
+            again = " (a new run: --force)" if kept else ""
+            raise Stopped(f"{why} in chunks of {self.run.chunk:,} tokens; {advice}{again}", kept)
+        raise Stopped(why, going_on) from error
+
+    def _facts(self) -> dict[str, Any]:
+        """What tells this run from others, and how long it is."""
+        ids = self.run.ids.cpu().numpy()
+        model = self.attrs["model"]
+        return {
+            "model": {name: model[name] for name in model if name != "weights_sha256"},
+            "weights": weights_sha256(self.run.loaded.model),
+            "tokenizer": self.attrs["tokenizer"],
+            "prompt": self.attrs["prompt"] | {"ids": hashlib.sha256(ids.tobytes()).hexdigest()},
+            "tokens": int(self.run.ids.shape[1]),
+            "options": self.attrs["options"],
+            "chunk": self.run.chunk,
+            "asked": self.run.asked,
+            "keep_cache": self.run.keep_cache,
+            "implementation": self.attrs["implementation"],
+            "versions": self.attrs["versions"],
+        }
+
+    def _fitting(self) -> str:
+        """What takes little enough memory: a smaller chunk, or the gentlest other option."""
+        run, model = self.run, self.run.loaded.model
+        lens = run.lens.reading if run.lens is not None else None
+        asked = cost.Run(
+            tokens=run.ids.shape[1],
+            itemsize=model.dtype.itemsize,
+            positions=len(lens.positions) if lens is not None else 0,
+            sites=len(lens.sites) if lens is not None else 1,
+            on_cpu=run.ids.device.type == "cpu",
+        )
+        try:
+            size = cost.model_size(model.config)
+        except Exception:  # a class that its configuration alone does not make
+            return "a smaller --chunk, a shorter prompt or another device would do"
+        needed = cost.memory(size, asked)
+        free = self._free if self._free is not None else 0
+        states = lens.bytes_of_token() if lens is not None else 0
+        chunk = run.chunk // 2
+        while chunk > 1 and needed["cache_bytes"] + bytes_of_pass(model, chunk, states) > free:
+            chunk //= 2
+        fits = [f"--chunk {chunk}"] if chunk and run.step == run.chunk else []
+        for option, other in cost.alternatives(size, asked).items():
+            if cost.memory(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
+                fits.append(option)
+        if not fits:
+            return "a shorter prompt, or another device, would do"
+        return f"{' or '.join(fits[:2])} would take less"
+
+
+def _check_same(partial: Partial, begun: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Raise `UsageError` where the folder is that of another run, naming the first difference."""
+    apart = first_difference({name: begun.get(name) for name in facts}, dict(facts))
+    if apart is not None:
+        name, then, now = (str(part)[:60] for part in apart)
+        raise UsageError(
+            f"{partial.folder.name!r} is of another run: {name} was {then}, and is {now} now; "
+            "give --resume what it was begun with, or start anew with --force"
+        )
+
+
+def weights_sha256(model: torch.nn.Module) -> str:
+    """Of names, shapes and some values of each parameter: another checkpoint has another one."""
+    found = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        found.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
+        if parameter.device.type == "meta":
+            continue
+        flat = parameter.detach().flatten()
+        some = flat[:: max(1, len(flat) // _SAMPLED)][:_SAMPLED].cpu().contiguous()
+        found.update(some.view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def chosen(
+    output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
+) -> Partial | None:
+    """The folder beside `output`, None without one; says in one line what cannot work.
+
+    With `force` what an earlier run left is no more in the way, nor is a trace at `output`.
+    """
+    if output is None:
+        if resume or keep_cache:
+            raise UsageError("resume and keep_cache are for a run with an output")
+        return None
+    partial = Partial(Path(output))
+    store.check_target(partial.target, force=force)
+    if resume:
+        if not partial.exists():
+            raise UsageError(f"nothing to resume: there is no {partial.folder.name!r}")
+    elif partial.exists() and not force:
+        raise UsageError(
+            f"{partial.folder.name!r} is an unfinished run ({partial.progress().words}); --resume "
+            "goes on with it, --force starts anew"
+        )
+    return partial

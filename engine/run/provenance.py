@@ -1,0 +1,65 @@
+"""What a trace says of its making: model, tokenizer, prompt, versions, options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import attentropy
+from attentropy.engine.model.config import config_facts
+from attentropy.engine.model.devices import input_device, names
+from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.run.job import weights_sha256
+
+
+def provenance(
+    loaded: LoadedModel, text: Prompt, notes: list[str], options: dict[str, Any]
+) -> dict[str, Any]:
+    """The trace's attributes that are known before the first pass; no tokenizer is None."""
+    model = loaded.model
+    devices = names(model)
+    facts = config_facts(model.config) | {
+        "name": loaded.name,
+        "revision": loaded.revision,
+        "parameters": model.num_parameters(),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": devices[0].split(":")[0] if len(devices) == 1 else ", ".join(devices),
+    }
+    if loaded.revision is None:  # a folder, whose name alone says little
+        facts["weights_sha256"] = weights_sha256(model)
+    return {
+        "model": facts,
+        "tokenizer": _tokenizer(loaded.tokenizer) if loaded.tokenizer is not None else None,
+        "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
+        "implementation": "triton" if input_device(model).type == "cuda" else "portable",
+        "versions": _versions(),
+        "options": options,
+        "notes": notes,
+    }
+
+
+def _tokenizer(tokenizer: Any) -> dict[str, Any]:
+    """Kind of the tokenizer, and hashes by which two runs can be told apart."""
+    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
+    template = tokenizer.chat_template
+    return {
+        "type": type(tokenizer).__name__,
+        "sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "chat_template_sha256": (
+            hashlib.sha256(str(template).encode()).hexdigest() if template else None
+        ),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"attentropy": attentropy.__version__, "python": platform.python_version()}
+    for name in ("torch", "transformers", "triton", "tokenizers", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

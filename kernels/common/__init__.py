@@ -1,0 +1,1 @@
+"""What every operation shares: masks, checks, choice, registration, tiles, the reference."""

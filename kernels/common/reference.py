@@ -1,0 +1,139 @@
+"""The definitions, in float64, with everything materialised: the oracle of every other way."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from attentropy.kernels.common.mask import Mask
+
+
+def scores(
+    q: Tensor, k: Tensor, *, scale: float, softcap: float | None, slopes: Tensor | None, offset: int
+) -> Tensor:
+    """s_ij after scale, softcap and ALiBi, [B, Hq, Nq, Nk] float64, every key visible."""
+    group = q.shape[1] // k.shape[1]
+    s = q.double() @ k.double().repeat_interleave(group, 1).transpose(-1, -2) * scale
+    if softcap is not None:
+        s = softcap * torch.tanh(s / softcap)
+    if slopes is not None:
+        i = torch.arange(q.shape[2], device=q.device)[:, None] + offset
+        j = torch.arange(k.shape[2], device=q.device)[None, :]
+        s = s - slopes.double()[:, None, None] * (i - j)
+    return s
+
+
+def visible(batch: int, mask: Mask) -> Tensor:
+    """[B, 1, Nq, Nk] bool, pair by pair as the contract says it."""
+    keys = mask.keys
+    seen = torch.zeros(batch, 1, mask.queries, keys, dtype=torch.bool)
+    for b in range(batch):
+        start = 0 if mask.key_starts is None else int(mask.key_starts[b])
+        stop = keys if mask.key_lengths is None else start + int(mask.key_lengths[b])
+        i = torch.arange(mask.queries)[:, None] + mask.query_offset
+        j = torch.arange(keys)[None, :]
+        rule = ((j >= start) & (j < stop)).expand(mask.queries, keys).clone()
+        if mask.causal:
+            rule &= j <= i
+        if mask.window is not None:
+            rule &= (i - j < mask.window) if mask.causal else ((i - j).abs() < mask.window)
+        if mask.chunk is not None:
+            rule &= (j - start).div(mask.chunk, rounding_mode="floor") == (i - start).div(
+                mask.chunk, rounding_mode="floor"
+            )
+        if mask.segments is not None:
+            row = mask.segments[b].cpu()
+            rule &= row[i.clamp(0, keys - 1)] == row[j]
+        seen[b, 0] = rule
+    return seen
+
+
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float,
+    softcap: float | None,
+    slopes: Tensor | None,
+    sinks: Tensor | None,
+    mask: Mask,
+) -> dict[str, Tensor]:
+    """Output and every statistic of definitions.md, float64."""
+    offset, starts = mask.query_offset, mask.key_starts
+    s = scores(q, k, scale=scale, softcap=softcap, slopes=slopes, offset=offset)
+    seen = visible(q.shape[0], mask).to(s.device).expand_as(s)
+    s = s.masked_fill(~seen, -math.inf)
+    lse = torch.logsumexp(s, -1)
+    some = seen.any(-1)
+    p = torch.where(seen, (s - lse[..., None]).exp(), 0.0)
+    log_p = torch.where(p > 0, s - lse[..., None], 0.0)
+    entropy = -(p * log_p).sum(-1)
+    i = torch.arange(q.shape[2], device=s.device)[:, None] + offset
+    j = torch.arange(k.shape[2], device=s.device)[None, :]
+    first = torch.zeros(1, 1, 1, 1, dtype=torch.int64, device=s.device)
+    if starts is not None:
+        first = starts.to(s.device)[:, None, None, None]
+    early = (j >= first) & (j < first + 4)
+    stats = {
+        "entropy": entropy,
+        "max_prob": p.amax(-1),
+        "varentropy": (p * (log_p + entropy[..., None]) ** 2).sum(-1),
+        "distance": (p * (i - j)).sum(-1),
+        "sink_mass": (p * early).sum(-1),
+    }
+    stats = {name: torch.where(some, value, math.nan) for name, value in stats.items()}
+    stats["top_key"] = torch.where(some, s.argmax(-1), -1).int()
+    stats["lse"] = lse
+    weights = p
+    if sinks is not None:
+        sink = sinks.double()[None, :, None]
+        stats["sink_prob"] = torch.sigmoid(sink - lse)
+        weights = p * (1 - stats["sink_prob"])[..., None]
+    group = q.shape[1] // k.shape[1]
+    stats["out"] = weights @ v.double().repeat_interleave(group, 1)
+    return stats
+
+
+def vocabulary(
+    hidden: Tensor,
+    unembedding: Tensor,
+    *,
+    bias: Tensor | None,
+    scale: float,
+    softcap: float | None,
+    top_k: int,
+    targets: Tensor | None,
+    final: Tensor | None,
+) -> dict[str, Tensor]:
+    """Every vocabulary statistic from whole float64 logits [N, V]."""
+
+    def read(states: Tensor) -> Tensor:
+        logits = states.double() @ unembedding.double().T
+        if bias is not None:
+            logits = logits + bias.double()
+        logits = logits * scale
+        return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+    logits = read(hidden)
+    lse = torch.logsumexp(logits, -1)
+    log_p = logits - lse[:, None]
+    p = log_p.exp()
+    ordered = logits.sort(dim=-1, descending=True, stable=True)
+    stats = {
+        "entropy": -torch.where(p > 0, p * log_p, 0.0).sum(-1),
+        "lse": lse,
+        "top_ids": ordered.indices[:, :top_k].int(),
+        "top_logprobs": ordered.values[:, :top_k] - lse[:, None],
+    }
+    if targets is not None:
+        rank_of = ordered.indices.argsort(-1)
+        stats["target_logprob"] = log_p.gather(-1, targets.long())
+        stats["target_rank"] = rank_of.gather(-1, targets.long()).int()
+    if final is not None:
+        log_f = read(final).log_softmax(-1)
+        f = log_f.exp()
+        stats["kl"] = torch.where(f > 0, f * (log_f - log_p), 0.0).sum(-1).clamp_min(0.0)
+    return stats

@@ -1,0 +1,1 @@
+"""Exact weights summed in a second sweep, conditioned on lse."""

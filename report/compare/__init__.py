@@ -1,0 +1,1 @@
+"""Two traces as one: aligned, and B minus A."""

@@ -1,0 +1,116 @@
+"""The columns of two traces side by side: which position of each they are, and reading on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.align import align
+
+LEAST_MATCH = 0.5  # of the longer side's tokens
+
+
+def same_vocabulary(a: Trace, b: Trace) -> bool:
+    """Whether ids mean the same texts: one tokenizer, or no id of both with two texts."""
+    hashes = [trace.attrs.get("tokenizer") for trace in (a, b)]
+    known = [one.get("sha256") if isinstance(one, dict) else None for one in hashes]
+    if known[0] is not None and known[0] == known[1]:
+        return True
+    one, other = _texts(a), _texts(b)
+    shared = one.keys() & other.keys()
+    return bool(shared) and all(one[i] == other[i] for i in shared)
+
+
+def _texts(trace: Trace) -> dict[int, str]:
+    pairs = zip(trace["token_ids"], trace["token_text"], strict=True)
+    return {int(i): str(text) for i, text in pairs}
+
+
+def matched(a: Trace, b: Trace, by_text: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Positions of A and of B that are one token, and how many each has."""
+    one, other = (trace.tokens if by_text else trace["token_ids"].tolist() for trace in (a, b))
+    numbers: dict[Any, int] = {}
+    sequences = [[numbers.setdefault(token, len(numbers)) for token in s] for s in (one, other)]
+    of_a, of_b = align(*sequences)
+    longer = max(len(one), len(other))
+    if of_a.size < LEAST_MATCH * longer:
+        raise UsageError(
+            f"{of_a.size} of the longer prompt's {longer} tokens are in both: at least half must "
+            "be, or there is no position to compare"
+        )
+    return of_a, of_b, len(one), len(other)
+
+
+def columns(
+    of_a: np.ndarray, of_b: np.ndarray, count_a: int, count_b: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which position of A and of B each column is, -1 for none: A's order, and before the next
+    match what only B has."""
+    other = np.full(count_a, -1)
+    other[of_a] = of_b
+    only_b = np.setdiff1d(np.arange(count_b), of_b)
+    at_a = np.concatenate([np.arange(count_a), np.full(only_b.size, -1)])
+    at_b = np.concatenate([other, only_b])
+    # Before which match; there A's own, B's own, the match itself; in the order of each.
+    block = np.concatenate(
+        [np.searchsorted(of_a, np.arange(count_a)), np.searchsorted(of_b, only_b)]
+    )
+    rank = np.where(at_b < 0, 0, np.where(at_a < 0, 1, 2))
+    order = np.lexsort((np.maximum(at_a, at_b), rank, block))
+    return at_a[order], at_b[order]
+
+
+class OnColumns(BackendArray):
+    """What is made of variables [..., positions] when they are read, on the columns."""
+
+    def __init__(
+        self,
+        sources: Sequence[xr.DataArray],
+        at: Sequence[np.ndarray],
+        make: Callable[..., np.ndarray],
+    ) -> None:
+        self._sources, self._columns, self._make = sources, at, make
+        self.shape = (*sources[0].shape[:-1], at[0].size)
+        self.dtype = np.dtype(np.float32 if sources[0].dtype.kind == "f" else np.int32)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        *leading, last = key
+        one = isinstance(last, (int, np.integer))
+        columns = slice(last, last + 1) if one else last
+        sides = (
+            _at(source, tuple(leading), at[columns])
+            for source, at in zip(self._sources, self._columns, strict=True)
+        )
+        made = self._make(*sides).astype(self.dtype, copy=False)
+        return made[..., 0] if one else made
+
+
+def _at(source: xr.DataArray, leading: tuple[Any, ...], at: np.ndarray) -> np.ndarray:
+    """A variable at positions `at`, NaN or -1 where that is -1; no more is read than lies between
+    the first and the last of them."""
+    there = at >= 0
+    start, stop = (int(at[there][0]), int(at[there][-1]) + 1) if there.any() else (0, 0)
+    values = source[(*leading, slice(start, stop))].values
+    return on_columns(values, np.where(there, at - start, -1))
+
+
+def on_columns(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Values [..., positions] at positions `at`, as float32 or int32; NaN or -1 where that is -1"""
+    is_float = values.dtype.kind == "f"
+    kind, missing = (np.float32, np.nan) if is_float else (np.int32, -1)
+    values = values.astype(kind, copy=False)
+    if not values.shape[-1]:
+        return np.full((*values.shape[:-1], at.size), missing, kind)
+    return np.where(at >= 0, values[..., np.maximum(at, 0)], kind(missing))

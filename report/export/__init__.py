@@ -1,0 +1,1 @@
+"""One figure as a file for a paper."""

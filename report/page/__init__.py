@@ -1,0 +1,1 @@
+"""The HTML document: words, sections, tables, charts, program."""

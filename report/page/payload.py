@@ -1,0 +1,159 @@
+"""What the page's script reads: packed values, labels, and where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import palette
+from attentropy.report.compare.difference import Difference
+from attentropy.report.figures.placement import Placement, room
+from attentropy.report.figures.sizes import LIVE_CELLS, Size
+from attentropy.report.findings.finding import Observation
+from attentropy.report.pack.contents import Contents
+from attentropy.report.read import statistics
+from attentropy.report.read.views import View, of_site
+from attentropy.report.text import named
+
+_MOST_SEGMENTS = 4096
+_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "headsSides", "topKeyB")
+
+
+def facts(
+    trace: Trace,
+    observations: Sequence[Observation],
+    views: Sequence[View],
+    rows: Sequence[str],
+    sizes: dict[str, Size],
+    placed: Placement,
+) -> dict[str, Any]:
+    """Everything that the page's script reads beside the packed values."""
+    notes = trace["attention_note"] if "attention_note" in trace else [""] * len(rows)
+    heads = trace["heads"] if "heads" in trace else np.zeros(len(rows), int)
+    kept = [int(head) for head in trace["head"]] if "head" in trace else []
+    return {
+        "n": trace.dataset.sizes["position"],
+        "views": [view.name for view in views],
+        "layers": list(rows),
+        "heads": len(kept),
+        "headNames": kept,
+        "headCounts": [min(int(count), len(kept)) for count in heads],
+        "notes": [named(str(note), 300) for note in notes],
+        "partial": partial(trace),
+        "visible": visible_keys(trace),
+        "compare": _sides(trace),
+        "causal": is_causal(trace),
+        "placement": {
+            "start": placed.start,
+            "stop": placed.stop,
+            "column": placed.column,
+            "caption": placed.caption,
+        },
+        "scales": {view.name: _scale(view) for view in views},
+        "statistics": {
+            view.name: {s.name: s.facts() for s in statistics.offered(trace, view)}
+            for view in views
+        },
+        "sites": [[site, of_site(site)] for site in statistics.sites(trace)],
+        "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
+        "missing": palette.MISSING,
+        "themes": {"light": palette.LIGHT, "dark": palette.DARK},
+        "inks": [palette.DARK_INK, palette.LIGHT_INK],
+        "liveCells": LIVE_CELLS,
+        "overviewSteps": {view.name: view.step for view in views},
+        "sizes": {name: layout(size, trace) for name, size in sizes.items()},
+        "observations": [
+            {
+                "view": o.view, "layer": o.layer, "position": o.position, "head": o.head,
+                "stat": o.statistic,
+            }
+            for o in observations
+        ],
+    }  # fmt: skip
+
+
+def _scale(view: View) -> dict[str, Any]:
+    return view.scale.facts() | {"title": view.title, "what": view.what}
+
+
+def _sides(trace: Trace) -> dict[str, Any] | None:
+    """What a page of two traces knows of both: how many keys the queries of each see."""
+    if not isinstance(trace, Difference):
+        return None
+    return {"visible": [visible_keys(side) for side in trace.traces]}
+
+
+def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The packed values, and at which positions they are held one by one: what the first picture
+    needs, and what may come later, where a page is reduced."""
+    first = contents.packed
+    later: dict[str, Any] = {}
+    if contents.steps:
+        late = [name for name in first if name.endswith("Whole") or name in _OF_HEADS]
+        later = {"packed": {name: first[name] for name in late}, **contents.reach}
+        first = {name: value for name, value in first.items() if name not in late}
+    now = {
+        "packed": first,
+        "ranges": [list(r) for r in contents.ranges],
+        "headRanges": [list(r) for r in contents.head_ranges],
+        "steps": contents.steps,
+        "headStep": contents.head_step,
+        "texts": contents.texts,
+        "vocabulary": contents.vocabulary,
+        "later": bool(later),
+        **({"windows": []} if later else contents.reach),
+    }
+    return now, later
+
+
+def visible_keys(trace: Trace) -> list[list[list[int]]] | None:
+    """How many keys each query sees, as straight lines [first position, keys there, rise] a layer;
+    None where that is not recorded, or in no few lines."""
+    if "visible" not in trace or not trace["visible"].size:
+        return None
+    found = []
+    for counts in trace["visible"].astype(np.int64):
+        rise = np.diff(counts)
+        # A line begins where the rise is not that of the step before.
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(rise)) + 1])
+        if starts.size > _MOST_SEGMENTS:
+            return None
+        slope = rise[np.minimum(starts, rise.size - 1)] if rise.size else np.zeros(1, int)
+        found.append(np.stack([starts, counts[starts], slope], -1).tolist())
+    return found
+
+
+def partial(trace: Trace) -> dict[str, Any] | None:
+    """How far a run came that did not end: tokens, done, reason."""
+    state = trace.attrs.get("partial")
+    if not isinstance(state, dict):
+        return None
+    done = state.get("done")
+    reason = state.get("reason")
+    return {
+        "tokens": trace.dataset.sizes["position"],
+        "done": done if isinstance(done, int) else 0,
+        "reason": named(str(reason), 200) if reason else "",
+    }
+
+
+def layout(size: Size, trace: Trace) -> dict[str, int]:
+    return {
+        "total": size.total, "left": size.left, "section": size.section, "height": size.height,
+        "overview": size.overview, "above": size.above, "columns": room(trace, size.columns),
+        "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
+    }  # fmt: skip
+
+
+def is_causal(trace: Trace) -> bool:
+    """Whether no query of the window puts weight on a later key."""
+    if "window" not in trace:
+        return True
+    later = trace["window_key"][None, :] > trace["window_query"][:, None]
+    for layer in trace.dataset["window"]:
+        if (np.nan_to_num(layer[0].values) * later > 0).any():
+            return False
+    return True

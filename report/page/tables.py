@@ -1,0 +1,225 @@
+"""The page's charts as tables: for every chart the same values in numbers, in few enough rows.
+
+As the charts open; where scripts run, those of map, window and spread are written again for what
+the charts show (templates/twins.js).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
+from attentropy.report.figures.spread import ceilings_at
+from attentropy.report.figures.weights import window
+from attentropy.report.pack import maps as reach
+from attentropy.report.read.layers import Curve
+from attentropy.report.read.views import View
+from attentropy.report.text import short
+
+COLUMNS = 24  # positions of the section
+_HEADS = 128
+_SPREAD = 64
+_TILES = 64
+_WINDOW = 24
+_KEYS = 32
+
+Cell = str | None  # a number as it is written, or text; None: missing
+
+
+@dataclass(frozen=True)
+class Column:
+    """`number`: its cells are numbers. Neighbours of one `group` share a heading above theirs."""
+
+    name: str
+    number: bool = True
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first cell of a row names it. `title` says what is in the cells, in which unit. `live`:
+    the script fills it, of what nobody has chosen yet."""
+
+    id: str
+    title: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    live: bool = False
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Headings above the columns and how many columns each spans; none where none has one."""
+        if not any(column.group for column in self.columns):
+            return []
+        runs = groupby(self.columns, lambda column: column.group)
+        return [(name, len(list(run))) for name, run in runs]
+
+
+def number(value: float) -> Cell:
+    """A value in four digits."""
+    if not np.isfinite(value):
+        return None
+    return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
+def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> Table:
+    """The figure's section as it opens, the last layer on top, at most `COLUMNS` positions."""
+    start = max(start, stop - COLUMNS)
+    texts = view.trace.tokens
+    said = view.texts(start, stop, 14)
+    what, kind = (
+        ("lens entropy", "top token")
+        if view.name == "lens"
+        else ("attention entropy, mean over heads", "most attended token")
+    )
+    columns = [Column("layer", number=False)]
+    for i in range(start, stop):
+        group = f"{i} {short(texts[i], 14)}"
+        columns += [Column("nats", group=group), Column("token", number=False, group=group)]
+    cells: list[list[Cell]] = []
+    for r in reversed(range(len(rows))):
+        pairs = (
+            (number(view.values[r, i]), said[r][i - start] or None) for i in range(start, stop)
+        )
+        cells.append([rows[r], *(cell for pair in pairs for cell in pair)])
+    title = f"The section: {what} in nats and {kind}, positions {start} to {stop - 1}"
+    return Table(f"table-{view.name}", title, columns, cells)
+
+
+def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str]) -> Table:
+    """Curves over the layers, the first layer on top."""
+    columns, values = [Column("layer", number=False)], []
+    around = ("lower quartile", "upper quartile") if id == "lens" else ("lowest", "highest head")
+    for curve in curves:
+        named = {
+            "mean": curve.mean, around[0]: curve.low, around[1]: curve.high,
+            "uniform row": curve.uniform,
+        }  # fmt: skip
+        for name, column in named.items():
+            if column is not None:
+                columns.append(Column(name, group=curve.title))
+                values.append(column)
+    cells = [[label, *(number(v[i]) for v in values)] for i, label in enumerate(rows)]
+    return Table(f"table-{id}-layers", title, columns, cells)
+
+
+def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str) -> Table:
+    """Attention entropy of one layer against the position, at most `_SPREAD` rows."""
+    heads, n = attention.heads[layer], attention.mean.shape[1]
+    each = -(-heads.shape[1] // _SPREAD)
+    there = np.isfinite(heads).any(0)
+    firsts = [i for i in range(0, heads.shape[1], each) if there[i : i + each].any()]
+    spans = [(i * attention.step, min(n, (i + each) * attention.step)) for i in firsts]
+    ceilings = ceilings_at(trace, layer, [(start + stop) // 2 for start, stop in spans])
+    cells: list[list[Cell]] = []
+    for i, (start, stop), ceiling in zip(firsts, spans, ceilings, strict=True):
+        tile = heads[:, i : i + each]
+        values = (np.nanmean(tile), np.nanmin(tile), np.nanmax(tile), ceiling)
+        cells.append([f"{start} to {stop - 1}", *(number(float(value)) for value in values)])
+    columns = [
+        Column("positions", number=False), Column("mean over heads"), Column("lowest head"),
+        Column("highest head"), Column("ln(visible) in the middle"),
+    ]  # fmt: skip
+    title = f"Attention entropy in nats against the position, layer {label}"
+    return Table("table-spread", title, columns, cells)
+
+
+def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> Table:
+    """A row a head with all its scores; of many heads the `_HEADS` lowest in the first score."""
+    scores = np.stack([trace[f"head_{name}"].astype(np.float64) for name in names])
+    layers, heads = scores.shape[1:]
+    there = [(layer, head) for layer in range(layers) for head in range(heads)]
+    there = [(layer, head) for layer, head in there if np.isfinite(scores[:, layer, head]).any()]
+    title = "Scores of every head"
+    if len(there) > _HEADS:
+        title = f"Scores of the {_HEADS} of {len(there):,} heads that are lowest in {names[0]}"
+        lowest = sorted(there, key=lambda at: np.nan_to_num(scores[0][at], nan=np.inf))
+        there = sorted(lowest[:_HEADS])
+    columns = [Column("head", number=False), *(Column(reach.SCORES[name]) for name in names)]
+    cells: list[list[Cell]] = [
+        [f"layer {rows[layer]} head {head}", *(number(s[layer, head]) for s in scores)]
+        for layer, head in there
+    ]
+    uniform = [f"uniform_{name}" for name in names]
+    if any(name in trace for name in uniform):
+        known = [np.nanmean(trace[name]) if _any(trace, name) else np.nan for name in uniform]
+        cells.append(["a uniform row (mean over layers)", *(number(float(v)) for v in known)])
+    return Table("table-heads", title, columns, cells)
+
+
+def of_window(trace: Trace, label: str) -> Table:
+    """The last queries and keys of the exact window, first layer, mean over its heads."""
+    weights = window(trace, "window", 0, None).values
+    queries, keys = (trace[f"window_{axis}"][-_WINDOW:] for axis in ("query", "key"))
+    texts = trace.tokens
+    columns = [Column("query", number=False)]
+    columns += [Column(f"{int(k)} {short(texts[k], 14)}") for k in keys]
+    part = weights[-len(queries) :, -len(keys) :]
+    cells: list[list[Cell]] = [
+        [f"{int(q)} {short(texts[q], 14)}", *(number(p) for p in row)]
+        for q, row in zip(queries, part, strict=True)
+    ]
+    title = f"Attention weights of layer {label}, mean over heads, from queries (rows) to keys"
+    if part.size < weights.size:
+        title += f": the last {len(queries)} of {weights.shape[0]} queries"
+    return Table("table-window", title, columns, cells)
+
+
+def of_map(trace: Trace, label: str) -> Table:
+    """The tiles of the first layer's map that hold the most, first head of the map."""
+    weights = np.nan_to_num(reach.pooled(trace, 0, 1)[0])
+    n = trace.dataset.sizes["position"]
+    queries, keys = (reach.edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
+    order = np.argsort(-weights, axis=None, kind="stable")[:_TILES]
+    cells: list[list[Cell]] = []
+    for q, k in zip(*np.unravel_index(order, weights.shape), strict=True):
+        if weights[q, k] > 0:
+            cells.append([_span(queries, q), _span(keys, k), number(float(weights[q, k]))])
+    title = f"The {len(cells)} tiles of the map that hold the most, layer {label}"
+    return Table("table-map", title, _shares(), cells)
+
+
+def of_region() -> Table:
+    """What of the map is in its frame."""
+    return Table("table-region", "The purple frame", _shares(), [], live=True)
+
+
+def _shares() -> list[Column]:
+    return [
+        Column("queries", number=False), Column("keys", number=False),
+        Column("share of the queries' attention"),
+    ]  # fmt: skip
+
+
+def of_received(trace: Trace, label: str) -> Table:
+    """The keys that receive the most in the first layer, first head kept."""
+    values = np.nan_to_num(trace["received"][0, 0].astype(np.float64))
+    texts = trace.tokens
+    order = np.argsort(-values, kind="stable")[:_KEYS]
+    cells: list[list[Cell]] = [
+        [str(int(k)), short(texts[k], 24), number(float(values[k]))] for k in order
+    ]
+    columns = [Column("key", number=False), Column("token", number=False), Column("received")]
+    title = f"The {len(cells)} keys that receive the most from all queries, layer {label}"
+    return Table("table-received", title, columns, cells)
+
+
+def of_profile(made: Iterable[dict[str, Any]]) -> Iterator[Table]:
+    """The profile's tables, each with its title, its columns and its rows of written cells."""
+    for i, table in enumerate(made):
+        columns = [Column(name or "what", number=j > 0) for j, name in enumerate(table["columns"])]
+        yield Table(f"table-profile-{i}", table["title"], columns, table["rows"])
+
+
+def _span(edges: Sequence[int], tile: int) -> str:
+    return f"{edges[tile]} to {edges[tile + 1] - 1}"
+
+
+def _any(trace: Trace, name: str) -> bool:
+    return name in trace and bool(np.isfinite(trace[name]).any())

@@ -1,0 +1,1 @@
+"""Numbers out of a trace: planes, views, statistics and their scales."""

@@ -1,0 +1,170 @@
+"""What a view can show beside its entropy: other statistics of attention and of the lens.
+
+Each has its own scale. A trace without a statistic does not offer it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
+from attentropy.report.read import views
+from attentropy.report.read.views import View
+from attentropy.report.scale import Scale
+
+NORMALIZED = "normalized_entropy"
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """`name` is that of definitions.md; `label` what the chooser and the tooltip say, `title` the
+    legend, `what` the caption. `bits` are what its steps need in a page without room."""
+
+    name: str
+    label: str
+    title: str
+    what: str
+    scale: Scale
+    bits: int = 8
+
+    def facts(self) -> dict[str, Any]:
+        """What the page's script reads of it."""
+        said = {"title": self.title, "label": self.label, "what": self.what}
+        return self.scale.facts() | said
+
+
+def offered(trace: Trace, view: View) -> list[Statistic]:
+    """The statistics beside entropy that the trace has values for. A difference of two traces
+    (its scale runs about zero) has none."""
+    return [] if view.scale.kind == "diverging" else held(trace, view.name)
+
+
+def held(trace: Trace, name: str) -> list[Statistic]:
+    """Those of the view called `name`."""
+    found = _of_lens(trace) if name == "lens" else _of_attention(trace)
+    return [statistic for needed, statistic in found if all(name in trace for name in needed)]
+
+
+def sites(trace: Trace) -> list[str]:
+    """The lens's sites, the one that opens first."""
+    if "lens_entropy" not in trace:
+        return []
+    return [trace.site, *(site for site in trace.sites if site != trace.site)]
+
+
+def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
+    most = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
+    share = Scale(0.0, 1.0)
+    yield (
+        ("entropy", "visible"),
+        Statistic(
+            NORMALIZED, "normalized entropy", "H / ln(visible)",
+            "normalized attention entropy", Scale(0.0, 1.0, "of ln(visible)"),
+        ),
+    )  # fmt: skip
+    yield (
+        ("max_prob",),
+        Statistic(
+            "max_prob", "largest weight", "Largest weight", "largest attention weight", share
+        ),
+    )
+    yield (
+        ("distance",),
+        Statistic(
+            "distance", "mean distance", "Tokens (log)", "mean attended distance",
+            Scale(0.0, float(max(most - 1, 1)), "tokens", 1, "logarithmic"), 16,
+        ),
+    )  # fmt: skip
+    yield (
+        ("sink_mass",),
+        Statistic(
+            "sink_mass", "sink mass", "Sink mass", "attention mass on the first four keys", share
+        ),
+    )
+
+
+def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
+    size = trace.attrs.get("model", {}).get("vocabulary")
+    last = size - 1 if isinstance(size, int) and size > 1 else 1
+    if "lens_rank" in trace and trace["lens_rank"].size:
+        last = max(last, int(trace["lens_rank"].max()))
+    yield (
+        ("lens_kl",),
+        Statistic(
+            "lens_kl", "divergence from the last layer", "KL (nats)",
+            "logit-lens divergence from the last layer", views.scale(trace, "lens"),
+        ),
+    )  # fmt: skip
+    yield (
+        ("lens_top_logprobs",),
+        Statistic(
+            "probability", "probability of the likeliest token", "Probability",
+            "probability of the logit lens's likeliest token", Scale(0.0, 1.0),
+        ),
+    )  # fmt: skip
+    yield (
+        ("lens_rank", "target_ids"),
+        Statistic(
+            "lens_rank", "rank of the target (0: first)", "Rank (log)",
+            "logit-lens rank of the token that the model predicts",
+            Scale(0.0, float(last), "", 0, "logarithmic"), 16,
+        ),
+    )  # fmt: skip
+
+
+def of_lens(trace: Trace, name: str, site: str) -> np.ndarray:
+    """A statistic of the lens at one site, [layer, position], NaN where missing."""
+    if name == "probability":
+        return np.exp(trace.lens("lens_top_logprobs", site=site)[..., 0].astype(np.float32))
+    values = trace.lens("lens_entropy" if name == "entropy" else name, site=site)
+    found = values.astype(np.float32)
+    return np.where(values < 0, np.nan, found) if values.dtype.kind == "i" else found
+
+
+@dataclass
+class Plane:
+    """One plane of the page beside those of the entropies: `key` is its name there, `values`
+    [layer, position]; of attention the mean over heads, with every head in tiles."""
+
+    trace: Trace
+    view: View
+    statistic: Statistic
+    site: str = ""
+
+    @property
+    def key(self) -> str:
+        """ "attention.distance", "lens.mlp.entropy"."""
+        return ".".join(filter(None, (self.view.name, self.site, self.statistic.name)))
+
+    @cached_property
+    def averages(self) -> planes.Averages:
+        """Of a statistic of attention."""
+        return planes.averages(self.trace, self.statistic.name)
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """[layer, position]."""
+        if self.site:
+            return of_lens(self.trace, self.statistic.name, self.site)
+        return self.averages.mean
+
+
+def extra(trace: Trace, shown: Sequence[View]) -> list[Plane]:
+    """All planes beside those of the entropies, in the order in which a page's bytes buy them."""
+    found = [
+        Plane(trace, view, statistic, trace.site if view.name == "lens" else "")
+        for view in sorted(shown, key=lambda view: view.name)  # attention first
+        for statistic in offered(trace, view)
+    ]
+    for view in shown:
+        if view.name == "lens" and view.scale.kind != "diverging":
+            entropy = Statistic("entropy", "entropy", view.title, "", view.scale)
+            known = [entropy, *offered(trace, view)]
+            found += [Plane(trace, view, s, site) for site in sites(trace)[1:] for s in known]
+    return found
