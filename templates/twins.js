@@ -1,5 +1,5 @@
 // The tables beside map, window and spread, written for what the charts show: their layer, head,
-// window and frame. Without scripts they hold what the charts open with; see report/tables.py.
+// window and frame. Without scripts they hold what the charts open with; see report/page/tables.py.
 const MOST_ROWS = { spread: 64, map: 64, received: 32, window: 24 };
 const SETTLED = 150; // milliseconds without a change, as while a frame is dragged
 let twinTimer = 0;
