@@ -1,5 +1,7 @@
 """What goes wrong in a way that the user can mend: one line, no traceback."""
 
+import re
+
 
 class AttentropyError(Exception):
     """A run that failed; the message is one line that says what to do. Exit code 1."""
@@ -29,3 +31,14 @@ class Stopped(AttentropyError):
         super().__init__(f"{why}; {kept}" if kept else why)
         self.why = why
         self.kept = kept
+
+
+_PATH = re.compile(
+    r"(?<![\w.:/\\])(?:file:/*|\\\\)?(?:~\w*|[A-Za-z]:)?(?:[/\\]+[^/\\\n'\"<>|:;,]+)*[/\\]+"
+    r"([^/\\\s'\"<>|:;,)]+)[/\\]*"
+)
+
+
+def without_paths(text: str) -> str:
+    """`text` with the last name alone of every path that begins at a root or a home."""
+    return _PATH.sub(lambda found: found[1], text)

@@ -137,3 +137,12 @@ def _isolated(shown: str) -> str:
     if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in shown):
         return f"{_ISOLATE}{shown}{_POP}"
     return shown
+
+
+def full(text: str) -> str:
+    """What a tooltip says of a token."""
+    shown = visible(text[: _FULL_TEXT + 1])
+    return shown if len(shown) <= _FULL_TEXT else shown[:_FULL_TEXT] + "…"
+
+
+_FULL_TEXT = 120

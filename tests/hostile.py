@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.attention.assemble import text_array
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.text import text_array
 from attentropy.report.text import plain
 from traces import synthetic
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from attentropy.engine.model.layers import layer_count, layer_kinds
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.text import text_array
 
 if TYPE_CHECKING:
     from attentropy.engine.attention.recorder import Call, Recorder
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 _ATTENTION = ("layer", "head", "query")
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
 _NO_ATTENTION = "not applicable: this layer makes no softmax attention call"
-
-
-def text_array(values: Sequence[str]) -> np.ndarray:
-    """Texts of any length as an array; half of a surrogate pair is not text: it is written out."""
-    texts = [text.encode("utf-8", "backslashreplace").decode() for text in values]
-    return np.array(texts, dtype=np.dtypes.StringDType())
 
 
 def attention_trace(

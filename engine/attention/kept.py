@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,40 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.assemble import entries, text_array, why_none
+from attentropy.engine.attention.assemble import entries, why_none
 from attentropy.engine.errors import UsageError
-from attentropy.engine.lens.budget import check_selection, select
-from attentropy.engine.trace.dataset import ASKED_WINDOWS
-from attentropy.engine.trace.sinks import Field
+from attentropy.engine.selection import check_selection, select
+from attentropy.engine.trace.sinks import Field, field
+from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
 if TYPE_CHECKING:
     from attentropy.engine.attention.recorder import Recorder
 
 NOT_RECORDED = "not recorded (--layers)"
-
-# Stored as float16 where that is asked for; a distance and an lse can be too large for it.
-NARROW = frozenset(
-    ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "map", "window",
-     "window_entropy", *(f"window{i}" for i in ASKED_WINDOWS), "lens_entropy",
-     "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
-)  # fmt: skip
-_INTEGERS = frozenset(
-    ("top_key", "visible", "lens_top_ids", "lens_rank", "rehearsal_ids", "rehearsal_rank",
-     "target_ids")
-)  # fmt: skip
-
-
-def field(
-    name: str, dims: tuple[str, ...], shape: tuple[int, ...], step: int, storage: str, tall: int = 1
-) -> Field:
-    """An array of the trace whose queries and positions are stored by `step`, and the map's tiles,
-    each of `tall` queries, likewise."""
-    lengths = {"query": step, "position": step, "map_query": max(1, -(-step // tall))}
-    if name in _INTEGERS:
-        return Field(dims, shape, np.dtype(np.int32), lengths, 0 if name == "visible" else -1)
-    narrow = storage == "float16" and name in NARROW
-    return Field(dims, shape, np.dtype(np.float16 if narrow else np.float32), lengths, math.nan)
 
 
 def check_stats(stats: Sequence[str]) -> tuple[str, ...]:

@@ -15,11 +15,11 @@ from attentropy.engine.attention.cache_watch import CacheWatch
 from attentropy.engine.attention.calls import Call, Window
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.selfcheck import check_same_outputs, checked, listening
+from attentropy.engine.attention.statistics import DEFAULT_STATS
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.cost.disk import DEFAULT_STATS
+from attentropy.engine.attention.weights import exact_weights
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.maps.sweeps import exact_weights
 from attentropy.engine.maps.windows import WINDOW_TAIL, WINDOW_TOKENS, kept_per_head
 from attentropy.engine.model.layers import layer_count, layer_of
 from attentropy.engine.trace.dataset import Trace

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from attentropy.engine.bench import attention, attention_rivals, vocabulary, voc
 from attentropy.engine.bench.case import CASES, Case
 from attentropy.engine.bench.rival import Rival
 from attentropy.engine.measure.clocks import peak_bytes
+from attentropy.engine.measure.sampling import seconds
 
 RIVALS: dict[str, dict[str, Rival]] = {
     "attention": attention_rivals.RIVALS,
@@ -28,30 +29,7 @@ RIVALS: dict[str, dict[str, Rival]] = {
 }
 OURS = {"attention": attention_rivals.OURS, "vocabulary": vocabulary_rivals.OURS}
 _TRUTH: dict[str, Any] = {"attention": attention, "vocabulary": vocabulary}
-_RUNS = (3, 200)
 NO_TIME = "no time was left"
-
-
-def seconds(run: Callable[[], object], device: str, budget: float) -> list[float]:
-    """Times of single runs after a warm-up; on a GPU between events, its level-2 cache cold."""
-    run()
-    times: list[float] = []
-    cache = torch.empty(64 * 2**20, dtype=torch.int32, device=device) if device == "cuda" else None
-    begin = time.perf_counter()
-    while len(times) < _RUNS[0] or (len(times) < _RUNS[1] and time.perf_counter() - begin < budget):
-        if cache is None:
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-            continue
-        cache.zero_()
-        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        first.record()
-        run()
-        last.record()
-        torch.cuda.synchronize()
-        times.append(first.elapsed_time(last) / 1e3)
-    return times
 
 
 def measure(name: str, case: Case, budget: float) -> dict[str, Any]:

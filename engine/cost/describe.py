@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from attentropy.engine.cost.memory import model_size
+from attentropy.engine.cost.size import model_size
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import config_facts, read_config
 

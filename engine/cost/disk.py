@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attentropy.engine.attention.kept import NARROW
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS
-from attentropy.engine.maps.windows import Rectangle, Tile, automatic, map_bytes
+from attentropy.engine.maps.windows import map_bytes
 
 if TYPE_CHECKING:
-    from attentropy.engine.cost.memory import ModelSize, Run
+    from attentropy.engine.cost.size import ModelSize, RunSize
 
-# Of attention where nobody has said: what `record` computes, and what `extract` keeps.
-DEFAULT_STATS = ("entropy", "max_prob", "distance", "sink_mass", "top_key")
-KEPT_STATS = (*DEFAULT_STATS, "lse")
 _HEAD_SCORES = 6
 
 # What zstd leaves of the values, as traces of the embedded model and of random ones show.
@@ -24,44 +19,7 @@ _TOKEN = 20  # bytes a token's id, text, role and place take
 _FILE = 700  # what an array's description takes
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What stays of attention: `layers` and `heads` are how many, None for all; heads 1 may be
-    their mean. `tile` of the token × token map, None without one; `rectangles` of exact weights,
-    the automatic one among them (none named: the automatic one). `itemsize`: bytes of what may be
-    stored as float16."""
-
-    stats: tuple[str, ...] = KEPT_STATS
-    layers: int | None = None
-    heads: int | None = None
-    tile: Tile | None = None
-    map_per_head: bool = False
-    received: bool = False
-    scores: bool = False
-    rectangles: tuple[Rectangle, ...] = ()
-    itemsize: int = 4
-    top_k: int = 5
-
-    def rows(self, size: ModelSize, tokens: int) -> dict[str, int]:
-        """Bytes of each statistic of `tokens` queries, uncompressed."""
-        layers = size.layers if self.layers is None else self.layers
-        heads = size.heads if self.heads is None else self.heads
-        return {
-            name: layers * heads * tokens * (self.itemsize if name in NARROW else 4)
-            for name in self.stats
-        }
-
-    def windows(self, size: ModelSize, tokens: int) -> int:
-        """Bytes of the exact weights, uncompressed, four each."""
-        unasked = (automatic(tokens, size.layers, size.heads),)
-        return sum(
-            4 * size.layers * (size.heads if one.per_head else 1 + one.shares)
-            * (one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0])
-            for one in self.rectangles or unasked
-        )  # fmt: skip
-
-
-def on_disk(size: ModelSize, run: Run) -> dict[str, int]:
+def on_disk(size: ModelSize, run: RunSize) -> dict[str, int]:
     """Bytes of a trace's parts after compression, and of all of it as "all_bytes".
 
     Zeros and repeats compress well, entropies hardly: what the values are decides, so this is

@@ -8,13 +8,12 @@ against what then happens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 
-from attentropy.engine.cost.disk import Kept
-from attentropy.engine.lens.budget import REHEARSED_POSITIONS, LensSize
+from attentropy.engine.cost.size import ModelSize, RunSize
+from attentropy.engine.lens.budget import REHEARSED_POSITIONS
 from attentropy.engine.maps.windows import automatic
 from attentropy.engine.trace.sinks import QUEUE_BYTES
 
@@ -31,95 +30,7 @@ _TOKEN = 350  # bytes of the objects that hold a token's id, text, role and plac
 _BITS = {"4bit": 0.55, "8bit": 1.02}  # bytes a weight, the scales of its blocks included
 
 
-@dataclass(frozen=True)
-class ModelSize:
-    """Numbers of parameters and lengths that the cost is made of."""
-
-    parameters: int  # shared ones once
-    active: int  # that a token meets: of a mixture, the experts it is sent to
-    experts: int  # that lie in one block, and one by one in the checkpoint
-    embedding: int  # entries of the input table where nothing else uses it, else 0
-    linear: int  # entries of the layers' matrices, which quantisation shrinks
-    layers: int
-    width: int
-    inner: int  # the widest that a layer's matrices make of it
-    heads: int
-    key_heads: int
-    head_size: int
-    vocabulary: int
-    stored: int  # bytes of a number in the checkpoint
-    window: int | None  # of every layer, where all have one
-
-    def lens(self, itemsize: int, sites: int) -> LensSize:
-        """The same for the lens's own cost."""
-        return LensSize(self.width, self.vocabulary, self.layers, sites, self.parameters, itemsize)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What of a run its cost depends on; `itemsize` is that of the weights once loaded."""
-
-    tokens: int
-    itemsize: int
-    positions: int  # that the lens reads
-    sites: int = 1
-    quantize: str | None = None
-    on_cpu: bool = True
-    chunk: int | None = None  # tokens of a pass; None for all
-    kept: Kept = field(default_factory=Kept)
-
-
-def model_size(config: Any) -> ModelSize:
-    """Counted on a model without weights. Raises what transformers raises for a configuration that
-    makes no model."""
-    import transformers
-
-    with torch.device("meta"):
-        empty: Any = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    text = config.get_text_config()
-
-    def fact(*names: str) -> int | None:
-        return next((v for n in names if isinstance(v := getattr(text, n, None), int)), None)
-
-    table = getattr(empty.get_input_embeddings(), "weight", None)
-    head = getattr(empty.get_output_embeddings(), "weight", None)
-    heads = fact("num_attention_heads", "n_head") or 1
-    width = fact("hidden_size", "n_embd") or 1
-    experts = fact("num_local_experts", "n_routed_experts", "num_experts") or 0
-    chosen = fact("num_experts_per_tok", "moe_topk", "num_experts_per_token") or experts
-    parameters = active = routed = linear = inner = 0
-    for name, parameter in empty.named_parameters():
-        size = parameter.numel()
-        parameters += size
-        if parameter is table or parameter is head:
-            continue
-        routed += size if experts and ".experts." in name else 0
-        active += size * chosen // experts if experts and ".experts." in name else size
-        if parameter.ndim == 2:
-            linear += size
-            inner = max(inner, *parameter.shape)
-    own = getattr(text, "dtype", None) or torch.float32
-    window = fact("sliding_window") if getattr(text, "use_sliding_window", True) else None
-    kinds = set(getattr(text, "layer_types", None) or ())
-    return ModelSize(
-        parameters=parameters,
-        active=active,
-        experts=routed,
-        embedding=table.numel() if table is not None and table is not head else 0,
-        linear=linear,
-        layers=fact("num_hidden_layers", "n_layer") or 1,
-        width=width,
-        inner=inner,
-        heads=heads,
-        key_heads=fact("num_key_value_heads") or heads,
-        head_size=fact("head_dim") or width // heads,
-        vocabulary=fact("vocab_size") or 1,
-        stored=own.itemsize,
-        window=window if not kinds - {"sliding_attention"} else None,
-    )
-
-
-def memory(size: ModelSize, run: Run) -> dict[str, int]:
+def memory(size: ModelSize, run: RunSize) -> dict[str, int]:
     """Bytes of each part, and their highest sum at one time as "peak_bytes".
 
     On a CPU that of main memory beside what Python and the libraries take once imported; on a GPU
@@ -204,7 +115,7 @@ def passing(size: ModelSize, n: int, item: int) -> int:
     return max(attending, n * (3 * size.width + 3 * size.inner) * item)
 
 
-def _weights(size: ModelSize, run: Run) -> int:
+def _weights(size: ModelSize, run: RunSize) -> int:
     if run.quantize is not None:
         rest = size.parameters - size.linear
         return round(rest * run.itemsize + size.linear * _BITS[run.quantize])
@@ -217,14 +128,14 @@ def _weights(size: ModelSize, run: Run) -> int:
     return whole - table + min(table, run.tokens * max(row, _PAGES)) + size.experts * run.itemsize
 
 
-def _windowing(size: ModelSize, run: Run) -> int:
+def _windowing(size: ModelSize, run: RunSize) -> int:
     """Bytes that pass while one layer's exact weights are computed."""
     spans = run.kept.rectangles or (automatic(run.tokens, size.layers, size.heads),)
     sides = [(one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0]) for one in spans]
     return 3 * size.heads * max(sides) * 4
 
 
-def alternatives(size: ModelSize, run: Run) -> dict[str, Run]:
+def alternatives(size: ModelSize, run: RunSize) -> dict[str, RunSize]:
     """Runs that take less, by the option that asks for them, the gentlest first."""
     last = min(run.positions, 128)
     found = {
@@ -242,15 +153,3 @@ def alternatives(size: ModelSize, run: Run) -> dict[str, Run]:
         found = {f"--chunk {smaller}": replace(run, chunk=smaller)} | found
     needed = memory(size, run)["peak_bytes"]
     return {o: r for o, r in found.items() if memory(size, r)["peak_bytes"] < needed}
-
-
-def available(device: torch.device) -> int | None:
-    """Bytes that a run could take on `device` now; None where the system does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None

@@ -8,13 +8,17 @@ from typing import Any
 
 import torch
 
+from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.cost import memory as cost
-from attentropy.engine.cost.disk import KEPT_STATS, Kept, on_disk
-from attentropy.engine.cost.memory import ModelSize, Run, chunk_tokens, model_size
+from attentropy.engine.cost.disk import on_disk
+from attentropy.engine.cost.memory import chunk_tokens
+from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
 from attentropy.engine.cost.speed import duration, rates
 from attentropy.engine.errors import UsageError
-from attentropy.engine.lens.budget import check_selection, check_sites, select
+from attentropy.engine.lens.budget import check_sites
 from attentropy.engine.maps.windows import automatic, map_tile, rectangles
+from attentropy.engine.model.devices import available
+from attentropy.engine.selection import check_selection, select
 from attentropy.kernels.ops import STATS
 
 _TEMPLATE = 32  # positions of a chat's template, whose number only the prompt would say
@@ -47,7 +51,7 @@ def predicted(
     """
     size = model_size(config)
     run = planned(size, tokens, options, where, dtype)
-    needed, here = cost.memory(size, run), cost.available(where)
+    needed, here = cost.memory(size, run), available(where)
     others = {
         o: cost.memory(size, r)["peak_bytes"] for o, r in cost.alternatives(size, run).items()
     }
@@ -72,7 +76,7 @@ def predicted(
 
 def planned(
     size: ModelSize, tokens: int, options: Options, where: torch.device, dtype: torch.dtype
-) -> Run:
+) -> RunSize:
     """The run that `extract` would make of a prompt of `tokens` tokens."""
     sites = check_sites(options.sites)
     on_cpu, item = where.type == "cpu", dtype.itemsize
@@ -85,16 +89,18 @@ def planned(
     else:
         words = {"template": range(min(tokens, _TEMPLATE))}
         positions = len(select(options.lens_positions, tokens, "lens positions", words))
-    run = Run(tokens, item, positions, len(sites), on_cpu=on_cpu, kept=_kept(size, tokens, options))
+    run = RunSize(
+        tokens, item, positions, len(sites), on_cpu=on_cpu, kept=_kept(size, tokens, options)
+    )
     chunk = options.chunk
     if chunk is None:
         states = len(sites) * read * size.width * item
-        free = cost.available(where)
+        free = available(where)
         chunk = chunk_tokens(size, item, on_cpu=on_cpu, states=states, free=free)
     return replace(run, chunk=min(chunk, tokens))
 
 
-def _kept(size: ModelSize, tokens: int, options: Options) -> Kept:
+def _kept(size: ModelSize, tokens: int, options: Options) -> RecordingSize:
     if unknown := [name for name in options.stats if name not in (*STATS, "lse")]:
         known = ", ".join((*STATS, "lse"))
         raise UsageError(f"unknown statistic {unknown[0]!r}; known: {known}")
@@ -108,7 +114,7 @@ def _kept(size: ModelSize, tokens: int, options: Options) -> Kept:
         heads = len(select(options.heads, size.heads, "heads"))
     per_head = options.map_heads == "all"
     asked = rectangles(options.windows, tokens, size.layers, size.heads)
-    return Kept(
+    return RecordingSize(
         stats=tuple(dict.fromkeys(("entropy", *options.stats))),
         layers=len(select(options.layers or "all", size.layers, "layers")),
         heads=heads,

@@ -12,8 +12,8 @@ from statistics import median
 
 import torch
 
-from attentropy.engine.bench.measure import seconds
-from attentropy.engine.cost.memory import ModelSize, Run
+from attentropy.engine.cost.size import ModelSize, RunSize
+from attentropy.engine.measure.sampling import seconds
 from attentropy.kernels.ops import attention, vocabulary
 from attentropy.kernels.sweep import attention_map
 
@@ -39,7 +39,7 @@ class Rates:
     swept: float = math.inf
 
 
-def rates(size: ModelSize, run: Run, device: torch.device, dtype: torch.dtype) -> Rates:
+def rates(size: ModelSize, run: RunSize, device: torch.device, dtype: torch.dtype) -> Rates:
     """Measured now, in about a second; other work on the machine slows it as it would the run."""
 
     def made(*shape: int) -> torch.Tensor:
@@ -68,7 +68,7 @@ def rates(size: ModelSize, run: Run, device: torch.device, dtype: torch.dtype) -
     return Rates(product, copied, scores, 2 * 2 * rows * size.width * columns / read, swept)
 
 
-def duration(size: ModelSize, run: Run, rates: Rates, steps: int = 8) -> dict[str, float]:
+def duration(size: ModelSize, run: RunSize, rates: Rates, steps: int = 8) -> dict[str, float]:
     """Seconds of each stage of a run whose model is on this machine's disk, and their sum.
 
     `steps` tokens are generated.

@@ -11,15 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.assemble import text_array
-from attentropy.engine.attention.kept import field
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS, tail_first
 from attentropy.engine.lens.plan import FINAL, Reading
 from attentropy.engine.lens.rehearsal import rehearse
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.prompt.tokens import vocabulary_text
-from attentropy.engine.trace.sinks import Field, Sink
+from attentropy.engine.trace.sinks import Field, Sink, field
+from attentropy.engine.trace.text import text_array
 
 # Variable of the trace -> field of the lens's result.
 _FIELDS = {

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.errors import LensRefused
-from attentropy.engine.lens.budget import LensSize, sample, select, template_positions
+from attentropy.engine.lens.budget import LensSize, sample, template_positions
 from attentropy.engine.lens.lens import Lens, find_lens
 from attentropy.engine.lens.sites import Point, Points, find_blocks, kept
 from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.selection import select
 
 # The last layer's states, which every cell's target and divergence are taken from.
 FINAL = "final"

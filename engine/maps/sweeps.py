@@ -15,13 +15,11 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.attention.weights import _ALIVE_BYTES, exact_weights
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.windows import Rectangle, Tile
-from attentropy.kernels.sweep import Values, attention_map, attention_window
-
-# Column sums, or weights of all heads whose mean is asked for, alive at once on the device.
-_ALIVE_BYTES = 32 * 2**20
+from attentropy.kernels.sweep import attention_map
 
 Layout = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
 
@@ -246,35 +244,6 @@ class Sweeps:
         left = dropped // wide
         values[:, :, left : left + found.shape[2]] = found
         return {"map": (start // tall, values)}
-
-
-def exact_weights(
-    query: Tensor,
-    key: Tensor,
-    lse: Tensor,
-    rows: tuple[int, int],
-    keys: tuple[int, int],
-    where: dict[str, Any],
-    *,
-    per_head: bool,
-    shares: bool,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weights [heads or 1, rows, keys] of one sequence's rectangle; the mean over heads where not
-    `per_head`, and then, where `shares`, the mean of −p ln p beside it."""
-    if per_head:
-        weights = attention_window(query, key, lse, rows, keys, **where)[0]
-        return weights.float().cpu().numpy(), None
-    step = max(1, _ALIVE_BYTES // (4 * query.shape[1] * max(1, keys[1] - keys[0])))
-
-    def mean(values: Values) -> np.ndarray:
-        parts = []
-        for first in range(*rows, step):
-            some = (first, min(rows[1], first + step))
-            part = attention_window(query, key, lse, some, keys, values=values, **where)[0]
-            parts.append(part.float().mean(0, keepdim=True).cpu().numpy())
-        return np.concatenate(parts, 1)
-
-    return mean("weight"), mean("entropy") if shares else None
 
 
 def _rectangle(asked: Rectangle, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.dataset import ASKED_WINDOWS
+from attentropy.engine.trace.schema import ASKED_WINDOWS
 
 # Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
 WINDOW_TOKENS = 512

@@ -12,7 +12,7 @@ from statistics import median
 
 import torch
 
-from attentropy.engine.bench.measure import seconds
+from attentropy.engine.measure.sampling import seconds
 
 _PACKAGES = (
     "attentropy", "torch", "triton", "flash-attn", "flash-attn-3", "liger-kernel",

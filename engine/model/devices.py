@@ -61,3 +61,15 @@ def _computed_on(module: nn.Module) -> torch.device | None:
     """Where accelerate brings the weights of `module` when it runs."""
     device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
     return None if device is None else torch.device(device)
+
+
+def available(device: torch.device) -> int | None:
+    """Bytes that a run could take on `device` now; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":", 1) for line in file)
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None

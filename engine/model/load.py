@@ -96,7 +96,7 @@ def with_random_weights(
     """
     import transformers
 
-    from attentropy.engine.cost.memory import available
+    from attentropy.engine.model.devices import available
 
     if device == "auto":
         raise UsageError("random weights are made on one device; leave --device auto out")

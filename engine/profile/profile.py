@@ -20,14 +20,15 @@ from transformers import PreTrainedModel
 
 from attentropy.engine import demo
 from attentropy.engine.attention.kept import check_stats
-from attentropy.engine.cost.memory import available, chunk_tokens, model_size
+from attentropy.engine.cost.memory import chunk_tokens
+from attentropy.engine.cost.size import model_size
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens.budget import check_sites
 from attentropy.engine.lens.plan import plan
 from attentropy.engine.maps.plan import sweeps_for
 from attentropy.engine.measure.clocks import Bytes, Seconds
 from attentropy.engine.model.config import config_facts
-from attentropy.engine.model.devices import input_device, names
+from attentropy.engine.model.devices import available, input_device, names
 from attentropy.engine.model.load import LoadedModel, given, load, with_random_weights
 from attentropy.engine.profile import torch_attention as fused
 from attentropy.engine.profile.parts import find_parts, ordinary_ids

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.attention.assemble import text_array
 from attentropy.engine.measure import machine
 from attentropy.engine.measure.gauge import Key
 from attentropy.engine.model.devices import input_device
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.profile.parts import OUTSIDE, PARTS, Parts
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.text import text_array
 
 RECORDING, OFF, FUSED = "recording", "off", "fused"
 _PROFILE = ("chunk", "layer", "part")

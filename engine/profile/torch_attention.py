@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentropy.engine.bench.measure import seconds
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.measure.sampling import seconds
 from attentropy.engine.measure.stock import STOCK, Stock
 from attentropy.kernels.ops import AttentionResult, attention
 

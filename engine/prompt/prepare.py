@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.attention.assemble import text_array
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.chat import Messages, checked, has_words, render
 from attentropy.engine.prompt.tokens import aligned, decoded_pieces, token_spans, vocabulary_text
+from attentropy.engine.trace.text import text_array
 
 Span = tuple[int, int]
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.assemble import text_array
 from attentropy.engine.lens.rehearsal import content_steps
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.tokens import vocabulary_text
+from attentropy.engine.trace.text import text_array
 
 
 def greedy(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:

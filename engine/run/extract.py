@@ -13,16 +13,16 @@ from transformers import PreTrainedModel
 from attentropy.engine import demo
 from attentropy.engine.attention.kept import check_heads, check_stats, entries_of_layers
 from attentropy.engine.attention.recorder import check_same_outputs
-from attentropy.engine.cost.disk import KEPT_STATS
-from attentropy.engine.cost.memory import FEWEST, available
+from attentropy.engine.attention.statistics import KEPT_STATS
+from attentropy.engine.cost.memory import FEWEST
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens.arrays import LensArrays
-from attentropy.engine.lens.budget import check_selection, check_sites
+from attentropy.engine.lens.budget import check_sites
 from attentropy.engine.lens.plan import Reading, plan
 from attentropy.engine.maps.plan import check_options, sweeps_for
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.config import config_facts
-from attentropy.engine.model.devices import input_device
+from attentropy.engine.model.devices import available, input_device
 from attentropy.engine.model.load import LoadedModel, given, load
 from attentropy.engine.prompt.chat import Messages
 from attentropy.engine.prompt.prepare import prepare
@@ -31,6 +31,7 @@ from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_array
 from attentropy.engine.run.job import Job, chosen
 from attentropy.engine.run.passes import Run, computed, probed
 from attentropy.engine.run.provenance import provenance
+from attentropy.engine.selection import check_selection
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial
 from attentropy.engine.trace.store import CHUNK_LENGTH

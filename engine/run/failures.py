@@ -6,7 +6,7 @@ import errno
 
 import torch
 
-from attentropy.engine.paths import without_paths
+from attentropy.engine.errors import without_paths
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}

@@ -9,23 +9,23 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from attentropy.engine.cost import memory as cost
-from attentropy.engine.errors import AttentropyError, Stopped, UsageError
-from attentropy.engine.paths import without_paths
+from attentropy.engine.cost.size import RunSize, model_size
+from attentropy.engine.errors import AttentropyError, Stopped, UsageError, without_paths
+from attentropy.engine.model.devices import available
+from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.run import failures
 from attentropy.engine.run.passes import Run
 from attentropy.engine.run.prefill import bytes_of_pass
 from attentropy.engine.trace import store
-from attentropy.engine.trace.dataset import COORDINATES, FORMAT, FORMAT_VERSION, Trace
+from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial, first_difference
+from attentropy.engine.trace.schema import COORDINATES, FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, Folder, Memory, Sink
 
 Arrays = Mapping[str, tuple[Any, np.ndarray]]
-
-_SAMPLED = 64  # values of each parameter that tell one model's weights from another's
 
 
 class Job:
@@ -50,7 +50,7 @@ class Job:
         self.begun = begun
         self.sink: Sink = Memory()
         self._queue = QUEUE_BYTES if memory is None else max(1, min(QUEUE_BYTES, memory // 4))
-        self._free = cost.available(run.ids.device)
+        self._free = available(run.ids.device)
 
     def __enter__(self) -> Job:
         return self
@@ -151,7 +151,7 @@ class Job:
         """What takes little enough memory: a smaller chunk, or the gentlest other option."""
         run, model = self.run, self.run.loaded.model
         lens = run.lens.reading if run.lens is not None else None
-        asked = cost.Run(
+        asked = RunSize(
             tokens=run.ids.shape[1],
             itemsize=model.dtype.itemsize,
             positions=len(lens.positions) if lens is not None else 0,
@@ -159,7 +159,7 @@ class Job:
             on_cpu=run.ids.device.type == "cpu",
         )
         try:
-            size = cost.model_size(model.config)
+            size = model_size(model.config)
         except Exception:  # a class that its configuration alone does not make
             return "a smaller --chunk, a shorter prompt or another device would do"
         needed = cost.memory(size, asked)
@@ -186,19 +186,6 @@ def _check_same(partial: Partial, begun: Mapping[str, Any], facts: Mapping[str, 
             f"{partial.folder.name!r} is of another run: {name} was {then}, and is {now} now; "
             "give --resume what it was begun with, or start anew with --force"
         )
-
-
-def weights_sha256(model: torch.nn.Module) -> str:
-    """Of names, shapes and some values of each parameter: another checkpoint has another one."""
-    found = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        found.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
-        if parameter.device.type == "meta":
-            continue
-        flat = parameter.detach().flatten()
-        some = flat[:: max(1, len(flat) // _SAMPLED)][:_SAMPLED].cpu().contiguous()
-        found.update(some.view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def chosen(

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.kept import Attention, attention, field
+from attentropy.engine.attention.kept import Attention, attention
 from attentropy.engine.attention.recorder import Recorder, record
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.lens.arrays import LensArrays
@@ -28,7 +28,7 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run import prefill
 from attentropy.engine.trace import store
 from attentropy.engine.trace.partial import Partial
-from attentropy.engine.trace.sinks import Field, Sink
+from attentropy.engine.trace.sinks import Field, Sink, field
 
 
 def computed(names: Sequence[str]) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from transformers.cache_utils import DynamicLayer
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.selfcheck import checked, difference, listening, outputs
 from attentropy.engine.cost import memory as cost
-from attentropy.engine.cost.memory import FEWEST, model_size, passing
+from attentropy.engine.cost.memory import FEWEST, passing
+from attentropy.engine.cost.size import model_size
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.devices import home
 from attentropy.engine.model.layers import decoder_layers, layer_of

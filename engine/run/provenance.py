@@ -12,8 +12,8 @@ import attentropy
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import input_device, names
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.prompt.prepare import Prompt
-from attentropy.engine.run.job import weights_sha256
 
 
 def provenance(

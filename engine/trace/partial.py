@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attentropy.engine.errors import TraceError
-from attentropy.engine.paths import without_paths
+from attentropy.engine.errors import TraceError, without_paths
 from attentropy.engine.trace import store
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.trace import store
+from attentropy.engine.trace.schema import ASKED_WINDOWS
 
 # Bytes that wait to be written, unless a run is told to hold less.
 QUEUE_BYTES = 256 * 2**20
@@ -223,3 +224,29 @@ def _fetched(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
         done = torch.cuda.Event(blocking=True)  # who waits for it sleeps
         done.record()
     return host, done
+
+
+# Stored as float16 where that is asked for; a distance and an lse can be too large for it.
+NARROW = frozenset(
+    ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "map", "window",
+     "window_entropy", *(f"window{i}" for i in ASKED_WINDOWS), "lens_entropy",
+     "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
+)  # fmt: skip
+
+
+_INTEGERS = frozenset(
+    ("top_key", "visible", "lens_top_ids", "lens_rank", "rehearsal_ids", "rehearsal_rank",
+     "target_ids")
+)  # fmt: skip
+
+
+def field(
+    name: str, dims: tuple[str, ...], shape: tuple[int, ...], step: int, storage: str, tall: int = 1
+) -> Field:
+    """An array of the trace whose queries and positions are stored by `step`, and the map's tiles,
+    each of `tall` queries, likewise."""
+    lengths = {"query": step, "position": step, "map_query": max(1, -(-step // tall))}
+    if name in _INTEGERS:
+        return Field(dims, shape, np.dtype(np.int32), lengths, 0 if name == "visible" else -1)
+    narrow = storage == "float16" and name in NARROW
+    return Field(dims, shape, np.dtype(np.float16 if narrow else np.float32), lengths, math.nan)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attentropy.engine.bench.case import VocabularyCase
 from attentropy.engine.bench.results import Results, Row
-from attentropy.report.commands.output import human
+from attentropy.report.units import human
 
 NOTE = (
     "Times are those of single runs. “Of product”: against the matrix product measured here. "

@@ -39,11 +39,11 @@ def command(
     from attentropy.report import planes
     from attentropy.report.compare.difference import compare
     from attentropy.report.findings.compared import observe
-    from attentropy.report.pack import regions
     from attentropy.report.page.page import render
+    from attentropy.report.read.positions import sections as read_sections
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
-    asked = regions.sections(sections, difference.kind.size)
+    asked = read_sections(sections, difference.kind.size)
     attention = planes.attention(difference)
     found = observe(difference)
     page = render(difference, found, attention=attention, max_bytes=max_bytes, sections=asked)

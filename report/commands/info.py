@@ -12,9 +12,10 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands.options import given_sites
-from attentropy.report.commands.output import human, json_line, size_of
+from attentropy.report.commands.output import json_line, size_of
 from attentropy.report.commands.tokens import Size
 from attentropy.report.text import plain
+from attentropy.report.units import human
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 

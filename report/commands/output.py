@@ -16,6 +16,7 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.text import plain
+from attentropy.report.units import human
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,12 +105,3 @@ def _finite(value: Any) -> Any:
 
 def _escaped(character: str) -> str:
     return json.dumps(character)[1:-1]
-
-
-def human(size: float) -> str:
-    """Bytes in the unit that people read."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

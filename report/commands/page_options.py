@@ -40,8 +40,8 @@ def observed(
     """The page of a trace, and its findings. Raises `UsageError` for wrong sections."""
     from attentropy.report import planes
     from attentropy.report.findings.single import observe
-    from attentropy.report.pack.regions import sections as read
     from attentropy.report.page.page import render
+    from attentropy.report.read.positions import sections as read
 
     asked = read(sections, trace.dataset.sizes["position"])
     attention = planes.attention(trace)

@@ -10,9 +10,9 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.pack import maps as reach
-from attentropy.report.pack.regions import Range, sections
 from attentropy.report.read import statistics
+from attentropy.report.read.maps import scored
+from attentropy.report.read.positions import Range, sections
 
 # Figures, and which choices each one leaves.
 FIGURES: dict[str, tuple[str, ...]] = {
@@ -69,7 +69,7 @@ def asked(trace: Trace, figure: str, theme: str, choices: dict[str, Any]) -> Ask
     if "layer" in made:
         made["layer"] = _entry(trace, made["layer"])
     if "score" in made:
-        _one_of("score", made["score"], tuple(reach.scored(trace)))
+        _one_of("score", made["score"], tuple(scored(trace)))
     return Asked(figure, theme=theme, **made)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.report.pack.contents import full
+from attentropy.report.text import full
 
 # What a spreadsheet would run: a text that begins so gets a quote in front.
 _RUN = ("=", "+", "-", "@", "\t", "\r")

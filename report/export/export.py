@@ -15,8 +15,8 @@ from attentropy.report.export import map as attention
 from attentropy.report.export import profile as timing
 from attentropy.report.export.choices import Asked, asked
 from attentropy.report.export.plate import Plate
-from attentropy.report.pack.regions import Range
 from attentropy.report.page.document import picture
+from attentropy.report.read.positions import Range
 
 FORMATS = ("svg", "png", "pdf", "csv")
 # Pixels of the labels in every figure of the page: what is to be `font_size` points in print.

@@ -15,13 +15,13 @@ from attentropy.report.export.plate import Plate, captioned, colours
 from attentropy.report.figures import roster
 from attentropy.report.figures.sizes import LIVE_CELLS, SLIM
 from attentropy.report.findings.single import observe
-from attentropy.report.pack import maps as reach
 from attentropy.report.read import views
+from attentropy.report.read.maps import SCORES, scored, threshold
 
 
 def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
     """The figure `heads`. Raises `AttentropyError` where the trace holds no scores."""
-    names = reach.scored(trace)
+    names = scored(trace)
     if not names:
         raise AttentropyError(
             "the trace holds no scores of heads: record them with attentropy extract --scores"
@@ -38,7 +38,7 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
     title = "Scores of the attention heads"
     color = "Colour: white 0, the middle 0.5, dark blue 1; grey: missing."
     caption = captioned(
-        trace, title, f"{reach.SCORES[name].capitalize()}, one cell a head.",
+        trace, title, f"{SCORES[name].capitalize()}, one cell a head.",
         colours(views.scale(trace, "attention"), asked.palette) if name == "entropy" else color,
         _framed(trace, name),
         _finding(trace, name),
@@ -52,12 +52,12 @@ def _header(name: str) -> str:
 
 
 def _framed(trace: Trace, name: str) -> str:
-    threshold, uniform = reach.threshold(name), roster.beside(trace, name)
+    limit, uniform = threshold(name), roster.beside(trace, name)
     said = []
-    if threshold is not None:
-        count = int((trace[f"head_{name}"] > threshold).sum())
+    if limit is not None:
+        count = int((trace[f"head_{name}"] > limit).sum())
         many = " (too many to frame)" if count > LIVE_CELLS else ""
-        said.append(f"Framed in green: above {threshold:g}{many}.")
+        said.append(f"Framed in green: above {limit:g}{many}.")
     if np.isfinite(uniform).any():
         said.append("Column at the right: what a uniform row would give.")
     return " ".join(said)
@@ -74,6 +74,6 @@ def _lines(trace: Trace, name: str) -> Iterator[Sequence[Any]]:
     for entry, layer in enumerate(trace["layer"]):
         for at, head in enumerate(heads):
             yield (
-                int(layer), int(head), values[entry, at], reach.threshold(name),
+                int(layer), int(head), values[entry, at], threshold(name),
                 uniform[entry],
             )  # fmt: skip

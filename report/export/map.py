@@ -22,8 +22,8 @@ from attentropy.report.figures.tilemap_data import (
     tiles_of,
 )
 from attentropy.report.findings.single import observe
-from attentropy.report.pack import maps as reach
-from attentropy.report.page.payload import is_causal
+from attentropy.report.read.maps import has_map, window_names
+from attentropy.report.read.visible import is_causal
 
 _COLUMNS = (
     "part", "layer", "head", "first query", "last query", "query token", "first key", "last key",
@@ -41,7 +41,7 @@ def plate(trace: Trace, asked: Asked, pixels: int) -> Plate:
     trace holds no map.
     """
     entry = asked.layer or 0
-    if reach.has_map(trace):
+    if has_map(trace):
         return _tiled(trace, asked, entry, pixels)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:
         return _whole(trace, asked, entry)
@@ -104,7 +104,7 @@ def _of(trace: Trace, entry: int, head: int | None) -> str:
 
 
 def _window(trace: Trace, entry: int, head: int) -> weights.Window | None:
-    name = next(iter(reach.window_names(trace)), None)
+    name = next(iter(window_names(trace)), None)
     return weights.window(trace, name, entry, head) if name is not None else None
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.marks import GREEN, finished, written
 from attentropy.report.figures.weights import window
-from attentropy.report.pack.encode import data_uri, png
-from attentropy.report.page.payload import is_causal
+from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors
+from attentropy.report.read.visible import is_causal
 from attentropy.report.text import short
 
 _SIDE = 430

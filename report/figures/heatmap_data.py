@@ -14,7 +14,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
-from attentropy.report.pack.encode import data_uri, png
+from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, shades
 from attentropy.report.planes import step, tiles
 from attentropy.report.read.views import View, both

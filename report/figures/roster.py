@@ -21,9 +21,9 @@ from attentropy.report.figures.marks import (
     y_scale,
 )
 from attentropy.report.figures.sizes import LIVE_CELLS
-from attentropy.report.pack import maps as reach
-from attentropy.report.pack.encode import data_uri, png
+from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors
+from attentropy.report.read.maps import SCORES, threshold
 
 _UNIFORM = 16
 _LEGEND = 12
@@ -121,10 +121,10 @@ def drawn(
     of a uniform row, which on the page the script adds."""
     values = trace[f"head_{name}"].astype(np.float64)
     layers, heads = values.shape
-    threshold, uniform = reach.threshold(name), beside(trace, name)
+    limit, uniform = threshold(name), beside(trace, name)
     passing: list[list[int]] = []
-    if whole and threshold is not None:
-        passing = np.argwhere(values > threshold).tolist()
+    if whole and limit is not None:
+        passing = np.argwhere(values > limit).tolist()
     top, palette = (high, "diverging") if name == "entropy" else (1.0, "weight")
     image = data_uri(png(colors(values[::-1], 0, top, palette)))
     steps = 64
@@ -143,7 +143,7 @@ def drawn(
         "headlabels": [{"at": i + 0.5, "text": str(i)} for i in range(0, heads, wide)],
         "layertitle": [{"text": "layer"}],
         "headtitle": [{"text": "head"}],
-        "scoretitle": [{"text": reach.SCORES[name]}],
+        "scoretitle": [{"text": SCORES[name]}],
         "uniformtitle": [],
         "legend": [
             {"y0": i / steps, "y1": min(1, (i + 1.3) / steps), "fill": fill}

@@ -12,8 +12,8 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.figures.marks import data, finished, words, written
-from attentropy.report.page.payload import visible_keys
 from attentropy.report.palette import LIGHT
+from attentropy.report.read.visible import visible_keys
 
 WIDE, NARROW = (1010, 210), (290, 190)
 _BELOW = 130  # points of the ceiling

@@ -15,12 +15,12 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.heatmap_data import hexes, numbers
 from attentropy.report.figures.tilemap import LEAST, MapSize, attentionmap
 from attentropy.report.figures.weights import window
-from attentropy.report.pack import maps as reach
-from attentropy.report.pack.encode import data_uri, png
-from attentropy.report.pack.regions import Range
-from attentropy.report.page.payload import is_causal
+from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, shades
 from attentropy.report.planes import step, tiles
+from attentropy.report.read.maps import edges, pooled, window_names
+from attentropy.report.read.positions import Range
+from attentropy.report.read.visible import is_causal
 
 _MOST_TILES = 128
 _POINTS = 512
@@ -42,7 +42,7 @@ def first_state(trace: Trace, region: Range | None = None) -> dict[str, int]:
     """The region that opens: queries and keys that were asked for, or the prompt's tail, or twice
     an exact window there; and the window."""
     n = trace.dataset.sizes["position"]
-    name = next(iter(reach.window_names(trace)), None)
+    name = next(iter(window_names(trace)), None)
     held = {"wq0": -1, "wq1": -1, "wk0": -1, "wk1": -1}
     side = max(1, n // 8)
     q1 = k1 = n
@@ -76,8 +76,8 @@ def tiles_of(trace: Trace, entry: int, head: int, most: int = _MOST_TILES) -> Ti
     tiles a side."""
     n = trace.dataset.sizes["position"]
     pool = step(min(trace.dataset["map"].shape[2:]), most)
-    queries, keys = (reach.edges(trace[f"map_{part}"], pool, n) for part in ("query", "key"))
-    return Tiles(reach.pooled(trace, entry, pool)[head], queries, keys)
+    queries, keys = (edges(trace[f"map_{part}"], pool, n) for part in ("query", "key"))
+    return Tiles(pooled(trace, entry, pool)[head], queries, keys)
 
 
 def first_attentionmap(
@@ -147,7 +147,7 @@ def legend_rows() -> dict[str, Any]:
 
 
 def _window_rows(trace: Trace, state: Mapping[str, int], entry: int, head: int) -> dict[str, Any]:
-    weights = window(trace, reach.window_names(trace)[0], entry, head).values
+    weights = window(trace, window_names(trace)[0], entry, head).values
     edges = (range(state["wq0"], state["wq1"] + 1), range(state["wk0"], state["wk1"] + 1))
     unseen = hidden(*edges) if is_causal(trace) else np.zeros(weights.shape, bool)
     return {

@@ -12,7 +12,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.heatmap_data import Rows, grid
-from attentropy.report.pack import maps as reach
+from attentropy.report.read.maps import window_names
 from attentropy.report.scale import Scale
 from attentropy.report.text import ends, short
 
@@ -32,7 +32,7 @@ class Window:
 
 
 def window(trace: Trace, name: str, entry: int, head: int | None) -> Window:
-    """One of `reach.window_names` in a layer: of the head numbered `head` where the window holds
+    """One of `window_names` in a layer: of the head numbered `head` where the window holds
     it, else the mean over heads."""
     number = name[6:]
     values = trace.dataset[name][entry].values.astype(np.float32, copy=False)
@@ -59,7 +59,7 @@ class Inset:
 def inset(trace: Trace, column: int, entry: int, head: int | None) -> Inset | None:
     """The weights of a position and of the two before it over the keys that it attends to most;
     None where no window holds its weights."""
-    for name in reach.window_names(trace):
+    for name in window_names(trace):
         first, count = (
             int(trace[f"window_query{name[6:]}"][0]),
             len(trace[f"window_query{name[6:]}"]),

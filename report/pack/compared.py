@@ -10,7 +10,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.pack.encode import pack
-from attentropy.report.pack.regions import Range
+from attentropy.report.read.positions import Range
 
 
 def kinds(trace: Trace) -> dict[str, Any]:

@@ -21,11 +21,11 @@ from attentropy.report.pack import compared as sides
 from attentropy.report.pack import maps as reach
 from attentropy.report.pack.budget import Budget, size
 from attentropy.report.pack.encode import pack
-from attentropy.report.pack.regions import Range, regions
+from attentropy.report.pack.regions import regions
+from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
-from attentropy.report.text import short, visible
+from attentropy.report.text import full, short
 
-_FULL_TEXT = 120
 _WIDTHS = (512, 256, 128, 64, 32, 16)
 # More cells would not fit into any page that opens fast, and are not worth trying.
 _MOST_HEAD_CELLS = 8_000_000
@@ -231,12 +231,6 @@ def _dictionary(texts: Iterable[str], columns: int) -> dict[str, Any]:
         "short": [label for label, _ in labels],
         "full": {str(i): text for i, (label, text) in enumerate(labels) if label != text},
     }
-
-
-def full(text: str) -> str:
-    """What a tooltip says of a token."""
-    shown = visible(text[: _FULL_TEXT + 1])
-    return shown if len(shown) <= _FULL_TEXT else shown[:_FULL_TEXT] + "…"
 
 
 def _lens(trace: Trace, name: str, ranges: Sequence[Range], site: str) -> np.ndarray:

@@ -9,22 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.maps import head_scores as heads
-from attentropy.engine.trace.dataset import ASKED_WINDOWS, Trace
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.pack.budget import Budget, Packed
 from attentropy.report.pack.encode import pack
+from attentropy.report.read.maps import (
+    SCORES,
+    edges,
+    first_layer,
+    has_map,
+    has_spread,
+    pooled,
+    scored,
+    threshold,
+    window_names,
+)
 
-# What a head's score says; above what it counts is in `engine.heads`.
-SCORES = {
-    "entropy": "mean attention entropy (nats)",
-    "sink": "sink: mean attention on the first key",
-    "local": f"local: mean attention on the last {heads.LOCAL_KEYS} keys",
-    "previous": "previous: mean attention on the key before",
-    "induction": "induction: mean attention on what followed the same token",
-    "diffuse": "diffuse: mean entropy as a share of ln(visible)",
-}
-LONG = 512  # positions from which on entropy is drawn against the position
 _RECEIVED = 2048  # columns
 
 
@@ -57,30 +57,6 @@ def reduced(trace: Trace, attention: planes.Attention | None, budget: Budget) ->
         window = budget.first(_windows(trace, name), 0.15)
         found["windows"] += [window] if window else []
     return found
-
-
-def has_map(trace: Trace) -> bool:
-    """Whether the map is made of tiles: the exact window does not hold the whole prompt."""
-    if "map" not in trace:
-        return False
-    sizes = trace.dataset.sizes
-    covered = min(sizes.get("window_query", 0), sizes.get("window_key", 0))
-    return covered < sizes["position"]
-
-
-def window_names(trace: Trace) -> list[str]:
-    """The exact windows that the trace holds, the automatic one first."""
-    return [name for name in ("window", *(f"window{i}" for i in ASKED_WINDOWS)) if name in trace]
-
-
-def scored(trace: Trace) -> list[str]:
-    """The scores that the trace holds."""
-    return [name for name in SCORES if f"head_{name}" in trace]
-
-
-def threshold(name: str) -> float | None:
-    """Above it a head is called by the score's name; None for a scale alone."""
-    return heads.SCORES[name].threshold if name in heads.SCORES else None
 
 
 def _scores(trace: Trace) -> Packed | None:
@@ -121,17 +97,6 @@ def _spread(trace: Trace, attention: planes.Attention | None) -> Packed | None:
     }
 
 
-def has_spread(trace: Trace) -> bool:
-    """Whether entropy is drawn against the position, under ln of the visible keys."""
-    return "visible" in trace and trace.dataset.sizes["position"] > LONG
-
-
-def first_layer(attention: planes.Attention) -> int:
-    """The first layer with a value."""
-    there = np.flatnonzero(np.isfinite(attention.mean).any(1))
-    return int(there[0]) if there.size else 0
-
-
 def _map(trace: Trace, pool: int) -> Packed | None:
     """Tiles of the map, `pool` × `pool` of them as one; None where there are too few to pool."""
     variable = trace.dataset["map"]
@@ -149,23 +114,6 @@ def _map(trace: Trace, pool: int) -> Packed | None:
             "pool": pool,
         }
     }
-
-
-def pooled(trace: Trace, layer: int, pool: int) -> np.ndarray:
-    """One layer's map, [head, rows, columns], `pool` × `pool` tiles as one: shares of the keys
-    added up, queries averaged, so that a row still sums to 1."""
-    values = trace.dataset["map"][layer].values.astype(np.float64)
-    if pool == 1:
-        return values
-    rows = np.diff(np.append(trace["map_query"], trace.dataset.sizes["position"]))[:, None]
-    starts = np.arange(0, values.shape[1], pool)
-    values = np.add.reduceat(values * rows, starts, axis=1) / np.add.reduceat(rows, starts)
-    return np.add.reduceat(values, np.arange(0, values.shape[2], pool), axis=2)
-
-
-def edges(starts: np.ndarray, pool: int, n: int) -> list[int]:
-    """First positions of the tiles, and where the last one ends."""
-    return [*(int(at) for at in starts[::pool]), n]
 
 
 def _received(trace: Trace, columns: int) -> Packed | None:

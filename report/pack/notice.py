@@ -7,7 +7,7 @@ from typing import Any
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.pack.contents import Contents
-from attentropy.report.pack.regions import Range
+from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
 
 _NAMES = {

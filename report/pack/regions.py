@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.planes import Tiles
+from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
 
-Range = tuple[int, int]
-
-_SECTION = re.compile(r"(-?\d+)?:(-?\d+)?")
 _TAIL = 4  # times the width of the other stretches
 _MARGIN = 2  # positions beside a token of the template
-
-
-def sections(given: Sequence[str], n: int) -> list[Range]:
-    """`a:b` as Python reads it, of n positions. Raises `UsageError` for anything else."""
-    found = []
-    for text in given:
-        match = _SECTION.fullmatch(text.strip())
-        if match is None:
-            raise UsageError(f"--section {text!r}: write a:b, positions as Python counts them")
-        start, stop, _ = slice(*(int(end) if end else None for end in match.groups())).indices(n)
-        if stop <= start:
-            raise UsageError(f"--section {text!r} holds none of the {n} positions")
-        found.append((start, stop))
-    return found
 
 
 def regions(

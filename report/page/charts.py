@@ -17,9 +17,9 @@ from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
-from attentropy.report.pack import maps as reach
 from attentropy.report.pack.encode import deflated
 from attentropy.report.read import views
+from attentropy.report.read.maps import first_layer, has_map, has_spread, scored
 from attentropy.report.read.views import View
 
 # Datasets that the script fills before anybody sees them.
@@ -54,18 +54,18 @@ def drawings(
         state = cells.state(trace, size, placed[name], len(rows))
         charts[name] = heatmap(size, state, data)
     found["figure"] = _drawing(charts)
-    if reach.has_map(trace):
+    if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
         found["map"] = _drawing(_widths(openingmap.first_attentionmap(trace, s) for s in both))
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
         found["window"] = _drawing({"wide": first_map(trace, placed["wide"].column)})
     high = views.high(trace, "attention")
-    if attention is not None and reach.has_spread(trace):
-        layer = reach.first_layer(attention)
+    if attention is not None and has_spread(trace):
+        layer = first_layer(attention)
         both_sizes = (spread.WIDE, spread.NARROW)
         made = (spread.first_spread(trace, attention, layer, s, high) for s in both_sizes)
         found["spread"] = _drawing(_widths(made))
-    names = reach.scored(trace)
+    names = scored(trace)
     if names:
         made = (roster.first_roster(trace, names, rows, slim, high) for slim in (False, True))
         found["roster"] = _drawing(_widths(made))
@@ -109,11 +109,11 @@ def places(trace: Trace) -> dict[str, Any]:
         "mapHeads": 0,
         "mapSizes": {name: {"side": size.side, "part": size.part} for name, size in both.items()},
     }
-    if reach.has_map(trace):
+    if has_map(trace):
         state = openingmap.first_state(trace)
         found["mapHeads"] = trace.dataset.sizes["map_head"]
         found["region"] = {name: state[name] for name in ("q0", "q1", "k0", "k1")}
-    scores = reach.scored(trace)
+    scores = scored(trace)
     if scores:
         layers, heads = trace[f"head_{scores[0]}"].shape
         found["rosterSizes"] = {

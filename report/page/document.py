@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from attentropy.report import palette
-from attentropy.report.pack.encode import data_uri
+from attentropy.report.images import data_uri
 
 
 @lru_cache(maxsize=1)

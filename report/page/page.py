@@ -21,11 +21,9 @@ from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights
-from attentropy.report.pack import maps as reach
 from attentropy.report.pack.budget import MAX_BYTES, Budget
 from attentropy.report.pack.contents import contents
 from attentropy.report.pack.notice import reduction
-from attentropy.report.pack.regions import Range
 from attentropy.report.pack.statistics import buy, said
 from attentropy.report.page import words_compared as comparison_words
 from attentropy.report.page.charts import drawings, places
@@ -37,6 +35,8 @@ from attentropy.report.page.sections import finding, summary
 from attentropy.report.page.sections import sections as sections_of
 from attentropy.report.page.words import SHADES, banner, caption, captions, words
 from attentropy.report.read import statistics, views
+from attentropy.report.read.maps import has_map, scored
+from attentropy.report.read.positions import Range
 
 Pictures = dict[str, Still | None]
 
@@ -72,7 +72,7 @@ def render(
     opens = {view.name: caption(below[view.name], view, placed["wide"]) for view in shown}
     script, bundle = source("loader.js"), program()
     style = source("page.css") + _shade_classes()
-    scores = reach.scored(trace)
+    scores = scored(trace)
     profile = profiled(trace)
     span = placed["wide"].start, placed["wide"].stop
     if isinstance(trace, Difference):
@@ -100,7 +100,7 @@ def render(
         "sections": below_it,
         "panels": {name: summary(curve, rows) for name, curve in curves.items()},
         "window_per_head": _per_head(trace, "window"),
-        "map_heads": [int(head) for head in trace["map_head"]] if reach.has_map(trace) else [],
+        "map_heads": [int(head) for head in trace["map_head"]] if has_map(trace) else [],
         "profile": profile,
     }
     template = environment().get_template("page.html.j2")

@@ -16,9 +16,9 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.contents import Contents
 from attentropy.report.read import statistics
 from attentropy.report.read.views import View, of_site
+from attentropy.report.read.visible import is_causal, partial, visible_keys
 from attentropy.report.text import named
 
-_MOST_SEGMENTS = 4096
 _OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "headsSides", "topKeyB")
 
 
@@ -109,51 +109,9 @@ def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
     return now, later
 
 
-def visible_keys(trace: Trace) -> list[list[list[int]]] | None:
-    """How many keys each query sees, as straight lines [first position, keys there, rise] a layer;
-    None where that is not recorded, or in no few lines."""
-    if "visible" not in trace or not trace["visible"].size:
-        return None
-    found = []
-    for counts in trace["visible"].astype(np.int64):
-        rise = np.diff(counts)
-        # A line begins where the rise is not that of the step before.
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(rise)) + 1])
-        if starts.size > _MOST_SEGMENTS:
-            return None
-        slope = rise[np.minimum(starts, rise.size - 1)] if rise.size else np.zeros(1, int)
-        found.append(np.stack([starts, counts[starts], slope], -1).tolist())
-    return found
-
-
-def partial(trace: Trace) -> dict[str, Any] | None:
-    """How far a run came that did not end: tokens, done, reason."""
-    state = trace.attrs.get("partial")
-    if not isinstance(state, dict):
-        return None
-    done = state.get("done")
-    reason = state.get("reason")
-    return {
-        "tokens": trace.dataset.sizes["position"],
-        "done": done if isinstance(done, int) else 0,
-        "reason": named(str(reason), 200) if reason else "",
-    }
-
-
 def layout(size: Size, trace: Trace) -> dict[str, int]:
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
         "overview": size.overview, "above": size.above, "columns": room(trace, size.columns),
         "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
     }  # fmt: skip
-
-
-def is_causal(trace: Trace) -> bool:
-    """Whether no query of the window puts weight on a later key."""
-    if "window" not in trace:
-        return True
-    later = trace["window_key"][None, :] > trace["window_query"][:, None]
-    for layer in trace.dataset["window"]:
-        if (np.nan_to_num(layer[0].values) * later > 0).any():
-            return False
-    return True

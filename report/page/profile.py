@@ -14,8 +14,8 @@ from rich.text import Text
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.metadata import UNREADABLE, reason
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.commands.output import human
 from attentropy.report.text import named, plain
+from attentropy.report.units import human
 
 _WIDTH = 150  # in a pipe, which has none
 _WORDS = {

@@ -12,12 +12,12 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
-from attentropy.report.pack import maps as reach
 from attentropy.report.page import tables
 from attentropy.report.page.tables import Table
 from attentropy.report.page.words import absent
 from attentropy.report.read import layers as bylayer
 from attentropy.report.read.layers import Curve
+from attentropy.report.read.maps import LONG, first_layer, has_map, scored
 from attentropy.report.read.views import View
 
 _NAMES = {
@@ -180,15 +180,15 @@ def _attention(
     found = Section(
         "attention", _named("attention", curves), _table("attention", title, curves, rows)
     )
-    if attention is not None and attention.mean.shape[1] > reach.LONG:
-        layer = reach.first_layer(attention)
+    if attention is not None and attention.mean.shape[1] > LONG:
+        layer = first_layer(attention)
         found.tables["spread"] = tables.of_spread(trace, attention, layer, rows[layer])
     return found
 
 
 def _map(trace: Trace, label: str) -> Section:
     found = Section("map", note=absent(trace))
-    if reach.has_map(trace):
+    if has_map(trace):
         found.tables["map"] = tables.of_map(trace, label)
         found.tables["region"] = tables.of_region()
         if "received" in trace:
@@ -199,7 +199,7 @@ def _map(trace: Trace, label: str) -> Section:
 
 
 def _heads(trace: Trace, rows: Sequence[str]) -> Section:
-    names = reach.scored(trace)
+    names = scored(trace)
     return Section("heads", tables={"roster": tables.of_heads(trace, names, rows)} if names else {})
 
 

@@ -17,8 +17,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.figures.weights import window
-from attentropy.report.pack import maps as reach
 from attentropy.report.read.layers import Curve
+from attentropy.report.read.maps import SCORES, edges, pooled
 from attentropy.report.read.views import View
 from attentropy.report.text import short
 
@@ -141,7 +141,7 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> Table:
         title = f"Scores of the {_HEADS} of {len(there):,} heads that are lowest in {names[0]}"
         lowest = sorted(there, key=lambda at: np.nan_to_num(scores[0][at], nan=np.inf))
         there = sorted(lowest[:_HEADS])
-    columns = [Column("head", number=False), *(Column(reach.SCORES[name]) for name in names)]
+    columns = [Column("head", number=False), *(Column(SCORES[name]) for name in names)]
     cells: list[list[Cell]] = [
         [f"layer {rows[layer]} head {head}", *(number(s[layer, head]) for s in scores)]
         for layer, head in there
@@ -173,9 +173,9 @@ def of_window(trace: Trace, label: str) -> Table:
 
 def of_map(trace: Trace, label: str) -> Table:
     """The tiles of the first layer's map that hold the most, first head of the map."""
-    weights = np.nan_to_num(reach.pooled(trace, 0, 1)[0])
+    weights = np.nan_to_num(pooled(trace, 0, 1)[0])
     n = trace.dataset.sizes["position"]
-    queries, keys = (reach.edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
+    queries, keys = (edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
     order = np.argsort(-weights, axis=None, kind="stable")[:_TILES]
     cells: list[list[Cell]] = []
     for q, k in zip(*np.unravel_index(order, weights.shape), strict=True):

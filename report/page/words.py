@@ -10,9 +10,9 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.placement import Placement
-from attentropy.report.pack import maps as reach
-from attentropy.report.page.payload import partial
+from attentropy.report.read.maps import LONG, scored
 from attentropy.report.read.views import View, of_site
+from attentropy.report.read.visible import partial
 from attentropy.report.scale import Scale
 from attentropy.report.text import flowing, named, visible
 
@@ -138,14 +138,14 @@ def banner(trace: Trace) -> str:
 
 def absent(trace: Trace) -> str:
     """What a long prompt's page cannot show of its attention, and why; empty where nothing."""
-    if "entropy" not in trace or trace.dataset.sizes["position"] <= reach.LONG:
+    if "entropy" not in trace or trace.dataset.sizes["position"] <= LONG:
         return ""
     missing = []
     if "map" not in trace:
         missing.append("the map of all tokens (the trace holds none: extract with --map-tile auto)")
     elif "received" not in trace:
         missing.append("what each key receives (the trace does not hold it)")
-    if not reach.scored(trace):
+    if not scored(trace):
         missing.append("the scores of the heads (the trace holds none: extract with --scores)")
     return f"Not shown: {'; '.join(missing)}." if missing else ""
 

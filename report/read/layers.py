@@ -8,7 +8,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.page.payload import is_causal
+from attentropy.report.read.visible import is_causal
 
 _SINK_KEYS = 4
 

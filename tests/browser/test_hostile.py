@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.engine.attention.assemble import text_array
+from attentropy.engine.trace.text import text_array
 from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.compared import observe

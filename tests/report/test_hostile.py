@@ -11,19 +11,18 @@ import zlib
 import numpy as np
 import pytest
 
-from attentropy.engine.attention.assemble import text_array
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.results import Results, Row
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.text import text_array
 from attentropy.report.bench.page import render as bench_page
 from attentropy.report.cli import main
 from attentropy.report.commands.output import json_line
 from attentropy.report.compare.difference import compare
 from attentropy.report.findings.compared import observe as observe_difference
 from attentropy.report.findings.single import observe
-from attentropy.report.pack.contents import full
 from attentropy.report.page.page import render
-from attentropy.report.text import flowing, named, plain, short, visible
+from attentropy.report.text import flowing, full, named, plain, short, visible
 from hostile import HOSTILE_NAMES, PROOF, STRINGS, corpus, hostile_pair, hostile_trace
 from traces import synthetic
 

@@ -6,7 +6,7 @@ import pytest
 from attentropy.engine.trace import lazy
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.page.payload import visible_keys
+from attentropy.report.read.visible import visible_keys
 from traces import synthetic
 
 

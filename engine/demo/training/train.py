@@ -1,4 +1,4 @@
-"""Trains the embedded model from the facts: python -m attentropy.engine.demo.train"""
+"""Trains the embedded model from the facts: python -m attentropy.engine.demo.training.train"""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from attentropy.engine.demo import path
-from attentropy.engine.demo.batches import batches
-from attentropy.engine.demo.optimizer import Muon
-from attentropy.engine.demo.tokenizer import build
+from attentropy.engine.demo.training.batches import batches
+from attentropy.engine.demo.training.optimizer import Muon
+from attentropy.engine.demo.training.tokenizer import build
 
 
 @dataclass(frozen=True)

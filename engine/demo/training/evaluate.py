@@ -1,4 +1,4 @@
-"""How many held-out questions the model answers: python -m attentropy.engine.demo.evaluate"""
+"""How many held-out questions are answered: python -m attentropy.engine.demo.training.evaluate"""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from attentropy.engine.trace.dataset import FORMAT_VERSION, Trace
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.schema import FORMAT_VERSION
 from attentropy.report.cli import main
 from tiny import save
 from traces import synthetic
@@ -435,7 +436,7 @@ def test_without_torch_render_works_and_report_says_how_to_get_it(here):
 def test_the_pypi_package_kernels_is_not_shadowed_in_the_repositorys_root():
     from pathlib import Path
 
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     code = "import kernels; print(kernels.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
@@ -456,7 +457,7 @@ def test_info_prints_the_memory_and_time_of_a_run(here, capsys):
 def test_the_one_liner_of_the_readme_works():
     from pathlib import Path
 
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
     code = next(line for line in readme.splitlines() if 'python -c "' in line).split('"')[1]
     done = _python(code)
     assert done.returncode == 0, done.stderr

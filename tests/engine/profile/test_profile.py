@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from attentropy.engine.attention.recorder import Recorder, record
-from attentropy.engine.cost import memory as cost
 from attentropy.engine.errors import AttentropyError, Stopped, UsageError
 from attentropy.engine.measure import machine
 from attentropy.engine.model import load as models
@@ -371,7 +370,7 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
 
 def test_random_weights_that_do_not_fit_are_refused_in_one_line(tmp_path, monkeypatch):
     config("llama").save_pretrained(tmp_path)
-    monkeypatch.setattr(cost, "available", lambda device: 1000)
+    monkeypatch.setattr(models, "available", lambda device: 1000)
     with pytest.raises(AttentropyError, match=r"with random weights takes .* are free on cpu"):
         models.with_random_weights(tmp_path)
 

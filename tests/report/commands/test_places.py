@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import attentropy
-from attentropy.engine.paths import without_paths
+from attentropy.engine.errors import without_paths
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import progress

@@ -7,10 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from attentropy.engine.cost import memory as cost
+from attentropy.engine.cost import predict
 from attentropy.engine.cost import speed as pace
 from attentropy.engine.cost.describe import describe
-from attentropy.engine.cost.memory import Run, alternatives, memory, model_size
+from attentropy.engine.cost.memory import alternatives, memory
+from attentropy.engine.cost.size import RunSize, model_size
 from attentropy.engine.model import source as origin
 from benchmarks.prediction import Subject, measured, predicted, sizes
 from tiny import config, save
@@ -54,8 +55,8 @@ def test_of_a_mixture_a_token_meets_the_experts_it_is_sent_to():
 
 
 def test_a_window_bounds_the_cache():
-    wide = memory(model_size(config("mistral", sliding_window=None)), Run(4000, 4, 0))
-    narrow = memory(model_size(config("mistral", sliding_window=100)), Run(4000, 4, 0))
+    wide = memory(model_size(config("mistral", sliding_window=None)), RunSize(4000, 4, 0))
+    narrow = memory(model_size(config("mistral", sliding_window=100)), RunSize(4000, 4, 0))
     assert narrow["cache_bytes"] * 40 == wide["cache_bytes"]
 
 
@@ -63,7 +64,7 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
     size = replace(model_size(config()), width=4096, inner=11_008, vocabulary=128_256, layers=32,
                    heads=32, key_heads=8, head_size=128, parameters=8_030_000_000,
                    linear=7_000_000_000, stored=2)  # fmt: skip
-    run = Run(32_768, 2, 4096, on_cpu=False)
+    run = RunSize(32_768, 2, 4096, on_cpu=False)
     found = alternatives(size, run)
     assert next(iter(found)) == "--lens-positions -128:"
     needed = memory(size, run)["peak_bytes"]
@@ -80,9 +81,9 @@ def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     whole = describe(folder, tokens=5000)["memory"]
     assert "too_much" not in whole
     lensless = whole["peak_with_option_bytes"]["--lens none"]
-    monkeypatch.setattr(cost, "available", lambda device: lensless)
+    monkeypatch.setattr(predict, "available", lambda device: lensless)
     assert "it fits with --lens none" in describe(folder, tokens=5000)["memory"]["too_much"]
-    monkeypatch.setattr(cost, "available", lambda device: 1)
+    monkeypatch.setattr(predict, "available", lambda device: 1)
     said = describe(folder, tokens=5000)["memory"]["too_much"]
     assert said == "it fits with another device, or --device auto"
 
@@ -90,7 +91,7 @@ def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
 def test_time_is_the_sum_of_its_stages_and_grows_with_the_prompt():
     size = model_size(config())
     known = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10)
-    short, long = (pace.duration(size, Run(n, 4, n), known) for n in (1000, 2000))
+    short, long = (pace.duration(size, RunSize(n, 4, n), known) for n in (1000, 2000))
     assert short["all"] == pytest.approx(sum(v for k, v in short.items() if k != "all"))
     assert 2 < long["read_the_prompt"] / short["read_the_prompt"] < 4
-    assert pace.duration(size, Run(1000, 4, 0), known)["read_the_lens"] == 0
+    assert pace.duration(size, RunSize(1000, 4, 0), known)["read_the_lens"] == 0

@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from attentropy.engine import demo
-from attentropy.engine.cost import memory as cost
+from attentropy.engine.cost import predict
 from attentropy.engine.cost import speed as pace
 from attentropy.engine.cost.describe import describe
-from attentropy.engine.cost.disk import Kept, on_disk
-from attentropy.engine.cost.memory import Run, chunk_tokens, memory, model_size, passing
+from attentropy.engine.cost.disk import on_disk
+from attentropy.engine.cost.memory import chunk_tokens, memory, passing
 from attentropy.engine.cost.predict import Options, planned
+from attentropy.engine.cost.size import RecordingSize, RunSize, model_size
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
@@ -33,7 +34,7 @@ def disk(size, **options):
 
 
 def test_the_peak_of_a_long_prompt_grows_with_it_only_by_cache_and_bookkeeping(size):
-    run = Run(50_000, 4, 0, chunk=2048)
+    run = RunSize(50_000, 4, 0, chunk=2048)
     once, twice = (memory(size, replace(run, tokens=n)) for n in (50_000, 100_000))
     for name in ("statistics_bytes", "lens_bytes", "weights_bytes"):
         assert once[name] == twice[name], name
@@ -45,7 +46,7 @@ def test_the_peak_of_a_long_prompt_grows_with_it_only_by_cache_and_bookkeeping(s
 
 
 def test_a_smaller_chunk_takes_less_and_one_of_all_tokens_is_one_pass(size):
-    run = Run(20_000, 4, 20_000)
+    run = RunSize(20_000, 4, 20_000)
     peaks = [memory(size, replace(run, chunk=c))["peak_bytes"] for c in (256, 1024, 4096)]
     assert peaks == sorted(peaks)
     assert peaks[-1] < memory(size, run)["peak_bytes"]
@@ -53,8 +54,8 @@ def test_a_smaller_chunk_takes_less_and_one_of_all_tokens_is_one_pass(size):
 
 
 def test_a_gpu_holds_a_chunks_states_and_not_what_is_written(size):
-    run = Run(100_000, 2, 100_000, on_cpu=False, chunk=8192)
-    many = replace(run, kept=Kept(stats=("entropy", "max_prob", "lse", "distance")))
+    run = RunSize(100_000, 2, 100_000, on_cpu=False, chunk=8192)
+    many = replace(run, kept=RecordingSize(stats=("entropy", "max_prob", "lse", "distance")))
     assert memory(size, run)["peak_bytes"] == memory(size, many)["peak_bytes"]
     without = memory(size, replace(run, positions=0))
     assert memory(size, run)["peak_bytes"] > without["peak_bytes"]
@@ -139,7 +140,7 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     config("llama").save_pretrained(tmp_path)
     monkeypatch.setattr(origin, "device", lambda device: CPU)
-    monkeypatch.setattr(cost, "available", lambda device: 2**40)
+    monkeypatch.setattr(predict, "available", lambda device: 2**40)
     facts = describe(tmp_path, tokens=5000, chunk=512, sites=(), map_tile="128")
     assert facts["run"] == {"chunk": 512, "lens_positions": 0, "map_tile": [128, 128]}
     assert facts["memory"]["lens_bytes"] == 0
@@ -150,10 +151,10 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
 
 def test_another_sweep_and_more_chunks_take_longer(size):
     known = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8)
-    run = Run(4000, 4, 0)
+    run = RunSize(4000, 4, 0)
     none, both = (
         pace.duration(size, replace(run, kept=kept), known)
-        for kept in (Kept(), Kept(tile=(64, 64), received=True))
+        for kept in (RecordingSize(), RecordingSize(tile=(64, 64), received=True))
     )
     assert none["sweep_again"] == 0
     pairs = 3 * 4 * 4000 * 4000 / 2

@@ -8,7 +8,8 @@ from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import UsageError
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
-from attentropy.engine.trace.dataset import FORMAT_VERSION, Trace
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.schema import FORMAT_VERSION
 from tiny import model, save, tokenizer
 
 PROMPT = "Paris is a city, and Canberra is another one. " * 38

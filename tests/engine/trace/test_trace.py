@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from attentropy.engine.attention.assemble import text_array
 from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import lazy
-from attentropy.engine.trace.dataset import FORMAT_VERSION, Trace
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.schema import FORMAT_VERSION
+from attentropy.engine.trace.text import text_array
 from traces import synthetic
 
 

@@ -179,5 +179,5 @@ def test_sparse_attention_is_refused_where_it_leaves_keys_out():
 
 
 def test_the_readme_links_to_the_page():
-    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    text = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
     assert re.search(r"\]\(engine/COVERAGE\.md\)", text)

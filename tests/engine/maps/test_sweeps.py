@@ -19,7 +19,7 @@ from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Rectangle
-from attentropy.engine.trace.sinks import Memory
+from attentropy.engine.trace.sinks import Memory, field
 from attentropy.kernels.ops import attention
 from tiny import model
 
@@ -84,9 +84,9 @@ def _streamed(made, sweeps, stats=DEFAULT_STATS):
     sink = Memory()
     fields = kept.fields(sweeps.tokens, "float32")
     for name, (dims, shape) in sweeps.layout().items():
-        fields[name] = layout.field(name, dims, shape, sweeps.tokens, "float32")
-    for name, field in fields.items():
-        sink.create(name, field)
+        fields[name] = field(name, dims, shape, sweeps.tokens, "float32")
+    for name, array in fields.items():
+        sink.create(name, array)
     stream = Stream(kept, sink, sweeps)
     with torch.no_grad(), record(made, stats=stats, stream=stream):
         yield sink.arrays
@@ -293,7 +293,7 @@ def test_bands_of_column_sums_are_one_map(monkeypatch):
     made = _model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
     whole = _swept(made, _ids(), _sweeps(made, **plan))
-    monkeypatch.setattr("attentropy.engine.maps.sweeps._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
+    monkeypatch.setattr("attentropy.engine.attention.weights._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
     bands = _swept(made, _ids(), _sweeps(made, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)
@@ -303,7 +303,7 @@ def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
     made = _model("sliding")
     square = Rectangle("window", (200, 301), (190, 301), per_head=False, shares=True)
     whole = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
-    monkeypatch.setattr("attentropy.engine.maps.sweeps._ALIVE_BYTES", 7 * 4 * 4 * 111)
+    monkeypatch.setattr("attentropy.engine.attention.weights._ALIVE_BYTES", 7 * 4 * 4 * 111)
     parts = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
     for name in ("window", "window_entropy"):
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-6)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from attentropy.report import palette
-from attentropy.report.pack.encode import EXACT_VALUES, data_uri, pack, png
+from attentropy.report.images import data_uri, png
+from attentropy.report.pack.encode import EXACT_VALUES, pack
 
 
 def _unpack(packed):

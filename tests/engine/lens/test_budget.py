@@ -8,12 +8,11 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.lens.budget import (
     REHEARSED_POSITIONS,
     LensSize,
-    check_selection,
     check_sites,
     sample,
-    select,
     tail_first,
 )
+from attentropy.engine.selection import check_selection, select
 
 LLAMA_8B = LensSize(
     width=4096, vocabulary=128_256, layers=32, sites=1, parameters=8_030_261_248, itemsize=2

@@ -5,8 +5,9 @@ import pytest
 
 from attentropy.engine.errors import UsageError
 from attentropy.report import planes
-from attentropy.report.pack.regions import merged, regions, sections
+from attentropy.report.pack.regions import merged, regions
 from attentropy.report.read import views
+from attentropy.report.read.positions import sections
 from traces import synthetic
 
 

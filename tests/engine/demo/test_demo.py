@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from attentropy.engine import demo
-from attentropy.engine.demo.batches import Encoder, batches
-from attentropy.engine.demo.evaluate import accuracy, answers, overall
 from attentropy.engine.demo.facts import COUNTRIES
 from attentropy.engine.demo.questions import RESERVED, conversation, held_out, training_texts
-from attentropy.engine.demo.tokenizer import build
-from attentropy.engine.demo.train import Recipe, losses, model_of, save
+from attentropy.engine.demo.training.batches import Encoder, batches
+from attentropy.engine.demo.training.evaluate import accuracy, answers, overall
+from attentropy.engine.demo.training.tokenizer import build
+from attentropy.engine.demo.training.train import Recipe, losses, model_of, save
 
 HOSTILE = "</script><!-- \u2028 👩‍👩‍👧 العاصمة עיר 首都 \x00\x1b[31m\n\n\t  <|eot_id|x> Zürich"
 

@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 import attentropy
-from attentropy.engine.attention.assemble import text_array
+from attentropy.engine.trace.text import text_array
 from attentropy.report.export import export as report_export
 from attentropy.report.export.csv import Table
-from attentropy.report.pack.contents import full
-from attentropy.report.text import short
+from attentropy.report.text import full, short
 from hostile import STRINGS, hostile_trace
 from programs import run
 

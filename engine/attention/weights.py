@@ -1,0 +1,43 @@
+"""Exact attention weights of a rectangle of queries and keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from attentropy.kernels.sweep import Values, attention_window
+
+
+def exact_weights(
+    query: Tensor,
+    key: Tensor,
+    lse: Tensor,
+    rows: tuple[int, int],
+    keys: tuple[int, int],
+    where: dict[str, Any],
+    *,
+    per_head: bool,
+    shares: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Weights [heads or 1, rows, keys] of one sequence's rectangle; the mean over heads where not
+    `per_head`, and then, where `shares`, the mean of −p ln p beside it."""
+    if per_head:
+        weights = attention_window(query, key, lse, rows, keys, **where)[0]
+        return weights.float().cpu().numpy(), None
+    step = max(1, _ALIVE_BYTES // (4 * query.shape[1] * max(1, keys[1] - keys[0])))
+
+    def mean(values: Values) -> np.ndarray:
+        parts = []
+        for first in range(*rows, step):
+            some = (first, min(rows[1], first + step))
+            part = attention_window(query, key, lse, some, keys, values=values, **where)[0]
+            parts.append(part.float().mean(0, keepdim=True).cpu().numpy())
+        return np.concatenate(parts, 1)
+
+    return mean("weight"), mean("entropy") if shares else None
+
+
+# Column sums, or weights of all heads whose mean is asked for, alive at once on the device.
+_ALIVE_BYTES = 32 * 2**20

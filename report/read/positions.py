@@ -1,0 +1,27 @@
+"""Ranges of positions that a page holds one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from attentropy.engine.errors import UsageError
+
+Range = tuple[int, int]
+
+
+def sections(given: Sequence[str], n: int) -> list[Range]:
+    """`a:b` as Python reads it, of n positions. Raises `UsageError` for anything else."""
+    found = []
+    for text in given:
+        match = _SECTION.fullmatch(text.strip())
+        if match is None:
+            raise UsageError(f"--section {text!r}: write a:b, positions as Python counts them")
+        start, stop, _ = slice(*(int(end) if end else None for end in match.groups())).indices(n)
+        if stop <= start:
+            raise UsageError(f"--section {text!r} holds none of the {n} positions")
+        found.append((start, stop))
+    return found
+
+
+_SECTION = re.compile(r"(-?\d+)?:(-?\d+)?")
