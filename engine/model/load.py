@@ -17,6 +17,7 @@ import torch
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
+from attentropy.engine.model.devices import available
 from attentropy.engine.model.files import has_tokenizer, stored
 
 _BITS: dict[str, dict[str, Any]] = {
@@ -96,7 +97,6 @@ def with_random_weights(
     """
     import transformers
 
-    from attentropy.engine.model.devices import available
 
     if device == "auto":
         raise UsageError("random weights are made on one device; leave --device auto out")
