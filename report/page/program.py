@@ -10,9 +10,11 @@ from attentropy.report.page.document import source
 
 # One idea a file, in the order in which they build on each other.
 _PARTS = (
-    "values", "colours", "planes", "choice", "statistics", "cells", "pictures", "figure", "reading",
-    "compare", "moving", "pins", "search", "keys", "help", "window", "map", "spread", "roster",
-    "twins", "tables", "address", "sections", "start",
+    "data/values", "data/colours", "data/planes", "data/state", "data/statistics", "figure/cells",
+    "figure/pictures", "figure/figure", "figure/tooltip", "figure/compare", "figure/moving",
+    "figure/pins", "figure/search", "shell/keys", "shell/help", "below/window", "below/map",
+    "below/spread", "below/roster", "below/live_tables", "below/tables", "shell/address",
+    "shell/sections", "shell/start",
 )  # fmt: skip
 
 
@@ -31,7 +33,7 @@ def program() -> Program:
 
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     taken = "".join(f"delete window.{name};" for name in ("vegaEmbed", "vega", "vegaLite"))
-    own = "\n".join(source(f"{name}.js") for name in _PARTS)
+    own = "\n".join(source(f"script/{name}.js") for name in _PARTS)
     text = (
         f"((run)=>{{(()=>{{{bundle}\n}})();const embed=window.vegaEmbed;{taken}run(embed);}})"
         f"((vegaEmbed)=>{{{own}}});"
