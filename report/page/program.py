@@ -7,20 +7,17 @@ from functools import lru_cache
 
 from attentropy.report.pack.encode import deflated
 from attentropy.report.page.document import source
+from attentropy.report.page.modules import join, load
 
-# One idea a file, in the order in which they build on each other.
-_PARTS = (
-    "data/values", "data/colours", "data/planes", "data/state", "data/statistics", "figure/cells",
-    "figure/pictures", "figure/figure", "figure/tooltip", "figure/compare", "figure/moving",
-    "figure/pins", "figure/search", "shell/keys", "shell/help", "below/window", "below/map",
-    "below/spread", "below/roster", "below/live_tables", "below/tables", "shell/address",
-    "shell/sections", "shell/start",
-)  # fmt: skip
+# The module that starts the page; it needs, directly or not, all others.
+ENTRY = "shell/start.js"
+# What the bundle leaves on the global object.
+BUNDLE_NAMES = ("vegaEmbed", "vega", "vegaLite")
 
 
 @dataclass(frozen=True)
 class Program:
-    """`text` is what runs, `packed` the same deflated and in base64."""
+    """The program: `text` is what runs, `packed` the same deflated and in base64."""
 
     text: str
     packed: str
@@ -28,16 +25,29 @@ class Program:
 
 @lru_cache(maxsize=1)
 def program() -> Program:
-    """The program, which leaks no name: the bundle's own are taken off the global object."""
-    import vl_convert
-
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    taken = "".join(f"delete window.{name};" for name in ("vegaEmbed", "vega", "vegaLite"))
-    own = "\n".join(source(f"script/{name}.js") for name in _PARTS)
+    """Return the program, which leaves no name on the global object: not its own, as it is a
+    function, and not the bundle's, which it deletes.
+    """
+    deletions = "".join(f"delete window.{name};" for name in BUNDLE_NAMES)
+    own = join(load(ENTRY, script))
+    # Modules are strict; joined, they are one function that is.
     text = (
-        f"((run)=>{{(()=>{{{bundle}\n}})();const embed=window.vegaEmbed;{taken}run(embed);}})"
-        f"((vegaEmbed)=>{{{own}}});"
+        f"((run)=>{{(()=>{{{bundle()}\n}})();const embed=window.vegaEmbed;{deletions}run(embed);}})"
+        f'((vegaEmbed)=>{{"use strict";\n{own}\nstartPage(vegaEmbed);}});'
     )
     if "\r" in text:
         raise RuntimeError("a carriage return would change in the page and with it the hash")
     return Program(text, deflated(text.encode()))
+
+
+def bundle() -> str:
+    """Return Vega, Vega-Lite and vega-embed as one script."""
+    import vl_convert
+
+    text: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return text
+
+
+def script(name: str) -> str:
+    """Return the text of one module of the page's own script."""
+    return source(f"script/{name}")

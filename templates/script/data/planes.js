@@ -1,14 +1,30 @@
-// A plane of rows × N values: single positions where they are held, tiles of several elsewhere.
-const HOW = { mean: 0, low: 1, high: 2 };
+// A plane of rows × positions: single positions where the page has them, tiles of several elsewhere.
+import { N, report } from "./page.js";
+import { data, details, headDetails } from "./values.js";
+
+export const HOW = { mean: 0, low: 1, high: 2 };
+
+export function aggregate(a, b, how, read) {
+  let sum = 0, count = 0, low = Infinity, high = -Infinity;
+  for (let i = a; i < b; i++) {
+    const value = read(i);
+    if (value === undefined || value !== value) continue;
+    sum += value;
+    count++;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return count === 0 ? NaN : how === 1 ? low : how === 2 ? high : sum / count;
+}
 
 // `of` makes a plane's values from those that are held, of single positions.
-function plane({ whole, part, where, tiles, step, of = (row, p, value) => value }) {
+export function makePlane({ whole: full, part, where, tiles, step, of = (row, p, value) => value }) {
   const columns = tiles ? tiles.shape[2] : 0, layers = tiles ? tiles.shape[1] : 0;
   // The value of one position; undefined where the page does not hold it.
   function at(row, p) {
     const slot = part ? where.slot(p) : -1;
-    if (slot >= 0) return of(row, p, part.get(row * where.held + slot));
-    return whole ? of(row, p, whole.get(row * N + p)) : undefined;
+    if (slot >= 0) return of(row, p, part.get(row * where.size + slot));
+    return full ? of(row, p, full.get(row * N + p)) : undefined;
   }
   // What stands for a position that is not held: {mean, low, high, from, to}.
   function tile(row, p) {
@@ -24,39 +40,26 @@ function plane({ whole, part, where, tiles, step, of = (row, p, value) => value 
       const value = at(row, a);
       return value === undefined ? fromTiles(row, a, b, how) : value;
     }
-    const held = whole || (part && where.slot(a) >= 0 && where.slot(b - 1) - where.slot(a) === b - 1 - a);
-    if (inTiles || !held) return fromTiles(row, a, b, how);
-    return gather(a, b, how, (p) => at(row, p));
+    const isStored = full || (part && where.slot(a) >= 0 && where.slot(b - 1) - where.slot(a) === b - 1 - a);
+    if (inTiles || !isStored) return fromTiles(row, a, b, how);
+    return aggregate(a, b, how, (p) => at(row, p));
   }
   function fromTiles(row, a, b, how) {
     if (!tiles) return NaN;
     const kind = how < tiles.shape[0] ? how : 0, base = (kind * layers + row) * columns;
-    return gather(Math.floor(a / step), Math.ceil(b / step), how, (t) => tiles.get(base + t));
+    return aggregate(Math.floor(a / step), Math.ceil(b / step), how, (t) => tiles.get(base + t));
   }
-  return { at, tile, over, error: Math.max(whole?.error ?? 0, part?.error ?? 0) };
+  return { at, tile, over, error: Math.max(full?.error ?? 0, part?.error ?? 0) };
 }
 
-function gather(a, b, how, read) {
-  let sum = 0, some = 0, low = Infinity, high = -Infinity;
-  for (let i = a; i < b; i++) {
-    const value = read(i);
-    if (value === undefined || value !== value) continue;
-    sum += value;
-    some++;
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
-  return some === 0 ? NaN : how === 1 ? low : how === 2 ? high : sum / some;
-}
+export let planes = {};
 
-let planes = {};
-
-function makePlanes() {
+export function makePlanes() {
   planes = {};
   for (const name of report.views) {
-    planes[name] = plane({ whole: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.steps[name] });
+    planes[name] = makePlane({ whole: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.steps[name] });
   }
   if (report.views.includes("attention")) {
-    planes.heads = plane({ part: data.headsPart, where: headDetails, tiles: data.headsTiles, step: report.headStep });
+    planes.heads = makePlane({ part: data.headsPart, where: headDetails, tiles: data.headsTiles, step: report.headStep });
   }
 }

@@ -1,11 +1,10 @@
-// The packed values: inflated once, read in their own type, a missing one as NaN.
-const report = JSON.parse(document.getElementById("report").textContent);
-const $ = (id) => document.getElementById(id);
-const N = report.n;
-const MISSING = -1;
+// The packed values: inflated once, read in their own type, NaN where a value is missing.
+import { report } from "./page.js";
+
+export const MISSING = -1;
 const TYPES = { int8: Int8Array, int16: Int16Array, int32: Int32Array, uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 
-async function inflate(coded) {
+export async function inflate(coded) {
   const text = atob(coded);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
@@ -13,7 +12,7 @@ async function inflate(coded) {
   return new Response(stream);
 }
 
-async function unpack(packed) {
+export async function unpack(packed) {
   const raw = new TYPES[packed.type](await (await inflate(packed.data)).arrayBuffer());
   packed.data = null;
   const steps = packed.step !== undefined;
@@ -24,17 +23,17 @@ async function unpack(packed) {
   return { get, at, shape: packed.shape, error: packed.error };
 }
 
-const unpackAll = async (named) => {
+export const unpackAll = async (named) => {
   const names = Object.keys(named);
   const values = await Promise.all(names.map((name) => unpack(named[name])));
   return Object.fromEntries(names.map((name, i) => [name, values[i]]));
 };
 
 // Which of the positions that are held one by one a position is: -1 where it is not.
-function slots(ranges) {
+export function slots(ranges) {
   const offsets = [];
-  let held = 0;
-  for (const [a, b] of ranges) { offsets.push(held); held += b - a; }
+  let size = 0;
+  for (const [a, b] of ranges) { offsets.push(size); size += b - a; }
   const slot = (p) => {
     let low = 0, high = ranges.length - 1;
     while (low <= high) {
@@ -45,37 +44,9 @@ function slots(ranges) {
     }
     return -1;
   };
-  return { slot, held };
+  return { slot, size };
 }
 
-let data = {}, texts = null;
-const details = slots(report.ranges), headDetails = slots(report.headRanges);
-
-async function readTexts() {
-  const { short, full, roles, ranges } = report.texts;
-  const known = slots(ranges), { index, role } = await unpackAll({ index: report.texts.index, role: report.texts.role });
-  texts = {
-    token: (p) => { const i = known.slot(p); return i < 0 ? "" : short[index.get(i)]; },
-    full: (p) => { const i = known.slot(p); return i < 0 ? "" : full[index.get(i)] ?? short[index.get(i)]; },
-    role: (p) => { const i = known.slot(p); return i < 0 ? "" : roles[role.get(i)]; },
-  };
-}
-
-const word = (id) => (id < 0 ? "" : vocabularyShown().short[id]);
-const wordFull = (id, { short, full } = vocabularyShown()) => (id < 0 ? "" : full[id] ?? short[id]);
-
-// How many keys a query sees; null where that was not recorded.
-function visibleKeys(entry, position, lines = report.visible) {
-  if (!lines) return null;
-  return onLine(lines[entry], position);
-}
-
-function onLine(lines, position) {
-  let low = 0, high = lines.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (lines[middle][0] <= position) low = middle; else high = middle - 1;
-  }
-  const [start, count, rise] = lines[low];
-  return count + rise * (position - start);
-}
+export const data = {};
+export const details = slots(report.ranges);
+export const headDetails = slots(report.headRanges);

@@ -1,99 +1,102 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
-const OPTIONS = { mode: "vega", ast: true, renderer: "canvas", actions: false, defaultStyle: false, tooltip: false, hover: false };
-let view = null, width = "wide", size = null, frame = 0, sectionBin = 1, insetShown = null;
+import { N, report } from "../data/page.js";
+import { texts } from "../data/texts.js";
+import { formatCount, positionLabels, shorten } from "../data/format.js";
+import { legendRows, legendTicks } from "../data/colours.js";
+import { state, theme } from "../data/state.js";
+import { prepareStatistic, scaleShown, statisticReady } from "../data/statistics.js";
+import { rowsShown } from "../data/rows.js";
+import { figureView, layout } from "./canvas.js";
+import { sectionCells } from "./cells.js";
+import { makeInset } from "./inset.js";
+import { overviewBin, overviewPicture, pictureKey, pieces, sectionBinOf, sectionPieces } from "./pictures.js";
+import { chartCaption } from "./caption.js";
+import { drawMatches } from "./matches.js";
+import { pinFrames } from "./frames.js";
 
-// The chart of a specification, for the page's width.
-async function chart(id, name) {
-  const specs = report.specs[name], spec = JSON.parse(await (await inflate(specs[width] || specs.wide)).text());
-  const made = (await vegaEmbed($(id), spec, OPTIONS)).view;
-  const canvas = $(id).querySelector("canvas");
-  canvas.setAttribute("aria-hidden", "true");
-  canvas.dataset.width = canvas.width / devicePixelRatio;
-  [canvas.dataset.left, canvas.dataset.top] = origin(made);
-  $(id).parentElement.classList.add("drawn");
-  return made;
+let frameRequest = 0;
+export let sectionBin = 1;
+export let shownInset = null;
+let overviewKey = null;
+let shownPieces = null;
+const listeners = [];
+
+// Call `listener` each time that the figure is drawn and nothing is being dragged.
+export function afterDraw(listener) {
+  listeners.push(listener);
 }
 
-function legendRows(name) {
-  const steps = 64;
-  return Array.from({ length: steps }, (_, i) => ({
-    y0: i / steps, y1: Math.min(1, (i + 1.3) / steps), fill: hex(colour((i + 0.5) / steps, SHARE, name)),
-  }));
-}
-
-function caption() {
-  return state.view === "lens" ? report.placement.caption : "“Dummy tokens”: the chat template after the question";
+// Other pictures must be drawn: the view is a new one, or its values are.
+export function forgetPictures() {
+  pieces.clear();
+  overviewKey = shownPieces = null;
 }
 
 function drawOverview(rows) {
-  view.data("tile", overview(rows));
-  view.data("legend", legendRows(state.palette));
-  view.data("ticks", ticks(scaleShown()));
-  view.data("legendtitle", [{ text: scaleShown().title }]);
+  figureView.data("tile", overviewPicture(rows));
+  figureView.data("legend", legendRows(state.palette));
+  figureView.data("ticks", legendTicks(scaleShown()));
+  figureView.data("legendtitle", [{ text: scaleShown().title }]);
   const every = Math.max(1, Math.round(rows.length / 24));
-  view.data("rows", rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
-  view.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);
-  view.data("overviewlabels", [{ y: 0.06, text: rows[0].label }, { y: 0.94, text: rows[rows.length - 1].label }]);
+  figureView.data("rows", rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
+  figureView.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);
+  figureView.data("overviewlabels", [{ y: 0.06, text: rows[0].label }, { y: 0.94, text: rows[rows.length - 1].label }]);
   const bin = overviewBin();
-  const named = { mean: "mean", low: "least", high: "largest" }[state.how];
-  const many = bin > 1 ? `, each column the ${named} of ${bin}` : "";
-  view.data("overviewtitle", [{ text: `all ${count(N)} positions, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${many}` }]);
+  const extreme = { mean: "mean", low: "least", high: "largest" }[state.how];
+  const each = bin > 1 ? `, each column the ${extreme} of ${bin}` : "";
+  figureView.data("overviewtitle", [{ text: `all ${formatCount(N)} positions, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${each}` }]);
 }
 
 function drawSection(rows) {
-  const letters = Math.floor(size.section / (state.b - state.a) / 7.2);
+  const letters = Math.floor(layout.section / (state.b - state.a) / 7.2);
   const live = letters >= 2 && (state.b - state.a) * rows.length <= report.liveCells;
-  sectionBin = live ? 1 : binOf(rows);
-  view.data("cells", live ? sectionCells(rows, letters) : []);
-  const found = live ? [] : sectionPieces(rows), key = found.map((piece) => piece.key).join(";");
-  if (key !== shownPieces) view.data("part", found);
+  sectionBin = live ? 1 : sectionBinOf(rows);
+  figureView.data("cells", live ? sectionCells(rows, letters) : []);
+  const parts = live ? [] : sectionPieces(rows), key = parts.map((piece) => piece.key).join(";");
+  if (key !== shownPieces) figureView.data("part", parts);
   shownPieces = key;
   let columns = [];
-  if (letters < 2) columns = numbers(state.a, state.b, size.section);
-  else for (let p = state.a; p < state.b; p++) columns.push({ xc: p + 0.5, text: cut(texts.token(p), letters) });
-  view.data("columns", columns);
+  if (letters < 2) columns = positionLabels(state.a, state.b, layout.section);
+  else for (let p = state.a; p < state.b; p++) columns.push({ xc: p + 0.5, text: shorten(texts.token(p), letters) });
+  figureView.data("columns", columns);
 }
 
 function insetTitle(box, row) {
-  const wide = size.inset > 100;
+  const wide = layout.inset > 100;
   if (box.weights) return `${wide ? "weights, " : ""}layer ${report.layers[row.entry]}`;
-  return `${report.compare ? "column" : wide ? "position" : "pos."} ${count(state.col)}`;
+  return `${report.compare ? "column" : wide ? "position" : "pos."} ${formatCount(state.col)}`;
 }
 
 // While the frame is dragged only what the drag changes is drawn; `settle` does the rest.
-function draw(settled = true) {
-  if (!view) return;
-  if (!statisticReady()) { prepareStatistic().then(() => draw(settled)); return; }
+export function drawFigure(settled = true) {
+  if (!figureView) return;
+  if (!statisticReady()) { prepareStatistic().then(() => drawFigure(settled)); return; }
   const rows = rowsShown();
-  if (drawnBy() !== overviewKey) {
-    overviewKey = drawnBy();
+  if (pictureKey() !== overviewKey) {
+    overviewKey = pictureKey();
     drawOverview(rows);
   }
   drawSection(rows);
-  const box = insetShown = inset(rows);
-  view.data("inset", box.cells).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
+  const box = shownInset = makeInset(rows);
+  figureView.data("inset", box.cells).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
   const row = rows[Math.min(state.row, rows.length - 1)];
-  view.data("insettitle", [{ text: insetTitle(box, row) }]);
-  view.data("caption", [{ text: caption() }]);
-  view.data("pins", pinFrames());
+  figureView.data("insettitle", [{ text: insetTitle(box, row) }]);
+  figureView.data("caption", [{ text: chartCaption() }]);
+  figureView.data("pins", pinFrames());
   drawMatches();
-  const pixels = size.height / rows.length, insetPixels = size.height / box.height;
+  const pixels = layout.height / rows.length, insetPixels = layout.height / box.height;
   const signals = {
     rowcount: rows.length, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
-    cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : size.insetFont, insetPixels * 0.75),
+    cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : layout.insetFont, insetPixels * 0.75),
     ...theme(),
   };
-  for (const [name, value] of Object.entries(signals)) view.signal(name, value);
-  view.run();
+  for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
+  figureView.run();
   if (!settled) return;
-  drawPins();
-  writeCaption();
-  drawWindow();
-  speak();
-  remember();
+  for (const listener of listeners) listener();
 }
 
-// At most one drawing a frame, however many events come.
-function soon() {
-  if (!frame) frame = requestAnimationFrame(() => { frame = 0; draw(false); });
+// Draw at most once per animation frame, however many events come.
+export function drawSoon() {
+  if (!frameRequest) frameRequest = requestAnimationFrame(() => { frameRequest = 0; drawFigure(false); });
 }

@@ -1,4 +1,6 @@
-// The list of all keys and gestures, in a dialog.
+// The list of keys and gestures, in a dialog.
+import { $, makeElement } from "../data/page.js";
+
 const GESTURES = [
   ["drag the purple frame", "moves the section; its edges stretch it"],
   ["click a cell", "selects it: the green inset shows its column"],
@@ -7,25 +9,23 @@ const GESTURES = [
   ["Ctrl and wheel, or pinch", "closer and further"],
 ];
 
-function openHelp() {
+export function openHelp() {
   if (!$("help").open) $("help").showModal();
 }
 
-function helpControls() {
-  const dialog = $("help"), list = tag("table"), body = tag("tbody");
-  const line = (name, says) => {
-    const row = tag("tr"), left = tag("th", "", { scope: "row" });
+// Write the list of `keys`, and open it from its button.
+export function listenToHelp(keys) {
+  const dialog = $("help"), list = makeElement("table"), body = makeElement("tbody");
+  const line = (name, meaning) => {
+    const row = makeElement("tr"), left = makeElement("th", "", { scope: "row" });
     left.append(...name);
-    row.append(left, tag("td", says));
+    row.append(left, makeElement("td", meaning));
     return row;
   };
-  body.append(...KEYS.map(({ shown, says }) => line(shown.split(" ").flatMap((key) => [tag("kbd", key), " "]), says)));
-  body.append(...GESTURES.map(([name, says]) => line([name], says)));
+  body.append(...keys.map(({ shown, says: meaning }) => line(shown.split(" ").flatMap((key) => [makeElement("kbd", key), " "]), meaning)));
+  body.append(...GESTURES.map(([name, meaning]) => line([name], meaning)));
   list.append(body);
-  const close = tag("button", "Close", { type: "button", autofocus: true, onclick: () => dialog.close() });
-  dialog.replaceChildren(tag("h2", "Keys of the figure", { id: "help-title" }), list, tag("p", "The arrows, Home and End are the figure's while it has the focus, the others also while nothing has.", { className: "hint" }), close);
+  const close = makeElement("button", "Close", { type: "button", autofocus: true, onclick: () => dialog.close() });
+  dialog.replaceChildren(makeElement("h2", "Keys of the figure", { id: "help-title" }), list, makeElement("p", "The arrows, Home and End are the figure's while it has the focus, the others also while nothing has.", { className: "hint" }), close);
   $("help-open").addEventListener("click", openHelp);
-  for (const [id, work] of [["pin-column", pinColumn], ["pin-section", pinSection], ["pin-weights", pinWeights]]) {
-    $(id)?.addEventListener("click", () => { work(); draw(); });
-  }
 }

@@ -1,5 +1,7 @@
-// The navigation: to a section without touching the state in the address, and where the reader is.
-function sections() {
+// The navigation, which leaves the state in the address alone; and the figure on paper.
+import { $ } from "../data/page.js";
+
+export function watchSections() {
   const links = [...document.querySelectorAll("nav.sections a")];
   const at = new Map(links.map((link) => [$(link.hash.slice(1)), link]));
   for (const [section, link] of at) {
@@ -22,7 +24,7 @@ function sections() {
 }
 
 // On paper the figure is the drawing that the page came with, for as long as it shows the same.
-function printing(recalled) {
+export function watchPrinting(recalled) {
   const opened = recalled ? null : location.hash;
   addEventListener("beforeprint", () => {
     document.documentElement.classList.toggle("as-opened", opened !== null && location.hash === opened);

@@ -1,97 +1,93 @@
-// The start: what the first picture needs first, the other charts when they come into sight.
-const fitting = () => (small.matches ? "narrow" : "wide");
+// The start: the figure first, then what comes later in the page.
+import { $, report } from "../data/page.js";
+import { data, unpackAll } from "../data/values.js";
+import { readTexts } from "../data/texts.js";
+import { makePlanes } from "../data/planes.js";
+import { darkMode, smallScreen, state } from "../data/state.js";
+import { prepareStatistic } from "../data/statistics.js";
+import { moveSection } from "../data/section.js";
+import { readWindows } from "../data/windows.js";
+import { region } from "../data/region.js";
+import { fittingWidth, fitWidth, pageWidth, useVega } from "../figure/chart.js";
+import { openView } from "../figure/canvas.js";
+import { announce } from "../figure/announce.js";
+import { writeCaption } from "../figure/caption.js";
+import { reflect } from "../figure/choosers.js";
+import { readAddress, storeOpening, writeAddress } from "../figure/address.js";
+import { afterDraw, drawFigure, forgetPictures } from "../figure/figure.js";
+import { listenToSearch } from "../figure/search.js";
+import { drawCards, forgetCards } from "../figure/cards.js";
+import { listenFigure } from "../figure/moving.js";
+import { drawWindow } from "../below/window.js";
+import { listenToCsvButtons } from "../below/csv.js";
+import { listenToHelp } from "./help.js";
+import { KEYS, onKey } from "./keys.js";
+import { drawAll, restartCharts, startWhenVisible } from "./charts.js";
+import { followAddress, listenBelow, listenToControls } from "./controls.js";
+import { watchPrinting, watchSections } from "./sections.js";
 
-async function embed() {
-  width = fitting();
-  size = report.sizes[width];
-  overviewKey = null;
-  shownPieces = "";
-  pieces.clear();
-  view = await chart("canvas", "figure");
-  listen($("canvas").querySelector("canvas"));
-  draw();
-}
-
-// The charts below the figure: [where, how to start, how to draw again].
-const below = () => [
-  report.specs.window && ["map", startWindow, drawWindow],
-  report.specs.map && report.map && ["map", startMap, drawMap],
-  report.specs.spread && report.spread && ["spread", startSpread, drawSpread],
-  report.specs.roster && report.scores && ["roster", startRoster, drawRoster],
-].filter(Boolean);
-const started = new Set();
-
-function whenSeen() {
-  const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((e) => e.isIntersecting)) {
-      const [id, start] = below().find(([name]) => $(name).parentElement === entry.target);
-      observer.unobserve(entry.target);
-      started.add(id);
-      start();
-    }
-  }, { rootMargin: "600px" });
-  for (const [id] of below()) observer.observe($(id).parentElement);
-}
-
-function drawAll() {
-  draw();
-  for (const [, , again] of below()) again();
+async function openFigure() {
+  fitWidth();
+  forgetPictures();
+  await openView();
+  listenFigure($("canvas").querySelector("canvas"));
+  drawFigure();
 }
 
 async function resize() {
-  if (width === fitting()) return;
-  await embed();
-  for (const [id, start] of below()) if (started.has(id)) await start();
+  if (pageWidth === fittingWidth()) return;
+  await openFigure();
+  await restartCharts();
 }
 
 // Of a long prompt the most comes last in the page: it is read when the first picture stands.
 async function readLater() {
   if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done));
-  const { packed, ...more } = JSON.parse($("later").textContent);
-  Object.assign(report, more);
+  const { packed, ...facts } = JSON.parse($("later").textContent);
+  Object.assign(report, facts);
   Object.assign(data, await unpackAll(packed));
   await readWindows();
   makePlanes();
-  pinsKey = null;
-  pieces.clear();
-  shownPieces = overviewKey = null;
-  draw();
+  forgetCards();
+  forgetPictures();
+  drawFigure();
 }
 
-async function start() {
-  [data] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
+export async function startPage(vegaEmbed) {
+  document.documentElement.classList.add("scripted");
+  useVega(vegaEmbed);
+  const [packed] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
+  Object.assign(data, packed);
   makePlanes();
   const { start: from, stop } = report.placement;
-  moveSection(small.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
+  moveSection(smallScreen.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
   if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
   Object.assign(region, report.region);
   if (report.region) state.mapHead = 0;
-  keepOpening();
+  storeOpening();
   const recalled = location.hash.length > 1;
-  recall();
-  controls();
-  searchControls();
-  helpControls();
+  readAddress();
+  listenToControls();
+  listenToSearch();
+  listenToHelp(KEYS);
   reflect();
+  for (const listener of [drawCards, writeCaption, drawWindow, announce, writeAddress]) afterDraw(listener);
   await prepareStatistic();
-  await embed();
+  await openFigure();
   document.documentElement.classList.add("live");
-  addEventListener("keydown", keys);
-  sections();
+  addEventListener("keydown", onKey);
+  watchSections();
   if (report.later) await readLater();
-  controlsBelow();
-  csvButtons();
-  printing(recalled);
-  whenSeen();
-  addEventListener("hashchange", follow);
+  listenBelow();
+  listenToCsvButtons();
+  watchPrinting(recalled);
+  startWhenVisible();
+  addEventListener("hashchange", followAddress);
   let resized = Promise.resolve(), waiting = 0;
-  small.addEventListener("change", () => {
+  smallScreen.addEventListener("change", () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => { resized = resized.then(resize); }, 100);
   });
-  for (const changed of [dark, matchMedia("print")]) changed.addEventListener("change", drawAll);
+  for (const changed of [darkMode, matchMedia("print")]) changed.addEventListener("change", drawAll);
   document.documentElement.classList.add("whole");
 }
-
-document.documentElement.classList.add("scripted");
-start();

@@ -1,4 +1,11 @@
-// Values as CSV (RFC 4180): a table as it stands for what its chart shows, and what the figure shows.
+// CSV (RFC 4180) of a table as its chart shows it, and of what the figure shows.
+import { $, N, report } from "../data/page.js";
+import { texts } from "../data/texts.js";
+import { state } from "../data/state.js";
+import { entropyOver, headName, rowsShown } from "../data/rows.js";
+import { sectionBinOf } from "../figure/pictures.js";
+import { writeTables } from "./live_tables.js";
+
 const FORMULA = /^[=+\-@\t\r]/;
 
 // A text that a spreadsheet would run as a formula gets an apostrophe before it; a number does not.
@@ -8,6 +15,7 @@ function csvText(text) {
 }
 
 const csvNumber = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(9))) : "");
+
 const csvLines = (lines) => lines.map((line) => `${line.join(",")}\r\n`).join("");
 
 // The heading of every column: those above it, joined.
@@ -17,17 +25,17 @@ function csvHead(table) {
 }
 
 function csvOfTable(table) {
-  const written = (cell) => {
+  const format = (cell) => {
     if (cell.classList.contains("missing")) return "";
     return cell.classList.contains("number") && !/[",]/.test(cell.textContent) ? cell.textContent : csvText(cell.textContent);
   };
-  return csvLines([csvHead(table), ...[...table.tBodies[0].rows].map((row) => [...row.cells].map(written))]);
+  return csvLines([csvHead(table), ...[...table.tBodies[0].rows].map((row) => [...row.cells].map(format))]);
 }
 
 // A row for every cell of the section: as many positions a column as the figure draws, and how many
 // positions a value is the mean of where the page does not hold them one by one.
 function csvOfFigure() {
-  const rows = rowsShown(), bin = binOf(rows), lines = [["layer", "head", "position", "token", "value", "positions"]];
+  const rows = rowsShown(), bin = sectionBinOf(rows), lines = [["layer", "head", "position", "token", "value", "positions"]];
   for (const row of rows) {
     const head = row.head < 0 ? "mean" : headName(row.head);
     for (let p = Math.floor(state.a / bin) * bin; p < state.b; p += bin) {
@@ -48,12 +56,12 @@ function download(name, text) {
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
-function csvButtons() {
+export function listenToCsvButtons() {
   for (const button of document.querySelectorAll("button[data-csv]")) {
-    const { csv } = button.dataset, made = () => {
-      writeTwins();
+    const { csv } = button.dataset, makeCsv = () => {
+      writeTables();
       return csv === "figure" ? csvOfFigure() : csvOfTable($(csv));
     };
-    button.addEventListener("click", () => download(csv.replace("table-", ""), made()));
+    button.addEventListener("click", () => download(csv.replace("table-", ""), makeCsv()));
   }
 }
