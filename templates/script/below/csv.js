@@ -8,7 +8,7 @@ import { writeTables } from "./live_tables.js";
 
 const FORMULA = /^[=+\-@\t\r]/;
 
-// A text that a spreadsheet would run as a formula gets an apostrophe before it; a number does not.
+// An apostrophe precedes a text that a spreadsheet would run as a formula; numbers stay as they are.
 function csvText(text) {
   const safe = FORMULA.test(text) ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
@@ -18,7 +18,7 @@ const csvNumber = (value) => (Number.isFinite(value) ? String(Number(value.toPre
 
 const csvLines = (lines) => lines.map((line) => `${line.join(",")}\r\n`).join("");
 
-// The heading of every column: those above it, joined.
+// The heading of each column, joined from all rows of the table's head.
 function csvHead(table) {
   const rows = [...table.tHead.rows].map((row) => [...row.cells].flatMap((cell) => Array(cell.colSpan).fill(cell.textContent)));
   return rows[0].map((_, column) => csvText(rows.map((row) => row[column]).filter(Boolean).join(" · ")));
@@ -32,8 +32,8 @@ function csvOfTable(table) {
   return csvLines([csvHead(table), ...[...table.tBodies[0].rows].map((row) => [...row.cells].map(format))]);
 }
 
-// A row for every cell of the section: as many positions a column as the figure draws, and how many
-// positions a value is the mean of where the page does not hold them one by one.
+// One line per cell of the section, with as many positions per column as the figure draws. The last field
+// is the number of positions that the value is the mean of.
 function csvOfFigure() {
   const rows = rowsShown(), bin = sectionBinOf(rows), lines = [["layer", "head", "position", "token", "value", "positions"]];
   for (const row of rows) {

@@ -6,14 +6,14 @@ import { headName } from "../data/rows.js";
 
 export const MOST_ROWS = { spread: 64, map: 64, received: 32, window: 24 };
 
-// Milliseconds without a change: no table is written while a frame is dragged.
+// Milliseconds without a change before a table is written, so that none is written during a drag.
 const SETTLED = 150;
 
 let writeTimer = 0;
 const writtenKeys = new Map();
 const waitingTables = new Map();
 
-// In four digits, or in as many as are known of a value that is held with an error.
+// A value in four digits, or in fewer where its error leaves fewer certain.
 export function fourDigits(value, error = 0) {
   if (!Number.isFinite(value)) return null;
   const places = error > 0 ? Math.max(0, Math.min(20, Math.floor(-Math.log10(2 * error)))) : 20;
@@ -36,7 +36,8 @@ function tableCell(tag, text, { number = false, scope = "" } = {}) {
   return cell;
 }
 
-// `columns` are [name, whether its cells are numbers]; the first cell of a row names it.
+// Write the table `id`. `columns` are [name, whether its cells are numbers]; the first cell of a row is
+// its heading.
 export function writeTable(id, title, columns, rows) {
   const table = $(id), twin = table.closest(".twin"), line = (cells) => {
     const row = document.createElement("tr");
@@ -66,7 +67,7 @@ export function writeTables() {
   waitingTables.clear();
 }
 
-// Write a table soon: `key` says what the chart shows, `write` writes what it shows by then.
+// Call `write` soon to write the table `id`, unless it was last written with the same `key`.
 export function writeLater(id, key, write) {
   waitingTables.set(id, { key, write });
   clearTimeout(writeTimer);

@@ -30,7 +30,7 @@ function tilesOfMap() {
   return [{ x0: 0, x1: end(keys), y0: 0, y1: end(queries), image: paintCells(rows, columns, at, SHARE, "weight", empty) }];
 }
 
-// A window's picture: the head of the map where the window holds it, else the mean over heads.
+// The picture of an exact window: of the map's head where the window has it, else of the mean over heads.
 function exactPicture(window) {
   const head = report.map.heads[Math.max(0, state.mapHead)];
   const at = (r, c) => logFraction(attentionWeight(window, state.mapLayer, head, window.firstQuery + r, window.firstKey + c));

@@ -12,7 +12,7 @@ import { writeAddress } from "../figure/address.js";
 import { mapValues } from "./map_values.js";
 import { drawMap, drawMapSoon, mapSide, mapView, openMap } from "./map.js";
 
-// Where on the map a pointer is, in positions; null outside of the panel of all tiles.
+// The pointer's query and key on the panel of all tiles, and whether it is inside of that panel.
 function onMap(canvas, event) {
   const { x, y } = pointerOn(mapView, canvas, event);
   const inside = x >= -4 && y >= -4 && x <= mapSide + 4 && y <= mapSide + 4;
@@ -20,7 +20,7 @@ function onMap(canvas, event) {
   return { inside, key: at(x), query: at(y) };
 }
 
-// The same in the region's panel.
+// The pointer's query and key on the region's panel; null outside of it.
 function onRegion(canvas, event) {
   const { x, y } = pointerOn(mapView, canvas, event), [left, top] = report.mapSizes[pageWidth].part;
   const sx = (x - left) / mapSide, sy = (y - top) / mapSide;

@@ -8,7 +8,7 @@ import { coversRegion, region } from "../data/region.js";
 import { fourDigits, headLabel, MOST_ROWS, withToken, writeTable } from "./live_tables.js";
 import { mapHead, mapValues, received } from "./map_values.js";
 
-// The largest of [value, …], none that is zero; of equals the first.
+// The `many` entries [value, …] with the largest values above zero; of equals, the first.
 const largest = (entries, many) => entries.filter(([value]) => value > 0).sort((a, b) => b[0] - a[0]).slice(0, many);
 
 const shareRows = (entries, error) => largest(entries, MOST_ROWS.map).map(([value, queries, keys]) => [queries, keys, fourDigits(value, error)]);

@@ -6,18 +6,18 @@ import { received } from "./map_values.js";
 
 export let receivedRange = [0.1, 1];
 
-// Powers of ten around what this layer's keys receive, no more than six of them.
+// Set the curve's range to the powers of ten around the values of this layer, at most six of them.
 export function findReceivedRange() {
   receivedRange = [0.1, 1];
-  const there = [];
-  for (let i = 0; i < received.shape[2]; i++) there.push(received.at(state.mapLayer, 0, i));
-  const positive = there.filter((y) => y > 0);
+  const values = [];
+  for (let i = 0; i < received.shape[2]; i++) values.push(received.at(state.mapLayer, 0, i));
+  const positive = values.filter((y) => y > 0);
   if (!positive.length) return;
   const high = 10 ** Math.ceil(Math.log10(positive.reduce((a, b) => Math.max(a, b)))), low = 10 ** Math.floor(Math.log10(positive.reduce((a, b) => Math.min(a, b))));
   receivedRange = [Math.max(low, high / 1e6), Math.max(high, low * 10)];
 }
 
-// Means of what the keys from a to b receive, no more than one a pixel.
+// The curve over the keys from a to b: means, at most one per pixel.
 export function receivedOver(a, b) {
   if (!received) return [];
   const { every, heads } = report.received, head = Math.max(0, heads.indexOf(report.map.heads[Math.max(0, state.mapHead)]));
@@ -31,5 +31,5 @@ export function receivedOver(a, b) {
   return points;
 }
 
-// A power of ten as it is written.
+// A power of ten with its exponent raised.
 export const powerOfTen = (y) => `10${[...String(Math.round(Math.log10(y)))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;

@@ -4,7 +4,7 @@ import { state } from "../data/state.js";
 import { attentionWeight, entropyShare, isMean } from "../data/windows.js";
 import { fourDigits, headLabel, MOST_ROWS, withToken, writeTable } from "./live_tables.js";
 
-// The last queries and keys of an exact window: weights, or what each adds to the row's entropy.
+// Write the last queries and keys of a window: their weights, or what each adds to the row's entropy.
 export function writeWindowTable(exact, head, shares) {
   const { queries, keys, firstQuery, firstKey } = exact, value = shares ? entropyShare : attentionWeight;
   const last = (first, many) => Array.from({ length: Math.min(many, MOST_ROWS.window) }, (_, i) => first + many - Math.min(many, MOST_ROWS.window) + i);

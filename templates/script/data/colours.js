@@ -8,10 +8,10 @@ function fromHex(hex) {
 const STOPS = Object.fromEntries(Object.entries(report.maps).map(([name, stops]) => [name, stops.map(fromHex)]));
 export const GREY = fromHex(report.missing);
 
-// A share of a whole; see report/scale.py.
+// The scale of a share; report/scale.py has the same.
 export const SHARE = { low: 0, high: 1, unit: "", digits: 1, kind: "sequential" };
 
-// Where a value lies between the ends of a scale, 0 to 1.
+// The place of a value between the ends of a scale, from 0 to 1.
 export function fractionOf(value, { low, high, kind }) {
   const span = high > low ? high - low : 1;
   const at = kind === "logarithmic" ? Math.log1p(Math.max(0, value - low)) / Math.log1p(span) : (value - low) / span;
@@ -24,7 +24,7 @@ function formatValue(value, { digits, kind }) {
   return (value < 0 ? "−" : kind === "diverging" ? "+" : "") + number;
 }
 
-// What a legend writes where: the ends, and the middle's value.
+// The legend's labels: both ends of the scale, and its middle.
 export function legendTicks(scale) {
   const { low, high, kind } = scale;
   const middle = kind === "logarithmic" ? low + Math.sqrt(1 + high - low) - 1 : (low + high) / 2;
@@ -41,6 +41,7 @@ export function colourOf(value, scale, name) {
 
 export const toHex = (c) => "#" + c.map((v) => v.toString(16).padStart(2, "0")).join("");
 
+// The ink that is readable on the colour `c`.
 export function inkOn(c) {
   const [r, g, b] = c.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? report.inks[0] : report.inks[1];

@@ -5,7 +5,8 @@ import { SITES } from "./state.js";
 
 export const LONGEST_SEARCH = 100;
 
-// What an address may say, and what it must be: anything else is as if it were not there.
+// Each field's validator returns the value of a text; undefined for a text that is not allowed, which is
+// then ignored.
 const oneOf = (values) => (text) => (values.includes(text) ? text : undefined);
 
 const integerIn = (low, end) => (text) => (/^-?\d{1,9}$/.test(text) && Number(text) >= low && Number(text) < end ? Number(text) : undefined);

@@ -11,22 +11,22 @@ export function shorten(text, letters) {
   return all.length > letters ? all.slice(0, Math.max(1, letters - 1)).join("") + "…" : text;
 }
 
-// A text cut in its middle, so that its beginning and its end are told; cut at its end where the
-// beginning alone tells more.
+// A text shortened in its middle, so that its start and its end stay; shortened at its end where the room
+// is too small for both.
 export function shortenMiddle(text, letters) {
   const all = [...text], tail = Math.floor((letters - 1) / 3);
   if (tail < 2 || all.length <= letters) return shorten(text, letters);
   return `${all.slice(0, letters - 1 - tail).join("")}…${all.slice(-tail).join("")}`;
 }
 
-// The smallest of 1, 2, 5, 10, 20, … that is no less.
+// The smallest of 1, 2, 5, 10, 20, … that is at least `least`.
 function roundStep(least) {
   for (let power = 1; ; power *= 10) {
     for (const factor of [1, 2, 5]) if (factor * power >= least) return factor * power;
   }
 }
 
-// Round positions to write under columns that are too narrow for their tokens.
+// Labels at round positions, for columns that are too narrow for their tokens.
 export function positionLabels(a, b, pixels) {
   const every = roundStep(((b - a) * 90) / pixels), labels = [];
   for (let p = Math.ceil(a / every) * every; p < b; p += every) labels.push({ xc: p + 0.5, text: formatCount(p) });

@@ -1,7 +1,7 @@
 // Pictures of values, one pixel per cell, painted on a canvas.
 import { colourOf, fractionOf, GREY, SHARE } from "./colours.js";
 
-// A picture's pixels come from a table of colours: one look-up a cell.
+// Pixels take their colours from a table, so that painting a cell is one look-up.
 const SHADES = 2048;
 
 const shadeTables = {};
@@ -18,12 +18,12 @@ function shadesOf(name) {
   return shadeTables[name];
 }
 
-// The canvas of rows × columns values, row 0 on top; `empty` cells are see-through.
+// A canvas of rows × columns values, row 0 on top; cells that are `empty` stay transparent.
 export function paintCells(rows, columns, at, scale, name, empty = () => false) {
   const canvas = document.createElement("canvas");
   canvas.width = columns;
   canvas.height = rows;
-  // Kept in memory: a picture is drawn again and again, and never on a graphics card.
+  // In main memory: a picture is painted once and drawn often, and no graphics card draws it.
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const pixels = context.createImageData(columns, rows), words = new Uint32Array(pixels.data.buffer);
   const shades = shadesOf(name);

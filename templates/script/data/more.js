@@ -31,23 +31,23 @@ function makeLensPlane(key) {
     probability: () => read(detail("topLogprobs"), (raw, i) => Math.exp(raw.get(i * raw.shape[2]))),
   };
   const part = own("part") ?? derived[stat]?.();
-  planes[key] = makePlane({ whole: own("whole"), part, where: details, tiles: own("tiles"), step: report.steps.lens });
+  planes[key] = makePlane({ full: own("whole"), part, where: details, tiles: own("tiles"), step: report.steps.lens });
 }
 
 function makeAttentionPlanes(key) {
   const stat = key.split(".")[1], own = (piece) => data[`${key}.${piece}`], derived = stat === "normalized_entropy";
-  // Entropy as a share of ln(visible), which fewer than two keys do not have.
+  // Entropy as a share of ln(visible), which fewer than two visible keys do not have.
   const normalized = (entry, position, value) => {
     const visible = visibleKeys(entry, position);
     return visible >= 2 ? value / Math.log(visible) : NaN;
   };
   planes[key] = makePlane({
-    whole: derived ? data.attentionWhole : own("whole"), part: derived ? data.attentionPart : own("part"),
-    where: details, tiles: own("tiles"), step: report.steps.attention, of: derived ? normalized : undefined,
+    full: derived ? data.attentionWhole : own("whole"), part: derived ? data.attentionPart : own("part"),
+    where: details, tiles: own("tiles"), step: report.steps.attention, derive: derived ? normalized : undefined,
   });
   const single = derived ? data.headsPart : stat === "max_prob" ? data.maxProb : own("headsPart");
   planes[`${key}.heads`] = makePlane({
     part: single, where: headDetails, tiles: own("headsTiles"), step: report.headStep,
-    of: derived ? (row, position, value) => normalized(Math.floor(row / report.heads), position, value) : undefined,
+    derive: derived ? (row, position, value) => normalized(Math.floor(row / report.heads), position, value) : undefined,
   });
 }

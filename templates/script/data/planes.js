@@ -4,6 +4,7 @@ import { data, details, headDetails } from "./values.js";
 
 export const HOW = { mean: 0, low: 1, high: 2 };
 
+// The mean, least or largest of the values that `read` returns for a to b; NaN where none is there.
 export function aggregate(a, b, how, read) {
   let sum = 0, count = 0, low = Infinity, high = -Infinity;
   for (let i = a; i < b; i++) {
@@ -17,23 +18,24 @@ export function aggregate(a, b, how, read) {
   return count === 0 ? NaN : how === 1 ? low : how === 2 ? high : sum / count;
 }
 
-// `of` makes a plane's values from those that are held, of single positions.
-export function makePlane({ whole: full, part, where, tiles, step, of = (row, p, value) => value }) {
+// A plane from the values of all positions (`full`) or of some (`part`, which `where` finds), and from
+// tiles of `step` positions. `derive` computes the plane's values from those of single positions.
+export function makePlane({ full, part, where, tiles, step, derive = (row, p, value) => value }) {
   const columns = tiles ? tiles.shape[2] : 0, layers = tiles ? tiles.shape[1] : 0;
-  // The value of one position; undefined where the page does not hold it.
+  // The value of one position; undefined where the page does not have it.
   function at(row, p) {
     const slot = part ? where.slot(p) : -1;
-    if (slot >= 0) return of(row, p, part.get(row * where.size + slot));
-    return full ? of(row, p, full.get(row * N + p)) : undefined;
+    if (slot >= 0) return derive(row, p, part.get(row * where.size + slot));
+    return full ? derive(row, p, full.get(row * N + p)) : undefined;
   }
-  // What stands for a position that is not held: {mean, low, high, from, to}.
+  // The tile that stands for a position: {mean, low, high, from, to}.
   function tile(row, p) {
     if (!tiles) return null;
     const t = Math.floor(p / step);
     const read = (how) => (how < tiles.shape[0] ? tiles.get((how * layers + row) * columns + t) : undefined);
     return { mean: read(0), low: read(1), high: read(2), from: t * step, to: Math.min(N, (t + 1) * step) };
   }
-  // Mean, least or largest of the positions a to b that have a value.
+  // The mean, least or largest value of the positions from a to b that have one.
   function over(row, a, b, how) {
     const inTiles = tiles && how < tiles.shape[0] && step <= b - a;
     if (!inTiles && b - a === 1) {
@@ -57,7 +59,7 @@ export let planes = {};
 export function makePlanes() {
   planes = {};
   for (const name of report.views) {
-    planes[name] = makePlane({ whole: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.steps[name] });
+    planes[name] = makePlane({ full: data[`${name}Whole`], part: data[`${name}Part`], where: details, tiles: data[`${name}Tiles`], step: report.steps[name] });
   }
   if (report.views.includes("attention")) {
     planes.heads = makePlane({ part: data.headsPart, where: headDetails, tiles: data.headsTiles, step: report.headStep });

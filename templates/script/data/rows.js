@@ -1,4 +1,4 @@
-// The rows that the figure shows: each is a layer or a head, and knows its plane.
+// The rows that the figure shows: each is a layer or a head, with its plane.
 import { report } from "./page.js";
 import { HOW } from "./planes.js";
 import { state } from "./state.js";
@@ -6,7 +6,7 @@ import { headsShown, otherSite, planeShown, siteShown } from "./statistics.js";
 
 export const headName = (h) => (report.headNames[h] < 0 ? "mean" : `${report.headNames[h]}`);
 
-// Each row: its layer's entry, its head (-1: mean), and where it lies in its plane.
+// Each row has its layer's entry, its head (-1: the mean), and its index in its plane.
 export function rowsShown() {
   if (state.view === "attention" && state.rows === "heads") {
     return Array.from({ length: report.headCounts[state.layer] }, (_, h) => ({

@@ -9,7 +9,7 @@ export function moveSection(a, b) {
   state.b = state.a + columns;
 }
 
-// Another width of the section; the position `about` stays where it is on the screen.
+// Change the section's width; the position `about` stays where it is on the screen.
 export function zoomTo(wanted, about) {
   const share = (about - state.a) / (state.b - state.a), columns = Math.max(1, Math.min(N, wanted));
   moveSection(about - share * columns, about + (1 - share) * columns);
@@ -22,10 +22,10 @@ export function selectCell(position, row) {
   if (state.col >= state.b) moveSection(state.col + 1 - (state.b - state.a), state.col + 1);
 }
 
-// Closer (by > 0) or further by a fifth, about the selected cell where it is in sight.
+// Zoom in (by > 0) or out by a fifth, about the selected cell where it is in view.
 export function zoomBy(by) {
-  const columns = state.b - state.a, inSight = state.col >= state.a && state.col < state.b;
+  const columns = state.b - state.a, inView = state.col >= state.a && state.col < state.b;
   const other = by > 0 ? Math.min(columns - 1, Math.round(columns * 0.8)) : Math.max(columns + 1, Math.round(columns * 1.25));
-  zoomTo(other, inSight ? state.col + 0.5 : (state.a + state.b) / 2);
-  if (inSight) selectCell(state.col);
+  zoomTo(other, inView ? state.col + 0.5 : (state.a + state.b) / 2);
+  if (inView) selectCell(state.col);
 }

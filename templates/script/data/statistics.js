@@ -12,7 +12,7 @@ export const siteShown = () => (SITES.includes(state.site) ? state.site : SITES[
 
 export const otherSite = () => state.view === "lens" && siteShown() !== SITES[0];
 
-// What can be chosen here, beside entropy.
+// The statistics besides entropy that the reader can choose in this view.
 export function otherStatistics() {
   const group = state.view === "lens" ? `lens.${siteShown()}` : state.view, all = report.offered[group] ?? [];
   return all.filter((name) => name !== "entropy" && (name !== "normalized_entropy" || report.visible));
@@ -40,12 +40,12 @@ export const headsShown = () => (statShown() === "entropy" ? planes.heads : plan
 
 export const statisticReady = () => keyShown() in planes;
 
-// What the lens reads at the site that is shown, beside its statistics.
+// Details of the lens at the site that is shown: its top tokens and what they are compared with.
 export const lensDetail = (name) => data[otherSite() ? `lens.${siteShown()}.detail.${name}` : name];
 
 export const vocabularyShown = () => (otherSite() ? vocabularies[siteShown()] : null) ?? report.vocabulary;
 
-// The planes of what is shown; their values are unpacked once, and `makePlanes` forgets the planes.
+// Read the planes of what is shown. Requests for the same planes share one promise.
 export function prepareStatistic() {
   const key = keyShown();
   if (key in planes) return Promise.resolve();

@@ -4,7 +4,7 @@ import { data, details, headDetails, MISSING } from "./values.js";
 import { lensDetail } from "./statistics.js";
 import { inLayer } from "./rows.js";
 
-// The key that most heads attend to most, or that of the one head; MISSING where there is none.
+// The key that most heads attend to most, or that the row's one head does; MISSING where there is none.
 export function topKey(row, position, keys = data.topKey) {
   const slot = headDetails.slot(position), { size } = headDetails;
   if (!keys || slot < 0) return MISSING;

@@ -29,7 +29,7 @@ export const unpackAll = async (named) => {
   return Object.fromEntries(names.map((name, i) => [name, values[i]]));
 };
 
-// Which of the positions that are held one by one a position is: -1 where it is not.
+// The slot of a position among those that the page has one by one; -1 where it is not one of them.
 export function slots(ranges) {
   const offsets = [];
   let size = 0;
@@ -47,6 +47,7 @@ export function slots(ranges) {
   return { slot, size };
 }
 
+// All values that are unpacked, by name.
 export const data = {};
 export const details = slots(report.ranges);
 export const headDetails = slots(report.headRanges);

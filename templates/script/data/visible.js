@@ -1,6 +1,7 @@
 // How many keys each query can attend to.
 import { report } from "./page.js";
 
+// Lines are [start, count, rise] each: from `start` on, the count rises by `rise` per position.
 function countOnLine(lines, position) {
   let low = 0, high = lines.length - 1;
   while (low < high) {
@@ -11,7 +12,7 @@ function countOnLine(lines, position) {
   return count + rise * (position - start);
 }
 
-// How many keys a query sees; null where that was not recorded.
+// The number of keys that a query can attend to; null where that was not recorded.
 export function visibleKeys(entry, position, lines = report.visible) {
   if (!lines) return null;
   return countOnLine(lines[entry], position);

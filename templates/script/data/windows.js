@@ -17,7 +17,7 @@ export const isMean = (window) => window.heads.length === 1 && window.heads[0] <
 
 const holdsQuery = (window, query) => query >= window.firstQuery && query < window.firstQuery + window.queries;
 
-// The window that holds a query's weights over the keys up to itself, if there is one.
+// The window with the weights of a query over the keys up to the query itself; null where none has them.
 export const exactWindow = (query) => exactValues.find((window) => holdsQuery(window, query) && query >= window.firstKey) || null;
 
 export function attentionWeight(window, entry, head, query, key) {
@@ -31,6 +31,7 @@ export function attentionWeight(window, entry, head, query, key) {
   return sum / (heads || 1);
 }
 
+// What a key adds to the entropy of a query, in nats.
 export function entropyShare(window, entry, head, query, key) {
   const one = (p) => (p > 0 ? -p * Math.log(p) : p === 0 ? 0 : NaN);
   if (isMean(window)) return window.shares ? window.shares.at(entry, 0, query - window.firstQuery, key - window.firstKey) : NaN;

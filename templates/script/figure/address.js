@@ -21,7 +21,8 @@ export function writeAddress() {
   if (location.hash.slice(1) !== fragment) history.replaceState(null, "", `#${fragment}`);
 }
 
-// The state that an address tells of, the rest as the page opened; false where it tells of none.
+// Set the state from the address, and what the address does not name to what the page opened with.
+// False where the address names nothing of the state: it may be an anchor of the page.
 export function readAddress() {
   const fields = new URLSearchParams(location.hash.slice(1, 2 * LONGEST_ADDRESS));
   const names = [...Object.keys(FIELDS), ...Object.keys(REGION_FIELDS), "pin", "find"];

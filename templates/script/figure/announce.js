@@ -5,7 +5,7 @@ import { rowsShown } from "../data/rows.js";
 import { cellText } from "./cells.js";
 import { describeCell } from "./describe.js";
 
-// The selected cell in short: its value first, then where it is and what it says.
+// Write the selected cell in short: its value first, then its place, then its token.
 export function announce() {
   const rows = rowsShown(), row = rows[Math.min(state.row, rows.length - 1)];
   const [where, value] = describeCell(row, state.col), text = cellText(row, state.col);

@@ -8,7 +8,7 @@ export function chartCaption() {
   return state.view === "lens" ? report.placement.caption : "“Dummy tokens”: the chat template after the question";
 }
 
-// Below the figure: what is shown, in which colours, and where the inset is.
+// Write below the figure what it shows, in which colours, and where the inset is.
 export function writeCaption() {
   const lens = state.view === "lens", scale = scaleShown();
   const [, where] = (lens && report.sites.find(([name]) => name === siteShown())) || ["", ""];

@@ -11,7 +11,7 @@ import { PIN_TABLES, tableOf } from "./pin_tables.js";
 
 let cardsKey = null;
 
-// The cards must be made again: the values are others.
+// Make the cards again at the next drawing, because the values have changed.
 export function forgetCards() {
   cardsKey = null;
 }
@@ -25,7 +25,7 @@ function removePin(pin) {
   (next ?? $("figure")).focus();
 }
 
-// Moves the figure to where the pin is, in its reading.
+// Move the figure to the pin, and show the pin's reading.
 function showPin({ kind, r0, r1, p0, p1, reading }) {
   Object.assign(state, reading);
   if (p0 < state.a || p1 > state.b) {
@@ -65,7 +65,7 @@ function pinCard(pin, i) {
 }
 
 export function drawCards() {
-  // Another statistic's values may have to be unpacked first.
+  // The values of another statistic may have to be unpacked first.
   const unread = state.pins.map(({ reading }) => withReading(reading, () => !statisticReady() && prepareStatistic())).filter(Boolean);
   if (unread.length) {
     Promise.all(unread).then(drawCards);

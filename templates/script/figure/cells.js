@@ -34,7 +34,7 @@ export function sectionCells(rows, letters) {
   return cells;
 }
 
-// The lens's likeliest token with its probability, or the most attended one; of two traces both.
+// The lens's top token with its probability, or the most attended token; of two traces, both tokens.
 export function insetText(row, twoLines) {
   if (report.compare && twoLines) return stackedText(tokenPair(row, state.col), layout.insetLetters);
   const text = shorten(cellText(row, state.col, layout.insetLetters), layout.insetLetters);

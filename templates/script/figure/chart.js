@@ -6,7 +6,7 @@ import { smallScreen } from "../data/state.js";
 const OPTIONS = { mode: "vega", ast: true, renderer: "canvas", actions: false, defaultStyle: false, tooltip: false, hover: false };
 let embedVega = null;
 
-// Vega is given to the script by whoever starts it; no module reads it off the window.
+// The caller that starts the page passes vega-embed in, so that no module needs a global name.
 export function useVega(embed) {
   embedVega = embed;
 }
@@ -15,18 +15,18 @@ export let pageWidth = "wide";
 
 export const fittingWidth = () => (smallScreen.matches ? "narrow" : "wide");
 
-// Take the charts that fit the screen as it is now.
+// Choose the charts for the current width of the screen.
 export function fitWidth() {
   pageWidth = fittingWidth();
 }
 
-// A chart's corner on its canvas, in the chart's own pixels.
+// The chart's top left corner on its canvas, in the chart's own pixels.
 function chartOrigin(chart) {
   const [x, y] = chart.origin(), padding = chart.padding();
   return [x + padding.left, y + padding.top];
 }
 
-// The chart of a specification, for the page's width.
+// Draw the chart of a specification, for the page's width, and return its Vega view.
 export async function openChart(id, name) {
   const specs = report.specs[name], spec = JSON.parse(await (await inflate(specs[pageWidth] || specs.wide)).text());
   const view = (await embedVega($(id), spec, OPTIONS)).view;
@@ -38,7 +38,7 @@ export async function openChart(id, name) {
   return view;
 }
 
-// Where a pointer is on a chart, in the chart's pixels, however the canvas is scaled.
+// The position of the pointer on a chart, in the chart's pixels, also where the canvas is scaled.
 export function pointerOn(chart, canvas, event) {
   const box = canvas.getBoundingClientRect(), [left, top] = chartOrigin(chart);
   const scale = canvas.dataset.width ? Number(canvas.dataset.width) / box.width : 1;

@@ -1,16 +1,16 @@
-// The choosers, set to the state.
+// The choosers above the figure and below it, which always show the state.
 import { $, report } from "../data/page.js";
 import { state } from "../data/state.js";
 import { otherStatistics, siteShown, statShown } from "../data/statistics.js";
 import { writeCaption } from "./caption.js";
 
-// The choosers, what of the state each sets, and how its value is read.
+// Each: the chooser's id, the field of the state that it sets, and how its value is read.
 export const CHOOSERS = [
   ["stat", "stat", String], ["site", "site", String], ["rows", "rows", String], ["layer", "layer", Number], ["head", "head", Number], ["palette", "palette", String], ["how", "how", String],
   ["map-layer", "mapLayer", Number], ["map-head", "mapHead", Number], ["map-window", "mapWindow", Number], ["map-values", "values", String], ["search", "find", String],
 ];
 
-// The choosers, and the caption, for what is shown.
+// Set the choosers of statistic and site, and the caption, to what is shown.
 function reflectStatistic() {
   const lens = state.view === "lens";
   writeCaption();
@@ -26,6 +26,7 @@ function reflectStatistic() {
   $("stat").value = statShown();
 }
 
+// Set all choosers to the state.
 export function reflect() {
   for (const button of document.querySelectorAll("[data-view]")) {
     button.setAttribute("aria-pressed", String(button.dataset.view === state.view));

@@ -14,7 +14,7 @@ import { describeTile } from "./missing.js";
 const SIDES = ["A", "B"];
 let columnPlaces = null;
 
-// Where a column is in A and in B; -1: the side has no token here.
+// The positions of a column in A and in B; -1 where the side has no token here.
 function placesOf(column) {
   if (!columnPlaces) {
     columnPlaces = [new Int32Array(N), new Int32Array(N)];
@@ -27,7 +27,7 @@ function placesOf(column) {
   return columnPlaces.map((at) => at[column]);
 }
 
-// One side's value; undefined where the page does not hold it.
+// The value of one side (0: A, 1: B); undefined where the page does not have it.
 function sideValue(side, row, column) {
   const single = row.head >= 0, packed = data[single ? "headsSides" : `${state.view}Sides`];
   const slot = (single ? headDetails : details).slot(column);

@@ -23,7 +23,7 @@ export function describeCell(row, position) {
   return [...lines, ...(state.view === "lens" ? describeLens(row, position, value) : describeAttention(row, position, value))];
 }
 
-// Beside another statistic, the entropy of the same cell, where it is held.
+// The entropy of the same cell, next to another statistic, where the page has it.
 function describeEntropy(row, position) {
   if (statShown() === "entropy" || otherSite()) return [];
   const own = row.head < 0 ? planes[state.view] : planes.heads, value = own.at(row.at, position);
@@ -56,8 +56,8 @@ function describeAttention(row, position, value) {
   return lines;
 }
 
-// What is under a point of the inset: a cell of the magnified column, or a weight with its query and
-// its key in full.
+// The cell of the magnified column under a point of the inset `box`, or the weight with the full texts of
+// its query and its key.
 export function describeInset(box, { y, across }) {
   const { weights, width: columns, height: rows, exact, row, head, queries, keys } = box;
   const at = Math.min(rows - 1, Math.floor(y * rows));
@@ -71,7 +71,7 @@ export function describeInset(box, { y, across }) {
   ];
 }
 
-// Of a column that stands for several positions: what is drawn there.
+// What is drawn in a column that stands for `bin` positions.
 export function describeDrawn(row, position, bin) {
   if (bin < 2 || !inLayer(row) || row.plane.at(row.at, position) === undefined) return [];
   const from = Math.floor(position / bin) * bin, to = Math.min(N, from + bin);

@@ -21,12 +21,12 @@ let overviewKey = null;
 let shownPieces = null;
 const listeners = [];
 
-// Call `listener` each time that the figure is drawn and nothing is being dragged.
+// Call `listener` after each drawing of the figure, except while something is dragged.
 export function afterDraw(listener) {
   listeners.push(listener);
 }
 
-// Other pictures must be drawn: the view is a new one, or its values are.
+// Draw all pictures again at the next drawing, because the view or its values are new.
 export function forgetPictures() {
   pieces.clear();
   overviewKey = shownPieces = null;
@@ -67,7 +67,7 @@ function insetTitle(box, row) {
   return `${report.compare ? "column" : wide ? "position" : "pos."} ${formatCount(state.col)}`;
 }
 
-// While the frame is dragged only what the drag changes is drawn; `settle` does the rest.
+// Draw the figure. While something is dragged (not `settled`), the listeners must wait.
 export function drawFigure(settled = true) {
   if (!figureView) return;
   if (!statisticReady()) { prepareStatistic().then(() => drawFigure(settled)); return; }

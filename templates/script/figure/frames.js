@@ -10,8 +10,8 @@ export function markCells(rectangle) {
   markedCells = rectangle;
 }
 
-// The frames' rows, for the rows that the figure shows: a head is within its layer, a layer is all
-// of its heads. Frames of the other view are faint.
+// Frames in the rows that the figure shows: where it shows layers, a head is framed as its layer;
+// where it shows heads, a layer is framed as all of its heads. Frames of the other view are faint.
 export function pinFrames() {
   const heads = state.view === "attention" && state.rows === "heads", many = rowsShown().length;
   const framed = state.pins.map(({ r0, r1, p0, p1, reading }, i) => {
@@ -22,7 +22,7 @@ export function pinFrames() {
     const same = reading.view === state.view;
     return { p0, p1, rows, number: `${i + 1}`, shown: same ? 1 : 0.45, dash: [1, 0] };
   });
-  // Numbers below the overview that would lie upon each other are written together.
+  // Numbers below the overview that would overlap are written as one text.
   const numbersBelow = new Map();
   let last = null;
   for (const { p0, p1, number } of [...framed].sort((one, two) => one.p0 + one.p1 - two.p0 - two.p1)) {

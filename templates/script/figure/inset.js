@@ -10,21 +10,22 @@ import { attentionWeight, exactWindow } from "../data/windows.js";
 import { layout } from "./canvas.js";
 import { insetText, makeCell } from "./cells.js";
 
-// Lens: the column magnified. Attention: weights of a few queries over the keys they attend to most.
+// Of the lens, the magnified column; of attention, where the page has exact weights, those of some
+// queries over the keys that the last of them attends to most.
 export function makeInset(rows) {
   const exact = state.view === "attention" ? exactWindow(state.col) : null;
   if (!exact) {
     const pixels = layout.height / rows.length, twoLines = pixels >= 2.5 * layout.insetFont;
     const cells = rows.map((row, r) => {
       const base = makeCell(0, r, insetText(row, twoLines), colourOf(entropyAt(row, state.col), scaleShown(), state.palette));
-      // Two lines begin higher than one stands; a line is two pixels more than its font.
+      // Two lines start higher than one line; a line is two pixels higher than its font.
       return Array.isArray(base.text) ? { ...base, yc: base.yc + (layout.insetFont + 2) / 2 / pixels } : base;
     });
     return { cells, width: 1, height: rows.length, rowLabels: [], columns: [{ xc: 0.5, text: shorten(texts.token(state.col), Math.min(16, Math.floor(layout.inset / 6.5))) }], weights: false };
   }
   const row = rows[Math.min(state.row, rows.length - 1)];
   const head = row.head < 0 ? -1 : report.headNames[row.head];
-  // As many queries as there is room for their weights.
+  // As many queries as there is room for.
   const shown = Math.max(1, Math.min(3, Math.floor(layout.inset / 36)));
   const queries = [state.col - 2, state.col - 1, state.col].slice(-shown).filter((q) => q >= exact.firstQuery);
   const last = Math.min(state.col, exact.firstKey + exact.keys - 1);

@@ -10,10 +10,11 @@ const GAP = "\0";
 let promptText = null;
 export let matches = { text: "", starts: [], ends: [] };
 
-// Blanks and their marks are one letter: `_` is how a token's leading blank is written.
+// A blank and its marks count as the same letter, because the page writes a token's leading blank `_`.
 const foldText = (text) => text.replace(/[\u2066-\u2069\0]/g, "").replace(/[␣⍽_]/g, " ").toLowerCase();
 
-// All tokens as one text, and where each begins in it. No match goes over a gap in what is held.
+// All tokens as one text, and where each starts in it. A gap stands for tokens whose text the page does
+// not have, so that no match spans it.
 function joinTokens() {
   const foldedTexts = new Map(), parts = new Array(N), starts = new Int32Array(N + 1);
   let at = 0, missing = 0;
@@ -26,12 +27,12 @@ function joinTokens() {
     at += parts[p].length;
   }
   starts[N] = at;
-  return { all: parts.join(""), begins: starts, missing };
+  return { all: parts.join(""), tokenStarts: starts, missing };
 }
 
 function findMatches(text) {
   promptText ??= joinTokens();
-  const { all, begins: tokenStarts } = promptText, pattern = foldText(text), starts = [], ends = [];
+  const { all, tokenStarts } = promptText, pattern = foldText(text), starts = [], ends = [];
   let token = 0;
   for (let at = pattern ? all.indexOf(pattern) : -1; at >= 0; at = all.indexOf(pattern, at + pattern.length)) {
     while (tokenStarts[token + 1] <= at) token++;
@@ -42,7 +43,7 @@ function findMatches(text) {
   return { text, starts, ends };
 }
 
-// The first match that begins at a position or after it, by halving.
+// The index of the first match that starts at `position` or after it, by binary search.
 export function matchFrom(position) {
   let low = 0, high = matches.starts.length;
   while (low < high) {
@@ -71,7 +72,7 @@ export function drawMatches() {
   if (here >= 0) ticks.push(tick(here));
   figureView.data("matches", ticks);
   const part = [];
-  // One match before the section may reach into it.
+  // The last match before the section may end in it.
   for (let i = Math.max(0, matchFrom(state.a) - 1); i < starts.length && starts[i] < state.b && part.length < MOST_TICKS; i++) {
     part.push({ x0: starts[i], x1: ends[i] });
   }

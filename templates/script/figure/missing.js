@@ -9,17 +9,17 @@ export function whyNotReached(position) {
   return `not recorded: the run stopped after ${formatCount(partial.done)} tokens${partial.reason ? ` (${partial.reason})` : ""}`;
 }
 
-// Why the lens has no value: a whole column or a whole row without any was left out.
+// Why the lens has no value here. A column or a row without any value was not read at all.
 export function whyNotRead(row, position) {
-  const there = report.layers.some((_, entry) => Number.isFinite(row.plane.over(entry, position, position + 1, 0)));
-  if (!there) return whyNotReached(position) || "the lens did not read this position";
+  const inColumn = report.layers.some((_, entry) => Number.isFinite(row.plane.over(entry, position, position + 1, 0)));
+  if (!inColumn) return whyNotReached(position) || "the lens did not read this position";
   for (let p = 0; p < N; p += Math.max(1, Math.floor(N / 4096))) {
     if (Number.isFinite(row.plane.over(row.at, p, p + 1, 0))) return "not read";
   }
   return "the lens did not read this layer";
 }
 
-// What stands for a position that the page does not hold.
+// The tile that stands for a position that the page does not have.
 export function describeTile(row, position, kind) {
   const tile = row.plane.tile(row.at, position);
   if (!tile) return [`${kind} of single heads is not in the page here`];

@@ -12,19 +12,20 @@ import { addPin } from "./pins.js";
 import { markCells, markedCells } from "./frames.js";
 import { drawFigure, drawSoon, sectionBin, shownInset } from "./figure.js";
 
-const INSET_LABELS = 44; // pixels to its left that its labels take
+// Pixels that the inset's labels take, to its left.
+const INSET_LABELS = 44;
 
-// Over cells a drag frames them, to be pinned; a click selects one. A finger moves the section.
-const CLICK = 5; // pixels that a click may tremble
+// Pixels that the pointer may move during a click.
+const CLICK = 5;
 
-// A point of the section, the nearest one for what lies outside of it.
+// The position and row of a point of the section; of a point outside, those of the nearest one inside.
 function inSection(sx, sy) {
   const across = Math.max(0, Math.min(layout.section - 1, sx)) / layout.section, down = Math.max(0, Math.min(layout.height - 1, sy)) / layout.height;
   return { x: state.a + across * (state.b - state.a), y: (1 - down) * rowsShown().length };
 }
 
-// Where in the figure a pointer is: {part, x, y} with x in positions and y in rows; in the inset x is
-// the position that it shows, y and `across` are shares of its height and width.
+// Where in the figure the pointer is: {part, x, y}, x in positions, y in rows. In the inset, x is the
+// position that the inset shows; y and `across` are shares of its height and width.
 function locate(event) {
   const { x, y } = pointerOn(figureView, $("canvas").querySelector("canvas"), event);
   if (y >= -8 && y <= layout.overview + 8 && x >= -6 && x <= layout.total + 6) {
@@ -41,10 +42,11 @@ const nearestInSection = (canvas, event) => {
   return inSection(x - layout.left, y - layout.overview - layout.above);
 };
 
-// What a drag does with each event: `move` while it goes on, `end` where it is let go.
+// A drag handles events of the pointer: `move` during the drag, `end` when the pointer is released.
+// Dragging in the overview moves the frame, or one of its edges.
 function dragFrame(at) {
   const edge = (8 / layout.total) * N, inside = at.x > state.a - edge && at.x < state.b + edge;
-  // A frame too narrow for edges of its own can be moved and not stretched.
+  // A frame that is too narrow to grab its edges can be moved, but not stretched.
   const wide = state.b - state.a > 3 * edge;
   const kind = wide && Math.abs(at.x - state.a) < edge ? "a" : wide && Math.abs(at.x - state.b) < edge ? "b" : "move";
   if (kind === "move" && !inside) moveSection(at.x - (state.b - state.a) / 2, at.x + (state.b - state.a) / 2);
@@ -60,6 +62,7 @@ function dragFrame(at) {
   };
 }
 
+// A drag over cells frames them, to be pinned; a click selects one cell. A finger moves the section.
 function dragCells(at, pressed) {
   const { a, b } = state;
   let moved = false;
@@ -82,7 +85,7 @@ function dragCells(at, pressed) {
   };
 }
 
-// Two fingers: the section is wider the closer they come, about the point between them.
+// Two fingers: the closer they are, the wider the section; the point between them stays in place.
 function dragPinch(canvas, fingers) {
   const distance = () => { const [one, two] = [...fingers.values()]; return Math.max(20, Math.abs(one.clientX - two.clientX)); };
   const [one, two] = [...fingers.values()], first = distance(), width = state.b - state.a;
@@ -92,7 +95,7 @@ function dragPinch(canvas, fingers) {
 
 let currentDrag = null;
 
-// Drop the drag that goes on; false where there is none.
+// Cancel the current drag; false where there is none.
 export function dropDrag() {
   const dragged = currentDrag !== null;
   markCells(null);
@@ -139,14 +142,14 @@ export function listenFigure(canvas) {
     });
   }
   canvas.addEventListener("pointerleave", hideTip);
-  // A finger on the overview drags; elsewhere it may scroll the page.
+  // A finger on the overview drags the frame; elsewhere it may scroll the page.
   canvas.addEventListener("touchstart", (event) => {
     if (locate(event.touches[0]).part === "overview") event.preventDefault();
   }, { passive: false });
   listenWheel(canvas);
 }
 
-// The wheel with Ctrl, which is also what a pinch on a touchpad sends.
+// The wheel with Ctrl zooms; a pinch on a touchpad sends the same event.
 function listenWheel(canvas) {
   let wanted = null, settle = 0;
   canvas.addEventListener("wheel", (event) => {

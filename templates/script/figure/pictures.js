@@ -20,30 +20,31 @@ function paintRows(rows, a, bin, columns) {
   }, scaleShown(), state.palette);
 }
 
-// Positions a column of the overview.
+// The number of positions per column of the overview.
 export function overviewBin() {
   const heads = state.view === "attention" && (state.rows === "heads" || state.head >= 0);
   return Math.max((heads && report.headStep) || 1, report.steps[state.view] || report.overviewSteps[state.view]);
 }
 
-// The whole prompt in as many columns as the overview has tiles.
+// A picture of the whole prompt, one column per tile.
 export function overviewPicture(rows) {
   const bin = overviewBin(), columns = Math.ceil(N / bin);
   return [{ x0: 0, x1: columns * bin, y0: 0, y1: rows.length, image: paintRows(rows, 0, bin, columns) }];
 }
 
+// Whether less than half of the section's positions have a value in any row.
 function isSparse(rows) {
   const probes = 64, every = Math.max(1, Math.floor((state.b - state.a) / probes));
-  let read = 0, looked = 0;
+  let filled = 0, probed = 0;
   for (let p = state.a; p < state.b; p += every) {
-    looked++;
-    if (rows.some((row) => { const value = row.plane.at(row.at, p); return value === undefined || value === value; })) read++;
+    probed++;
+    if (rows.some((row) => { const value = row.plane.at(row.at, p); return value === undefined || value === value; })) filled++;
   }
-  return read * 2 < looked;
+  return filled * 2 < probed;
 }
 
-// How many positions share a column of the section's picture: about a pixel's worth, and of a
-// sampled lens enough that a column has something to show.
+// The number of positions per column of the section's picture: about as many as a pixel covers, and
+// of a sampled lens so many that a column has a value.
 export function sectionBinOf(rows) {
   let bin = 1;
   while ((state.b - state.a) / bin > 2 * layout.section) bin *= 2;

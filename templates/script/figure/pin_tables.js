@@ -24,7 +24,7 @@ const headerCell = (text, scope) => {
   return cell;
 };
 
-// A cell in the colour of its value, which stands below the text that the cell says.
+// A cell in the colour of its value, with the value below the cell's text.
 function shadedCell(number, colours, { text = "", title = "" } = {}) {
   const cell = makeElement("td", "", { title });
   if (text) cell.append(makeElement("bdi", text));
@@ -36,7 +36,7 @@ function shadedCell(number, colours, { text = "", title = "" } = {}) {
 
 const valueColour = (value) => colourOf(value, scaleShown(), state.palette);
 
-// A cell's value as it is written: what stands for several positions says so, and so does a gap.
+// A cell with its value: `≈` marks the mean of several positions, a dash a missing value.
 function valueCell(row, position, text = "") {
   const value = entropyAt(row, position), isSingle = !inLayer(row) || row.plane.at(row.at, position) !== undefined;
   const number = Number.isFinite(value) ? `${isSingle ? "" : "≈ "}${formatDigits(value, row.plane.error, 2)}` : "–";
@@ -63,13 +63,13 @@ function columnTable(pin, rows) {
     return row.head >= 0 && data.maxProb && headDetails.slot(p) >= 0 ? data.maxProb.at(row.entry, row.head, headDetails.slot(p)) : undefined;
   };
   const hasShares = !["probability", "max_prob"].includes(statShown()) && rows.some((row) => probability(row) !== undefined), { unit } = scaleShown();
-  const texts_ = rows.map((row) => cellText(row, p)), hasTexts = texts_.some(Boolean);
+  const names = rows.map((row) => cellText(row, p)), hasTexts = names.some(Boolean);
   const head = [rowKind(), ...(hasTexts ? [lens ? "likeliest token" : "attends most to"] : []), `${statName()}${unit ? ` (${unit})` : ""}`, ...(hasShares ? [lens ? "probability" : "weight"] : [])];
   const body = rows.map((row, r) => {
     const share = probability(row), cells = [valueCell(row, p)];
     if (hasTexts) {
       cells.unshift(makeElement("td"));
-      cells[0].append(makeElement("bdi", texts_[r]));
+      cells[0].append(makeElement("bdi", names[r]));
     }
     if (hasShares) cells.push(makeElement("td", Number.isFinite(share) ? share.toFixed(3) : "–", { className: "number" }));
     return [row.label, ...cells];
@@ -77,7 +77,7 @@ function columnTable(pin, rows) {
   return { head, body: body.reverse(), note: "" };
 }
 
-// Cells one by one where they are few enough, else the mean of blocks of equal size.
+// Single cells where the table has room for all of them, else the means of blocks of equal size.
 function rectangleTable({ r0, r1, p0, p1 }, rows) {
   const tall = Math.ceil((r1 - r0) / PIN_ROWS), wide = Math.ceil((p1 - p0) / PIN_COLUMNS), one = tall * wide === 1;
   const head = [rowKind()], body = [];
@@ -97,7 +97,7 @@ function rectangleTable({ r0, r1, p0, p1 }, rows) {
   return { head, body: body.reverse(), note: one ? "" : `Too large to show cell by cell: each cell is the mean of ${what}.` };
 }
 
-// Queries × the keys that the last of them attends to most, and what is left for all others.
+// Queries × the keys that the last query attends to most, and the rest of each query's attention.
 function weightTable({ r0, p0, p1 }, rows) {
   const exact = exactWindow(p1 - 1), row = rows[r0];
   if (!exact) return { head: [], body: [], note: `No exact weights of these queries in the page. ${listWindows()}` };
@@ -111,8 +111,8 @@ function weightTable({ r0, p0, p1 }, rows) {
     const visible = keys.filter((k) => k <= q || !report.causal), sum = visible.reduce((all, k) => all + read(q, k), 0);
     body.push([name(q), ...keys.map((k) => (visible.includes(k) ? cellOf(read(q, k)) : makeElement("td", "", { title: "not visible: the key comes later" }))), makeElement("td", Math.max(0, 1 - sum).toFixed(3), { className: "number" })]);
   }
-  const note = isMean(exact) && row.head >= 0 ? " The trace holds the mean over heads only: that is shown." : "";
-  return { head: ["query", ...keys.map(name), "all other keys"], body, note: `The keys that query ${formatCount(p1 - 1)} attends to most.${note}` };
+  const meanNote = isMean(exact) && row.head >= 0 ? " The trace holds the mean over heads only: that is shown." : "";
+  return { head: ["query", ...keys.map(name), "all other keys"], body, note: `The keys that query ${formatCount(p1 - 1)} attends to most.${meanNote}` };
 }
 
 export const PIN_TABLES = { c: columnTable, r: rectangleTable, w: weightTable };

@@ -15,7 +15,7 @@ const PIN_QUERIES = 6;
 export const pinText = ({ kind, r0, r1, p0, p1, reading }) =>
   [kind, ...(kind === "c" ? [p0] : [`${r0}:${r1}`, `${p0}:${p1}`]), readingText(reading)].join(",");
 
-// A pin from what the address says; null for anything that is none.
+// The pin that a text of the address describes; null for any other text.
 export function pinFrom(text) {
   const match = /^(?:c,(\d{1,9})|([rw]),(\d{1,9}):(\d{1,9}),(\d{1,9}):(\d{1,9})),([\w.-]{1,99})$/.exec(text);
   if (!match) return null;
@@ -72,7 +72,7 @@ export function listWindows() {
   return `It holds those of queries ${exactValues.map((w) => formatSpan(w.firstQuery, w.firstQuery + w.queries)).join(", ")}.`;
 }
 
-// The exact weights of the selected query and those before it, of the selected row.
+// Pin the exact weights of the selected query and of those before it, in the selected row.
 export function pinWeights() {
   const exact = exactWindow(state.col);
   if (!exact) {

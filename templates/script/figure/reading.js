@@ -3,19 +3,19 @@ import { state } from "../data/state.js";
 import { otherSite, siteShown, statShown } from "../data/statistics.js";
 import { rowsShown } from "../data/rows.js";
 
-// The parts of `state` that are a reading.
+// The fields of `state` that make a reading.
 export const READING_FIELDS = ["view", "rows", "layer", "head", "stat", "site"];
 
-// What a reading is of where its text does not name it.
+// The values that a reading's text leaves out.
 export const READING_DEFAULTS = { stat: "entropy", site: state.site };
 
-// The reading that is shown: what is chosen and does not exist in this view is no part of it.
+// The reading that the figure shows. A choice that this view does not have is replaced by its default.
 export function currentReading() {
   const reading = Object.fromEntries(READING_FIELDS.map((name) => [name, state[name]]));
   return { ...reading, stat: statShown(), site: otherSite() ? siteShown() : READING_DEFAULTS.site };
 }
 
-// What `work` finds in another reading than the figure's.
+// Return the result of `work`, run in `reading` instead of the figure's own.
 export function withReading(reading, work) {
   const current = { ...state };
   Object.assign(state, reading, { how: "mean" });
@@ -26,7 +26,7 @@ export function withReading(reading, work) {
   }
 }
 
-// What goes unsaid is left out at a reading's end: an address is short.
+// The reading as text. Defaults at its end are left out, because an address must be short.
 export function readingText(reading) {
   const parts = READING_FIELDS.map((name) => reading[name]);
   while (reading[READING_FIELDS[parts.length - 1]] === READING_DEFAULTS[READING_FIELDS[parts.length - 1]]) parts.pop();

@@ -6,7 +6,7 @@ import { LONGEST_SEARCH } from "../data/fields.js";
 import { matches, matchFrom } from "./matches.js";
 import { drawFigure } from "./figure.js";
 
-// The next match after the selected cell, or the one before it; around the ends.
+// Select the next match after the selected cell, or the one before it; past the last comes the first.
 function toMatch(by) {
   const { starts } = matches, many = starts.length;
   if (!many) return;

@@ -7,7 +7,7 @@ import { startMap } from "../below/map_moving.js";
 import { drawSpread, startSpread } from "../below/spread.js";
 import { drawRoster, startRoster } from "../below/roster.js";
 
-// The charts below the figure: [where, how to start, how to draw again].
+// Each: the id of its place, the function that starts it, and the one that draws it again.
 const chartsBelow = () => [
   report.specs.window && ["map", startWindow, drawWindow],
   report.specs.map && report.map && ["map", startMap, drawMap],
@@ -34,7 +34,7 @@ export function drawAll() {
   for (const [, , again] of chartsBelow()) again();
 }
 
-// Start again the charts that have started: they are made for the page's width.
+// Start the running charts again, because each is made for one width of the page.
 export async function restartCharts() {
   for (const [id, start] of chartsBelow()) if (started.has(id)) await start();
 }

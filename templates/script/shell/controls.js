@@ -12,6 +12,7 @@ import { listenToSpreadControls } from "../below/spread.js";
 import { listenToRosterControls } from "../below/roster.js";
 import { drawAll } from "./charts.js";
 
+// Listen to the controls of the figure, and to the links of the findings.
 export function listenToControls() {
   const bind = (id, name, read) => {
     const element = $(id);
@@ -44,14 +45,14 @@ export function listenToControls() {
   }
 }
 
-// The controls of what comes later in the page.
+// Listen to the controls of the charts below the figure.
 export function listenBelow() {
   if (report.map) listenToMapControls();
   if (report.spread) listenToSpreadControls();
   if (report.scores) listenToRosterControls();
 }
 
-// A pasted link, or the way back.
+// Follow a pasted link, or the browser's way back.
 export function followAddress() {
   if (!readAddress()) return;
   reflect();

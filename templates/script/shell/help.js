@@ -22,7 +22,7 @@ export function listenToHelp(keys) {
     row.append(left, makeElement("td", meaning));
     return row;
   };
-  body.append(...keys.map(({ shown, says: meaning }) => line(shown.split(" ").flatMap((key) => [makeElement("kbd", key), " "]), meaning)));
+  body.append(...keys.map(({ label, meaning }) => line(label.split(" ").flatMap((key) => [makeElement("kbd", key), " "]), meaning)));
   body.append(...GESTURES.map(([name, meaning]) => line([name], meaning)));
   list.append(body);
   const close = makeElement("button", "Close", { type: "button", autofocus: true, onclick: () => dialog.close() });

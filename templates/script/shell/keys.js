@@ -17,33 +17,33 @@ function changeLayer(by) {
   reflect();
 }
 
-// Each: how the keys are written, what they do, and the doing by name of the key. `scrolls`: keys
-// that move the page itself, and are the figure's only while it has the focus.
+// Each: the label of the keys, what they do, and the action per name of a key. Keys that also scroll the
+// page (`scrolls`) belong to the figure only while it has the focus.
 export const KEYS = [
-  { shown: "← →", says: "the position before or after; with shift ten further", scrolls: true,
-    does: { ArrowLeft: (event) => selectCell(state.col - stepOf(event)), ArrowRight: (event) => selectCell(state.col + stepOf(event)) } },
-  { shown: "↑ ↓", says: "the row above or below; with shift ten further", scrolls: true,
-    does: { ArrowUp: (event) => selectCell(state.col, state.row + stepOf(event)), ArrowDown: (event) => selectCell(state.col, state.row - stepOf(event)) } },
-  { shown: "Home End", says: "the first and the last position", scrolls: true, does: { Home: () => selectCell(0), End: () => selectCell(N - 1) } },
-  { shown: "+ -", says: "closer and further, about the selected cell", does: { "+": () => zoomBy(1), "-": () => zoomBy(-1) } },
-  { shown: "[ ]", says: "the layer before or after: of the heads shown, or of the selected row", does: { "[": () => changeLayer(-1), "]": () => changeLayer(1) } },
-  { shown: "i", says: "pin the selected column as an inset", does: { i: pinColumn } },
-  { shown: "r", says: "pin the section as an inset", does: { r: pinSection } },
-  { shown: "w", says: "pin the exact attention weights of the selected position", does: { w: pinWeights } },
-  { shown: "/", says: "search for a token or a phrase; Enter goes on, shift and Enter back", does: { "/": () => $("search").focus() } },
-  { shown: "Escape", says: "leave: the figure, the search, this list; drop a rectangle that is being drawn", does: { Escape: () => { if (!dropDrag()) document.activeElement.blur(); } } },
-  { shown: "?", says: "this list", does: { "?": () => openHelp() } },
+  { label: "← →", meaning: "the position before or after; with shift ten further", scrolls: true,
+    actions: { ArrowLeft: (event) => selectCell(state.col - stepOf(event)), ArrowRight: (event) => selectCell(state.col + stepOf(event)) } },
+  { label: "↑ ↓", meaning: "the row above or below; with shift ten further", scrolls: true,
+    actions: { ArrowUp: (event) => selectCell(state.col, state.row + stepOf(event)), ArrowDown: (event) => selectCell(state.col, state.row - stepOf(event)) } },
+  { label: "Home End", meaning: "the first and the last position", scrolls: true, actions: { Home: () => selectCell(0), End: () => selectCell(N - 1) } },
+  { label: "+ -", meaning: "closer and further, about the selected cell", actions: { "+": () => zoomBy(1), "-": () => zoomBy(-1) } },
+  { label: "[ ]", meaning: "the layer before or after: of the heads shown, or of the selected row", actions: { "[": () => changeLayer(-1), "]": () => changeLayer(1) } },
+  { label: "i", meaning: "pin the selected column as an inset", actions: { i: pinColumn } },
+  { label: "r", meaning: "pin the section as an inset", actions: { r: pinSection } },
+  { label: "w", meaning: "pin the exact attention weights of the selected position", actions: { w: pinWeights } },
+  { label: "/", meaning: "search for a token or a phrase; Enter goes on, shift and Enter back", actions: { "/": () => $("search").focus() } },
+  { label: "Escape", meaning: "leave: the figure, the search, this list; drop a rectangle that is being drawn", actions: { Escape: () => { if (!dropDrag()) document.activeElement.blur(); } } },
+  { label: "?", meaning: "this list", actions: { "?": () => openHelp() } },
 ];
 
-// A modifier makes a key the browser's; AltGr is how some keyboards write brackets.
+// A key with a modifier belongs to the browser; except AltGr, which some keyboards need for brackets.
 const hasModifier = (event) => event.metaKey || ((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph"));
 
-// Keys are the figure's when it has the focus or nothing has: what is typed elsewhere stays there.
+// Act on a key where the figure has the focus, or nothing has: a key typed elsewhere belongs there.
 export function onKey(event) {
   const onFigure = event.target === $("figure"), nowhere = event.target === document.body || event.target === document.documentElement;
-  const binding = KEYS.find(({ does, scrolls }) => Object.hasOwn(does, event.key) && (onFigure || (nowhere && !scrolls)));
+  const binding = KEYS.find(({ actions, scrolls }) => Object.hasOwn(actions, event.key) && (onFigure || (nowhere && !scrolls)));
   if (!binding || hasModifier(event) || $("help").open) return;
   event.preventDefault();
-  binding.does[event.key](event);
+  binding.actions[event.key](event);
   drawFigure();
 }

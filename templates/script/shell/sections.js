@@ -1,6 +1,7 @@
 // The navigation, which leaves the state in the address alone; and the figure on paper.
 import { $ } from "../data/page.js";
 
+// Go to a section without changing the address, and mark the link of the section in view.
 export function watchSections() {
   const links = [...document.querySelectorAll("nav.sections a")];
   const at = new Map(links.map((link) => [$(link.hash.slice(1)), link]));
@@ -11,10 +12,10 @@ export function watchSections() {
       section.focus({ preventScroll: true });
     });
   }
-  const inSight = new Set();
+  const inView = new Set();
   const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries) inSight[entry.isIntersecting ? "add" : "delete"](entry.target);
-    const here = [...at.keys()].find((section) => inSight.has(section));
+    for (const entry of entries) inView[entry.isIntersecting ? "add" : "delete"](entry.target);
+    const here = [...at.keys()].find((section) => inView.has(section));
     for (const [section, link] of at) {
       if (section === here) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
@@ -23,7 +24,7 @@ export function watchSections() {
   for (const section of at.keys()) observer.observe(section);
 }
 
-// On paper the figure is the drawing that the page came with, for as long as it shows the same.
+// On paper the figure is the still picture in the page, as long as the reader has changed nothing.
 export function watchPrinting(recalled) {
   const opened = recalled ? null : location.hash;
   addEventListener("beforeprint", () => {

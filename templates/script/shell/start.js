@@ -40,7 +40,7 @@ async function resize() {
   await restartCharts();
 }
 
-// Of a long prompt the most comes last in the page: it is read when the first picture stands.
+// Most of a long prompt's values come last in the page; read them after the first drawing.
 async function readLater() {
   if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done));
   const { packed, ...facts } = JSON.parse($("later").textContent);
