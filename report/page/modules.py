@@ -93,7 +93,7 @@ def parse(name: str, source: str) -> Module:
     """Return the module `name` with the text `source`; raise ModuleError for other syntax."""
     imports: dict[str, tuple[str, ...]] = {}
     at = 0
-    kept_head = []
+    head = []
     while match := _IMPORT.match(source, at) or _HEAD.match(source, at):
         if match.re is _IMPORT:
             path = posixpath.normpath(posixpath.join(posixpath.dirname(name), match[2]))
@@ -101,7 +101,7 @@ def parse(name: str, source: str) -> Module:
                 raise ModuleError(f"{name} imports from {path} twice")
             imports[path] = _names(name, match[1])
         else:
-            kept_head.append(match[0])
+            head.append(match[0])
         at = match.end()
     body = source[at:]
     declarations = list(_declarations(name, code_only(body)))
@@ -116,7 +116,7 @@ def parse(name: str, source: str) -> Module:
         imports,
         tuple(declared for declared, _, _ in declarations),
         frozenset(declared for declared, _, exported in declarations if exported),
-        "".join(kept_head) + body,
+        "".join(head) + body,
         code,
     )
 
