@@ -11,11 +11,14 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 # Comments and empty lines, in which imports may stand, then the rest.
 _HEAD = re.compile(r"//[^\n]*\n|\n")
 _IMPORT = re.compile(r'import \{([\w$,\s]+)\} from "(\.\.?/[\w./-]+\.js)";\n')
-_DECLARATION = re.compile(r"(export )?(?:(const|let) ([\w$]+)|(?:(?:async )?function|class) ([\w$]+))")
+_DECLARATION = re.compile(
+    r"(export )?(?:(const|let) ([\w$]+)|(?:(?:async )?function|class) ([\w$]+))"
+)
 _MODULE_WORD = re.compile(r"(?<![\w$.])(?:import|export)(?![\w$])")
 _STATEMENT = re.compile(r"^(?=[^\s)\]}])", re.MULTILINE)
 
@@ -122,8 +125,10 @@ def parse(name: str, source: str) -> Module:
 
 
 def code_only(source: str) -> str:
-    """Return `source` with blanks in place of comments and of the text of strings, templates and
-    regular expressions, so that each position and each line stays the same.
+    """Return `source` with blanks in place of everything that is no code.
+
+    That is comments and the text of strings, templates and regular expressions. Each position and
+    each line stays the same. Raises ModuleError for a template without an end.
     """
     parts: list[str] = []
     open_braces: list[int] = []  # per template that is open: the braces open within its `${…}`
@@ -184,7 +189,9 @@ def _declarations(name: str, code: str) -> Iterator[tuple[str, int, bool]]:
     """
     depths = _depths(code)
     starts = [m.start() for m in _STATEMENT.finditer(code) if depths[m.start()] == 0]
-    for start, end in zip(starts, [*starts[1:], len(code)], strict=True):
+    if code[: starts[0] if starts else None].strip():
+        raise ModuleError(f"{name}: a declaration begins its line")
+    for start, end in pairwise([*starts, len(code)]):
         statement = code[start:end].rstrip()
         match = _DECLARATION.match(statement)
         if match is None:

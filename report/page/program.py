@@ -25,8 +25,9 @@ class Program:
 
 @lru_cache(maxsize=1)
 def program() -> Program:
-    """Return the program, which leaves no name on the global object: not its own, as it is a
-    function, and not the bundle's, which it deletes.
+    """Return the program, which leaves no name on the global object.
+
+    Its own names are those of a function, and it deletes the bundle's.
     """
     deletions = "".join(f"delete window.{name};" for name in BUNDLE_NAMES)
     own = join(load(ENTRY, script))
