@@ -1,5 +1,4 @@
-// The loader: the program lies in the page deflated, and the policy allows it by its hash. No module, but
-// the one script that stands in the page as it is.
+// The library and the page's own script lie in the page deflated; the policy names their hash.
 (async () => {
   const text = atob(document.getElementById("program").textContent);
   const bytes = new Uint8Array(text.length);
