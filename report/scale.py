@@ -1,6 +1,6 @@
 """The scale that a plane's colours are read on: its ends and its middle, its unit, how it divides.
 
-The page's script has the same in `colours.js`; the pixel tests hold them against each other.
+The page's script has the same in `data/colours.js`; the pixel tests compare the two.
 """
 
 from __future__ import annotations

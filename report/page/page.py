@@ -70,7 +70,7 @@ def render(
 
     below = captions(trace, placed["wide"], names)
     opens = {view.name: caption(below[view.name], view, placed["wide"]) for view in shown}
-    script, bundle = source("loader.js"), program()
+    script, bundle = source("script/shell/loader.js"), program()
     style = source("page.css") + _shade_classes()
     scores = scored(trace)
     profile = profiled(trace)

@@ -7,18 +7,17 @@ from functools import lru_cache
 
 from attentropy.report.pack.encode import deflated
 from attentropy.report.page.document import source
+from attentropy.report.page.modules import join, load
 
-# One idea a file, in the order in which they build on each other.
-_PARTS = (
-    "values", "colours", "planes", "choice", "statistics", "cells", "pictures", "figure", "reading",
-    "compare", "moving", "pins", "search", "keys", "help", "window", "map", "spread", "roster",
-    "twins", "tables", "address", "sections", "start",
-)  # fmt: skip
+# The module that starts the page; it needs, directly or not, all others.
+ENTRY = "shell/start.js"
+# What the bundle leaves on the global object.
+BUNDLE_NAMES = ("vegaEmbed", "vega", "vegaLite")
 
 
 @dataclass(frozen=True)
 class Program:
-    """`text` is what runs, `packed` the same deflated and in base64."""
+    """The program: `text` is what runs, `packed` the same deflated and in base64."""
 
     text: str
     packed: str
@@ -26,16 +25,30 @@ class Program:
 
 @lru_cache(maxsize=1)
 def program() -> Program:
-    """The program, which leaks no name: the bundle's own are taken off the global object."""
-    import vl_convert
+    """Return the program, which leaves no name on the global object.
 
-    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    taken = "".join(f"delete window.{name};" for name in ("vegaEmbed", "vega", "vegaLite"))
-    own = "\n".join(source(f"{name}.js") for name in _PARTS)
+    Its own names are those of a function, and it deletes the bundle's.
+    """
+    deletions = "".join(f"delete window.{name};" for name in BUNDLE_NAMES)
+    own = join(load(ENTRY, script))
+    # Modules are strict; joined, they are one function that is.
     text = (
-        f"((run)=>{{(()=>{{{bundle}\n}})();const embed=window.vegaEmbed;{taken}run(embed);}})"
-        f"((vegaEmbed)=>{{{own}}});"
+        f"((run)=>{{(()=>{{{bundle()}\n}})();const embed=window.vegaEmbed;{deletions}run(embed);}})"
+        f'((vegaEmbed)=>{{"use strict";\n{own}\nstartPage(vegaEmbed);}});'
     )
     if "\r" in text:
         raise RuntimeError("a carriage return would change in the page and with it the hash")
     return Program(text, deflated(text.encode()))
+
+
+def bundle() -> str:
+    """Return Vega, Vega-Lite and vega-embed as one script."""
+    import vl_convert
+
+    text: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return text
+
+
+def script(name: str) -> str:
+    """Return the text of one module of the page's own script."""
+    return source(f"script/{name}")

@@ -1,7 +1,7 @@
 """The page's charts as tables: for every chart the same values in numbers, in few enough rows.
 
 As the charts open; where scripts run, those of map, window and spread are written again for what
-the charts show (templates/twins.js).
+the charts show (templates/script/below/live_tables.js).
 """
 
 from __future__ import annotations

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+import shutil
+import threading
 from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +17,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import attentropy
 from attentropy.report.findings.single import observe
+from attentropy.report.page.document import source
 from attentropy.report.page.page import render
+from attentropy.report.page.program import ENTRY, bundle
 
 # After so many milliseconds of the page's own clock, with two frames drawn and nothing left to do:
 # a busy machine makes this longer, never too short.
@@ -107,6 +115,25 @@ def written(tmp_path_factory):
     return file
 
 
+def listen(page: Any, own: tuple[str, ...] = ("file:", "data:")) -> Opened:
+    """Collect what the page complains of, and its requests for anything but its `own` addresses."""
+    result = Opened(page)
+    page.on("pageerror", lambda error: result.errors.append(str(error)))
+    page.on(
+        "console",
+        lambda m: result.errors.append(m.text) if m.type in ("error", "warning") else None,
+    )
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith(own) else result.requests.append(r.url),
+    )
+    page.add_init_script(
+        "window.violations = []; addEventListener('securitypolicyviolation',"
+        " (e) => window.violations.push(e.violatedDirective + ' ' + e.blockedURI))"
+    )
+    return result
+
+
 @pytest.fixture
 def open_page(chromium, written):
     """Render a trace and open the file: `open_page(trace, width=…, touch=…, max_bytes=…)`."""
@@ -133,28 +160,69 @@ def open_page(chromium, written):
         )
         contexts.append(context)
         context.set_offline(True)
-        page = context.new_page()
-        result = Opened(page)
-        page.on("pageerror", lambda error: result.errors.append(str(error)))
-        page.on(
-            "console",
-            lambda m: result.errors.append(m.text) if m.type in ("error", "warning") else None,
-        )
-        page.on(
-            "request",
-            lambda r: (
-                None if r.url.startswith(("file:", "data:")) else result.requests.append(r.url)
-            ),
-        )
-        if scripts:
-            page.add_init_script(
-                "window.violations = []; addEventListener('securitypolicyviolation',"
-                " (e) => window.violations.push(e.violatedDirective + ' ' + e.blockedURI))"
-            )
-        page.goto(file.as_uri() + fragment)
+        result = listen(context.new_page())
+        result.page.goto(file.as_uri() + fragment)
         if scripts:
             result.settle()
         return result
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """A server of files that logs nothing."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def modules_server(tmp_path_factory):
+    """A folder with the script's modules as they are in the package, and its address."""
+    folder = tmp_path_factory.mktemp("modules")
+    shutil.copytree(Path(attentropy.__file__).parent / "templates" / "script", folder / "script")
+    (folder / "bundle.js").write_text(bundle(), "utf-8")
+    start = f'import {{ startPage }} from "./script/{ENTRY}";\nstartPage(window.vegaEmbed);\n'
+    (folder / "start.js").write_text(start, "utf-8")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def open_modules(chromium, written, modules_server):
+    """Open a trace's page with its script as real modules: `open_modules(trace, settle=…)`.
+
+    The page's policy allows scripts of the server in place of those it names by hash.
+    """
+    folder, address = modules_server
+    contexts = []
+
+    def opened(trace, *, found=None, settle=True, **options):
+        html = written(trace, found, **options).read_text("utf-8")
+        loader = source("script/shell/loader.js")
+        modules = '<script src="bundle.js"></script><script type="module" src="start.js"></script>'
+        assert html.count(f"<script>{loader}</script>") == 1
+        html = html.replace(f"<script>{loader}</script>", modules)
+        html, policies = re.subn("script-src .*?; style", "script-src 'self'; style", html)
+        assert policies == 1
+        (folder / "report.html").write_text(html, "utf-8")
+        context = chromium.new_context(viewport={"width": 1440, "height": 1100})
+        contexts.append(context)
+        result = listen(context.new_page(), own=(address, "data:"))
+        profiler = context.new_cdp_session(result.page)
+        profiler.send("Profiler.enable")
+        profiler.send("Profiler.startPreciseCoverage", {"callCount": True})
+        result.page.goto(f"{address}report.html")
+        if settle:
+            result.settle()
+        return result, profiler
 
     yield opened
     for context in contexts:

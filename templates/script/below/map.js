@@ -1,0 +1,91 @@
+// The map of a long prompt: all of it in tiles, the region of its frame, and an exact window.
+import { N, report } from "../data/page.js";
+import { formatCount, formatSpan, positionLabels } from "../data/format.js";
+import { SHARE } from "../data/colours.js";
+import { paintCells } from "../data/images.js";
+import { state, theme } from "../data/state.js";
+import { attentionWeight, exactValues } from "../data/windows.js";
+import { coversRegion, region } from "../data/region.js";
+import { openChart, pageWidth } from "../figure/chart.js";
+import { writeLater } from "./live_tables.js";
+import { writeWindowTable } from "./window_table.js";
+import { mapHead, mapValues, readMap, received } from "./map_values.js";
+import { findReceivedRange, powerOfTen, receivedOver, receivedRange } from "./received.js";
+import { writeMapTables, writeReceivedTable } from "./map_tables.js";
+
+const LEAST_SHARE = 1e-4;
+export let mapView = null;
+export let mapSide = 0;
+let mapKey = null;
+let exactKey = null;
+let mapFrame = 0;
+
+const logFraction = (p) => 1 + Math.log10(Math.max(p, LEAST_SHARE)) / -Math.log10(LEAST_SHARE);
+
+function tilesOfMap() {
+  const { queries, keys } = report.map, rows = queries.length - 1, columns = keys.length - 1;
+  const at = (r, c) => logFraction(mapValues.at(state.mapLayer, Math.max(0, state.mapHead), r, c));
+  const empty = (r, c) => report.causal && keys[c] >= queries[r + 1];
+  const end = (edges) => edges[0] + (edges[1] - edges[0]) * (edges.length - 1);
+  return [{ x0: 0, x1: end(keys), y0: 0, y1: end(queries), image: paintCells(rows, columns, at, SHARE, "weight", empty) }];
+}
+
+// The picture of an exact window: of the map's head where the window has it, else of the mean over heads.
+function exactPicture(window) {
+  const head = report.map.heads[Math.max(0, state.mapHead)];
+  const at = (r, c) => logFraction(attentionWeight(window, state.mapLayer, head, window.firstQuery + r, window.firstKey + c));
+  const later = (r, c) => report.causal && window.firstKey + c > window.firstQuery + r;
+  return {
+    x0: window.firstKey, x1: window.firstKey + window.keys, y0: window.firstQuery, y1: window.firstQuery + window.queries,
+    image: paintCells(window.queries, window.keys, at, SHARE, "weight", later),
+  };
+}
+
+function drawRegion() {
+  const covering = exactValues.find(coversRegion), key = [mapKey, covering ? covering.name : ""].join();
+  if (key !== exactKey) mapView.data("exact", covering ? [exactPicture(covering)] : []);
+  exactKey = key;
+  const kind = covering ? "exact" : `tiles of ${formatCount(report.map.queries[1] - report.map.queries[0])}`;
+  mapView.data("parttitle", [{ text: `${pageWidth === "narrow" ? "" : `${kind}: `}queries ${formatSpan(region.q0, region.q1)} × keys ${formatSpan(region.k0, region.k1)}` }]);
+  mapView.data("receivedpart", receivedOver(region.k0, region.k1));
+  mapView.data("receivedpartkeys", positionLabels(region.k0, region.k1, mapSide));
+}
+
+export function drawMap() {
+  if (!mapView) return;
+  const window = exactValues[state.mapWindow];
+  const key = [state.mapLayer, state.mapHead, state.mapWindow].join();
+  if (key !== mapKey) {
+    mapKey = key;
+    mapView.data("map", tilesOfMap());
+    mapView.data("window", window ? [exactPicture(window)] : []);
+    if (received) {
+      findReceivedRange();
+      mapView.data("received", receivedOver(0, N));
+      mapView.data("receivedends", receivedRange.map((y, i) => ({ at: i ? 0.92 : 0.08, text: powerOfTen(y) })));
+    }
+    mapView.data("windowtitle", window ? [{ text: `exact: queries ${formatSpan(window.firstQuery, window.firstQuery + window.queries)} × keys ${formatSpan(window.firstKey, window.firstKey + window.keys)}` }] : []);
+  }
+  drawRegion();
+  if (window) {
+    const { firstQuery: wq0, firstKey: wk0 } = window;
+    for (const [name, value] of Object.entries({ wq0, wq1: wq0 + window.queries, wk0, wk1: wk0 + window.keys })) mapView.signal(name, value);
+  }
+  for (const [name, value] of Object.entries({ ...region, r0: receivedRange[0], r1: receivedRange[1], ...theme() })) mapView.signal(name, value);
+  mapView.run();
+  if (window) writeLater("table-window", key, () => writeWindowTable(window, mapHead(), false));
+  writeLater("table-map", [state.mapLayer, state.mapHead, ...Object.values(region)].join(), writeMapTables);
+  if (received) writeLater("table-received", [state.mapLayer, state.mapHead].join(), writeReceivedTable);
+}
+
+export function drawMapSoon() {
+  if (!mapFrame) mapFrame = requestAnimationFrame(() => { mapFrame = 0; drawMap(); });
+}
+
+export async function openMap() {
+  await readMap();
+  mapKey = exactKey = null;
+  mapView = await openChart("map", "map");
+  mapSide = report.mapSizes[pageWidth].side;
+  drawMap();
+}

@@ -1,0 +1,34 @@
+// Numbers and texts as the page writes them, short enough for their place.
+
+export const formatCount = (n) => n.toLocaleString("en-US");
+
+export const formatSpan = (a, b) => `${formatCount(a)}–${formatCount(b - 1)}`;
+
+export const formatRange = (a, b) => `${a} to ${b - 1}`;
+
+export function shorten(text, letters) {
+  const all = [...text];
+  return all.length > letters ? all.slice(0, Math.max(1, letters - 1)).join("") + "…" : text;
+}
+
+// A text shortened in its middle, so that its start and its end stay; shortened at its end where the room
+// is too small for both.
+export function shortenMiddle(text, letters) {
+  const all = [...text], tail = Math.floor((letters - 1) / 3);
+  if (tail < 2 || all.length <= letters) return shorten(text, letters);
+  return `${all.slice(0, letters - 1 - tail).join("")}…${all.slice(-tail).join("")}`;
+}
+
+// The smallest of 1, 2, 5, 10, 20, … that is at least `least`.
+function roundStep(least) {
+  for (let power = 1; ; power *= 10) {
+    for (const factor of [1, 2, 5]) if (factor * power >= least) return factor * power;
+  }
+}
+
+// Labels at round positions, for columns that are too narrow for their tokens.
+export function positionLabels(a, b, pixels) {
+  const every = roundStep(((b - a) * 90) / pixels), labels = [];
+  for (let p = Math.ceil(a / every) * every; p < b; p += every) labels.push({ xc: p + 0.5, text: formatCount(p) });
+  return labels;
+}

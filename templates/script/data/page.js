@@ -1,0 +1,8 @@
+// The page: the report's data, which lies in it as JSON, and access to its elements.
+
+export const report = JSON.parse(document.getElementById("report").textContent);
+export const N = report.n;
+
+export const $ = (id) => document.getElementById(id);
+
+export const makeElement = (name, text = "", properties = {}) => Object.assign(document.createElement(name), { textContent: text, ...properties });

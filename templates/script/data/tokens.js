@@ -1,0 +1,28 @@
+// The token that a cell names: the most attended key, or the lens's top token.
+import { report } from "./page.js";
+import { data, details, headDetails, MISSING } from "./values.js";
+import { lensDetail } from "./statistics.js";
+import { inLayer } from "./rows.js";
+
+// The key that most heads attend to most, or that the row's one head does; MISSING where there is none.
+export function topKey(row, position, keys = data.topKey) {
+  const slot = headDetails.slot(position), { size } = headDetails;
+  if (!keys || slot < 0) return MISSING;
+  const read = (h) => keys.get((row.entry * report.heads + h) * size + slot);
+  if (row.head >= 0) return inLayer(row) ? read(row.head) : MISSING;
+  const votes = new Map();
+  for (let h = 0; h < report.headCounts[row.entry]; h++) {
+    const key = read(h);
+    if (key >= 0) votes.set(key, (votes.get(key) || 0) + 1);
+  }
+  let best = MISSING;
+  for (const [key, heads] of votes) {
+    if (best === MISSING || heads > votes.get(best) || (heads === votes.get(best) && key < best)) best = key;
+  }
+  return best;
+}
+
+export function topToken(row, position, k) {
+  const slot = details.slot(position);
+  return slot < 0 || !lensDetail("topIds") ? null : { id: lensDetail("topIds").at(row.entry, slot, k), p: Math.exp(lensDetail("topLogprobs").at(row.entry, slot, k)) };
+}

@@ -1,0 +1,53 @@
+// The packed values: inflated once, read in their own type, NaN where a value is missing.
+import { report } from "./page.js";
+
+export const MISSING = -1;
+const TYPES = { int8: Int8Array, int16: Int16Array, int32: Int32Array, uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
+
+export async function inflate(coded) {
+  const text = atob(coded);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream);
+}
+
+export async function unpack(packed) {
+  const raw = new TYPES[packed.type](await (await inflate(packed.data)).arrayBuffer());
+  packed.data = null;
+  const steps = packed.step !== undefined;
+  const none = packed.type === "uint8" ? 255 : 65535, { low, step } = packed;
+  const get = steps ? (i) => (raw[i] === none ? NaN : low + raw[i] * step) : (i) => raw[i];
+  const strides = packed.shape.map((_, d) => packed.shape.slice(d + 1).reduce((a, b) => a * b, 1));
+  const at = (...index) => get(index.reduce((sum, i, d) => sum + i * strides[d], 0));
+  return { get, at, shape: packed.shape, error: packed.error };
+}
+
+export const unpackAll = async (named) => {
+  const names = Object.keys(named);
+  const values = await Promise.all(names.map((name) => unpack(named[name])));
+  return Object.fromEntries(names.map((name, i) => [name, values[i]]));
+};
+
+// The slot of a position among those that the page has one by one; -1 where it is not one of them.
+export function slots(ranges) {
+  const offsets = [];
+  let size = 0;
+  for (const [a, b] of ranges) { offsets.push(size); size += b - a; }
+  const slot = (p) => {
+    let low = 0, high = ranges.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1, [a, b] = ranges[middle];
+      if (p < a) high = middle - 1;
+      else if (p >= b) low = middle + 1;
+      else return offsets[middle] + p - a;
+    }
+    return -1;
+  };
+  return { slot, size };
+}
+
+// All values that are unpacked, by name.
+export const data = {};
+export const details = slots(report.ranges);
+export const headDetails = slots(report.headRanges);

@@ -1,0 +1,15 @@
+// The live region, which tells a screen reader the selected cell.
+import { $ } from "../data/page.js";
+import { state } from "../data/state.js";
+import { rowsShown } from "../data/rows.js";
+import { cellText } from "./cells.js";
+import { describeCell } from "./describe.js";
+
+// Write the selected cell in short: its value first, then its place, then its token.
+export function announce() {
+  const rows = rowsShown(), row = rows[Math.min(state.row, rows.length - 1)];
+  const [where, value] = describeCell(row, state.col), text = cellText(row, state.col);
+  const content = text ? `${state.view === "lens" ? "likeliest" : "attends most to"} ${text}` : "";
+  const sentence = [value, where, content].filter(Boolean).join("; ");
+  if ($("live").textContent !== sentence) $("live").textContent = sentence;
+}

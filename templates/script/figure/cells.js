@@ -1,0 +1,44 @@
+// Live cells: rectangles with a colour and a text.
+import { report } from "../data/page.js";
+import { texts, word } from "../data/texts.js";
+import { shorten } from "../data/format.js";
+import { colourOf, inkOn, toHex } from "../data/colours.js";
+import { state } from "../data/state.js";
+import { scaleShown } from "../data/statistics.js";
+import { entropyAt } from "../data/rows.js";
+import { topKey, topToken } from "../data/tokens.js";
+import { layout } from "./canvas.js";
+import { pairText, stackedText, tokenPair } from "./pairs.js";
+
+export function cellText(row, position, letters) {
+  if (report.compare) return pairText(tokenPair(row, position), letters);
+  if (state.view === "lens") {
+    const best = topToken(row, position, 0);
+    return best ? word(best.id) : "";
+  }
+  const key = topKey(row, position);
+  return key < 0 ? "" : texts.token(key);
+}
+
+export function makeCell(x, y, text, c) {
+  return { x0: x, x1: x + 1, xc: x + 0.5, y0: y, y1: y + 1, yc: y + 0.5, text, fill: toHex(c), tint: inkOn(c) };
+}
+
+export function sectionCells(rows, letters) {
+  const cells = [], scale = scaleShown();
+  for (let p = state.a; p < state.b; p++) {
+    rows.forEach((row, r) => {
+      cells.push(makeCell(p, r, shorten(cellText(row, p, letters), letters), colourOf(entropyAt(row, p), scale, state.palette)));
+    });
+  }
+  return cells;
+}
+
+// The lens's top token with its probability, or the most attended token; of two traces, both tokens.
+export function insetText(row, twoLines) {
+  if (report.compare && twoLines) return stackedText(tokenPair(row, state.col), layout.insetLetters);
+  const text = shorten(cellText(row, state.col, layout.insetLetters), layout.insetLetters);
+  if (report.compare || state.view !== "lens" || !text || layout.insetLetters < 10) return text;
+  const { p } = topToken(row, state.col, 0);
+  return Number.isFinite(p) ? `${text}  ${p.toFixed(2)}` : text;
+}

@@ -1,0 +1,81 @@
+// A cell in words: the lines of the tooltip.
+import { N, report } from "../data/page.js";
+import { data, details, headDetails } from "../data/values.js";
+import { visibleKeys } from "../data/visible.js";
+import { texts, wordFull } from "../data/texts.js";
+import { formatCount } from "../data/format.js";
+import { planes } from "../data/planes.js";
+import { state } from "../data/state.js";
+import { lensDetail, otherSite, statName, statShown } from "../data/statistics.js";
+import { headName, inLayer, rowName, rowsShown } from "../data/rows.js";
+import { topKey, topToken } from "../data/tokens.js";
+import { attentionWeight, isMean } from "../data/windows.js";
+import { formatAmount, formatNats, withUnit } from "./amounts.js";
+import { describeTile, whyNotReached, whyNotRead } from "./missing.js";
+import { describeBoth } from "./compare.js";
+
+export function describeCell(row, position) {
+  if (report.compare) return describeBoth(row, position);
+  const text = texts.full(position), role = texts.role(position);
+  const lines = [`${rowName(row)} · position ${formatCount(position)}${text ? ` · ${text} (${role})` : ""}`];
+  const value = inLayer(row) ? row.plane.at(row.at, position) : NaN;
+  if (value === undefined) return [...lines, ...describeTile(row, position, statName())];
+  return [...lines, ...(state.view === "lens" ? describeLens(row, position, value) : describeAttention(row, position, value))];
+}
+
+// The entropy of the same cell, next to another statistic, where the page has it.
+function describeEntropy(row, position) {
+  if (statShown() === "entropy" || otherSite()) return [];
+  const own = row.head < 0 ? planes[state.view] : planes.heads, value = own.at(row.at, position);
+  return Number.isFinite(value) ? [`entropy ${formatNats(value, own.error)}`] : [];
+}
+
+function describeLens(row, position, value) {
+  const lines = [`${statName()} ${formatAmount(value, row.plane.error)}`, ...describeEntropy(row, position)];
+  if (!Number.isFinite(value)) return [...lines, whyNotRead(row, position)];
+  const slot = details.slot(position), [kl, ranks] = ["lensKl", "lensRank"].map(lensDetail), stat = statShown();
+  if (slot < 0 || !lensDetail("topIds")) return [...lines, "likeliest tokens are not in the page here"];
+  if (kl && stat !== "lens_kl") lines.push(`divergence from the last layer ${formatNats(kl.at(row.entry, slot), kl.error)}`);
+  if (ranks) lines.push(`rank ${ranks.at(row.entry, slot)} of ${wordFull(lensDetail("targets").at(slot))}, which the model predicts here`);
+  for (let k = 0; k < lensDetail("topIds").shape[2]; k++) {
+    const { id, p } = topToken(row, position, k);
+    if (id >= 0) lines.push(`${Number.isFinite(p) ? `${(p * 100).toFixed(1)} %` : "missing"}  ${wordFull(id)}`);
+  }
+  return lines;
+}
+
+function describeAttention(row, position, value) {
+  const visible = visibleKeys(row.entry, position);
+  const visibleText = visible === null ? "" : `, ${formatCount(visible)} visible keys (ln = ${visible ? Math.log(visible).toFixed(3) : "–"})`;
+  const lines = [`${statName()} ${formatAmount(value, row.plane.error)}${visibleText}`, ...describeEntropy(row, position)];
+  if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || whyNotReached(position) || (visible === 1 ? "only one key is visible here" : "no key is visible here")];
+  const key = topKey(row, position);
+  if (key >= 0) lines.push(`${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`);
+  const slot = headDetails.slot(position);
+  if (row.head >= 0 && data.maxProb && slot >= 0 && statShown() !== "max_prob") lines.push(`largest weight ${data.maxProb.at(row.entry, row.head, slot).toFixed(3)}`);
+  return lines;
+}
+
+// The cell of the magnified column under a point of the inset `box`, or the weight with the full texts of
+// its query and its key.
+export function describeInset(box, { y, across }) {
+  const { weights, width: columns, height: rows, exact, row, head, queries, keys } = box;
+  const at = Math.min(rows - 1, Math.floor(y * rows));
+  if (!weights) return describeCell(rowsShown()[at], state.col);
+  const q = queries[Math.min(columns - 1, Math.floor(across * columns))], k = keys[at];
+  const p = attentionWeight(exact, row.entry, head, q, k), mean = isMean(exact) || row.head < 0;
+  const named = (position) => `${texts.full(position)} (position ${formatCount(position)}, ${texts.role(position)})`;
+  return [
+    `exact weight ${Number.isFinite(p) ? p.toFixed(3) : "missing"}`, `query ${named(q)}`, `key ${named(k)}`,
+    `layer ${report.layers[row.entry]}, ${mean ? "mean over heads" : `head ${headName(row.head)}`}`,
+  ];
+}
+
+// What is drawn in a column that stands for `bin` positions.
+export function describeDrawn(row, position, bin) {
+  if (bin < 2 || !inLayer(row) || row.plane.at(row.at, position) === undefined) return [];
+  const from = Math.floor(position / bin) * bin, to = Math.min(N, from + bin);
+  const [mean, low, high] = [0, 1, 2].map((how) => row.plane.over(row.at, from, to, how));
+  if (!Number.isFinite(mean)) return [];
+  return [`drawn here: positions ${formatCount(from)} to ${formatCount(to - 1)}, mean ${withUnit(mean.toFixed(2))}, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`];
+}

@@ -1,0 +1,102 @@
+// Drawing the figure for the current state: its datasets and its parameters, nothing else.
+import { N, report } from "../data/page.js";
+import { texts } from "../data/texts.js";
+import { formatCount, positionLabels, shorten } from "../data/format.js";
+import { legendRows, legendTicks } from "../data/colours.js";
+import { state, theme } from "../data/state.js";
+import { prepareStatistic, scaleShown, statisticReady } from "../data/statistics.js";
+import { rowsShown } from "../data/rows.js";
+import { figureView, layout } from "./canvas.js";
+import { sectionCells } from "./cells.js";
+import { makeInset } from "./inset.js";
+import { overviewBin, overviewPicture, pictureKey, pieces, sectionBinOf, sectionPieces } from "./pictures.js";
+import { chartCaption } from "./caption.js";
+import { drawMatches } from "./matches.js";
+import { pinFrames } from "./frames.js";
+
+let frameRequest = 0;
+export let sectionBin = 1;
+export let shownInset = null;
+let overviewKey = null;
+let shownPieces = null;
+const listeners = [];
+
+// Call `listener` after each drawing of the figure, except while something is dragged.
+export function afterDraw(listener) {
+  listeners.push(listener);
+}
+
+// Draw all pictures again at the next drawing, because the view or its values are new.
+export function forgetPictures() {
+  pieces.clear();
+  overviewKey = shownPieces = null;
+}
+
+function drawOverview(rows) {
+  figureView.data("tile", overviewPicture(rows));
+  figureView.data("legend", legendRows(state.palette));
+  figureView.data("ticks", legendTicks(scaleShown()));
+  figureView.data("legendtitle", [{ text: scaleShown().title }]);
+  const every = Math.max(1, Math.round(rows.length / 24));
+  figureView.data("rows", rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
+  figureView.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);
+  figureView.data("overviewlabels", [{ y: 0.06, text: rows[0].label }, { y: 0.94, text: rows[rows.length - 1].label }]);
+  const bin = overviewBin();
+  const extreme = { mean: "mean", low: "least", high: "largest" }[state.how];
+  const each = bin > 1 ? `, each column the ${extreme} of ${bin}` : "";
+  figureView.data("overviewtitle", [{ text: `all ${formatCount(N)} positions, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${each}` }]);
+}
+
+function drawSection(rows) {
+  const letters = Math.floor(layout.section / (state.b - state.a) / 7.2);
+  const live = letters >= 2 && (state.b - state.a) * rows.length <= report.liveCells;
+  sectionBin = live ? 1 : sectionBinOf(rows);
+  figureView.data("cells", live ? sectionCells(rows, letters) : []);
+  const parts = live ? [] : sectionPieces(rows), key = parts.map((piece) => piece.key).join(";");
+  if (key !== shownPieces) figureView.data("part", parts);
+  shownPieces = key;
+  let columns = [];
+  if (letters < 2) columns = positionLabels(state.a, state.b, layout.section);
+  else for (let p = state.a; p < state.b; p++) columns.push({ xc: p + 0.5, text: shorten(texts.token(p), letters) });
+  figureView.data("columns", columns);
+}
+
+function insetTitle(box, row) {
+  const wide = layout.inset > 100;
+  if (box.weights) return `${wide ? "weights, " : ""}layer ${report.layers[row.entry]}`;
+  return `${report.compare ? "column" : wide ? "position" : "pos."} ${formatCount(state.col)}`;
+}
+
+// Draw the figure. While something is dragged (not `settled`), the listeners must wait.
+export function drawFigure(settled = true) {
+  if (!figureView) return;
+  if (!statisticReady()) { prepareStatistic().then(() => drawFigure(settled)); return; }
+  const rows = rowsShown();
+  if (pictureKey() !== overviewKey) {
+    overviewKey = pictureKey();
+    drawOverview(rows);
+  }
+  drawSection(rows);
+  const box = shownInset = makeInset(rows);
+  figureView.data("inset", box.cells).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
+  const row = rows[Math.min(state.row, rows.length - 1)];
+  figureView.data("insettitle", [{ text: insetTitle(box, row) }]);
+  figureView.data("caption", [{ text: chartCaption() }]);
+  figureView.data("pins", pinFrames());
+  drawMatches();
+  const pixels = layout.height / rows.length, insetPixels = layout.height / box.height;
+  const signals = {
+    rowcount: rows.length, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
+    cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : layout.insetFont, insetPixels * 0.75),
+    ...theme(),
+  };
+  for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
+  figureView.run();
+  if (!settled) return;
+  for (const listener of listeners) listener();
+}
+
+// Draw at most once per animation frame, however many events come.
+export function drawSoon() {
+  if (!frameRequest) frameRequest = requestAnimationFrame(() => { frameRequest = 0; drawFigure(false); });
+}

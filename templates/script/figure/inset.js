@@ -1,0 +1,46 @@
+// The figure's inset: the magnified column, or exact weights of the selected query.
+import { report } from "../data/page.js";
+import { texts } from "../data/texts.js";
+import { shorten, shortenMiddle } from "../data/format.js";
+import { colourOf, SHARE } from "../data/colours.js";
+import { state } from "../data/state.js";
+import { scaleShown } from "../data/statistics.js";
+import { entropyAt } from "../data/rows.js";
+import { attentionWeight, exactWindow } from "../data/windows.js";
+import { layout } from "./canvas.js";
+import { insetText, makeCell } from "./cells.js";
+
+// Of the lens, the magnified column; of attention, where the page has exact weights, those of some
+// queries over the keys that the last of them attends to most.
+export function makeInset(rows) {
+  const exact = state.view === "attention" ? exactWindow(state.col) : null;
+  if (!exact) {
+    const pixels = layout.height / rows.length, twoLines = pixels >= 2.5 * layout.insetFont;
+    const cells = rows.map((row, r) => {
+      const base = makeCell(0, r, insetText(row, twoLines), colourOf(entropyAt(row, state.col), scaleShown(), state.palette));
+      // Two lines start higher than one line; a line is two pixels higher than its font.
+      return Array.isArray(base.text) ? { ...base, yc: base.yc + (layout.insetFont + 2) / 2 / pixels } : base;
+    });
+    return { cells, width: 1, height: rows.length, rowLabels: [], columns: [{ xc: 0.5, text: shorten(texts.token(state.col), Math.min(16, Math.floor(layout.inset / 6.5))) }], weights: false };
+  }
+  const row = rows[Math.min(state.row, rows.length - 1)];
+  const head = row.head < 0 ? -1 : report.headNames[row.head];
+  // As many queries as there is room for.
+  const shown = Math.max(1, Math.min(3, Math.floor(layout.inset / 36)));
+  const queries = [state.col - 2, state.col - 1, state.col].slice(-shown).filter((q) => q >= exact.firstQuery);
+  const last = Math.min(state.col, exact.firstKey + exact.keys - 1);
+  const keys = Array.from({ length: last + 1 - exact.firstKey }, (_, i) => i + exact.firstKey)
+    .sort((i, j) => attentionWeight(exact, row.entry, head, state.col, j) - attentionWeight(exact, row.entry, head, state.col, i) || i - j)
+    .slice(0, 6).sort((i, j) => j - i);
+  const cells = [];
+  queries.forEach((q, x) => keys.forEach((k, y) => {
+    const p = attentionWeight(exact, row.entry, head, q, k);
+    cells.push(makeCell(x, y, Number.isFinite(p) ? p.toFixed(2) : "", colourOf(p, SHARE, "weight")));
+  }));
+  return {
+    cells, width: queries.length, height: keys.length, weights: true,
+    exact, row, head, queries, keys,
+    rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: shortenMiddle(texts.full(k), shown > 1 ? 7 : 5) })),
+    columns: queries.map((q, x) => ({ xc: x + 0.5, text: shorten(texts.token(q), 6) })),
+  };
+}

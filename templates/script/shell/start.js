@@ -1,0 +1,93 @@
+// The start: the figure first, then what comes later in the page.
+import { $, report } from "../data/page.js";
+import { data, unpackAll } from "../data/values.js";
+import { readTexts } from "../data/texts.js";
+import { makePlanes } from "../data/planes.js";
+import { darkMode, smallScreen, state } from "../data/state.js";
+import { prepareStatistic } from "../data/statistics.js";
+import { moveSection } from "../data/section.js";
+import { readWindows } from "../data/windows.js";
+import { region } from "../data/region.js";
+import { fittingWidth, fitWidth, pageWidth, useVega } from "../figure/chart.js";
+import { openView } from "../figure/canvas.js";
+import { announce } from "../figure/announce.js";
+import { writeCaption } from "../figure/caption.js";
+import { reflect } from "../figure/choosers.js";
+import { readAddress, storeOpening, writeAddress } from "../figure/address.js";
+import { afterDraw, drawFigure, forgetPictures } from "../figure/figure.js";
+import { listenToSearch } from "../figure/search.js";
+import { drawCards, forgetCards } from "../figure/cards.js";
+import { listenFigure } from "../figure/moving.js";
+import { drawWindow } from "../below/window.js";
+import { listenToCsvButtons } from "../below/csv.js";
+import { listenToHelp } from "./help.js";
+import { KEYS, onKey } from "./keys.js";
+import { drawAll, restartCharts, startWhenVisible } from "./charts.js";
+import { followAddress, listenBelow, listenToControls } from "./controls.js";
+import { watchPrinting, watchSections } from "./sections.js";
+
+async function openFigure() {
+  fitWidth();
+  forgetPictures();
+  await openView();
+  listenFigure($("canvas").querySelector("canvas"));
+  drawFigure();
+}
+
+async function resize() {
+  if (pageWidth === fittingWidth()) return;
+  await openFigure();
+  await restartCharts();
+}
+
+// Most of a long prompt's values come last in the page; read them after the first drawing.
+async function readLater() {
+  if (document.readyState === "loading") await new Promise((done) => addEventListener("DOMContentLoaded", done));
+  const { packed, ...facts } = JSON.parse($("later").textContent);
+  Object.assign(report, facts);
+  Object.assign(data, await unpackAll(packed));
+  await readWindows();
+  makePlanes();
+  forgetCards();
+  forgetPictures();
+  drawFigure();
+}
+
+export async function startPage(vegaEmbed) {
+  document.documentElement.classList.add("scripted");
+  useVega(vegaEmbed);
+  const [packed] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
+  Object.assign(data, packed);
+  makePlanes();
+  const { start: from, stop } = report.placement;
+  moveSection(smallScreen.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
+  if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
+  Object.assign(region, report.region);
+  if (report.region) state.mapHead = 0;
+  storeOpening();
+  const recalled = location.hash.length > 1;
+  readAddress();
+  listenToControls();
+  listenToSearch();
+  listenToHelp(KEYS);
+  reflect();
+  for (const listener of [drawCards, writeCaption, drawWindow, announce, writeAddress]) afterDraw(listener);
+  await prepareStatistic();
+  await openFigure();
+  document.documentElement.classList.add("live");
+  addEventListener("keydown", onKey);
+  watchSections();
+  if (report.later) await readLater();
+  listenBelow();
+  listenToCsvButtons();
+  watchPrinting(recalled);
+  startWhenVisible();
+  addEventListener("hashchange", followAddress);
+  let resized = Promise.resolve(), waiting = 0;
+  smallScreen.addEventListener("change", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => { resized = resized.then(resize); }, 100);
+  });
+  for (const changed of [darkMode, matchMedia("print")]) changed.addEventListener("change", drawAll);
+  document.documentElement.classList.add("whole");
+}

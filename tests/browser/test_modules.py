@@ -1,0 +1,266 @@
+"""The script as real modules, from a server: the page does the same, and every function runs.
+
+Joined, the modules share one scope, where a missing import goes unnoticed. Here it is an error.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import compare
+from attentropy.report.figures.sizes import wide
+from attentropy.report.findings.compared import observe
+from traces import CHAT, long, sited, synthetic
+
+pytestmark = pytest.mark.browser
+
+
+def _pair():
+    """Two traces whose sixth token differs, with one id for each text."""
+    others = [*CHAT[:5], " Which", *CHAT[6:]]
+    ids = {text: i for i, text in enumerate(dict.fromkeys([*CHAT, *others]))}
+    for seed, tokens in enumerate((CHAT, others)):
+        trace = synthetic(tokens, seed=seed, window=False)
+        numbers = np.array([ids[text] for text in tokens], np.int32)
+        yield Trace(trace.dataset.assign_coords(token_ids=("position", numbers)))
+
+
+def _section(opened, rows, x, y):
+    """A point of the section, by its shares of width and height."""
+    size, (left, top) = wide(rows), opened.corner()
+    above = top + size.overview + size.above
+    return left + size.left + x * size.section, above + y * size.height
+
+
+def _over(opened, x, y):
+    """What the tooltip says at a point of the screen."""
+    opened.page.mouse.move(x, y)
+    opened.quiet(50)
+    return opened.page.inner_text("#tip")
+
+
+def _drag(opened, start, stop):
+    mouse = opened.page.mouse
+    mouse.move(*start)
+    mouse.down()
+    mouse.move(*stop, steps=3)
+    opened.quiet(50)
+    mouse.up()
+
+
+def _map_size(opened):
+    """Side of the map's panels, and where the region's begins, in pixels."""
+    sizes = opened.page.evaluate("JSON.parse(document.getElementById('report').textContent)")
+    return sizes["mapSizes"]["wide"]["side"], sizes["mapSizes"]["wide"]["part"]
+
+
+def _csv(opened, id):
+    with opened.page.expect_download() as download:
+        opened.page.click(f"[data-csv={id}]")
+    return Path(download.value.path()).read_bytes()
+
+
+def _texts(opened):
+    """What the page says now: its address, and all its text."""
+    return opened.state(), opened.page.inner_text("body")
+
+
+def _explore(opened):
+    """The ways through the figure of a short prompt, of two sites of the lens."""
+    page, shown = opened.page, []
+    page.focus("#figure")
+    opened.press("ArrowRight", "ArrowUp", "Shift+ArrowLeft", "ArrowDown", "+", "-", "]", "[", "End")
+    opened.press("Home", "i", "r", "w", "i", "?")
+    assert page.locator("#help").is_visible()
+    page.get_by_role("button", name="Close").click()
+    opened.press("Escape", "/")
+    page.keyboard.type("capital of")
+    opened.press("Enter", "Shift+Enter", "Escape")
+    shown.append(_texts(opened))
+    shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
+    page.mouse.click(*_section(opened, 6, 0.4, 0.5))
+    _drag(opened, _section(opened, 6, 0.4, 0.5), _section(opened, 6, 0.7, 0.8))
+    left, top = opened.corner()
+    _drag(opened, (left + 400, top + 10), (left + 200, top + 10))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -50)
+    page.keyboard.up("Control")
+    opened.quiet(300)
+    page.select_option("#stat", "lens_kl")
+    page.select_option("#site", "mlp")
+    opened.quiet(300)
+    shown.append(_texts(opened))
+    page.select_option("#stat", "lens_rank")
+    page.click("[data-view=attention]")
+    page.select_option("#rows", "heads")
+    page.select_option("#stat", "normalized_entropy")
+    opened.quiet(300)
+    size = wide(6)
+    shown.append(_over(opened, left + 20, top + size.overview + size.above + 20))
+    for button in ("column", "section", "weights"):
+        page.click(f"#pin-{button}")
+    page.click("text=Show >> nth=0")
+    page.get_by_role("button", name="Remove inset 2").click()
+    page.click("[data-finding] >> nth=0")
+    page.select_option("#palette", "cividis")
+    page.click("nav.sections a >> nth=2")
+    shown.append(_texts(opened))
+    shown.append(_csv(opened, "figure"))
+    page.locator("#map").scroll_into_view_if_needed()
+    page.wait_for_selector("#map canvas")
+    page.select_option("#map-layer", "2")
+    page.select_option("#map-values", "entropy")
+    shown.append(_csv(opened, "table-window"))
+    page.select_option("#map-head", "1")
+    opened.go("view=lens&col=2&pin=r,1:5,3:12,lens.layers.0.-1")
+    shown.append(_texts(opened))
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.set_viewport_size({"width": 500, "height": 1100})
+    opened.quiet(500)
+    shown.append(_texts(opened))
+    # Two fingers, and one.
+    touch = page.context.new_cdp_session(page)
+    page.evaluate("scrollTo(0, 0)")
+    opened.quiet(50)
+    x, y = opened.corner()
+    for kind, *points in (
+        ("touchStart", (x + 150, y + 10), (x + 200, y + 10)),
+        ("touchMove", (x + 130, y + 10), (x + 220, y + 10)),
+        ("touchEnd",),
+    ):
+        at = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+    shown.append(_texts(opened))
+    return shown
+
+
+def _explore_long(opened):
+    """The ways through the figure and the map of a long prompt."""
+    page, shown = opened.page, []
+    shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
+    opened.go("view=lens&a=100&b=4000&col=300&row=1&find=assistant")
+    page.focus("#figure")
+    opened.press("w")
+    page.click("#search-next")
+    shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
+    page.focus("#figure")
+    opened.press("w", "r", "i")
+    page.select_option("#how", "high")
+    page.click("[data-view=attention]")
+    page.select_option("#rows", "heads")
+    opened.go("view=attention&rows=heads&layer=1&a=400&b=430&col=420")
+    shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
+    shown.append(_csv(opened, "figure"))
+    shown.append(_texts(opened))
+    page.locator("#spread").scroll_into_view_if_needed()
+    page.wait_for_selector("#spread canvas")
+    page.select_option("#spread-layer", "2")
+    shown.append(_csv(opened, "table-spread"))
+    page.locator("#map").scroll_into_view_if_needed()
+    page.wait_for_selector("#map canvas")
+    page.select_option("#map-layer", "1")
+    page.focus("#map-figure")
+    opened.press("ArrowUp", "-", "ArrowLeft", "+", "ArrowDown", "ArrowRight")
+    x, y = opened.corner("#map")
+    shown.append(_over(opened, x + 30, y + 60))
+    side, part = _map_size(opened)
+    shown.append(_over(opened, x + part[0] + 20, y + part[1] + side / 2))
+    _drag(opened, (x + 20, y + 20), (x + 90, y + 90))
+    shown += [_csv(opened, id) for id in ("table-map", "table-region", "table-received")]
+    page.locator("#roster").scroll_into_view_if_needed()
+    page.wait_for_selector("#roster canvas")
+    page.select_option("#score", "1")
+    x, y = opened.corner("#roster")
+    shown.append(_over(opened, x + 30, y + 30))
+    opened.go("mapLayer=2&q0=4980&q1=4990&k0=4970&k1=5000")
+    opened.quiet(300)
+    shown.append(_texts(opened))
+    return shown
+
+
+def _explore_pair(opened):
+    """The cells of a comparison, those of both traces and those of one."""
+    page, shown = opened.page, []
+    for view in ("lens", "attention"):
+        page.click(f"[data-view={view}]")
+        shown += [_over(opened, *_section(opened, 6, (i + 0.5) / 12, 0.4)) for i in range(12)]
+        page.click("#pin-column")
+    page.select_option("#head", "1")
+    shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
+    page.set_viewport_size({"width": 440, "height": 2400})
+    opened.quiet(500)
+    shown.append(_texts(opened))
+    return shown
+
+
+def _idle(profiler):
+    """Functions of the modules that never ran, as {module: names}."""
+    idle = {}
+    for entry in profiler.send("Profiler.takePreciseCoverage")["result"]:
+        if "/script/" in entry["url"]:
+            module = entry["url"].partition("/script/")[2]
+            idle[module] = {
+                f["functionName"]
+                for f in entry["functions"]
+                if f["functionName"] and f["ranges"][0]["count"] == 0
+            }
+    return idle
+
+
+def _cases(name):
+    """The trace of a walk, how its page is made, and the walk."""
+    if name == "long":
+        trace = long(5000, layers=3, heads=3, read=400, window=32)
+        return trace, {"max_bytes": 900_000}, _explore_long
+    if name == "pair":
+        difference = compare(*_pair())
+        return difference, {"found": observe(difference)}, _explore_pair
+    return sited(), {}, _explore
+
+
+@pytest.fixture(scope="module")
+def idle():
+    """Functions that ran in no walk so far, by walk and module."""
+    return {}
+
+
+@pytest.mark.parametrize("walk", ["short", "long", "pair"])
+def test_as_real_modules_the_page_does_the_same(open_page, open_modules, idle, walk):
+    trace, options, explore = _cases(walk)
+    modular, profiler = open_modules(trace, **options)
+    joined = open_page(trace, **options)
+    assert _texts(modular) == _texts(joined)
+    shown = explore(modular)
+    modular.assert_clean()
+    idle[walk] = _idle(profiler)
+    assert shown == explore(joined)
+    joined.assert_clean()
+
+
+def test_every_function_of_the_modules_ran_in_a_walk(idle):
+    """So that a name that no module declares would have been an error."""
+    if set(idle) != {"short", "long", "pair"}:
+        pytest.skip("needs the walks of this file in the same process")
+    never = {
+        module: set.intersection(*(w[module] for w in idle.values())) for module in idle["long"]
+    }
+    # The plane that stands in while the values of another are read.
+    never["data/statistics.js"] -= {"at", "tile", "over"}
+    assert {module: names for module, names in never.items() if names} == {}
+
+
+def test_a_missing_import_is_an_error_of_the_page(open_modules, modules_server):
+    folder, _ = modules_server
+    module = folder / "script" / "figure" / "announce.js"
+    text = module.read_text("utf-8")
+    try:
+        module.write_text(re.sub(r"import \{ cellText \}.*\n", "", text), "utf-8")
+        opened, _ = open_modules(synthetic(), settle=False)
+        while not opened.errors:
+            opened.quiet()
+    finally:
+        module.write_text(text, "utf-8")
+    assert any("cellText is not defined" in error for error in opened.errors)
