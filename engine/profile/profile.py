@@ -29,7 +29,7 @@ from attentropy.engine.profile.passes import Passes
 from attentropy.engine.profile.prompt import profile_prompt
 from attentropy.engine.profile.recorded_run import PROBE_TOKENS, plan_run
 from attentropy.engine.profile.results import profile_trace
-from attentropy.engine.prompt.chat import Messages
+from attentropy.engine.prompt.messages import Messages
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.trace.dataset import Trace
 
