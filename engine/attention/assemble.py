@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from transformers import PreTrainedModel
 
 from attentropy.engine.model.layers import layer_count, layer_kinds
 from attentropy.engine.trace.dataset import Trace
@@ -57,7 +58,7 @@ def attention_trace(
         ),
         "attention_note": (
             "layer",
-            text_array(["" if c is not None else why_none(recorder, i) for i, _, c in calls]),
+            text_array(["" if c is not None else why_none(recorder.model, i) for i, _, c in calls]),
         ),
         "head": ("head", np.arange(heads, dtype=np.int32)),
         "query": ("query", np.arange(n, dtype=np.int32)),
@@ -78,9 +79,9 @@ def entries(recorder: Recorder) -> list[tuple[int, int, Call | None]]:
     return sorted(entries, key=lambda entry: entry[:2])
 
 
-def why_none(recorder: Recorder, layer: int) -> str:
+def why_none(model: PreTrainedModel, layer: int) -> str:
     """Why a layer has no attention in the trace."""
-    kinds = layer_kinds(recorder.model)
+    kinds = layer_kinds(model)
     kind = f" ({kinds[layer]})" if layer < len(kinds) else ""
     return f"{_NO_ATTENTION}{kind}"
 

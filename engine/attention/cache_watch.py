@@ -22,6 +22,16 @@ class CacheWatch:
     def __init__(self) -> None:
         self._cache: Any = None
         self._left: list[tuple[ref[Tensor], int]] = []
+        self._is_paused = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Overlook the passes that are made while open: they are none of the sequence's."""
+        self._is_paused = True
+        try:
+            yield
+        finally:
+            self._is_paused = False
 
     @contextmanager
     def over(self, model: nn.Module) -> Iterator[None]:
@@ -50,6 +60,8 @@ class CacheWatch:
             )
 
     def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        if self._is_paused:
+            return
         before, cache = self._cache, kwargs.get("past_key_values")
         try:
             self.check()
@@ -64,6 +76,8 @@ class CacheWatch:
             )
 
     def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        if self._is_paused:
+            return
         made = getattr(output, "past_key_values", None)
         self._cache = made if made is not None else kwargs.get("past_key_values")
         self._left = [(ref(keys), _changes(keys)) for keys in _held(self._cache)]

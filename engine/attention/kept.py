@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from attentropy.engine.attention.assemble import entries, why_none
+from attentropy.engine.attention.assemble import why_none
+from attentropy.engine.attention.selfcheck import attention_entries, checked
 from attentropy.engine.errors import UsageError
 from attentropy.engine.selection import check_selection, select
 from attentropy.engine.trace.sinks import Field, field
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
-
-if TYPE_CHECKING:
-    from attentropy.engine.attention.recorder import Recorder
 
 NOT_RECORDED = "not recorded (--layers)"
 
@@ -88,40 +85,40 @@ class Attention:
 
 
 def attention(
-    probe: Recorder, tokens: int, stats: Sequence[str], layers: str | None, heads: str
+    model: PreTrainedModel, tokens: int, stats: Sequence[str], layers: str | None, heads: str
 ) -> tuple[Attention, list[str]]:
-    """What is kept of a prompt of `tokens` tokens, and what to say of it.
+    """Return what is kept of a prompt of `tokens` tokens, and the notes on it.
 
-    probe: has recorded a short pass, and so knows which calls there are. stats, layers, heads: as
-    `extract` takes them.
+    The model's check says which calls there are. stats, layers, heads: as `extract` takes them.
     """
-    found = entries(probe)
-    counts = [0 if call is None else call.values("lse").shape[0] for _, _, call in found]
-    most = max(counts, default=0)
-    count = max((layer + 1 for layer, _, _ in found), default=0)
-    chosen = frozenset(select(layers or "all", count, "layers"))
-    of_heads = None if heads == "mean" else select(heads, most, "heads")
-    told = []
-    names = list(stats)
-    if any("sink_prob" in call.stats for _, _, call in found if call is not None):
+    facts, entries = checked(model), attention_entries(model)
+    counts = [facts.heads.get(entry, 0) for entry in entries]
+    largest = max(counts, default=0)
+    layer_numbers = max((layer + 1 for layer, _ in entries), default=0)
+    kept_layers = frozenset(select(layers or "all", layer_numbers, "layers"))
+    kept_heads = None if heads == "mean" else select(heads, largest, "heads")
+    names, remarks = list(stats), []
+    if facts.has_sinks:
         names.append("sink_prob")
-    if of_heads is None and "top_key" in names:
+    if kept_heads is None and "top_key" in names:
         names.remove("top_key")
-        told.append("top_key has no mean over the heads and is left out")
+        remarks.append("top_key has no mean over the heads and is left out")
     notes = []
-    for layer, _, call in found:
-        note = why_none(probe, layer) if call is None else ""
-        notes.append(note or ("" if layer in chosen else NOT_RECORDED))
+    for (layer, _), count in zip(entries, counts, strict=True):
+        if not count:
+            notes.append(why_none(model, layer))
+        else:
+            notes.append("" if layer in kept_layers else NOT_RECORDED)
     plan = Attention(
         tokens=tokens,
-        entries=[(layer, index) for layer, index, _ in found],
+        entries=entries,
         counts=counts,
         notes=notes,
-        layers=chosen,
+        layers=kept_layers,
         names=tuple(dict.fromkeys(names)),
-        heads=of_heads,
+        heads=kept_heads,
     )
-    return plan, told
+    return plan, remarks
 
 
 def entries_of_layers(plan: Attention) -> Mapping[int, int]:

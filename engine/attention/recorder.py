@@ -14,7 +14,12 @@ from transformers import PreTrainedModel
 from attentropy.engine.attention.cache_watch import CacheWatch
 from attentropy.engine.attention.calls import Call, Window
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.selfcheck import check_same_outputs, checked, listening
+from attentropy.engine.attention.selfcheck import (
+    check_same_outputs,
+    checked,
+    listening,
+    why_padding_is_refused,
+)
 from attentropy.engine.attention.statistics import DEFAULT_STATS
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.visibility import Visibility
@@ -48,7 +53,8 @@ class Recorder(Listener):
         self.impl = impl
         self.length = length
         self.calls: dict[tuple[int, int], Call] = {}
-        self.padding_refused: str | None = None
+        self.has_unchecked_padding = False
+        self._padding_is_checked = False
         self.sequences: int | None = None
         self._called: dict[int, int] = defaultdict(int)
         self._window_per_head: dict[int, bool] = {}
@@ -80,8 +86,7 @@ class Recorder(Listener):
         starts, stops = seen.tokens(batch)
         end = seen.position + seen.queries
         padded = bool((starts > seen.position).any() or (stops < end).any())
-        if padded and self.padding_refused is not None:
-            raise AttentropyError(self.padding_refused)
+        self.has_unchecked_padding |= padded and not self._padding_is_checked
         self.sequences = batch
         layer = layer_of(self.model, module)
         if seen.position == 0:
@@ -112,6 +117,19 @@ class Recorder(Listener):
         if end == (self.length or seen.queries) and not seen.first_key:
             for sequence in range(batch):
                 self._keep_window(call, sequence, tensors, seen, score, result)
+
+    def check_padding(self, own_attention: str) -> None:
+        """Raise `AttentropyError` where padding that was met would change the tokens' outputs.
+
+        own_attention: the name of the model's own attention. The first padding that is met of a
+        model makes two short passes, so that this is called when no other pass is under way.
+        """
+        if not self.has_unchecked_padding:
+            return
+        self.has_unchecked_padding = False
+        self._padding_is_checked = True
+        if (refusal := why_padding_is_refused(self.model, own_attention)) is not None:
+            raise AttentropyError(refusal)
 
     def _continued(self, layer: int, position: int) -> Call:
         calls = [call for (at, _), call in self.calls.items() if at == layer]
@@ -205,12 +223,22 @@ def record(
     """
     if model.training:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
-    found = checked(model)
+    facts = checked(model)
     recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length, stream=stream)
-    recorder.padding_refused = found.padding
-    with CacheWatch().over(model), listening(model, recorder, masks_built=found.masks_built):
-        yield recorder
-    if missing := found.calls - set(recorder.calls) if recorder.calls else set():
+    own_attention, caches = model.config._attn_implementation, CacheWatch()
+
+    def check_padding(*_: Any) -> None:
+        with caches.paused():
+            recorder.check_padding(own_attention)
+
+    handle = model.register_forward_hook(check_padding)
+    try:
+        with caches.over(model), listening(model, recorder, masks_built=facts.masks_built):
+            yield recorder
+            check_padding()  # of passes that the model's base made
+    finally:
+        handle.remove()
+    if missing := facts.calls - set(recorder.calls) if recorder.calls else set():
         layer = min(missing)[0]
         raise AttentropyError(
             f"layer {layer} of {type(model).__name__} made no attention call in this pass, and "
