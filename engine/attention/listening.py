@@ -16,9 +16,7 @@ from attentropy.engine.errors import AttentropyError
 
 
 @contextmanager
-def listening(
-    model: PreTrainedModel, hears: hook.Listener, *, masks_built: bool
-) -> Iterator[None]:
+def listening(model: PreTrainedModel, hears: hook.Listener, *, masks_built: bool) -> Iterator[None]:
     """Run the model's attention through the hook while open, and tell `hears` of each call."""
     hook.register()
     masks = built.set(masks_built)

@@ -86,15 +86,17 @@ class NeedsMask(AttentropyError):
 class Probe:
     """A few tokens `ids` [1, n], and the passes over them, made when they are first used.
 
-    `first`: the recorded pass takes only so many of the tokens, so that others can continue its
-    cache. `use_cache`: whether it leaves a cache. `own_watch` and `recorded_watch` are open during
-    the two passes; the second is made from the list of calls.
+    `use_cache`: whether the recorded pass leaves a cache; it then takes only the `first` tokens, so
+    that others can continue it. `masks_built`: whether the model is known to need its masks built.
+    `own_watch` and `recorded_watch` are open during the two passes; the second is made from the
+    list of calls.
     """
 
     model: PreTrainedModel
     ids: Tensor
     first: int | None = None
     use_cache: bool = False
+    masks_built: bool = False
     own_watch: AbstractContextManager[Any] | None = None
     recorded_watch: Callable[[CallList], AbstractContextManager[Any]] | None = None
 
@@ -110,17 +112,26 @@ class Probe:
     def recorded(self) -> RecordedPass:
         """The pass through the hook over the `first` tokens.
 
-        Masks are built where the model does not run with their descriptions. Raises
-        `AttentropyError` where it does not run then either.
+        Masks are built where the model does not run with their descriptions, and all tokens are
+        read where it does not run with a cache. Raises `AttentropyError` where it does not run then
+        either.
         """
-        ids = self.ids[:, : self.first]
-        watch, use_cache = self.recorded_watch, self.use_cache
-        try:
-            return run_recorded(
-                self.model, ids, masks_built=False, use_cache=use_cache, watch=watch
-            )
-        except NeedsMask:
-            return run_recorded(self.model, ids, masks_built=True, use_cache=use_cache, watch=watch)
+        masks = (True,) if self.masks_built else (False, True)
+        attempts = [(built, self.use_cache) for built in masks]
+        if self.use_cache:
+            attempts += [(built, False) for built in masks]
+        failure: NeedsMask | None = None
+        for masks_built, use_cache in attempts:
+            ids = self.ids[:, : self.first] if use_cache else self.ids
+            try:
+                return run_recorded(
+                    self.model, ids, masks_built=masks_built, use_cache=use_cache,
+                    watch=self.recorded_watch,
+                )  # fmt: skip
+            except NeedsMask as error:
+                failure = error
+        assert failure is not None
+        raise failure
 
 
 def run_own(

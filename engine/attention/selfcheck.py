@@ -83,6 +83,11 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
     check_probe(Probe(model, _probe_ids(model) if input_ids is None else input_ids))
 
 
+def needs_masks_built(model: PreTrainedModel) -> bool:
+    """Return whether `model` is known to need its masks built; no pass is made to learn it."""
+    return model in _checked and _checked[model].masks_built
+
+
 def ensure_checked(probe: Probe) -> None:
     """Check the probe's model unless that was done before; raises as `check_same_outputs`."""
     if probe.model not in _checked:
@@ -164,11 +169,11 @@ def _padding_refused(model: PreTrainedModel) -> str | None:
     except AttentropyError as error:
         return str(error)
     ours = outputs(recorded.output)
-    error = difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
-    if error is None:
+    distance = difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
+    if distance is None:
         return None
     return (
-        f"{type(model).__name__} lets padding change the tokens' outputs (by {error:.3g}); "
+        f"{type(model).__name__} lets padding change the tokens' outputs (by {distance:.3g}); "
         "record one prompt at a time, without padding"
     )
 
@@ -191,6 +196,7 @@ __all__ = [
     "difference",
     "ensure_checked",
     "listening",
+    "needs_masks_built",
     "outputs",
     "why_padding_is_refused",
 ]

@@ -15,5 +15,5 @@ WINDOW_BYTES = 64 * 2**20
 
 
 def kept_per_head(values: int) -> bool:
-    """Return whether a rectangle of `values` values, over all layers and heads, is kept per head."""
+    """Return whether so many values, over all layers and heads, are kept per head."""
     return 4 * values <= WINDOW_BYTES

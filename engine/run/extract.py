@@ -11,8 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attentropy.engine import demo
-from attentropy.engine.attention.kept import check_heads, check_stats, entries_of_layers
-from attentropy.engine.attention.recorder import check_same_outputs
+from attentropy.engine.attention.kept import attention, check_heads, check_stats, entries_of_layers
 from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.cost.memory import FEWEST
 from attentropy.engine.errors import AttentropyError, UsageError
@@ -29,7 +28,8 @@ from attentropy.engine.prompt.prepare import prepare
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_arrays
 from attentropy.engine.run.job import Job, chosen
-from attentropy.engine.run.passes import Run, computed, probed
+from attentropy.engine.run.passes import Run, computed
+from attentropy.engine.run.probe import RunProbe
 from attentropy.engine.run.provenance import provenance
 from attentropy.engine.selection import check_selection
 from attentropy.engine.trace.dataset import Trace
@@ -38,8 +38,6 @@ from attentropy.engine.trace.store import CHUNK_LENGTH
 
 # A trace that nobody keeps goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
-
-_PROBE_TOKENS = 16
 
 Progress = Callable[[str, int, int], None]
 
@@ -145,25 +143,28 @@ def extract(
     notes = [*loaded.notes, *text.notes]
 
     tell("checking the model", 0, 1)
-    probe = ids[:, :_PROBE_TOKENS]
-    check_same_outputs(loaded.model, probe)
+    begun = partial.run() if partial is not None and resume else {}
+    keep_cache = keep_cache or begun.get("keep_cache") is True
+    if chunk is None and type(begun.get("asked")) is int:
+        chunk = begun["asked"]
+    probe = RunProbe(
+        loaded.model, ids, sites, in_chunks=_may_be_chunked(len(text.ids), chunk, memory),
+        use_cache=keep_cache,
+    )  # fmt: skip
+    probe.check()
     reading = (
         plan(loaded, probe, text, sites, lens_layers, lens_positions, notes) if sites else None
     )
-    kept, told = probed(loaded, probe, len(text.ids), names, layers, heads)
+    kept, told = attention(loaded.model, len(text.ids), names, layers, heads)
     notes += told
-    begun = partial.run() if partial is not None and resume else {}
-    keep_cache = keep_cache or begun.get("keep_cache") is True
     if keep_cache:
-        prefill.check_keepable(loaded.model, probe)
+        prefill.check_keepable(loaded.model, probe.cache())
     sweeps, swept = sweeps_for(
         loaded, len(text.ids), recorded=kept.layers, tile=map_tile, map_heads=map_heads,
         windows=windows, scores=scores,
     )  # fmt: skip
-    if chunk is None and type(begun.get("asked")) is int:
-        chunk = begun["asked"]
     asked = _asked(loaded, ids, reading, chunk, memory)
-    chunk, step = _chunk(loaded, ids, asked, sweeps.tile, notes)
+    chunk, step = _chunk(probe, ids, asked, sweeps.tile, notes)
     lens = (
         LensArrays(reading, text, loaded.tokenizer, entries_of_layers(kept), top_k)
         if reading is not None
@@ -240,8 +241,15 @@ def _asked(
     return prefill.chunk_tokens(loaded.model, ids.device, states, memory, available(ids.device))
 
 
+def _may_be_chunked(tokens: int, chunk: int | None, memory: int | None) -> bool:
+    """Whether a prompt may take several passes, as far as that is known before the lens is."""
+    if chunk is not None:
+        return tokens > chunk
+    return memory is not None or tokens > FEWEST
+
+
 def _chunk(
-    loaded: LoadedModel, ids: Tensor, asked: int, tile: tuple[int, int] | None, notes: list[str]
+    probe: RunProbe, ids: Tensor, asked: int, tile: tuple[int, int] | None, notes: list[str]
 ) -> tuple[int, int]:
     """Tokens of a pass, and of a stored chunk: the same, but where the prompt has to be read in one
     pass, which is noted. Passes begin at whole tiles."""
@@ -250,7 +258,7 @@ def _chunk(
         asked = max(1, asked // tile[0]) * tile[0]
     if n <= asked:
         return n, n
-    why = prefill.why_whole(loaded.model, ids)
+    why = prefill.why_whole(probe)
     if why is None:
         return asked, asked
     notes.append(f"the prompt was read in one pass: {why}")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.kept import Attention, attention
+from attentropy.engine.attention.kept import Attention
 from attentropy.engine.attention.recorder import Recorder, record
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.lens.arrays import LensArrays
@@ -34,17 +34,6 @@ from attentropy.engine.trace.sinks import Field, Sink, field
 def computed(names: Sequence[str]) -> tuple[str, ...]:
     """Of the statistics to keep those that are asked of `attention`, which gives lse unasked."""
     return tuple(name for name in names if name != "lse")
-
-
-def probed(
-    loaded: LoadedModel, probe: Tensor, tokens: int, names: Sequence[str],
-    layers: str | None = None, heads: str = "all",
-) -> tuple[Attention, list[str]]:  # fmt: skip
-    """What is kept of a prompt of `tokens` tokens, and what to say of it: `layout.attention` after
-    a short pass over `probe` [1, n]."""
-    with torch.no_grad(), record(loaded.model, stats=computed(names)) as short:
-        loaded.model(probe, use_cache=False)
-    return attention(short, tokens, names, layers, heads)
 
 
 @dataclass

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -11,16 +13,18 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.selfcheck import checked, difference, listening, outputs
+from attentropy.engine.attention.listening import listening
+from attentropy.engine.attention.probe import MODEL_ERRORS, difference, outputs
+from attentropy.engine.attention.selfcheck import checked
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import FEWEST, passing
 from attentropy.engine.cost.size import model_size
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.devices import home
 from attentropy.engine.model.layers import decoder_layers, layer_of
+from attentropy.engine.run.probe import RunProbe
 
-# The pieces in which a short text is read to see whether the cache carries all that it should.
-_PROBE = (19, 38, 48)
+logger = logging.getLogger("attentropy.run")
 
 
 def bounds(tokens: int, chunk: int) -> list[tuple[int, int]]:
@@ -66,34 +70,51 @@ def unrecorded(model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any 
     return listening(model, heard, masks_built=checked(model).masks_built)
 
 
-def why_whole(model: PreTrainedModel, ids: Tensor) -> str | None:
-    """Why the model cannot read a prompt in chunks; None if it can.
+_chunks_refused: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
 
-    A short text in three pieces, each continuing the cache of the one before, has to give what it
-    gives in one: state-space layers, say, do not always go on from where they were.
+
+def why_whole(probe: RunProbe) -> str | None:
+    """Return why the probe's model cannot read a prompt in chunks; None if it can.
+
+    Each model is asked once, see `compare_chunks`.
     """
+    model = probe.passes.model
+    if model not in _chunks_refused:
+        _chunks_refused[model] = compare_chunks(probe)
+    return _chunks_refused[model]
+
+
+def compare_chunks(probe: RunProbe) -> str | None:
+    """Return how a short text in pieces differs from the same in one pass; None if it does not.
+
+    Each of its three pieces continues the cache of the one before: state-space layers, say, do not
+    always go on from where they were. The first is the probe's recorded pass.
+    """
+    model, ids, cuts = probe.passes.model, probe.passes.ids, list(probe.cuts)
     name = type(model).__name__
-    short = ids[:, : _PROBE[-1]]
-    runner: Any = model
+    recorded = probe.passes.recorded
     parts, cache, start = [], None, 0
+    if recorded.cache is not None and recorded.tokens == cuts[0]:
+        parts, cache, start = [outputs(recorded.output)], recorded.cache, cuts.pop(0)
+    runner: Any = model
     try:
         with torch.no_grad(), unrecorded(model):
-            whole = outputs(runner(short, use_cache=False))
-            for stop in (min(end, short.shape[1]) for end in _PROBE):
-                goes_on: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
-                found = runner(short[:, start:stop], use_cache=True, **goes_on)
-                parts.append(outputs(found))
-                cache, start = getattr(found, "past_key_values", None), stop
+            for stop in cuts:
+                continued: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
+                output = runner(ids[:, start:stop], use_cache=True, **continued)
+                parts.append(outputs(output))
+                cache, start = getattr(output, "past_key_values", None), stop
                 if cache is None:
                     return f"{name} has no cache to go on from"
     except AttentropyError:
         raise
-    except Exception as error:
-        said = " ".join(str(error).split())[:120]
-        return f"{name} does not go on from its cache ({type(error).__name__}: {said})"
-    apart = difference(whole, torch.cat(parts, 1), model.dtype)
-    if apart is not None:
-        return f"{name} gives other outputs in chunks (by {apart:.3g})"
+    except MODEL_ERRORS as error:
+        reason = " ".join(str(error).split())[:120]
+        logger.debug("reading in chunks failed", exc_info=True)
+        return f"{name} does not go on from its cache ({type(error).__name__}: {reason})"
+    distance = difference(outputs(probe.passes.own), torch.cat(parts, 1), model.dtype)
+    if distance is not None:
+        return f"{name} gives other outputs in chunks (by {distance:.3g})"
     return None
 
 
@@ -150,10 +171,8 @@ def restored(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]]) -> A
     return cache
 
 
-def check_keepable(model: Any, ids: Tensor) -> None:
-    """Raise `UsageError` where the model's cache holds something other than all keys and values."""
-    with torch.no_grad():
-        cache = getattr(model(ids, use_cache=True, logits_to_keep=1), "past_key_values", None)
+def check_keepable(model: Any, cache: Any) -> None:
+    """Raise `UsageError` where the model's cache holds more or less than all keys and values."""
     layers = getattr(cache, "layers", None) or ()
     count = len(decoder_layers(model))
     if (

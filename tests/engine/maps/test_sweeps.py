@@ -78,9 +78,7 @@ def _swept(made, ids, sweeps, chunk=None):
 @contextmanager
 def _streamed(made, sweeps, stats=DEFAULT_STATS):
     """While open, what `sweeps` finishes of the model's passes goes into the arrays given."""
-    with torch.no_grad(), record(made, stats=stats) as probe:
-        made(_ids(16), use_cache=False)
-    kept, _ = layout.attention(probe, sweeps.tokens, stats, None, "all")
+    kept, _ = layout.attention(made, sweeps.tokens, stats, None, "all")
     sink = Memory()
     fields = kept.fields(sweeps.tokens, "float32")
     for name, (dims, shape) in sweeps.layout().items():
