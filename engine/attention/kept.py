@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.assemble import why_none
 from attentropy.engine.attention.selfcheck import attention_entries, checked
 from attentropy.engine.errors import UsageError
+from attentropy.engine.model.layers import layer_kinds
 from attentropy.engine.selection import check_selection, select
 from attentropy.engine.trace.sinks import Field, field
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
 NOT_RECORDED = "not recorded (--layers)"
+_NO_ATTENTION = "not applicable: this layer makes no softmax attention call"
 
 
 def check_stats(stats: Sequence[str]) -> tuple[str, ...]:
@@ -120,6 +121,13 @@ def attention(
         heads=kept_heads,
     )
     return plan, remarks
+
+
+def why_none(model: PreTrainedModel, layer: int) -> str:
+    """Return why a layer has no attention in the trace."""
+    kinds = layer_kinds(model)
+    kind = f" ({kinds[layer]})" if layer < len(kinds) else ""
+    return f"{_NO_ATTENTION}{kind}"
 
 
 def entries_of_layers(plan: Attention) -> Mapping[int, int]:

@@ -10,15 +10,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attentropy.engine.attention.window_size import (
+    WINDOW_BYTES,
+    WINDOW_TAIL,
+    WINDOW_TOKENS,
+    kept_per_head,
+)
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.schema import ASKED_WINDOWS
-
-# Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
-WINDOW_TOKENS = 512
-WINDOW_TAIL = 64
-# A rectangle of all layers takes no more than this in float32, or it is refused; per head if it
-# then fits, the mean over heads else.
-WINDOW_BYTES = 64 * 2**20
 
 # A map whose tile nobody chose takes no more than this in float32, and no more tiles a side than
 # a short prompt's window has tokens; one that was asked for no more than the second.
@@ -50,11 +49,6 @@ class Rectangle:
     def suffix(self) -> str:
         """What its dimensions' names end with: the number of one that was asked for."""
         return self.name.removeprefix("window")
-
-
-def kept_per_head(values: int) -> bool:
-    """Whether a rectangle of so many values, over all layers and heads, is kept per head."""
-    return 4 * values <= WINDOW_BYTES
 
 
 def automatic(tokens: int, layers: int, heads: int) -> Rectangle:

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize, model_size
 from attentropy.engine.errors import AttentropyError, Stopped, UsageError, without_paths
@@ -22,7 +22,7 @@ from attentropy.engine.run.prefill import bytes_of_pass
 from attentropy.engine.trace import store
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial, first_difference
-from attentropy.engine.trace.schema import COORDINATES, FORMAT, FORMAT_VERSION
+from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, Folder, Memory, Sink
 
 Arrays = Mapping[str, tuple[Any, np.ndarray]]
@@ -96,10 +96,8 @@ class Job:
         grown = {
             name: (made.dims, self.sink.arrays[name]) for name, made in self.run.fields.items()
         }
-        data = xr.Dataset({**grown, **self.run.coords, **arrays})
-        coords = [name for name in COORDINATES if name in data.variables]
-        data = data.set_coords(coords)
-        return Trace(data.assign_attrs({k: v for k, v in attrs.items() if "format" not in k}))
+        kept = {name: value for name, value in attrs.items() if "format" not in name}
+        return lay_out(grown, {**self.run.coords, **arrays}, kept)
 
     def __exit__(
         self,
