@@ -21,7 +21,7 @@ class Call:
 
     layer: int
     index: int
-    module: nn.Module | None = None
+    module: nn.Module = field(default_factory=nn.Identity)
     start: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     stop: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     rows: int = 0

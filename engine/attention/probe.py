@@ -36,17 +36,24 @@ MODEL_ERRORS = (
 )
 
 
+@dataclass(frozen=True)
+class ShortCall:
+    """One attention call of a short pass: its queries, its query heads, and the module's."""
+
+    rows: int
+    heads: int
+    module: nn.Module
+
+
 class CallList(Listener):
-    """The attention calls of a short pass, each a (layer, call): rows, heads and module."""
+    """The attention calls of a short pass by (layer, call)."""
 
     stats: tuple[str, ...] = ("entropy",)
     impl: Implementation | None = None
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.rows: dict[tuple[int, int], int] = {}
-        self.heads: dict[tuple[int, int], int] = {}
-        self.modules: dict[tuple[int, int], nn.Module] = {}
+        self.calls: dict[tuple[int, int], ShortCall] = {}
         self.has_sinks = False
         self.is_causal = True
 
@@ -55,10 +62,8 @@ class CallList(Listener):
     ) -> None:
         """See `hook.Listener`."""
         layer = layer_of(self.model, module)
-        call = layer, sum(1 for at, _ in self.rows if at == layer)
-        self.rows[call] = seen.queries
-        self.heads[call] = tensors[0].shape[1]
-        self.modules[call] = module
+        index = sum(1 for at, _ in self.calls if at == layer)
+        self.calls[layer, index] = ShortCall(seen.queries, tensors[0].shape[1], module)
         self.has_sinks |= result.sink_prob is not None
         self.is_causal &= seen.causal
 

@@ -106,24 +106,24 @@ def check_probe(probe: Probe) -> None:
             f"{name} gives other outputs through transformers' attention interface "
             f"(by {error:.3g}); its entropies would be wrong"
         )
-    calls = recorded.calls
-    _checked[model] = Checked(calls.heads, recorded.masks_built, calls.has_sinks)
+    heads = {key: call.heads for key, call in recorded.calls.calls.items()}
+    _checked[model] = Checked(heads, recorded.masks_built, recorded.calls.has_sinks)
 
 
 def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
     """Raise `AttentropyError` where a layer that should call attention on the tokens does not."""
-    name, calls = type(model).__name__, recorded.calls
-    if not calls.rows:
+    name, calls = type(model).__name__, recorded.calls.calls
+    if not calls:
         raise NoAttention(
             f"{name} has no attention layer that transformers' attention interface reaches; "
             "there is no attention entropy to record"
         )
-    if any(rows != recorded.tokens for rows in calls.rows.values()):
+    if any(call.rows != recorded.tokens for call in calls.values()):
         raise AttentropyError(
             f"{name} attends over other sequences than its tokens (patches, an encoder's); "
             "its entropies have no place among the prompt's tokens"
         )
-    called = {layer for layer, _ in calls.rows}
+    called = {layer for layer, _ in calls}
     for layer, kind in enumerate(layer_kinds(model)):
         if kind in _SOFTMAX_LAYERS and layer not in called:
             raise AttentropyError(

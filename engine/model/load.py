@@ -97,7 +97,6 @@ def with_random_weights(
     """
     import transformers
 
-
     if device == "auto":
         raise UsageError("random weights are made on one device; leave --device auto out")
     source, name = origin.source(model, weights=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,14 +12,18 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.attention.layout import lay_out
+from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.cost import memory as cost
-from attentropy.engine.cost.size import RunSize, model_size
+from attentropy.engine.cost.size import RunSize
 from attentropy.engine.errors import AttentropyError, Stopped, UsageError, without_paths
+from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import available
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.run import failures
-from attentropy.engine.run.passes import Run
-from attentropy.engine.run.prefill import bytes_of_pass
+from attentropy.engine.run.options import Progress
+from attentropy.engine.run.plan import RunPlan
+from attentropy.engine.run.prefill import bytes_of_pass, size_of
+from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.trace import store
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial, first_difference
@@ -29,75 +34,103 @@ Arrays = Mapping[str, tuple[Any, np.ndarray]]
 
 
 class Job:
-    """While open, `read` and `finish` do the run; it leaves the trace in its place, or a folder
-    beside it that `resume` goes on from.
+    """A run that is under way: `read` and `finish` do it while this is open.
 
-    begun: what that folder says of the run that it holds, empty for a new one. memory: bytes, of
-    which a quarter may wait to be written.
+    It leaves the trace in its place, or a folder beside it that `resume` continues. partial: that
+    folder, None for a run in memory. earlier: what the folder says of the run that it holds, empty
+    for a new one. `show` is called with the progress; `gauge` measures lens and writing.
     """
 
     def __init__(
         self,
-        run: Run,
+        plan: RunPlan,
         partial: Partial | None,
-        attrs: Mapping[str, Any],
-        begun: Mapping[str, Any],
-        memory: int | None,
+        earlier: Mapping[str, Any],
+        show: Progress = lambda stage, done, total: None,
+        gauge: Gauge | None = None,
     ) -> None:
-        self.run = run
-        self.partial = partial
-        self.attrs = {**attrs, "answer": "", "format": FORMAT, "format_version": FORMAT_VERSION}
-        self.begun = begun
-        self.sink: Sink = Memory()
-        self._queue = QUEUE_BYTES if memory is None else max(1, min(QUEUE_BYTES, memory // 4))
-        self._free = available(run.ids.device)
+        self.plan = plan
+        self.attrs = {
+            **plan.attrs,
+            "answer": "",
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+        }
+        self._partial = partial
+        self._earlier = earlier
+        self._reader = PromptReader(plan, Memory(), partial, show, gauge or Gauge())
+        self._free = available(plan.ids.device)
 
     def __enter__(self) -> Job:
         return self
 
+    @property
+    def _sink(self) -> Sink:
+        return self._reader.sink
+
     def read(self) -> Any:
-        """The output of the prompt's last pass; all of it is recorded then."""
+        """Begin, and return the output of the prompt's last pass; all of it is recorded then."""
         self.begin()
-        return self.run.read(self.sink, self.partial)
+        return self._reader.read()
 
     def begin(self) -> None:
         """Make the sink, with all of the trace in it but its values."""
-        partial = self.partial
+        partial, plan = self._partial, self.plan
         if partial is not None:
             facts = self._facts()
-            if self.begun:
-                _check_same(partial, self.begun, facts)
+            if self._earlier:
+                _check_same(partial, self._earlier, facts)
                 partial.stopped(None)
             else:
-                partial.begin(facts, lambda folder: self.run.begin(folder, self.attrs))
-            self.sink = Folder(partial.trace, self._queue)
-        for name, made in self.run.fields.items():
-            self.sink.create(name, made)
+                partial.begin(facts, lambda folder: plan.create_store(folder, self.attrs))
+            limit = QUEUE_BYTES
+            if plan.memory is not None:  # a quarter of it may wait to be written
+                limit = max(1, min(QUEUE_BYTES, plan.memory // 4))
+            self._reader.sink = Folder(partial.trace, limit)
+        for name, made in plan.fields.items():
+            self._sink.create(name, made)
+
+    def recording(self) -> AbstractContextManager[Recorder]:
+        """Record the attention calls of the chunks that are read while this is open."""
+        return self._reader.recording()
+
+    def read_chunk(self, index: int, cache: Any) -> Any:
+        """Return the output of the plan's pass `index`; see `PromptReader.read_chunk`."""
+        return self._reader.read_chunk(index, cache)
+
+    def rehearse(self, answer: Sequence[int]) -> None:
+        """Look for the tokens of the answer in the residuals that the lens kept."""
+        if self.plan.lens is not None:
+            self.plan.lens.rehearse(self._sink, answer, self.plan.step)
+
+    def flush(self) -> None:
+        """Wait until every value is written."""
+        self._sink.flush()
 
     def finish(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
         """The whole trace: with `arrays`, name → (dimensions, values), and the last `attrs`."""
-        self.sink.flush()
-        arrays = {**arrays, **self.run.sweeps.finished()}
+        self._sink.flush()
+        arrays = {**arrays, **self.plan.sweeps.finished()}
         attrs = {**self.attrs, **attrs}
-        if self.sink.errors:
-            attrs["storage_error"] = dict(sorted(self.sink.errors.items()))
-        if self.partial is None:
+        if self._sink.errors:
+            attrs["storage_error"] = dict(sorted(self._sink.errors.items()))
+        if self._partial is None:
             return self._in_memory(arrays, attrs)
-        group = store.opened(self.partial.trace)
+        group = store.opened(self._partial.trace)
         for name, (dims, values) in arrays.items():
             store.add(group, name, (dims,) if isinstance(dims, str) else dims, values)
-        store.finish(group, self.partial.trace, attrs)
-        self.sink.close()
-        self.partial.finish()
-        return Trace.open(self.partial.target)
+        store.finish(group, self._partial.trace, attrs)
+        self._sink.close()
+        self._partial.finish()
+        return Trace.open(self._partial.target)
 
     def _in_memory(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
-        assert isinstance(self.sink, Memory)
+        assert isinstance(self._sink, Memory)
         grown = {
-            name: (made.dims, self.sink.arrays[name]) for name, made in self.run.fields.items()
+            name: (made.dims, self._sink.arrays[name]) for name, made in self.plan.fields.items()
         }
         kept = {name: value for name, value in attrs.items() if "format" not in name}
-        return lay_out(grown, {**self.run.coords, **arrays}, kept)
+        return lay_out(grown, {**self.plan.coords, **arrays}, kept)
 
     def __exit__(
         self,
@@ -105,49 +138,49 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.sink.close()
+        self._sink.close()
         if error is None:
             return
         why = failures.reason(error)
         kept = ""
-        if self.partial is not None and not self.partial.temporary and self.partial.exists():
+        if self._partial is not None and not self._partial.temporary and self._partial.exists():
             said = " ".join(f"{type(error).__name__}: {error}".split())
-            self.partial.stopped(why or without_paths(said)[:200])
-            kept = f"{self.partial.folder.name} holds {self.partial.progress().words}"
+            self._partial.stopped(why or without_paths(said)[:200])
+            kept = f"{self._partial.folder.name} holds {self._partial.progress().words}"
         going_on = f"{kept}; --resume goes on" if kept else ""
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(going_on) from None
         if isinstance(error, AttentropyError) or why is None:
             return
-        if isinstance(error, OSError) and self.partial is None:
+        if isinstance(error, OSError) and self._partial is None:
             return  # nothing of ours was written
         if failures.out_of_memory(error):
             advice = self._fitting()
             again = " (a new run: --force)" if kept else ""
-            raise Stopped(f"{why} in chunks of {self.run.chunk:,} tokens; {advice}{again}", kept)
+            raise Stopped(f"{why} in chunks of {self.plan.chunk:,} tokens; {advice}{again}", kept)
         raise Stopped(why, going_on) from error
 
     def _facts(self) -> dict[str, Any]:
         """What tells this run from others, and how long it is."""
-        ids = self.run.ids.cpu().numpy()
+        ids = self.plan.ids.cpu().numpy()
         model = self.attrs["model"]
         return {
             "model": {name: model[name] for name in model if name != "weights_sha256"},
-            "weights": weights_sha256(self.run.loaded.model),
+            "weights": weights_sha256(self.plan.loaded.model),
             "tokenizer": self.attrs["tokenizer"],
             "prompt": self.attrs["prompt"] | {"ids": hashlib.sha256(ids.tobytes()).hexdigest()},
-            "tokens": int(self.run.ids.shape[1]),
+            "tokens": self.plan.tokens,
             "options": self.attrs["options"],
-            "chunk": self.run.chunk,
-            "asked": self.run.asked,
-            "keep_cache": self.run.keep_cache,
+            "chunk": self.plan.chunk,
+            "asked": self.plan.requested_chunk,
+            "keep_cache": self.plan.keep_cache,
             "implementation": self.attrs["implementation"],
             "versions": self.attrs["versions"],
         }
 
     def _fitting(self) -> str:
         """What takes little enough memory: a smaller chunk, or the gentlest other option."""
-        run, model = self.run, self.run.loaded.model
+        run, model = self.plan, self.plan.loaded.model
         lens = run.lens.reading if run.lens is not None else None
         asked = RunSize(
             tokens=run.ids.shape[1],
@@ -156,9 +189,8 @@ class Job:
             sites=len(lens.sites) if lens is not None else 1,
             on_cpu=run.ids.device.type == "cpu",
         )
-        try:
-            size = model_size(model.config)
-        except Exception:  # a class that its configuration alone does not make
+        size = size_of(model)
+        if size is None:
             return "a smaller --chunk, a shorter prompt or another device would do"
         needed = cost.memory(size, asked)
         free = self._free if self._free is not None else 0
@@ -186,7 +218,7 @@ def _check_same(partial: Partial, begun: Mapping[str, Any], facts: Mapping[str, 
         )
 
 
-def chosen(
+def open_partial(
     output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
 ) -> Partial | None:
     """The folder beside `output`, None without one; says in one line what cannot work.

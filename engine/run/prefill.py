@@ -18,7 +18,7 @@ from attentropy.engine.attention.probe import MODEL_ERRORS, difference, outputs
 from attentropy.engine.attention.selfcheck import checked
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import FEWEST, passing
-from attentropy.engine.cost.size import model_size
+from attentropy.engine.cost.size import ModelSize, model_size
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.devices import home
 from attentropy.engine.model.layers import decoder_layers, layer_of
@@ -118,6 +118,15 @@ def compare_chunks(probe: RunProbe) -> str | None:
     return None
 
 
+def size_of(model: PreTrainedModel) -> ModelSize | None:
+    """Return the model's sizes; None for a class that its configuration alone does not make."""
+    try:
+        return model_size(model.config)
+    except MODEL_ERRORS:
+        logger.debug("no model can be made from the configuration alone", exc_info=True)
+        return None
+
+
 def chunk_tokens(
     model: PreTrainedModel, device: torch.device, states: int, memory: int | None, free: int | None
 ) -> int:
@@ -127,9 +136,8 @@ def chunk_tokens(
     states: bytes that the lens keeps of a token while its pass runs. Raises `UsageError` where no
     chunk is small enough.
     """
-    try:
-        size = model_size(model.config)
-    except Exception:  # a class that its configuration alone does not make
+    size = size_of(model)
+    if size is None:
         return FEWEST
     chunk = cost.chunk_tokens(
         size, model.dtype.itemsize, on_cpu=device.type == "cpu", states=states, memory=memory,
