@@ -107,15 +107,16 @@ def attention_forward(
                 f"{name} passes {argument!r} to attention, which attentropy does not know; its "
                 "entropies would be wrong"
             )
-    if (query.shape[2], key.shape[2]) != (attention_mask.queries, attention_mask.keys):
+    mask = attention_mask.mask
+    if (query.shape[2], key.shape[2]) != (mask.queries, mask.keys):
         raise AttentropyError(
             f"{name} has {query.shape[2]} queries over {key.shape[2]} keys where its mask has "
-            f"{attention_mask.queries} over {attention_mask.keys}; attentropy cannot place them"
+            f"{mask.queries} over {mask.keys}; attentropy cannot place them"
         )
-    if described and attention_mask.causal and sliding_window not in (None, attention_mask.window):
+    if described and mask.causal and sliding_window not in (None, mask.window):
         raise AttentropyError(
             f"{name} asks for a window of {sliding_window}, and its mask has "
-            f"{attention_mask.window}; its entropies would be wrong"
+            f"{mask.window}; its entropies would be wrong"
         )
     current = listener.get()
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}

@@ -18,6 +18,7 @@ from transformers import AttentionMaskInterface
 
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
+from attentropy.kernels.common.mask import Mask
 
 # A mask that a model builds itself, or must be given whole, is read back up to this many keys.
 DENSE_TOKENS = 4096
@@ -59,15 +60,15 @@ def describe_mask(
         raise UnknownMask("this model asks for a mask in a way that attentropy does not know")
     pattern = _read(mask_function)
     starts, lengths = _padding(attention_mask, kv_length, int(kv_offset), batch_size)
-    seen = Visibility(
+    mask = Mask(
         queries=int(q_length),
         keys=int(kv_length),
         query_offset=int(q_offset) - int(kv_offset),
-        first_key=int(kv_offset),
         key_starts=starts,
         key_lengths=lengths,
         **pattern,
     )
+    seen = Visibility(mask, int(kv_offset))
     _verify(seen, mask_function, attention_mask, batch_size)
     return seen
 
@@ -101,20 +102,19 @@ def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
     back = torch.where(seen.any(-1), at - seen.to(torch.int8).argmax(-1) + 1, 0)
     room = torch.where(seen.any(-1), at - starts[:, None] + 1, 0)
     padded = not bool(anyone.all())
-    read = Visibility(
+    read = Mask(
         queries, keys, offset, causal=causal,
         window=int(back.max()) if bool((back < room).any()) else None,
         key_starts=starts if padded else None, key_lengths=lengths if padded else None,
     )  # fmt: skip
-    batch = torch.arange(len(seen), device=seen.device)
-    same = read.sees(batch[:, None, None], query[:, None], key) == seen
+    same = read.sees(at[:, None], key[None, :]) == seen
     # A padded query's own row may be anything: no one reads it.
     if not bool((same | ~anyone[:, offset:, None]).all()):
         raise UnknownMask(
             "a mask of its own that no window or padding describes, such as that of sparse "
             "attention, which leaves keys out"
         )
-    return read
+    return Visibility(read)
 
 
 def _check_dense(keys: int) -> None:
@@ -196,24 +196,22 @@ def _verify(
 ) -> None:
     """Compare the description with the mask function at the points where they could differ."""
     device = padding.device if padding is not None else torch.device("cpu")
-    last = seen.queries - 1
-    grid = torch.linspace(0, last, min(seen.queries, 33)).round().long()
-    query = grid[:, None]
-    here = query + seen.query_offset
-    edges = [torch.linspace(0, seen.keys - 1, min(seen.keys, 33)).round().long()[None, :]]
-    reach = {0, seen.window or 0, seen.chunk or 0}
+    mask = seen.mask
+    grid = torch.linspace(0, mask.queries - 1, min(mask.queries, 33)).round().long()
+    query = grid[:, None] + mask.query_offset
+    edges = [torch.linspace(0, mask.keys - 1, min(mask.keys, 33)).round().long()[None, :]]
+    reach = {0, mask.window or 0, mask.chunk or 0}
     edges = [edge.expand(len(grid), -1) for edge in edges]
-    edges += [here + sign * r + step for r in reach for sign in (-1, 1) for step in (-1, 0, 1)]
-    key = torch.cat(edges, 1).clamp(0, seen.keys - 1)
+    edges += [query + sign * r + step for r in reach for sign in (-1, 1) for step in (-1, 0, 1)]
+    key = torch.cat(edges, 1).clamp(0, mask.keys - 1)
     query, key = (t.to(device) for t in torch.broadcast_tensors(query, key))
     head = torch.zeros_like(query)
     if padding is not None:
-        padding = _padding_mask(padding, seen.first_key + seen.keys)
+        padding = _padding_mask(padding, seen.first_key + mask.keys)
     for b in range(batch_size):
         batch = torch.full_like(query, b)
-        absolute = query + seen.query_offset + seen.first_key
-        expected = function(batch, head, absolute, key + seen.first_key)
+        expected = function(batch, head, query + seen.first_key, key + seen.first_key)
         if padding is not None:
             expected = expected & padding[batch, key + seen.first_key]
-        if not torch.equal(seen.sees(batch, query, key), expected.expand_as(query)):
+        if not torch.equal(seen.of(b).mask.sees(query, key)[0], expected.expand_as(query)):
             raise UnknownMask("a mask that differs from the pattern attentropy read off it")

@@ -65,7 +65,7 @@ class CallList(Listener):
         index = sum(1 for at, _ in self.calls if at == layer)
         self.calls[layer, index] = ShortCall(seen.queries, tensors[0].shape[1], module)
         self.has_sinks |= result.sink_prob is not None
-        self.is_causal &= seen.causal
+        self.is_causal &= seen.mask.causal
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ class Recorder(Listener):
                 "record() per batch"
             )
         starts, stops = seen.tokens(batch)
-        is_padded = (starts > seen.position).any() or (stops < seen.position + seen.queries).any()
+        is_padded = (starts > seen.position).any() or (stops < seen.end).any()
         self.has_unchecked_padding |= bool(is_padded) and not self._padding_is_checked
         self.sequences = batch
         layer = layer_of(self.model, module)

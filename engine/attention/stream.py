@@ -117,8 +117,8 @@ class Stream:
         """Pass on the values of one attention call (layer, index)."""
         entry, seen = self.entry(layer, index), call.seen
         self.heads[layer, index] = call.lse.shape[1]
-        start, stop = (int(ends[0]) for ends in seen.tokens(1))
-        first, last = max(seen.position, start), min(seen.position + seen.queries, stop)
+        start, stop = seen.span()
+        first, last = max(seen.position, start), min(seen.end, stop)
         if last > first:
             here, rows = slice(first - seen.position, last - seen.position), (first, last)
             place = slice(*(end - start for end in rows))

@@ -43,10 +43,9 @@ class TailWindow:
         entropy: Tensor | None = None,
     ) -> dict[str, tuple[int, np.ndarray]]:
         """Return the window's rows, if this pass has them; see `stream.CallConsumer`."""
-        end = seen.position + seen.queries
-        if end != (self.length or seen.queries) or seen.first_key:
+        if seen.end != (self.length or seen.queries) or seen.first_key:
             return {}
-        start, stop = (int(ends[0]) for ends in seen.tokens(1))
+        start, stop = seen.span()
         is_whole = stop - start <= WINDOW_TOKENS
         first = start if is_whole else max(seen.position, stop - WINDOW_TAIL)
         if not seen.position <= first < stop:  # rows of an earlier pass, or no token in this one
@@ -54,7 +53,7 @@ class TailWindow:
         if self._per_head is None:
             values = self.layers * query.shape[1] * (stop - first) ** 2
             self._per_head = kept_per_head(values)
-        rows = first - seen.query_offset, stop - seen.query_offset
+        rows = first - seen.position, stop - seen.position
         weights, shares = exact_weights(
             query, key, lse, rows, (first, stop), score | seen.arguments(),
             per_head=self._per_head, shares=True,

@@ -49,20 +49,20 @@ class HeadSums:
         padding: `seen.first_key` counts tokens."""
         where = score | seen.arguments()
         visible = seen.counts(1)[0]
-        at = torch.arange(seen.queries) + seen.query_offset
+        at = torch.arange(seen.queries) + seen.mask.query_offset
         self._keys[entry] = max(self._keys[entry], int(visible.max()))
         parts: dict[str, Tensor] = {}
         chosen = {"previous": at - 1}
         if not seen.first_key:  # else the cache has dropped the first key: no query sees it
             chosen["sink"] = torch.zeros_like(at)
         for name, keys in chosen.items():
-            sees = (keys >= 0) & seen.sees(torch.zeros_like(at), at - seen.query_offset, keys)
+            sees = seen.mask.visible_pairs(keys[None])[0]
             if bool(sees.any()):
                 keys = torch.where(sees, keys, -1)[None].to(query.device)
                 parts[name] = attention_at(query, key, lse, keys, **where)[0].sum(-1)
                 self._count(name, entry, sees, 1 / visible.clamp_min(1))
         some = visible >= 1
-        if seen.causal and bool(some.any()):  # without an order no key is the last
+        if seen.mask.causal and bool(some.any()):  # without an order no key is the last
             parts["local"] = attention_recent(query, key, lse, LOCAL_KEYS, **where)[0].sum(-1)
             self._count("local", entry, some, visible.clamp_max(LOCAL_KEYS) / visible.clamp_min(1))
         two = visible >= 2

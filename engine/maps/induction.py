@@ -76,8 +76,8 @@ class InductionProbe(Listener):
         layer = layer_of(self.model, module)
         index = sum(1 for at, _ in self.scores if at == layer)
         query, key, _ = tensors
-        row, where = torch.arange(seen.queries), score | seen.arguments()
-        sees = (self.keys >= 0) & seen.sees(torch.zeros_like(row), row, self.keys)
+        where = score | seen.arguments()
+        sees = seen.mask.visible_pairs(self.keys[None])[0]
         keys = torch.where(sees, self.keys, -1)[None].to(result.lse.device)
         weights = attention_at(query, key, result.lse, keys, **where)[0]
         n = int(sees.sum())

@@ -38,12 +38,12 @@ class _Pass:
 
     @property
     def rows(self) -> tuple[int, int]:
-        return self.seen.position, self.seen.position + self.seen.queries
+        return self.seen.position, self.seen.end
 
     def part(self, start: int, stop: int) -> _Pass:
         """Its queries start … stop−1, counted from its first."""
         rows = slice(start, stop)
-        seen = replace(self.seen, queries=stop - start, query_offset=self.seen.query_offset + start)
+        seen = self.seen.part(start, stop)
         return replace(self, query=self.query[:, :, rows], lse=self.lse[:, :, rows], seen=seen)
 
     @property
@@ -177,15 +177,17 @@ class Sweeps:
         """The pass without padding, its positions counted from the first token; None if no row of
         it is one of the `tokens`."""
         seen = given.seen
-        start, stop = (int(end[0]) for end in seen.tokens(1))
+        start, stop = seen.span()
         stop = min(stop, start + self.tokens)
-        first, last = max(seen.position, start), min(seen.position + seen.queries, stop)
+        first, last = max(seen.position, start), min(seen.end, stop)
         if last <= first:
             return None
         low = max(0, start - seen.first_key)
-        high = min(seen.keys, stop - seen.first_key)
+        high = min(seen.mask.keys, stop - seen.first_key)
         dropped = seen.first_key + low - start  # tokens that the cache has let go of
-        counted = seen.chunk is not None and dropped > 0  # chunks are counted from the first token
+        counted = (
+            seen.mask.chunk is not None and dropped > 0
+        )  # chunks are counted from the first token
         rows = slice(first - seen.position, last - seen.position)
         return replace(
             given,
@@ -193,14 +195,16 @@ class Sweeps:
             key=given.key[:, :, low:high],
             lse=given.lse[:, :, rows],
             entropy=None if given.entropy is None else given.entropy[:, :, rows],
-            seen=replace(
-                seen,
-                queries=last - first,
-                keys=high - low,
-                query_offset=first - start - dropped,
+            seen=Visibility(
+                replace(
+                    seen.mask,
+                    queries=last - first,
+                    keys=high - low,
+                    query_offset=first - start - dropped,
+                    key_starts=torch.tensor([-dropped]) if counted else None,
+                    key_lengths=None,
+                ),
                 first_key=dropped,
-                key_starts=torch.tensor([-dropped]) if counted else None,
-                key_lengths=None,
             ),
         )
 
@@ -217,7 +221,7 @@ class Sweeps:
                 f"of {tall} tokens, or another map tile, would do"
             )
         heads = here.query.shape[1] if self.map_per_head else 1
-        keys, dropped = here.seen.keys, here.seen.first_key
+        keys, dropped = here.seen.mask.keys, here.seen.first_key
         step = tall * max(1, _ALIVE_BYTES // (4 * heads * keys))
         bands = []
         for first in range(0, stop - start, step):
@@ -253,7 +257,7 @@ def _rectangle(asked: Rectangle, here: _Pass) -> dict[str, tuple[int, np.ndarray
     if last <= first:
         return {}
     dropped = here.seen.first_key
-    low, high = max(asked.keys[0], dropped), min(asked.keys[1], dropped + here.seen.keys)
+    low, high = max(asked.keys[0], dropped), min(asked.keys[1], dropped + here.seen.mask.keys)
     heads = here.query.shape[1] if asked.per_head else 1
     blank = np.zeros((heads, last - first, asked.keys[1] - asked.keys[0]), np.float32)
     found: tuple[np.ndarray | None, ...] = (None, None)

@@ -20,6 +20,7 @@ from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Rectangle
 from attentropy.engine.trace.sinks import Memory, field
+from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 from tiny import model
 
@@ -264,7 +265,7 @@ def test_without_the_entropy_its_scores_are_absent():
 
 def test_keys_without_an_order_have_no_last_ones():
     q, k, v = torch.randn(3, 1, 2, 300, 16, generator=torch.Generator().manual_seed(0))
-    seen = Visibility(300, 300, 0, causal=False)
+    seen = Visibility(Mask(300, 300, 0, causal=False))
     lse = attention(q, k, v, causal=False).lse
     sums = HeadSums([2])
     sums.add(0, q, k, lse, seen, {}, None)
@@ -363,11 +364,11 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
         found = [sweeps.heard(0, *given) for given in passes]
         return np.concatenate([rows["map"][1][0] for rows in found]), found[-1], sweeps
 
-    whole = Visibility(50, 50, 0, chunk=12)
+    whole = Visibility(Mask(50, 50, 0, chunk=12))
     tiles, _, _ = run((q, k, lse, whole, {}))
     np.testing.assert_allclose(tiles, wanted, atol=1e-5)
-    early = Visibility(25, 25, 0, chunk=12)
-    late = Visibility(25, 39, 14, first_key=11, chunk=12, key_starts=torch.tensor([-11]))
+    early = Visibility(Mask(25, 25, 0, chunk=12))
+    late = Visibility(Mask(25, 39, 14, chunk=12, key_starts=torch.tensor([-11])), first_key=11)
     tiles, last, sweeps = run(
         (q[:, :, :25], k[:, :, :25], lse[:, :, :25], early, {}),
         (q[:, :, 25:], k[:, :, 11:], lse[:, :, 25:], late, {}),
@@ -377,7 +378,7 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
     received = sweeps.finished()["received"][1]
     np.testing.assert_allclose(received[0, 0], p.mean(0).sum(0), atol=1e-5)
     before = torch.randn(1, 2, 3, 16, generator=random)
-    padded = Visibility(53, 53, 0, chunk=12, key_starts=torch.tensor([3]))
+    padded = Visibility(Mask(53, 53, 0, chunk=12, key_starts=torch.tensor([3])))
     more = torch.cat([torch.full((1, 2, 3), -torch.inf), lse], 2)
     given = (torch.cat([before, q], 2), torch.cat([before, k], 2), more, padded, {})
     np.testing.assert_allclose(run(given)[0], wanted, atol=1e-5)
@@ -425,7 +426,7 @@ def test_a_batch_is_refused():
 def test_a_layer_that_is_not_recorded_has_nothing():
     sweeps = Sweeps(40, [2, 0], tile=(8, 8))
     q, k, v = torch.randn(3, 1, 2, 40, 16, generator=torch.Generator().manual_seed(0))
-    sweeps.heard(0, q, k, attention(q, k, v).lse, Visibility(40, 40, 0), {})
+    sweeps.heard(0, q, k, attention(q, k, v).lse, Visibility(Mask(40, 40, 0)), {})
     for name, (_, values) in sweeps.finished().items():
         assert np.isnan(values[1]).all(), name
         assert np.isfinite(values[0]).all() or name in (
