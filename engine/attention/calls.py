@@ -1,4 +1,4 @@
-"""How far one attention call has come in each sequence of a batch, pass after pass."""
+"""Follow one attention call through the passes over a batch: its rows, and each sequence's end."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Call:
     stop: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     rows: int = 0
 
-    def follow(self, seen: Visibility, sequences: int) -> None:
+    def follow(self, visibility: Visibility, sequences: int) -> None:
         """Count this pass's rows, and move each sequence's end to that of this pass.
 
         Raises `AttentropyError` where its tokens are not the ones after those recorded.
         """
-        start, stop = (ends.numpy() for ends in seen.tokens(sequences))
+        start, stop = (ends.numpy() for ends in visibility.tokens(sequences))
         if not self.rows:
             self.start = self.stop = np.zeros(sequences, np.int64)
-        first = np.maximum(start, seen.position)
+        first = np.maximum(start, visibility.position)
         has_tokens = stop > first
         has_begun = self.stop > self.start
         expected = np.where(has_begun, self.stop, start)
@@ -45,4 +45,4 @@ class Call:
             )
         self.start = np.where(has_tokens, start, self.start)
         self.stop = np.where(has_tokens, stop, self.stop)
-        self.rows += seen.queries
+        self.rows += visibility.queries

@@ -1,4 +1,4 @@
-"""What a run keeps of attention, known before its first token is read: entries, heads, arrays."""
+"""Plan what is kept of attention before the first token is read: entries, heads and arrays."""
 
 from __future__ import annotations
 
@@ -23,24 +23,30 @@ _NO_ATTENTION = "not applicable: this layer makes no softmax attention call"
 
 
 def check_stats(stats: Sequence[str]) -> tuple[str, ...]:
-    """The statistics to keep: entropy is always one of them, and sink_prob where there are sinks.
-    Raises `UsageError` for an unknown one."""
-    known = (*STATS, "lse")
-    if unknown := [name for name in stats if name not in known]:
-        raise UsageError(f"unknown statistic {unknown[0]!r}; known: {', '.join(known)}")
+    """Return the statistics to keep.
+
+    Entropy is always one of them, and sink_prob where there are sinks. Raises `UsageError` for an
+    unknown one.
+    """
+    names = (*STATS, "lse")
+    if unknown := [name for name in stats if name not in names]:
+        raise UsageError(f"unknown statistic {unknown[0]!r}; known: {', '.join(names)}")
     return tuple(dict.fromkeys(("entropy", *(s for s in stats if s != "sink_prob"))))
 
 
 def check_heads(heads: str) -> None:
-    """Raise `UsageError` where `heads` names none, whatever their number."""
+    """Raise `UsageError` where `heads` selects none, whatever their number."""
     check_selection(heads, "heads", ("all", "mean"))
 
 
 @dataclass(frozen=True)
 class Attention:
-    """Of a prompt of `tokens` tokens. An entry is a call of a layer, or a layer that makes none:
-    `entries` are (layer, call), `counts` the heads of each. Of the layers in `layers` the
-    statistics `names` are kept, for the heads `heads` or, where that is None, as their mean."""
+    """What is kept of the attention over a prompt of `tokens` tokens.
+
+    An entry is a call of a layer, or a layer that makes none: `entries` are (layer, call), `counts`
+    the heads of each, `notes` the reasons why there is nothing. The statistics `names` are kept in
+    the layers `layers`, for the heads `heads` or, where that is None, as their mean.
+    """
 
     tokens: int
     entries: list[tuple[int, int]]
@@ -56,8 +62,10 @@ class Attention:
         return [entry for entry, heads in zip(self.entries, self.counts, strict=True) if heads]
 
     def of_heads(self, values: Tensor) -> Tensor:
-        """Of values of all heads [H, rows] those that are kept, [kept, rows]; the mean is that of
-        the finite ones."""
+        """Return the values that are kept of those of all heads [H, rows], [kept, rows].
+
+        A mean is that of the finite values.
+        """
         if self.heads is not None:
             if self.heads == list(range(values.shape[0])):
                 return values
@@ -66,16 +74,16 @@ class Attention:
         return finite.nanmean(0, keepdim=True)
 
     def fields(self, step: int, storage: str) -> dict[str, Field]:
-        """The arrays, queries stored by `step`."""
+        """Return the arrays, `step` queries in a stored chunk."""
         heads = 1 if self.heads is None else len(self.heads)
         layers, n = len(self.entries), self.tokens
         shape, dims = (layers, heads, n), ("layer", "head", "query")
-        found = {name: field(name, dims, shape, step, storage) for name in self.names}
-        found["visible"] = field("visible", ("layer", "query"), (layers, n), step, storage)
-        return found
+        fields = {name: field(name, dims, shape, step, storage) for name in self.names}
+        fields["visible"] = field("visible", ("layer", "query"), (layers, n), step, storage)
+        return fields
 
     def coords(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Coordinates of these arrays."""
+        """Return the coordinates of these arrays."""
         return {
             "layer": ("layer", np.array([layer for layer, _ in self.entries], np.int32)),
             "call": ("layer", np.array([index for _, index in self.entries], np.int32)),
@@ -131,5 +139,5 @@ def why_none(model: PreTrainedModel, layer: int) -> str:
 
 
 def entries_of_layers(plan: Attention) -> Mapping[int, int]:
-    """The entry that has what belongs to a layer as a whole: that of its first call."""
+    """Return the entry of each layer's first call, which has what belongs to the layer itself."""
     return {layer: i for i, (layer, index) in enumerate(plan.entries) if index == 0}

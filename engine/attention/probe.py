@@ -58,14 +58,14 @@ class CallList(Listener):
         self.is_causal = True
 
     def heard(
-        self, module: nn.Module, tensors: Any, seen: Visibility, score: Any, result: Any
+        self, module: nn.Module, tensors: Any, visibility: Visibility, score: Any, result: Any
     ) -> None:
         """See `hook.Listener`."""
         layer = layer_of(self.model, module)
         index = sum(1 for at, _ in self.calls if at == layer)
-        self.calls[layer, index] = ShortCall(seen.queries, tensors[0].shape[1], module)
+        self.calls[layer, index] = ShortCall(visibility.queries, tensors[0].shape[1], module)
         self.has_sinks |= result.sink_prob is not None
-        self.is_causal &= seen.mask.causal
+        self.is_causal &= visibility.mask.causal
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ class RecordedSequence(Stream):
         plan = self._plan_of_calls(model)
         order = [self.entry(*entry) if entry in self.heads else None for entry in plan.entries]
         arrays: Arrays = {
-            name: (made.dims, self.sink.array(name, made, order))
-            for name, made in plan.fields(plan.tokens, "float32").items()
+            name: (shape.dims, self.sink.array(name, shape, order))
+            for name, shape in plan.fields(plan.tokens, "float32").items()
         }
         windows, coords = self._windows(order)
         return lay_out(arrays | windows, plan.coords() | coords | unnamed_tokens(plan.tokens))
@@ -69,9 +69,9 @@ class RecordedSequence(Stream):
         if not stops:
             return {}, {}
         heads, rows, keys = self.sink.shape("window")
-        made = field("window", _WINDOW_DIMS, (len(order), heads, rows, keys), rows, "float32")
+        shape = field("window", _WINDOW_DIMS, (len(order), heads, rows, keys), rows, "float32")
         names = [name for name in _WINDOWS if name in self.sink.names]
-        arrays: Arrays = {name: (made.dims, self.sink.array(name, made, order)) for name in names}
+        arrays: Arrays = {name: (shape.dims, self.sink.array(name, shape, order)) for name in names}
         head = np.arange(heads) if self.consumer.is_per_head else np.array([-1])
         ends = {
             "window_head": head,

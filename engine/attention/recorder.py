@@ -77,7 +77,7 @@ class Recorder(Listener):
         self,
         module: nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         result: AttentionResult,
     ) -> None:
@@ -88,21 +88,21 @@ class Recorder(Listener):
                 f"a pass over {batch} sequences follows one over {self.sequences}; use one "
                 "record() per batch"
             )
-        starts, stops = seen.tokens(batch)
-        is_padded = (starts > seen.position).any() or (stops < seen.end).any()
+        starts, stops = visibility.tokens(batch)
+        is_padded = (starts > visibility.position).any() or (stops < visibility.end).any()
         self.has_unchecked_padding |= bool(is_padded) and not self._padding_is_checked
         self.sequences = batch
         layer = layer_of(self.model, module)
-        call = self._call(layer, module, seen)
-        call.follow(seen, batch)
+        call = self._call(layer, module, visibility)
+        call.follow(visibility, batch)
         if self.stream is not None and not self.stream.records(layer):
             return
         if self.stream is not None and batch > 1:
             raise AttentropyError("a stream takes one sequence; record the prompts one at a time")
         streams = self._streams(batch)
-        parts = split_batch(tensors, seen, score, result, streams[0].plan.names)
+        parts = split_batch(tensors, visibility, score, result, streams[0].plan.names)
         for stream, part in zip(streams, parts, strict=True):
-            stream.heard(layer, call.index, part)
+            stream.on_attention(layer, call.index, part)
 
     def _streams(self, batch: int) -> Sequence[Stream]:
         """Return the stream of each sequence; those into memory begin with the first call."""
@@ -117,12 +117,12 @@ class Recorder(Listener):
         layers = layer_count(self.model) or len(plan.calls)
         return RecordedSequence(plan, Growing(), TailWindow(layers, self.length))
 
-    def _call(self, layer: int, module: nn.Module, seen: Visibility) -> Call:
+    def _call(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
         """Return the call that this pass continues, or a new one where it begins a sequence."""
-        if seen.position:
-            return self._continued(layer, seen.position)
+        if visibility.position:
+            return self._continued(layer, visibility.position)
         index = self._called[layer]
-        if index and self.calls[layer, index - 1].rows != seen.queries:
+        if index and self.calls[layer, index - 1].rows != visibility.queries:
             raise AttentropyError(
                 "a pass begins another sequence, or the same one anew; use one record() per "
                 "sequence, and a cache where it goes on"

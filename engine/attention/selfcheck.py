@@ -1,4 +1,4 @@
-"""Before a model is first recorded: a short pass must give what the model gives by itself."""
+"""Check a model before it is first recorded: a short pass gives what the model gives by itself."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def _output_difference(probe: Probe, own: Tensor, recorded: RecordedPass) -> flo
         ours = outputs(recorded.output)
         if difference(own[:, :tokens], ours, model.dtype) is None:
             return None
-    whole = run_recorded(model, probe.ids, masks_built=recorded.masks_built)
-    return difference(own, outputs(whole.output), model.dtype)
+    again = run_recorded(model, probe.ids, masks_built=recorded.masks_built)
+    return difference(own, outputs(again.output), model.dtype)
 
 
 def why_padding_is_refused(model: PreTrainedModel, own_attention: str | None = None) -> str | None:

@@ -19,13 +19,13 @@ from attentropy.kernels.ops import AttentionResult
 class CallConsumer(Protocol):
     """Takes from each attention call of one sequence what it has besides its statistics."""
 
-    def heard(
+    def on_attention(
         self,
         entry: int,
         query: Tensor,
         key: Tensor,
         lse: Tensor,
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         entropy: Tensor | None = None,
     ) -> dict[str, tuple[int, np.ndarray]]:
@@ -41,13 +41,13 @@ class CallConsumer(Protocol):
 class SequenceCall:
     """One sequence's part in an attention call: a batch of one, its padding among the rows.
 
-    `values` are the statistics [Hq, Nq] by name; the other fields are as in `CallConsumer.heard`.
+    `values` are the statistics [Hq, Nq] by name; the rest is as in `CallConsumer.on_attention`.
     """
 
     query: Tensor
     key: Tensor
     lse: Tensor
-    seen: Visibility
+    visibility: Visibility
     score: dict[str, Any]
     entropy: Tensor | None
     values: Mapping[str, Tensor]
@@ -55,7 +55,7 @@ class SequenceCall:
 
 def split_batch(
     tensors: tuple[Tensor, Tensor, Tensor],
-    seen: Visibility,
+    visibility: Visibility,
     score: dict[str, Any],
     result: AttentionResult,
     names: Sequence[str],
@@ -77,7 +77,7 @@ def split_batch(
             query[one],
             key[one],
             result.lse[one],
-            seen.of(sequence),
+            visibility.of(sequence),
             score,
             None if result.entropy is None else result.entropy[one],
             {name: value[sequence] for name, value in values.items()},
@@ -113,24 +113,27 @@ class Stream:
         """
         return self._entries.setdefault((layer, index), len(self._entries))
 
-    def heard(self, layer: int, index: int, call: SequenceCall) -> None:
+    def on_attention(self, layer: int, index: int, call: SequenceCall) -> None:
         """Pass on the values of one attention call (layer, index)."""
-        entry, seen = self.entry(layer, index), call.seen
+        entry, visibility = self.entry(layer, index), call.visibility
         self.heads[layer, index] = call.lse.shape[1]
-        start, stop = seen.span()
-        first, last = max(seen.position, start), min(seen.end, stop)
+        start, stop = visibility.span()
+        first, last = max(visibility.position, start), min(visibility.end, stop)
         if last > first:
-            here, rows = slice(first - seen.position, last - seen.position), (first, last)
+            here, rows = (
+                slice(first - visibility.position, last - visibility.position),
+                (first, last),
+            )
             place = slice(*(end - start for end in rows))
             for name in self.plan.names:
                 if name in call.values:
                     values = self.plan.of_heads(call.values[name][:, here])
                     if name == "top_key":  # a position in the sequence, not in the cache
-                        values = _shifted(values, seen.first_key - start)
+                        values = _shifted(values, visibility.first_key - start)
                     self.sink.put(name, (entry, slice(0, len(values)), place), values)
-            self.sink.put("visible", (entry, place), seen.counts(1)[0, here])
-        parts = self.consumer.heard(
-            entry, call.query, call.key, call.lse, seen, call.score, call.entropy
+            self.sink.put("visible", (entry, place), visibility.counts(1)[0, here])
+        parts = self.consumer.on_attention(
+            entry, call.query, call.key, call.lse, visibility, call.score, call.entropy
         )
         for name, (row, part) in parts.items():
             at = (entry, slice(0, len(part)), slice(row, row + part.shape[1]))

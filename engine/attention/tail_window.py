@@ -32,30 +32,32 @@ class TailWindow:
         """Whether weights are kept per head; only means have the shares of the entropy too."""
         return bool(self._per_head)
 
-    def heard(
+    def on_attention(
         self,
         entry: int,
         query: Tensor,
         key: Tensor,
         lse: Tensor,
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         entropy: Tensor | None = None,
     ) -> dict[str, tuple[int, np.ndarray]]:
         """Return the window's rows, if this pass has them; see `stream.CallConsumer`."""
-        if seen.end != (self.length or seen.queries) or seen.first_key:
+        if visibility.end != (self.length or visibility.queries) or visibility.first_key:
             return {}
-        start, stop = seen.span()
+        start, stop = visibility.span()
         is_whole = stop - start <= WINDOW_TOKENS
-        first = start if is_whole else max(seen.position, stop - WINDOW_TAIL)
-        if not seen.position <= first < stop:  # rows of an earlier pass, or no token in this one
+        first = start if is_whole else max(visibility.position, stop - WINDOW_TAIL)
+        if (
+            not visibility.position <= first < stop
+        ):  # rows of an earlier pass, or no token in this one
             return {}
         if self._per_head is None:
             values = self.layers * query.shape[1] * (stop - first) ** 2
             self._per_head = kept_per_head(values)
-        rows = first - seen.position, stop - seen.position
+        rows = first - visibility.position, stop - visibility.position
         weights, shares = exact_weights(
-            query, key, lse, rows, (first, stop), score | seen.arguments(),
+            query, key, lse, rows, (first, stop), score | visibility.arguments(),
             per_head=self._per_head, shares=True,
         )  # fmt: skip
         self.stops[entry] = stop - start

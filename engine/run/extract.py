@@ -1,4 +1,4 @@
-"""The whole job in one call: a model and a prompt in, a trace out."""
+"""Extract a trace from a model and a prompt, in one call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial
 
-# A trace that nobody keeps goes to a disk from so many bytes on.
+# A trace without an output goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
 
 
@@ -120,7 +120,7 @@ def extract(
     show("checking the model", 0, 1)
     earlier = partial.run() if partial is not None and resume else {}
     plan = plan_run(loaded, text, options, earlier)
-    if scratch is not None and sum(made.nbytes for made in plan.fields.values()) > SCRATCH_BYTES:
+    if scratch is not None and plan.nbytes > SCRATCH_BYTES:
         partial = Partial(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:
         trace = _run(job, max_new_tokens, show)
@@ -147,8 +147,8 @@ def _run(job: Job, max_new_tokens: int, show: Progress) -> Trace:
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:
     if isinstance(model, PreTrainedModel):
-        if chosen := [name for name, value in placement.items() if value is not None]:
-            raise UsageError(f"{chosen[0]} is for a model to load, and this one is loaded already")
+        if names := [name for name, value in placement.items() if value is not None]:
+            raise UsageError(f"{names[0]} is for a model to load, and this one is loaded already")
         return given(model, tokenizer)
     if tokenizer is not None:
         raise UsageError("tokenizer is for a loaded model; a folder or a hub id has its own")

@@ -1,4 +1,4 @@
-"""A run and its place: begun or gone on with, what stops it told in one line, in the end whole."""
+"""Carry a run out in its place: begin or continue it, name what stops it, complete its trace."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class Job:
             if plan.memory is not None:  # a quarter of it may wait to be written
                 limit = max(1, min(QUEUE_BYTES, plan.memory // 4))
             self._reader.sink = Folder(partial.trace, limit)
-        for name, made in plan.fields.items():
-            self._sink.create(name, made)
+        for name, field in plan.fields.items():
+            self._sink.create(name, field)
 
     def recording(self) -> AbstractContextManager[Recorder]:
         """Record the attention calls of the chunks that are read while this is open."""
@@ -108,7 +108,10 @@ class Job:
         self._sink.flush()
 
     def finish(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
-        """The whole trace: with `arrays`, name → (dimensions, values), and the last `attrs`."""
+        """Return the complete trace, with the last `arrays` and `attrs` added.
+
+        arrays: name → (dimensions, values).
+        """
         self._sink.flush()
         arrays = {**arrays, **self.plan.sweeps.finished()}
         attrs = {**self.attrs, **attrs}
@@ -127,10 +130,10 @@ class Job:
     def _in_memory(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
         assert isinstance(self._sink, Memory)
         grown = {
-            name: (made.dims, self._sink.arrays[name]) for name, made in self.plan.fields.items()
+            name: (field.dims, self._sink.arrays[name]) for name, field in self.plan.fields.items()
         }
-        kept = {name: value for name, value in attrs.items() if "format" not in name}
-        return lay_out(grown, {**self.plan.coords, **arrays}, kept)
+        own_attrs = {name: value for name, value in attrs.items() if "format" not in name}
+        return lay_out(grown, {**self.plan.coords, **arrays}, own_attrs)
 
     def __exit__(
         self,
@@ -142,26 +145,28 @@ class Job:
         if error is None:
             return
         why = failures.reason(error)
-        kept = ""
+        remainder = ""
         if self._partial is not None and not self._partial.temporary and self._partial.exists():
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            self._partial.stopped(why or without_paths(said)[:200])
-            kept = f"{self._partial.folder.name} holds {self._partial.progress().words}"
-        going_on = f"{kept}; --resume goes on" if kept else ""
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            self._partial.stopped(why or without_paths(message)[:200])
+            remainder = f"{self._partial.folder.name} holds {self._partial.progress().words}"
+        resumable = f"{remainder}; --resume goes on" if remainder else ""
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(going_on) from None
+            raise KeyboardInterrupt(resumable) from None
         if isinstance(error, AttentropyError) or why is None:
             return
         if isinstance(error, OSError) and self._partial is None:
             return  # nothing of ours was written
         if failures.out_of_memory(error):
             advice = self._fitting()
-            again = " (a new run: --force)" if kept else ""
-            raise Stopped(f"{why} in chunks of {self.plan.chunk:,} tokens; {advice}{again}", kept)
-        raise Stopped(why, going_on) from error
+            again = " (a new run: --force)" if remainder else ""
+            raise Stopped(
+                f"{why} in chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
+            )
+        raise Stopped(why, resumable) from error
 
     def _facts(self) -> dict[str, Any]:
-        """What tells this run from others, and how long it is."""
+        """Return what distinguishes this run from others, and how long it is."""
         ids = self.plan.ids.cpu().numpy()
         model = self.attrs["model"]
         return {
@@ -179,10 +184,10 @@ class Job:
         }
 
     def _fitting(self) -> str:
-        """What takes little enough memory: a smaller chunk, or the gentlest other option."""
+        """Return what needs less memory: a smaller chunk, or the option that changes least."""
         run, model = self.plan, self.plan.loaded.model
         lens = run.lens.reading if run.lens is not None else None
-        asked = RunSize(
+        size_of_run = RunSize(
             tokens=run.ids.shape[1],
             itemsize=model.dtype.itemsize,
             positions=len(lens.positions) if lens is not None else 0,
@@ -192,14 +197,14 @@ class Job:
         size = size_of(model)
         if size is None:
             return "a smaller --chunk, a shorter prompt or another device would do"
-        needed = cost.memory(size, asked)
+        needed = cost.memory(size, size_of_run)
         free = self._free if self._free is not None else 0
         states = lens.bytes_of_token() if lens is not None else 0
         chunk = run.chunk // 2
         while chunk > 1 and needed["cache_bytes"] + bytes_of_pass(model, chunk, states) > free:
             chunk //= 2
         fits = [f"--chunk {chunk}"] if chunk and run.step == run.chunk else []
-        for option, other in cost.alternatives(size, asked).items():
+        for option, other in cost.alternatives(size, size_of_run).items():
             if cost.memory(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
                 fits.append(option)
         if not fits:
@@ -207,11 +212,11 @@ class Job:
         return f"{' or '.join(fits[:2])} would take less"
 
 
-def _check_same(partial: Partial, begun: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def _check_same(partial: Partial, earlier: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Raise `UsageError` where the folder is that of another run, naming the first difference."""
-    apart = first_difference({name: begun.get(name) for name in facts}, dict(facts))
-    if apart is not None:
-        name, then, now = (str(part)[:60] for part in apart)
+    difference = first_difference({name: earlier.get(name) for name in facts}, dict(facts))
+    if difference is not None:
+        name, then, now = (str(part)[:60] for part in difference)
         raise UsageError(
             f"{partial.folder.name!r} is of another run: {name} was {then}, and is {now} now; "
             "give --resume what it was begun with, or start anew with --force"
@@ -221,9 +226,10 @@ def _check_same(partial: Partial, begun: Mapping[str, Any], facts: Mapping[str, 
 def open_partial(
     output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
 ) -> Partial | None:
-    """The folder beside `output`, None without one; says in one line what cannot work.
+    """Return the unfinished run's folder beside `output`, None without an output.
 
-    With `force` what an earlier run left is no more in the way, nor is a trace at `output`.
+    With `force` what an earlier run left, and a trace at `output`, may be replaced. Raises
+    `UsageError` for what cannot work.
     """
     if output is None:
         if resume or keep_cache:

@@ -83,13 +83,20 @@ class RunPlan:
             fields |= self.lens.fields(len(self.attention.entries), self.step, self.storage)
         return fields
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays that grow."""
+        return sum(array.nbytes for array in self.fields.values())
+
     def create_store(self, folder: Path, attrs: Mapping[str, Any]) -> None:
         """Create a store at `folder` that has all of the trace but its values."""
         group = store.begin(folder, attrs)
         for name, (dim, values) in self.coords.items():
             store.add(group, name, (dim,), values)
-        for name, made in self.fields.items():
-            store.create(group, name, made.dims, made.shape, made.dtype, made.chunks, made.fill)
+        for name, array in self.fields.items():
+            store.create(
+                group, name, array.dims, array.shape, array.dtype, array.chunks, array.fill
+            )
 
 
 def computed(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The prompt through the model in chunks, each continuing the cache that the one before left."""
+"""Read a prompt in chunks, each continuing the cache that the one before left."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ logger = logging.getLogger("attentropy.run")
 
 
 def bounds(tokens: int, chunk: int) -> list[tuple[int, int]]:
-    """First token and end of each pass."""
+    """Return the first token and the end of each pass."""
     return [(start, min(tokens, start + chunk)) for start in range(0, tokens, chunk)]
 
 
 def read(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> Any:
-    """The model's output over the tokens start … stop−1, its cache for those to come in it.
+    """Return the model's output over the tokens start … stop−1, with the cache for the next.
 
-    cache: None before the first.
+    cache: what the chunk before left, None before the first.
     """
-    goes_on = {} if cache is None else {"past_key_values": cache}
+    continued = {} if cache is None else {"past_key_values": cache}
     with torch.no_grad():
-        return model(ids[:, start:stop], use_cache=True, logits_to_keep=1, **goes_on)
+        return model(ids[:, start:stop], use_cache=True, logits_to_keep=1, **continued)
 
 
-class Unheard(Listener):
-    """Hears nothing: the same passes, not recorded.
+class Ignored(Listener):
+    """A listener that keeps nothing: the passes are those of a recording, but not recorded.
 
-    stats: what the attention of `layers` (of all, where that is None) computes for nobody, so that
-    the implementation is the one that recorded the same passes, to the last bit.
+    stats: what the attention of `layers` (of all, where that is None) computes all the same, so
+    that the implementation is the one that recorded the same passes, to the last bit.
     """
 
     impl = None
@@ -57,17 +57,18 @@ class Unheard(Listener):
         self.model, self.stats, self.layers = model, stats, layers
 
     def stats_of(self, module: torch.nn.Module) -> tuple[str, ...]:
-        there = self.layers is None or layer_of(self.model, module) in self.layers
-        return self.stats if there else ()
+        """Return the statistics of the layers that were recorded."""
+        was_recorded = self.layers is None or layer_of(self.model, module) in self.layers
+        return self.stats if was_recorded else ()
 
     def heard(self, *call: Any) -> None:
-        """Forget it."""
+        """Keep nothing."""
 
 
 def unrecorded(model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None) -> Any:
-    """While open, passes give what recorded ones do; see `Unheard`."""
-    heard = Unheard(model, stats, layers)
-    return listening(model, heard, masks_built=checked(model).masks_built)
+    """Let passes give what recorded ones do while this is open; see `Ignored`."""
+    ignored = Ignored(model, stats, layers)
+    return listening(model, ignored, masks_built=checked(model).masks_built)
 
 
 _chunks_refused: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
@@ -130,11 +131,11 @@ def size_of(model: PreTrainedModel) -> ModelSize | None:
 def chunk_tokens(
     model: PreTrainedModel, device: torch.device, states: int, memory: int | None, free: int | None
 ) -> int:
-    """Tokens of a pass: so many that what lives while one runs takes at most half of `memory`, or
-    where nobody has said how much that is, an eighth of what is `free`.
+    """Return how many tokens a pass reads.
 
-    states: bytes that the lens keeps of a token while its pass runs. Raises `UsageError` where no
-    chunk is small enough.
+    What lives while one runs takes at most half of `memory`, or where that is None, an eighth of
+    what is `free`. states: bytes that the lens keeps of a token while its pass runs. Raises
+    `UsageError` where no chunk is small enough.
     """
     size = size_of(model)
     if size is None:
@@ -152,22 +153,22 @@ def chunk_tokens(
 
 
 def bytes_of_pass(model: Any, tokens: int, states: int) -> int:
-    """What lives while a chunk of so many tokens runs, beside weights and cache."""
+    """Return the bytes that live while a chunk runs, besides weights and cache."""
     size = model_size(model.config)
     return passing(size, tokens, model.dtype.itemsize) + tokens * states
 
 
-def saved(cache: Any, start: int, stop: int) -> dict[str, Tensor]:
-    """Keys and values of the tokens start … stop−1, by layer."""
-    found = {}
+def cache_tensors(cache: Any, start: int, stop: int) -> dict[str, Tensor]:
+    """Return keys and values of the tokens start … stop−1, by layer."""
+    tensors = {}
     for i, layer in enumerate(cache.layers):
         for kind in ("keys", "values"):
-            found[f"{kind}.{i}"] = getattr(layer, kind)[:, :, start:stop].cpu().contiguous()
-    return found
+            tensors[f"{kind}.{i}"] = getattr(layer, kind)[:, :, start:stop].cpu().contiguous()
+    return tensors
 
 
-def restored(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]]) -> Any:
-    """The cache that held what `saved` gave of each chunk in turn."""
+def restore_cache(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]]) -> Any:
+    """Return the cache that had what `cache_tensors` returned of each chunk in turn."""
     cache = DynamicCache(config=model.config)
     for i, layer in enumerate(decoder_layers(model)):
         device = home(layer, torch.device("cpu"))

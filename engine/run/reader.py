@@ -106,7 +106,9 @@ class PromptReader:
         plan, sink, (tensors, facts) = self.plan, self.sink, parts
         start, stop = plan.passes[index]
         sums = {name: torch.from_numpy(np.array(v)) for name, v in plan.sweeps.state().items()}
-        cached = prefill.saved(output.past_key_values, start, stop) if plan.keep_cache else {}
+        cached = (
+            prefill.cache_tensors(output.past_key_values, start, stop) if plan.keep_cache else {}
+        )
         if index == len(plan.passes) - 1:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
 
@@ -134,7 +136,7 @@ class PromptReader:
         plan.sweeps.restore({name: values.numpy() for name, values in sums.items()})
         if plan.keep_cache and partial.has_cache(len(passes)):
             parts = [partial.kept("cache", index) for index in range(len(passes))]
-            cache = prefill.restored(plan.loaded.model, parts)
+            cache = prefill.restore_cache(plan.loaded.model, parts)
             logits = tensors.get("logits")
             logits = None if logits is None else logits.to(plan.ids.device)
             return SimpleNamespace(past_key_values=cache, logits=logits)

@@ -67,7 +67,7 @@ def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
     def heard(sweeps: Sweeps) -> Callable[[], Any]:
         where = part if sweeps.tile else seen
         n = where.queries
-        return lambda: sweeps.heard(
+        return lambda: sweeps.on_attention(
             0, query[:, :, :n], key, first.lse[:, :, :n], where, {}, first.entropy[:, :, :n]
         )
 

@@ -92,7 +92,7 @@ def _streamed(made, sweeps, stats=DEFAULT_STATS):
 
 
 class _Ears(Listener):
-    """Keeps what `Sweeps.heard` takes of every call."""
+    """Keeps what `Sweeps.on_attention` takes of every call."""
 
     stats, impl = ("entropy",), None
 
@@ -311,10 +311,10 @@ def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
 class _Restored(Sweeps):
     """Between its passes it is saved and goes on as another."""
 
-    def heard(self, entry, *given, **more):
+    def on_attention(self, entry, *given, **more):
         fresh = Sweeps(self.tokens, self.heads, tile=self.tile, rectangles=self.rectangles)
         fresh.restore({name: values.copy() for name, values in self.state().items()})
-        done = fresh.heard(entry, *given, **more)
+        done = fresh.on_attention(entry, *given, **more)
         self.restore(fresh.state())
         return done
 
@@ -343,7 +343,7 @@ def test_padding_leaves_everything_as_it_was(family_name, side):
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     given = _heard(made, padded, attention_mask=mask, position_ids=positions)
     sweeps = _sweeps(made, 101, **plan)
-    found = [sweeps.heard(entry, *call) for entry, call in enumerate(given)]
+    found = [sweeps.on_attention(entry, *call) for entry, call in enumerate(given)]
     rows = {name: np.stack([done[name][1] for done in found]) for name in found[0]}
     got = _dataset(sweeps, rows)
     for name in ("map", "received", "window", "head_sink", "head_previous", "head_entropy"):
@@ -361,7 +361,7 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
 
     def run(*passes):
         sweeps = Sweeps(50, [2], tile=(5, 7), rectangles=[rectangle])
-        found = [sweeps.heard(0, *given) for given in passes]
+        found = [sweeps.on_attention(0, *given) for given in passes]
         return np.concatenate([rows["map"][1][0] for rows in found]), found[-1], sweeps
 
     whole = Visibility(Mask(50, 50, 0, chunk=12))
@@ -407,7 +407,9 @@ def test_what_is_generated_after_the_prompt_is_left_out():
             for entry, given in enumerate(
                 _heard(made, part, past_key_values=cache, use_cache=True)
             ):
-                first, values = sweeps.heard(entry, *given).get("map", (0, found[entry, :, :0]))
+                first, values = sweeps.on_attention(entry, *given).get(
+                    "map", (0, found[entry, :, :0])
+                )
                 found[entry, :, first : first + values.shape[1]] = values
         np.testing.assert_allclose(found, wanted["map"], atol=1e-5)
         for name, (_, values) in sweeps.finished().items():
@@ -426,7 +428,7 @@ def test_a_batch_is_refused():
 def test_a_layer_that_is_not_recorded_has_nothing():
     sweeps = Sweeps(40, [2, 0], tile=(8, 8))
     q, k, v = torch.randn(3, 1, 2, 40, 16, generator=torch.Generator().manual_seed(0))
-    sweeps.heard(0, q, k, attention(q, k, v).lse, Visibility(Mask(40, 40, 0)), {})
+    sweeps.on_attention(0, q, k, attention(q, k, v).lse, Visibility(Mask(40, 40, 0)), {})
     for name, (_, values) in sweeps.finished().items():
         assert np.isnan(values[1]).all(), name
         assert np.isfinite(values[0]).all() or name in (
