@@ -1,1 +1,1 @@
-"""The attention calls of a model: heard, checked, kept."""
+"""A model's attention calls: checked, described, recorded and laid out as a trace."""

@@ -1,7 +1,7 @@
-"""Whether each pass continues the cache that the pass before it left.
+"""Watch that each pass continues the cache that the pass before it left.
 
 Beam search reorders a cache between passes, assisted decoding and rollbacks cut it: the rows
-recorded until then are no longer those of the sequence that goes on.
+recorded until then are no longer those of the sequence that is continued.
 """
 
 from __future__ import annotations
@@ -17,15 +17,25 @@ from attentropy.engine.errors import AttentropyError
 
 
 class CacheWatch:
-    """Remembers the cache after each pass, and which tensors it held then."""
+    """The cache after the latest pass, and which tensors it had then."""
 
     def __init__(self) -> None:
         self._cache: Any = None
         self._left: list[tuple[ref[Tensor], int]] = []
+        self._is_paused = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Ignore the passes that are made while this is open: they are not of the sequence."""
+        self._is_paused = True
+        try:
+            yield
+        finally:
+            self._is_paused = False
 
     @contextmanager
     def over(self, model: nn.Module) -> Iterator[None]:
-        """Watch the passes of `model`; raises `AttentropyError` as `check` does."""
+        """Watch the passes of `model` while this is open; raises as `check` does."""
         callees = {model, getattr(model, "base_model", model)}  # either may be called
         handles = [m.register_forward_pre_hook(self._before, with_kwargs=True) for m in callees]
         handles += [m.register_forward_hook(self._after, with_kwargs=True) for m in callees]
@@ -38,7 +48,7 @@ class CacheWatch:
 
     def check(self) -> None:
         """Raise `AttentropyError` where the cache was touched after the last pass."""
-        now = [(keys, _changes(keys)) for keys in _held(self._cache)]
+        now = [(keys, _changes(keys)) for keys in _cached_keys(self._cache)]
         left = [(keys(), changes) for keys, changes in self._left]
         if len(now) != len(left) or any(
             keys is not before or changes != then
@@ -50,6 +60,8 @@ class CacheWatch:
             )
 
     def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        if self._is_paused:
+            return
         before, cache = self._cache, kwargs.get("past_key_values")
         try:
             self.check()
@@ -64,18 +76,20 @@ class CacheWatch:
             )
 
     def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        made = getattr(output, "past_key_values", None)
-        self._cache = made if made is not None else kwargs.get("past_key_values")
-        self._left = [(ref(keys), _changes(keys)) for keys in _held(self._cache)]
+        if self._is_paused:
+            return
+        cache = getattr(output, "past_key_values", None)
+        self._cache = cache if cache is not None else kwargs.get("past_key_values")
+        self._left = [(ref(keys), _changes(keys)) for keys in _cached_keys(self._cache)]
 
 
-def _held(cache: Any) -> list[Tensor]:
-    """The keys of each layer of a cache of transformers that holds any."""
+def _cached_keys(cache: Any) -> list[Tensor]:
+    """Return the keys of each layer of a cache of transformers, where the layer has any."""
     own = getattr(cache, "self_attention_cache", cache)  # of a decoder that may have an encoder
     keys = [getattr(layer, "keys", None) for layer in getattr(own, "layers", None) or ()]
-    return [held for held in keys if isinstance(held, Tensor)]
+    return [tensor for tensor in keys if isinstance(tensor, Tensor)]
 
 
 def _changes(keys: Tensor) -> int:
-    """How often a tensor was written to; unknown, so 0, in inference mode."""
+    """Return how often a tensor was written to; 0 in inference mode, where that is unknown."""
     return 0 if keys.is_inference() else keys._version

@@ -1,4 +1,4 @@
-"""transformers' attention call into ours: the registered functions, and who is listening."""
+"""The attention function that transformers calls, and the listener that is told of each call."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from attentropy.kernels.ops import AttentionResult, attention
 
 NAME = "attentropy"
 
-# Arguments that say nothing that the scores depend on: rotary positions are applied before the
-# call, and lengths repeat what the mask description holds.
+# Arguments that the scores do not depend on: rotary positions are applied before the call, and
+# lengths repeat what the mask description has.
 _HARMLESS = {
     "position_ids",
     "position_embeddings",
@@ -37,29 +37,32 @@ _HARMLESS = {
 
 
 class Listener(Protocol):
-    """Who hears of each attention call: a recorder."""
+    """Something that is told of each attention call, such as a recorder."""
 
     stats: tuple[str, ...]
     impl: Implementation | None
 
     def stats_of(self, module: torch.nn.Module) -> tuple[str, ...]:
-        """What to compute in this module's call; none where it is not to be recorded."""
+        """Return the statistics to compute in this module's call, none if it is not recorded."""
         return self.stats
 
     def heard(
         self,
         module: torch.nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         result: AttentionResult,
     ) -> None:
-        """`tensors` are query, key and value; `score` holds scale, softcap and the like."""
+        """Take one attention call.
+
+        `tensors` are query, key and value; `score` holds scale, softcap and the like.
+        """
 
 
 listener: ContextVar[Listener | None] = ContextVar("attentropy_listener", default=None)
 
-# Who computes a call: the kernels; a profile puts what it times or compares with in their place.
+# The function that computes a call: None for the kernels; a profile sets what it times or compares.
 attend: ContextVar[Callable[..., AttentionResult] | None] = ContextVar(
     "attentropy_attend", default=None
 )
@@ -78,44 +81,24 @@ def attention_forward(
     sliding_window: int | None = None,
     **extra: Any,
 ) -> tuple[Tensor, None]:
-    """An attention interface of transformers: (out [B, N, H, Dv], no weights).
+    """Compute attention for a model: an attention interface of transformers.
 
     query [B, Hq, Nq, D], key and value [B, Hkv, Nk, D or Dv], after rotary positions and cache.
-    Raises `AttentropyError` where an argument would change the scores in a way that is unknown.
+    Returns out [B, N, H, Dv] and no weights. Raises `AttentropyError` where an argument would
+    change the scores in a way that is unknown.
     """
     name = type(module).__name__
-    described = isinstance(attention_mask, Visibility)
-    if isinstance(attention_mask, Tensor):
-        try:
-            attention_mask = read_dense(attention_mask, query.shape[2], key.shape[2])
-        except UnknownMask as error:
-            raise UnknownMask(f"{name} gives attention {error}") from error
-    if attention_mask is None:
-        raise AttentropyError(f"{name} calls attention without a mask, so who sees whom is unknown")
+    is_described = isinstance(attention_mask, Visibility)
+    visibility = _visibility(name, attention_mask, query.shape[2], key.shape[2])
     if dropout:
         raise AttentropyError("attention dropout is on; call model.eval() before recording")
-    indices = extra.pop("indices", None)
-    if indices is not None and not _select_all(indices, key.shape[2]):
-        raise AttentropyError(
-            f"{name} selects {indices.shape[-1]} of {key.shape[2]} keys for each query, which "
-            "attentropy does not follow; shorten the text until it selects all"
-        )
-    for argument, given in extra.items():
-        number = isinstance(given, (int, float)) and not isinstance(given, bool)
-        if argument not in _HARMLESS and (number or isinstance(given, Tensor)):
-            raise AttentropyError(
-                f"{name} passes {argument!r} to attention, which attentropy does not know; its "
-                "entropies would be wrong"
-            )
-    if (query.shape[2], key.shape[2]) != (attention_mask.queries, attention_mask.keys):
-        raise AttentropyError(
-            f"{name} has {query.shape[2]} queries over {key.shape[2]} keys where its mask has "
-            f"{attention_mask.queries} over {attention_mask.keys}; attentropy cannot place them"
-        )
-    if described and attention_mask.causal and sliding_window not in (None, attention_mask.window):
+    _check_arguments(name, extra, key.shape[2])
+    _check_mask(name, visibility, query.shape[2], key.shape[2])
+    mask = visibility.mask
+    if is_described and mask.causal and sliding_window not in (None, mask.window):
         raise AttentropyError(
             f"{name} asks for a window of {sliding_window}, and its mask has "
-            f"{attention_mask.window}; its entropies would be wrong"
+            f"{mask.window}; its entropies would be wrong"
         )
     current = listener.get()
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
@@ -125,17 +108,56 @@ def attention_forward(
         value,
         **score,
         sinks=s_aux,
-        **attention_mask.arguments(),
+        **visibility.arguments(),
         stats=_stats(current, module, s_aux),
         impl=current.impl if current is not None else None,
     )
     if current is not None:
-        current.heard(module, (query, key, value), attention_mask, score, result)
+        current.heard(module, (query, key, value), visibility, score, result)
     return result.out.transpose(1, 2).contiguous(), None
 
 
+def _visibility(name: str, mask: Visibility | Tensor | None, queries: int, keys: int) -> Visibility:
+    """Return the description of a call's mask; raises `AttentropyError` where there is none."""
+    if isinstance(mask, Tensor):
+        try:
+            return read_dense(mask, queries, keys)
+        except UnknownMask as error:
+            raise UnknownMask(f"{name} gives attention {error}") from error
+    if mask is None:
+        raise AttentropyError(f"{name} calls attention without a mask, so who sees whom is unknown")
+    return mask
+
+
+def _check_arguments(name: str, extra: dict[str, Any], keys: int) -> None:
+    """Raise `AttentropyError` for arguments that would change the scores in an unknown way."""
+    indices = extra.pop("indices", None)
+    if indices is not None and not _select_all(indices, keys):
+        raise AttentropyError(
+            f"{name} selects {indices.shape[-1]} of {keys} keys for each query, which "
+            "attentropy does not follow; shorten the text until it selects all"
+        )
+    for argument, value in extra.items():
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if argument not in _HARMLESS and (is_number or isinstance(value, Tensor)):
+            raise AttentropyError(
+                f"{name} passes {argument!r} to attention, which attentropy does not know; its "
+                "entropies would be wrong"
+            )
+
+
+def _check_mask(name: str, visibility: Visibility, queries: int, keys: int) -> None:
+    """Raise `AttentropyError` where a mask is not that of a call of this size."""
+    mask = visibility.mask
+    if (queries, keys) != (mask.queries, mask.keys):
+        raise AttentropyError(
+            f"{name} has {queries} queries over {keys} keys where its mask has "
+            f"{mask.queries} over {mask.keys}; attentropy cannot place them"
+        )
+
+
 def _select_all(indices: Tensor, keys: int) -> bool:
-    """Whether sparse attention's choice [B, queries, k] leaves no key out."""
+    """Return whether sparse attention's choice [B, queries, k] has every key."""
     if indices.shape[-1] != keys:
         return False
     return bool((indices.sort(-1).values == torch.arange(keys, device=indices.device)).all())
@@ -146,12 +168,12 @@ def _stats(
 ) -> tuple[str, ...]:
     if current is None:
         return ()
-    wanted = current.stats_of(module)
-    return (*wanted, "sink_prob") if sinks is not None else wanted
+    stats = current.stats_of(module)
+    return (*stats, "sink_prob") if sinks is not None else stats
 
 
 def register() -> None:
-    """Make the name known to transformers; without the mask interface padding would be dropped."""
+    """Register the name with transformers; without the mask interface padding would be dropped."""
     AttentionInterface.register(NAME, attention_forward)
     mask_interface: Callable[..., Any] = describe_mask
     AttentionMaskInterface.register(NAME, mask_interface)

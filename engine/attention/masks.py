@@ -1,4 +1,4 @@
-"""transformers' masks read into O(N) descriptions of who may see whom.
+"""Read transformers' masks into O(N) descriptions of which keys each query may see.
 
 transformers hands a mask interface a Python function of (batch, head, query, key). The known
 patterns are read off it, and sampled points are compared with the function itself, so that a
@@ -18,6 +18,7 @@ from transformers import AttentionMaskInterface
 
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
+from attentropy.kernels.common.mask import Mask
 
 # A mask that a model builds itself, or must be given whole, is read back up to this many keys.
 DENSE_TOKENS = 4096
@@ -39,7 +40,7 @@ def describe_mask(
     attention_mask: Tensor | Visibility | None = None,
     **rest: Any,
 ) -> Visibility | Tensor:
-    """A mask interface of transformers: the description of what it would have built.
+    """Describe the mask that transformers would have built: a mask interface of transformers.
 
     `attention_mask` is padding, [B, tokens], or a description made earlier, which is handed back.
     Raises `UnknownMask` for a pattern or padding that the description cannot hold. Where
@@ -50,8 +51,8 @@ def describe_mask(
         return attention_mask
     if built.get():
         _check_dense(int(kv_length))
-        whole = AttentionMaskInterface()["eager"]
-        return whole(
+        build = AttentionMaskInterface()["eager"]
+        return build(
             batch_size=batch_size, q_length=q_length, kv_length=kv_length, q_offset=q_offset,
             kv_offset=kv_offset, mask_function=mask_function, attention_mask=attention_mask, **rest,
         )  # fmt: skip
@@ -59,21 +60,21 @@ def describe_mask(
         raise UnknownMask("this model asks for a mask in a way that attentropy does not know")
     pattern = _read(mask_function)
     starts, lengths = _padding(attention_mask, kv_length, int(kv_offset), batch_size)
-    seen = Visibility(
+    mask = Mask(
         queries=int(q_length),
         keys=int(kv_length),
         query_offset=int(q_offset) - int(kv_offset),
-        first_key=int(kv_offset),
         key_starts=starts,
         key_lengths=lengths,
         **pattern,
     )
-    _verify(seen, mask_function, attention_mask, batch_size)
-    return seen
+    visibility = Visibility(mask, int(kv_offset))
+    _verify(visibility, mask_function, attention_mask, batch_size)
+    return visibility
 
 
 def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
-    """The description of a mask [B, 1 or heads, queries, keys] that a model built itself.
+    """Describe a mask [B, 1 or heads, queries, keys] that a model built itself.
 
     Boolean (True is seen) or added to the scores (0 is seen, hugely negative is not). What is read
     off it is compared with all of it. Raises `UnknownMask` for any other pattern (sparse attention
@@ -84,37 +85,36 @@ def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
         raise UnknownMask(
             f"a mask {list(mask.shape)} of its own for {queries} queries, {keys} keys"
         )
-    seen = mask if mask.dtype == torch.bool else mask == 0
-    if mask.dtype != torch.bool and not bool((seen | (mask < -1e4)).all()):
+    visible = mask if mask.dtype == torch.bool else mask == 0
+    if mask.dtype != torch.bool and not bool((visible | (mask < -1e4)).all()):
         raise UnknownMask("a mask of its own that also changes the scores (a bias)")
-    if not torch.equal(seen[:, :1].expand_as(seen), seen):
+    if not torch.equal(visible[:, :1].expand_as(visible), visible):
         raise UnknownMask("a mask of its own that differs between the heads")
-    seen = seen[:, 0]
+    visible = visible[:, 0]
     offset = keys - queries
-    key = torch.arange(keys, device=seen.device)
-    query = torch.arange(queries, device=seen.device)
+    key = torch.arange(keys, device=visible.device)
+    query = torch.arange(queries, device=visible.device)
     at = query + offset
-    causal = not bool(seen[:, key > at[:, None]].any())
-    anyone = seen.any(1)  # [B, keys]
+    causal = not bool(visible[:, key > at[:, None]].any())
+    anyone = visible.any(1)  # [B, keys]
     starts, lengths = anyone.to(torch.int8).argmax(-1), anyone.sum(-1)
     # How far back each query sees, and how far it could: a window where the one is less.
-    back = torch.where(seen.any(-1), at - seen.to(torch.int8).argmax(-1) + 1, 0)
-    room = torch.where(seen.any(-1), at - starts[:, None] + 1, 0)
+    back = torch.where(visible.any(-1), at - visible.to(torch.int8).argmax(-1) + 1, 0)
+    room = torch.where(visible.any(-1), at - starts[:, None] + 1, 0)
     padded = not bool(anyone.all())
-    read = Visibility(
+    read = Mask(
         queries, keys, offset, causal=causal,
         window=int(back.max()) if bool((back < room).any()) else None,
         key_starts=starts if padded else None, key_lengths=lengths if padded else None,
     )  # fmt: skip
-    batch = torch.arange(len(seen), device=seen.device)
-    same = read.sees(batch[:, None, None], query[:, None], key) == seen
+    same = read.sees(at[:, None], key[None, :]) == visible
     # A padded query's own row may be anything: no one reads it.
     if not bool((same | ~anyone[:, offset:, None]).all()):
         raise UnknownMask(
             "a mask of its own that no window or padding describes, such as that of sparse "
             "attention, which leaves keys out"
         )
-    return read
+    return Visibility(read)
 
 
 def _check_dense(keys: int) -> None:
@@ -126,7 +126,7 @@ def _check_dense(keys: int) -> None:
 
 
 def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
-    """The pattern of a mask function of transformers, read off its name and what it closes over."""
+    """Return the pattern of a mask function, read off its name and what it closes over."""
     name = function.__qualname__.split(".")[0]
     closed = inspect.getclosurevars(function).nonlocals
     if name == "causal_mask_function":
@@ -154,7 +154,7 @@ def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
 
 
 def _never(function: Callable[..., Tensor]) -> bool:
-    """Whether a mask function is that of blocks, and no token is in any."""
+    """Return whether a mask function is that of blocks, and no token is in any."""
     if function.__qualname__.split(".")[0] != "blockwise_overlay":
         return False
     ids = inspect.getclosurevars(function).nonlocals["block_sequence_ids"]
@@ -164,7 +164,7 @@ def _never(function: Callable[..., Tensor]) -> bool:
 def _padding(
     attention_mask: Tensor | None, keys: int, first_key: int, batch_size: int
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Where the visible run of keys starts and how long it is, [B] each; None without padding.
+    """Return where the visible run of keys starts and its length, [B] each; None without padding.
 
     Counted from the first key of this call: negative where a sliding cache dropped the beginning,
     which chunks and sink tokens are still counted from.
@@ -186,34 +186,32 @@ def _padding(
 
 
 def _padding_mask(attention_mask: Tensor, length: int) -> Tensor:
-    """Which positions hold tokens, [B, length] bool; none beyond what the mask says."""
+    """Return which positions are tokens, [B, length] bool; none beyond what the mask says."""
     mask = attention_mask[:, :length].bool()
     return torch.nn.functional.pad(mask, (0, length - mask.shape[1]))
 
 
 def _verify(
-    seen: Visibility, function: Callable[..., Tensor], padding: Tensor | None, batch_size: int
+    visibility: Visibility, function: Callable[..., Tensor], padding: Tensor | None, batch_size: int
 ) -> None:
     """Compare the description with the mask function at the points where they could differ."""
     device = padding.device if padding is not None else torch.device("cpu")
-    last = seen.queries - 1
-    grid = torch.linspace(0, last, min(seen.queries, 33)).round().long()
-    query = grid[:, None]
-    here = query + seen.query_offset
-    edges = [torch.linspace(0, seen.keys - 1, min(seen.keys, 33)).round().long()[None, :]]
-    reach = {0, seen.window or 0, seen.chunk or 0}
+    mask = visibility.mask
+    grid = torch.linspace(0, mask.queries - 1, min(mask.queries, 33)).round().long()
+    query = grid[:, None] + mask.query_offset
+    edges = [torch.linspace(0, mask.keys - 1, min(mask.keys, 33)).round().long()[None, :]]
+    reach = {0, mask.window or 0, mask.chunk or 0}
     edges = [edge.expand(len(grid), -1) for edge in edges]
-    edges += [here + sign * r + step for r in reach for sign in (-1, 1) for step in (-1, 0, 1)]
-    key = torch.cat(edges, 1).clamp(0, seen.keys - 1)
+    edges += [query + sign * r + step for r in reach for sign in (-1, 1) for step in (-1, 0, 1)]
+    key = torch.cat(edges, 1).clamp(0, mask.keys - 1)
     query, key = (t.to(device) for t in torch.broadcast_tensors(query, key))
     head = torch.zeros_like(query)
     if padding is not None:
-        padding = _padding_mask(padding, seen.first_key + seen.keys)
+        padding = _padding_mask(padding, visibility.first_key + mask.keys)
     for b in range(batch_size):
         batch = torch.full_like(query, b)
-        absolute = query + seen.query_offset + seen.first_key
-        expected = function(batch, head, absolute, key + seen.first_key)
+        expected = function(batch, head, query + visibility.first_key, key + visibility.first_key)
         if padding is not None:
-            expected = expected & padding[batch, key + seen.first_key]
-        if not torch.equal(seen.sees(batch, query, key), expected.expand_as(query)):
+            expected = expected & padding[batch, key + visibility.first_key]
+        if not torch.equal(visibility.of(b).mask.sees(query, key)[0], expected.expand_as(query)):
             raise UnknownMask("a mask that differs from the pattern attentropy read off it")

@@ -1,26 +1,33 @@
-"""What is kept of attention in a forward pass: statistics and exact weights, call by call."""
+"""Record a model's attention while it runs: every call is checked and goes to its streams."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from attentropy.engine.attention.cache_watch import CacheWatch
-from attentropy.engine.attention.calls import Call, Window
+from attentropy.engine.attention.calls import Call
+from attentropy.engine.attention.growing import Growing
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.selfcheck import check_same_outputs, checked, listening
+from attentropy.engine.attention.kept import attention
+from attentropy.engine.attention.listening import listening
+from attentropy.engine.attention.recorded import RecordedSequence
+from attentropy.engine.attention.selfcheck import (
+    check_same_outputs,
+    checked,
+    why_padding_is_refused,
+)
 from attentropy.engine.attention.statistics import DEFAULT_STATS
-from attentropy.engine.attention.stream import Stream
+from attentropy.engine.attention.stream import Stream, split_batch
+from attentropy.engine.attention.tail_window import TailWindow
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.attention.weights import exact_weights
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.maps.windows import WINDOW_TAIL, WINDOW_TOKENS, kept_per_head
 from attentropy.engine.model.layers import layer_count, layer_of
 from attentropy.engine.trace.dataset import Trace
 from attentropy.kernels.common.choice import Implementation
@@ -28,10 +35,10 @@ from attentropy.kernels.ops import AttentionResult
 
 
 class Recorder(Listener):
-    """Collects the sequences of one batch; `traces` is what was recorded of each so far.
+    """Follows the sequences of one batch; `traces` is what was recorded of each so far.
 
-    After a forward pass `calls` holds the attention calls in order. With a `stream` the values of
-    the one sequence go there as they are made, and none stay here.
+    After a forward pass `calls` holds the attention calls in order. Every sequence has a stream of
+    its own, into memory; with a `stream` the values of the one sequence go there.
     """
 
     def __init__(
@@ -48,17 +55,21 @@ class Recorder(Listener):
         self.impl = impl
         self.length = length
         self.calls: dict[tuple[int, int], Call] = {}
-        self.padding_refused: str | None = None
         self.sequences: int | None = None
-        self._called: dict[int, int] = defaultdict(int)
-        self._window_per_head: dict[int, bool] = {}
+        self.has_unchecked_padding = False
         self.stream = stream
-        if stream is not None and stream.start:
-            self.calls = {key: stream.begun(*key) for key in stream.kept.calls}
+        self._recorded: list[RecordedSequence] = []
+        self._called: dict[int, int] = defaultdict(int)
+        self._padding_is_checked = False
+        if stream is not None and stream.start:  # the rows before it are there already
+            stop = np.full(1, stream.start, np.int64)
+            self.calls = {
+                key: Call(*key, rows=stream.start, stop=stop) for key in stream.plan.calls
+            }
 
     def stats_of(self, module: nn.Module) -> tuple[str, ...]:
-        """Those of the recorder; none in a layer that is not to be recorded."""
-        if self.stream is None or layer_of(self.model, module) in self.stream.kept.layers:
+        """Return the recorder's statistics; none in a layer that is not to be recorded."""
+        if self.stream is None or self.stream.records(layer_of(self.model, module)):
             return self.stats
         return ()
 
@@ -66,52 +77,59 @@ class Recorder(Listener):
         self,
         module: nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         result: AttentionResult,
     ) -> None:
-        """Keep one attention call's statistics; see `attention_hook.Listener`."""
+        """Check that a call continues what is recorded, and hand it on; see `hook.Listener`."""
         batch = result.lse.shape[0]
         if self.sequences not in (None, batch):
             raise AttentropyError(
                 f"a pass over {batch} sequences follows one over {self.sequences}; use one "
                 "record() per batch"
             )
-        starts, stops = seen.tokens(batch)
-        end = seen.position + seen.queries
-        padded = bool((starts > seen.position).any() or (stops < end).any())
-        if padded and self.padding_refused is not None:
-            raise AttentropyError(self.padding_refused)
+        starts, stops = visibility.tokens(batch)
+        is_padded = (starts > visibility.position).any() or (stops < visibility.end).any()
+        self.has_unchecked_padding |= bool(is_padded) and not self._padding_is_checked
         self.sequences = batch
         layer = layer_of(self.model, module)
-        if seen.position == 0:
-            index = self._called[layer]
-            if index and self.calls[layer, index - 1].rows != seen.queries:
-                raise AttentropyError(
-                    "a pass begins another sequence, or the same one anew; use one record() per "
-                    "sequence, and a cache where it goes on"
-                )
-            self._called[layer] += 1
-            call = self.calls[layer, index] = Call(layer, index, module)
-        else:
-            call = self._continued(layer, seen.position)
-        call.follow(seen, batch)
-        if self.stream is not None:
-            self.stream.heard(call, tensors, seen, score, result)
+        call = self._call(layer, module, visibility)
+        call.follow(visibility, batch)
+        if self.stream is not None and not self.stream.records(layer):
             return
-        for name in (*self.stats, "lse", "sink_prob"):
-            value = getattr(result, name, None)
-            if value is None:
-                continue
-            value = value.cpu()
-            if name == "top_key":  # a position in the sequence, not in the cache
-                first = (starts - seen.first_key).to(value.dtype)[:, None, None]
-                value = torch.where(value >= 0, value - first, value)
-            call.stats[name].append(value.numpy())
-        call.visible.append(seen.counts(batch).to(torch.int32).numpy())
-        if end == (self.length or seen.queries) and not seen.first_key:
-            for sequence in range(batch):
-                self._keep_window(call, sequence, tensors, seen, score, result)
+        if self.stream is not None and batch > 1:
+            raise AttentropyError("a stream takes one sequence; record the prompts one at a time")
+        streams = self._streams(batch)
+        parts = split_batch(tensors, visibility, score, result, streams[0].plan.names)
+        for stream, part in zip(streams, parts, strict=True):
+            stream.on_attention(layer, call.index, part)
+
+    def _streams(self, batch: int) -> Sequence[Stream]:
+        """Return the stream of each sequence; those into memory begin with the first call."""
+        if self.stream is not None:
+            return [self.stream]
+        if not self._recorded:
+            self._recorded = [self._new_sequence() for _ in range(batch)]
+        return self._recorded
+
+    def _new_sequence(self) -> RecordedSequence:
+        plan, _ = attention(self.model, 0, (*self.stats, "lse"), None, "all")
+        layers = layer_count(self.model) or len(plan.calls)
+        return RecordedSequence(plan, Growing(), TailWindow(layers, self.length))
+
+    def _call(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
+        """Return the call that this pass continues, or a new one where it begins a sequence."""
+        if visibility.position:
+            return self._continued(layer, visibility.position)
+        index = self._called[layer]
+        if index and self.calls[layer, index - 1].rows != visibility.queries:
+            raise AttentropyError(
+                "a pass begins another sequence, or the same one anew; use one record() per "
+                "sequence, and a cache where it goes on"
+            )
+        self._called[layer] += 1
+        call = self.calls[layer, index] = Call(layer, index, module)
+        return call
 
     def _continued(self, layer: int, position: int) -> Call:
         calls = [call for (at, _), call in self.calls.items() if at == layer]
@@ -127,55 +145,42 @@ class Recorder(Listener):
             "recording began in the middle of a sequence; start with an empty cache"
         )
 
-    def _keep_window(
-        self,
-        call: Call,
-        sequence: int,
-        tensors: tuple[Tensor, Tensor, Tensor],
-        seen: Visibility,
-        score: dict[str, Any],
-        result: AttentionResult,
-    ) -> None:
-        """Exact weights: of the whole prompt where it is short, of the tail's own square else."""
-        start, stop = int(call.start[sequence]), int(call.stop[sequence])
-        whole = stop - start <= WINDOW_TOKENS
-        first = start if whole else max(seen.position, stop - WINDOW_TAIL)
-        if not seen.position <= first < stop:  # rows of an earlier pass, or no token in this one
-            return
-        one = slice(sequence, sequence + 1)
-        query, key, lse = tensors[0][one], tensors[1][one], result.lse[one]
-        rows, span = (first - seen.query_offset, stop - seen.query_offset), (first, stop)
-        where = score | seen.of(sequence).arguments()
-        if sequence not in self._window_per_head:  # all layers alike, by the first of them
-            layers = layer_count(self.model) or len(self.calls)
-            values = layers * query.shape[1] * (stop - first) ** 2
-            self._window_per_head[sequence] = kept_per_head(values)
-        per_head = self._window_per_head[sequence]
-        weights, shares = exact_weights(
-            query, key, lse, rows, span, where, per_head=per_head, shares=True
-        )
-        call.windows[sequence] = Window(stop - start, weights, shares)
-
     @property
     def traces(self) -> list[Trace]:
         """The attention statistics of each sequence of the batch, its padding left out.
 
         Token texts are the ids' numbers until named.
         """
-        from attentropy.engine.attention.assemble import attention_trace
-
-        return [attention_trace(self, sequence=i) for i in range(self.sequences or 0)]
+        return [sequence.trace(self.model) for sequence in self._recorded]
 
     @property
     def trace(self) -> Trace:
         """The one sequence's trace, as `traces` has it; raises `AttentropyError` for several."""
-        from attentropy.engine.attention.assemble import attention_trace
-
         if self.sequences is not None and self.sequences > 1:
             raise AttentropyError(
                 f"this batch holds {self.sequences} sequences; use recorder.traces, one trace each"
             )
-        return attention_trace(self)
+        if self.stream is not None:
+            raise AttentropyError("the values went to the stream; the recorder holds no trace")
+        sequence = self._recorded[0] if self._recorded else self._new_sequence()
+        return sequence.trace(self.model)
+
+    def values(self, name: str, layer: int, index: int = 0, sequence: int = 0) -> np.ndarray:
+        """Return one statistic of one attention call of one sequence, [heads, tokens]."""
+        return self._recorded[sequence].values(name, layer, index)
+
+    def check_padding(self, own_attention: str) -> None:
+        """Raise `AttentropyError` where padding that was met would change the tokens' outputs.
+
+        own_attention: the name of the model's own attention. The first padding that is met of a
+        model makes two short passes, so that this is called when no other pass is under way.
+        """
+        if not self.has_unchecked_padding:
+            return
+        self.has_unchecked_padding = False
+        self._padding_is_checked = True
+        if (refusal := why_padding_is_refused(self.model, own_attention)) is not None:
+            raise AttentropyError(refusal)
 
 
 @contextmanager
@@ -205,12 +210,22 @@ def record(
     """
     if model.training:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
-    found = checked(model)
+    facts = checked(model)
     recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length, stream=stream)
-    recorder.padding_refused = found.padding
-    with CacheWatch().over(model), listening(model, recorder, masks_built=found.masks_built):
-        yield recorder
-    if missing := found.calls - set(recorder.calls) if recorder.calls else set():
+    own_attention, caches = model.config._attn_implementation, CacheWatch()
+
+    def check_padding(*_: Any) -> None:
+        with caches.paused():
+            recorder.check_padding(own_attention)
+
+    handle = model.register_forward_hook(check_padding)
+    try:
+        with caches.over(model), listening(model, recorder, masks_built=facts.masks_built):
+            yield recorder
+            check_padding()  # of passes that the model's base made
+    finally:
+        handle.remove()
+    if missing := facts.calls - set(recorder.calls) if recorder.calls else set():
         layer = min(missing)[0]
         raise AttentropyError(
             f"layer {layer} of {type(model).__name__} made no attention call in this pass, and "

@@ -1,67 +1,145 @@
-"""A recorder's values passed on as they are made: nothing of a finished call stays with it."""
+"""The one way from an attention call to an array: a sequence's values go to a sink as they come."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.calls import Call
 from attentropy.engine.attention.kept import Attention
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.errors import AttentropyError
-from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.trace.sinks import Sink
 from attentropy.kernels.ops import AttentionResult
 
 
+class CallConsumer(Protocol):
+    """Takes from each attention call of one sequence what it has besides its statistics."""
+
+    def on_attention(
+        self,
+        entry: int,
+        query: Tensor,
+        key: Tensor,
+        lse: Tensor,
+        visibility: Visibility,
+        score: dict[str, Any],
+        entropy: Tensor | None = None,
+    ) -> dict[str, tuple[int, np.ndarray]]:
+        """Return the rows that are complete now: name → (first row, values [heads, rows, keys]).
+
+        entry: the place of the call along the trace's `layer`. query [1, Hq, Nq, D], key
+        [1, Hkv, Nk, D], lse and entropy (where it is recorded) [1, Hq, Nq]; `score` holds scale,
+        softcap and the like.
+        """
+
+
+@dataclass(frozen=True)
+class SequenceCall:
+    """One sequence's part in an attention call: a batch of one, its padding among the rows.
+
+    `values` are the statistics [Hq, Nq] by name; the rest is as in `CallConsumer.on_attention`.
+    """
+
+    query: Tensor
+    key: Tensor
+    lse: Tensor
+    visibility: Visibility
+    score: dict[str, Any]
+    entropy: Tensor | None
+    values: Mapping[str, Tensor]
+
+
+def split_batch(
+    tensors: tuple[Tensor, Tensor, Tensor],
+    visibility: Visibility,
+    score: dict[str, Any],
+    result: AttentionResult,
+    names: Sequence[str],
+) -> Iterator[SequenceCall]:
+    """Yield the part of each sequence in an attention call over a batch.
+
+    `tensors` are query, key and value; `names` the statistics to hand on, as far as `result` has
+    them.
+    """
+    query, key, _ = tensors
+    values = {name: getattr(result, name) for name in names}
+    values = {name: value for name, value in values.items() if value is not None}
+    batch = len(query)
+    if batch > 1:  # one copy from the device for all of them
+        values = {name: value.cpu() for name, value in values.items()}
+    for sequence in range(batch):
+        one = slice(sequence, sequence + 1)
+        yield SequenceCall(
+            query[one],
+            key[one],
+            result.lse[one],
+            visibility.of(sequence),
+            score,
+            None if result.entropy is None else result.entropy[one],
+            {name: value[sequence] for name, value in values.items()},
+        )
+
+
 @dataclass
 class Stream:
-    """Takes what each attention call of one sequence gives, from token `start` on, to `sink`."""
+    """Passes on what each attention call of one sequence gives, from token `start` on, to `sink`.
 
-    kept: Attention
+    `plan` says of which layers and heads what is kept; `consumer` takes what there is besides the
+    statistics. Rows of padding are left out, and positions are counted from the first token.
+    """
+
+    plan: Attention
     sink: Sink
-    sweeps: Sweeps
+    consumer: CallConsumer
     start: int = 0
-    _entry: dict[tuple[int, int], int] = field(init=False)
+    heads: dict[tuple[int, int], int] = field(default_factory=dict)  # of the calls that came
+    _entries: dict[tuple[int, int], int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._entry = {entry: i for i, entry in enumerate(self.kept.entries)}
+        self._entries = {entry: i for i, entry in enumerate(self.plan.entries)}
 
-    def begun(self, layer: int, index: int) -> Call:
-        """A call whose rows before `start` are there already."""
-        stop = np.full(1, self.start, np.int64)
-        return Call(layer, index, torch.nn.Identity(), rows=self.start, stop=stop)
+    def records(self, layer: int) -> bool:
+        """Return whether a layer's attention is kept."""
+        return layer in self.plan.layers
 
-    def heard(
-        self,
-        call: Call,
-        tensors: tuple[Tensor, Tensor, Tensor],
-        seen: Visibility,
-        score: dict[str, Any],
-        result: AttentionResult,
-    ) -> None:
-        """Pass on one attention call's values; see `attention_hook.Listener`."""
-        if call.layer not in self.kept.layers:
-            return
-        if result.lse.shape[0] > 1:
-            raise AttentropyError("a stream takes one sequence; record the prompts one at a time")
-        entry = self._entry[call.layer, call.index]
-        rows = slice(seen.position, seen.position + seen.queries)
-        for name in self.kept.names:
-            values = getattr(result, name)
-            if values is None:
-                continue
-            values = self.kept.of_heads(values[0])
-            if name == "top_key":  # a position in the sequence, not in the cache
-                values = torch.where(values >= 0, values + seen.first_key, values)
-            self.sink.put(name, (entry, slice(0, len(values)), rows), values)
-        self.sink.put("visible", (entry, rows), seen.counts(1)[0])
-        query, key, _ = tensors
-        found = self.sweeps.heard(entry, query, key, result.lse, seen, score, result.entropy)
-        for name, (first, part) in found.items():
-            at = (entry, slice(0, len(part)), slice(first, first + part.shape[1]))
+    def entry(self, layer: int, index: int) -> int:
+        """Return the number under which a call's arrays are kept.
+
+        Calls that the plan does not know, of a second sequence, follow those that it does.
+        """
+        return self._entries.setdefault((layer, index), len(self._entries))
+
+    def on_attention(self, layer: int, index: int, call: SequenceCall) -> None:
+        """Pass on the values of one attention call (layer, index)."""
+        entry, visibility = self.entry(layer, index), call.visibility
+        self.heads[layer, index] = call.lse.shape[1]
+        start, stop = visibility.span()
+        first, last = max(visibility.position, start), min(visibility.end, stop)
+        if last > first:
+            here, rows = (
+                slice(first - visibility.position, last - visibility.position),
+                (first, last),
+            )
+            place = slice(*(end - start for end in rows))
+            for name in self.plan.names:
+                if name in call.values:
+                    values = self.plan.of_heads(call.values[name][:, here])
+                    if name == "top_key":  # a position in the sequence, not in the cache
+                        values = _shifted(values, visibility.first_key - start)
+                    self.sink.put(name, (entry, slice(0, len(values)), place), values)
+            self.sink.put("visible", (entry, place), visibility.counts(1)[0, here])
+        parts = self.consumer.on_attention(
+            entry, call.query, call.key, call.lse, visibility, call.score, call.entropy
+        )
+        for name, (row, part) in parts.items():
+            at = (entry, slice(0, len(part)), slice(row, row + part.shape[1]))
             self.sink.put(name, at, part)
+
+
+def _shifted(keys: Tensor, by: int) -> Tensor:
+    """Return key numbers moved by `by`; −1, which is none, stays."""
+    return torch.where(keys >= 0, keys + by, keys)

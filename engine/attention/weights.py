@@ -1,4 +1,4 @@
-"""Exact attention weights of a rectangle of queries and keys."""
+"""Compute the exact attention weights of a rectangle of queries and keys."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ def exact_weights(
     per_head: bool,
     shares: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Weights [heads or 1, rows, keys] of one sequence's rectangle; the mean over heads where not
-    `per_head`, and then, where `shares`, the mean of −p ln p beside it."""
+    """Return the weights [heads or 1, rows, keys] of one sequence's rectangle.
+
+    Without `per_head` they are the mean over heads, and with `shares` the mean of −p ln p is the
+    second value.
+    """
     if per_head:
         weights = attention_window(query, key, lse, rows, keys, **where)[0]
         return weights.float().cpu().numpy(), None
@@ -31,13 +34,13 @@ def exact_weights(
     def mean(values: Values) -> np.ndarray:
         parts = []
         for first in range(*rows, step):
-            some = (first, min(rows[1], first + step))
-            part = attention_window(query, key, lse, some, keys, values=values, **where)[0]
+            band = (first, min(rows[1], first + step))
+            part = attention_window(query, key, lse, band, keys, values=values, **where)[0]
             parts.append(part.float().mean(0, keepdim=True).cpu().numpy())
         return np.concatenate(parts, 1)
 
     return mean("weight"), mean("entropy") if shares else None
 
 
-# Column sums, or weights of all heads whose mean is asked for, alive at once on the device.
+# Bytes of column sums, or of weights whose mean over heads is taken, alive at once on the device.
 _ALIVE_BYTES = 32 * 2**20

@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
 import torch
 from transformers import PretrainedConfig
 
-from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.cost.disk import DiskBytes, disk_bytes
 from attentropy.engine.cost.memory import MemoryBytes, alternatives, chunk_tokens, memory
+from attentropy.engine.cost.options import CostOptions
 from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
 from attentropy.engine.cost.speed import duration, measure_rates
-from attentropy.engine.errors import UsageError
-from attentropy.engine.lens.budget import check_sites
 from attentropy.engine.maps.windows import automatic, map_tile, rectangles
 from attentropy.engine.model import source as model_source
 from attentropy.engine.model.config import config_facts, read_config
 from attentropy.engine.model.devices import available
-from attentropy.engine.selection import check_selection, select
-from attentropy.kernels.ops import STATS
+from attentropy.engine.selection import select
 
 _TEMPLATE = 32  # positions of a chat's template; only the prompt would give their true number
-
-
-@dataclass(frozen=True)
-class CostOptions:
-    """The options of `extract` that decide what a run takes, as `extract` takes them."""
-
-    stats: Sequence[str] = KEPT_STATS
-    layers: str | None = None
-    heads: str = "all"
-    sites: Sequence[str] = ("residual",)
-    lens_layers: str | None = None
-    lens_positions: str | None = None
-    map_tile: str = "auto"
-    map_heads: str = "mean"
-    windows: Sequence[str] = ()
-    scores: bool = True
-    chunk: int | None = None
-    storage: str = "float32"
 
 
 class RunFacts(TypedDict):
@@ -174,7 +152,7 @@ def run_size(
     size: ModelSize, tokens: int, options: CostOptions, device: torch.device, dtype: torch.dtype
 ) -> RunSize:
     """Return the size of the run that `extract` would make of a prompt of `tokens` tokens."""
-    sites = check_sites(options.sites)
+    sites = options.ordered_sites
     on_cpu, item = device.type == "cpu", dtype.itemsize
     layers = len(select(options.lens_layers or "all", size.layers, "lens layers"))
     lens = replace(size.lens(item, len(sites)), layers=layers)
@@ -198,12 +176,6 @@ def run_size(
 
 
 def _recording_size(size: ModelSize, tokens: int, options: CostOptions) -> RecordingSize:
-    if unknown := [name for name in options.stats if name not in (*STATS, "lse")]:
-        statistics = ", ".join((*STATS, "lse"))
-        raise UsageError(f"unknown statistic {unknown[0]!r}; known: {statistics}")
-    if options.storage not in ("float32", "float16"):
-        raise UsageError(f"storage is float32 or float16, not {options.storage!r}")
-    check_selection(options.heads, "heads", ("all", "mean"))
     heads = None
     if options.heads == "mean":
         heads = 1

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PretrainedConfig, PreTrainedModel
 
+from attentropy.engine.attention.probe import CallList
 from attentropy.engine.attention.recorder import Recorder, record
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.additions import (
@@ -145,7 +146,7 @@ def checked_blocks(layers: Sequence[nn.Module], explained: Sequence[ExplainedLay
 
 @contextmanager
 def watch_blocks(
-    layers: Sequence[nn.Module], recorder: Recorder, config: PretrainedConfig
+    layers: Sequence[nn.Module], recorder: Recorder | CallList, config: PretrainedConfig
 ) -> Iterator[list[ExplainedLayer]]:
     """Explain each of the decoder `layers` in the pass that runs while this is open.
 
@@ -171,7 +172,7 @@ class _LayerWatch:
     def __init__(
         self,
         layer: nn.Module,
-        recorder: Recorder,
+        recorder: Recorder | CallList,
         factors: Sequence[float],
         explained: list[ExplainedLayer],
     ) -> None:

@@ -1,1 +1,1 @@
-"""Where the weights went: maps, exact windows, head scores, from a second sweep."""
+"""Show where the attention weights go: maps, exact windows and head scores, by a second sweep."""

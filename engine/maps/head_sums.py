@@ -1,4 +1,4 @@
-"""The sums behind the head scores of a run, chunk by chunk, in O(heads) memory."""
+"""Sum up the head scores of a run chunk by chunk, in O(heads) memory."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class HeadSums:
     """
 
     def __init__(self, heads: Sequence[int]) -> None:
-        entries, most = len(heads), max(heads, default=0)
-        self._sums = {name: np.zeros((entries, most)) for name in _SUMMED}
+        entries, largest = len(heads), max(heads, default=0)
+        self._sums = {name: np.zeros((entries, largest)) for name in _SUMMED}
         self._uniform = {name: np.zeros(entries) for name in _UNIFORM}
         self._queries = {name: np.zeros(entries, np.int64) for name in _SUMMED}
         self._keys = np.zeros(entries, np.int64)  # the most that a query saw
@@ -41,30 +41,35 @@ class HeadSums:
         query: Tensor,
         key: Tensor,
         lse: Tensor,
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         entropy: Tensor | None,
     ) -> None:
-        """Take in the tokens' queries of one pass; arguments as those of `Sweeps.heard`, without
-        padding: `seen.first_key` counts tokens."""
-        where = score | seen.arguments()
-        visible = seen.counts(1)[0]
-        at = torch.arange(seen.queries) + seen.query_offset
+        """Take in the tokens' queries of one pass.
+
+        The arguments are those of `Sweeps.on_attention` without padding: `visibility.first_key`
+        counts tokens.
+        """
+        where = score | visibility.arguments()
+        visible = visibility.counts(1)[0]
+        at = torch.arange(visibility.queries) + visibility.mask.query_offset
         self._keys[entry] = max(self._keys[entry], int(visible.max()))
         parts: dict[str, Tensor] = {}
-        chosen = {"previous": at - 1}
-        if not seen.first_key:  # else the cache has dropped the first key: no query sees it
-            chosen["sink"] = torch.zeros_like(at)
-        for name, keys in chosen.items():
-            sees = (keys >= 0) & seen.sees(torch.zeros_like(at), at - seen.query_offset, keys)
+        targets = {"previous": at - 1}
+        if not visibility.first_key:  # else the cache has dropped the first key: no query sees it
+            targets["sink"] = torch.zeros_like(at)
+        for name, keys in targets.items():
+            sees = visibility.mask.visible_pairs(keys[None])[0]
             if bool(sees.any()):
                 keys = torch.where(sees, keys, -1)[None].to(query.device)
                 parts[name] = attention_at(query, key, lse, keys, **where)[0].sum(-1)
                 self._count(name, entry, sees, 1 / visible.clamp_min(1))
-        some = visible >= 1
-        if seen.causal and bool(some.any()):  # without an order no key is the last
+        any_key = visible >= 1
+        if visibility.mask.causal and bool(any_key.any()):  # without an order no key is the last
             parts["local"] = attention_recent(query, key, lse, LOCAL_KEYS, **where)[0].sum(-1)
-            self._count("local", entry, some, visible.clamp_max(LOCAL_KEYS) / visible.clamp_min(1))
+            self._count(
+                "local", entry, any_key, visible.clamp_max(LOCAL_KEYS) / visible.clamp_min(1)
+            )
         two = visible >= 2
         if entropy is not None and bool(two.any()):
             rows = two.to(entropy.device)
@@ -83,29 +88,29 @@ class HeadSums:
         self._uniform[name][entry] += float(uniform[rows].double().sum())
 
     def scores(self) -> dict[str, np.ndarray]:
-        """head_entropy, head_sink … [entries, heads] and uniform_sink … [entries] in float32.
+        """Return head_entropy, head_sink … [entries, heads] and uniform_sink … [entries], float32.
 
         NaN where nothing was measured, and where the prompt, or what a window shows of it, is too
         short for the score (`HeadScore.keys_needed`).
         """
-        found: dict[str, np.ndarray] = {}
-        there = np.arange(max(self._heads, default=0)) < np.array(self._heads)[:, None]
+        scores: dict[str, np.ndarray] = {}
+        exists = np.arange(max(self._heads, default=0)) < np.array(self._heads)[:, None]
         for name in _SUMMED:
             needed = SCORES[name].keys_needed if name in SCORES else 0
             n = np.where(self._keys >= needed, self._queries[name], 0)
             mean = self._sums[name] / np.where(n > 0, n, np.nan)[:, None]
-            found[f"head_{name}"] = np.where(there, mean, np.nan).astype(np.float32)
+            scores[f"head_{name}"] = np.where(exists, mean, np.nan).astype(np.float32)
             if name in _UNIFORM:
                 uniform = self._uniform[name] / np.where(n > 0, n, np.nan)
-                found[f"uniform_{name}"] = uniform.astype(np.float32)
-        return found
+                scores[f"uniform_{name}"] = uniform.astype(np.float32)
+        return scores
 
     def state(self) -> dict[str, np.ndarray]:
-        """All sums so far, to be saved; copies."""
+        """Return copies of all sums so far, to be saved."""
         return {name: values.copy() for name, values in self._named().items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         for name, values in self._named().items():
             values[...] = state[name]
 
@@ -113,5 +118,5 @@ class HeadSums:
         groups: dict[str, dict[str, np.ndarray]] = {
             "sum": self._sums, "uniform": self._uniform, "queries": self._queries,
         }  # fmt: skip
-        named = {f"{group}_{n}": v for group, held in groups.items() for n, v in held.items()}
+        named = {f"{group}_{n}": v for group, sums in groups.items() for n, v in sums.items()}
         return named | {"most_keys": self._keys}

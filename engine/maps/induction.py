@@ -1,4 +1,4 @@
-"""The induction score of every head: a short pass over repeated random tokens."""
+"""Measure the induction score of every head in a short pass over repeated random tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.selfcheck import checked, listening
+from attentropy.engine.attention.listening import listening
+from attentropy.engine.attention.selfcheck import checked
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.model.devices import input_device
@@ -27,10 +28,10 @@ _SEED = 0
 def repeated_tokens(
     ordinary: Sequence[int], *, first: int | None = None, positions: int | None = None
 ) -> list[int]:
-    """`first` (a beginning-of-sequence token, where the model knows one) and then random ordinary
-    ids, all different, twice over.
+    """Return `first`, where the model has such a token, and random ordinary ids twice over.
 
-    Empty where `positions`, or the ids, are too few for `HeadScore.keys_needed` of them.
+    The ids are all different, and `first` begins a sequence. The list is empty where `positions`,
+    or the ids, are too few for `HeadScore.keys_needed` of them.
     """
     beginning = [] if first is None else [first]
     room = REPEATED_TOKENS if positions is None else (positions - len(beginning)) // 2
@@ -44,14 +45,16 @@ def repeated_tokens(
 
 
 def ordinary_ids(tokenizer: Any, vocabulary: int) -> list[int]:
-    """The ids that are text: none of the special or added tokens, none beyond the tokenizer."""
+    """Return the ids of text: no special or added tokens, none beyond the tokenizer."""
     special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
     return [i for i in range(min(vocabulary, len(tokenizer))) if i not in special]
 
 
 class InductionProbe(Listener):
-    """Hears a pass over `ids` and keeps, per attention call, each head's mean weight on the key
-    after the previous occurrence of the query's token (Olsson et al. 2022, arXiv 2209.11895).
+    """The heads' induction scores in a pass over `ids`, by attention call.
+
+    A score is a head's mean weight on the key after the previous occurrence of the query's token
+    (Olsson et al. 2022, arXiv 2209.11895).
 
     `scores` [heads] by (layer, call); NaN where no query sees that key.
     """
@@ -68,16 +71,16 @@ class InductionProbe(Listener):
         self,
         module: nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         result: AttentionResult,
     ) -> None:
-        """See `attention_hook.Listener`."""
+        """See `hook.Listener`."""
         layer = layer_of(self.model, module)
         index = sum(1 for at, _ in self.scores if at == layer)
         query, key, _ = tensors
-        row, where = torch.arange(seen.queries), score | seen.arguments()
-        sees = (self.keys >= 0) & seen.sees(torch.zeros_like(row), row, self.keys)
+        where = score | visibility.arguments()
+        sees = visibility.mask.visible_pairs(self.keys[None])[0]
         keys = torch.where(sees, self.keys, -1)[None].to(result.lse.device)
         weights = attention_at(query, key, result.lse, keys, **where)[0]
         n = int(sees.sum())
@@ -86,30 +89,30 @@ class InductionProbe(Listener):
 
 
 def induction_scores(model: Any, ids: Sequence[int]) -> dict[tuple[int, int], np.ndarray]:
-    """Scores [heads] of each attention call (layer, call) over `repeated_tokens`; empty for none.
+    """Return the scores [heads] of each attention call (layer, call); empty without tokens.
 
-    One pass of its own through `model`, without a cache.
+    ids: `repeated_tokens`, which `model` reads in a pass of its own, without a cache.
     """
     if not ids:
         return {}
     probe = InductionProbe(model, ids)
-    given = torch.tensor([list(ids)], device=input_device(model))
+    input_ids = torch.tensor([list(ids)], device=input_device(model))
     with torch.no_grad(), listening(model, probe, masks_built=checked(model).masks_built):
-        model(given, use_cache=False, logits_to_keep=1)
+        model(input_ids, use_cache=False, logits_to_keep=1)
     return probe.scores
 
 
 def uniform_induction(ids: Sequence[int]) -> float:
-    """What a row that weighs all keys up to its own alike would score over `ids`."""
+    """Return the score over `ids` of rows that weigh all keys up to their own alike."""
     rows = [i for i, key in enumerate(_after_previous(ids)) if key >= 0]
     return float(np.mean([1 / (i + 1) for i in rows])) if rows else float("nan")
 
 
 def _after_previous(ids: Sequence[int]) -> list[int]:
-    """Of each token the position after its previous occurrence; −1 for one that has none."""
+    """Return the position after each token's previous occurrence; −1 for one that has none."""
     latest: dict[int, int] = {}
-    found = []
+    positions = []
     for i, token in enumerate(ids):
-        found.append(latest.get(token, -2) + 1)
+        positions.append(latest.get(token, -2) + 1)
         latest[token] = i
-    return found
+    return positions

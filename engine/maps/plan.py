@@ -1,4 +1,4 @@
-"""A run's options made into its `Sweeps`: what is kept beside the statistics."""
+"""Plan from a run's options what it keeps besides the statistics: its `Sweeps`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAP_HEADS = ("mean", "all")
 
 
 def check_options(tile: str, map_heads: str, windows: Sequence[str]) -> None:
-    """Raise `UsageError` for what `sweeps_for` could not read, before a model is loaded."""
+    """Raise `UsageError` for what `sweeps_for` could not use, before a model is loaded."""
     check_tile(tile)
     check_windows(windows)
     if map_heads not in MAP_HEADS:
@@ -47,42 +47,50 @@ def sweeps_for(
     scores: bool = True,
     recorded: Collection[int] | None = None,
 ) -> tuple[Sweeps, dict[str, Any]]:
-    """What follows a run over `tokens` tokens, in all layers or those `recorded`, and the options
-    that it came to.
+    """Plan what a run over `tokens` tokens keeps besides the statistics, and name its options.
 
-    Windows and tile as in `windows.rectangles` and `windows.map_tile`, whose `UsageError`s are
-    raised before anything runs but the model's check. What keys receive is kept along with a map,
-    or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the model
-    once over `repeated_tokens`. `recorded`: the layers that are, where it is not all of them.
+    tile and windows: as `windows.map_tile` and `windows.rectangles` take them, whose `UsageError`s
+    are raised before anything runs but the model's check. What keys receive is kept along with a
+    map, or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the
+    model once over `repeated_tokens`. `recorded`: the layers that are, where it is not all of them.
     """
     check_options(tile, map_heads, windows)
-    model, entries = loaded.model, attention_entries(loaded.model)
-    per_entry = checked(model).heads
+    entries = attention_entries(loaded.model)
+    per_entry = checked(loaded.model).heads
     heads = [
         per_entry.get(entry, 0) if recorded is None or entry[0] in recorded else 0
         for entry in entries
     ]
-    layers, most = sum(count > 0 for count in heads), max(heads)
-    sides = map_tile(tile, tokens, layers, most if map_heads == "all" else 1)
-    asked = rectangles(windows, tokens, layers, most)
+    layers, largest = sum(count > 0 for count in heads), max(heads)
+    sides = map_tile(tile, tokens, layers, largest if map_heads == "all" else 1)
+    requested = rectangles(windows, tokens, layers, largest)
     options: dict[str, Any] = {
         "map_tile": None if sides is None else list(sides), "map_heads": map_heads,
         "windows": list(windows), "scores": scores,
     }  # fmt: skip
     induction = None
     if scores:
-        facts = config_facts(model.config)
-        first = loaded.tokenizer.bos_token_id
-        ordinary = ordinary_ids(loaded.tokenizer, facts["vocabulary"])
-        ids = repeated_tokens(ordinary, first=first, positions=facts["positions"])
-        induction = np.full((len(entries), most), np.nan, np.float32)
-        for entry, values in induction_scores(model, ids).items():
-            at = entries.index(entry)
-            induction[at, : heads[at]] = values[: heads[at]]
+        ids, induction = _induction(loaded, entries, heads)
         if ids:
             options["induction"] = {"tokens": len(ids), "uniform": uniform_induction(ids)}
     sweeps = Sweeps(
         tokens, heads, tile=sides, map_per_head=map_heads == "all", received=tile != "none",
-        rectangles=[automatic(tokens, layers, most), *asked], scores=scores, induction=induction,
+        rectangles=[automatic(tokens, layers, largest), *requested], scores=scores,
+        induction=induction,
     )  # fmt: skip
     return sweeps, options
+
+
+def _induction(
+    loaded: LoadedModel, entries: Sequence[tuple[int, int]], heads: Sequence[int]
+) -> tuple[list[int], np.ndarray]:
+    """Return the repeated tokens, and the induction scores [entries, heads] over them."""
+    facts = config_facts(loaded.model.config)
+    first = loaded.tokenizer.bos_token_id
+    ordinary = ordinary_ids(loaded.tokenizer, facts["vocabulary"])
+    ids = repeated_tokens(ordinary, first=first, positions=facts["positions"])
+    scores = np.full((len(entries), max(heads)), np.nan, np.float32)
+    for entry, values in induction_scores(loaded.model, ids).items():
+        at = entries.index(entry)
+        scores[at, : heads[at]] = values[: heads[at]]
+    return ids, scores

@@ -1,7 +1,7 @@
-"""What is kept beside the statistics: the map, what keys receive, exact windows, head scores.
+"""Follow a sequence for what is kept besides its statistics: map, received, windows, scores.
 
-One `Sweeps` follows one sequence through its passes. Rows that are done leave it at once; what is
-only known at the end (column sums, means over all queries) is a few numbers per key and head.
+Rows that are complete are returned at once; what is only known at the end (column sums, means over
+all queries) is a few numbers per key and head.
 """
 
 from __future__ import annotations
@@ -26,36 +26,40 @@ Layout = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class _Pass:
-    """One attention call without its padding: keys and queries are tokens, the first of each
-    `seen.first_key` and `seen.position`."""
+    """One attention call without its padding.
+
+    Keys and queries are tokens, the first of each `visibility.first_key` and `visibility.position`.
+    """
 
     query: Tensor
     key: Tensor
     lse: Tensor
-    seen: Visibility
+    visibility: Visibility
     score: dict[str, Any]
     entropy: Tensor | None
 
     @property
     def rows(self) -> tuple[int, int]:
-        return self.seen.position, self.seen.position + self.seen.queries
+        return self.visibility.position, self.visibility.end
 
     def part(self, start: int, stop: int) -> _Pass:
-        """Its queries start … stop−1, counted from its first."""
+        """Return the queries start … stop−1, counted from the first."""
         rows = slice(start, stop)
-        seen = replace(self.seen, queries=stop - start, query_offset=self.seen.query_offset + start)
-        return replace(self, query=self.query[:, :, rows], lse=self.lse[:, :, rows], seen=seen)
+        visibility = self.visibility.part(start, stop)
+        return replace(
+            self, query=self.query[:, :, rows], lse=self.lse[:, :, rows], visibility=visibility
+        )
 
     @property
     def where(self) -> dict[str, Any]:
-        return self.score | self.seen.arguments()
+        return self.score | self.visibility.arguments()
 
 
 class Sweeps:
-    """Follows one sequence of `tokens` tokens, of which each attention call tells in `heard`.
+    """What is kept of one sequence of `tokens` tokens, whose attention calls `on_attention` takes.
 
     heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
-    that has none; of an entry that is never heard everything is NaN. tile: the map's (queries,
+    that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
     keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
     column sums are kept. induction: scores [entries, heads] measured elsewhere, see
     `induction.induction_scores`.
@@ -83,57 +87,57 @@ class Sweeps:
         self._scores = HeadSums(self.heads) if scores else None
 
     def layout(self) -> Layout:
-        """The variables that grow row by row: name → (dimensions, shape); NaN until written."""
-        entries, most = len(self.heads), max(self.heads, default=0)
-        found: Layout = {}
+        """Return the variables that grow row by row, NaN until written: name → (dims, shape)."""
+        entries, largest = len(self.heads), max(self.heads, default=0)
+        variables: Layout = {}
         if self.tile is not None:
             sides = (-(-self.tokens // side) for side in self.tile)
-            shape = (entries, most if self.map_per_head else 1, *sides)
-            found["map"] = (("layer", "map_head", "map_query", "map_key"), shape)
+            shape = (entries, largest if self.map_per_head else 1, *sides)
+            variables["map"] = (("layer", "map_head", "map_query", "map_key"), shape)
         for r in self.rectangles:
             axes = (f"window_{axis}{r.suffix}" for axis in ("head", "query", "key"))
             sides = (stop - start for start, stop in (r.rows, r.keys))
-            shape = (entries, most if r.per_head else 1, *sides)
-            found[r.name] = (("layer", *axes), shape)
+            shape = (entries, largest if r.per_head else 1, *sides)
+            variables[r.name] = (("layer", *axes), shape)
             if r.shares and not r.per_head:
-                found["window_entropy"] = found[r.name]
-        return found
+                variables["window_entropy"] = variables[r.name]
+        return variables
 
     def coordinates(self) -> dict[str, tuple[str, np.ndarray]]:
-        """The coordinates of all its variables; a head of −1 is the mean over heads."""
-        most = max(self.heads, default=0)
-        found = {}
+        """Return the coordinates of all variables; a head of −1 is the mean over heads."""
+        largest = max(self.heads, default=0)
+        variables = {}
         if self.tile is not None:
-            found["map_head"] = _heads(most if self.map_per_head else None)
-            found["map_query"] = np.arange(0, self.tokens, self.tile[0])
-            found["map_key"] = np.arange(0, self.tokens, self.tile[1])
+            variables["map_head"] = _heads(largest if self.map_per_head else None)
+            variables["map_query"] = np.arange(0, self.tokens, self.tile[0])
+            variables["map_key"] = np.arange(0, self.tokens, self.tile[1])
         for r in self.rectangles:
-            found[f"window_head{r.suffix}"] = _heads(most if r.per_head else None)
-            found[f"window_query{r.suffix}"] = np.arange(*r.rows)
-            found[f"window_key{r.suffix}"] = np.arange(*r.keys)
+            variables[f"window_head{r.suffix}"] = _heads(largest if r.per_head else None)
+            variables[f"window_query{r.suffix}"] = np.arange(*r.rows)
+            variables[f"window_key{r.suffix}"] = np.arange(*r.keys)
         if self._received is not None:
-            found["received_head"] = _heads(None)
+            variables["received_head"] = _heads(None)
         if self._scores is not None:
-            found["score_head"] = _heads(most)
-        return {name: (name, values.astype(np.int32)) for name, values in found.items()}
+            variables["score_head"] = _heads(largest)
+        return {name: (name, values.astype(np.int32)) for name, values in variables.items()}
 
-    def heard(
+    def on_attention(
         self,
         entry: int,
         query: Tensor,
         key: Tensor,
         lse: Tensor,
-        seen: Visibility,
+        visibility: Visibility,
         score: dict[str, Any],
         entropy: Tensor | None = None,
     ) -> dict[str, tuple[int, np.ndarray]]:
-        """The rows that this pass has finished: name → (first row, values [heads, rows, keys]).
+        """Return the rows that this pass completes: name → (first row, values [heads, rows, keys]).
 
         One sequence: query [1, Hq, Nq, D], key [1, Hkv, Nk, D], lse and entropy (where it is
         recorded; scores are taken from it) [1, Hq, Nq]. Padding is left out, and so is what comes
         after the `tokens`. Raises `AttentropyError` where a pass begins within a tile of the map.
         """
-        here = self._tokens_of(_Pass(query, key, lse, seen, score, entropy))
+        here = self._tokens_of(_Pass(query, key, lse, visibility, score, entropy))
         if here is None:
             return {}
         rows: dict[str, tuple[int, np.ndarray]] = {}
@@ -142,70 +146,85 @@ class Sweeps:
         for rectangle in self.rectangles:
             rows |= _rectangle(rectangle, here)
         if self._scores is not None:
-            self._scores.add(entry, here.query, here.key, here.lse, here.seen, score, here.entropy)
+            self._scores.add(
+                entry, here.query, here.key, here.lse, here.visibility, score, here.entropy
+            )
         return rows
 
     def finished(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-        """What is known at the end: name → (dimensions, float32 values). Σ_i p_ij of each key as
-        the mean over heads, and the heads' scores; NaN where nothing was measured."""
-        found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        """Return what is known at the end: name → (dimensions, float32 values).
+
+        Σ_i p_ij of each key as the mean over heads, and the heads' scores; NaN where nothing was
+        measured.
+        """
+        results: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
         if self._received is not None:
-            heard = self._received.sum(1)[:, None, None] > 0  # each query gives its mass to a key
-            values = np.where(heard, self._received[:, None], np.nan).astype(np.float32)
-            found["received"] = (("layer", "received_head", "position"), values)
+            has_calls = (
+                self._received.sum(1)[:, None, None] > 0
+            )  # each query gives its mass to a key
+            values = np.where(has_calls, self._received[:, None], np.nan).astype(np.float32)
+            results["received"] = (("layer", "received_head", "position"), values)
         if self._scores is not None:
             for name, values in self._scores.scores().items():
                 dims = ("layer", "score_head") if name.startswith("head_") else ("layer",)
-                found[name] = (dims, values)
+                results[name] = (dims, values)
             if self.induction is not None:
-                found["head_induction"] = (("layer", "score_head"), self.induction)
-        return found
+                results["head_induction"] = (("layer", "score_head"), self.induction)
+        return results
 
     def state(self) -> dict[str, np.ndarray]:
-        """The sums so far, to be saved and given to `restore`; copies."""
-        found = {} if self._received is None else {"received": self._received.copy()}
-        return found | ({} if self._scores is None else self._scores.state())
+        """Return copies of the sums so far, to be saved and given to `restore`."""
+        results = {} if self._received is None else {"received": self._received.copy()}
+        return results | ({} if self._scores is None else self._scores.state())
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `state` gave, as if its passes had been heard."""
+        """Continue from what `state` returned, as if this had followed its passes."""
         if self._received is not None:
             self._received[...] = state["received"]
         if self._scores is not None:
             self._scores.restore(state)
 
-    def _tokens_of(self, given: _Pass) -> _Pass | None:
-        """The pass without padding, its positions counted from the first token; None if no row of
-        it is one of the `tokens`."""
-        seen = given.seen
-        start, stop = (int(end[0]) for end in seen.tokens(1))
+    def _tokens_of(self, call: _Pass) -> _Pass | None:
+        """Return the pass without padding, its positions counted from the first token.
+
+        None if no row of it is one of the `tokens`.
+        """
+        visibility = call.visibility
+        start, stop = visibility.span()
         stop = min(stop, start + self.tokens)
-        first, last = max(seen.position, start), min(seen.position + seen.queries, stop)
+        first, last = max(visibility.position, start), min(visibility.end, stop)
         if last <= first:
             return None
-        low = max(0, start - seen.first_key)
-        high = min(seen.keys, stop - seen.first_key)
-        dropped = seen.first_key + low - start  # tokens that the cache has let go of
-        counted = seen.chunk is not None and dropped > 0  # chunks are counted from the first token
-        rows = slice(first - seen.position, last - seen.position)
+        low = max(0, start - visibility.first_key)
+        high = min(visibility.mask.keys, stop - visibility.first_key)
+        dropped = visibility.first_key + low - start  # tokens that the cache has dropped
+        counted = (
+            visibility.mask.chunk is not None and dropped > 0
+        )  # chunks are counted from the first token
+        rows = slice(first - visibility.position, last - visibility.position)
         return replace(
-            given,
-            query=given.query[:, :, rows],
-            key=given.key[:, :, low:high],
-            lse=given.lse[:, :, rows],
-            entropy=None if given.entropy is None else given.entropy[:, :, rows],
-            seen=replace(
-                seen,
-                queries=last - first,
-                keys=high - low,
-                query_offset=first - start - dropped,
+            call,
+            query=call.query[:, :, rows],
+            key=call.key[:, :, low:high],
+            lse=call.lse[:, :, rows],
+            entropy=None if call.entropy is None else call.entropy[:, :, rows],
+            visibility=Visibility(
+                replace(
+                    visibility.mask,
+                    queries=last - first,
+                    keys=high - low,
+                    query_offset=first - start - dropped,
+                    key_starts=torch.tensor([-dropped]) if counted else None,
+                    key_lengths=None,
+                ),
                 first_key=dropped,
-                key_starts=torch.tensor([-dropped]) if counted else None,
-                key_lengths=None,
             ),
         )
 
     def _sums_of_columns(self, entry: int, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:
-        """Map and column sums by one sweep: tiles as tall as the map's and one key wide hold both.
+        """Return the map's rows, and add to the column sums, by one sweep.
+
+        Tiles as tall as the map's and one key wide have both.
 
         Sums over few queries in float32, of many in float64 on the host.
         """
@@ -217,12 +236,12 @@ class Sweeps:
                 f"of {tall} tokens, or another map tile, would do"
             )
         heads = here.query.shape[1] if self.map_per_head else 1
-        keys, dropped = here.seen.keys, here.seen.first_key
+        keys, dropped = here.visibility.mask.keys, here.visibility.first_key
         step = tall * max(1, _ALIVE_BYTES // (4 * heads * keys))
         bands = []
         for first in range(0, stop - start, step):
             part = here.part(first, min(stop - start, first + step))
-            queries = part.seen.queries
+            queries = part.visibility.queries
             means = attention_map(
                 part.query, part.key, part.lse, tile=(tall, 1),
                 heads="all" if self.map_per_head else "mean", **part.where,
@@ -235,44 +254,47 @@ class Sweeps:
             if self.tile is not None:
                 before = dropped % wide
                 after = -(before + keys) % wide
-                whole = torch.nn.functional.pad(means, (before, after))
-                bands.append(whole.unflatten(-1, (-1, wide)).sum(-1).float().cpu().numpy())
+                padded = torch.nn.functional.pad(means, (before, after))
+                bands.append(padded.unflatten(-1, (-1, wide)).sum(-1).float().cpu().numpy())
         if self.tile is None:
             return {}
-        found = np.concatenate(bands, 1)
-        values = np.zeros((heads, found.shape[1], -(-self.tokens // wide)), np.float32)
+        rows = np.concatenate(bands, 1)
+        values = np.zeros((heads, rows.shape[1], -(-self.tokens // wide)), np.float32)
         left = dropped // wide
-        values[:, :, left : left + found.shape[2]] = found
+        values[:, :, left : left + rows.shape[2]] = rows
         return {"map": (start // tall, values)}
 
 
-def _rectangle(asked: Rectangle, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:
-    """The rows of a rectangle that a pass holds; keys that it does not have weigh nothing."""
+def _rectangle(rectangle: Rectangle, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:
+    """Return the rows of a rectangle that a pass has; keys that it does not have weigh nothing."""
     start, stop = here.rows
-    first, last = max(asked.rows[0], start), min(asked.rows[1], stop)
+    first, last = max(rectangle.rows[0], start), min(rectangle.rows[1], stop)
     if last <= first:
         return {}
-    dropped = here.seen.first_key
-    low, high = max(asked.keys[0], dropped), min(asked.keys[1], dropped + here.seen.keys)
-    heads = here.query.shape[1] if asked.per_head else 1
-    blank = np.zeros((heads, last - first, asked.keys[1] - asked.keys[0]), np.float32)
-    found: tuple[np.ndarray | None, ...] = (None, None)
+    dropped = here.visibility.first_key
+    low, high = (
+        max(rectangle.keys[0], dropped),
+        min(rectangle.keys[1], dropped + here.visibility.mask.keys),
+    )
+    heads = here.query.shape[1] if rectangle.per_head else 1
+    blank = np.zeros((heads, last - first, rectangle.keys[1] - rectangle.keys[0]), np.float32)
+    parts: tuple[np.ndarray | None, ...] = (None, None)
     if high > low:
-        found = exact_weights(
+        parts = exact_weights(
             here.query, here.key, here.lse, (first - start, last - start),
-            (low - dropped, high - dropped), here.where, per_head=asked.per_head,
-            shares=asked.shares,
+            (low - dropped, high - dropped), here.where, per_head=rectangle.per_head,
+            shares=rectangle.shares,
         )  # fmt: skip
-    names = [asked.name]
-    if asked.shares and not asked.per_head:
+    names = [rectangle.name]
+    if rectangle.shares and not rectangle.per_head:
         names.append("window_entropy")
-    done = {}
-    for name, part in zip(names, found, strict=False):
+    rows = {}
+    for name, part in zip(names, parts, strict=False):
         values = blank.copy()
         if part is not None:
-            values[:, :, low - asked.keys[0] : high - asked.keys[0]] = part
-        done[name] = (first - asked.rows[0], values)
-    return done
+            values[:, :, low - rectangle.keys[0] : high - rectangle.keys[0]] = part
+        rows[name] = (first - rectangle.rows[0], values)
+    return rows
 
 
 def _heads(count: int | None) -> np.ndarray:

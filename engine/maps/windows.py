@@ -1,6 +1,6 @@
-"""Which weights are kept, chosen before the run: the map's tile and the rectangles of exact ones.
+"""Choose before a run which weights it keeps: the map's tile and the rectangles of exact ones.
 
-Nothing here imports torch: what a run would keep can be told anywhere.
+Nothing here imports torch: what a run would keep can be computed anywhere.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from attentropy.engine.attention.window_size import (
+    WINDOW_BYTES,
+    WINDOW_TAIL,
+    WINDOW_TOKENS,
+    kept_per_head,
+)
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.schema import ASKED_WINDOWS
 
-# Exact weights are kept whole up to this many tokens, and of the tail of a longer prompt.
-WINDOW_TOKENS = 512
-WINDOW_TAIL = 64
-# A rectangle of all layers takes no more than this in float32, or it is refused; per head if it
-# then fits, the mean over heads else.
-WINDOW_BYTES = 64 * 2**20
-
-# A map whose tile nobody chose takes no more than this in float32, and no more tiles a side than
-# a short prompt's window has tokens; one that was asked for no more than the second.
+# A map with the default tile takes no more than the first in float32, and has no more tiles on a
+# side than a short prompt's window has tokens; one with a requested tile takes no more than the
+# second.
 MAP_BYTES = 16 * 2**20
 MAP_LIMIT_BYTES = 2**30
 
@@ -36,8 +36,8 @@ Span = tuple[int, int]
 class Rectangle:
     """Exact weights of the queries `rows` over the tokens `keys`, each (start, stop).
 
-    `name` is the variable they are kept in; `per_head`, or the mean over heads. `shares`: where
-    they are the mean, −p ln p beside them.
+    `name` is the variable they are kept in, `per_head` or as the mean over heads. `shares`: with a
+    mean, −p ln p is kept too.
     """
 
     name: str
@@ -48,24 +48,19 @@ class Rectangle:
 
     @property
     def suffix(self) -> str:
-        """What its dimensions' names end with: the number of one that was asked for."""
+        """The end of its dimensions' names: the number of a requested one."""
         return self.name.removeprefix("window")
 
 
-def kept_per_head(values: int) -> bool:
-    """Whether a rectangle of so many values, over all layers and heads, is kept per head."""
-    return 4 * values <= WINDOW_BYTES
-
-
 def automatic(tokens: int, layers: int, heads: int) -> Rectangle:
-    """The rectangle kept unasked: the whole of a short prompt, else the tail's own square."""
+    """Return the rectangle kept by default: all of a short prompt, or the tail's own square."""
     side = tokens if tokens <= WINDOW_TOKENS else WINDOW_TAIL
     span = (tokens - side, tokens)
     return Rectangle("window", span, span, kept_per_head(layers * heads * side * side), shares=True)
 
 
 def check_windows(texts: Sequence[str]) -> None:
-    """Raise `UsageError` where `rectangles` could not read one of `texts`, whatever the prompt."""
+    """Raise `UsageError` where `rectangles` cannot read one of `texts`, whatever the prompt."""
     if len(texts) > len(ASKED_WINDOWS):
         raise UsageError(
             f"{len(texts)} windows were asked for, and at most {len(ASKED_WINDOWS)} are kept"
@@ -75,13 +70,13 @@ def check_windows(texts: Sequence[str]) -> None:
 
 
 def rectangles(texts: Sequence[str], tokens: int, layers: int, heads: int) -> list[Rectangle]:
-    """The windows asked for as "q0:q1,k0:k1", queries and keys as Python slices `tokens` tokens.
+    """Return the requested windows "q0:q1,k0:k1", whose ends count tokens as Python slices do.
 
     Raises `UsageError` for anything else, for one without a query or a key, and for one that is
     larger than `WINDOW_BYTES` even as the mean over heads; it says what fits.
     """
     check_windows(texts)
-    found = []
+    windows = []
     for number, text in enumerate(texts, 1):
         ends = _ends(text)
         spans = [slice(*pair).indices(tokens)[:2] for pair in (ends[:2], ends[2:])]
@@ -93,12 +88,12 @@ def rectangles(texts: Sequence[str], tokens: int, layers: int, heads: int) -> li
         if 4 * values > WINDOW_BYTES:
             raise UsageError(f"window {text}: {_too_large(q1 - q0, k1 - k0, layers)}")
         per_head = kept_per_head(values * heads)
-        found.append(Rectangle(f"window{number}", (q0, q1), (k0, k1), per_head))
-    return found
+        windows.append(Rectangle(f"window{number}", (q0, q1), (k0, k1), per_head))
+    return windows
 
 
 def check_tile(text: str) -> None:
-    """Raise `UsageError` where `map_tile` could not read `text`, whatever the prompt."""
+    """Raise `UsageError` where `map_tile` cannot read `text`, whatever the prompt."""
     if text not in ("auto", "none") and not _TILE.fullmatch(text):
         raise UsageError(
             f"map tile {text!r}: give auto, none, a size as in 64, or queries by keys as in 64x32"
@@ -106,7 +101,7 @@ def check_tile(text: str) -> None:
 
 
 def map_tile(text: str, tokens: int, layers: int, heads: int = 1) -> Tile | None:
-    """The tile (queries, keys) of the token × token map that `text` asks for; None for no map.
+    """Return the tile (queries, keys) of the map that `text` requests; None for no map.
 
     "auto": the smallest power of two whose map of `layers` layers and `heads` heads (1: their
     mean) stays within `MAP_BYTES` and `WINDOW_TOKENS` tiles a side; no map where the exact window
@@ -131,7 +126,7 @@ def map_tile(text: str, tokens: int, layers: int, heads: int = 1) -> Tile | None
 
 
 def map_bytes(tile: Tile, tokens: int, layers: int, heads: int = 1) -> int:
-    """What a map takes in float32, in bytes."""
+    """Return the bytes that a map takes in float32."""
     return 4 * layers * heads * math.ceil(tokens / tile[0]) * math.ceil(tokens / tile[1])
 
 

@@ -13,7 +13,7 @@ from attentropy.engine import demo
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
-from attentropy.engine.prompt.chat import Messages
+from attentropy.engine.prompt.messages import Messages
 from attentropy.engine.prompt.prepare import Prompt, prepare
 
 

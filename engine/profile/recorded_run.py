@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from attentropy.engine.attention.kept import Attention, entries_of_layers
+from attentropy.engine.attention.kept import attention as plan_attention
 from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.lens.arrays import LensArrays
 from attentropy.engine.lens.plan import Reading, plan
@@ -22,7 +23,7 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import vocabulary_arrays
 from attentropy.engine.run.job import Job
-from attentropy.engine.run.passes import Run, computed, probed
+from attentropy.engine.run.plan import RunPlan, computed
 from attentropy.engine.run.provenance import provenance
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial
@@ -70,14 +71,14 @@ class RecordedRun:
         if self.reading is not None:
             entries = entries_of_layers(self.attention)
             lens = LensArrays(self.reading, self.text, self.loaded.tokenizer, entries, _TOP_K)
-        run = Run(
+        run = RunPlan(
             loaded=self.loaded, text=self.text, ids=self.ids, chunk=self.chunk, step=self.chunk,
-            asked=self.chunk, stats=computed(self.stats), kept=self.attention, sweeps=self.sweeps,
-            lens=lens, storage="float32", keep_cache=False, tell=lambda *what: None, gauge=gauge,
+            requested_chunk=self.chunk, stats=computed(self.stats), attention=self.attention,
+            sweeps=self.sweeps, lens=lens, attrs=self.attrs,
         )  # fmt: skip
         partial = Partial(self.folder / "trace.zarr", temporary=True)
         try:
-            with Job(run, partial, self.attrs, {}, None) as job:
+            with Job(run, partial, {}, gauge=gauge) as job:
                 job.begin()
                 yield OpenRun(job)
         finally:
@@ -100,7 +101,7 @@ def plan_run(
     """
     probe = ids[:, :PROBE_TOKENS]
     reading = plan(loaded, probe, text, sites, None, None, notes) if sites else None
-    attention, attention_notes = probed(loaded, probe, len(text.ids), stats)
+    attention, attention_notes = plan_attention(loaded.model, len(text.ids), stats, None, "all")
     sweeps, sweep_options = sweeps_for(loaded, len(text.ids), tile="none", scores=False)
     options = {"chunk": chunk, "stats": list(attention.names), "sites": list(sites)}
     return RecordedRun(
@@ -118,18 +119,18 @@ class OpenRun:
 
     def recording(self) -> AbstractContextManager[Recorder]:
         """Record the attention calls of the passes that run while this is open."""
-        return self._job.run.recording(self._job.sink)
+        return self._job.recording()
 
     def read_chunk(self, index: int, cache: Any) -> Any:
         """Return the output of the chunk `index`, whose lens is read and whose values are put."""
-        return self._job.run.read_chunk(self._job.sink, self._job.partial, index, cache)
+        return self._job.read_chunk(index, cache)
 
     def flush(self) -> None:
         """Wait until every value is written."""
-        self._job.sink.flush()
+        self._job.flush()
 
     def finish(self) -> Trace:
         """Return the complete trace, which stays in the folder."""
-        lens = self._job.run.lens
+        lens = self._job.plan.lens
         vocabulary = vocabulary_arrays(lens.vocabulary) if lens is not None else {}
         return self._job.finish(vocabulary, {})

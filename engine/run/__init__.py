@@ -1,1 +1,1 @@
-"""One extraction: planned, read chunk by chunk, answered, written, resumed."""
+"""Extract one trace: planned, read chunk by chunk, answered, written, resumed."""

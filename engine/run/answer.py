@@ -1,4 +1,4 @@
-"""The greedy answer after a prompt, and what the trace holds of it."""
+"""Generate the greedy answer after a prompt, and lay it out for the trace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attentropy.engine.trace.text import text_array
 
 
 def greedy(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:
-    """Greedy continuation through the cache: (id, ln P) of each generated token, at most `steps`.
+    """Continue greedily through the cache: (id, ln P) of each generated token, at most `steps`.
 
     Stops after the end of turn, and at the model's last position.
     """
@@ -56,7 +56,7 @@ def _end_ids(loaded: LoadedModel) -> set[int]:
 
 
 def answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[str, Any]:
-    """The generated tokens as the trace's arrays along `step`."""
+    """Return the generated tokens as the trace's arrays along `step`."""
     ids = [token for token, _ in answer]
     texts = vocabulary_text(loaded.tokenizer, ids)
     content = content_steps(ids, texts, set(loaded.tokenizer.all_special_ids), _end_ids(loaded))
@@ -69,7 +69,7 @@ def answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[
 
 
 def vocabulary_arrays(texts: dict[int, str]) -> dict[str, Any]:
-    """The named vocabulary entries as the trace's coordinates along `vocabulary`."""
+    """Return vocabulary entries and their texts as the trace's coordinates along `vocabulary`."""
     ids = sorted(texts)
     return {
         "vocabulary_ids": ("vocabulary", np.array(ids, np.int32)),

@@ -1,4 +1,4 @@
-"""What may stop a run from outside, in one line: a full disk, memory, a device that is gone."""
+"""Say in one line what stopped a run from outside: a full disk, memory, a lost device."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory is not there, the device's or the machine's."""
+    """Return whether an error means that memory ran out, the device's or the machine's."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    said = str(error)
+    message = str(error)
     return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in said or "not enough memory" in said
+        "can't allocate memory" in message or "not enough memory" in message
     )
 
 
 def reason(error: BaseException) -> str | None:
-    """Why a run stopped, as far as that is nobody's mistake; None for anything else."""
+    """Return why a run stopped, as far as that is nobody's mistake; None for anything else."""
     if out_of_memory(error):
         return "out of memory"
     if isinstance(error, KeyboardInterrupt):

@@ -1,105 +1,139 @@
-"""A run and its place: begun or gone on with, what stops it told in one line, in the end whole."""
+"""Carry a run out in its place: begin or continue it, name what stops it, complete its trace."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
+from attentropy.engine.attention.layout import lay_out
+from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.cost import memory as cost
-from attentropy.engine.cost.size import RunSize, model_size
+from attentropy.engine.cost.size import RunSize
 from attentropy.engine.errors import AttentropyError, Stopped, UsageError, without_paths
+from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import available
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.run import failures
-from attentropy.engine.run.passes import Run
-from attentropy.engine.run.prefill import bytes_of_pass
+from attentropy.engine.run.options import Progress
+from attentropy.engine.run.plan import RunPlan
+from attentropy.engine.run.prefill import bytes_of_pass, size_of
+from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.trace import store
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial, first_difference
-from attentropy.engine.trace.schema import COORDINATES, FORMAT, FORMAT_VERSION
+from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, Folder, Memory, Sink
 
 Arrays = Mapping[str, tuple[Any, np.ndarray]]
 
 
 class Job:
-    """While open, `read` and `finish` do the run; it leaves the trace in its place, or a folder
-    beside it that `resume` goes on from.
+    """A run that is under way: `read` and `finish` do it while this is open.
 
-    begun: what that folder says of the run that it holds, empty for a new one. memory: bytes, of
-    which a quarter may wait to be written.
+    It leaves the trace in its place, or a folder beside it that `resume` continues. partial: that
+    folder, None for a run in memory. earlier: what the folder says of the run that it holds, empty
+    for a new one. `show` is called with the progress; `gauge` measures lens and writing.
     """
 
     def __init__(
         self,
-        run: Run,
+        plan: RunPlan,
         partial: Partial | None,
-        attrs: Mapping[str, Any],
-        begun: Mapping[str, Any],
-        memory: int | None,
+        earlier: Mapping[str, Any],
+        show: Progress = lambda stage, done, total: None,
+        gauge: Gauge | None = None,
     ) -> None:
-        self.run = run
-        self.partial = partial
-        self.attrs = {**attrs, "answer": "", "format": FORMAT, "format_version": FORMAT_VERSION}
-        self.begun = begun
-        self.sink: Sink = Memory()
-        self._queue = QUEUE_BYTES if memory is None else max(1, min(QUEUE_BYTES, memory // 4))
-        self._free = available(run.ids.device)
+        self.plan = plan
+        self.attrs = {
+            **plan.attrs,
+            "answer": "",
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+        }
+        self._partial = partial
+        self._earlier = earlier
+        self._reader = PromptReader(plan, Memory(), partial, show, gauge or Gauge())
+        self._free = available(plan.ids.device)
 
     def __enter__(self) -> Job:
         return self
 
+    @property
+    def _sink(self) -> Sink:
+        return self._reader.sink
+
     def read(self) -> Any:
-        """The output of the prompt's last pass; all of it is recorded then."""
+        """Begin, and return the output of the prompt's last pass; all of it is recorded then."""
         self.begin()
-        return self.run.read(self.sink, self.partial)
+        return self._reader.read()
 
     def begin(self) -> None:
         """Make the sink, with all of the trace in it but its values."""
-        partial = self.partial
+        partial, plan = self._partial, self.plan
         if partial is not None:
             facts = self._facts()
-            if self.begun:
-                _check_same(partial, self.begun, facts)
+            if self._earlier:
+                _check_same(partial, self._earlier, facts)
                 partial.stopped(None)
             else:
-                partial.begin(facts, lambda folder: self.run.begin(folder, self.attrs))
-            self.sink = Folder(partial.trace, self._queue)
-        for name, made in self.run.fields.items():
-            self.sink.create(name, made)
+                partial.begin(facts, lambda folder: plan.create_store(folder, self.attrs))
+            limit = QUEUE_BYTES
+            if plan.memory is not None:  # a quarter of it may wait to be written
+                limit = max(1, min(QUEUE_BYTES, plan.memory // 4))
+            self._reader.sink = Folder(partial.trace, limit)
+        for name, field in plan.fields.items():
+            self._sink.create(name, field)
+
+    def recording(self) -> AbstractContextManager[Recorder]:
+        """Record the attention calls of the chunks that are read while this is open."""
+        return self._reader.recording()
+
+    def read_chunk(self, index: int, cache: Any) -> Any:
+        """Return the output of the plan's pass `index`; see `PromptReader.read_chunk`."""
+        return self._reader.read_chunk(index, cache)
+
+    def rehearse(self, answer: Sequence[int]) -> None:
+        """Look for the tokens of the answer in the residuals that the lens kept."""
+        if self.plan.lens is not None:
+            self.plan.lens.rehearse(self._sink, answer, self.plan.step)
+
+    def flush(self) -> None:
+        """Wait until every value is written."""
+        self._sink.flush()
 
     def finish(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
-        """The whole trace: with `arrays`, name → (dimensions, values), and the last `attrs`."""
-        self.sink.flush()
-        arrays = {**arrays, **self.run.sweeps.finished()}
+        """Return the complete trace, with the last `arrays` and `attrs` added.
+
+        arrays: name → (dimensions, values).
+        """
+        self._sink.flush()
+        arrays = {**arrays, **self.plan.sweeps.finished()}
         attrs = {**self.attrs, **attrs}
-        if self.sink.errors:
-            attrs["storage_error"] = dict(sorted(self.sink.errors.items()))
-        if self.partial is None:
+        if self._sink.errors:
+            attrs["storage_error"] = dict(sorted(self._sink.errors.items()))
+        if self._partial is None:
             return self._in_memory(arrays, attrs)
-        group = store.opened(self.partial.trace)
+        group = store.opened(self._partial.trace)
         for name, (dims, values) in arrays.items():
             store.add(group, name, (dims,) if isinstance(dims, str) else dims, values)
-        store.finish(group, self.partial.trace, attrs)
-        self.sink.close()
-        self.partial.finish()
-        return Trace.open(self.partial.target)
+        store.finish(group, self._partial.trace, attrs)
+        self._sink.close()
+        self._partial.finish()
+        return Trace.open(self._partial.target)
 
     def _in_memory(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
-        assert isinstance(self.sink, Memory)
+        assert isinstance(self._sink, Memory)
         grown = {
-            name: (made.dims, self.sink.arrays[name]) for name, made in self.run.fields.items()
+            name: (field.dims, self._sink.arrays[name]) for name, field in self.plan.fields.items()
         }
-        data = xr.Dataset({**grown, **self.run.coords, **arrays})
-        coords = [name for name in COORDINATES if name in data.variables]
-        data = data.set_coords(coords)
-        return Trace(data.assign_attrs({k: v for k, v in attrs.items() if "format" not in k}))
+        own_attrs = {name: value for name, value in attrs.items() if "format" not in name}
+        return lay_out(grown, {**self.plan.coords, **arrays}, own_attrs)
 
     def __exit__(
         self,
@@ -107,69 +141,70 @@ class Job:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.sink.close()
+        self._sink.close()
         if error is None:
             return
         why = failures.reason(error)
-        kept = ""
-        if self.partial is not None and not self.partial.temporary and self.partial.exists():
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            self.partial.stopped(why or without_paths(said)[:200])
-            kept = f"{self.partial.folder.name} holds {self.partial.progress().words}"
-        going_on = f"{kept}; --resume goes on" if kept else ""
+        remainder = ""
+        if self._partial is not None and not self._partial.temporary and self._partial.exists():
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            self._partial.stopped(why or without_paths(message)[:200])
+            remainder = f"{self._partial.folder.name} holds {self._partial.progress().words}"
+        resumable = f"{remainder}; --resume goes on" if remainder else ""
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(going_on) from None
+            raise KeyboardInterrupt(resumable) from None
         if isinstance(error, AttentropyError) or why is None:
             return
-        if isinstance(error, OSError) and self.partial is None:
+        if isinstance(error, OSError) and self._partial is None:
             return  # nothing of ours was written
         if failures.out_of_memory(error):
             advice = self._fitting()
-            again = " (a new run: --force)" if kept else ""
-            raise Stopped(f"{why} in chunks of {self.run.chunk:,} tokens; {advice}{again}", kept)
-        raise Stopped(why, going_on) from error
+            again = " (a new run: --force)" if remainder else ""
+            raise Stopped(
+                f"{why} in chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
+            )
+        raise Stopped(why, resumable) from error
 
     def _facts(self) -> dict[str, Any]:
-        """What tells this run from others, and how long it is."""
-        ids = self.run.ids.cpu().numpy()
+        """Return what distinguishes this run from others, and how long it is."""
+        ids = self.plan.ids.cpu().numpy()
         model = self.attrs["model"]
         return {
             "model": {name: model[name] for name in model if name != "weights_sha256"},
-            "weights": weights_sha256(self.run.loaded.model),
+            "weights": weights_sha256(self.plan.loaded.model),
             "tokenizer": self.attrs["tokenizer"],
             "prompt": self.attrs["prompt"] | {"ids": hashlib.sha256(ids.tobytes()).hexdigest()},
-            "tokens": int(self.run.ids.shape[1]),
+            "tokens": self.plan.tokens,
             "options": self.attrs["options"],
-            "chunk": self.run.chunk,
-            "asked": self.run.asked,
-            "keep_cache": self.run.keep_cache,
+            "chunk": self.plan.chunk,
+            "asked": self.plan.requested_chunk,
+            "keep_cache": self.plan.keep_cache,
             "implementation": self.attrs["implementation"],
             "versions": self.attrs["versions"],
         }
 
     def _fitting(self) -> str:
-        """What takes little enough memory: a smaller chunk, or the gentlest other option."""
-        run, model = self.run, self.run.loaded.model
+        """Return what needs less memory: a smaller chunk, or the option that changes least."""
+        run, model = self.plan, self.plan.loaded.model
         lens = run.lens.reading if run.lens is not None else None
-        asked = RunSize(
+        size_of_run = RunSize(
             tokens=run.ids.shape[1],
             itemsize=model.dtype.itemsize,
             positions=len(lens.positions) if lens is not None else 0,
             sites=len(lens.sites) if lens is not None else 1,
             on_cpu=run.ids.device.type == "cpu",
         )
-        try:
-            size = model_size(model.config)
-        except Exception:  # a class that its configuration alone does not make
+        size = size_of(model)
+        if size is None:
             return "a smaller --chunk, a shorter prompt or another device would do"
-        needed = cost.memory(size, asked)
+        needed = cost.memory(size, size_of_run)
         free = self._free if self._free is not None else 0
         states = lens.bytes_of_token() if lens is not None else 0
         chunk = run.chunk // 2
         while chunk > 1 and needed["cache_bytes"] + bytes_of_pass(model, chunk, states) > free:
             chunk //= 2
         fits = [f"--chunk {chunk}"] if chunk and run.step == run.chunk else []
-        for option, other in cost.alternatives(size, asked).items():
+        for option, other in cost.alternatives(size, size_of_run).items():
             if cost.memory(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
                 fits.append(option)
         if not fits:
@@ -177,23 +212,24 @@ class Job:
         return f"{' or '.join(fits[:2])} would take less"
 
 
-def _check_same(partial: Partial, begun: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def _check_same(partial: Partial, earlier: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Raise `UsageError` where the folder is that of another run, naming the first difference."""
-    apart = first_difference({name: begun.get(name) for name in facts}, dict(facts))
-    if apart is not None:
-        name, then, now = (str(part)[:60] for part in apart)
+    difference = first_difference({name: earlier.get(name) for name in facts}, dict(facts))
+    if difference is not None:
+        name, then, now = (str(part)[:60] for part in difference)
         raise UsageError(
             f"{partial.folder.name!r} is of another run: {name} was {then}, and is {now} now; "
             "give --resume what it was begun with, or start anew with --force"
         )
 
 
-def chosen(
+def open_partial(
     output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
 ) -> Partial | None:
-    """The folder beside `output`, None without one; says in one line what cannot work.
+    """Return the unfinished run's folder beside `output`, None without an output.
 
-    With `force` what an earlier run left is no more in the way, nor is a trace at `output`.
+    With `force` what an earlier run left, and a trace at `output`, may be replaced. Raises
+    `UsageError` for what cannot work.
     """
     if output is None:
         if resume or keep_cache:

@@ -1,9 +1,11 @@
-"""The prompt through the model in chunks, each continuing the cache that the one before left."""
+"""Read a prompt in chunks, each continuing the cache that the one before left."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -11,38 +13,40 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.selfcheck import checked, difference, listening, outputs
+from attentropy.engine.attention.listening import listening
+from attentropy.engine.attention.probe import MODEL_ERRORS, difference, outputs
+from attentropy.engine.attention.selfcheck import checked
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import FEWEST, passing
-from attentropy.engine.cost.size import model_size
+from attentropy.engine.cost.size import ModelSize, model_size
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.devices import home
 from attentropy.engine.model.layers import decoder_layers, layer_of
+from attentropy.engine.run.probe import RunProbe
 
-# The pieces in which a short text is read to see whether the cache carries all that it should.
-_PROBE = (19, 38, 48)
+logger = logging.getLogger("attentropy.run")
 
 
 def bounds(tokens: int, chunk: int) -> list[tuple[int, int]]:
-    """First token and end of each pass."""
+    """Return the first token and the end of each pass."""
     return [(start, min(tokens, start + chunk)) for start in range(0, tokens, chunk)]
 
 
 def read(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> Any:
-    """The model's output over the tokens start … stop−1, its cache for those to come in it.
+    """Return the model's output over the tokens start … stop−1, with the cache for the next.
 
-    cache: None before the first.
+    cache: what the chunk before left, None before the first.
     """
-    goes_on = {} if cache is None else {"past_key_values": cache}
+    continued = {} if cache is None else {"past_key_values": cache}
     with torch.no_grad():
-        return model(ids[:, start:stop], use_cache=True, logits_to_keep=1, **goes_on)
+        return model(ids[:, start:stop], use_cache=True, logits_to_keep=1, **continued)
 
 
-class Unheard(Listener):
-    """Hears nothing: the same passes, not recorded.
+class Ignored(Listener):
+    """A listener that keeps nothing: the passes are those of a recording, but not recorded.
 
-    stats: what the attention of `layers` (of all, where that is None) computes for nobody, so that
-    the implementation is the one that recorded the same passes, to the last bit.
+    stats: what the attention of `layers` (of all, where that is None) computes all the same, so
+    that the implementation is the one that recorded the same passes, to the last bit.
     """
 
     impl = None
@@ -53,62 +57,88 @@ class Unheard(Listener):
         self.model, self.stats, self.layers = model, stats, layers
 
     def stats_of(self, module: torch.nn.Module) -> tuple[str, ...]:
-        there = self.layers is None or layer_of(self.model, module) in self.layers
-        return self.stats if there else ()
+        """Return the statistics of the layers that were recorded."""
+        was_recorded = self.layers is None or layer_of(self.model, module) in self.layers
+        return self.stats if was_recorded else ()
 
     def heard(self, *call: Any) -> None:
-        """Forget it."""
+        """Keep nothing."""
 
 
 def unrecorded(model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None) -> Any:
-    """While open, passes give what recorded ones do; see `Unheard`."""
-    heard = Unheard(model, stats, layers)
-    return listening(model, heard, masks_built=checked(model).masks_built)
+    """Let passes give what recorded ones do while this is open; see `Ignored`."""
+    ignored = Ignored(model, stats, layers)
+    return listening(model, ignored, masks_built=checked(model).masks_built)
 
 
-def why_whole(model: PreTrainedModel, ids: Tensor) -> str | None:
-    """Why the model cannot read a prompt in chunks; None if it can.
+_chunks_refused: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
 
-    A short text in three pieces, each continuing the cache of the one before, has to give what it
-    gives in one: state-space layers, say, do not always go on from where they were.
+
+def why_whole(probe: RunProbe) -> str | None:
+    """Return why the probe's model cannot read a prompt in chunks; None if it can.
+
+    Each model is asked once, see `compare_chunks`.
     """
+    model = probe.passes.model
+    if model not in _chunks_refused:
+        _chunks_refused[model] = compare_chunks(probe)
+    return _chunks_refused[model]
+
+
+def compare_chunks(probe: RunProbe) -> str | None:
+    """Return how a short text in pieces differs from the same in one pass; None if it does not.
+
+    Each of its three pieces continues the cache of the one before: state-space layers, say, do not
+    always go on from where they were. The first is the probe's recorded pass.
+    """
+    model, ids, cuts = probe.passes.model, probe.passes.ids, list(probe.cuts)
     name = type(model).__name__
-    short = ids[:, : _PROBE[-1]]
-    runner: Any = model
+    recorded = probe.passes.recorded
     parts, cache, start = [], None, 0
+    if recorded.cache is not None and recorded.tokens == cuts[0]:
+        parts, cache, start = [outputs(recorded.output)], recorded.cache, cuts.pop(0)
+    runner: Any = model
     try:
         with torch.no_grad(), unrecorded(model):
-            whole = outputs(runner(short, use_cache=False))
-            for stop in (min(end, short.shape[1]) for end in _PROBE):
-                goes_on: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
-                found = runner(short[:, start:stop], use_cache=True, **goes_on)
-                parts.append(outputs(found))
-                cache, start = getattr(found, "past_key_values", None), stop
+            for stop in cuts:
+                continued: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
+                output = runner(ids[:, start:stop], use_cache=True, **continued)
+                parts.append(outputs(output))
+                cache, start = getattr(output, "past_key_values", None), stop
                 if cache is None:
                     return f"{name} has no cache to go on from"
     except AttentropyError:
         raise
-    except Exception as error:
-        said = " ".join(str(error).split())[:120]
-        return f"{name} does not go on from its cache ({type(error).__name__}: {said})"
-    apart = difference(whole, torch.cat(parts, 1), model.dtype)
-    if apart is not None:
-        return f"{name} gives other outputs in chunks (by {apart:.3g})"
+    except MODEL_ERRORS as error:
+        reason = " ".join(str(error).split())[:120]
+        logger.debug("reading in chunks failed", exc_info=True)
+        return f"{name} does not go on from its cache ({type(error).__name__}: {reason})"
+    distance = difference(outputs(probe.passes.own), torch.cat(parts, 1), model.dtype)
+    if distance is not None:
+        return f"{name} gives other outputs in chunks (by {distance:.3g})"
     return None
+
+
+def size_of(model: PreTrainedModel) -> ModelSize | None:
+    """Return the model's sizes; None for a class that its configuration alone does not make."""
+    try:
+        return model_size(model.config)
+    except MODEL_ERRORS:
+        logger.debug("no model can be made from the configuration alone", exc_info=True)
+        return None
 
 
 def chunk_tokens(
     model: PreTrainedModel, device: torch.device, states: int, memory: int | None, free: int | None
 ) -> int:
-    """Tokens of a pass: so many that what lives while one runs takes at most half of `memory`, or
-    where nobody has said how much that is, an eighth of what is `free`.
+    """Return how many tokens a pass reads.
 
-    states: bytes that the lens keeps of a token while its pass runs. Raises `UsageError` where no
-    chunk is small enough.
+    What lives while one runs takes at most half of `memory`, or where that is None, an eighth of
+    what is `free`. states: bytes that the lens keeps of a token while its pass runs. Raises
+    `UsageError` where no chunk is small enough.
     """
-    try:
-        size = model_size(model.config)
-    except Exception:  # a class that its configuration alone does not make
+    size = size_of(model)
+    if size is None:
         return FEWEST
     chunk = cost.chunk_tokens(
         size, model.dtype.itemsize, on_cpu=device.type == "cpu", states=states, memory=memory,
@@ -123,22 +153,22 @@ def chunk_tokens(
 
 
 def bytes_of_pass(model: Any, tokens: int, states: int) -> int:
-    """What lives while a chunk of so many tokens runs, beside weights and cache."""
+    """Return the bytes that live while a chunk runs, besides weights and cache."""
     size = model_size(model.config)
     return passing(size, tokens, model.dtype.itemsize) + tokens * states
 
 
-def saved(cache: Any, start: int, stop: int) -> dict[str, Tensor]:
-    """Keys and values of the tokens start … stop−1, by layer."""
-    found = {}
+def cache_tensors(cache: Any, start: int, stop: int) -> dict[str, Tensor]:
+    """Return keys and values of the tokens start … stop−1, by layer."""
+    tensors = {}
     for i, layer in enumerate(cache.layers):
         for kind in ("keys", "values"):
-            found[f"{kind}.{i}"] = getattr(layer, kind)[:, :, start:stop].cpu().contiguous()
-    return found
+            tensors[f"{kind}.{i}"] = getattr(layer, kind)[:, :, start:stop].cpu().contiguous()
+    return tensors
 
 
-def restored(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]]) -> Any:
-    """The cache that held what `saved` gave of each chunk in turn."""
+def restore_cache(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]]) -> Any:
+    """Return the cache that had what `cache_tensors` returned of each chunk in turn."""
     cache = DynamicCache(config=model.config)
     for i, layer in enumerate(decoder_layers(model)):
         device = home(layer, torch.device("cpu"))
@@ -150,10 +180,8 @@ def restored(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]]) -> A
     return cache
 
 
-def check_keepable(model: Any, ids: Tensor) -> None:
-    """Raise `UsageError` where the model's cache holds something other than all keys and values."""
-    with torch.no_grad():
-        cache = getattr(model(ids, use_cache=True, logits_to_keep=1), "past_key_values", None)
+def check_keepable(model: Any, cache: Any) -> None:
+    """Raise `UsageError` where the model's cache holds more or less than all keys and values."""
     layers = getattr(cache, "layers", None) or ()
     count = len(decoder_layers(model))
     if (

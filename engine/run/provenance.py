@@ -1,4 +1,4 @@
-"""What a trace says of its making: model, tokenizer, prompt, versions, options."""
+"""Collect where a trace comes from: model, tokenizer, prompt, versions, options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attentropy.engine.prompt.prepare import Prompt
 def provenance(
     loaded: LoadedModel, text: Prompt, notes: list[str], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """The trace's attributes that are known before the first pass; no tokenizer is None."""
+    """Return the attributes that are known before the first pass; None for no tokenizer."""
     model = loaded.model
     devices = names(model)
     facts = config_facts(model.config) | {
@@ -43,7 +43,7 @@ def provenance(
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, Any]:
-    """Kind of the tokenizer, and hashes by which two runs can be told apart."""
+    """Return the kind of the tokenizer, and hashes by which two runs can be compared."""
     vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
     template = tokenizer.chat_template
     return {
@@ -56,10 +56,10 @@ def _tokenizer(tokenizer: Any) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"attentropy": attentropy.__version__, "python": platform.python_version()}
+    versions = {"attentropy": attentropy.__version__, "python": platform.python_version()}
     for name in ("torch", "transformers", "triton", "tokenizers", "numpy"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -151,3 +151,32 @@ class Mask:
                 of_key = segments[:, inside[0]][:, None]
             visible = visible & (of_query == of_key)
         return visible
+
+    def sees(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return whether queries see keys, both given as positions among the keys.
+
+        query [rows, 1] or [rows, cols], key [cols], [1, cols] or [rows, cols]: [B or 1, rows,
+        cols]. A mask with segments takes the first of each alone.
+        """
+        return self._is_visible(query, key)
+
+    def counts(self, device: torch.device) -> Tensor:
+        """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""
+        query = torch.arange(self.queries, device=device) + self.query_offset
+        start = self.starts(device)[:, None]
+        stop = torch.full_like(start, self.keys)
+        if self.key_lengths is not None:
+            stop = torch.minimum(stop, start + self.key_lengths.to(device, torch.int64)[:, None])
+        low = start.clamp_min(0).expand(-1, self.queries)
+        high = stop.expand(-1, self.queries)
+        if self.chunk is not None:
+            chunks = torch.div(query - start, self.chunk, rounding_mode="floor")
+            first = start + chunks * self.chunk
+            low, high = torch.maximum(low, first), torch.minimum(high, first + self.chunk)
+        if self.window is not None:
+            low = torch.maximum(low, query - self.window + 1)
+            if not self.causal:
+                high = torch.minimum(high, query + self.window)
+        if self.causal:
+            high = torch.minimum(high, query + 1)
+        return (high - low).clamp_min(0)

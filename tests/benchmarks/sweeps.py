@@ -21,6 +21,7 @@ import torch
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import automatic, map_tile
+from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 
 HEADS, KEY_HEADS, SIZE, ROUNDS = 8, 4, 64, 5
@@ -49,7 +50,7 @@ def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
         torch.randn(1, heads, rows, SIZE, generator=random).to(device, dtype)
         for heads, rows in ((HEADS, chunk), (KEY_HEADS, tokens), (KEY_HEADS, tokens))
     )
-    seen = Visibility(chunk, tokens, tokens - chunk)
+    seen = Visibility(Mask(chunk, tokens, tokens - chunk))
     first = attention(query, key, value)
     tile = map_tile("auto", tokens, 32) or (1, 1)
     tail = automatic(tokens, 32, HEADS)
@@ -61,12 +62,12 @@ def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
         Sweeps(tokens, [HEADS], **nothing, rectangles=[tail]),
     ]
     rows = chunk // tile[0] * tile[0]  # a chunk begins at a tile
-    part = Visibility(rows, tokens, tokens // tile[0] * tile[0] - rows)
+    part = Visibility(Mask(rows, tokens, tokens // tile[0] * tile[0] - rows))
 
     def heard(sweeps: Sweeps) -> Callable[[], Any]:
         where = part if sweeps.tile else seen
         n = where.queries
-        return lambda: sweeps.heard(
+        return lambda: sweeps.on_attention(
             0, query[:, :, :n], key, first.lse[:, :, :n], where, {}, first.entropy[:, :, :n]
         )
 

@@ -6,6 +6,7 @@ import torch
 from attentropy.engine.attention import masks
 from attentropy.engine.attention.masks import UnknownMask, read_dense
 from attentropy.engine.attention.visibility import Visibility
+from attentropy.kernels.common.mask import Mask
 
 
 def _dense(batch=1, queries=11, keys=11, start=None, window=None, length=None):
@@ -37,7 +38,7 @@ def test_a_dense_mask_is_read_back_into_its_pattern(given, wanted, added):
     mask = _dense(**given)
     if added:
         mask = torch.where(mask, 0.0, torch.finfo(torch.float32).min)
-    read = read_dense(mask, *mask.shape[2:])
+    read = read_dense(mask, *mask.shape[2:]).mask
     assert read.causal
     for name, value in wanted.items():
         assert getattr(read, name) == value
@@ -81,6 +82,6 @@ def test_blocks_that_no_token_is_in_add_nothing_to_a_causal_mask():
         function = or_masks(causal_mask_function, blockwise_overlay(ids))
         return masks.describe_mask(1, 5, 5, mask_function=function)
 
-    assert described(torch.full((1, 5), -1)) == Visibility(5, 5, 0)
+    assert described(torch.full((1, 5), -1)) == Visibility(Mask(5, 5, 0))
     with pytest.raises(UnknownMask, match="or_masks"):
         described(torch.tensor([[-1, 0, 0, -1, -1]]))

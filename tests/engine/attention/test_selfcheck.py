@@ -6,7 +6,11 @@ from torch import nn
 
 from attentropy.engine.attention import hook as attention_hook
 from attentropy.engine.attention.recorder import record
-from attentropy.engine.attention.selfcheck import check_same_outputs, checked
+from attentropy.engine.attention.selfcheck import (
+    check_same_outputs,
+    checked,
+    why_padding_is_refused,
+)
 from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.tiny import tiny_model
 from attentropy.engine.errors import AttentropyError, NoAttention
@@ -46,7 +50,7 @@ def test_a_model_is_checked_once_and_then_known():
 def test_one_token_is_enough_for_the_check():
     made = model()
     check_same_outputs(made, _ids(1))
-    assert checked(made).padding is None
+    assert why_padding_is_refused(made) is None
 
 
 def test_a_model_in_training_mode_is_refused():

@@ -13,6 +13,7 @@ from attentropy.engine.maps.induction import (
     repeated_tokens,
     uniform_induction,
 )
+from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 from tiny import model, tokenizer
 
@@ -26,7 +27,7 @@ class _Layer(torch.nn.Module):
 def _scores(q, k, ids, window=None):
     """Each head's score for given queries and keys [heads, N, D]."""
     q, k = q[None].float(), k[None].float()
-    seen = Visibility(len(ids), len(ids), 0, window=window)
+    seen = Visibility(Mask(len(ids), len(ids), 0, window=window))
     result = attention(q, k, k, window=window)
     probe = InductionProbe(None, ids)
     probe.heard(_Layer(), (q, k, k), seen, {}, result)

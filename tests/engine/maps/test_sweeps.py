@@ -21,6 +21,7 @@ from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Rectangle
 from attentropy.engine.trace.layout import field
 from attentropy.engine.trace.sinks import Memory
+from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 from tiny import model
 
@@ -79,9 +80,7 @@ def _swept(made, ids, sweeps, chunk=None):
 @contextmanager
 def _streamed(made, sweeps, stats=DEFAULT_STATS):
     """While open, what `sweeps` finishes of the model's passes goes into the arrays given."""
-    with torch.no_grad(), record(made, stats=stats) as probe:
-        made(_ids(16), use_cache=False)
-    kept, _ = layout.attention(probe, sweeps.tokens, stats, None, "all")
+    kept, _ = layout.attention(made, sweeps.tokens, stats, None, "all")
     sink = Memory()
     fields = kept.fields(sweeps.tokens, "float32")
     for name, (dims, shape) in sweeps.layout().items():
@@ -94,7 +93,7 @@ def _streamed(made, sweeps, stats=DEFAULT_STATS):
 
 
 class _Ears(Listener):
-    """Keeps what `Sweeps.heard` takes of every call."""
+    """Keeps what `Sweeps.on_attention` takes of every call."""
 
     stats, impl = ("entropy",), None
 
@@ -267,7 +266,7 @@ def test_without_the_entropy_its_scores_are_absent():
 
 def test_keys_without_an_order_have_no_last_ones():
     q, k, v = torch.randn(3, 1, 2, 300, 16, generator=torch.Generator().manual_seed(0))
-    seen = Visibility(300, 300, 0, causal=False)
+    seen = Visibility(Mask(300, 300, 0, causal=False))
     lse = attention(q, k, v, causal=False).lse
     sums = HeadSums([2])
     sums.add(0, q, k, lse, seen, {}, None)
@@ -313,10 +312,10 @@ def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
 class _Restored(Sweeps):
     """Between its passes it is saved and goes on as another."""
 
-    def heard(self, entry, *given, **more):
+    def on_attention(self, entry, *given, **more):
         fresh = Sweeps(self.tokens, self.heads, tile=self.tile, rectangles=self.rectangles)
         fresh.restore({name: values.copy() for name, values in self.state().items()})
-        done = fresh.heard(entry, *given, **more)
+        done = fresh.on_attention(entry, *given, **more)
         self.restore(fresh.state())
         return done
 
@@ -345,7 +344,7 @@ def test_padding_leaves_everything_as_it_was(family_name, side):
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     given = _heard(made, padded, attention_mask=mask, position_ids=positions)
     sweeps = _sweeps(made, 101, **plan)
-    found = [sweeps.heard(entry, *call) for entry, call in enumerate(given)]
+    found = [sweeps.on_attention(entry, *call) for entry, call in enumerate(given)]
     rows = {name: np.stack([done[name][1] for done in found]) for name in found[0]}
     got = _dataset(sweeps, rows)
     for name in ("map", "received", "window", "head_sink", "head_previous", "head_entropy"):
@@ -363,14 +362,14 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
 
     def run(*passes):
         sweeps = Sweeps(50, [2], tile=(5, 7), rectangles=[rectangle])
-        found = [sweeps.heard(0, *given) for given in passes]
+        found = [sweeps.on_attention(0, *given) for given in passes]
         return np.concatenate([rows["map"][1][0] for rows in found]), found[-1], sweeps
 
-    whole = Visibility(50, 50, 0, chunk=12)
+    whole = Visibility(Mask(50, 50, 0, chunk=12))
     tiles, _, _ = run((q, k, lse, whole, {}))
     np.testing.assert_allclose(tiles, wanted, atol=1e-5)
-    early = Visibility(25, 25, 0, chunk=12)
-    late = Visibility(25, 39, 14, first_key=11, chunk=12, key_starts=torch.tensor([-11]))
+    early = Visibility(Mask(25, 25, 0, chunk=12))
+    late = Visibility(Mask(25, 39, 14, chunk=12, key_starts=torch.tensor([-11])), first_key=11)
     tiles, last, sweeps = run(
         (q[:, :, :25], k[:, :, :25], lse[:, :, :25], early, {}),
         (q[:, :, 25:], k[:, :, 11:], lse[:, :, 25:], late, {}),
@@ -380,7 +379,7 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
     received = sweeps.finished()["received"][1]
     np.testing.assert_allclose(received[0, 0], p.mean(0).sum(0), atol=1e-5)
     before = torch.randn(1, 2, 3, 16, generator=random)
-    padded = Visibility(53, 53, 0, chunk=12, key_starts=torch.tensor([3]))
+    padded = Visibility(Mask(53, 53, 0, chunk=12, key_starts=torch.tensor([3])))
     more = torch.cat([torch.full((1, 2, 3), -torch.inf), lse], 2)
     given = (torch.cat([before, q], 2), torch.cat([before, k], 2), more, padded, {})
     np.testing.assert_allclose(run(given)[0], wanted, atol=1e-5)
@@ -409,7 +408,9 @@ def test_what_is_generated_after_the_prompt_is_left_out():
             for entry, given in enumerate(
                 _heard(made, part, past_key_values=cache, use_cache=True)
             ):
-                first, values = sweeps.heard(entry, *given).get("map", (0, found[entry, :, :0]))
+                first, values = sweeps.on_attention(entry, *given).get(
+                    "map", (0, found[entry, :, :0])
+                )
                 found[entry, :, first : first + values.shape[1]] = values
         np.testing.assert_allclose(found, wanted["map"], atol=1e-5)
         for name, (_, values) in sweeps.finished().items():
@@ -428,7 +429,7 @@ def test_a_batch_is_refused():
 def test_a_layer_that_is_not_recorded_has_nothing():
     sweeps = Sweeps(40, [2, 0], tile=(8, 8))
     q, k, v = torch.randn(3, 1, 2, 40, 16, generator=torch.Generator().manual_seed(0))
-    sweeps.heard(0, q, k, attention(q, k, v).lse, Visibility(40, 40, 0), {})
+    sweeps.on_attention(0, q, k, attention(q, k, v).lse, Visibility(Mask(40, 40, 0)), {})
     for name, (_, values) in sweeps.finished().items():
         assert np.isnan(values[1]).all(), name
         assert np.isfinite(values[0]).all() or name in (

@@ -15,6 +15,7 @@ from attentropy.engine.lens.lens import Lens
 from attentropy.engine.model import devices
 from attentropy.engine.model.load import load
 from attentropy.engine.run.extract import extract
+from attentropy.kernels.common.mask import Mask
 from tiny import save
 
 DISK = {
@@ -114,11 +115,11 @@ def test_an_unknown_number_of_bits_is_refused(folder):
 
 
 def test_the_masks_padding_moves_with_the_layer():
-    seen = Visibility(4, 4, 0, key_starts=torch.tensor([1]), key_lengths=torch.tensor([3]))
+    seen = Visibility(Mask(4, 4, 0, key_starts=torch.tensor([1]), key_lengths=torch.tensor([3])))
     moved = seen.to("meta", non_blocking=True)
-    assert moved.key_starts.device.type == moved.key_lengths.device.type == "meta"
+    assert moved.mask.key_starts.device.type == moved.mask.key_lengths.device.type == "meta"
     assert (moved.queries, moved.causal) == (4, True)
-    plain = Visibility(4, 4, 0)
+    plain = Visibility(Mask(4, 4, 0))
     assert plain.to("meta") is plain
 
 

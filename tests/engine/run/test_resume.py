@@ -15,7 +15,7 @@ import torch
 from attentropy.engine.errors import AttentropyError, TraceError, UsageError
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
-from attentropy.engine.run.passes import Run
+from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.trace import sinks as writer
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import Partial
@@ -36,14 +36,14 @@ def wanted(tmp_path_factory):
 
 def _stopping(monkeypatch, at, error):
     """Raise `error` where the run begins its chunk number `at`."""
-    begin = Run._pass
+    begin = PromptReader._run_pass
 
-    def stops(self, sink, start, stop, *rest):
+    def stops(self, start, stop, *rest):
         if start == at * OPTIONS["chunk"]:
             raise error
-        return begin(self, sink, start, stop, *rest)
+        return begin(self, start, stop, *rest)
 
-    monkeypatch.setattr(Run, "_pass", stops)
+    monkeypatch.setattr(PromptReader, "_run_pass", stops)
 
 
 def _interrupted(monkeypatch, at, **arguments):

@@ -8,6 +8,7 @@ from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import UsageError
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
+from attentropy.engine.run.probe import RunProbe
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import FORMAT_VERSION
 from tiny import model, save, tokenizer
@@ -108,7 +109,7 @@ def test_recording_alone_sees_each_chunk_as_the_model_does(embedded, whole):
 
 
 def test_a_model_that_does_not_go_on_from_its_cache_is_read_in_one_pass(embedded, monkeypatch):
-    monkeypatch.setattr(prefill, "why_whole", lambda model, ids: "its cache forgets")
+    monkeypatch.setattr(prefill, "why_whole", lambda probe: "its cache forgets")
     found = extract(
         embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=0, chunk=100
     )
@@ -116,10 +117,14 @@ def test_a_model_that_does_not_go_on_from_its_cache_is_read_in_one_pass(embedded
     assert found.attrs["notes"][-1] == "the prompt was read in one pass: its cache forgets"
 
 
+def _compared(made, ids):
+    return prefill.compare_chunks(RunProbe(made, ids, in_chunks=True))
+
+
 def test_a_cache_that_forgets_is_noticed():
     made = model("llama")
     ids = torch.randint(0, 250, (1, 60))
-    assert prefill.why_whole(made, ids) is None
+    assert _compared(made, ids) is None
 
     def forget(module, args, kwargs):
         if (cache := kwargs.get("past_key_values")) is not None and cache.get_seq_length():
@@ -127,7 +132,7 @@ def test_a_cache_that_forgets_is_noticed():
                 layer.values = torch.zeros_like(layer.values)
 
     handle = made.register_forward_pre_hook(forget, with_kwargs=True)
-    assert "in chunks" in prefill.why_whole(made, ids)
+    assert "in chunks" in _compared(made, ids)
     handle.remove()
 
 

@@ -1,0 +1,213 @@
+"""Plan a run: everything that is decided before the prompt's first chunk is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentropy.engine.attention.kept import Attention, attention, entries_of_layers
+from attentropy.engine.cost.memory import FEWEST
+from attentropy.engine.lens.arrays import LensArrays
+from attentropy.engine.lens.plan import Reading
+from attentropy.engine.lens.plan import plan as plan_lens
+from attentropy.engine.maps.plan import sweeps_for
+from attentropy.engine.maps.sweeps import Sweeps
+from attentropy.engine.maps.windows import Tile
+from attentropy.engine.model.devices import available, input_device
+from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.run import prefill
+from attentropy.engine.run.options import Options
+from attentropy.engine.run.probe import RunProbe
+from attentropy.engine.run.provenance import provenance
+from attentropy.engine.trace import store
+from attentropy.engine.trace.layout import CHUNK_LENGTH, Field, field
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run does, decided before the first token.
+
+    ids [1, N]. `chunk` tokens are read in a pass, `step` stored in a chunk; `requested_chunk` is
+    the number that both were made from. `stats` are computed, `attention` says what stays of them.
+    `keep_cache`: the keys and values of each chunk go beside its commit. `memory`: bytes that the
+    run may hold, None where nobody has said. `attrs` are the trace's.
+    """
+
+    loaded: LoadedModel
+    text: Prompt
+    ids: Tensor
+    chunk: int
+    step: int
+    requested_chunk: int
+    stats: tuple[str, ...]
+    attention: Attention
+    sweeps: Sweeps
+    lens: LensArrays | None
+    attrs: Mapping[str, Any]
+    storage: str = "float32"
+    keep_cache: bool = False
+    memory: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the prompt."""
+        return self.ids.shape[1]
+
+    @property
+    def passes(self) -> list[tuple[int, int]]:
+        """First token and end of each pass."""
+        return prefill.bounds(self.tokens, self.chunk)
+
+    @property
+    def coords(self) -> dict[str, tuple[str, np.ndarray]]:
+        """All coordinates that are known before the first pass."""
+        coords = {**self.text.coordinates(), **self.attention.coords(), **self.sweeps.coordinates()}
+        return coords | (self.lens.coords() if self.lens is not None else {})
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The arrays that grow."""
+        fields = self.attention.fields(self.step, self.storage)
+        tall = 1 if self.sweeps.tile is None else self.sweeps.tile[0]
+        for name, (dims, shape) in self.sweeps.layout().items():
+            fields[name] = field(name, dims, shape, self.step, self.storage, tall)
+        if self.lens is not None:
+            fields |= self.lens.fields(len(self.attention.entries), self.step, self.storage)
+        return fields
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays that grow."""
+        return sum(array.nbytes for array in self.fields.values())
+
+    def create_store(self, folder: Path, attrs: Mapping[str, Any]) -> None:
+        """Create a store at `folder` that has all of the trace but its values."""
+        group = store.begin(folder, attrs)
+        for name, (dim, values) in self.coords.items():
+            store.add(group, name, (dim,), values)
+        for name, array in self.fields.items():
+            store.create(
+                group, name, array.dims, array.shape, array.dtype, array.chunks, array.fill
+            )
+
+
+def computed(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the statistics that `attention` is asked for; it gives lse unasked."""
+    return tuple(name for name in names if name != "lse")
+
+
+def plan_run(
+    loaded: LoadedModel, text: Prompt, options: Options, earlier: Mapping[str, Any]
+) -> RunPlan:
+    """Check the model on short passes, and plan the run over `text`.
+
+    earlier: the facts of the unfinished run that this one continues, empty for a new one. Raises
+    `AttentropyError` for a model that cannot be recorded, `UsageError` for options that do not fit
+    it.
+    """
+    ids = torch.tensor([text.ids], device=input_device(loaded.model))
+    notes = [*loaded.notes, *text.notes]
+    sites, chunk = options.ordered_sites, options.chunk
+    if chunk is None and type(earlier.get("asked")) is int:
+        chunk = earlier["asked"]
+    keep_cache = options.keep_cache or earlier.get("keep_cache") is True
+    in_chunks = _may_be_chunked(len(text.ids), chunk, options.memory)
+    probe = RunProbe(loaded.model, ids, sites, in_chunks=in_chunks, use_cache=keep_cache)
+    probe.check()
+    reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
+    attention_plan, remarks = attention(
+        loaded.model, len(text.ids), options.kept_stats, options.layers, options.heads
+    )
+    notes += remarks
+    if keep_cache:
+        prefill.check_keepable(loaded.model, probe.cache())
+    sweeps, sweep_options = sweeps_for(
+        loaded, len(text.ids), recorded=attention_plan.layers, tile=options.map_tile,
+        map_heads=options.map_heads, windows=options.windows, scores=options.scores,
+    )  # fmt: skip
+    requested = _requested_chunk(loaded, ids, reading, chunk, options.memory)
+    chunk, step = _chunk(probe, len(text.ids), requested, sweeps.tile, notes)
+    recorded = _recorded_options(options, attention_plan, chunk, len(text.ids)) | sweep_options
+    lens = None
+    if reading is not None:
+        entries = entries_of_layers(attention_plan)
+        lens = LensArrays(reading, text, loaded.tokenizer, entries, options.top_k)
+    return RunPlan(
+        loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
+        stats=computed(options.kept_stats), attention=attention_plan, sweeps=sweeps, lens=lens,
+        attrs=provenance(loaded, text, notes, recorded), storage=options.storage,
+        keep_cache=keep_cache, memory=options.memory,
+    )  # fmt: skip
+
+
+def _plan_lens(
+    loaded: LoadedModel, probe: RunProbe, text: Prompt, options: Options, notes: list[str]
+) -> Reading | None:
+    """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
+    return plan_lens(
+        loaded, probe.passes.ids, text, options.ordered_sites, options.lens_layers,
+        options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
+    )  # fmt: skip
+
+
+def _recorded_options(
+    options: Options, attention_plan: Attention, chunk: int, tokens: int
+) -> dict[str, Any]:
+    """Return the options that the trace names."""
+    return {
+        "chat_template": options.chat_template, "max_new_tokens": options.max_new_tokens,
+        "top_k": options.top_k, "stats": list(attention_plan.names),
+        "layers": options.layers or "all", "heads": options.heads,
+        "sites": list(options.ordered_sites), "lens_layers": options.lens_layers or "all",
+        "lens_positions": options.lens_positions or "within the budget",
+        "storage": options.storage, "chunk": chunk, "attention_window_tokens": tokens,
+    }  # fmt: skip
+
+
+def _may_be_chunked(tokens: int, chunk: int | None, memory: int | None) -> bool:
+    """Return whether a prompt may take several passes, as far as is known before the lens is."""
+    if chunk is not None:
+        return tokens > chunk
+    return memory is not None or tokens > FEWEST
+
+
+def _requested_chunk(
+    loaded: LoadedModel,
+    ids: Tensor,
+    reading: Reading | None,
+    chunk: int | None,
+    memory: int | None,
+) -> int:
+    """Return how many tokens a pass is to have: `chunk`, or as many as fit well."""
+    if chunk is not None:
+        return chunk
+    if memory is None and ids.shape[1] <= FEWEST:
+        return ids.shape[1]
+    states = reading.bytes_of_token() if reading is not None else 0
+    return prefill.chunk_tokens(loaded.model, ids.device, states, memory, available(ids.device))
+
+
+def _chunk(
+    probe: RunProbe, tokens: int, requested: int, tile: Tile | None, notes: list[str]
+) -> tuple[int, int]:
+    """Return the tokens of a pass, and those of a stored chunk.
+
+    They are the same unless the prompt has to be read in one pass, which is noted. Passes begin at
+    whole tiles of the map.
+    """
+    if tile is not None:
+        requested = max(1, requested // tile[0]) * tile[0]
+    if tokens <= requested:
+        return tokens, tokens
+    why = prefill.why_whole(probe)
+    if why is None:
+        return requested, requested
+    notes.append(f"the prompt was read in one pass: {why}")
+    return tokens, min(tokens, CHUNK_LENGTH)

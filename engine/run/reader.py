@@ -1,0 +1,154 @@
+"""Read a prompt chunk by chunk: recorded, seen through the lens, written, committed.
+
+A run with a folder beside its target (see `partial`) may be cut off at any moment and continued;
+one without keeps its arrays in memory. Nothing else differs.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentropy.engine.attention.recorder import Recorder, record
+from attentropy.engine.attention.stream import Stream
+from attentropy.engine.measure.gauge import Gauge
+from attentropy.engine.run import prefill
+from attentropy.engine.run.options import Progress
+from attentropy.engine.run.plan import RunPlan
+from attentropy.engine.trace.partial import Partial
+from attentropy.engine.trace.sinks import Sink
+
+# What a chunk's commit holds besides its values: tensors and facts, each by name.
+CommitParts = tuple[dict[str, Tensor], dict[str, str]]
+
+
+class PromptReader:
+    """Reads the prompt of a `plan` into `sink`, which has the arrays.
+
+    partial: takes each chunk's commit, None for a run in memory. `show` is called with the
+    progress, and `gauge` measures lens and writing.
+    """
+
+    def __init__(
+        self, plan: RunPlan, sink: Sink, partial: Partial | None, show: Progress, gauge: Gauge
+    ) -> None:
+        self.plan = plan
+        self.sink = sink
+        self.partial = partial
+        self.show = show
+        self.gauge = gauge
+
+    def read(self) -> Any:
+        """Read what is not read yet, and return the output of the last pass.
+
+        What an earlier run left in `partial` is taken in first: its chunks go through the model
+        once more, unrecorded, or their keys and values are loaded.
+        """
+        plan, passes = self.plan, self.plan.passes
+        done, output = 0, None
+        if self.partial is not None:
+            done = -(-self.partial.progress().done // plan.chunk)
+        if done:
+            output = self._restore(passes[:done])
+        if done == len(passes):
+            return output
+        cache = getattr(output, "past_key_values", None)
+        with self.recording(passes[done][0]):
+            for index in range(done, len(passes)):
+                self.show("reading the prompt", passes[index][0], plan.tokens)
+                output = self.read_chunk(index, cache)
+                cache = getattr(output, "past_key_values", None)
+        self.show("reading the prompt", plan.tokens, plan.tokens)
+        return output
+
+    def recording(self, start: int = 0) -> AbstractContextManager[Recorder]:
+        """Record the attention calls of the passes from token `start` on while this is open."""
+        plan = self.plan
+        stream = Stream(plan.attention, self.sink, plan.sweeps, start=start)
+        return record(plan.loaded.model, stats=plan.stats, length=plan.tokens, stream=stream)
+
+    def read_chunk(self, index: int, cache: Any) -> Any:
+        """Return the output of one of the plan's passes, made while `recording`.
+
+        Its lens is read, and its commit follows its values.
+        """
+        start, stop = self.plan.passes[index]
+        output, parts = self._run_pass(start, stop, cache)
+        if self.partial is not None:
+            with self.gauge.within("writing"):
+                self._commit(self.partial, index, output, parts)
+        return output
+
+    def _run_pass(self, start: int, stop: int, cache: Any) -> tuple[Any, CommitParts]:
+        """Return the model's output, and what a continued run needs of the lens."""
+        plan, lens = self.plan, self.plan.lens
+        model = plan.loaded.model
+        if lens is None or not lens.reading.within(start, stop):
+            return prefill.read(model, plan.ids, start, stop, cache), ({}, {})
+        with lens.reading.kept(start, stop) as states:
+            output = prefill.read(model, plan.ids, start, stop, cache)
+        count = len(lens.reading.sites) * len(lens.reading.layers)
+
+        def show_layer(layer: int) -> None:
+            if len(plan.passes) == 1:
+                self.show("reading the lens", layer, count)
+
+        return output, lens.read(self.sink, states, start, stop, self.gauge, show_layer)
+
+    def _commit(self, partial: Partial, index: int, output: Any, parts: CommitParts) -> None:
+        """Write what makes the chunk a finished one, once its values are written."""
+        plan, sink, (tensors, facts) = self.plan, self.sink, parts
+        start, stop = plan.passes[index]
+        sums = {name: torch.from_numpy(np.array(v)) for name, v in plan.sweeps.state().items()}
+        cached = (
+            prefill.cache_tensors(output.past_key_values, start, stop) if plan.keep_cache else {}
+        )
+        if index == len(plan.passes) - 1:
+            tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
+
+        def commit() -> None:
+            if sums:
+                partial.keep("sweeps", index, sums)
+            if cached:
+                partial.keep("cache", index, cached)
+            partial.commit(index, tensors, facts | {"errors": json.dumps(sink.errors)})
+
+        waiting = (*sums.values(), *cached.values(), *tensors.values())
+        sink.then(commit, sum(part.nbytes for part in waiting))
+
+    def _restore(self, passes: list[tuple[int, int]]) -> Any:
+        """Take in the chunks that are finished; return the output that the last of them gave."""
+        plan, partial = self.plan, self.partial
+        assert partial is not None
+        tensors: dict[str, Tensor] = {}
+        for index, (start, _) in enumerate(passes):
+            tensors, facts = partial.committed(index)
+            self.sink.errors |= json.loads(facts.get("errors", "{}"))
+            if plan.lens is not None:
+                plan.lens.restore(tensors, facts, start)
+        sums = partial.kept("sweeps", len(passes) - 1) if plan.sweeps.state() else {}
+        plan.sweeps.restore({name: values.numpy() for name, values in sums.items()})
+        if plan.keep_cache and partial.has_cache(len(passes)):
+            parts = [partial.kept("cache", index) for index in range(len(passes))]
+            cache = prefill.restore_cache(plan.loaded.model, parts)
+            logits = tensors.get("logits")
+            logits = None if logits is None else logits.to(plan.ids.device)
+            return SimpleNamespace(past_key_values=cache, logits=logits)
+        return self._read_again(passes)
+
+    def _read_again(self, passes: list[tuple[int, int]]) -> Any:
+        """Read finished chunks without recording them, for the cache that they leave."""
+        plan = self.plan
+        output, cache = None, None
+        with prefill.unrecorded(plan.loaded.model, plan.stats, plan.attention.layers):
+            for start, stop in passes:
+                self.show("reading again what is recorded", start, plan.tokens)
+                output = prefill.read(plan.loaded.model, plan.ids, start, stop, cache)
+                cache = getattr(output, "past_key_values", None)
+        return output
