@@ -1,4 +1,4 @@
-"""`attentropy export`: one figure of the page as a file for a paper."""
+"""`attentropy export`: writes one figure of the page as a file for a paper."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _FIGURES = ("lens", "attention", "map", "heads", "profile")
     help="NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn.",
 )  # fmt: skip
 @output.redact_option
-@click.option("--force", is_flag=True, help="Replace what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@output.force_option
+@output.json_option
 def command(
     trace: Path, target: Path, redact_tokens: bool, force: bool, as_json: bool, **options: Any
 ) -> None:
@@ -67,8 +67,9 @@ def command(
 
     opened = Trace.open(trace)
     opened = redacted(opened) if redact_tokens else opened
-    made = export(opened, options.pop("figure"), format, **options)
-    output.write_bytes(target, made.data)
-    output.tell(target, {"title": made.title, "caption": made.caption}, as_json=as_json)
+    exported = export(opened, options.pop("figure"), format, **options)
+    output.write_bytes(target, exported.data)
+    facts = {"title": exported.title, "caption": exported.caption}
+    output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        click.echo(plain(made.caption))
+        click.echo(plain(exported.caption))

@@ -1,4 +1,4 @@
-"""Exact attention weights in a figure: which window holds them, and the inset made of them.
+"""Exact attention weights in the figure: the window that contains them, and the inset of them.
 
 The page's script makes the same inset when the selection moves.
 """
@@ -6,24 +6,28 @@ The page's script makes the same inset when the selection moves.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.figures.heatmap_data import Rows, grid
+from attentropy.report.figures.heatmap_data import grid
+from attentropy.report.figures.specification import Row, Rows
 from attentropy.report.read.maps import window_names
 from attentropy.report.scale import Scale
 from attentropy.report.text import ends, short
 
-_QUERIES, _KEYS = 3, 6
-_ROOM = 36  # pixels that a weight takes
+_QUERIES, _KEYS = 3, 6  # of the inset
+_WEIGHT_WIDTH = 36  # pixels that a weight takes
+_LETTER = 7.2  # pixels per letter of a label
 
 
 @dataclass(frozen=True)
-class Window:
-    """Weights [query, key] of a layer from the first query and the first key on, NaN where missing;
-    `mean`: over heads, and not those of the one that was asked for."""
+class WindowWeights:
+    """The weights of a window in one layer, [query, key], NaN where missing.
+
+    `query` and `key` are the positions of the first ones; `mean` is true if the weights are means
+    over heads and not those of the head that was requested.
+    """
 
     values: np.ndarray
     query: int
@@ -31,24 +35,30 @@ class Window:
     mean: bool
 
 
-def window(trace: Trace, name: str, entry: int, head: int | None) -> Window:
-    """One of `window_names` in a layer: of the head numbered `head` where the window holds
-    it, else the mean over heads."""
+def window(trace: Trace, name: str, entry: int, head: int | None) -> WindowWeights:
+    """Return the weights of one of `window_names` in the layer `entry`.
+
+    They are those of the head with the number `head` if the window contains it, else the mean over
+    heads.
+    """
     number = name[6:]
     values = trace.dataset[name][entry].values.astype(np.float32, copy=False)
     names = trace[f"window_head{number}"] if f"window_head{number}" in trace else np.array([-1])
-    queries, keys = (int(trace[f"window_{part}{number}"][0]) for part in ("query", "key"))
-    held = np.flatnonzero(names == head) if head is not None and head >= 0 else np.array([], int)
-    if held.size:
-        return Window(values[held[0]], queries, keys, False)
-    there = np.isfinite(values)
-    mean = np.where(there, values, 0).sum(0) / np.maximum(there.sum(0), 1)
-    return Window(np.where(there.any(0), mean, np.nan), queries, keys, True)
+    query, key = (int(trace[f"window_{axis}{number}"][0]) for axis in ("query", "key"))
+    matches = np.flatnonzero(names == head) if head is not None and head >= 0 else np.array([], int)
+    if matches.size:
+        return WindowWeights(values[matches[0]], query, key, False)
+    finite = np.isfinite(values)
+    mean = np.where(finite, values, 0).sum(0) / np.maximum(finite.sum(0), 1)
+    return WindowWeights(np.where(finite.any(0), mean, np.nan), query, key, True)
 
 
 @dataclass(frozen=True)
-class Inset:
-    """Weights [query, key] of `queries` over `keys`, both positions ascending."""
+class InsetWeights:
+    """The weights [query, key] of `queries` over `keys`, both ascending positions.
+
+    `mean` is true if the weights are means over heads.
+    """
 
     weights: np.ndarray
     queries: list[int]
@@ -56,38 +66,47 @@ class Inset:
     mean: bool
 
 
-def inset(trace: Trace, column: int, entry: int, head: int | None) -> Inset | None:
-    """The weights of a position and of the two before it over the keys that it attends to most;
-    None where no window holds its weights."""
-    for name in window_names(trace):
-        first, count = (
-            int(trace[f"window_query{name[6:]}"][0]),
-            len(trace[f"window_query{name[6:]}"]),
-        )
-        from_key = int(trace[f"window_key{name[6:]}"][0])
-        if first <= column < first + count and column >= from_key:
-            found = window(trace, name, entry, head)
-            break
-    else:
+def inset(trace: Trace, column: int, entry: int, head: int | None) -> InsetWeights | None:
+    """Return the weights of a position and of the two before it, over their strongest keys.
+
+    The keys are those that the position attends to most. Return None if no window contains the
+    weights of the position.
+    """
+    name = _window_of(trace, column)
+    if name is None:
         return None
-    queries = [q for q in range(column - _QUERIES + 1, column + 1) if q >= found.query]
-    visible = min(column + 1 - found.key, found.values.shape[1])
-    row = np.nan_to_num(found.values[column - found.query, :visible])
-    best = np.sort(np.lexsort((np.arange(visible), -row))[:_KEYS])
-    rows = found.values[np.array(queries) - found.query]
-    return Inset(rows[:, best], queries, [int(found.key + at) for at in best], found.mean)
+    full = window(trace, name, entry, head)
+    queries = [q for q in range(column - _QUERIES + 1, column + 1) if q >= full.query]
+    visible = min(column + 1 - full.key, full.values.shape[1])
+    row = np.nan_to_num(full.values[column - full.query, :visible])
+    strongest = np.sort(np.lexsort((np.arange(visible), -row))[:_KEYS])
+    rows = full.values[np.array(queries) - full.query]
+    keys = [int(full.key + index) for index in strongest]
+    return InsetWeights(rows[:, strongest], queries, keys, full.mean)
 
 
-def fitting(shown: Inset, pixels: int) -> Inset:
-    """The last of its queries, as many as have room for their weights in an inset of `pixels`."""
-    few = max(1, pixels // _ROOM)
-    return replace(shown, weights=shown.weights[-few:], queries=shown.queries[-few:])
+def _window_of(trace: Trace, column: int) -> str | None:
+    """Return the name of the first window that contains the query `column` and keys before it."""
+    for name in window_names(trace):
+        queries, keys = trace[f"window_query{name[6:]}"], trace[f"window_key{name[6:]}"]
+        first = int(queries[0])
+        if first <= column < first + len(queries) and column >= int(keys[0]):
+            return name
+    return None
 
 
-def datasets(trace: Trace, shown: Inset, title: str, pixels: int) -> dict[str, Rows]:
-    """The datasets of `heatmap` that the inset, `pixels` wide, is drawn from: keys downwards,
-    queries to the right."""
-    letters = int(pixels / len(shown.queries) / 7.2)
+def fitting(shown: InsetWeights, pixels: int) -> InsetWeights:
+    """Return the last queries of the inset, as many as fit into `pixels`."""
+    count = max(1, pixels // _WEIGHT_WIDTH)
+    return replace(shown, weights=shown.weights[-count:], queries=shown.queries[-count:])
+
+
+def datasets(trace: Trace, shown: InsetWeights, title: str, pixels: int) -> dict[str, Rows]:
+    """Return the datasets of `heatmap` for an inset of weights that is `pixels` wide.
+
+    Keys run downwards, queries to the right.
+    """
+    letters = int(pixels / len(shown.queries) / _LETTER)
     values = shown.weights.T[::-1]  # [key, query], row 0 at the bottom: the last key
     texts = [[f"{value:.2f}" if np.isfinite(value) else "" for value in row] for row in values]
     tokens = trace["token_text"]
@@ -105,8 +124,8 @@ def datasets(trace: Trace, shown: Inset, title: str, pixels: int) -> dict[str, R
     }
 
 
-def state(shown: Inset, height: int) -> dict[str, Any]:
-    """The parameters of `heatmap` that go with them, for an inset of `height` pixels."""
+def state(shown: InsetWeights, height: int) -> Row:
+    """Return the parameters of `heatmap` for an inset of weights that is `height` pixels high."""
     keys = len(shown.keys)
     return {
         "insetwidth": len(shown.queries),
