@@ -54,10 +54,10 @@ def colors(values: np.ndarray, low: float, high: float, name: str = "diverging")
     positions = np.where(missing, 0, fractions) * (len(stops) - 1)
     left = np.minimum(positions.astype(int), len(stops) - 2)
     weight = (positions - left)[..., None]
-    mixed = stops[left] * (1 - weight) + stops[left + 1] * weight
-    mixed[missing] = [int(MISSING[i : i + 2], 16) for i in (1, 3, 5)]
-    colours: np.ndarray = np.floor(mixed + 0.5).astype(np.uint8)
-    return colours
+    rgb = stops[left] * (1 - weight) + stops[left + 1] * weight
+    rgb[missing] = [int(MISSING[i : i + 2], 16) for i in (1, 3, 5)]
+    rounded_rgb: np.ndarray = np.floor(rgb + 0.5).astype(np.uint8)
+    return rounded_rgb
 
 
 def shades(
@@ -68,14 +68,16 @@ def shades(
     A picture of 128 shades takes a third of the bytes of one in full colours. NaN gets `MISSING`,
     and cells where `hidden` is true become transparent.
     """
-    fractions = np.linspace(0, 1, _SHADES)
-    table = np.concatenate([colors(fractions, 0, 1, name), colors(np.array([np.nan]), 0, 1, name)])
+    ramp_values = np.linspace(0, 1, _SHADES)
+    table = np.concatenate(
+        [colors(ramp_values, 0, 1, name), colors(np.array([np.nan]), 0, 1, name)]
+    )
     table = np.concatenate([table, np.full((_SHADES + 1, 1), 255, np.uint8)], 1)
     table = np.concatenate([table, np.zeros((1, 4), np.uint8)])
     finite = np.isfinite(values)
     span = high - low if high > low else 1.0
-    scaled = np.clip((np.where(finite, values, low) - low) / span, 0, 1)
-    numbers = np.where(finite, np.rint(scaled * (_SHADES - 1)), _SHADES)
+    fractions = np.clip((np.where(finite, values, low) - low) / span, 0, 1)
+    numbers = np.where(finite, np.rint(fractions * (_SHADES - 1)), _SHADES)
     if hidden is not None:
         numbers = np.where(hidden, _SHADES + 1, numbers)
     return numbers.astype(np.uint8), table

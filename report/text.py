@@ -46,14 +46,14 @@ def flowing(text: str, limit: int = 400) -> str:
     Every other control character becomes a mark. A text of more than `limit` characters is cut, and
     its number of characters follows.
     """
-    shown = _mark_characters(text[:limit], " \n\t")
-    return shown if len(text) <= limit else f"{shown}… ({len(text):,} characters)"
+    display = _mark_characters(text[:limit], " \n\t")
+    return display if len(text) <= limit else f"{display}… ({len(text):,} characters)"
 
 
 def full(text: str) -> str:
     """Return the text of a token as a tooltip shows it, with at most 120 characters."""
-    shown = visible(text[: _TOOLTIP_CHARACTERS + 1])
-    return shown if len(shown) <= _TOOLTIP_CHARACTERS else shown[:_TOOLTIP_CHARACTERS] + "…"
+    display = visible(text[: _TOOLTIP_CHARACTERS + 1])
+    return display if len(display) <= _TOOLTIP_CHARACTERS else display[:_TOOLTIP_CHARACTERS] + "…"
 
 
 def width(text: str) -> int:
@@ -70,10 +70,10 @@ def short(text: str, columns: int) -> str:
     Right-to-left text is isolated.
     """
     start = text[: _CHARACTERS_PER_COLUMN * columns]
-    shown = visible(start)
-    if width(shown) > columns or start != text:
-        shown = _fit(shown, columns - 1) + "…"
-    return _isolate(shown)
+    display = visible(start)
+    if width(display) > columns or start != text:
+        display = _fit(display, columns - 1) + "…"
+    return _isolate(display)
 
 
 def ends(text: str, columns: int) -> str:
@@ -81,13 +81,13 @@ def ends(text: str, columns: int) -> str:
 
     Where the room is too small for both, or the text is very long, only the start stays.
     """
-    shown = visible(text[: _CHARACTERS_PER_COLUMN * columns])
+    display = visible(text[: _CHARACTERS_PER_COLUMN * columns])
     tail_columns = (columns - 1) // 3
     is_long = len(text) > _CHARACTERS_PER_COLUMN * columns
-    if tail_columns < 2 or width(shown) <= columns or is_long:
+    if tail_columns < 2 or width(display) <= columns or is_long:
         return short(text, columns)
-    tail = _fit(shown[::-1], tail_columns)[::-1]
-    return _isolate(f"{_fit(shown, columns - 1 - tail_columns)}…{tail}")
+    tail = _fit(display[::-1], tail_columns)[::-1]
+    return _isolate(f"{_fit(display, columns - 1 - tail_columns)}…{tail}")
 
 
 def pair(one: str, other: str, columns: int) -> str:
@@ -115,7 +115,7 @@ def _mark_characters(text: str, unchanged: str = "") -> str:
 
     If a letter has more accents than can be drawn, their number replaces the rest.
     """
-    shown: list[str] = []
+    display: list[str] = []
     accents = 0
     for character in f"{text}\0":  # the last character ends the last letter
         if unicodedata.combining(character):
@@ -123,10 +123,10 @@ def _mark_characters(text: str, unchanged: str = "") -> str:
             if accents > _ACCENTS_SHOWN:
                 continue
         elif accents:
-            shown += [f"⟨+{accents - _ACCENTS_SHOWN}⟩"] if accents > _ACCENTS_SHOWN else []
+            display += [f"⟨+{accents - _ACCENTS_SHOWN}⟩"] if accents > _ACCENTS_SHOWN else []
             accents = 0
-        shown.append(character if character in unchanged else _mark(character))
-    return "".join(shown[:-1])
+        display.append(character if character in unchanged else _mark(character))
+    return "".join(display[:-1])
 
 
 def _mark(character: str) -> str:
@@ -146,10 +146,10 @@ def _character_width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _fit(shown: str, columns: int) -> str:
+def _fit(display: str, columns: int) -> str:
     """Return as many first characters as fit into `columns`."""
     start, used = "", 0
-    for character in shown:
+    for character in display:
         if used + _character_width(character) > columns:
             break
         start += character
@@ -157,7 +157,7 @@ def _fit(shown: str, columns: int) -> str:
     return start
 
 
-def _isolate(shown: str) -> str:
-    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in shown):
-        return f"{_ISOLATE}{shown}{_POP}"
-    return shown
+def _isolate(display: str) -> str:
+    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in display):
+        return f"{_ISOLATE}{display}{_POP}"
+    return display

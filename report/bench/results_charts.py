@@ -69,7 +69,7 @@ def _config(layout: Layout, groups: list[str], dark: bool) -> VegaLite:
         "range": {"category": [_GROUPS[group][dark] for group in groups]},
         "rule": {"color": ink_of(dark)},
         "text": {"color": ink_of(dark)},
-        "legend": {"labelLimit": 190 if layout.beside else 140, "symbolSize": 60},
+        "legend": {"labelLimit": 190 if layout.side_by_side else 140, "symbolSize": 60},
     }
 
 
@@ -134,7 +134,7 @@ def _bars(rivals: dict[str, str], field: str, title: str, layout: Layout) -> Lay
     base = dataset("rows").encode(y=y)
     bars = base.mark_bar(height=12).encode(x=x, color=styles["color"])
     spread = base.mark_rule(strokeWidth=1.5).encode(x=alt.X(f"{field}_low:Q"), x2=f"{field}_high")
-    width = layout.width - 20 if layout.beside else layout.width - 100
+    width = layout.width - 20 if layout.side_by_side else layout.width - 100
     return alt.layer(bars, spread).properties(width=width, height=24 * len(rivals))
 
 

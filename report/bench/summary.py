@@ -71,8 +71,8 @@ def _error(row: Row, name: str) -> str:
 def _other_errors(row: Row) -> str:
     """Return the errors besides entropy's that are out of bounds, or the first one if none is."""
     names = [name for name in row.errors if name != "entropy"]
-    shown = [name for name in names if name in row.wrong] or names[:1]
-    return ", ".join(f"{name} {_error(row, name)}" for name in shown)
+    names = [name for name in names if name in row.wrong] or names[:1]
+    return ", ".join(f"{name} {_error(row, name)}" for name in names)
 
 
 def reference(rows: Iterable[Row], ours: str) -> Row | None:

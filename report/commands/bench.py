@@ -20,8 +20,13 @@ from attentropy.report.commands.quantities import count
 if TYPE_CHECKING:
     from attentropy.engine.bench.results import Results
 
+_HELP = """\
+Time attention with entropy, or the vocabulary's statistics, beside the ceiling and beside
+the other ways to get them, each in a process of its own, on random data; ours is not timed
+where it is wrong. Without options: a grid of settings that fits the device."""
 
-@click.command("bench")
+
+@click.command("bench", help=_HELP)
 @click.option(
     "--what", type=click.Choice(["attention", "vocabulary"]), default="attention",
     show_default=True, help="Which operation.",
@@ -55,7 +60,7 @@ if TYPE_CHECKING:
     help="Begin no case after that; what was measured by then is kept.",
 )  # fmt: skip
 @click.option(
-    "--read", "stored", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    "--read", "result_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Show results that -o wrote instead of measuring; give it again for more.",
 )  # fmt: skip
 @click.option("-o", "--output", "target", type=Path, help="Write the results as JSON, too.")
@@ -63,22 +68,20 @@ if TYPE_CHECKING:
 @output.force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
-    stored: tuple[Path, ...],
+    result_files: tuple[Path, ...],
     target: Path | None,
     page: Path | None,
     force: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Time attention with entropy, or the vocabulary's statistics, beside the ceiling and beside
-    the other ways to get them, each in a process of its own, on random data; ours is not timed
-    where it is wrong. Without options: a grid of settings that fits the device."""
+    """Measure or read results, then write and print them."""
     for path in (target, page):
         if path is not None:
             output.check_target(path, force=force)
-    if stored and target is not None:
+    if result_files and target is not None:
         raise UsageError("--read measures nothing; leave -o out")
-    runs = [_read(path) for path in stored] if stored else [_measure(**options)]
+    runs = [_read(path) for path in result_files] if result_files else [_measure(**options)]
     if target is not None:
         output.write_text(target, runs[0].to_json())
     if page is not None:

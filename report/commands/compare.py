@@ -9,8 +9,12 @@ import click
 from attentropy.report.commands import output
 from attentropy.report.commands.page_options import page_options
 
+_HELP = """\
+Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
+model, or two models, revisions or precisions on one prompt."""
 
-@click.command("compare")
+
+@click.command("compare", help=_HELP)
 @click.argument("a", type=Path)
 @click.argument("b", type=Path)
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
@@ -28,8 +32,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
-    model, or two models, revisions or precisions on one prompt."""
+    """Compare two traces and write the page."""
     output.check_target(target, force=force)
     from dataclasses import asdict
 

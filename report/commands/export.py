@@ -14,9 +14,19 @@ from attentropy.report.text import plain
 _FORMATS = ("svg", "png", "pdf", "csv")
 _FIGURES = ("lens", "attention", "map", "heads", "profile")
 
+_HELP = """\
+Write one figure of TRACE's page as a file, and print its caption.
 
-@click.command("export")
-@click.argument("trace", type=Path)
+The lens shows --stat entropy, lens_kl, probability or lens_rank; attention entropy,
+normalized_entropy, max_prob, distance or sink_mass: those that the trace holds.
+
+Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
+head and in the inset that layer's weights; neither the mean over heads.
+"""
+
+
+@click.command("export", help=_HELP)
+@click.argument("path", metavar="TRACE", type=Path)
 @click.option("--figure", type=click.Choice(_FIGURES), default="lens", show_default=True)
 @click.option("--stat", metavar="NAME", help="What the colours show, as on the page; see above.")
 @click.option("--site", metavar="NAME", help="Of the lens: residual, attention or mlp.")
@@ -46,16 +56,15 @@ _FIGURES = ("lens", "attention", "map", "heads", "profile")
 @output.force_option
 @output.json_option
 def command(
-    trace: Path, target: Path, redact_tokens: bool, force: bool, as_json: bool, **options: Any
+    path: Path,
+    figure: str,
+    target: Path,
+    redact_tokens: bool,
+    force: bool,
+    as_json: bool,
+    **choices: Any,
 ) -> None:
-    """Write one figure of TRACE's page as a file, and print its caption.
-
-    The lens shows --stat entropy, lens_kl, probability or lens_rank; attention entropy,
-    normalized_entropy, max_prob, distance or sink_mass: those that the trace holds.
-
-    Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
-    head and in the inset that layer's weights; neither the mean over heads.
-    """
+    """Write one figure."""
     format = target.suffix.lower().removeprefix(".")
     if format not in _FORMATS:
         names = ", ".join(f".{name}" for name in _FORMATS)
@@ -65,9 +74,9 @@ def command(
     from attentropy.engine.trace.redaction import redacted
     from attentropy.report.export.export import export
 
-    opened = Trace.open(trace)
-    opened = redacted(opened) if redact_tokens else opened
-    exported = export(opened, options.pop("figure"), format, **options)
+    trace = Trace.open(path)
+    trace = redacted(trace) if redact_tokens else trace
+    exported = export(trace, figure, format, **choices)
     output.write_bytes(target, exported.data)
     facts = {"title": exported.title, "caption": exported.caption}
     output.print_result(target, facts, as_json=as_json)

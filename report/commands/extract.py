@@ -12,8 +12,13 @@ from attentropy.report.commands import output
 from attentropy.report.commands.extraction import extract_trace
 from attentropy.report.commands.options import run_options
 
+_HELP = """\
+Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
+what was recorded: a `.zarr` folder, or one `.zarr.zip` file. Until that is whole,
+OUTPUT.partial beside it holds what there is."""
 
-@click.command("extract")
+
+@click.command("extract", help=_HELP)
 @run_options
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True
@@ -34,9 +39,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
-    what was recorded: a `.zarr` folder, or one `.zarr.zip` file. Until that is whole,
-    OUTPUT.partial beside it holds what there is."""
+    """Run the model and write the trace."""
     if not target.name.endswith((".zarr", ".zarr.zip")):
         raise UsageError(f"{target.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
     output.check_target(target, force=force)

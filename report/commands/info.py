@@ -20,8 +20,14 @@ from attentropy.report.units import human
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 
+_HELP = """\
+Without an argument: versions, devices, and which implementation would run. With a MODEL:
+its sizes, from its configuration alone, and with --tokens what a run takes (without a MODEL:
+the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it
+holds."""
 
-@click.command("info")
+
+@click.command("info", help=_HELP)
 @click.argument("subject", required=False, metavar="[MODEL|TRACE]")
 @click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model.")
 @click.option(
@@ -34,10 +40,7 @@ _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-conv
 def command(
     subject: str | None, revision: str | None, tokens: int | None, as_json: bool, **options: Any
 ) -> None:
-    """Without an argument: versions, devices, and which implementation would run. With a MODEL:
-    its sizes, from its configuration alone, and with --tokens what a run takes (without a MODEL:
-    the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it
-    holds."""
+    """Print facts about this machine, a model or a trace."""
     has_options = any(value not in (None, ()) for value in options.values())
     if has_options and tokens is None:
         raise UsageError("what a run keeps is predicted for a prompt: give --tokens N too")
@@ -130,5 +133,5 @@ def _print(facts: Facts, indent: str = "", unit: str = "") -> None:
             value = f"{value:.3g}"
         elif value is not None and (unit or name.endswith("_bytes")):
             value = human(value)
-        shown = "not there" if value is None else plain(str(value))
-        click.echo(f"{indent}{plain(name):<{width}}  {shown}")
+        text = "not there" if value is None else plain(str(value))
+        click.echo(f"{indent}{plain(name):<{width}}  {text}")

@@ -101,7 +101,7 @@ _SUBJECT = (
         attributes={"type": click.Choice(["4bit", "8bit"])},
     ),
 )
-_RECORDING = (
+_RUN = (
     RunOption(
         ("--stats",),
         help="Kept of attention beside its entropy: max_prob, varentropy, distance, "
@@ -224,14 +224,14 @@ def subject_options(function: F) -> F:
 
 def run_options(function: F) -> F:
     """Add all options of a run, in the order in which `--help` shows them."""
-    for option in reversed(_RECORDING):
+    for option in reversed(_RUN):
         function = option.decorate(function)
     return subject_options(function)
 
 
 def info_options(function: F) -> F:
     """Add the options of a run that decide what it costs, for `info`."""
-    by_flag = {option.flags[0]: option for option in _RECORDING}
+    by_flag = {option.flags[0]: option for option in _RUN}
     for flag in reversed(_INFO_FLAGS):
         function = by_flag[flag].decorate_info(function)
     return function

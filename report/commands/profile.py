@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 
 _TRACE_SUFFIXES = (".zarr", ".zarr.zip")
 
+_HELP = """\
+Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
+measure their memory, and set the same passes without recording, and on PyTorch's fused
+attention, beside them."""
 
-@click.command("profile")
+
+@click.command("profile", help=_HELP)
 @subject_options
 @click.option(
     "--tokens", type=TokenCount(), metavar="N", help="Random ids instead of a prompt: 128k."
@@ -54,9 +59,7 @@ _TRACE_SUFFIXES = (".zarr", ".zarr.zip")
 @output.force_option
 @output.json_option
 def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> None:
-    """Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
-    measure their memory, and set the same passes without recording, and on PyTorch's fused
-    attention, beside them."""
+    """Measure the model and print or write the profile."""
     if target is not None:
         if not target.name.endswith((*_TRACE_SUFFIXES, ".html")):
             raise UsageError(f"{target.name!r}: name a report.html, NAME.zarr or NAME.zarr.zip")

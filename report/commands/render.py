@@ -9,9 +9,13 @@ import click
 from attentropy.report.commands import output
 from attentropy.report.commands.page_options import page_options, render_page
 
+_HELP = """\
+Turn TRACE (`.zarr`, `.zarr.zip`, or with --partial `NAME.partial`) into one self-contained
+HTML file."""
 
-@click.command("render")
-@click.argument("trace", type=Path)
+
+@click.command("render", help=_HELP)
+@click.argument("path", metavar="TRACE", type=Path)
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
 @click.option("--partial", is_flag=True, help="TRACE is the .partial folder of an unfinished run.")
 @page_options
@@ -19,7 +23,7 @@ from attentropy.report.commands.page_options import page_options, render_page
 @output.force_option
 @output.json_option
 def command(
-    trace: Path,
+    path: Path,
     target: Path,
     partial: bool,
     max_bytes: int,
@@ -28,17 +32,16 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Turn TRACE (`.zarr`, `.zarr.zip`, or with --partial `NAME.partial`) into one self-contained
-    HTML file."""
+    """Write the page of a trace."""
     output.check_target(target, force=force)
     from dataclasses import asdict
 
     from attentropy.engine.trace.dataset import Trace
     from attentropy.engine.trace.redaction import redacted
 
-    opened = Trace.open(trace, partial=partial)
-    opened = redacted(opened) if redact_tokens else opened
-    page, findings = render_page(opened, max_bytes, sections)
+    trace = Trace.open(path, partial=partial)
+    trace = redacted(trace) if redact_tokens else trace
+    page, findings = render_page(trace, max_bytes, sections)
     output.write_text(target, page)
     facts = {"observations": [asdict(finding) for finding in findings]}
     output.print_result(target, facts, as_json=as_json)

@@ -13,8 +13,12 @@ from attentropy.report.commands.extraction import extract_trace
 from attentropy.report.commands.options import run_options
 from attentropy.report.commands.page_options import page_options, render_page
 
+_HELP = """\
+Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
+one self-contained HTML file."""
 
-@click.command("report")
+
+@click.command("report", help=_HELP)
 @run_options
 @page_options
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
@@ -32,8 +36,7 @@ def command(
     sections: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
-    one self-contained HTML file."""
+    """Run the model and write the page."""
     output.check_target(target, force=force)
     if save_trace is not None:
         output.check_target(save_trace, force=force)

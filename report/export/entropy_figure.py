@@ -1,4 +1,4 @@
-"""The figures `lens` and `attention`: overview, section and inset, placed as on the page."""
+"""The figures `lens` and `attention`: overview, section and inset, placement as on the page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from attentropy.report.export.csv_table import CsvTable, token
 from attentropy.report.export.entropy_lines import columns_of, lines_of
 from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, make_caption
 from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
-from attentropy.report.figures import heatmap_data, weights
+from attentropy.report.figures import exact_weights, heatmap_data
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import BOX, Placement, place
-from attentropy.report.figures.sizes import fitted
+from attentropy.report.figures.sizes import fit_to_width
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.findings.single import observe
 
@@ -30,28 +30,28 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     """
     _check_recorded(trace, choices.figure)
     rows = rows_of(trace, choices)
-    size = fitted(len(rows.labels), pixels)
-    placed = _placement(trace, choices, size.columns)
+    size = fit_to_width(len(rows.labels), pixels)
+    placement = _placement(trace, choices, size.columns)
     # The row of the inset's weights: the chosen layer, or the first row where a row is a head.
     row = choices.layer if choices.layer is not None and rows.title == "layer" else 0
     entry, head = rows.cells[row]
     inset = None
     if choices.figure == "attention":
-        inset = weights.inset(trace, placed.column, entry, head)
-        inset = inset and weights.fitting(inset, size.inset)
+        inset = exact_weights.inset(trace, placement.column, entry, head)
+        inset = inset and exact_weights.fit_queries(inset, size.inset)
 
     def draw(width: int) -> VegaLite:
-        return _chart(trace, choices.palette, width, placed, rows, rows.cells[row], inset)
+        return _chart(trace, choices.palette, width, placement, rows, rows.cells[row], inset)
 
-    live = heatmap_data.is_live(size, placed.stop - placed.start, len(rows.labels))
+    live = heatmap_data.is_live(size, placement.stop - placement.start, len(rows.labels))
     title = rows.what[0].upper() + rows.what[1:]
     caption = make_caption(
-        trace, title, _overview_sentence(trace, rows, placed, live),
-        _inset_sentence(trace, rows, row, placed, inset, size.inset >= 120),
-        f"Blue box: {placed.caption}." if _has_box(placed) else "",
+        trace, title, _overview_sentence(trace, rows, placement, live),
+        _inset_sentence(trace, rows, row, placement, inset, size.inset >= 120),
+        f"Blue box: {placement.caption}." if _has_box(placement) else "",
         colour_sentence(rows.view.scale, choices.palette), _finding(trace, choices, rows),
     )  # fmt: skip
-    table = CsvTable(columns_of(rows), lines_of(trace, rows, row, placed, inset, live))
+    table = CsvTable(columns_of(rows), lines_of(trace, rows, row, placement, inset, live))
     return FigurePlan(draw, title, caption, table)
 
 
@@ -65,14 +65,14 @@ def _check_recorded(trace: Trace, figure: str) -> None:
 
 
 def _chart(
-    trace: Trace, palette: str, width: int, placed: Placement, rows: FigureRows,
-    cell: tuple[int, int | None], inset: weights.InsetWeights | None,
+    trace: Trace, palette: str, width: int, placement: Placement, rows: FigureRows,
+    cell: tuple[int, int | None], inset: exact_weights.InsetWeights | None,
 ) -> VegaLite:  # fmt: skip
     """Return the chart for a layout of `width` pixels; `cell` is the row of the inset's weights."""
     count = len(rows.labels)
-    size = fitted(count, width)
-    data = heatmap_data.datasets(trace, size, placed, rows.view, rows.labels, palette)
-    state = heatmap_data.state(trace, size, placed, count)
+    size = fit_to_width(count, width)
+    data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
+    state = heatmap_data.state(trace, size, placement, count)
     if rows.title != "layer":
         data["rowtitle"] = [{"text": rows.title}]
         for title in data["overviewtitle"]:
@@ -84,35 +84,37 @@ def _chart(
             inset_title += f" head {head}"
         elif size.inset > 100:
             inset_title = f"weights, {inset_title}"
-        data |= weights.datasets(trace, inset, inset_title, size.inset)
-        state |= weights.state(inset, size.height)
+        data |= exact_weights.datasets(trace, inset, inset_title, size.inset)
+        state |= exact_weights.state(inset, size.height)
     return heatmap(size, state, data)
 
 
 def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
     """Return the placement of the page; the default section moves so that it contains the inset."""
-    placed = place(trace, columns, choices.section)
+    placement = place(trace, columns, choices.section)
     if choices.figure != "lens":
-        placed = replace(placed, caption=BOX if placed.caption else "")
+        placement = replace(placement, caption=BOX if placement.caption else "")
     if choices.inset is None:
-        return placed
-    start, stop, column = placed.start, placed.stop, choices.inset
+        return placement
+    start, stop, column = placement.start, placement.stop, choices.inset
     if choices.section is not None and not start <= column < stop:
         raise UsageError(
             f"--inset {column} lies outside of --section {start}:{stop}: leave one of them out"
         )
     shift = min(0, column - start) + max(0, column + 1 - stop)
-    return replace(placed, start=start + shift, stop=stop + shift, column=column)
+    return replace(placement, start=start + shift, stop=stop + shift, column=column)
 
 
-def _has_box(placed: Placement) -> bool:
+def _has_box(placement: Placement) -> bool:
     """Return whether the section shows a part of the box, and the box has a caption."""
     return (
-        bool(placed.caption) and placed.box_start < placed.stop and placed.box_stop > placed.start
+        bool(placement.caption)
+        and placement.box_start < placement.stop
+        and placement.box_stop > placement.start
     )
 
 
-def _overview_sentence(trace: Trace, rows: FigureRows, placed: Placement, live: bool) -> str:
+def _overview_sentence(trace: Trace, rows: FigureRows, placement: Placement, live: bool) -> str:
     what = "one row a layer, at the bottom the first"
     if rows.title != "layer":
         what = f"one row a {rows.title}"
@@ -126,15 +128,15 @@ def _overview_sentence(trace: Trace, rows: FigureRows, placed: Placement, live: 
     names = names if live else ""
     return (
         f"Top: every position ({what}{mean}); the purple frame is magnified below (positions "
-        f"{placed.start:,} to {placed.stop - 1:,}){names}."
+        f"{placement.start:,} to {placement.stop - 1:,}){names}."
     )
 
 
 def _inset_sentence(
-    trace: Trace, rows: FigureRows, row: int, placed: Placement,
-    inset: weights.InsetWeights | None, is_wide: bool,
+    trace: Trace, rows: FigureRows, row: int, placement: Placement,
+    inset: exact_weights.InsetWeights | None, is_wide: bool,
 ) -> str:  # fmt: skip
-    position = f"position {placed.column:,} ({token(trace['token_text'], placed.column)})"
+    position = f"position {placement.column:,} ({token(trace['token_text'], placement.column)})"
     if inset is None:
         has_probability = rows.view.name == "lens" and is_wide
         probability = ", with the token's probability" if has_probability else ""

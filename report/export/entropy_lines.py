@@ -10,9 +10,9 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.export.csv_table import Cell, Line, token
 from attentropy.report.export.figure_rows import FigureRows, HeadView
+from attentropy.report.figures.exact_weights import InsetWeights
 from attentropy.report.figures.heatmap_data import tile_means
 from attentropy.report.figures.placement import Placement
-from attentropy.report.figures.weights import InsetWeights
 
 _BEFORE = ("part", "layer", "head", "first position", "last position", "token")
 _AFTER = (
@@ -36,7 +36,7 @@ def columns_of(rows: FigureRows) -> tuple[str, ...]:
 
 
 def lines_of(
-    trace: Trace, rows: FigureRows, row: int, placed: Placement, inset: InsetWeights | None,
+    trace: Trace, rows: FigureRows, row: int, placement: Placement, inset: InsetWeights | None,
     live: bool,
 ) -> Iterator[Line]:  # fmt: skip
     """Yield the values of overview, section and inset.
@@ -46,13 +46,13 @@ def lines_of(
     """
     values, step = rows.view.values, rows.view.step
     yield from _tile_lines(trace, rows, "overview", *tile_means(values, step), 0)
-    start, stop = placed.start, placed.stop
+    start, stop = placement.start, placement.stop
     if live:
         yield from _cell_lines(trace, rows, "section", start, stop)
     else:
         yield from _tile_lines(trace, rows, "section", *tile_means(values[:, start:stop]), start)
     if inset is None:
-        yield from _cell_lines(trace, rows, "inset", placed.column, placed.column + 1)
+        yield from _cell_lines(trace, rows, "inset", placement.column, placement.column + 1)
     else:
         yield from _weight_lines(trace, rows, row, inset)
 

@@ -12,7 +12,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.export.choices import ExportChoices, head_index
 from attentropy.report.export.csv_table import CsvTable, Line, token
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
-from attentropy.report.figures import weights
+from attentropy.report.figures import exact_weights
 from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.figures.tilemap import LEAST, MapSize
@@ -30,7 +30,7 @@ _COLUMNS = (
     "part", "layer", "head", "first query", "last query", "query token", "first key", "last key",
     "key token", "share of a query's attention", "attention received from all queries",
 )  # fmt: skip
-_BESIDE = 640  # pixels from which on the panels stand side by side
+_SIDE_BY_SIDE = 640  # pixels from which on the panels stand side by side
 _MOST_TILES = 1024  # per side: more cannot be seen on paper
 _TITLE = "Attention map"
 
@@ -56,16 +56,16 @@ def _plan_tiles(trace: Trace, choices: ExportChoices, entry: int, pixels: int) -
     head = head_index(trace["map_head"], choices.head) or 0
     number = int(trace["map_head"][head])
     window = _first_window(trace, entry, number)
-    beside = pixels >= _BESIDE
+    side_by_side = pixels >= _SIDE_BY_SIDE
 
     def draw(width: int) -> VegaLite:
-        gap = 50 if beside else 44
-        side = (width - 60 - 2 * gap) // 3 if beside else width - 60
-        size = MapSize(side, gap, beside)
+        gap = 50 if side_by_side else 44
+        side = (width - 60 - 2 * gap) // 3 if side_by_side else width - 60
+        size = MapSize(side, gap, side_by_side)
         return first_attentionmap(trace, size, entry, head, choices.section, _MOST_TILES)
 
     state = first_state(trace, choices.section)
-    places = "left, middle, right" if beside else "from the top"
+    places = "left, middle, right" if side_by_side else "from the top"
     exact = ", exact weights (green)" if window is not None else ""
     caption = make_caption(
         trace, f"{_TITLE} ({_layer_and_head(trace, entry, number)})",
@@ -88,7 +88,7 @@ def _plan_weights(trace: Trace, choices: ExportChoices, entry: int) -> FigurePla
         raise UsageError("--section: the map of this prompt is whole; leave it out")
     names = trace["window_head"] if "window_head" in trace else np.array([-1])
     head_index(names, choices.head)
-    window = weights.window(trace, "window", entry, choices.head)
+    window = exact_weights.window(trace, "window", entry, choices.head)
 
     def draw(width: int) -> VegaLite:
         return first_map(trace, -1, entry, choices.head, width - 70)
@@ -109,9 +109,9 @@ def _layer_and_head(trace: Trace, entry: int, head: int | None) -> str:
     return f"layer {int(trace['layer'][entry])}, {heads}"
 
 
-def _first_window(trace: Trace, entry: int, head: int) -> weights.WindowWeights | None:
+def _first_window(trace: Trace, entry: int, head: int) -> exact_weights.WindowWeights | None:
     name = next(iter(window_names(trace)), None)
-    return weights.window(trace, name, entry, head) if name is not None else None
+    return exact_weights.window(trace, name, entry, head) if name is not None else None
 
 
 def _finding(trace: Trace) -> str:
@@ -121,7 +121,7 @@ def _finding(trace: Trace) -> str:
 
 
 def _tile_lines(
-    trace: Trace, entry: int, head: int, window: weights.WindowWeights | None
+    trace: Trace, entry: int, head: int, window: exact_weights.WindowWeights | None
 ) -> Iterator[Line]:
     """Yield the tiles, the weights of the exact window, and what each key receives."""
     map_tiles, causal = tiles_of(trace, entry, head, _MOST_TILES), is_causal(trace)
@@ -142,7 +142,7 @@ def _tile_lines(
 
 
 def _weight_lines(
-    trace: Trace, entry: int, window: weights.WindowWeights, head: int | None
+    trace: Trace, entry: int, window: exact_weights.WindowWeights, head: int | None
 ) -> Iterator[Line]:
     """Yield the weight of every query on every key that is visible to it."""
     tokens, causal, layer = trace["token_text"], is_causal(trace), int(trace["layer"][entry])

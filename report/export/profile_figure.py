@@ -15,7 +15,7 @@ from attentropy.report.figures.specification import VegaLite
 from attentropy.report.page.profile import growth, sentences
 
 _COLUMNS = ("panel", "layer", "first token", "part", "time (s)", "share of the chunk's time")
-_BESIDE = 640  # pixels from which on the panels stand side by side
+_SIDE_BY_SIDE = 640  # pixels from which on the panels stand side by side
 
 
 def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
@@ -23,15 +23,15 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     profile = trace.attrs.get("profile")
     if "profile_seconds" not in trace or not isinstance(profile, dict):
         raise AttentropyError("the trace holds no profile: make one with attentropy profile -o")
-    beside = pixels >= _BESIDE
+    side_by_side = pixels >= _SIDE_BY_SIDE
 
     def draw(width: int) -> VegaLite:
-        panel = (width - 330) // 2 if beside else width - 80
-        layout = Layout(panel, 230 if beside else 190, beside)
+        panel = (width - 330) // 2 if side_by_side else width - 80
+        layout = Layout(panel, 230 if side_by_side else 190, side_by_side)
         return charts(trace, layout)[choices.theme == "dark"]
 
     title = "Time of prefill"
-    places = ("Left", "Right") if beside else ("Above", "Below")
+    places = ("Left", "Right") if side_by_side else ("Above", "Below")
     caption = make_caption(
         trace, title,
         f"{places[0]}: each layer, over all chunks of {profile['chunk']:,} tokens, while "

@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.exact_weights import window
 from attentropy.report.figures.marks import (
     GREEN,
     border,
@@ -28,7 +29,6 @@ from attentropy.report.figures.specification import (
     specification,
     view,
 )
-from attentropy.report.figures.weights import window
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors
 from attentropy.report.read.visible import is_causal
@@ -84,8 +84,8 @@ def first_map(
     trace: Trace, column: int, entry: int = 0, head: int | None = None, side: int = _SIDE
 ) -> VegaLite:
     """Return the map of the layer `entry`: of one head, or the mean over heads."""
-    shown = window(trace, "window", entry, head)
-    weights, first = shown.values, shown.query
+    exact = window(trace, "window", entry, head)
+    weights, first = exact.values, exact.query
     n = weights.shape[0]
     hidden = np.zeros_like(weights, bool)
     if is_causal(trace):

@@ -103,7 +103,7 @@ def legend(scale: Scale, palette: str = "diverging") -> tuple[Rows, Rows]:
 def datasets(
     trace: Trace,
     size: Size,
-    placed: Placement,
+    placement: Placement,
     view: View,
     rows: Sequence[str],
     palette: str = "diverging",
@@ -113,25 +113,25 @@ def datasets(
     return {
         "one": [{"o": 1}],
         "tile": tile(view.values, view.scale, 0, view.step, palette),
-        **_section_datasets(trace, size, placed, view, palette, len(rows)),
+        **_section_datasets(trace, size, placement, view, palette, len(rows)),
         **_row_labels(rows),
-        **_inset_datasets(trace, size, placed.column, view, palette),
+        **_inset_datasets(trace, size, placement.column, view, palette),
         "pins": [],
         "matches": [],
         "matchespart": [],
         "legend": ramp,
         "ticks": ticks,
         "legendtitle": [{"text": view.title}],
-        "caption": [{"text": placed.caption}],
+        "caption": [{"text": placement.caption}],
         "overviewtitle": [{"text": overview_title(len(trace.tokens), view.step)}],
     }
 
 
 def _section_datasets(
-    trace: Trace, size: Size, placed: Placement, view: View, palette: str, row_count: int
+    trace: Trace, size: Size, placement: Placement, view: View, palette: str, row_count: int
 ) -> dict[str, Rows]:
     """Return the section as rectangles with text if there are few, else as a picture."""
-    start, stop = placed.start, placed.stop
+    start, stop = placement.start, placement.stop
     values, scale, tokens = view.values[:, start:stop], view.scale, trace.tokens
     letters = label_letters(size, stop - start)
     columns = numbers(start, stop, size.section)
@@ -231,13 +231,13 @@ def label_letters(size: Size, columns: int) -> int:
     return int(size.section / max(1, columns) / _LETTER)
 
 
-def state(trace: Trace, size: Size, placed: Placement, rows: int) -> Row:
+def state(trace: Trace, size: Size, placement: Placement, rows: int) -> Row:
     """Return the first values of the figure's parameters."""
     row_height = size.height / max(1, rows)
     return {
         "n": trace.dataset.sizes["position"], "rowcount": rows,
-        "a": placed.start, "b": placed.stop, "col": placed.column,
-        "box0": placed.box_start, "box1": placed.box_stop,
+        "a": placement.start, "b": placement.stop, "col": placement.column,
+        "box0": placement.box_start, "box1": placement.box_stop,
         "insetwidth": 1, "insetheight": rows,
         **LIGHT,
         "cellfont": 0 if row_height < 8 else min(12, row_height * 0.7),

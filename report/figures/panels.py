@@ -21,7 +21,7 @@ class Layout:
 
     width: int
     height: int
-    beside: bool
+    side_by_side: bool
 
 
 def light_and_dark(
@@ -38,7 +38,7 @@ def light_and_dark(
     configurations have in addition to the common one.
     """
     scales: dict[str, Any] = dict.fromkeys(shared_channels, "shared")
-    join = alt.hconcat if layout.beside else alt.vconcat
+    join = alt.hconcat if layout.side_by_side else alt.vconcat
     spec: VegaLite = (
         join(*panels, spacing=spacing)
         .resolve_scale(**scales)
@@ -67,7 +67,7 @@ def _config(layout: Layout, dark: bool, extra: VegaLite) -> VegaLite:
             "titleFontWeight": "normal",
         },
         "legend": {
-            "orient": "right" if layout.beside else "bottom", "columns": 1 if layout.beside else 2,
+            "orient": "right" if layout.side_by_side else "bottom", "columns": 1 if layout.side_by_side else 2,
             "labelColor": ink, "labelFontSize": 11, "symbolStrokeWidth": 0, "symbolOpacity": 1,
             "rowPadding": 3,
         },

@@ -71,7 +71,7 @@ def small(rows: int) -> Size:
     return Size(112, 44, 460, 12, max(110, min(420, rows * 20)), _overview(rows) // 2, 7)
 
 
-def fitted(rows: int, pixels: int) -> Size:
+def fit_to_width(rows: int, pixels: int) -> Size:
     """Return the sizes for a figure of about `pixels` width.
 
     The proportions are those for a screen where they are readable, else those for a telephone, with

@@ -52,12 +52,12 @@ class MapSize:
 
     side: int
     gap: int
-    beside: bool
+    side_by_side: bool
 
     @property
     def part(self) -> tuple[int, int]:
         """The left upper corner of the region's panel, from that of the first panel."""
-        if self.beside:
+        if self.side_by_side:
             return self.side + self.gap, 0
         return 0, self.side + _STRIP + self.gap + 3 * _ROW_GAP
 
@@ -79,7 +79,7 @@ def tilemap(size: MapSize, state: Parameters, datasets: Datasets) -> VegaLite:
     panels = _panels(size)
     strips = [_strip(size, "received", _X), _strip(size, "receivedpart", _PART_X)]
     legend = _legend(size)
-    if size.beside:
+    if size.side_by_side:
         between = [
             _connector(size, PURPLE, _Y, _PART_Y), _connector(size, GREEN, _PART_Y, _WINDOW_Y),
         ]  # fmt: skip
@@ -91,7 +91,7 @@ def tilemap(size: MapSize, state: Parameters, datasets: Datasets) -> VegaLite:
         cells = [panels[0], strips[0], gap, panels[1], strips[1], gap, panels[2], gap, legend]
     views = {
         "concat": [view(cell) for cell in cells],
-        "columns": 5 if size.beside else 1,
+        "columns": 5 if size.side_by_side else 1,
         "spacing": {"row": _ROW_GAP, "column": 0},
         "bounds": "flush",
     }

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.exact_weights import window
 from attentropy.report.figures.heatmap_data import numbers
 from attentropy.report.figures.marks import ramp_rows
 from attentropy.report.figures.specification import Rows, VegaLite
 from attentropy.report.figures.tilemap import LEAST, MapSize, tilemap
-from attentropy.report.figures.weights import window
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, ramp, shades
 from attentropy.report.planes import step, tiles
@@ -101,7 +101,7 @@ def first_attentionmap(
     state = first_state(trace, region)
     tiles = tiles_of(trace, entry, head, most_tiles)
     received, low, high = received_points(trace, entry, head)
-    has_long_title = size.side >= _LONG_TITLE and size.beside
+    has_long_title = size.side >= _LONG_TITLE and size.side_by_side
     rows = {
         "one": [{"o": 1}],
         **_tile_rows(trace, tiles),

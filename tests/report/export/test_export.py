@@ -16,7 +16,7 @@ import attentropy
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
 from attentropy.report.export.pdf import normalize_pdf
-from attentropy.report.figures.sizes import fitted, wide
+from attentropy.report.figures.sizes import fit_to_width, wide
 from programs import run
 from traces import long, profiled, sited, synthetic
 
@@ -84,7 +84,7 @@ def test_labels_have_the_asked_for_size_in_print(trace, width, points):
 
 
 def test_the_layout_of_a_screen_is_one_of_those_for_paper():
-    assert fitted(8, 928) == wide(8)
+    assert fit_to_width(8, 928) == wide(8)
 
 
 def test_a_png_says_its_dots_an_inch_and_its_caption(documents):

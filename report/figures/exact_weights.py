@@ -95,40 +95,44 @@ def _window_of(trace: Trace, column: int) -> str | None:
     return None
 
 
-def fitting(shown: InsetWeights, pixels: int) -> InsetWeights:
+def fit_queries(inset_weights: InsetWeights, pixels: int) -> InsetWeights:
     """Return the last queries of the inset, as many as fit into `pixels`."""
     count = max(1, pixels // _WEIGHT_WIDTH)
-    return replace(shown, weights=shown.weights[-count:], queries=shown.queries[-count:])
+    return replace(
+        inset_weights,
+        weights=inset_weights.weights[-count:],
+        queries=inset_weights.queries[-count:],
+    )
 
 
-def datasets(trace: Trace, shown: InsetWeights, title: str, pixels: int) -> dict[str, Rows]:
+def datasets(trace: Trace, inset_weights: InsetWeights, title: str, pixels: int) -> dict[str, Rows]:
     """Return the datasets of `heatmap` for an inset of weights that is `pixels` wide.
 
     Keys run downwards, queries to the right.
     """
-    letters = int(pixels / len(shown.queries) / _LETTER)
-    values = shown.weights.T[::-1]  # [key, query], row 0 at the bottom: the last key
+    letters = int(pixels / len(inset_weights.queries) / _LETTER)
+    values = inset_weights.weights.T[::-1]  # [key, query], row 0 at the bottom: the last key
     texts = [[f"{value:.2f}" if np.isfinite(value) else "" for value in row] for row in values]
     tokens = trace["token_text"]
     return {
         "inset": grid(values, texts, 0, Scale(0.0, 1.0), "weight"),
         "insetrows": [
             {"yc": y + 0.5, "text": ends(str(tokens[key]), 7)}
-            for y, key in enumerate(reversed(shown.keys))
+            for y, key in enumerate(reversed(inset_weights.keys))
         ],
         "insetcolumns": [
             {"xc": x + 0.5, "text": short(str(tokens[query]), letters)}
-            for x, query in enumerate(shown.queries)
+            for x, query in enumerate(inset_weights.queries)
         ],
         "insettitle": [{"text": title}],
     }
 
 
-def state(shown: InsetWeights, height: int) -> Row:
+def state(inset_weights: InsetWeights, height: int) -> Row:
     """Return the parameters of `heatmap` for an inset of weights that is `height` pixels high."""
-    keys = len(shown.keys)
+    keys = len(inset_weights.keys)
     return {
-        "insetwidth": len(shown.queries),
+        "insetwidth": len(inset_weights.queries),
         "insetheight": keys,
         "insetfont": min(12, height / keys * 0.75),
     }
