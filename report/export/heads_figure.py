@@ -1,4 +1,4 @@
-"""The figure `heads`: one score of every head, beside the score of a uniform row."""
+"""The figure `heads`: one score of every head, next to the score of a uniform row."""
 
 from __future__ import annotations
 

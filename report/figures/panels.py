@@ -67,7 +67,8 @@ def _config(layout: Layout, dark: bool, extra: VegaLite) -> VegaLite:
             "titleFontWeight": "normal",
         },
         "legend": {
-            "orient": "right" if layout.side_by_side else "bottom", "columns": 1 if layout.side_by_side else 2,
+            "orient": "right" if layout.side_by_side else "bottom",
+            "columns": 1 if layout.side_by_side else 2,
             "labelColor": ink, "labelFontSize": 11, "symbolStrokeWidth": 0, "symbolOpacity": 1,
             "rowPadding": 3,
         },
