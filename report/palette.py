@@ -14,7 +14,7 @@ MAPS = {
     "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
 }  # fmt: skip
 # How a caption names the colours of the low end, the middle and the high end.
-CALLED = {"diverging": ("blue", "white", "red"), "cividis": ("dark blue", "grey", "yellow")}
+COLOUR_NAMES = {"diverging": ("blue", "white", "red"), "cividis": ("dark blue", "grey", "yellow")}
 MISSING = "#b9b9b9"  # captions call it light grey, because the middle of cividis is a darker grey
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from attentropy.report.palette import CALLED
+from attentropy.report.palette import COLOUR_NAMES
 
 _THOUSANDS = 10_000  # from here on a value is written in thousands: 10k
 
@@ -64,7 +64,7 @@ class Scale:
 
     def words(self, palette: str = "diverging") -> str:
         """Return one clause that says which value has which colour of a palette."""
-        low, middle, high = CALLED[palette]
+        low, middle, high = COLOUR_NAMES[palette]
         unit = f" {self.unit}" if self.unit else ""
         same = " (no difference)" if self.kind == "diverging" else ""
         how = " on a logarithmic scale" if self.kind == "logarithmic" else ""
@@ -75,4 +75,4 @@ class Scale:
 
     def facts(self) -> dict[str, Any]:
         """Return the scale as the page's script reads it, with its words for each palette."""
-        return asdict(self) | {"words": {palette: self.words(palette) for palette in CALLED}}
+        return asdict(self) | {"words": {palette: self.words(palette) for palette in COLOUR_NAMES}}

@@ -76,7 +76,7 @@ def short(text: str, columns: int) -> str:
     return _isolate(display)
 
 
-def ends(text: str, columns: int) -> str:
+def shorten_middle(text: str, columns: int) -> str:
     """Return the visible text cut to `columns` in its middle: its start and its end stay.
 
     Where the room is too small for both, or the text is very long, only the start stays.
@@ -103,7 +103,7 @@ def pair(one: str, other: str, columns: int) -> str:
     return f"{short(one, first)}→{short(other, room - first)}"
 
 
-def stacked(one: str, other: str, columns: int) -> str | list[str]:
+def stack_pair(one: str, other: str, columns: int) -> str | list[str]:
     """Return two texts as two lines of `columns`, or as one line if both fit into it."""
     if one == other or width(visible(one)) + width(visible(other)) < columns:
         return pair(one, other, columns)

@@ -14,7 +14,7 @@ from attentropy.report.figures.heatmap_data import grid
 from attentropy.report.figures.specification import Row, Rows
 from attentropy.report.read.maps import window_names
 from attentropy.report.scale import Scale
-from attentropy.report.text import ends, short
+from attentropy.report.text import short, shorten_middle
 
 _QUERIES, _KEYS = 3, 6  # of the inset
 _WEIGHT_WIDTH = 36  # pixels that a weight takes
@@ -117,7 +117,7 @@ def datasets(trace: Trace, inset_weights: InsetWeights, title: str, pixels: int)
     return {
         "inset": grid(values, texts, 0, Scale(0.0, 1.0), "weight"),
         "insetrows": [
-            {"yc": y + 0.5, "text": ends(str(tokens[key]), 7)}
+            {"yc": y + 0.5, "text": shorten_middle(str(tokens[key]), 7)}
             for y, key in enumerate(reversed(inset_weights.keys))
         ],
         "insetcolumns": [

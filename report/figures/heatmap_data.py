@@ -20,7 +20,7 @@ from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
 from attentropy.report.read.views import View, both
 from attentropy.report.scale import Scale
-from attentropy.report.text import short, stacked
+from attentropy.report.text import short, stack_pair
 
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
 _LETTER = 7.2  # pixels per letter of a label
@@ -200,7 +200,9 @@ def _inset_texts(view: View, size: Size, column: int) -> CellTexts:
         if not size.two_lines(len(view.values)):
             return view.texts(column, column + 1, size.inset_letters)
         pairs = both(trace, view.name, position)
-        return [[stacked(*one, size.inset_letters) if one else "" for one in row] for row in pairs]
+        return [
+            [stack_pair(*one, size.inset_letters) if one else "" for one in row] for row in pairs
+        ]
     if view.name != "lens":
         return view.texts(column, column + 1)
     ids = trace.lens("lens_top_ids", position)[:, 0, 0]
