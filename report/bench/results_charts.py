@@ -5,16 +5,14 @@ The rate of the matrix product is a dashed line.
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 
 from attentropy.engine.bench.results import Results, Row
 from attentropy.report.bench.summary import rate_unit
 from attentropy.report.figures.marks import Layers, dataset
 from attentropy.report.figures.panels import Layout, ink_of, light_and_dark
+from attentropy.report.figures.specification import Channels, VegaLite
 from attentropy.report.figures.specification import Row as Record
-from attentropy.report.figures.specification import VegaLite
 
 # The colours of each group on a light and on a dark page; rivals of a group differ in shape.
 _GROUPS = {
@@ -96,11 +94,11 @@ def _y(field: str, title: str, *, log: bool) -> alt.Y:
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
-def _styles(rivals: dict[str, str], *, legend: bool) -> dict[str, Any]:
+def _styles(rivals: dict[str, str], *, legend: bool) -> Channels:
     """Return colour, shape and dash per rival, joined in one legend."""
     names, groups = list(rivals), list(rivals.values())
     shapes = [_SHAPES[groups[:i].count(group) % len(_SHAPES)] for i, group in enumerate(groups)]
-    key: Any = alt.Legend(title=None) if legend else None
+    key: alt.Legend | None = alt.Legend(title=None) if legend else None
     title = "rival"
     return {
         "color": alt.Color("rival:N", title=title, legend=key, scale=alt.Scale(domain=names)),
@@ -147,6 +145,6 @@ def _ceiling(channel: alt.X | alt.Y) -> Layers:
         fontSize=11, align="right" if is_vertical else "left",
         baseline="bottom", dx=-4 if is_vertical else 4, dy=-3,
     ).encode(text="text:N")  # fmt: skip
-    place: dict[str, Any] = {"x": channel} if is_vertical else {"y": channel}
-    edge: dict[str, Any] = {"y": alt.YValue(0)} if is_vertical else {"x": alt.XValue(0)}
+    place: Channels = {"x": channel} if is_vertical else {"y": channel}
+    edge: Channels = {"y": alt.YValue(0)} if is_vertical else {"x": alt.XValue(0)}
     return alt.layer(rule.encode(**place), name.encode(**place, **edge))

@@ -15,6 +15,9 @@ from attentropy.report.bench.results_charts import NARROW, WIDE, charts
 from attentropy.report.page.document import environment, policy, source, stills
 from attentropy.report.text import named
 
+TemplateVariables = dict[str, Any]
+"""Values for the page's template by name."""
+
 
 def render(runs: Sequence[Results]) -> str:
     """Return the page of one or more results; same results and version give the same bytes."""
@@ -50,7 +53,7 @@ def _without_control_characters(results: Results) -> Results:
     )  # fmt: skip
 
 
-def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
+def _setting(results: Results, name: str, cases: list[int]) -> TemplateVariables:
     """Return the template's variables for one setting; no figure if nothing was timed."""
     rows = [row for case in cases for row in results.of(case)]
     figure = None
@@ -74,7 +77,7 @@ def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
     }
 
 
-def _table(results: Results, case: int) -> dict[str, Any]:
+def _table(results: Results, case: int) -> TemplateVariables:
     """Return the template's variables for the timed rows of one case."""
     timed = [row for row in results.of(case) if row.seconds]
     ours = summary.reference(timed, results.ours)

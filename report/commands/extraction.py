@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
     from attentropy.engine.trace.dataset import Trace
 
 
-def extract_trace(parameters: Parameters, **destination: Any) -> Trace:
-    """Return the trace of a run with the parameters of `run_options`, and print its notes.
+class Destination(TypedDict, total=False):
+    """The arguments of `extract` that say where the trace is written, and what happens there."""
 
-    `destination`: the arguments of `extract` that say where the trace is written, and what happens
-    to an unfinished one there.
-    """
+    output: Path
+    scratch: Path
+    force: bool
+    resume: bool
+    keep_cache: bool
+
+
+def extract_trace(parameters: Parameters, **destination: Unpack[Destination]) -> Trace:
+    """Return the trace of a run with the parameters of `run_options`, and print its notes."""
     arguments = run_arguments(parameters)
     extract = _import_extract()
     with show_progress() as progress:

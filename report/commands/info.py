@@ -61,7 +61,7 @@ def command(
     _print(facts)
 
 
-def _machine_facts() -> dict[str, Any]:
+def _machine_facts() -> Facts:
     """Return versions, devices, and which implementation of attention would run."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
@@ -91,7 +91,7 @@ def _check_torch() -> None:
             )
 
 
-def _trace_facts(path: Path) -> dict[str, Any]:
+def _trace_facts(path: Path) -> Facts:
     """Return what a trace contains."""
     from attentropy.engine.trace.dataset import Trace
 

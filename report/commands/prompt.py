@@ -9,7 +9,10 @@ from typing import Any
 
 from attentropy.engine.errors import UsageError
 
-Prompt = str | list[dict[str, Any]] | list[int]
+Message = dict[str, Any]
+"""A chat message, with its role and content."""
+
+Prompt = str | list[Message] | list[int]
 """A text, chat messages, or token ids."""
 
 
@@ -34,7 +37,7 @@ def read_prompt(
     return text
 
 
-def _parse_messages(text: str, name: str) -> list[dict[str, Any]]:
+def _parse_messages(text: str, name: str) -> list[Message]:
     try:
         turns = json.loads(text)
     except ValueError as error:

@@ -22,6 +22,10 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "heads": ("score",),
     "profile": (),
 }
+
+Requests = dict[str, Any]
+"""The values that a caller passes for the choices, by name; None where nothing is chosen."""
+
 PALETTES = ("diverging", "cividis")
 THEMES = ("light", "dark")
 
@@ -47,15 +51,15 @@ class ExportChoices:
     theme: str = "light"
 
 
-def check_choices(trace: Trace, figure: str, theme: str, choices: dict[str, Any]) -> ExportChoices:
-    """Return the choices that are not None, converted to the numbers of the trace.
+def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> ExportChoices:
+    """Return the requests that are not None, converted to the numbers of the trace.
 
     Raises:
         UsageError: a choice that the figure does not leave, or that the trace does not contain.
     """
     _check_name("figure", figure, tuple(FIGURES))
     _check_name("theme", theme, THEMES)
-    requested = {name: value for name, value in choices.items() if value is not None}
+    requested = {name: value for name, value in requests.items() if value is not None}
     for name in requested:
         if name not in FIGURES[figure]:
             takes = ", ".join(f"--{choice}" for choice in FIGURES[figure]) or "none of them"

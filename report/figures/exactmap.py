@@ -6,7 +6,6 @@ Queries run downwards, keys to the right.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import altair as alt
 import numpy as np
@@ -23,6 +22,7 @@ from attentropy.report.figures.marks import (
     x_scale,
 )
 from attentropy.report.figures.specification import (
+    Channels,
     Datasets,
     Parameters,
     VegaLite,
@@ -58,7 +58,7 @@ def exactmap(side: int, state: Parameters, datasets: Datasets) -> VegaLite:
 
 def _labels(side: int) -> tuple[alt.Chart, alt.Chart]:
     """Return the tokens of the queries at the left, and those of the keys below."""
-    style: dict[str, Any] = {"align": "right", "baseline": "middle", "fontSize": 10}
+    style: Channels = {"align": "right", "baseline": "middle", "fontSize": 10}
     left = text_mark("labels", x=alt.XValue(-6), y=down_scale("at:Q", 0, "n"), **style)
     x = x_scale("at:Q", 0, "n")
     return left, text_mark("labels", x=x, y=alt.YValue(side + 8), angle=310, **style)

@@ -12,10 +12,9 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
-from attentropy.report.figures.marks import ramp_rows
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
-from attentropy.report.figures.specification import Row, Rows
+from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
 from attentropy.report.read.views import View, both

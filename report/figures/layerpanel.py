@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import numpy as np
 
 from attentropy.report.figures.marks import BLUE, INK, dataset
 from attentropy.report.figures.specification import (
+    Channels,
     Rows,
     VegaLite,
     axis_style,
@@ -30,7 +30,7 @@ def layerpanel(curve: Curve, labels: Sequence[str]) -> VegaLite:
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", scale=y_scale, axis=y_axis)
 
-    line: dict[str, Any] = {"color": BLUE, "strokeWidth": 1.8}
+    line: Channels = {"color": BLUE, "strokeWidth": 1.8}
     if len(labels) <= _MOST_POINTS:
         line["point"] = {"color": BLUE, "size": 22}
     base = dataset("layers")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+
+from attentropy.report.figures.specification import Channels
 
 # Colours of frames: of the section, the inset, the dummy tokens and the pins. They are parameters,
 # since a dark page has other colours.
@@ -81,7 +82,7 @@ def picture(
     name: str, x: tuple[End, End], y: alt.Y, *, y2: str = "y1", clip: bool = True
 ) -> alt.Chart:
     """Return the pictures of the dataset `name`, by address, between the ends `x` and on `y`."""
-    clipped: dict[str, Any] = {"clip": True} if clip else {}
+    clipped: Channels = {"clip": True} if clip else {}
     chart: alt.Chart = (
         dataset(name)
         .mark_image(aspect=False, smooth=False, **clipped)
@@ -138,15 +139,3 @@ def colour_ramp(width: int) -> alt.Chart:
         )
     )
     return chart
-
-
-def ramp_rows(fills: Sequence[str], axis: str = "y") -> list[dict[str, Any]]:
-    """Return the rows of a legend's colours, from low to high along `axis`.
-
-    Each step reaches a little into the next one, so that no seam shows between them.
-    """
-    steps = len(fills)
-    return [
-        {f"{axis}0": i / steps, f"{axis}1": min(1, (i + 1.3) / steps), "fill": fill}
-        for i, fill in enumerate(fills)
-    ]

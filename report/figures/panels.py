@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 
 from attentropy.report import palette
 from attentropy.report.figures.marks import Layers
-from attentropy.report.figures.specification import FONT, Rows, VegaLite
+from attentropy.report.figures.specification import FONT, Channels, Rows, VegaLite
 
 Panel = alt.Chart | Layers
 
@@ -37,7 +36,7 @@ def light_and_dark(
     `shared_channels` have one scale for both panels. `extra` (light, dark) is what the
     configurations have in addition to the common one.
     """
-    scales: dict[str, Any] = dict.fromkeys(shared_channels, "shared")
+    scales: Channels = dict.fromkeys(shared_channels, "shared")
     join = alt.hconcat if layout.side_by_side else alt.vconcat
     spec: VegaLite = (
         join(*panels, spacing=spacing)

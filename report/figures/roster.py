@@ -14,7 +14,6 @@ from attentropy.report.figures.marks import (
     colour_ramp,
     dataset,
     picture,
-    ramp_rows,
     text_mark,
     unit_scale,
     x_scale,
@@ -26,6 +25,7 @@ from attentropy.report.figures.specification import (
     Parameters,
     Rows,
     VegaLite,
+    ramp_rows,
     specification,
     view,
 )

@@ -16,6 +16,9 @@ Row = dict[str, Any]
 Rows = list[Row]
 """One dataset of a specification."""
 
+Channels = dict[str, Any]
+"""Keyword arguments of an Altair mark, axis or encoding."""
+
 Datasets = Mapping[str, Sequence[Mapping[str, Any]]]
 """The datasets of a specification by name."""
 
@@ -54,7 +57,7 @@ def view(chart: alt.TopLevelMixin) -> VegaLite:
     return spec
 
 
-def axis_style(**more: Any) -> VegaLite:
+def axis_style(**more: Any) -> Channels:
     """Return the arguments of an axis in the colours of the page, and `more` of them."""
     ink = alt.ExprRef("ink")
     return {
@@ -62,3 +65,15 @@ def axis_style(**more: Any) -> VegaLite:
         "gridColor": ink, "gridOpacity": 0.12, "titleFontWeight": "normal", "titleFontSize": 11,
         **more,
     }  # fmt: skip
+
+
+def ramp_rows(fills: Sequence[str], axis: str = "y") -> Rows:
+    """Return the rows of a legend's colours, from low to high along `axis`.
+
+    Each step reaches a little into the next one, so that no seam shows between them.
+    """
+    steps = len(fills)
+    return [
+        {f"{axis}0": i / steps, f"{axis}1": min(1, (i + 1.3) / steps), "fill": fill}
+        for i, fill in enumerate(fills)
+    ]

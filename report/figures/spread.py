@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import numpy as np
@@ -13,6 +12,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.figures.marks import BLUE, INK, dataset, text_mark
 from attentropy.report.figures.specification import (
+    Channels,
     Datasets,
     Parameters,
     Rows,
@@ -55,7 +55,7 @@ def spread(size: tuple[int, int], state: Parameters, datasets: Datasets) -> Vega
     return specification(view(chart), state, datasets, padding)
 
 
-def _channels(is_wide: bool) -> tuple[alt.X, dict[str, Any]]:
+def _channels(is_wide: bool) -> tuple[alt.X, Channels]:
     """Return the horizontal channel, and what the vertical channels of all marks share."""
     style = axis_style()
     x = alt.X(

@@ -13,8 +13,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.exact_weights import window
 from attentropy.report.figures.heatmap_data import numbers
-from attentropy.report.figures.marks import ramp_rows
-from attentropy.report.figures.specification import Rows, VegaLite
+from attentropy.report.figures.specification import Rows, VegaLite, ramp_rows
 from attentropy.report.figures.tilemap import LEAST, MapSize, tilemap
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, ramp, shades
