@@ -39,8 +39,8 @@ class Scale:
         fractions: np.ndarray = (numbers - self.low) / span
         if self.kind == "logarithmic":
             fractions = np.log1p(np.maximum(numbers - self.low, 0)) / np.log1p(span)
-        clipped: np.ndarray = np.clip(fractions, 0, 1)
-        return clipped
+        places: np.ndarray = np.clip(fractions, 0, 1)
+        return places
 
     @property
     def middle(self) -> float:
@@ -60,7 +60,7 @@ class Scale:
     def ticks(self) -> list[tuple[float, str]]:
         """Return the legend's labels with their heights, 0 at the bottom to 1 at the top."""
         ends = ((0.0, self.low), (0.5, self.middle), (1.0, self.high))
-        return [(at, self.text(value)) for at, value in ends]
+        return [(height, self.text(value)) for height, value in ends]
 
     def words(self, palette: str = "diverging") -> str:
         """Return one clause that says which value has which colour of a palette."""

@@ -148,12 +148,12 @@ def _character_width(character: str) -> int:
 
 def _fit(display: str, columns: int) -> str:
     """Return as many first characters as fit into `columns`."""
-    start, used = "", 0
+    start, start_width = "", 0
     for character in display:
-        if used + _character_width(character) > columns:
+        if start_width + _character_width(character) > columns:
             break
         start += character
-        used += _character_width(character)
+        start_width += _character_width(character)
     return start
 
 

@@ -35,10 +35,12 @@ WIDE, NARROW = Layout(390, 330, True), Layout(300, 250, False)
 def charts(results: Results, cases: list[int], layout: Layout) -> tuple[VegaLite, VegaLite]:
     """Return the specifications, light and dark, for the timed rows of `cases` of one setting."""
     unit, factor = rate_unit(results)
-    timed = [row for case in cases for row in results.of(case) if row.seconds]
-    rivals = {row.rival: row.group if row.group in _GROUPS else _UNKNOWN_GROUP for row in timed}
+    timed_rows = [row for case in cases for row in results.of(case) if row.seconds]
+    rivals = {
+        row.rival: row.group if row.group in _GROUPS else _UNKNOWN_GROUP for row in timed_rows
+    }
     datasets = {
-        "rows": [_record_of(results, row, factor) for row in timed],
+        "rows": [_record_of(results, row, factor) for row in timed_rows],
         "ceiling": [
             {"rate": results.ceilings["flops_per_second"] / factor, "text": "matrix product"}
         ],

@@ -79,12 +79,12 @@ def _setting(results: Results, name: str, cases: list[int]) -> TemplateVariables
 
 def _table(results: Results, case: int) -> TemplateVariables:
     """Return the template's variables for the timed rows of one case."""
-    timed = [row for row in results.of(case) if row.seconds]
-    ours = summary.reference(timed, results.ours)
+    timed_rows = [row for row in results.of(case) if row.seconds]
+    ours = summary.reference(timed_rows, results.ours)
     shape = results.cases[case]
     return {
         "size": f"{shape.size:,} {shape.unit}",
-        "rows": [summary.cells(results, row, ours) for row in timed],
+        "rows": [summary.cells(results, row, ours) for row in timed_rows],
     }
 
 

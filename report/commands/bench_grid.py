@@ -77,8 +77,8 @@ _SIZES = {
 
 def grid_for(what: str, device: str, values: Mapping[str, Any]) -> Grid:
     """Return the grid with the `values` that are not None, and defaults that fit the device."""
-    requested = {name: value for name, value in values.items() if value is not None}
-    return replace(_GRIDS[device], **({"sizes": _SIZES[device, what]} | requested))
+    changes = {name: value for name, value in values.items() if value is not None}
+    return replace(_GRIDS[device], **({"sizes": _SIZES[device, what]} | changes))
 
 
 def list_of(

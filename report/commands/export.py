@@ -76,9 +76,9 @@ def command(
 
     trace = Trace.open(path)
     trace = redacted(trace) if redact_tokens else trace
-    exported = export(trace, figure, format, **choices)
-    output.write_bytes(target, exported.data)
-    facts = {"title": exported.title, "caption": exported.caption}
+    result = export(trace, figure, format, **choices)
+    output.write_bytes(target, result.data)
+    facts = {"title": result.title, "caption": result.caption}
     output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        click.echo(plain(exported.caption))
+        click.echo(plain(result.caption))

@@ -59,8 +59,8 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     """
     _check_name("figure", figure, tuple(FIGURES))
     _check_name("theme", theme, THEMES)
-    requested = {name: value for name, value in requests.items() if value is not None}
-    for name in requested:
+    values = {name: value for name, value in requests.items() if value is not None}
+    for name in values:
         if name not in FIGURES[figure]:
             takes = ", ".join(f"--{choice}" for choice in FIGURES[figure]) or "none of them"
             raise UsageError(f"--{name} is no choice of --figure {figure}: it takes {takes}")
@@ -72,11 +72,11 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     }
     # The order decides which of several errors is reported.
     for name in ("palette", "stat", "site", "section", "inset", "layer", "score"):
-        if name in requested and name in names:
-            _check_name(name, requested[name], names[name]())
-        elif name in requested:
-            requested[name] = convert[name](requested[name])
-    return ExportChoices(figure, theme=theme, **requested)
+        if name in values and name in names:
+            _check_name(name, values[name], names[name]())
+        elif name in values:
+            values[name] = convert[name](values[name])
+    return ExportChoices(figure, theme=theme, **values)
 
 
 def _possible_names(trace: Trace, figure: str) -> dict[str, Callable[[], Sequence[str]]]:

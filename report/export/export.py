@@ -91,11 +91,11 @@ def export(
     _check_range("--width", width, _WIDTHS, "mm")
     _check_range("--font-size", font_size, _FONTS, "points")
     _check_range("--dpi", dpi, _DPI, "pixels an inch")
-    requested = {
+    requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette,
     }  # fmt: skip
-    choices = check_choices(trace, figure, theme, requested)
+    choices = check_choices(trace, figure, theme, requests)
     pixels = _layout_pixels(width, font_size)
     plan = _PLANS[figure](trace, choices, pixels)
     if format == "csv":

@@ -35,9 +35,9 @@ def svg(picture: str, width: float, title: str, caption: str) -> bytes:
     own, height = pixels(picture)
     description = f"<title>{escape(title)}</title><desc>{escape(caption)}</desc>"
     size = f'role="img" width="{width:g}mm" height="{width * height / own:.4g}mm"'
-    sized = _SIZE.sub(size, picture, count=1)
-    end = sized.index(">") + 1
-    return f"{sized[:end]}{description}{sized[end:]}\n".encode()
+    resized = _SIZE.sub(size, picture, count=1)
+    end = resized.index(">") + 1
+    return f"{resized[:end]}{description}{resized[end:]}\n".encode()
 
 
 def png(picture: str, width: float, dpi: int, title: str, caption: str) -> bytes:
@@ -77,8 +77,8 @@ def pdf(picture: str, width: float, title: str, caption: str) -> bytes:
     own, height = pixels(picture)
     points = width / _MM * _POINT
     size = f'width="{points:.3f}" height="{points * height / own:.3f}"'
-    sized = _SIZE.sub(size, picture, count=1)
-    document = _convert_to_pdf(sized) or _convert_to_pdf(_embeddable(sized))
+    resized = _SIZE.sub(size, picture, count=1)
+    document = _convert_to_pdf(resized) or _convert_to_pdf(_embeddable(resized))
     if document is None:
         raise AttentropyError("no PDF can be made of this figure: write it as SVG or PNG")
     return normalize_pdf(document, title, caption)

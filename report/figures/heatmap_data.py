@@ -81,7 +81,7 @@ def numbers(start: int, stop: int, pixels: int) -> Rows:
     """Return round positions, as labels under columns that are too narrow for their tokens."""
     every = round_step((stop - start) * 90 / pixels)
     first = -(-start // every) * every
-    return [{"xc": at + 0.5, "text": f"{at:,}"} for at in range(first, stop, every)]
+    return [{"xc": i + 0.5, "text": f"{i:,}"} for i in range(first, stop, every)]
 
 
 def round_step(minimum: float) -> int:
@@ -96,7 +96,7 @@ def round_step(minimum: float) -> int:
 
 def legend(scale: Scale, palette: str = "diverging") -> tuple[Rows, Rows]:
     """Return the rows of the colour ramp, and of the labels at its ends and its middle."""
-    return ramp_rows(ramp(palette)), [{"y": at, "text": text} for at, text in scale.ticks()]
+    return ramp_rows(ramp(palette)), [{"y": height, "text": text} for height, text in scale.ticks()]
 
 
 def datasets(
@@ -108,7 +108,7 @@ def datasets(
     palette: str = "diverging",
 ) -> dict[str, Rows]:
     """Return every dataset of `heatmap` for a view; `rows` are the labels of its rows."""
-    ramp, ticks = legend(view.scale, palette)
+    legend_rows, ticks = legend(view.scale, palette)
     return {
         "one": [{"o": 1}],
         "tile": tile(view.values, view.scale, 0, view.step, palette),
@@ -118,7 +118,7 @@ def datasets(
         "pins": [],
         "matches": [],
         "matchespart": [],
-        "legend": ramp,
+        "legend": legend_rows,
         "ticks": ticks,
         "legendtitle": [{"text": view.title}],
         "caption": [{"text": placement.caption}],

@@ -68,15 +68,15 @@ def _axes(curve: Curve, last: int) -> tuple[alt.X, alt.Scale, alt.Axis]:
 
 def _largest(curve: Curve) -> float:
     """Return the largest value that is drawn."""
-    drawn = [values for values in (curve.mean, curve.high, curve.uniform) if values is not None]
-    return max(float(np.nanmax(np.concatenate(drawn))), 1e-6)
+    curves = [values for values in (curve.mean, curve.high, curve.uniform) if values is not None]
+    return max(float(np.nanmax(np.concatenate(curves))), 1e-6)
 
 
 def _rows(curve: Curve) -> Rows:
     fields = {"mean": curve.mean, "low": curve.low, "high": curve.high, "uniform": curve.uniform}
-    measured = {name: values for name, values in fields.items() if values is not None}
+    available = {name: values for name, values in fields.items() if values is not None}
     return [
         {"x": i}
-        | {name: float(v[i]) if np.isfinite(v[i]) else None for name, v in measured.items()}
+        | {name: float(v[i]) if np.isfinite(v[i]) else None for name, v in available.items()}
         for i in range(len(curve.mean))
     ]  # fmt: skip

@@ -82,10 +82,10 @@ def picture(
     name: str, x: tuple[End, End], y: alt.Y, *, y2: str = "y1", clip: bool = True
 ) -> alt.Chart:
     """Return the pictures of the dataset `name`, by address, between the ends `x` and on `y`."""
-    clipped: Channels = {"clip": True} if clip else {}
+    clipping: Channels = {"clip": True} if clip else {}
     chart: alt.Chart = (
         dataset(name)
-        .mark_image(aspect=False, smooth=False, **clipped)
+        .mark_image(aspect=False, smooth=False, **clipping)
         .encode(x=x_scale("x0:Q", *x), x2="x1", y=y, y2=y2, url="url:N")
     )
     return chart

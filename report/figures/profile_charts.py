@@ -43,11 +43,9 @@ def records(trace: Trace) -> tuple[Rows, Rows, list[str]]:
     shares of the chunk's time, from the token `at` to the next row's.
     """
     seconds = trace["profile_seconds"]  # [chunk, layer, part]
-    recorded = [str(part) for part in trace["part"]]
-    parts = [
-        p for p in LEGEND if p in recorded and np.isfinite(seconds[..., recorded.index(p)]).any()
-    ]
-    order = [recorded.index(part) for part in parts]
+    names = [str(part) for part in trace["part"]]
+    parts = [p for p in LEGEND if p in names and np.isfinite(seconds[..., names.index(p)]).any()]
+    order = [names.index(part) for part in parts]
     layer_seconds = np.nansum(seconds, 0)[:, order]
     chunk_seconds = _chunk_seconds(trace, parts, np.nansum(seconds, 1)[:, order])
     parts = [*parts, "outside"]

@@ -152,8 +152,8 @@ def _frame(
         f"{inner_x[1]} > {x[0]} && {inner_x[0]} < {x[1]} && "
         f"{inner_y[1]} > {y[0]} && {inner_y[0]} < {y[1]} ? 1 : 0"
     )
-    left, right = (alt.ExprRef(_pixels(at, *x, size.side)) for at in inner_x)
-    top, bottom = (alt.ExprRef(_pixels(at, *y, size.side)) for at in inner_y)
+    left, right = (alt.ExprRef(_pixels(end, *x, size.side)) for end in inner_x)
+    top, bottom = (alt.ExprRef(_pixels(end, *y, size.side)) for end in inner_y)
     chart: alt.Chart = (
         dataset("one")
         .mark_rect(filled=False, stroke=color, strokeWidth=width, fillOpacity=0)

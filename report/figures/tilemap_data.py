@@ -148,10 +148,10 @@ def _title_rows(state: Mapping[str, int], tiles: MapTiles | None) -> dict[str, R
 
 def _key_rows(state: Mapping[str, int], side: int) -> dict[str, Rows]:
     """Return the numbers of the queries at the left and of the keys below the strips."""
-    numbered = numbers(0, state["n"], side)
+    labels = numbers(0, state["n"], side)
     return {
-        "queries": [{"at": row["xc"], "text": row["text"]} for row in numbered],
-        "receivedkeys": numbered,
+        "queries": [{"at": row["xc"], "text": row["text"]} for row in labels],
+        "receivedkeys": labels,
         "receivedpartkeys": numbers(state["k0"], state["k1"], side),
     }
 
