@@ -10,7 +10,7 @@ import altair as alt
 from attentropy.engine.bench.results import Results, Row
 from attentropy.report.bench.summary import rate_unit
 from attentropy.report.figures.marks import Layers, dataset
-from attentropy.report.figures.panels import Layout, ink_of, light_and_dark
+from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
 from attentropy.report.figures.specification import Channels, VegaLite
 from attentropy.report.figures.specification import Row as Record
 
@@ -84,10 +84,7 @@ def _record_of(results: Results, row: Row, factor: float) -> Record:
 
 
 def _size_axis(sizes: list[int]) -> alt.Axis:
-    k = "datum.value >= 1024 && datum.value % 1024 == 0"
-    return alt.Axis(
-        values=sizes, labelExpr=f"{k} ? datum.value / 1024 + 'k' : format(datum.value, ',')"
-    )
+    return alt.Axis(values=sizes, labelExpr=COUNT_LABEL)
 
 
 def _y(field: str, title: str, *, log: bool) -> alt.Y:

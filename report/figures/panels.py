@@ -13,6 +13,12 @@ from attentropy.report.figures.specification import FONT, Channels, Rows, VegaLi
 
 Panel = alt.Chart | Layers
 
+# An axis label (expression) for a number of tokens: 128k for 131,072.
+COUNT_LABEL = (
+    "datum.value >= 1024 && datum.value % 1024 == 0 ? datum.value / 1024 + 'k' "
+    ": format(datum.value, ',')"
+)
+
 
 @dataclass(frozen=True)
 class Layout:

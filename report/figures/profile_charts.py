@@ -7,7 +7,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.marks import Layers, dataset
-from attentropy.report.figures.panels import Layout, ink_of, light_and_dark
+from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
 from attentropy.report.figures.specification import Rows, VegaLite
 
 # Part: its name in the legend, its colours on a light and on a dark page; from the bottom to the
@@ -123,11 +123,7 @@ def _per_layer(bars: Rows, parts: list[str], layout: Layout) -> Layers:
 
 def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> Layers:
     n = int(trace["chunk_stop"][-1])
-    k = "datum.value >= 1024 && datum.value % 1024 == 0"
-    axis = alt.Axis(
-        labelExpr=f"{k} ? datum.value / 1024 + 'k' : format(datum.value, ',')",
-        values=_ticks(n), grid=False,
-    )  # fmt: skip
+    axis = alt.Axis(labelExpr=COUNT_LABEL, values=_ticks(n), grid=False)
     x = alt.X(
         "at:Q", title="tokens read before", axis=axis,
         scale=alt.Scale(domain=[0, n], nice=False),
