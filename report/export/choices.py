@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,29 +64,23 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
         if name not in FIGURES[figure]:
             takes = ", ".join(f"--{choice}" for choice in FIGURES[figure]) or "none of them"
             raise UsageError(f"--{name} is no choice of --figure {figure}: it takes {takes}")
-    names = _possible_names(trace, figure)
-    convert: dict[str, Callable[[Any], Any]] = {
-        "section": lambda value: _section(value, trace.dataset.sizes["position"]),
-        "inset": lambda value: _position(value, trace.dataset.sizes["position"]),
-        "layer": lambda value: _layer_index(trace, value),
-    }
-    # The order decides which of several errors is reported.
-    for name in ("palette", "stat", "site", "section", "inset", "layer", "score"):
-        if name in values and name in names:
-            _check_name(name, values[name], names[name]())
-        elif name in values:
-            values[name] = convert[name](values[name])
+    n = trace.dataset.sizes["position"]
+    if "palette" in values:
+        _check_name("palette", values["palette"], PALETTES)
+    if "stat" in values:
+        names = ("entropy", *(statistic.name for statistic in statistics.held(trace, figure)))
+        _check_name("stat", values["stat"], names)
+    if "site" in values:
+        _check_name("site", values["site"], statistics.sites(trace))
+    if "section" in values:
+        values["section"] = _section(values["section"], n)
+    if "inset" in values:
+        values["inset"] = _position(values["inset"], n)
+    if "layer" in values:
+        values["layer"] = _layer_index(trace, values["layer"])
+    if "score" in values:
+        _check_name("score", values["score"], tuple(scored(trace)))
     return ExportChoices(figure, theme=theme, **values)
-
-
-def _possible_names(trace: Trace, figure: str) -> dict[str, Callable[[], Sequence[str]]]:
-    """Return for each choice that is a name the names that the trace has, computed when called."""
-    return {
-        "palette": lambda: PALETTES,
-        "stat": lambda: ("entropy", *(stat.name for stat in statistics.held(trace, figure))),
-        "site": lambda: statistics.sites(trace),
-        "score": lambda: tuple(scored(trace)),
-    }
 
 
 def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
