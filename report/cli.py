@@ -1,9 +1,12 @@
-"""The command line: `attentropy`, its commands imported only when they are used."""
+"""The command line `attentropy`, whose commands are imported only when they are used."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
@@ -12,7 +15,7 @@ import click
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.text import plain
 
-# name -> what `--help` says of it; the command itself is in report/commands/NAME.py.
+# Name -> its line in `--help`; the command itself is in report/commands/NAME.py.
 _COMMANDS = {
     "report": "Run a model over a prompt and write the HTML report.",
     "extract": "Run a model over a prompt and write the trace.",
@@ -26,7 +29,7 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    """A group whose help needs none of its commands' imports."""
+    """A group that shows its help without importing its commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -46,11 +49,27 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     if not value or ctx.resilient_parsing:
         return
     try:
-        found = version("attentropy")
+        number = version("attentropy")
     except PackageNotFoundError:
-        found = "unknown"
-    click.echo(f"attentropy {found}")
+        number = "unknown"
+    click.echo(f"attentropy {number}")
     ctx.exit()
+
+
+@contextmanager
+def _log_to_stderr() -> Iterator[None]:
+    """Write the messages of the package's logger, from DEBUG on, to standard error."""
+    logger = logging.getLogger("attentropy")
+    level = logger.level
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @click.command(
@@ -63,12 +82,19 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     help="Show the version and exit.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
-def attentropy(debug: bool) -> None:
+@click.pass_context
+def attentropy(ctx: click.Context, debug: bool) -> None:
     """Show where a language model is certain and where it is not, at any context length."""
+    if debug:
+        ctx.with_resource(_log_to_stderr())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 0, 1 for a failed run, 2 for bad usage."""
+    """Run the command line and return the exit code.
+
+    The code is 0 for success, 1 for a failed run, 2 for bad usage, and 130 for an interruption.
+    With `--debug` an error is raised instead.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     color = False if os.environ.get("NO_COLOR") else None
     try:
@@ -80,8 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(f"error: {plain(error.format_message())}", err=True)
         return 1 if not isinstance(error, click.UsageError) else 2
     except (click.Abort, KeyboardInterrupt) as error:
-        said = plain(str(error.__cause__ or error))  # click has the interruption as the cause
-        click.echo(f"interrupted: {said}" if said else "interrupted", err=True)
+        reason = plain(str(error.__cause__ or error))  # click raises Abort from the interruption
+        click.echo(f"interrupted: {reason}" if reason else "interrupted", err=True)
         return 130
     except Exception as error:
         if "--debug" in arguments:

@@ -1,1 +1,1 @@
-"""Benchmark results as a table on the terminal and as a page; needs no torch."""
+"""Benchmark results as a page with charts, and as tables on a terminal."""

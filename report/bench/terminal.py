@@ -1,4 +1,4 @@
-"""The results as tables on a terminal or in a pipe."""
+"""Benchmark results as tables on a terminal or in a pipe."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
 from attentropy.report.text import plain
 
-_WIDTH = 150  # in a pipe, which has none
+_PIPE_WIDTH = 150  # characters, since a pipe has no width
 
 
 def show(results: Results) -> None:
-    """A table for each case, then the findings of each setting, then why rivals are missing."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    """Print a table per case, the findings of each setting, and why rivals are missing."""
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
     for setting, cases in results.settings().items():
         for case in cases:
             rows = [row for row in results.of(case) if row.seconds]
@@ -30,8 +30,8 @@ def show(results: Results) -> None:
                 table.add_column(name, justify="right" if i else "left")
             ours = summary.reference(rows, results.ours)
             for row in rows:
-                told = summary.cells(results, row, ours)
-                table.add_row(*(Text(plain(cell)) for cell in told))
+                cells = summary.cells(results, row, ours)
+                table.add_row(*(Text(plain(cell)) for cell in cells))
             console.print(table)
         for sentence in summary.findings(results, cases):
             click.echo(plain(sentence))

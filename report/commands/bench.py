@@ -1,13 +1,11 @@
-"""`attentropy bench`: this machine against the other ways to get the same numbers."""
+"""`attentropy bench`: measures this machine with entropy, and with other ways to get it."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,71 +13,38 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands import output
-from attentropy.report.commands.tokens import size
+from attentropy.report.commands.bench_grid import grid_for, list_of, parse_heads, parse_mask
+from attentropy.report.commands.progress import show_status
+from attentropy.report.commands.quantities import count
 
 if TYPE_CHECKING:
-    from attentropy.engine.bench.case import Case
     from attentropy.engine.bench.results import Results
 
-# What is measured where nothing is said: the whole grid on a GPU, some minutes on a CPU.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "cuda": {
-        "attention": [1024 * 2**i for i in range(8)], "vocabulary": [4096, 32768],
-        "heads": [(32, 8), (64, 8)], "head_size": [64, 128], "mask": ["causal", "full"],
-        "width": 4096, "tokens": 128_256, "dtype": "bfloat16",
-    },
-    "cpu": {
-        "attention": [1024, 4096], "vocabulary": [2048],
-        "heads": [(8, 8)], "head_size": [64], "mask": ["causal"],
-        "width": 512, "tokens": 32_000, "dtype": "float32",
-    },
-}  # fmt: skip
+_HELP = """\
+Time attention with entropy, or the vocabulary's statistics, beside the ceiling and beside
+the other ways to get them, each in a process of its own, on random data; ours is not timed
+where it is wrong. Without options: a grid of settings that fits the device."""
 
 
-def _each(read: Callable[[str], Any]) -> Callable[..., list[Any] | None]:
-    """An option that takes several values, separated by commas."""
-
-    def callback(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-        if value is None:
-            return None
-        words = value.lower().replace(" ", "").split(",")
-        return list(dict.fromkeys(read(word) for word in words))
-
-    return callback
-
-
-def _heads(word: str) -> tuple[int, int]:
-    parts = word.split("/")
-    if len(parts) == 2 and all(part.isdecimal() and int(part) for part in parts):
-        heads, key_heads = int(parts[0]), int(parts[1])
-        if heads % key_heads == 0:
-            return heads, key_heads
-    raise click.BadParameter(f"{word!r}: give QUERY/KEY heads such as 64/8, the first a multiple")
-
-
-def _mask(word: str) -> str:
-    if word not in ("causal", "full"):
-        raise click.BadParameter(f"{word!r} is neither causal nor full")
-    return word
-
-
-@click.command("bench")
+@click.command("bench", help=_HELP)
 @click.option(
     "--what", type=click.Choice(["attention", "vocabulary"]), default="attention",
     show_default=True, help="Which operation.",
 )  # fmt: skip
 @click.option(
-    "-n", "--sizes", callback=_each(size), metavar="N,…",
+    "-n", "--sizes", callback=list_of(count), metavar="N,…",
     help="Tokens of the attention, or rows read through the vocabulary, such as 1k,128k.",
 )  # fmt: skip
-@click.option("--heads", callback=_each(_heads), metavar="Q/K,…", help="Query/key heads.")
-@click.option("-d", "--head-size", callback=_each(size), metavar="D,…", help="Of the attention.")
-@click.option("--mask", callback=_each(_mask), metavar="KIND,…", help="causal, full or both.")
+@click.option("--heads", callback=list_of(parse_heads), metavar="Q/K,…", help="Query/key heads.")
+@click.option("-d", "--head-size", callback=list_of(count), metavar="D,…", help="Of the attention.")
+@click.option(
+    "--mask", callback=list_of(parse_mask), metavar="KIND,…", help="causal, full or both."
+)
 @click.option("--width", type=click.IntRange(1), help="Of a hidden state (vocabulary).")
 @click.option("--tokens", type=click.IntRange(1), help="In the vocabulary.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]))
 @click.option(
-    "--rival", "chosen", multiple=True, metavar="NAME",
+    "--rival", "patterns", multiple=True, metavar="NAME",
     help="Only these, * for any letters: 'ours*'; give it again for more.",
 )  # fmt: skip
 @click.option(
@@ -95,43 +60,41 @@ def _mask(word: str) -> str:
     help="Begin no case after that; what was measured by then is kept.",
 )  # fmt: skip
 @click.option(
-    "--read", "stored", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    "--read", "result_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Show results that -o wrote instead of measuring; give it again for more.",
 )  # fmt: skip
 @click.option("-o", "--output", "target", type=Path, help="Write the results as JSON, too.")
 @click.option("--html", "page", type=Path, metavar="FILE", help="Write the results as a page.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@output.force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
-    stored: tuple[Path, ...],
+    result_files: tuple[Path, ...],
     target: Path | None,
     page: Path | None,
     force: bool,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> None:
-    """Time attention with entropy, or the vocabulary's statistics, beside the ceiling and beside
-    the other ways to get them, each in a process of its own, on random data; ours is not timed
-    where it is wrong. Without options: a grid of settings that fits the device."""
+    """Measure or read results, then write and print them."""
     for path in (target, page):
         if path is not None:
             output.check_target(path, force=force)
-    if stored and target is not None:
+    if result_files and target is not None:
         raise UsageError("--read measures nothing; leave -o out")
-    everything = [_read(path) for path in stored] if stored else [_measure(**asked)]
+    runs = [_read(path) for path in result_files] if result_files else [_measure(**options)]
     if target is not None:
-        output.write_text(target, everything[0].to_json())
+        output.write_text(target, runs[0].to_json())
     if page is not None:
-        from attentropy.report.bench.page import render
+        from attentropy.report.bench.results_page import render
 
-        output.write_text(page, render(everything))
+        output.write_text(page, render(runs))
     if as_json:
-        told = [json.loads(results.to_json()) for results in everything]
-        click.echo(json.dumps(told if len(told) > 1 else told[0]))
+        facts = [json.loads(results.to_json()) for results in runs]
+        click.echo(json.dumps(facts if len(facts) > 1 else facts[0]))
         return
     from attentropy.report.bench.terminal import show
 
-    for results in everything:
+    for results in runs:
         show(results)
 
 
@@ -145,8 +108,15 @@ def _read(path: Path) -> Results:
 
 
 def _measure(
-    *, what: str, chosen: tuple[str, ...], seconds: float, rounds: int, limit: float, **asked: Any
+    *,
+    what: str,
+    patterns: tuple[str, ...],
+    seconds: float,
+    rounds: int,
+    limit: float,
+    **values: Any,
 ) -> Results:
+    """Measure the rivals that match `patterns` on the grid of `values`, and return the results."""
     try:
         import torch
     except ImportError as error:
@@ -156,69 +126,36 @@ def _measure(
     from attentropy.engine.bench.run import run
     from attentropy.engine.measure import machine
 
-    known = list(RIVALS[what])
-    for pattern in chosen:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            raise UsageError(f"no rival {pattern!r}; there are: {'; '.join(known)}")
-    names = [
-        name for name in known if not chosen or any(fnmatchcase(name, word) for word in chosen)
-    ]
+    names = _matching(list(RIVALS[what]), patterns)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    values = {
-        name: _DEFAULTS[device][name] if asked.get(name) is None else asked[name]
-        for name in ("heads", "head_size", "mask", "width", "tokens", "dtype")
-    } | {"sizes": asked["sizes"] or _DEFAULTS[device][what]}
-    cases = _cases(what, device, values)
-    ceilings = machine.ceilings(device, values["dtype"])
-    described = machine.describe(device)
-    with _progress() as tell:
-        rows = run(names, cases, seconds=seconds, rounds=rounds, limit=60 * limit, tell=tell)
-    line = _line(what, values, chosen, seconds, rounds)
-    return Results(what, line, OURS[what], described, ceilings, tuple(cases), rows)
-
-
-def _cases(what: str, device: str, values: dict[str, Any]) -> list[Case]:
-    """Every combination of the values, setting by setting."""
-    from attentropy.engine.bench.case import AttentionCase, VocabularyCase
-
-    if what == "vocabulary":
-        rest = (values["width"], values["tokens"], values["dtype"], device)
-        return [VocabularyCase(rows, *rest) for rows in values["sizes"]]
-    grid = product(values["head_size"], values["heads"], values["mask"], values["sizes"])
-    return [
-        AttentionCase(
-            length, heads, key_heads, head_size, mask == "causal", values["dtype"], device
-        )
-        for head_size, (heads, key_heads), mask, length in grid
-    ]
-
-
-def _line(
-    what: str, values: dict[str, Any], chosen: tuple[str, ...], seconds: float, rounds: int
-) -> str:
-    """The command that measures the same again, its defaults written out."""
-    words = ["attentropy", "bench", "--what", what, "-n", ",".join(map(str, values["sizes"]))]
-    if what == "attention":
-        words += ["--heads", ",".join(f"{q}/{k}" for q, k in values["heads"])]
-        words += ["-d", ",".join(map(str, values["head_size"])), "--mask", ",".join(values["mask"])]
-    else:
-        words += ["--width", str(values["width"]), "--tokens", str(values["tokens"])]
-    words += ["--dtype", values["dtype"], "--seconds", f"{seconds:g}", "--rounds", str(rounds)]
-    for pattern in chosen:
+    grid = grid_for(what, device, values)
+    cases = grid.cases(what, device)
+    ceilings = machine.ceilings(device, grid.dtype)
+    facts = machine.describe(device)
+    with show_status() as show:
+        rows = run(
+            names, cases, seconds=seconds, rounds=rounds, limit=60 * limit,
+            tell=lambda rival, case: show(f"{rival}: {case.size:,} {case.unit}, {case.setting}"),
+        )  # fmt: skip
+    words = ["attentropy", "bench", "--what", what, *grid.words(what)]
+    words += ["--seconds", f"{seconds:g}", "--rounds", str(rounds)]
+    for pattern in patterns:
         words += ["--rival", pattern]
-    return shlex.join(words)
+    # The command measures the same again: its defaults are written out.
+    return Results(what, shlex.join(words), OURS[what], facts, ceilings, tuple(cases), rows)
 
 
-@contextmanager
-def _progress() -> Iterator[Callable[[str, Case], None]]:
-    """Says on a terminal what is being measured; quiet in a pipe."""
-    from rich.console import Console
+def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Return the names that match one of the patterns, or all names without a pattern.
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda rival, case: None
-        return
-    with console.status("") as status:
-        yield lambda rival, case: status.update(
-            f"{rival}: {case.size:,} {case.unit}, {case.setting}"
-        )
+    Raises:
+        UsageError: a pattern that no name matches.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UsageError(f"no rival {pattern!r}; there are: {'; '.join(names)}")
+    return [
+        name
+        for name in names
+        if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+    ]

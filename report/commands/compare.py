@@ -1,25 +1,27 @@
-"""`attentropy compare`: two traces in, the page of their difference out, without torch."""
+"""`attentropy compare`: writes the page of the difference of two traces, without torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from attentropy.report.commands import output
 from attentropy.report.commands.page_options import page_options
-from attentropy.report.text import plain
+
+_HELP = """\
+Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
+model, or two models, revisions or precisions on one prompt."""
 
 
-@click.command("compare")
+@click.command("compare", help=_HELP)
 @click.argument("a", type=Path)
 @click.argument("b", type=Path)
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
 @page_options
 @output.redact_option
-@click.option("--force", is_flag=True, help="Replace what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@output.force_option
+@output.json_option
 def command(
     a: Path,
     b: Path,
@@ -30,8 +32,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
-    model, or two models, revisions or precisions on one prompt."""
+    """Compare two traces and write the page."""
     output.check_target(target, force=force)
     from dataclasses import asdict
 
@@ -40,21 +41,20 @@ def command(
     from attentropy.report.compare.difference import compare
     from attentropy.report.findings.compared import observe
     from attentropy.report.page.page import render
-    from attentropy.report.read.positions import sections as read_sections
+    from attentropy.report.read.positions import sections as parse_sections
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
-    asked = read_sections(sections, difference.kind.size)
+    ranges = parse_sections(sections, difference.kind.size)
     attention = planes.attention(difference)
-    found = observe(difference)
-    page = render(difference, found, attention=attention, max_bytes=max_bytes, sections=asked)
+    findings = observe(difference)
+    page = render(difference, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
     output.write_text(target, page)
-    facts: dict[str, Any] = {
+    facts: output.Facts = {
         "columns": int(difference.kind.size),
         "in_both": int(difference.both.sum()),
         "aligned_by": "token texts" if difference.by_text else "token ids",
-        "observations": [asdict(observation) for observation in found],
+        "observations": [asdict(finding) for finding in findings],
     }
-    output.tell(target, facts, as_json=as_json)
+    output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        for observation in found:
-            click.echo(f"- {plain(observation.text)}")
+        output.print_findings(findings)

@@ -1,4 +1,4 @@
-"""`attentropy export`: one figure of the page as a file for a paper."""
+"""`attentropy export`: writes one figure of the page as a file for a paper."""
 
 from __future__ import annotations
 
@@ -14,9 +14,19 @@ from attentropy.report.text import plain
 _FORMATS = ("svg", "png", "pdf", "csv")
 _FIGURES = ("lens", "attention", "map", "heads", "profile")
 
+_HELP = """\
+Write one figure of TRACE's page as a file, and print its caption.
 
-@click.command("export")
-@click.argument("trace", type=Path)
+The lens shows --stat entropy, lens_kl, probability or lens_rank; attention entropy,
+normalized_entropy, max_prob, distance or sink_mass: those that the trace holds.
+
+Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
+head and in the inset that layer's weights; neither the mean over heads.
+"""
+
+
+@click.command("export", help=_HELP)
+@click.argument("path", metavar="TRACE", type=Path)
 @click.option("--figure", type=click.Choice(_FIGURES), default="lens", show_default=True)
 @click.option("--stat", metavar="NAME", help="What the colours show, as on the page; see above.")
 @click.option("--site", metavar="NAME", help="Of the lens: residual, attention or mlp.")
@@ -43,19 +53,18 @@ _FIGURES = ("lens", "attention", "map", "heads", "profile")
     help="NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn.",
 )  # fmt: skip
 @output.redact_option
-@click.option("--force", is_flag=True, help="Replace what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@output.force_option
+@output.json_option
 def command(
-    trace: Path, target: Path, redact_tokens: bool, force: bool, as_json: bool, **options: Any
+    path: Path,
+    figure: str,
+    target: Path,
+    redact_tokens: bool,
+    force: bool,
+    as_json: bool,
+    **choices: Any,
 ) -> None:
-    """Write one figure of TRACE's page as a file, and print its caption.
-
-    The lens shows --stat entropy, lens_kl, probability or lens_rank; attention entropy,
-    normalized_entropy, max_prob, distance or sink_mass: those that the trace holds.
-
-    Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
-    head and in the inset that layer's weights; neither the mean over heads.
-    """
+    """Write one figure."""
     format = target.suffix.lower().removeprefix(".")
     if format not in _FORMATS:
         names = ", ".join(f".{name}" for name in _FORMATS)
@@ -65,10 +74,11 @@ def command(
     from attentropy.engine.trace.redaction import redacted
     from attentropy.report.export.export import export
 
-    opened = Trace.open(trace)
-    opened = redacted(opened) if redact_tokens else opened
-    made = export(opened, options.pop("figure"), format, **options)
-    output.write_bytes(target, made.data)
-    output.tell(target, {"title": made.title, "caption": made.caption}, as_json=as_json)
+    trace = Trace.open(path)
+    trace = redacted(trace) if redact_tokens else trace
+    result = export(trace, figure, format, **choices)
+    output.write_bytes(target, result.data)
+    facts = {"title": result.title, "caption": result.caption}
+    output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        click.echo(plain(made.caption))
+        click.echo(plain(result.caption))

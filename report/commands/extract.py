@@ -1,4 +1,4 @@
-"""`attentropy extract`: a prompt in, the trace out."""
+"""`attentropy extract`: runs a model over a prompt and writes the trace."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.commands import output
-from attentropy.report.commands.options import run, run_options
+from attentropy.report.commands.extraction import extract_trace
+from attentropy.report.commands.options import run_options
+
+_HELP = """\
+Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
+what was recorded: a `.zarr` folder, or one `.zarr.zip` file. Until that is whole,
+OUTPUT.partial beside it holds what there is."""
 
 
-@click.command("extract")
+@click.command("extract", help=_HELP)
 @run_options
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True
 )
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@output.force_option
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run beside the output.")
 @click.option(
     "--keep-cache", is_flag=True, help="Keep keys and values until it is whole: --resume is faster."
 )
 @output.redact_option
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@output.json_option
 def command(
     target: Path,
     force: bool,
@@ -33,9 +39,7 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
-    what was recorded: a `.zarr` folder, or one `.zarr.zip` file. Until that is whole,
-    OUTPUT.partial beside it holds what there is."""
+    """Run the model and write the trace."""
     if not target.name.endswith((".zarr", ".zarr.zip")):
         raise UsageError(f"{target.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
     output.check_target(target, force=force)
@@ -44,14 +48,16 @@ def command(
     if redact_tokens:
         from attentropy.engine.trace.redaction import redacted
 
-        with output.scratch(target) as folder:
-            trace = redacted(run(**options, scratch=folder))
+        with output.scratch_folder(target) as folder:
+            trace = redacted(extract_trace(options, scratch=folder))
             trace.save(target, force=force)
     else:
-        trace = run(**options, output=target, force=force, resume=resume, keep_cache=keep_cache)
+        trace = extract_trace(
+            options, output=target, force=force, resume=resume, keep_cache=keep_cache
+        )
     facts = {
         "tokens": len(trace.tokens),
         "answer": trace.attrs["answer"],
         "variables": sorted(str(name) for name in trace.dataset.data_vars),
     }
-    output.tell(target, facts, as_json=as_json)
+    output.print_result(target, facts, as_json=as_json)

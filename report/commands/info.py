@@ -1,4 +1,4 @@
-"""`attentropy info`: what would run here, what a model is, what a trace holds."""
+"""`attentropy info`: describes this machine, a model and its cost, or a trace."""
 
 from __future__ import annotations
 
@@ -11,68 +11,63 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.report.commands.options import given_sites
-from attentropy.report.commands.output import json_line, size_of
-from attentropy.report.commands.tokens import Size
+from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.options import info_options
+from attentropy.report.commands.output import Facts, json_line, size_of
+from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.text import plain
 from attentropy.report.units import human
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 
+_HELP = """\
+Without an argument: versions, devices, and which implementation would run. With a MODEL:
+its sizes, from its configuration alone, and with --tokens what a run takes (without a MODEL:
+the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it
+holds."""
 
-@click.command("info")
+
+@click.command("info", help=_HELP)
 @click.argument("subject", required=False, metavar="[MODEL|TRACE]")
 @click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model.")
 @click.option(
-    "--tokens", type=Size(), metavar="N",
+    "--tokens", type=TokenCount(), metavar="N",
     help="Say what a run over a prompt of N tokens, such as 128k, takes: memory, time, the trace's "
     "size on a disk, the lens's part. The options below are those of extract.",
 )  # fmt: skip
-@click.option("--stats", metavar="NAMES", help="Kept of attention beside its entropy.")
-@click.option("--layers", metavar="LAYERS", help="Layers whose attention is kept.")
-@click.option("--heads", metavar="HEADS", help="Heads that are kept: all, some, or their mean.")
-@click.option("--map-tile", metavar="SIZE", help="Of the token × token map.")
-@click.option("--window", "windows", metavar="Q0:Q1,K0:K1", multiple=True, help="Exact weights.")
-@click.option(
-    "--lens", metavar="SITES", help="What the lens reads: residual, attention, mlp, none."
-)
-@click.option("--lens-layers", metavar="LAYERS", help="Layers that it reads.")
-@click.option("--lens-positions", metavar="POSITIONS", help="Positions that it reads.")
-@click.option("--chunk", type=Size(), metavar="TOKENS", help="Tokens read at a time.")
-@click.option("--storage", type=click.Choice(["float32", "float16"]), help="Of the trace's values.")
+@info_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
     subject: str | None, revision: str | None, tokens: int | None, as_json: bool, **options: Any
 ) -> None:
-    """Without an argument: versions, devices, and which implementation would run. With a MODEL:
-    its sizes, from its configuration alone, and with --tokens what a run takes (without a MODEL:
-    the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it
-    holds."""
-    chosen = {name: value for name, value in options.items() if value not in (None, ())}
-    if chosen and tokens is None:
+    """Print facts about this machine, a model or a trace."""
+    has_options = any(value not in (None, ()) for value in options.values())
+    if has_options and tokens is None:
         raise UsageError("what a run keeps is predicted for a prompt: give --tokens N too")
     if subject is None and tokens is None:
-        facts = _machine()
+        facts = _machine_facts()
     elif subject is not None and subject.endswith((".zarr", ".zarr.zip", ".partial")):
         if tokens is not None:
             raise UsageError("--tokens is for a model; a trace has its own")
-        facts = _trace(Path(subject))
+        facts = _trace_facts(Path(subject))
     else:
+<<<<<<< HEAD
         _need_torch()
         from attentropy.engine.cost.predict import describe
+=======
+        _check_torch()
+        from attentropy.engine.cost.describe import describe
+>>>>>>> r2
 
-        if "stats" in chosen:
-            chosen["stats"] = tuple(name.strip() for name in chosen["stats"].split(","))
-        if "lens" in chosen:
-            chosen["sites"] = given_sites(chosen.pop("lens"))
-        facts = describe(subject, revision=revision, tokens=tokens, **chosen)
+        facts = describe(subject, revision=revision, tokens=tokens, **run_arguments(options))
     if as_json:
         click.echo(json_line(facts))
         return
     _print(facts)
 
 
-def _machine() -> dict[str, Any]:
+def _machine_facts() -> Facts:
+    """Return versions, devices, and which implementation of attention would run."""
     facts: dict[str, Any] = {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -92,7 +87,8 @@ def _machine() -> dict[str, Any]:
     return facts
 
 
-def _need_torch() -> None:
+def _check_torch() -> None:
+    """Raise `AttentropyError` if a library is missing that describing a model needs."""
     for name in ("torch", "transformers"):
         if find_spec(name) is None:
             raise AttentropyError(
@@ -100,7 +96,8 @@ def _need_torch() -> None:
             )
 
 
-def _trace(path: Path) -> dict[str, Any]:
+def _trace_facts(path: Path) -> Facts:
+    """Return what a trace contains."""
     from attentropy.engine.trace.dataset import Trace
 
     partial = path.name.endswith(".partial")
@@ -127,8 +124,8 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _print(facts: dict[str, Any], indent: str = "", unit: str = "") -> None:
-    """Lines of name and value; `unit` is "bytes" where the names do not end with it."""
+def _print(facts: Facts, indent: str = "", unit: str = "") -> None:
+    """Print lines of name and value; with the `unit` "bytes", all numbers are numbers of bytes."""
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         if isinstance(value, dict):
@@ -141,5 +138,5 @@ def _print(facts: dict[str, Any], indent: str = "", unit: str = "") -> None:
             value = f"{value:.3g}"
         elif value is not None and (unit or name.endswith("_bytes")):
             value = human(value)
-        shown = "not there" if value is None else plain(str(value))
-        click.echo(f"{indent}{plain(name):<{width}}  {shown}")
+        text = "not there" if value is None else plain(str(value))
+        click.echo(f"{indent}{plain(name):<{width}}  {text}")

@@ -1,279 +1,237 @@
-"""What `report` and `extract` share: the model's and the prompt's options, and the run itself."""
+"""The options of a run, declared once for every command that has them.
+
+`report` and `extract` have all of them, `profile` those of the model and the prompt, and `info`
+those that decide what a run costs.
+"""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.report.commands.bytes import Bytes
-from attentropy.report.commands.prompt import given_prompt
-from attentropy.report.text import plain
-
-if TYPE_CHECKING:
-    from attentropy.engine.trace.dataset import Trace
+from attentropy.report.commands.quantities import ByteSize, TokenCount
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+@dataclass(frozen=True)
+class RunOption:
+    """One option of a run.
+
+    `attributes` are further arguments of `click.option`. `info_help` is the help text in `info`,
+    where the option has no default; None if `info` does not have the option. `info_type` is its
+    type there if that differs.
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    default: Any = None
+    info_help: str | None = None
+    info_type: TokenCount | None = None
+
+    def decorate(self, function: F) -> F:
+        """Add the option to a command that runs a model."""
+        attributes = dict(self.attributes)
+        if self.default is not None:
+            attributes |= {"default": self.default, "show_default": True}
+        return click.option(*self.flags, help=self.help, **attributes)(function)
+
+    def decorate_info(self, function: F) -> F:
+        """Add the option to `info`."""
+        attributes = dict(self.attributes)
+        if self.info_type is not None:
+            attributes["type"] = self.info_type
+        return click.option(*self.flags, help=self.info_help, **attributes)(function)
+
+
+_MODEL = click.argument("model", required=False)
 _SUBJECT = (
-    click.argument("model", required=False),
-    click.option("-p", "--prompt", metavar="TEXT", help="The prompt."),
-    click.option(
-        "-f",
-        "--file",
-        metavar="FILE",
+    RunOption(
+        ("-p", "--prompt"),
+        help="The prompt.",
+        attributes={"metavar": "TEXT"},
+    ),
+    RunOption(
+        ("-f", "--file"),
         help="A file with the prompt; - reads standard input (here, in -m and in --ids).",
+        attributes={"metavar": "FILE"},
     ),
-    click.option(
-        "-m",
-        "--messages",
-        metavar="JSON",
+    RunOption(
+        ("-m", "--messages"),
         help="A file with chat messages: a list of role and content, tool turns too.",
+        attributes={"metavar": "JSON"},
     ),
-    click.option(
-        "--ids", metavar="FILE", help="A file with token ids: a JSON list, or numbers and blanks."
+    RunOption(
+        ("--ids",),
+        help="A file with token ids: a JSON list, or numbers and blanks.",
+        attributes={"metavar": "FILE"},
     ),
-    click.option("--system", metavar="TEXT", help="A system turn before the prompt."),
-    click.option("--no-chat-template", is_flag=True, help="Read the prompt as raw text."),
-    click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model."),
-    click.option(
-        "--dtype",
-        type=click.Choice(["float32", "bfloat16", "float16"]),
+    RunOption(
+        ("--system",),
+        help="A system turn before the prompt.",
+        attributes={"metavar": "TEXT"},
+    ),
+    RunOption(
+        ("--no-chat-template",),
+        help="Read the prompt as raw text.",
+        attributes={"is_flag": True},
+    ),
+    RunOption(
+        ("--revision",),
+        help="Branch, tag or commit of a hub model.",
+        attributes={"metavar": "REV"},
+    ),
+    RunOption(
+        ("--dtype",),
         help="Of the weights; by default the checkpoint's own, float32 on a CPU.",
+        attributes={"type": click.Choice(["float32", "bfloat16", "float16"])},
     ),
-    click.option(
-        "--device",
-        metavar="NAME",
+    RunOption(
+        ("--device",),
         help="cpu, cuda, cuda:1 …, or auto for all there are; default: cuda where there is one.",
+        attributes={"metavar": "NAME"},
     ),
-    click.option(
-        "--quantize",
-        type=click.Choice(["4bit", "8bit"]),
+    RunOption(
+        ("--quantize",),
         help="Load the weights in fewer bits (needs bitsandbytes).",
+        attributes={"type": click.Choice(["4bit", "8bit"])},
     ),
 )
-_OPTIONS = (
-    *_SUBJECT,
-    click.option(
-        "--stats",
-        metavar="NAMES",
-        help="Kept of attention beside its entropy: max_prob, varentropy, distance, sink_mass, "
-        "top_key, lse; default all but varentropy.",
+_RUN = (
+    RunOption(
+        ("--stats",),
+        help="Kept of attention beside its entropy: max_prob, varentropy, distance, "
+        "sink_mass, top_key, lse; default all but varentropy.",
+        attributes={"metavar": "NAMES"},
+        info_help="Kept of attention beside its entropy.",
     ),
-    click.option(
-        "--layers", metavar="LAYERS", help="Layers whose attention is kept: 0,5,10: or -4:."
+    RunOption(
+        ("--layers",),
+        help="Layers whose attention is kept: 0,5,10: or -4:.",
+        attributes={"metavar": "LAYERS"},
+        info_help="Layers whose attention is kept.",
     ),
-    click.option(
-        "--heads",
-        metavar="HEADS",
-        default="all",
-        show_default=True,
+    RunOption(
+        ("--heads",),
         help="Heads that are kept: all, some (0,3,5:), or their mean.",
+        attributes={"metavar": "HEADS"},
+        default="all",
+        info_help="Heads that are kept: all, some, or their mean.",
     ),
-    click.option(
-        "--lens",
-        metavar="SITES",
-        default="residual",
-        show_default=True,
+    RunOption(
+        ("--lens",),
         help="What the logit lens reads in each layer: residual, attention, mlp, or none.",
+        attributes={"metavar": "SITES"},
+        default="residual",
+        info_help="What the lens reads: residual, attention, mlp, none.",
     ),
-    click.option(
-        "--lens-layers", metavar="LAYERS", help="Layers that it reads: 0,5,10: or -4:; default all."
+    RunOption(
+        ("--lens-layers",),
+        help="Layers that it reads: 0,5,10: or -4:; default all.",
+        attributes={"metavar": "LAYERS"},
+        info_help="Layers that it reads.",
     ),
-    click.option(
-        "--lens-positions",
-        metavar="POSITIONS",
+    RunOption(
+        ("--lens-positions",),
         help="Positions that it reads: -512:, 0:100, template or all; default all up to a budget.",
+        attributes={"metavar": "POSITIONS"},
+        info_help="Positions that it reads.",
     ),
-    click.option(
-        "--map-tile",
-        metavar="SIZE",
+    RunOption(
+        ("--map-tile",),
+        help="Tokens to a tile of the token × token map: 64, 64x32 (queries by keys), or "
+        "none; auto: a map of at most 16 MiB where the prompt has more than 512 "
+        "tokens.",
+        attributes={"metavar": "SIZE"},
         default="auto",
-        show_default=True,
-        help="Tokens to a tile of the token × token map: 64, 64x32 (queries by keys), or none; "
-        "auto: a map of at most 16 MiB where the prompt has more than 512 tokens.",
+        info_help="Of the token × token map.",
     ),
-    click.option(
-        "--map-heads",
-        type=click.Choice(["mean", "all"]),
-        default="mean",
-        show_default=True,
+    RunOption(
+        ("--map-heads",),
         help="The map of the heads' mean, or one for each head.",
+        attributes={"type": click.Choice(["mean", "all"])},
+        default="mean",
     ),
-    click.option(
-        "--window",
-        "windows",
-        metavar="Q0:Q1,K0:K1",
-        multiple=True,
-        help="Keep the exact attention weights of these queries and keys, as in -64:,0:512; "
-        "up to eight times.",
+    RunOption(
+        ("--window", "windows"),
+        help="Keep the exact attention weights of these queries and keys, as in "
+        "-64:,0:512; up to eight times.",
+        attributes={"metavar": "Q0:Q1,K0:K1", "multiple": True},
+        info_help="Exact weights.",
     ),
-    click.option(
-        "--scores/--no-scores",
-        default=True,
-        show_default=True,
+    RunOption(
+        ("--scores/--no-scores",),
         help="Score the heads (sink, local, previous, induction, diffuse).",
+        default=True,
     ),
-    click.option(
-        "--max-new-tokens",
-        type=click.IntRange(0),
-        default=8,
-        show_default=True,
+    RunOption(
+        ("--max-new-tokens",),
         help="Length of the greedy answer.",
+        attributes={"type": click.IntRange(0)},
+        default=8,
     ),
-    click.option(
-        "--top-k",
-        type=click.IntRange(1, 32),
-        default=5,
-        show_default=True,
+    RunOption(
+        ("--top-k",),
         help="Likeliest tokens kept per cell.",
+        attributes={"type": click.IntRange(1, 32)},
+        default=5,
     ),
-    click.option(
-        "--chunk",
-        type=click.IntRange(1),
-        metavar="TOKENS",
+    RunOption(
+        ("--chunk",),
         help="Tokens read at a time; default from the memory that is free.",
+        attributes={"type": click.IntRange(1), "metavar": "TOKENS"},
+        info_help="Tokens read at a time.",
+        info_type=TokenCount(),
     ),
-    click.option(
-        "--memory",
-        type=Bytes(),
-        metavar="BYTES",
+    RunOption(
+        ("--memory",),
         help="What the run may hold beside weights and cache: 2GiB; it decides the chunk.",
+        attributes={"type": ByteSize(), "metavar": "BYTES"},
     ),
-    click.option(
-        "--storage",
-        type=click.Choice(["float32", "float16"]),
-        default="float32",
-        show_default=True,
+    RunOption(
+        ("--storage",),
         help="Of the values in the trace; float16 says how far off it is.",
+        attributes={"type": click.Choice(["float32", "float16"])},
+        default="float32",
+        info_help="Of the trace's values.",
     ),
+)
+# In the order of `info --help`.
+_INFO_FLAGS = (
+    "--stats",
+    "--layers",
+    "--heads",
+    "--map-tile",
+    "--window",
+    "--lens",
+    "--lens-layers",
+    "--lens-positions",
+    "--chunk",
+    "--storage",
 )
 
 
 def subject_options(function: F) -> F:
-    """Those of them that say which model reads which prompt."""
+    """Add the options that name the model and the prompt."""
     for option in reversed(_SUBJECT):
-        function = option(function)
-    return function
+        function = option.decorate(function)
+    return _MODEL(function)
 
 
 def run_options(function: F) -> F:
-    """The arguments of a run, in the order in which `--help` shows them."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
+    """Add all options of a run, in the order in which `--help` shows them."""
+    for option in reversed(_RUN):
+        function = option.decorate(function)
+    return subject_options(function)
+
+
+def info_options(function: F) -> F:
+    """Add the options of a run that decide what it costs, for `info`."""
+    by_flag = {option.flags[0]: option for option in _RUN}
+    for flag in reversed(_INFO_FLAGS):
+        function = by_flag[flag].decorate_info(function)
     return function
-
-
-def run(
-    *,
-    model: str | None,
-    prompt: str | None,
-    file: str | None,
-    messages: str | None,
-    ids: str | None,
-    system: str | None,
-    no_chat_template: bool,
-    revision: str | None,
-    dtype: str | None,
-    device: str | None,
-    quantize: str | None,
-    lens: str,
-    lens_layers: str | None,
-    lens_positions: str | None,
-    map_tile: str,
-    map_heads: str,
-    windows: tuple[str, ...],
-    scores: bool,
-    max_new_tokens: int,
-    top_k: int,
-    stats: str | None,
-    layers: str | None,
-    heads: str,
-    chunk: int | None,
-    memory: int | None,
-    storage: str,
-    **place: Any,
-) -> Trace:
-    """Extract with the options of `run_options`, showing progress on a terminal.
-
-    place: where `extract` puts the trace, and what it makes of an unfinished one there.
-    """
-    given = given_prompt(prompt, file, messages, ids)
-    extract = _extract()
-    chosen = {} if stats is None else {"stats": [name.strip() for name in stats.split(",")]}
-    with progress() as tell:
-        trace: Trace = extract(
-            model,
-            given,
-            chat_template=not no_chat_template,
-            system=system,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            quantize=quantize,
-            max_new_tokens=max_new_tokens,
-            top_k=top_k,
-            sites=given_sites(lens),
-            lens_layers=lens_layers,
-            lens_positions=lens_positions,
-            layers=layers,
-            heads=heads,
-            chunk=chunk,
-            memory=memory,
-            storage=storage,
-            map_tile=map_tile,
-            map_heads=map_heads,
-            windows=windows,
-            scores=scores,
-            progress=tell,
-            **chosen,
-            **place,
-        )
-    for note in trace.attrs.get("notes", []):
-        click.echo(f"note: {plain(note)}", err=True)
-    return trace
-
-
-def given_sites(lens: str) -> tuple[str, ...]:
-    """The lens's sites that --lens names; none for "none"."""
-    sites = tuple(site.strip() for site in lens.split(","))
-    if "none" in sites and len(sites) > 1:
-        raise UsageError("--lens none reads nothing; leave out the other sites")
-    return () if sites == ("none",) else sites
-
-
-def _extract() -> Callable[..., Any]:
-    try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise AttentropyError(
-            f"running a model needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
-        ) from error
-    from attentropy.engine.run.extract import extract
-
-    return extract
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A progress callback on a terminal; None where standard error is a pipe."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def tell(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total if done else None)
-
-        yield tell

@@ -1,4 +1,4 @@
-"""Where a result goes: checked before the work, written whole or not at all, then told."""
+"""The result of a command: its place is checked first, and it is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,11 +18,22 @@ from attentropy.engine.errors import UsageError
 from attentropy.report.text import plain
 from attentropy.report.units import human
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from attentropy.report.findings.finding import Observation
+
+Facts = Mapping[str, Any]
+"""What a command says about its result, by name; JSON values."""
+
+force_option = click.option("--force", is_flag=True, help="Replace what is there.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+redact_option = click.option(
+    "--redact-tokens", is_flag=True,
+    help="Write lengths and roles in place of all texts, and numbers in place of token ids.",
+)  # fmt: skip
 
 
 def check_target(path: Path, *, force: bool) -> Path:
-    """Refuse a target that could not be written in the end. Raises `UsageError`."""
+    """Return `path` if it can be written at the end of the command. Raises `UsageError`."""
     if not path.parent.is_dir():
         raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
     if path.is_dir() and not path.name.endswith(".zarr"):
@@ -42,21 +53,22 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by `data` in one step."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    scratch = Path(name)
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+        # A temporary file is private: give it the permissions of a new file.
         umask = os.umask(0)
         os.umask(umask)
-        scratch.chmod(0o666 & ~umask)
-        scratch.replace(path)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
     finally:
-        scratch.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def scratch(path: Path) -> Iterator[Path]:
-    """A folder beside `path` for as long as the work takes."""
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `path`, which is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield folder
@@ -64,38 +76,39 @@ def scratch(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def redact_option(function: F) -> F:
-    """`--redact-tokens`, where a page or a trace is written."""
-    made: F = click.option(
-        "--redact-tokens", is_flag=True,
-        help="Write lengths and roles in place of all texts, and numbers in place of token ids.",
-    )(function)  # fmt: skip
-    return made
-
-
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
+    """Return the bytes of a file, or of all files of a folder."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     return sum(file.stat().st_size for file in files)
 
 
-def tell(path: Path, facts: dict[str, Any], *, as_json: bool) -> None:
-    """Print where the result is and how large, or everything as one JSON object."""
+def print_result(path: Path, facts: Facts, *, as_json: bool) -> None:
+    """Print path and size of the result, or these and `facts` as one JSON object."""
     size = size_of(path)
     if as_json:
-        click.echo(json_line({"path": str(path), "bytes": size} | facts))
+        click.echo(json_line({"path": str(path), "bytes": size, **facts}))
         return
     click.echo(f"{plain(str(path))}  {human(size)}")
 
 
-def json_line(facts: Mapping[str, Any]) -> str:
-    """One JSON object that a terminal may show: what could move its cursor or turn its text around
-    is written as \\u…, and a number that is none is null."""
+def print_findings(findings: Iterable[Observation]) -> None:
+    """Print one line per finding."""
+    for finding in findings:
+        click.echo(f"- {plain(finding.text)}")
+
+
+def json_line(facts: Facts) -> str:
+    """Return one JSON object that is safe to print on a terminal.
+
+    Characters that could move the cursor or reverse the text are written as \\u…, and a number that
+    is not finite becomes null.
+    """
     text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
-    return "".join(c if plain(c) == c else _escaped(c) for c in text)
+    return "".join(c if plain(c) == c else _escape(c) for c in text)
 
 
 def _finite(value: Any) -> Any:
+    """Return the JSON value with null for every number that is not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -103,5 +116,5 @@ def _finite(value: Any) -> Any:
     return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _escaped(character: str) -> str:
+def _escape(character: str) -> str:
     return json.dumps(character)[1:-1]

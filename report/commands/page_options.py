@@ -1,4 +1,4 @@
-"""What `render` and `report` share: how large the page may be, and where it holds everything."""
+"""The options of a page, which `render`, `report` and `compare` share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from attentropy.report.commands.bytes import Bytes
+from attentropy.report.commands.quantities import ByteSize
 
 if TYPE_CHECKING:
     from attentropy.engine.trace.dataset import Trace
@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
-        "--max-bytes", type=Bytes(), default="10MB", show_default=True, metavar="BYTES",
+        "--max-bytes", type=ByteSize(), default="10MB", show_default=True, metavar="BYTES",
         help="Size of the page; what does not fit is reduced, and the page says how.",
     ),
     click.option(
@@ -28,22 +28,23 @@ _OPTIONS = (
 
 
 def page_options(function: F) -> F:
-    """The options of a page, in the order in which `--help` shows them."""
+    """Add the options of a page, in the order in which `--help` shows them."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
 
-def observed(
+def render_page(
     trace: Trace, max_bytes: int, sections: Sequence[str]
 ) -> tuple[str, list[Observation]]:
-    """The page of a trace, and its findings. Raises `UsageError` for wrong sections."""
+    """Return the page of a trace, and its findings. Raises `UsageError` for wrong sections."""
     from attentropy.report import planes
     from attentropy.report.findings.single import observe
     from attentropy.report.page.page import render
-    from attentropy.report.read.positions import sections as read
+    from attentropy.report.read.positions import sections as parse_sections
 
-    asked = read(sections, trace.dataset.sizes["position"])
+    ranges = parse_sections(sections, trace.dataset.sizes["position"])
     attention = planes.attention(trace)
-    found = observe(trace, attention)
-    return render(trace, found, attention=attention, max_bytes=max_bytes, sections=asked), found
+    findings = observe(trace, attention)
+    page = render(trace, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
+    return page, findings

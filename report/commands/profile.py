@@ -1,28 +1,39 @@
-"""`attentropy profile`: each layer's time and memory, and what the recording itself costs."""
+"""`attentropy profile`: measures each layer's time and memory, and the cost of recording."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands import output
-from attentropy.report.commands.options import given_sites, progress, subject_options
-from attentropy.report.commands.prompt import given_prompt
-from attentropy.report.commands.tokens import Size
-from attentropy.report.text import plain
+from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.extraction import print_notes
+from attentropy.report.commands.options import subject_options
+from attentropy.report.commands.progress import show_progress
+from attentropy.report.commands.quantities import TokenCount
 
-_TRACES = (".zarr", ".zarr.zip")
+if TYPE_CHECKING:
+    from attentropy.engine.trace.dataset import Trace
+
+_TRACE_SUFFIXES = (".zarr", ".zarr.zip")
+
+_HELP = """\
+Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
+measure their memory, and set the same passes without recording, and on PyTorch's fused
+attention, beside them."""
 
 
-@click.command("profile")
+@click.command("profile", help=_HELP)
 @subject_options
-@click.option("--tokens", type=Size(), metavar="N", help="Random ids instead of a prompt: 128k.")
 @click.option(
-    "--chunk", type=Size(), metavar="TOKENS",
+    "--tokens", type=TokenCount(), metavar="N", help="Random ids instead of a prompt: 128k."
+)
+@click.option(
+    "--chunk", type=TokenCount(), metavar="TOKENS",
     help="Of each pass through the cache; by default what the free memory allows.",
 )  # fmt: skip
 @click.option(
@@ -45,30 +56,15 @@ _TRACES = (".zarr", ".zarr.zip")
     "-o", "--output", "target", type=Path,
     help="Write what was measured and recorded: report.html, NAME.zarr or NAME.zarr.zip.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def command(
-    target: Path | None,
-    force: bool,
-    as_json: bool,
-    prompt: str | None,
-    file: str | None,
-    messages: str | None,
-    ids: str | None,
-    no_chat_template: bool,
-    stats: str,
-    lens: str,
-    **options: Any,
-) -> None:
-    """Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
-    measure their memory, and set the same passes without recording, and on PyTorch's fused
-    attention, beside them."""
+@output.force_option
+@output.json_option
+def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+    """Measure the model and print or write the profile."""
     if target is not None:
-        if not target.name.endswith((*_TRACES, ".html")):
+        if not target.name.endswith((*_TRACE_SUFFIXES, ".html")):
             raise UsageError(f"{target.name!r}: name a report.html, NAME.zarr or NAME.zarr.zip")
         output.check_target(target, force=force)
-    given = given_prompt(prompt, file, messages, ids)
-    sites = given_sites(lens)
+    arguments = run_arguments(options)
     try:
         from attentropy.engine.profile.profile import profile
     except ImportError as error:
@@ -76,33 +72,24 @@ def command(
             f"profile needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
         ) from error
     with tempfile.TemporaryDirectory(prefix="attentropy-") as folder:
-        with progress() as tell:
-            trace = profile(
-                prompt=given,
-                chat_template=not no_chat_template,
-                stats=tuple(name.strip() for name in stats.split(",")),
-                sites=sites,
-                progress=tell,
-                **options,
-                scratch=folder,
-            )
-        for note in trace.attrs["notes"]:
-            click.echo(f"note: {plain(note)}", err=True)
+        with show_progress() as progress:
+            trace = profile(**arguments, progress=progress, scratch=folder)
+        print_notes(trace)
         if target is not None:
             _write(trace, target, force=force)
         if as_json:
-            told = {"path": str(target)} if target is not None else {}
-            click.echo(output.json_line(told | trace.attrs["profile"]))
+            path = {"path": str(target)} if target is not None else {}
+            click.echo(output.json_line(path | trace.attrs["profile"]))
             return
         from attentropy.report.page.profile import show
 
         show(trace)
         if target is not None:
-            output.tell(target, {}, as_json=False)
+            output.print_result(target, {}, as_json=False)
 
 
-def _write(trace: Any, target: Path, *, force: bool) -> None:
-    if target.name.endswith(_TRACES):
+def _write(trace: Trace, target: Path, *, force: bool) -> None:
+    if target.name.endswith(_TRACE_SUFFIXES):
         trace.save(target, force=force)
         return
     from attentropy.report.findings.single import observe

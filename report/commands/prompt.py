@@ -1,4 +1,4 @@
-"""The prompt that the options name, read and checked: text, messages or token ids."""
+"""The prompt of a run, read from the options and checked: text, messages or token ids."""
 
 from __future__ import annotations
 
@@ -9,43 +9,59 @@ from typing import Any
 
 from attentropy.engine.errors import UsageError
 
+Message = dict[str, Any]
+"""A chat message, with its role and content."""
 
-def given_prompt(text: str | None, file: str | None, messages: str | None, ids: str | None) -> Any:
-    """The prompt as text, messages or ids; None where none was given."""
+Prompt = str | list[Message] | list[int]
+"""A text, chat messages, or token ids."""
+
+
+def read_prompt(
+    text: str | None, file: str | None, messages: str | None, ids: str | None
+) -> Prompt | None:
+    """Return the prompt as text, messages or ids; None if no option names one.
+
+    Raises:
+        UsageError: several options name one, or the prompt cannot be read or is empty.
+    """
     if sum(source is not None for source in (text, file, messages, ids)) > 1:
         raise UsageError("give one of -p, -f, -m and --ids")
     if text is not None and not text.strip():
         raise UsageError("the prompt is empty; give some text with -p, -f or -m")
     if file is not None:
-        return _read(file)
+        return _read_text(file)
     if messages is not None:
-        try:
-            found = json.loads(_read(messages))
-        except ValueError as error:
-            raise UsageError(f"{Path(messages).name!r} is not JSON ({error})") from error
-        if not isinstance(found, list) or not all(isinstance(turn, dict) for turn in found):
-            raise UsageError('messages are a JSON list of {"role": …, "content": …}')
-        if not found:
-            raise UsageError("the list of messages is empty")
-        return found
+        return _parse_messages(_read_text(messages), repr(Path(messages).name))
     if ids is not None:
-        return _ids(_read(ids), "standard input" if ids == "-" else repr(Path(ids).name))
+        return _parse_ids(_read_text(ids), "standard input" if ids == "-" else repr(Path(ids).name))
     return text
 
 
-def _ids(written: str, name: str) -> list[int]:
+def _parse_messages(text: str, name: str) -> list[Message]:
     try:
-        found = json.loads(written) if "[" in written else [int(n) for n in written.split()]
+        turns = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not JSON ({error})") from error
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise UsageError('messages are a JSON list of {"role": …, "content": …}')
+    if not turns:
+        raise UsageError("the list of messages is empty")
+    return turns
+
+
+def _parse_ids(text: str, name: str) -> list[int]:
+    try:
+        ids = json.loads(text) if "[" in text else [int(n) for n in text.split()]
     except ValueError as error:
         raise UsageError(f"{name} is neither a JSON list nor numbers between blanks") from error
-    if not isinstance(found, list) or any(type(token) is not int for token in found):
+    if not isinstance(ids, list) or any(type(token) is not int for token in ids):
         raise UsageError(f"{name} holds something other than whole numbers")
-    if not found:
+    if not ids:
         raise UsageError(f"{name} holds no token id")
-    return found
+    return ids
 
 
-def _read(file: str) -> str:
+def _read_text(file: str) -> str:
     name = "standard input" if file == "-" else repr(Path(file).name)
     try:
         raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()

@@ -1,4 +1,4 @@
-"""`attentropy report`: a prompt in, the figure out."""
+"""`attentropy report`: runs a model over a prompt and writes the page."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.options import run, run_options
-from attentropy.report.commands.page_options import observed, page_options
-from attentropy.report.text import plain
+from attentropy.report.commands.extraction import extract_trace
+from attentropy.report.commands.options import run_options
+from attentropy.report.commands.page_options import page_options, render_page
+
+_HELP = """\
+Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
+one self-contained HTML file."""
 
 
-@click.command("report")
+@click.command("report", help=_HELP)
 @run_options
 @page_options
 @click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
 @click.option("--save-trace", type=Path, metavar="PATH", help="Keep the trace too (.zarr.zip).")
 @output.redact_option
-@click.option("--force", is_flag=True, help="Replace what is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@output.force_option
+@output.json_option
 def command(
     target: Path,
     save_trace: Path | None,
@@ -32,30 +36,28 @@ def command(
     sections: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
-    one self-contained HTML file."""
+    """Run the model and write the page."""
     output.check_target(target, force=force)
     if save_trace is not None:
         output.check_target(save_trace, force=force)
-    with output.scratch(target) as folder:
+    with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:
-            trace = run(**options, scratch=folder)
+            trace = extract_trace(options, scratch=folder)
         else:
-            trace = run(**options, output=save_trace, force=force)
+            trace = extract_trace(options, output=save_trace, force=force)
         if redact_tokens:
             from attentropy.engine.trace.redaction import redacted
 
             trace = redacted(trace)
             if save_trace is not None:
                 trace.save(save_trace, force=force)
-        page, found = observed(trace, max_bytes, sections)
+        page, findings = render_page(trace, max_bytes, sections)
         output.write_text(target, page)
         facts = {
             "tokens": len(trace.tokens),
             "answer": trace.attrs["answer"],
-            "observations": [asdict(observation) for observation in found],
+            "observations": [asdict(finding) for finding in findings],
         }
-    output.tell(target, facts, as_json=as_json)
+    output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        for observation in found:
-            click.echo(f"- {plain(observation.text)}")
+        output.print_findings(findings)

@@ -1,1 +1,1 @@
-"""One figure as a file for a paper."""
+"""The export of one figure as a file for a paper."""

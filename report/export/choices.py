@@ -1,4 +1,4 @@
-"""What is asked of a figure: checked against the trace, in the trace's own numbers."""
+"""The choices that a figure leaves to the caller, checked against the trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attentropy.report.read import statistics
 from attentropy.report.read.maps import scored
 from attentropy.report.read.positions import Range, sections
 
-# Figures, and which choices each one leaves.
+# Figure -> the choices that it leaves.
 FIGURES: dict[str, tuple[str, ...]] = {
     "lens": ("stat", "site", "section", "inset", "palette"),
     "attention": ("stat", "section", "inset", "layer", "head", "palette"),
@@ -22,15 +22,22 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "heads": ("score",),
     "profile": (),
 }
+
+Requests = dict[str, Any]
+"""The values that a caller passes for the choices, by name; None where nothing is chosen."""
+
 PALETTES = ("diverging", "cividis")
 THEMES = ("light", "dark")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """`stat` and `site` have the names of the page's choosers ("" is the site that opens);
-    `section` [start, stop) and `inset` are positions; `layer` is an entry along `layer`, `head`
-    a head's own number; None where nobody said."""
+class ExportChoices:
+    """The choices of one figure.
+
+    `stat` and `site` have the names that the page uses; the site "" is the one that the page opens
+    with. `section` [start, stop) and `inset` are positions. `layer` is the index of a recorded
+    layer, `head` the number of a head. None: not chosen.
+    """
 
     figure: str
     stat: str = "entropy"
@@ -44,73 +51,76 @@ class Asked:
     theme: str = "light"
 
 
-def asked(trace: Trace, figure: str, theme: str, choices: dict[str, Any]) -> Asked:
-    """The choices that were made (not None), read. Raises `UsageError` for one that the figure does
-    not leave, or that the trace does not hold."""
-    _one_of("figure", figure, tuple(FIGURES))
-    _one_of("theme", theme, THEMES)
-    made = {name: value for name, value in choices.items() if value is not None}
-    for name in made:
+def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> ExportChoices:
+    """Return the requests that are not None, converted to the numbers of the trace.
+
+    Raises:
+        UsageError: a choice that the figure does not leave, or that the trace does not contain.
+    """
+    _check_name("figure", figure, tuple(FIGURES))
+    _check_name("theme", theme, THEMES)
+    values = {name: value for name, value in requests.items() if value is not None}
+    for name in values:
         if name not in FIGURES[figure]:
-            takes = ", ".join(f"--{known}" for known in FIGURES[figure]) or "none of them"
+            takes = ", ".join(f"--{choice}" for choice in FIGURES[figure]) or "none of them"
             raise UsageError(f"--{name} is no choice of --figure {figure}: it takes {takes}")
     n = trace.dataset.sizes["position"]
-    if "palette" in made:
-        _one_of("palette", made["palette"], PALETTES)
-    if "stat" in made:
-        held = statistics.held(trace, figure)
-        _one_of("stat", made["stat"], ("entropy", *(statistic.name for statistic in held)))
-    if "site" in made:
-        _one_of("site", made["site"], statistics.sites(trace))
-    if "section" in made:
-        made["section"] = _section(made["section"], n)
-    if "inset" in made:
-        made["inset"] = _position(made["inset"], n)
-    if "layer" in made:
-        made["layer"] = _entry(trace, made["layer"])
-    if "score" in made:
-        _one_of("score", made["score"], tuple(scored(trace)))
-    return Asked(figure, theme=theme, **made)
+    if "palette" in values:
+        _check_name("palette", values["palette"], PALETTES)
+    if "stat" in values:
+        names = ("entropy", *(statistic.name for statistic in statistics.held(trace, figure)))
+        _check_name("stat", values["stat"], names)
+    if "site" in values:
+        _check_name("site", values["site"], statistics.sites(trace))
+    if "section" in values:
+        values["section"] = _section(values["section"], n)
+    if "inset" in values:
+        values["inset"] = _position(values["inset"], n)
+    if "layer" in values:
+        values["layer"] = _layer_index(trace, values["layer"])
+    if "score" in values:
+        _check_name("score", values["score"], tuple(scored(trace)))
+    return ExportChoices(figure, theme=theme, **values)
 
 
-def _one_of(name: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise UsageError(f"--{name} {given!r}: choose one of {', '.join(known) or 'none'}")
+def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
+    if name not in possible:
+        raise UsageError(f"--{choice} {name!r}: choose one of {', '.join(possible) or 'none'}")
 
 
-def _section(given: str | Range, n: int) -> Range:
-    if not isinstance(given, str):
-        given = f"{given[0]}:{given[1]}"
-    return sections([given], n)[0]
+def _section(section: str | Range, n: int) -> Range:
+    if not isinstance(section, str):
+        section = f"{section[0]}:{section[1]}"
+    return sections([section], n)[0]
 
 
-def _position(given: int, n: int) -> int:
-    if not -n <= given < n:
-        raise UsageError(f"--inset {given}: the prompt has positions 0 to {n - 1}")
-    return given % n
+def _position(position: int, n: int) -> int:
+    if not -n <= position < n:
+        raise UsageError(f"--inset {position}: the prompt has positions 0 to {n - 1}")
+    return position % n
 
 
-def _entry(trace: Trace, layer: int) -> int:
-    found = np.flatnonzero(trace["layer"] == layer)
-    if not found.size:
-        raise UsageError(f"--layer {layer}: the trace holds layers {_listed(trace['layer'])}")
-    return int(found[0])
+def _layer_index(trace: Trace, layer: int) -> int:
+    matches = np.flatnonzero(trace["layer"] == layer)
+    if not matches.size:
+        raise UsageError(f"--layer {layer}: the trace holds layers {_list_numbers(trace['layer'])}")
+    return int(matches[0])
 
 
-def head_of(names: np.ndarray, head: int | None) -> int | None:
-    """Where a head's number is among `names`. Raises `UsageError` where it is not."""
+def head_index(names: np.ndarray, head: int | None) -> int | None:
+    """Return the index of a head's number in `names`. Raises `UsageError` if it is missing."""
     if head is None:
         return None
-    found = np.flatnonzero(names == head)
-    if not found.size:
-        held = "the mean alone" if list(names) == [-1] else _listed(names)
-        raise UsageError(f"--head {head}: of heads, this holds {held}")
-    return int(found[0])
+    matches = np.flatnonzero(names == head)
+    if not matches.size:
+        available = "the mean alone" if list(names) == [-1] else _list_numbers(names)
+        raise UsageError(f"--head {head}: of heads, this holds {available}")
+    return int(matches[0])
 
 
-def _listed(numbers: np.ndarray) -> str:
-    """Numbers, those in a row as their ends."""
-    known = [int(number) for number in numbers]
-    if len(known) > 2 and known == list(range(known[0], known[-1] + 1)):
-        return f"{known[0]} to {known[-1]}"
-    return ", ".join(map(str, known[:12])) + (" …" if len(known) > 12 else "")
+def _list_numbers(values: np.ndarray) -> str:
+    """Return numbers in words; consecutive ones as `first to last`."""
+    numbers = [int(value) for value in values]
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers[:12])) + (" …" if len(numbers) > 12 else "")

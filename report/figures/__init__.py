@@ -1,1 +1,1 @@
-"""The figures, one file each: Altair writes every specification."""
+"""The figures of the page, whose Vega-Lite specifications are written by Altair."""

@@ -1,39 +1,44 @@
-"""The figure's datasets for one state: which cell has which colour and text.
+"""The datasets of the heatmap figure in its first state: the colour and the text of each cell.
 
-The page's script makes the same datasets when the view moves; this is the picture it starts from.
+The page's script makes the same datasets when the view moves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
+from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
-from attentropy.report.palette import LIGHT, colors, hexes, inks, shades
-from attentropy.report.planes import step, tiles
+from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
 from attentropy.report.read.views import View, both
 from attentropy.report.scale import Scale
-from attentropy.report.text import short, stacked
+from attentropy.report.text import short, stack_pair
 
-_STILL = 1024  # columns of a picture that nobody zooms into
+_PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
+_LETTER = 7.2  # pixels per letter of a label
 
-Rows = list[dict[str, Any]]
+CellTexts = Sequence[Sequence[str | list[str]]]
+"""The text of each cell [row][column]; a list has one text per line."""
 
 
 def grid(
     values: np.ndarray,
-    texts: Sequence[Sequence[str | list[str]]],
+    texts: CellTexts,
     first: int,
     scale: Scale,
     palette: str = "diverging",
 ) -> Rows:
-    """Cells of values [rows, columns], the left column at position `first`, row 0 at the bottom."""
+    """Return one row per cell of values [rows, columns], with row 0 at the bottom.
+
+    The left column stands at position `first`.
+    """
     rgb = colors(scale.at(values), 0, 1, palette)
     fills, tints = hexes(rgb), inks(rgb)
     width = values.shape[1]
@@ -49,11 +54,13 @@ def grid(
 
 
 def tile(
-    values: np.ndarray, scale: Scale, start: int = 0, least: int = 1, palette: str = "diverging"
+    values: np.ndarray, scale: Scale, start: int = 0, step: int = 1, palette: str = "diverging"
 ) -> Rows:
-    """Cells from position `start` on as one image, its top row the last layer; where they are many,
-    each column is the mean of several, `least` or more."""
-    size, means = tiled(values, least)
+    """Return the cells from position `start` on as one picture, whose top row is the last layer.
+
+    If there are many positions, each column is the mean of several, but at least of `step`.
+    """
+    size, means = tile_means(values, step)
     image = png(*shades(scale.at(means[::-1]), 0, 1, palette))
     rows, columns = means.shape
     return [
@@ -61,128 +68,145 @@ def tile(
     ]
 
 
-def tiled(values: np.ndarray, least: int = 1) -> tuple[int, np.ndarray]:
-    """How many positions share a column of that image, and their means [rows, columns]."""
-    size = max(least, step(values.shape[1], _STILL))
-    return size, values if size == 1 else tiles(values, size).mean
+def tile_means(values: np.ndarray, step: int = 1) -> tuple[int, np.ndarray]:
+    """Return the number of positions per column of a picture, and their means [rows, columns].
+
+    `step` is the smallest number of positions per column.
+    """
+    size = max(step, planes.step(values.shape[1], _PICTURE_COLUMNS))
+    return size, values if size == 1 else planes.tiles(values, size).mean
 
 
 def numbers(start: int, stop: int, pixels: int) -> Rows:
-    """Round positions to write under columns that are too narrow for their tokens."""
+    """Return round positions, as labels under columns that are too narrow for their tokens."""
     every = round_step((stop - start) * 90 / pixels)
     first = -(-start // every) * every
-    return [{"xc": at + 0.5, "text": f"{at:,}"} for at in range(first, stop, every)]
+    return [{"xc": i + 0.5, "text": f"{i:,}"} for i in range(first, stop, every)]
 
 
-def round_step(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, … that is no less."""
+def round_step(minimum: float) -> int:
+    """Return the smallest of 1, 2, 5, 10, 20, … that is not less than `minimum`."""
     power = 1
     while True:
         for factor in (1, 2, 5):
-            if factor * power >= least:
+            if factor * power >= minimum:
                 return factor * power
         power *= 10
 
 
 def legend(scale: Scale, palette: str = "diverging") -> tuple[Rows, Rows]:
-    """The colour ramp, and the values at its ends and its middle."""
-    steps = 64
-    fills = hexes(colors((np.arange(steps) + 0.5) / steps, 0, 1, palette))
-    ramp = [
-        {"y0": i / steps, "y1": min(1, (i + 1.3) / steps), "fill": fill}
-        for i, fill in enumerate(fills)
-    ]
-    return ramp, [{"y": at, "text": text} for at, text in scale.ticks()]
+    """Return the rows of the colour ramp, and of the labels at its ends and its middle."""
+    return ramp_rows(ramp(palette)), [{"y": height, "text": text} for height, text in scale.ticks()]
 
 
 def datasets(
     trace: Trace,
     size: Size,
-    placed: Placement,
+    placement: Placement,
     view: View,
     rows: Sequence[str],
     palette: str = "diverging",
 ) -> dict[str, Rows]:
-    """Every dataset of `heatmap` for a view whose rows are called `rows`."""
-    values, scale, tokens = view.values, view.scale, trace.tokens
-    span, columns = slice(placed.start, placed.stop), placed.stop - placed.start
-    letters = label_letters(size, columns)
-    live = is_live(size, columns, len(rows))
-    ramp, ticks = legend(scale, palette)
-    column = placed.column
-    said = _inset_texts(view, size, column)
-    inset = _lined(grid(values[:, column : column + 1], said, 0, scale, palette), size)
-    every = max(1, round(len(rows) / 24))
-    labels = [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)]
-    texts = view.texts(placed.start, placed.stop, min(12, letters)) if live else []
+    """Return every dataset of `heatmap` for a view; `rows` are the labels of its rows."""
+    legend_rows, ticks = legend(view.scale, palette)
     return {
         "one": [{"o": 1}],
-        "tile": tile(values, scale, 0, view.step, palette),
-        "part": [] if live else tile(values[:, span], scale, placed.start, 1, palette),
-        "cells": grid(values[:, span], texts, placed.start, scale, palette) if live else [],
-        "columns": [
-            {"xc": i + 0.5, "text": short(tokens[i], letters)}
-            for i in range(placed.start, placed.stop)
-        ]
-        if letters >= 2
-        else numbers(placed.start, placed.stop, size.section),
-        "rows": labels,
-        "rowtitle": [{"text": "layer"}],
-        "inset": inset,
-        "insetrows": [],
-        "insetcolumns": [
-            {"xc": 0.5, "text": short(tokens[column], min(16, int(size.inset / 6.5)))}
-        ],
-        "insettitle": [{"text": f"{_place(trace, size)} {column:,}"}],
+        "tile": tile(view.values, view.scale, 0, view.step, palette),
+        **_section_datasets(trace, size, placement, view, palette, len(rows)),
+        **_row_labels(rows),
+        **_inset_datasets(trace, size, placement.column, view, palette),
         "pins": [],
         "matches": [],
         "matchespart": [],
-        "legend": ramp,
+        "legend": legend_rows,
         "ticks": ticks,
         "legendtitle": [{"text": view.title}],
-        "caption": [{"text": placed.caption}],
-        "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
-        "overviewtitle": [{"text": overview_title(len(tokens), view.step)}],
+        "caption": [{"text": placement.caption}],
+        "overviewtitle": [{"text": overview_title(len(trace.tokens), view.step)}],
     }
 
 
-def _place(trace: Trace, size: Size) -> str:
-    """What a column of the figure is called."""
+def _section_datasets(
+    trace: Trace, size: Size, placement: Placement, view: View, palette: str, row_count: int
+) -> dict[str, Rows]:
+    """Return the section as rectangles with text if there are few, else as a picture."""
+    start, stop = placement.start, placement.stop
+    values, scale, tokens = view.values[:, start:stop], view.scale, trace.tokens
+    letters = label_letters(size, stop - start)
+    columns = numbers(start, stop, size.section)
+    if letters >= 2:
+        columns = [{"xc": i + 0.5, "text": short(tokens[i], letters)} for i in range(start, stop)]
+    if not is_live(size, stop - start, row_count):
+        picture = tile(values, scale, start, 1, palette)
+        return {"part": picture, "cells": [], "columns": columns}
+    texts = view.texts(start, stop, min(12, letters))
+    return {"part": [], "cells": grid(values, texts, start, scale, palette), "columns": columns}
+
+
+def _row_labels(rows: Sequence[str]) -> dict[str, Rows]:
+    every = max(1, round(len(rows) / 24))
+    return {
+        "rows": [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)],
+        "rowtitle": [{"text": "layer"}],
+        "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
+    }
+
+
+def _inset_datasets(
+    trace: Trace, size: Size, column: int, view: View, palette: str
+) -> dict[str, Rows]:
+    texts = _inset_texts(view, size, column)
+    cells = grid(view.values[:, column : column + 1], texts, 0, view.scale, palette)
+    name = short(trace.tokens[column], min(16, int(size.inset / 6.5)))
+    return {
+        "inset": _raise_two_lines(cells, size),
+        "insetrows": [],
+        "insetcolumns": [{"xc": 0.5, "text": name}],
+        "insettitle": [{"text": f"{_column_name(trace, size)} {column:,}"}],
+    }
+
+
+def _column_name(trace: Trace, size: Size) -> str:
+    """Return the word for a column of the figure."""
     if isinstance(trace, Difference):
         return "column"
     return "position" if size.inset > 100 else "pos."
 
 
 def overview_title(n: int, size: int) -> str:
-    """What a column of the overview is."""
-    many = f", each column the mean of {size}" if size > 1 else ""
-    return f"all {n:,} positions, every layer{many}"
+    """Return the title of the overview of n positions, `size` of them per column."""
+    mean = f", each column the mean of {size}" if size > 1 else ""
+    return f"all {n:,} positions, every layer{mean}"
 
 
-def _lined(inset: Rows, size: Size) -> Rows:
-    """Cells with two lines of text, which begin higher than one line stands."""
-    line = size.inset_font + 2  # pixels, as Vega has it
+def _raise_two_lines(inset: list[Row], size: Size) -> Rows:
+    """Move the texts of two lines up by half a line, so that they stand in the middle of a cell."""
+    line = size.inset_font + 2  # the height of a line in pixels, as Vega computes it
     for cell in inset:
         if isinstance(cell["text"], list):
             cell["yc"] += line / 2 * len(inset) / size.height
     return inset
 
 
-def _inset_texts(view: View, size: Size, column: int) -> Sequence[Sequence[str | list[str]]]:
-    """The magnified column: of the lens the likeliest token, and its probability where both fit; of
-    a difference A's token over B's where one line is too short for both."""
-    trace = view.trace
+def _inset_texts(view: View, size: Size, column: int) -> CellTexts:
+    """Return the texts of the magnified column.
+
+    A cell of the lens names the most likely token, with its probability if both fit. A cell of a
+    difference has A's token above B's if one line is too short for both.
+    """
+    trace, position = view.trace, slice(column, column + 1)
     if isinstance(trace, Difference):
         if not size.two_lines(len(view.values)):
             return view.texts(column, column + 1, size.inset_letters)
-        said = both(trace, view.name, slice(column, column + 1))
-        return [[stacked(*one, size.inset_letters) if one else "" for one in row] for row in said]
+        pairs = both(trace, view.name, position)
+        return [
+            [stack_pair(*one, size.inset_letters) if one else "" for one in row] for row in pairs
+        ]
     if view.name != "lens":
         return view.texts(column, column + 1)
-    one = slice(column, column + 1)
-    ids = trace.lens("lens_top_ids", one)[:, 0, 0]
+    ids = trace.lens("lens_top_ids", position)[:, 0, 0]
     names = trace.text_of(ids)
-    likely = np.exp(trace.lens("lens_top_logprobs", one)[:, 0, 0])
+    probabilities = np.exp(trace.lens("lens_top_logprobs", position)[:, 0, 0])
     lines = [
         short(name, size.inset_letters) if i >= 0 else ""
         for name, i in zip(names, ids, strict=True)
@@ -191,30 +215,33 @@ def _inset_texts(view: View, size: Size, column: int) -> Sequence[Sequence[str |
         return [[line] for line in lines]
     return [
         [f"{line}  {p:.2f}" if line and np.isfinite(p) else line]
-        for line, p in zip(lines, likely, strict=True)
+        for line, p in zip(lines, probabilities, strict=True)
     ]
 
 
 def is_live(size: Size, columns: int, rows: int) -> bool:
-    """Whether the section's cells are rectangles with text, and not a picture."""
+    """Return whether the cells of the section are rectangles with text, not a picture."""
     return label_letters(size, columns) >= 2 and rows * columns <= LIVE_CELLS
 
 
 def label_letters(size: Size, columns: int) -> int:
-    """How many letters fit under one column of the section; fewer than two are not worth it."""
-    return int(size.section / max(1, columns) / 7.2)
+    """Return the number of letters that fit under a column of the section.
+
+    Labels of fewer than two letters are left out.
+    """
+    return int(size.section / max(1, columns) / _LETTER)
 
 
-def state(trace: Trace, size: Size, placed: Placement, rows: int) -> dict[str, Any]:
-    """First values of the figure's parameters."""
-    high = size.height / max(1, rows)
+def state(trace: Trace, size: Size, placement: Placement, rows: int) -> Row:
+    """Return the first values of the figure's parameters."""
+    row_height = size.height / max(1, rows)
     return {
         "n": trace.dataset.sizes["position"], "rowcount": rows,
-        "a": placed.start, "b": placed.stop, "col": placed.column,
-        "box0": placed.box_start, "box1": placed.box_stop,
+        "a": placement.start, "b": placement.stop, "col": placement.column,
+        "box0": placement.box_start, "box1": placement.box_stop,
         "insetwidth": 1, "insetheight": rows,
         **LIGHT,
-        "cellfont": 0 if high < 8 else min(12, high * 0.7),
+        "cellfont": 0 if row_height < 8 else min(12, row_height * 0.7),
         "labelfont": 11,
-        "insetfont": 0 if high < 8 else min(size.inset_font, high * 0.75),
+        "insetfont": 0 if row_height < 8 else min(size.inset_font, row_height * 0.75),
     }  # fmt: skip

@@ -1,58 +1,34 @@
-"""The marks that the figure is made of: tiles, rules, frames, words, on named datasets."""
+"""The marks of the figures, drawn from named datasets: pictures, rules, frames and text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
-# Frame of the section, of the inset, of the dummy tokens, of what is pinned: parameters, since the
-# dark page differs.
+from attentropy.report.figures.specification import Channels
+
+# Colours of frames: of the section, the inset, the dummy tokens and the pins. They are parameters,
+# since a dark page has other colours.
 PURPLE, GREEN, BLUE, ORANGE = (alt.ExprRef(n) for n in ("purple", "green", "blue", "orange"))
-Layers = alt.LayerChart | alt.FacetChart  # what Altair says that a layer of marks is
-FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
+INK, PAPER = alt.ExprRef("ink"), alt.ExprRef("paper")
+Layers = alt.LayerChart | alt.FacetChart  # the type that Altair gives to a layer of marks
+
+End = str | int
+"""The end of an axis: a number, or an expression of the parameters."""
+
+_GREY = "#888888"  # of the line around a panel
 
 
-def finished(
-    views: Mapping[str, Any],
-    state: Mapping[str, Any],
-    datasets: Mapping[str, Sequence[Mapping[str, Any]]],
-    padding: Mapping[str, int],
-) -> dict[str, Any]:
-    """The specification of `views` with the parameters' first values and the datasets, and what all
-    figures share."""
-    return {
-        "$schema": alt.SCHEMA_URL,
-        **views,
-        "params": [{"name": name, "value": value} for name, value in state.items()],
-        "datasets": {name: list(rows) for name, rows in datasets.items()},
-        "padding": dict(padding),
-        "config": {
-            "font": FONT,
-            "aria": False,
-            "background": {"expr": "paper"},
-            "view": {"stroke": None},
-        },
-    }
-
-
-def written(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """One view's specification. Charts of several views are put together from these: Altair copies
-    all that a chart holds whenever it goes into another, which takes seconds."""
-    spec: dict[str, Any] = chart.to_dict(validate=False, context={"top_level": False})
-    return spec
-
-
-def data(name: str) -> alt.Chart:
-    """Marks on a named dataset."""
+def dataset(name: str) -> alt.Chart:
+    """Return a chart of the named dataset, without a mark yet."""
     return alt.Chart(alt.NamedData(name))
 
 
 def rule(color: alt.ExprRef, x: str, x2: str, y: str, y2: str, **mark: Any) -> alt.Chart:
-    """A straight line between two points given as expressions in the view's pixels."""
-    return (
-        data("one")
+    """Return a straight line between two points, which are expressions in pixels of the view."""
+    chart: alt.Chart = (
+        dataset("one")
         .mark_rule(color=color, **mark)
         .encode(
             x=alt.XValue(alt.ExprRef(x)),
@@ -61,68 +37,105 @@ def rule(color: alt.ExprRef, x: str, x2: str, y: str, y2: str, **mark: Any) -> a
             y2=alt.Y2Value(alt.ExprRef(y2)),
         )
     )
+    return chart
 
 
 def frame(
-    color: alt.ExprRef, x: str, x2: str, height: int, width: float, shown: str = "1"
+    color: alt.ExprRef, x: str, x2: str, height: int, width: float, opacity: str = "1"
 ) -> alt.Chart:
-    """An empty rectangle over a view's height."""
-    return (
-        data("one")
+    """Return an empty rectangle over the height of a view, from x to x2 (expressions, pixels)."""
+    chart: alt.Chart = (
+        dataset("one")
         .mark_rect(filled=False, stroke=color, strokeWidth=width, fillOpacity=0)
         .encode(
             x=alt.XValue(alt.ExprRef(x)),
             x2=alt.X2Value(alt.ExprRef(x2)),
             y=alt.YValue(0),
             y2=alt.Y2Value(height),
-            opacity=alt.OpacityValue(alt.ExprRef(shown)),
+            opacity=alt.OpacityValue(alt.ExprRef(opacity)),
         )
     )
+    return chart
 
 
-def words(name: str, *, x: Any, y: Any, color: str = "ink", **mark: Any) -> alt.Chart:
-    """Text of a dataset's field `text`."""
-    return (
-        data(name)
+def border(side: int, color: str | alt.ExprRef = _GREY, width: float = 1) -> alt.Chart:
+    """Return the line around a square panel of `side` pixels."""
+    chart: alt.Chart = (
+        dataset("one")
+        .mark_rect(filled=False, stroke=color, strokeWidth=width, fillOpacity=0)
+        .encode(x=alt.XValue(0), x2=alt.X2Value(side), y=alt.YValue(0), y2=alt.Y2Value(side))
+    )
+    return chart
+
+
+def text_mark(name: str, *, x: Any, y: Any, color: str = "ink", **mark: Any) -> alt.Chart:
+    """Return the field `text` of the dataset `name` as text at (x, y)."""
+    chart: alt.Chart = (
+        dataset(name)
         .mark_text(color=alt.ExprRef(color), **mark)
         .encode(x=x, y=y, text=alt.Text("text:N"))
     )
+    return chart
 
 
-def x_scale(field: str, low: str, high: str) -> alt.X:
-    """A field on the horizontal axis between two expressions."""
-    domain = [alt.ExprRef(low), alt.ExprRef(high)]
+def picture(
+    name: str, x: tuple[End, End], y: alt.Y, *, y2: str = "y1", clip: bool = True
+) -> alt.Chart:
+    """Return the pictures of the dataset `name`, by address, between the ends `x` and on `y`."""
+    clipping: Channels = {"clip": True} if clip else {}
+    chart: alt.Chart = (
+        dataset(name)
+        .mark_image(aspect=False, smooth=False, **clipping)
+        .encode(x=x_scale("x0:Q", *x), x2="x1", y=y, y2=y2, url="url:N")
+    )
+    return chart
+
+
+def blank(width: int, height: int) -> alt.Chart:
+    """Return a view that draws nothing, so that a grid of views stays aligned."""
+    chart: alt.Chart = dataset("one").mark_point(opacity=0).properties(width=width, height=height)
+    return chart
+
+
+def x_scale(field: str, low: End, high: End) -> alt.X:
+    """Return `field` on the horizontal axis, between two ends."""
+    domain = [_end(low), _end(high)]
     return alt.X(field, axis=None, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 
-def down_scale(field: str, low: str, high: str) -> alt.Y:
-    """A field on the vertical axis between two expressions, the lower one on top."""
-    domain = [alt.ExprRef(low), alt.ExprRef(high)]
+def down_scale(field: str, low: End, high: End) -> alt.Y:
+    """Return `field` on the vertical axis, between two ends, the lower one at the top."""
+    domain = [_end(low), _end(high)]
     scale = alt.Scale(domain=domain, nice=False, zero=False, reverse=True)
     return alt.Y(field, axis=None, scale=scale)
 
 
-def y_scale(field: str, rows: str) -> alt.Y:
-    """A field on the vertical axis, row 0 at its start, `rows` an expression."""
+def y_scale(field: str, rows: str = "rowcount") -> alt.Y:
+    """Return `field` on the vertical axis from row 0 at the bottom to the expression `rows`."""
     domain: list[Any] = [0, alt.ExprRef(rows)]
     return alt.Y(field, axis=None, scale=alt.Scale(domain=domain, nice=False, zero=False))
 
 
-def tile(name: str, low: str, high: str) -> alt.Chart:
-    """Pictures of the cells, by address, between two expressions."""
-    return (
-        data(name)
-        .mark_image(aspect=False, smooth=False, clip=True)
+def _end(value: End) -> alt.ExprRef | int:
+    return value if isinstance(value, int) else alt.ExprRef(value)
+
+
+def unit_scale(field: str) -> alt.Y:
+    """Return `field` on the vertical axis from 0 to 1, as legends have it."""
+    return alt.Y(field, axis=None, scale=alt.Scale(domain=[0, 1], nice=False, zero=False))
+
+
+def colour_ramp(width: int) -> alt.Chart:
+    """Return the colours of the dataset `legend` as a vertical bar of `width` pixels."""
+    chart: alt.Chart = (
+        dataset("legend")
+        .mark_rect()
         .encode(
-            x=x_scale("x0:Q", low, high),
-            x2="x1",
-            y=y_scale("y0:Q", "rowcount"),
+            x=alt.XValue(0),
+            x2=alt.X2Value(width),
+            y=unit_scale("y0:Q"),
             y2="y1",
-            url="url:N",
+            fill=alt.Fill("fill:N", scale=None),
         )
     )
-
-
-def space(width: int, height: int) -> alt.Chart:
-    """Room without ink, so that the grid stays aligned."""
-    return data("one").mark_point(opacity=0).properties(width=width, height=height)
+    return chart

@@ -1,62 +1,70 @@
-"""Two panels side by side, or one below the other, in the colours of a light and of a dark page."""
+"""Two panels side by side or one below the other, for a light and for a dark page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 
 from attentropy.report import palette
-from attentropy.report.figures.marks import FONT, Layers
+from attentropy.report.figures.marks import Layers
+from attentropy.report.figures.specification import FONT, Channels, Rows, VegaLite
 
-Part = alt.Chart | Layers
-Config = dict[str, Any]
+Panel = alt.Chart | Layers
+
+# An axis label (expression) for a number of tokens: 128k for 131,072.
+COUNT_LABEL = (
+    "datum.value >= 1024 && datum.value % 1024 == 0 ? datum.value / 1024 + 'k' "
+    ": format(datum.value, ',')"
+)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Pixels of a panel; side by side with the legend beside, or one below the other."""
+    """Pixels of a panel, and whether panels and legend stand side by side."""
 
     width: int
     height: int
-    beside: bool
+    side_by_side: bool
 
 
 def light_and_dark(
-    panels: tuple[Part, Part],
+    panels: tuple[Panel, Panel],
     layout: Layout,
     spacing: int,
-    shared: tuple[str, ...],
-    datasets: Mapping[str, Any],
-    own: tuple[Config, Config],
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Vega-Lite specifications: light and dark. `shared`: channels with one scale for both panels;
-    `own`: what each configuration has beside `config`, or changes in its parts."""
-    scales: dict[str, Any] = dict.fromkeys(shared, "shared")
-    joined = alt.hconcat if layout.beside else alt.vconcat
-    spec: dict[str, Any] = (
-        joined(*panels, spacing=spacing)
+    shared_channels: tuple[str, ...],
+    datasets: Mapping[str, Rows],
+    extra: tuple[VegaLite, VegaLite],
+) -> tuple[VegaLite, VegaLite]:
+    """Return the specifications of two panels in light and in dark colours.
+
+    `shared_channels` have one scale for both panels. `extra` (light, dark) is what the
+    configurations have in addition to the common one.
+    """
+    scales: Channels = dict.fromkeys(shared_channels, "shared")
+    join = alt.hconcat if layout.side_by_side else alt.vconcat
+    spec: VegaLite = (
+        join(*panels, spacing=spacing)
         .resolve_scale(**scales)
         .properties(padding=8)
         .to_dict(validate=False)
     )
     del spec["config"]
     light, dark = (
-        spec | {"datasets": datasets, "config": _config(layout, dark, own[dark])}
+        spec | {"datasets": datasets, "config": _config(layout, dark, extra[dark])}
         for dark in (False, True)
     )
     return light, dark
 
 
-def _config(layout: Layout, dark: bool, own: Config) -> Config:
-    colors = palette.DARK if dark else palette.LIGHT
-    ink, faint = colors["ink"], f"{colors['ink']}22"
-    found: Config = {
+def _config(layout: Layout, dark: bool, extra: VegaLite) -> VegaLite:
+    ink, paper = ink_of(dark), (palette.DARK if dark else palette.LIGHT)["paper"]
+    faint = f"{ink}22"
+    config: VegaLite = {
         "font": FONT,
         "aria": False,
-        "background": colors["paper"],
+        "background": paper,
         "view": {"stroke": None},
         "axis": {
             "labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": faint,
@@ -64,14 +72,15 @@ def _config(layout: Layout, dark: bool, own: Config) -> Config:
             "titleFontWeight": "normal",
         },
         "legend": {
-            "orient": "right" if layout.beside else "bottom", "columns": 1 if layout.beside else 2,
+            "orient": "right" if layout.side_by_side else "bottom",
+            "columns": 1 if layout.side_by_side else 2,
             "labelColor": ink, "labelFontSize": 11, "symbolStrokeWidth": 0, "symbolOpacity": 1,
             "rowPadding": 3,
         },
     }  # fmt: skip
-    return found | {name: found.get(name, {}) | part for name, part in own.items()}
+    return config | {name: config.get(name, {}) | part for name, part in extra.items()}
 
 
-def ink(dark: bool) -> str:
-    """The colour of words and lines."""
+def ink_of(dark: bool) -> str:
+    """Return the colour of text and lines on a light or a dark page."""
     return (palette.DARK if dark else palette.LIGHT)["ink"]

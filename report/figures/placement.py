@@ -1,4 +1,4 @@
-"""Where section, inset and box go when nobody has said so."""
+"""The default placement of section, inset and box in the figure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference, subtract
 from attentropy.report.findings.single import strongest_rehearsal
 
-# What the box says where the lens is not what is shown.
+# The caption of the box in a figure that does not show the lens.
 BOX = "“Dummy tokens”: the chat template after the question"
 _NOT_MEASURED = "“Dummy tokens” (rehearsal not measured)"
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Positions: the section is [start, stop), the box of dummy tokens [box_start, box_stop).
+    """The positions of section, inset and box, and the caption of the box.
 
-    `column` is the inset's position; the box is empty (0, 0) without dummy tokens.
+    The section is [start, stop), `column` the position of the inset, and the box of dummy tokens
+    [box_start, box_stop), which is (0, 0) without dummy tokens.
     """
 
     start: int
@@ -31,21 +32,24 @@ class Placement:
 
 
 def room(trace: Trace, columns: int) -> int:
-    """How many columns stand where `columns` that name one token would: cells of a difference name
-    two, and are wider."""
+    """Return the number of columns that have room where `columns` of one token each would.
+
+    The cells of a difference name two tokens, so they are wider.
+    """
     return max(1, columns * 2 // 3) if isinstance(trace, Difference) else columns
 
 
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
-    """The section at the prompt's tail, the inset at the dummy token that rehearses most; or a
-    section that was asked for, the inset in it.
+    """Return the placement of section, inset and box.
 
-    Where the lens read no more than a part of the prompt, the section ends with that part.
+    By default the section is the prompt's tail, and the inset is the dummy token with the strongest
+    rehearsal. A `section` that is passed contains the inset. If the lens read only a part of the
+    prompt, the section ends with that part.
     """
     columns = room(trace, columns)
     if isinstance(trace, Difference):
-        return _of_difference(trace, columns, section)
-    stop = _read_until(trace)
+        return _place_difference(trace, columns, section)
+    stop = _lens_stop(trace)
     start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
     dummies = trace.dummy_positions()
@@ -57,37 +61,42 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
     return Placement(start, stop, column, *box, _caption(trace, box))
 
 
-def _of_difference(of: Difference, columns: int, section: tuple[int, int] | None) -> Placement:
-    """The section at the tail; the inset where A and B differ most within it. The box says what is
-    rehearsed on both sides."""
-    change = np.abs(subtract(*next(iter(of.sides.values()))))
-    stop = int(np.flatnonzero(of.both)[-1]) + 1
+def _place_difference(
+    difference: Difference, columns: int, section: tuple[int, int] | None
+) -> Placement:
+    """Place the section at the tail, and the inset where A and B differ most within it.
+
+    The box says what is rehearsed on both sides.
+    """
+    change = np.abs(subtract(*next(iter(difference.sides.values()))))
+    stop = int(np.flatnonzero(difference.both)[-1]) + 1
     start = max(0, stop - columns)
     start, stop = section or (start, stop)
-    there = np.isfinite(change[:, start:stop])
-    total = np.where(there, change[:, start:stop], 0).sum(0) / np.maximum(there.sum(0), 1)
-    box = _last_run(of.dummy_positions())
-    likely = ", ".join(
+    finite = np.isfinite(change[:, start:stop])
+    mean = np.where(finite, change[:, start:stop], 0).sum(0) / np.maximum(finite.sum(0), 1)
+    box = _last_run(difference.dummy_positions())
+    probabilities = ", ".join(
         f"{name} p = {best.probability:.2g}{'' if best.found else ' (not found)'}"
-        for name, trace in zip("AB", of.traces, strict=True)
+        for name, trace in zip("AB", difference.traces, strict=True)
         if (best := strongest_rehearsal(trace)) is not None
     )
-    caption = f"Rehearsal at “dummy tokens”: {likely}" if likely else _NOT_MEASURED
+    caption = f"Rehearsal at “dummy tokens”: {probabilities}" if probabilities else _NOT_MEASURED
     return Placement(
-        start, stop, start + int(total.argmax()), *box, caption if box[0] != box[1] else ""
+        start, stop, start + int(mean.argmax()), *box, caption if box[0] != box[1] else ""
     )
 
 
-def _read_until(trace: Trace) -> int:
+def _lens_stop(trace: Trace) -> int:
+    """Return the end of the positions that the lens read; without a lens, that of the prompt."""
     if "lens_entropy" in trace:
-        read = np.flatnonzero(np.isfinite(trace.lens("lens_entropy")).any(0))
-        if read.size:
-            return int(read[-1]) + 1
+        positions = np.flatnonzero(np.isfinite(trace.lens("lens_entropy")).any(0))
+        if positions.size:
+            return int(positions[-1]) + 1
     return len(trace.tokens)
 
 
 def _last_run(positions: np.ndarray) -> tuple[int, int]:
-    """The last unbroken run of positions as (start, stop)."""
+    """Return the last unbroken run of positions as (start, stop)."""
     if positions.size == 0:
         return 0, 0
     breaks = np.flatnonzero(np.diff(positions) > 1)
@@ -96,7 +105,7 @@ def _last_run(positions: np.ndarray) -> tuple[int, int]:
 
 
 def _caption(trace: Trace, box: tuple[int, int]) -> str:
-    """What the box may claim: a rehearsal only where one was found."""
+    """Return the caption of the box, which claims a rehearsal only if one was found."""
     if box[0] == box[1]:
         return ""
     best = strongest_rehearsal(trace)

@@ -1,4 +1,4 @@
-"""Pixels of the figure's parts, for a screen and for a telephone."""
+"""The sizes in pixels of the figure's parts, for a screen and for a telephone."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ STRIP = 34
 FUNNEL = 30
 LABELS = 26
 CAPTION = 30
-# Rectangles with text that a browser redraws smoothly; wider sections show a picture.
+# So many rectangles with text a browser redraws smoothly; a section with more shows a picture.
 LIVE_CELLS = 2500
-# Pixels under which a figure is laid out for a telephone.
+# A figure that is narrower (in pixels) is laid out for a telephone.
 SLIM = 520
 
 
 @dataclass(frozen=True)
 class Size:
-    """Pixels of the parts; `columns` is how many positions a section shows at first."""
+    """The sizes of the parts in pixels; `columns` is the first section's number of positions."""
 
     inset: int
     gap: int
@@ -28,52 +28,55 @@ class Size:
 
     @property
     def left(self) -> int:
-        """Where the section begins."""
+        """The left edge of the section."""
         return self.inset + self.gap
 
     @property
     def total(self) -> int:
-        """Width of inset and section together: that of the overview."""
+        """The width of inset and section together, which is the width of the overview."""
         return self.left + self.section
 
     @property
     def inset_font(self) -> int:
-        """Pixels of the inset's text: larger than the section's where there is room."""
+        """The font size of the inset: larger than that of the section if there is room."""
         return 15 if self.inset > 100 else 12
 
     @property
     def inset_letters(self) -> int:
-        """How many letters of a token fit into the inset."""
+        """The number of letters of a token that fit into the inset."""
         return int(self.inset / (0.8 if self.inset > 100 else 0.65) / self.inset_font)
 
     def two_lines(self, rows: int) -> bool:
-        """Whether each of the inset's `rows` cells has room for a text upon another."""
+        """Return whether each of the inset's `rows` cells has room for two lines of text."""
         return self.height / max(1, rows) >= 2.5 * self.inset_font
 
     @property
     def above(self) -> int:
-        """Height of what lies between overview and section."""
+        """The height between overview and section."""
         return FUNNEL + STRIP
 
 
 def wide(rows: int) -> Size:
-    """For a screen, the findings beside it at 1440 pixels, or a page's full width."""
+    """Return the sizes for a screen: beside the findings at 1440 pixels, or full width."""
     return Size(126, 48, 648, 14, _height(rows), _overview(rows), 12)
 
 
 def narrow(rows: int) -> Size:
-    """For a telephone."""
+    """Return the sizes for a telephone."""
     return Size(58, 34, 156, 8, _height(rows), _overview(rows), 4)
 
 
 def small(rows: int) -> Size:
-    """For the output of a notebook's cell."""
+    """Return the sizes for the output of a notebook cell."""
     return Size(112, 44, 460, 12, max(110, min(420, rows * 20)), _overview(rows) // 2, 7)
 
 
-def fitted(rows: int, pixels: int) -> Size:
-    """For a figure some `pixels` wide: the proportions of a screen's where they can be read, else a
-    telephone's with the section taking the rest."""
+def fit_to_width(rows: int, pixels: int) -> Size:
+    """Return the sizes for a figure of about `pixels` width.
+
+    The proportions are those for a screen where they are readable, else those for a telephone, with
+    the section as wide as the rest allows.
+    """
     if pixels < SLIM:
         base = narrow(rows)
         section = pixels - base.inset - 2 * base.gap - base.legend - 24

@@ -1,4 +1,4 @@
-"""What the map of a long prompt opens with: a layer, the tail or a region, an exact window.
+"""The datasets of the long prompt's map in its first state: a layer, a region, an exact window.
 
 The page's script makes the same datasets when the view moves.
 """
@@ -7,77 +7,85 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.figures.heatmap_data import hexes, numbers
-from attentropy.report.figures.tilemap import LEAST, MapSize, attentionmap
-from attentropy.report.figures.weights import window
+from attentropy.report.figures.exact_weights import window
+from attentropy.report.figures.heatmap_data import numbers
+from attentropy.report.figures.specification import Rows, VegaLite, ramp_rows
+from attentropy.report.figures.tilemap import LEAST, MapSize, tilemap
 from attentropy.report.images import data_uri, png
-from attentropy.report.palette import LIGHT, colors, shades
+from attentropy.report.palette import LIGHT, ramp, shades
 from attentropy.report.planes import step, tiles
 from attentropy.report.read.maps import edges, pooled, window_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.visible import is_causal
 
 _MOST_TILES = 128
-_POINTS = 512
-_ROOM = 260  # pixels that a title takes which says the tiles' size too
+_MOST_POINTS = 512  # of a strip
+_LONG_TITLE = 260  # pixels that a title takes with the size of the tiles in it
 
 
 def log_picture(values: np.ndarray, hidden: np.ndarray) -> str:
-    """The picture of shares on the log scale; empty where `hidden`: no key is visible."""
-    at = 1 + np.log10(np.maximum(np.nan_to_num(values), LEAST)) / -np.log10(LEAST)
-    return data_uri(png(*shades(at, 0, 1, "weight", hidden)))
+    """Return the picture of shares on the log scale; `hidden` tiles, without a key, are empty."""
+    fractions = 1 + np.log10(np.maximum(np.nan_to_num(values), LEAST)) / -np.log10(LEAST)
+    return data_uri(png(*shades(fractions, 0, 1, "weight", hidden)))
 
 
-def hidden(queries: Sequence[int], keys: Sequence[int]) -> np.ndarray:
-    """Whether every key of a tile comes after all its queries, from the edges of the tiles."""
+def hidden_tiles(queries: Sequence[int], keys: Sequence[int]) -> np.ndarray:
+    """Return for each tile whether all its keys come after all its queries.
+
+    `queries` and `keys` are the edges of the tiles.
+    """
     return np.asarray(keys[:-1])[None, :] >= np.asarray(queries[1:])[:, None]
 
 
 def first_state(trace: Trace, region: Range | None = None) -> dict[str, int]:
-    """The region that opens: queries and keys that were asked for, or the prompt's tail, or twice
-    an exact window there; and the window."""
+    """Return the parameters of the region that opens and of the exact window.
+
+    The region is `region` in queries and keys, by default the prompt's tail, which is enlarged to
+    twice the exact window if there is one.
+    """
     n = trace.dataset.sizes["position"]
     name = next(iter(window_names(trace)), None)
-    held = {"wq0": -1, "wq1": -1, "wk0": -1, "wk1": -1}
+    exact = {"wq0": -1, "wq1": -1, "wk0": -1, "wk1": -1}
     side = max(1, n // 8)
     q1 = k1 = n
     if name is not None:
-        queries, keys = (trace[f"window_{part}{name[6:]}"] for part in ("query", "key"))
-        held = {
+        queries, keys = (trace[f"window_{axis}{name[6:]}"] for axis in ("query", "key"))
+        exact = {
             "wq0": int(queries[0]), "wq1": int(queries[-1]) + 1,
             "wk0": int(keys[0]), "wk1": int(keys[-1]) + 1,
         }  # fmt: skip
         side = min(n, max(side, 2 * len(queries), 2 * len(keys)))
-        q1 = min(n, max(side, held["wq1"] + side // 4))
-        k1 = min(n, max(side, held["wk1"] + side // 4))
+        q1 = min(n, max(side, exact["wq1"] + side // 4))
+        k1 = min(n, max(side, exact["wk1"] + side // 4))
     if region is not None:
         (q0, q1), (k0, k1) = region, region
     else:
         q0, k0 = q1 - side, k1 - side
-    return {"n": n, "q0": q0, "q1": q1, "k0": k0, "k1": k1, **held}
+    return {"n": n, "q0": q0, "q1": q1, "k0": k0, "k1": k1, **exact}
 
 
 @dataclass(frozen=True)
-class Tiles:
-    """Shares [query tile, key tile] of a layer, and where the tiles begin and the last one ends."""
+class MapTiles:
+    """The shares [query tile, key tile] of a layer, and the edges of the tiles in tokens."""
 
     shares: np.ndarray
     queries: list[int]
     keys: list[int]
 
 
-def tiles_of(trace: Trace, entry: int, head: int, most: int = _MOST_TILES) -> Tiles:
-    """The map of an entry along `layer` and of one of the heads that it holds, in at most `most`
-    tiles a side."""
+def tiles_of(trace: Trace, entry: int, head: int, most_tiles: int = _MOST_TILES) -> MapTiles:
+    """Return the map of a layer and one of its heads, with at most `most_tiles` tiles per side.
+
+    `entry` and `head` are indices of the recorded layers and of the map's heads.
+    """
     n = trace.dataset.sizes["position"]
-    pool = step(min(trace.dataset["map"].shape[2:]), most)
-    queries, keys = (edges(trace[f"map_{part}"], pool, n) for part in ("query", "key"))
-    return Tiles(pooled(trace, entry, pool)[head], queries, keys)
+    pool = step(min(trace.dataset["map"].shape[2:]), most_tiles)
+    queries, keys = (edges(trace[f"map_{axis}"], pool, n) for axis in ("query", "key"))
+    return MapTiles(pooled(trace, entry, pool)[head], queries, keys)
 
 
 def first_attentionmap(
@@ -86,59 +94,84 @@ def first_attentionmap(
     entry: int = 0,
     head: int = 0,
     region: Range | None = None,
-    most: int = _MOST_TILES,
-) -> dict[str, Any]:
-    """A layer, of one of the heads that the map holds, as a specification."""
+    most_tiles: int = _MOST_TILES,
+) -> VegaLite:
+    """Return the specification for a layer and one of the heads that the map contains."""
     state = first_state(trace, region)
-    n = state["n"]
-    tiled = tiles_of(trace, entry, head, most)
-    edges = tiled.queries, tiled.keys
-    unseen = hidden(*edges) if is_causal(trace) else np.zeros(tiled.shares.shape, bool)
-    image = log_picture(tiled.shares, unseen)
+    tiles = tiles_of(trace, entry, head, most_tiles)
     received, low, high = received_points(trace, entry, head)
-    part = f"queries {state['q0']:,}–{state['q1'] - 1:,} × keys {state['k0']:,}–{state['k1'] - 1:,}"
-    if size.side >= _ROOM and size.beside:
-        part = f"tiles of {edges[0][1] - edges[0][0]:,}: {part}"
-    rows: dict[str, Any] = {
+    has_long_title = size.side >= _LONG_TITLE and size.side_by_side
+    rows = {
         "one": [{"o": 1}],
-        "map": [{"x0": 0, "x1": _end(edges[1]), "y0": 0, "y1": _end(edges[0]), "url": image}],
+        **_tile_rows(trace, tiles),
+        **_title_rows(state, tiles if has_long_title else None),
+        **_key_rows(state, size.side),
+        **_received_rows(received, low, high),
+        **legend_rows(),
         "exact": [],
         "window": [],
-        "maptitle": [{"text": f"all {n:,} queries × {n:,} keys"}],
-        "parttitle": [{"text": part}],
         "windowtitle": [],
-        "querytitle": [{"text": "query"}],
-        "queries": [{"at": row["xc"], "text": row["text"]} for row in numbers(0, n, size.side)],
-        "received": received,
-        "receivedpart": received,
-        "receivedkeys": numbers(0, n, size.side),
-        "receivedpartkeys": numbers(state["k0"], state["k1"], size.side),
-        "receivedends": [
-            {"at": 0.08, "text": _power(low)}, {"at": 0.92, "text": _power(high)},
-        ] if received else [],
-        "receivedpartends": [],
-        **legend_rows(),
-    }  # fmt: skip
+    }
     if state["wq0"] >= 0:
         rows |= _window_rows(trace, state, entry, int(trace["map_head"][head]))
-        # A region that the window holds is drawn from its exact weights.
-        if all(
-            state[f"w{a}0"] <= state[f"{a}0"] and state[f"{a}1"] <= state[f"w{a}1"] for a in "qk"
-        ):
+        if _is_inside_window(state):
+            # A region inside the window is drawn from its exact weights.
             rows["exact"] = rows["window"]
-            rows["parttitle"] = [{"text": f"exact: {part.rpartition(': ')[2]}"}]
-    return attentionmap(size, {**state, "r0": low, "r1": high, **LIGHT}, rows)
+            rows["parttitle"] = [{"text": f"exact: {_region_title(state)}"}]
+    return tilemap(size, {**state, "r0": low, "r1": high, **LIGHT}, rows)
 
 
-def legend_rows() -> dict[str, Any]:
-    steps = 64
-    fills = hexes(colors((np.arange(steps) + 0.5) / steps, 0, 1, "weight"))
+def _tile_rows(trace: Trace, tiles: MapTiles) -> dict[str, Rows]:
+    hidden = np.zeros(tiles.shares.shape, bool)
+    if is_causal(trace):
+        hidden = hidden_tiles(tiles.queries, tiles.keys)
+    image = log_picture(tiles.shares, hidden)
+    width, height = _full_extent(tiles.keys), _full_extent(tiles.queries)
+    return {"map": [{"x0": 0, "x1": width, "y0": 0, "y1": height, "url": image}]}
+
+
+def _region_title(state: Mapping[str, int]) -> str:
+    return f"queries {state['q0']:,}–{state['q1'] - 1:,} × keys {state['k0']:,}–{state['k1'] - 1:,}"
+
+
+def _title_rows(state: Mapping[str, int], tiles: MapTiles | None) -> dict[str, Rows]:
+    """Return the titles; that of the region has the size of `tiles` if they are passed."""
+    n, region = state["n"], _region_title(state)
+    if tiles is not None:
+        region = f"tiles of {tiles.queries[1] - tiles.queries[0]:,}: {region}"
+    return {
+        "maptitle": [{"text": f"all {n:,} queries × {n:,} keys"}],
+        "parttitle": [{"text": region}],
+        "querytitle": [{"text": "query"}],
+    }
+
+
+def _key_rows(state: Mapping[str, int], side: int) -> dict[str, Rows]:
+    """Return the numbers of the queries at the left and of the keys below the strips."""
+    labels = numbers(0, state["n"], side)
+    return {
+        "queries": [{"at": row["xc"], "text": row["text"]} for row in labels],
+        "receivedkeys": labels,
+        "receivedpartkeys": numbers(state["k0"], state["k1"], side),
+    }
+
+
+def _received_rows(points: Rows, low: float, high: float) -> dict[str, Rows]:
+    """Return the points of both strips, and the ends of the first strip's scale."""
+    ends = [{"at": 0.08, "text": _power(low)}, {"at": 0.92, "text": _power(high)}]
+    return {
+        "received": points,
+        "receivedpart": points,
+        "receivedends": ends if points else [],
+        "receivedpartends": [],
+    }
+
+
+def legend_rows() -> dict[str, Rows]:
+    """Return the rows of the legend: its colours, its ticks and its title."""
     decades = round(-np.log10(LEAST))
     return {
-        "maplegend": [
-            {"x0": i / steps, "x1": min(1, (i + 1.3) / steps), "fill": fill}
-            for i, fill in enumerate(fills)
-        ],
+        "maplegend": ramp_rows(ramp("weight"), "x"),
         "mapticks": [
             {"at": i / decades, "text": f"{10.0 ** (i - decades):g}"} for i in range(decades + 1)
         ],
@@ -146,14 +179,25 @@ def legend_rows() -> dict[str, Any]:
     }
 
 
-def _window_rows(trace: Trace, state: Mapping[str, int], entry: int, head: int) -> dict[str, Any]:
+def _is_inside_window(state: Mapping[str, int]) -> bool:
+    """Return whether the exact window contains the whole region."""
+    return all(
+        state[f"w{axis}0"] <= state[f"{axis}0"] and state[f"{axis}1"] <= state[f"w{axis}1"]
+        for axis in "qk"
+    )
+
+
+def _window_rows(trace: Trace, state: Mapping[str, int], entry: int, head: int) -> dict[str, Rows]:
     weights = window(trace, window_names(trace)[0], entry, head).values
-    edges = (range(state["wq0"], state["wq1"] + 1), range(state["wk0"], state["wk1"] + 1))
-    unseen = hidden(*edges) if is_causal(trace) else np.zeros(weights.shape, bool)
+    hidden = np.zeros(weights.shape, bool)
+    if is_causal(trace):
+        hidden = hidden_tiles(
+            range(state["wq0"], state["wq1"] + 1), range(state["wk0"], state["wk1"] + 1)
+        )
     return {
         "window": [{
             "x0": state["wk0"], "x1": state["wk1"], "y0": state["wq0"], "y1": state["wq1"],
-            "url": log_picture(weights, unseen),
+            "url": log_picture(weights, hidden),
         }],
         "windowtitle": [{"text": (
             f"exact: queries {state['wq0']:,}–{state['wq1'] - 1:,} × "
@@ -162,16 +206,14 @@ def _window_rows(trace: Trace, state: Mapping[str, int], entry: int, head: int) 
     }  # fmt: skip
 
 
-def received_points(
-    trace: Trace, entry: int, head: int
-) -> tuple[list[dict[str, float]], float, float]:
-    """Points of the strip, and the ends of its scale."""
+def received_points(trace: Trace, entry: int, head: int) -> tuple[Rows, float, float]:
+    """Return the points of the strip, and the two ends of its scale."""
     if "received" not in trace:
         return [], 0.1, 1.0
-    held = np.flatnonzero(trace["received_head"] == trace["map_head"][head])
-    at = int(held[0]) if held.size else 0
-    values = trace.dataset["received"][entry].values[at : at + 1].astype(np.float32)
-    size = step(values.shape[1], _POINTS)
+    matches = np.flatnonzero(trace["received_head"] == trace["map_head"][head])
+    row = int(matches[0]) if matches.size else 0
+    values = trace.dataset["received"][entry].values[row : row + 1].astype(np.float32)
+    size = step(values.shape[1], _MOST_POINTS)
     mean = tiles(values, size).mean[0]
     low, high = received_range(mean)
     points = [
@@ -182,21 +224,24 @@ def received_points(
 
 
 def _power(value: float) -> str:
-    """A power of ten as it is written."""
+    """Return a power of ten with its exponent as a superscript."""
     return "10" + str(round(np.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def received_range(values: np.ndarray) -> tuple[float, float]:
-    """Powers of ten around what is there, no more than six of them."""
-    there = values[np.isfinite(values) & (values > 0)]
-    if not there.size:
+    """Return the powers of ten around the positive values, at most six decades apart."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if not positive.size:
         return 0.1, 1.0
-    high = 10.0 ** np.ceil(np.log10(there.max()))
-    low = 10.0 ** np.floor(np.log10(there.min()))
+    high = 10.0 ** np.ceil(np.log10(positive.max()))
+    low = 10.0 ** np.floor(np.log10(positive.min()))
     return float(max(low, high / 1e6)), float(max(high, low * 10))
 
 
-def _end(edges: Sequence[int]) -> int:
-    """Where the last tile would end if it were whole: the picture's columns are equally wide."""
+def _full_extent(edges: Sequence[int]) -> int:
+    """Return the end of the last tile as if it had the size of the others.
+
+    The columns of a picture are equally wide, so a shorter last tile is drawn at full width.
+    """
     size = edges[1] - edges[0] if len(edges) > 1 else 1
     return edges[0] + size * (len(edges) - 1)

@@ -212,7 +212,7 @@ def section(trace: Trace) -> dict[str, Any] | None:
 
 
 def _section(trace: Trace) -> dict[str, Any]:
-    from attentropy.report.figures.profile import NARROW, WIDE, charts
+    from attentropy.report.figures.profile_charts import NARROW, WIDE, charts
     from attentropy.report.page.document import stills
 
     profile = trace.attrs["profile"]

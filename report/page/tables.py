@@ -15,8 +15,8 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.figures.exact_weights import window
 from attentropy.report.figures.spread import ceilings_at
-from attentropy.report.figures.weights import window
 from attentropy.report.read.layers import Curve
 from attentropy.report.read.maps import SCORES, edges, pooled
 from attentropy.report.read.views import View

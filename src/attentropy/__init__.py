@@ -1,7 +1,6 @@
 """Where a language model is certain and where it is not, at any context length.
 
-The names below are loaded when they are first used, so that reading a trace
-never imports torch.
+Each name below is imported when it is first used, so that reading a trace never imports torch.
 """
 
 from importlib import import_module
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from attentropy.report.compare.difference import compare
     from attentropy.report.export.export import export
 
+# Name -> the module that defines it.
 _HOMES = {
     "Trace": "attentropy.engine.trace.dataset",
     "attention": "attentropy.kernels.ops",
@@ -60,10 +60,12 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 
 def __getattr__(name: str) -> object:
+    """Return one of the names above, imported now. Raises `AttributeError` for any other name."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'attentropy' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
+    """Return the public names, without importing them."""
     return [*__all__, "__version__"]

@@ -6,7 +6,7 @@ import pytest
 
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.results import Results, Row
-from attentropy.report.bench.page import render
+from attentropy.report.bench.results_page import render
 
 pytestmark = pytest.mark.browser
 

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image
 
 import attentropy
-from attentropy.report.export import entropy
-from attentropy.report.export import files as containers
-from attentropy.report.export.choices import asked
-from attentropy.report.export.export import _image
+from attentropy.report.export import entropy_figure, image_files
+from attentropy.report.export.choices import check_choices
+from attentropy.report.export.export import _draw
 from traces import sited, synthetic
 
 pytestmark = pytest.mark.browser
@@ -30,9 +29,9 @@ def _pixels(data):
 
 def _exported(trace, figure, choices):
     """The figure in the page's layout, a pixel for a pixel, and where its origin is."""
-    choice = asked(trace, figure, "light", choices)
-    picture = _image(entropy.plate(trace, choice, _LAYOUT), choice, _LAYOUT)
-    across = containers.pixels(picture)[0]
+    choice = check_choices(trace, figure, "light", choices)
+    picture = _draw(entropy_figure.plan(trace, choice, _LAYOUT), choice, _LAYOUT)
+    across = image_files.pixels(picture)[0]
     made = attentropy.export(
         trace, figure, "png", width=across / 96 * 25.4, font_size=11 * 72 / 96, dpi=96, **choices
     )

@@ -15,7 +15,7 @@ from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.results import Results, Row
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.text import text_array
-from attentropy.report.bench.page import render as bench_page
+from attentropy.report.bench.results_page import render as bench_page
 from attentropy.report.cli import main
 from attentropy.report.commands.output import json_line
 from attentropy.report.compare.difference import compare

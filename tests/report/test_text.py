@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.report.text import ends, flowing, plain, short, visible, width
+from attentropy.report.text import flowing, plain, short, shorten_middle, visible, width
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_long_text_is_cut_by_the_columns_it_takes():
 
 
 def test_a_text_cut_in_its_middle_tells_its_beginning_and_its_end():
-    assert ends("<|start_header_id|>", 7) == "<|st…|>"
-    assert ends(" international", 10) == "_inter…nal"
-    assert ends("日本語日本語", 8) == "日本…語"
-    assert ends("capital", 7) == "capital"
-    assert ends("<|start_header_id|>", 5) == "<|st…"  # the end alone would tell nothing
-    assert ends("a" * 5000 + "b", 7) == "aaaaaa…"  # nobody looks that far
+    assert shorten_middle("<|start_header_id|>", 7) == "<|st…|>"
+    assert shorten_middle(" international", 10) == "_inter…nal"
+    assert shorten_middle("日本語日本語", 8) == "日本…語"
+    assert shorten_middle("capital", 7) == "capital"
+    assert shorten_middle("<|start_header_id|>", 5) == "<|st…"  # the end alone would tell nothing
+    assert shorten_middle("a" * 5000 + "b", 7) == "aaaaaa…"  # nobody looks that far
 
 
 def test_right_to_left_text_is_isolated():

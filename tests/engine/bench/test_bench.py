@@ -22,7 +22,7 @@ from attentropy.engine.bench.rival import Rival
 from attentropy.engine.errors import UsageError
 from attentropy.engine.measure import machine, stock
 from attentropy.report.cli import main
-from attentropy.report.commands import bench as command
+from attentropy.report.commands.bench_grid import grid_for
 
 CASE = AttentionCase(130, 4, 2, 16, True, "float32", "cpu")
 WORDS = VocabularyCase(33, 24, 1001, "float32", "cpu")
@@ -268,7 +268,7 @@ def test_a_file_with_other_things_in_it_is_refused(change):
 
 
 def test_the_whole_grid_is_every_combination_of_the_values():
-    cases = command._cases("attention", "cuda", command._DEFAULTS["cuda"] | {"sizes": [1024]})
+    cases = grid_for("attention", "cuda", {"sizes": [1024]}).cases("attention", "cuda")
     assert len(cases) == len(set(cases)) == 8
     assert {(c.head_size, c.heads, c.causal) for c in cases} == {
         (d, h, m) for d in (64, 128) for h in (32, 64) for m in (True, False)

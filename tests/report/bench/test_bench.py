@@ -10,8 +10,8 @@ import pytest
 from attentropy.engine.bench.case import AttentionCase, VocabularyCase
 from attentropy.engine.bench.results import Results, Row
 from attentropy.report.bench import summary
-from attentropy.report.bench.figure import NARROW, WIDE, charts
-from attentropy.report.bench.page import render
+from attentropy.report.bench.results_charts import NARROW, WIDE, charts
+from attentropy.report.bench.results_page import render
 
 HOSTILE = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>"]
 OURS = "ours, entropy"
@@ -126,6 +126,6 @@ def test_one_size_is_drawn_as_bars():
 
 
 def test_reading_results_needs_no_torch():
-    code = "import sys, attentropy.report.bench.page, attentropy.report.bench.terminal\n"
+    code = "import sys, attentropy.report.bench.results_page, attentropy.report.bench.terminal\n"
     done = subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"])
     assert done.returncode == 0

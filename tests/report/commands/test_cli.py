@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -383,6 +384,18 @@ def test_a_failure_has_a_traceback_only_in_debug(here, capsys, monkeypatch):
     assert "ZeroDivisionError" in _fails(capsys, ["render", "t.zarr"], 1, "--debug")
     with pytest.raises(ZeroDivisionError):
         main(["--debug", "render", "t.zarr"])
+
+
+def test_debug_also_shows_what_the_package_logs(here, capsys, monkeypatch):
+    logger = logging.getLogger("attentropy.engine")
+    monkeypatch.setattr(
+        "attentropy.report.page.page.render", lambda *a, **options: logger.debug("swallowed") or ""
+    )
+    synthetic().save(here / "t.zarr")
+    for arguments, shown in ((["--debug"], True), ([], False)):
+        assert main([*arguments, "render", "t.zarr", "--force"]) == 0
+        assert ("DEBUG attentropy.engine: swallowed" in capsys.readouterr().err) == shown
+    assert not logging.getLogger("attentropy").handlers
 
 
 def _python(code, **environment):

@@ -100,11 +100,11 @@ def test_missing_ids_stay_missing():
 def test_a_run_leaves_no_word_beside_what_it_was_asked_for(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
-    def run(*, scratch, **options):  # and no output, where texts would be for a while
+    def run(parameters, *, scratch, **options):  # and no output, where texts would be for a while
         assert not {"output", "resume", "keep_cache"} & set(options)
         return _secret()
 
-    monkeypatch.setattr(f"attentropy.report.commands.{command}.run", run)
+    monkeypatch.setattr(f"attentropy.report.commands.{command}.extract_trace", run)
     target = {
         "report": ["-o", "r.html", "--save-trace", "t.zarr"], "extract": ["-o", "t.zarr"],
     }[command]  # fmt: skip

@@ -15,8 +15,8 @@ from PIL import Image
 import attentropy
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
-from attentropy.report.export.pdf import settled
-from attentropy.report.figures.sizes import fitted, wide
+from attentropy.report.export.pdf import normalize_pdf
+from attentropy.report.figures.sizes import fit_to_width, wide
 from programs import run
 from traces import long, profiled, sited, synthetic
 
@@ -84,7 +84,7 @@ def test_labels_have_the_asked_for_size_in_print(trace, width, points):
 
 
 def test_the_layout_of_a_screen_is_one_of_those_for_paper():
-    assert fitted(8, 928) == wide(8)
+    assert fit_to_width(8, 928) == wide(8)
 
 
 def test_a_png_says_its_dots_an_inch_and_its_caption(documents):
@@ -147,7 +147,7 @@ def test_a_pdf_is_set_in_order_whatever_order_it_came_in():
         out += b"xref\n0 5\n0000000000 65535 f\r\n" + table
         return out + b"trailer\n<<\n  /Size 5\n  /Root 1 0 R\n>>\nstartxref\n%d\n%%%%EOF" % start
 
-    one, other = (settled(document(*order), "t", "é) \\") for order in ((3, 4), (4, 3)))
+    one, other = (normalize_pdf(document(*order), "t", "é) \\") for order in ((3, 4), (4, 3)))
     assert one == other
     assert b"stream\n1 0 R\xff\x00\nx\nendstream" in one
     assert b"/Subject <FEFF00e9" in one

@@ -12,7 +12,7 @@ from PIL import Image
 import attentropy
 from attentropy.engine.trace.text import text_array
 from attentropy.report.export import export as report_export
-from attentropy.report.export.csv import Table
+from attentropy.report.export.csv_table import CsvTable
 from attentropy.report.text import full, short
 from hostile import STRINGS, hostile_trace
 from programs import run
@@ -35,7 +35,7 @@ def written():
         100 + np.arange(LAYERS * n).reshape(n, -1).T % n
     )
     small = hostile_trace(ALL, window=True)
-    drawn, draw = {}, report_export._fitted
+    drawn, draw = {}, report_export._draw_to_width
 
     def once(plate, chosen, pixels):
         if chosen not in drawn:
@@ -44,7 +44,7 @@ def written():
 
     made = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_export, "_fitted", once)
+        patch.setattr(report_export, "_draw_to_width", once)
         for format in ("svg", "png", "pdf", "csv"):
             section = (0, -(-n // LAYERS))
             made["lens", format] = attentropy.export(full, "lens", format, section=section, dpi=60)
@@ -108,7 +108,7 @@ def _is_number(text):
 
 def test_a_cell_that_a_spreadsheet_would_run_is_guarded_as_on_the_page():
     texts = ["=1", "+1", "-1", "@a", "\tx", "\rx", "a=1", "'x", " =1"]
-    data = Table(("text", "value"), [(text, -1.5) for text in texts]).csv()
+    data = CsvTable(("text", "value"), [(text, -1.5) for text in texts]).encode()
     rows = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
     wanted = [f"'{text}" for text in texts[:6]] + texts[6:]
     assert [row["text"] for row in rows] == wanted

@@ -16,7 +16,7 @@ from attentropy.report.findings.compared import by_layer, observe
 from attentropy.report.page.page import render
 from attentropy.report.page.words_compared import words
 from attentropy.report.read.views import view
-from attentropy.report.text import pair, stacked
+from attentropy.report.text import pair, stack_pair
 from traces import CHAT, long, synthetic
 
 
@@ -101,7 +101,7 @@ def test_a_cell_names_both_tokens_where_they_differ(one, other, letters, label):
     ],
 )
 def test_a_telephones_inset_has_the_one_over_the_other(one, other, letters, lines):
-    assert stacked(one, other, letters) == lines
+    assert stack_pair(one, other, letters) == lines
 
 
 def test_no_cell_of_a_telephones_still_picture_says_only_that_both_differ(page):

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import cli
 from attentropy.report.commands.profile import command
-from attentropy.report.figures.profile import LEGEND, NARROW, WIDE, charts, records
+from attentropy.report.figures.profile_charts import LEGEND, NARROW, WIDE, charts, records
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from attentropy.report.page.profile import costs, growth, section, sentences, shares

@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from attentropy.report.commands.bytes import Bytes
+from attentropy.report.commands.quantities import ByteSize
 
 
 @pytest.mark.parametrize(
@@ -12,10 +12,10 @@ from attentropy.report.commands.bytes import Bytes
      ("64k", 64_000), ("64KiB", 65_536), ("1tb", 10**12), ("7B", 7)],
 )  # fmt: skip
 def test_an_amount_is_read(written, wanted):
-    assert Bytes().convert(written, None, None) == wanted
+    assert ByteSize().convert(written, None, None) == wanted
 
 
 @pytest.mark.parametrize("written", ["", "GiB", "-1", "2 XB", "2iB", "1e9", "0", "0.1", "٢GB"])
 def test_what_is_no_amount_is_named(written):
     with pytest.raises(click.BadParameter, match=r"number of bytes|one byte"):
-        Bytes().convert(written, None, None)
+        ByteSize().convert(written, None, None)

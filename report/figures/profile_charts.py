@@ -1,17 +1,17 @@
-"""The profile's figure: each layer's time by part, and each part's share as the prompt grows."""
+"""The figure of a profile: the time of each layer by part, and the parts' shares per chunk."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import altair as alt
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.figures.marks import Layers, data
-from attentropy.report.figures.panels import Layout, ink, light_and_dark
+from attentropy.report.figures.marks import Layers, dataset
+from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
+from attentropy.report.figures.specification import Rows, VegaLite
 
-# Part: its name in the legend, its colours on a light and on a dark page; from the bottom up.
+# Part: its name in the legend, its colours on a light and on a dark page; from the bottom to the
+# top of the stack.
 LEGEND = {
     "kernel": ("attention kernel", "#7b3294", "#a564c0"),
     "attention": ("rest of the attention block", "#c2a5cf", "#d7bfe3"),
@@ -22,52 +22,68 @@ LEGEND = {
     "outside": ("outside of the layers", "#d5d9e0", "#454d5b"),
 }
 
-
 WIDE, NARROW = Layout(385, 250, True), Layout(285, 210, False)
 
 
-def charts(trace: Trace, layout: Layout) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Vega-Lite specifications: light and dark."""
+def charts(trace: Trace, layout: Layout) -> tuple[VegaLite, VegaLite]:
+    """Return the specifications for a light and for a dark page."""
     bars, areas, parts = records(trace)
     per_layer = _per_layer(bars, parts, layout)
     per_chunk = _per_chunk(trace, parts, layout)
     return light_and_dark(
         (per_layer, per_chunk), layout, 30, ("color",), {"layers": bars, "chunks": areas},
-        (_own(parts, False), _own(parts, True)),
+        (_config(parts, False), _config(parts, True)),
     )  # fmt: skip
 
 
-def records(trace: Trace) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
-    """Rows of both panels, and the parts that were measured in the order of the legend.
+def records(trace: Trace) -> tuple[Rows, Rows, list[str]]:
+    """Return the rows of both panels, and the measured parts in the order of the legend.
 
-    Layers: {layer, part, from, to} in seconds over all chunks; chunks: {at, part, from, to} as
-    shares of the chunk's time, from the token `at` on until the next.
+    Layers: {layer, part, from, to} in seconds over all chunks. Chunks: {at, part, from, to} as
+    shares of the chunk's time, from the token `at` to the next row's.
     """
     seconds = trace["profile_seconds"]  # [chunk, layer, part]
-    outside = trace["profile_outside"]  # [chunk, part]
-    late = np.array([str(name) == "writing" for name in trace["outside"]])
-    known = [str(part) for part in trace["part"]]
-    parts = [p for p in LEGEND if p in known and np.isfinite(seconds[..., known.index(p)]).any()]
-    order = [known.index(part) for part in parts]
-    of_layers = np.nansum(seconds, 0)[:, order]
-    took = np.column_stack([np.nansum(seconds, 1)[:, order], np.nansum(outside[:, ~late], -1)])
-    if "writing" in parts:  # what is no layer's: a commit, and the wait for the disk at the end
-        took[:, parts.index("writing")] += np.nansum(outside[:, late], -1)
+    names = [str(part) for part in trace["part"]]
+    parts = [p for p in LEGEND if p in names and np.isfinite(seconds[..., names.index(p)]).any()]
+    order = [names.index(part) for part in parts]
+    layer_seconds = np.nansum(seconds, 0)[:, order]
+    chunk_seconds = _chunk_seconds(trace, parts, np.nansum(seconds, 1)[:, order])
     parts = [*parts, "outside"]
-    bars, areas = [], []
-    for row, layer in zip(_stacked(of_layers), trace["layer"], strict=True):
-        for part, (low, high) in zip(parts, row, strict=False):
-            bars.append({"layer": int(layer), "part": LEGEND[part][0], "from": low, "to": high})
-    of_chunks = _stacked(took / np.maximum(took.sum(1, keepdims=True), 1e-30))
+    return _layer_rows(trace, parts, layer_seconds), _chunk_rows(trace, parts, chunk_seconds), parts
+
+
+def _chunk_seconds(trace: Trace, parts: list[str], in_layers: np.ndarray) -> np.ndarray:
+    """Return seconds [chunk, part] with the time outside of the layers as a last column."""
+    outside = trace["profile_outside"]  # [chunk, part]
+    is_writing = np.array([str(name) == "writing" for name in trace["outside"]])
+    seconds = np.column_stack([in_layers, np.nansum(outside[:, ~is_writing], -1)])
+    if "writing" in parts:
+        # Writing that belongs to no layer: a commit, and the wait for the disk at the end.
+        seconds[:, parts.index("writing")] += np.nansum(outside[:, is_writing], -1)
+    return seconds
+
+
+def _layer_rows(trace: Trace, parts: list[str], seconds: np.ndarray) -> Rows:
+    rows = []
+    for intervals, layer in zip(_stacked(seconds), trace["layer"], strict=True):
+        for part, (low, high) in zip(parts, intervals, strict=False):
+            rows.append({"layer": int(layer), "part": LEGEND[part][0], "from": low, "to": high})
+    return rows
+
+
+def _chunk_rows(trace: Trace, parts: list[str], seconds: np.ndarray) -> Rows:
+    rows = []
+    shares = _stacked(seconds / np.maximum(seconds.sum(1, keepdims=True), 1e-30))
     starts = [*trace["chunk_start"], trace["chunk_stop"][-1]]
-    for row, at in zip([*of_chunks, of_chunks[-1]], starts, strict=True):
-        for part, (low, high) in zip(parts, row, strict=True):
-            areas.append({"at": int(at), "part": LEGEND[part][0], "from": low, "to": high})
-    return bars, areas, parts
+    # The last chunk is repeated at the end of the prompt, where its step ends.
+    for intervals, start in zip([*shares, shares[-1]], starts, strict=True):
+        for part, (low, high) in zip(parts, intervals, strict=True):
+            rows.append({"at": int(start), "part": LEGEND[part][0], "from": low, "to": high})
+    return rows
 
 
 def _stacked(values: np.ndarray) -> list[list[tuple[float, float]]]:
-    """Each value [rows, parts] as the interval that it takes on top of those before it."""
+    """Return each value [rows, parts] as its interval on top of the values before it."""
     tops = np.cumsum(values.astype(np.float64), 1)
     return [
         [(float(top - value), float(top)) for value, top in zip(row, ends, strict=True)]
@@ -77,11 +93,11 @@ def _stacked(values: np.ndarray) -> list[list[tuple[float, float]]]:
 
 def _color(parts: list[str]) -> alt.Color:
     names = [LEGEND[part][0] for part in parts]
-    legend = alt.Legend(values=names[::-1])  # from the top down, as they are stacked
+    legend = alt.Legend(values=names[::-1])  # from the top to the bottom of the stack
     return alt.Color("part:N", title=None, scale=alt.Scale(domain=names), sort=names, legend=legend)
 
 
-def _per_layer(bars: list[dict[str, Any]], parts: list[str], layout: Layout) -> Layers:
+def _per_layer(bars: Rows, parts: list[str], layout: Layout) -> Layers:
     highest = max((bar["to"] for bar in bars), default=0.0)
     factor, unit = (1.0, "s") if highest >= 2 else (1e3, "ms")
     layers = len({bar["layer"] for bar in bars})
@@ -95,22 +111,19 @@ def _per_layer(bars: list[dict[str, Any]], parts: list[str], layout: Layout) -> 
         "layer:Q", title="layer", axis=alt.Axis(format="d", values=labels, grid=False),
         scale=alt.Scale(domain=[-0.6, layers - 0.4], nice=False, zero=False),
     )  # fmt: skip
-    return (
-        data("layers")
+    chart: Layers = (
+        dataset("layers")
         .transform_calculate(low=f"datum.from * {factor}", high=f"datum.to * {factor}")
         .mark_bar(size=width)
         .encode(x=x, y=y, y2="high:Q", color=_color(parts))
         .properties(width=layout.width, height=layout.height, title="Each layer")
     )
+    return chart
 
 
 def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> Layers:
     n = int(trace["chunk_stop"][-1])
-    k = "datum.value >= 1024 && datum.value % 1024 == 0"
-    axis = alt.Axis(
-        labelExpr=f"{k} ? datum.value / 1024 + 'k' : format(datum.value, ',')",
-        values=_ticks(n), grid=False,
-    )  # fmt: skip
+    axis = alt.Axis(labelExpr=COUNT_LABEL, values=_ticks(n), grid=False)
     x = alt.X(
         "at:Q", title="tokens read before", axis=axis,
         scale=alt.Scale(domain=[0, n], nice=False),
@@ -119,25 +132,27 @@ def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> Layers:
         "from:Q", title="share of the chunk's time", axis=alt.Axis(format=".0%", tickCount=5),
         scale=alt.Scale(domain=[0, 1], nice=False),
     )  # fmt: skip
-    return (
-        data("chunks")
+    chart: Layers = (
+        dataset("chunks")
         .mark_area(interpolate="step-after", opacity=1)
         .encode(x=x, y=y, y2="to:Q", color=_color(parts))
         .properties(width=layout.width, height=layout.height, title="As the prompt grows")
     )
+    return chart
 
 
 def _ticks(n: int) -> list[int]:
-    """Five round places along `n` tokens."""
+    """Return about five round positions along `n` tokens."""
     step = 2 ** max(0, (n // 4).bit_length() - 1)
     return list(range(0, n + 1, step))
 
 
-def _own(parts: list[str], dark: bool) -> dict[str, Any]:
+def _config(parts: list[str], dark: bool) -> VegaLite:
     return {
         "range": {"category": [LEGEND[part][1 + dark] for part in parts]},
         "title": {
-            "color": ink(dark), "fontSize": 12, "fontWeight": 600, "anchor": "start", "offset": 8,
+            "color": ink_of(dark), "fontSize": 12, "fontWeight": 600, "anchor": "start",
+            "offset": 8,
         },
         "axis": {"labelFlush": False},
         "legend": {"labelLimit": 190, "symbolType": "square", "symbolSize": 90},

@@ -1,17 +1,20 @@
-"""The figure of a setting: time and rate against size, one line a rival, the ceiling dashed."""
+"""The charts of a benchmark setting: time and rate against size, with one line per rival.
+
+The rate of the matrix product is a dashed line.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import altair as alt
 
 from attentropy.engine.bench.results import Results, Row
 from attentropy.report.bench.summary import rate_unit
-from attentropy.report.figures.marks import Layers, data
-from attentropy.report.figures.panels import Layout, ink, light_and_dark
+from attentropy.report.figures.marks import Layers, dataset
+from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
+from attentropy.report.figures.specification import Channels, VegaLite
+from attentropy.report.figures.specification import Row as Record
 
-# A colour for each group, on a light and on a dark page; its rivals differ in shape.
+# The colours of each group on a light and on a dark page; rivals of a group differ in shape.
 _GROUPS = {
     "ours": ("#7b3294", "#c390d8"),
     "ceiling": ("#5a6070", "#a3abba"),
@@ -24,54 +27,53 @@ _GROUPS = {
 }
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 _DASHES: dict[str, list[int]] = {"ours": [1, 0], "ceiling": [5, 3], "second": [2, 2]}
-_UNKNOWN = "other"
-
+_UNKNOWN_GROUP = "other"
 
 WIDE, NARROW = Layout(390, 330, True), Layout(300, 250, False)
 
 
-def charts(
-    results: Results, cases: list[int], layout: Layout
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Vega-Lite specifications of the timed rows of `cases`, one setting: light and dark."""
+def charts(results: Results, cases: list[int], layout: Layout) -> tuple[VegaLite, VegaLite]:
+    """Return the specifications, light and dark, for the timed rows of `cases` of one setting."""
     unit, factor = rate_unit(results)
-    timed = [row for case in cases for row in results.of(case) if row.seconds]
-    rivals = {row.rival: row.group if row.group in _GROUPS else _UNKNOWN for row in timed}
+    timed_rows = [row for case in cases for row in results.of(case) if row.seconds]
+    rivals = {
+        row.rival: row.group if row.group in _GROUPS else _UNKNOWN_GROUP for row in timed_rows
+    }
     datasets = {
-        "rows": [_record(results, row, factor) for row in timed],
+        "rows": [_record_of(results, row, factor) for row in timed_rows],
         "ceiling": [
             {"rate": results.ceilings["flops_per_second"] / factor, "text": "matrix product"}
         ],
     }
     if len(cases) > 1:
         sizes = [results.cases[case].size for case in cases]
-        x = alt.X("size:Q", title=results.cases[cases[0]].unit, axis=_sizes(sizes),
+        x = alt.X("size:Q", title=results.cases[cases[0]].unit, axis=_size_axis(sizes),
                   scale=alt.Scale(type="log", nice=False))  # fmt: skip
         times = _panel(rivals, x, _y("ms", "time (ms)", log=True), layout)
-        reached = _panel(rivals, x, _y("rate", unit, log=False), layout)
-        limit = _ceiling(alt.Y("rate:Q"))
+        rates = _panel(rivals, x, _y("rate", unit, log=False), layout)
+        ceiling = _ceiling(alt.Y("rate:Q"))
     else:
         times = _bars(rivals, "ms", "time (ms)", layout)
-        reached = _bars(rivals, "rate", unit, layout)
-        limit = _ceiling(alt.X("rate:Q"))
+        rates = _bars(rivals, "rate", unit, layout)
+        ceiling = _ceiling(alt.X("rate:Q"))
     groups = list(rivals.values())
     return light_and_dark(
-        (times, alt.layer(limit, reached)), layout, 26, ("color", "shape", "strokeDash"), datasets,
-        (_own(layout, groups, False), _own(layout, groups, True)),
+        (times, alt.layer(ceiling, rates)), layout, 26, ("color", "shape", "strokeDash"), datasets,
+        (_config(layout, groups, False), _config(layout, groups, True)),
     )  # fmt: skip
 
 
-def _own(layout: Layout, groups: list[str], dark: bool) -> dict[str, Any]:
-    """The colours of the rivals in their order, and of what is written among them."""
+def _config(layout: Layout, groups: list[str], dark: bool) -> VegaLite:
+    """Return the configuration: the colours of the rivals in their order, and of lines and text."""
     return {
         "range": {"category": [_GROUPS[group][dark] for group in groups]},
-        "rule": {"color": ink(dark)},
-        "text": {"color": ink(dark)},
-        "legend": {"labelLimit": 190 if layout.beside else 140, "symbolSize": 60},
+        "rule": {"color": ink_of(dark)},
+        "text": {"color": ink_of(dark)},
+        "legend": {"labelLimit": 190 if layout.side_by_side else 140, "symbolSize": 60},
     }
 
 
-def _record(results: Results, row: Row, factor: float) -> dict[str, Any]:
+def _record_of(results: Results, row: Row, factor: float) -> Record:
     low, middle, high = (value * 1e3 for value in row.seconds)
     rates = [row.flops / value / factor for value in row.seconds]
     return {
@@ -81,11 +83,8 @@ def _record(results: Results, row: Row, factor: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sizes(sizes: list[int]) -> alt.Axis:
-    k = "datum.value >= 1024 && datum.value % 1024 == 0"
-    return alt.Axis(
-        values=sizes, labelExpr=f"{k} ? datum.value / 1024 + 'k' : format(datum.value, ',')"
-    )
+def _size_axis(sizes: list[int]) -> alt.Axis:
+    return alt.Axis(values=sizes, labelExpr=COUNT_LABEL)
 
 
 def _y(field: str, title: str, *, log: bool) -> alt.Y:
@@ -94,11 +93,11 @@ def _y(field: str, title: str, *, log: bool) -> alt.Y:
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=axis)
 
 
-def _looks(rivals: dict[str, str], *, legend: bool) -> dict[str, Any]:
-    """Colour, shape and dash by rival, as one legend."""
+def _styles(rivals: dict[str, str], *, legend: bool) -> Channels:
+    """Return colour, shape and dash per rival, joined in one legend."""
     names, groups = list(rivals), list(rivals.values())
     shapes = [_SHAPES[groups[:i].count(group) % len(_SHAPES)] for i, group in enumerate(groups)]
-    key: Any = alt.Legend(title=None) if legend else None
+    key: alt.Legend | None = alt.Legend(title=None) if legend else None
     title = "rival"
     return {
         "color": alt.Color("rival:N", title=title, legend=key, scale=alt.Scale(domain=names)),
@@ -110,41 +109,41 @@ def _looks(rivals: dict[str, str], *, legend: bool) -> dict[str, Any]:
 
 
 def _panel(rivals: dict[str, str], x: alt.X, y: alt.Y, layout: Layout) -> Layers:
-    """Lines through the medians, a bar from the 20 to the 80 % quantile at each."""
-    looks = _looks(rivals, legend=True)
+    """Return lines through the medians, each with a bar from the 20 to the 80 % quantile."""
+    styles = _styles(rivals, legend=True)
     field = str(y.shorthand).split(":")[0]
-    base = data("rows").encode(x=x, color=looks["color"])
+    base = dataset("rows").encode(x=x, color=styles["color"])
     spread = base.mark_rule(strokeWidth=1.2, opacity=0.7).encode(
         y=alt.Y(f"{field}_low:Q"), y2=f"{field}_high"
     )
-    lines = base.mark_line(strokeWidth=1.3).encode(y=y, strokeDash=looks["strokeDash"])
+    lines = base.mark_line(strokeWidth=1.3).encode(y=y, strokeDash=styles["strokeDash"])
     ours = base.transform_filter("datum.ours").mark_line(strokeWidth=3.2).encode(y=y)
-    points = base.mark_point(filled=True, size=38, opacity=1).encode(y=y, shape=looks["shape"])
+    points = base.mark_point(filled=True, size=38, opacity=1).encode(y=y, shape=styles["shape"])
     marks = alt.layer(lines, ours, spread, points)
     return marks.properties(width=layout.width, height=layout.height)
 
 
 def _bars(rivals: dict[str, str], field: str, title: str, layout: Layout) -> Layers:
-    """One size: a bar for each rival, the quantiles as a line across its end."""
-    looks = _looks(rivals, legend=False)
+    """Return a bar per rival for one size, the quantiles as a line across the end of the bar."""
+    styles = _styles(rivals, legend=False)
     y = alt.Y("rival:N", title=None, sort=list(rivals), axis=alt.Axis(labelLimit=150, ticks=False))
     x = alt.X(f"{field}:Q", title=title, axis=alt.Axis(format=",~f", tickCount=5))
-    base = data("rows").encode(y=y)
-    bars = base.mark_bar(height=12).encode(x=x, color=looks["color"])
+    base = dataset("rows").encode(y=y)
+    bars = base.mark_bar(height=12).encode(x=x, color=styles["color"])
     spread = base.mark_rule(strokeWidth=1.5).encode(x=alt.X(f"{field}_low:Q"), x2=f"{field}_high")
-    width = layout.width - 20 if layout.beside else layout.width - 100
+    width = layout.width - 20 if layout.side_by_side else layout.width - 100
     return alt.layer(bars, spread).properties(width=width, height=24 * len(rivals))
 
 
-def _ceiling(at: alt.X | alt.Y) -> Layers:
-    """The matrix product's rate, named."""
-    base = data("ceiling")
-    upright = isinstance(at, alt.X)
+def _ceiling(channel: alt.X | alt.Y) -> Layers:
+    """Return a dashed line at the rate of the matrix product, with its name."""
+    base = dataset("ceiling")
+    is_vertical = isinstance(channel, alt.X)
     rule = base.mark_rule(strokeDash=[2, 3], opacity=0.8)
-    words = base.mark_text(
-        fontSize=11, align="right" if upright else "left",
-        baseline="bottom", dx=-4 if upright else 4, dy=-3,
+    name = base.mark_text(
+        fontSize=11, align="right" if is_vertical else "left",
+        baseline="bottom", dx=-4 if is_vertical else 4, dy=-3,
     ).encode(text="text:N")  # fmt: skip
-    place: dict[str, Any] = {"x": at} if upright else {"y": at}
-    edge: dict[str, Any] = {"y": alt.YValue(0)} if upright else {"x": alt.XValue(0)}
-    return alt.layer(rule.encode(**place), words.encode(**place, **edge))
+    place: Channels = {"x": channel} if is_vertical else {"y": channel}
+    edge: Channels = {"y": alt.YValue(0)} if is_vertical else {"x": alt.XValue(0)}
+    return alt.layer(rule.encode(**place), name.encode(**place, **edge))

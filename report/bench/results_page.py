@@ -1,4 +1,4 @@
-"""Results in, one HTML file out: still pictures, tables and provenance, and no script at all."""
+"""The page of benchmark results: still pictures, tables and provenance, without any script."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ from markupsafe import Markup
 from attentropy import __version__
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
-from attentropy.report.bench.figure import NARROW, WIDE, charts
+from attentropy.report.bench.results_charts import NARROW, WIDE, charts
 from attentropy.report.page.document import environment, policy, source, stills
 from attentropy.report.text import named
 
+TemplateVariables = dict[str, Any]
+"""Values for the page's template by name."""
 
-def render(everything: Sequence[Results]) -> str:
-    """The page of one or more results; the same results and version give the same bytes."""
+
+def render(runs: Sequence[Results]) -> str:
+    """Return the page of one or more results; same results and version give the same bytes."""
     style = source("page.css")
-    everything = [_marked(results) for results in everything]
+    runs = [_without_control_characters(results) for results in runs]
     settings = [
         _setting(results, name, cases)
-        for results in everything
+        for results in runs
         for name, cases in results.settings().items()
     ]
-    devices = dict.fromkeys(results.machine.get("device", "unknown") for results in everything)
+    devices = dict.fromkeys(results.machine.get("device", "unknown") for results in runs)
     context = {
         "policy": policy(style),
-        "style": Markup(style),  # our own, nothing of the results
+        "style": Markup(style),  # our own file: nothing in it comes from the results
         "version": __version__,
         "devices": ", ".join(devices),
         "settings": settings,
         "note": summary.NOTE,
-        "provenance": [_provenance(results) for results in everything],
+        "provenance": [_provenance(results) for results in runs],
     }
     return environment().get_template("bench.html.j2").render(context) + "\n"
 
 
-def _marked(results: Results) -> Results:
-    """The same with control characters as marks, in every text that others may have named."""
+def _without_control_characters(results: Results) -> Results:
+    """Return `results` with marks for control characters, in every text from outside."""
     rows = tuple(
         replace(row, rival=named(row.rival), reason=named(row.reason, 400)) for row in results.rows
     )
@@ -50,8 +53,8 @@ def _marked(results: Results) -> Results:
     )  # fmt: skip
 
 
-def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
-    """What the template shows of one setting; no figure where nothing was timed."""
+def _setting(results: Results, name: str, cases: list[int]) -> TemplateVariables:
+    """Return the template's variables for one setting; no figure if nothing was timed."""
     rows = [row for case in cases for row in results.of(case)]
     figure = None
     if any(row.seconds for row in rows):
@@ -60,28 +63,28 @@ def _setting(results: Results, name: str, cases: list[int]) -> dict[str, Any]:
             for layout in (WIDE, NARROW)
         )
         figure = {"wide": wide, "narrow": narrow}
-    tables = []
-    for case in cases:
-        timed = [row for row in results.of(case) if row.seconds]
-        ours = summary.reference(timed, results.ours)
-        shape = results.cases[case]
-        tables.append(
-            {
-                "size": f"{shape.size:,} {shape.unit}",
-                "rows": [summary.cells(results, row, ours) for row in timed],
-            }
-        )
     return {
         "name": named(f"{results.what.capitalize()}: {name}"),
         "figure": figure,
         "lines": len(cases) > 1,
         "findings": summary.findings(results, cases),
         "columns": summary.columns(results)[1:],
-        "tables": tables,
+        "tables": [_table(results, case) for case in cases],
         "untimed": [
             {"reason": reason, "rivals": "; ".join(rivals)}
             for reason, rivals in summary.untimed(rows).items()
         ],
+    }
+
+
+def _table(results: Results, case: int) -> TemplateVariables:
+    """Return the template's variables for the timed rows of one case."""
+    timed_rows = [row for row in results.of(case) if row.seconds]
+    ours = summary.reference(timed_rows, results.ours)
+    shape = results.cases[case]
+    return {
+        "size": f"{shape.size:,} {shape.unit}",
+        "rows": [summary.cells(results, row, ours) for row in timed_rows],
     }
 
 

@@ -1,0 +1,56 @@
+"""The run of `report` and `extract`: a model reads the prompt, with progress on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import click
+
+from attentropy.engine.errors import AttentropyError
+from attentropy.report.commands.arguments import Parameters, run_arguments
+from attentropy.report.commands.progress import show_progress
+from attentropy.report.text import plain
+
+if TYPE_CHECKING:
+    from attentropy.engine.trace.dataset import Trace
+
+
+class Destination(TypedDict, total=False):
+    """The arguments of `extract` that say where the trace is written, and what happens there."""
+
+    output: Path
+    scratch: Path
+    force: bool
+    resume: bool
+    keep_cache: bool
+
+
+def extract_trace(parameters: Parameters, **destination: Unpack[Destination]) -> Trace:
+    """Return the trace of a run with the parameters of `run_options`, and print its notes."""
+    arguments = run_arguments(parameters)
+    extract = _import_extract()
+    with show_progress() as progress:
+        trace = extract(**arguments, **destination, progress=progress)
+    print_notes(trace)
+    return trace
+
+
+def print_notes(trace: Trace) -> None:
+    """Print the notes of a run on standard error."""
+    for note in trace.attrs.get("notes", []):
+        click.echo(f"note: {plain(note)}", err=True)
+
+
+def _import_extract() -> Callable[..., Trace]:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise AttentropyError(
+            f"running a model needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
+        ) from error
+    from attentropy.engine.run.extract import extract
+
+    return extract

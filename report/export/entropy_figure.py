@@ -1,0 +1,163 @@
+"""The figures `lens` and `attention`: overview, section and inset, placement as on the page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.export.choices import ExportChoices
+from attentropy.report.export.csv_table import CsvTable, token
+from attentropy.report.export.entropy_lines import columns_of, lines_of
+from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, make_caption
+from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
+from attentropy.report.figures import exact_weights, heatmap_data
+from attentropy.report.figures.heatmap import heatmap
+from attentropy.report.figures.placement import BOX, Placement, place
+from attentropy.report.figures.sizes import fit_to_width
+from attentropy.report.figures.specification import VegaLite
+from attentropy.report.findings.single import observe
+
+_BEFORE_WORDS = {0: "", 1: " and of the one before it", 2: " and of the two before it"}
+
+
+def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
+    """Return the figure `lens` or `attention`.
+
+    Raises:
+        UsageError: an inset outside of the section.
+        AttentropyError: the trace has no such entropies.
+    """
+    _check_recorded(trace, choices.figure)
+    rows = rows_of(trace, choices)
+    size = fit_to_width(len(rows.labels), pixels)
+    placement = _placement(trace, choices, size.columns)
+    # The row of the inset's weights: the chosen layer, or the first row where a row is a head.
+    row = choices.layer if choices.layer is not None and rows.title == "layer" else 0
+    entry, head = rows.cells[row]
+    inset = None
+    if choices.figure == "attention":
+        inset = exact_weights.inset(trace, placement.column, entry, head)
+        inset = inset and exact_weights.fit_queries(inset, size.inset)
+
+    def draw(width: int) -> VegaLite:
+        return _chart(trace, choices.palette, width, placement, rows, rows.cells[row], inset)
+
+    live = heatmap_data.is_live(size, placement.stop - placement.start, len(rows.labels))
+    title = rows.what[0].upper() + rows.what[1:]
+    caption = make_caption(
+        trace, title, _overview_sentence(trace, rows, placement, live),
+        _inset_sentence(trace, rows, row, placement, inset, size.inset >= 120),
+        f"Blue box: {placement.caption}." if _has_box(placement) else "",
+        colour_sentence(rows.view.scale, choices.palette), _finding(trace, choices, rows),
+    )  # fmt: skip
+    table = CsvTable(columns_of(rows), lines_of(trace, rows, row, placement, inset, live))
+    return FigurePlan(draw, title, caption, table)
+
+
+def _check_recorded(trace: Trace, figure: str) -> None:
+    variable = {"lens": "lens_entropy", "attention": "entropy"}[figure]
+    if variable not in trace:
+        option = "--lens residual" if figure == "lens" else "--stats entropy"
+        raise AttentropyError(
+            f"the trace holds no {figure} entropy: record it with attentropy extract {option}"
+        )
+
+
+def _chart(
+    trace: Trace, palette: str, width: int, placement: Placement, rows: FigureRows,
+    cell: tuple[int, int | None], inset: exact_weights.InsetWeights | None,
+) -> VegaLite:  # fmt: skip
+    """Return the chart for a layout of `width` pixels; `cell` is the row of the inset's weights."""
+    count = len(rows.labels)
+    size = fit_to_width(count, width)
+    data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
+    state = heatmap_data.state(trace, size, placement, count)
+    if rows.title != "layer":
+        data["rowtitle"] = [{"text": rows.title}]
+        for title in data["overviewtitle"]:
+            title["text"] = title["text"].replace("every layer", "every head")
+    if inset is not None:
+        entry, head = cell
+        inset_title = f"layer {int(trace['layer'][entry])}"
+        if not inset.mean:
+            inset_title += f" head {head}"
+        elif size.inset > 100:
+            inset_title = f"weights, {inset_title}"
+        data |= exact_weights.datasets(trace, inset, inset_title, size.inset)
+        state |= exact_weights.state(inset, size.height)
+    return heatmap(size, state, data)
+
+
+def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
+    """Return the placement of the page; the default section moves so that it contains the inset."""
+    placement = place(trace, columns, choices.section)
+    if choices.figure != "lens":
+        placement = replace(placement, caption=BOX if placement.caption else "")
+    if choices.inset is None:
+        return placement
+    start, stop, column = placement.start, placement.stop, choices.inset
+    if choices.section is not None and not start <= column < stop:
+        raise UsageError(
+            f"--inset {column} lies outside of --section {start}:{stop}: leave one of them out"
+        )
+    shift = min(0, column - start) + max(0, column + 1 - stop)
+    return replace(placement, start=start + shift, stop=stop + shift, column=column)
+
+
+def _has_box(placement: Placement) -> bool:
+    """Return whether the section shows a part of the box, and the box has a caption."""
+    return (
+        bool(placement.caption)
+        and placement.box_start < placement.stop
+        and placement.box_stop > placement.start
+    )
+
+
+def _overview_sentence(trace: Trace, rows: FigureRows, placement: Placement, live: bool) -> str:
+    what = "one row a layer, at the bottom the first"
+    if rows.title != "layer":
+        what = f"one row a {rows.title}"
+    elif rows.view.name == "attention":
+        head = rows.cells[0][1]
+        what += ", mean over heads" if head is None else f", head {head_name(head)}"
+    mean = f", each column the mean of {rows.view.step}" if rows.view.step > 1 else ""
+    names = ", cells name the lens's likeliest token"
+    if rows.view.name != "lens":
+        names = ", cells name the most attended token" if "top_key" in trace else ""
+    names = names if live else ""
+    return (
+        f"Top: every position ({what}{mean}); the purple frame is magnified below (positions "
+        f"{placement.start:,} to {placement.stop - 1:,}){names}."
+    )
+
+
+def _inset_sentence(
+    trace: Trace, rows: FigureRows, row: int, placement: Placement,
+    inset: exact_weights.InsetWeights | None, is_wide: bool,
+) -> str:  # fmt: skip
+    position = f"position {placement.column:,} ({token(trace['token_text'], placement.column)})"
+    if inset is None:
+        has_probability = rows.view.name == "lens" and is_wide
+        probability = ", with the token's probability" if has_probability else ""
+        return f"Green: {position} magnified{probability}."
+    entry, head = rows.cells[row]
+    heads = f"head {head_name(head if head is not None else -1)}"
+    return (
+        f"Green: exact attention weights in layer {int(trace['layer'][entry])} "
+        f"({'mean over heads' if inset.mean else heads}) of {position}"
+        f"{_BEFORE_WORDS[len(inset.queries) - 1]} (columns) over the keys that it attends to most "
+        "(rows), white 0 to dark blue 1."
+    )
+
+
+def _finding(trace: Trace, choices: ExportChoices, rows: FigureRows) -> str:
+    """Return the first finding about the values shown.
+
+    If they are not those that the page opens with, the finding must be about the same statistic.
+    """
+    findings = (finding for finding in observe(trace) if finding.view == choices.figure)
+    if not rows.is_default:
+        same_site = choices.site in ("", trace.site)
+        findings = (f for f in findings if same_site and f.statistic == choices.stat)
+    return next((finding.text for finding in findings), "")

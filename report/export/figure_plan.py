@@ -1,0 +1,61 @@
+"""A figure before it is drawn: its chart for a given width, its texts and its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.export.csv_table import CsvTable
+from attentropy.report.figures.specification import VegaLite
+from attentropy.report.scale import Scale
+from attentropy.report.text import plain
+
+
+@dataclass(frozen=True)
+class FigurePlan:
+    """A figure that can be drawn at any width.
+
+    `draw` returns the chart for a layout of the given width in pixels; `title` and `caption` are
+    one line each; `table` has the values that are drawn.
+    """
+
+    draw: Callable[[int], VegaLite]
+    title: str
+    caption: str
+    table: CsvTable
+
+
+def make_caption(trace: Trace, title: str, *sentences: str) -> str:
+    """Return what is drawn, of which model and prompt, and by which version.
+
+    The caption contains no control character.
+    """
+    n = trace.dataset.sizes["position"]
+    comma = "," if " of " in title else ""
+    start = f"{title}{comma} of {model_name(trace)} over a prompt of {n:,} tokens."
+    caption = " ".join(sentence for sentence in (start, *sentences, _version()) if sentence)
+    return plain(" ".join(caption.split()))
+
+
+def model_name(trace: Trace) -> str:
+    """Return the name of the model, and its revision if that is recorded."""
+    model: Any = trace.attrs.get("model")
+    model = model if isinstance(model, dict) else {}
+    revision = model.get("revision")
+    suffix = f" ({str(revision)[:12]})" if revision else ""
+    return f"{str(model.get('name', 'a model'))[:200]}{suffix}"
+
+
+def _version() -> str:
+    try:
+        return f"Made with attentropy {version('attentropy')}."
+    except PackageNotFoundError:
+        return "Made with attentropy."
+
+
+def colour_sentence(scale: Scale, palette: str) -> str:
+    """Return the sentence that says which value has which colour."""
+    return f"Colour: {scale.words(palette)}, light grey missing."

@@ -1,0 +1,139 @@
+"""The rows of the figures `lens` and `attention`: their statistic, site, heads and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
+from attentropy.report.export.choices import ExportChoices, head_index
+from attentropy.report.read import statistics, views
+from attentropy.report.read.statistics import Statistic
+from attentropy.report.read.views import View
+from attentropy.report.text import short
+
+RowCell = tuple[int, int | None]
+"""A layer's index, and the number of a head: −1 for a recorded mean, None for the mean of all."""
+
+
+@dataclass(frozen=True)
+class HeadView(View):
+    """The attention of single heads: `cells` are the (layer, head) indices of each row."""
+
+    cells: tuple[tuple[int, int], ...] = ()
+
+    def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
+        """Return the most attended token of every cell, cut to `letters`."""
+        if "top_key" not in self.trace:
+            return [[""] * (stop - start) for _ in self.cells]
+        tokens, keys = self.trace["token_text"], self.trace.dataset["top_key"]
+        return [
+            [
+                short(str(tokens[key]), letters) if key >= 0 else ""
+                for key in keys[entry, head, start:stop].values.tolist()
+            ]
+            for entry, head in self.cells
+        ]
+
+
+@dataclass(frozen=True)
+class FigureRows:
+    """The rows of a figure.
+
+    `view` has the values, `what` the words for them, and `column` their heading in a table.
+    `labels` are the names of the rows, `title` is the word for a row, and `cells` has the layer and
+    head of each row. `is_default` is true if neither statistic nor site was chosen, so the figure
+    shows what the page opens with.
+    """
+
+    view: View
+    what: str
+    column: str
+    labels: list[str]
+    title: str
+    cells: list[RowCell]
+    is_default: bool
+
+
+def rows_of(trace: Trace, choices: ExportChoices) -> FigureRows:
+    """Return the rows of the figure `lens` or `attention`.
+
+    Raises:
+        UsageError: a head that the trace does not contain.
+    """
+    is_lens = choices.figure == "lens"
+    rows = _lens_rows(trace, choices) if is_lens else _attention_rows(trace, choices)
+    possible = statistics.held(trace, choices.figure)
+    statistic = next((stat for stat in possible if stat.name == choices.stat), None)
+    if statistic is None:  # entropy
+        return rows
+    view = replace(rows.view, scale=statistic.scale, title=statistic.title)
+    what = statistic.what + rows.what.removeprefix(rows.view.what)
+    return replace(rows, view=view, what=what, column=_heading(statistic), is_default=False)
+
+
+def _heading(statistic: Statistic) -> str:
+    """Return the heading of the statistic's values in a table."""
+    scale = statistic.scale
+    share = "share, 0 to 1" if (scale.low, scale.high) == (0.0, 1.0) else ""
+    unit = scale.unit or share
+    return f"{statistic.label} ({unit})" if unit else statistic.label
+
+
+def _layer_labels(trace: Trace) -> list[str]:
+    return [str(int(layer)) for layer in trace["layer"]]
+
+
+def _lens_rows(trace: Trace, choices: ExportChoices) -> FigureRows:
+    """Return the rows of one site, read from a trace that contains no other site."""
+    site = choices.site or trace.site
+    view = views.view(trace, "lens")
+    if site != trace.site:
+        index = trace.sites.index(site)
+        view = replace(view, trace=Trace(trace.dataset.isel(site=[index])))
+    view = replace(view, values=statistics.of_lens(trace, choices.stat, site))
+    labels = _layer_labels(trace)
+    what = view.what + views.of_site(site)
+    cells: list[RowCell] = [(entry, None) for entry in range(len(labels))]
+    return FigureRows(view, what, "entropy (nats)", labels, "layer", cells, site == trace.site)
+
+
+def _attention_rows(trace: Trace, choices: ExportChoices) -> FigureRows:
+    labels, title = _layer_labels(trace), "layer"
+    names = trace["head"]
+    head = head_index(names, choices.head)
+    indices: list[tuple[int, int]] = []
+    if head is not None:
+        indices = [(entry, head) for entry in range(len(labels))]
+        layers = [planes.layer(trace, choices.stat, entry, head) for entry, _ in indices]
+        values = np.stack(layers).astype(np.float32)
+    elif choices.layer is not None:
+        title = f"head of layer {labels[choices.layer]}"
+        indices, labels, values = _heads_of_layer(trace, choices.layer, choices.stat)
+    else:
+        values = planes.averages(trace, choices.stat).mean
+    scale, step = views.scale(trace, "attention"), planes.step(values.shape[1])
+    view = View("attention", values, scale, step, trace)
+    cells: list[RowCell] = [(entry, None) for entry in range(len(labels))]
+    if indices:
+        view = HeadView("attention", values, scale, step, trace, cells=tuple(indices))
+        cells = [(entry, int(names[index])) for entry, index in indices]
+    return FigureRows(view, view.what, "entropy (nats)", labels, title, cells, True)
+
+
+def _heads_of_layer(
+    trace: Trace, entry: int, stat: str
+) -> tuple[list[tuple[int, int]], list[str], np.ndarray]:
+    """Return the indices, the labels and the values of one layer's heads."""
+    names = trace["head"]
+    count = min(int(trace["heads"][entry]), len(names)) if "heads" in trace else len(names)
+    values = planes.layer(trace, stat, entry, slice(count)).astype(np.float32)
+    labels = [head_name(int(name)) for name in names[:count]]
+    return [(entry, index) for index in range(count)], labels, values
+
+
+def head_name(head: int) -> str:
+    """Return the number of a head in words; −1 stands for the mean."""
+    return "mean" if head < 0 else str(head)

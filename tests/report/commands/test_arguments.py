@@ -1,0 +1,65 @@
+"""What click passes becomes keyword arguments of the engine in one place."""
+
+import inspect
+
+import pytest
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.profile.profile import profile
+from attentropy.engine.run.extract import extract
+from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.extract import command as extract_command
+from attentropy.report.commands.info import command as info_command
+from attentropy.report.commands.profile import command as profile_command
+
+_OWN = {"target", "force", "as_json", "redact_tokens", "resume", "keep_cache"}
+_EVERYTHING = [
+    "folder", "-p", "hello", "--system", "s", "--no-chat-template", "--revision", "r", "--dtype",
+    "float32", "--device", "cpu", "--quantize", "8bit", "--stats", "entropy, lse", "--layers", "0",
+    "--heads", "mean", "--lens", "mlp,residual", "--lens-layers", "1", "--lens-positions", "-8:",
+    "--map-tile", "64", "--map-heads", "all", "--window", "-4:,0:4", "--no-scores",
+    "--max-new-tokens", "3", "--top-k", "2", "--chunk", "9", "--memory", "2GiB", "--storage",
+    "float16",
+]  # fmt: skip
+
+
+def _parameters(command, *arguments):
+    parameters = command.make_context(command.name, list(arguments)).params
+    return {name: value for name, value in parameters.items() if name not in _OWN}
+
+
+def test_every_option_of_a_run_reaches_extract():
+    arguments = run_arguments(_parameters(extract_command, *_EVERYTHING))
+    assert arguments == {
+        "model": "folder", "prompt": "hello", "system": "s", "chat_template": False,
+        "revision": "r", "dtype": "float32", "device": "cpu", "quantize": "8bit",
+        "stats": ("entropy", "lse"), "layers": "0", "heads": "mean", "sites": ("mlp", "residual"),
+        "lens_layers": "1", "lens_positions": "-8:", "map_tile": "64", "map_heads": "all",
+        "windows": ("-4:,0:4",), "scores": False, "max_new_tokens": 3, "top_k": 2, "chunk": 9,
+        "memory": 2**31, "storage": "float16",
+    }  # fmt: skip
+    inspect.signature(extract).bind(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("command", "function"), [(extract_command, extract), (profile_command, profile)]
+)
+def test_options_that_were_not_given_are_the_defaults_of_the_engine(command, function):
+    arguments = run_arguments(_parameters(command))
+    parameters = inspect.signature(function).parameters
+    for name, value in arguments.items():
+        assert value == parameters[name].default, name
+
+
+def test_info_has_the_options_of_a_run_without_their_defaults():
+    parameters = _parameters(info_command, "--tokens", "4k")
+    assert parameters.pop("tokens") == 4096
+    assert run_arguments(parameters) == {}
+    chosen = _parameters(info_command, "--chunk", "2k", "--lens", "none", "--stats", "entropy")
+    assert run_arguments(chosen) == {"chunk": 2048, "sites": (), "stats": ("entropy",)}
+    assert set(chosen) - {"subject", "revision", "tokens"} <= set(_parameters(extract_command))
+
+
+def test_no_site_goes_with_none():
+    with pytest.raises(UsageError, match="leave out the other sites"):
+        run_arguments({"lens": "none,mlp"})
