@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.compare.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, shades
 from attentropy.report.planes import step, tiles
-from attentropy.report.read.views import View, both
+from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
-from attentropy.report.text import short, stacked
+from attentropy.report.text import short
 
 _STILL = 1024  # columns of a picture that nobody zooms into
 
@@ -133,7 +132,7 @@ def datasets(
         "insetcolumns": [
             {"xc": 0.5, "text": short(tokens[column], min(16, int(size.inset / 6.5)))}
         ],
-        "insettitle": [{"text": f"{_place(trace, size)} {column:,}"}],
+        "insettitle": [{"text": f"{view.column_title(is_narrow=size.inset <= 100)} {column:,}"}],
         "pins": [],
         "matches": [],
         "matchespart": [],
@@ -144,13 +143,6 @@ def datasets(
         "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
         "overviewtitle": [{"text": overview_title(len(tokens), view.step)}],
     }
-
-
-def _place(trace: Trace, size: Size) -> str:
-    """What a column of the figure is called."""
-    if isinstance(trace, Difference):
-        return "column"
-    return "position" if size.inset > 100 else "pos."
 
 
 def overview_title(n: int, size: int) -> str:
@@ -169,30 +161,9 @@ def _lined(inset: Rows, size: Size) -> Rows:
 
 
 def _inset_texts(view: View, size: Size, column: int) -> Sequence[Sequence[str | list[str]]]:
-    """The magnified column: of the lens the likeliest token, and its probability where both fit; of
-    a difference A's token over B's where one line is too short for both."""
-    trace = view.trace
-    if isinstance(trace, Difference):
-        if not size.two_lines(len(view.values)):
-            return view.texts(column, column + 1, size.inset_letters)
-        said = both(trace, view.name, slice(column, column + 1))
-        return [[stacked(*one, size.inset_letters) if one else "" for one in row] for row in said]
-    if view.name != "lens":
-        return view.texts(column, column + 1)
-    one = slice(column, column + 1)
-    ids = trace.lens("lens_top_ids", one)[:, 0, 0]
-    names = trace.text_of(ids)
-    likely = np.exp(trace.lens("lens_top_logprobs", one)[:, 0, 0])
-    lines = [
-        short(name, size.inset_letters) if i >= 0 else ""
-        for name, i in zip(names, ids, strict=True)
-    ]
-    if size.inset_letters < 10:
-        return [[line] for line in lines]
-    return [
-        [f"{line}  {p:.2f}" if line and np.isfinite(p) else line]
-        for line, p in zip(lines, likely, strict=True)
-    ]
+    """Return the texts of the magnified column."""
+    has_two_lines = size.two_lines(len(view.values))
+    return view.inset_texts(column, size.inset_letters, has_two_lines=has_two_lines)
 
 
 def is_live(size: Size, columns: int, rows: int) -> bool:

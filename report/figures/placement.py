@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import singledispatch
 
 import numpy as np
 
@@ -30,21 +31,18 @@ class Placement:
     caption: str
 
 
-def room(trace: Trace, columns: int) -> int:
-    """How many columns stand where `columns` that name one token would: cells of a difference name
-    two, and are wider."""
-    return max(1, columns * 2 // 3) if isinstance(trace, Difference) else columns
+def pair_columns(columns: int) -> int:
+    """Return how many columns of two tokens each have room where `columns` of one token have."""
+    return max(1, columns * 2 // 3)
 
 
+@singledispatch
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
     """The section at the prompt's tail, the inset at the dummy token that rehearses most; or a
     section that was asked for, the inset in it.
 
     Where the lens read no more than a part of the prompt, the section ends with that part.
     """
-    columns = room(trace, columns)
-    if isinstance(trace, Difference):
-        return _of_difference(trace, columns, section)
     stop = _read_until(trace)
     start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
@@ -57,12 +55,15 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
     return Placement(start, stop, column, *box, _caption(trace, box))
 
 
-def _of_difference(of: Difference, columns: int, section: tuple[int, int] | None) -> Placement:
+@place.register
+def _of_difference(
+    of: Difference, columns: int, section: tuple[int, int] | None = None
+) -> Placement:  # fmt: skip
     """The section at the tail; the inset where A and B differ most within it. The box says what is
     rehearsed on both sides."""
     change = np.abs(subtract(*next(iter(of.sides.values()))))
     stop = int(np.flatnonzero(of.both)[-1]) + 1
-    start = max(0, stop - columns)
+    start = max(0, stop - pair_columns(columns))
     start, stop = section or (start, stop)
     there = np.isfinite(change[:, start:stop])
     total = np.where(there, change[:, start:stop], 0).sum(0) / np.maximum(there.sum(0), 1)

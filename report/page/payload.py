@@ -10,7 +10,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette
 from attentropy.report.compare.difference import Difference
-from attentropy.report.figures.placement import Placement, room
+from attentropy.report.figures.placement import Placement, pair_columns
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.contents import Contents
@@ -112,6 +112,6 @@ def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
 def layout(size: Size, trace: Trace) -> dict[str, int]:
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
-        "overview": size.overview, "above": size.above, "columns": room(trace, size.columns),
+        "overview": size.overview, "above": size.above, "columns": pair_columns(size.columns) if isinstance(trace, Difference) else size.columns,
         "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
     }  # fmt: skip
