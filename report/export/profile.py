@@ -7,12 +7,12 @@ from typing import Any
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.content.profile_words import growth, sentences
 from attentropy.report.export.choices import Asked
 from attentropy.report.export.csv import Table
 from attentropy.report.export.plate import Plate, captioned
 from attentropy.report.figures.panels import Layout
 from attentropy.report.figures.profile import charts, records
-from attentropy.report.page.profile import growth, sentences
 
 _COLUMNS = ("panel", "layer", "first token", "part", "time (s)", "share of the chunk's time")
 _BESIDE = 640  # pixels from which on the panels stand side by side

@@ -127,7 +127,7 @@ def _top_tokens(trace: Trace, span: slice, letters: int) -> list[list[str]]:
 
 
 def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
-    """Return the key to which most heads give their largest weight; the lower of two as frequent."""
+    """Return the key to which most heads attend most; of two as frequent the lower one."""
     sizes = trace.dataset.sizes
     if "top_key" not in trace:
         return [[""] * len(range(sizes["query"])[span]) for _ in range(sizes["layer"])]

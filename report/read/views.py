@@ -45,7 +45,7 @@ class View:
         return cells_of(self.trace).column_title(is_narrow=is_narrow)
 
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
-        """Return the texts of the cells of these positions, cut to `letters`: one list per layer."""
+        """Return the cells' texts at these positions, cut to `letters`: one list per layer."""
         return cells_of(self.trace).texts(self.name, slice(start, stop), letters)
 
     def inset_texts(

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from attentropy.report import planes
+from attentropy.report.content import tables
+from attentropy.report.content.sections import numbers, trace_sections
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import LEAST, MOST, highlights, section_of
 from attentropy.report.findings.single import observe
-from attentropy.report.page import tables
 from attentropy.report.page.page import render
-from attentropy.report.page.sections import numbers, sections
 from attentropy.report.read import layers as bylayer
 from attentropy.report.read.views import view
 from traces import CHAT, long, synthetic
@@ -102,7 +102,7 @@ def test_what_a_trace_does_not_hold_has_no_panel_and_no_section():
     bare = type(trace)(trace.dataset.drop_vars(["sink_mass", "distance", "lens_kl", "lens_rank"]))
     assert [c.name for c in bylayer.lens(bare)] == ["lens_entropy"]
     assert [c.name for c in bylayer.attention(bare)][-1] == "max_prob"
-    made = sections(trace, [], None, [view(trace, "lens")], list("012345"), (5, 17), None)
+    made = trace_sections(trace, [], None, [view(trace, "lens")], list("012345"), (5, 17), [])
     assert "profile" not in made
     assert "heads" not in made
 

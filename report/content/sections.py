@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.content import tables
+from attentropy.report.content.profile_words import ProfileTable
+from attentropy.report.content.tables import Table
+from attentropy.report.content.trace_words import absent
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
-from attentropy.report.page import tables
-from attentropy.report.page.tables import Table
-from attentropy.report.page.words import absent
 from attentropy.report.read import layers as bylayer
 from attentropy.report.read.layers import Curve
 from attentropy.report.read.maps import LONG, first_layer, has_map, scored
@@ -56,91 +56,113 @@ _LOOK = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
+class FindingLine:
+    """A finding as the page writes it; by `index` the script finds the place to show."""
+
+    index: int
+    text: str
+    verdict: str
+    statistic: str
+    numbers: str
+
+
+@dataclass(frozen=True)
 class Section:
-    """`curves`: a panel for each, by the name of its drawing; `tables` the twins of its charts by
-    the chart's name; `findings` those that the first screen does not tell."""
+    """One section below the first screen.
+
+    `curves` have a panel each, by the name of its drawing; `tables` are the twins of its charts, by
+    the chart's name; `findings` are those that the first screen does not show; `note` says what the
+    section cannot show, and why.
+    """
 
     id: str
-    curves: dict[str, Curve] = field(default_factory=dict)
-    tables: dict[str, Table] = field(default_factory=dict)
-    findings: list[dict[str, Any]] = field(default_factory=list)
-    note: str = ""  # what the section cannot show, and why
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    findings: Sequence[FindingLine] = ()
+    note: str = ""
 
     @property
     def name(self) -> str:
-        """For the navigation."""
+        """The name in the navigation."""
         return _NAMES[self.id][0]
 
     @property
     def title(self) -> str:
-        """For the heading."""
+        """The heading."""
         return _NAMES[self.id][1]
 
     @property
     def look(self) -> str:
-        """One sentence: what to look for."""
+        """A sentence that says what to look for."""
         return _LOOK[self.id]
 
     @property
     def dashed(self) -> bool:
-        """Whether a panel has the line of a uniform row."""
+        """Whether a panel shows the line of a uniform row."""
         return any(curve.uniform is not None for curve in self.curves.values())
 
 
-def sections(
+def trace_sections(
     trace: Trace,
     observations: Sequence[Observation],
     attention: planes.Attention | None,
-    shown: Sequence[View],
+    views: Sequence[View],
     rows: Sequence[str],
     span: tuple[int, int],
-    profile: dict[str, Any] | None,
+    profile_tables: Sequence[ProfileTable],
 ) -> dict[str, Section]:
-    """What the page has below its first screen, in its order. `shown` are the figure's views,
-    `span` the positions [start, stop) of its section, `profile` what the page shows of one."""
-    found = {
+    """Return the sections of the page of one trace, in their order.
+
+    `views` are those of the figure, `span` the positions [start, stop) of its section.
+    """
+    sections = {
         "lens": _lens(trace, rows),
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows[0]),
         "heads": _heads(trace, rows),
-        "profile": _profile(profile),
-        "tables": Section(
-            "tables",
-            tables={view.name: tables.of_section(view, rows, *span) for view in shown},
-        ),
+        "profile": _profile(profile_tables),
+        "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }
-    told = set(highlights(observations))
+    lines: dict[str, list[FindingLine]] = {}
+    on_first_screen = set(highlights(observations))
     for i, observation in enumerate(observations):
-        if i not in told:
-            where = section_of(observation)
-            home = where if found[where].tables else _other(found)
-            found[home].findings.append(finding(i, observation))
-    kept = ("tables", "provenance")
+        if i not in on_first_screen:
+            name = section_of(observation)
+            home = name if sections[name].tables else _fallback(sections)
+            lines.setdefault(home, []).append(finding_line(i, observation))
+    always = ("tables", "provenance")
     return {
-        name: section
-        for name, section in found.items()
-        if section.tables or section.findings or section.note or name in kept
+        name: replace(section, findings=tuple(lines.get(name, ())))
+        for name, section in sections.items()
+        if section.tables or name in lines or section.note or name in always
     }
 
 
-def finding(index: int, observation: Observation) -> dict[str, Any]:
-    """A finding for the template; `index` is where the script finds the place to show."""
+def difference_sections(
+    views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
+) -> dict[str, Section]:
+    """Return the sections of the page of a difference, in their order."""
+    return {
+        "layers": Section("layers"),
+        "tables": _figure_tables(views, rows, span),
+        "provenance": Section("provenance"),
+    }
+
+
+def finding_line(index: int, observation: Observation) -> FindingLine:
+    """Return a finding as the page writes it, the one at `index` of all findings."""
     verdict = "" if observation.found else "not measured"
     if not observation.found and observation.value is not None:
         verdict = "no finding"
-    return {
-        "index": index,
-        "text": observation.text,
-        "verdict": verdict,
-        "statistic": observation.statistic,
-        "numbers": numbers(observation),
-    }
+    return FindingLine(
+        index, observation.text, verdict, observation.statistic, numbers(observation)
+    )  # fmt: skip
 
 
 def numbers(observation: Observation) -> str:
-    """Statistic, value, threshold and n of a finding."""
+    """Return statistic, value, threshold and n of a finding in words."""
     if observation.value is None:
         parts = [f"{observation.statistic}: not measured"]
     else:
@@ -155,7 +177,7 @@ def numbers(observation: Observation) -> str:
 
 
 def summary(curve: Curve, rows: Sequence[str]) -> str:
-    """A panel in words, for those who do not see it."""
+    """Return a panel in words, for readers who do not see it."""
     at = np.flatnonzero(np.isfinite(curve.mean))
     low, high = at[curve.mean[at].argmin()], at[curve.mean[at].argmax()]
     return (
@@ -167,57 +189,64 @@ def summary(curve: Curve, rows: Sequence[str]) -> str:
 
 
 def _lens(trace: Trace, rows: Sequence[str]) -> Section:
+    """Return the section of the lens: its curves and their table."""
     curves = bylayer.lens(trace)
     title = "The lens by layer, over the positions that it read"
-    return Section("lens", _named("lens", curves), _table("lens", title, curves, rows))
+    return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
 
 
-def _attention(
-    trace: Trace, attention: planes.Attention | None, rows: Sequence[str]
-) -> Section:  # fmt: skip
+def _attention(trace: Trace, attention: planes.Attention | None, rows: Sequence[str]) -> Section:
+    """Return the section of attention: its curves, and for a long prompt its spread."""
     curves = bylayer.attention(trace, attention)
     title = "Attention by layer: means over all queries and heads"
-    found = Section(
-        "attention", _named("attention", curves), _table("attention", title, curves, rows)
-    )
+    own = _curve_table("attention", title, curves, rows)
     if attention is not None and attention.mean.shape[1] > LONG:
         layer = first_layer(attention)
-        found.tables["spread"] = tables.of_spread(trace, attention, layer, rows[layer])
-    return found
+        own["spread"] = tables.of_spread(trace, attention, layer, rows[layer])
+    return Section("attention", _by_name("attention", curves), own)
 
 
 def _map(trace: Trace, label: str) -> Section:
-    found = Section("map", note=absent(trace))
+    """Return the section of the map and the exact window, of the layer called `label`."""
+    own: dict[str, Table] = {}
     if has_map(trace):
-        found.tables["map"] = tables.of_map(trace, label)
-        found.tables["region"] = tables.of_region()
+        own["map"] = tables.of_map(trace, label)
+        own["region"] = tables.of_region()
         if "received" in trace:
-            found.tables["received"] = tables.of_received(trace, label)
+            own["received"] = tables.of_received(trace, label)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:
-        found.tables["window"] = tables.of_window(trace, label)
-    return found
+        own["window"] = tables.of_window(trace, label)
+    return Section("map", tables=own, note=absent(trace))
 
 
 def _heads(trace: Trace, rows: Sequence[str]) -> Section:
+    """Return the section of the heads' scores."""
     names = scored(trace)
     return Section("heads", tables={"roster": tables.of_heads(trace, names, rows)} if names else {})
 
 
-def _profile(profile: dict[str, Any] | None) -> Section:
-    made = tables.of_profile(profile["tables"]) if profile else ()
-    return Section("profile", tables={table.id: table for table in made})
+def _profile(profile_tables: Sequence[ProfileTable]) -> Section:
+    """Return the section of the profile."""
+    return Section("profile", tables={t.id: t for t in tables.of_profile(profile_tables)})
 
 
-def _named(section: str, curves: Iterable[Curve]) -> dict[str, Curve]:
+def _figure_tables(views: Sequence[View], rows: Sequence[str], span: tuple[int, int]) -> Section:
+    """Return the section of the figure's tables."""
+    return Section("tables", tables={v.name: tables.of_section(v, rows, *span) for v in views})
+
+
+def _by_name(section: str, curves: Iterable[Curve]) -> dict[str, Curve]:
+    """Return the curves by the names of their drawings."""
     return {f"{section}:{curve.name}": curve for curve in curves}
 
 
-def _table(
+def _curve_table(
     section: str, title: str, curves: Sequence[Curve], rows: Sequence[str]
 ) -> dict[str, Table]:
+    """Return the table of a section's curves, by its name; nothing without curves."""
     return {"layers": tables.of_layers(section, title, curves, rows)} if curves else {}
 
 
-def _other(found: dict[str, Section]) -> str:
-    """A section that the page has, for findings whose own it has not."""
-    return next(name for name in ("lens", "attention", "tables") if found[name].tables)
+def _fallback(sections: Mapping[str, Section]) -> str:
+    """Return a section that the page has, for findings whose own section it does not have."""
+    return next(name for name in ("lens", "attention", "tables") if sections[name].tables)

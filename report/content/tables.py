@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.figures.weights import window
 from attentropy.report.read.layers import Curve
@@ -210,11 +210,11 @@ def of_received(trace: Trace, label: str) -> Table:
     return Table("table-received", title, columns, cells)
 
 
-def of_profile(made: Iterable[dict[str, Any]]) -> Iterator[Table]:
-    """The profile's tables, each with its title, its columns and its rows of written cells."""
-    for i, table in enumerate(made):
-        columns = [Column(name or "what", number=j > 0) for j, name in enumerate(table["columns"])]
-        yield Table(f"table-profile-{i}", table["title"], columns, table["rows"])
+def of_profile(profile_tables: Iterable[ProfileTable]) -> Iterator[Table]:
+    """Yield the profile's tables."""
+    for i, table in enumerate(profile_tables):
+        columns = [Column(name or "what", number=j > 0) for j, name in enumerate(table.columns)]
+        yield Table(f"table-profile-{i}", table.title, columns, table.rows)
 
 
 def _span(edges: Sequence[int], tile: int) -> str:

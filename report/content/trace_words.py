@@ -1,4 +1,4 @@
-"""All that is written on the page as text."""
+"""The texts of the page of one trace: title, prompt, captions, provenance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.content.words import Prompt, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement
 from attentropy.report.read.maps import LONG, scored
 from attentropy.report.read.views import View, of_site
@@ -16,83 +17,89 @@ from attentropy.report.read.visible import partial
 from attentropy.report.scale import Scale
 from attentropy.report.text import flowing, named, visible
 
-_FIRST, _LAST = 24, 28  # what is shown of a long prompt before it is unfolded
+_FIRST, _LAST = 24, 28  # tokens of a long prompt that are shown before it is unfolded
 _FOLDED = 120  # tokens from which on a prompt is folded
-_PROMPT_TOKENS = 3000  # of longer ones only head and tail are in the page
+_PROMPT_TOKENS = 3000  # of longer prompts only head and tail are in the page
 _HEAD, _TAIL = 200, 800
 SHADES = 32
 
 
-def words(
-    trace: Trace, placed: Placement, view: View, rows: Sequence[str]
-) -> dict[str, Any]:  # fmt: skip
-    """Title, prompt, description and provenance, for the page's template."""
+def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]) -> TraceWords:
+    """Return the page's texts; `view` is the one that opens, `rows` the names of its layers."""
     attrs = trace.attrs
     model = attrs.get("model", {})
     n = trace.dataset.sizes["position"]
     name = named(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
-    measured = np.flatnonzero(np.isfinite(view.values).any(1))
-    deepest = int(measured[-1]) if measured.size else len(rows) - 1
-    last = view.values[deepest]
+    deepest = deepest_layer(view)
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
-    texts = trace.tokens
-    roles = trace["role"]
-
-    def tokens(start: int, stop: int) -> list[dict[str, str]]:
-        return [
-            {
-                "text": visible(texts[i]) if texts[i].strip() == "" else flowing(texts[i]),
-                "role": str(roles[i]),
-                "shade": _shade(last[i], view.scale),
-                "title": f"position {i}, {roles[i]}: {_nats(last[i])}",
-            }
-            for i in range(start, stop)
-        ]
-
-    return {
-        "version": _version(),
-        "title": f"attentropy: {name}, {n} tokens",
-        "heading": f"Where {name} is certain, and where it is not",
-        "subtitle": (
+    return TraceWords(
+        version=package_version(),
+        title=f"attentropy: {name}, {n} tokens",
+        heading=f"Where {name} is certain, and where it is not",
+        subtitle=(
             f"{n:,} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
             f"{_parameters(model.get('parameters'))}{named(str(model.get('dtype', '')))} on "
             f"{named(str(model.get('device', 'unknown device')))}; all entropies in nats"
         ),
-        "prompt": _folded(n, tokens),
-        "answer": flowing(str(attrs.get("answer", ""))),
-        "shade_note": f"Colour: {entropy} after {where}, {view.scale.words()}.",
-        "figure_title": "Entropy by layer and position",
-        "description": (
+        shade_note=f"Colour: {entropy} after {where}, {view.scale.words()}.",
+        figure_title="Entropy by layer and position",
+        description=(
             f"Heatmap of {entropy}, {len(rows)} layers by {n} positions, with an overview, a "
             f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
             f"{placed.column}. The findings say what it shows, the tables hold its values."
         ),
-        "provenance": list(_provenance(attrs)),
-    }
+        answer=flowing(str(attrs.get("answer", ""))),
+        partial=banner(trace),
+        prompt=_prompt(trace, view.values[deepest], view.scale),
+        provenance=list(_provenance(attrs)),
+    )
 
 
-def _folded(n: int, tokens: Callable[[int, int], list[dict[str, str]]]) -> dict[str, Any]:
-    """The prompt's first tokens, what is folded between (in two parts where some of it is not in
-    the page), and its last ones; `tokens(start, stop)` gives those of a range."""
+def deepest_layer(view: View) -> int:
+    """Return the last layer with a value; the last of all where none has one."""
+    measured = np.flatnonzero(np.isfinite(view.values).any(1))
+    return int(measured[-1]) if measured.size else len(view.values) - 1
+
+
+def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> Prompt:
+    """Return the prompt, its tokens coloured by `entropies`, [N]."""
+    texts, roles = trace.tokens, trace["role"]
+
+    def tokens(start: int, stop: int) -> list[TokenWord]:
+        return [
+            TokenWord(
+                text=visible(texts[i]) if texts[i].strip() == "" else flowing(texts[i]),
+                role=str(roles[i]),
+                shade=_shade(entropies[i], scale),
+                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}",
+            )
+            for i in range(start, stop)
+        ]
+
+    return _folded(trace.dataset.sizes["position"], tokens)
+
+
+def _folded(n: int, tokens: Callable[[int, int], list[TokenWord]]) -> Prompt:
+    """Fold the middle of a prompt of n tokens; `tokens(start, stop)` returns those of a range."""
     if n <= _FOLDED:
-        return {"first": tokens(0, n), "hidden": 0, "folded": [], "last": []}
+        return Prompt(first=tokens(0, n))
     inner, end = (_FIRST, n - _LAST), n
     parts = [inner] if n <= _PROMPT_TOKENS else [(_FIRST, _HEAD), (end - _TAIL, end - _LAST)]
-    return {
-        "first": tokens(0, _FIRST),
-        "hidden": inner[1] - inner[0],
-        "folded": [tokens(*part) for part in parts],
-        "left_out": f"… {n - _HEAD - _TAIL:,} tokens …",
-        "last": tokens(n - _LAST, n),
-    }
+    return Prompt(
+        first=tokens(0, _FIRST),
+        hidden=inner[1] - inner[0],
+        folded=[tokens(*part) for part in parts],
+        left_out=f"… {n - _HEAD - _TAIL:,} tokens …",
+        last=tokens(n - _LAST, n),
+    )
 
 
-def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str]:
-    """Below the figure, for each view: what is drawn, in which colours, and what the box says; with
-    {what}, {colours} and {column} for `caption` to fill."""
-    lens = _of_lens(trace) if "lens" in views else ""
-    what = {
+def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> dict[str, str]:
+    """Return the caption of each view, with {what}, {colours} and {column} for `filled_caption`."""
+    names = [view.name for view in views]
+    lens = _of_lens(trace) if "lens" in names else ""
+    parts = {
         "lens": (
             f"{{what}}{lens}, one row a layer",
             "Cells name the lens's likeliest token.",
@@ -107,25 +114,29 @@ def captions(trace: Trace, placed: Placement, views: list[str]) -> dict[str, str
         ),
     }
     return {
-        view: (
-            f"Top: {what[view][0]}; the purple frame is magnified below. {what[view][1]} "
-            f"Colour: {{colours}}, light grey missing. {what[view][2]}{what[view][3]}"
+        name: (
+            f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
+            f"Colour: {{colours}}, light grey missing. {parts[name][2]}{parts[name][3]}"
         )
-        for view in views
+        for name in names
     }
 
 
-def caption(template: str, view: View, placed: Placement) -> str:
-    """One of `captions` for the statistic and the inset that open."""
+def filled_caption(template: str, view: View, placed: Placement) -> str:
+    """Return one of the captions, filled in for the statistic and the inset that open."""
     where = of_site(view.trace.site) if view.name == "lens" else ""
-    filled = {"{what}": view.what + where, "{colours}": view.scale.words()}
-    for gap, text in (filled | {"{column}": f"{placed.column:,}"}).items():
+    texts = {
+        "{what}": view.what + where,
+        "{colours}": view.scale.words(),
+        "{column}": f"{placed.column:,}",
+    }
+    for gap, text in texts.items():
         template = template.replace(gap, text)
     return template
 
 
 def banner(trace: Trace) -> str:
-    """How far a run came that did not end; empty for one that did."""
+    """Return how far an unfinished run came; empty for a finished one."""
     state = partial(trace)
     if state is None:
         return ""
@@ -137,7 +148,7 @@ def banner(trace: Trace) -> str:
 
 
 def absent(trace: Trace) -> str:
-    """What a long prompt's page cannot show of its attention, and why; empty where nothing."""
+    """Return what a long prompt's page cannot show of its attention, and why; empty for nothing."""
     if "entropy" not in trace or trace.dataset.sizes["position"] <= LONG:
         return ""
     missing = []
@@ -151,7 +162,7 @@ def absent(trace: Trace) -> str:
 
 
 def _of_lens(trace: Trace) -> str:
-    """At how many positions and layers the lens reads."""
+    """Return at how many positions and layers the lens reads."""
     read = np.isfinite(trace.lens("lens_entropy"))
     layers, n = read.shape
     some = f"{int(read.any(0).sum()):,} of {n:,} positions"
@@ -161,16 +172,19 @@ def _of_lens(trace: Trace) -> str:
 
 
 def _nats(value: float) -> str:
+    """Return an entropy with its unit."""
     return f"{value:.2f} nats" if np.isfinite(value) else "missing"
 
 
 def _shade(value: float, scale: Scale) -> str:
+    """Return the CSS class of an entropy's colour."""
     if not np.isfinite(value):
         return "missing"
     return f"s{min(SHADES - 1, int(float(scale.at(value)) * SHADES))}"
 
 
-def _parameters(count: Any) -> str:
+def _parameters(count: object) -> str:
+    """Return the number of the model's parameters in words; empty where it is not recorded."""
     if not isinstance(count, int):
         return ""
     return (
@@ -179,7 +193,7 @@ def _parameters(count: Any) -> str:
 
 
 def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """(name, value) lines of what the trace says of its making."""
+    """Yield what the trace records of its making, as names and values."""
     for section in (
         "model",
         "tokenizer",
@@ -191,15 +205,16 @@ def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
     ):
         value = attrs.get(section)
         if isinstance(value, dict):
-            said = [f"{key} {item}" for key, item in value.items() if item is not None]
-            yield section, named(", ".join(said), 2000)
+            entries = [f"{key} {item}" for key, item in value.items() if item is not None]
+            yield section, named(", ".join(entries), 2000)
         elif isinstance(value, list):
             yield section, named("; ".join(str(item) for item in value), 2000) or "none"
         elif value is not None:
             yield section, named(str(value), 200)
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Return the version of this package, "unknown" where it is not installed."""
     try:
         return version("attentropy")
     except PackageNotFoundError:
