@@ -1,4 +1,4 @@
-"""What a profile says, in words and tables: for a terminal, a pipe and the page."""
+"""A profile in words and tables: for a terminal, a pipe and the page."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ProfileWords:
 
 
 def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what recording costs: each variant, its time, rate and memory."""
+    """Return columns and rows of what recording costs: each variant's time, rate and memory."""
     columns = [
         "", "time", "lowest … highest", "tokens/s", "recording / this", "kernel",
         "recording / this", "kernel's rate", "peak memory",
@@ -65,27 +65,27 @@ def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         "fused": f"PyTorch's fused attention ({profile['fused_backend']})",
     }
     rows = []
-    for name, found in profile["variants"].items():
+    for name, variant in profile["variants"].items():
         ratio = profile["ratios"].get(name)
-        low, middle, high = found["seconds"]
+        low, middle, high = variant["seconds"]
         rows.append(
             [
                 names.get(name, name),
                 seconds(middle),
                 f"{seconds(low)} … {seconds(high)}",
-                f"{found['tokens_per_second']:,.0f}",
+                f"{variant['tokens_per_second']:,.0f}",
                 f"{ratio['whole'][1]:.2f}" if ratio else "–",
-                seconds(found["kernel_seconds"][1]),
+                seconds(variant["kernel_seconds"][1]),
                 f"{ratio['kernel'][1]:.2f}" if ratio else "–",
-                rate(found["kernel_flops_per_second"], profile),
-                human(found["peak_bytes"]),
+                rate(variant["kernel_flops_per_second"], profile),
+                human(variant["peak_bytes"]),
             ]
         )
     return columns, rows
 
 
 def shares(trace: Trace) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the recorded pass's parts: time, share, and peak memory in a layer."""
+    """Return columns and rows of the recorded pass's parts: time, share, peak memory in a layer."""
     profile = trace.attrs["profile"]
     whole = profile["whole_seconds"]
     peaks = trace.dataset["profile_bytes"].max(("chunk", "layer"))
@@ -101,10 +101,10 @@ def shares(trace: Trace) -> tuple[list[str], list[list[str]]]:
 
 
 def sentences(profile: dict[str, Any]) -> list[str]:
-    """What the numbers say, and how they were measured."""
+    """Return what the numbers mean, as sentences."""
     recording = profile["variants"]["recording"]
     chunks = -(-profile["tokens"] // profile["chunk"])
-    found = [
+    lines = [
         f"{profile['tokens']:,} tokens in {chunks:,} chunks of {profile['chunk']:,}: "
         f"{recording['tokens_per_second']:,.0f} tokens/s while recording "
         f"{', '.join(profile['stats'])}."
@@ -112,31 +112,31 @@ def sentences(profile: dict[str, Any]) -> list[str]:
     words = {"off": "recording nothing", "fused": "PyTorch's fused attention"}
     for name, ratio in profile["ratios"].items():
         whole, kernel = (_ratio(ratio[part]) for part in ("whole", "kernel"))
-        found.append(
+        lines.append(
             f"Against {words.get(name, name)}, recording takes {whole} the time, "
             f"its kernel {kernel}."
         )
     if profile["not_fused"]:
-        found.append(f"Not compared with a fused kernel: {profile['not_fused']}.")
+        lines.append(f"Not compared with a fused kernel: {profile['not_fused']}.")
     if (products := profile["product_flops_per_second"]) is not None:
-        found.append(
+        lines.append(
             f"The kernel reaches {rate(recording['kernel_flops_per_second'], profile)}; the "
             f"matrices of attention blocks and MLPs, over all the time of these two parts, "
             f"{rate(products, profile)}; a matrix product alone, measured here, "
             f"{_unit(profile['ceilings']['flops_per_second'])}."
         )
-    found.append(
+    lines.append(
         f"The parts add up to {1 + profile['parts_off_by']:.1%} of the outer clock in the pass "
         "where they are furthest from it."
     )
-    found.append(
+    lines.append(
         f"Recording takes {human(max(0, profile['extra_bytes']))} more memory at its peak."
     )
-    return found
+    return lines
 
 
 def how(profile: dict[str, Any]) -> str:
-    """On what, with what and how it was measured: a caption."""
+    """Return the machine, the versions and the method of the measurement: a caption."""
     machine = profile["machine"]
     versions = ", ".join(
         f"{k} {machine[k]}" for k in ("attentropy", "torch", "triton") if k in machine
@@ -152,7 +152,7 @@ def how(profile: dict[str, Any]) -> str:
 
 
 def seconds(value: float) -> str:
-    """A time in the unit that people read."""
+    """Return a time in a unit that suits its size."""
     if value >= 100:
         return f"{value:,.0f} s"
     if value >= 1:
@@ -161,23 +161,23 @@ def seconds(value: float) -> str:
 
 
 def rate(flops: float, profile: dict[str, Any]) -> str:
-    """FLOP a second, and of the matrix product's."""
+    """Return FLOP per second, and their share of the matrix product's."""
     return f"{_unit(flops)} ({flops / profile['ceilings']['flops_per_second']:.0%})"
 
 
 def layers(trace: Trace) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of each layer's milliseconds and peak memory, by part."""
-    took, peaks = (trace[name] for name in ("profile_seconds", "profile_bytes"))
-    took = np.where(np.isfinite(took).any(0), np.nansum(took, 0), np.nan) * 1e3  # [layer, part]
+    """Return columns and rows of each layer's milliseconds and peak memory, by part."""
+    times, peaks = (trace[name] for name in ("profile_seconds", "profile_bytes"))
+    times = np.where(np.isfinite(times).any(0), np.nansum(times, 0), np.nan) * 1e3  # [layer, part]
     peaks = np.fmax.reduce(peaks, 0)
     parts = [
-        (i, str(part)) for i, part in enumerate(trace["part"]) if np.isfinite(took[:, i]).any()
+        (i, str(part)) for i, part in enumerate(trace["part"]) if np.isfinite(times[:, i]).any()
     ]
     columns = ["layer", *(f"{part}, ms" for _, part in parts), *(f"{p}, MB" for _, p in parts)]
     rows = [
         [
             str(int(layer)),
-            *(_number(took[row, i]) for i, _ in parts),
+            *(_number(times[row, i]) for i, _ in parts),
             *(_number(peaks[row, i] / 1e6) for i, _ in parts),
         ]
         for row, layer in enumerate(trace["layer"])
@@ -186,13 +186,14 @@ def layers(trace: Trace) -> tuple[list[str], list[list[str]]]:
 
 
 def _number(value: float) -> str:
+    """Return a value in three digits."""
     return f"{value:,.3g}" if np.isfinite(value) else "–"
 
 
 def growth(trace: Trace) -> str:
-    """How the attention's share changes along the prompt; nothing where one chunk is all."""
-    known = [str(part) for part in trace["part"]]
-    both = [known.index("attention"), known.index("kernel")]
+    """Return how the attention's share changes along the prompt; empty for a single chunk."""
+    parts = [str(part) for part in trace["part"]]
+    both = [parts.index("attention"), parts.index("kernel")]
     seconds = np.nansum(trace["profile_seconds"], 1)  # [chunk, part]
     whole = seconds.sum(1) + np.nansum(trace["profile_outside"], 1)
     share = seconds[:, both].sum(1) / whole
@@ -251,9 +252,11 @@ def _profile_words(trace: Trace) -> ProfileWords:
 
 
 def _unit(flops: float) -> str:
+    """Return FLOP per second in words."""
     return f"{flops / 1e12:.0f} TFLOP/s" if flops >= 2e12 else f"{flops / 1e9:.0f} GFLOP/s"
 
 
 def _ratio(spread: list[float]) -> str:
+    """Return a ratio with its range."""
     low, middle, high = spread
     return f"{middle:.3f} × ({low:.3f} … {high:.3f})"

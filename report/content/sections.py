@@ -1,4 +1,4 @@
-"""The sections below the first screen: which there are, what to look for in each, what is in it."""
+"""The sections below the first screen: their headings, curves, tables and findings."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Findings about the difference of two traces: each with its number, what that was held against,
-and on how many positions; "no difference" where it is not passed."""
+"""Findings about the difference of two traces, with their values, thresholds and positions.
+
+A value that does not reach its threshold is reported as "no difference".
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,8 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference, numbered
-from attentropy.report.findings.finding import Observation, layer_name
+from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
-from attentropy.report.text import short
 
 CHANGED = 0.1  # nats: one tenth more or fewer effective tokens or keys, exp(0.1) = 1.105
 MOVED = 0.5  # layers
@@ -19,7 +20,7 @@ MOVED = 0.5  # layers
 
 @dataclass(frozen=True)
 class Means:
-    """Means over the positions of both sides that have a value on both: A, B and how many."""
+    """Means over the positions with a value on both sides: of A, of B, and over how many."""
 
     a: np.ndarray
     b: np.ndarray
@@ -27,37 +28,41 @@ class Means:
 
     @property
     def change(self) -> np.ndarray:
-        """B − A; NaN where nothing was measured on both sides."""
-        return self.b - self.a
+        """The difference B − A; NaN where nothing was measured on both sides."""
+        change: np.ndarray = self.b - self.a
+        return change
 
 
 def observe(of: Difference) -> list[Observation]:
-    """What differs between A and B, and what was looked for and is the same."""
-    found: list[Observation | None] = [_answers(of), _predictions(of), _rehearsals(of)]
+    """Return what differs between A and B, and what was looked for and is the same."""
+    findings: list[Observation | None] = [_answers(of), _predictions(of), _rehearsals(of)]
     if "lens" in of.sides:
-        found += [_by_layer(of), _settled(of)]
+        findings += [_by_layer(of), _settled(of)]
     if "attention" in of.sides:
-        found.append(_heads(of))
-    return [observation for observation in found if observation is not None]
+        findings.append(_heads(of))
+    return [observation for observation in findings if observation is not None]
 
 
 def by_layer(of: Difference, view: str) -> Means:
-    """Mean entropy of each layer [layer], of a view of `of.sides`."""
+    """Return the mean entropy of each layer [layer], for a view of `of.sides`."""
     return _means(of.sides[view], of.both)
 
 
 def _means(sides: np.ndarray, both: np.ndarray) -> Means:
-    """Of values [2, ..., columns]."""
-    there = np.isfinite(sides).all(0) & both
-    n = there.sum(-1)
-    sums = np.where(there, sides, 0).sum(-1, dtype=np.float64)
+    """Return the means of both sides' values [2, ..., columns]."""
+    is_counted = np.isfinite(sides).all(0) & both
+    n = is_counted.sum(-1)
+    sums = np.where(is_counted, sides, 0).sum(-1, dtype=np.float64)
     a, b = np.where(n > 0, sums / np.maximum(n, 1), np.nan)
     return Means(a, b, n)
 
 
 def by_head(of: Difference) -> tuple[Means, Means | None]:
-    """Mean attention entropy of each head [layer, head], in nats and as a share of ln(visible);
-    None for the latter where not both sides hold `visible`. One layer at a time."""
+    """Return the mean attention entropy of each head [layer, head].
+
+    The first means are in nats, the second a share of ln(visible); these are None where a side does
+    not hold `visible`. One layer is read at a time.
+    """
     entropy = [of.of_side("entropy", side) for side in (0, 1)] if of.heads_match else []
     counted = all("visible" in trace for trace in of.traces)
     visible = [of.of_side("visible", side) for side in (0, 1)] if counted else []
@@ -67,61 +72,62 @@ def by_head(of: Difference) -> tuple[Means, Means | None]:
         sides = np.stack([one[entry].values for one in entropy]) if entropy else means
         nats.append(_means(sides, of.both))
         if visible:
-            seen = np.stack([one[entry].values for one in visible])[:, None]
-            shares.append(_means(sides / np.log(np.where(seen >= 2, seen, np.nan)), of.both))
+            keys = np.stack([one[entry].values for one in visible])[:, None]
+            shares.append(_means(sides / np.log(np.where(keys >= 2, keys, np.nan)), of.both))
     return _stacked(nats), _stacked(shares) if shares else None
 
 
 def _stacked(rows: list[Means]) -> Means:
+    """Return the means of all layers as one."""
     return Means(*(np.stack([getattr(row, name) for row in rows]) for name in ("a", "b", "n")))
 
 
 def where(of: Difference, column: int) -> str:
-    """A column of both sides in words: its position in A, and in B where that is another."""
+    """Return a column of both sides in words: its position in A, and in B where that differs."""
     a, b = int(of.at_a[column]), int(of.at_b[column])
     return f"position {a:,}" if a == b else f"position {a:,} in A, {b:,} in B"
 
 
 def _signed(value: float, form: str = ".2f") -> str:
+    """Return a value with its sign, and a real minus."""
     return f"{value:+{form}}".replace("-", "−")
 
 
-def _quoted(text: str, columns: int = 24) -> str:
-    return f"“{short(text, columns)}”"
-
-
 def _answers(of: Difference) -> Observation:
+    """Return how many generated tokens the answers have in common."""
     texts = [trace.attrs.get("answer") for trace in of.traces]
     steps = [_generated(trace) for trace in of.traces]
     longest = max(map(len, steps))
     if not longest:
         text = "The answers were not compared: neither trace holds a continuation."
         return Observation("answer", text, "generated tokens in common", unit="", found=False)
-    alike = next(
+    shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
-    said = [_quoted(str(text or ""), 60) for text in texts]
-    if alike == longest:
-        text = f"No difference in the answer: both say {said[0]}."
+    answers = [quoted(str(text or ""), 60) for text in texts]
+    if shared == longest:
+        text = f"No difference in the answer: both say {answers[0]}."
     else:
-        text = f"The answers differ: A says {said[0]}, B says {said[1]}."
+        text = f"The answers differ: A says {answers[0]}, B says {answers[1]}."
     last = np.flatnonzero(of.both)[-1]
     return Observation(
-        "answer", text, "generated tokens in common, from the first", float(alike), "tokens",
-        float(longest), longest, alike < longest, _first_view(of), None, int(last),
+        "answer", text, "generated tokens in common, from the first", float(shared), "tokens",
+        float(longest), longest, shared < longest, _first_view(of), None, int(last),
     )  # fmt: skip
 
 
 def _generated(trace: Trace) -> list[str]:
+    """Return the texts of the generated tokens."""
     return [str(text) for text in trace["generated_text"]] if "generated_text" in trace else []
 
 
 def _first_view(of: Difference) -> str:
+    """Return the view that opens."""
     return next(iter(of.sides))
 
 
 def _predictions(of: Difference) -> Observation | None:
-    """At how many positions the model goes on to predict another token."""
+    """Return at how many positions the predicted next token differs."""
     if not all("target_ids" in trace for trace in of.traces):
         return None
     numbers: dict[str, int] = {}
@@ -129,24 +135,25 @@ def _predictions(of: Difference) -> Observation | None:
         of.spread(numbered(trace, trace["target_ids"], numbers), side)
         for side, trace in enumerate(of.traces)
     ])  # fmt: skip
-    read = (targets >= 0).all(0) & of.both
-    n = int(read.sum())
+    is_read = (targets >= 0).all(0) & of.both
+    n = int(is_read.sum())
     if not n:
         return None
-    other = np.flatnonzero(read & (targets[0] != targets[1]))
-    share = other.size / n
-    if not other.size:
+    changed = np.flatnonzero(is_read & (targets[0] != targets[1]))
+    share = changed.size / n
+    if not changed.size:
         text = f"No difference in what the model predicts next, at any of {n:,} positions."
         return Observation(
             "predictions", text, "share of predictions that differ", share, "", 0.0, n, False,
             _first_view(of),
         )  # fmt: skip
     words = list(numbers)
-    at = int(other[-1])
-    said = [_quoted(words[side]) for side in targets[:, at]]
+    at = int(changed[-1])
+    predicted = [quoted(words[number]) for number in targets[:, at]]
     text = (
-        f"The predicted next token differs at {other.size:,} of {n:,} positions ({share:.0%}); "
-        f"last at {_quoted(of.tokens[at])} ({where(of, at)}): {said[0]} in A, {said[1]} in B."
+        f"The predicted next token differs at {changed.size:,} of {n:,} positions ({share:.0%}); "
+        f"last at {quoted(of.tokens[at])} ({where(of, at)}): {predicted[0]} in A, "
+        f"{predicted[1]} in B."
     )
     return Observation(
         "predictions", text, "share of predictions that differ", share, "", 0.0, n, True,
@@ -155,18 +162,18 @@ def _predictions(of: Difference) -> Observation | None:
 
 
 def _rehearsals(of: Difference) -> Observation | None:
-    """Whether the answer is held at a dummy token, on either side."""
+    """Return whether the answer is rehearsed at a dummy token, on each side."""
     a, b = (strongest_rehearsal(trace) for trace in of.traces)
     if a is None or b is None:
         return None
     best = (a, b)
-    said = []
+    clauses = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = of.traces[side]
-        token = f"{_quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)}"
+        token = f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)}"
         state = "found" if one.found else "not found"
-        said.append(
-            f"in {name} {state} (at most {one.probability:.2g} for {_quoted(one.token)}, rank "
+        clauses.append(
+            f"in {name} {state} (at most {one.probability:.2g} for {quoted(one.token)}, rank "
             f"{one.rank}, at {token})"
         )
     change = b.probability - a.probability
@@ -177,18 +184,19 @@ def _rehearsals(of: Difference) -> Observation | None:
     stronger = 1 if change >= 0 else 0
     column = int(np.flatnonzero((of.at_a, of.at_b)[stronger] == best[stronger].position)[0])
     return Observation(
-        "rehearsal", f"{begin}: {said[0]}, {said[1]}.", "rehearsal, B − A", change, "probability",
-        REHEARSAL_PROBABILITY, min(map(_dummies_read, of.traces)), differs, _first_view(of),
-        best[stronger].entry, column,
+        "rehearsal", f"{begin}: {clauses[0]}, {clauses[1]}.", "rehearsal, B − A", change,
+        "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, of.traces)), differs,
+        _first_view(of), best[stronger].entry, column,
     )  # fmt: skip
 
 
 def _dummies_read(trace: Trace) -> int:
+    """Return the number of cells at dummy tokens that the lens read."""
     return int(np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()]).sum())
 
 
 def _by_layer(of: Difference) -> Observation | None:
-    """The layer whose mean lens entropy changed most."""
+    """Return the layer whose mean lens entropy changed most."""
     means = by_layer(of, "lens")
     if not means.n.any():
         return None
@@ -199,8 +207,8 @@ def _by_layer(of: Difference) -> Observation | None:
         f"B − A = {_signed(change)})"
     )
     overall = np.nansum(means.change * means.n) / means.n.sum()
-    found = abs(change) >= CHANGED
-    if found:
+    is_found = abs(change) >= CHANGED
+    if is_found:
         text = (
             f"Lens entropy, mean over {n:,} positions, changes most in {most}; over all layers "
             f"by {_signed(overall)} nats."
@@ -208,27 +216,27 @@ def _by_layer(of: Difference) -> Observation | None:
     else:
         text = f"No layer's mean lens entropy differs by {CHANGED} nats; most: {most}."
     return Observation(
-        "lens_change", text, "lens_entropy, B − A", change, "nats", CHANGED, n, found, "lens",
+        "lens_change", text, "lens_entropy, B − A", change, "nats", CHANGED, n, is_found, "lens",
         entry,
     )  # fmt: skip
 
 
 def _settled(of: Difference) -> Observation | None:
-    """From which layer on the lens stays with what the model then predicts: earlier or later."""
+    """Return whether the lens settles on the predicted token at an earlier or a later layer."""
     if of.site != "residual" or not all("lens_rank" in trace for trace in of.traces):
         return None
     settled = np.stack([of.spread(settling(trace), side) for side, trace in enumerate(of.traces)])
-    there = np.isfinite(settled).all(0) & of.both
-    n = int(there.sum())
+    is_counted = np.isfinite(settled).all(0) & of.both
+    n = int(is_counted.sum())
     if not n:
         return None
-    moved = np.where(there, settled[1] - settled[0], 0)
+    moved = np.where(is_counted, settled[1] - settled[0], 0)
     mean = float(moved.sum() / n)
     earlier, later = int((moved < 0).sum()), int((moved > 0).sum())
     counts = f"earlier in B at {earlier:,}, later at {later:,}, alike at {n - earlier - later:,}"
-    found = abs(mean) >= MOVED
+    is_found = abs(mean) >= MOVED
     column = int(np.abs(moved).argmax())
-    if found:
+    if is_found:
         way = "earlier" if mean < 0 else "later"
         text = f"The lens settles on the predicted token {abs(mean):.1f} layers {way} in B"
     else:
@@ -237,51 +245,53 @@ def _settled(of: Difference) -> Observation | None:
     text += f" on average ({counts} of {n:,} positions)"
     if earlier + later:
         layers = [layer_name(of, int(side[column])) for side in settled]
-        text += f"; most at {_quoted(of.tokens[column])} ({where(of, column)}): {layers[0]} in A, "
+        text += f"; most at {quoted(of.tokens[column])} ({where(of, column)}): {layers[0]} in A, "
         text += f"{layers[1]} in B"
     return Observation(
         "settled", f"{text}.", "layer of lens_rank = 0 from there on, B − A", mean, "layers",
-        MOVED, n, found, "lens", None, column,
+        MOVED, n, is_found, "lens", None, column,
     )  # fmt: skip
 
 
 def settling(trace: Trace) -> np.ndarray:
-    """The entry along `layer` from which on the lens stays with the predicted token, [positions];
-    NaN where it was not read or does not end there."""
-    read = np.isfinite(trace.lens("lens_entropy"))
-    rows = np.flatnonzero(read.any(1))
+    """Return the entry along `layer` from which on the lens reads the predicted token, [positions].
+
+    NaN stands where the lens did not read, or does not end with that token.
+    """
+    is_read = np.isfinite(trace.lens("lens_entropy"))
+    rows = np.flatnonzero(is_read.any(1))
     if not rows.size:
-        return np.full(read.shape[1], np.nan)
-    stays = (trace.lens("lens_rank")[rows] == 0) & read[rows]
-    run = np.cumprod(stays[::-1], axis=0).sum(0)
+        return np.full(is_read.shape[1], np.nan)
+    is_first = (trace.lens("lens_rank")[rows] == 0) & is_read[rows]
+    run = np.cumprod(is_first[::-1], axis=0).sum(0)
     return np.where(run > 0, rows[rows.size - np.maximum(run, 1)], np.nan)
 
 
 def _heads(of: Difference) -> Observation | None:
-    """The head whose mean entropy changed most."""
+    """Return the head whose mean entropy changed most."""
     nats, shares = by_head(of)
     if not nats.n.any():
         return None
     entry, head = np.unravel_index(np.nanargmax(np.abs(nats.change)), nats.change.shape)
     change, n = float(nats.change[entry, head]), int(nats.n[entry, head])
-    named = int(of["head"][head])
-    called = f"head {named}" if named >= 0 else "the mean over heads"
+    number = int(of["head"][head])
+    name = f"head {number}" if number >= 0 else "the mean over heads"
     most = (
-        f"{layer_name(of, entry)} {called} ({nats.a[entry, head]:.2f} nats in A, "
+        f"{layer_name(of, entry)} {name} ({nats.a[entry, head]:.2f} nats in A, "
         f"{nats.b[entry, head]:.2f} in B, B − A = {_signed(change)}"
     )
     if not of.same_length and shares is not None and np.isfinite(shares.change[entry, head]):
         most += f"; as a share of ln(visible) {_signed(shares.change[entry, head], '.1%')}"
-    some = np.abs(nats.change[nats.n > 0])
-    passing = int((some >= CHANGED).sum())
-    found = passing > 0
+    sizes = np.abs(nats.change[nats.n > 0])
+    passing = int((sizes >= CHANGED).sum())
+    is_found = passing > 0
     begin = (
-        f"The mean attention entropy of {passing:,} of {some.size:,} heads changes by {CHANGED} "
+        f"The mean attention entropy of {passing:,} of {sizes.size:,} heads changes by {CHANGED} "
         "nats or more; most"
-        if found
-        else f"No head's mean attention entropy differs by {CHANGED} nats, of {some.size:,}; most"
+        if is_found
+        else f"No head's mean attention entropy differs by {CHANGED} nats, of {sizes.size:,}; most"
     )
     return Observation(
-        "heads", f"{begin}: {most}).", "entropy, B − A", change, "nats", CHANGED, n, found,
-        "attention", int(entry), None, named if named >= 0 else None,
+        "heads", f"{begin}: {most}).", "entropy, B − A", change, "nats", CHANGED, n, is_found,
+        "attention", int(entry), None, number if number >= 0 else None,
     )  # fmt: skip

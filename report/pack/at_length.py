@@ -1,5 +1,4 @@
-"""Attention at length in a page: the map, what keys receive, exact windows, the heads' spread and
-scores."""
+"""Attention at length in a page: map, received attention, exact windows, spread and scores."""
 
 from __future__ import annotations
 

@@ -13,13 +13,13 @@ from rich.text import Text
 from attentropy.engine.trace.checks.metadata import UNREADABLE
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.profile_words import (
+    ProfileWords,
     costs,
     how,
     sentences,
     shares,
     unreadable_profile,
 )
-from attentropy.report.content.report import ProfileWords
 from attentropy.report.page.document import stills
 from attentropy.report.text import plain
 
@@ -49,7 +49,7 @@ def draw_profile(profile: ProfileWords) -> ProfilePictures:
 
 
 def show(trace: Trace) -> None:
-    """The tables and the sentences, to standard output."""
+    """Print the tables and the sentences to standard output."""
     profile = trace.attrs["profile"]
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     for title, (columns, rows) in (

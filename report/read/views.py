@@ -1,4 +1,4 @@
-"""The two readings of a trace: which values the figure shows, in which range, with which texts."""
+"""The two views of a trace, the lens's and attention's: values, scale and texts."""
 
 from __future__ import annotations
 
@@ -60,33 +60,36 @@ class View:
 
 
 def names(trace: Trace) -> list[str]:
-    """The views that the trace has values for, the first one opens: "lens", "attention".
+    """Return which of "lens" and "attention" the trace has values for; the first one opens.
 
     Raises `TraceError` where there is none.
     """
-    found = {"lens": "lens_entropy", "attention": "entropy"}
-    present = [name for name, variable in found.items() if variable in trace]
+    variables = {"lens": "lens_entropy", "attention": "entropy"}
+    present = [name for name, variable in variables.items() if variable in trace]
     if not present:
         raise TraceError("the trace holds no entropies: there is nothing to show")
     return present
 
 
 def of_site(site: str) -> str:
-    """What a caption says of the lens's site; nothing of the residual stream."""
+    """Return the caption's words for the lens's site; none for the residual stream."""
     return "" if site == "residual" else f" of the {site} block's output alone"
 
 
 def high(trace: Trace, name: str) -> float:
-    """Upper end of a view's scale in nats: min(10, ln V), or ln of the most visible keys."""
+    """Return the upper end of a view's scale, in nats.
+
+    That is min(10, ln V) for the lens, and ln of the largest number of visible keys for attention.
+    """
     if name == "lens":
         size = trace.attrs.get("model", {}).get("vocabulary")
         return min(10.0, math.log(size)) if isinstance(size, int) and size > 1 else 10.0
-    most = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
-    return math.log(most) if most > 1 else 1.0
+    keys = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
+    return math.log(keys) if keys > 1 else 1.0
 
 
 def scale(trace: Trace, name: str) -> Scale:
-    """On which a view's entropies are coloured, from 0 nats on."""
+    """Return the scale of a view's entropies, from 0 nats."""
     return Scale(0.0, high(trace, name), "nats")
 
 
@@ -119,8 +122,11 @@ def _entropies(trace: Trace, name: str, attention: planes.Attention | None) -> n
 
 
 def _step(values: np.ndarray) -> int:
-    """Positions a column: as few as there is room for, and of a lens that read a sample of a long
-    prompt as many as lie between two of them, so that every column has something to show."""
+    """Return the positions per column: as few as the overview has room for.
+
+    A lens that read a sample of a long prompt needs as many as lie between two samples, so that
+    every column has something to show.
+    """
     size = planes.step(values.shape[1])
     if size > 1:
         apart = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
@@ -130,7 +136,10 @@ def _step(values: np.ndarray) -> int:
 
 
 def _difference_scale(values: np.ndarray) -> Scale:
-    """About zero, to where all but one value in 200 end; one nat where there is no difference."""
+    """Return a scale about zero that all but one value in 200 lie on.
+
+    Where there is no difference it ends at one nat.
+    """
     sizes = np.abs(values[np.isfinite(values)])
     end = float(np.percentile(sizes, SCALE_PERCENTILE)) if sizes.size else 0.0
     end = max(0.01, math.ceil(100 * end) / 100) if sizes.any() else 1.0
