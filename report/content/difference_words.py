@@ -10,7 +10,12 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import is_redacted
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, Difference
-from attentropy.report.content.trace_words import SHADES, banner, deepest_layer, package_version
+from attentropy.report.content.trace_words import (
+    SHADES,
+    deepest_layer,
+    package_version,
+    progress_banner,
+)
 from attentropy.report.content.words import (
     DifferenceWords,
     LayerMeans,
@@ -51,7 +56,7 @@ def difference_words(of: Difference, view: View, rows: Sequence[str]) -> Differe
             "columns, zero in the middle of the scale. The findings below say what it shows."
         ),
         answer="",
-        partial=banner(of),
+        partial=progress_banner(of),
         sides=[_side(of, side) for side in (0, 1)],
         columns=_tokens(of, view, deepest),
         absent=_absent(of),

@@ -87,15 +87,15 @@ def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 def shares(trace: Trace) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows of the recorded pass's parts: time, share, peak memory in a layer."""
     profile = trace.attrs["profile"]
-    whole = profile["whole_seconds"]
+    total = profile["whole_seconds"]
     peaks = trace.dataset["profile_bytes"].max(("chunk", "layer"))
     of_part = dict(zip((str(p) for p in trace["part"]), peaks.values.tolist(), strict=True))
     rows = [
         [
-            _WORDS.get(part, part), seconds(took), f"{took / whole:.1%}",
+            _WORDS.get(part, part), seconds(time), f"{time / total:.1%}",
             human(of_part[part]) if of_part.get(part, -1) >= 0 else "–",
         ]
-        for part, took in profile["parts_seconds"].items()
+        for part, time in profile["parts_seconds"].items()
     ]  # fmt: skip
     return ["", "time", "of the whole", "peak memory in a layer"], rows
 
@@ -111,10 +111,10 @@ def sentences(profile: dict[str, Any]) -> list[str]:
     ]
     words = {"off": "recording nothing", "fused": "PyTorch's fused attention"}
     for name, ratio in profile["ratios"].items():
-        whole, kernel = (_ratio(ratio[part]) for part in ("whole", "kernel"))
+        pass_ratio, kernel_ratio = (_ratio(ratio[part]) for part in ("whole", "kernel"))
         lines.append(
-            f"Against {words.get(name, name)}, recording takes {whole} the time, "
-            f"its kernel {kernel}."
+            f"Against {words.get(name, name)}, recording takes {pass_ratio} the time, "
+            f"its kernel {kernel_ratio}."
         )
     if profile["not_fused"]:
         lines.append(f"Not compared with a fused kernel: {profile['not_fused']}.")
@@ -135,7 +135,7 @@ def sentences(profile: dict[str, Any]) -> list[str]:
     return lines
 
 
-def how(profile: dict[str, Any]) -> str:
+def method(profile: dict[str, Any]) -> str:
     """Return the machine, the versions and the method of the measurement: a caption."""
     machine = profile["machine"]
     versions = ", ".join(
@@ -195,8 +195,8 @@ def growth(trace: Trace) -> str:
     parts = [str(part) for part in trace["part"]]
     both = [parts.index("attention"), parts.index("kernel")]
     seconds = np.nansum(trace["profile_seconds"], 1)  # [chunk, part]
-    whole = seconds.sum(1) + np.nansum(trace["profile_outside"], 1)
-    share = seconds[:, both].sum(1) / whole
+    total = seconds.sum(1) + np.nansum(trace["profile_outside"], 1)
+    share = seconds[:, both].sum(1) / total
     if len(share) < 2:
         return ""
     return (
@@ -243,7 +243,7 @@ def _profile_words(trace: Trace) -> ProfileWords:
             600,
         ),
         sentences=tuple(named(sentence, 600) for sentence in sentences(profile)),
-        how=named(how(profile), 1200),
+        how=named(method(profile), 1200),
         tables=tuple(
             ProfileTable(title, columns, [[named(cell) for cell in row] for row in rows])
             for title, (columns, rows) in tables.items()

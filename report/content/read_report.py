@@ -51,8 +51,8 @@ def read_report(
     axes = _axes(trace, subject)
     rows = axes.layers
     sizes = {"wide": wide(len(rows)), "narrow": narrow(len(rows))}
-    asked = sections[0] if sections else None
-    placed = {width: place(trace, size.columns, asked) for width, size in sizes.items()}
+    opening = sections[0] if sections else None
+    placed = {width: place(trace, size.columns, opening) for width, size in sizes.items()}
     first = placed["wide"]
     profile = read_profile(trace)
     return Report(

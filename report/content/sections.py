@@ -12,11 +12,10 @@ from attentropy.report import planes
 from attentropy.report.content import tables
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.content.tables import Table
-from attentropy.report.content.trace_words import absent
+from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
-from attentropy.report.read import layers as bylayer
-from attentropy.report.read.layers import Curve
+from attentropy.report.read.layers import Curve, attention_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, scored
 from attentropy.report.read.views import View
 
@@ -190,14 +189,14 @@ def summary(curve: Curve, rows: Sequence[str]) -> str:
 
 def _lens(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the lens: its curves and their table."""
-    curves = bylayer.lens(trace)
+    curves = lens_curves(trace)
     title = "The lens by layer, over the positions that it read"
     return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
 
 
 def _attention(trace: Trace, attention: planes.Attention | None, rows: Sequence[str]) -> Section:
     """Return the section of attention: its curves, and for a long prompt its spread."""
-    curves = bylayer.attention(trace, attention)
+    curves = attention_curves(trace, attention)
     title = "Attention by layer: means over all queries and heads"
     own = _curve_table("attention", title, curves, rows)
     if attention is not None and attention.mean.shape[1] > LONG:
@@ -216,7 +215,7 @@ def _map(trace: Trace, label: str) -> Section:
             own["received"] = tables.of_received(trace, label)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:
         own["window"] = tables.of_window(trace, label)
-    return Section("map", tables=own, note=absent(trace))
+    return Section("map", tables=own, note=missing_attention(trace))
 
 
 def _heads(trace: Trace, rows: Sequence[str]) -> Section:

@@ -50,7 +50,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             f"{placed.column}. The findings say what it shows, the tables hold its values."
         ),
         answer=flowing(str(attrs.get("answer", ""))),
-        partial=banner(trace),
+        partial=progress_banner(trace),
         prompt=_prompt(trace, view.values[deepest], view.scale),
         provenance=list(_provenance(attrs)),
     )
@@ -135,7 +135,7 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
     return template
 
 
-def banner(trace: Trace) -> str:
+def progress_banner(trace: Trace) -> str:
     """Return how far an unfinished run came; empty for a finished one."""
     state = partial(trace)
     if state is None:
@@ -147,7 +147,7 @@ def banner(trace: Trace) -> str:
     )
 
 
-def absent(trace: Trace) -> str:
+def missing_attention(trace: Trace) -> str:
     """Return what a long prompt's page cannot show of its attention, and why; empty for nothing."""
     if "entropy" not in trace or trace.dataset.sizes["position"] <= LONG:
         return ""
@@ -163,12 +163,12 @@ def absent(trace: Trace) -> str:
 
 def _of_lens(trace: Trace) -> str:
     """Return at how many positions and layers the lens reads."""
-    read = np.isfinite(trace.lens("lens_entropy"))
-    layers, n = read.shape
-    some = f"{int(read.any(0).sum()):,} of {n:,} positions"
-    at = "every position" if read.any(0).all() else some
-    rows = "" if read.any(1).all() else f", {int(read.any(1).sum())} of {layers} layers read"
-    return f" at {at}{rows}"
+    is_read = np.isfinite(trace.lens("lens_entropy"))
+    layers, n = is_read.shape
+    positions, rows = is_read.any(0), is_read.any(1)
+    at = "every position" if positions.all() else f"{int(positions.sum()):,} of {n:,} positions"
+    of_layers = "" if rows.all() else f", {int(rows.sum())} of {layers} layers read"
+    return f" at {at}{of_layers}"
 
 
 def _nats(value: float) -> str:

@@ -82,7 +82,7 @@ def _stacked(rows: list[Means]) -> Means:
     return Means(*(np.stack([getattr(row, name) for row in rows]) for name in ("a", "b", "n")))
 
 
-def where(of: Difference, column: int) -> str:
+def column_words(of: Difference, column: int) -> str:
     """Return a column of both sides in words: its position in A, and in B where that differs."""
     a, b = int(of.at_a[column]), int(of.at_b[column])
     return f"position {a:,}" if a == b else f"position {a:,} in A, {b:,} in B"
@@ -152,7 +152,7 @@ def _predictions(of: Difference) -> Observation | None:
     predicted = [quoted(words[number]) for number in targets[:, at]]
     text = (
         f"The predicted next token differs at {changed.size:,} of {n:,} positions ({share:.0%}); "
-        f"last at {quoted(of.tokens[at])} ({where(of, at)}): {predicted[0]} in A, "
+        f"last at {quoted(of.tokens[at])} ({column_words(of, at)}): {predicted[0]} in A, "
         f"{predicted[1]} in B."
     )
     return Observation(
@@ -202,7 +202,7 @@ def _by_layer(of: Difference) -> Observation | None:
         return None
     entry = int(np.nanargmax(np.abs(means.change)))
     change, n = float(means.change[entry]), int(means.n[entry])
-    most = (
+    example = (
         f"{layer_name(of, entry)} ({means.a[entry]:.2f} nats in A, {means.b[entry]:.2f} in B, "
         f"B − A = {_signed(change)})"
     )
@@ -210,11 +210,11 @@ def _by_layer(of: Difference) -> Observation | None:
     is_found = abs(change) >= CHANGED
     if is_found:
         text = (
-            f"Lens entropy, mean over {n:,} positions, changes most in {most}; over all layers "
+            f"Lens entropy, mean over {n:,} positions, changes most in {example}; over all layers "
             f"by {_signed(overall)} nats."
         )
     else:
-        text = f"No layer's mean lens entropy differs by {CHANGED} nats; most: {most}."
+        text = f"No layer's mean lens entropy differs by {CHANGED} nats; most: {example}."
     return Observation(
         "lens_change", text, "lens_entropy, B − A", change, "nats", CHANGED, n, is_found, "lens",
         entry,
@@ -245,8 +245,8 @@ def _settled(of: Difference) -> Observation | None:
     text += f" on average ({counts} of {n:,} positions)"
     if earlier + later:
         layers = [layer_name(of, int(side[column])) for side in settled]
-        text += f"; most at {quoted(of.tokens[column])} ({where(of, column)}): {layers[0]} in A, "
-        text += f"{layers[1]} in B"
+        text += f"; most at {quoted(of.tokens[column])} ({column_words(of, column)}): "
+        text += f"{layers[0]} in A, {layers[1]} in B"
     return Observation(
         "settled", f"{text}.", "layer of lens_rank = 0 from there on, B − A", mean, "layers",
         MOVED, n, is_found, "lens", None, column,
@@ -276,12 +276,12 @@ def _heads(of: Difference) -> Observation | None:
     change, n = float(nats.change[entry, head]), int(nats.n[entry, head])
     number = int(of["head"][head])
     name = f"head {number}" if number >= 0 else "the mean over heads"
-    most = (
+    example = (
         f"{layer_name(of, entry)} {name} ({nats.a[entry, head]:.2f} nats in A, "
         f"{nats.b[entry, head]:.2f} in B, B − A = {_signed(change)}"
     )
     if not of.same_length and shares is not None and np.isfinite(shares.change[entry, head]):
-        most += f"; as a share of ln(visible) {_signed(shares.change[entry, head], '.1%')}"
+        example += f"; as a share of ln(visible) {_signed(shares.change[entry, head], '.1%')}"
     sizes = np.abs(nats.change[nats.n > 0])
     passing = int((sizes >= CHANGED).sum())
     is_found = passing > 0
@@ -292,6 +292,6 @@ def _heads(of: Difference) -> Observation | None:
         else f"No head's mean attention entropy differs by {CHANGED} nats, of {sizes.size:,}; most"
     )
     return Observation(
-        "heads", f"{begin}: {most}).", "entropy, B − A", change, "nats", CHANGED, n, is_found,
+        "heads", f"{begin}: {example}).", "entropy, B − A", change, "nats", CHANGED, n, is_found,
         "attention", int(entry), None, number if number >= 0 else None,
     )  # fmt: skip

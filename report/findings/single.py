@@ -75,8 +75,8 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
     is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
     entry, column = np.unravel_index((probability + is_found).argmax(), values.shape)
     position = int(dummies[column])
-    there = slice(position, position + 1)
-    token = trace.text_of([trace.lens("rehearsal_ids", there)[entry, 0]])[0]
+    span = slice(position, position + 1)
+    token = trace.text_of([trace.lens("rehearsal_ids", span)[entry, 0]])[0]
     return Rehearsed(
         int(entry),
         position,

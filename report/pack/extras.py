@@ -20,7 +20,7 @@ from attentropy.report.pack.encode import PackedArrays, pack
 from attentropy.report.pack.source import ValueSource
 from attentropy.report.pack.texts import Dictionary, lens_details
 from attentropy.report.pack.values import FigureValues
-from attentropy.report.read.statistics import NORMALIZED, Plane, extra
+from attentropy.report.read.statistics import NORMALIZED, Plane, extra_planes
 
 _PIECES = ("tiles", "part", "whole")
 _LEAST = 5_000  # bytes below which no plane is read: of a long trace that takes seconds
@@ -66,7 +66,7 @@ class Extras:
 
 def pack_extras(source: ValueSource, figure: FigureValues, budget: Budget) -> Extras:
     """Pack the other statistics and sites that fit into the rest of the budget."""
-    extras = Extras(planes=extra(source.trace, source.views))
+    extras = Extras(planes=extra_planes(source.trace, source.views))
     is_complete = not figure.steps
     if not is_complete:
         for plane in extras.planes:
@@ -160,7 +160,7 @@ def _heads(trace: Trace, plane: Plane, figure: FigureValues, bits: int | None) -
 
 
 def _resolution(extras: Extras, plane: Plane, figure: FigureValues) -> str:
-    """Return where the page holds a plane, in words; empty where it does not."""
+    """Return in words where the page holds a plane; empty where it does not."""
     tiles, part, everywhere = (f"{plane.key}.{piece}" in extras.packed for piece in _PIECES)
     if plane.statistic.name == NORMALIZED:
         part, everywhere = "attentionPart" in figure.packed, "attentionWhole" in figure.packed

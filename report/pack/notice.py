@@ -87,5 +87,5 @@ def _count(ranges: Sequence[Range]) -> str:
 def _list(ranges: Sequence[Range]) -> str:
     """Return the last ranges, and how many others there are."""
     shown = [f"{start:,}–{stop - 1:,}" for start, stop in ranges[-4:]]
-    more = len(ranges) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    others = len(ranges) - len(shown)
+    return ", ".join(shown) + (f" and {others} more" if others > 0 else "")

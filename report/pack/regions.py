@@ -16,16 +16,16 @@ _MARGIN = 2  # positions on both sides of a template token
 
 
 def regions(
-    trace: Trace, asked: Sequence[Range], views: Iterable[tuple[View, Tiles]], width: int
+    trace: Trace, sections: Sequence[Range], views: Iterable[tuple[View, Tiles]], width: int
 ) -> list[Range]:
     """Return the ranges of single positions, ascending and without overlap.
 
-    These are the ranges that were asked for, the tail, the template's tokens (the last ones where
+    These are `sections`, the tail, the template's tokens (the last ones where
     there are many), and for each view the stretches of `width` positions with the lowest and the
     highest mean.
     """
     n = len(trace["role"])
-    wanted = [*asked, (max(0, n - _TAIL * width), n)]
+    wanted = [*sections, (max(0, n - _TAIL * width), n)]
     template = np.flatnonzero(np.isin(trace["role"], ("template", "bos", "eos")))[-width:]
     wanted += [(max(0, i - _MARGIN), min(n, i + _MARGIN + 1)) for i in template.tolist()]
     for view, tiled in views:

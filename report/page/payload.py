@@ -78,7 +78,7 @@ class Facts(TypedDict):
 def facts(report: Report) -> Facts:
     """Return everything that the page's script reads besides packed values and specifications."""
     axes, views, placed = report.axes, report.views, report.placement
-    found: Facts = {
+    payload: Facts = {
         "n": axes.positions,
         "views": [view.name for view in views],
         "layers": list(axes.layers),
@@ -119,14 +119,14 @@ def facts(report: Report) -> Facts:
     }
     if report.attention.map_region is not None:
         (q0, q1), (k0, k1) = report.attention.map_region
-        found["region"] = {"q0": q0, "q1": q1, "k0": k0, "k1": k1}
+        payload["region"] = {"q0": q0, "q1": q1, "k0": k0, "k1": k1}
     if report.attention.head_grid is not None:
         layers, heads = report.attention.head_grid
-        found["rosterSizes"] = {
+        payload["rosterSizes"] = {
             "wide": roster.pixels(layers, heads, False),
             "narrow": roster.pixels(layers, heads, True),
         }
-    return found
+    return payload
 
 
 def _scale(view: ReportView) -> dict[str, Any]:

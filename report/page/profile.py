@@ -15,7 +15,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.profile_words import (
     ProfileWords,
     costs,
-    how,
+    method,
     sentences,
     shares,
     unreadable_profile,
@@ -62,5 +62,5 @@ def show(trace: Trace) -> None:
         for row in rows:
             table.add_row(*(Text(plain(cell)) for cell in row))
         console.print(table)
-    for sentence in (*sentences(profile), how(profile)):
+    for sentence in (*sentences(profile), method(profile)):
         click.echo(plain(sentence))

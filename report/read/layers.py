@@ -30,7 +30,7 @@ class Curve:
     top: float | None = None
 
 
-def lens(trace: Trace) -> list[Curve]:
+def lens_curves(trace: Trace) -> list[Curve]:
     """Return the curves of the lens, over the positions that it read.
 
     These are the mean entropy (nats) with its quartiles, the share of positions whose top token is
@@ -51,7 +51,7 @@ def lens(trace: Trace) -> list[Curve]:
     return [curve for curve in curves if np.isfinite(curve.mean).any()]
 
 
-def attention(trace: Trace, read: planes.Attention | None = None) -> list[Curve]:
+def attention_curves(trace: Trace, read: planes.Attention | None = None) -> list[Curve]:
     """Return the curves of attention: means over queries and heads, lowest and highest head.
 
     One layer of one statistic is in memory at a time. With `read` the entropies of all heads are

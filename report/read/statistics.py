@@ -164,9 +164,9 @@ class Plane:
         return self.averages.mean
 
 
-def extra(trace: Trace, shown: Sequence[View]) -> list[Plane]:
+def extra_planes(trace: Trace, shown: Sequence[View]) -> list[Plane]:
     """Return all planes besides those of the entropies, the most important first."""
-    extra_planes = [
+    extras = [
         Plane(trace, view, statistic, trace.site if view.name == "lens" else "")
         for view in sorted(shown, key=lambda view: view.name)  # attention first
         for statistic in offered(trace, view)
@@ -175,9 +175,9 @@ def extra(trace: Trace, shown: Sequence[View]) -> list[Plane]:
         if view.name == "lens" and view.scale.kind != "diverging":
             entropy = Statistic("entropy", "entropy", view.title, "", view.scale)
             choices = [entropy, *offered(trace, view)]
-            extra_planes += [
+            extras += [
                 Plane(trace, view, statistic, site)
                 for site in sites(trace)[1:]
                 for statistic in choices
             ]
-    return extra_planes
+    return extras

@@ -16,7 +16,7 @@ from attentropy.report.compare.difference import Difference
 from attentropy.report.read.cells import CellText, cells_of
 from attentropy.report.scale import Scale
 
-_MOST_APART = 1024
+_MOST_POSITIONS = 1024  # per column
 SCALE_PERCENTILE = 99.5  # of |B − A|, where a difference's scale ends
 
 
@@ -129,8 +129,8 @@ def _step(values: np.ndarray) -> int:
     """
     size = planes.step(values.shape[1])
     if size > 1:
-        apart = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
-        while (apart > 1).any() and size < np.median(apart[apart > 1]) and size < _MOST_APART:
+        gaps = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
+        while (gaps > 1).any() and size < np.median(gaps[gaps > 1]) and size < _MOST_POSITIONS:
             size *= 2
     return size
 
