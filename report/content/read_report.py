@@ -19,7 +19,7 @@ from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.placement import Placement, place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.finding import Observation
-from attentropy.report.pack.source import ValueSource
+from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import statistics, views
 from attentropy.report.read.maps import has_map, scored
 from attentropy.report.read.positions import Range

@@ -14,10 +14,10 @@ from attentropy.report.content.words import Words
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
 from attentropy.report.findings.finding import Observation
-from attentropy.report.pack.source import ValueSource
+from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
 from attentropy.report.read.statistics import Statistic
-from attentropy.report.read.visible import Progress, VisibleLines
+from attentropy.report.read.visible import RunProgress, VisibleLines
 from attentropy.report.scale import Scale
 
 ChartsByWidth = Mapping[str, Chart]  # "wide", for a screen, and "narrow", for a telephone
@@ -42,7 +42,7 @@ class Axes:
     side_visible: tuple[VisibleLines | None, ...]
     is_causal: bool
     sites: tuple[str, ...]
-    progress: Progress | None
+    progress: RunProgress | None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content import tables
 from attentropy.report.content.profile_words import ProfileTable
-from attentropy.report.content.tables import Table
+from attentropy.report.content.tables import ChartTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
@@ -77,7 +77,7 @@ class Section:
 
     id: str
     curves: Mapping[str, Curve] = field(default_factory=dict)
-    tables: Mapping[str, Table] = field(default_factory=dict)
+    tables: Mapping[str, ChartTable] = field(default_factory=dict)
     findings: Sequence[FindingLine] = ()
     note: str = ""
 
@@ -207,7 +207,7 @@ def _attention(trace: Trace, attention: planes.Attention | None, rows: Sequence[
 
 def _map(trace: Trace, label: str) -> Section:
     """Return the section of the map and the exact window, of the layer called `label`."""
-    own: dict[str, Table] = {}
+    own: dict[str, ChartTable] = {}
     if has_map(trace):
         own["map"] = tables.of_map(trace, label)
         own["region"] = tables.of_region()
@@ -241,7 +241,7 @@ def _by_name(section: str, curves: Iterable[Curve]) -> dict[str, Curve]:
 
 def _curve_table(
     section: str, title: str, curves: Sequence[Curve], rows: Sequence[str]
-) -> dict[str, Table]:
+) -> dict[str, ChartTable]:
     """Return the table of a section's curves, by its name; nothing without curves."""
     return {"layers": tables.of_layers(section, title, curves, rows)} if curves else {}
 

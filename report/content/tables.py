@@ -45,7 +45,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class ChartTable:
     """A table whose first column names the rows.
 
     `title` says what is in the cells, and the unit. A `live` table is empty until the script fills
@@ -74,7 +74,7 @@ def number(value: float) -> Cell:
     return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
-def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> Table:
+def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartTable:
     """Return the figure's section, the last layer on top, with at most `COLUMNS` positions."""
     start = max(start, stop - COLUMNS)
     texts = view.trace.tokens
@@ -96,10 +96,10 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> Table:
         )
         cells.append([rows[r], *(cell for pair in pairs for cell in pair)])
     title = f"The section: {what} in nats and {kind}, positions {start} to {stop - 1}"
-    return Table(f"table-{view.name}", title, columns, cells)
+    return ChartTable(f"table-{view.name}", title, columns, cells)
 
 
-def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str]) -> Table:
+def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str]) -> ChartTable:
     """Return curves over the layers, the first layer on top."""
     columns, values = [Column("layer", number=False)], []
     around = ("lower quartile", "upper quartile") if id == "lens" else ("lowest", "highest head")
@@ -113,10 +113,10 @@ def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str])
                 columns.append(Column(name, group=curve.title))
                 values.append(column)
     cells = [[label, *(number(v[i]) for v in values)] for i, label in enumerate(rows)]
-    return Table(f"table-{id}-layers", title, columns, cells)
+    return ChartTable(f"table-{id}-layers", title, columns, cells)
 
 
-def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str) -> Table:
+def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str) -> ChartTable:
     """Return attention entropy of one layer against the position, in at most `_SPREAD` rows."""
     heads, n = attention.heads[layer], attention.mean.shape[1]
     each = -(-heads.shape[1] // _SPREAD)
@@ -134,10 +134,10 @@ def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str)
         Column("highest head"), Column("ln(visible) in the middle"),
     ]  # fmt: skip
     title = f"Attention entropy in nats against the position, layer {label}"
-    return Table("table-spread", title, columns, cells)
+    return ChartTable("table-spread", title, columns, cells)
 
 
-def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> Table:
+def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> ChartTable:
     """Return all scores of every head; of many heads the `_HEADS` lowest in the first score."""
     scores = np.stack([trace[f"head_{name}"].astype(np.float64) for name in names])
     layers, heads = scores.shape[1:]
@@ -159,10 +159,10 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> Table:
             np.nanmean(trace[name]) if _has_values(trace, name) else np.nan for name in uniform
         ]
         cells.append(["a uniform row (mean over layers)", *(number(float(v)) for v in means)])
-    return Table("table-heads", title, columns, cells)
+    return ChartTable("table-heads", title, columns, cells)
 
 
-def of_window(trace: Trace, label: str) -> Table:
+def of_window(trace: Trace, label: str) -> ChartTable:
     """Return the last queries and keys of the exact window: first layer, mean over heads."""
     weights = window(trace, "window", 0, None).values
     queries, keys = (trace[f"window_{axis}"][-_WINDOW:] for axis in ("query", "key"))
@@ -177,10 +177,10 @@ def of_window(trace: Trace, label: str) -> Table:
     title = f"Attention weights of layer {label}, mean over heads, from queries (rows) to keys"
     if part.size < weights.size:
         title += f": the last {len(queries)} of {weights.shape[0]} queries"
-    return Table("table-window", title, columns, cells)
+    return ChartTable("table-window", title, columns, cells)
 
 
-def of_map(trace: Trace, label: str) -> Table:
+def of_map(trace: Trace, label: str) -> ChartTable:
     """Return the tiles with the largest shares: first layer, first head of the map."""
     weights = np.nan_to_num(pooled(trace, 0, 1)[0])
     n = trace.dataset.sizes["position"]
@@ -191,12 +191,12 @@ def of_map(trace: Trace, label: str) -> Table:
         if weights[q, k] > 0:
             cells.append([_span(queries, q), _span(keys, k), number(float(weights[q, k]))])
     title = f"The {len(cells)} tiles of the map that hold the most, layer {label}"
-    return Table("table-map", title, _shares(), cells)
+    return ChartTable("table-map", title, _shares(), cells)
 
 
-def of_region() -> Table:
+def of_region() -> ChartTable:
     """Return the empty table of the map's framed region, which the script fills."""
-    return Table("table-region", "The purple frame", _shares(), [], live=True)
+    return ChartTable("table-region", "The purple frame", _shares(), [], live=True)
 
 
 def _shares() -> list[Column]:
@@ -207,7 +207,7 @@ def _shares() -> list[Column]:
     ]  # fmt: skip
 
 
-def of_received(trace: Trace, label: str) -> Table:
+def of_received(trace: Trace, label: str) -> ChartTable:
     """Return the keys that receive the most: first layer, first recorded head."""
     values = np.nan_to_num(trace["received"][0, 0].astype(np.float64))
     texts = trace.tokens
@@ -217,14 +217,14 @@ def of_received(trace: Trace, label: str) -> Table:
     ]
     columns = [Column("key", number=False), Column("token", number=False), Column("received")]
     title = f"The {len(cells)} keys that receive the most from all queries, layer {label}"
-    return Table("table-received", title, columns, cells)
+    return ChartTable("table-received", title, columns, cells)
 
 
-def of_profile(profile_tables: Iterable[ProfileTable]) -> Iterator[Table]:
+def of_profile(profile_tables: Iterable[ProfileTable]) -> Iterator[ChartTable]:
     """Yield the profile's tables."""
     for i, table in enumerate(profile_tables):
         columns = [Column(name or "what", number=j > 0) for j, name in enumerate(table.columns)]
-        yield Table(f"table-profile-{i}", table.title, columns, table.rows)
+        yield ChartTable(f"table-profile-{i}", table.title, columns, table.rows)
 
 
 def _span(edges: Sequence[int], tile: int) -> str:

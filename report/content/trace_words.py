@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.content.words import Prompt, TokenWord, TraceWords
+from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement
 from attentropy.report.read.maps import LONG, scored
 from attentropy.report.read.views import View, of_site
@@ -62,7 +62,7 @@ def deepest_layer(view: View) -> int:
     return int(measured[-1]) if measured.size else len(view.values) - 1
 
 
-def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> Prompt:
+def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> PromptWords:
     """Return the prompt, its tokens coloured by `entropies`, [N]."""
     texts, roles = trace.tokens, trace["role"]
 
@@ -80,13 +80,13 @@ def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> Prompt:
     return _folded(trace.dataset.sizes["position"], tokens)
 
 
-def _folded(n: int, tokens: Callable[[int, int], list[TokenWord]]) -> Prompt:
+def _folded(n: int, tokens: Callable[[int, int], list[TokenWord]]) -> PromptWords:
     """Fold the middle of a prompt of n tokens; `tokens(start, stop)` returns those of a range."""
     if n <= _FOLDED:
-        return Prompt(first=tokens(0, n))
+        return PromptWords(first=tokens(0, n))
     inner, end = (_FIRST, n - _LAST), n
     parts = [inner] if n <= _PROMPT_TOKENS else [(_FIRST, _HEAD), (end - _TAIL, end - _LAST)]
-    return Prompt(
+    return PromptWords(
         first=tokens(0, _FIRST),
         hidden=inner[1] - inner[0],
         folded=[tokens(*part) for part in parts],

@@ -35,7 +35,7 @@ class TokenWord:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class PromptWords:
     """The prompt's tokens; of a long prompt the middle is folded.
 
     `folded` has two parts where some of the `hidden` tokens are not in the page, and `left_out`
@@ -53,7 +53,7 @@ class Prompt:
 class TraceWords(Words):
     """Texts of the page of one trace; `provenance` are names and values."""
 
-    prompt: Prompt
+    prompt: PromptWords
     provenance: list[tuple[str, str]]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.findings.finding import Observation, layer_name, quoted
-from attentropy.report.findings.heads import observe_heads
+from attentropy.report.findings.scored_heads import observe_heads
 
 # A rehearsal counts as found where a token of the answer is among the top five and not negligible.
 REHEARSAL_RANK = 4

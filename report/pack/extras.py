@@ -17,9 +17,9 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.pack.budget import Budget
 from attentropy.report.pack.encode import PackedArrays, pack
-from attentropy.report.pack.source import ValueSource
+from attentropy.report.pack.figure_values import FigureValues
 from attentropy.report.pack.texts import Dictionary, lens_details
-from attentropy.report.pack.values import FigureValues
+from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.statistics import NORMALIZED, Plane, extra_planes
 
 _PIECES = ("tiles", "part", "whole")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attentropy.report.pack.source import ValueSource
-from attentropy.report.pack.values import FigureValues
+from attentropy.report.pack.figure_values import FigureValues
+from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
 
 _NAMES = {

@@ -8,10 +8,10 @@ from attentropy.report.pack.at_length import AtLength, nothing_at_length
 from attentropy.report.pack.budget import Budget
 from attentropy.report.pack.encode import PackedArrays
 from attentropy.report.pack.extras import PackedExtras, extras_note, pack_extras
+from attentropy.report.pack.figure_values import FigureValues, pack_figure
 from attentropy.report.pack.notice import reduction
-from attentropy.report.pack.source import ValueSource
 from attentropy.report.pack.texts import Dictionary, TokenTexts
-from attentropy.report.pack.values import FigureValues, pack_figure
+from attentropy.report.pack.value_source import ValueSource
 
 _OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "headsSides", "topKeyB")
 

@@ -11,7 +11,7 @@ from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.findings.finding import Observation
 from attentropy.report.read.views import of_site
-from attentropy.report.read.visible import Progress, VisibleLines
+from attentropy.report.read.visible import RunProgress, VisibleLines
 
 
 class _Placement(TypedDict):
@@ -52,7 +52,7 @@ class Facts(TypedDict):
     headNames: list[int]
     headCounts: list[int]
     notes: list[str]
-    partial: Progress | None
+    partial: RunProgress | None
     visible: VisibleLines | None
     compare: _Sides | None
     causal: bool

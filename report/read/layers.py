@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.statistics import BY_NAME
 from attentropy.report import planes
 from attentropy.report.read.visible import is_causal
 
 _SINK_KEYS = 4
+_MEASURED = ("sink_mass", "max_prob", "distance")  # besides entropy, in the page's order
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,10 @@ def attention_curves(trace: Trace, read: planes.Attention | None = None) -> list
         curves.append(
             _of_heads("normalized_entropy", title, read.normalized, read.counted, top=1.0)
         )
-    for name, title, top in (
-        ("sink_mass", "sink mass (on the first four tokens)", 1.0),
-        ("max_prob", "largest weight of a query", 1.0),
-        ("distance", "mean attended distance (tokens)", None),
-    ):
-        if name in trace:
+    for name in _MEASURED:
+        statistic = BY_NAME[name]
+        if name in trace and statistic.labels is not None:
+            title, top = statistic.labels.curve, 1.0 if statistic.upper_end == "one" else None
             sums = np.array([_sums(values) for values in planes.layers(trace, name)])
             curves.append(_of_heads(name, title, sums[:, 0], sums[:, 1], top=top))
     if visible is not None:

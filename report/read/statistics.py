@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report import planes
 from attentropy.report.read import views
 from attentropy.report.read.views import View
@@ -66,7 +67,7 @@ def sites(trace: Trace) -> list[str]:
 def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
     """Yield the statistics of attention, each with the variables that it needs."""
     most_keys = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
-    share = Scale(0.0, 1.0)
+    distances = Scale(0.0, float(max(most_keys - 1, 1)), "tokens", 1, "logarithmic")
     yield (
         ("entropy", "visible"),
         Statistic(
@@ -74,25 +75,12 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
             "normalized attention entropy", Scale(0.0, 1.0, "of ln(visible)"),
         ),
     )  # fmt: skip
-    yield (
-        ("max_prob",),
-        Statistic(
-            "max_prob", "largest weight", "Largest weight", "largest attention weight", share
-        ),
-    )
-    yield (
-        ("distance",),
-        Statistic(
-            "distance", "mean distance", "Tokens (log)", "mean attended distance",
-            Scale(0.0, float(max(most_keys - 1, 1)), "tokens", 1, "logarithmic"), 16,
-        ),
-    )  # fmt: skip
-    yield (
-        ("sink_mass",),
-        Statistic(
-            "sink_mass", "sink mass", "Sink mass", "attention mass on the first four keys", share
-        ),
-    )
+    for recorded in ATTENTION_STATISTICS:
+        if recorded.labels is not None:
+            texts = recorded.labels
+            scale, bits = (Scale(0.0, 1.0), 8) if recorded.upper_end == "one" else (distances, 16)
+            words = texts.label, texts.title, texts.description
+            yield (recorded.name,), Statistic(recorded.name, *words, scale, bits)
 
 
 def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:

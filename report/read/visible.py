@@ -14,7 +14,7 @@ _MOST_LINES = 4096  # straight lines per layer
 VisibleLines = list[list[list[int]]]  # per layer, lines of [first position, keys there, rise]
 
 
-class Progress(TypedDict):
+class RunProgress(TypedDict):
     """How far an unfinished run came, in tokens, and why it stopped."""
 
     tokens: int
@@ -41,7 +41,7 @@ def visible_keys(trace: Trace) -> VisibleLines | None:
     return layers
 
 
-def partial(trace: Trace) -> Progress | None:
+def partial(trace: Trace) -> RunProgress | None:
     """Return how far an unfinished run came; None for a finished one."""
     state = trace.attrs.get("partial")
     if not isinstance(state, dict):

@@ -25,7 +25,6 @@ from attentropy.report.pack.at_length import (
 from attentropy.report.pack.budget import Budget, size
 from attentropy.report.pack.encode import PackedArrays, pack
 from attentropy.report.pack.regions import regions
-from attentropy.report.pack.source import ValueSource
 from attentropy.report.pack.texts import (
     Dictionary,
     LensDetails,
@@ -35,6 +34,7 @@ from attentropy.report.pack.texts import (
     positions_of,
     token_texts,
 )
+from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
 
