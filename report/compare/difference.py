@@ -18,7 +18,7 @@ from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import is_redacted, redacted_together
+from attentropy.engine.trace.redaction import redacted_together
 from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
@@ -26,6 +26,14 @@ from attentropy.report.compare.columns import (
     matched,
     on_columns,
     same_vocabulary,
+)
+from attentropy.report.compare.common import (
+    check_layers,
+    check_texts,
+    contents_words,
+    lens_sites,
+    numbered,
+    site_entry,
 )
 
 BOTH, ONLY_A, ONLY_B = 0, 1, 2
@@ -45,8 +53,8 @@ class Difference(Trace):
     def __init__(
         self, a: Trace, b: Trace, names: tuple[str, str] = ("A", "B"), *, redact: bool = False
     ) -> None:
-        _check_layers(a, b)
-        _check_texts(a, b)
+        check_layers(a, b)
+        check_texts(a, b)
         self.names = names
         self.by_text = not same_vocabulary(a, b)
         self.at_a, self.at_b = columns(*matched(a, b, self.by_text))
@@ -103,7 +111,9 @@ class Difference(Trace):
 
     def lens_of(self, side: int, name: str) -> np.ndarray:
         """Return one side's lens variable at `site`, [layer, columns]."""
-        values: np.ndarray = self.of_side(name, side)[_site(self.traces[side], self.site)].values
+        values: np.ndarray = self.of_side(name, side)[
+            site_entry(self.traces[side], self.site)
+        ].values
         return values
 
     def spread(self, values: np.ndarray, side: int) -> np.ndarray:
@@ -143,23 +153,6 @@ def compare(
     return Difference(a, b, names, redact=redact)
 
 
-def _check_texts(a: Trace, b: Trace) -> None:
-    """Refuse redacted traces: their numbers and marks mean different texts in each."""
-    for side, trace in (("A", a), ("B", b)):
-        if is_redacted(trace):
-            raise UsageError(
-                f"{side} holds no texts, and its ids are numbers of its own: compare traces that "
-                "hold theirs, with --redact-tokens"
-            )
-
-
-def _check_layers(a: Trace, b: Trace) -> None:
-    """Refuse traces with different numbers of layers."""
-    one, other = a.dataset.sizes["layer"], b.dataset.sizes["layer"]
-    if one != other:
-        raise UsageError(f"A has {one} layers and B {other}: there are no layers to compare")
-
-
 def subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return B − A; NaN where a side has no value, and of two infinities."""
     with np.errstate(invalid="ignore"):
@@ -171,20 +164,23 @@ def _unchanged(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _dataset(of: Difference) -> xr.Dataset:
+def _dataset(difference: Difference) -> xr.Dataset:
     """Return the variables of both sides as differences, on the columns."""
-    a, b = of.traces
+    a, b = difference.traces
 
     def merged(name: str) -> np.ndarray:
         """Return A's values where it has a token, else B's."""
-        of_a, of_b = a[name][np.maximum(of.at_a, 0)], b[name][np.maximum(of.at_b, 0)]
-        values: np.ndarray = np.where(of.at_a >= 0, of_a, of_b)
+        of_a, of_b = (
+            a[name][np.maximum(difference.at_a, 0)],
+            b[name][np.maximum(difference.at_b, 0)],
+        )
+        values: np.ndarray = np.where(difference.at_a >= 0, of_a, of_b)
         return values
 
     text = np.dtypes.StringDType()
     coordinates: Variables = {
         "layer": ("layer", a["layer"]),
-        "position": ("position", np.arange(of.kind.size, dtype=np.int32)),
+        "position": ("position", np.arange(difference.kind.size, dtype=np.int32)),
         "token_ids": ("position", merged("token_ids")),
         "token_text": ("position", merged("token_text").astype(text)),
         "role": ("position", merged("role").astype(text)),
@@ -192,73 +188,71 @@ def _dataset(of: Difference) -> xr.Dataset:
     coordinates |= {"call": ("layer", a["call"])} if "call" in a else {}
     variables: Variables = {}
     if "entropy" in a and "entropy" in b:
-        variables, own_coordinates = _attention(of)
+        variables, own_coordinates = _attention(difference)
         coordinates |= own_coordinates
-    site = next((site for site in _sites(a) if site in _sites(b)), None)
+    site = next((site for site in lens_sites(a) if site in lens_sites(b)), None)
     if site is not None:
-        lens, own_coordinates = _lens(of, site)
+        lens, own_coordinates = _lens(difference, site)
         variables, coordinates = variables | lens, coordinates | own_coordinates
     if not variables:
         contents = " and ".join(
-            f"{side} holds {_contents(trace)}" for side, trace in (("A", a), ("B", b))
+            f"{side} holds {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
         )
         raise UsageError(f"neither lens nor attention is in both: {contents}")
     return xr.Dataset(variables, coordinates)
 
 
-def _contents(trace: Trace) -> str:
-    """Return in words which views a trace has, and at which sites."""
-    variables = {"lens": "lens_entropy", "attention": "entropy"}
-    views = [view for view, name in variables.items() if name in trace]
-    sites = f" at {', '.join(_sites(trace))}" if "lens" in views else ""
-    return (" and ".join(views) or "neither") + sites
-
-
-def _attention(of: Difference) -> tuple[Variables, Variables]:
+def _attention(difference: Difference) -> tuple[Variables, Variables]:
     """Return B − A of every head, as variables and coordinates.
 
     Where the heads of the two are not the same, the only head is the mean over heads.
     """
-    a, b = of.traces
+    a, b = difference.traces
     dims = ("layer", "head", "query")
-    if not of.heads_match:
-        means = _mean_over_heads(of)
+    if not difference.heads_match:
+        means = _mean_over_heads(difference)
         variables: Variables = {"entropy": (dims, subtract(*means)[:, None])}
         return variables, {"head": ("head", np.array([-1], np.int32))}
-    lazy = OnColumns([t.dataset["entropy"] for t in of.traces], [of.at_a, of.at_b], subtract)
+    lazy = OnColumns(
+        [t.dataset["entropy"] for t in difference.traces],
+        [difference.at_a, difference.at_b],
+        subtract,
+    )
     variables = {"entropy": (dims, indexing.LazilyIndexedArray(lazy))}
     if "top_key" in a and "top_key" in b:
-        variables["top_key"] = (dims, of.of_side("top_key", 0).variable._data)
+        variables["top_key"] = (dims, difference.of_side("top_key", 0).variable._data)
     coordinates: Variables = {"head": ("head", a["head"])}
     if "heads" in a and "heads" in b:
         coordinates["heads"] = ("layer", np.minimum(a["heads"], b["heads"]))
     return variables, coordinates
 
 
-def _mean_over_heads(of: Difference) -> np.ndarray:
+def _mean_over_heads(difference: Difference) -> np.ndarray:
     """Return both sides' attention entropy, the mean over heads, [2, layer, columns]."""
     sides = []
-    for trace, at in zip(of.traces, (of.at_a, of.at_b), strict=True):
+    for trace, at in zip(difference.traces, (difference.at_a, difference.at_b), strict=True):
         attention = planes.attention(trace)
         assert attention is not None  # the caller knows that there is attention
         sides.append(on_columns(attention.mean, at))
     return np.stack(sides)
 
 
-def _lens(of: Difference, site: str) -> tuple[Variables, Variables]:
+def _lens(difference: Difference, site: str) -> tuple[Variables, Variables]:
     """Return B − A of the lens's entropy, and each side's top token with its log-probability.
 
     The tokens of both sides get new numbers, by their texts.
     """
-    layers, n = of.a.dataset.sizes["layer"], of.kind.size
+    layers, n = difference.a.dataset.sizes["layer"], difference.kind.size
     values = np.empty((2, layers, n), np.float32)
     ids, logprobs = (
         np.full((layers, n, 2), -1, np.int32),
         np.full((layers, n, 2), np.nan, np.float32),
     )
     numbers: dict[str, int] = {}
-    for side, (trace, at) in enumerate(zip(of.traces, (of.at_a, of.at_b), strict=True)):
-        entry = _site(trace, site)
+    for side, (trace, at) in enumerate(
+        zip(difference.traces, (difference.at_a, difference.at_b), strict=True)
+    ):
+        entry = site_entry(trace, site)
         values[side] = on_columns(trace.dataset["lens_entropy"][entry].values, at)
         if "lens_top_ids" in trace:
             own = numbered(trace, trace.dataset["lens_top_ids"][entry, ..., 0].values, numbers)
@@ -277,30 +271,3 @@ def _lens(of: Difference, site: str) -> tuple[Variables, Variables]:
         "vocabulary_ids": ("vocabulary", np.arange(len(numbers), dtype=np.int32)),
         "vocabulary_text": ("vocabulary", np.array(list(numbers), text)),
     }
-
-
-def numbered(trace: Trace, ids: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
-    """Return the number of each id's text in `numbers`; -1 stays.
-
-    A text that has none yet gets the next number.
-    """
-    own, index = np.unique(ids, return_inverse=True)
-    own_numbers = [
-        numbers.setdefault(text or f"id {i}", len(numbers)) if i >= 0 else -1
-        for i, text in zip(own.tolist(), trace.text_of(own), strict=True)
-    ]
-    return np.array(own_numbers, np.int32)[index].reshape(ids.shape)
-
-
-def _sites(trace: Trace) -> list[str]:
-    """Return the lens's sites, the one that opens first."""
-    if "lens_entropy" not in trace:
-        return []
-    sites = [str(site) for site in trace["site"]] if "site" in trace else ["residual"]
-    return sorted(sites, key=lambda site: site != trace.site)
-
-
-def _site(trace: Trace, site: str) -> int:
-    """Return the entry of a site along `site`."""
-    sites = [str(name) for name in trace["site"]] if "site" in trace else [site]
-    return sites.index(site)

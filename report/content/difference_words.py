@@ -24,7 +24,7 @@ from attentropy.report.content.words import (
     SideWords,
     TokenWord,
 )
-from attentropy.report.findings.compared import by_layer
+from attentropy.report.findings.side_means import by_layer
 from attentropy.report.read.views import SCALE_PERCENTILE, View
 from attentropy.report.text import flowing, named, visible
 
@@ -39,41 +39,48 @@ _HEADINGS = {
 }  # by whether the model and the prompt are the same
 
 
-def difference_words(of: Difference, view: View, rows: Sequence[str]) -> DifferenceWords:
+def difference_words(difference: Difference, view: View, rows: Sequence[str]) -> DifferenceWords:
     """Return the page's texts; `view` is the one that opens, `rows` the names of its layers."""
-    heading = _HEADINGS[_is_same(of, "model"), _is_same(of, "prompt")]
+    heading = _HEADINGS[_is_same(difference, "model"), _is_same(difference, "prompt")]
     kind = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
     return DifferenceWords(
         version=package_version(),
-        title=f"attentropy: {named(of.names[1])} − {named(of.names[0])}",
+        title=f"attentropy: {named(difference.names[1])} − {named(difference.names[0])}",
         heading=f"{heading}: what differs",
-        subtitle=_subtitle(of, rows),
+        subtitle=_subtitle(difference, rows),
         shade_note=f"Colour: B − A of {kind} after layer {rows[deepest]}, {view.scale.words()}.",
         figure_title="B − A by layer and position",
         description=(
-            f"Heatmap of the difference B − A of {kind}, {len(rows)} layers by {of.kind.size} "
-            "columns, zero in the middle of the scale. The findings below say what it shows."
+            f"Heatmap of the difference B − A of {kind}, {len(rows)} layers by "
+            f"{difference.kind.size} columns, zero in the middle of the scale. The findings below "
+            "say what it shows."
         ),
         answer="",
-        partial=progress_banner(of),
-        sides=[_side(of, side) for side in (0, 1)],
-        columns=_tokens(of, view, deepest),
-        absent=_absent(of),
-        by_layer=_means_by_layer(of, rows),
-        both_provenances=list(_provenances(of)),
+        partial=progress_banner(difference),
+        sides=[_side(difference, side) for side in (0, 1)],
+        columns=_tokens(difference, view, deepest),
+        absent=_absent(difference),
+        by_layer=_means_by_layer(difference, rows),
+        both_provenances=list(_provenances(difference)),
     )
 
 
-def _subtitle(of: Difference, rows: Sequence[str]) -> str:
+def _subtitle(difference: Difference, rows: Sequence[str]) -> str:
     """Return how the two were aligned, and how many tokens are on both sides or on one."""
-    both = int(of.both.sum())
-    how = "the tokens' texts (the ids of the two mean other texts)" if of.by_text else "token ids"
-    gaps = "".join(f", {int((of.kind == side).sum()):,} {name}" for side, name in _ALONE.items())
+    both = int(difference.both.sum())
+    how = (
+        "the tokens' texts (the ids of the two mean other texts)"
+        if difference.by_text
+        else "token ids"
+    )
+    gaps = "".join(
+        f", {int((difference.kind == side).sum()):,} {name}" for side, name in _ALONE.items()
+    )
     redaction = "; texts are left out: numbers, roles and lengths stand for them"
     return (
         f"B − A in nats, aligned by {how}: {both:,} tokens in both{gaps}; {len(rows)} layers"
-        f"{redaction if is_redacted(of.a) else ''}"
+        f"{redaction if is_redacted(difference.a) else ''}"
     )
 
 
@@ -110,40 +117,42 @@ def _ends(view: View) -> str:
     )
 
 
-def _is_same(of: Difference, name: str) -> bool:
+def _is_same(difference: Difference, name: str) -> bool:
     """Return whether both sides record the same under `name`."""
-    one, other = (trace.attrs.get(name) for trace in of.traces)
+    one, other = (trace.attrs.get(name) for trace in difference.traces)
     return bool(one == other)
 
 
-def _side(of: Difference, side: int) -> SideWords:
+def _side(difference: Difference, side: int) -> SideWords:
     """Return what one side is."""
-    trace: Trace = of.traces[side]
+    trace: Trace = difference.traces[side]
     model = trace.attrs.get("model")
     model = model if isinstance(model, dict) else {}
     values = [model.get(name) for name in ("name", "revision", "dtype")]
     return SideWords(
         letter="AB"[side],
-        name=named(of.names[side]),
+        name=named(difference.names[side]),
         model=", ".join(named(str(value), 200) for value in values if value is not None),
         tokens=f"{len(trace.tokens):,} tokens",
         answer=flowing(str(trace.attrs.get("answer", ""))),
     )
 
 
-def _tokens(of: Difference, view: View, deepest: int) -> list[TokenWord]:
+def _tokens(difference: Difference, view: View, deepest: int) -> list[TokenWord]:
     """Return every column as a token; of many columns the first and the last ones."""
-    n = of.kind.size
+    n = difference.kind.size
     shown = range(n) if n <= _MOST_TOKENS else [*range(_HEAD), *range(n - _TAIL, n)]
-    change, sides = view.values[deepest], of.sides[view.name][:, deepest]
+    change, sides = view.values[deepest], difference.sides[view.name][:, deepest]
     shades = view.scale.at(change)
-    texts, roles = of["token_text"], of["role"]
+    texts, roles = difference["token_text"], difference["role"]
     words = []
     for column in shown:
-        kind, text = int(of.kind[column]), str(texts[column])
+        kind, text = int(difference.kind[column]), str(texts[column])
         places = [
             f"{name} {int(at[column]):,}: {_nats(values[column])}"
-            for name, at, values in zip("AB", (of.at_a, of.at_b), sides, strict=True)
+            for name, at, values in zip(
+                "AB", (difference.at_a, difference.at_b), sides, strict=True
+            )
             if at[column] >= 0
         ]
         is_measured = np.isfinite(change[column])
@@ -170,20 +179,20 @@ def _nats(value: float) -> str:
     return f"{value:.2f} nats" if np.isfinite(value) else "missing"
 
 
-def _absent(of: Difference) -> str:
+def _absent(difference: Difference) -> str:
     """Return which view one side alone has; empty for none."""
     variables = {"lens": "lens_entropy", "attention": "entropy"}
     alone = [
-        f"{view} ({'A' if name in of.a else 'B'} alone holds it)"
+        f"{view} ({'A' if name in difference.a else 'B'} alone holds it)"
         for view, name in variables.items()
-        if view not in of.sides and (name in of.a or name in of.b)
+        if view not in difference.sides and (name in difference.a or name in difference.b)
     ]
     return f"Not compared: {'; '.join(alone)}." if alone else ""
 
 
-def _means_by_layer(of: Difference, rows: Sequence[str]) -> MeansByLayer:
+def _means_by_layer(difference: Difference, rows: Sequence[str]) -> MeansByLayer:
     """Return means of each layer over the positions of both: A, B and B − A of every view."""
-    means = {view: by_layer(of, view) for view in of.sides}
+    means = {view: by_layer(difference, view) for view in difference.sides}
     return MeansByLayer(
         views=list(means),
         n=", ".join(f"{int(m.n.max()):,} positions of {view}" for view, m in means.items()),
@@ -207,11 +216,11 @@ def _number(value: float, sign: str = "") -> str:
     return f"{value:{sign}.3f}".replace("-", "−")
 
 
-def _provenances(of: Difference) -> Iterator[ProvenanceEntry]:
+def _provenances(difference: Difference) -> Iterator[ProvenanceEntry]:
     """Yield what the traces record of their making, entry by entry, and whether both agree."""
     sides = [
         {"file": name} | dict(_entries(t.attrs))
-        for name, t in zip(of.names, of.traces, strict=True)
+        for name, t in zip(difference.names, difference.traces, strict=True)
     ]
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         values = [side.get(name, "not recorded") for side in sides]

@@ -5,86 +5,36 @@ A value that does not reach its threshold is reported as "no difference".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.compare.difference import Difference, numbered
+from attentropy.report.compare.common import numbered
+from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, layer_name, quoted
+from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
 
 CHANGED = 0.1  # nats: one tenth more or fewer effective tokens or keys, exp(0.1) = 1.105
 MOVED = 0.5  # layers
 
 
-@dataclass(frozen=True)
-class Means:
-    """Means over the positions with a value on both sides: of A, of B, and over how many."""
-
-    a: np.ndarray
-    b: np.ndarray
-    n: np.ndarray
-
-    @property
-    def change(self) -> np.ndarray:
-        """The difference B − A; NaN where nothing was measured on both sides."""
-        change: np.ndarray = self.b - self.a
-        return change
-
-
-def observe(of: Difference) -> list[Observation]:
+def observe(difference: Difference) -> list[Observation]:
     """Return what differs between A and B, and what was looked for and is the same."""
-    findings: list[Observation | None] = [_answers(of), _predictions(of), _rehearsals(of)]
-    if "lens" in of.sides:
-        findings += [_by_layer(of), _settled(of)]
-    if "attention" in of.sides:
-        findings.append(_heads(of))
+    findings: list[Observation | None] = [
+        _answers(difference),
+        _predictions(difference),
+        _rehearsals(difference),
+    ]
+    if "lens" in difference.sides:
+        findings += [_by_layer(difference), _settled(difference)]
+    if "attention" in difference.sides:
+        findings.append(_heads(difference))
     return [observation for observation in findings if observation is not None]
 
 
-def by_layer(of: Difference, view: str) -> Means:
-    """Return the mean entropy of each layer [layer], for a view of `of.sides`."""
-    return _means(of.sides[view], of.both)
-
-
-def _means(sides: np.ndarray, both: np.ndarray) -> Means:
-    """Return the means of both sides' values [2, ..., columns]."""
-    is_counted = np.isfinite(sides).all(0) & both
-    n = is_counted.sum(-1)
-    sums = np.where(is_counted, sides, 0).sum(-1, dtype=np.float64)
-    a, b = np.where(n > 0, sums / np.maximum(n, 1), np.nan)
-    return Means(a, b, n)
-
-
-def by_head(of: Difference) -> tuple[Means, Means | None]:
-    """Return the mean attention entropy of each head [layer, head].
-
-    The first means are in nats, the second a share of ln(visible); these are None where a side does
-    not hold `visible`. One layer is read at a time.
-    """
-    entropy = [of.of_side("entropy", side) for side in (0, 1)] if of.heads_match else []
-    counted = all("visible" in trace for trace in of.traces)
-    visible = [of.of_side("visible", side) for side in (0, 1)] if counted else []
-    nats, shares = [], []
-    for entry in range(of.dataset.sizes["layer"]):
-        means = of.sides["attention"][:, entry, None]
-        sides = np.stack([one[entry].values for one in entropy]) if entropy else means
-        nats.append(_means(sides, of.both))
-        if visible:
-            keys = np.stack([one[entry].values for one in visible])[:, None]
-            shares.append(_means(sides / np.log(np.where(keys >= 2, keys, np.nan)), of.both))
-    return _stacked(nats), _stacked(shares) if shares else None
-
-
-def _stacked(rows: list[Means]) -> Means:
-    """Return the means of all layers as one."""
-    return Means(*(np.stack([getattr(row, name) for row in rows]) for name in ("a", "b", "n")))
-
-
-def column_words(of: Difference, column: int) -> str:
+def column_words(difference: Difference, column: int) -> str:
     """Return a column of both sides in words: its position in A, and in B where that differs."""
-    a, b = int(of.at_a[column]), int(of.at_b[column])
+    a, b = int(difference.at_a[column]), int(difference.at_b[column])
     return f"position {a:,}" if a == b else f"position {a:,} in A, {b:,} in B"
 
 
@@ -93,10 +43,10 @@ def _signed(value: float, form: str = ".2f") -> str:
     return f"{value:+{form}}".replace("-", "−")
 
 
-def _answers(of: Difference) -> Observation:
+def _answers(difference: Difference) -> Observation:
     """Return how many generated tokens the answers have in common."""
-    texts = [trace.attrs.get("answer") for trace in of.traces]
-    steps = [_generated(trace) for trace in of.traces]
+    texts = [trace.attrs.get("answer") for trace in difference.traces]
+    steps = [_generated(trace) for trace in difference.traces]
     longest = max(map(len, steps))
     if not longest:
         text = "The answers were not compared: neither trace holds a continuation."
@@ -109,10 +59,10 @@ def _answers(of: Difference) -> Observation:
         text = f"No difference in the answer: both say {answers[0]}."
     else:
         text = f"The answers differ: A says {answers[0]}, B says {answers[1]}."
-    last = np.flatnonzero(of.both)[-1]
+    last = np.flatnonzero(difference.both)[-1]
     return Observation(
         "answer", text, "generated tokens in common, from the first", float(shared), "tokens",
-        float(longest), longest, shared < longest, _first_view(of), None, int(last),
+        float(longest), longest, shared < longest, _first_view(difference), None, int(last),
     )  # fmt: skip
 
 
@@ -121,21 +71,21 @@ def _generated(trace: Trace) -> list[str]:
     return [str(text) for text in trace["generated_text"]] if "generated_text" in trace else []
 
 
-def _first_view(of: Difference) -> str:
+def _first_view(difference: Difference) -> str:
     """Return the view that opens."""
-    return next(iter(of.sides))
+    return next(iter(difference.sides))
 
 
-def _predictions(of: Difference) -> Observation | None:
+def _predictions(difference: Difference) -> Observation | None:
     """Return at how many positions the predicted next token differs."""
-    if not all("target_ids" in trace for trace in of.traces):
+    if not all("target_ids" in trace for trace in difference.traces):
         return None
     numbers: dict[str, int] = {}
     targets = np.stack([
-        of.spread(numbered(trace, trace["target_ids"], numbers), side)
-        for side, trace in enumerate(of.traces)
+        difference.spread(numbered(trace, trace["target_ids"], numbers), side)
+        for side, trace in enumerate(difference.traces)
     ])  # fmt: skip
-    is_read = (targets >= 0).all(0) & of.both
+    is_read = (targets >= 0).all(0) & difference.both
     n = int(is_read.sum())
     if not n:
         return None
@@ -145,31 +95,31 @@ def _predictions(of: Difference) -> Observation | None:
         text = f"No difference in what the model predicts next, at any of {n:,} positions."
         return Observation(
             "predictions", text, "share of predictions that differ", share, "", 0.0, n, False,
-            _first_view(of),
+            _first_view(difference),
         )  # fmt: skip
     words = list(numbers)
     at = int(changed[-1])
     predicted = [quoted(words[number]) for number in targets[:, at]]
     text = (
         f"The predicted next token differs at {changed.size:,} of {n:,} positions ({share:.0%}); "
-        f"last at {quoted(of.tokens[at])} ({column_words(of, at)}): {predicted[0]} in A, "
-        f"{predicted[1]} in B."
+        f"last at {quoted(difference.tokens[at])} ({column_words(difference, at)}): "
+        f"{predicted[0]} in A, {predicted[1]} in B."
     )
     return Observation(
         "predictions", text, "share of predictions that differ", share, "", 0.0, n, True,
-        _first_view(of), None, at,
+        _first_view(difference), None, at,
     )  # fmt: skip
 
 
-def _rehearsals(of: Difference) -> Observation | None:
+def _rehearsals(difference: Difference) -> Observation | None:
     """Return whether the answer is rehearsed at a dummy token, on each side."""
-    a, b = (strongest_rehearsal(trace) for trace in of.traces)
+    a, b = (strongest_rehearsal(trace) for trace in difference.traces)
     if a is None or b is None:
         return None
     best = (a, b)
     clauses = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
-        trace = of.traces[side]
+        trace = difference.traces[side]
         token = f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)}"
         state = "found" if one.found else "not found"
         clauses.append(
@@ -182,11 +132,13 @@ def _rehearsals(of: Difference) -> Observation | None:
     )  # fmt: skip
     begin = "Rehearsal at dummy tokens differs" if differs else "No difference in rehearsal"
     stronger = 1 if change >= 0 else 0
-    column = int(np.flatnonzero((of.at_a, of.at_b)[stronger] == best[stronger].position)[0])
+    column = int(
+        np.flatnonzero((difference.at_a, difference.at_b)[stronger] == best[stronger].position)[0]
+    )
     return Observation(
         "rehearsal", f"{begin}: {clauses[0]}, {clauses[1]}.", "rehearsal, B − A", change,
-        "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, of.traces)), differs,
-        _first_view(of), best[stronger].entry, column,
+        "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, difference.traces)), differs,
+        _first_view(difference), best[stronger].entry, column,
     )  # fmt: skip
 
 
@@ -195,16 +147,16 @@ def _dummies_read(trace: Trace) -> int:
     return int(np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()]).sum())
 
 
-def _by_layer(of: Difference) -> Observation | None:
+def _by_layer(difference: Difference) -> Observation | None:
     """Return the layer whose mean lens entropy changed most."""
-    means = by_layer(of, "lens")
+    means = by_layer(difference, "lens")
     if not means.n.any():
         return None
     entry = int(np.nanargmax(np.abs(means.change)))
     change, n = float(means.change[entry]), int(means.n[entry])
     example = (
-        f"{layer_name(of, entry)} ({means.a[entry]:.2f} nats in A, {means.b[entry]:.2f} in B, "
-        f"B − A = {_signed(change)})"
+        f"{layer_name(difference, entry)} ({means.a[entry]:.2f} nats in A, {means.b[entry]:.2f} "
+        f"in B, B − A = {_signed(change)})"
     )
     overall = np.nansum(means.change * means.n) / means.n.sum()
     is_found = abs(change) >= CHANGED
@@ -221,12 +173,16 @@ def _by_layer(of: Difference) -> Observation | None:
     )  # fmt: skip
 
 
-def _settled(of: Difference) -> Observation | None:
+def _settled(difference: Difference) -> Observation | None:
     """Return whether the lens settles on the predicted token at an earlier or a later layer."""
-    if of.site != "residual" or not all("lens_rank" in trace for trace in of.traces):
+    if difference.site != "residual" or not all(
+        "lens_rank" in trace for trace in difference.traces
+    ):
         return None
-    settled = np.stack([of.spread(settling(trace), side) for side, trace in enumerate(of.traces)])
-    is_counted = np.isfinite(settled).all(0) & of.both
+    settled = np.stack(
+        [difference.spread(settling(trace), side) for side, trace in enumerate(difference.traces)]
+    )
+    is_counted = np.isfinite(settled).all(0) & difference.both
     n = int(is_counted.sum())
     if not n:
         return None
@@ -244,8 +200,10 @@ def _settled(of: Difference) -> Observation | None:
         text = f"No difference in where the lens settles on the predicted token: {by} layers"
     text += f" on average ({counts} of {n:,} positions)"
     if earlier + later:
-        layers = [layer_name(of, int(side[column])) for side in settled]
-        text += f"; most at {quoted(of.tokens[column])} ({column_words(of, column)}): "
+        layers = [layer_name(difference, int(side[column])) for side in settled]
+        text += (
+            f"; most at {quoted(difference.tokens[column])} ({column_words(difference, column)}): "
+        )
         text += f"{layers[0]} in A, {layers[1]} in B"
     return Observation(
         "settled", f"{text}.", "layer of lens_rank = 0 from there on, B − A", mean, "layers",
@@ -267,20 +225,24 @@ def settling(trace: Trace) -> np.ndarray:
     return np.where(run > 0, rows[rows.size - np.maximum(run, 1)], np.nan)
 
 
-def _heads(of: Difference) -> Observation | None:
+def _heads(difference: Difference) -> Observation | None:
     """Return the head whose mean entropy changed most."""
-    nats, shares = by_head(of)
+    nats, shares = by_head(difference)
     if not nats.n.any():
         return None
     entry, head = np.unravel_index(np.nanargmax(np.abs(nats.change)), nats.change.shape)
     change, n = float(nats.change[entry, head]), int(nats.n[entry, head])
-    number = int(of["head"][head])
+    number = int(difference["head"][head])
     name = f"head {number}" if number >= 0 else "the mean over heads"
     example = (
-        f"{layer_name(of, entry)} {name} ({nats.a[entry, head]:.2f} nats in A, "
+        f"{layer_name(difference, entry)} {name} ({nats.a[entry, head]:.2f} nats in A, "
         f"{nats.b[entry, head]:.2f} in B, B − A = {_signed(change)}"
     )
-    if not of.same_length and shares is not None and np.isfinite(shares.change[entry, head]):
+    if (
+        not difference.same_length
+        and shares is not None
+        and np.isfinite(shares.change[entry, head])
+    ):
         example += f"; as a share of ln(visible) {_signed(shares.change[entry, head], '.1%')}"
     sizes = np.abs(nats.change[nats.n > 0])
     passing = int((sizes >= CHANGED).sum())

@@ -13,7 +13,8 @@ from attentropy.report import planes
 from attentropy.report.cli import main
 from attentropy.report.compare.difference import compare
 from attentropy.report.content.difference_words import difference_words
-from attentropy.report.findings.compared import by_layer, observe
+from attentropy.report.findings.compared import observe
+from attentropy.report.findings.side_means import by_layer
 from attentropy.report.page.page import render
 from attentropy.report.read.views import view
 from attentropy.report.text import pair, stacked
