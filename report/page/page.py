@@ -61,10 +61,10 @@ def render_page(report: Report, max_bytes: int = MAX_BYTES) -> str:
     little.
     """
     frame = _frame(report, max_bytes)
-    budget = Budget(max_bytes - frame.bytes)
+    budget = Budget(max_bytes - frame.size)
     if budget.left <= 0:
         raise UsageError(
-            f"the page takes {frame.bytes:,} bytes before any value: allow more than that"
+            f"the page takes {frame.size:,} bytes before any value: allow more than that"
         )
     page = frame.filled(pack_values(report.values, budget, max_bytes))
     if len(page.encode()) > max_bytes:
@@ -74,11 +74,11 @@ def render_page(report: Report, max_bytes: int = MAX_BYTES) -> str:
 
 @dataclass(frozen=True)
 class _Frame:
-    """A page without its values: its template and what fills it, and the bytes that it takes."""
+    """A page without its values: its template, what fills it, and its size in bytes."""
 
     template: Template
     context: dict[str, Any]
-    bytes: int
+    size: int
 
     def filled(self, values: PageValues) -> str:
         """Return the page with its values."""
