@@ -51,13 +51,8 @@ def command(
             raise UsageError("--tokens is for a model; a trace has its own")
         facts = _trace_facts(Path(subject))
     else:
-<<<<<<< HEAD
-        _need_torch()
-        from attentropy.engine.cost.predict import describe
-=======
         _check_torch()
-        from attentropy.engine.cost.describe import describe
->>>>>>> r2
+        from attentropy.engine.cost.predict import describe
 
         facts = describe(subject, revision=revision, tokens=tokens, **run_arguments(options))
     if as_json:

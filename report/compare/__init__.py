@@ -1,1 +1,1 @@
-"""Two traces as one: aligned, and B minus A."""
+"""Two traces as one: their tokens aligned, and B minus A."""

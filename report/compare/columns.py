@@ -1,4 +1,4 @@
-"""The columns of two traces side by side: which position of each they are, and reading on them."""
+"""The columns on which two traces are compared: their positions in each, and reading on them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LEAST_MATCH = 0.5  # of the longer side's tokens
 
 
 def same_vocabulary(a: Trace, b: Trace) -> bool:
-    """Whether ids mean the same texts: one tokenizer, or no id of both with two texts."""
-    hashes = [trace.attrs.get("tokenizer") for trace in (a, b)]
-    known = [one.get("sha256") if isinstance(one, dict) else None for one in hashes]
-    if known[0] is not None and known[0] == known[1]:
+    """Return whether ids mean the same texts: one tokenizer, or no shared id with two texts."""
+    tokenizers = [trace.attrs.get("tokenizer") for trace in (a, b)]
+    digests = [one.get("sha256") if isinstance(one, dict) else None for one in tokenizers]
+    if digests[0] is not None and digests[0] == digests[1]:
         return True
     one, other = _texts(a), _texts(b)
     shared = one.keys() & other.keys()
@@ -29,12 +29,16 @@ def same_vocabulary(a: Trace, b: Trace) -> bool:
 
 
 def _texts(trace: Trace) -> dict[int, str]:
+    """Return the texts of the ids in a trace's prompt."""
     pairs = zip(trace["token_ids"], trace["token_text"], strict=True)
     return {int(i): str(text) for i, text in pairs}
 
 
 def matched(a: Trace, b: Trace, by_text: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Positions of A and of B that are one token, and how many each has."""
+    """Return the positions of A and of B that are one token, and how many tokens each has.
+
+    Raises `UsageError` where less than half of the longer prompt is in both.
+    """
     one, other = (trace.tokens if by_text else trace["token_ids"].tolist() for trace in (a, b))
     numbers: dict[Any, int] = {}
     sequences = [[numbers.setdefault(token, len(numbers)) for token in s] for s in (one, other)]
@@ -51,8 +55,10 @@ def matched(a: Trace, b: Trace, by_text: bool) -> tuple[np.ndarray, np.ndarray, 
 def columns(
     of_a: np.ndarray, of_b: np.ndarray, count_a: int, count_b: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which position of A and of B each column is, -1 for none: A's order, and before the next
-    match what only B has."""
+    """Return which position of A and of B each column is, -1 for none.
+
+    The columns are in A's order; tokens of B alone stand before the next match.
+    """
     other = np.full(count_a, -1)
     other[of_a] = of_b
     only_b = np.setdiff1d(np.arange(count_b), of_b)
@@ -68,15 +74,15 @@ def columns(
 
 
 class OnColumns(BackendArray):
-    """What is made of variables [..., positions] when they are read, on the columns."""
+    """A lazy array on the columns, computed from variables [..., positions] when it is read."""
 
     def __init__(
         self,
         sources: Sequence[xr.DataArray],
         at: Sequence[np.ndarray],
-        make: Callable[..., np.ndarray],
+        compute: Callable[..., np.ndarray],
     ) -> None:
-        self._sources, self._columns, self._make = sources, at, make
+        self._sources, self._columns, self._compute = sources, at, compute
         self.shape = (*sources[0].shape[:-1], at[0].size)
         self.dtype = np.dtype(np.float32 if sources[0].dtype.kind == "f" else np.int32)
 
@@ -86,28 +92,34 @@ class OnColumns(BackendArray):
         )
 
     def _read(self, key: tuple[Any, ...]) -> Any:
+        """Compute the values of a basic index."""
         *leading, last = key
-        one = isinstance(last, (int, np.integer))
-        columns = slice(last, last + 1) if one else last
+        is_single = isinstance(last, (int, np.integer))
+        columns = slice(last, last + 1) if is_single else last
         sides = (
             _at(source, tuple(leading), at[columns])
             for source, at in zip(self._sources, self._columns, strict=True)
         )
-        made = self._make(*sides).astype(self.dtype, copy=False)
-        return made[..., 0] if one else made
+        values = self._compute(*sides).astype(self.dtype, copy=False)
+        return values[..., 0] if is_single else values
 
 
 def _at(source: xr.DataArray, leading: tuple[Any, ...], at: np.ndarray) -> np.ndarray:
-    """A variable at positions `at`, NaN or -1 where that is -1; no more is read than lies between
-    the first and the last of them."""
-    there = at >= 0
-    start, stop = (int(at[there][0]), int(at[there][-1]) + 1) if there.any() else (0, 0)
+    """Return a variable at positions `at`, NaN or -1 where that is -1.
+
+    Only the positions from the first to the last of them are read.
+    """
+    exists = at >= 0
+    start, stop = (int(at[exists][0]), int(at[exists][-1]) + 1) if exists.any() else (0, 0)
     values = source[(*leading, slice(start, stop))].values
-    return on_columns(values, np.where(there, at - start, -1))
+    return on_columns(values, np.where(exists, at - start, -1))
 
 
 def on_columns(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Values [..., positions] at positions `at`, as float32 or int32; NaN or -1 where that is -1"""
+    """Return values [..., positions] at positions `at`, as float32 or int32.
+
+    NaN or -1 stands where the position is -1.
+    """
     is_float = values.dtype.kind == "f"
     kind, missing = (np.float32, np.nan) if is_float else (np.int32, -1)
     values = values.astype(kind, copy=False)

@@ -1,8 +1,9 @@
-"""Two traces as one: B − A on the columns of both, wherever a token of the one is one of the other.
+"""The difference of two traces: B − A at the tokens that both have.
 
-The columns are A's positions, with what only B has between them. A difference is a trace, so that
-whatever draws a trace draws it: its entropies are differences in nats, NaN where a column belongs
-to one side alone; of its two `lens_top_ids` the first is A's likeliest token and the second B's.
+The columns are A's positions, with B's own tokens between them. A difference is a trace, so
+that everything that draws a trace can draw it: its entropies are differences in nats, NaN where a
+column belongs to one side alone; the first of its two `lens_top_ids` is A's top token, the second
+B's.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import is_redacted, redacted_together
+from attentropy.engine.trace.redaction import redacted_together
 from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
@@ -26,21 +27,34 @@ from attentropy.report.compare.columns import (
     on_columns,
     same_vocabulary,
 )
+from attentropy.report.compare.common import (
+    check_layers,
+    check_texts,
+    contents_words,
+    lens_sites,
+    numbered,
+    site_entry,
+)
 
 BOTH, ONLY_A, ONLY_B = 0, 1, 2
 
+Variables = dict[str, Any]  # by name, what xarray takes: dimensions and values
+
 
 class Difference(Trace):
-    """B − A. `kind` [columns] says of each column whether it is of BOTH, ONLY_A or ONLY_B;
-    `at_a` and `at_b` [columns] which position of each side it is, -1 for none. `by_text`: aligned
-    by the tokens' text, because the ids of the two mean different texts. `names`: what A and B are
-    called. `redact`: of the texts, which are compared all the same, none is kept."""
+    """B − A of two traces.
+
+    `kind` [columns] says of each column whether it is of BOTH, ONLY_A or ONLY_B; `at_a` and `at_b`
+    [columns] say which position of each side it is, -1 for none. `by_text` is true where the tokens
+    were aligned by their texts, because the ids of the two mean different texts. `names` are those
+    of A and B. With `redact` the texts are compared, and none is stored.
+    """
 
     def __init__(
         self, a: Trace, b: Trace, names: tuple[str, str] = ("A", "B"), *, redact: bool = False
     ) -> None:
-        _check_layers(a, b)
-        _check_texts(a, b)
+        check_layers(a, b)
+        check_texts(a, b)
         self.names = names
         self.by_text = not same_vocabulary(a, b)
         self.at_a, self.at_b = columns(*matched(a, b, self.by_text))
@@ -59,44 +73,51 @@ class Difference(Trace):
 
     @property
     def both(self) -> np.ndarray:
-        """Whether a column is of both sides, [columns] bool."""
-        return self.kind == BOTH
+        """The columns that both sides have, [columns] bool."""
+        columns: np.ndarray = self.kind == BOTH
+        return columns
 
     @property
     def same_length(self) -> bool:
-        """Whether every query sees as many tokens on both sides: no column is of one alone."""
+        """Whether every query sees as many tokens on both sides: no column is of one side alone."""
         return bool(self.both.all())
 
     @cached_property
     def sides(self) -> dict[str, np.ndarray]:
-        """What is subtracted, for each view: [2, layer, columns] in nats, A first; attention is the
-        mean over heads. NaN where the side has no token or no value."""
-        found = {}
+        """Both sides of the subtraction, by view: [2, layer, columns] in nats, A first.
+
+        Attention is the mean over heads. NaN stands where the side has no token or no value.
+        """
+        sides = {}
         if "lens_entropy" in self:
-            found["lens"] = np.stack([self.lens_of(side, "lens_entropy") for side in (0, 1)])
+            sides["lens"] = np.stack([self.lens_of(side, "lens_entropy") for side in (0, 1)])
         if "entropy" in self:
-            found["attention"] = _mean_over_heads(self)
-        return found
+            sides["attention"] = _mean_over_heads(self)
+        return sides
 
     def of_side(self, name: str, side: int) -> xr.DataArray:
-        """One side's variable [..., columns], read when it is used; NaN or -1 where it has no
-        token, and `top_key` as columns."""
+        """Return one side's variable [..., columns], which is read when it is used.
+
+        NaN or -1 stands where the side has no token. The values of `top_key` are columns.
+        """
         source = (self.a, self.b)[side].dataset[name]
 
         def as_columns(keys: np.ndarray) -> np.ndarray:
             return self._key_columns(keys, side)
 
-        make = as_columns if name == "top_key" else _as_it_is
-        lazy = OnColumns([source], [(self.at_a, self.at_b)[side]], make)
+        compute = as_columns if name == "top_key" else _unchanged
+        lazy = OnColumns([source], [(self.at_a, self.at_b)[side]], compute)
         return xr.DataArray(xr.Variable(source.dims, indexing.LazilyIndexedArray(lazy)))
 
     def lens_of(self, side: int, name: str) -> np.ndarray:
-        """One side's lens variable at `site`, [layer, columns]."""
-        values: np.ndarray = self.of_side(name, side)[_site(self.traces[side], self.site)].values
+        """Return one side's lens variable at `site`, [layer, columns]."""
+        values: np.ndarray = self.of_side(name, side)[
+            site_entry(self.traces[side], self.site)
+        ].values
         return values
 
     def spread(self, values: np.ndarray, side: int) -> np.ndarray:
-        """Values [..., positions] of one side on the columns; NaN or -1 where it has no token."""
+        """Return one side's values [..., positions] on the columns; NaN or -1 without a token."""
         return on_columns(values, (self.at_a, self.at_b)[side])
 
     @property
@@ -111,6 +132,7 @@ class Difference(Trace):
         return self.a, self.b
 
     def _key_columns(self, keys: np.ndarray, side: int) -> np.ndarray:
+        """Return the columns of one side's keys; -1 stays."""
         column = np.flatnonzero((self.at_a, self.at_b)[side] >= 0)
         return np.where(keys >= 0, column[np.clip(keys, 0, column.size - 1)], -1)
 
@@ -118,133 +140,128 @@ class Difference(Trace):
 def compare(
     a: Trace, b: Trace, names: tuple[str, str] = ("A", "B"), *, redact: bool = False
 ) -> Difference:
-    """B − A of two traces: two prompts of one model, or two models of one prompt.
+    """Return B − A of two traces: two prompts of one model, or two models of one prompt.
 
-    Entropies are differences in nats at the tokens that both have, in order; ids are compared where
-    they mean the same texts in both, texts elsewhere. `names` is what the page calls the two. With
-    `redact` the alignment is that of the texts, and marks stand for them in all that is kept.
+    Entropies are differences in nats at the tokens that both have, in order. Ids are compared where
+    they mean the same texts in both, else texts. `names` are those of the two on the page. With
+    `redact` the texts are aligned, and marks stand for them in the result.
 
     Raises `UsageError` (one line) where less than half of the longer prompt is in both, where the
-    layers are not the same in number, where neither lens nor attention is in both, and where a
-    trace is redacted already.
+    numbers of layers differ, where neither lens nor attention is in both, and where a trace is
+    redacted already.
     """
     return Difference(a, b, names, redact=redact)
 
 
-def _check_texts(a: Trace, b: Trace) -> None:
-    """Two traces that were redacted apart have numbers and marks that mean other texts in each."""
-    for side, trace in (("A", a), ("B", b)):
-        if is_redacted(trace):
-            raise UsageError(
-                f"{side} holds no texts, and its ids are numbers of its own: compare traces that "
-                "hold theirs, with --redact-tokens"
-            )
-
-
-def _check_layers(a: Trace, b: Trace) -> None:
-    one, other = a.dataset.sizes["layer"], b.dataset.sizes["layer"]
-    if one != other:
-        raise UsageError(f"A has {one} layers and B {other}: there are no layers to compare")
-
-
 def subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """B − A; NaN where a side has none, and of two infinities."""
+    """Return B − A; NaN where a side has no value, and of two infinities."""
     with np.errstate(invalid="ignore"):
-        return b - a
+        change: np.ndarray = b - a
+    return change
 
 
-def _as_it_is(values: np.ndarray) -> np.ndarray:
+def _unchanged(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _dataset(of: Difference) -> xr.Dataset:
-    """The variables of both sides as differences, on the columns."""
-    a, b = of.traces
+def _dataset(difference: Difference) -> xr.Dataset:
+    """Return the variables of both sides as differences, on the columns."""
+    a, b = difference.traces
 
-    def chosen(name: str) -> np.ndarray:
-        """A's where it has a token, else B's."""
-        of_a, of_b = a[name][np.maximum(of.at_a, 0)], b[name][np.maximum(of.at_b, 0)]
-        return np.where(of.at_a >= 0, of_a, of_b)
+    def merged(name: str) -> np.ndarray:
+        """Return A's values where it has a token, else B's."""
+        of_a, of_b = (
+            a[name][np.maximum(difference.at_a, 0)],
+            b[name][np.maximum(difference.at_b, 0)],
+        )
+        values: np.ndarray = np.where(difference.at_a >= 0, of_a, of_b)
+        return values
 
     text = np.dtypes.StringDType()
-    coordinates: dict[str, Any] = {
+    coordinates: Variables = {
         "layer": ("layer", a["layer"]),
-        "position": ("position", np.arange(of.kind.size, dtype=np.int32)),
-        "token_ids": ("position", chosen("token_ids")),
-        "token_text": ("position", chosen("token_text").astype(text)),
-        "role": ("position", chosen("role").astype(text)),
+        "position": ("position", np.arange(difference.kind.size, dtype=np.int32)),
+        "token_ids": ("position", merged("token_ids")),
+        "token_text": ("position", merged("token_text").astype(text)),
+        "role": ("position", merged("role").astype(text)),
     }
     coordinates |= {"call": ("layer", a["call"])} if "call" in a else {}
-    variables: dict[str, Any] = {}
+    variables: Variables = {}
     if "entropy" in a and "entropy" in b:
-        variables, more = _attention(of)
-        coordinates |= more
-    site = next((site for site in _sites(a) if site in _sites(b)), None)
+        variables, own_coordinates = _attention(difference)
+        coordinates |= own_coordinates
+    site = next((site for site in lens_sites(a) if site in lens_sites(b)), None)
     if site is not None:
-        found, more = _lens(of, site)
-        variables, coordinates = variables | found, coordinates | more
+        lens, own_coordinates = _lens(difference, site)
+        variables, coordinates = variables | lens, coordinates | own_coordinates
     if not variables:
-        held = " and ".join(f"{side} holds {_held(trace)}" for side, trace in (("A", a), ("B", b)))
-        raise UsageError(f"neither lens nor attention is in both: {held}")
+        contents = " and ".join(
+            f"{side} holds {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
+        )
+        raise UsageError(f"neither lens nor attention is in both: {contents}")
     return xr.Dataset(variables, coordinates)
 
 
-def _held(trace: Trace) -> str:
-    views = {"lens": "lens_entropy", "attention": "entropy"}
-    found = [view for view, name in views.items() if name in trace]
-    sites = f" at {', '.join(_sites(trace))}" if "lens" in found else ""
-    return (" and ".join(found) or "neither") + sites
+def _attention(difference: Difference) -> tuple[Variables, Variables]:
+    """Return B − A of every head, as variables and coordinates.
 
-
-def _attention(of: Difference) -> tuple[dict[str, Any], dict[str, Any]]:
-    """B − A of every head; of models whose heads are not the same, of the mean over heads."""
-    a, b = of.traces
+    Where the heads of the two are not the same, the only head is the mean over heads.
+    """
+    a, b = difference.traces
     dims = ("layer", "head", "query")
-    if not of.heads_match:
-        means = _mean_over_heads(of)
-        variables: dict[str, Any] = {"entropy": (dims, subtract(*means)[:, None])}
+    if not difference.heads_match:
+        means = _mean_over_heads(difference)
+        variables: Variables = {"entropy": (dims, subtract(*means)[:, None])}
         return variables, {"head": ("head", np.array([-1], np.int32))}
-    lazy = OnColumns([t.dataset["entropy"] for t in of.traces], [of.at_a, of.at_b], subtract)
+    lazy = OnColumns(
+        [t.dataset["entropy"] for t in difference.traces],
+        [difference.at_a, difference.at_b],
+        subtract,
+    )
     variables = {"entropy": (dims, indexing.LazilyIndexedArray(lazy))}
     if "top_key" in a and "top_key" in b:
-        variables["top_key"] = (dims, of.of_side("top_key", 0).variable._data)
-    coordinates: dict[str, Any] = {"head": ("head", a["head"])}
+        variables["top_key"] = (dims, difference.of_side("top_key", 0).variable._data)
+    coordinates: Variables = {"head": ("head", a["head"])}
     if "heads" in a and "heads" in b:
         coordinates["heads"] = ("layer", np.minimum(a["heads"], b["heads"]))
     return variables, coordinates
 
 
-def _mean_over_heads(of: Difference) -> np.ndarray:
-    """[2, layer, columns]: attention entropy, the mean over the heads that have a value."""
-    found = []
-    for trace, at in zip(of.traces, (of.at_a, of.at_b), strict=True):
+def _mean_over_heads(difference: Difference) -> np.ndarray:
+    """Return both sides' attention entropy, the mean over heads, [2, layer, columns]."""
+    sides = []
+    for trace, at in zip(difference.traces, (difference.at_a, difference.at_b), strict=True):
         attention = planes.attention(trace)
         assert attention is not None  # the caller knows that there is attention
-        found.append(on_columns(attention.mean, at))
-    return np.stack(found)
+        sides.append(on_columns(attention.mean, at))
+    return np.stack(sides)
 
 
-def _lens(of: Difference, site: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """B − A of the lens's entropy, and each side's likeliest token with its log-probability; both
-    sides' tokens are numbered anew, by their texts."""
-    layers, n = of.a.dataset.sizes["layer"], of.kind.size
+def _lens(difference: Difference, site: str) -> tuple[Variables, Variables]:
+    """Return B − A of the lens's entropy, and each side's top token with its log-probability.
+
+    The tokens of both sides get new numbers, by their texts.
+    """
+    layers, n = difference.a.dataset.sizes["layer"], difference.kind.size
     values = np.empty((2, layers, n), np.float32)
     ids, logprobs = (
         np.full((layers, n, 2), -1, np.int32),
         np.full((layers, n, 2), np.nan, np.float32),
     )
     numbers: dict[str, int] = {}
-    for side, (trace, at) in enumerate(zip(of.traces, (of.at_a, of.at_b), strict=True)):
-        entry = _site(trace, site)
+    for side, (trace, at) in enumerate(
+        zip(difference.traces, (difference.at_a, difference.at_b), strict=True)
+    ):
+        entry = site_entry(trace, site)
         values[side] = on_columns(trace.dataset["lens_entropy"][entry].values, at)
         if "lens_top_ids" in trace:
             own = numbered(trace, trace.dataset["lens_top_ids"][entry, ..., 0].values, numbers)
             ids[..., side] = on_columns(own, at)
         if "lens_top_logprobs" in trace:
-            likely = trace.dataset["lens_top_logprobs"][entry, ..., 0].values
-            logprobs[..., side] = on_columns(likely, at)
+            top = trace.dataset["lens_top_logprobs"][entry, ..., 0].values
+            logprobs[..., side] = on_columns(top, at)
     lens, text = ("site", "layer", "position"), np.dtypes.StringDType()
-    variables: dict[str, Any] = {
+    variables: Variables = {
         "lens_entropy": (lens, subtract(*values)[None]),
         "lens_top_ids": ((*lens, "k"), ids[None]),
         "lens_top_logprobs": ((*lens, "k"), logprobs[None]),
@@ -254,26 +271,3 @@ def _lens(of: Difference, site: str) -> tuple[dict[str, Any], dict[str, Any]]:
         "vocabulary_ids": ("vocabulary", np.arange(len(numbers), dtype=np.int32)),
         "vocabulary_text": ("vocabulary", np.array(list(numbers), text)),
     }
-
-
-def numbered(trace: Trace, ids: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
-    """The number of each id's text in `numbers`, a new one for a new text; -1 stays."""
-    own, index = np.unique(ids, return_inverse=True)
-    new = [
-        numbers.setdefault(text or f"id {i}", len(numbers)) if i >= 0 else -1
-        for i, text in zip(own.tolist(), trace.text_of(own), strict=True)
-    ]
-    return np.array(new, np.int32)[index].reshape(ids.shape)
-
-
-def _sites(trace: Trace) -> list[str]:
-    """The lens's sites, the one that is shown unasked first."""
-    if "lens_entropy" not in trace:
-        return []
-    sites = [str(site) for site in trace["site"]] if "site" in trace else ["residual"]
-    return sorted(sites, key=lambda site: site != trace.site)
-
-
-def _site(trace: Trace, site: str) -> int:
-    sites = [str(name) for name in trace["site"]] if "site" in trace else [site]
-    return sites.index(site)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.content.profile_words import growth, sentences
 from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, Line
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
 from attentropy.report.figures.panels import Layout
 from attentropy.report.figures.profile_charts import charts, records
 from attentropy.report.figures.specification import VegaLite
-from attentropy.report.page.profile import growth, sentences
 
 _COLUMNS = ("panel", "layer", "first token", "part", "time (s)", "share of the chunk's time")
 _SIDE_BY_SIDE = 640  # pixels from which on the panels stand side by side

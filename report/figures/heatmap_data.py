@@ -11,15 +11,14 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.compare.difference import Difference
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
-from attentropy.report.read.views import View, both
+from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
-from attentropy.report.text import short, stack_pair
+from attentropy.report.text import short
 
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
 _LETTER = 7.2  # pixels per letter of a label
@@ -162,15 +161,8 @@ def _inset_datasets(
         "inset": _raise_two_lines(cells, size),
         "insetrows": [],
         "insetcolumns": [{"xc": 0.5, "text": name}],
-        "insettitle": [{"text": f"{_column_name(trace, size)} {column:,}"}],
+        "insettitle": [{"text": f"{view.column_title(is_narrow=size.inset <= 100)} {column:,}"}],
     }
-
-
-def _column_name(trace: Trace, size: Size) -> str:
-    """Return the word for a column of the figure."""
-    if isinstance(trace, Difference):
-        return "column"
-    return "position" if size.inset > 100 else "pos."
 
 
 def overview_title(n: int, size: int) -> str:
@@ -189,34 +181,9 @@ def _raise_two_lines(inset: list[Row], size: Size) -> Rows:
 
 
 def _inset_texts(view: View, size: Size, column: int) -> CellTexts:
-    """Return the texts of the magnified column.
-
-    A cell of the lens names the most likely token, with its probability if both fit. A cell of a
-    difference has A's token above B's if one line is too short for both.
-    """
-    trace, position = view.trace, slice(column, column + 1)
-    if isinstance(trace, Difference):
-        if not size.two_lines(len(view.values)):
-            return view.texts(column, column + 1, size.inset_letters)
-        pairs = both(trace, view.name, position)
-        return [
-            [stack_pair(*one, size.inset_letters) if one else "" for one in row] for row in pairs
-        ]
-    if view.name != "lens":
-        return view.texts(column, column + 1)
-    ids = trace.lens("lens_top_ids", position)[:, 0, 0]
-    names = trace.text_of(ids)
-    probabilities = np.exp(trace.lens("lens_top_logprobs", position)[:, 0, 0])
-    lines = [
-        short(name, size.inset_letters) if i >= 0 else ""
-        for name, i in zip(names, ids, strict=True)
-    ]
-    if size.inset_letters < 10:
-        return [[line] for line in lines]
-    return [
-        [f"{line}  {p:.2f}" if line and np.isfinite(p) else line]
-        for line, p in zip(lines, probabilities, strict=True)
-    ]
+    """Return the texts of the magnified column."""
+    has_two_lines = size.two_lines(len(view.values))
+    return view.inset_texts(column, size.inset_letters, has_two_lines=has_two_lines)
 
 
 def is_live(size: Size, columns: int, rows: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import singledispatch
 
 import numpy as np
 
@@ -31,14 +32,12 @@ class Placement:
     caption: str
 
 
-def room(trace: Trace, columns: int) -> int:
-    """Return the number of columns that have room where `columns` of one token each would.
-
-    The cells of a difference name two tokens, so they are wider.
-    """
-    return max(1, columns * 2 // 3) if isinstance(trace, Difference) else columns
+def pair_columns(columns: int) -> int:
+    """Return how many columns of two tokens each have room where `columns` of one token have."""
+    return max(1, columns * 2 // 3)
 
 
+@singledispatch
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
     """Return the placement of section, inset and box.
 
@@ -46,9 +45,6 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
     rehearsal. A `section` that is passed contains the inset. If the lens read only a part of the
     prompt, the section ends with that part.
     """
-    columns = room(trace, columns)
-    if isinstance(trace, Difference):
-        return _place_difference(trace, columns, section)
     stop = _lens_stop(trace)
     start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
@@ -61,8 +57,9 @@ def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) ->
     return Placement(start, stop, column, *box, _caption(trace, box))
 
 
+@place.register
 def _place_difference(
-    difference: Difference, columns: int, section: tuple[int, int] | None
+    difference: Difference, columns: int, section: tuple[int, int] | None = None
 ) -> Placement:
     """Place the section at the tail, and the inset where A and B differ most within it.
 
@@ -70,7 +67,7 @@ def _place_difference(
     """
     change = np.abs(subtract(*next(iter(difference.sides.values()))))
     stop = int(np.flatnonzero(difference.both)[-1]) + 1
-    start = max(0, stop - columns)
+    start = max(0, stop - pair_columns(columns))
     start, stop = section or (start, stop)
     finite = np.isfinite(change[:, start:stop])
     mean = np.where(finite, change[:, start:stop], 0).sum(0) / np.maximum(finite.sum(0), 1)

@@ -1,1 +1,1 @@
-"""What stands out, in sentences with their numbers."""
+"""Findings: sentences about a trace, with the numbers behind them."""

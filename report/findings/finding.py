@@ -1,4 +1,4 @@
-"""One finding about a trace, and how it names a layer."""
+"""A finding about a trace, and how findings name layers and quote tokens."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.text import short
 
 
 @dataclass(frozen=True)
 class Observation:
     """One sentence about a trace.
 
-    `value` is `statistic` in `unit`; `threshold` is what it was held against, `n` the number of
-    cells it was taken over; None where there is none. `found` is false for "nothing found" and for
-    "not measured". `view`, `layer`, `position`, `head` say where to look.
+    `value` is that of `statistic` in `unit`, `threshold` the value that it was compared with, `n`
+    the number of cells behind it; each is None where there is none. `found` is false for "nothing
+    found" and for "not measured". `view`, `layer`, `position`, `head` say where to look.
     """
 
     id: str
@@ -33,6 +34,11 @@ class Observation:
 
 
 def layer_name(trace: Trace, entry: int | np.signedinteger) -> str:
-    """An entry along `layer` in words: the model's own number, and which call if not the first."""
+    """Return an entry along `layer` in words: the model's number, and the call if not the first."""
     call = int(trace["call"][entry]) if "call" in trace else 0
     return f"layer {int(trace['layer'][entry])}" + (f" (call {call})" if call else "")
+
+
+def quoted(text: str, columns: int = 24) -> str:
+    """Return a token or an answer in quotation marks, cut to `columns`."""
+    return f"“{short(text, columns)}”"

@@ -1,4 +1,4 @@
-"""Which findings the page tells at a glance, and in which section the others stand."""
+"""Which findings the first screen shows, and in which section the others stand."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ _ALWAYS = ("attention", "heads")
 
 
 def section_of(observation: Observation) -> str:
-    """The section that a finding belongs to: "lens", "attention" or "heads"."""
-    known = "lens" if observation.view == "lens" else "heads"
-    return _SECTIONS.get(observation.id, known)
+    """Return the section that a finding belongs to: "lens", "attention" or "heads"."""
+    default = "lens" if observation.view == "lens" else "heads"
+    return _SECTIONS.get(observation.id, default)
 
 
 def strength(observation: Observation) -> float:
-    """How many times its threshold a found value is; 1 where it was held against none, 0 where
-    nothing was found."""
+    """Return a finding's value divided by its threshold.
+
+    It is 1 for a finding without a threshold, and 0 where nothing was found.
+    """
     if not observation.found or observation.value is None:
         return 0.0
     if not observation.threshold:
@@ -31,24 +33,26 @@ def strength(observation: Observation) -> float:
 
 
 def highlights(observations: Sequence[Observation]) -> list[int]:
-    """Which of `observations` the first screen tells, at most `MOST`, in its order.
+    """Return which of `observations` the first screen shows, at most `MOST`, in its order.
 
-    What was measured of rehearsal is first, found or not. Attention and heads have one each where
-    there is any. The others are found ones, the strongest first; what was looked for and not found
-    is told where fewer than `LEAST` were.
+    Rehearsal is first where it was measured, found or not. Attention and heads have one finding
+    each where there is any. The others are positive findings, the strongest first; negative ones
+    fill the list up to `LEAST`.
     """
     order = sorted(
         range(len(observations)), key=lambda i: (-strength(observations[i]), i)
     )  # fmt: skip
-    first = [i for i in order if observations[i].id == "rehearsal" and _measured(observations[i])]
-    kept = set(first)
+    first = [
+        i for i in order if observations[i].id == "rehearsal" and _is_measured(observations[i])
+    ]
+    selection = set(first)
     for section in _ALWAYS:
-        kept |= set([i for i in order if section_of(observations[i]) == section][:1])
+        selection |= set([i for i in order if section_of(observations[i]) == section][:1])
     for i in order:
-        if len(kept) < (MOST if observations[i].found else LEAST):
-            kept.add(i)
-    return first + [i for i in order if i in kept and i not in first]
+        if len(selection) < (MOST if observations[i].found else LEAST):
+            selection.add(i)
+    return first + [i for i in order if i in selection and i not in first]
 
 
-def _measured(observation: Observation) -> bool:
+def _is_measured(observation: Observation) -> bool:
     return observation.value is not None

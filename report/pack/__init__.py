@@ -1,1 +1,1 @@
-"""Which values a page of so many bytes holds, and how they are encoded."""
+"""The values that fit into a page of limited size, and their encoding."""

@@ -1,41 +1,41 @@
-"""How many bytes a page may take, and what they buy: the first of several ways that fits."""
+"""The bytes of a page, and what they buy: the first of several ways that fits."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MAX_BYTES = 10_000_000
 
-Packed = dict[str, Any]
-
 
 class Budget:
-    """Bytes that are left of a page. Things are asked for in the order of their importance."""
+    """Bytes of a page that are not spent yet. The most important values are bought first."""
 
     def __init__(self, total: int) -> None:
         self.left = total
 
-    def first(
-        self, ways: Iterable[Callable[[], Packed | None]], share: float = 1.0
-    ) -> Packed | None:
-        """What the first of the ways gives that takes no more than `share` of what is left; None
-        where none does. A way that returns None is passed over."""
+    def first(self, ways: Iterable[Callable[[], T | None]], share: float = 1.0) -> T | None:
+        """Pay for the result of the first way that takes at most `share` of the bytes left.
+
+        Returns None where no way does. A way that returns None is passed over.
+        """
         limit = self.left * share
         for way in ways:
-            packed = way()
-            if packed is None:
+            values = way()
+            if values is None:
                 continue
-            cost = size(packed)
+            cost = size(values)
             if cost <= limit:
                 self.left -= cost
-                return packed
+                return values
         return None
 
 
-def size(value: Any) -> int:
-    """Bytes that a value takes in the page."""
+def size(value: object) -> int:
+    """Return the number of bytes that a value takes in the page."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
-    # The page writes these three as six characters each, so that no tag can stand in them.
+    # The page writes these characters as six each, so that no tag can stand in a value.
     return len(text) + 5 * sum(text.count(c) for c in "<>&'")

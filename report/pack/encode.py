@@ -1,34 +1,51 @@
-"""Arrays as image tiles and as packed values: what a page holds instead of rows of JSON."""
+"""Arrays as packed values: the form in which a page holds them, instead of rows of JSON."""
 
 from __future__ import annotations
 
 import base64
 import zlib
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
-# Up to this many values are kept as float32; above, as 16-bit steps with the error stated.
+# Up to this many values are stored as float32; above, as 16-bit steps with the error stated.
 EXACT_VALUES = 200_000
 _TYPES = {"int8": "i1", "int16": "i2", "int32": "i4", "uint8": "u1", "uint16": "u2"}
 _SMALL = 2**20  # bytes that the slowest compression is worth
 
 
-def pack(values: np.ndarray, bits: int | None = None) -> dict[str, Any]:
-    """Values for the page: deflated, in base64, with shape, type and largest error.
+class PackedArray(TypedDict):
+    """An array as the page's script reads it: `data` is deflated and in base64.
 
-    Floats become 16-bit or 8-bit steps between `low` and `high`, the largest step of all for a
-    missing value; where nobody says `bits`, float32 up to `EXACT_VALUES` and 16 bits above.
-    Integers keep their values, in the smallest type that holds them.
+    `error` is the largest rounding error; values in steps are low + step · number.
+    """
+
+    shape: list[int]
+    error: float
+    type: str
+    data: str
+    low: NotRequired[float]
+    step: NotRequired[float]
+
+
+PackedArrays = dict[str, PackedArray]
+
+
+def pack(values: np.ndarray, bits: int | None = None) -> PackedArray:
+    """Pack values for the page: deflated, in base64, with shape, type and largest error.
+
+    Floats become 16-bit or 8-bit steps between their lowest and highest value, and the largest
+    number of all stands for a missing value; without `bits` they stay float32 up to `EXACT_VALUES`
+    and take 16 bits above. Integers keep their values, in the smallest type that holds them.
     """
     values = np.asarray(values)
-    meta: dict[str, Any] = {"shape": list(values.shape), "error": 0.0}
+    packed: PackedArray = {"shape": list(values.shape), "error": 0.0, "type": "", "data": ""}
     if values.dtype.kind in "iu":
-        meta["type"] = _integer(values)
-        raw = values.astype(f"<{_TYPES[meta['type']]}")
+        packed["type"] = _integer_type(values)
+        raw = values.astype(f"<{_TYPES[packed['type']]}")
     elif bits is None and values.size <= EXACT_VALUES:
+        packed["type"] = "float32"
         raw = np.where(np.isfinite(values), values, np.nan).astype("<f4")
-        meta["type"] = "float32"
     else:
         missing = (1 << (bits or 16)) - 1
         finite = np.isfinite(values)
@@ -36,19 +53,19 @@ def pack(values: np.ndarray, bits: int | None = None) -> dict[str, Any]:
         high = float(values[finite].max()) if finite.any() else 0.0
         step = (high - low) / (missing - 1) or 1.0
         steps = np.rint((np.where(finite, values, low) - low) / step)
-        meta |= {"type": f"uint{bits or 16}", "low": low, "step": step, "error": step / 2}
-        raw = np.where(finite, steps, missing).astype(f"<{_TYPES[meta['type']]}")
-    data = np.ascontiguousarray(raw).tobytes()
-    meta["data"] = deflated(data)
-    return meta
+        packed |= {"type": f"uint{bits or 16}", "low": low, "step": step, "error": step / 2}
+        raw = np.where(finite, steps, missing).astype(f"<{_TYPES[packed['type']]}")
+    packed["data"] = deflated(np.ascontiguousarray(raw).tobytes())
+    return packed
 
 
 def deflated(data: bytes) -> str:
-    """Bytes as the page holds them: deflated, in base64."""
+    """Return bytes as the page holds them: deflated, in base64."""
     return base64.b64encode(zlib.compress(data, 9 if len(data) < _SMALL else 6)).decode()
 
 
-def _integer(values: np.ndarray) -> str:
+def _integer_type(values: np.ndarray) -> str:
+    """Return the smallest type that holds all values."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     for name in ("int8", "int16"):
         if np.iinfo(name).min <= low and high <= np.iinfo(name).max:

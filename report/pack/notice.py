@@ -1,14 +1,12 @@
-"""The line that says what of a long trace is in the page, at which resolution and how exactly."""
+"""The line that says which values of a long trace the page holds, and how exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from attentropy.engine.trace.dataset import Trace
-from attentropy.report.pack.contents import Contents
+from attentropy.report.pack.figure_values import FigureValues
+from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
-from attentropy.report.read.views import View
 
 _NAMES = {
     "lensTiles": "lens entropy in the overview",
@@ -23,61 +21,71 @@ _NAMES = {
     "lensKl": "divergence",
     "maxProb": "largest weights",
 }
+_VIEWS = {"lens": "lens entropy", "attention": "attention entropy (mean over heads)"}
 _NATS = ("Tiles", "Whole", "Part", "lensKl", "topLogprobs")
 
 
-def reduction(trace: Trace, views: Sequence[View], kept: Contents, max_bytes: int) -> str:
-    """One line; of a page that holds everything only how exactly."""
-    errors = ", ".join(_errors(kept))
+def reduction(source: ValueSource, values: FigureValues, max_bytes: int) -> str:
+    """Return one line about resolution and rounding; for a complete page about rounding alone."""
+    errors = ", ".join(_errors(values))
     rounding = f"Values are within: {errors}." if errors else "Values are exact."
-    held = kept.steps or {view.name: view.step for view in views}
-    steps = " or ".join(str(step) for step in sorted(set(held.values())))
-    if not kept.steps:
+    all_steps = values.steps or {view.name: view.step for view in source.views}
+    steps = " or ".join(str(step) for step in sorted(set(all_steps.values())))
+    if not values.steps:
         many = f"An overview column is the mean of {steps} positions (min and max by choice). "
-        return (many if max(held.values()) > 1 else "") + rounding
-    n = trace.dataset.sizes["position"]
-    said = [
-        f"To fit {n:,} positions into {max_bytes / 1e6:g} MB, an overview column is the mean of "
-        f"{steps} positions (min and max by choice)",
+        return (many if max(all_steps.values()) > 1 else "") + rounding
+    clauses = [
+        f"To fit {source.positions:,} positions into {max_bytes / 1e6:g} MB, an overview column is "
+        f"the mean of {steps} positions (min and max by choice)",
+        *_clauses(source, values),
     ]
-    names = {"lens": "lens entropy", "attention": "attention entropy (mean over heads)"}
-    everywhere = [names[v.name] for v in views if f"{v.name}Whole" in kept.packed]
+    return "; ".join(clauses) + f". {rounding}"
+
+
+def _clauses(source: ValueSource, values: FigureValues) -> Iterator[str]:
+    """Yield what a reduced page holds besides its overview."""
+    everywhere = [_VIEWS[v.name] for v in source.views if f"{v.name}Whole" in values.packed]
     if everywhere:
-        said.append(f"{' and '.join(everywhere)} at every single position")
-    said.append(
-        f"everything else of single positions at {_count(kept.ranges)} of them "
-        f"({_list(kept.ranges)})"
+        yield f"{' and '.join(everywhere)} at every single position"
+    yield (
+        f"everything else of single positions at {_count(values.ranges)} of them "
+        f"({_list(values.ranges)})"
     )
-    if trace.dataset.sizes.get("head", 0) > 1:
-        tiles = f"means of {kept.head_step} positions" if kept.head_step else ""
-        single = f"single positions at {_list(kept.head_ranges)}" if kept.head_ranges else ""
-        said.append(f"single heads: {' and '.join(filter(None, (tiles, single))) or 'left out'}")
-    if kept.reach.get("map", {}).get("pool", 1) > 1:
-        pool = kept.reach["map"]["pool"]
-        said.append(f"the map's tiles are {pool} × {pool} of the trace's")
-    return "; ".join(said) + f". {rounding}"
+    if source.trace.dataset.sizes.get("head", 0) > 1:
+        tiles = f"means of {values.head_step} positions" if values.head_step else ""
+        ranges = values.head_ranges
+        single = f"single positions at {_list(ranges)}" if ranges else ""
+        yield f"single heads: {' and '.join(filter(None, (tiles, single))) or 'left out'}"
+    pool = values.at_length["map"]["pool"] if "map" in values.at_length else 1
+    if pool > 1:
+        yield f"the map's tiles are {pool} × {pool} of the trace's"
 
 
-def _errors(kept: Contents) -> Iterator[str]:
-    held: dict[str, Any] = dict(kept.packed)
-    for name, packed in held.items():
+def _errors(values: FigureValues) -> Iterator[str]:
+    """Yield the rounding errors in words."""
+    for name, packed in values.packed.items():
         if packed["error"] > 0 and name in _NAMES:
             unit = " nats" if name.endswith(_NATS) else ""
             yield f"{_NAMES[name]} ±{packed['error']:.1g}{unit}"
-    for name in ("map", "received", "spread"):
-        packed = kept.reach.get(name, {})
-        if packed.get("error", 0) > 0:
-            yield f"{name} ±{packed['error']:.1g}"
-    windows = [window["values"]["error"] for window in kept.reach.get("windows", [])]
+    at_length = values.at_length
+    errors = {
+        "map": at_length["map"]["error"] if "map" in at_length else 0,
+        "received": at_length["received"]["error"] if "received" in at_length else 0,
+        "spread": at_length["spread"]["error"] if "spread" in at_length else 0,
+    }
+    yield from (f"{name} ±{error:.1g}" for name, error in errors.items() if error > 0)
+    windows = [window["values"]["error"] for window in at_length["windows"]]
     if any(windows):
         yield f"exact weights ±{max(windows):.1g}"
 
 
 def _count(ranges: Sequence[Range]) -> str:
+    """Return the number of positions."""
     return f"{sum(stop - start for start, stop in ranges):,}"
 
 
 def _list(ranges: Sequence[Range]) -> str:
+    """Return the last ranges, and how many others there are."""
     shown = [f"{start:,}–{stop - 1:,}" for start, stop in ranges[-4:]]
-    more = len(ranges) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    others = len(ranges) - len(shown)
+    return ", ".join(shown) + (f" and {others} more" if others > 0 else "")

@@ -1,4 +1,4 @@
-"""Which stretches of a long prompt a page holds position by position, the most wanted first."""
+"""The stretches of a long prompt that a page holds position by position."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from attentropy.report.planes import Tiles
 from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
 
-_TAIL = 4  # times the width of the other stretches
-_MARGIN = 2  # positions beside a token of the template
+_TAIL = 4  # widths of the other stretches
+_MARGIN = 2  # positions on both sides of a template token
 
 
 def regions(
-    trace: Trace, asked: Sequence[Range], views: Iterable[tuple[View, Tiles]], width: int
+    trace: Trace, sections: Sequence[Range], views: Iterable[tuple[View, Tiles]], width: int
 ) -> list[Range]:
-    """Where to keep single positions: what was asked for, the tail, the template's tokens (the
-    last ones where they are many), and for each view the stretches of `width` positions whose mean
-    is lowest and highest. Ascending, none overlapping."""
+    """Return the ranges of single positions, ascending and without overlap.
+
+    These are `sections`, the tail, the template's tokens (the last ones where
+    there are many), and for each view the stretches of `width` positions with the lowest and the
+    highest mean.
+    """
     n = len(trace["role"])
-    wanted = [*asked, (max(0, n - _TAIL * width), n)]
+    wanted = [*sections, (max(0, n - _TAIL * width), n)]
     template = np.flatnonzero(np.isin(trace["role"], ("template", "bos", "eos")))[-width:]
     wanted += [(max(0, i - _MARGIN), min(n, i + _MARGIN + 1)) for i in template.tolist()]
     for view, tiled in views:
@@ -31,7 +34,7 @@ def regions(
 
 
 def _extremes(values: np.ndarray, tiled: Tiles, width: int) -> list[Range]:
-    """The stretches with the lowest and the highest mean over all rows."""
+    """Return the stretches with the lowest and the highest mean over all rows."""
     n = values.shape[1]
     mean = _column_means(tiled.mean)
     if not np.isfinite(mean).any():
@@ -44,13 +47,14 @@ def _extremes(values: np.ndarray, tiled: Tiles, width: int) -> list[Range]:
 
 
 def _column_means(values: np.ndarray) -> np.ndarray:
-    there = np.isfinite(values)
-    count = there.sum(0)
-    return np.where(count > 0, np.where(there, values, 0).sum(0) / np.maximum(count, 1), np.nan)
+    """Return the mean of each column's finite values; NaN where there is none."""
+    finite = np.isfinite(values)
+    count = finite.sum(0)
+    return np.where(count > 0, np.where(finite, values, 0).sum(0) / np.maximum(count, 1), np.nan)
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
-    """The same positions in as few ranges as there can be, ascending."""
+    """Return the same positions in as few ranges as possible, ascending."""
     out: list[Range] = []
     for start, stop in sorted(ranges):
         if out and start <= out[-1][1]:

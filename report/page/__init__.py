@@ -1,1 +1,1 @@
-"""The HTML document: words, sections, tables, charts, program."""
+"""The HTML document: a report laid out and drawn."""

@@ -1,51 +1,95 @@
-"""What the page's script reads: packed values, labels, and where things are."""
+"""The facts that a page's script reads besides the packed values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-import numpy as np
-
-from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette
-from attentropy.report.compare.difference import Difference
-from attentropy.report.figures.placement import Placement, room
+from attentropy.report.content.report import Report, ReportView
+from attentropy.report.figures import roster
+from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.findings.finding import Observation
-from attentropy.report.pack.contents import Contents
-from attentropy.report.read import statistics
-from attentropy.report.read.views import View, of_site
-from attentropy.report.read.visible import is_causal, partial, visible_keys
-from attentropy.report.text import named
-
-_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "headsSides", "topKeyB")
+from attentropy.report.read.views import of_site
+from attentropy.report.read.visible import RunProgress, VisibleLines
 
 
-def facts(
-    trace: Trace,
-    observations: Sequence[Observation],
-    views: Sequence[View],
-    rows: Sequence[str],
-    sizes: dict[str, Size],
-    placed: Placement,
-) -> dict[str, Any]:
-    """Everything that the page's script reads beside the packed values."""
-    notes = trace["attention_note"] if "attention_note" in trace else [""] * len(rows)
-    heads = trace["heads"] if "heads" in trace else np.zeros(len(rows), int)
-    kept = [int(head) for head in trace["head"]] if "head" in trace else []
-    return {
-        "n": trace.dataset.sizes["position"],
+class _Placement(TypedDict):
+    start: int
+    stop: int
+    column: int
+    caption: str
+
+
+class _Finding(TypedDict):
+    """Where the figure shows a finding."""
+
+    view: str
+    layer: int | None
+    position: int | None
+    head: int | None
+    stat: str
+
+
+class _Sides(TypedDict):
+    """What a page of two traces knows of both."""
+
+    visible: list[VisibleLines | None]
+
+
+class _MapSize(TypedDict):
+    side: int
+    part: tuple[int, int]
+
+
+class Facts(TypedDict):
+    """The facts by the names that the script gives them."""
+
+    n: int
+    views: list[str]
+    layers: list[str]
+    heads: int
+    headNames: list[int]
+    headCounts: list[int]
+    notes: list[str]
+    partial: RunProgress | None
+    visible: VisibleLines | None
+    compare: _Sides | None
+    causal: bool
+    placement: _Placement
+    scales: dict[str, dict[str, Any]]
+    statistics: dict[str, dict[str, dict[str, Any]]]
+    sites: list[list[str]]
+    maps: dict[str, list[str]]
+    missing: str
+    themes: dict[str, dict[str, str]]
+    inks: list[str]
+    liveCells: int
+    overviewSteps: dict[str, int]
+    sizes: dict[str, dict[str, int]]
+    observations: list[_Finding]
+    captions: dict[str, str]
+    mapHeads: int
+    mapSizes: dict[str, _MapSize]
+    region: NotRequired[dict[str, int]]
+    rosterSizes: NotRequired[dict[str, tuple[int, int]]]
+
+
+def facts(report: Report) -> Facts:
+    """Return everything that the page's script reads besides packed values and specifications."""
+    axes, views, placed = report.axes, report.views, report.placement
+    payload: Facts = {
+        "n": axes.positions,
         "views": [view.name for view in views],
-        "layers": list(rows),
-        "heads": len(kept),
-        "headNames": kept,
-        "headCounts": [min(int(count), len(kept)) for count in heads],
-        "notes": [named(str(note), 300) for note in notes],
-        "partial": partial(trace),
-        "visible": visible_keys(trace),
-        "compare": _sides(trace),
-        "causal": is_causal(trace),
+        "layers": list(axes.layers),
+        "heads": len(axes.heads),
+        "headNames": list(axes.heads),
+        "headCounts": list(axes.head_counts),
+        "notes": list(axes.attention_notes),
+        "partial": axes.progress,
+        "visible": axes.visible,
+        "compare": {"visible": list(axes.side_visible)} if axes.side_visible else None,
+        "causal": axes.is_causal,
         "placement": {
             "start": placed.start,
             "stop": placed.stop,
@@ -53,65 +97,63 @@ def facts(
             "caption": placed.caption,
         },
         "scales": {view.name: _scale(view) for view in views},
-        "statistics": {
-            view.name: {s.name: s.facts() for s in statistics.offered(trace, view)}
-            for view in views
-        },
-        "sites": [[site, of_site(site)] for site in statistics.sites(trace)],
+        "statistics": {v.name: {s.name: s.facts() for s in v.statistics} for v in views},
+        "sites": [[site, of_site(site)] for site in axes.sites],
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
         "themes": {"light": palette.LIGHT, "dark": palette.DARK},
         "inks": [palette.DARK_INK, palette.LIGHT_INK],
         "liveCells": LIVE_CELLS,
         "overviewSteps": {view.name: view.step for view in views},
-        "sizes": {name: layout(size, trace) for name, size in sizes.items()},
-        "observations": [
-            {
-                "view": o.view, "layer": o.layer, "position": o.position, "head": o.head,
-                "stat": o.statistic,
-            }
-            for o in observations
-        ],
-    }  # fmt: skip
+        "sizes": {
+            width: _layout(size, report.section_columns[width])
+            for width, size in report.sizes.items()
+        },
+        "observations": [_finding(observation) for observation in report.findings],
+        "captions": {view.name: view.caption_template for view in views},
+        "mapHeads": len(report.attention.map_heads),
+        "mapSizes": {
+            "wide": _map_size(attentionmap.WIDE),
+            "narrow": _map_size(attentionmap.NARROW),
+        },
+    }
+    if report.attention.map_region is not None:
+        (q0, q1), (k0, k1) = report.attention.map_region
+        payload["region"] = {"q0": q0, "q1": q1, "k0": k0, "k1": k1}
+    if report.attention.head_grid is not None:
+        layers, heads = report.attention.head_grid
+        payload["rosterSizes"] = {
+            "wide": roster.pixels(layers, heads, False),
+            "narrow": roster.pixels(layers, heads, True),
+        }
+    return payload
 
 
-def _scale(view: View) -> dict[str, Any]:
+def _scale(view: ReportView) -> dict[str, Any]:
+    """Return a view's scale with its words."""
     return view.scale.facts() | {"title": view.title, "what": view.what}
 
 
-def _sides(trace: Trace) -> dict[str, Any] | None:
-    """What a page of two traces knows of both: how many keys the queries of each see."""
-    if not isinstance(trace, Difference):
-        return None
-    return {"visible": [visible_keys(side) for side in trace.traces]}
-
-
-def held(contents: Contents) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The packed values, and at which positions they are held one by one: what the first picture
-    needs, and what may come later, where a page is reduced."""
-    first = contents.packed
-    later: dict[str, Any] = {}
-    if contents.steps:
-        late = [name for name in first if name.endswith("Whole") or name in _OF_HEADS]
-        later = {"packed": {name: first[name] for name in late}, **contents.reach}
-        first = {name: value for name, value in first.items() if name not in late}
-    now = {
-        "packed": first,
-        "ranges": [list(r) for r in contents.ranges],
-        "headRanges": [list(r) for r in contents.head_ranges],
-        "steps": contents.steps,
-        "headStep": contents.head_step,
-        "texts": contents.texts,
-        "vocabulary": contents.vocabulary,
-        "later": bool(later),
-        **({"windows": []} if later else contents.reach),
+def _finding(observation: Observation) -> _Finding:
+    """Return where the figure shows a finding."""
+    return {
+        "view": observation.view,
+        "layer": observation.layer,
+        "position": observation.position,
+        "head": observation.head,
+        "stat": observation.statistic,
     }
-    return now, later
 
 
-def layout(size: Size, trace: Trace) -> dict[str, int]:
+def _map_size(size: attentionmap.MapSize) -> _MapSize:
+    """Return the pixels of the map's panels."""
+    return {"side": size.side, "part": size.part}
+
+
+def _layout(size: Size, columns: int) -> dict[str, int]:
+    """Return the pixels of the figure's parts, and how many columns its section shows at first."""
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
-        "overview": size.overview, "above": size.above, "columns": room(trace, size.columns),
+        "overview": size.overview, "above": size.above, "columns": columns,
         "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
     }  # fmt: skip

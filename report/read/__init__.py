@@ -1,1 +1,1 @@
-"""Numbers out of a trace: planes, views, statistics and their scales."""
+"""Views, statistics, curves and scales that are read from a trace."""

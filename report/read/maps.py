@@ -9,7 +9,9 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import ASKED_WINDOWS
 from attentropy.report import planes
 
-# What a head's score says; above what it counts is in `engine.heads`.
+LONG = 512  # positions from which on entropy is drawn against the position
+
+# The titles of the heads' scores; their thresholds are in `engine.maps.head_scores`.
 SCORES = {
     "entropy": "mean attention entropy (nats)",
     "sink": "sink: mean attention on the first key",
@@ -21,7 +23,7 @@ SCORES = {
 
 
 def has_map(trace: Trace) -> bool:
-    """Whether the map is made of tiles: the exact window does not hold the whole prompt."""
+    """Return whether the map is made of tiles: the exact window does not hold the whole prompt."""
     if "map" not in trace:
         return False
     sizes = trace.dataset.sizes
@@ -30,34 +32,36 @@ def has_map(trace: Trace) -> bool:
 
 
 def window_names(trace: Trace) -> list[str]:
-    """The exact windows that the trace holds, the automatic one first."""
+    """Return the names of the exact windows in the trace, the automatic one first."""
     return [name for name in ("window", *(f"window{i}" for i in ASKED_WINDOWS)) if name in trace]
 
 
 def scored(trace: Trace) -> list[str]:
-    """The scores that the trace holds."""
+    """Return the names of the scores in the trace."""
     return [name for name in SCORES if f"head_{name}" in trace]
 
 
 def threshold(name: str) -> float | None:
-    """Above it a head is called by the score's name; None for a scale alone."""
+    """Return the value above which a head has the score's name; None for a score without one."""
     return heads.SCORES[name].threshold if name in heads.SCORES else None
 
 
 def has_spread(trace: Trace) -> bool:
-    """Whether entropy is drawn against the position, under ln of the visible keys."""
+    """Return whether entropy is drawn against the position, under ln of the visible keys."""
     return "visible" in trace and trace.dataset.sizes["position"] > LONG
 
 
 def first_layer(attention: planes.Attention) -> int:
-    """The first layer with a value."""
-    there = np.flatnonzero(np.isfinite(attention.mean).any(1))
-    return int(there[0]) if there.size else 0
+    """Return the first layer with a value."""
+    measured = np.flatnonzero(np.isfinite(attention.mean).any(1))
+    return int(measured[0]) if measured.size else 0
 
 
 def pooled(trace: Trace, layer: int, pool: int) -> np.ndarray:
-    """One layer's map, [head, rows, columns], `pool` × `pool` tiles as one: shares of the keys
-    added up, queries averaged, so that a row still sums to 1."""
+    """Return one layer's map, [head, rows, columns], with `pool` × `pool` tiles as one.
+
+    The shares of the keys are added up and the queries averaged, so that a row still sums to 1.
+    """
     values = trace.dataset["map"][layer].values.astype(np.float64)
     if pool == 1:
         return values
@@ -68,8 +72,5 @@ def pooled(trace: Trace, layer: int, pool: int) -> np.ndarray:
 
 
 def edges(starts: np.ndarray, pool: int, n: int) -> list[int]:
-    """First positions of the tiles, and where the last one ends."""
+    """Return the first positions of the tiles, and where the last one ends."""
     return [*(int(at) for at in starts[::pool]), n]
-
-
-LONG = 512  # positions from which on entropy is drawn against the position

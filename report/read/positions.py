@@ -7,21 +7,23 @@ from collections.abc import Sequence
 
 from attentropy.engine.errors import UsageError
 
-Range = tuple[int, int]
+Range = tuple[int, int]  # [start, stop)
+
+_SECTION = re.compile(r"(-?\d+)?:(-?\d+)?")
 
 
-def sections(given: Sequence[str], n: int) -> list[Range]:
-    """`a:b` as Python reads it, of n positions. Raises `UsageError` for anything else."""
-    found = []
-    for text in given:
+def sections(texts: Sequence[str], n: int) -> list[Range]:
+    """Return the ranges that "a:b" means in Python, of n positions.
+
+    Raises `UsageError` for anything else.
+    """
+    ranges = []
+    for text in texts:
         match = _SECTION.fullmatch(text.strip())
         if match is None:
             raise UsageError(f"--section {text!r}: write a:b, positions as Python counts them")
         start, stop, _ = slice(*(int(end) if end else None for end in match.groups())).indices(n)
         if stop <= start:
             raise UsageError(f"--section {text!r} holds none of the {n} positions")
-        found.append((start, stop))
-    return found
-
-
-_SECTION = re.compile(r"(-?\d+)?:(-?\d+)?")
+        ranges.append((start, stop))
+    return ranges

@@ -1,4 +1,4 @@
-"""What a view can show beside its entropy: other statistics of attention and of the lens.
+"""Statistics that a view can show besides entropy, of attention and of the lens.
 
 Each has its own scale. A trace without a statistic does not offer it.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report import planes
 from attentropy.report.read import views
 from attentropy.report.read.views import View
@@ -23,8 +24,11 @@ NORMALIZED = "normalized_entropy"
 
 @dataclass(frozen=True)
 class Statistic:
-    """`name` is that of definitions.md; `label` what the chooser and the tooltip say, `title` the
-    legend, `what` the caption. `bits` are what its steps need in a page without room."""
+    """A statistic with its scale and its words.
+
+    `name` is that of definitions.md; `label` stands in the chooser and the tooltip, `title` in the
+    legend, `what` in the caption. `bits` are enough for its steps in a page without room.
+    """
 
     name: str
     label: str
@@ -34,33 +38,36 @@ class Statistic:
     bits: int = 8
 
     def facts(self) -> dict[str, Any]:
-        """What the page's script reads of it."""
-        said = {"title": self.title, "label": self.label, "what": self.what}
-        return self.scale.facts() | said
+        """Return what the page's script reads of the statistic."""
+        words = {"title": self.title, "label": self.label, "what": self.what}
+        return self.scale.facts() | words
 
 
 def offered(trace: Trace, view: View) -> list[Statistic]:
-    """The statistics beside entropy that the trace has values for. A difference of two traces
-    (its scale runs about zero) has none."""
+    """Return the statistics besides entropy that the trace has values for.
+
+    A difference of two traces (its scale runs about zero) has none.
+    """
     return [] if view.scale.kind == "diverging" else held(trace, view.name)
 
 
 def held(trace: Trace, name: str) -> list[Statistic]:
-    """Those of the view called `name`."""
-    found = _of_lens(trace) if name == "lens" else _of_attention(trace)
-    return [statistic for needed, statistic in found if all(name in trace for name in needed)]
+    """Return the statistics of the view `name` that the trace has values for."""
+    candidates = _of_lens(trace) if name == "lens" else _of_attention(trace)
+    return [s for variables, s in candidates if all(variable in trace for variable in variables)]
 
 
 def sites(trace: Trace) -> list[str]:
-    """The lens's sites, the one that opens first."""
+    """Return the lens's sites; the first one opens."""
     if "lens_entropy" not in trace:
         return []
     return [trace.site, *(site for site in trace.sites if site != trace.site)]
 
 
 def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
-    most = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
-    share = Scale(0.0, 1.0)
+    """Yield the statistics of attention, each with the variables that it needs."""
+    most_keys = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
+    distances = Scale(0.0, float(max(most_keys - 1, 1)), "tokens", 1, "logarithmic")
     yield (
         ("entropy", "visible"),
         Statistic(
@@ -68,28 +75,16 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
             "normalized attention entropy", Scale(0.0, 1.0, "of ln(visible)"),
         ),
     )  # fmt: skip
-    yield (
-        ("max_prob",),
-        Statistic(
-            "max_prob", "largest weight", "Largest weight", "largest attention weight", share
-        ),
-    )
-    yield (
-        ("distance",),
-        Statistic(
-            "distance", "mean distance", "Tokens (log)", "mean attended distance",
-            Scale(0.0, float(max(most - 1, 1)), "tokens", 1, "logarithmic"), 16,
-        ),
-    )  # fmt: skip
-    yield (
-        ("sink_mass",),
-        Statistic(
-            "sink_mass", "sink mass", "Sink mass", "attention mass on the first four keys", share
-        ),
-    )
+    for recorded in ATTENTION_STATISTICS:
+        if recorded.labels is not None:
+            texts = recorded.labels
+            scale, bits = (Scale(0.0, 1.0), 8) if recorded.upper_end == "one" else (distances, 16)
+            words = texts.label, texts.title, texts.description
+            yield (recorded.name,), Statistic(recorded.name, *words, scale, bits)
 
 
 def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
+    """Yield the statistics of the lens, each with the variables that it needs."""
     size = trace.attrs.get("model", {}).get("vocabulary")
     last = size - 1 if isinstance(size, int) and size > 1 else 1
     if "lens_rank" in trace and trace["lens_rank"].size:
@@ -119,18 +114,20 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
 
 
 def of_lens(trace: Trace, name: str, site: str) -> np.ndarray:
-    """A statistic of the lens at one site, [layer, position], NaN where missing."""
+    """Return a statistic of the lens at one site, [layer, position], NaN where missing."""
     if name == "probability":
         return np.exp(trace.lens("lens_top_logprobs", site=site)[..., 0].astype(np.float32))
     values = trace.lens("lens_entropy" if name == "entropy" else name, site=site)
-    found = values.astype(np.float32)
-    return np.where(values < 0, np.nan, found) if values.dtype.kind == "i" else found
+    floats = values.astype(np.float32)
+    return np.where(values < 0, np.nan, floats) if values.dtype.kind == "i" else floats
 
 
 @dataclass
 class Plane:
-    """One plane of the page beside those of the entropies: `key` is its name there, `values`
-    [layer, position]; of attention the mean over heads, with every head in tiles."""
+    """A plane of the page besides those of the entropies: a statistic of a view, at a site.
+
+    Planes of attention have no site.
+    """
 
     trace: Trace
     view: View
@@ -139,25 +136,25 @@ class Plane:
 
     @property
     def key(self) -> str:
-        """ "attention.distance", "lens.mlp.entropy"."""
+        """The plane's name in the page: "attention.distance", "lens.mlp.entropy"."""
         return ".".join(filter(None, (self.view.name, self.site, self.statistic.name)))
 
     @cached_property
     def averages(self) -> planes.Averages:
-        """Of a statistic of attention."""
+        """Means over heads and tiles of every head, of a statistic of attention."""
         return planes.averages(self.trace, self.statistic.name)
 
     @cached_property
     def values(self) -> np.ndarray:
-        """[layer, position]."""
+        """The values, [layer, position]; of attention the mean over heads."""
         if self.site:
             return of_lens(self.trace, self.statistic.name, self.site)
         return self.averages.mean
 
 
-def extra(trace: Trace, shown: Sequence[View]) -> list[Plane]:
-    """All planes beside those of the entropies, in the order in which a page's bytes buy them."""
-    found = [
+def extra_planes(trace: Trace, shown: Sequence[View]) -> list[Plane]:
+    """Return all planes besides those of the entropies, the most important first."""
+    extras = [
         Plane(trace, view, statistic, trace.site if view.name == "lens" else "")
         for view in sorted(shown, key=lambda view: view.name)  # attention first
         for statistic in offered(trace, view)
@@ -165,6 +162,10 @@ def extra(trace: Trace, shown: Sequence[View]) -> list[Plane]:
     for view in shown:
         if view.name == "lens" and view.scale.kind != "diverging":
             entropy = Statistic("entropy", "entropy", view.title, "", view.scale)
-            known = [entropy, *offered(trace, view)]
-            found += [Plane(trace, view, s, site) for site in sites(trace)[1:] for s in known]
-    return found
+            choices = [entropy, *offered(trace, view)]
+            extras += [
+                Plane(trace, view, statistic, site)
+                for site in sites(trace)[1:]
+                for statistic in choices
+            ]
+    return extras

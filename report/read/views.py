@@ -1,9 +1,11 @@
-"""The two readings of a trace: which values the figure shows, in which range, with which texts."""
+"""The two views of a trace, the lens's and attention's: values, scale and texts."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 
 import numpy as np
 
@@ -11,17 +13,20 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
+from attentropy.report.read.cells import CellText, cells_of
 from attentropy.report.scale import Scale
-from attentropy.report.text import pair, short
 
-_MOST_APART = 1024
+_MOST_POSITIONS = 1024  # per column
 SCALE_PERCENTILE = 99.5  # of |B − A|, where a difference's scale ends
 
 
 @dataclass(frozen=True)
 class View:
-    """`values` [layers, N], NaN where missing, coloured on `scale`, whose legend is called `title`;
-    `step` positions share a column of the overview."""
+    """Values of a trace that a figure shows, with their scale and the texts of their cells.
+
+    `values` are [layers, N], NaN where missing, coloured on `scale`, whose legend is called
+    `title`. `step` positions share a column of the overview.
+    """
 
     name: str
     values: np.ndarray
@@ -32,134 +37,110 @@ class View:
 
     @property
     def what(self) -> str:
-        """What the caption calls the values."""
+        """The caption's words for the values."""
         return "logit-lens entropy" if self.name == "lens" else "attention entropy"
 
+    def column_title(self, *, is_narrow: bool) -> str:
+        """Return what a column of the figure is called, shorter where the figure is narrow."""
+        return cells_of(self.trace).column_title(is_narrow=is_narrow)
+
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
-        """What the cells of these positions say, one list a layer, cut to `letters`."""
-        if isinstance(self.trace, Difference):
-            return _of_both(self.trace, self.name, slice(start, stop), letters)
-        say = _likeliest if self.name == "lens" else _most_attended
-        return say(self.trace, slice(start, stop), letters)
+        """Return the cells' texts at these positions, cut to `letters`: one list per layer."""
+        return cells_of(self.trace).texts(self.name, slice(start, stop), letters)
+
+    def inset_texts(
+        self, column: int, letters: int, *, has_two_lines: bool
+    ) -> Sequence[Sequence[CellText]]:
+        """Return the texts of one magnified column: one text per layer, each in a list of its own.
+
+        Only a difference has texts of two lines, where the cells have room for them.
+        """
+        cells = cells_of(self.trace)
+        return cells.inset_texts(self, column, letters, has_two_lines=has_two_lines)
 
 
 def names(trace: Trace) -> list[str]:
-    """The views that the trace has values for, the first one opens: "lens", "attention".
+    """Return which of "lens" and "attention" the trace has values for; the first one opens.
 
     Raises `TraceError` where there is none.
     """
-    found = {"lens": "lens_entropy", "attention": "entropy"}
-    present = [name for name, variable in found.items() if variable in trace]
+    variables = {"lens": "lens_entropy", "attention": "entropy"}
+    present = [name for name, variable in variables.items() if variable in trace]
     if not present:
         raise TraceError("the trace holds no entropies: there is nothing to show")
     return present
 
 
 def of_site(site: str) -> str:
-    """What a caption says of the lens's site; nothing of the residual stream."""
+    """Return the caption's words for the lens's site; none for the residual stream."""
     return "" if site == "residual" else f" of the {site} block's output alone"
 
 
 def high(trace: Trace, name: str) -> float:
-    """Upper end of a view's scale in nats: min(10, ln V), or ln of the most visible keys."""
+    """Return the upper end of a view's scale, in nats.
+
+    That is min(10, ln V) for the lens, and ln of the largest number of visible keys for attention.
+    """
     if name == "lens":
         size = trace.attrs.get("model", {}).get("vocabulary")
         return min(10.0, math.log(size)) if isinstance(size, int) and size > 1 else 10.0
-    most = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
-    return math.log(most) if most > 1 else 1.0
+    keys = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
+    return math.log(keys) if keys > 1 else 1.0
 
 
 def scale(trace: Trace, name: str) -> Scale:
-    """On which a view's entropies are coloured, from 0 nats on."""
+    """Return the scale of a view's entropies, from 0 nats."""
     return Scale(0.0, high(trace, name), "nats")
 
 
+@singledispatch
 def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> View:
-    """One of `names`: the lens's residual site, or attention, the mean over heads.
+    """Return one of `names`: the lens's residual site, or attention, the mean over heads.
 
-    `attention` spares reading the entropies of all heads again.
+    With `attention` the entropies of all heads are not read again.
     """
-    if name == "lens":
-        values = trace.lens("lens_entropy").astype(np.float32, copy=False)
-    else:
-        attention = attention or planes.attention(trace)
-        assert attention is not None  # as `names` has it
-        values = attention.mean
-    if isinstance(trace, Difference):
-        size = max(planes.step(values.shape[1]), _step(values[:, trace.both]))
-        return View(name, values, _difference_scale(values), size, trace, "B − A (nats)")
+    values = _entropies(trace, name, attention)
     return View(name, values, scale(trace, name), _step(values), trace)
 
 
+@view.register
+def _(
+    trace: Difference, name: str, attention: planes.Attention | None = None
+) -> View:  # fmt: skip
+    values = _entropies(trace, name, attention)
+    size = max(planes.step(values.shape[1]), _step(values[:, trace.both]))
+    return View(name, values, _difference_scale(values), size, trace, "B − A (nats)")
+
+
+def _entropies(trace: Trace, name: str, attention: planes.Attention | None) -> np.ndarray:
+    """Return a view's entropies, [layer, position]."""
+    if name == "lens":
+        return trace.lens("lens_entropy").astype(np.float32, copy=False)
+    attention = attention or planes.attention(trace)
+    assert attention is not None  # `names` lists attention only where there is some
+    return attention.mean
+
+
 def _step(values: np.ndarray) -> int:
-    """Positions a column: as few as there is room for, and of a lens that read a sample of a long
-    prompt as many as lie between two of them, so that every column has something to show."""
+    """Return the positions per column: as few as the overview has room for.
+
+    A lens that read a sample of a long prompt needs as many as lie between two samples, so that
+    every column has something to show.
+    """
     size = planes.step(values.shape[1])
     if size > 1:
-        apart = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
-        while (apart > 1).any() and size < np.median(apart[apart > 1]) and size < _MOST_APART:
+        gaps = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
+        while (gaps > 1).any() and size < np.median(gaps[gaps > 1]) and size < _MOST_POSITIONS:
             size *= 2
     return size
 
 
 def _difference_scale(values: np.ndarray) -> Scale:
-    """About zero, to where all but one value in 200 end; one nat where there is no difference."""
+    """Return a scale about zero that all but one value in 200 lie on.
+
+    Where there is no difference it ends at one nat.
+    """
     sizes = np.abs(values[np.isfinite(values)])
     end = float(np.percentile(sizes, SCALE_PERCENTILE)) if sizes.size else 0.0
     end = max(0.01, math.ceil(100 * end) / 100) if sizes.any() else 1.0
     return Scale(-end, end, "nats", 2, "diverging")
-
-
-def _likeliest(trace: Trace, span: slice, letters: int) -> list[list[str]]:
-    ids = trace.lens("lens_top_ids", span)[..., 0]
-    unique = np.unique(ids)
-    known = {
-        int(i): short(text, letters) for i, text in zip(unique, trace.text_of(unique), strict=True)
-    }
-    return [[known[int(i)] if i >= 0 else "" for i in row] for row in ids]
-
-
-def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
-    """The key that most heads attend to most; ties go to the lower."""
-    sizes = trace.dataset.sizes
-    if "top_key" not in trace:
-        return [[""] * len(range(sizes["query"])[span]) for _ in range(sizes["layer"])]
-    tokens = trace.tokens
-    return [
-        [short(tokens[key], letters) if 0 <= key < len(tokens) else "" for key in row]
-        for row in _voted(trace.dataset["top_key"][..., span].values)
-    ]
-
-
-def _voted(keys: np.ndarray) -> list[list[int]]:
-    """Of keys [layer, head, query] the one that most heads say, -1 where none says any."""
-    rows = []
-    for layer in keys:
-        row = []
-        for said in layer.T:
-            found, votes = np.unique(said[said >= 0], return_counts=True)
-            row.append(int(found[votes.argmax()]) if found.size else -1)
-        rows.append(row)
-    return rows
-
-
-def _of_both(of: Difference, name: str, span: slice, letters: int) -> list[list[str]]:
-    """What cells say of both sides in one line."""
-    return [[pair(*said, letters) if said else "" for said in row] for row in both(of, name, span)]
-
-
-def both(of: Difference, name: str, span: slice) -> list[list[tuple[str, str] | None]]:
-    """The likeliest, or most attended, tokens of A and of B, one list a layer; None where a side
-    has no token."""
-    if name == "lens":
-        ids = of.lens("lens_top_ids", span)
-        unique = np.unique(ids)
-        known = dict(zip(unique.tolist(), of.text_of(unique), strict=True))
-    elif "top_key" in of:
-        sides = [_voted(of.of_side("top_key", side)[..., span].values) for side in (0, 1)]
-        ids, known = np.stack(sides, -1), dict(enumerate(of.tokens))
-    else:
-        return [[None] * len(range(of.kind.size)[span]) for _ in range(of.dataset.sizes["layer"])]
-    return [
-        [(known[a], known[b]) if min(a, b) >= 0 else None for a, b in row] for row in ids.tolist()
-    ]

@@ -1,48 +1,62 @@
-"""How many keys each query may see."""
+"""How many keys each query may see, and how far an unfinished run came."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.text import named
 
+_MOST_LINES = 4096  # straight lines per layer
 
-def visible_keys(trace: Trace) -> list[list[list[int]]] | None:
-    """How many keys each query sees, as straight lines [first position, keys there, rise] a layer;
-    None where that is not recorded, or in no few lines."""
+VisibleLines = list[list[list[int]]]  # per layer, lines of [first position, keys there, rise]
+
+
+class RunProgress(TypedDict):
+    """How far an unfinished run came, in tokens, and why it stopped."""
+
+    tokens: int
+    done: int
+    reason: str
+
+
+def visible_keys(trace: Trace) -> VisibleLines | None:
+    """Return how many keys each query sees, as straight lines per layer.
+
+    None where the counts were not recorded, or make too many lines.
+    """
     if "visible" not in trace or not trace["visible"].size:
         return None
-    found = []
+    layers = []
     for counts in trace["visible"].astype(np.int64):
         rise = np.diff(counts)
         # A line begins where the rise is not that of the step before.
         starts = np.concatenate([[0], np.flatnonzero(np.diff(rise)) + 1])
-        if starts.size > _MOST_SEGMENTS:
+        if starts.size > _MOST_LINES:
             return None
         slope = rise[np.minimum(starts, rise.size - 1)] if rise.size else np.zeros(1, int)
-        found.append(np.stack([starts, counts[starts], slope], -1).tolist())
-    return found
+        layers.append(np.stack([starts, counts[starts], slope], -1).tolist())
+    return layers
 
 
-def partial(trace: Trace) -> dict[str, Any] | None:
-    """How far a run came that did not end: tokens, done, reason."""
+def partial(trace: Trace) -> RunProgress | None:
+    """Return how far an unfinished run came; None for a finished one."""
     state = trace.attrs.get("partial")
     if not isinstance(state, dict):
         return None
     done = state.get("done")
     reason = state.get("reason")
     return {
-        "tokens": trace.dataset.sizes["position"],
+        "tokens": int(trace.dataset.sizes["position"]),
         "done": done if isinstance(done, int) else 0,
         "reason": named(str(reason), 200) if reason else "",
     }
 
 
 def is_causal(trace: Trace) -> bool:
-    """Whether no query of the window puts weight on a later key."""
+    """Return whether no query of the window puts weight on a later key."""
     if "window" not in trace:
         return True
     later = trace["window_key"][None, :] > trace["window_query"][:, None]
@@ -50,6 +64,3 @@ def is_causal(trace: Trace) -> bool:
         if (np.nan_to_num(layer[0].values) * later > 0).any():
             return False
     return True
-
-
-_MOST_SEGMENTS = 4096

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from attentropy.report.figures.sizes import wide
-from attentropy.report.page import page
 from attentropy.report.palette import MISSING, colors
+from attentropy.report.read import views
 from attentropy.report.read.statistics import offered
 from attentropy.report.read.views import view
 from attentropy.report.scale import Scale
@@ -125,7 +125,7 @@ def test_a_signed_view_has_white_at_zero_and_its_ends_beyond_its_scale(open_page
     values[0, 2, 5:8] = 0.0
     values[0, 3, 6] = np.nan
     signed = Scale(-2.0, 2.0, "nats", 1, "diverging")
-    monkeypatch.setattr(page.views, "scale", lambda trace, name: signed)
+    monkeypatch.setattr(views, "scale", lambda trace, name: signed)
     opened = open_page(trace, fragment=f"#view=lens&a={SHOWN.start}&b={SHOWN.stop}&col=5")
     _assert_colours(opened, values[0], signed)
     assert tuple(colors(signed.at(np.zeros(1)), 0, 1)[0]) == (0xF7, 0xF7, 0xF7)

@@ -40,10 +40,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.trace import digests as seal
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.content import read_report
 from attentropy.report.figures import heatmap_data as cells
 from attentropy.report.findings.single import observe
+from attentropy.report.page import drawings
 from attentropy.report.page import page as report_page
-from attentropy.report.page.charts import Drawing
 from attentropy.report.page.document import Still
 from traces import synthetic
 
@@ -324,20 +325,24 @@ def rendered(path: Path, drawn: bool) -> str:
     found = observe(trace)
     with contextlib.ExitStack() as stack:
         if not drawn:
-            stack.enter_context(mock.patch.object(report_page, "drawings", _sketched))
             still = Still("data:,", "data:,", 1, 1)
-            stack.enter_context(mock.patch.object(report_page, "stills", return_value=still))
+            for module, name, replacement in (
+                (read_report, "opening_charts", _sketched),
+                (drawings, "_specification", lambda _: ""),
+                (drawings, "stills", lambda _: still),
+            ):
+                stack.enter_context(mock.patch.object(module, name, replacement))
         return report_page.render(trace, found)
 
 
 def _sketched(
-    trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any
-) -> dict[str, Drawing]:
+    trace: Trace, view: Any, attention: Any, rows: Any, sizes: Any, placed: Any
+) -> dict[str, Any]:
     """The figure's values, and nothing drawn of them."""
     for name, size in sizes.items():
-        json.dumps(cells.datasets(trace, size, placed[name], shown[0], rows), allow_nan=False)
+        json.dumps(cells.datasets(trace, size, placed[name], view, rows), allow_nan=False)
         json.dumps(cells.state(trace, size, placed[name], len(rows)), allow_nan=False)
-    return {"figure": Drawing({"wide": {}, "narrow": {}}, {})}
+    return {"figure": {"wide": {}, "narrow": {}}}
 
 
 def _no_constant(name: str) -> float:

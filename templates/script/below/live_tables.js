@@ -1,5 +1,5 @@
 // Tables that follow their charts. Without scripts they show what the charts open with; see
-// report/page/tables.py.
+// report/content/tables.py.
 import { $ } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { headName } from "../data/rows.js";

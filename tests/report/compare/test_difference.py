@@ -8,7 +8,8 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.compare.difference import BOTH, ONLY_A, ONLY_B, compare
-from attentropy.report.findings.compared import CHANGED, by_head, by_layer, observe, settling
+from attentropy.report.findings.compared import CHANGED, observe, settling
+from attentropy.report.findings.side_means import by_head, by_layer
 from traces import CHAT, synthetic
 
 # " the" is replaced by two tokens, "assistant" is dropped, "!" is added before the end of turn.

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from attentropy.report import planes
-from attentropy.report.pack import statistics as more
-from attentropy.report.page import page
+from attentropy.report.pack import page_values
+from attentropy.report.pack.extras import Extras
 from attentropy.report.page.page import render
 from traces import long, synthetic
 
@@ -62,7 +62,7 @@ def test_a_short_page_offers_every_statistic_exactly_and_no_other():
 def test_entropy_has_the_resolution_that_it_has_without_the_others(trace, most, monkeypatch):
     full = partial(render, trace, [], max_bytes=most)
     with_them = full()
-    monkeypatch.setattr(page, "buy", lambda *_: more.More())
+    monkeypatch.setattr(page_values, "pack_extras", lambda *_: Extras())
     without = full()
     for part, ignored in (("report", {"offered"}), ("later", set())):
         a, b = _part(with_them, part), _part(without, part)

@@ -12,9 +12,10 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.cli import main
 from attentropy.report.compare.difference import compare
-from attentropy.report.findings.compared import by_layer, observe
+from attentropy.report.content.difference_words import difference_words
+from attentropy.report.findings.compared import observe
+from attentropy.report.findings.side_means import by_layer
 from attentropy.report.page.page import render
-from attentropy.report.page.words_compared import words
 from attentropy.report.read.views import view
 from attentropy.report.text import pair, stack_pair
 from traces import CHAT, long, synthetic
@@ -56,15 +57,15 @@ def test_provenance_marks_what_differs(page):
 
 
 def test_the_table_of_the_layers_holds_both_and_their_difference(of, page):
-    said = words(of, [view(of, "lens")], [str(i) for i in range(6)])
+    words = difference_words(of, view(of, "lens"), [str(i) for i in range(6)])
     for view_name, column in (("lens", 0), ("attention", 1)):
         means = by_layer(of, view_name)
-        for row in said["by_layer"]["rows"]:
-            layer = int(row["label"])
+        for row in words.by_layer.rows:
+            layer = int(row.label)
             wanted = [means.a[layer], means.b[layer], means.change[layer]]
-            numbers = [float(text.replace("−", "-")) for text in row["cells"][column]]
+            numbers = [float(text.replace("−", "-")) for text in row.cells[column]]
             np.testing.assert_allclose(numbers, wanted, atol=6e-4)
-            assert row["cells"][column][2] in page
+            assert row.cells[column][2] in page
 
 
 def test_the_scale_is_symmetric_and_names_zero(of, page):

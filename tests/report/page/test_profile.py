@@ -12,10 +12,17 @@ from click.testing import CliRunner
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import cli
 from attentropy.report.commands.profile import command
+from attentropy.report.content.profile_words import (
+    costs,
+    growth,
+    read_profile,
+    sentences,
+    shares,
+)
 from attentropy.report.figures.profile_charts import LEGEND, NARROW, WIDE, charts, records
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
-from attentropy.report.page.profile import costs, growth, section, sentences, shares
+from attentropy.report.page.profile import draw_profile
 from traces import PARTS, profiled, synthetic
 from undisturbed import undisturbed
 
@@ -89,7 +96,7 @@ def test_light_and_dark_differ_in_colours_alone(layout):
 
 
 def test_the_narrow_figure_fits_a_telephone():
-    for chart in section(profiled(layers=32))["narrow"]:
+    for chart in draw_profile(read_profile(profiled(layers=32))).narrow:
         svg = base64.b64decode(chart.split(",", 1)[1]).decode()
         assert float(re.search(r'\bwidth="([\d.]+)"', svg)[1]) <= 420 - 2 * 10 - 2 * 11
 
@@ -105,7 +112,7 @@ def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_na
         assert sentence.replace("'", "&#39;") in page
     plain = synthetic()
     assert "Profile" not in render(plain, observe(plain))
-    assert section(plain) is None
+    assert read_profile(plain) is None
 
 
 def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():

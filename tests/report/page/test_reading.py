@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from attentropy.report import planes
+from attentropy.report.content import tables
+from attentropy.report.content.sections import numbers, trace_sections
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import LEAST, MOST, highlights, section_of
 from attentropy.report.findings.single import observe
-from attentropy.report.page import tables
 from attentropy.report.page.page import render
-from attentropy.report.page.sections import numbers, sections
-from attentropy.report.read import layers as bylayer
+from attentropy.report.read.layers import attention_curves, lens_curves
 from attentropy.report.read.views import view
 from traces import CHAT, long, synthetic
 
@@ -71,7 +71,7 @@ def test_the_lens_by_layer_is_mean_quartiles_and_what_the_model_predicts():
     trace = synthetic()
     trace.dataset["lens_entropy"].values[0, :, 3] = np.nan
     trace.dataset["lens_rank"].values[0, 2, 5:9] = 7
-    entropy, predicted, kl = bylayer.lens(trace)
+    entropy, predicted, kl = lens_curves(trace)
     read = np.delete(trace["lens_entropy"][0].astype(np.float64), 3, axis=1)
     np.testing.assert_allclose(entropy.mean, read.mean(1))
     np.testing.assert_allclose(entropy.low, np.quantile(read, 0.25, axis=1), rtol=1e-6)
@@ -83,7 +83,7 @@ def test_the_lens_by_layer_is_mean_quartiles_and_what_the_model_predicts():
 def test_attention_by_layer_is_over_all_heads_and_beside_a_uniform_row():
     trace = synthetic()
     trace.dataset["entropy"].values[1] = np.nan
-    found = {curve.name: curve for curve in bylayer.attention(trace)}
+    found = {curve.name: curve for curve in attention_curves(trace)}
     assert list(found) == ["entropy", "normalized_entropy", "sink_mass", "max_prob", "distance"]
     seen = np.arange(len(CHAT)) + 1.0
     values = trace["entropy"].astype(np.float64)
@@ -100,9 +100,9 @@ def test_attention_by_layer_is_over_all_heads_and_beside_a_uniform_row():
 def test_what_a_trace_does_not_hold_has_no_panel_and_no_section():
     trace = synthetic()
     bare = type(trace)(trace.dataset.drop_vars(["sink_mass", "distance", "lens_kl", "lens_rank"]))
-    assert [c.name for c in bylayer.lens(bare)] == ["lens_entropy"]
-    assert [c.name for c in bylayer.attention(bare)][-1] == "max_prob"
-    made = sections(trace, [], None, [view(trace, "lens")], list("012345"), (5, 17), None)
+    assert [c.name for c in lens_curves(bare)] == ["lens_entropy"]
+    assert [c.name for c in attention_curves(bare)][-1] == "max_prob"
+    made = trace_sections(trace, [], None, [view(trace, "lens")], list("012345"), (5, 17), [])
     assert "profile" not in made
     assert "heads" not in made
 

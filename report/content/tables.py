@@ -1,7 +1,7 @@
-"""The page's charts as tables: for every chart the same values in numbers, in few enough rows.
+"""The page's charts as tables: the same values in numbers, in a bounded number of rows.
 
-As the charts open; where scripts run, those of map, window and spread are written again for what
-the charts show (templates/script/below/live_tables.js).
+The tables show the charts as they open. The script writes those of map, window and spread again
+when their charts change.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.figures.exact_weights import window
 from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.read.layers import Curve
@@ -34,7 +34,10 @@ Cell = str | None  # a number as it is written, or text; None: missing
 
 @dataclass(frozen=True)
 class Column:
-    """`number`: its cells are numbers. Neighbours of one `group` share a heading above theirs."""
+    """A column of a table. `number` says whether its cells are numbers.
+
+    Neighbours of one `group` share a heading above their own.
+    """
 
     name: str
     number: bool = True
@@ -42,9 +45,12 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
-    """The first cell of a row names it. `title` says what is in the cells, in which unit. `live`:
-    the script fills it, of what nobody has chosen yet."""
+class ChartTable:
+    """A table whose first column names the rows.
+
+    `title` says what is in the cells, and the unit. A `live` table is empty until the script fills
+    it.
+    """
 
     id: str
     title: str
@@ -54,7 +60,7 @@ class Table:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Headings above the columns and how many columns each spans; none where none has one."""
+        """The headings above the columns with the number of columns that each spans."""
         if not any(column.group for column in self.columns):
             return []
         runs = groupby(self.columns, lambda column: column.group)
@@ -62,17 +68,17 @@ class Table:
 
 
 def number(value: float) -> Cell:
-    """A value in four digits."""
+    """Return a value in four digits; None for a missing one."""
     if not np.isfinite(value):
         return None
     return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
-def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> Table:
-    """The figure's section as it opens, the last layer on top, at most `COLUMNS` positions."""
+def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartTable:
+    """Return the figure's section, the last layer on top, with at most `COLUMNS` positions."""
     start = max(start, stop - COLUMNS)
     texts = view.trace.tokens
-    said = view.texts(start, stop, 14)
+    cell_texts = view.texts(start, stop, 14)
     what, kind = (
         ("lens entropy", "top token")
         if view.name == "lens"
@@ -85,15 +91,16 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> Table:
     cells: list[list[Cell]] = []
     for r in reversed(range(len(rows))):
         pairs = (
-            (number(view.values[r, i]), said[r][i - start] or None) for i in range(start, stop)
+            (number(view.values[r, i]), cell_texts[r][i - start] or None)
+            for i in range(start, stop)
         )
         cells.append([rows[r], *(cell for pair in pairs for cell in pair)])
     title = f"The section: {what} in nats and {kind}, positions {start} to {stop - 1}"
-    return Table(f"table-{view.name}", title, columns, cells)
+    return ChartTable(f"table-{view.name}", title, columns, cells)
 
 
-def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str]) -> Table:
-    """Curves over the layers, the first layer on top."""
+def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str]) -> ChartTable:
+    """Return curves over the layers, the first layer on top."""
     columns, values = [Column("layer", number=False)], []
     around = ("lower quartile", "upper quartile") if id == "lens" else ("lowest", "highest head")
     for curve in curves:
@@ -106,15 +113,15 @@ def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str])
                 columns.append(Column(name, group=curve.title))
                 values.append(column)
     cells = [[label, *(number(v[i]) for v in values)] for i, label in enumerate(rows)]
-    return Table(f"table-{id}-layers", title, columns, cells)
+    return ChartTable(f"table-{id}-layers", title, columns, cells)
 
 
-def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str) -> Table:
-    """Attention entropy of one layer against the position, at most `_SPREAD` rows."""
+def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str) -> ChartTable:
+    """Return attention entropy of one layer against the position, in at most `_SPREAD` rows."""
     heads, n = attention.heads[layer], attention.mean.shape[1]
     each = -(-heads.shape[1] // _SPREAD)
-    there = np.isfinite(heads).any(0)
-    firsts = [i for i in range(0, heads.shape[1], each) if there[i : i + each].any()]
+    measured = np.isfinite(heads).any(0)
+    firsts = [i for i in range(0, heads.shape[1], each) if measured[i : i + each].any()]
     spans = [(i * attention.step, min(n, (i + each) * attention.step)) for i in firsts]
     ceilings = ceilings_at(trace, layer, [(start + stop) // 2 for start, stop in spans])
     cells: list[list[Cell]] = []
@@ -127,34 +134,36 @@ def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str)
         Column("highest head"), Column("ln(visible) in the middle"),
     ]  # fmt: skip
     title = f"Attention entropy in nats against the position, layer {label}"
-    return Table("table-spread", title, columns, cells)
+    return ChartTable("table-spread", title, columns, cells)
 
 
-def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> Table:
-    """A row a head with all its scores; of many heads the `_HEADS` lowest in the first score."""
+def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> ChartTable:
+    """Return all scores of every head; of many heads the `_HEADS` lowest in the first score."""
     scores = np.stack([trace[f"head_{name}"].astype(np.float64) for name in names])
     layers, heads = scores.shape[1:]
-    there = [(layer, head) for layer in range(layers) for head in range(heads)]
-    there = [(layer, head) for layer, head in there if np.isfinite(scores[:, layer, head]).any()]
+    pairs = [(layer, head) for layer in range(layers) for head in range(heads)]
+    measured = [(layer, head) for layer, head in pairs if np.isfinite(scores[:, layer, head]).any()]
     title = "Scores of every head"
-    if len(there) > _HEADS:
-        title = f"Scores of the {_HEADS} of {len(there):,} heads that are lowest in {names[0]}"
-        lowest = sorted(there, key=lambda at: np.nan_to_num(scores[0][at], nan=np.inf))
-        there = sorted(lowest[:_HEADS])
+    if len(measured) > _HEADS:
+        title = f"Scores of the {_HEADS} of {len(measured):,} heads that are lowest in {names[0]}"
+        lowest = sorted(measured, key=lambda at: np.nan_to_num(scores[0][at], nan=np.inf))
+        measured = sorted(lowest[:_HEADS])
     columns = [Column("head", number=False), *(Column(SCORES[name]) for name in names)]
     cells: list[list[Cell]] = [
         [f"layer {rows[layer]} head {head}", *(number(s[layer, head]) for s in scores)]
-        for layer, head in there
+        for layer, head in measured
     ]
     uniform = [f"uniform_{name}" for name in names]
     if any(name in trace for name in uniform):
-        known = [np.nanmean(trace[name]) if _any(trace, name) else np.nan for name in uniform]
-        cells.append(["a uniform row (mean over layers)", *(number(float(v)) for v in known)])
-    return Table("table-heads", title, columns, cells)
+        means = [
+            np.nanmean(trace[name]) if _has_values(trace, name) else np.nan for name in uniform
+        ]
+        cells.append(["a uniform row (mean over layers)", *(number(float(v)) for v in means)])
+    return ChartTable("table-heads", title, columns, cells)
 
 
-def of_window(trace: Trace, label: str) -> Table:
-    """The last queries and keys of the exact window, first layer, mean over its heads."""
+def of_window(trace: Trace, label: str) -> ChartTable:
+    """Return the last queries and keys of the exact window: first layer, mean over heads."""
     weights = window(trace, "window", 0, None).values
     queries, keys = (trace[f"window_{axis}"][-_WINDOW:] for axis in ("query", "key"))
     texts = trace.tokens
@@ -168,11 +177,11 @@ def of_window(trace: Trace, label: str) -> Table:
     title = f"Attention weights of layer {label}, mean over heads, from queries (rows) to keys"
     if part.size < weights.size:
         title += f": the last {len(queries)} of {weights.shape[0]} queries"
-    return Table("table-window", title, columns, cells)
+    return ChartTable("table-window", title, columns, cells)
 
 
-def of_map(trace: Trace, label: str) -> Table:
-    """The tiles of the first layer's map that hold the most, first head of the map."""
+def of_map(trace: Trace, label: str) -> ChartTable:
+    """Return the tiles with the largest shares: first layer, first head of the map."""
     weights = np.nan_to_num(pooled(trace, 0, 1)[0])
     n = trace.dataset.sizes["position"]
     queries, keys = (edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
@@ -182,23 +191,24 @@ def of_map(trace: Trace, label: str) -> Table:
         if weights[q, k] > 0:
             cells.append([_span(queries, q), _span(keys, k), number(float(weights[q, k]))])
     title = f"The {len(cells)} tiles of the map that hold the most, layer {label}"
-    return Table("table-map", title, _shares(), cells)
+    return ChartTable("table-map", title, _shares(), cells)
 
 
-def of_region() -> Table:
-    """What of the map is in its frame."""
-    return Table("table-region", "The purple frame", _shares(), [], live=True)
+def of_region() -> ChartTable:
+    """Return the empty table of the map's framed region, which the script fills."""
+    return ChartTable("table-region", "The purple frame", _shares(), [], live=True)
 
 
 def _shares() -> list[Column]:
+    """Return the columns of a table of tiles."""
     return [
         Column("queries", number=False), Column("keys", number=False),
         Column("share of the queries' attention"),
     ]  # fmt: skip
 
 
-def of_received(trace: Trace, label: str) -> Table:
-    """The keys that receive the most in the first layer, first head kept."""
+def of_received(trace: Trace, label: str) -> ChartTable:
+    """Return the keys that receive the most: first layer, first recorded head."""
     values = np.nan_to_num(trace["received"][0, 0].astype(np.float64))
     texts = trace.tokens
     order = np.argsort(-values, kind="stable")[:_KEYS]
@@ -207,19 +217,21 @@ def of_received(trace: Trace, label: str) -> Table:
     ]
     columns = [Column("key", number=False), Column("token", number=False), Column("received")]
     title = f"The {len(cells)} keys that receive the most from all queries, layer {label}"
-    return Table("table-received", title, columns, cells)
+    return ChartTable("table-received", title, columns, cells)
 
 
-def of_profile(made: Iterable[dict[str, Any]]) -> Iterator[Table]:
-    """The profile's tables, each with its title, its columns and its rows of written cells."""
-    for i, table in enumerate(made):
-        columns = [Column(name or "what", number=j > 0) for j, name in enumerate(table["columns"])]
-        yield Table(f"table-profile-{i}", table["title"], columns, table["rows"])
+def of_profile(profile_tables: Iterable[ProfileTable]) -> Iterator[ChartTable]:
+    """Yield the profile's tables."""
+    for i, table in enumerate(profile_tables):
+        columns = [Column(name or "what", number=j > 0) for j, name in enumerate(table.columns)]
+        yield ChartTable(f"table-profile-{i}", table.title, columns, table.rows)
 
 
 def _span(edges: Sequence[int], tile: int) -> str:
+    """Return the positions of a tile in words."""
     return f"{edges[tile]} to {edges[tile + 1] - 1}"
 
 
-def _any(trace: Trace, name: str) -> bool:
+def _has_values(trace: Trace, name: str) -> bool:
+    """Return whether a variable has a finite value."""
     return name in trace and bool(np.isfinite(trace[name]).any())

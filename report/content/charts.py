@@ -1,0 +1,75 @@
+"""The charts that a page opens with, as Vega-Lite specifications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
+from attentropy.report.content.profile_words import Chart
+from attentropy.report.content.report import ChartsByWidth
+from attentropy.report.figures import heatmap_data as cells
+from attentropy.report.figures import roster, spread
+from attentropy.report.figures import tilemap as attentionmap
+from attentropy.report.figures import tilemap_data as openingmap
+from attentropy.report.figures.exactmap import first_map
+from attentropy.report.figures.heatmap import heatmap
+from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.sizes import Size
+from attentropy.report.read import views
+from attentropy.report.read.maps import first_layer, has_map, has_spread, scored
+from attentropy.report.read.views import View
+
+
+def opening_charts(
+    trace: Trace,
+    view: View,
+    attention: planes.Attention | None,
+    rows: Sequence[str],
+    sizes: Mapping[str, Size],
+    placed: Mapping[str, Placement],
+) -> dict[str, ChartsByWidth]:
+    """Return the charts by name and width: "figure", and those that the trace has values for.
+
+    The others are "map" or "window", "spread" and "roster". `view` is the figure's that opens.
+    """
+    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, view, rows, sizes, placed)}
+    if has_map(trace):
+        both = (attentionmap.WIDE, attentionmap.NARROW)
+        charts["map"] = _by_width(openingmap.first_attentionmap(trace, size) for size in both)
+    elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
+        charts["window"] = {"wide": first_map(trace, placed["wide"].column)}
+    high = views.high(trace, "attention")
+    if attention is not None and has_spread(trace):
+        layer = first_layer(attention)
+        charts["spread"] = _by_width(
+            spread.first_spread(trace, attention, layer, size, high)
+            for size in (spread.WIDE, spread.NARROW)
+        )
+    names = scored(trace)
+    if names:
+        charts["roster"] = _by_width(
+            roster.first_roster(trace, names, rows, narrow, high) for narrow in (False, True)
+        )
+    return charts
+
+
+def _figure(
+    trace: Trace,
+    view: View,
+    rows: Sequence[str],
+    sizes: Mapping[str, Size],
+    placed: Mapping[str, Placement],
+) -> ChartsByWidth:
+    """Return the heatmap of each width."""
+    charts = {}
+    for width, size in sizes.items():
+        data = cells.datasets(trace, size, placed[width], view, rows)
+        state = cells.state(trace, size, placed[width], len(rows))
+        charts[width] = heatmap(size, state, data)
+    return charts
+
+
+def _by_width(charts: Iterable[Chart]) -> ChartsByWidth:
+    """Return a wide and a narrow chart by their widths."""
+    return dict(zip(("wide", "narrow"), charts, strict=True))

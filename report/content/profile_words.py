@@ -1,0 +1,262 @@
+"""A profile in words and tables: for a terminal, a pipe and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.errors import TraceError
+from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.text import named
+from attentropy.report.units import human
+
+Chart = dict[str, Any]  # a Vega-Lite specification
+
+_WORDS = {
+    "attention": "rest of the attention block",
+    "kernel": "attention kernel",
+    "mlp": "MLP",
+    "other": "rest of the layers (norms, additions)",
+    "lens": "lens",
+    "writing": "writing what was recorded",
+    "embedding": "embedding",
+    "norm": "final norm",
+    "head": "head",
+    "rest": "outside of the modules",
+}
+
+
+@dataclass(frozen=True)
+class ProfileTable:
+    """A table of a profile, its cells written out."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | None]]
+
+
+@dataclass(frozen=True)
+class ProfileWords:
+    """A profile in charts, sentences and tables.
+
+    `charts` are (light, dark) by width; `how` says on what and how it was measured.
+    """
+
+    charts: Mapping[str, tuple[Chart, Chart]]
+    caption: str
+    sentences: tuple[str, ...]
+    how: str
+    tables: tuple[ProfileTable, ...]
+
+
+def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return columns and rows of what recording costs: each variant's time, rate and memory."""
+    columns = [
+        "", "time", "lowest … highest", "tokens/s", "recording / this", "kernel",
+        "recording / this", "kernel's rate", "peak memory",
+    ]  # fmt: skip
+    names = {
+        "recording": f"recording {', '.join(profile['stats'])}",
+        "off": "recording nothing",
+        "fused": f"PyTorch's fused attention ({profile['fused_backend']})",
+    }
+    rows = []
+    for name, variant in profile["variants"].items():
+        ratio = profile["ratios"].get(name)
+        low, middle, high = variant["seconds"]
+        rows.append(
+            [
+                names.get(name, name),
+                seconds(middle),
+                f"{seconds(low)} … {seconds(high)}",
+                f"{variant['tokens_per_second']:,.0f}",
+                f"{ratio['whole'][1]:.2f}" if ratio else "–",
+                seconds(variant["kernel_seconds"][1]),
+                f"{ratio['kernel'][1]:.2f}" if ratio else "–",
+                rate(variant["kernel_flops_per_second"], profile),
+                human(variant["peak_bytes"]),
+            ]
+        )
+    return columns, rows
+
+
+def shares(trace: Trace) -> tuple[list[str], list[list[str]]]:
+    """Return columns and rows of the recorded pass's parts: time, share, peak memory in a layer."""
+    profile = trace.attrs["profile"]
+    total = profile["whole_seconds"]
+    peaks = trace.dataset["profile_bytes"].max(("chunk", "layer"))
+    of_part = dict(zip((str(p) for p in trace["part"]), peaks.values.tolist(), strict=True))
+    rows = [
+        [
+            _WORDS.get(part, part), seconds(time), f"{time / total:.1%}",
+            human(of_part[part]) if of_part.get(part, -1) >= 0 else "–",
+        ]
+        for part, time in profile["parts_seconds"].items()
+    ]  # fmt: skip
+    return ["", "time", "of the whole", "peak memory in a layer"], rows
+
+
+def sentences(profile: dict[str, Any]) -> list[str]:
+    """Return what the numbers mean, as sentences."""
+    recording = profile["variants"]["recording"]
+    chunks = -(-profile["tokens"] // profile["chunk"])
+    lines = [
+        f"{profile['tokens']:,} tokens in {chunks:,} chunks of {profile['chunk']:,}: "
+        f"{recording['tokens_per_second']:,.0f} tokens/s while recording "
+        f"{', '.join(profile['stats'])}."
+    ]
+    words = {"off": "recording nothing", "fused": "PyTorch's fused attention"}
+    for name, ratio in profile["ratios"].items():
+        pass_ratio, kernel_ratio = (_ratio(ratio[part]) for part in ("whole", "kernel"))
+        lines.append(
+            f"Against {words.get(name, name)}, recording takes {pass_ratio} the time, "
+            f"its kernel {kernel_ratio}."
+        )
+    if profile["not_fused"]:
+        lines.append(f"Not compared with a fused kernel: {profile['not_fused']}.")
+    if (products := profile["product_flops_per_second"]) is not None:
+        lines.append(
+            f"The kernel reaches {rate(recording['kernel_flops_per_second'], profile)}; the "
+            f"matrices of attention blocks and MLPs, over all the time of these two parts, "
+            f"{rate(products, profile)}; a matrix product alone, measured here, "
+            f"{_unit(profile['ceilings']['flops_per_second'])}."
+        )
+    lines.append(
+        f"The parts add up to {1 + profile['parts_off_by']:.1%} of the outer clock in the pass "
+        "where they are furthest from it."
+    )
+    lines.append(
+        f"Recording takes {human(max(0, profile['extra_bytes']))} more memory at its peak."
+    )
+    return lines
+
+
+def method(profile: dict[str, Any]) -> str:
+    """Return the machine, the versions and the method of the measurement: a caption."""
+    machine = profile["machine"]
+    versions = ", ".join(
+        f"{k} {machine[k]}" for k in ("attentropy", "torch", "triton") if k in machine
+    )
+    memory = profile["memory"] or "not measured on this system"
+    return (
+        f"{machine['device']} ({machine['threads']}), {versions}, {machine['time']}. Time: "
+        f"{profile['clock']}, the recorded pass whose time is the median of {profile['repeat']}, "
+        f"after a warm-up; {profile['interleaved']}, lowest … highest. What is recorded is "
+        f"written into a folder meanwhile, all of it before a pass ends. Memory: {memory}, in a "
+        "pass of its own."
+    )
+
+
+def seconds(value: float) -> str:
+    """Return a time in a unit that suits its size."""
+    if value >= 100:
+        return f"{value:,.0f} s"
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1e3:.3g} ms"
+
+
+def rate(flops: float, profile: dict[str, Any]) -> str:
+    """Return FLOP per second, and their share of the matrix product's."""
+    return f"{_unit(flops)} ({flops / profile['ceilings']['flops_per_second']:.0%})"
+
+
+def layers(trace: Trace) -> tuple[list[str], list[list[str]]]:
+    """Return columns and rows of each layer's milliseconds and peak memory, by part."""
+    times, peaks = (trace[name] for name in ("profile_seconds", "profile_bytes"))
+    times = np.where(np.isfinite(times).any(0), np.nansum(times, 0), np.nan) * 1e3  # [layer, part]
+    peaks = np.fmax.reduce(peaks, 0)
+    parts = [
+        (i, str(part)) for i, part in enumerate(trace["part"]) if np.isfinite(times[:, i]).any()
+    ]
+    columns = ["layer", *(f"{part}, ms" for _, part in parts), *(f"{p}, MB" for _, p in parts)]
+    rows = [
+        [
+            str(int(layer)),
+            *(_number(times[row, i]) for i, _ in parts),
+            *(_number(peaks[row, i] / 1e6) for i, _ in parts),
+        ]
+        for row, layer in enumerate(trace["layer"])
+    ]
+    return columns, rows
+
+
+def _number(value: float) -> str:
+    """Return a value in three digits."""
+    return f"{value:,.3g}" if np.isfinite(value) else "–"
+
+
+def growth(trace: Trace) -> str:
+    """Return how the attention's share changes along the prompt; empty for a single chunk."""
+    parts = [str(part) for part in trace["part"]]
+    both = [parts.index("attention"), parts.index("kernel")]
+    seconds = np.nansum(trace["profile_seconds"], 1)  # [chunk, part]
+    total = seconds.sum(1) + np.nansum(trace["profile_outside"], 1)
+    share = seconds[:, both].sum(1) / total
+    if len(share) < 2:
+        return ""
+    return (
+        f" Attention takes {share[0]:.0%} of the first chunk's time and {share[-1]:.0%} of the "
+        "last one's."
+    )
+
+
+def read_profile(trace: Trace) -> ProfileWords | None:
+    """Return a trace's profile in words, tables and charts; None where it holds none.
+
+    Raises `TraceError` for a profile that cannot be read.
+    """
+    if "profile_seconds" not in trace or not isinstance(trace.attrs.get("profile"), dict):
+        return None
+    try:
+        return _profile_words(trace)
+    except UNREADABLE as error:
+        raise unreadable_profile(error) from error
+
+
+def unreadable_profile(error: Exception) -> TraceError:
+    """Return the error of a profile that cannot be read or drawn."""
+    return TraceError(f"the trace's profile is not one ({reason(error)})")
+
+
+def _profile_words(trace: Trace) -> ProfileWords:
+    """Read a profile."""
+    from attentropy.report.figures.profile_charts import NARROW, WIDE, charts
+
+    profile = trace.attrs["profile"]
+    tables = {
+        "What recording costs": costs(profile),
+        "Where the recorded pass spends its time": shares(trace),
+        "Each layer, over all chunks; memory at its peak": layers(trace),
+    }
+    return ProfileWords(
+        charts={"wide": charts(trace, WIDE), "narrow": charts(trace, NARROW)},
+        caption=named(
+            f"Left, or above: the time of each layer over {profile['tokens']:,} tokens, read in "
+            f"chunks of {profile['chunk']:,}, while {', '.join(profile['stats'])} of every head "
+            "and query is recorded. Right, or below: the shares of each chunk's time."
+            + growth(trace),
+            600,
+        ),
+        sentences=tuple(named(sentence, 600) for sentence in sentences(profile)),
+        how=named(method(profile), 1200),
+        tables=tuple(
+            ProfileTable(title, columns, [[named(cell) for cell in row] for row in rows])
+            for title, (columns, rows) in tables.items()
+        ),
+    )
+
+
+def _unit(flops: float) -> str:
+    """Return FLOP per second in words."""
+    return f"{flops / 1e12:.0f} TFLOP/s" if flops >= 2e12 else f"{flops / 1e9:.0f} GFLOP/s"
+
+
+def _ratio(spread: list[float]) -> str:
+    """Return a ratio with its range."""
+    low, middle, high = spread
+    return f"{middle:.3f} × ({low:.3f} … {high:.3f})"

@@ -1,0 +1,140 @@
+"""Reading a trace, or a difference, into a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from altair.utils.schemapi import debug_mode
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
+from attentropy.report.content.charts import opening_charts
+from attentropy.report.content.profile_words import read_profile
+from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
+from attentropy.report.content.sections import finding_line
+from attentropy.report.content.subject import Subject, subject_of
+from attentropy.report.content.trace_words import filled_caption
+from attentropy.report.figures import tilemap_data as openingmap
+from attentropy.report.figures.placement import Placement, place
+from attentropy.report.figures.sizes import narrow, wide
+from attentropy.report.findings.finding import Observation
+from attentropy.report.pack.value_source import ValueSource
+from attentropy.report.read import statistics, views
+from attentropy.report.read.maps import has_map, scored
+from attentropy.report.read.positions import Range
+from attentropy.report.read.views import View
+from attentropy.report.read.visible import is_causal, partial, visible_keys
+from attentropy.report.text import named
+
+
+@debug_mode(False)  # charts are validated when they are written, not once more in each part
+def read_report(
+    trace: Trace,
+    observations: Sequence[Observation],
+    *,
+    attention: planes.Attention | None = None,
+    sections: Sequence[Range] = (),
+) -> Report:
+    """Read everything that a page shows of a trace, or of the difference of two.
+
+    `observations` are its findings. The figure opens on the first of `sections`, and the page holds
+    all of them one position at a time. With `attention` the entropies of all heads are not read
+    again.
+
+    Raises `TraceError` for a trace that holds neither attention nor lens entropies.
+    """
+    names = views.names(trace)
+    attention = attention or planes.attention(trace)
+    shown = [views.view(trace, name, attention) for name in names]
+    subject = subject_of(trace)
+    axes = _axes(trace, subject)
+    rows = axes.layers
+    sizes = {"wide": wide(len(rows)), "narrow": narrow(len(rows))}
+    opening = sections[0] if sections else None
+    placed = {width: place(trace, size.columns, opening) for width, size in sizes.items()}
+    first = placed["wide"]
+    profile = read_profile(trace)
+    return Report(
+        template=subject.template,
+        words=subject.words(first, shown[0], rows),
+        axes=axes,
+        views=_views(trace, subject, shown, first),
+        sizes=sizes,
+        section_columns={w: subject.section_columns(s.columns) for w, s in sizes.items()},
+        placement=first,
+        findings=tuple(observations),
+        highlights=tuple(
+            finding_line(i, observations[i]) for i in subject.highlights(observations)
+        ),
+        sections=subject.sections(
+            observations, attention, shown, rows, (first.start, first.stop),
+            profile.tables if profile else (),
+        ),
+        charts=opening_charts(trace, shown[0], attention, rows, sizes, placed),
+        attention=_attention_parts(trace),
+        profile=profile,
+        values=ValueSource(trace, shown, attention, sections, subject.sides),
+    )  # fmt: skip
+
+
+def _axes(trace: Trace, subject: Subject) -> Axes:
+    """Read what the figure's rows and columns are."""
+    rows = tuple(str(int(layer)) for layer in trace["layer"])
+    notes = trace["attention_note"] if "attention_note" in trace else [""] * len(rows)
+    counts = trace["heads"] if "heads" in trace else np.zeros(len(rows), int)
+    heads = tuple(int(head) for head in trace["head"]) if "head" in trace else ()
+    return Axes(
+        positions=trace.dataset.sizes["position"],
+        layers=rows,
+        heads=heads,
+        head_counts=tuple(min(int(count), len(heads)) for count in counts),
+        attention_notes=tuple(named(str(note), 300) for note in notes),
+        visible=visible_keys(trace),
+        side_visible=subject.side_visible(),
+        is_causal=is_causal(trace),
+        sites=tuple(statistics.sites(trace)),
+        progress=partial(trace),
+    )
+
+
+def _views(
+    trace: Trace, subject: Subject, shown: Sequence[View], placed: Placement
+) -> tuple[ReportView, ...]:
+    """Return the views with their captions and statistics."""
+    captions = subject.captions(placed, shown)
+    return tuple(
+        ReportView(
+            name=view.name,
+            title=view.title,
+            what=view.what,
+            scale=view.scale,
+            step=view.step,
+            statistics=tuple(statistics.offered(trace, view)),
+            caption=filled_caption(captions[view.name], view, placed),
+            caption_template=captions[view.name],
+        )
+        for view in shown
+    )
+
+
+def _attention_parts(trace: Trace) -> AttentionParts:
+    """Read which parts of attention the trace has besides entropy."""
+    map_heads: tuple[int, ...] = ()
+    region: tuple[Range, Range] | None = None
+    if has_map(trace):
+        state = openingmap.first_state(trace)
+        map_heads = tuple(int(head) for head in trace["map_head"])
+        region = (state["q0"], state["q1"]), (state["k0"], state["k1"])
+    scores = tuple(scored(trace))
+    grid: tuple[int, int] | None = None
+    if scores:
+        layers, heads = trace[f"head_{scores[0]}"].shape
+        grid = layers, heads
+    return AttentionParts(
+        map_heads=map_heads,
+        map_region=region,
+        is_window_per_head="window" in trace and "window_entropy" not in trace,
+        scores=scores,
+        head_grid=grid,
+    )

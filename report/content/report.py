@@ -1,0 +1,106 @@
+"""The report: everything that a page shows of a trace, or of the difference of two.
+
+`read_report` makes it; whatever draws a page draws it from this object and returns to no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attentropy.report.content.profile_words import Chart, ProfileWords
+from attentropy.report.content.sections import FindingLine, Section
+from attentropy.report.content.words import Words
+from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.sizes import Size
+from attentropy.report.findings.finding import Observation
+from attentropy.report.pack.value_source import ValueSource
+from attentropy.report.read.positions import Range
+from attentropy.report.read.statistics import Statistic
+from attentropy.report.read.visible import RunProgress, VisibleLines
+from attentropy.report.scale import Scale
+
+ChartsByWidth = Mapping[str, Chart]  # "wide", for a screen, and "narrow", for a telephone
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The figure's rows and columns.
+
+    `layers` and `heads` are the numbers that the model gives them; `head_counts` says how many
+    heads each layer has, `attention_notes` why a layer has no attention. `visible` gives the keys
+    that the queries of each layer see, `side_visible` those of A and of B in a difference. `sites`
+    are the lens's, the first one opens. `progress` is that of an unfinished run.
+    """
+
+    positions: int
+    layers: tuple[str, ...]
+    heads: tuple[int, ...]
+    head_counts: tuple[int, ...]
+    attention_notes: tuple[str, ...]
+    visible: VisibleLines | None
+    side_visible: tuple[VisibleLines | None, ...]
+    is_causal: bool
+    sites: tuple[str, ...]
+    progress: RunProgress | None
+
+
+@dataclass(frozen=True)
+class ReportView:
+    """A view of the figure: its scale, its words, and the statistics that it can show.
+
+    `step` positions share a column of the overview. `caption` is that of what opens; the script
+    fills `caption_template` when the reader chooses another statistic.
+    """
+
+    name: str
+    title: str
+    what: str
+    scale: Scale
+    step: int
+    statistics: tuple[Statistic, ...]
+    caption: str
+    caption_template: str
+
+
+@dataclass(frozen=True)
+class AttentionParts:
+    """Facts about the map, the exact windows and the heads, as far as the trace has them.
+
+    `map_region` is the part of the map that opens, (queries, keys); `scores` are the names of the
+    heads' scores, and `head_grid` says how many layers and heads have them.
+    """
+
+    map_heads: tuple[int, ...]
+    map_region: tuple[Range, Range] | None
+    is_window_per_head: bool
+    scores: tuple[str, ...]
+    head_grid: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that a page shows.
+
+    `template` lays it out. `views` are those of the figure, the first one opens; `sizes` and
+    `section_columns` say by width how large the figure is and how many columns its section has;
+    `placement` says where section, inset and box are on a screen. `findings` are all of them,
+    `highlights` those of the first screen; the others stand in `sections`. `charts` are by name
+    what the page opens with. `values` are the one part that is not read yet: which of them a page
+    holds depends on the bytes that all the rest leaves.
+    """
+
+    template: str
+    words: Words
+    axes: Axes
+    views: tuple[ReportView, ...]
+    sizes: Mapping[str, Size]
+    section_columns: Mapping[str, int]
+    placement: Placement
+    findings: tuple[Observation, ...]
+    highlights: tuple[FindingLine, ...]
+    sections: Mapping[str, Section]
+    charts: Mapping[str, ChartsByWidth]
+    attention: AttentionParts
+    profile: ProfileWords | None
+    values: ValueSource

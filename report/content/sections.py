@@ -1,0 +1,251 @@
+"""The sections below the first screen: their headings, curves, tables and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
+from attentropy.report.content import tables
+from attentropy.report.content.profile_words import ProfileTable
+from attentropy.report.content.tables import ChartTable
+from attentropy.report.content.trace_words import missing_attention
+from attentropy.report.findings.finding import Observation
+from attentropy.report.findings.highlights import highlights, section_of
+from attentropy.report.read.layers import Curve, attention_curves, lens_curves
+from attentropy.report.read.maps import LONG, first_layer, has_map, scored
+from attentropy.report.read.views import View
+
+_NAMES = {
+    "layers": ("By layer", "By layer"),
+    "lens": ("Lens", "What the lens reads, layer by layer"),
+    "attention": ("Attention", "How focused attention is"),
+    "map": ("Map", "Where attention goes"),
+    "heads": ("Heads", "Heads"),
+    "profile": ("Profile", "Profile"),
+    "tables": ("Tables", "The figure as tables"),
+    "provenance": ("Provenance", "Provenance"),
+}
+_LOOK = {
+    "layers": "Look for the layers at which the two part.",
+    "lens": (
+        "Look for the layer from which on the lens says what the model goes on to say: entropy "
+        "falls, the share of positions rises towards 100 %, the divergence goes to 0."
+    ),
+    "attention": (
+        "Look for layers that stand apart: a low normalized entropy with much sink mass is "
+        "attention parked on the first tokens, with a short distance it is local."
+    ),
+    "map": (
+        "Look for columns (keys that many queries attend to), a strong diagonal (attention stays "
+        "near) and blocks below it (a passage looks back at an earlier one)."
+    ),
+    "heads": (
+        "Look for framed heads, which pass the score's threshold, and for layers whose heads all "
+        "look alike."
+    ),
+    "profile": "Look for the part that grows along the prompt, and for what recording adds.",
+    "tables": (
+        "The figure's section as it opens; the CSV button above the figure has what it shows now."
+    ),
+    "provenance": "What this page was made from: the same trace and version give the same bytes.",
+}
+
+
+@dataclass(frozen=True)
+class FindingLine:
+    """A finding as the page writes it; by `index` the script finds the place to show."""
+
+    index: int
+    text: str
+    verdict: str
+    statistic: str
+    numbers: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section below the first screen.
+
+    `curves` have a panel each, by the name of its drawing; `tables` are the twins of its charts, by
+    the chart's name; `findings` are those that the first screen does not show; `note` says what the
+    section cannot show, and why.
+    """
+
+    id: str
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    tables: Mapping[str, ChartTable] = field(default_factory=dict)
+    findings: Sequence[FindingLine] = ()
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name in the navigation."""
+        return _NAMES[self.id][0]
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        return _NAMES[self.id][1]
+
+    @property
+    def look(self) -> str:
+        """A sentence that says what to look for."""
+        return _LOOK[self.id]
+
+    @property
+    def dashed(self) -> bool:
+        """Whether a panel shows the line of a uniform row."""
+        return any(curve.uniform is not None for curve in self.curves.values())
+
+
+def trace_sections(
+    trace: Trace,
+    observations: Sequence[Observation],
+    attention: planes.Attention | None,
+    views: Sequence[View],
+    rows: Sequence[str],
+    span: tuple[int, int],
+    profile_tables: Sequence[ProfileTable],
+) -> dict[str, Section]:
+    """Return the sections of the page of one trace, in their order.
+
+    `views` are those of the figure, `span` the positions [start, stop) of its section.
+    """
+    sections = {
+        "lens": _lens(trace, rows),
+        "attention": _attention(trace, attention, rows),
+        "map": _map(trace, rows[0]),
+        "heads": _heads(trace, rows),
+        "profile": _profile(profile_tables),
+        "tables": _figure_tables(views, rows, span),
+        "provenance": Section("provenance"),
+    }
+    lines: dict[str, list[FindingLine]] = {}
+    on_first_screen = set(highlights(observations))
+    for i, observation in enumerate(observations):
+        if i not in on_first_screen:
+            name = section_of(observation)
+            home = name if sections[name].tables else _fallback(sections)
+            lines.setdefault(home, []).append(finding_line(i, observation))
+    always = ("tables", "provenance")
+    return {
+        name: replace(section, findings=tuple(lines.get(name, ())))
+        for name, section in sections.items()
+        if section.tables or name in lines or section.note or name in always
+    }
+
+
+def difference_sections(
+    views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
+) -> dict[str, Section]:
+    """Return the sections of the page of a difference, in their order."""
+    return {
+        "layers": Section("layers"),
+        "tables": _figure_tables(views, rows, span),
+        "provenance": Section("provenance"),
+    }
+
+
+def finding_line(index: int, observation: Observation) -> FindingLine:
+    """Return a finding as the page writes it, the one at `index` of all findings."""
+    verdict = "" if observation.found else "not measured"
+    if not observation.found and observation.value is not None:
+        verdict = "no finding"
+    return FindingLine(
+        index, observation.text, verdict, observation.statistic, numbers(observation)
+    )  # fmt: skip
+
+
+def numbers(observation: Observation) -> str:
+    """Return statistic, value, threshold and n of a finding in words."""
+    if observation.value is None:
+        parts = [f"{observation.statistic}: not measured"]
+    else:
+        parts = [f"{observation.statistic} = {observation.value:.3g} {observation.unit}"]
+    if observation.threshold is not None:
+        parts.append(f"threshold {observation.threshold:.3g}")
+    elif observation.value is not None:
+        parts.append("no threshold")
+    if observation.n is not None:
+        parts.append(f"n = {observation.n:,}")
+    return "; ".join(parts)
+
+
+def summary(curve: Curve, rows: Sequence[str]) -> str:
+    """Return a panel in words, for readers who do not see it."""
+    at = np.flatnonzero(np.isfinite(curve.mean))
+    low, high = at[curve.mean[at].argmin()], at[curve.mean[at].argmax()]
+    return (
+        f"{curve.title} by layer: {tables.number(curve.mean[at[0]])} in layer {rows[at[0]]}, "
+        f"{tables.number(curve.mean[at[-1]])} in layer {rows[at[-1]]}; lowest "
+        f"{tables.number(curve.mean[low])} (layer {rows[low]}), highest "
+        f"{tables.number(curve.mean[high])} (layer {rows[high]})"
+    )
+
+
+def _lens(trace: Trace, rows: Sequence[str]) -> Section:
+    """Return the section of the lens: its curves and their table."""
+    curves = lens_curves(trace)
+    title = "The lens by layer, over the positions that it read"
+    return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
+
+
+def _attention(trace: Trace, attention: planes.Attention | None, rows: Sequence[str]) -> Section:
+    """Return the section of attention: its curves, and for a long prompt its spread."""
+    curves = attention_curves(trace, attention)
+    title = "Attention by layer: means over all queries and heads"
+    own = _curve_table("attention", title, curves, rows)
+    if attention is not None and attention.mean.shape[1] > LONG:
+        layer = first_layer(attention)
+        own["spread"] = tables.of_spread(trace, attention, layer, rows[layer])
+    return Section("attention", _by_name("attention", curves), own)
+
+
+def _map(trace: Trace, label: str) -> Section:
+    """Return the section of the map and the exact window, of the layer called `label`."""
+    own: dict[str, ChartTable] = {}
+    if has_map(trace):
+        own["map"] = tables.of_map(trace, label)
+        own["region"] = tables.of_region()
+        if "received" in trace:
+            own["received"] = tables.of_received(trace, label)
+    if "window" in trace and trace.dataset.sizes["window_query"] > 1:
+        own["window"] = tables.of_window(trace, label)
+    return Section("map", tables=own, note=missing_attention(trace))
+
+
+def _heads(trace: Trace, rows: Sequence[str]) -> Section:
+    """Return the section of the heads' scores."""
+    names = scored(trace)
+    return Section("heads", tables={"roster": tables.of_heads(trace, names, rows)} if names else {})
+
+
+def _profile(profile_tables: Sequence[ProfileTable]) -> Section:
+    """Return the section of the profile."""
+    return Section("profile", tables={t.id: t for t in tables.of_profile(profile_tables)})
+
+
+def _figure_tables(views: Sequence[View], rows: Sequence[str], span: tuple[int, int]) -> Section:
+    """Return the section of the figure's tables."""
+    return Section("tables", tables={v.name: tables.of_section(v, rows, *span) for v in views})
+
+
+def _by_name(section: str, curves: Iterable[Curve]) -> dict[str, Curve]:
+    """Return the curves by the names of their drawings."""
+    return {f"{section}:{curve.name}": curve for curve in curves}
+
+
+def _curve_table(
+    section: str, title: str, curves: Sequence[Curve], rows: Sequence[str]
+) -> dict[str, ChartTable]:
+    """Return the table of a section's curves, by its name; nothing without curves."""
+    return {"layers": tables.of_layers(section, title, curves, rows)} if curves else {}
+
+
+def _fallback(sections: Mapping[str, Section]) -> str:
+    """Return a section that the page has, for findings whose own section it does not have."""
+    return next(name for name in ("lens", "attention", "tables") if sections[name].tables)

@@ -1,0 +1,221 @@
+"""The texts of the page of one trace: title, prompt, captions, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
+from attentropy.report.figures.placement import Placement
+from attentropy.report.read.maps import LONG, scored
+from attentropy.report.read.views import View, of_site
+from attentropy.report.read.visible import partial
+from attentropy.report.scale import Scale
+from attentropy.report.text import flowing, named, visible
+
+_FIRST, _LAST = 24, 28  # tokens of a long prompt that are shown before it is unfolded
+_FOLDED = 120  # tokens from which on a prompt is folded
+_PROMPT_TOKENS = 3000  # of longer prompts only head and tail are in the page
+_HEAD, _TAIL = 200, 800
+SHADES = 32
+
+
+def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]) -> TraceWords:
+    """Return the page's texts; `view` is the one that opens, `rows` the names of its layers."""
+    attrs = trace.attrs
+    model = attrs.get("model", {})
+    n = trace.dataset.sizes["position"]
+    name = named(str(model.get("name", "model")))
+    entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
+    deepest = deepest_layer(view)
+    where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
+    return TraceWords(
+        version=package_version(),
+        title=f"attentropy: {name}, {n} tokens",
+        heading=f"Where {name} is certain, and where it is not",
+        subtitle=(
+            f"{n:,} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
+            f"{_parameters(model.get('parameters'))}{named(str(model.get('dtype', '')))} on "
+            f"{named(str(model.get('device', 'unknown device')))}; all entropies in nats"
+        ),
+        shade_note=f"Colour: {entropy} after {where}, {view.scale.words()}.",
+        figure_title="Entropy by layer and position",
+        description=(
+            f"Heatmap of {entropy}, {len(rows)} layers by {n} positions, with an overview, a "
+            f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
+            f"{placed.column}. The findings say what it shows, the tables hold its values."
+        ),
+        answer=flowing(str(attrs.get("answer", ""))),
+        partial=progress_banner(trace),
+        prompt=_prompt(trace, view.values[deepest], view.scale),
+        provenance=list(_provenance(dict(attrs))),
+    )
+
+
+def deepest_layer(view: View) -> int:
+    """Return the last layer with a value; the last of all where none has one."""
+    measured = np.flatnonzero(np.isfinite(view.values).any(1))
+    return int(measured[-1]) if measured.size else len(view.values) - 1
+
+
+def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> PromptWords:
+    """Return the prompt, its tokens coloured by `entropies`, [N]."""
+    texts, roles = trace.tokens, trace["role"]
+
+    def tokens(start: int, stop: int) -> list[TokenWord]:
+        return [
+            TokenWord(
+                text=visible(texts[i]) if texts[i].strip() == "" else flowing(texts[i]),
+                role=str(roles[i]),
+                shade=_shade(entropies[i], scale),
+                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}",
+            )
+            for i in range(start, stop)
+        ]
+
+    return _folded(trace.dataset.sizes["position"], tokens)
+
+
+def _folded(n: int, tokens: Callable[[int, int], list[TokenWord]]) -> PromptWords:
+    """Fold the middle of a prompt of n tokens; `tokens(start, stop)` returns those of a range."""
+    if n <= _FOLDED:
+        return PromptWords(first=tokens(0, n))
+    inner, end = (_FIRST, n - _LAST), n
+    parts = [inner] if n <= _PROMPT_TOKENS else [(_FIRST, _HEAD), (end - _TAIL, end - _LAST)]
+    return PromptWords(
+        first=tokens(0, _FIRST),
+        hidden=inner[1] - inner[0],
+        folded=[tokens(*part) for part in parts],
+        left_out=f"… {n - _HEAD - _TAIL:,} tokens …",
+        last=tokens(n - _LAST, n),
+    )
+
+
+def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> dict[str, str]:
+    """Return the caption of each view, with {what}, {colours} and {column} for `filled_caption`."""
+    names = [view.name for view in views]
+    lens = _of_lens(trace) if "lens" in names else ""
+    parts = {
+        "lens": (
+            f"{{what}}{lens}, one row a layer",
+            "Cells name the lens's likeliest token.",
+            "Green: position {column} magnified, with the token's probability.",
+            f" Blue box: {placed.caption}." if placed.caption else "",
+        ),
+        "attention": (
+            "{what} of every query, mean over heads, one head, or the heads of a layer",
+            "Cells name the most attended token.",
+            "Green: the exact attention weights of the selected query and the two before it.",
+            "",
+        ),
+    }
+    return {
+        name: (
+            f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
+            f"Colour: {{colours}}, light grey missing. {parts[name][2]}{parts[name][3]}"
+        )
+        for name in names
+    }
+
+
+def filled_caption(template: str, view: View, placed: Placement) -> str:
+    """Return one of the captions, filled in for the statistic and the inset that open."""
+    where = of_site(view.trace.site) if view.name == "lens" else ""
+    texts = {
+        "{what}": view.what + where,
+        "{colours}": view.scale.words(),
+        "{column}": f"{placed.column:,}",
+    }
+    for gap, text in texts.items():
+        template = template.replace(gap, text)
+    return template
+
+
+def progress_banner(trace: Trace) -> str:
+    """Return how far an unfinished run came; empty for a finished one."""
+    state = partial(trace)
+    if state is None:
+        return ""
+    why = f" ({state['reason']})" if state["reason"] else ""
+    return (
+        f"A part of a run: {state['done']:,} of {state['tokens']:,} tokens were recorded before it "
+        f"stopped{why}. What is grey was not reached."
+    )
+
+
+def missing_attention(trace: Trace) -> str:
+    """Return what a long prompt's page cannot show of its attention, and why; empty for nothing."""
+    if "entropy" not in trace or trace.dataset.sizes["position"] <= LONG:
+        return ""
+    missing = []
+    if "map" not in trace:
+        missing.append("the map of all tokens (the trace holds none: extract with --map-tile auto)")
+    elif "received" not in trace:
+        missing.append("what each key receives (the trace does not hold it)")
+    if not scored(trace):
+        missing.append("the scores of the heads (the trace holds none: extract with --scores)")
+    return f"Not shown: {'; '.join(missing)}." if missing else ""
+
+
+def _of_lens(trace: Trace) -> str:
+    """Return at how many positions and layers the lens reads."""
+    is_read = np.isfinite(trace.lens("lens_entropy"))
+    layers, n = is_read.shape
+    positions, rows = is_read.any(0), is_read.any(1)
+    at = "every position" if positions.all() else f"{int(positions.sum()):,} of {n:,} positions"
+    of_layers = "" if rows.all() else f", {int(rows.sum())} of {layers} layers read"
+    return f" at {at}{of_layers}"
+
+
+def _nats(value: float) -> str:
+    """Return an entropy with its unit."""
+    return f"{value:.2f} nats" if np.isfinite(value) else "missing"
+
+
+def _shade(value: float, scale: Scale) -> str:
+    """Return the CSS class of an entropy's colour."""
+    if not np.isfinite(value):
+        return "missing"
+    return f"s{min(SHADES - 1, int(float(scale.at(value)) * SHADES))}"
+
+
+def _parameters(count: object) -> str:
+    """Return the number of the model's parameters in words; empty where it is not recorded."""
+    if not isinstance(count, int):
+        return ""
+    return (
+        f"{count / 1e9:.1f} B parameters, " if count >= 1e9 else f"{count / 1e6:.1f} M parameters, "
+    )
+
+
+def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what the trace records of its making, as names and values."""
+    for section in (
+        "model",
+        "tokenizer",
+        "prompt",
+        "implementation",
+        "versions",
+        "options",
+        "notes",
+    ):
+        value = attrs.get(section)
+        if isinstance(value, dict):
+            entries = [f"{key} {item}" for key, item in value.items() if item is not None]
+            yield section, named(", ".join(entries), 2000)
+        elif isinstance(value, list):
+            yield section, named("; ".join(str(item) for item in value), 2000) or "none"
+        elif value is not None:
+            yield section, named(str(value), 200)
+
+
+def package_version() -> str:
+    """Return the version of this package, "unknown" where it is not installed."""
+    try:
+        return version("attentropy")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,105 @@
+"""The words of a page: those that every page has, those of one trace, those of a difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Words:
+    """Texts of every page. `partial` says how far an unfinished run came."""
+
+    version: str
+    title: str
+    heading: str
+    subtitle: str
+    shade_note: str
+    figure_title: str
+    description: str
+    answer: str
+    partial: str
+
+
+@dataclass(frozen=True)
+class TokenWord:
+    """A token of the prompt on the page: its text, role, colour class and tooltip.
+
+    `side` is the element that marks a token of one side of a difference.
+    """
+
+    text: str
+    role: str
+    shade: str
+    title: str
+    side: str = ""
+
+
+@dataclass(frozen=True)
+class PromptWords:
+    """The prompt's tokens; of a long prompt the middle is folded.
+
+    `folded` has two parts where some of the `hidden` tokens are not in the page, and `left_out`
+    stands between them.
+    """
+
+    first: list[TokenWord]
+    hidden: int = 0
+    folded: list[list[TokenWord]] = field(default_factory=list)
+    left_out: str = ""
+    last: list[TokenWord] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TraceWords(Words):
+    """Texts of the page of one trace; `provenance` are names and values."""
+
+    prompt: PromptWords
+    provenance: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class SideWords:
+    """What is compared: one side's letter, file, model, length and answer."""
+
+    letter: str
+    name: str
+    model: str
+    tokens: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class LayerMeans:
+    """Means of one layer, as (A, B, B − A) per view."""
+
+    label: str
+    cells: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class MeansByLayer:
+    """The table of means; `n` says over how many positions of each view."""
+
+    views: list[str]
+    n: str
+    rows: list[LayerMeans]
+
+
+@dataclass(frozen=True)
+class ProvenanceEntry:
+    """One entry of both provenances: the values of A and B, and whether they differ."""
+
+    name: str
+    values: list[str]
+    differs: bool
+
+
+@dataclass(frozen=True)
+class DifferenceWords(Words):
+    """Texts of the page of a difference; `absent` names the views that one side alone has."""
+
+    sides: list[SideWords]
+    columns: list[TokenWord]
+    absent: str
+    by_layer: MeansByLayer
+    both_provenances: list[ProvenanceEntry]

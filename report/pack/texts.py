@@ -1,0 +1,103 @@
+"""Token texts and the lens's tokens, as numbers into a dictionary of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypedDict
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.pack.encode import PackedArray, PackedArrays, pack
+from attentropy.report.read.positions import Range
+from attentropy.report.text import full, short
+
+_TOKEN_COLUMNS, _WORD_COLUMNS = 16, 14  # of a label
+
+
+class Dictionary(TypedDict):
+    """Labels by number, and the full text where the label is cut."""
+
+    short: list[str]
+    full: dict[str, str]
+
+
+class TokenTexts(Dictionary):
+    """A dictionary of tokens, with a number into it and into `roles` for each position."""
+
+    ranges: list[list[int]]
+    index: PackedArray
+    roles: list[str]
+    role: PackedArray
+
+
+class LensDetails(TypedDict):
+    """The lens's readings besides entropy, and the dictionary of the tokens that they name."""
+
+    packed: PackedArrays
+    vocabulary: Dictionary
+
+
+def token_texts(trace: Trace, ranges: Sequence[Range]) -> TokenTexts:
+    """Return tokens and roles at the positions of `ranges`."""
+    at = positions_of(ranges)
+    numbers: dict[str, int] = {}
+    words = trace["token_text"][at].tolist()
+    index = [numbers.setdefault(text, len(numbers)) for text in words]
+    roles: dict[str, int] = {}
+    role = [roles.setdefault(name, len(roles)) for name in trace["role"][at].tolist()]
+    return {
+        **_dictionary(numbers, _TOKEN_COLUMNS),
+        "ranges": [list(r) for r in ranges],
+        "index": pack(np.array(index, np.int32)),
+        "roles": list(roles),
+        "role": pack(np.array(role, np.int32)),
+    }
+
+
+def no_lens_details() -> LensDetails:
+    """Return the details of a page without the lens, or without single positions of it."""
+    return {"packed": {}, "vocabulary": _dictionary((), _WORD_COLUMNS)}
+
+
+def lens_details(
+    trace: Trace, site: str, ranges: Sequence[Range], bits: int | None
+) -> LensDetails:  # fmt: skip
+    """Return a site's top tokens, ranks and divergence at the positions of `ranges`."""
+    ids = _lens(trace, "lens_top_ids", ranges, site)
+    targets = trace["target_ids"][positions_of(ranges)] if "target_ids" in trace else ids[0, :0, 0]
+    words = sorted({int(i) for i in np.unique(np.append(ids, targets))} - {-1})
+    packed = {
+        "topIds": pack(_index(ids, words)),
+        "topLogprobs": pack(_lens(trace, "lens_top_logprobs", ranges, site), bits),
+    }
+    if "lens_rank" in trace and targets.size:
+        packed["targets"] = pack(_index(targets, words))
+        packed["lensRank"] = pack(_lens(trace, "lens_rank", ranges, site))
+    if "lens_kl" in trace:
+        packed["lensKl"] = pack(_lens(trace, "lens_kl", ranges, site), bits)
+    return {"packed": packed, "vocabulary": _dictionary(trace.text_of(words), _WORD_COLUMNS)}
+
+
+def positions_of(ranges: Sequence[Range]) -> np.ndarray:
+    """Return all positions of the ranges."""
+    return np.concatenate([np.arange(*r) for r in ranges]) if ranges else np.zeros(0, int)
+
+
+def _dictionary(texts: Iterable[str], columns: int) -> Dictionary:
+    """Return texts as labels of `columns`, and the full text where the label does not show it."""
+    labels = [(short(text, columns), full(text)) for text in texts]
+    return {
+        "short": [label for label, _ in labels],
+        "full": {str(i): text for i, (label, text) in enumerate(labels) if label != text},
+    }
+
+
+def _lens(trace: Trace, name: str, ranges: Sequence[Range], site: str) -> np.ndarray:
+    """Return a lens variable at the positions of `ranges`."""
+    return np.concatenate([trace.lens(name, slice(*r), site) for r in ranges], axis=1)
+
+
+def _index(ids: np.ndarray, words: list[int]) -> np.ndarray:
+    """Return where each id stands in `words`; -1 stays."""
+    return np.where(ids >= 0, np.searchsorted(words, ids), -1).astype(np.int32)

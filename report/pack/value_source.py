@@ -1,0 +1,32 @@
+"""The source of a page's packed values: what to read when the page has bytes for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
+from attentropy.report.pack.sides import Sides
+from attentropy.report.read.positions import Range
+from attentropy.report.read.views import View
+
+
+@dataclass(frozen=True)
+class ValueSource:
+    """A trace and what was read of it already, for packing.
+
+    `views` are those of the figure, `attention` their entropies of all heads; `sections` are the
+    ranges that the page must hold position by position; `sides` packs the sides of a difference.
+    """
+
+    trace: Trace
+    views: Sequence[View]
+    attention: planes.Attention | None
+    sections: Sequence[Range]
+    sides: Sides
+
+    @property
+    def positions(self) -> int:
+        """The number of positions of the prompt."""
+        return int(self.trace.dataset.sizes["position"])

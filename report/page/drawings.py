@@ -1,0 +1,109 @@
+"""The report's charts drawn: still pictures, and the Vega specifications that move."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from attentropy.report.content.profile_words import Chart
+from attentropy.report.content.report import ChartsByWidth, Report
+from attentropy.report.content.sections import Section
+from attentropy.report.figures.layerpanel import layerpanel
+from attentropy.report.pack.encode import deflated
+from attentropy.report.page.document import Still, stills
+from attentropy.report.read.layers import Curve
+
+Pictures = Mapping[str, Still | None]
+
+# Datasets that the script fills before the chart is shown.
+_FILLED = {
+    "tile", "part", "cells", "inset", "map", "exact", "window", "received", "receivedpart",
+    "heads", "scores",
+}  # fmt: skip
+
+
+def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:
+    """Return the charts as deflated Vega specifications, by name and width."""
+    return {
+        name: {width: _specification(chart) for width, chart in by_width.items()}
+        for name, by_width in charts.items()
+    }
+
+
+def _specification(chart: Chart) -> str:
+    """Return the Vega specification; it takes its pictures from the script's canvases."""
+    import vl_convert
+
+    vega: dict[str, Any] = vl_convert.vegalite_to_vega(chart)
+    for dataset in vega["data"]:
+        if dataset["name"] in _FILLED:
+            dataset["values"] = []
+    _let_canvases_in(vega)
+    return deflated(json.dumps(vega, separators=(",", ":"), sort_keys=True).encode())
+
+
+def _let_canvases_in(group: dict[str, Any]) -> None:
+    """Let image marks draw the field `image`, a canvas, where a row has no address.
+
+    That is immediate: no picture is encoded and decoded.
+    """
+    for mark in group.get("marks", []):
+        if mark.get("type") == "image":
+            mark["encode"]["update"]["url"] = {"field": "url"}
+            mark["encode"]["update"]["image"] = {"field": "image"}
+        _let_canvases_in(mark)
+
+
+def curves_of(sections: Mapping[str, Section]) -> dict[str, Curve]:
+    """Return the curves of all sections by the names of their drawings."""
+    return {name: curve for part in sections.values() for name, curve in part.curves.items()}
+
+
+def still_pictures(report: Report) -> Pictures:
+    """Draw the charts that open, for readers without scripts and before the scripts run.
+
+    The figure has a picture for each width, every other chart and every panel one.
+    """
+    pictures: dict[str, Still | None] = {
+        f"{name} {width}" if width != "wide" else name: stills(chart)
+        for name, charts in report.charts.items()
+        for width, chart in charts.items()
+        if width == "wide" or name == "figure"
+    }
+    for name, curve in curves_of(report.sections).items():
+        pictures[name] = stills(layerpanel(curve, report.axes.layers))
+    return pictures
+
+
+def _all(pictures: Pictures) -> Pictures:
+    return pictures
+
+
+def _wide(pictures: Pictures) -> Pictures:
+    return {n: None if n.endswith(" narrow") else still for n, still in pictures.items()}
+
+
+def _figure_alone(pictures: Pictures) -> Pictures:
+    return {name: still if name == "figure" else None for name, still in pictures.items()}
+
+
+def _light_figure(pictures: Pictures) -> Pictures:
+    still = pictures["figure"]
+    light = None if still is None else replace(still, dark=still.light)
+    return _figure_alone({**pictures, "figure": light})
+
+
+def _none(pictures: Pictures) -> Pictures:
+    return dict.fromkeys(pictures)
+
+
+# Which still pictures a page keeps, tried in turn until the values have their share of its bytes.
+CHOICES: tuple[Callable[[Pictures], Pictures], ...] = (
+    _all,
+    _wide,
+    _figure_alone,
+    _light_figure,
+    _none,
+)
