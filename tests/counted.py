@@ -1,8 +1,14 @@
-"""A clock that counts operations, so that measured times do not depend on the machine."""
+"""Work that is counted, so that a test of how much there is does not depend on the machine."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -37,3 +43,39 @@ class CountedClock(TorchDispatchMode):
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass."""
         self.now += seconds
+
+
+# A child has its own bounds, and is not to be slowed down.
+os.register_at_fork(after_in_child=lambda: sys.setprofile(None))
+
+
+@dataclass
+class Calls:
+    """How many functions were called."""
+
+    count: int = 0
+
+
+@contextmanager
+def counted_calls() -> Iterator[Calls]:
+    """Count the calls of functions, of Python and of C, in this thread of this process."""
+    calls = Calls()
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        if event in ("call", "c_call"):
+            calls.count += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(before)
+
+
+def bytes_read() -> int:
+    """Return the bytes that this process has read so far; 0 where nothing counts them."""
+    counters = Path("/proc/self/io")
+    if not counters.exists():
+        return 0
+    return int(counters.read_text().split()[1])

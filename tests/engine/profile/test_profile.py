@@ -4,6 +4,7 @@ import errno
 import json
 import tempfile
 import threading
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from attentropy.engine.trace.sinks import Folder
 from attentropy.kernels.ops import attention
 from counted import CountedClock
 from tiny import config, model, save
-from undisturbed import undisturbed
+
+pytestmark = pytest.mark.costly
 
 FAMILIES = {
     "llama": {}, "gpt2": {}, "gemma2": {"head_dim": 12}, "cohere": {}, "olmo2": {},
@@ -43,10 +45,6 @@ def quick(monkeypatch):
 def made(kind="llama", *, tokens=83, chunk=29, **options):
     extra = FAMILIES.get(kind, {}) | options.pop("extra", {})
     return profile(model(kind, **extra), tokens=tokens, chunk=chunk, repeat=1, **options)
-
-
-def adds_up(trace):
-    return abs(trace.attrs["profile"]["parts_off_by"]) < 0.05
 
 
 def seconds(trace, layer, part):
@@ -87,11 +85,22 @@ def test_every_operation_of_a_pass_belongs_to_a_part(kind, clock):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_the_parts_add_up_to_the_measured_whole_within_5_percent(kind):
-    """By the machine's own clock."""
-    assert_adds_up(undisturbed(lambda: made(kind, tokens=200, chunk=70), adds_up))
+    """By the machine's own clock, once in three times: other work comes and goes."""
+    for _ in range(3):
+        trace = made(kind, tokens=200, chunk=70)
+        if abs(trace.attrs["profile"]["parts_off_by"]) < 0.05:
+            break
+    assert_adds_up(trace)
 
 
 _DELAY = 0.08  # seconds
+
+
+@cache
+def _quick_parts(kind):
+    """Seconds of the parts of two chunks, by the clock that counts operations."""
+    trace = profile(model(kind), tokens=50, chunk=25, repeat=1)
+    return trace.attrs["profile"]["parts_seconds"]
 
 
 def _slower(function, clock, delay=_DELAY):
@@ -118,9 +127,9 @@ def _slower(function, clock, delay=_DELAY):
     ],
 )
 def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, part, where, clock):
+    quick = _quick_parts(kind)
     subject = model(kind)
     owner, name = where(subject)
-    quick = profile(subject, tokens=50, chunk=25, repeat=1).attrs["profile"]["parts_seconds"]
     setattr(owner, name, _slower(getattr(owner, name), clock))
     trace = profile(subject, tokens=50, chunk=25, repeat=1)
     slow = trace.attrs["profile"]["parts_seconds"]
