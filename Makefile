@@ -5,19 +5,33 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: report test test-slow clean
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest
+
+.PHONY: report test test-fast test-slow clean lint types tests
 
 report: $(VENV)/.installed-extract
 	$(PY) -m attentropy.report.cli report --force -o report.html
 
+# The three run at the same time, each to its end; one that fails makes this fail.
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(PY) -m mypy
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile -m 'not slow'
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going lint types tests
+
+# While working: no browser, nothing costly, and no kernels, which are interpreted without a GPU.
+test-fast: $(VENV)/.installed-dev
+	$(PYTEST) --numprocesses auto --dist worksteal -m 'not slow and not browser and not costly' --ignore tests/kernels
 
 test-slow: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow
+	$(PYTEST) -m slow
+
+lint: $(VENV)/.installed-dev
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --quiet --check .
+
+types: $(VENV)/.installed-dev
+	@$(PY) -m mypy
+
+tests: $(VENV)/.installed-dev
+	@$(PYTEST) --numprocesses auto --dist worksteal -m 'not slow'
 
 clean:
 	rm -rf $(VENV) report.html

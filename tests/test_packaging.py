@@ -11,6 +11,8 @@ import pytest
 
 from traces import synthetic
 
+pytestmark = pytest.mark.costly
+
 ROOT = Path(__file__).parents[1]
 NO_TORCH = "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None; "
 

@@ -119,7 +119,7 @@ def draw_pages(tree: Path, traces: Path, target: Path) -> None:
         attentropy(tree, target, "render", source, "-o", f"{name}.html")
     for name, pair in {
         "compare": ("question", "sites"),
-        "compare-long": ("long", "chunks"),
+        "compare-long": ("lensless", "chunks"),
     }.items():
         sources = [str(traces / f"{trace}.zarr.zip") for trace in pair]
         attentropy(tree, target, "compare", *sources, "-o", f"{name}.html")
@@ -137,7 +137,7 @@ def content(file: Path) -> bytes:
     if file.suffix != ".html":
         return data
     data = re.sub(rb'(id="program">)[^<]*', rb"\1PROGRAM", data)
-    return re.sub(rb"(script-src )[^;]*", rb"\1HASH", data)
+    return re.sub(rb"(script-src ).*?; ", rb"\1HASH; ", data)
 
 
 def values(path: Path) -> dict[str, object]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import io
+import json
+import os
 import re
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,16 +23,57 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import attentropy
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.single import observe
 from attentropy.report.page.document import source
 from attentropy.report.page.page import render
 from attentropy.report.page.program import ENTRY, bundle
 
-# After so many milliseconds of the page's own clock, with two frames drawn and nothing left to do:
-# a busy machine makes this longer, never too short.
-QUIET = """(ms) => new Promise((done) => setTimeout(() => {
-  requestAnimationFrame(() => requestAnimationFrame(() => requestIdleCallback(() => done())));
-}, ms))"""
+# Before the page's own script: collects violations of its policy, and what the script waits for, in
+# `pending`: timers (none so long that a reader would not wait), frames, and streams being read.
+OBSERVED = """
+window.violations = [];
+addEventListener('securitypolicyviolation',
+  (e) => window.violations.push(e.violatedDirective + ' ' + e.blockedURI));
+(() => {
+  const pending = new Set();
+  const frame = requestAnimationFrame.bind(window), idle = requestIdleCallback.bind(window);
+  const watch = (begin, end, isShort) => {
+    const [start, stop] = [window[begin], window[end]], tickets = new Map();
+    const over = (id) => { pending.delete(tickets.get(id)); tickets.delete(id); };
+    window[begin] = (call, ...rest) => {
+      const id = start((...values) => { over(id); return call(...values); }, ...rest);
+      if (isShort(rest[0])) { const ticket = {}; tickets.set(id, ticket); pending.add(ticket); }
+      return id;
+    };
+    window[end] = (id) => { over(id); stop(id); };
+  };
+  watch('setTimeout', 'clearTimeout', (milliseconds) => (milliseconds || 0) < 5000);
+  watch('requestAnimationFrame', 'cancelAnimationFrame', () => true);
+  for (const name of ['text', 'arrayBuffer']) {
+    const read = Response.prototype[name];
+    Response.prototype[name] = function () {
+      const ticket = {}, reading = read.call(this), over = () => pending.delete(ticket);
+      pending.add(ticket);
+      reading.then(over, over);
+      return reading;
+    };
+  }
+  // Chromium may forget an idle callback when the window is resized: the timeout calls it then.
+  const round = () => new Promise((done) =>
+    frame(() => frame(() => idle(() => done(), { timeout: 200 }))));
+  // Twice in a row nothing: what follows a promise may begin in the round after it.
+  window.whenIdle = async () => {
+    const isBusy = () => pending.size > 0
+      || document.getAnimations().some((animation) => animation.playState === 'running');
+    for (let rounds = 0; rounds < 2; rounds += 1) {
+      await round();
+      if (isBusy()) rounds = -1;
+    }
+  };
+})();
+"""
 
 
 @dataclass
@@ -41,11 +87,11 @@ class Opened:
     def settle(self) -> None:
         """Wait until all of the page is read and the figure drawn for the current state."""
         self.page.wait_for_selector("html.whole", timeout=20_000)
-        self.quiet(250)
+        self.quiet()
 
-    def quiet(self, milliseconds: int = 150) -> None:
-        """Wait so long, and until what was begun by then is drawn."""
-        self.page.evaluate(QUIET, milliseconds)
+    def quiet(self) -> None:
+        """Wait until the page waits for nothing more, and all of it is drawn."""
+        self.page.evaluate("whenIdle()")
 
     def address(self) -> str:
         """The state in the address, as the page itself knows it."""
@@ -54,13 +100,13 @@ class Opened:
 
     def state(self) -> dict[str, str]:
         """What the address says, once the page has had time to say it."""
-        self.quiet(120)
+        self.quiet()
         return dict(part.split("=", 1) for part in self.address().split("&"))
 
     def go(self, fragment: str) -> None:
         """Follow a link of the same page."""
         self.page.evaluate("(f) => { location.hash = f; }", fragment)
-        self.quiet(250)
+        self.quiet()
 
     def press(self, *names: str) -> None:
         for name in names:
@@ -99,18 +145,40 @@ class Opened:
         assert self.requests == []
 
 
-@pytest.fixture(scope="module")
+def _content(trace: Trace) -> Iterator[bytes]:
+    """What a page is rendered from, the same in every process."""
+    if isinstance(trace, Difference):
+        yield repr(trace.names).encode()
+        yield from _content(trace.a)
+        yield from _content(trace.b)
+        return
+    yield json.dumps(trace.attrs, sort_keys=True, default=str).encode()
+    for name, variable in sorted(trace.dataset.variables.items()):
+        values = variable.values
+        yield f"{name} {variable.dims} {values.dtype} {values.shape}".encode()
+        is_text = values.dtype.kind in "TOU"
+        yield (
+            repr(values.tolist()).encode("utf-8", "surrogatepass") if is_text else values.tobytes()
+        )
+
+
+@pytest.fixture(scope="session")
 def written(tmp_path_factory):
-    """The file of a trace, rendered once with each set of options; nobody changes such a trace."""
-    files: dict[Any, tuple[Any, Path]] = {}
+    """Return the file of a trace, rendered once by one of the workers for each set of options."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pages"
+    folder.mkdir(exist_ok=True)
 
     def file(trace, found=None, **options):
-        key = (id(trace), *sorted(options.items()))
-        if key not in files:
-            path = tmp_path_factory.mktemp("page") / "report.html"
-            path.write_text(render(trace, found or observe(trace), **options), "utf-8")
-            files[key] = trace, path  # the trace is kept so that its id stays its own
-        return files[key][1]
+        digest = hashlib.sha256(repr((found, sorted(options.items()))).encode())
+        for part in _content(trace):
+            digest.update(part)
+        path = folder / f"{digest.hexdigest()}.html"
+        with open(path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                path.write_text(render(trace, found or observe(trace), **options), "utf-8")
+        return path
 
     return file
 
@@ -127,10 +195,7 @@ def listen(page: Any, own: tuple[str, ...] = ("file:", "data:")) -> Opened:
         "request",
         lambda r: None if r.url.startswith(own) else result.requests.append(r.url),
     )
-    page.add_init_script(
-        "window.violations = []; addEventListener('securitypolicyviolation',"
-        " (e) => window.violations.push(e.violatedDirective + ' ' + e.blockedURI))"
-    )
+    page.add_init_script(OBSERVED)
     return result
 
 

@@ -51,7 +51,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
 
     def said(row, column):
         page.mouse.move(*point(row, column))
-        opened.quiet(100)
+        opened.quiet()
         return page.inner_text("#tip")
 
     def coloured(shown):
@@ -77,14 +77,14 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     assert f"B: lens entropy {values[1][6]:.3f} nats, likeliest" in lines
 
     page.click("[data-view=attention]")
-    opened.quiet(300)
+    opened.quiet()
     coloured(view(of, "attention"))
     lines = said(4, 9)
     means = [t["entropy"].mean(1)[4] for t in (a, b)]
     assert f"A: attention entropy {means[0][8]:.3f} nats, " in lines
     assert "of ln 9 visible keys, most heads attend most to" in lines
     page.select_option("#head", "1")
-    opened.quiet(200)
+    opened.quiet()
     single = [t["entropy"][4, 1, 8] for t in (a, b)]
     assert f"B: attention entropy {single[1]:.3f} nats" in said(4, 9)
     page.focus("#figure")

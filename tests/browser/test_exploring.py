@@ -33,7 +33,7 @@ def _still(opened):
     before = None
     while (now := opened.page.screenshot()) != before:
         before = now
-        opened.quiet(400)
+        opened.quiet()
     return now
 
 
@@ -71,7 +71,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -50)
     page.keyboard.up("Control")
-    opened.quiet(300)
+    opened.quiet()
     now = {name: int(opened.state()[name]) for name in ("a", "b")}
     assert now["b"] - now["a"] == 10
     assert abs((11.5 - now["a"]) / 10 - 11.5 / N) < 0.08
@@ -135,7 +135,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
     mouse.move(*_cell(opened, 2, 4))
     mouse.down()
     mouse.move(*_cell(opened, 5, 1), steps=4)
-    opened.quiet(120)
+    opened.quiet()
     assert page.screenshot() != before
     mouse.up()
     assert opened.state()["pin"] == "r,1:5,7:11,lens.layers.0.-1"
@@ -323,17 +323,17 @@ def test_the_inset_of_a_telephone_tells_its_labels_in_full(open_page, trace):
     for i, key in enumerate(keys):
         for x in (left - 12, left + size.inset / 2):  # the label, and the weight
             page.mouse.move(x, y + (i + 0.5) / len(keys) * size.height)
-            opened.quiet(50)
+            opened.quiet()
             said = page.inner_text("#tip")
             assert f"exact weight {weights[key]:.3f}" in said
             assert f"key {visible(trace.tokens[key])} (position {key}, " in said
             assert f"query {visible(trace.tokens[12])} (position 12, " in said
     page.mouse.move(left + size.left + 9, y + size.height - 5)
-    opened.quiet(50)
+    opened.quiet()
     assert "position 10" in page.inner_text("#tip")
     # Every label stands on the canvas: nothing is written at its left edge.
     page.mouse.move(1, 1)  # the tooltip lies over it
-    opened.quiet(50)
+    opened.quiet()
     pixels = opened.pixels()
     edge = round(page.locator("#canvas canvas").bounding_box()["x"])
     strip = pixels[round(y) : round(y + size.height), edge : edge + 2]
@@ -342,6 +342,6 @@ def test_the_inset_of_a_telephone_tells_its_labels_in_full(open_page, trace):
     opened.quiet()
     left, top = opened.corner()  # fewer controls are above
     page.mouse.move(left + 9, top + size.overview + size.above + size.height - 5)
-    opened.quiet(50)
+    opened.quiet()
     assert "layer 0 · position 12" in page.inner_text("#tip")
     opened.assert_clean()

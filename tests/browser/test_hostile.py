@@ -30,7 +30,7 @@ def _hover(opened, left, width, y):
     """Cells of a row of the section say where they are, and nothing that is no number."""
     for share in (0.1, 0.5, 0.9):
         opened.page.mouse.move(left + share * width, y)
-        opened.quiet(60)
+        opened.quiet()
         tip = opened.page.inner_text("#tip")
         assert "position" in tip
         assert "NaN" not in tip
@@ -53,7 +53,7 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     said = set()
     for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "+", "ArrowLeft", "ArrowDown", "-"):
         page.keyboard.press(key)
-        opened.quiet(60)
+        opened.quiet()
         said.add(page.inner_text("#live"))
     assert opened.address() != before
     assert len(said) > 3
@@ -62,10 +62,10 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     y = top + size.overview + size.above + size.height / 3
     for view in ("attention", "lens"):
         page.click(f"[data-view={view}]")
-        opened.quiet(150)
+        opened.quiet()
         _hover(opened, left + size.left, size.section, y)
         page.mouse.click(left + size.left + 0.5 * size.section, y)
-        opened.quiet(100)
+        opened.quiet()
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     for span in page.locator(".tokens span").all()[:40:5]:
         span.hover()
@@ -95,14 +95,14 @@ def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, c
     said = set()
     for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "+", "ArrowLeft"):
         page.keyboard.press(key)
-        opened.quiet(60)
+        opened.quiet()
         said.add(page.inner_text("#live"))
     assert len(said) > 2
     size = (wide if width > 760 else narrow)(2)
     for view in ("attention", "lens"):
         page.click(f"[data-view={view}]")
         page.locator("#canvas canvas").scroll_into_view_if_needed()
-        opened.quiet(150)
+        opened.quiet()
         left, top = opened.corner()
         y = top + size.overview + size.above + size.height / 3
         _hover(opened, left + size.left, size.section, y)

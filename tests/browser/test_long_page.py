@@ -35,7 +35,7 @@ def test_the_overview_is_the_mean_of_its_positions_or_their_extreme_by_choice(op
     high = math.log(N)
     for how, wanted in (("mean", tiled.mean), ("low", tiled.low), ("high", tiled.high)):
         opened.page.select_option("#how", how)
-        opened.quiet(300)
+        opened.quiet()
         pixels, (left, top) = opened.pixels(), opened.corner()
         for row in range(LAYERS):
             y = top + (LAYERS - 1 - row + 0.5) / LAYERS * size.overview
@@ -103,7 +103,7 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     size = wide(LAYERS)
     left, top = opened.corner()
     opened.page.mouse.move(left + size.left + 200, top + size.overview + size.above + 20)
-    opened.quiet(200)
+    opened.quiet()
     said = opened.page.inner_text("#tip")
     assert "mean of positions" in said
     assert "least" in said
@@ -112,7 +112,7 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     opened.page.reload()
     opened.settle()
     opened.page.mouse.move(left + size.left + 200, top + size.overview + size.above + 20)
-    opened.quiet(200)
+    opened.quiet()
     position = N - 12 + int(200 / size.section * 12)
     value = trace["entropy"][LAYERS - 1, :, position].mean()
     assert f"attention entropy {value:.3f} nats, {position + 1:,} visible keys" in (
@@ -124,7 +124,7 @@ def test_the_map_its_region_and_its_window_have_the_colours_of_their_shares(open
     start = N - 40_000
     opened = open_page(trace, height=4200, fragment=f"#q0={start}&q1={N}&k0={start}&k1={N}")
     opened.page.wait_for_selector(".drawn > #map")
-    opened.quiet(500)
+    opened.quiet()
     pixels = opened.pixels()
     left, top = opened.corner("#map")
     size = attentionmap.WIDE
@@ -156,7 +156,7 @@ def _share(pixels, left, top, size, q, k, values, index):
 def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
     opened = open_page(trace, height=4200)
     opened.page.wait_for_selector(".drawn > #map")
-    opened.quiet(400)
+    opened.quiet()
     left, top = opened.corner("#map")
     side = attentionmap.WIDE.side
     mouse = opened.page.mouse
@@ -164,7 +164,7 @@ def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
     mouse.down()
     mouse.move(left + 0.3 * side, top + 0.6 * side, steps=4)
     mouse.up()
-    opened.quiet(200)
+    opened.quiet()
     given = dict(part.split("=") for part in opened.address().split("&"))
     assert abs(int(given["k0"]) - 0.2 * N) < 0.01 * N
     assert abs(int(given["q1"]) - 0.6 * N) < 0.01 * N
@@ -174,13 +174,13 @@ def test_the_roster_frames_the_heads_above_the_threshold(open_page, trace):
     opened = open_page(trace, height=4200)
     opened.page.wait_for_selector(".drawn > #roster")
     opened.page.select_option("#score", "1")
-    opened.quiet(200)
+    opened.quiet()
     above = int((trace["head_sink"] > 0.3).sum())
     assert f"Framed: {above} of {LAYERS * 2} heads above 0.3" in opened.page.inner_text(
         "#roster-note"
     )
     opened.page.select_option("#score", "4")
-    opened.quiet(200)
+    opened.quiet()
     assert "induction was not measured" in opened.page.inner_text("#roster-note")
 
 
@@ -188,7 +188,7 @@ def test_the_roster_frames_the_heads_above_the_threshold(open_page, trace):
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_long_page_never_scrolls_sideways(open_page, trace, width, dark):
     opened = open_page(trace, width=width, dark=dark, height=4200, max_bytes=3_000_000)
-    opened.quiet(600)
+    opened.quiet()
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     for name in ("figure", "map-figure", "roster-figure"):
         assert opened.page.locator(f"#{name}").evaluate("(f) => f.scrollWidth <= f.clientWidth")
@@ -208,6 +208,6 @@ def test_what_an_unfinished_run_did_not_reach_is_grey_and_says_why(open_page):
     x, y = left + size.left + 300, top + size.overview + size.above + 12
     assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
     opened.page.mouse.move(x, y)
-    opened.quiet(200)
+    opened.quiet()
     assert "the run stopped after 4,000 tokens (out of memory)" in opened.page.inner_text("#tip")
     assert "4,000 of 9,000" in opened.page.inner_text(".banner")

@@ -38,7 +38,7 @@ def _section(opened, rows, x, y):
 def _over(opened, x, y):
     """What the tooltip says at a point of the screen."""
     opened.page.mouse.move(x, y)
-    opened.quiet(50)
+    opened.quiet()
     return opened.page.inner_text("#tip")
 
 
@@ -47,7 +47,7 @@ def _drag(opened, start, stop):
     mouse.move(*start)
     mouse.down()
     mouse.move(*stop, steps=3)
-    opened.quiet(50)
+    opened.quiet()
     mouse.up()
 
 
@@ -88,16 +88,16 @@ def _explore(opened):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -50)
     page.keyboard.up("Control")
-    opened.quiet(300)
+    opened.quiet()
     page.select_option("#stat", "lens_kl")
     page.select_option("#site", "mlp")
-    opened.quiet(300)
+    opened.quiet()
     shown.append(_texts(opened))
     page.select_option("#stat", "lens_rank")
     page.click("[data-view=attention]")
     page.select_option("#rows", "heads")
     page.select_option("#stat", "normalized_entropy")
-    opened.quiet(300)
+    opened.quiet()
     size = wide(6)
     shown.append(_over(opened, left + 20, top + size.overview + size.above + 20))
     for button in ("column", "section", "weights"):
@@ -119,12 +119,12 @@ def _explore(opened):
     shown.append(_texts(opened))
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.set_viewport_size({"width": 500, "height": 1100})
-    opened.quiet(500)
+    opened.quiet()
     shown.append(_texts(opened))
     # Two fingers, and one.
     touch = page.context.new_cdp_session(page)
     page.evaluate("scrollTo(0, 0)")
-    opened.quiet(50)
+    opened.quiet()
     x, y = opened.corner()
     for kind, *points in (
         ("touchStart", (x + 150, y + 10), (x + 200, y + 10)),
@@ -176,7 +176,7 @@ def _explore_long(opened):
     x, y = opened.corner("#roster")
     shown.append(_over(opened, x + 30, y + 30))
     opened.go("mapLayer=2&q0=4980&q1=4990&k0=4970&k1=5000")
-    opened.quiet(300)
+    opened.quiet()
     shown.append(_texts(opened))
     return shown
 
@@ -191,7 +191,7 @@ def _explore_pair(opened):
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     page.set_viewport_size({"width": 440, "height": 2400})
-    opened.quiet(500)
+    opened.quiet()
     shown.append(_texts(opened))
     return shown
 

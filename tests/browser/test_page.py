@@ -73,12 +73,12 @@ def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(op
     mouse.move(x - 120, y, steps=8)
     mouse.move(x - 300, y, steps=8)
     mouse.up()
-    opened.quiet(200)
+    opened.quiet()
     assert "a=0&" in opened.address()
     opened.page.click("[data-view=attention]")
     opened.page.select_option("#rows", "heads")
     opened.page.select_option("#map-values", "entropy")
-    opened.quiet(200)
+    opened.quiet()
     opened.assert_clean()
 
 
@@ -143,7 +143,7 @@ def test_missing_values_are_grey(open_page):
     x, y = layout.section(7, 12, 2, 6)
     assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
     opened.page.mouse.move(x, y)
-    opened.quiet(100)
+    opened.quiet()
     assert "missing" in opened.page.inner_text("#tip")
 
 
@@ -157,7 +157,7 @@ def test_what_the_lens_did_not_read_is_grey_and_says_why(open_page):
         x, y = layout.section(column, 12, row, 6)
         assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
         opened.page.mouse.move(x, y)
-        opened.quiet(100)
+        opened.quiet()
         assert why in opened.page.inner_text("#tip")
 
 
@@ -165,7 +165,7 @@ def test_hovering_reads_the_exact_value(open_page, trace):
     opened = open_page(trace)
     x, y = _layout(opened, 6).section(8, 12, 4, 6)
     opened.page.mouse.move(x, y)
-    opened.quiet(100)
+    opened.quiet()
     said = opened.page.inner_text("#tip")
     assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in said
     assert said.count("%") == 5
@@ -178,12 +178,12 @@ def test_hovering_reads_the_exact_value(open_page, trace):
 def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page, trace):
     opened = open_page(trace)
     opened.page.mouse.click(*_layout(opened, 6).section(3, 12, 2, 6))
-    opened.quiet(100)
+    opened.quiet()
     assert "col=8&row=2" in opened.address()
     opened.page.focus("#figure")
     opened.page.keyboard.press("ArrowRight")
     opened.page.keyboard.press("ArrowUp")
-    opened.quiet(100)
+    opened.quiet()
     assert "col=9&row=3" in opened.address()
     assert "layer 3 · position 9" in opened.page.inner_text("#live")
 
@@ -195,7 +195,7 @@ def test_hostile_tokens_are_shown_and_never_run(open_page):
     opened = open_page(trace)
     opened.page.click("[data-view=attention]")
     opened.page.mouse.move(*_layout(opened, 6).section(5, 12, 2, 6))
-    opened.quiet(200)
+    opened.quiet()
     assert opened.page.evaluate("window.pwned") is None
     assert opened.errors == []
     assert opened.violations() == []
@@ -252,6 +252,6 @@ def test_the_page_never_scrolls_sideways(open_page, trace, width, dark):
 def test_any_length_opens(open_page, trace):
     opened = open_page(trace)
     opened.page.click("[data-view=attention]")
-    opened.quiet(300)
+    opened.quiet()
     assert opened.errors == []
     assert opened.violations() == []

@@ -41,7 +41,7 @@ def _violations(page):
 def _overflow(opened, width):
     page = opened.page
     page.set_viewport_size({"width": width, "height": 900})
-    opened.quiet(400)
+    opened.quiet()
     return page.evaluate("document.documentElement.scrollWidth") - width
 
 
@@ -139,7 +139,7 @@ def test_nothing_overflows_and_axe_finds_nothing_in_light_dark_and_narrow(open_p
     assert _violations(page) == []
     page.keyboard.press("Escape")
     page.emulate_media(color_scheme="dark")
-    opened.quiet(200)
+    opened.quiet()
     assert page.evaluate("axe.run().then((found) => found.violations.map((v) => v.id))") == []
     assert _overflow(opened, 420) == 0
     assert page.evaluate("axe.run().then((found) => found.violations.map((v) => v.id))") == []

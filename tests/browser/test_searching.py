@@ -55,7 +55,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     opened.go(f"view=attention&a=0&b={LENGTH}&col=500")
     size, (left, top) = wide(2), opened.corner()
     page.mouse.move(left + size.left + 300, top + size.overview + size.above + 20)
-    opened.quiet(150)
+    opened.quiet()
     said = page.inner_text("#tip")
     position = int(re.search(r"position ([\d,]+)", said)[1].replace(",", ""))
     entropy = lengthy["entropy"][1, 0]
@@ -96,5 +96,5 @@ def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
     missing = int(re.search(r"([\d,]+) tokens whose text", said)[1].replace(",", ""))
     assert LENGTH // 2 < missing < LENGTH
     opened.page.click("#pin-section")
-    opened.quiet(200)
+    opened.quiet()
     opened.assert_clean()

@@ -33,7 +33,7 @@ def _point(opened, row, position, rows):
 def _assert_colours(opened, values, scale):
     """Each cell of the section against values [row, position]."""
     opened.page.mouse.move(1, 1)  # the tooltip lies over the cells
-    opened.quiet(300)
+    opened.quiet()
     rows, positions = np.meshgrid(np.arange(len(values)), SHOWN, indexing="ij")
     pixels, (x, y) = opened.pixels(), _point(opened, rows, positions, len(values))
     expected = colors(scale.at(values[rows, positions]), 0, 1).astype(int)
@@ -43,7 +43,7 @@ def _assert_colours(opened, values, scale):
 
 def _hover(opened, row, position, rows=LAYERS):
     opened.page.mouse.move(*_point(opened, row, position, rows))
-    opened.quiet(150)
+    opened.quiet()
     return opened.page.inner_text("#tip")
 
 

@@ -58,7 +58,7 @@ def test_the_windows_table_follows_layer_head_and_values(open_page, trace):
     window, n = trace["window"], len(TOKENS)
     page.locator("#map").scroll_into_view_if_needed()
     page.wait_for_selector("#map canvas")
-    opened.quiet(400)
+    opened.quiet()
     _, head, rows = _table(page, "table-window")
     _same([row[1:] for row in rows], window[0].mean(0))
     page.select_option("#map-layer", "2")
@@ -72,7 +72,7 @@ def test_the_windows_table_follows_layer_head_and_values(open_page, trace):
     assert rows[8][0].startswith("8 <img␣src")
     _same([row[1:] for row in rows], window[2, 1])
     page.select_option("#map-values", "entropy")
-    opened.quiet(400)
+    opened.quiet()
     title, _, rows = _table(page, "table-window")
     assert title.startswith("Nats that keys add to the entropy of a query of layer 2, head 1")
     p = window[2, 1].astype(float)
@@ -88,7 +88,7 @@ def test_an_address_opens_the_table_of_its_layer(open_page, trace):
     opened = open_page(trace, fragment="#mapLayer=3&mapHead=0")
     opened.page.locator("#map").scroll_into_view_if_needed()
     opened.page.wait_for_selector("#map canvas")
-    opened.quiet(400)
+    opened.quiet()
     title, _, rows = _table(opened.page, "table-window")
     assert "layer 3, head 0" in title
     _same([row[1:] for row in rows], trace["window"][3, 0])
@@ -114,7 +114,7 @@ def test_a_long_prompts_tables_follow_layer_and_frame(open_page, lengthy):
     page.locator("#spread").scroll_into_view_if_needed()
     page.wait_for_selector("#spread canvas")
     page.select_option("#spread-layer", "2")
-    opened.quiet(400)
+    opened.quiet()
     title, _, rows = _table(page, "table-spread")
     assert title.endswith("layer 2")
     assert _csv(opened, "table-spread")[1:] == rows
@@ -133,7 +133,7 @@ def test_a_long_prompts_tables_follow_layer_and_frame(open_page, lengthy):
     page.focus("#map-figure")
     for key in ("ArrowUp", "-", "ArrowLeft"):
         page.keyboard.press(key)
-    opened.quiet(400)
+    opened.quiet()
     region = [
         int(re.search(rf"{name}=(\d+)", opened.address())[1]) for name in ("q0", "q1", "k0", "k1")
     ]
@@ -155,7 +155,7 @@ def test_a_long_prompts_tables_follow_layer_and_frame(open_page, lengthy):
     _same([row[1:] for row in rows], trace["window"][1, 0][-24:, -24:])
 
     page.evaluate("location.hash = 'mapLayer=2&q0=1480&q1=1490&k0=1470&k1=1500'")
-    opened.quiet(400)
+    opened.quiet()
     title, _, rows = _table(page, "table-region")
     assert "exact weights in the purple frame (queries 1480 to 1489, keys 1470 to 1499)" in title
     weights = trace["window"][2, 0][12:22, 2:]

@@ -275,6 +275,7 @@ def test_the_whole_grid_is_every_combination_of_the_values():
     }
 
 
+@pytest.mark.costly
 def test_the_command_measures_in_processes_and_prints_writes_and_reads_the_same(
     tmp_path, capsys, monkeypatch
 ):

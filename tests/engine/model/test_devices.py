@@ -81,14 +81,18 @@ def test_auto_shares_the_model_out_over_what_there_is(folder, plain):
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
-def test_weights_in_fewer_bits_are_recorded(folder, plain, bits):
+def test_weights_in_fewer_bits_are_recorded(tmp_path, bits):
     _needs("accelerate")
     _needs("bitsandbytes")
-    found = extract(folder, "Hello there", device="cpu", quantize=bits)
-    assert not found.attrs["notes"]
-    assert found.attrs["model"]["parameters"] == plain.attrs["model"]["parameters"]
-    away = np.abs(found["entropy"] - plain["entropy"])
-    assert 0 < away.max() < 2.0
+    # The 4-bit kernel for processors with AVX-512 BF16 takes only matrices whose sides are
+    # multiples of 32. On other processors the same model must work, too.
+    folder = save(tmp_path / "even", hidden_size=64, intermediate_size=128)
+    exact = extract(folder, "Hello there", device="cpu")
+    quantized = extract(folder, "Hello there", device="cpu", quantize=bits)
+    assert not quantized.attrs["notes"]
+    assert quantized.attrs["model"]["parameters"] == exact.attrs["model"]["parameters"]
+    difference = np.abs(quantized["entropy"] - exact["entropy"])
+    assert 0 < difference.max() < 2.0
 
 
 @pytest.mark.parametrize(

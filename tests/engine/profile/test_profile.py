@@ -3,7 +3,8 @@
 import errno
 import json
 import tempfile
-import time
+import threading
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,8 +23,10 @@ from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sinks import Folder
 from attentropy.kernels.ops import attention
+from counted import CountedClock
 from tiny import config, model, save
-from undisturbed import undisturbed
+
+pytestmark = pytest.mark.costly
 
 FAMILIES = {
     "llama": {}, "gpt2": {}, "gemma2": {"head_dim": 12}, "cohere": {}, "olmo2": {},
@@ -45,24 +48,26 @@ def made(kind="llama", *, tokens=83, chunk=29, **options):
     return profile(model(kind, **extra), tokens=tokens, chunk=chunk, repeat=1, **options)
 
 
-def adds_up(trace):
-    return abs(trace.attrs["profile"]["parts_off_by"]) < 0.05
-
-
 def seconds(trace, layer, part):
     """Of one part of one layer, over all chunks."""
     names = [str(name) for name in trace["part"]]
     return float(np.nansum(trace["profile_seconds"][:, layer, names.index(part)]))
 
 
-@pytest.mark.parametrize("kind", FAMILIES)
-def test_the_parts_add_up_to_the_measured_whole_within_5_percent(kind):
-    trace = undisturbed(lambda: made(kind, tokens=200, chunk=70), adds_up)
-    found = trace.attrs["profile"]
+@pytest.fixture
+def clock():
+    """A clock that counts operations."""
+    with CountedClock() as clock:
+        yield clock
+
+
+def assert_adds_up(trace):
+    """Assert that the parts are the measured whole, and that the parts are the expected ones."""
+    totals = trace.attrs["profile"]
     parts = np.nansum(trace["profile_seconds"]) + np.nansum(trace["profile_outside"])
-    assert parts == pytest.approx(found["whole_seconds"], rel=0.05)
-    assert abs(found["parts_off_by"]) < 0.05
-    assert sum(found["parts_seconds"].values()) == pytest.approx(parts, rel=1e-4)
+    assert parts == pytest.approx(totals["whole_seconds"], rel=0.05)
+    assert abs(totals["parts_off_by"]) < 0.05
+    assert sum(totals["parts_seconds"].values()) == pytest.approx(parts, rel=1e-4)
     names = [str(name) for name in trace["part"]]
     measured = np.isfinite(trace["profile_seconds"]).all((0, 1))
     assert [n for n, is_there in zip(names, measured, strict=True) if is_there] == [
@@ -70,20 +75,43 @@ def test_the_parts_add_up_to_the_measured_whole_within_5_percent(kind):
     ]  # fmt: skip
 
 
-_DELAY = 0.08  # seconds: more than other work on the machine takes from a pass so short
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_every_operation_of_a_pass_belongs_to_a_part(kind, clock):
+    trace = made(kind, tokens=83, chunk=29)
+    assert_adds_up(trace)
+    assert abs(trace.attrs["profile"]["parts_off_by"]) < 1e-5
+    assert trace.attrs["profile"]["parts_seconds"]["kernel"] > 0
 
 
-class _Slow:
-    """Delays a function, and says by how much in all."""
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_the_parts_add_up_to_the_measured_whole_within_5_percent(kind):
+    """By the machine's own clock, once in three times: other work comes and goes."""
+    for _ in range(3):
+        trace = made(kind, tokens=200, chunk=70)
+        if abs(trace.attrs["profile"]["parts_off_by"]) < 0.05:
+            break
+    assert_adds_up(trace)
 
-    def __init__(self, function, each=_DELAY):
-        self.function, self.each, self.slept = function, each, 0.0
 
-    def __call__(self, *args, **how):
-        begun = time.perf_counter()
-        time.sleep(self.each)
-        self.slept += time.perf_counter() - begun
-        return self.function(*args, **how)
+_DELAY = 0.08  # seconds
+
+
+@cache
+def _quick_parts(kind):
+    """Seconds of the parts of two chunks, by the clock that counts operations."""
+    trace = profile(model(kind), tokens=50, chunk=25, repeat=1)
+    return trace.attrs["profile"]["parts_seconds"]
+
+
+def _slower(function, clock, delay=_DELAY):
+    """`function`, which takes `delay` seconds more."""
+
+    def delayed(*args, **how):
+        clock.advance(delay)
+        return function(*args, **how)
+
+    return delayed
 
 
 @pytest.mark.parametrize(
@@ -99,48 +127,70 @@ class _Slow:
         ("llama", "rest", lambda m: (m.model.rotary_emb, "forward")),
     ],
 )
-def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, part, where):
+def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, part, where, clock):
+    quick = _quick_parts(kind)
     subject = model(kind)
     owner, name = where(subject)
-    quick = profile(subject, tokens=50, chunk=25, repeat=1).attrs["profile"]["parts_seconds"]
-    setattr(owner, name, _Slow(getattr(owner, name)))
-
-    def most_grown(trace):
-        slow = trace.attrs["profile"]["parts_seconds"]
-        return max(slow, key=lambda name: slow[name] - quick[name])
-
-    trace = undisturbed(
-        lambda: profile(subject, tokens=50, chunk=25, repeat=1), lambda t: most_grown(t) == part
-    )
-    assert most_grown(trace) == part
-    assert trace.attrs["profile"]["parts_seconds"][part] > 2 * _DELAY
+    setattr(owner, name, _slower(getattr(owner, name), clock))
+    trace = profile(subject, tokens=50, chunk=25, repeat=1)
+    slow = trace.attrs["profile"]["parts_seconds"]
+    growth = {name: slow[name] - quick[name] for name in slow}
+    assert growth.pop(part) == pytest.approx(2 * _DELAY)  # once per chunk
+    assert all(abs(rest) < 1e-9 for rest in growth.values()), growth
     if part in ("attention", "mlp", "other"):
-        assert seconds(trace, 1, part) > 2 * _DELAY > 2 * seconds(trace, 0, part)
+        assert seconds(trace, 1, part) - seconds(trace, 0, part) == pytest.approx(2 * _DELAY)
 
 
-def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatch):
-    slow = _Slow(Recorder.heard)
-    monkeypatch.setattr(Recorder, "heard", lambda *args: slow(*args))
-    found = made().attrs["profile"]["parts_seconds"]
-    assert found["writing"] > 9 * _DELAY > 2 * found["kernel"]
-    monkeypatch.undo()
-    later = _Slow(attention)
-    monkeypatch.setattr("attentropy.engine.profile.measurement.attention", later)
-    found = made().attrs["profile"]["parts_seconds"]
-    assert found["kernel"] > 9 * _DELAY > 2 * found["writing"]
+def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatch, clock):
+    plain = made().attrs["profile"]["parts_seconds"]
+
+    def growth():
+        found = made().attrs["profile"]["parts_seconds"]
+        return {name: value - plain[name] for name, value in found.items()}
+
+    calls = 3 * 3  # chunks and layers
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "heard", _slower(Recorder.heard, clock))
+        slower_recorder = growth()
+    assert slower_recorder.pop("writing") == pytest.approx(calls * _DELAY)
+    assert all(abs(rest) < 1e-9 for rest in slower_recorder.values())
+    with monkeypatch.context() as patch:
+        later = _slower(attention, clock)
+        patch.setattr("attentropy.engine.profile.measurement.attention", later)
+        slower_kernel = growth()
+    assert slower_kernel.pop("kernel") == pytest.approx(calls * _DELAY)
+    assert all(abs(rest) < 1e-9 for rest in slower_kernel.values())
 
 
-def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch):
-    place = Folder._check_place
-    slow = _Slow(place, each=_DELAY / 2)
-    monkeypatch.setattr(Folder, "_check_place", lambda self: slow(self))  # before each write
+def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
+    """The thread that writes begins only when the pass waits for it."""
+    awaited = threading.Event()
+    check, flush, close = Folder._check_place, Folder.flush, Folder.close
+
+    def checks(self):  # before each write
+        assert awaited.wait(60)
+        clock.advance(_DELAY)
+        check(self)
+
+    def waits(wait):
+        def waiting(self):
+            awaited.set()
+            wait(self)
+            awaited.clear()
+
+        return waiting
+
+    monkeypatch.setattr(Folder, "_check_place", checks)
+    monkeypatch.setattr(Folder, "flush", waits(flush))
+    monkeypatch.setattr(Folder, "close", waits(close))
     trace = made()
-    found = trace.attrs["profile"]
+    totals = trace.attrs["profile"]
     writes = 3 * (3 * 2) + 3 * 2  # entropy and visible of each chunk and layer, the window's two
-    assert found["parts_seconds"]["writing"] > 0.9 * writes * _DELAY / 2
-    assert abs(found["parts_off_by"]) < 0.05
+    assert totals["parts_seconds"]["writing"] >= writes * _DELAY
+    assert abs(totals["parts_off_by"]) < 1e-5
     after = trace["profile_outside"][:, [str(p) for p in trace["outside"]].index("writing")]
-    assert after.argmax() == 2  # the disk is waited for after the last chunk, and not before
+    assert after[2] >= writes * _DELAY  # the disk is waited for after the last chunk
+    assert (after[:2] < _DELAY).all()  # and not before
 
 
 @pytest.mark.parametrize("sites", [(), ("residual",)])
@@ -213,8 +263,8 @@ def test_a_full_disk_ends_a_profile_in_one_line_and_leaves_nothing(tmp_path, mon
     assert not list(tmp_path.iterdir())
 
 
-def test_the_lens_has_its_own_part_in_the_layers_that_it_reads():
-    trace = undisturbed(lambda: made(sites=("residual", "mlp")), adds_up)
+def test_the_lens_has_its_own_part_in_the_layers_that_it_reads(clock):
+    trace = made(sites=("residual", "mlp"))
     assert all(seconds(trace, layer, "lens") > 0 for layer in range(3))
     assert trace.attrs["profile"]["sites"] == ["residual", "mlp"]
     assert abs(trace.attrs["profile"]["parts_off_by"]) < 0.05

@@ -1,9 +1,9 @@
 """A template's own words and the messages' words are told apart in every style, or it is said."""
 
 import os
-import time
 from itertools import groupby
 
+import jinja2
 import pytest
 
 import templates
@@ -168,14 +168,28 @@ def test_marks_of_any_kind_in_the_words_stay_words():
     assert prompt.notes == []
 
 
-def test_a_long_conversation_takes_no_rendering_per_turn():
+@pytest.fixture
+def renderings(monkeypatch):
+    """The names of the templates that this process renders, and not a child of it."""
+    names = []
+    render = jinja2.Template.render
+
+    def renders(self, *arguments, **options):
+        names.append(self.name)
+        return render(self, *arguments, **options)
+
+    monkeypatch.setattr(jinja2.Template, "render", renders)
+    return names
+
+
+def test_a_long_conversation_takes_no_rendering_per_turn(renderings, monkeypatch):
+    monkeypatch.delattr(os, "fork")  # so that everything is done in this process
     turns = [
         {"role": "user" if i % 2 == 0 else "assistant", "content": f"turn {i}\n"}
         for i in range(999)
     ]
-    start = time.process_time()
     prompt = prepare(tokenizer(templates.CHATML), turns)
-    assert time.process_time() - start < 5
+    assert 0 < len(renderings) < 30
     assert len(runs(prompt)) == 999
 
 
@@ -201,11 +215,10 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_template_is_refused_in_one_line(name, tmp_path, monkeypatch):
+def test_a_hostile_template_is_refused_in_one_line(name, tmp_path, monkeypatch, renderings):
     monkeypatch.chdir(tmp_path)
-    start = time.process_time()
     with pytest.raises(UsageError, match="--no-chat-template") as caught:
         prepare(tokenizer(HOSTILE[name]), "x")
-    assert time.process_time() - start < 2  # of this process; the child has its own bounds
+    assert renderings == []  # in this process; the child has its own bounds
     assert "\n" not in str(caught.value)
     assert os.listdir() == []

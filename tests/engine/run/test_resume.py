@@ -4,28 +4,39 @@ values; what stops it is one line."""
 import errno
 import json
 import os
-import random
 import shutil
 import subprocess
-import time
 
 import pytest
 import torch
 
+from attentropy.engine import demo
 from attentropy.engine.errors import AttentropyError, TraceError, UsageError
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.trace import sinks as writer
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import Partial
 from attentropy.report.cli import main
-from interrupted import OPTIONS, PROMPT, assert_equal, assert_holds, child, context
+from interrupted import OPTIONS, assert_equal, assert_holds
 from tiny import save
+
+pytestmark = pytest.mark.costly
+
+PROMPT = "Paris is a city, and Canberra is another one. " * 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_model(tmp_path_factory):
+    """A tiny model in place of the embedded one: a run that stops does not depend on the model."""
+    folder = save(tmp_path_factory.mktemp("model") / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "path", lambda: folder)
+        yield folder
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory):
+def wanted(tmp_path_factory, tiny_model):
     """The undisturbed run's trace."""
     folder = tmp_path_factory.mktemp("wanted")
     threads = torch.get_num_threads()
@@ -89,47 +100,6 @@ def test_a_run_that_was_stopped_twice_goes_on(wanted, tmp_path, monkeypatch):
     for at, resume in ((1, False), (2, True), (2, True)):
         _interrupted(monkeypatch, at, prompt=PROMPT, output=target, resume=resume, **OPTIONS)
     assert_equal(extract(prompt=PROMPT, output=target, resume=True, **OPTIONS), wanted)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_opens_and_goes_on_to_the_same_values(wanted, tmp_path):
-    """Ten of them; `tests/benchmarks/killed.py` does as many as it is told."""
-    processes = context()
-    drawn = random.Random(0)
-
-    def started(output, at=0, **options):
-        begun = processes.Event()
-        given = (str(output), PROMPT, OPTIONS | options, begun, at)
-        process = processes.Process(target=child, args=given)
-        process.start()
-        assert begun.wait(120)
-        return process
-
-    began = started(tmp_path / "timed.zarr.zip")
-    start = time.monotonic()
-    began.join()
-    seconds = time.monotonic() - start
-    assert began.exitcode == 0
-    assert_equal(Trace.open(tmp_path / "timed.zarr.zip"), wanted)
-    reached = []
-    for kill in range(10):
-        target = tmp_path / f"{kill}.zarr.zip"
-        process = started(target, drawn.randrange(len(wanted.tokens)), keep_cache=bool(kill % 2))
-        time.sleep(drawn.uniform(0, seconds / 4))
-        process.kill()  # SIGKILL
-        process.join()
-        partial = Partial(target)
-        if target.exists():  # it was quicker
-            found = Trace.open(target)
-            partial.discard()
-        elif partial.exists():
-            reached.append(assert_holds(partial.folder, wanted))
-            found = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
-        else:  # not even begun
-            found = extract(prompt=PROMPT, output=target, **OPTIONS)
-        assert_equal(found, wanted)
-        assert not partial.folder.exists()
-    assert len(set(reached)) > 1, f"all kills came at the same state: {reached}"
 
 
 @pytest.fixture(scope="module")
@@ -261,11 +231,11 @@ RUN = [
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A disk of 1 MiB."""
+    """A disk of 512 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True
     )
     if made.returncode:
         pytest.skip("no permission to mount a disk here; the next test injects its failure")
@@ -273,7 +243,7 @@ def tiny_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_disk_of_1_mib_is_full_in_one_line_and_the_store_opens(tiny_disk, wanted, capsys):
+def test_a_disk_of_512_kib_is_full_in_one_line_and_the_store_opens(tiny_disk, wanted, capsys):
     _fails([*RUN, "-o", str(tiny_disk / "t.zarr.zip")], capsys, "the disk is full", "--resume")
     assert [p.name for p in tiny_disk.iterdir()] == ["t.zarr.zip.partial"]
     assert assert_holds(tiny_disk / "t.zarr.zip.partial", wanted) < len(wanted.tokens)
@@ -331,15 +301,21 @@ def test_a_read_only_folder_is_refused_before_the_run(tmp_path, capsys, monkeypa
 
 def test_an_output_that_vanishes_stops_the_run_in_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "out").mkdir()
-    passing = prefill.read
+    sinks = []
+    create, read = writer.Folder.create, prefill.read
 
-    def vanishing(model, ids, start, *rest):
+    def creates(self, *arguments):
+        sinks.append(self)
+        create(self, *arguments)
+
+    def vanishes(model, ids, start, *rest):
         if start == 58:
-            time.sleep(0.5)  # a write that is under way could make its folder anew
+            sinks[-1].flush()  # a write that is under way could make its folder anew
             (tmp_path / "out").rename(tmp_path / "gone")
-        return passing(model, ids, start, *rest)
+        return read(model, ids, start, *rest)
 
-    monkeypatch.setattr(prefill, "read", vanishing)
+    monkeypatch.setattr(writer.Folder, "create", creates)
+    monkeypatch.setattr(prefill, "read", vanishes)
     err = _fails([*RUN, "-o", str(tmp_path / "out" / "t.zarr")], capsys, "vanished")
     assert "--resume" not in err
     assert [p.name for p in tmp_path.iterdir()] == ["gone"]

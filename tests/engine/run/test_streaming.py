@@ -13,6 +13,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import FORMAT_VERSION
 from tiny import model, save, tokenizer
 
+pytestmark = pytest.mark.costly
+
 PROMPT = "Paris is a city, and Canberra is another one. " * 38
 FAMILIES = [
     ("llama", {}),

@@ -1,6 +1,5 @@
 """Nothing of the machine is in a page or a trace, and the same trace gives the same bytes."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -15,6 +14,7 @@ from attentropy.engine.errors import without_paths
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import read_progress
+from attentropy.report.cli import main
 from report_text import everything
 from tiny import save
 from traces import synthetic
@@ -67,27 +67,30 @@ def test_why_a_run_stopped_is_told_without_paths(tmp_path):
     assert read_progress(folder).reason == "RuntimeError: x.py failed"
 
 
-def test_the_same_trace_gives_the_same_bytes_whoever_renders_it_where_and_when(tmp_path):
+@pytest.mark.costly
+def test_the_same_trace_gives_the_same_bytes_whoever_renders_it_where_and_when(
+    tmp_path, monkeypatch
+):
     trace = synthetic(layers=2, heads=2, window=False).save(tmp_path / "t.zarr.zip")
-    found = set()
-    for i, (zone, tongue) in enumerate((("UTC", "C"), ("Asia/Tokyo", "de_DE.UTF-8"))):
-        there = tmp_path / f"quuxwork{i}"
-        there.mkdir()
-        environment = os.environ | {
-            "PYTHONPATH": str(Path(attentropy.__file__).parents[1]),
-            "PYTHONHASHSEED": str(i + 1), "TZ": zone, "LANG": tongue, "LC_ALL": tongue,
-            "HOME": str(there), "USER": f"quuxuser{i}", "LOGNAME": f"quuxuser{i}",
-            "COLUMNS": str(60 + 50 * i),
-        }  # fmt: skip
-        name = "r.html" if i else "other.html"
-        subprocess.run(
-            [sys.executable, "-m", "attentropy.report.cli", "render", str(trace), "-o", name],
-            cwd=there, env=environment, check=True, capture_output=True,
-        )  # fmt: skip
-        page = (there / name).read_bytes()
-        assert b"quux" not in page
-        found.add(hashlib.sha256(page).hexdigest())
-    assert len(found) == 1
+    here, there = tmp_path / "quuxhere", tmp_path / "quuxthere"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    assert main(["render", str(trace), "-o", "other.html"]) == 0
+    seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(attentropy.__file__).parents[1]),
+        "PYTHONHASHSEED": seed, "TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8",
+        "LC_ALL": "de_DE.UTF-8", "HOME": str(there), "USER": "quuxuser", "LOGNAME": "quuxuser",
+        "COLUMNS": "110",
+    }  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "attentropy.report.cli", "render", str(trace), "-o", "r.html"],
+        cwd=there, env=environment, check=True, capture_output=True,
+    )  # fmt: skip
+    page = (there / "r.html").read_bytes()
+    assert b"quux" not in page
+    assert page == (here / "other.html").read_bytes()
 
 
 def test_an_archive_holds_no_time_and_no_owner(tmp_path):

@@ -13,6 +13,8 @@ from attentropy.report.page.page import render
 from attentropy.report.read.maps import pooled
 from traces import long, synthetic
 
+pytestmark = pytest.mark.costly
+
 
 def test_the_first_way_that_fits_is_bought_and_paid():
     budget = Budget(100)
@@ -31,7 +33,7 @@ def _payload(page, name="report"):
     return json.loads(re.search(f'id="{name}">(.*?)</script>', page, re.S)[1])
 
 
-@pytest.mark.parametrize("most", [1_000_000, 3_000_000])
+@pytest.mark.parametrize("most", [1_000_000, pytest.param(3_000_000, marks=pytest.mark.slow)])
 def test_a_long_page_keeps_its_budget_and_the_same_bytes(trace, most):
     found = observe(trace)
     page = render(trace, found, max_bytes=most)
@@ -64,6 +66,7 @@ def test_a_budget_for_less_than_the_frame_is_refused_in_one_line(trace):
 
 def test_a_long_prompt_is_folded_and_never_a_span_for_each_token(trace):
     page = render(trace, [], max_bytes=3_000_000)
+    assert 1_500_000 < len(page.encode()) <= 3_000_000
     assert page.count("<span class=") < 1100
     assert "… 23,000 tokens …" in page
 

@@ -100,6 +100,7 @@ def test_repr_is_one_line():
     assert f"{len(trace.tokens)} tokens" in repr(trace)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("package", ["altair", "vl_convert"])
 def test_without_the_drawing_libraries_a_table_is_shown(package):
     code = f"""
@@ -117,6 +118,7 @@ assert "layer" in html and "attention" in html and "pip install" in html, html
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.costly
 def test_reading_a_trace_imports_nothing_of_the_report():
     code = (
         "import sys, attentropy.engine.trace.dataset; "
