@@ -1,66 +1,36 @@
-"""The face of the kernels: what each operation computes, its checks, and who computes it.
+"""The public operations: what each one computes, its checks, and which implementation runs.
 
-`impl` says how: "reference" (float64, the definition, for tests), "portable" (PyTorch, any device),
-"triton" (the fused kernels), or None for the best that the tensors' device allows. All numbers are
-those of the project's definitions, in nats.
+`impl` names the implementation: "reference" (float64, the definition, for tests), "portable"
+(PyTorch, any device), "triton" (the GPU kernels), or None for the best that the tensors' device
+allows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from attentropy.kernels import registered
+from attentropy.kernels import registered  # noqa: F401  (defines torch.ops.attentropy)
 from attentropy.kernels.common import checks
 from attentropy.kernels.common.choice import Implementation
-
-STATS = (
-    "entropy",
-    "max_prob",
-    "varentropy",
-    "distance",
-    "sink_mass",
-    "sink_prob",
-    "top_key",
+from attentropy.kernels.common.results import (
+    STATISTICS,
+    AttentionResult,
+    VocabularyResult,
+    attention_names,
+    vocabulary_names,
 )
 
+__all__ = [
+    "STATS",
+    "AttentionResult",
+    "Implementation",
+    "VocabularyResult",
+    "attention",
+    "vocabulary",
+]
 
-@dataclass(frozen=True)
-class AttentionResult:
-    """`out` [B, Hq, Nq, Dv] in the type of v; the others [B, Hq, Nq], None where not asked for.
-
-    float32 (float64 from the reference), `top_key` int32. A query that sees no key has zero `out`,
-    `lse` −inf, `top_key` −1 and NaN elsewhere.
-    """
-
-    out: Tensor
-    lse: Tensor
-    entropy: Tensor | None = None
-    max_prob: Tensor | None = None
-    varentropy: Tensor | None = None
-    distance: Tensor | None = None
-    sink_mass: Tensor | None = None
-    sink_prob: Tensor | None = None
-    top_key: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class VocabularyResult:
-    """`entropy` and `lse` [N] (nats); `top_ids` int32 and `top_logprobs` [N, k], likeliest first.
-
-    `target_logprob` and `target_rank` (0 = first, int32) have the targets' shape, None without.
-    `kl` [N] is KL(P_final ‖ P) ≥ 0 (nats), None without `final`.
-    """
-
-    entropy: Tensor
-    lse: Tensor
-    top_ids: Tensor
-    top_logprobs: Tensor
-    target_logprob: Tensor | None = None
-    target_rank: Tensor | None = None
-    kl: Tensor | None = None
+STATS = tuple(STATISTICS)
 
 
 def attention(
@@ -82,50 +52,76 @@ def attention(
     stats: tuple[str, ...] = ("entropy",),
     impl: Implementation | None = None,
 ) -> AttentionResult:
-    """Softmax attention and each row's statistics, in O(N) memory.
+    """Return softmax attention and statistics of each of its rows, in O(N) memory.
 
-    q [B, Hq, Nq, D], k [B, Hkv, Nk, D], v [B, Hkv, Nk, Dv]; Hq a multiple of Hkv.
-    scale: of the scores, 1/√D by default. softcap c: score ← c·tanh(score / c), after the scale.
-    causal: query i, at position a = query_offset + i, sees the keys j ≤ a; query_offset None means
-    Nk − Nq (bottom right). window w: of these, those with a − w < j; symmetric (|a − j| < w) when
-    not causal. chunk c: those of the same run of c keys, counted from key_starts.
-    key_starts, key_lengths [B]: the first key that is no padding, and how many follow from there.
-    segments [B, Nk]: packed sequences; a query at position a belongs to segments[:, a].
-    slopes [Hq]: ALiBi, score − slope·(a − j). sinks [Hq]: one more logit in the denominator of
-    `out` alone; `lse` and the statistics are over the keys.
-    stats: of entropy, max_prob, varentropy, distance, sink_mass, top_key, and sink_prob where there
-    are sinks. `lse` is always returned.
+    The query i is at position a = query_offset + i among the keys. The rules below hide keys from
+    it; with several rules it sees the keys that all of them allow.
 
-    Raises `ValueError` or `TypeError` for arguments that do not fit, `RuntimeError` for inputs that
-    require grad while grad is on (inference only), `NotImplementedError` where the named
-    implementation lacks what is asked. Online softmax: Milakov & Gimelshein 2018; Dao et al. 2022.
+    Args:
+        q: Queries [B, Hq, Nq, D].
+        k: Keys [B, Hkv, Nk, D]; Hq is a multiple of Hkv (grouped and multi-query attention).
+        v: Values [B, Hkv, Nk, Dv].
+        scale: The factor of q · k; 1/√D by default.
+        causal: The query sees the keys j ≤ a.
+        window: The query sees the keys a − window < j, when not causal those |a − j| < window.
+        chunk: The query sees the keys in its own chunk of so many keys, counted from key_starts.
+        softcap: score ← softcap · tanh(score / softcap), after the scale.
+        sinks: One more logit per head [Hq] in the denominator of `out`; `lse` and the other
+            statistics are over the keys alone.
+        slopes: ALiBi slopes [Hq], score − slope · (a − j).
+        key_starts: The first key [B] that is not padding.
+        key_lengths: The number of keys [B] from there that are not padding.
+        segments: The sequence [B, Nk] that a key belongs to, where several are packed; the query
+            belongs to segments[:, a].
+        query_offset: The position of query 0; Nk − Nq by default (aligned at the bottom right).
+        stats: The statistics to compute, any of `STATS`; `sink_prob` needs sinks. `lse` is always
+            returned.
+        impl: The implementation; None lets the tensors' device decide.
+
+    Returns:
+        An `AttentionResult`: `out` [B, Hq, Nq, Dv], `lse` and the statistics [B, Hq, Nq]; natural
+        logarithms, so the unit is the nat.
+
+    Raises:
+        ValueError: An argument has a shape or a value that does not fit.
+        TypeError: q, k or v is not a floating-point tensor.
+        RuntimeError: An input requires grad while grad is on; the operation is for inference only.
+        NotImplementedError: The implementation that `impl` names cannot compute the call.
+
+    Online softmax: Milakov & Gimelshein 2018; tiled attention: Dao et al. 2022.
     """
-    where = checks.Call("attention", q=q, k=k, v=v)
-    checks.implementation(where, impl)
-    checks.tensors(where, {"q": q, "k": k, "v": v}, 4)
+    call = checks.Call("attention", q=q, k=k, v=v)
+    checks.check_implementation(call, impl)
+    checks.check_tensors(call, {"q": q, "k": k, "v": v}, 4)
     if v.shape[:3] != k.shape[:3]:
-        raise ValueError(f"{where}: v differs from k in batch, heads or length")
-    mask, scale = checks.scores(
-        where, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
+        raise ValueError(f"{call}: v differs from k in batch, heads or length")
+    mask, score = checks.check_scores(
+        call, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
         segments, query_offset,
     )  # fmt: skip
     stats = tuple(dict.fromkeys(stats))
-    if unknown := [name for name in stats if name not in STATS]:
-        raise ValueError(f"{where}: unknown statistic {unknown[0]!r}; known: {', '.join(STATS)}")
-    if "sink_prob" in stats and sinks is None:
-        raise ValueError(f"{where}: sink_prob was asked for, and there are no sinks")
-    if sinks is not None and sinks.shape != (q.shape[1],):
-        raise ValueError(
-            f"{where}: sinks {checks.shape(sinks)} is not [{q.shape[1]}], one per head"
-        )
-    checks.inference(where, q, k, v, sinks, slopes)
+    _check_statistics(call, stats, sinks, q.shape[1])
+    checks.check_inference(call, q, k, v, sinks, slopes)
 
     joined = ",".join(stats)
-    found = torch.ops.attentropy.attention(
-        q, k, v, sinks, slopes, key_starts, key_lengths, segments, scale, softcap, causal, window,
-        chunk, mask.query_offset, joined, impl,
+    results = torch.ops.attentropy.attention(
+        q, k, v, sinks, slopes, key_starts, key_lengths, segments, score.scale, softcap, causal,
+        window, chunk, mask.query_offset, joined, impl,
     )  # fmt: skip
-    return AttentionResult(**dict(zip(registered.attention_names(joined), found, strict=True)))
+    return AttentionResult(**dict(zip(attention_names(joined), results, strict=True)))
+
+
+def _check_statistics(
+    call: checks.Call, stats: tuple[str, ...], sinks: Tensor | None, heads: int
+) -> None:
+    """Raise `ValueError` for statistics that do not exist or need sinks, and for unfit sinks."""
+    if unknown := [name for name in stats if name not in STATISTICS]:
+        raise ValueError(f"{call}: unknown statistic {unknown[0]!r}; known: {', '.join(STATS)}")
+    for name in stats:
+        if STATISTICS[name].needs_sinks and sinks is None:
+            raise ValueError(f"{call}: {name} was asked for, and there are no sinks")
+    if sinks is not None and sinks.shape != (heads,):
+        raise ValueError(f"{call}: sinks {checks.describe(sinks)} is not [{heads}], one per head")
 
 
 def vocabulary(
@@ -140,37 +136,58 @@ def vocabulary(
     final: Tensor | None = None,
     impl: Implementation | None = None,
 ) -> VocabularyResult:
-    """Statistics of softmax(softcap(scale · (hidden @ unembeddingᵀ + bias))), no logits stored.
+    """Return statistics of softmax(softcap(scale · (hidden @ unembeddingᵀ + bias))) per row.
 
-    hidden [N, d], unembedding [V, d], bias [V]; targets [N] or [N, T] ids. Ties go to the lower id,
-    in the top k and in the rank. top_k 0 takes none; the triton kernel takes at most 32.
-    final [N, d]: the last layer's hidden states, read by the same head, for `kl`.
-    Raises as `attention` does.
+    No logits are stored. Among equal logits the lower id comes first, in the top k and the ranks.
+
+    Args:
+        hidden: Hidden states [N, d].
+        unembedding: The unembedding matrix [V, d].
+        bias: A bias per token [V].
+        scale: The factor of the logits.
+        softcap: logit ← softcap · tanh(logit / softcap), after the scale.
+        top_k: The number of most likely tokens to return, 0 for none; the triton implementation
+            takes at most 32.
+        targets: Token ids [N] or [N, T] whose log-probabilities and ranks are returned.
+        final: The last layer's hidden states [N, d], read by the same head, for `kl`.
+        impl: The implementation; None lets the tensors' device decide.
+
+    Returns:
+        A `VocabularyResult`: natural logarithms, so the unit is the nat.
+
+    Raises:
+        ValueError: An argument has a shape or a value that does not fit.
+        TypeError: An input is not a floating-point tensor, or the targets are not integers.
+        RuntimeError: An input requires grad while grad is on; the operation is for inference only.
+        NotImplementedError: The implementation that `impl` names cannot compute the call.
+
+    Online softmax: Milakov & Gimelshein 2018; logit lens: nostalgebraist 2020.
     """
-    where = checks.Call("vocabulary", hidden=hidden, unembedding=unembedding)
-    checks.implementation(where, impl)
-    checks.tensors(where, {"hidden": hidden, "unembedding": unembedding}, 2)
+    call = checks.Call("vocabulary", hidden=hidden, unembedding=unembedding)
+    checks.check_implementation(call, impl)
+    checks.check_tensors(call, {"hidden": hidden, "unembedding": unembedding}, 2)
     size = unembedding.shape[0]
     if hidden.shape[1] != unembedding.shape[1]:
-        raise ValueError(f"{where}: the last dimensions differ")
+        raise ValueError(f"{call}: the last dimensions differ")
     if not 0 <= top_k <= size or size == 0:
-        raise ValueError(f"{where}: top_k={top_k} is not within 0 and {size}")
+        raise ValueError(f"{call}: top_k={top_k} is not within 0 and {size}")
     if bias is not None and bias.shape != (size,):
-        raise ValueError(f"{where}: bias {checks.shape(bias)} is not [{size}]")
+        raise ValueError(f"{call}: bias {checks.describe(bias)} is not [{size}]")
     if targets is not None:
-        checks.targets(where, targets, hidden.shape[0])
+        checks.check_targets(call, targets, hidden.shape[0])
     if final is not None:
-        checks.tensors(where, {"hidden": hidden, "final": final}, 2)
+        checks.check_tensors(call, {"hidden": hidden, "final": final}, 2)
         if final.shape != hidden.shape:
-            raise ValueError(f"{where}: final {checks.shape(final)} is not shaped as hidden")
-    checks.positive_softcap(where, softcap)
-    checks.inference(where, hidden, unembedding, bias, final)
+            raise ValueError(f"{call}: final {checks.describe(final)} is not shaped as hidden")
+    checks.check_softcap(call, softcap)
+    checks.check_inference(call, hidden, unembedding, bias, final)
+
     columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
     values = torch.ops.attentropy.vocabulary(
         hidden, unembedding, bias, columns, final, scale, softcap, top_k, impl
     )
-    names = registered.vocabulary_names(targets is not None, final is not None)
-    found = dict(zip(names, values, strict=True))
+    names = vocabulary_names(targets is not None, final is not None)
+    results = dict(zip(names, values, strict=True))
     if targets is not None:
-        found |= {n: found[n].view(targets.shape) for n in ("target_logprob", "target_rank")}
-    return VocabularyResult(**found)
+        results |= {n: results[n].view(targets.shape) for n in ("target_logprob", "target_rank")}
+    return VocabularyResult(**results)

@@ -1,32 +1,26 @@
-"""The operations as PyTorch's dispatcher knows them, so that `torch.compile` sees through a call.
+"""The operations as PyTorch's dispatcher registers them, so that `torch.compile` traces a call.
 
-ops.py is their only caller and has checked the arguments; what needs values or an import is done
-in here, where no compiler looks.
+`ops` is their only caller and has checked the arguments. Whatever needs a tensor's values or an
+import happens in here, where no compiler traces.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from attentropy.kernels.attention import portable
 from attentropy.kernels.common import reference
-from attentropy.kernels.common.choice import attention_lacks, choose, vocabulary_lacks
+from attentropy.kernels.common.choice import attention_limit, choose, vocabulary_limit
 from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.results import attention_names, is_integer, vocabulary_names
+from attentropy.kernels.common.score import Score
 from attentropy.kernels.vocabulary import portable as portable_vocabulary
-
-INTEGERS = ("top_key",)
 
 # Not torch.library.custom_op: its first call imports the compiler, a second and 150 MB.
 _LIBRARY = torch.library.Library("attentropy", "DEF")
-
-
-def attention_names(stats: str) -> list[str]:
-    """The names of the results of `attention`, in order; `stats` joined by commas."""
-    return ["out", "lse", *(name for name in stats.split(",") if name)]
-
 
 _LIBRARY.define(
     "attention(Tensor q, Tensor k, Tensor v, Tensor? sinks, Tensor? slopes, Tensor? key_starts, "
@@ -54,28 +48,28 @@ def attention(
     stats: str,
     impl: str | None,
 ) -> list[Tensor]:
-    """`attention_names(stats)`, by `impl` or by the best that the tensors' device allows."""
+    """Return `attention_names(stats)` by `impl`, or by the best for the tensors' device."""
     mask = Mask(
         q.shape[2], k.shape[2], query_offset, causal, window, chunk, key_starts, key_lengths,
         segments,
     )  # fmt: skip
+    score = Score(scale, softcap, slopes)
     names = attention_names(stats)
-    given: dict[str, Any] = {"mask": mask, "sinks": sinks}
-    how = choose("attention", impl, q, attention_lacks(q, v))
-    if how == "triton":
-        from attentropy.kernels.attention import triton_launch as fused
+    requested = tuple(names[2:])
+    implementation = choose("attention", impl, q, attention_limit(q, v))
+    if implementation == "reference":
+        results = reference.attention(q, k, v, score=score, mask=mask, sinks=sinks)
+        return [results[name] for name in names]
+    if implementation == "triton":
+        from attentropy.kernels.attention import triton_launch
 
-        found = fused.attention(
-            q, k, v, scale=scale, softcap=softcap, slopes=slopes, stats=tuple(names[2:]), **given
+        results = triton_launch.attention(
+            q, k, v, score=score, mask=mask, sinks=sinks, stats=requested
         )
-    elif how == "portable":
-        score = portable.Score(scale, softcap, slopes)
-        found = portable.attention(q, k, v, score=score, stats=tuple(names[2:]), **given)
     else:
-        found = reference.attention(q, k, v, scale=scale, softcap=softcap, slopes=slopes, **given)
-    if how != "reference":
-        found["out"] = found["out"].to(v.dtype)
-    return [found[name] for name in names]
+        results = portable.attention(q, k, v, score=score, mask=mask, sinks=sinks, stats=requested)
+    results["out"] = results["out"].to(v.dtype)
+    return [results[name] for name in names]
 
 
 @torch.library.register_fake("attentropy::attention")
@@ -83,16 +77,10 @@ def _(q, k, v, *rest):  # type: ignore[no-untyped-def]
     stats, impl = rest[-2:]
     exact = torch.float64 if impl == "reference" or q.dtype == torch.float64 else torch.float32
     rows = q.shape[:3]
-    made = [q.new_empty(*rows, v.shape[-1], dtype=exact if impl == "reference" else v.dtype)]
+    results = [q.new_empty(*rows, v.shape[-1], dtype=exact if impl == "reference" else v.dtype)]
     for name in attention_names(stats)[1:]:
-        made.append(q.new_empty(rows, dtype=torch.int32 if name in INTEGERS else exact))
-    return made
-
-
-def vocabulary_names(targets: bool, final: bool) -> list[str]:
-    """The names of the results of `vocabulary`, in order."""
-    names = ["entropy", "lse", "top_ids", "top_logprobs"]
-    return names + ["target_logprob", "target_rank"] * targets + ["kl"] * final
+        results.append(q.new_empty(rows, dtype=torch.int32 if is_integer(name) else exact))
+    return results
 
 
 _LIBRARY.define(
@@ -113,24 +101,25 @@ def vocabulary(
     top_k: int,
     impl: str | None,
 ) -> list[Tensor]:
-    """`vocabulary_names`, by `impl` or by the best that the tensors' device allows."""
+    """Return `vocabulary_names` by `impl`, or by the best for the tensors' device."""
     size = len(unembedding)
     if targets is not None and targets.numel():
-        least, most = (int(end) for end in targets.aminmax())  # waits for the device
-        if not 0 <= least <= most < size:
+        lowest, highest = (int(end) for end in targets.aminmax())  # waits for the device
+        if not 0 <= lowest <= highest < size:
             raise ValueError(f"vocabulary: a target is not an id within 0 and {size - 1}")
-    how = choose("vocabulary", impl, hidden, vocabulary_lacks(hidden, unembedding, final, top_k))
-    if how == "triton":
-        from attentropy.kernels.vocabulary import triton_launch as triton_vocabulary
+    limit = vocabulary_limit(hidden, unembedding, final, top_k)
+    implementation = choose("vocabulary", impl, hidden, limit)
+    module = reference if implementation == "reference" else portable_vocabulary
+    run: Callable[..., dict[str, Tensor]] = module.vocabulary
+    if implementation == "triton":
+        from attentropy.kernels.vocabulary import triton_launch
 
-        run = triton_vocabulary.vocabulary
-    else:
-        run = (reference if how == "reference" else portable_vocabulary).vocabulary
-    found = run(
+        run = triton_launch.vocabulary
+    results = run(
         hidden, unembedding, bias=bias, scale=scale, softcap=softcap, top_k=top_k, targets=targets,
         final=final,
     )  # fmt: skip
-    return [found[name] for name in vocabulary_names(targets is not None, final is not None)]
+    return [results[name] for name in vocabulary_names(targets is not None, final is not None)]
 
 
 @torch.library.register_fake("attentropy::vocabulary")

@@ -1,1 +1,1 @@
-"""Attention with its statistics."""
+"""Attention and its statistics in one pass over the keys."""

@@ -1,9 +1,9 @@
-"""The forward pass for Hopper's plain case, in Gluon: copies, products and softmax side by side.
+"""Plain attention for Hopper in Gluon: copies, products and softmax run side by side.
 
-One warp copies tiles of keys and values; each warp group takes 64 rows through them and issues the
-products of a tile's scores before those of the last tile's values, so that one group multiplies
-while another takes exponentials (for the schedule: FlashAttention-3, Shah et al. 2024). Causal or
-full attention without padding, windows or anything else that bends scores; forward.py has the rest.
+One warp copies tiles of keys and values. Each warp group takes 64 rows through them and issues the
+products of a tile's scores before those of the previous tile's values, so that one group multiplies
+while another computes exponentials (for the schedule: FlashAttention-3, Shah et al. 2024). It takes
+causal or full attention without padding, windows, softcap or slopes; `triton_kernel` has the rest.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 
-from attentropy.kernels.common.online import FLOOR, LN2
-from attentropy.kernels.common.scores import HIDDEN
+from attentropy.kernels.common.triton_online import FLOOR, LN2
+from attentropy.kernels.common.triton_scores import HIDDEN
 
 ROWS = gl.constexpr(64)  # of a warp group, the fewest that the matrix units take
-_LANES = gl.constexpr(8)  # parts of a row's sums: within threads, see online.py
+_LANES = gl.constexpr(8)  # parts of a row's sums, which stay within threads: see triton_online.py
 
 
 @gluon.jit
 def _produce(
-    copied, GROUPS: gl.constexpr, BN: gl.constexpr, STAGES: gl.constexpr,
+    copies, GROUPS: gl.constexpr, BN: gl.constexpr, STAGES: gl.constexpr,
 ):  # fmt: skip
     """Copy the block's queries, then tiles from the last to the first: keys one ahead of values."""
-    q, k, v, s_q, s_k, s_v, barriers, i_b, i_h, i_kv, first, tiles = copied
+    q, k, v, s_q, s_k, s_v, barriers, i_b, i_h, i_kv, first, tiles = copies
     q_ready, k_ready, k_free, v_ready, v_free = barriers
     for i_g in gl.static_range(GROUPS):
         mbarrier.expect(q_ready.index(i_g), q.block_type.nbytes)
@@ -61,27 +61,27 @@ def _produce(
 
 @gluon.jit
 def _parts(b_x, LANES: gl.constexpr):
-    """[M, N] as [M, N / LANES, LANES]."""
+    """Return b_x [M, N] as [M, N / LANES, LANES]."""
     return gl.reshape(b_x, [b_x.shape[0], b_x.shape[1] // LANES, LANES])
 
 
 @gluon.jit
-def _beside(b_x, like):
-    """[M] as [M, 1] in the layout of `like` [M, LANES]."""
+def _column(b_x, like):
+    """Return b_x [M] as [M, 1] in the layout of `like` [M, LANES]."""
     return gl.expand_dims(gl.convert_layout(b_x, gl.SliceLayout(1, like.type.layout)), 1)
 
 
 @gluon.jit
 def _softmax(b_s, b_m, b_l, b_t, c, ENTROPY: gl.constexpr):
-    """`online.online_step`: m [M], l and t [M, LANES], the weights [M, N] and their factor [M]."""
+    """Return m [M], l and t [M, LANES], weights [M, N] and factor [M]: `online_step` in Gluon."""
     b_top = gl.maximum(b_m, gl.max(b_s, 1))
     b_z = gl.fma(b_s, c, -gl.expand_dims(b_top * c, 1))
     b_p = gl.exp2(b_z)
     b_delta = (b_m - b_top) * c
     b_factor = gl.exp2(b_delta)
-    b_scale = _beside(b_factor, b_l)
+    b_scale = _column(b_factor, b_l)
     if ENTROPY:
-        b_t = b_scale * (b_t + _beside(b_delta, b_l) * b_l) + gl.sum(_parts(b_p * b_z, _LANES), 1)
+        b_t = b_scale * (b_t + _column(b_delta, b_l) * b_l) + gl.sum(_parts(b_p * b_z, _LANES), 1)
     b_l = b_scale * b_l + gl.sum(_parts(b_p, _LANES), 1)
     return b_top, b_l, b_t, b_p, b_factor
 
@@ -90,7 +90,7 @@ def _softmax(b_s, b_m, b_l, b_t, c, ENTROPY: gl.constexpr):
 def _scores(
     b_s, o_a, i_n, keys, MASKED: gl.constexpr, CAUSAL: gl.constexpr, LAYOUT: gl.constexpr,
 ):  # fmt: skip
-    """q · k of the keys from i_n on, hidden where the queries at o_a [M] do not see them."""
+    """Return q · k of the keys from i_n on, hidden where the queries at o_a [M] do not see them."""
     if MASKED:
         o_n = gl.expand_dims(i_n + gl.arange(0, b_s.shape[1], gl.SliceLayout(0, LAYOUT)), 0)
         o_end = keys + 0 * o_a
@@ -106,7 +106,7 @@ def _step(
     BN: gl.constexpr, STAGES: gl.constexpr, MASKED: gl.constexpr, CAUSAL: gl.constexpr,
     ENTROPY: gl.constexpr, LAYOUT: gl.constexpr, WEIGHTS: gl.constexpr,
 ):  # fmt: skip
-    """The scores of tile j, counted from the last, beside the values of tile j − 1."""
+    """Take the scores of tile j, counted from the last tile, and the values of tile j − 1."""
     _, k_ready, k_free, v_ready, v_free = barriers
     stage, before = j % STAGES, (j - 1) % STAGES
     mbarrier.wait(k_ready.index(stage), j // STAGES & 1)
@@ -129,8 +129,11 @@ def _consume(
     inputs, barriers, outputs, block, I_G: gl.constexpr, D: gl.constexpr, BN: gl.constexpr,
     STAGES: gl.constexpr, CAUSAL: gl.constexpr,
 ):  # fmt: skip
-    """Group I_G of the block's rows, `first` among the queries and i_row among those of all heads,
-    through all tiles, of which the `masked` last ones hold keys that some row does not see."""
+    """Take group I_G of the block's rows through all tiles and store its results.
+
+    The block's rows begin at query `first` and at row i_row of all heads. The last `masked` tiles
+    have keys that some row may not see.
+    """
     s_q, s_k, s_v = inputs
     q_ready, k_ready, k_free, v_ready, _ = barriers
     out, lse, entropy, max_prob = outputs
@@ -198,21 +201,21 @@ def forward(
     GROUPS: gl.constexpr, D: gl.constexpr, BN: gl.constexpr, STAGES: gl.constexpr,
     REGISTERS: gl.constexpr, CAUSAL: gl.constexpr,
 ):  # fmt: skip
-    """One program: 64 · GROUPS (2 or 3) queries of one head. Every query sees a key: offset ≥ 0.
+    """Compute 64 · GROUPS (2 or 3) queries of one head; each of them sees a key: offset ≥ 0.
 
     q, k, v: tensor descriptors of blocks [1, 1, 64 or BN, D]; out [B, Hq, Nq, D], lse, entropy and
     max_prob [B, Hq, Nq]: dense, the last two or None. c = scale · log2 e > 0. REGISTERS: of each
     thread of a group.
     """
-    # The long causal rows come last in a sequence: start them first.
+    # The last rows of a causal sequence take longest: start them first.
     first = (gl.num_programs(0) - 1 - gl.program_id(0)) * (GROUPS * ROWS)
     i_h, i_b = gl.program_id(1), gl.program_id(2)
-    hi, whole = keys, keys  # keys 0 … hi−1 are seen by some row of the block, 0 … whole−1 by all
+    hi, full = keys, keys  # some row of the block sees keys 0 … hi−1, every row 0 … full−1
     if CAUSAL:
         hi = gl.minimum(keys, offset + gl.minimum(queries, first + GROUPS * ROWS))
-        whole = gl.minimum(keys, offset + first + 1)
+        full = gl.minimum(keys, offset + first + 1)
     tiles = gl.cdiv(hi, BN)
-    masked = gl.maximum(tiles - whole // BN, 1)
+    masked = gl.maximum(tiles - full // BN, 1)
     i_row = (i_b.to(gl.int64) * heads + i_h) * queries + first
 
     s_q = gl.allocate_shared_memory(q.dtype, [GROUPS, 1, 1, ROWS, D], q.layout)
@@ -240,17 +243,17 @@ def forward(
     barriers = (q_ready, k_ready, k_free, v_ready, v_free)
     outputs = (out, lse, entropy, max_prob)
     block = (queries, keys, offset, i_row, first, tiles, masked, c)
-    copied = (q, k, v, s_q, s_k, s_v, barriers, i_b, i_h, i_h // group, first, tiles)
+    copies = (q, k, v, s_q, s_k, s_v, barriers, i_b, i_h, i_h // group, first, tiles)
     if GROUPS == 2:
         gl.warp_specialize([
             (_consume, (inputs, barriers, outputs, block, 0, D, BN, STAGES, CAUSAL)),
             (_consume, (inputs, barriers, outputs, block, 1, D, BN, STAGES, CAUSAL)),
-            (_produce, (copied, GROUPS, BN, STAGES)),
+            (_produce, (copies, GROUPS, BN, STAGES)),
         ], [4, 1], [REGISTERS, 24])  # fmt: skip
     else:
         gl.warp_specialize([
             (_consume, (inputs, barriers, outputs, block, 0, D, BN, STAGES, CAUSAL)),
             (_consume, (inputs, barriers, outputs, block, 1, D, BN, STAGES, CAUSAL)),
             (_consume, (inputs, barriers, outputs, block, 2, D, BN, STAGES, CAUSAL)),
-            (_produce, (copied, GROUPS, BN, STAGES)),
+            (_produce, (copies, GROUPS, BN, STAGES)),
         ], [4, 4, 1], [REGISTERS, REGISTERS, 24])  # fmt: skip

@@ -1,4 +1,4 @@
-"""The same numbers in plain PyTorch on any device, in blocks: no array grows with N × N.
+"""Attention and its statistics in PyTorch on any device, in blocks: no array is N × N.
 
 The workspace is a few blocks of at most `_BLOCK` scores (float32), whatever the length.
 """
@@ -6,46 +6,18 @@ The workspace is a few blocks of at most `_BLOCK` scores (float32), whatever the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attentropy.kernels.attention import cpu as processor
+from attentropy.kernels.attention import cpu
 from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.results import is_integer
+from attentropy.kernels.common.score import Score
 
-# Scores alive at once; small enough that a block's passes run in the processor's caches.
+# Scores alive at once; few enough that the steps of a block run in the processor's caches.
 _BLOCK = 2**19
 _QUERIES = 128
-
-
-@dataclass(frozen=True)
-class Score:
-    """What turns q · k into a score: scale, then softcap, then ALiBi's slopes [Hq]."""
-
-    scale: float
-    softcap: float | None = None
-    slopes: Tensor | None = None
-
-    def of(self, q: Tensor, k: Tensor, rows: tuple[int, int], cols: tuple[int, int]) -> Tensor:
-        """q [B, Hkv, G, rows, D], k [B, Hkv, cols, D] to [B, Hkv, G, rows, cols]; `rows` and
-        `cols` are the absolute positions that the slopes need."""
-        batch, heads, group, length, dim = q.shape
-        s = q.reshape(batch, heads, group * length, dim) @ k.transpose(-1, -2)
-        s = s.view(batch, heads, group, length, k.shape[2]).mul_(self.scale)
-        self.cap(s)
-        if self.slopes is not None:
-            i = torch.arange(*rows, device=s.device)[:, None]
-            j = torch.arange(*cols, device=s.device)[None, :]
-            slopes = self.slopes.to(s.dtype).view(heads, group)
-            s -= slopes[None, :, :, None, None] * (i - j)
-        return s
-
-    def cap(self, s: Tensor) -> Tensor:
-        """The softcap, in place."""
-        if self.softcap is not None:
-            s.div_(self.softcap).tanh_().mul_(self.softcap)
-        return s
 
 
 def attention(
@@ -58,12 +30,14 @@ def attention(
     sinks: Tensor | None,
     stats: tuple[str, ...],
 ) -> dict[str, Tensor]:
-    """Output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq], in float32 (float64 for such inputs)."""
+    """Return output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq].
+
+    All are float32 (float64 for such inputs), the top key int32.
+    """
     exact = torch.float64 if q.dtype == torch.float64 else torch.float32
     k, v = k.to(exact), v.to(exact)
-    bent = score.softcap is not None or score.slopes is not None
-    if processor.takes(q, k, mask, stats, bent):
-        result = processor.attention(
+    if cpu.supports(q, k, mask, stats, score):
+        result = cpu.attention(
             q.to(exact), k, v, scale=score.scale, mask=mask, entropy="entropy" in stats
         )
     else:
@@ -73,8 +47,6 @@ def attention(
         result["out"] *= (1 - sink_prob)[..., None]
         if "sink_prob" in stats:
             result["sink_prob"] = sink_prob
-    if "top_key" in result:
-        result["top_key"] = result["top_key"].int()
     return result
 
 
@@ -86,33 +58,34 @@ def _in_blocks(
     group = heads // kv_heads
     exact = k.dtype
     if mask.key_starts is not None or mask.key_lengths is not None:
-        v = v.masked_fill(mask.padding(v.device), 0.0)  # it may hold anything, and 0 · NaN is NaN
-    names = [*dict.fromkeys((*stats, "lse"))]
-    result = {name: q.new_empty(batch, heads, queries, dtype=exact) for name in names}
+        v = v.masked_fill(mask.padding(v.device), 0.0)  # padding may be NaN, and 0 · NaN is NaN
+    result = {
+        name: q.new_empty(batch, heads, queries, dtype=torch.int32 if is_integer(name) else exact)
+        for name in (*stats, "lse")
+    }
     out = q.new_empty(batch, heads, queries, v.shape[-1], dtype=exact)
     step = max(1, min(_QUERIES, queries))
     width = max(64, _BLOCK // max(1, batch * heads * step))
     for first in range(0, queries, step):
         last = min(queries, first + step)
         block = q[:, :, first:last].to(exact).view(batch, kv_heads, group, last - first, -1)
-        state = _Sums(block, v.shape[-1], stats)
+        sums = _Sums(block, v.shape[-1], stats)
         start, stop = mask.span(first, last)
         for left in range(start, stop, width):
             right = min(stop, left + width)
-            state.add(block, k, v, score, mask, (first, last), (left, right))
-        done = state.finish()
-        out[:, :, first:last] = done.pop("out").view(batch, heads, last - first, -1)
-        for name in names:
-            if name in done:
-                result[name][:, :, first:last] = done[name].view(batch, heads, last - first)
+            sums.add(block, k, v, score, mask, (first, last), (left, right))
+        rows = sums.finish()
+        out[:, :, first:last] = rows.pop("out").view(batch, heads, last - first, -1)
+        for name in result.keys() & rows.keys():
+            result[name][:, :, first:last] = rows[name].view(batch, heads, last - first)
     return result | {"out": out}
 
 
 class _Sums:
-    """Running sums of a block of rows [B, Hkv, G, rows]: the online form of definitions.md.
+    """Running sums of a block of rows [B, Hkv, G, rows], as in the online softmax.
 
     With z = s − m and m the running maximum: l = Σ e^z, t = Σ e^z z, u = Σ e^z z². When m rises by
-    −δ, the sums are those of z + δ, so nothing large is ever subtracted.
+    −δ, the sums become those of z + δ, so nothing large is ever subtracted.
     """
 
     def __init__(self, block: Tensor, width: int, stats: tuple[str, ...]) -> None:
@@ -141,23 +114,23 @@ class _Sums:
         rows: tuple[int, int],
         cols: tuple[int, int],
     ) -> None:
-        """Take in the keys `cols` (start, stop)."""
-        at = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
-        s = score.of(block, k[:, :, cols[0] : cols[1]], at, cols)
+        """Add the keys `cols` (start, stop) to the queries `rows`."""
+        positions = (rows[0] + mask.query_offset, rows[1] + mask.query_offset)
+        s = score.compute(block, k[:, :, cols[0] : cols[1]], positions, cols)
         hidden = None
         if not mask.hides_none(rows, cols):
             hidden = ~mask.visible(rows, cols, s.device)[:, :, None]  # [B or 1, 1, 1, rows, cols]
             s.masked_fill_(hidden, -math.inf)
-        highest, where = s.max(-1)
+        highest, column = s.max(-1)
         m = torch.maximum(self.m, highest)
-        safe = torch.where(m == -math.inf, 0.0, m)
-        # Rows that have seen no key yet have all sums zero, whatever they are shifted by.
-        shift = torch.where(self.m == -math.inf, 0.0, self.m - safe)
+        finite_m = torch.where(m == -math.inf, 0.0, m)
+        # The sums of a row without a key so far are zero, whatever they are shifted by.
+        shift = torch.where(self.m == -math.inf, 0.0, self.m - finite_m)
         self._rescale(shift)
         if self.top is not None:
-            self.top = torch.where(highest > self.m, where + cols[0], self.top)
+            self.top = torch.where(highest > self.m, column + cols[0], self.top)
         self.m = m
-        z = s.sub_(safe[..., None])
+        z = s.sub_(finite_m[..., None])
         p = z.exp()
         self.l += p.sum(-1)
         if self.t is not None:
@@ -168,7 +141,7 @@ class _Sums:
             if self.u is not None:
                 self.u += pz.mul_(z).sum(-1)
         if self.distance is not None:
-            i = torch.arange(*at, device=s.device)
+            i = torch.arange(*positions, device=s.device)
             j = torch.arange(*cols, device=s.device, dtype=p.dtype) - cols[0]
             self.distance += p.sum(-1) * (i - cols[0]) - p @ j
         if self.early is not None:
@@ -201,23 +174,22 @@ class _Sums:
         self.early += (p * early[:, None, None, None, :]).sum(-1)
 
     def finish(self) -> dict[str, Tensor]:
-        """Statistics and output; NaN, or −1 for `top_key`, where no key was visible."""
+        """Return statistics and output; NaN, or −1 for `top_key`, where no key was visible."""
         empty = self.l == 0
         l = torch.where(empty, 1.0, self.l)
-        done = {"lse": self.m + l.log(), "out": self.acc / l[..., None]}
+        stats: dict[str, Tensor] = {}
         if self.t is not None:
-            done["entropy"] = (l.log() - self.t / l).clamp_min(0.0)
+            stats["entropy"] = (l.log() - self.t / l).clamp_min(0.0)
         if self.u is not None:
             assert self.t is not None
-            done["varentropy"] = (self.u / l - (self.t / l) ** 2).clamp_min(0.0)
+            stats["varentropy"] = (self.u / l - (self.t / l) ** 2).clamp_min(0.0)
         if "max_prob" in self.stats:
-            done["max_prob"] = 1 / l
+            stats["max_prob"] = 1 / l
         if self.distance is not None:
-            done["distance"] = self.distance / l
+            stats["distance"] = self.distance / l
         if self.early is not None:
-            done["sink_mass"] = self.early / l
-        for name in set(done) - {"lse", "out"}:
-            done[name] = done[name].masked_fill(empty, math.nan)
+            stats["sink_mass"] = self.early / l
+        stats = {name: values.masked_fill(empty, math.nan) for name, values in stats.items()}
         if self.top is not None:
-            done["top_key"] = self.top
-        return done
+            stats["top_key"] = self.top
+        return stats | {"lse": self.m + l.log(), "out": self.acc / l[..., None]}

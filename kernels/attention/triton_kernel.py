@@ -1,8 +1,8 @@
-"""The fused forward pass on the GPU: attention and each row's statistics in one sweep over keys.
+"""The attention kernel in Triton: output and each row's statistics in one sweep over the keys.
 
-Tiles that every row of a block sees are taken without a mask, those at the edges with one, each in
-a loop of its own. What a call does not ask for is not in its machine code: optional tensors are
-None, flags are compile-time constants.
+Tiles that every row of a block sees have a loop without a mask, those at the edges a loop with one.
+The machine code has only what the call requests: optional tensors are None, flags are compile-time
+constants.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attentropy.kernels.common.online import (
+from attentropy.kernels.common.triton_online import (
     lane_sums,
     online_entropy,
     online_lse,
@@ -19,7 +19,7 @@ from attentropy.kernels.common.online import (
     online_step,
     online_varentropy,
 )
-from attentropy.kernels.common.scores import HIDDEN, bend, chunk_begin, product, visible
+from attentropy.kernels.common.triton_scores import HIDDEN, bend, chunk_begin, product, visible
 
 _SINK_KEYS = tl.constexpr(4)
 _LOG2E = tl.constexpr(1.4426950408889634)
@@ -31,9 +31,9 @@ def _read(
     DESCRIPTOR: tl.constexpr, MASKED: tl.constexpr, PADDED: tl.constexpr,
     BN: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """BN keys or values of a head from `first` on, [BN, BD]; 0 past the tensor and the head size.
+    """Read BN keys or values of a head from `first` on, [BN, BD]; 0 past tensor and head size.
 
-    MASKED: 0 outside of m_n [BN], too, for padding may hold anything, and 0 · NaN is not 0.
+    MASKED: 0 outside of m_n [BN], too, since padding may be NaN, and 0 · NaN is not 0.
     """
     if DESCRIPTOR:
         b_x = x.load([i_b, i_h, first, 0]).reshape([BN, BD])
@@ -63,10 +63,10 @@ def _tile(
     DESCRIPTORS: tl.constexpr, PRECISION: tl.constexpr,
     BN: tl.constexpr, BD: tl.constexpr, BE: tl.constexpr,
 ):  # fmt: skip
-    """Take the keys i_n … i_n+BN−1 into the rows.
+    """Add the keys i_n … i_n+BN−1 to the rows.
 
     o_a [BM]: the rows' positions among the keys, o_c [BM]: where their chunks begin; m_d [BD], m_e
-    [BE]: real head entries; start, limit: the keys that are no padding.
+    [BE]: real head entries; start, limit: the keys that are not padding.
     """
     o_n = i_n + tl.arange(0, BN)  # [BN]
     m_n = o_n < limit
@@ -88,7 +88,7 @@ def _tile(
         )
         b_s = tl.where(m_s, b_s, HIDDEN)
     b_high = tl.max(b_s, 1)  # [BM]
-    if TOP_KEY:  # the tiles come out of order: among equal scores the lower key stays
+    if TOP_KEY:  # tiles come out of order: among equal scores the lower key wins
         b_at = tl.min(tl.where(b_s == b_high[:, None], o_n[None, :], 2147483647), 1)
         b_top = tl.where(
             (b_high > b_m) | ((b_high == b_m) & (b_at < b_top)), b_at, b_top
@@ -125,13 +125,13 @@ def forward(
     SPLIT: tl.constexpr, PACKED: tl.constexpr, SCALED: tl.constexpr, SOFTCAP: tl.constexpr,
     DESCRIPTORS: tl.constexpr, PRECISION: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
-    """One program: BM queries of one head, and, where SPLIT, one run of `span` keys.
+    """Compute BM queries of one head over all keys or, where SPLIT, over one run of `span` keys.
 
-    PACKED: the queries of all heads that share keys, one after the other. k and v are pointers, or
-    tensor descriptors of blocks [1, 1, BN, BD or BE] where DESCRIPTORS.
+    PACKED: the queries of all heads that share keys, head by head. k and v are pointers or, where
+    DESCRIPTORS, tensor descriptors of blocks [1, 1, BN, BD or BE].
     out [S, B, Hq, Nq, Dv], statistics [S, B, Hq, Nq], dense, S the number of runs; starts, lengths
-    [B], segments [B, Nk], slopes, sinks [Hq]: dense or None. c scales what enters the softmax to
-    base 2: scale · log2 e, or log2 e where SCALED says that the scale is applied before.
+    [B], segments [B, Nk], slopes, sinks [Hq]: dense or None. c turns scores into exponents of 2:
+    scale · log2 e, or log2 e where SCALED says that the scale is applied earlier.
     """
     ENTROPY: tl.constexpr = (entropy is not None) or (varentropy is not None)
     VARENTROPY: tl.constexpr = varentropy is not None
@@ -146,7 +146,7 @@ def forward(
     HIDES: tl.constexpr = STARTS or WINDOW or CHUNK or SPLIT or SEGMENTS
     LEFT: tl.constexpr = HIDES or SINK_MASS
 
-    # The long causal rows come last in a sequence: start them first.
+    # The last rows of a causal sequence take longest: start them first.
     i_m = tl.num_programs(0) - 1 - tl.program_id(0)
     i_b = tl.program_id(2)
     i_part = i_b
@@ -168,47 +168,47 @@ def forward(
     o_a = offset + o_m
     m_d, m_e = o_d < D, o_e < DV
 
-    # Keys lo … hi−1 are seen by some row of the block, keys whole_lo … whole_hi−1 by every row.
+    # Some row of the block sees keys lo … hi−1, every row sees keys full_lo … full_hi−1.
     start, limit, lo = 0, keys, 0
     if STARTS:
         start = tl.load(starts + i_b)
         lo = tl.maximum(start, 0)
     if lengths is not None:
         limit = tl.maximum(tl.minimum(keys, start + tl.load(lengths + i_b)), 0)
-    hi, whole_lo, whole_hi = limit, lo, limit
+    hi, full_lo, full_hi = limit, lo, limit
     if CAUSAL:
-        hi, whole_hi = tl.minimum(hi, a_max + 1), tl.minimum(whole_hi, a_min + 1)
+        hi, full_hi = tl.minimum(hi, a_max + 1), tl.minimum(full_hi, a_min + 1)
     if WINDOW:
         lo = tl.maximum(lo, a_min - window + 1)
-        whole_lo = tl.maximum(whole_lo, a_max - window + 1)
+        full_lo = tl.maximum(full_lo, a_max - window + 1)
         if not CAUSAL:
-            hi, whole_hi = tl.minimum(hi, a_max + window), tl.minimum(whole_hi, a_min + window)
+            hi, full_hi = tl.minimum(hi, a_max + window), tl.minimum(full_hi, a_min + window)
     o_c = o_a
     if CHUNK:
         o_c = chunk_begin(o_a, start, chunk)
         low, high = chunk_begin(a_min, start, chunk), chunk_begin(a_max, start, chunk)
-        lo, whole_lo = tl.maximum(lo, low), tl.maximum(whole_lo, high)
-        hi, whole_hi = tl.minimum(hi, high + chunk), tl.minimum(whole_hi, low + chunk)
+        lo, full_lo = tl.maximum(lo, low), tl.maximum(full_lo, high)
+        hi, full_hi = tl.minimum(hi, high + chunk), tl.minimum(full_hi, low + chunk)
     if SPLIT:
         begin = i_part // batch * span
-        lo, whole_lo = tl.maximum(lo, begin), tl.maximum(whole_lo, begin)
-        hi, whole_hi = tl.minimum(hi, begin + span), tl.minimum(whole_hi, begin + span)
+        lo, full_lo = tl.maximum(lo, begin), tl.maximum(full_lo, begin)
+        hi, full_hi = tl.minimum(hi, begin + span), tl.minimum(full_hi, begin + span)
     if SINK_MASS:  # the masked loop looks for the first keys
-        whole_lo = tl.maximum(whole_lo, start + _SINK_KEYS)
+        full_lo = tl.maximum(full_lo, start + _SINK_KEYS)
     b_segment = o_m
     if SEGMENTS:
         segments += i_b.to(tl.int64) * keys
         o_s = tl.minimum(tl.maximum(o_a, 0), keys - 1)
         b_segment = tl.load(segments + o_s, mask=m_m, other=-1)
-        whole_hi = tl.minimum(whole_hi, 0)
-    whole_hi = tl.maximum(whole_hi, 0) // BN * BN
+        full_hi = tl.minimum(full_hi, 0)
+    full_hi = tl.maximum(full_hi, 0) // BN * BN
     at = 0
     if LEFT:
         at = lo // BN * BN
-        whole_lo = (whole_lo + BN - 1) // BN * BN
-        some = whole_hi > whole_lo
-        whole_lo = tl.where(some, whole_lo, at)
-        whole_hi = tl.where(some, whole_hi, at)
+        full_lo = (full_lo + BN - 1) // BN * BN
+        some = full_hi > full_lo
+        full_lo = tl.where(some, full_lo, at)
+        full_hi = tl.where(some, full_hi, at)
 
     p_q = q + i_b.to(tl.int64) * stride_qb + o_d[None, :] * stride_qd
     if PACKED:
@@ -230,9 +230,9 @@ def forward(
     b_acc = tl.zeros([BM, BE], tl.float32)
     left = 0
     if LEFT:
-        left = (whole_lo - at) // BN
-    for i_t in range(left + tl.cdiv(tl.maximum(hi - whole_hi, 0), BN)):
-        i_n = whole_hi + (i_t - left) * BN
+        left = (full_lo - at) // BN
+    for i_t in range(left + tl.cdiv(tl.maximum(hi - full_hi, 0), BN)):
+        i_n = full_hi + (i_t - left) * BN
         if LEFT:
             i_n = tl.where(i_t < left, at + i_t * BN, i_n)
         b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc = _tile(
@@ -242,7 +242,7 @@ def forward(
             m_e, c, True, CAUSAL, WINDOW, CHUNK, STARTS, PADDED, SEGMENTS, SCALED, SOFTCAP, SLOPES,
             ENTROPY, VARENTROPY, DISTANCE, SINK_MASS, TOP_KEY, DESCRIPTORS, PRECISION, BN, BD, BE,
         )  # fmt: skip
-    for i_n in range(whole_lo, whole_hi, BN):
+    for i_n in range(full_lo, full_hi, BN):
         b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc = _tile(
             b_m, b_l, b_t, b_u, b_far, b_early, b_top, b_acc, b_q, k, v, i_b, i_kv, i_n,
             stride_kb, stride_kh, stride_kn, stride_kd, stride_vb, stride_vh, stride_vn, stride_vd,

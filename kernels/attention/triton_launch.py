@@ -1,19 +1,24 @@
-"""Attention by the fused Triton kernel: its launch, and the split over keys of short queries."""
+"""Launch of the Triton attention kernel, and the split over keys where queries are few."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import triton
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from attentropy.kernels.attention.merge import merge
+from attentropy.kernels.attention.merge import merge, part_names
 from attentropy.kernels.attention.triton_kernel import forward
-from attentropy.kernels.common import gpu as launch
-from attentropy.kernels.common import tiles
-from attentropy.kernels.common.gpu import dense
+from attentropy.kernels.common import gpu, tiles
+from attentropy.kernels.common.gpu import make_dense
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.registered import INTEGERS
+from attentropy.kernels.common.results import STATISTICS, is_integer
+from attentropy.kernels.common.score import Score
+
+# The statistics that the kernel stores, in the order of its parameters.
+_COLUMNS = tuple(name for name in forward.arg_names if name in STATISTICS)
 
 
 def attention(
@@ -21,92 +26,100 @@ def attention(
     k: Tensor,
     v: Tensor,
     *,
-    scale: float,
-    softcap: float | None,
-    slopes: Tensor | None,
-    sinks: Tensor | None,
+    score: Score,
     mask: Mask,
+    sinks: Tensor | None,
     stats: tuple[str, ...],
     splits: int | None = None,
 ) -> dict[str, Tensor]:
-    """Output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq] float32, on the device of q.
+    """Return output [B, Hq, Nq, Dv], lse and `stats` [B, Hq, Nq] float32, on the device of q.
 
-    splits: how many runs the keys are cut into and merged from exactly; None lets the shape decide.
-    Raises `ValueError` for tensors that no GPU holds, unless Triton interprets.
+    splits: into how many runs the keys are cut, whose results are merged exactly; None lets the
+    shape decide. Raises `ValueError` for tensors that are not on a GPU, unless Triton interprets.
     """
-    launch.check_device(q, forward)
-    batch, heads, queries, dim = q.shape
-    width, keys, kv_heads = v.shape[-1], k.shape[2], k.shape[1]
-    head = max(tiles.padded(dim), tiles.padded(width))
-    architecture = tiles.of_device(q.device)
-    tile = tiles.choose(
-        architecture, head, q.dtype, bulk=launch.takes_descriptors(k, v),
-        wide=bool({"varentropy", "distance", "top_key"} & set(stats)),
-    )  # fmt: skip
-    # Few queries: the heads that share keys fill a block together, and the keys are read once.
-    packed = heads > kv_heads and queries * (heads // kv_heads) <= tile.queries
-    blocks = 1 if packed else triton.cdiv(queries, tile.queries)
-    columns = kv_heads if packed else heads
+    gpu.check_device(q, forward)
+    batch, heads, queries, _ = q.shape
+    plan = _Plan.of(q, k, v, stats)
     if splits is None:
-        splits = _splits(q.device, blocks * columns * batch, keys, tile)
-    wanted = ("lse", *stats)
-    if splits > 1:  # what a merge needs of the parts
-        needs = {"entropy": (), "varentropy": ("entropy",), "top_key": ("max_prob",)}
-        wanted += tuple(need for name in stats for need in needs.get(name, ()))
-        wanted = tuple(name for name in wanted if name != "sink_prob")
-    parts = (splits, batch, heads, queries)
-    kind = torch.float32 if splits > 1 else v.dtype
-    found = {"out": torch.empty(*parts, width, dtype=kind, device=q.device)}
-    for name in dict.fromkeys(wanted):
-        dtype = torch.int32 if name in INTEGERS else torch.float32
-        found[name] = torch.empty(parts, dtype=dtype, device=q.device)
-    scaled, factor = launch.folded(scale, softcap, slopes)
-    alone = splits == 1 and not packed and not scaled and sinks is None
-    if found["lse"].numel() and not (alone and _specialized(q, k, v, found, mask, stats, factor)):
-        _launch(
-            q, k, v, found, scale, softcap, slopes, None if splits > 1 else sinks, mask, scaled,
-            factor, tile, packed, (blocks, columns, splits * batch),
-        )  # fmt: skip
+        splits = _count_splits(q.device, plan.blocks * plan.columns * batch, k.shape[2], plan.tile)
+    names = part_names(stats) if splits > 1 else stats
+    shape = (splits, batch, heads, queries)
+    dtype = torch.float32 if splits > 1 else v.dtype
+    buffers = {"out": torch.empty(*shape, v.shape[-1], dtype=dtype, device=q.device)}
+    for name in ("lse", *names):
+        dtype = torch.int32 if is_integer(name) else torch.float32
+        buffers[name] = torch.empty(shape, dtype=dtype, device=q.device)
+    if buffers["lse"].numel():
+        is_scaled, factor = gpu.fold_scale(score)
+        is_plain = splits == 1 and not plan.packed and not is_scaled and sinks is None
+        if not (is_plain and _launch_hopper(q, k, v, buffers, mask, stats, factor)):
+            inner = None if splits > 1 else sinks
+            _launch(q, k, v, buffers, score, inner, mask, is_scaled, factor, plan, splits)
     if splits == 1:
-        return {name: part[0] for name, part in found.items()}
-    return merge(found, sinks, tuple(stats))
+        return {name: part[0] for name, part in buffers.items()}
+    return merge(buffers, sinks, stats)
 
 
-def _specialized(
+@dataclass(frozen=True)
+class _Plan:
+    """How queries and heads are laid into blocks."""
+
+    tile: tiles.Tile
+    packed: bool  # few queries: the heads that share keys fill a block, and keys are read once
+    blocks: int  # of queries
+    columns: int  # heads, or key heads where packed
+
+    @staticmethod
+    def of(q: Tensor, k: Tensor, v: Tensor, stats: tuple[str, ...]) -> _Plan:
+        """Return the plan for the shapes and statistics of a call."""
+        heads, queries, kv_heads = q.shape[1], q.shape[2], k.shape[1]
+        tile = tiles.choose_attention(
+            tiles.architecture_of(q.device),
+            tiles.padded_size(max(q.shape[-1], v.shape[-1])),
+            q.dtype,
+            descriptors=gpu.takes_descriptors(k, v),
+            narrow=any(STATISTICS[name].needs_registers for name in stats),
+        )
+        packed = heads > kv_heads and queries * (heads // kv_heads) <= tile.queries
+        blocks = 1 if packed else triton.cdiv(queries, tile.queries)
+        return _Plan(tile, packed, blocks, kv_heads if packed else heads)
+
+
+def _launch_hopper(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    found: dict[str, Tensor],
+    buffers: dict[str, Tensor],
     mask: Mask,
     stats: tuple[str, ...],
     factor: float,
 ) -> bool:
-    """Whether the kernel for Hopper took the call; it is imported only where it could."""
-    tile = tiles.choose_specialized(tiles.of_device(q.device), q.shape[-1], q.dtype)
+    """Return whether the Hopper kernel took the call; it is imported only where it could."""
+    tile = tiles.choose_hopper(tiles.architecture_of(q.device), q.shape[-1], q.dtype)
     if tile is None:
         return False
-    from attentropy.kernels.attention import hopper_launch as specialized
+    from attentropy.kernels.attention import hopper_launch
 
-    if not specialized.serves(q, k, v, mask, stats):
+    if not hopper_launch.supports(q, k, v, mask, stats):
         return False
-    whole = {name: part[0] for name, part in found.items()}
-    specialized.forward(q, k, v, whole, mask, factor, tile)
+    whole = {name: part[0] for name, part in buffers.items()}
+    hopper_launch.forward(q, k, v, whole, mask, factor, tile)
     return True
 
 
-def _splits(device: torch.device, programs: int, keys: int, tile: tiles.Tile) -> int:
-    """Runs of keys that fill the device where the queries alone do not; one where they do."""
+def _count_splits(device: torch.device, programs: int, keys: int, tile: tiles.Tile) -> int:
+    """Return the number of runs of keys: more than one where too few programs fill the device."""
     if device.type != "cuda" or programs == 0:
         return 1
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     return max(1, min(processors // programs, keys // (8 * tile.keys)))
 
 
-def _described(x: Tensor, tile: tiles.Tile) -> Tensor | TensorDescriptor:
-    """Keys or values as the kernel takes them: by bulk copies where the tile says so."""
+def _describe(x: Tensor, tile: tiles.Tile) -> Tensor | TensorDescriptor:
+    """Return keys or values as the kernel takes them: as a descriptor where the tile says so."""
     if not tile.descriptors:
         return x
-    block = [1, 1, tile.keys, tiles.padded(x.shape[-1])]
+    block = [1, 1, tile.keys, tiles.padded_size(x.shape[-1])]
     return TensorDescriptor(x, list(x.shape), list(x.stride()), block)
 
 
@@ -114,41 +127,36 @@ def _launch(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    found: dict[str, Tensor],
-    scale: float,
-    softcap: float | None,
-    slopes: Tensor | None,
+    buffers: dict[str, Tensor],
+    score: Score,
     sinks: Tensor | None,
     mask: Mask,
-    scaled: bool,
+    is_scaled: bool,
     factor: float,
-    tile: tiles.Tile,
-    packed: bool,
-    grid: tuple[int, int, int],
+    plan: _Plan,
+    splits: int,
 ) -> None:
+    """Fill the buffers by the Triton kernel."""
     batch, heads, queries, dim = q.shape
     keys, width = k.shape[2], v.shape[-1]
-    splits = grid[2] // batch
+    tile = plan.tile
     span = triton.cdiv(triton.cdiv(keys, splits), tile.keys) * tile.keys
-    far = queries + keys + abs(mask.query_offset)  # a window or chunk this wide hides nothing more
+    far = queries + keys + abs(mask.query_offset)  # a window this wide hides nothing more
     with torch.cuda.device_of(q):
-        forward[grid](
-            q, *(_described(x, tile) for x in (k, v)), found["out"], found["lse"],
-            *(found.get(name) for name in (
-                "entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key",
-                "sink_prob",
-            )),
-            *(dense(x, q, torch.int32) for x in (
+        forward[(plan.blocks, plan.columns, splits * batch)](
+            q, *(_describe(x, tile) for x in (k, v)), buffers["out"], buffers["lse"],
+            *(buffers.get(name) for name in _COLUMNS),
+            *(make_dense(x, q, torch.int32) for x in (
                 mask.key_starts, mask.key_lengths, mask.segments,
             )),
-            *(dense(x, q, torch.float32) for x in (slopes, sinks)),
+            *(make_dense(x, q, torch.float32) for x in (score.slopes, sinks)),
             *q.stride(), *k.stride(), *v.stride(), batch, heads, queries, keys, mask.query_offset,
-            heads // k.shape[1], min(mask.window or 0, far), mask.chunk or 1, span, scale,
-            softcap or 0.0, factor,
-            D=dim, DV=width, BM=tile.queries, BN=tile.keys, BD=tiles.padded(dim),
-            BE=tiles.padded(width), CAUSAL=mask.causal, WINDOW=mask.window is not None,
-            CHUNK=mask.chunk is not None, SPLIT=splits > 1, PACKED=packed,
-            SCALED=scaled, SOFTCAP=softcap is not None, DESCRIPTORS=tile.descriptors,
-            PRECISION=launch.precision(q), LANES=tile.lanes,
+            heads // k.shape[1], min(mask.window or 0, far), mask.chunk or 1, span, score.scale,
+            score.softcap or 0.0, factor,
+            D=dim, DV=width, BM=tile.queries, BN=tile.keys, BD=tiles.padded_size(dim),
+            BE=tiles.padded_size(width), CAUSAL=mask.causal, WINDOW=mask.window is not None,
+            CHUNK=mask.chunk is not None, SPLIT=splits > 1, PACKED=plan.packed,
+            SCALED=is_scaled, SOFTCAP=score.softcap is not None, DESCRIPTORS=tile.descriptors,
+            PRECISION=gpu.product_precision(q), LANES=tile.lanes,
             **tile.options,
         )  # fmt: skip

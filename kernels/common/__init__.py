@@ -1,1 +1,1 @@
-"""What every operation shares: masks, checks, choice, registration, tiles, the reference."""
+"""What all operations share: results, masks, scores, checks, tiles and the float64 reference."""

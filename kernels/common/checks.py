@@ -1,71 +1,79 @@
-"""What every operation asks of its arguments; each error names the call and its shapes."""
+"""Checks of arguments that several operations share; each error names the call and its shapes."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from attentropy.kernels.common.choice import IMPLEMENTATIONS
 from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.score import Score
 
 
 class Call:
-    """A call and its arguments' shapes, as errors name it; put into words only when one does, since
-    a compiler that follows the call cannot put symbolic sizes into words."""
+    """A call and its arguments' shapes, as errors name it.
 
-    def __init__(self, name: str, **arguments: Any) -> None:
+    The text is built only when an error needs it, since a compiler that traces the call cannot
+    format symbolic sizes.
+    """
+
+    def __init__(self, name: str, **arguments: object) -> None:
         self.name = name
         self.arguments = arguments
 
     def __str__(self) -> str:
-        parts = (f"{name} {shape(value)}" for name, value in self.arguments.items())
+        parts = (f"{name} {describe(value)}" for name, value in self.arguments.items())
         return f"{self.name}({', '.join(parts)})"
 
 
-def shape(value: Any) -> str:
+def describe(value: object) -> str:
+    """Return the shape of a tensor, or any other value as Python writes it."""
     return str(list(value.shape)) if isinstance(value, Tensor) else repr(value)
 
 
-def implementation(where: Call, impl: str | None) -> None:
+def check_implementation(call: Call, impl: str | None) -> None:
+    """Raise `ValueError` for an implementation that does not exist."""
     if impl is not None and impl not in IMPLEMENTATIONS:
-        raise ValueError(f"{where}: impl={impl!r} is none of {', '.join(IMPLEMENTATIONS)}")
+        raise ValueError(f"{call}: impl={impl!r} is none of {', '.join(IMPLEMENTATIONS)}")
 
 
-def tensors(where: Call, named: dict[str, Tensor], dims: int) -> None:
-    for name, tensor in named.items():
+def check_tensors(call: Call, tensors: dict[str, Tensor], dims: int) -> None:
+    """Raise unless all are floating-point tensors of `dims` dimensions on one device."""
+    for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            raise TypeError(f"{where}: {name} is not a floating-point tensor")
+            raise TypeError(f"{call}: {name} is not a floating-point tensor")
         if tensor.ndim != dims:
-            raise ValueError(f"{where}: {name} has {tensor.ndim} dimensions, expected {dims}")
-    first, *others = named.values()
+            raise ValueError(f"{call}: {name} has {tensor.ndim} dimensions, expected {dims}")
+    first, *others = tensors.values()
     if any(other.device != first.device for other in others):
-        raise ValueError(f"{where}: the tensors are on different devices")
+        raise ValueError(f"{call}: the tensors are on different devices")
 
 
-def inference(where: Call, *tensors: Tensor | None) -> None:
+def check_inference(call: Call, *tensors: Tensor | None) -> None:
+    """Raise `RuntimeError` if an input requires grad while grad is on."""
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         raise RuntimeError(
-            f"{where}: inference only, and an input requires grad; "
+            f"{call}: inference only, and an input requires grad; "
             "use torch.no_grad() or detach it yourself"
         )
 
 
-def positive_softcap(where: Call, softcap: float | None) -> None:
+def check_softcap(call: Call, softcap: float | None) -> None:
+    """Raise `ValueError` for a softcap that is not positive."""
     if softcap is not None and not softcap > 0:
-        raise ValueError(f"{where}: softcap={softcap} is not positive")
+        raise ValueError(f"{call}: softcap={softcap} is not positive")
 
 
-def targets(where: Call, targets: Tensor, rows: int) -> None:
+def check_targets(call: Call, targets: Tensor, rows: int) -> None:
+    """Raise unless the targets are integers [rows] or [rows, T]."""
     if targets.is_floating_point() or targets.dtype == torch.bool:
-        raise TypeError(f"{where}: targets are {targets.dtype}, not ids")
+        raise TypeError(f"{call}: targets are {targets.dtype}, not ids")
     if targets.ndim not in (1, 2) or targets.shape[0] != rows:
-        raise ValueError(f"{where}: targets {shape(targets)} is not [N] or [N, T]")
+        raise ValueError(f"{call}: targets {describe(targets)} is not [N] or [N, T]")
 
 
-def scores(
-    where: Call,
+def check_scores(
+    call: Call,
     q: Tensor,
     k: Tensor,
     scale: float | None,
@@ -78,27 +86,31 @@ def scores(
     key_lengths: Tensor | None,
     segments: Tensor | None,
     query_offset: int | None,
-) -> tuple[Mask, float]:
+) -> tuple[Mask, Score]:
+    """Return the mask and the score that the arguments describe.
+
+    Raises `ValueError` for shapes, sizes or a softcap that do not fit.
+    """
     batch, heads, queries, dim = q.shape
     if k.shape[0] != batch or k.shape[3] != dim:
-        raise ValueError(f"{where}: q and k differ in batch or head size")
+        raise ValueError(f"{call}: q and k differ in batch or head size")
     if k.shape[1] == 0 or heads % k.shape[1]:
         raise ValueError(
-            f"{where}: {heads} query heads are not a multiple of {k.shape[1]} key heads"
+            f"{call}: {heads} query heads are not a multiple of {k.shape[1]} key heads"
         )
     for name, size in (("window", window), ("chunk", chunk)):
         if size is not None and size < 1:
-            raise ValueError(f"{where}: {name}={size} is not at least 1")
-    positive_softcap(where, softcap)
+            raise ValueError(f"{call}: {name}={size} is not at least 1")
+    check_softcap(call, softcap)
     keys = k.shape[2]
-    for name, tensor, wanted in (
+    for name, tensor, expected in (
         ("slopes", slopes, (heads,)),
         ("key_starts", key_starts, (batch,)),
         ("key_lengths", key_lengths, (batch,)),
         ("segments", segments, (batch, keys)),
     ):
-        if tensor is not None and tuple(tensor.shape) != wanted:
-            raise ValueError(f"{where}: {name} {shape(tensor)} is not {list(wanted)}")
+        if tensor is not None and tuple(tensor.shape) != expected:
+            raise ValueError(f"{call}: {name} {describe(tensor)} is not {list(expected)}")
     offset = keys - queries if query_offset is None else int(query_offset)
     mask = Mask(queries, keys, offset, causal, window, chunk, key_starts, key_lengths, segments)
-    return mask, dim**-0.5 if scale is None else float(scale)
+    return mask, Score(dim**-0.5 if scale is None else float(scale), softcap, slopes)

@@ -1,4 +1,4 @@
-"""Who computes an operation: the implementation that is named, or the best that is here."""
+"""Who computes an operation: the implementation that a call names, or the best one available."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ Implementation = Literal["triton", "portable", "reference"]
 IMPLEMENTATIONS = ("triton", "portable", "reference")
 
 
-def choose(where: object, impl: str | None, tensor: Tensor, lacks: str | None) -> Implementation:
-    """`impl`, or for None triton on a GPU unless it `lacks` something, else portable.
+def choose(call: object, impl: str | None, tensor: Tensor, limit: str | None) -> Implementation:
+    """Return `impl`, or for None "triton" on a GPU unless a limit is met, otherwise "portable".
 
-    Raises `NotImplementedError` where triton is named and lacks something.
+    `limit` names what the Triton kernels cannot take of this call, if anything. Raises
+    `NotImplementedError` where triton is named and meets it.
     """
     if impl is None:
-        here = tensor.is_cuda and lacks is None and _has_triton()
-        return "triton" if here else "portable"
-    if impl == "triton" and lacks is not None:
-        raise NotImplementedError(f"{where}: impl='triton' lacks {lacks}; use 'portable'")
+        use_triton = tensor.is_cuda and limit is None and _has_triton()
+        return "triton" if use_triton else "portable"
+    if impl == "triton" and limit is not None:
+        raise NotImplementedError(f"{call}: impl='triton' lacks {limit}; use 'portable'")
     return cast(Implementation, impl)
 
 
-def attention_lacks(q: Tensor, other: Tensor) -> str | None:
-    """What the triton kernels do not compute for these queries and keys or values, in words."""
+def attention_limit(q: Tensor, other: Tensor) -> str | None:
+    """Return what the Triton kernels cannot take of these queries and keys or values, in words."""
     if max(q.shape[-1], other.shape[-1]) > 256:
         return "head sizes over 256"
     if q.dtype == torch.float64:
@@ -36,10 +37,10 @@ def attention_lacks(q: Tensor, other: Tensor) -> str | None:
     return None
 
 
-def vocabulary_lacks(
+def vocabulary_limit(
     hidden: Tensor, unembedding: Tensor, final: Tensor | None, top_k: int
 ) -> str | None:
-    """Likewise for the vocabulary's kernel."""
+    """Return what the vocabulary's Triton kernel cannot take of these arguments, in words."""
     if top_k > 32:
         return "a top_k over 32"
     if hidden.dtype == torch.float64:

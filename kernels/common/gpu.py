@@ -1,4 +1,4 @@
-"""What the launches of the fused kernels share: whom they serve, and what they hand over."""
+"""What the launches of the Triton kernels share: device, operands, precision and scale."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import torch
 import triton
 from torch import Tensor
 
+from attentropy.kernels.common.score import Score
+
 
 def check_device(x: Tensor, kernel: object) -> None:
-    """Raises `ValueError` for a tensor that no GPU holds, unless Triton interprets the kernel."""
+    """Raise `ValueError` for a tensor that is not on a GPU, unless Triton interprets the kernel."""
     if not x.is_cuda and isinstance(kernel, triton.JITFunction):
         raise ValueError(
             f"impl='triton' runs on a GPU and the tensors are on {x.device}; use 'portable' "
@@ -19,7 +21,7 @@ def check_device(x: Tensor, kernel: object) -> None:
 
 
 def takes_descriptors(*tensors: Tensor) -> bool:
-    """Whether bulk copies can read these tensors: dense rows, everything on 16 bytes."""
+    """Return whether bulk copies can read these tensors: dense rows, all aligned to 16 bytes."""
     return all(
         x.numel() > 0
         and x.stride(-1) == 1
@@ -32,22 +34,26 @@ def takes_descriptors(*tensors: Tensor) -> bool:
     )
 
 
-def precision(x: Tensor) -> str:
-    """How products of this tensor are taken (`scores.product`): float32 as float32, never TF32."""
+def product_precision(x: Tensor) -> str:
+    """Return how products of this tensor are computed (`triton_scores.product`): never in TF32.
+
+    float32 is multiplied as float32; shorter types ignore the setting, except in the interpreter.
+    """
     if x.dtype == torch.float32:
         return "ieee"
     return "widened" if x.dtype == torch.bfloat16 and not x.is_cuda else "tf32"
 
 
-def dense(tensor: Tensor | None, beside: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """A tensor that the kernel reads without strides, on the device of `beside`."""
-    return None if tensor is None else tensor.to(beside.device, dtype).contiguous()
+def make_dense(tensor: Tensor | None, like: Tensor, dtype: torch.dtype) -> Tensor | None:
+    """Return a tensor that a kernel reads without strides, on the device of `like`."""
+    return None if tensor is None else tensor.to(like.device, dtype).contiguous()
 
 
-def folded(scale: float, softcap: float | None, slopes: Tensor | None) -> tuple[bool, float]:
-    """Whether scores are scaled before anything else, and the factor of the exponential in base 2.
+def fold_scale(score: Score) -> tuple[bool, float]:
+    """Return whether scores are scaled first, and the factor of the exponential in base 2.
 
-    Only an ordinary positive scale can be folded into it; what bends the scores comes first.
+    Only an ordinary positive scale can be folded into that factor; softcap and slopes come after
+    the scale and before the exponential.
     """
-    scaled = softcap is not None or slopes is not None or not 1e-6 <= scale <= 1e4
-    return scaled, math.log2(math.e) * (1.0 if scaled else scale)
+    is_scaled = not score.is_product or not 1e-6 <= score.scale <= 1e4
+    return is_scaled, math.log2(math.e) * (1.0 if is_scaled else score.scale)

@@ -1,4 +1,4 @@
-"""Who may see whom: the mask arguments of every operation, as one small object."""
+"""Which keys each query may see: the mask arguments of every operation as one small object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Mask:
-    """The keys that each query may see; see `attentropy.attention` for the arguments.
+    """The rule by which a query sees a key; `attentropy.attention` documents the arguments.
 
     `query_offset` is the position of query 0 among the keys.
     """
@@ -27,26 +27,26 @@ class Mask:
 
     @property
     def is_plain(self) -> bool:
-        """Whether causal order is all there is, or nothing."""
-        parts = (self.window, self.chunk, self.key_starts, self.key_lengths, self.segments)
-        return all(part is None for part in parts)
+        """Whether nothing but causal order, or nothing at all, hides keys."""
+        rules = (self.window, self.chunk, self.key_starts, self.key_lengths, self.segments)
+        return all(rule is None for rule in rules)
 
     def starts(self, device: torch.device) -> Tensor:
-        """First key that is not padding, [B or 1] int64."""
+        """Return the first key that is not padding, [B or 1] int64."""
         if self.key_starts is None:
             return torch.zeros(1, dtype=torch.int64, device=device)
         return self.key_starts.to(device, torch.int64)
 
     def padding(self, device: torch.device) -> Tensor:
-        """Which keys are padding, [B or 1, 1, keys, 1]."""
+        """Return which keys are padding, [B or 1, 1, keys, 1]."""
         key, start = torch.arange(self.keys, device=device), self.starts(device)[:, None]
-        hidden = key < start
+        padding = key < start
         if self.key_lengths is not None:
-            hidden = hidden | (key >= start + self.key_lengths.to(device, torch.int64)[:, None])
-        return hidden[:, None, :, None]
+            padding = padding | (key >= start + self.key_lengths.to(device, torch.int64)[:, None])
+        return padding[:, None, :, None]
 
     def span(self, first: int, last: int) -> tuple[int, int]:
-        """Keys (start, stop) outside of which no query of first..last−1 sees any."""
+        """Return the keys (start, stop) outside which no query of first … last − 1 sees any."""
         start, stop = 0, self.keys
         low, high = self.query_offset + first, self.query_offset + last - 1
         if self.causal:
@@ -61,8 +61,10 @@ class Mask:
         return start, max(start, stop)
 
     def hides_none(self, rows: tuple[int, int], cols: tuple[int, int]) -> bool:
-        """Whether each of the queries `rows` sees all the keys `cols`, as far as order and a
-        window tell: False does not mean that a key is hidden."""
+        """Return whether each of the queries `rows` certainly sees all the keys `cols`.
+
+        Only causal order and a window are considered: False does not mean that a key is hidden.
+        """
         if not replace(self, window=None).is_plain or cols[1] > self.keys:
             return False
         low, high = self.query_offset + rows[0], self.query_offset + rows[1] - 1
@@ -73,24 +75,42 @@ class Mask:
         return cols[0] > high - self.window and (self.causal or cols[1] - 1 < low + self.window)
 
     def visible(self, rows: tuple[int, int], cols: tuple[int, int], device: torch.device) -> Tensor:
-        """Which of the keys `cols` each of the queries `rows` sees, [B or 1, 1, rows, cols]."""
+        """Return which of the keys `cols` each query of `rows` sees, [B or 1, 1, rows, cols]."""
         query = torch.arange(*rows, device=device)[:, None] + self.query_offset
         key = torch.arange(*cols, device=device)[None, :]
-        return self._seen(query, key)[:, None]
+        return self._is_visible(query, key)[:, None]
 
     def visible_pairs(self, keys: Tensor) -> Tensor:
-        """Whether each query sees its key of `keys` [B, Nq], which may lie outside, [B, Nq]."""
+        """Return whether each query sees its key of `keys` [B, Nq], [B, Nq].
+
+        A key outside of 0 … keys − 1 is seen by no query.
+        """
         query = torch.arange(self.queries, device=keys.device)[:, None] + self.query_offset
-        return self._seen(query, keys[..., None])[..., 0]
+        return self._is_visible(query, keys[..., None])[..., 0]
 
     def latest(self, last: int, device: torch.device) -> Tensor:
-        """The first of the last `last` keys that each query sees, [B or 1, Nq] int64.
+        """Return the first of the last `last` keys that each query sees, [B or 1, Nq] int64.
 
-        0 where it sees fewer: the keys it sees from there on are at most the last `last`.
+        0 for a query that sees fewer keys than that.
         """
+        stop = self._stops(device)
+        if self.segments is None or self.keys == 0:
+            return (stop - last).clamp_min(0)
+        query = torch.arange(self.queries, device=device) + self.query_offset
+        # Keys in order of their segment: those before `stop` in a query's own end at `end`.
+        _, segments = self.segments.to(device).unique(return_inverse=True)
+        ordered, order = (segments * self.keys + torch.arange(self.keys, device=device)).sort()
+        own = segments[:, query.clamp(0, self.keys - 1)] * self.keys
+        end = torch.searchsorted(ordered, (own + stop.clamp(0, self.keys)).contiguous())
+        first = torch.searchsorted(ordered, own.contiguous())
+        key = order.gather(-1, (end - last).clamp(0, self.keys - 1))
+        return torch.where(end - last > first, key, 0)
+
+    def _stops(self, device: torch.device) -> Tensor:
+        """Return one past the last key that each query sees, segments aside, [B or 1, Nq]."""
         query = torch.arange(self.queries, device=device) + self.query_offset
         start = self.starts(device)[:, None]
-        stop = torch.full_like(start, self.keys)  # of what it sees, segments aside
+        stop = torch.full_like(start, self.keys)
         if self.key_lengths is not None:
             length = self.key_lengths.to(device, torch.int64)[:, None]
             stop = torch.minimum(stop, start + length)
@@ -101,37 +121,26 @@ class Mask:
         if self.chunk is not None:
             chunks = torch.div(query - start, self.chunk, rounding_mode="floor")
             stop = torch.minimum(stop, start + (chunks + 1) * self.chunk)
-        stop = stop.expand(-1, self.queries)
-        if self.segments is None or self.keys == 0:
-            return (stop - last).clamp_min(0)
-        # Keys in order of their segment: those before `stop` in a query's own end at `end`.
-        _, segments = self.segments.to(device).unique(return_inverse=True)
-        ordered, order = (segments * self.keys + torch.arange(self.keys, device=device)).sort()
-        own = segments[:, query.clamp(0, self.keys - 1)] * self.keys
-        end = torch.searchsorted(ordered, (own + stop.clamp(0, self.keys)).contiguous())
-        first = torch.searchsorted(ordered, own.contiguous())
-        chosen = order.gather(-1, (end - last).clamp(0, self.keys - 1))
-        return torch.where(end - last > first, chosen, 0)
+        return stop.expand(-1, self.queries)
 
-    def _seen(self, query: Tensor, key: Tensor) -> Tensor:
-        """query [rows, 1], key [1, cols] or [B, rows, 1]: [B or 1, rows, cols or 1]."""
+    def _is_visible(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return [B or 1, rows, cols or 1] for query [rows, 1], key [1, cols] or [B, rows, 1]."""
         device = query.device
         start = self.starts(device)[:, None, None]
-        seen = (key >= start) & (key >= 0) & (key < self.keys)
+        visible = (key >= start) & (key >= 0) & (key < self.keys)
         if self.key_lengths is not None:
             length = self.key_lengths.to(device, torch.int64)[:, None, None]
-            seen = seen & (key < start + length)
+            visible = visible & (key < start + length)
         if self.causal:
-            seen = seen & (key <= query)
+            visible = visible & (key <= query)
         if self.window is not None:
-            seen = seen & (key > query - self.window)
+            visible = visible & (key > query - self.window)
             if not self.causal:
-                seen = seen & (key < query + self.window)
+                visible = visible & (key < query + self.window)
         if self.chunk is not None:
-            same = torch.div(key - start, self.chunk, rounding_mode="floor") == torch.div(
-                query - start, self.chunk, rounding_mode="floor"
-            )
-            seen = seen & same
+            key_chunk = torch.div(key - start, self.chunk, rounding_mode="floor")
+            query_chunk = torch.div(query - start, self.chunk, rounding_mode="floor")
+            visible = visible & (key_chunk == query_chunk)
         if self.segments is not None:
             segments = self.segments.to(device)
             of_query = segments[:, query[:, 0].clamp(0, self.keys - 1)][..., None]
@@ -140,5 +149,5 @@ class Mask:
                 of_key = segments.gather(-1, inside[..., 0])[..., None]
             else:
                 of_key = segments[:, inside[0]][:, None]
-            seen = seen & (of_query == of_key)
-        return seen
+            visible = visible & (of_query == of_key)
+        return visible

@@ -1,4 +1,4 @@
-"""The definitions, in float64, with everything materialised: the oracle of every other way."""
+"""The definitions in float64 with every score in memory: what all other code is tested against."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.score import Score
 
 
-def scores(
-    q: Tensor, k: Tensor, *, scale: float, softcap: float | None, slopes: Tensor | None, offset: int
-) -> Tensor:
-    """s_ij after scale, softcap and ALiBi, [B, Hq, Nq, Nk] float64, every key visible."""
+def scores(q: Tensor, k: Tensor, *, score: Score, offset: int) -> Tensor:
+    """Return s_ij after scale, softcap and ALiBi, [B, Hq, Nq, Nk] float64, every key visible."""
     group = q.shape[1] // k.shape[1]
-    s = q.double() @ k.double().repeat_interleave(group, 1).transpose(-1, -2) * scale
-    if softcap is not None:
-        s = softcap * torch.tanh(s / softcap)
-    if slopes is not None:
+    s = q.double() @ k.double().repeat_interleave(group, 1).transpose(-1, -2) * score.scale
+    if score.softcap is not None:
+        s = score.softcap * torch.tanh(s / score.softcap)
+    if score.slopes is not None:
         i = torch.arange(q.shape[2], device=q.device)[:, None] + offset
         j = torch.arange(k.shape[2], device=q.device)[None, :]
-        s = s - slopes.double()[:, None, None] * (i - j)
+        s = s - score.slopes.double()[:, None, None] * (i - j)
     return s
 
 
 def visible(batch: int, mask: Mask) -> Tensor:
-    """[B, 1, Nq, Nk] bool, pair by pair as the contract says it."""
+    """Return which keys each query sees, [B, 1, Nq, Nk] bool, rule by rule as documented."""
     keys = mask.keys
-    seen = torch.zeros(batch, 1, mask.queries, keys, dtype=torch.bool)
+    pairs = torch.zeros(batch, 1, mask.queries, keys, dtype=torch.bool)
     for b in range(batch):
         start = 0 if mask.key_starts is None else int(mask.key_starts[b])
         stop = keys if mask.key_lengths is None else start + int(mask.key_lengths[b])
@@ -46,8 +45,8 @@ def visible(batch: int, mask: Mask) -> Tensor:
         if mask.segments is not None:
             row = mask.segments[b].cpu()
             rule &= row[i.clamp(0, keys - 1)] == row[j]
-        seen[b, 0] = rule
-    return seen
+        pairs[b, 0] = rule
+    return pairs
 
 
 def attention(
@@ -55,20 +54,18 @@ def attention(
     k: Tensor,
     v: Tensor,
     *,
-    scale: float,
-    softcap: float | None,
-    slopes: Tensor | None,
-    sinks: Tensor | None,
+    score: Score,
     mask: Mask,
+    sinks: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Output and every statistic of definitions.md, float64."""
+    """Return output, lse and every statistic of `AttentionResult`, float64."""
     offset, starts = mask.query_offset, mask.key_starts
-    s = scores(q, k, scale=scale, softcap=softcap, slopes=slopes, offset=offset)
-    seen = visible(q.shape[0], mask).to(s.device).expand_as(s)
-    s = s.masked_fill(~seen, -math.inf)
+    s = scores(q, k, score=score, offset=offset)
+    pairs = visible(q.shape[0], mask).to(s.device).expand_as(s)
+    s = s.masked_fill(~pairs, -math.inf)
     lse = torch.logsumexp(s, -1)
-    some = seen.any(-1)
-    p = torch.where(seen, (s - lse[..., None]).exp(), 0.0)
+    has_key = pairs.any(-1)
+    p = torch.where(pairs, (s - lse[..., None]).exp(), 0.0)
     log_p = torch.where(p > 0, s - lse[..., None], 0.0)
     entropy = -(p * log_p).sum(-1)
     i = torch.arange(q.shape[2], device=s.device)[:, None] + offset
@@ -84,8 +81,8 @@ def attention(
         "distance": (p * (i - j)).sum(-1),
         "sink_mass": (p * early).sum(-1),
     }
-    stats = {name: torch.where(some, value, math.nan) for name, value in stats.items()}
-    stats["top_key"] = torch.where(some, s.argmax(-1), -1).int()
+    stats = {name: torch.where(has_key, value, math.nan) for name, value in stats.items()}
+    stats["top_key"] = torch.where(has_key, s.argmax(-1), -1).int()
     stats["lse"] = lse
     weights = p
     if sinks is not None:
@@ -108,16 +105,16 @@ def vocabulary(
     targets: Tensor | None,
     final: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Every vocabulary statistic from whole float64 logits [N, V]."""
+    """Return every statistic of `VocabularyResult` from all logits [N, V] in float64."""
 
-    def read(states: Tensor) -> Tensor:
+    def to_logits(states: Tensor) -> Tensor:
         logits = states.double() @ unembedding.double().T
         if bias is not None:
             logits = logits + bias.double()
         logits = logits * scale
         return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 
-    logits = read(hidden)
+    logits = to_logits(hidden)
     lse = torch.logsumexp(logits, -1)
     log_p = logits - lse[:, None]
     p = log_p.exp()
@@ -133,7 +130,7 @@ def vocabulary(
         stats["target_logprob"] = log_p.gather(-1, targets.long())
         stats["target_rank"] = rank_of.gather(-1, targets.long()).int()
     if final is not None:
-        log_f = read(final).log_softmax(-1)
+        log_f = to_logits(final).log_softmax(-1)
         f = log_f.exp()
         stats["kl"] = torch.where(f > 0, f * (log_f - log_p), 0.0).sum(-1).clamp_min(0.0)
     return stats

@@ -1,1 +1,1 @@
-"""Exact weights summed in a second sweep, conditioned on lse."""
+"""Exact attention weights, summed in a second sweep that takes lse as given."""

@@ -1,8 +1,8 @@
-"""The second sweep on the GPU: exact weights summed over tiles of queries × keys.
+"""The second sweep in Triton: exact weights, summed over tiles of queries × keys.
 
-A program holds a block of keys and streams the queries that see it, so each tile is summed in the
-registers of the one program that owns it: no atomics. Tiles of any size fill blocks of a fixed one:
-a side shorter than the block's is padded to a power of two, a longer one is cut into pieces.
+A program keeps a block of keys in registers and streams the queries that see it, so one program
+sums each tile in its registers: no atomics. Tiles of any size fill blocks of a fixed size: a side
+shorter than the block's is padded to a power of two, a longer one is cut into pieces.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attentropy.kernels.common.scores import HIDDEN, bend, chunk_begin, product, visible
+from attentropy.kernels.common.triton_scores import HIDDEN, bend, chunk_begin, product, visible
 
 _LOG2E = tl.constexpr(1.4426950408889634)
-# A thread holds the same ones of every eight columns of a matrix product: sums over columns eight
-# apart stay within threads.
+# Columns of a matrix product that are eight apart lie in the same thread, so their sums do not
+# cross threads.
 _LANES = tl.constexpr(8)
 
 
@@ -23,30 +23,30 @@ def _viewers(
     n_first, n_last, start, offset, queries, window, chunk,
     CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    """Queries lo … hi−1 that see some key of n_first … n_last, whole_lo … whole_hi−1 all of them.
+    """Return lo, hi, full_lo, full_hi: which queries see some or all of keys n_first … n_last.
 
-    Segments aside. Positions first, then queries.
+    Queries lo … hi−1 see some of them, queries full_lo … full_hi−1 all of them, segments aside.
     """
     lo, hi = offset, offset + queries
-    whole_lo, whole_hi = lo, hi
+    full_lo, full_hi = lo, hi
     if CAUSAL:
-        lo, whole_lo = tl.maximum(lo, n_first), tl.maximum(whole_lo, n_last)
+        lo, full_lo = tl.maximum(lo, n_first), tl.maximum(full_lo, n_last)
     if WINDOW:
-        hi, whole_hi = tl.minimum(hi, n_last + window), tl.minimum(whole_hi, n_first + window)
+        hi, full_hi = tl.minimum(hi, n_last + window), tl.minimum(full_hi, n_first + window)
         if not CAUSAL:
             lo = tl.maximum(lo, n_first - window + 1)
-            whole_lo = tl.maximum(whole_lo, n_last - window + 1)
+            full_lo = tl.maximum(full_lo, n_last - window + 1)
     if CHUNK:
         low, high = chunk_begin(n_first, start, chunk), chunk_begin(n_last, start, chunk)
-        lo, whole_lo = tl.maximum(lo, low), tl.maximum(whole_lo, high)
-        hi, whole_hi = tl.minimum(hi, high + chunk), tl.minimum(whole_hi, low + chunk)
+        lo, full_lo = tl.maximum(lo, low), tl.maximum(full_lo, high)
+        hi, full_hi = tl.minimum(hi, high + chunk), tl.minimum(full_hi, low + chunk)
     hi = tl.where(n_first > n_last, lo, hi)
-    return lo - offset, hi - offset, whole_lo - offset, whole_hi - offset
+    return lo - offset, hi - offset, full_lo - offset, full_hi - offset
 
 
 @triton.jit
 def _block_of(query, tile, pieces, BM: tl.constexpr, TILES: tl.constexpr):
-    """The block that holds a query: a block is TILES tiles, or one of the `pieces` of a tile."""
+    """Return the block of a query; a block is TILES tiles, or one of the `pieces` of a tile."""
     return query // tile // TILES * pieces + query % tile // BM
 
 
@@ -60,9 +60,9 @@ def _stream(
 ):  # fmt: skip
     """Add what the query blocks first … last−1 give the keys o_n [BN] to b_sum [BN, RUN, GM, W].
 
-    b_k [BN, BD]; `origin`: the row of blocks that RUN counts from; BOUNDED: some of a block's slots
-    hold no query. MASKED needs it. Those, and queries that see no key at all, get a weight of
-    2^HIDDEN = 0; the latter have a visible key in every block that is not MASKED.
+    b_k [BN, BD]; `origin`: the row of blocks that RUN counts from; BOUNDED, which MASKED needs:
+    some slots of a block have no query. Such slots, and queries that see no key at all, get a
+    weight of 2^HIDDEN = 0; a block that is not MASKED has no query without a visible key.
     """
     RUN: tl.constexpr = b_sum.shape[1]
     W: tl.constexpr = b_sum.shape[3]
@@ -131,27 +131,27 @@ def tile_sums(
     PER_QUERY: tl.constexpr, ENTROPY: tl.constexpr, CAUSAL: tl.constexpr, WINDOW: tl.constexpr,
     CHUNK: tl.constexpr, SCALED: tl.constexpr, SOFTCAP: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One program: a block of BN keys (or the pieces of a tile), RUN rows of blocks, `share` heads.
+    """Sum a block of BN keys (or the pieces of a tile), RUN rows of blocks and `share` heads.
 
     out [B, S, ⌈Nq / tile_m⌉, ⌈Nk / tile_n⌉], S · share ≥ heads: factor · Σ p (−Σ p log2 p where
-    ENTROPY) over a tile and the share's heads, by its number of queries where PER_QUERY. PM, PN:
-    what a tile's sides take of a block; PARTIAL, SHORT: blocks have slots without a query because
-    tiles do not fill them, because the queries end. lse [B, Hq, Nq]; of_queries [B, Nq], of_keys
-    [B, Nk]: segments; firsts [B, Nq]: the first key that counts; starts, lengths [B], slopes [Hq]:
-    all dense, or None. c scales what enters the exponential to base 2.
+    ENTROPY) over a tile and the program's heads, divided by the tile's number of queries where
+    PER_QUERY. PM, PN: what a tile's sides take of a block; PARTIAL, SHORT: blocks have slots
+    without a query because tiles do not fill them, or because the queries end. lse [B, Hq, Nq];
+    of_queries [B, Nq], of_keys [B, Nk]: segments; firsts [B, Nq]: the first key that counts;
+    starts, lengths [B], slopes [Hq]: all dense, or None. c turns scores into exponents of 2.
     """
     GM: tl.constexpr = BM // PM
     GN: tl.constexpr = BN // PN
     W: tl.constexpr = PM if PM < _LANES else _LANES
     SLOPES: tl.constexpr = slopes is not None
     SEGMENTS: tl.constexpr = of_keys is not None
-    NEVER_WHOLE: tl.constexpr = SEGMENTS or (firsts is not None)
+    NEVER_FULL: tl.constexpr = SEGMENTS or (firsts is not None)
 
     pieces_m, pieces_n = tl.cdiv(tile_m, BM), tl.cdiv(tile_n, BN)
     tiles_m, tiles_n = tl.cdiv(queries, tile_m), tl.cdiv(keys, tile_n)
     rows = tl.cdiv(tiles_m, GM)
     across = tl.cdiv(tiles_n, GN)
-    # The first keys have the longest causal columns: they start first.
+    # The first keys have the longest causal columns: start them first.
     i_n, i_run = tl.program_id(0) % across, tl.program_id(0) // across
     i_part, i_b = tl.program_id(1), tl.program_id(2)
     origin = i_run * RUN
@@ -193,19 +193,19 @@ def tile_sums(
         m_n = (o_in < tile_n) & (o_n < limit) & (o_n >= start)
         n_first = tl.maximum(tl.maximum(start, 0), base + i_piece * BN)
         n_last = tl.minimum(limit, base + tl.minimum((i_piece + 1) * BN, GN * tile_n)) - 1
-        lo, hi, whole_lo, whole_hi = _viewers(
+        lo, hi, full_lo, full_hi = _viewers(
             n_first, n_last, start, offset, queries, window, chunk, CAUSAL, WINDOW, CHUNK
         )
         none = lo >= hi
         lo = tl.maximum(begin, _block_of(tl.maximum(lo, 0), tile_m, pieces_m, BM, GM))
         hi = tl.minimum(end, _block_of(tl.maximum(hi - 1, 0), tile_m, pieces_m, BM, GM) + 1)
         hi = tl.where(none, lo, tl.maximum(hi, lo))
-        before = _block_of(tl.maximum(whole_lo - 1, 0), tile_m, pieces_m, BM, GM) + 1
-        after = _block_of(tl.maximum(whole_hi, 0), tile_m, pieces_m, BM, GM)
-        whole_lo = tl.minimum(tl.maximum(tl.where(whole_lo > 0, before, 0), lo), hi)
-        whole_hi = tl.maximum(tl.minimum(after, hi), whole_lo)
-        if NEVER_WHOLE:
-            whole_lo, whole_hi = hi, hi
+        before = _block_of(tl.maximum(full_lo - 1, 0), tile_m, pieces_m, BM, GM) + 1
+        after = _block_of(tl.maximum(full_hi, 0), tile_m, pieces_m, BM, GM)
+        full_lo = tl.minimum(tl.maximum(tl.where(full_lo > 0, before, 0), lo), hi)
+        full_hi = tl.maximum(tl.minimum(after, hi), full_lo)
+        if NEVER_FULL:
+            full_lo, full_hi = hi, hi
         b_other = o_n
         if SEGMENTS:
             b_other = tl.load(of_keys + o_n, mask=m_n, other=0)
@@ -223,28 +223,28 @@ def tile_sums(
             if SLOPES:
                 slope = tl.load(slopes + i_h)
             b_k = tl.load(p_k, mask=m_d[None, :] & (m_n & (lo < hi))[:, None], other=0.0)
-            if CAUSAL or WINDOW or CHUNK or NEVER_WHOLE:
+            if CAUSAL or WINDOW or CHUNK or NEVER_FULL:
                 b_sum = _stream(
-                    b_sum, b_k, o_n, m_n, lo, whole_lo, origin, p_q, stride_qn, p_lse, firsts,
+                    b_sum, b_k, o_n, m_n, lo, full_lo, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
                     slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK,
                     SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
-            if not NEVER_WHOLE:
+            if not NEVER_FULL:
                 b_sum = _stream(
-                    b_sum, b_k, o_n, m_n, whole_lo, whole_hi, origin, p_q, stride_qn, p_lse, firsts,
+                    b_sum, b_k, o_n, m_n, full_lo, full_hi, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
                     slope, scale, softcap, c, m_d[:, None], False, PARTIAL, CAUSAL, WINDOW, CHUNK,
                     SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
-            if (WINDOW or CHUNK or SHORT) and not NEVER_WHOLE:
+            if (WINDOW or CHUNK or SHORT) and not NEVER_FULL:
                 b_sum = _stream(
-                    b_sum, b_k, o_n, m_n, whole_hi, hi, origin, p_q, stride_qn, p_lse, firsts,
+                    b_sum, b_k, o_n, m_n, full_hi, hi, origin, p_q, stride_qn, p_lse, firsts,
                     of_queries, b_other, queries, offset, tile_m, pieces_m, start, window, chunk,
                     slope, scale, softcap, c, m_d[:, None], True, True, CAUSAL, WINDOW, CHUNK,
                     SCALED, SOFTCAP, SLOPES, ENTROPY, PRECISION, BM, PM,
                 )  # fmt: skip
-        # What is no key of this block had a score of 0: its sums go, whatever they are.
+        # Slots without a key had a score of 0: their sums do not count.
         b_sum = tl.where(m_n[:, None, None, None], b_sum, 0.0)
         b_tile = tl.sum(tl.reshape(b_sum, [GN, PN, RUN * GM, W]), 1)  # [GN, RUN · GM, W]
         b_total += tl.sum(b_tile, 2)
@@ -261,21 +261,22 @@ def tile_sums(
 
 
 @triton.jit
-def chosen_weights(
-    q, k, lse, chosen, slopes, out,
+def single_weights(
+    q, k, lse, keys, slopes, out,
     stride_qb, stride_qh, stride_qn, stride_qd, stride_kb, stride_kh, stride_kn, stride_kd,
     queries, offset, group, scale, softcap,
     D: tl.constexpr, BM: tl.constexpr, BD: tl.constexpr, SOFTCAP: tl.constexpr,
 ):  # fmt: skip
-    """One program: the weights that BM queries of one head put on their `chosen` [B, Nq] key each.
+    """Compute the weight that each of BM queries of one head puts on its own key.
 
-    −1 for a key that the query does not see: weight 0. out, lse [B, Hq, Nq]; all dense but q and k.
+    keys [B, Nq]: the key, or −1 where the query does not see it, for weight 0. out, lse
+    [B, Hq, Nq]; all are dense except q and k.
     """
     i_h, i_b = tl.program_id(1), tl.program_id(2).to(tl.int64)
     o_m = tl.program_id(0) * BM + tl.arange(0, BM)  # [BM]
     o_d = tl.arange(0, BD)
     m_m = o_m < queries
-    b_j = tl.load(chosen + i_b * queries + o_m, mask=m_m, other=-1)
+    b_j = tl.load(keys + i_b * queries + o_m, mask=m_m, other=-1)
     m_s = b_j >= 0
     m_qk = m_s[:, None] & (o_d < D)[None, :]
     p_q = q + i_b * stride_qb + i_h.to(tl.int64) * stride_qh
@@ -287,7 +288,7 @@ def chosen_weights(
     slope = 0.0
     if slopes is not None:
         slope = tl.load(slopes + i_h)
-    # `bend` wants rows and columns: here one column, at distance a − j from each row.
+    # `bend` takes rows and columns: here one column, at distance a − j from each row.
     b_s = tl.sum(b_q * b_k, 1)[:, None]
     o_gap = offset + o_m - b_j
     b_s = bend(b_s, o_gap, tl.zeros([1], tl.int32), scale, softcap, slope, SOFTCAP,

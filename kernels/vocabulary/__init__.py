@@ -1,1 +1,1 @@
-"""Statistics of the vocabulary without logits."""
+"""Statistics of the softmax over the vocabulary without storing logits."""

@@ -1,7 +1,7 @@
-"""The logit lens on the GPU: softmax statistics of hidden states @ unembeddingᵀ, no logits stored.
+"""The vocabulary kernels in Triton: statistics of softmax(hidden @ unembeddingᵀ), no logits kept.
 
-`sweep` takes a block of rows through one run of the vocabulary, `join` merges the runs exactly.
-What a call does not ask for is not in its machine code: optional tensors are None.
+`sweep` takes a block of rows through one run of the vocabulary, `join` merges the runs exactly. The
+machine code has only what the call requests: optional tensors are None.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from attentropy.kernels.common.online import (
+from attentropy.kernels.common.triton_online import (
     LN2,
     lane_sums,
     online_entropy,
     online_start,
     online_step,
 )
-from attentropy.kernels.common.scores import HIDDEN, product, tanh
+from attentropy.kernels.common.triton_scores import HIDDEN, product, tanh
+from attentropy.kernels.vocabulary.triton_ranking import (
+    MAX_INT32,
+    MAX_INT64,
+    count_before,
+    key_value,
+    pack_key,
+    update_top,
+)
 
 _LOG2E = tl.constexpr(1.4426950408889634)
-_LAST = tl.constexpr(2147483647)
-_TINY = tl.constexpr(1.1754943508222875e-38)  # the next number after 0 that hardware never flushes
-_NEVER = tl.constexpr(9223372036854775807)
 
 
 @triton.jit
@@ -32,7 +37,7 @@ def _products(
 ):  # fmt: skip
     """Add the products of rows o_m and vocabulary entries o_v to b_s and, with `final`, to b_f.
 
-    o_m [BM], o_v [BN] are within the tensors; with DESCRIPTORS, they begin at `row` and `column`.
+    o_m [BM] and o_v [BN] lie within the tensors; where DESCRIPTORS, they begin at `row`, `column`.
     """
     o_k = tl.arange(0, BK)  # [BK]
     if not DESCRIPTORS:  # addresses in 64 bits: an unembedding can pass 2^31 entries
@@ -70,8 +75,8 @@ def _products(
 @triton.jit
 def _logits(b_s, b_bias, scale, softcap, BIAS: tl.constexpr, SCALE: tl.constexpr,
             SOFTCAP: tl.constexpr):  # fmt: skip
-    """Products [BM, BN] to logits; b_bias [1, BN]."""
-    if BIAS:  # a sum would become the product's start, and all partial sums be rounded at its size
+    """Return the logits of products [BM, BN]; b_bias [1, BN]."""
+    if BIAS:  # as a sum it would start the product, and all partial sums would round at its size
         b_s = tl.fma(b_s, 1.0, b_bias)
     if SCALE:
         b_s = b_s * scale
@@ -81,74 +86,16 @@ def _logits(b_s, b_bias, scale, softcap, BIAS: tl.constexpr, SCALE: tl.constexpr
 
 
 @triton.jit
-def _pack(b_value, b_id):
-    """Keys in 64 bits, ordered by value and, where these are equal, by the lower id first."""
-    b_bits = tl.where(b_value == 0, 0.0, b_value).to(tl.int32, bitcast=True)  # −0 equals 0
-    b_bits = b_bits ^ ((b_bits >> 31) & _LAST)
-    return (b_bits.to(tl.int64) << 32) | (b_id ^ _LAST).to(tl.int64)
-
-
-@triton.jit
-def _value(b_key):
-    """The value in a packed key."""
-    b_bits = (b_key >> 32).to(tl.int32)
-    return (b_bits ^ ((b_bits >> 31) & _LAST)).to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def _keep(b_keys, b_least, b_s, b_high, o_v):
-    """Take a tile b_s [BM, BN] with row maxima b_high into the best keys [BM, BK], worst b_least.
-
-    One round for each entry that some row's best k still lack: k in the first tile, one or two in
-    later ones. Ids rise along the sweep, so an entry equal to the worst of the best comes after it.
-    """
-    m_new = b_high > b_least  # [BM]
-    while tl.max(m_new.to(tl.int32), 0) > 0:
-        b_at = tl.min(tl.where(b_s == b_high[:, None], o_v[None, :], _LAST), 1)  # [BM]
-        b_key = _pack(b_high, b_at)
-        b_worst = tl.min(b_keys, 1)
-        m_swap = (b_keys == b_worst[:, None]) & m_new[:, None]
-        b_keys = tl.where(m_swap, b_key[:, None], b_keys)
-        b_least = _value(tl.min(b_keys, 1))
-        b_s = tl.where(o_v[None, :] == b_at[:, None], HIDDEN, b_s)
-        b_high = tl.max(b_s, 1)
-        m_new = b_high > b_least
-    return b_keys, b_least
-
-
-@triton.jit
-def _before(b_s, b_goal, b_own, first, o_v, BN: tl.constexpr):
-    """How many entries of a tile [BM, BN] precede the targets b_own [BM], of logits b_goal: [BM].
-
-    Entries as large precede a target of a later tile and follow one of an earlier tile: one
-    comparison with the target's logit or with the next larger number. The target itself is never
-    counted, should its logit have been rounded otherwise in `goals`.
-    """
-    b_goal = tl.where(b_goal == 0, 0.0, b_goal)
-    b_bits = b_goal.to(tl.int32, bitcast=True)
-    b_next = (b_bits + tl.where(b_bits < 0, -1, 1)).to(tl.float32, bitcast=True)
-    b_next = tl.where(b_goal == 0, _TINY, b_next)
-    b_edge = tl.where(b_own >= first + BN, b_goal, b_next)
-    b_count = tl.sum((b_s >= b_edge[:, None]).to(tl.int32), 1)
-    m_here = (b_own >= first) & (b_own < first + BN)
-    if tl.max(m_here.to(tl.int32), 0) > 0:
-        m_tie = (b_s == b_goal[:, None]) & (o_v[None, :] < b_own[:, None]) & m_here[:, None]
-        m_self = (b_s >= b_edge[:, None]) & (o_v[None, :] == b_own[:, None])
-        b_count += tl.sum(m_tie.to(tl.int32) - m_self.to(tl.int32), 1)
-    return b_count
-
-
-@triton.jit
-def goals(
-    hidden, unembedding, bias, targets, found,
+def target_logits(
+    hidden, unembedding, bias, targets, out,
     stride_hn, stride_hd, stride_wv, stride_wd, rows, count, scale, softcap,
     D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, SCALE: tl.constexpr,
     SOFTCAP: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """The targets' logits: targets int32 and found float32, [rows, count] dense.
+    """Compute the logits of the targets; targets int32 and out float32, [rows, count] dense.
 
     The blocks and products are those of `sweep`, with the targets' own unembeddings as columns, so
-    that the logit is bit for bit the one met there: the rank counts what lies above it. BN ≥ BM.
+    that the logit equals the one there bit for bit: the rank counts what lies above it. BN ≥ BM.
     """
     i_m, i_t = tl.program_id(1), tl.program_id(0)
     o_r, o_c = tl.arange(0, BM), tl.arange(0, BN)
@@ -165,25 +112,26 @@ def goals(
     )  # fmt: skip
     b_s = _logits(b_s, b_bias[None, :], scale, softcap, bias is not None, SCALE, SOFTCAP)
     b_own = tl.sum(tl.where(o_c[None, :] == o_r[:, None], b_s, 0.0), 1)
-    tl.store(found + o_m * count + i_t, b_own, mask=o_m < rows)
+    tl.store(out + o_m * count + i_t, b_own, mask=o_m < rows)
 
 
 @triton.jit
 def sweep(
-    hidden, unembedding, bias, final, targets, goal, m, l, t, m_f, l_f, r, keys, rank,
+    hidden, unembedding, bias, final, targets, target_logit, m, l, t, m_f, l_f, r, keys, rank,
     stride_hn, stride_hd, stride_wv, stride_wd, stride_fn, stride_fd,
     rows, size, span, count, scale, softcap,
     D: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, TOP: tl.constexpr,
-    KEPT: tl.constexpr, SCALE: tl.constexpr, SOFTCAP: tl.constexpr, DESCRIPTORS: tl.constexpr,
+    SLOTS: tl.constexpr, SCALE: tl.constexpr, SOFTCAP: tl.constexpr, DESCRIPTORS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One program: BM rows through a run of `span` vocabulary entries (a multiple of BN).
+    """Take BM rows through a run of `span` vocabulary entries (a multiple of BN).
 
     hidden, final [rows, D], unembedding [size, D]: strided tensors, or their tensor descriptors.
     m, l, t and, with `final`, m_f, l_f, r = Σ 2^{z_f}(z_f − z): [runs, rows] float32; keys [runs,
-    rows, TOP] int64, not in order, KEPT ≥ TOP a power of two; targets, goal (from `goals`), rank
-    [rows, count], `rank` int32 and zero before. Runs are the fast axis of the grid: programs that
-    run together share both their rows and, with the neighbouring rows, their unembeddings in L2.
+    rows, TOP] int64, not in order, SLOTS ≥ TOP a power of two; targets, target_logit (computed by
+    `target_logits`), rank [rows, count], `rank` int32 and zero at the start. Runs are the fast axis
+    of the grid: programs that run together share their rows and, with the neighbouring rows, their
+    unembeddings in L2.
     """
     i_run, i_m = tl.program_id(0), tl.program_id(1)
     o_m = i_m.to(tl.int64) * BM + tl.arange(0, BM)  # [BM]
@@ -195,10 +143,10 @@ def sweep(
     b_m, b_l, b_t = online_start(BM, 1)
     b_mf, b_lf, b_r = online_start(BM, 1)
     if keys is not None:
-        o_k = tl.arange(0, KEPT)
+        o_k = tl.arange(0, SLOTS)
         b_least = tl.full([BM], HIDDEN, tl.float32)
-        b_none = tl.where(o_k < TOP, _pack(tl.full([KEPT], HIDDEN, tl.float32), o_k), _NEVER)
-        b_keys = tl.zeros([BM, KEPT], tl.int64) + b_none[None, :]
+        b_none = tl.where(o_k < TOP, pack_key(tl.full([SLOTS], HIDDEN, tl.float32), o_k), MAX_INT64)
+        b_keys = tl.zeros([BM, SLOTS], tl.int64) + b_none[None, :]
     for i_v in range(first, last, BN):
         o_v = i_v + tl.arange(0, BN)  # [BN]
         o_in = tl.minimum(o_v, size - 1)
@@ -226,19 +174,19 @@ def sweep(
             b_mf, b_lf, _, _, b_p, b_factor = online_step(
                 b_mf, b_lf, b_lf, b_lf, b_f, tl.max(b_f, 1), _LOG2E, False, False
             )
-            b_apart = (b_f - b_mf[:, None]) - (b_s - b_m[:, None])  # z_f − z, in nats
+            b_gap = (b_f - b_mf[:, None]) - (b_s - b_m[:, None])  # z_f − z, in nats
             b_moved = ((b_first - b_mf) - (b_before - b_m))[:, None]
-            b_r = b_factor[:, None] * (b_r + b_moved * b_sum) + lane_sums(b_p * b_apart, 1)
+            b_r = b_factor[:, None] * (b_r + b_moved * b_sum) + lane_sums(b_p * b_gap, 1)
         if rank is not None:
             for i_t in range(count):
-                b_goal = tl.load(goal + o_row * count + i_t)  # [BM]
+                b_target = tl.load(target_logit + o_row * count + i_t)  # [BM]
                 b_own = tl.load(targets + o_row * count + i_t)
-                b_count = _before(b_s, b_goal, b_own, i_v, o_v, BN)
+                b_count = count_before(b_s, b_target, b_own, i_v, o_v, BN)
                 tl.atomic_add(
                     rank + o_row * count + i_t, b_count, mask=m_m & (b_count > 0), sem="relaxed"
                 )
         if keys is not None:
-            b_keys, b_least = _keep(b_keys, b_least, b_s, b_high, o_v)
+            b_keys, b_least = update_top(b_keys, b_least, b_s, b_high, o_v)
 
     o_out = i_run.to(tl.int64) * rows + o_m
     tl.store(m + o_out, b_m, mask=m_m)
@@ -256,11 +204,11 @@ def sweep(
 
 @triton.jit
 def join(
-    m, l, t, m_f, l_f, r, keys, goal, lse, entropy, kl, top_ids, top_logprobs, target_logprob,
-    rows, runs, count,
+    m, l, t, m_f, l_f, r, keys, target_logit, lse, entropy, kl, top_ids, top_logprobs,
+    target_logprob, rows, runs, count,
     BM: tl.constexpr, RUNS: tl.constexpr, KEYS: tl.constexpr, TOP: tl.constexpr,
 ):  # fmt: skip
-    """The runs of BM rows as one: every sum is moved to the common maximum, as in `online_step`.
+    """Merge the runs of BM rows: every sum moves to the common maximum, as in `online_step`.
 
     RUNS ≥ runs and KEYS ≥ runs · TOP are powers of two. A run without entries adds nothing.
     """
@@ -297,14 +245,14 @@ def join(
         o_key = (o_k // TOP).to(tl.int64)[None, :] * rows + o_row[:, None]
         o_key = o_key * TOP + (o_k % TOP)[None, :]  # [BM, KEYS]
         m_key = (o_k < runs * TOP)[None, :]
-        b_keys = tl.load(keys + o_key, mask=m_key, other=-_NEVER)
+        b_keys = tl.load(keys + o_key, mask=m_key, other=-MAX_INT64)
         for i_k in range(TOP):
             b_best = tl.max(b_keys, 1)
-            b_keys = tl.where(b_keys == b_best[:, None], -_NEVER, b_keys)
-            b_id = (b_best & _LAST).to(tl.int32) ^ _LAST
+            b_keys = tl.where(b_keys == b_best[:, None], -MAX_INT64, b_keys)
+            b_id = (b_best & MAX_INT32).to(tl.int32) ^ MAX_INT32
             tl.store(top_ids + o_m * TOP + i_k, b_id, mask=m_m)
-            tl.store(top_logprobs + o_m * TOP + i_k, _value(b_best) - b_top - b_log, mask=m_m)
-    if goal is not None:
+            tl.store(top_logprobs + o_m * TOP + i_k, key_value(b_best) - b_top - b_log, mask=m_m)
+    if target_logit is not None:
         for i_t in range(count):
-            b_goal = tl.load(goal + o_row * count + i_t)
-            tl.store(target_logprob + o_m * count + i_t, b_goal - b_top - b_log, mask=m_m)
+            b_target = tl.load(target_logit + o_row * count + i_t)
+            tl.store(target_logprob + o_m * count + i_t, b_target - b_top - b_log, mask=m_m)

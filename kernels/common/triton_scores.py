@@ -1,7 +1,7 @@
-"""Scores of a tile on the GPU, and who sees whom in it: the steps of every attention kernel.
+"""Scores of a tile and their mask in Triton: the steps that every attention kernel shares.
 
-q · k becomes a score by scale, softcap and ALiBi's slope; what a query may not see becomes
-`HIDDEN`, which is finite so that 0 · HIDDEN is 0, and so low that no real score reaches it.
+q · k becomes a score by scale, softcap and ALiBi's slope. The score of a key that a query may not
+see becomes `HIDDEN`: finite, so that 0 · HIDDEN is 0, and so low that no real score reaches it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-# Below every real score and below where the running maximum starts (online.py), times any factor to
-# base 2 that is folded into the exponential (1e-6 … 1e4): its 2^ is 0, and it stays finite.
+# Below every real score and below the start of the running maximum (triton_online.py). Times any
+# factor that is folded into the exponential (1e-6 … 1e4), its power of two is 0, and it is finite.
 HIDDEN = tl.constexpr(-1e32)
 
 _MINUS_2LOG2E = tl.constexpr(-2.8853900817779268)
@@ -18,10 +18,10 @@ _MINUS_2LOG2E = tl.constexpr(-2.8853900817779268)
 
 @triton.jit
 def product(b_a, b_b, b_acc, PRECISION: tl.constexpr):
-    """b_a [M, K] · b_b [K, N] + b_acc [M, N] (or None), summed in float32.
+    """Return b_a [M, K] · b_b [K, N] + b_acc [M, N] (or None), summed in float32.
 
     PRECISION is Triton's input_precision, or "widened": Triton's interpreter takes bfloat16 for
-    integers, so there the operands are float32 before they are multiplied.
+    integers, so the operands are converted to float32 first.
     """
     if PRECISION == "widened":
         b_a, b_b = b_a.to(tl.float32), b_b.to(tl.float32)
@@ -32,7 +32,7 @@ def product(b_a, b_b, b_acc, PRECISION: tl.constexpr):
 
 @triton.jit
 def tanh(b_x):
-    """tanh to a few units in the last place: a series near zero, where 1 − e^−2x would cancel."""
+    """Return tanh to a few units in the last place: near zero a series, since 1 − e^−2x cancels."""
     b_y = b_x * b_x
     b_near = b_x * (1 + b_y * (-1 / 3 + b_y * (2 / 15 + b_y * (-17 / 315 + b_y * (62 / 2835)))))
     b_e = tl.exp2(tl.abs(b_x) * _MINUS_2LOG2E)
@@ -42,7 +42,7 @@ def tanh(b_x):
 
 @triton.jit
 def bend(b_s, o_a, o_n, scale, softcap, slope, SOFTCAP: tl.constexpr, SLOPES: tl.constexpr):
-    """q · k [BM, BN] to scores: scale, then softcap, then − slope · (a − j)."""
+    """Return the scores of q · k [BM, BN]: scale, then softcap, then − slope · (a − j)."""
     b_s = b_s * scale
     if SOFTCAP:
         b_s = softcap * tanh(b_s / softcap)
@@ -53,7 +53,7 @@ def bend(b_s, o_a, o_n, scale, softcap, slope, SOFTCAP: tl.constexpr, SLOPES: tl
 
 @triton.jit
 def chunk_begin(position, start, chunk):
-    """First key of the run of `chunk` keys, counted from `start`, that holds a position."""
+    """Return the first key of the chunk of `chunk` keys, counted from `start`, at a position."""
     past = position - start
     behind = -((chunk - 1 - past) // chunk)  # whole chunks, downwards; the dividend is positive
     return start + tl.where(past < 0, behind, tl.maximum(past, 0) // chunk) * chunk
@@ -64,9 +64,9 @@ def visible(
     o_a, o_n, m_n, o_c, window, chunk, b_segment, b_other,
     CAUSAL: tl.constexpr, WINDOW: tl.constexpr, CHUNK: tl.constexpr, SEGMENTS: tl.constexpr,
 ):  # fmt: skip
-    """Which of the keys o_n [BN] the queries at the positions o_a [BM] see, [BM, BN].
+    """Return which of the keys o_n [BN] the queries at the positions o_a [BM] see, [BM, BN].
 
-    m_n [BN]: keys that are no padding; o_c [BM]: where the queries' chunks begin; b_segment [BM],
+    m_n [BN]: keys that are not padding; o_c [BM]: where the queries' chunks begin; b_segment [BM],
     b_other [BN]: the segments of queries and keys.
     """
     m_s = m_n[None, :]

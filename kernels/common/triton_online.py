@@ -1,11 +1,11 @@
-"""The online softmax with entropy: the one step that carries (m, l, t) through a row of scores.
+"""The online softmax with entropy in Triton: one step that carries (m, l, t) through a row.
 
-Over the keys seen so far, with z = c·s − c·m in base 2, c = scale · log2 e: m = max s (unscaled),
-l = Σ 2^z and t = Σ 2^z·z. When m rises, they are moved to the new maximum before the tile is added,
+Over the keys so far, with z = c·s − c·m in base 2 and c = scale · log2 e: m = max s (unscaled),
+l = Σ 2^z and t = Σ 2^z·z. When m rises, the sums move to the new maximum before the tile is added,
 so nothing large is ever subtracted (for the sums: Milakov & Gimelshein 2018).
 
-A row's sums are kept in LANES parts, entry n of a tile in part n mod LANES, and added up at the
-end: so no step of the loop has to add across threads (see `lanes` in tiles.py).
+A row's sums have LANES parts: column n of a tile adds to part n mod LANES, and the parts are added
+up after the loop. So no step of the loop adds across threads (see `Tile.lanes`).
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import triton
 import triton.language as tl
 
 # m before the first key. Finite: from −inf, δ·l = −inf · 0 would be NaN. Below any real score, and
-# above HIDDEN, so that a row that sees nothing keeps l = 0.
+# above HIDDEN, so that l stays 0 for a row that sees no key.
 FLOOR = tl.constexpr(-1e30)
 LN2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
 def lane_sums(b_x, LANES: tl.constexpr):
-    """[BM, BN] to its sums over every LANES-th column, [BM, LANES]."""
+    """Return the sums of b_x [BM, BN] over every LANES-th column, [BM, LANES]."""
     b_x = tl.reshape(b_x, [b_x.shape[0], b_x.shape[1] // LANES, LANES])
     return tl.sum(b_x, 1)
 
 
 @triton.jit
 def online_start(ROWS: tl.constexpr, LANES: tl.constexpr):
-    """m [ROWS] and l, t [ROWS, LANES] of rows that have seen no key, float32."""
+    """Return m [ROWS] and l, t [ROWS, LANES] before the first key, float32."""
     b_m = tl.full([ROWS], FLOOR, tl.float32)
     b_l = tl.zeros([ROWS, LANES], tl.float32)
     b_t = tl.zeros([ROWS, LANES], tl.float32)
@@ -39,11 +39,11 @@ def online_start(ROWS: tl.constexpr, LANES: tl.constexpr):
 def online_step(
     b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr,
 ):  # fmt: skip
-    """Take in a tile of scores b_s [BM, BN], before the scale c > 0, with their maxima b_high [BM].
+    """Add a tile of scores b_s [BM, BN], before the scale c > 0, with their maxima b_high [BM].
 
-    Entries that do not count are `HIDDEN` (scores.py): finite, since 0 · (−inf) would be NaN.
+    Hidden entries are `HIDDEN` (triton_scores.py): finite, since 0 · (−inf) would be NaN.
     Returns m [BM], l, t, u [BM, LANES], the tile's unnormalised weights [BM, BN] and the factor
-    [BM] by which whatever else was summed so far has to be multiplied. t needs ENTROPY,
+    [BM] by which the caller multiplies whatever else it has summed so far. t needs ENTROPY,
     u = Σ 2^z·z² both flags.
     """
     LANES: tl.constexpr = b_l.shape[1]
@@ -66,23 +66,23 @@ def online_step(
 
 @triton.jit
 def online_lse(b_m, b_l, c):
-    """ln Σ exp of the scaled scores [BM]; −inf where no key was visible."""
+    """Return ln Σ exp of the scaled scores [BM]; −inf where no key was visible."""
     b_lse = LN2 * (b_m * c + tl.log2(b_l))
     return tl.where(b_l > 0, b_lse, float("-inf"))
 
 
 @triton.jit
 def online_entropy(b_l, b_t):
-    """Entropy [BM] in nats, never negative; NaN where no key was visible."""
+    """Return the entropy [BM] in nats, never negative; NaN where no key was visible."""
     b_h = LN2 * tl.maximum(tl.log2(b_l) - b_t / b_l, 0.0)
     return tl.where(b_l > 0, b_h, float("nan"))
 
 
 @triton.jit
 def online_max_prob(b_m, b_l, c):
-    """The largest probability [BM]; NaN where no key was visible.
+    """Return the largest probability [BM]; NaN where no key was visible.
 
-    The largest weight is 2^z at z = c·m − fl(c·m), which is the rounding of c·m and not quite 0.
+    The largest weight is 2^z at z = c·m − fl(c·m), which is the rounding error of c·m and not 0.
     """
     b_z = tl.fma(b_m, c, -(b_m * c))
     return tl.where(b_l > 0, tl.exp2(b_z) / b_l, float("nan"))
@@ -90,7 +90,7 @@ def online_max_prob(b_m, b_l, c):
 
 @triton.jit
 def online_varentropy(b_l, b_t, b_u):
-    """Variance of ln p under p [BM] in nats², never negative; NaN where no key was visible."""
+    """Return the variance of ln p under p [BM] in nats², never negative; NaN without keys."""
     b_mean = b_t / b_l
     b_var = LN2 * LN2 * tl.maximum(b_u / b_l - b_mean * b_mean, 0.0)
     return tl.where(b_l > 0, b_var, float("nan"))

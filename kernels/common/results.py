@@ -1,0 +1,130 @@
+"""The results of the public operations, and the one table of attention statistics.
+
+Each statistic is a field of `AttentionResult` that carries its `Statistic`: what the kernels have
+to know about it. Everything else (the names that `attention` accepts, the buffers of a launch, the
+order of a result) comes from there. The module imports no torch, so that code without it can read
+the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_KEY = "statistic"  # of a field's metadata
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What the implementations of `attention` have to know about one statistic.
+
+    is_integer: int32, and −1 where a query sees no key; otherwise floating point and NaN there.
+    needs_sinks: it is defined only with `sinks`, and follows from them and lse alone.
+    on_hopper: `hopper_kernel` stores it.
+    on_cpu: `cpu` gets it from PyTorch's fused attention.
+    needs_registers: the Triton kernel keeps more alive per score for it, and takes narrower blocks.
+    is_mean: it is a mean over the keys, so the parts of a split average to the whole.
+    needs_of_parts: other statistics of the parts that an exact merge needs.
+    """
+
+    is_integer: bool = False
+    needs_sinks: bool = False
+    on_hopper: bool = False
+    on_cpu: bool = False
+    needs_registers: bool = False
+    is_mean: bool = False
+    needs_of_parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AttentionResult:
+    """Output and statistics of `attention`; a statistic that was not requested is None.
+
+    For H query heads and N queries, `out` is [B, H, N, Dv] in the type of v, all others are
+    [B, H, N]: float32 (float64 from the reference and for float64 inputs), `top_key` int32. A query
+    that sees no key has zero `out`, `lse` −inf, `top_key` −1, `sink_prob` 1 and NaN elsewhere.
+
+    out: the attention's output.
+    lse: ln Σ_j exp s_ij over the visible keys, nats.
+    entropy: −Σ_j p_ij ln p_ij, nats.
+    max_prob: the largest weight of the row.
+    varentropy: the variance of ln p_ij under p, nats².
+    distance: Σ_j p_ij (i − j), the mean attended distance, tokens.
+    sink_mass: the weight on the first four keys that are not padding.
+    sink_prob: the share of the softmax that the learned sink takes.
+    top_key: the key with the largest weight, the lowest of equals.
+    """
+
+    out: Tensor
+    lse: Tensor
+    entropy: Tensor | None = field(
+        default=None, metadata={_KEY: Statistic(on_hopper=True, on_cpu=True)}
+    )
+    max_prob: Tensor | None = field(default=None, metadata={_KEY: Statistic(on_hopper=True)})
+    varentropy: Tensor | None = field(
+        default=None,
+        metadata={_KEY: Statistic(needs_registers=True, needs_of_parts=("entropy",))},
+    )
+    distance: Tensor | None = field(
+        default=None, metadata={_KEY: Statistic(needs_registers=True, is_mean=True)}
+    )
+    sink_mass: Tensor | None = field(default=None, metadata={_KEY: Statistic(is_mean=True)})
+    sink_prob: Tensor | None = field(default=None, metadata={_KEY: Statistic(needs_sinks=True)})
+    top_key: Tensor | None = field(
+        default=None,
+        metadata={
+            _KEY: Statistic(is_integer=True, needs_registers=True, needs_of_parts=("max_prob",))
+        },
+    )
+
+
+STATISTICS: Mapping[str, Statistic] = MappingProxyType(
+    {
+        column.name: column.metadata[_KEY]
+        for column in fields(AttentionResult)
+        if _KEY in column.metadata
+    }
+)
+
+
+def attention_names(stats: str) -> list[str]:
+    """Return the names of the results of `attention` in order; `stats` is joined by commas."""
+    return ["out", "lse", *(name for name in stats.split(",") if name)]
+
+
+def is_integer(name: str) -> bool:
+    """Return whether a result of `attention` is int32."""
+    return name in STATISTICS and STATISTICS[name].is_integer
+
+
+@dataclass(frozen=True)
+class VocabularyResult:
+    """Statistics of `vocabulary` for N hidden states, float32 (float64 from the reference).
+
+    entropy: −Σ_v P_v ln P_v [N], nats.
+    lse: ln Σ_v exp of the logits [N], nats.
+    top_ids: the k most likely tokens [N, k], int32, the most likely first.
+    top_logprobs: ln P of each of them [N, k].
+    target_logprob: ln P of the targets, in their shape; None without targets.
+    target_rank: their ranks, int32, 0 for the most likely token; None without targets.
+    kl: KL(P_final ‖ P) ≥ 0 [N], nats; None without `final`.
+    """
+
+    entropy: Tensor
+    lse: Tensor
+    top_ids: Tensor
+    top_logprobs: Tensor
+    target_logprob: Tensor | None = None
+    target_rank: Tensor | None = None
+    kl: Tensor | None = None
+
+
+def vocabulary_names(has_targets: bool, has_final: bool) -> list[str]:
+    """Return the names of the results of `vocabulary` in order."""
+    names = ["entropy", "lse", "top_ids", "top_logprobs"]
+    return names + ["target_logprob", "target_rank"] * has_targets + ["kl"] * has_final
