@@ -27,10 +27,10 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-import attentropy.kernels.attention.triton_kernel as forward_kernel
+from attentropy.kernels.attention import triton_kernel
 from attentropy.kernels.attention.triton_kernel import forward
 from attentropy.kernels.common import tiles
-from attentropy.kernels.common.online import lane_sums
+from attentropy.kernels.common.triton_online import lane_sums
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -75,10 +75,10 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
     if variant.endswith("-off"):
         del changes["entropy"]
     single = changes.get("PRECISION") == "ieee"
-    block = tiles.padded(head)
-    tile = tiles.choose(
+    block = tiles.padded_size(head)
+    tile = tiles.choose_attention(
         architecture, block, torch.float32 if single else torch.bfloat16,
-        bulk=changes.get("DESCRIPTORS", not single), wide="top_key" in changes,
+        descriptors=changes.get("DESCRIPTORS", not single), narrow="top_key" in changes,
     )  # fmt: skip
     constants: dict[str, object] = {
         "D": head,
@@ -104,7 +104,7 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
         types["k"] = types["v"] = f"tensordesc<bf16[1, 1, {tile.keys}, {block}]>"
     types |= {"lse": "*fp32"} | dict.fromkeys(("c", "scale", "softcap"), "fp32")
     types |= {name: str(value) for name, value in changes.items() if not name.isupper()}
-    plain = replaced(forward_kernel, "online_step", plain_step)
+    plain = replaced(triton_kernel, "online_step", plain_step)
     with plain if variant == "plain" else nullcontext():
         return ahead(forward, types, constants, architecture, tile.options)
 

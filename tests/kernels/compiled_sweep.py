@@ -12,7 +12,7 @@ import torch
 import triton
 
 from attentropy.kernels.common import tiles
-from attentropy.kernels.second_sweep.triton_kernel import chosen_weights, tile_sums
+from attentropy.kernels.second_sweep.triton_kernel import single_weights, tile_sums
 from attentropy.kernels.second_sweep.triton_launch import Plan
 from compiled import ahead, all_names, main
 
@@ -54,7 +54,7 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
     tile = changes.pop("tile", (LENGTH, 1))
     single = changes.get("PRECISION") == "ieee"
     block = tiles.choose_sweep(
-        architecture, tiles.padded(head), torch.float32 if single else torch.bfloat16
+        architecture, tiles.padded_size(head), torch.float32 if single else torch.bfloat16
     )
     shape = (triton.cdiv(LENGTH, tile[0]), triton.cdiv(LENGTH, tile[1]))
     plan = Plan.of(tile, shape, block, 1, 32, False, 528)
@@ -62,12 +62,12 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
         "D": head,
         "BM": block.queries,
         "BN": block.keys,
-        "BD": tiles.padded(head),
+        "BD": tiles.padded_size(head),
         "PM": plan.rows,
         "PN": plan.columns,
         "RUN": plan.run,
         "PARTIAL": tile[0] % plan.rows != 0,
-        "SHORT": plan.short(LENGTH, tile[0], block),
+        "SHORT": plan.ends_within_block(LENGTH, tile[0], block),
         "PRECISION": "tf32",
         "CAUSAL": True,
         "stride_qd": 1,
@@ -86,11 +86,11 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
 
 
 def _chosen(architecture: str, head: int) -> triton.compiler.CompiledKernel:
-    types = dict.fromkeys(chosen_weights.arg_names, "i32") | dict.fromkeys(("q", "k"), "*bf16")
-    types |= {"lse": "*fp32", "out": "*fp32", "chosen": "*i32", "scale": "fp32", "softcap": "fp32"}
-    constants = {"D": head, "BM": 32, "BD": tiles.padded(head), "SOFTCAP": False}
+    types = dict.fromkeys(single_weights.arg_names, "i32") | dict.fromkeys(("q", "k"), "*bf16")
+    types |= {"lse": "*fp32", "out": "*fp32", "keys": "*i32", "scale": "fp32", "softcap": "fp32"}
+    constants = {"D": head, "BM": 32, "BD": tiles.padded_size(head), "SOFTCAP": False}
     constants |= {"slopes": None, "stride_qd": 1, "stride_kd": 1}
-    return ahead(chosen_weights, types, constants, architecture, {"num_warps": 4})
+    return ahead(single_weights, types, constants, architecture, {"num_warps": 4})
 
 
 if __name__ == "__main__":

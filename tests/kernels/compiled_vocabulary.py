@@ -16,15 +16,15 @@ from attentropy.kernels.vocabulary.triton_kernel import sweep
 from compiled import TARGETS, ahead, main
 
 ENTROPY = {"t": "*fp32"}
-TOP5 = {"keys": "*i64", "TOP": 5, "KEPT": 8}
-TARGET = {"targets": "*i32", "goal": "*fp32", "rank": "*i32"}
+TOP5 = {"keys": "*i64", "TOP": 5, "SLOTS": 8}
+TARGET = {"targets": "*i32", "target_logit": "*fp32", "rank": "*i32"}
 FINAL = dict.fromkeys(("m_f", "l_f", "r"), "*fp32")
 # What differs from the log-sum-exp of bfloat16 logits, many rows, features a multiple of the depth.
 VARIANTS: dict[str, dict[str, object]] = {
     "off": {},
     "entropy": ENTROPY,
     "top5": ENTROPY | TOP5,
-    "top32": ENTROPY | TOP5 | {"TOP": 32, "KEPT": 32},
+    "top32": ENTROPY | TOP5 | {"TOP": 32, "SLOTS": 32},
     "targets": ENTROPY | TARGET,
     "lens": ENTROPY | TOP5 | TARGET,
     "few": ENTROPY | TOP5 | TARGET,
@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "pointers": ENTROPY | TOP5 | TARGET | {"DESCRIPTORS": False},
     "float32": ENTROPY | TOP5 | TARGET | {"PRECISION": "ieee", "DESCRIPTORS": False},
 }
-OPTIONAL = ("bias", "final", "targets", "goal", "t", "m_f", "l_f", "r", "keys", "rank")
+OPTIONAL = ("bias", "final", "targets", "target_logit", "t", "m_f", "l_f", "r", "keys", "rank")
 
 
 def build(architecture: str, variant: str) -> triton.compiler.CompiledKernel:
@@ -54,7 +54,7 @@ def build(architecture: str, variant: str) -> triton.compiler.CompiledKernel:
         "BN": tile.columns,
         "BK": tile.depth,
         "TOP": 0,
-        "KEPT": 1,
+        "SLOTS": 1,
         "PRECISION": "tf32",
         **dict.fromkeys(("SCALE", "SOFTCAP"), False),
         **dict.fromkeys(("stride_hd", "stride_wd", "stride_fd"), 1),

@@ -1,45 +1,39 @@
 """What all kernel tests share: buffers that start as NaN, and kernels compiled without a GPU."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 
-HERE = Path(__file__).parent
+import ahead
 
 
 @pytest.fixture(scope="session")
-def compile_ahead(tmp_path_factory):
-    """Runs compiled.py or its like on names: the facts of each kernel, without the interpreter."""
+def compile_ahead(pytestconfig, tmp_path_factory):
+    """Compile kernels by compiled.py or its like: the facts of each name, kept between runs."""
     assert find_spec("triton"), "triton is not installed"
     package = Path(find_spec("triton").origin).parent
     if not (package / "backends/nvidia/bin/cuobjdump").exists():
         pytest.skip("this triton brings no cuobjdump")
-    env = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    env["TRITON_CACHE_DIR"] = str(tmp_path_factory.mktemp("triton"))
+    cache = getattr(pytestconfig, "cache", None)
+    folder = cache.mkdir("kernels") if cache else tmp_path_factory.mktemp("kernels")
+    key = ahead.digest()
 
     def facts(script, names):
-        command = [sys.executable, HERE / script, *names]
-        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=HERE)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+        return ahead.compile_ahead(folder, ahead.HERE / script, names, key)
 
     return facts
 
 
 @pytest.fixture
 def poisoned(monkeypatch):
-    """Every buffer that a kernel gets to fill starts as NaN."""
+    """Every buffer that a kernel fills starts as NaN."""
     empty = torch.empty
 
     def nan(*args, **kwargs):
-        made = empty(*args, **kwargs)
-        return made.fill_(math.nan) if made.is_floating_point() else made.fill_(-77)
+        buffer = empty(*args, **kwargs)
+        return buffer.fill_(math.nan) if buffer.is_floating_point() else buffer.fill_(-77)
 
     monkeypatch.setattr(torch, "empty", nan)

@@ -1,12 +1,12 @@
-"""Entropy from PyTorch's fused attention agrees with the float64 reference, offsets and all."""
+"""Entropy from PyTorch's fused attention on a CPU agrees with the float64 reference."""
 
 import pytest
 import torch
 
 from attentropy import attention
-from attentropy.kernels.attention import cpu as processor
-from attentropy.kernels.attention import portable
+from attentropy.kernels.attention import cpu, portable
 from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.score import Score
 from close import assert_close, bounds, inputs
 
 ENTROPY = ("entropy",)
@@ -67,8 +67,8 @@ def test_keys_that_no_query_sees_may_hold_anything():
 def test_keys_in_runs_give_the_same(monkeypatch):
     q, k, v = inputs(64, 300, sigma=2)
     at_once = attention(q, k, v, stats=ENTROPY, impl="portable")
-    monkeypatch.setattr(processor, "_BYTES", 1)
-    monkeypatch.setattr(processor, "_RUN", 40)
+    monkeypatch.setattr(cpu, "_BYTES", 1)
+    monkeypatch.setattr(cpu, "_RUN", 40)
     in_turn = attention(q, k, v, stats=ENTROPY, impl="portable")
     for name in ("out", "lse", "entropy"):
         assert_close(getattr(in_turn, name), getattr(at_once, name), 1e-5, name)
@@ -96,7 +96,7 @@ def test_a_row_of_one_key_has_next_to_no_entropy_and_none_is_negative():
 def test_what_it_does_not_know_goes_elsewhere(changed):
     q, k = torch.zeros(1, 2, 40, 8), torch.zeros(1, 2, 100, 8)
     plain = {"queries": 40, "keys": 100, "query_offset": 60}
-    assert processor.takes(q, k, Mask(**plain), ENTROPY, bent=False)
-    assert not processor.takes(q, k, Mask(**plain | changed), ENTROPY, bent=False)
-    assert not processor.takes(q, k, Mask(**plain), (*ENTROPY, "max_prob"), bent=False)
-    assert not processor.takes(q, k, Mask(**plain), ENTROPY, bent=True)
+    assert cpu.supports(q, k, Mask(**plain), ENTROPY, Score(1.0))
+    assert not cpu.supports(q, k, Mask(**plain | changed), ENTROPY, Score(1.0))
+    assert not cpu.supports(q, k, Mask(**plain), (*ENTROPY, "max_prob"), Score(1.0))
+    assert not cpu.supports(q, k, Mask(**plain), ENTROPY, Score(1.0, softcap=2.0))

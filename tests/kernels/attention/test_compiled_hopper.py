@@ -1,9 +1,9 @@
 """Hopper's kernel compiles without spills, its products asynchronous, entropy one instruction."""
 
 import pytest
-from uniform import unwritten
 
 from attentropy.kernels.common import tiles
+from uniform import unwritten
 
 NAMES = [f"sm_90/{head}/{variant}" for head in (64, 128) for variant in ("off", "plain", "entropy")]
 
@@ -32,7 +32,7 @@ def test_entropy_off_is_the_machine_code_of_attention_without_it(compiled, head)
 @pytest.mark.parametrize("head", [64, 128])
 def test_entropy_is_one_fused_multiply_add_per_score(compiled, head):
     off, entropy = compiled[f"sm_90/{head}/off"], compiled[f"sm_90/{head}/entropy"]
-    tile = tiles._SPECIALIZED[head]
+    tile = tiles._HOPPER[head]
     scores = tile.groups * 3 * 64 * tile.keys // 128  # first tile and two loops, over the threads
     assert scores <= entropy["fma"] - off["fma"] <= 1.1 * scores
     assert entropy["exponentials"] == off["exponentials"]

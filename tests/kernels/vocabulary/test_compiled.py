@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import compiler
 import pytest
+
+import compiler
 
 # Bytes (NVIDIA) or registers (AMD) that may spill. What spills does so once for each block of
 # logits, around the statistics, and never in the loop of products.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import compiler
 import pytest
+
+import compiler
 
 # Architecture/head/variant: bytes (NVIDIA) or registers (AMD) that may spill. The sample has each
 # architecture, head size and kernel.

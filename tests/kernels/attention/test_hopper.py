@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from attentropy import attention
-from attentropy.kernels.attention import hopper_launch as specialized
-from attentropy.kernels.attention import triton_launch as fused
-from attentropy.kernels.common import gpu as launch
-from attentropy.kernels.common import tiles
+from attentropy.kernels.attention import hopper_launch, triton_launch
+from attentropy.kernels.common import gpu, tiles
 from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.score import Score
 from close import assert_close, bounds, inputs
 
 STATS = ("entropy", "max_prob")
@@ -27,13 +26,13 @@ def cuda():
 @pytest.fixture
 def launched(monkeypatch):
     """One entry for each launch of the kernel under test."""
-    launches, launch = [], specialized.forward
+    launches, launch = [], hopper_launch.forward
 
     def counted(*args):
         launches.append("forward")
         launch(*args)
 
-    monkeypatch.setattr(specialized, "forward", counted)
+    monkeypatch.setattr(hopper_launch, "forward", counted)
     return launches
 
 
@@ -55,17 +54,17 @@ def test_forward_matches_the_reference(
     q, k, v = _inputs(cuda, dtype, queries, keys, dim=dim, sigma=3)
     given = {"causal": causal, "query_offset": first}
     wanted = attention(q, k, v, stats=STATS, impl="reference", **given)
-    found = fused.attention(
-        q, k, v, scale=dim**-0.5, softcap=None, slopes=None, sinks=None,
-        mask=Mask(queries, keys, first, causal=causal), stats=STATS, splits=1,
+    results = triton_launch.attention(
+        q, k, v, score=Score(dim**-0.5), mask=Mask(queries, keys, first, causal=causal), sinks=None,
+        stats=STATS, splits=1,
     )  # fmt: skip
     assert launched == ["forward"]
     limits = bounds(q, k) | {"out": TYPES[dtype]}
     for name in ("out", "lse", *STATS):
-        assert_close(found[name], getattr(wanted, name), limits[name], name)
-    assert (found["entropy"] >= 0).all()
+        assert_close(results[name], getattr(wanted, name), limits[name], name)
+    assert (results["entropy"] >= 0).all()
     if causal and first == 0:
-        assert (found["entropy"][:, :, 0] == 0).all()
+        assert (results["entropy"][:, :, 0] == 0).all()
 
 
 @on_hopper
@@ -146,17 +145,18 @@ def test_what_is_not_plain_is_left_to_the_general_kernel(cuda, launched):
     ids=str,
 )
 def test_only_plain_calls_of_known_sizes_are_served(monkeypatch, shape, given, served):
-    monkeypatch.setattr(launch, "check_device", lambda *args: None)
-    monkeypatch.setattr(tiles, "of_device", lambda device: "sm_90")
-    asked = []
-    monkeypatch.setattr(specialized, "forward", lambda *args: asked.append("specialized"))
-    monkeypatch.setattr(fused, "_launch", lambda *args: asked.append("general"))
+    monkeypatch.setattr(gpu, "check_device", lambda *args: None)
+    monkeypatch.setattr(tiles, "architecture_of", lambda device: "sm_90")
+    taken_by = []
+    monkeypatch.setattr(hopper_launch, "forward", lambda *args: taken_by.append("hopper"))
+    monkeypatch.setattr(triton_launch, "_launch", lambda *args: taken_by.append("general"))
     queries, keys, *sizes = shape
     q, k, v = (t.bfloat16() for t in inputs(queries, keys, 4, 2, *sizes))
-    call = {"scale": 0.1, "softcap": None, "slopes": None, "sinks": None, "stats": ()}
-    call |= {"splits": 1} | {n: x for n, x in given.items() if n in (*call, "splits")}
-    hidden = {n: x for n, x in given.items() if n not in call and n != "query_offset"}
+    score = {"scale": 0.1} | {n: x for n, x in given.items() if n in ("scale", "softcap")}
+    call = {"sinks": None, "stats": (), "splits": 1}
+    call |= {n: x for n, x in given.items() if n in call}
+    hidden = {n: x for n, x in given.items() if n not in {*call, *score, "query_offset"}}
     mask = Mask(queries, keys, given.get("query_offset", keys - queries), **hidden)
-    monkeypatch.setattr(fused, "merge", lambda *args: {})
-    fused.attention(q, k, v, mask=mask, **call)
-    assert asked == ["specialized" if served else "general"]
+    monkeypatch.setattr(triton_launch, "merge", lambda *args: {})
+    triton_launch.attention(q, k, v, score=Score(**score), mask=mask, **call)
+    assert taken_by == ["hopper" if served else "general"]

@@ -1,0 +1,85 @@
+"""Portable attention agrees with the float64 reference, within what float32 scores can hold."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from attention_cases import ALL, MASKS, compare
+from attentropy import attention, attention_window
+from close import assert_close, bounds, inputs
+from grids import pairwise
+
+
+@pairwise({"n": [1, 63, 111, 257], "offset": [0, 300, -300], "sigma": [1, 4, 12]})
+def test_portable_matches_the_reference_on_peaky_and_shifted_scores(sigma, offset, n):
+    q, k, v = inputs(n, n, sigma=sigma, offset=offset)
+    wanted = attention(q, k, v, stats=ALL, impl="reference")
+    compare(attention(q, k, v, stats=ALL, impl="portable"), wanted, q, k, ALL)
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+@pytest.mark.parametrize(("queries", "keys"), [(57, 57), (5, 57), (57, 33)])
+def test_portable_matches_the_reference_under_every_mask(mask, queries, keys):
+    q, k, v = inputs(queries, keys, width=24, sigma=3)
+    stats = (*ALL, "sink_prob") if "sinks" in mask else ALL
+    wanted = attention(q, k, v, stats=stats, impl="reference", **mask)
+    got = attention(q, k, v, stats=stats, impl="portable", **mask)
+    compare(got, wanted, q, k, stats)
+    clear = wanted.max_prob > 0.2
+    assert torch.equal(got.top_key[clear], wanted.top_key[clear])
+    where = {name: value for name, value in mask.items() if name != "sinks"}
+    rows, cols = (queries // 3, queries), (keys // 4, keys)
+    for values in ("weight", "entropy"):
+        window = [
+            attention_window(q, k, wanted.lse, rows, cols, values=values, impl=impl, **where)
+            for impl in ("portable", "reference")
+        ]
+        assert_close(*window, bounds(q, k)["max_prob"] * 3, values)
+
+
+def test_portable_matches_the_reference_over_several_blocks_and_segments():
+    q, k, v = inputs(700, 700, sigma=2)
+    segments = torch.arange(700).div(90, rounding_mode="floor").repeat(2, 1)
+    for mask in ({"segments": segments}, {"window": 200}, {"query_offset": 0}):
+        wanted = attention(q, k, v, stats=ALL, impl="reference", **mask)
+        compare(attention(q, k, v, stats=ALL, impl="portable", **mask), wanted, q, k, ALL)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_portable_takes_short_floats_and_answers_in_their_type(dtype):
+    q, k, v = (t.to(dtype) for t in inputs(63, 63))
+    wanted = attention(q, k, v, impl="reference")
+    got = attention(q, k, v, impl="portable")
+    assert got.out.dtype == dtype
+    assert got.entropy.dtype == torch.float32
+    assert_close(got.entropy, wanted.entropy, bounds(q, k)["entropy"])
+    assert_close(got.out, wanted.out, 0.02)
+
+
+def test_uniform_rows_reach_ln_visible():
+    q, k, v = inputs(50, 50)
+    got = attention(torch.zeros_like(q), k, v, impl="portable").entropy[0, 0]
+    assert_close(got, (torch.arange(50) + 1.0).log(), 2e-6)
+
+
+_LONG = """
+import resource, torch
+from attentropy import attention
+torch.manual_seed(0)
+q, k, v = (torch.randn(1, 2, {n}, 16) for _ in range(3))
+attention(q[:, :, :64], k[:, :, :64], v[:, :, :64])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+attention(q, k, v, stats=("entropy", "top_key", "distance"))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_portable_never_holds_an_array_of_queries_by_keys():
+    n = 16_384
+    done = subprocess.run(
+        [sys.executable, "-c", _LONG.format(n=n)], capture_output=True, text=True, check=True
+    )
+    unit = 1024 if sys.platform == "linux" else 1
+    assert int(done.stdout) * unit < 64 * 2**20 < 2 * n * n * 4 / 16
