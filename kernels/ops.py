@@ -54,67 +54,64 @@ def attention(
 ) -> AttentionResult:
     """Return softmax attention and statistics of each of its rows, in O(N) memory.
 
-    The query i is at position a = query_offset + i among the keys. The rules below hide keys from
-    it; with several rules it sees the keys that all of them allow.
+    Online softmax: Milakov & Gimelshein 2018; tiled attention: Dao et al. 2022.
 
     Args:
         q: Queries [B, Hq, Nq, D].
-        k: Keys [B, Hkv, Nk, D]; Hq is a multiple of Hkv (grouped and multi-query attention).
-        v: Values [B, Hkv, Nk, Dv].
+        k, v: Keys [B, Hkv, Nk, D] and values [B, Hkv, Nk, Dv]; Hq is a multiple of Hkv.
         scale: The factor of q · k; 1/√D by default.
-        causal: The query sees the keys j ≤ a.
-        window: The query sees the keys a − window < j, when not causal those |a − j| < window.
-        chunk: The query sees the keys in its own chunk of so many keys, counted from key_starts.
+        causal: The query i, at position a = query_offset + i, sees the keys j ≤ a.
+        window: Of these, the keys a − window < j; when not causal, those with |a − j| < window.
+        chunk: Of these, the keys in its own chunk of so many keys, counted from key_starts.
         softcap: score ← softcap · tanh(score / softcap), after the scale.
-        sinks: One more logit per head [Hq] in the denominator of `out`; `lse` and the other
-            statistics are over the keys alone.
+        sinks: One more logit per head [Hq] in the denominator of `out`, not of other results.
         slopes: ALiBi slopes [Hq], score − slope · (a − j).
-        key_starts: The first key [B] that is not padding.
-        key_lengths: The number of keys [B] from there that are not padding.
-        segments: The sequence [B, Nk] that a key belongs to, where several are packed; the query
-            belongs to segments[:, a].
+        key_starts, key_lengths: The first key [B] that is not padding, and how many are not [B].
+        segments: The packed sequence [B, Nk] of each key; the query's own is segments[:, a].
         query_offset: The position of query 0; Nk − Nq by default (aligned at the bottom right).
-        stats: The statistics to compute, any of `STATS`; `sink_prob` needs sinks. `lse` is always
-            returned.
+        stats: The statistics to compute, any of `STATS`; `sink_prob` needs sinks.
         impl: The implementation; None lets the tensors' device decide.
 
     Returns:
-        An `AttentionResult`: `out` [B, Hq, Nq, Dv], `lse` and the statistics [B, Hq, Nq]; natural
-        logarithms, so the unit is the nat.
+        `out` [B, Hq, Nq, Dv], `lse` and the statistics [B, Hq, Nq], in nats where logarithmic.
 
     Raises:
-        ValueError: An argument has a shape or a value that does not fit.
-        TypeError: q, k or v is not a floating-point tensor.
+        ValueError, TypeError: An argument has a shape, a value or a type that does not fit.
         RuntimeError: An input requires grad while grad is on; the operation is for inference only.
         NotImplementedError: The implementation that `impl` names cannot compute the call.
-
-    Online softmax: Milakov & Gimelshein 2018; tiled attention: Dao et al. 2022.
     """
     call = checks.Call("attention", q=q, k=k, v=v)
-    checks.check_implementation(call, impl)
-    checks.check_tensors(call, {"q": q, "k": k, "v": v}, 4)
-    if v.shape[:3] != k.shape[:3]:
-        raise ValueError(f"{call}: v differs from k in batch, heads or length")
+    _check_inputs(call, q, k, v, impl)
     mask, score = checks.check_scores(
         call, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
         segments, query_offset,
     )  # fmt: skip
-    stats = tuple(dict.fromkeys(stats))
-    _check_statistics(call, stats, sinks, q.shape[1])
+    names = _check_statistics(call, stats, sinks, q.shape[1])
     checks.check_inference(call, q, k, v, sinks, slopes)
-
-    joined = ",".join(stats)
     results = torch.ops.attentropy.attention(
         q, k, v, sinks, slopes, key_starts, key_lengths, segments, score.scale, softcap, causal,
-        window, chunk, mask.query_offset, joined, impl,
+        window, chunk, mask.query_offset, names, impl,
     )  # fmt: skip
-    return AttentionResult(**dict(zip(attention_names(joined), results, strict=True)))
+    return AttentionResult(**dict(zip(attention_names(names), results, strict=True)))
+
+
+def _check_inputs(call: checks.Call, q: Tensor, k: Tensor, v: Tensor, impl: str | None) -> None:
+    """Raise unless the implementation exists and q, k and v fit each other."""
+    checks.check_implementation(call, impl)
+    checks.check_tensors(call, {"q": q, "k": k, "v": v}, 4)
+    if v.shape[:3] != k.shape[:3]:
+        raise ValueError(f"{call}: v differs from k in batch, heads or length")
 
 
 def _check_statistics(
     call: checks.Call, stats: tuple[str, ...], sinks: Tensor | None, heads: int
-) -> None:
-    """Raise `ValueError` for statistics that do not exist or need sinks, and for unfit sinks."""
+) -> str:
+    """Return the statistics, each once, joined by commas.
+
+    Raises `ValueError` for statistics that do not exist or need sinks, and for sinks that do not
+    fit.
+    """
+    stats = tuple(dict.fromkeys(stats))
     if unknown := [name for name in stats if name not in STATISTICS]:
         raise ValueError(f"{call}: unknown statistic {unknown[0]!r}; known: {', '.join(STATS)}")
     for name in stats:
@@ -122,6 +119,7 @@ def _check_statistics(
             raise ValueError(f"{call}: {name} was asked for, and there are no sinks")
     if sinks is not None and sinks.shape != (heads,):
         raise ValueError(f"{call}: sinks {checks.describe(sinks)} is not [{heads}], one per head")
+    return ",".join(stats)
 
 
 def vocabulary(
@@ -165,6 +163,30 @@ def vocabulary(
     """
     call = checks.Call("vocabulary", hidden=hidden, unembedding=unembedding)
     checks.check_implementation(call, impl)
+    _check_vocabulary(call, hidden, unembedding, bias, top_k, targets, final)
+    checks.check_softcap(call, softcap)
+    checks.check_inference(call, hidden, unembedding, bias, final)
+    columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
+    values = torch.ops.attentropy.vocabulary(
+        hidden, unembedding, bias, columns, final, scale, softcap, top_k, impl
+    )
+    names = vocabulary_names(targets is not None, final is not None)
+    results = dict(zip(names, values, strict=True))
+    if targets is not None:
+        results |= {n: results[n].view(targets.shape) for n in ("target_logprob", "target_rank")}
+    return VocabularyResult(**results)
+
+
+def _check_vocabulary(
+    call: checks.Call,
+    hidden: Tensor,
+    unembedding: Tensor,
+    bias: Tensor | None,
+    top_k: int,
+    targets: Tensor | None,
+    final: Tensor | None,
+) -> None:
+    """Raise unless the tensors fit each other and the vocabulary has `top_k` tokens."""
     checks.check_tensors(call, {"hidden": hidden, "unembedding": unembedding}, 2)
     size = unembedding.shape[0]
     if hidden.shape[1] != unembedding.shape[1]:
@@ -179,15 +201,3 @@ def vocabulary(
         checks.check_tensors(call, {"hidden": hidden, "final": final}, 2)
         if final.shape != hidden.shape:
             raise ValueError(f"{call}: final {checks.describe(final)} is not shaped as hidden")
-    checks.check_softcap(call, softcap)
-    checks.check_inference(call, hidden, unembedding, bias, final)
-
-    columns = targets[:, None] if targets is not None and targets.ndim == 1 else targets
-    values = torch.ops.attentropy.vocabulary(
-        hidden, unembedding, bias, columns, final, scale, softcap, top_k, impl
-    )
-    names = vocabulary_names(targets is not None, final is not None)
-    results = dict(zip(names, values, strict=True))
-    if targets is not None:
-        results |= {n: results[n].view(targets.shape) for n in ("target_logprob", "target_rank")}
-    return VocabularyResult(**results)

@@ -206,9 +206,9 @@ def forward(
     if LEFT:
         at = lo // BN * BN
         full_lo = (full_lo + BN - 1) // BN * BN
-        some = full_hi > full_lo
-        full_lo = tl.where(some, full_lo, at)
-        full_hi = tl.where(some, full_hi, at)
+        any_full = full_hi > full_lo
+        full_lo = tl.where(any_full, full_lo, at)
+        full_hi = tl.where(any_full, full_hi, at)
 
     p_q = q + i_b.to(tl.int64) * stride_qb + o_d[None, :] * stride_qd
     if PACKED:

@@ -102,8 +102,8 @@ def _launch_hopper(
 
     if not hopper_launch.supports(q, k, v, mask, stats):
         return False
-    whole = {name: part[0] for name, part in buffers.items()}
-    hopper_launch.forward(q, k, v, whole, mask, factor, tile)
+    rows = {name: part[0] for name, part in buffers.items()}
+    hopper_launch.forward(q, k, v, rows, mask, factor, tile)
     return True
 
 

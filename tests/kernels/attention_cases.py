@@ -25,13 +25,14 @@ MASKS = {
 
 
 def on_device(device, mask, heads):
-    """The mask on the device, for its four heads or the first and the last of them."""
-    chosen = {4: slice(None), 2: slice(None, None, 3)}[heads]
-    mask = {n: m[chosen] if n in ("slopes", "sinks") else m for n, m in mask.items()}
+    """Return the mask on the device, for its four heads or the first and the last of them."""
+    head_slice = {4: slice(None), 2: slice(None, None, 3)}[heads]
+    mask = {n: m[head_slice] if n in ("slopes", "sinks") else m for n, m in mask.items()}
     return {n: m.to(device) if isinstance(m, torch.Tensor) else m for n, m in mask.items()}
 
 
 def compare(got, wanted, q, k, stats, scale=None, out=None):
+    """Assert that lse, output and statistics agree within their bounds, `out` within its own."""
     limits = bounds(q, k, scale)
     if out is not None:  # rounded to the type of v
         limits["out"] = out

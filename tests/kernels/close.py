@@ -1,4 +1,4 @@
-"""How kernel tests compare, the places that are not finite first, and where kernels run."""
+"""How kernel tests compare results (places that are not finite first), and where kernels run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ on_devices = pytest.mark.parametrize(
 
 
 def available(device):
-    """The device, if the kernel under test runs there; skipped visibly if not."""
+    """Return the device if the kernel under test runs there; skip visibly if not."""
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device: the kernel ran in Triton's interpreter alone")
     if device == "cpu" and torch.cuda.is_available():
@@ -26,7 +26,7 @@ def available(device):
 
 
 def assert_close(got, wanted, bound, name=""):
-    """|got − wanted| ≤ bound wherever wanted is finite, and the same NaN and inf elsewhere."""
+    """Assert |got − wanted| ≤ bound where wanted is finite, and the same NaN and inf elsewhere."""
     got, wanted = got.detach().cpu().double(), wanted.detach().cpu().double()
     assert got.shape == wanted.shape, f"{name}: {got.shape} is not {wanted.shape}"
     assert torch.equal(got.isnan(), wanted.isnan()), f"{name}: NaN in other places"
@@ -41,7 +41,7 @@ def assert_close(got, wanted, bound, name=""):
 
 
 def score_bound(q, k, scale=None):
-    """What float32 scores can hold: 2e-5 + 2⁻²⁰ · scale · max Σ_d |q_d k_d| nats."""
+    """Return what float32 scores can hold: 2e-5 + 2⁻²⁰ · scale · max Σ_d |q_d k_d| nats."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     group = q.shape[1] // k.shape[1]
     keys = k.double().abs().repeat_interleave(group, 1).transpose(-1, -2)
@@ -49,7 +49,7 @@ def score_bound(q, k, scale=None):
 
 
 def bounds(q, k, scale=None):
-    """The bound of each statistic; outputs are sums of weights that carry the scores' error."""
+    """Return the bound of each statistic; outputs sum weights that carry the scores' error."""
     entropy = score_bound(q, k, scale)
     keys = max(2, k.shape[2])
     weight = 1e-5 + entropy
@@ -68,7 +68,7 @@ def bounds(q, k, scale=None):
 def inputs(
     queries, keys, heads=4, kv_heads=2, dim=64, width=None, *, sigma=1.0, offset=0.0, seed=0
 ):
-    """q, k, v with scores of standard deviation `sigma`, shifted by `offset` in every row."""
+    """Return q, k, v with scores of standard deviation `sigma`, all shifted by `offset`."""
     random = torch.Generator().manual_seed(seed)
     q = torch.randn(2, heads, queries, dim, generator=random) * sigma
     k = torch.randn(2, kv_heads, keys, dim, generator=random)

@@ -1,4 +1,6 @@
-"""Compiles the attention kernel for GPUs that need not be there: python compiled.py [NAME ...]
+"""Compile the attention kernel without a GPU and print facts about its machine code.
+
+Usage: python compiled.py [--table] [NAME ...]
 
 NAME is ARCHITECTURE/HEAD/VARIANT, for example sm_90/128/entropy, or sm_90/128/window-off for the
 same without entropy; without any, all variants. Prints one JSON line per kernel (`--table`: a
@@ -69,7 +71,7 @@ OPTIONAL = (*STATS, "top_key", *TABLES, "sinks")
 
 
 def build(architecture: str, size: str, variant: str) -> triton.compiler.CompiledKernel:
-    """The kernel as `attention` launches it for dense tensors."""
+    """Compile the kernel as `attention` launches it for dense tensors."""
     head = int(size)
     changes = dict(VARIANTS[variant.removesuffix("-off")])
     if variant.endswith("-off"):
@@ -116,7 +118,7 @@ def ahead(
     architecture: str,
     options: dict[str, int],
 ) -> triton.compiler.CompiledKernel:
-    """The kernel compiled as the launcher would for aligned tensors and strides."""
+    """Compile a kernel as its launcher would for aligned tensors and strides."""
     types = types | dict.fromkeys(constants, "constexpr")
     place = kernel.arg_names.index
     aligned = [n for n, t in types.items() if t[0] == "*" or (t == "i32" and n[:6] == "stride")]
@@ -131,7 +133,7 @@ def ahead(
 
 @triton.jit
 def plain_step(b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENTROPY: tl.constexpr):
-    """The online softmax as attention without entropy has it."""
+    """Take one step of the online softmax, as attention without entropy has it."""
     b_top = tl.maximum(b_m, b_high)
     b_shift = b_top * c
     b_p = tl.exp2(tl.fma(b_s, c, -b_shift[:, None]))
@@ -141,7 +143,7 @@ def plain_step(b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENT
 
 @contextmanager
 def replaced(module: ModuleType, name: str, function: triton.JITFunction) -> Iterator[None]:
-    """While open, the module's kernels compile with `function` for their own one of that name."""
+    """Let the module's kernels use `function` in place of their own of that name meanwhile."""
     own = getattr(module, name)
     setattr(module, name, function)
     _forget_sources(module)
@@ -153,7 +155,7 @@ def replaced(module: ModuleType, name: str, function: triton.JITFunction) -> Ite
 
 
 def _forget_sources(module: ModuleType) -> None:
-    """Triton reads a function's source once and knows what it compiled by that: it shall again."""
+    """Make Triton read the sources of the module's functions again: it caches by their hash."""
     for function in vars(module).values():
         if isinstance(function, triton.JITFunction):
             function.hash = None
@@ -161,7 +163,7 @@ def _forget_sources(module: ModuleType) -> None:
 
 @lru_cache(maxsize=1)
 def listing(kernel: triton.compiler.CompiledKernel) -> str:
-    """What cuobjdump says of a kernel for NVIDIA: its use of resources and its instructions."""
+    """Return what cuobjdump prints of a kernel for NVIDIA: its resources and instructions."""
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(kernel.asm["cubin"])
         file.flush()
@@ -170,12 +172,12 @@ def listing(kernel: triton.compiler.CompiledKernel) -> str:
 
 
 def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, object]:
-    """Registers a thread, spilled bytes (NVIDIA) or registers (AMD), shared bytes, instructions."""
+    """Return registers per thread, spilled bytes (NVIDIA) or registers (AMD), instructions, …"""
     shared = kernel.metadata.shared
     if "amdgcn" in kernel.asm:
         text = kernel.asm["amdgcn"]
 
-        def said(name: str) -> int:
+        def read(name: str) -> int:
             return int(re.findall(rf"\.{name}:\s*(\d+)", text)[0])
 
         words = re.findall(r"^\s+([vsdb]\w+)", text, flags=re.M)
@@ -185,7 +187,7 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, object]:
             "fma": sum(word.startswith(("v_fma_f32", "v_fmac_f32", "v_pk_fma")) for word in words),
             "tf32": sum("xf32" in word for word in words),
         }
-        registers, spilled = said("vgpr_count"), said("vgpr_spill_count")
+        registers, spilled = read("vgpr_count"), read("vgpr_spill_count")
     else:
         dumped = listing(kernel)
         words = re.findall(r"/\*[0-9a-f]{4,5}\*/\s+(?:@!?U?P\d+ )?([A-Z][\w.]*)", dumped)
@@ -206,20 +208,20 @@ def facts(kernel: triton.compiler.CompiledKernel) -> dict[str, object]:
 def main(
     names: list[str], build: Build, every: list[str], facts: Callable[..., dict] = facts
 ) -> None:
-    """Prints the facts of every kernel named, as `build` makes it of its name's parts."""
+    """Print the facts of every kernel in `names`, which `build` compiles from a name's parts."""
     table = "--table" in names
     for i, name in enumerate([name for name in names if name != "--table"] or every):
-        found = {"name": name, **facts(build(*name.split("/")))}
+        row = {"name": name, **facts(build(*name.split("/")))}
         if not table:
-            print(json.dumps(found), flush=True)
+            print(json.dumps(row), flush=True)
             continue
         if i == 0:
-            print("| " + " | ".join(found) + " |\n|" + " --- |" * len(found))
-        print("| " + " | ".join(map(str, found.values())) + " |", flush=True)
+            print("| " + " | ".join(row) + " |\n|" + " --- |" * len(row))
+        print("| " + " | ".join(map(str, row.values())) + " |", flush=True)
 
 
 def all_names(variants: Iterable[str]) -> list[str]:
-    """ARCHITECTURE/HEAD/VARIANT of every combination."""
+    """Return ARCHITECTURE/HEAD/VARIANT of every combination."""
     return [f"{a}/{head}/{v}" for a in TARGETS for head in (64, 128, 256) for v in variants]
 
 

@@ -1,4 +1,6 @@
-"""Compiles Hopper's kernel, which need not be there: python compiled_hopper.py [NAME ...]
+"""Compile the Hopper kernel without a GPU, as compiled.py does the attention kernel.
+
+Usage: python compiled_hopper.py [--table] [NAME ...]
 
 NAME is sm_90/HEAD/VARIANT, for example sm_90/128/entropy; see compiled.py for what is printed, and
 uniform.py for `unwritten`.
@@ -70,7 +72,7 @@ def ahead(
 
 @gluon.jit
 def plain_softmax(b_s, b_m, b_l, b_t, c, ENTROPY: gl.constexpr):
-    """Take the online softmax's step as attention without entropy has it."""
+    """Take one step of the online softmax, as attention without entropy has it."""
     b_top = gl.maximum(b_m, gl.max(b_s, 1))
     b_p = gl.exp2(gl.fma(b_s, c, -gl.expand_dims(b_top * c, 1)))
     b_factor = gl.exp2((b_m - b_top) * c)

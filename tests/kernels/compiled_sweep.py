@@ -1,7 +1,7 @@
-"""Compiles the second sweep for GPUs that need not be there: python compiled_sweep.py [NAME ...]
+"""Compile the second sweep without a GPU, as compiled.py does the attention kernel.
 
-As compiled.py does for the attention kernel. Variants are those of VARIANTS and `chosen`, the
-weight on one key per query.
+Usage: python compiled_sweep.py [--table] [NAME ...]. Variants are those of VARIANTS and `chosen`,
+the weight on one key per query.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 def build(architecture: str, size: str, variant: str) -> triton.compiler.CompiledKernel:
-    """The kernel as the second sweep launches it for dense tensors of 16,384 tokens, 32 heads."""
+    """Compile the kernel as it is launched for dense tensors of 16,384 tokens, 32 heads."""
     head = int(size)
     if variant == "chosen":
         return _chosen(architecture, head)

@@ -1,4 +1,6 @@
-"""Compiles the variants of Hopper's kernel: python compiled_variants.py [--table] [NAME ...]
+"""Compile the variants of the Hopper kernel without a GPU, as compiled.py does attention's.
+
+Usage: python compiled_variants.py [--table] [NAME ...]
 
 NAME is VARIANT/HEAD/STATISTICS with the statistics joined by commas ("off" without any), then
 /full for full attention and /NAMEVALUE for each change of the block, for example

@@ -1,4 +1,4 @@
-"""Compiles the vocabulary kernel for GPUs that need not be there, as compiled.py does attention's.
+"""Compile the vocabulary kernel without a GPU, as compiled.py does the attention kernel.
 
 python compiled_vocabulary.py [--table] [ARCHITECTURE/VARIANT ...], for example sm_90/entropy;
 without any, all of them. One JSON line each, or a Markdown table.
@@ -38,7 +38,7 @@ OPTIONAL = ("bias", "final", "targets", "target_logit", "t", "m_f", "l_f", "r", 
 
 
 def build(architecture: str, variant: str) -> triton.compiler.CompiledKernel:
-    """`sweep` as it is launched for dense tensors of 4,096 features."""
+    """Compile `sweep` as it is launched for dense tensors of 4,096 features."""
     changes = VARIANTS[variant]
     kind = torch.float32 if changes.get("PRECISION") == "ieee" else torch.bfloat16
     copies = architecture in ("sm_90", "sm_100") and changes.get("DESCRIPTORS", True)

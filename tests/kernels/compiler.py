@@ -1,4 +1,4 @@
-"""Which Triton compiles the kernels: version 3.6 spills a few registers more than 3.7."""
+"""Which Triton compiles the kernels: version 3.6 spills a few more registers than 3.7."""
 
 from importlib.metadata import version
 

@@ -18,16 +18,16 @@ CASES = {
 }
 
 
-def _values(found):  # torch.compile of PyTorch 2.11 does not see through vars
-    every = {name: getattr(found, name) for name in type(found).__dataclass_fields__}
+def _values(results):  # torch.compile of PyTorch 2.11 does not see through vars
+    every = {name: getattr(results, name) for name in type(results).__dataclass_fields__}
     return {name: value for name, value in every.items() if value is not None}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_compiled_call_is_one_graph_with_the_same_numbers(case):
     def run(q, k, v):
-        found = attention(q * 2, k, v, **case)
-        return _values(found)
+        results = attention(q * 2, k, v, **case)
+        return _values(results)
 
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
     for n in (23, 40, 41):  # the second length makes sizes symbols
@@ -42,16 +42,16 @@ def test_a_compiled_call_is_one_graph_with_the_same_numbers(case):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_the_operator_passes_pytorchs_own_checks(impl, dtype):
     q, k, v = (t.to(dtype) for t in inputs(9, 12, width=24))
-    given = (None, None, torch.tensor([2, 0]), None, None, 0.2, None, True, 5, None, 3)
+    arguments = (None, None, torch.tensor([2, 0]), None, None, 0.2, None, True, 5, None, 3)
     torch.library.opcheck(
-        torch.ops.attentropy.attention.default, (q, k, v, *given, "entropy,top_key", impl)
+        torch.ops.attentropy.attention.default, (q, k, v, *arguments, "entropy,top_key", impl)
     )
 
 
 def test_a_compiled_lens_is_one_graph_with_the_same_numbers():
     def run(hidden, weight, targets):
-        found = vocabulary(hidden + 1, weight, targets=targets, final=hidden, top_k=3)
-        return _values(found)
+        results = vocabulary(hidden + 1, weight, targets=targets, final=hidden, top_k=3)
+        return _values(results)
 
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
     random = torch.Generator().manual_seed(0)
@@ -69,8 +69,8 @@ def test_a_compiled_lens_is_one_graph_with_the_same_numbers():
 def test_the_lens_operator_passes_pytorchs_own_checks(impl, dtype):
     hidden, weight = torch.randn(6, 8, dtype=dtype), torch.randn(30, 8, dtype=dtype)
     targets = torch.arange(12).view(6, 2)
-    for given in ((None, None, None), (weight[:, 0], targets, hidden + 1)):
-        arguments = (hidden, weight, *given, 0.5, 3.0, 4, impl)
+    for arguments in ((None, None, None), (weight[:, 0], targets, hidden + 1)):
+        arguments = (hidden, weight, *arguments, 0.5, 3.0, 4, impl)
         torch.library.opcheck(torch.ops.attentropy.vocabulary.default, arguments)
 
 

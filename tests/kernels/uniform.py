@@ -16,7 +16,7 @@ _READERS = ("SYNCS", "STS", "BRA")
 
 
 def unwritten(listing: str) -> list[str]:
-    """The instructions of `cuobjdump -sass` that read one, in their order."""
+    """Return the instructions of a `cuobjdump -sass` listing that read one, in their order."""
     code = [
         (int(place, 16), text.strip())
         for place, text in re.findall(r"^\s+/\*([0-9a-f]{4,5})\*/\s+(.*?);", listing, re.M)
@@ -27,9 +27,9 @@ def unwritten(listing: str) -> list[str]:
     waiting = [0]
     while waiting:
         at = waiting.pop()
-        known = written[at]
-        assert known is not None
-        after = known | effects[at][0]
+        written_before = written[at]
+        assert written_before is not None
+        after = written_before | effects[at][0]
         for to in paths[at]:
             before = written[to]
             new = after if before is None else before & after
@@ -38,14 +38,17 @@ def unwritten(listing: str) -> list[str]:
                 waiting.append(to)
     return [
         text
-        for (_, text), (_, reads), known in zip(code, effects, written, strict=True)
-        if known is not None and reads - known - {_ZERO}
+        for (_, text), (_, reads), written_before in zip(code, effects, written, strict=True)
+        if written_before is not None and reads - written_before - {_ZERO}
     ]
 
 
 def _paths(code: list[tuple[int, str]]) -> list[list[int]]:
-    """Where each instruction may go on. A jump through a table goes to every warp group's code,
-    which begins by asking for registers."""
+    """Return the instructions that may follow each one.
+
+    A jump through a table goes to the code of every warp group, which starts by setting its number
+    of registers.
+    """
     index = {place: i for i, (place, _) in enumerate(code)}
     ends = [bool(re.match(r"(BRA 0x\w+$|BRX|EXIT)", text)) for _, text in code]
     groups = [
@@ -64,7 +67,7 @@ def _paths(code: list[tuple[int, str]]) -> list[list[int]]:
 
 
 def _effect(text: str) -> tuple[frozenset[int], frozenset[int]]:
-    """The uniform registers that an instruction writes, and those that it reads."""
+    """Return the uniform registers that an instruction writes, and those that it reads."""
     name, _, operands = text.partition(" ")
     if name.startswith("HGMMA"):  # a descriptor of B, and of A where that is in shared memory
         at = int(_REGISTER.findall(operands)[0])

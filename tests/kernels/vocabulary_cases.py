@@ -24,7 +24,7 @@ def random_inputs(rows, size, dim=24, sigma=1.0):
 
 
 def whole_numbers(rows, size, dim=6, seed=0):
-    """Inputs whose logits are small whole numbers: exact in every order of sums, and often tied."""
+    """Return inputs whose logits are small integers: exact in any order of sums, often tied."""
     random = torch.Generator().manual_seed(seed)
     hidden = torch.randint(-2, 3, (rows, dim), generator=random).float()
     weight = torch.randint(-2, 3, (size, dim), generator=random).float()

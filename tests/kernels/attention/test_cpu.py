@@ -16,7 +16,7 @@ ENTROPY = ("entropy",)
 def blocks_are_not_used(monkeypatch):
     """So that what is tested here is the fused kernel, and nothing else that is right."""
 
-    def refuse(*given):
+    def refuse(*arguments):
         raise AssertionError("computed in blocks")
 
     monkeypatch.setattr(portable, "_in_blocks", refuse)

@@ -36,8 +36,8 @@ def launched(monkeypatch):
     return launches
 
 
-def _inputs(cuda, dtype, *shape, **given):
-    return tuple(t.to(cuda, dtype) for t in inputs(*shape, **given))
+def _inputs(cuda, dtype, *shape, **arguments):
+    return tuple(t.to(cuda, dtype) for t in inputs(*shape, **arguments))
 
 
 @on_hopper
@@ -52,8 +52,8 @@ def test_forward_matches_the_reference(
     cuda, dim, dtype, causal, queries, keys, first, launched, poisoned
 ):
     q, k, v = _inputs(cuda, dtype, queries, keys, dim=dim, sigma=3)
-    given = {"causal": causal, "query_offset": first}
-    wanted = attention(q, k, v, stats=STATS, impl="reference", **given)
+    arguments = {"causal": causal, "query_offset": first}
+    wanted = attention(q, k, v, stats=STATS, impl="reference", **arguments)
     results = triton_launch.attention(
         q, k, v, score=Score(dim**-0.5), mask=Mask(queries, keys, first, causal=causal), sinks=None,
         stats=STATS, splits=1,
@@ -113,18 +113,18 @@ def test_rows_of_131072_keys_hold_the_bound(cuda, dim, sigma, offset, launched, 
 def test_what_is_not_plain_is_left_to_the_general_kernel(cuda, launched):
     q, k, v = _inputs(cuda, torch.bfloat16, 300, 300)
     starts = torch.zeros(2, dtype=torch.int64, device=cuda)
-    for given in (
+    for arguments in (
         {"window": 7}, {"chunk": 16}, {"softcap": 5.0}, {"sinks": torch.zeros(4, device=cuda)},
         {"key_starts": starts}, {"scale": -0.3}, {"stats": ("varentropy",)}, {"query_offset": -3},
     ):  # fmt: skip
-        attention(q, k, v, **given)
+        attention(q, k, v, **arguments)
     attention(q[..., :48].contiguous(), k[..., :48].contiguous(), v)
     attention(q.float(), k.float(), v.float())
     assert launched == []
 
 
 @pytest.mark.parametrize(
-    ("shape", "given", "served"),
+    ("shape", "arguments", "served"),
     [
         ((130, 130, 64), {}, True),
         ((130, 130, 128), {"stats": ("max_prob", "entropy")}, True),
@@ -144,7 +144,7 @@ def test_what_is_not_plain_is_left_to_the_general_kernel(cuda, launched):
     ],
     ids=str,
 )
-def test_only_plain_calls_of_known_sizes_are_served(monkeypatch, shape, given, served):
+def test_only_plain_calls_of_known_sizes_are_served(monkeypatch, shape, arguments, served):
     monkeypatch.setattr(gpu, "check_device", lambda *args: None)
     monkeypatch.setattr(tiles, "architecture_of", lambda device: "sm_90")
     taken_by = []
@@ -152,11 +152,11 @@ def test_only_plain_calls_of_known_sizes_are_served(monkeypatch, shape, given, s
     monkeypatch.setattr(triton_launch, "_launch", lambda *args: taken_by.append("general"))
     queries, keys, *sizes = shape
     q, k, v = (t.bfloat16() for t in inputs(queries, keys, 4, 2, *sizes))
-    score = {"scale": 0.1} | {n: x for n, x in given.items() if n in ("scale", "softcap")}
+    score = {"scale": 0.1} | {n: x for n, x in arguments.items() if n in ("scale", "softcap")}
     call = {"sinks": None, "stats": (), "splits": 1}
-    call |= {n: x for n, x in given.items() if n in call}
-    hidden = {n: x for n, x in given.items() if n not in {*call, *score, "query_offset"}}
-    mask = Mask(queries, keys, given.get("query_offset", keys - queries), **hidden)
+    call |= {n: x for n, x in arguments.items() if n in call}
+    hidden = {n: x for n, x in arguments.items() if n not in {*call, *score, "query_offset"}}
+    mask = Mask(queries, keys, arguments.get("query_offset", keys - queries), **hidden)
     monkeypatch.setattr(triton_launch, "merge", lambda *args: {})
     triton_launch.attention(q, k, v, score=Score(**score), mask=mask, **call)
     assert taken_by == ["hopper" if served else "general"]

@@ -78,8 +78,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 def test_portable_never_holds_an_array_of_queries_by_keys():
     n = 16_384
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _LONG.format(n=n)], capture_output=True, text=True, check=True
     )
     unit = 1024 if sys.platform == "linux" else 1
-    assert int(done.stdout) * unit < 64 * 2**20 < 2 * n * n * 4 / 16
+    assert int(process.stdout) * unit < 64 * 2**20 < 2 * n * n * 4 / 16

@@ -104,13 +104,13 @@ def test_triton_matches_the_reference_over_several_blocks(device, mask, poisoned
 def test_a_split_over_the_keys_merges_to_the_whole(device, splits, name, poisoned):
     where = available(device)
     q, k, v = (t.to(where) for t in inputs(7, 170, dim=32, sigma=3))
-    chosen = on_device(where, MASKS[name], 4)
-    stats = (*ALL, "sink_prob") if "sinks" in chosen else ALL
-    wanted = attention(q, k, v, stats=stats, impl="reference", **chosen)
-    sinks = chosen.pop("sinks", None)
-    mask = Mask(7, 170, 163, **({"causal": True} | chosen))
+    mask = on_device(where, MASKS[name], 4)
+    stats = (*ALL, "sink_prob") if "sinks" in mask else ALL
+    wanted = attention(q, k, v, stats=stats, impl="reference", **mask)
+    sinks = mask.pop("sinks", None)
+    rule = Mask(7, 170, 163, **({"causal": True} | mask))
     results = triton_launch.attention(
-        q, k, v, score=Score(32**-0.5), mask=mask, sinks=sinks, stats=stats, splits=splits
+        q, k, v, score=Score(32**-0.5), mask=rule, sinks=sinks, stats=stats, splits=splits
     )
     limits = bounds(q, k)
     for stat in (*stats, "lse", "out"):
@@ -133,7 +133,7 @@ def test_triton_takes_short_floats_and_strided_inputs(device, dtype, poisoned):
 
 @pytest.fixture
 def bulk(monkeypatch):
-    """The interpreter's block takes keys and values by tensor descriptors, as newer GPUs do."""
+    """Let the interpreter's block take keys and values by descriptors, as newer GPUs do."""
     monkeypatch.setattr(tiles, "_INTERPRETED", replace(tiles._INTERPRETED, descriptors=True))
 
 
@@ -158,9 +158,9 @@ def test_what_bulk_copies_cannot_read_is_read_by_pointers():
     ):  # fmt: skip
         assert not gpu.takes_descriptors(k, other)
     for architecture in ("sm_90", "sm_100"):
-        for dtype, taken in ((torch.float16, True), (torch.float32, False)):
+        for dtype, is_taken in ((torch.float16, True), (torch.float32, False)):
             tile = tiles.choose_attention(architecture, 128, dtype, descriptors=True, narrow=False)
-            assert tile.descriptors is taken
+            assert tile.descriptors is is_taken
 
 
 @pytest.mark.gpu

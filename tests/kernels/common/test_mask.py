@@ -14,5 +14,5 @@ def test_a_rectangle_that_hides_none_is_told_without_looking(causal, window, off
     for first in range(0, 40, 3):
         for left in range(0, 60, 4):
             rows, cols = (first, min(40, first + 5)), (left, min(60, left + 6))
-            seen = bool(mask.visible(rows, cols, torch.device("cpu")).all())
-            assert mask.hides_none(rows, cols) == seen
+            all_visible = bool(mask.visible(rows, cols, torch.device("cpu")).all())
+            assert mask.hides_none(rows, cols) == all_visible

@@ -11,7 +11,7 @@ STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key"
 
 
 def _sees(i, j, n, *, causal=True, window=None, chunk=None, start=0, length=None, segments=None):
-    """The contract, read aloud: may the query at position i see key j?"""
+    """Return whether the query at position i may see key j, rule by rule as documented."""
     if j < start or (length is not None and j >= start + length) or j >= n:
         return False
     if causal and j > i:
@@ -49,11 +49,11 @@ def test_every_row_is_what_plain_sums_give(rule, extra):
         mask["key_lengths"] = torch.tensor([rule["length"]])
     if "segments" in rule:
         mask["segments"] = torch.tensor([rule["segments"]])
-    given = {
+    arguments = {
         name: value if name == "softcap" else torch.tensor([value]) for name, value in extra.items()
     }
     stats = (*STATS, "sink_prob") if "sinks" in extra else STATS
-    result = attention(q, k, v, scale=scale, stats=stats, impl="reference", **mask, **given)
+    result = attention(q, k, v, scale=scale, stats=stats, impl="reference", **mask, **arguments)
     for i in range(n):
         keys = [j for j in range(n) if _sees(i, j, n, **rule)]
         if not keys:
@@ -96,13 +96,13 @@ def test_grouped_heads_read_their_groups_keys_and_shorter_queries_end_at_the_las
     random = torch.Generator().manual_seed(2)
     q = torch.randn(1, 4, 3, 8, generator=random)
     k, v = (torch.randn(1, 2, 7, 8, generator=random) for _ in range(2))
-    whole = attention(q, k, v, impl="reference")
+    result = attention(q, k, v, impl="reference")
     for head in range(4):
         for i in range(3):
-            seen = slice(0, 7 - 3 + i + 1)
-            s = (k[0, head // 2, seen] @ q[0, head, i]).double() * 8**-0.5
+            visible = slice(0, 7 - 3 + i + 1)
+            s = (k[0, head // 2, visible] @ q[0, head, i]).double() * 8**-0.5
             p = s.softmax(-1)
-            assert float(whole.entropy[0, head, i]) == pytest.approx(
+            assert float(result.entropy[0, head, i]) == pytest.approx(
                 float(-(p * p.log()).sum()), abs=1e-6
             )
 

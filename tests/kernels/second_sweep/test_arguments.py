@@ -32,12 +32,12 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("run", "given", "error", "words"), BAD)
-def test_arguments_that_do_not_fit_are_refused_in_one_line(run, given, error, words):
+@pytest.mark.parametrize(("run", "arguments", "error", "words"), BAD)
+def test_arguments_that_do_not_fit_are_refused_in_one_line(run, arguments, error, words):
     q, k, v = inputs(9, 9)
-    given = {"q": q, "k": k, "lse": attention(q, k, v).lse} | given
+    arguments = {"q": q, "k": k, "lse": attention(q, k, v).lse} | arguments
     with pytest.raises(error, match=words) as caught:
-        run(**given)
+        run(**arguments)
     assert "\n" not in str(caught.value)
 
 

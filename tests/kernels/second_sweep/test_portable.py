@@ -24,15 +24,15 @@ def test_a_map_is_the_mean_mass_of_its_tiles(mask, queries, keys, tile):
     q, k, lse, mask, bound = masked_inputs(mask, queries, keys)
     for values in ("weight", "entropy"):
         for heads in ("all", "mean"):
-            given = {"tile": tile, "values": values, "heads": heads} | mask
-            wanted = attention_map(q, k, lse, impl="reference", **given)
-            got = attention_map(q, k, lse.float(), **given)
+            arguments = {"tile": tile, "values": values, "heads": heads} | mask
+            wanted = attention_map(q, k, lse, impl="reference", **arguments)
+            got = attention_map(q, k, lse.float(), **arguments)
             assert_close(got, wanted, bound * 8, values)
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     rows = (tile, tile) if isinstance(tile, int) else tile
     first = p[:, :, : rows[0], : rows[1]].sum((-1, -2)) / min(rows[0], queries)
-    whole = attention_map(q, k, lse, tile=tile, impl="reference", **mask)
-    assert_close(whole[:, :, 0, 0], first, 1e-12)
+    sums = attention_map(q, k, lse, tile=tile, impl="reference", **mask)
+    assert_close(sums[:, :, 0, 0], first, 1e-12)
 
 
 @pairwise(GRID)
@@ -47,16 +47,16 @@ def test_what_a_key_receives_is_its_column_sum(mask, queries, keys):
 
 
 @pairwise(GRID)
-def test_the_weight_on_a_chosen_key(mask, queries, keys):
+def test_the_weight_on_one_key_of_each_query(mask, queries, keys):
     q, k, lse, mask, bound = masked_inputs(mask, queries, keys)
     random = torch.Generator().manual_seed(1)
-    chosen = torch.randint(-2, keys + 2, (2, queries), generator=random)
-    wanted = attention_at(q, k, lse, chosen, impl="reference", **mask)
-    assert_close(attention_at(q, k, lse.float(), chosen, **mask), wanted, bound)
+    own_keys = torch.randint(-2, keys + 2, (2, queries), generator=random)
+    wanted = attention_at(q, k, lse, own_keys, impl="reference", **mask)
+    assert_close(attention_at(q, k, lse.float(), own_keys, **mask), wanted, bound)
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     for row in range(0, queries, 3):
         for batch in range(2):
-            key = int(chosen[batch, row])
+            key = int(own_keys[batch, row])
             own = p[batch, :, row, key] if 0 <= key < keys else torch.zeros(4)
             assert_close(wanted[batch, :, row], own, 1e-12)
 
@@ -69,15 +69,15 @@ def test_the_mass_on_the_latest_visible_keys(mask, queries, keys, last):
     p = attention_window(q, k, lse, (0, queries), (0, keys), impl="reference", **mask)
     for row in range(0, queries, 7):
         for batch in range(2):
-            seen = p[batch, 0, row].nonzero()[:, 0][-last:]
-            assert_close(wanted[batch, :, row], p[batch][:, row, seen].sum(-1), 1e-12)
+            recent = p[batch, 0, row].nonzero()[:, 0][-last:]
+            assert_close(wanted[batch, :, row], p[batch][:, row, recent].sum(-1), 1e-12)
 
 
 def test_the_tiles_of_a_row_sum_to_one_or_to_the_mean_entropy():
     q, k, v = inputs(150, 150, sigma=2)
     result = attention(q, k, v)
-    whole = attention_map(q, k, result.lse, tile=(10, 32)).sum(-1)
-    assert_close(whole, torch.ones_like(whole), 1e-4)
+    sums = attention_map(q, k, result.lse, tile=(10, 32)).sum(-1)
+    assert_close(sums, torch.ones_like(sums), 1e-4)
     shares = attention_map(q, k, result.lse, tile=(10, 32), values="entropy").sum(-1)
     assert_close(shares, result.entropy.view(2, 4, 15, 10).mean(-1), 1e-4)
 
@@ -87,10 +87,10 @@ def test_the_latest_keys_cost_what_they_are_and_not_all_keys(monkeypatch):
     lse = attention(q, k, k).lse
     computed = 0
 
-    def counted(q, k, lse, rows, cols, **given):
+    def counted(q, k, lse, rows, cols, **arguments):
         nonlocal computed
         computed += (rows[1] - rows[0]) * (cols[1] - cols[0])
-        return window(q, k, lse, rows, cols, **given)
+        return window(q, k, lse, rows, cols, **arguments)
 
     monkeypatch.setattr(portable, "window", counted)
     attention_recent(q, k, lse, 64, impl="portable")

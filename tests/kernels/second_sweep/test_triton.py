@@ -28,10 +28,10 @@ def _on(device, mask, queries, keys):
     return q, k, lse, mask, bounds(q, k)["max_prob"]
 
 
-def _both(run, *given, bound, **mask):
+def _both(run, *arguments, bound, **mask):
     """Return the result of the Triton kernel, compared with the reference."""
-    wanted = run(*given, impl="reference", **mask)
-    got = run(*given, impl="triton", **mask)
+    wanted = run(*arguments, impl="reference", **mask)
+    got = run(*arguments, impl="triton", **mask)
     assert got.dtype == torch.float32
     assert_close(got, wanted, bound, run.__name__)
     return got
@@ -48,8 +48,8 @@ def test_triton_received_matches_the_reference(device, mask, poisoned):
 @cases
 def test_triton_maps_match_the_reference(device, mask, poisoned):
     q, k, lse, mask, bound = _on(device, mask, 70, 41)
-    given = {"tile": (7, 50), "values": "entropy", "heads": "mean"} | mask
-    _both(attention_map, q, k, lse, bound=bound * 8, **given)
+    arguments = {"tile": (7, 50), "values": "entropy", "heads": "mean"} | mask
+    _both(attention_map, q, k, lse, bound=bound * 8, **arguments)
 
 
 @on_devices
@@ -64,9 +64,9 @@ def test_triton_rectangles_match_the_reference(device, mask, poisoned):
 def test_triton_chosen_and_recent_keys_match_the_reference(device, mask, poisoned):
     q, k, lse, mask, bound = _on(device, mask, 40, 57)
     random = torch.Generator().manual_seed(1)
-    chosen = torch.randint(-2, 59, (2, 40), generator=random).to(q.device)
-    chosen[:, ::2] = torch.arange(17, 57, 2)  # a query's own position
-    _both(attention_at, q, k, lse, chosen, bound=bound, **mask)
+    own_keys = torch.randint(-2, 59, (2, 40), generator=random).to(q.device)
+    own_keys[:, ::2] = torch.arange(17, 57, 2)  # a query's own position
+    _both(attention_at, q, k, lse, own_keys, bound=bound, **mask)
     _both(attention_recent, q, k, lse, 5, bound=bound * 3, **mask)
 
 
@@ -145,7 +145,7 @@ def test_nothing_to_sum_is_zero(device, impl, queries, keys):
     where = available(device)
     q, k = torch.ones(2, 2, queries, 32, device=where), torch.ones(2, 1, keys, 32, device=where)
     lse = torch.full((2, 2, queries), -torch.inf, device=where)
-    found = (
+    results = (
         attention_received(q, k, lse, impl=impl),
         attention_recent(q, k, lse, 3, impl=impl),
         attention_map(q, k, lse, tile=4, heads="mean", impl=impl),
@@ -154,8 +154,8 @@ def test_nothing_to_sum_is_zero(device, impl, queries, keys):
     )
     shapes = [(2, 2, keys), (2, 2, queries), (2, 1, queries // 4 + (queries > 0), -(-keys // 4)),
               (2, 2, queries), (2, 2, queries, keys)]  # fmt: skip
-    assert [tuple(one.shape) for one in found] == shapes
-    assert all((one == 0).all() for one in found)
+    assert [tuple(one.shape) for one in results] == shapes
+    assert all((one == 0).all() for one in results)
 
 
 @pytest.mark.gpu

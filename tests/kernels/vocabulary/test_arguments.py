@@ -45,7 +45,7 @@ except ValueError as error:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_gpu_and_the_interpreter_triton_says_what_to_use(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _NO_GPU], capture_output=True, text=True, check=True
     )
-    assert "use 'portable'" in done.stdout
+    assert "use 'portable'" in process.stdout

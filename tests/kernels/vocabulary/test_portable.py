@@ -14,11 +14,11 @@ class _Largest(TorchDispatchMode):
     bytes = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for one in made if isinstance(made, (tuple, list)) else (made,):
+        results = func(*args, **(kwargs or {}))
+        for one in results if isinstance(results, (tuple, list)) else (results,):
             if isinstance(one, torch.Tensor):
                 self.bytes = max(self.bytes, one.untyped_storage().nbytes())
-        return made
+        return results
 
 
 @pytest.mark.parametrize(("rows", "size"), [(3, 400_000), (1100, 40_000)])

@@ -13,10 +13,10 @@ from grids import diagonal
 from vocabulary_cases import random_inputs, ways, whole_numbers
 
 
-def _split(hidden, weight, **given):
-    """The kernel with what the public face decides by itself; see `triton_launch`."""
+def _split(hidden, weight, **arguments):
+    """Call the kernel with what `vocabulary` decides by itself; see `triton_launch`."""
     base = dict.fromkeys(("bias", "softcap", "targets", "final")) | {"scale": 1.0, "top_k": 5}
-    return triton_launch.vocabulary(hidden, weight, **base | given)
+    return triton_launch.vocabulary(hidden, weight, **base | arguments)
 
 
 kernels = pytest.mark.parametrize(("impl", "device"), ways.args[1][1:])
@@ -44,9 +44,9 @@ def test_runs_of_unlike_size_and_height_merge_exactly(impl, device, shift):
     hidden, weight, targets = (t.to(device) for t in random_inputs(5, 1000))
     bias = torch.linspace(-60, 60, 1000, device=device) + shift
     tile = tiles.VocabularyTile(16, 64, 32, warps=4, stages=2)
-    given = {"bias": bias, "targets": targets, "final": -hidden}
-    got = _split(hidden, weight, runs=6, tile=tile, **given)
-    wanted = vocabulary(hidden, weight, impl="reference", **given)
+    arguments = {"bias": bias, "targets": targets, "final": -hidden}
+    got = _split(hidden, weight, runs=6, tile=tile, **arguments)
+    wanted = vocabulary(hidden, weight, impl="reference", **arguments)
     for name in ("entropy", "lse", "kl", "top_logprobs", "target_logprob"):
         assert_close(got[name], getattr(wanted, name), 1e-4, name)
 
@@ -55,9 +55,9 @@ def test_runs_of_unlike_size_and_height_merge_exactly(impl, device, shift):
 @pytest.mark.parametrize("dim", [8, 40, 64, 136])
 def test_block_copies_and_addresses_read_the_same(impl, device, dim):
     hidden, weight, targets = (t.to(device) for t in whole_numbers(70, 700, dim=dim))
-    given = {"targets": targets, "final": hidden.flip(0), "runs": 2}
-    copied = _split(hidden, weight, descriptors=True, **given)
-    addressed = _split(hidden, weight, descriptors=False, **given)
+    arguments = {"targets": targets, "final": hidden.flip(0), "runs": 2}
+    copied = _split(hidden, weight, descriptors=True, **arguments)
+    addressed = _split(hidden, weight, descriptors=False, **arguments)
     for name, value in copied.items():
         assert torch.equal(value, addressed[name]), name
 
@@ -88,10 +88,10 @@ def test_many_shapes_give_exact_ids_and_ranks(**shape):
 def _check_any_shape(rows, size, dim, k, runs, scale, seed):
     hidden, weight, targets = whole_numbers(rows, size, dim, seed)
     tile = tiles.VocabularyTile(16, 128, 32, warps=1, stages=1)
-    given = {"targets": targets, "top_k": min(k, size), "scale": scale, "final": hidden.flip(0)}
-    wanted = vocabulary(hidden, weight, impl="reference", **given)
-    portable = vars(vocabulary(hidden, weight, impl="portable", **given))
-    for got in (portable, _split(hidden, weight, runs=runs, tile=tile, **given)):
+    arguments = {"targets": targets, "top_k": min(k, size), "scale": scale, "final": hidden.flip(0)}
+    wanted = vocabulary(hidden, weight, impl="reference", **arguments)
+    portable = vars(vocabulary(hidden, weight, impl="portable", **arguments))
+    for got in (portable, _split(hidden, weight, runs=runs, tile=tile, **arguments)):
         for name in ("top_ids", "target_rank"):
             assert torch.equal(got[name], getattr(wanted, name)), name
         for name in ("entropy", "lse", "kl", "top_logprobs", "target_logprob"):
@@ -105,13 +105,13 @@ def test_runs_fill_the_device_for_one_row_and_for_many():
     def runs(rows, dim=4096, size=128_256, top_k=5):
         blocks, columns = -(-rows // 128), -(-size // 256)
         part, block = rows * (24 + 8 * top_k), 128 * dim * 2
-        found = triton_launch.choose_runs(blocks, columns, tile, part=part, block=block, **device)
-        slowest = -(-blocks * found // 132) * -(-columns // found)
-        return found, blocks * columns / 132 / slowest, found * part
+        count = triton_launch.choose_runs(blocks, columns, tile, part=part, block=block, **device)
+        slowest = -(-blocks * count // 132) * -(-columns // count)
+        return count, blocks * columns / 132 / slowest, count * part
 
     for rows in (1, 128, 1024, 4096, 32_768):
-        found, share, workspace = runs(rows)
-        assert share > 0.85, (rows, found)
+        count, share, workspace = runs(rows)
+        assert share > 0.85, (rows, count)
         assert workspace < 64 * 2**20
     assert runs(1)[0] > 60
     # Rows that run together stay in the cache, and the workspace bounds the runs all the same.

@@ -50,9 +50,9 @@ def test_every_statistic_matches(impl, device, case, rows, size):
 @diagonal({"shift": [0.0, 300.0], "size": SIZES})
 def test_large_and_odd_vocabularies_match(impl, device, size, shift):
     hidden, weight, targets = (t.to(device) for t in random_inputs(2, size, dim=16))
-    given = {"targets": targets, "bias": torch.full((size,), shift, device=device)}
-    got = vocabulary(hidden, weight, impl=impl, **given)
-    wanted = vocabulary(hidden, weight, impl="reference", **given)
+    arguments = {"targets": targets, "bias": torch.full((size,), shift, device=device)}
+    got = vocabulary(hidden, weight, impl=impl, **arguments)
+    wanted = vocabulary(hidden, weight, impl="reference", **arguments)
     compare(got, wanted)
     near = wanted.top_logprobs.diff(dim=-1).abs().min() < 1e-4
     assert near or torch.equal(got.top_ids, wanted.top_ids)
@@ -74,9 +74,9 @@ def test_ids_and_ranks_are_exact_among_many_ties(impl, device, size):
 @pytest.mark.parametrize("size", [6, 300, 3001])
 def test_ids_and_ranks_are_exact_for_many_rows(impl, device, rows, size):
     hidden, weight, targets = (t.to(device) for t in whole_numbers(rows, size, seed=rows))
-    given = {"targets": targets, "top_k": 5, "bias": weight[:, 0].clone()}
-    got = vocabulary(hidden, weight, impl=impl, **given)
-    wanted = vocabulary(hidden, weight, impl="reference", **given)
+    arguments = {"targets": targets, "top_k": 5, "bias": weight[:, 0].clone()}
+    got = vocabulary(hidden, weight, impl=impl, **arguments)
+    wanted = vocabulary(hidden, weight, impl="reference", **arguments)
     assert torch.equal(got.top_ids, wanted.top_ids)
     assert torch.equal(got.target_rank, wanted.target_rank)
     compare(got, wanted)
@@ -86,9 +86,9 @@ def test_ids_and_ranks_are_exact_for_many_rows(impl, device, rows, size):
 @pairwise({"shift": [0.0, 300.0, -300.0], "sigma": [0.0, 100.0]})
 def test_uniform_and_one_hot_rows(impl, device, sigma, shift):
     hidden, weight, targets = (t.to(device) for t in random_inputs(7, 1000, sigma=sigma))
-    given = {"top_k": 8, "bias": torch.full((1000,), shift, device=device), "targets": targets}
-    got = vocabulary(hidden, weight, impl=impl, **given)
-    wanted = vocabulary(hidden, weight, impl="reference", **given)
+    arguments = {"top_k": 8, "bias": torch.full((1000,), shift, device=device), "targets": targets}
+    got = vocabulary(hidden, weight, impl=impl, **arguments)
+    wanted = vocabulary(hidden, weight, impl="reference", **arguments)
     assert_close(got.entropy, wanted.entropy, 1e-4)
     assert (got.entropy >= 0).all()
     if sigma == 0:
@@ -106,9 +106,9 @@ def test_divergence_is_zero_from_itself_and_matches_where_little_or_all_differs(
     same = vocabulary(hidden, weight, bias=bias, final=hidden, impl=impl)
     assert_close(same.kl, torch.zeros(9), 1e-5)
     for final in (hidden * 1.01, hidden * 30, -hidden * 3):
-        given = {"bias": bias, "final": final}
-        got = vocabulary(hidden, weight, impl=impl, **given)
-        wanted = vocabulary(hidden, weight, impl="reference", **given)
+        arguments = {"bias": bias, "final": final}
+        got = vocabulary(hidden, weight, impl=impl, **arguments)
+        wanted = vocabulary(hidden, weight, impl="reference", **arguments)
         assert_close(got.kl, wanted.kl, 1e-4 + 3e-6 * float(wanted.kl.max()))
         assert (got.kl >= 0).all()
 
@@ -176,7 +176,7 @@ def test_tensors_may_be_strided(impl, device):
     wide = torch.full((400, 81), math.nan)
     wide[:, 1::2] = weight
     tall = hidden.T.contiguous().T
-    given = to_device(device, {"targets": targets, "final": tall, "bias": wide[:, 1]})
-    got = vocabulary(tall.to(device), wide.to(device)[:, 1::2], impl=impl, **given)
-    given |= {"impl": "reference"}
-    compare(got, vocabulary(hidden.to(device), weight.to(device), **given))
+    arguments = to_device(device, {"targets": targets, "final": tall, "bias": wide[:, 1]})
+    got = vocabulary(tall.to(device), wide.to(device)[:, 1::2], impl=impl, **arguments)
+    arguments |= {"impl": "reference"}
+    compare(got, vocabulary(hidden.to(device), weight.to(device), **arguments))
