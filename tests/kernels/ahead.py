@@ -1,8 +1,8 @@
 """Facts about kernels compiled ahead of time, kept between test runs as long as nothing changes.
 
 Compiling takes minutes, and the facts depend on nothing but the sources and the compiler: they are
-stored under a digest of both. Triton's own cache lies beside them, so that after a change only what
-depends on it is compiled again.
+stored under a digest of both. Triton's own cache is in the same folder, so that after a change only
+what depends on it is compiled again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from filelock import FileLock
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-SOURCES = ("kernels/**/*.py", "tests/kernels/*.py", "tests/benchmarks/variants/*.py")
+SOURCES = (
+    "kernels/**/*.py",
+    "tests/kernels/compiled*.py",
+    "tests/kernels/uniform.py",
+    "tests/benchmarks/variants/*.py",
+)
 
 Facts = dict[str, dict[str, object]]
 

@@ -35,6 +35,14 @@ def diagonal(factors: Factors) -> pytest.MarkDecorator:
     return _parametrize(factors, {tuple(i % n for n in sizes) for i in range(max(sizes))})
 
 
+def every_second(name: str, values: Mapping[str, Any], first: int) -> pytest.MarkDecorator:
+    """Parametrise a test by values of which those at first, first + 2, … always run.
+
+    For tests of one kernel in several ways, which share the values among them.
+    """
+    return _parametrize({name: values}, {(i,) for i in range(first, len(values), 2)})
+
+
 def _pairs(case: Case) -> list[tuple[tuple[int, int], ...]]:
     return [*combinations(enumerate(case), 2)]
 

@@ -2,7 +2,7 @@
 
 from itertools import combinations
 
-from grids import diagonal, pairwise
+from grids import diagonal, every_second, pairwise
 
 FACTORS = {"mask": {"a": 1, "b": 2, "c": 3}, "queries,keys": [(1, 2), (3, 4)], "flag": [0, 1, 2]}
 
@@ -25,3 +25,9 @@ def test_diagonal_runs_each_value():
     cases = _cases(diagonal(FACTORS))
     assert len(cases) == 3
     assert [len(set(values)) for values in zip(*cases, strict=True)] == [3, 2, 3]
+
+
+def test_every_second_value_runs_and_the_others_in_the_other_half():
+    halves = [every_second("mask", {"a": 1, "b": 2, "c": 3}, first).args[1] for first in (0, 1)]
+    running = [[p.id for p in half if not p.marks] for half in halves]
+    assert running == [["a", "c"], ["b"]]

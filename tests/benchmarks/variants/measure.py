@@ -53,10 +53,8 @@ CHECKED = [  # variant, statistics
     ("base", ENTROPY),
     ("lazy_statistics", EVERY),
 ]
-NCU = (
-    "SpeedOfLight", "WarpStateStats", "SchedulerStats", "ComputeWorkloadAnalysis",
-    "InstructionStats",
-)  # fmt: skip
+SIZES = [(4096, 4096, 128_256), (1024, 4096, 128_256), (4096, 2048, 151_936), (64, 4096, 128_256)]
+NCU = "SpeedOfLight WarpStateStats SchedulerStats ComputeWorkloadAnalysis InstructionStats"
 PROFILED = """
 import sys
 sys.path.insert(0, {folder!r})
@@ -195,7 +193,7 @@ def _errors(name, q, k, v, stats, causal) -> dict[str, object]:
 
 
 def time_forward(session: Session) -> None:
-    """Time every forward variant beside a product and cuDNN, 64 heads of 8 key heads."""
+    """Time every forward variant, a product and cuDNN, 64 heads of 8 key heads."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     for dim, tokens in ((64, 16_384), (128, 16_384), (64, 65_536)):
         if session.left() < 150:
@@ -223,7 +221,7 @@ def count_stalls(session: Session) -> None:
     """Let `ncu` say why warps of two variants wait."""
     log = session.folder / "ncu.csv"
     command = ["ncu", "--clock-control", "none", "--kernel-name", "regex:forward", "--csv"]
-    command += [word for section in NCU for word in ("--section", section)]
+    command += [word for section in NCU.split() for word in ("--section", section)]
     code = PROFILED.format(folder=str(Path(__file__).parent))
     command += ["--log-file", str(log), sys.executable, "-c", code]
     subprocess.run(command, timeout=max(20, min(100, session.left() - 120)), check=True)
@@ -234,7 +232,7 @@ def count_stalls(session: Session) -> None:
 
 
 def time_sweep(session: Session) -> None:
-    """Time the second sweep beside a forward pass, 16,384 tokens."""
+    """Time the second sweep and a forward pass, 16,384 tokens."""
     for dim in (64, 128):
         if session.left() < 70:
             return
@@ -259,14 +257,8 @@ def time_sweep(session: Session) -> None:
 
 
 def time_vocabulary(session: Session) -> None:
-    """Time the vocabulary's kernel beside its product."""
-    shapes = (
-        (4096, 4096, 128_256),
-        (1024, 4096, 128_256),
-        (4096, 2048, 151_936),
-        (64, 4096, 128_256),
-    )
-    for rows, dim, size in shapes:
+    """Time the vocabulary kernel and its product alone."""
+    for rows, dim, size in SIZES:
         if session.left() < 25:
             return
         hidden, final = (torch.randn(rows, dim, device="cuda").bfloat16() for _ in range(2))

@@ -17,7 +17,7 @@ SAMPLE = {
     "sm_90/128/entropy": 0,
     "sm_90/128/statistics": 0,
     "sm_90/128/float32": 0,
-    "sm_90/256/entropy": 8,  # two registers beside an output block of 128 × 256
+    "sm_90/256/entropy": 8,  # two registers, with an output block of 128 × 256
     "sm_100/128/entropy": 0,
     "gfx942/128/entropy": 0,
     "gfx942/128/float32": 0,

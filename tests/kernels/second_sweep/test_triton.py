@@ -12,6 +12,7 @@ from attentropy import (
     attention_window,
 )
 from close import assert_close, available, bounds, inputs, on_devices
+from grids import every_second
 from sweep_cases import MASKS
 
 cases = pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
@@ -45,7 +46,7 @@ def test_triton_received_matches_the_reference(device, mask, poisoned):
 
 
 @on_devices
-@cases
+@every_second("mask", MASKS, 0)
 def test_triton_maps_match_the_reference(device, mask, poisoned):
     q, k, lse, mask, bound = _on(device, mask, 70, 41)
     arguments = {"tile": (7, 50), "values": "entropy", "heads": "mean"} | mask
@@ -53,14 +54,14 @@ def test_triton_maps_match_the_reference(device, mask, poisoned):
 
 
 @on_devices
-@cases
+@every_second("mask", MASKS, 1)
 def test_triton_rectangles_match_the_reference(device, mask, poisoned):
     q, k, lse, mask, bound = _on(device, mask, 33, 57)
     _both(attention_window, q, k, lse, (5, 31), (13, 50), bound=bound, **mask)
 
 
 @on_devices
-@cases
+@every_second("mask", MASKS, 0)
 def test_triton_chosen_and_recent_keys_match_the_reference(device, mask, poisoned):
     q, k, lse, mask, bound = _on(device, mask, 40, 57)
     random = torch.Generator().manual_seed(1)
