@@ -13,13 +13,8 @@ from torch import Tensor
 from attentropy.kernels import registered  # noqa: F401  (defines torch.ops.attentropy)
 from attentropy.kernels.common import checks
 from attentropy.kernels.common.choice import Implementation
-from attentropy.kernels.common.results import (
-    STATISTICS,
-    AttentionResult,
-    VocabularyResult,
-    attention_names,
-    vocabulary_names,
-)
+from attentropy.kernels.common.statistics import STATISTICS, AttentionResult, attention_names
+from attentropy.kernels.vocabulary.results import VocabularyResult, vocabulary_names
 
 __all__ = [
     "STATS",

@@ -15,9 +15,10 @@ from attentropy.kernels.attention import portable
 from attentropy.kernels.common import reference
 from attentropy.kernels.common.choice import attention_limit, choose, vocabulary_limit
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.results import attention_names, is_integer, vocabulary_names
 from attentropy.kernels.common.score import Score
+from attentropy.kernels.common.statistics import attention_names, is_integer
 from attentropy.kernels.vocabulary import portable as portable_vocabulary
+from attentropy.kernels.vocabulary.results import vocabulary_names
 
 # Not torch.library.custom_op: its first call imports the compiler, a second and 150 MB.
 _LIBRARY = torch.library.Library("attentropy", "DEF")

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.results import STATISTICS
 from attentropy.kernels.common.score import Score
+from attentropy.kernels.common.statistics import STATISTICS
 
 Part = tuple[Tensor, Tensor]  # output, lse
 

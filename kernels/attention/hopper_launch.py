@@ -11,7 +11,7 @@ from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 from attentropy.kernels.attention import hopper_kernel
 from attentropy.kernels.common import gpu, tiles
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.results import STATISTICS
+from attentropy.kernels.common.statistics import STATISTICS
 
 # The statistics that the kernel stores, in the order of its parameters.
 _COLUMNS = tuple(name for name in hopper_kernel.forward.arg_names if name in STATISTICS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from attentropy.kernels.common.results import STATISTICS
+from attentropy.kernels.common.statistics import STATISTICS
 
 
 def merge(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from attentropy.kernels.attention import cpu
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.results import is_integer
 from attentropy.kernels.common.score import Score
+from attentropy.kernels.common.statistics import is_integer
 
 # Scores alive at once; few enough that the steps of a block run in the processor's caches.
 _BLOCK = 2**19

@@ -14,8 +14,8 @@ from attentropy.kernels.attention.triton_kernel import forward
 from attentropy.kernels.common import gpu, tiles
 from attentropy.kernels.common.gpu import make_dense
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.results import STATISTICS, is_integer
 from attentropy.kernels.common.score import Score
+from attentropy.kernels.common.statistics import STATISTICS, is_integer
 
 # The statistics that the kernel stores, in the order of its parameters.
 _COLUMNS = tuple(name for name in forward.arg_names if name in STATISTICS)

@@ -1,1 +1,1 @@
-"""What all operations share: results, masks, scores, checks, tiles and the float64 reference."""
+"""What all operations share: statistics, masks, scores, checks, tiles and the float64 reference."""

@@ -1,4 +1,4 @@
-"""The results of the public operations, and the one table of attention statistics.
+"""The attention statistics: one table, which is the result of `attention` itself.
 
 Each statistic is a field of `AttentionResult` that carries its `Statistic`: what the kernels have
 to know about it. Everything else (the names that `attention` accepts, the buffers of a launch, the
@@ -100,31 +100,3 @@ def attention_names(stats: str) -> list[str]:
 def is_integer(name: str) -> bool:
     """Return whether a result of `attention` is int32."""
     return name in STATISTICS and STATISTICS[name].is_integer
-
-
-@dataclass(frozen=True)
-class VocabularyResult:
-    """Statistics of `vocabulary` for N hidden states, float32 (float64 from the reference).
-
-    entropy: −Σ_v P_v ln P_v [N], nats.
-    lse: ln Σ_v exp of the logits [N], nats.
-    top_ids: the k most likely tokens [N, k], int32, the most likely first.
-    top_logprobs: ln P of each of them [N, k].
-    target_logprob: ln P of the targets, in their shape; None without targets.
-    target_rank: their ranks, int32, 0 for the most likely token; None without targets.
-    kl: KL(P_final ‖ P) ≥ 0 [N], nats; None without `final`.
-    """
-
-    entropy: Tensor
-    lse: Tensor
-    top_ids: Tensor
-    top_logprobs: Tensor
-    target_logprob: Tensor | None = None
-    target_rank: Tensor | None = None
-    kl: Tensor | None = None
-
-
-def vocabulary_names(has_targets: bool, has_final: bool) -> list[str]:
-    """Return the names of the results of `vocabulary` in order."""
-    names = ["entropy", "lse", "top_ids", "top_logprobs"]
-    return names + ["target_logprob", "target_rank"] * has_targets + ["kl"] * has_final

@@ -10,8 +10,8 @@ from attentropy import attention
 from attentropy.kernels.attention import triton_launch
 from attentropy.kernels.attention.merge import part_names
 from attentropy.kernels.common.mask import Mask
-from attentropy.kernels.common.results import STATISTICS, AttentionResult
 from attentropy.kernels.common.score import Score
+from attentropy.kernels.common.statistics import STATISTICS, AttentionResult
 from attentropy.kernels.ops import STATS
 from close import available, inputs
 
@@ -61,7 +61,7 @@ def test_a_statistic_alone_is_not_missing_what_its_merge_needs(name):
 
 def test_the_table_is_read_without_torch():
     code = (
-        "import sys; from attentropy.kernels.common.results import STATISTICS;"
+        "import sys; from attentropy.kernels.common.statistics import STATISTICS;"
         "assert 'entropy' in STATISTICS and 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
