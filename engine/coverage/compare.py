@@ -12,8 +12,8 @@ from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.eager import Eager, run_eager
 from attentropy.engine.coverage.tiny import VOCABULARY, tiny_model
 from attentropy.engine.errors import AttentropyError, NoAttention
-from attentropy.engine.lens.lens import find_lens
-from attentropy.engine.lens.sites import Point, kept
+from attentropy.engine.lens.head import find_lens
+from attentropy.engine.lens.points import Point, capture_states
 from attentropy.engine.model.layers import decoder_layers
 
 # Longer than every window and chunk of the tiny configurations, several times.
@@ -142,7 +142,7 @@ def _lens(model: Any, ids: Tensor) -> Verdict:
     def read() -> None:
         lens = find_lens(model, ids[:, :16])
         last = Point(decoder_layers(model)[-1])
-        with torch.no_grad(), kept({"residual": [last]}) as states:
+        with torch.no_grad(), capture_states({"residual": [last]}) as states:
             logits = model(ids, use_cache=False).logits[0]
         logprobs = logits.double().log_softmax(-1)
         wanted = -(logprobs.exp() * logprobs).sum(-1)

@@ -1,1 +1,1 @@
-"""The logit lens: each layer read as the head would read it."""
+"""The logit lens reads each layer's output as the model's own head would read it."""

@@ -1,4 +1,4 @@
-"""What the lens is to read, and what that costs: layers and positions, chosen before the run."""
+"""Choose before the run what the lens reads, layers and positions, and count what that costs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from attentropy.engine.errors import UsageError
 
 SITES = ("residual", "attention", "mlp")
 
-
 # Positions in which the answer is looked for, and which the default always reads.
 REHEARSED_POSITIONS = 1024
-# Unasked, the lens computes no more than the model's own pass did, and keeps no more than this.
-_KEPT_BYTES = 2 * 2**30
+# By default, the lens computes no more than the model's own pass did, and keeps no more than this.
+_STATE_BYTES = 2 * 2**30
 
 
 def check_sites(sites: Sequence[str]) -> tuple[str, ...]:
-    """The sites in the order of `SITES`. Raises `UsageError` for one that there is not."""
+    """Return the sites in the order of `SITES`. Raises `UsageError` for an unknown one."""
     if unknown := sorted(set(sites) - set(SITES)):
         raise UsageError(f"unknown lens site {unknown[0]!r}; known: {', '.join(SITES)}")
     return tuple(site for site in SITES if site in sites)
@@ -25,8 +24,11 @@ def check_sites(sites: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class LensCost:
-    """Of one run's lens: floating-point operations, those of the model's own pass over the prompt
-    (2 × parameters × tokens), and the bytes of the states kept until the lens has read them."""
+    """The cost of one run's lens.
+
+    flops: floating-point operations of the lens; forward_flops: those of the model's own pass over
+    the prompt (2 × parameters × tokens). kept_bytes: the states kept until the lens has read them.
+    """
 
     flops: float
     forward_flops: float
@@ -35,7 +37,11 @@ class LensCost:
 
 @dataclass(frozen=True)
 class LensSize:
-    """What the cost is made of; `width` is the hidden size, `itemsize` the bytes of one number."""
+    """The sizes that the lens's cost depends on.
+
+    width: of a hidden state. vocabulary: entries. layers, sites: how many are read. parameters: of
+    the model. itemsize: bytes of one number.
+    """
 
     width: int
     vocabulary: int
@@ -45,49 +51,57 @@ class LensSize:
     itemsize: int
 
     def cost(self, positions: int, tokens: int) -> LensCost:
-        """For the lens at `positions` of `tokens`."""
+        """Return the cost of the lens at `positions` of `tokens`, both counts."""
         product = 2.0 * self.width * self.vocabulary
         cells = self.layers * self.sites * positions
         rehearsed = self.layers * self.sites * min(positions, REHEARSED_POSITIONS)
         return LensCost(
-            # Each cell's logits, the final layer's beside them for the divergence, once more where
-            # the answer is looked for; and the final layer's alone for the target.
+            # Each cell's logits, the final layer's as well for the divergence, once more where the
+            # answer is looked for; and the final layer's alone for the target.
             flops=product * (2 * cells + rehearsed + positions),
             forward_flops=2.0 * self.parameters * tokens,
             kept_bytes=float(cells * self.width * self.itemsize),
         )
 
     def budget(self, tokens: int) -> int:
-        """How many positions the lens reads when nobody has said: all, while it computes no more
-        than the model's own pass and keeps at most 2 GiB; in any case 1,024."""
+        """Return how many positions the lens reads by default.
+
+        All, as long as it computes no more than the model's own pass and keeps at most 2 GiB; in
+        any case 1,024.
+        """
         low, high = min(tokens, REHEARSED_POSITIONS), tokens
         while low < high:
             middle = (low + high + 1) // 2
             cost = self.cost(middle, tokens)
-            if cost.flops <= cost.forward_flops and cost.kept_bytes <= _KEPT_BYTES:
+            if cost.flops <= cost.forward_flops and cost.kept_bytes <= _STATE_BYTES:
                 low = middle
             else:
                 high = middle - 1
         return low
 
 
-def tail_first(roles: Sequence[str], count: int) -> list[int]:
-    """The template's positions and then the tail's, latest first, up to `count`; ascending."""
-    chosen = [*reversed(template_positions(roles)), *range(len(roles) - 1, -1, -1)]
-    return sorted(list(dict.fromkeys(chosen))[:count])
+def latest_positions(roles: Sequence[str], count: int) -> list[int]:
+    """Return up to `count` positions: first the template's, then the tail's, the latest of each.
+
+    They are ascending.
+    """
+    by_priority = [*reversed(template_positions(roles)), *range(len(roles) - 1, -1, -1)]
+    return sorted(list(dict.fromkeys(by_priority))[:count])
 
 
 def template_positions(roles: Sequence[str]) -> list[int]:
-    """Where the chat template put the tokens."""
+    """Return the positions of the chat template's tokens."""
     return [i for i, role in enumerate(roles) if role in ("template", "bos", "eos")]
 
 
-def sample(roles: Sequence[str], count: int) -> list[int]:
-    """`count` positions for a prompt too long to read whole: half of them the template and the
-    tail, the others spread evenly over the rest; ascending."""
+def sample_positions(roles: Sequence[str], count: int) -> list[int]:
+    """Return `count` positions of a prompt that is too long to read all of, ascending.
+
+    Half of them are the template and the tail, the others are spread evenly over the rest.
+    """
     if count >= len(roles):
         return list(range(len(roles)))
-    chosen = tail_first(roles, count // 2)
-    rest = sorted(set(range(len(roles))) - set(chosen))
-    others = count - len(chosen)
-    return sorted(chosen + [rest[(2 * i + 1) * len(rest) // (2 * others)] for i in range(others)])
+    latest = latest_positions(roles, count // 2)
+    rest = sorted(set(range(len(roles))) - set(latest))
+    others = count - len(latest)
+    return sorted(latest + [rest[(2 * i + 1) * len(rest) // (2 * others)] for i in range(others)])

@@ -1,4 +1,4 @@
-"""What the lens reads of one run: sites, layers and positions, and where they leave the model."""
+"""Plan what the lens reads in one run: sites, layers and positions, and where they are captured."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.errors import LensRefused
-from attentropy.engine.lens.budget import LensSize, sample, template_positions
-from attentropy.engine.lens.lens import Lens, find_lens
-from attentropy.engine.lens.sites import Point, Points, find_blocks, kept
+from attentropy.engine.lens.blocks import Blocks, find_blocks
+from attentropy.engine.lens.budget import LensSize, sample_positions, template_positions
+from attentropy.engine.lens.head import HeadPass, checked_lens, find_lens
+from attentropy.engine.lens.lens import Lens
+from attentropy.engine.lens.points import Point, Points, States, capture_states
 from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.selection import select
 
-# The last layer's states, which every cell's target and divergence are taken from.
+# The last layer's states, which every cell's target and divergence are computed from.
 FINAL = "final"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """`points` by site; `layers` and `positions` that are read, ascending, of `length` tokens."""
+    """The lens, its `points` by site, and the `layers` and `positions` to read, both ascending.
+
+    length: tokens of the prompt.
+    """
 
     lens: Lens
     points: dict[str, Points]
@@ -38,21 +43,23 @@ class Reading:
         """The sites that are read, in the order of `SITES`."""
         return [site for site in self.points if site != FINAL]
 
-    def kept(self, start: int, stop: int) -> AbstractContextManager[dict[str, list[Tensor | None]]]:
-        """While open, a pass over the tokens start … stop−1 leaves the states to read, [n, d] by
-        site and layer."""
+    def kept(self, start: int, stop: int) -> AbstractContextManager[States]:
+        """Capture the states to read in a pass over the tokens start … stop−1, while this is open.
+
+        Each is [n, d], by site and layer.
+        """
         rows = self.within(start, stop)
         if len(rows) == stop - start:
-            return kept(self.points)
-        return kept(self.points, torch.tensor(rows, dtype=torch.int64) - start)
+            return capture_states(self.points)
+        return capture_states(self.points, torch.tensor(rows, dtype=torch.int64) - start)
 
     def bytes_of_token(self) -> int:
-        """Of all states of a position, kept while its pass runs."""
-        count = sum(point is not None for found in self.points.values() for point in found)
+        """Return the bytes of all states of one position, held while its pass runs."""
+        count = sum(point is not None for points in self.points.values() for point in points)
         return count * self.lens.weight.shape[1] * self.lens.weight.dtype.itemsize
 
     def within(self, start: int, stop: int) -> list[int]:
-        """The positions that are read from start to before stop."""
+        """Return the positions to read from `start` to before `stop`."""
         first, last = (bisect_left(self.positions, end) for end in (start, stop))
         return self.positions[first:last]
 
@@ -65,65 +72,72 @@ def plan(
     layers: str | None,
     positions: str | None,
     notes: list[str],
+    *,
+    head_pass: HeadPass | None = None,
+    blocks: Blocks | None = None,
 ) -> Reading | None:
-    """The lens's part in a run; None, with the reason in `notes`, where none can be read.
+    """Plan the lens's part in a run; None, with the reason in `notes`, where it can read nothing.
 
     layers and positions: as `select` reads them; by default every layer, and every position up to
-    the budget (see `LensSize.budget`). A site that is refused is left out and noted.
+    the budget (see `LensSize.budget`). A site that is refused is skipped and noted. head_pass and
+    blocks: what a pass over `probe` [1, n] showed already (`watch_head`, `watch_blocks`); without
+    them the model makes passes of its own for them.
     """
     try:
-        lens = find_lens(loaded.model, probe)
+        if head_pass is None:
+            lens = find_lens(loaded.model, probe)
+        else:
+            lens = checked_lens(loaded.model, head_pass)
     except LensRefused as error:
         notes.append(f"no lens: {error}")
         return None
     modules = decoder_layers(loaded.model)
-    chosen = select(layers or "all", len(modules), "lens layers")
-    points = _points(loaded, probe, sites, notes)
+    selected = select(layers or "all", len(modules), "lens layers")
+    points = _site_points(loaded, probe, sites, blocks, notes)
     points = {
-        site: [p if layer in chosen else None for layer, p in enumerate(found)]
-        for site, found in points.items()
+        site: [point if layer in selected else None for layer, point in enumerate(site_points)]
+        for site, site_points in points.items()
     }
     if not points:
         return None
     last = len(modules) - 1
     points[FINAL] = [Point(modules[last]) if layer == last else None for layer in range(last + 1)]
-    where = _positions(loaded, lens, text, len(chosen), len(points) - 1, positions, notes)
-    return Reading(lens, points, chosen, where, len(text.ids))
+    if positions is None:
+        size = _size(loaded, lens, layers=len(selected), sites=len(points) - 1)
+        rows = _default_positions(size, text, notes)
+    else:
+        words = {"template": template_positions(text.roles)}
+        rows = select(positions, len(text.ids), "lens positions", words)
+    return Reading(lens, points, selected, rows, len(text.ids))
 
 
-def _points(
-    loaded: LoadedModel, probe: Tensor, sites: Sequence[str], notes: list[str]
+def _site_points(
+    loaded: LoadedModel,
+    probe: Tensor,
+    sites: Sequence[str],
+    blocks: Blocks | None,
+    notes: list[str],
 ) -> dict[str, Points]:
-    found: dict[str, Points] = {}
+    """Return the points of each site that the model has; the others are noted."""
+    points: dict[str, Points] = {}
     if "residual" in sites:
-        found["residual"] = [Point(layer) for layer in decoder_layers(loaded.model)]
+        points["residual"] = [Point(layer) for layer in decoder_layers(loaded.model)]
     others = [site for site in sites if site != "residual"]
     if not others:
-        return found
-    blocks = find_blocks(loaded.model, probe)
+        return points
+    if blocks is None:
+        blocks = find_blocks(loaded.model, probe)
     for site in others:
         try:
-            found[site] = blocks.points(site)
+            points[site] = blocks.points(site)
         except LensRefused as error:
             notes.append(f"no lens of the {site} site: {error}")
-    return found
+    return points
 
 
-def _positions(
-    loaded: LoadedModel,
-    lens: Lens,
-    text: Prompt,
-    layers: int,
-    sites: int,
-    asked: str | None,
-    notes: list[str],
-) -> list[int]:
-    n = len(text.ids)
-    if asked is not None:
-        words = {"template": template_positions(text.roles)}
-        return select(asked, n, "lens positions", words)
+def _size(loaded: LoadedModel, lens: Lens, *, layers: int, sites: int) -> LensSize:
     vocabulary, width = lens.weight.shape
-    size = LensSize(
+    return LensSize(
         width=width,
         vocabulary=vocabulary,
         layers=layers,
@@ -131,10 +145,15 @@ def _positions(
         parameters=loaded.model.num_parameters(),
         itemsize=loaded.model.dtype.itemsize,
     )
-    where = sample(text.roles, size.budget(n))
-    if len(where) < n:
+
+
+def _default_positions(size: LensSize, text: Prompt, notes: list[str]) -> list[int]:
+    """Return the positions within the budget; where these are not all, a note says so."""
+    n = len(text.ids)
+    positions = sample_positions(text.roles, size.budget(n))
+    if len(positions) < n:
         notes.append(
-            f"the lens reads {len(where):,} of {n:,} positions (template, tail and an even sample "
-            "of the rest), within its budget; --lens-positions all reads every one"
+            f"the lens reads {len(positions):,} of {n:,} positions (template, tail and an even "
+            "sample of the rest), within its budget; --lens-positions all reads every one"
         )
-    return where
+    return positions

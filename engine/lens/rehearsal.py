@@ -1,4 +1,4 @@
-"""Does the model hold its answer early? Later tokens' probability at each position and layer."""
+"""Measure rehearsal: how likely a position already makes a token of the answer that comes later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from attentropy.engine.lens.lens import Lens
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Of the answer's likeliest content token, [layers, positions] each.
+    """The most likely content token of the answer in each cell, [layers, positions] each.
 
     `logprob` in nats, NaN where nothing was measured; `ids` and `rank` are -1 there.
     """
@@ -28,14 +28,16 @@ class Rehearsal:
 def content_steps(
     ids: Sequence[int], texts: Sequence[str], special: set[int], stop: set[int]
 ) -> list[bool]:
-    """Which generated tokens carry the answer: before the end of turn, no special token, no
-    punctuation and no blank."""
-    kept, open_turn = [], True
+    """Tell which generated tokens carry the answer.
+
+    Those before the end of turn that are no special token, no punctuation and no blank.
+    """
+    is_content, is_turn_open = [], True
     for token_id, text in zip(ids, texts, strict=True):
-        open_turn = open_turn and token_id not in stop
+        is_turn_open = is_turn_open and token_id not in stop
         word = text.strip().strip(string.punctuation + "…“”‘’«»¿¡、。")
-        kept.append(open_turn and token_id not in special and bool(word))
-    return kept
+        is_content.append(is_turn_open and token_id not in special and bool(word))
+    return is_content
 
 
 def rehearse(
@@ -46,11 +48,11 @@ def rehearse(
     answer: Sequence[int],
     own: Sequence[int],
 ) -> Rehearsal:
-    """`rehearsal` of definitions.md at `positions`, NaN elsewhere.
+    """Return the statistic `rehearsal` of the project's definitions at `positions`, NaN elsewhere.
 
     residuals: one [n, d] per layer, at `positions`; answer: [T] ids of the answer's content
     tokens in order, the first generated token first; own: [length] the id that each position
-    is itself to say next, which does not count there.
+    itself has to predict next, which does not count there.
     """
     shape = (len(residuals), length)
     logprob = np.full(shape, np.nan, np.float32)
@@ -69,9 +71,9 @@ def rehearse(
         assert result.target_rank is not None
         values = np.where(excluded, -np.inf, result.target_logprob.cpu().numpy())
         best = values.argmax(-1)
-        found = np.isfinite(values[rows, best])
-        logprob[layer, at] = np.where(found, values[rows, best], np.nan)
-        ids[layer, at] = np.where(found, np.asarray(unique)[best], -1)
+        is_measured = np.isfinite(values[rows, best])
+        logprob[layer, at] = np.where(is_measured, values[rows, best], np.nan)
+        ids[layer, at] = np.where(is_measured, np.asarray(unique)[best], -1)
         ranks = result.target_rank.cpu().numpy()[rows, best]
-        rank[layer, at] = np.where(found, ranks, -1)
+        rank[layer, at] = np.where(is_measured, ranks, -1)
     return Rehearsal(logprob, ids, rank)

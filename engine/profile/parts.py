@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from attentropy.engine.attention import hook as attention_hook
 from attentropy.engine.errors import LensRefused
-from attentropy.engine.lens.lens import find_lens
-from attentropy.engine.lens.sites import find_blocks
+from attentropy.engine.lens.blocks import find_blocks
+from attentropy.engine.lens.head import find_lens
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.layers import decoder_layers
 

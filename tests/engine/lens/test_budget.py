@@ -9,8 +9,8 @@ from attentropy.engine.lens.budget import (
     REHEARSED_POSITIONS,
     LensSize,
     check_sites,
-    sample,
-    tail_first,
+    latest_positions,
+    sample_positions,
 )
 from attentropy.engine.selection import check_selection, select
 
@@ -83,18 +83,18 @@ def test_a_model_that_costs_more_than_its_lens_is_read_whole():
 
 def test_a_sample_holds_template_and_tail_and_is_even_elsewhere():
     roles = ["bos", "template", *["content"] * 9000, *["template"] * 4]
-    chosen = sample(roles, 1000)
+    chosen = sample_positions(roles, 1000)
     assert len(chosen) == len(set(chosen)) == 1000
     assert chosen == sorted(chosen)
     assert set(chosen) >= {0, 1, *range(len(roles) - 4, len(roles))}
-    assert set(chosen) >= set(tail_first(roles, 500))
-    spread = [i for i in chosen if i not in set(tail_first(roles, 500))]
+    assert set(chosen) >= set(latest_positions(roles, 500))
+    spread = [i for i in chosen if i not in set(latest_positions(roles, 500))]
     gaps = [b - a for a, b in pairwise(spread)]
     assert len(spread) == 500
     assert max(gaps) - min(gaps) <= 1
-    assert sample(roles, len(roles)) == list(range(len(roles)))
+    assert sample_positions(roles, len(roles)) == list(range(len(roles)))
 
 
 def test_of_a_template_longer_than_the_sample_the_latest_tokens_are_kept():
     roles = ["template"] * 3000
-    assert set(sample(roles, 100)) >= set(range(2950, 3000))
+    assert set(sample_positions(roles, 100)) >= set(range(2950, 3000))

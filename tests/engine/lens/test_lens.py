@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from attentropy.engine.errors import LensRefused
-from attentropy.engine.lens.lens import find_lens
-from attentropy.engine.lens.sites import Point, kept
+from attentropy.engine.lens.head import find_lens
+from attentropy.engine.lens.points import Point, capture_states
 from attentropy.engine.model.layers import decoder_layers
 from tiny import model
 
@@ -46,7 +46,7 @@ def _residuals(made):
 def test_the_last_layers_lens_is_the_models_own_distribution(kind, extra):
     made = model(kind, **extra)
     ids = torch.arange(3, 20)[None]
-    with torch.no_grad(), kept(_residuals(made)) as states:
+    with torch.no_grad(), capture_states(_residuals(made)) as states:
         logits = made(ids, use_cache=False).logits[0]
     last = states["residual"][-1]
     read = find_lens(made, ids[:, :8]).read(last, top_k=5, final=last)
@@ -99,7 +99,7 @@ def test_a_layer_that_runs_twice_is_refused():
 def test_every_layer_reads_as_a_plain_softmax_over_normed_residuals(embedded):
     ids = torch.arange(10, 40)[None]
     made = embedded.model
-    with torch.no_grad(), kept(_residuals(made)) as states:
+    with torch.no_grad(), capture_states(_residuals(made)) as states:
         hidden = made(ids, output_hidden_states=True, use_cache=False).hidden_states
     lens = find_lens(made, ids[:, :8])
     for residual, state in zip(states["residual"][:-1], hidden[1:-1], strict=True):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from attentropy.engine.errors import LensRefused
-from attentropy.engine.lens.sites import Point, find_blocks, kept
+from attentropy.engine.lens.blocks import find_blocks
+from attentropy.engine.lens.points import Point, capture_states
 from attentropy.engine.model.layers import decoder_layers
 from tiny import model
 
@@ -51,7 +52,7 @@ def _watched(made, points):
                     lambda m, args, out, key=(number, name): given.__setitem__(key, out)
                 )
             )
-    with torch.no_grad(), kept(points) as states:
+    with torch.no_grad(), capture_states(points) as states:
         made(IDS, use_cache=False)
     for hook in hooks:
         hook.remove()
@@ -119,10 +120,10 @@ def test_blocks_that_layers_share_are_refused():
 def test_only_the_rows_asked_for_are_kept_and_no_hook_stays():
     made = model()
     points = {"residual": [Point(layer) for layer in decoder_layers(made)]}
-    with torch.no_grad(), kept(points) as whole:
+    with torch.no_grad(), capture_states(points) as whole:
         made(IDS, use_cache=False)
     rows = torch.tensor([0, 5, 36])
-    with torch.no_grad(), kept(points, rows) as some:
+    with torch.no_grad(), capture_states(points, rows) as some:
         made(IDS, use_cache=False)
     for a, b in zip(whole["residual"], some["residual"], strict=True):
         assert torch.equal(a[rows], b)
