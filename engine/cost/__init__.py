@@ -1,1 +1,1 @@
-"""What a run will take of memory, disk and time, before it runs."""
+"""Predict from a model's configuration what a run will take of memory, disk and time."""

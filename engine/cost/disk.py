@@ -1,54 +1,79 @@
-"""What a run keeps, and what that takes on a disk once compressed."""
+"""Predict how many bytes a trace takes on a disk, once compressed."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import NotRequired, TypedDict, cast
 
+from attentropy.engine.cost.size import ModelSize, RunSize
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS
 from attentropy.engine.maps.windows import map_bytes
 
-if TYPE_CHECKING:
-    from attentropy.engine.cost.size import ModelSize, RunSize
-
 _HEAD_SCORES = 6
 
-# What zstd leaves of the values, as traces of the embedded model and of random ones show.
+# The share that zstd leaves of the values, as traces of the embedded model and of random ones show.
 _FLOATS, _IDS, _COUNTS, _SQUARE = 0.88, 0.4, 0.6, 0.5
-_TOKEN = 20  # bytes a token's id, text, role and place take
-_FILE = 700  # what an array's description takes
+_TOKEN = 20  # bytes of a token's id, text, role and place
+_FILE = 700  # bytes of an array's description
 
 
-def on_disk(size: ModelSize, run: RunSize) -> dict[str, int]:
-    """Bytes of a trace's parts after compression, and of all of it as "all_bytes".
+class DiskBytes(TypedDict):
+    """Bytes of a trace's parts after compression; a part that is not recorded is absent."""
 
-    Zeros and repeats compress well, entropies hardly: what the values are decides, so this is
-    within a quarter of what is then written, and not closer.
+    statistics_bytes: int
+    windows_bytes: int
+    tokens_bytes: int
+    map_bytes: NotRequired[int]
+    scores_bytes: NotRequired[int]
+    lens_bytes: NotRequired[int]
+    all_bytes: int
+
+
+def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
+    """Return the bytes of a trace's parts after compression, and of all of it as "all_bytes".
+
+    Zeros and repeats compress well, entropies hardly: the values decide, so this is within a
+    quarter of what is then written, and no closer.
     """
-    kept, n, layers = run.kept, run.tokens, size.layers
-    narrow = kept.itemsize
-    rows = kept.rows(size, n)
-    found: dict[str, float] = {
-        "statistics_bytes": sum(
-            value * (_IDS if name == "top_key" else _FLOATS) for name, value in rows.items()
-        )
-        + 4 * layers * n * _COUNTS,
-        "windows_bytes": kept.windows(size, n) * narrow / 4 * _SQUARE,
-        "tokens_bytes": float(n * _TOKEN),
+    recording, n, layers = run.recording, run.tokens, size.layers
+    rows = recording.rows(size, n)
+    statistics = sum(
+        value * (_IDS if name == "top_key" else _FLOATS) for name, value in rows.items()
+    )
+    windows = recording.windows(size, n) * recording.itemsize / 4 * _SQUARE
+    parts = {
+        "statistics_bytes": round(statistics + 4 * layers * n * _COUNTS),
+        "windows_bytes": round(windows),
+        "tokens_bytes": n * _TOKEN,
     }
-    if kept.tile is not None:
-        heads = size.heads if kept.map_per_head else 1
-        found["map_bytes"] = map_bytes(kept.tile, n, layers, heads) * narrow / 4 * _SQUARE
-    if kept.received:
-        found["map_bytes"] = found.get("map_bytes", 0.0) + 4 * layers * n * _FLOATS
-    if kept.scores:
-        found["scores_bytes"] = 4.0 * layers * size.heads * _HEAD_SCORES
+    if recording.tile is not None or recording.received:
+        parts["map_bytes"] = round(_maps(size, run))
+    if recording.scores:
+        parts["scores_bytes"] = 4 * layers * size.heads * _HEAD_SCORES
     if run.positions:
-        cells = run.sites * layers * run.positions
-        floats, ids = 3 + kept.top_k, 1 + kept.top_k
-        found["lens_bytes"] = cells * (floats * narrow * _FLOATS + 4 * ids * _IDS)
-        rehearsed = run.sites * layers * min(run.positions, REHEARSED_POSITIONS)
-        found["lens_bytes"] += rehearsed * (narrow * _FLOATS + 8 * _IDS)
-    files = 40 + layers * (len(kept.stats) + 8) * math.ceil(n / (run.chunk or n)) / 8
-    whole = {name: round(value) for name, value in found.items()}
-    return whole | {"all_bytes": sum(whole.values()) + round(files * _FILE)}
+        parts["lens_bytes"] = round(_lens(size, run))
+    files = 40 + layers * (len(recording.stats) + 8) * math.ceil(n / (run.chunk or n)) / 8
+    total = sum(parts.values()) + round(files * _FILE)
+    return cast(DiskBytes, parts | {"all_bytes": total})
+
+
+def _maps(size: ModelSize, run: RunSize) -> float:
+    """Return the bytes of the token × token map and of what each token receives."""
+    recording, total = run.recording, 0.0
+    if recording.tile is not None:
+        heads = size.heads if recording.map_per_head else 1
+        values = map_bytes(recording.tile, run.tokens, size.layers, heads)
+        total += values * recording.itemsize / 4 * _SQUARE
+    if recording.received:
+        total += 4 * size.layers * run.tokens * _FLOATS
+    return total
+
+
+def _lens(size: ModelSize, run: RunSize) -> float:
+    """Return the bytes of what the lens reads, and of the rehearsal."""
+    recording = run.recording
+    cells = run.sites * size.layers * run.positions
+    floats, ids = 3 + recording.top_k, 1 + recording.top_k
+    rehearsed = run.sites * size.layers * min(run.positions, REHEARSED_POSITIONS)
+    total = cells * (floats * recording.itemsize * _FLOATS + 4 * ids * _IDS)
+    return total + rehearsed * (recording.itemsize * _FLOATS + 8 * _IDS)

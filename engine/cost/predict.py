@@ -1,32 +1,35 @@
-"""What a run would take, said before anything runs: memory, time, and the trace on a disk."""
+"""Describe a model from its configuration, and predict what a run over a prompt would take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, cast
 
 import torch
+from transformers import PretrainedConfig
 
 from attentropy.engine.attention.statistics import KEPT_STATS
-from attentropy.engine.cost import memory as cost
-from attentropy.engine.cost.disk import on_disk
-from attentropy.engine.cost.memory import chunk_tokens
+from attentropy.engine.cost.disk import DiskBytes, disk_bytes
+from attentropy.engine.cost.memory import MemoryBytes, alternatives, chunk_tokens, memory
 from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
-from attentropy.engine.cost.speed import duration, rates
+from attentropy.engine.cost.speed import duration, measure_rates
 from attentropy.engine.errors import UsageError
 from attentropy.engine.lens.budget import check_sites
 from attentropy.engine.maps.windows import automatic, map_tile, rectangles
+from attentropy.engine.model import source as model_source
+from attentropy.engine.model.config import config_facts, read_config
 from attentropy.engine.model.devices import available
 from attentropy.engine.selection import check_selection, select
 from attentropy.kernels.ops import STATS
 
-_TEMPLATE = 32  # positions of a chat's template, whose number only the prompt would say
+_TEMPLATE = 32  # positions of a chat's template; only the prompt would give their true number
 
 
 @dataclass(frozen=True)
-class Options:
-    """Those of `extract` that decide what a run takes, as it is given them."""
+class CostOptions:
+    """The options of `extract` that decide what a run takes, as `extract` takes them."""
 
     stats: Sequence[str] = KEPT_STATS
     layers: str | None = None
@@ -42,46 +45,139 @@ class Options:
     storage: str = "float32"
 
 
-def predicted(
-    config: Any, tokens: int, options: Options, where: torch.device, dtype: torch.dtype
-) -> dict[str, Any]:
-    """Bytes as "memory" and "disk", "seconds", and the "run" that they are of, on `where`.
+class RunFacts(TypedDict):
+    """The run that a prediction is about."""
 
-    Raises `UsageError` for options that `extract` would refuse.
+    chunk: int | None
+    lens_positions: int
+    map_tile: list[int] | None
+
+
+class MemoryPrediction(MemoryBytes):
+    """The memory that a run takes on `device`, and what is available there.
+
+    too_much: what would make the run fit, if it does not. peak_with_option_bytes: the peak with
+    each option that lowers it.
+    """
+
+    device: str
+    dtype: str
+    available_bytes: int | None
+    too_much: NotRequired[str]
+    peak_with_option_bytes: dict[str, int]
+
+
+class Prediction(TypedDict):
+    """What a run would take: bytes of memory and on a disk, and seconds of each stage."""
+
+    run: RunFacts
+    memory: MemoryPrediction
+    disk: DiskBytes
+    seconds: dict[str, float]
+
+
+class PositionsCost(TypedDict):
+    """The lens's cost at a number of positions."""
+
+    positions: int
+    flops: float
+    of_the_forward_pass: float
+    kept_bytes: int
+
+
+# Two of its keys are phrases: they are printed as they are.
+LensFacts = TypedDict(
+    "LensFacts",
+    {
+        "tokens": int,
+        "dtype": str,
+        "parameters": int,
+        "forward_flops": float,
+        "by default": PositionsCost,
+        "at every position": PositionsCost,
+    },
+)
+
+
+def describe(
+    model: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    tokens: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Return what a model's configuration tells about it; no weights are loaded or needed.
+
+    With `tokens`, also what a run over a prompt of that length takes: the lens of one site
+    (`lens_facts`), and what `predict` returns for `options`, which are the fields of
+    `CostOptions`.
+    """
+    source, name = model_source.source(model, weights=False)
+    with model_source.one_line(name, source):
+        folder, _ = model_source.files(source, name, revision, weights=False)
+        config = read_config(folder, name)
+        facts = {"name": name, "revision": revision} | config_facts(config)
+        if tokens is None:
+            return facts
+        device = model_source.device(None)
+        dtype = model_source.dtype(None, config, device)
+        prediction = predict(config, tokens, CostOptions(**options), device, dtype)
+        return {**facts, "lens": lens_facts(config, tokens), **prediction}
+
+
+def predict(
+    config: PretrainedConfig,
+    tokens: int,
+    options: CostOptions,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Prediction:
+    """Predict what a run over `tokens` tokens takes on `device`.
+
+    The times follow from a short measurement of the machine. Raises `UsageError` for options that
+    `extract` would refuse.
     """
     size = model_size(config)
-    run = planned(size, tokens, options, where, dtype)
-    needed, here = cost.memory(size, run), available(where)
-    others = {
-        o: cost.memory(size, r)["peak_bytes"] for o, r in cost.alternatives(size, run).items()
-    }
-    facts: dict[str, Any] = {"device": where.type, "dtype": str(dtype).removeprefix("torch.")}
-    facts |= needed | {"available_bytes": here}
-    if here is not None and needed["peak_bytes"] > here:
-        fitting = [option for option, peak in others.items() if peak <= here]
-        elsewhere = "another device, or --device auto" if where.type == "cpu" else "--device cpu"
-        facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
-    took = duration(size, run, rates(size, run, where, dtype))
+    run = run_size(size, tokens, options, device, dtype)
+    memory_facts = _predict_memory(size, run, device, dtype)
+    stages = duration(size, run, measure_rates(size, run, device, dtype))
     return {
         "run": {
             "chunk": run.chunk,
             "lens_positions": run.positions,
-            "map_tile": list(run.kept.tile) if run.kept.tile else None,
+            "map_tile": list(run.recording.tile) if run.recording.tile else None,
         },
-        "memory": facts | {"peak_with_option_bytes": others},
-        "disk": on_disk(size, run),
-        "seconds": {stage: round(value, 3) for stage, value in took.items()},
+        "memory": memory_facts,
+        "disk": disk_bytes(size, run),
+        "seconds": {stage: round(cast(float, value), 3) for stage, value in stages.items()},
     }
 
 
-def planned(
-    size: ModelSize, tokens: int, options: Options, where: torch.device, dtype: torch.dtype
+def _predict_memory(
+    size: ModelSize, run: RunSize, device: torch.device, dtype: torch.dtype
+) -> MemoryPrediction:
+    needed, free = memory(size, run), available(device)
+    peaks = {
+        option: memory(size, other)["peak_bytes"]
+        for option, other in alternatives(size, run).items()
+    }
+    facts: dict[str, Any] = {"device": device.type, "dtype": str(dtype).removeprefix("torch.")}
+    facts |= {**needed, "available_bytes": free}
+    if free is not None and needed["peak_bytes"] > free:
+        fitting = [option for option, peak in peaks.items() if peak <= free]
+        elsewhere = "another device, or --device auto" if device.type == "cpu" else "--device cpu"
+        facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
+    return cast(MemoryPrediction, facts | {"peak_with_option_bytes": peaks})
+
+
+def run_size(
+    size: ModelSize, tokens: int, options: CostOptions, device: torch.device, dtype: torch.dtype
 ) -> RunSize:
-    """The run that `extract` would make of a prompt of `tokens` tokens."""
+    """Return the size of the run that `extract` would make of a prompt of `tokens` tokens."""
     sites = check_sites(options.sites)
-    on_cpu, item = where.type == "cpu", dtype.itemsize
-    read = len(select(options.lens_layers or "all", size.layers, "lens layers"))
-    lens = replace(size.lens(item, len(sites)), layers=read)
+    on_cpu, item = device.type == "cpu", dtype.itemsize
+    layers = len(select(options.lens_layers or "all", size.layers, "lens layers"))
+    lens = replace(size.lens(item, len(sites)), layers=layers)
     if not sites:
         positions = 0
     elif options.lens_positions is None:
@@ -90,20 +186,21 @@ def planned(
         words = {"template": range(min(tokens, _TEMPLATE))}
         positions = len(select(options.lens_positions, tokens, "lens positions", words))
     run = RunSize(
-        tokens, item, positions, len(sites), on_cpu=on_cpu, kept=_kept(size, tokens, options)
-    )
+        tokens, item, positions, len(sites), on_cpu=on_cpu,
+        recording=_recording_size(size, tokens, options),
+    )  # fmt: skip
     chunk = options.chunk
     if chunk is None:
-        states = len(sites) * read * size.width * item
-        free = available(where)
+        states = len(sites) * layers * size.width * item
+        free = available(device)
         chunk = chunk_tokens(size, item, on_cpu=on_cpu, states=states, free=free)
     return replace(run, chunk=min(chunk, tokens))
 
 
-def _kept(size: ModelSize, tokens: int, options: Options) -> RecordingSize:
+def _recording_size(size: ModelSize, tokens: int, options: CostOptions) -> RecordingSize:
     if unknown := [name for name in options.stats if name not in (*STATS, "lse")]:
-        known = ", ".join((*STATS, "lse"))
-        raise UsageError(f"unknown statistic {unknown[0]!r}; known: {known}")
+        statistics = ", ".join((*STATS, "lse"))
+        raise UsageError(f"unknown statistic {unknown[0]!r}; known: {statistics}")
     if options.storage not in ("float32", "float16"):
         raise UsageError(f"storage is float32 or float16, not {options.storage!r}")
     check_selection(options.heads, "heads", ("all", "mean"))
@@ -113,7 +210,7 @@ def _kept(size: ModelSize, tokens: int, options: Options) -> RecordingSize:
     elif options.heads != "all":
         heads = len(select(options.heads, size.heads, "heads"))
     per_head = options.map_heads == "all"
-    asked = rectangles(options.windows, tokens, size.layers, size.heads)
+    requested = rectangles(options.windows, tokens, size.layers, size.heads)
     return RecordingSize(
         stats=tuple(dict.fromkeys(("entropy", *options.stats))),
         layers=len(select(options.layers or "all", size.layers, "layers")),
@@ -122,6 +219,35 @@ def _kept(size: ModelSize, tokens: int, options: Options) -> RecordingSize:
         map_per_head=per_head,
         received=options.map_tile != "none",
         scores=options.scores,
-        rectangles=(automatic(tokens, size.layers, size.heads), *asked),
+        rectangles=(automatic(tokens, size.layers, size.heads), *requested),
         itemsize=2 if options.storage == "float16" else 4,
     )
+
+
+def lens_facts(config: PretrainedConfig, tokens: int) -> LensFacts:
+    """Return the cost of a lens at the residual site over `tokens` tokens.
+
+    By default and at every position: floating-point operations, also compared with the model's own
+    (2 × parameters × tokens, all experts counted), and bytes of the states kept for it. Each
+    further site costs as much again. The parameters are counted on a model without weights.
+    """
+    own_dtype = getattr(config.get_text_config(), "dtype", None) or torch.float32
+    size = model_size(config).lens(own_dtype.itemsize, sites=1)
+
+    def cost_at(positions: int) -> PositionsCost:
+        cost = size.cost(positions, tokens)
+        return {
+            "positions": positions,
+            "flops": cost.flops,
+            "of_the_forward_pass": round(cost.flops / cost.forward_flops, 3),
+            "kept_bytes": int(cost.kept_bytes),
+        }
+
+    return {
+        "tokens": tokens,
+        "dtype": str(own_dtype).removeprefix("torch."),
+        "parameters": size.parameters,
+        "forward_flops": size.cost(0, tokens).forward_flops,
+        "by default": cost_at(size.budget(tokens)),
+        "at every position": cost_at(tokens),
+    }

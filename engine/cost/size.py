@@ -1,11 +1,11 @@
-"""The sizes that a run's cost depends on."""
+"""The sizes of the model, of the recording and of the run that a run's cost depends on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
+from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.lens.budget import LensSize
@@ -15,10 +15,12 @@ from attentropy.engine.trace.sinks import NARROW
 
 @dataclass(frozen=True)
 class RecordingSize:
-    """What stays of attention: `layers` and `heads` are how many, None for all; heads 1 may be
-    their mean. `tile` of the token × token map, None without one; `rectangles` of exact weights,
-    the automatic one among them (none named: the automatic one). `itemsize`: bytes of what may be
-    stored as float16."""
+    """How much of attention is recorded.
+
+    layers and heads: how many, None for all; 1 head may be the mean of all. tile: of the token ×
+    token map, None without a map. rectangles: of exact weights, the automatic one among them (if
+    empty, the automatic one alone). itemsize: bytes of a value that may be stored as float16.
+    """
 
     stats: tuple[str, ...] = KEPT_STATS
     layers: int | None = None
@@ -32,7 +34,7 @@ class RecordingSize:
     top_k: int = 5
 
     def rows(self, size: ModelSize, tokens: int) -> dict[str, int]:
-        """Bytes of each statistic of `tokens` queries, uncompressed."""
+        """Return the bytes of each statistic for `tokens` queries, uncompressed."""
         layers = size.layers if self.layers is None else self.layers
         heads = size.heads if self.heads is None else self.heads
         return {
@@ -41,83 +43,92 @@ class RecordingSize:
         }
 
     def windows(self, size: ModelSize, tokens: int) -> int:
-        """Bytes of the exact weights, uncompressed, four each."""
-        unasked = (automatic(tokens, size.layers, size.heads),)
+        """Return the bytes of the exact weights, uncompressed, four bytes each."""
+        default = (automatic(tokens, size.layers, size.heads),)
         return sum(
             4 * size.layers * (size.heads if one.per_head else 1 + one.shares)
             * (one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0])
-            for one in self.rectangles or unasked
+            for one in self.rectangles or default
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """Numbers of parameters and lengths that the cost is made of."""
+    """Numbers of parameters, and lengths, that the cost is computed from."""
 
-    parameters: int  # shared ones once
-    active: int  # that a token meets: of a mixture, the experts it is sent to
-    experts: int  # that lie in one block, and one by one in the checkpoint
-    embedding: int  # entries of the input table where nothing else uses it, else 0
-    linear: int  # entries of the layers' matrices, which quantisation shrinks
+    parameters: int  # shared ones counted once
+    active: int  # parameters that one token uses: in a mixture, those of its experts only
+    experts: int  # parameters of experts: one block in memory, one by one in the checkpoint
+    embedding: int  # parameters of the input table if nothing else uses it, else 0
+    linear: int  # parameters of the layers' matrices, which quantisation shrinks
     layers: int
     width: int
-    inner: int  # the widest that a layer's matrices make of it
+    inner: int  # the largest width inside a layer
     heads: int
     key_heads: int
     head_size: int
     vocabulary: int
     stored: int  # bytes of a number in the checkpoint
-    window: int | None  # of every layer, where all have one
+    window: int | None  # the sliding window, if every layer has one
 
     def lens(self, itemsize: int, sites: int) -> LensSize:
-        """The same for the lens's own cost."""
+        """Return the size of a lens that reads every layer."""
         return LensSize(self.width, self.vocabulary, self.layers, sites, self.parameters, itemsize)
 
 
 @dataclass(frozen=True)
 class RunSize:
-    """What of a run its cost depends on; `itemsize` is that of the weights once loaded."""
+    """What the cost of a run depends on besides its model.
+
+    itemsize: bytes of one weight once loaded. positions: how many the lens reads.
+    """
 
     tokens: int
     itemsize: int
-    positions: int  # that the lens reads
+    positions: int
     sites: int = 1
     quantize: str | None = None
     on_cpu: bool = True
-    chunk: int | None = None  # tokens of a pass; None for all
-    kept: RecordingSize = field(default_factory=RecordingSize)
+    chunk: int | None = None  # tokens per pass; None for all
+    recording: RecordingSize = field(default_factory=RecordingSize)
+
+    @property
+    def pass_tokens(self) -> int:
+        """Tokens of the longest pass."""
+        return min(self.tokens, self.chunk or self.tokens)
 
 
-def model_size(config: Any) -> ModelSize:
-    """Counted on a model without weights. Raises what transformers raises for a configuration that
-    makes no model."""
-    import transformers
+def model_size(config: PretrainedConfig) -> ModelSize:
+    """Count the sizes of a model on an instance without weights.
 
+    Raises what transformers raises for a configuration that no model can be built from.
+    """
     with torch.device("meta"):
-        empty: Any = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     text = config.get_text_config()
 
     def fact(*names: str) -> int | None:
         return next((v for n in names if isinstance(v := getattr(text, n, None), int)), None)
 
-    table = getattr(empty.get_input_embeddings(), "weight", None)
-    head = getattr(empty.get_output_embeddings(), "weight", None)
+    table = getattr(model.get_input_embeddings(), "weight", None)
+    head = getattr(model.get_output_embeddings(), "weight", None)
     heads = fact("num_attention_heads", "n_head") or 1
     width = fact("hidden_size", "n_embd") or 1
     experts = fact("num_local_experts", "n_routed_experts", "num_experts") or 0
-    chosen = fact("num_experts_per_tok", "moe_topk", "num_experts_per_token") or experts
+    used = fact("num_experts_per_tok", "moe_topk", "num_experts_per_token") or experts
     parameters = active = routed = linear = inner = 0
-    for name, parameter in empty.named_parameters():
-        size = parameter.numel()
-        parameters += size
+    for name, parameter in model.named_parameters():
+        count = parameter.numel()
+        parameters += count
         if parameter is table or parameter is head:
             continue
-        routed += size if experts and ".experts." in name else 0
-        active += size * chosen // experts if experts and ".experts." in name else size
+        is_routed = bool(experts) and ".experts." in name
+        routed += count if is_routed else 0
+        active += count * used // experts if is_routed else count
         if parameter.ndim == 2:
-            linear += size
+            linear += count
             inner = max(inner, *parameter.shape)
-    own = getattr(text, "dtype", None) or torch.float32
+    own_dtype = getattr(text, "dtype", None) or torch.float32
     window = fact("sliding_window") if getattr(text, "use_sliding_window", True) else None
     kinds = set(getattr(text, "layer_types", None) or ())
     return ModelSize(
@@ -133,6 +144,6 @@ def model_size(config: Any) -> ModelSize:
         key_heads=fact("num_key_value_heads") or heads,
         head_size=fact("head_dim") or width // heads,
         vocabulary=fact("vocab_size") or 1,
-        stored=own.itemsize,
+        stored=own_dtype.itemsize,
         window=window if not kinds - {"sliding_attention"} else None,
     )

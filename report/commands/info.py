@@ -59,7 +59,7 @@ def command(
         facts = _trace(Path(subject))
     else:
         _need_torch()
-        from attentropy.engine.cost.describe import describe
+        from attentropy.engine.cost.predict import describe
 
         if "stats" in chosen:
             chosen["stats"] = tuple(name.strip() for name in chosen["stats"].split(","))
@@ -86,7 +86,7 @@ def _machine() -> dict[str, Any]:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["devices"] = [*gpus, f"cpu ({torch.get_num_threads()} threads)"]
     facts["attention"] = "triton" if gpus and find_spec("triton") else "portable"
-    from attentropy.engine.cost.describe import describe
+    from attentropy.engine.cost.predict import describe
 
     facts["embedded model"] = describe()
     return facts

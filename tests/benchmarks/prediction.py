@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from attentropy.engine.cost.describe import describe
+from attentropy.engine.cost.predict import describe
 
 CHILD = """
 import json, sys, time

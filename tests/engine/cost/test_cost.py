@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 
 from attentropy.engine.cost import predict
 from attentropy.engine.cost import speed as pace
-from attentropy.engine.cost.describe import describe
 from attentropy.engine.cost.memory import alternatives, memory
+from attentropy.engine.cost.predict import describe
 from attentropy.engine.cost.size import RunSize, model_size
 from attentropy.engine.model import source as origin
 from benchmarks.prediction import Subject, measured, predicted, sizes

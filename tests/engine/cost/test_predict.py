@@ -8,10 +8,9 @@ import torch
 from attentropy.engine import demo
 from attentropy.engine.cost import predict
 from attentropy.engine.cost import speed as pace
-from attentropy.engine.cost.describe import describe
-from attentropy.engine.cost.disk import on_disk
+from attentropy.engine.cost.disk import disk_bytes
 from attentropy.engine.cost.memory import chunk_tokens, memory, passing
-from attentropy.engine.cost.predict import Options, planned
+from attentropy.engine.cost.predict import CostOptions, describe, run_size
 from attentropy.engine.cost.size import RecordingSize, RunSize, model_size
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model import source as origin
@@ -30,7 +29,7 @@ def size():
 
 
 def disk(size, **options):
-    return on_disk(size, planned(size, N, Options(**options), CPU, torch.float32))
+    return disk_bytes(size, run_size(size, N, CostOptions(**options), CPU, torch.float32))
 
 
 def test_the_peak_of_a_long_prompt_grows_with_it_only_by_cache_and_bookkeeping(size):
@@ -55,7 +54,7 @@ def test_a_smaller_chunk_takes_less_and_one_of_all_tokens_is_one_pass(size):
 
 def test_a_gpu_holds_a_chunks_states_and_not_what_is_written(size):
     run = RunSize(100_000, 2, 100_000, on_cpu=False, chunk=8192)
-    many = replace(run, kept=RecordingSize(stats=("entropy", "max_prob", "lse", "distance")))
+    many = replace(run, recording=RecordingSize(stats=("entropy", "max_prob", "lse", "distance")))
     assert memory(size, run)["peak_bytes"] == memory(size, many)["peak_bytes"]
     without = memory(size, replace(run, positions=0))
     assert memory(size, run)["peak_bytes"] > without["peak_bytes"]
@@ -118,9 +117,9 @@ def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
     _write_folder(trace.dataset, tmp_path / "t.zarr")
     taken = sum(p.stat().st_size for p in (tmp_path / "t.zarr").rglob("*") if p.is_file())
     demo_size = model_size(read_config(demo.path(), "demo"))
-    options = Options(map_tile="none", scores=False)
-    run = planned(demo_size, len(trace.tokens), options, CPU, torch.float32)
-    assert on_disk(demo_size, run)["all_bytes"] == pytest.approx(taken, rel=0.25)
+    options = CostOptions(map_tile="none", scores=False)
+    run = run_size(demo_size, len(trace.tokens), options, CPU, torch.float32)
+    assert disk_bytes(demo_size, run)["all_bytes"] == pytest.approx(taken, rel=0.25)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +132,7 @@ def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
 )  # fmt: skip
 def test_what_extract_would_refuse_is_refused(size, options):
     with pytest.raises(UsageError):
-        planned(size, 1000, Options(**options), CPU, torch.float32)
+        run_size(size, 1000, CostOptions(**options), CPU, torch.float32)
 
 
 def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch):
@@ -153,7 +152,7 @@ def test_another_sweep_and_more_chunks_take_longer(size):
     known = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8)
     run = RunSize(4000, 4, 0)
     none, both = (
-        pace.duration(size, replace(run, kept=kept), known)
+        pace.duration(size, replace(run, recording=kept), known)
         for kept in (RecordingSize(), RecordingSize(tile=(64, 64), received=True))
     )
     assert none["sweep_again"] == 0

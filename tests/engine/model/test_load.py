@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from attentropy.engine.cost.describe import describe
+from attentropy.engine.cost.predict import describe
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.load import load
 from tiny import save
@@ -231,7 +231,7 @@ def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path):
     (hub / "snapshots").mkdir()
     folder = folder.rename(hub / "snapshots" / "0123abcd")
     code = (
-        "from attentropy.engine.cost.describe import describe\n"
+        "from attentropy.engine.cost.predict import describe\n"
         "from attentropy.engine.model.load import load\n"
         "from attentropy.engine.errors import AttentropyError\n"
         "print(describe('org/tiny')['layers'])\n"
