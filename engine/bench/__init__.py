@@ -1,1 +1,1 @@
-"""The benchmark: ours, the ceiling without entropy, and the other ways to get the same numbers."""
+"""Compare attention and vocabulary statistics with other ways to compute the same numbers."""

@@ -1,4 +1,4 @@
-"""Attention's inputs and its right answers: float64 on the same inputs, at sampled places."""
+"""Attention's inputs, and the right answers: float64 on the same inputs, at sampled places."""
 
 from __future__ import annotations
 
@@ -8,54 +8,56 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.bench.case import AttentionCase
-from attentropy.engine.bench.rival import Found, judged
+from attentropy.engine.bench.rival import Judgement, Numbers, judge
 
 _SAMPLES = 32
 TILE = 128  # of the attention map
 
 
 def inputs(case: AttentionCase) -> tuple[Tensor, Tensor, Tensor]:
-    """q [1, Hq, N, D], k and v [1, Hkv, N, D]: normal, seeded, the same in every process."""
-    random = torch.Generator(case.device).manual_seed(0)
+    """Draw q [1, Hq, N, D], k and v [1, Hkv, N, D]: normal, the same in every process."""
+    generator = torch.Generator(case.device).manual_seed(0)
     dtype = getattr(torch, case.dtype)
 
     def draw(heads: int) -> Tensor:
         shape = (1, heads, case.length, case.head_size)
-        return torch.randn(shape, generator=random, device=case.device).to(dtype)
+        return torch.randn(shape, generator=generator, device=case.device).to(dtype)
 
     return draw(case.heads), draw(case.key_heads), draw(case.key_heads)
 
 
-def rows(case: AttentionCase) -> list[tuple[int, int]]:
-    """(head, query) of the rows that are checked: spread, the ends among them."""
+def sampled_rows(case: AttentionCase) -> list[tuple[int, int]]:
+    """Return (head, query) of the rows that are checked: evenly spread, both ends included."""
     at = torch.linspace(0, case.length - 1, min(case.length, _SAMPLES)).long().tolist()
     return [(i * 7 % case.heads, position) for i, position in enumerate(at)]
 
 
-def errors(case: AttentionCase, given: tuple[Tensor, ...], found: Found) -> dict[str, tuple]:
-    """For each number in `found`: its largest error and whether it is within the bounds.
+def errors(
+    case: AttentionCase, tensors: tuple[Tensor, ...], numbers: Numbers
+) -> dict[str, Judgement]:
+    """Judge each of the `numbers` that a rival computed from the input `tensors`.
 
-    The statistics at `rows`, by the bounds of the project's definitions; `map` and `received` at
-    sampled tiles and keys, conditioned on `found["lse"]` as they are.
+    The statistics are checked at `sampled_rows`, by the bounds of the project's definitions; `map`
+    and `received` at sampled tiles and keys, conditioned on `numbers["lse"]` as they are.
     """
-    q, k, v = given
-    if "map" in found:
-        return {"map": judged(*_map(case, q, k, found))}
-    if "received" in found:
-        return {"received": judged(*_received(case, q, k, found))}
-    truths = [_row(case, q, k, v, found, head, query) for head, query in rows(case)]
-    result = {}
-    for name in truths[0]:
-        pairs = [truth[name] for truth in truths]
+    q, k, v = tensors
+    if "map" in numbers:
+        return {"map": judge(*_map_errors(case, q, k, numbers))}
+    if "received" in numbers:
+        return {"received": judge(*_received_errors(case, q, k, numbers))}
+    rows = [_row_errors(case, q, k, v, numbers, head, query) for head, query in sampled_rows(case)]
+    judgements = {}
+    for name in rows[0]:
+        pairs = [row[name] for row in rows]
         error, allowed = (torch.stack([pair[i] for pair in pairs]).cpu() for i in (0, 1))
-        result[name] = judged(error, allowed)
-    return result
+        judgements[name] = judge(error, allowed)
+    return judgements
 
 
-def _row(
-    case: AttentionCase, q: Tensor, k: Tensor, v: Tensor, found: Found, head: int, row: int
+def _row_errors(
+    case: AttentionCase, q: Tensor, k: Tensor, v: Tensor, numbers: Numbers, head: int, row: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """(error, allowed) of each number of one row."""
+    """Return (error, allowed) of each number of one row."""
     last = row + 1 if case.causal else case.length
     keys, query = _keys(case, k, head)[:last], q[0, head, row].double()
     values = v[0, head // (case.heads // case.key_heads), :last].double()
@@ -80,45 +82,58 @@ def _row(
         "sink_mass": (p[:4].sum(), probability),
     }
     result = {}
-    for name in found:
-        got = found[name][0, head, row]
-        if name == "top_key":  # ties and near ties aside: the probability that it misses
-            at = got.long()
-            inside = bool((at >= 0) & (at < last))
-            missed = p.max() - p[at] if inside else p.new_tensor(math.inf)
+    for name in numbers:
+        value = numbers[name][0, head, row]
+        if name == "top_key":  # judged by the probability it misses, which is small at near ties
+            at = value.long()
+            is_inside = bool((at >= 0) & (at < last))
+            missed = p.max() - p[at] if is_inside else p.new_tensor(math.inf)
             result[name] = (missed, probability)
         else:
             truth, allowed = truths[name]
-            result[name] = ((got.double() - truth).abs().max(), allowed)
+            result[name] = ((value.double() - truth).abs().max(), allowed)
     return result
 
 
-def _map(case: AttentionCase, q: Tensor, k: Tensor, found: Found) -> tuple[Tensor, Tensor]:
-    """Tiles on the diagonal, in the first column and in the last, their mean over heads."""
-    tiles, error = found["map"].shape[-1], []
+def _map_errors(
+    case: AttentionCase, q: Tensor, k: Tensor, numbers: Numbers
+) -> tuple[Tensor, Tensor]:
+    """Return (error, allowed) of tiles on the diagonal and in the first and last columns.
+
+    The map is the mean over the heads.
+    """
+    tiles, differences = numbers["map"].shape[-1], []
     for down in sorted({0, tiles // 3, tiles - 1}):
         for across in sorted({0, down // 2, down, tiles - 1}):
             queries = torch.arange(down * TILE, min(case.length, (down + 1) * TILE))
             keys = torch.arange(across * TILE, min(case.length, (across + 1) * TILE))
-            mass = [_weights(case, q, k, found["lse"], head, queries, keys).sum() / len(queries)
+            mass = [_weights(case, q, k, numbers["lse"], head, queries, keys).sum() / len(queries)
                     for head in range(case.heads)]  # fmt: skip
-            error.append((found["map"][0, 0, down, across] - torch.stack(mass).mean()).abs())
-    return torch.stack(error).cpu(), torch.tensor(1e-5, dtype=torch.float64)
+            differences.append(
+                (numbers["map"][0, 0, down, across] - torch.stack(mass).mean()).abs()
+            )
+    return torch.stack(differences).cpu(), torch.tensor(1e-5, dtype=torch.float64)
 
 
-def _received(case: AttentionCase, q: Tensor, k: Tensor, found: Found) -> tuple[Tensor, Tensor]:
-    """Relative errors of sums over all queries: float32 sums of weights within the bound."""
-    error, every = [], torch.arange(case.length)
-    for head, key in rows(case)[::4]:
-        wanted = _weights(case, q, k, found["lse"], head, every, every[key : key + 1]).sum()
-        error.append((found["received"][0, head, key] - wanted).abs() / wanted)
-    return torch.stack(error).cpu(), torch.tensor(1e-4, dtype=torch.float64)
+def _received_errors(
+    case: AttentionCase, q: Tensor, k: Tensor, numbers: Numbers
+) -> tuple[Tensor, Tensor]:
+    """Return (relative error, allowed) of sums over all queries, at sampled keys.
+
+    They are float32 sums of weights, each of them within its bound.
+    """
+    differences, queries = [], torch.arange(case.length)
+    for head, key in sampled_rows(case)[::4]:
+        weights = _weights(case, q, k, numbers["lse"], head, queries, queries[key : key + 1])
+        expected = weights.sum()
+        differences.append((numbers["received"][0, head, key] - expected).abs() / expected)
+    return torch.stack(differences).cpu(), torch.tensor(1e-4, dtype=torch.float64)
 
 
 def _weights(
     case: AttentionCase, q: Tensor, k: Tensor, lse: Tensor, head: int, queries: Tensor, keys: Tensor
 ) -> Tensor:
-    """p of one head's rectangle in float64, [queries, keys]."""
+    """Return p of one head's rectangle in float64, [queries, keys]."""
     queries, keys = queries.to(q.device), keys.to(q.device)
     s = q[0, head, queries].double() @ _keys(case, k, head, keys).T * case.head_size**-0.5
     p = (s - lse[0, head, queries, None].double()).exp()

@@ -1,4 +1,4 @@
-"""Who is measured for attention: ours, the ceiling without entropy, the other ways to get it.
+"""The ways to compute attention's entropy: ours, the bound without entropy, and the others.
 
 Tensors are laid out, padded and repeated before the clock starts, which favours the others.
 """
@@ -14,29 +14,33 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from attentropy.engine.bench.attention import TILE
 from attentropy.engine.bench.case import AttentionCase
-from attentropy.engine.bench.rival import Found, Rival, Run
+from attentropy.engine.bench.rival import Numbers, Rival, Run
 from attentropy.engine.measure.stock import STOCK, Stock
 from attentropy.kernels.ops import STATS, attention
 from attentropy.kernels.sweep import attention_map, attention_received
 
 OURS = "ours, entropy"
-_WIDEST = 256  # the head size that the fused kernels end at
+_LARGEST_HEAD = 256  # that the fused kernels take
 
 
-def _ours(*stats: str) -> Rival:
+def _our_attention(*stats: str) -> Rival:
+    """Return our attention, which computes `stats` in the same sweep."""
+
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
-        def run() -> Found:
-            found = attention(q, k, v, causal=case.causal, stats=stats)
-            return {name: getattr(found, name) for name in ("out", "lse", *stats)}
+        def run() -> Numbers:
+            result = attention(q, k, v, causal=case.causal, stats=stats)
+            return {name: getattr(result, name) for name in ("out", "lse", *stats)}
 
         return run
 
     return Rival("ours", prepare)
 
 
-def _sdpa(backend: SDPBackend, *devices: str) -> Rival:
+def _torch_alone(backend: SDPBackend, *devices: str) -> Rival:
+    """Return PyTorch's attention without entropy."""
+
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
-        def run() -> Found:
+        def run() -> Numbers:
             with sdpa_kernel([backend]):
                 out = scaled_dot_product_attention(
                     q, k, v, is_causal=case.causal, enable_gqa=case.heads != case.key_heads
@@ -48,7 +52,9 @@ def _sdpa(backend: SDPBackend, *devices: str) -> Rival:
     return Rival("ceiling", prepare, devices)
 
 
-def _alone(stock: Stock) -> Rival:
+def _stock_alone(stock: Stock) -> Rival:
+    """Return a stock kernel without entropy."""
+
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
         q, k, v = (stock.laid(t) for t in (q, k, v))
         return lambda: {"out": stock.attend(q, k, v, case.causal, case.head_size**-0.5)[0]}
@@ -56,70 +62,76 @@ def _alone(stock: Stock) -> Rival:
     return Rival("ceiling", prepare, stock.devices, stock.module)
 
 
-def _from_mean_key(q: Tensor, mean_key: Tensor, lse: Tensor, scale: float) -> Tensor:
-    """H = lse − scale · q · Σ p k."""
+def _entropy_from_mean_key(q: Tensor, mean_key: Tensor, lse: Tensor, scale: float) -> Tensor:
+    """Return H = lse − scale · q · Σ p k."""
     return lse - scale * (q.float() * mean_key.float()).sum(-1)
 
 
-def _twice(stock: Stock) -> Rival:
-    """The second call has the keys for values."""
+def _stock_twice(stock: Stock) -> Rival:
+    """Return a stock kernel that runs twice, the second time with the keys as values."""
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
         q, k, v = (stock.laid(t) for t in (q, k, v))
         scale = case.head_size**-0.5
 
-        def run() -> Found:
+        def run() -> Numbers:
             out, lse = stock.attend(q, k, v, case.causal, scale)
             mean_key, _ = stock.attend(q, k, k, case.causal, scale)
-            return {"out": out, "entropy": _from_mean_key(q, mean_key, lse, scale)}
+            return {"out": out, "entropy": _entropy_from_mean_key(q, mean_key, lse, scale)}
 
         return run
 
     return Rival("twice", prepare, stock.devices, stock.module)
 
 
-def _once(stock: Stock) -> Rival:
-    """Keys beside values in one call; q and k are padded with zeros where D must equal Dv."""
+def _stock_once(stock: Stock) -> Rival:
+    """Return a stock kernel that runs once, with the keys next to the values.
+
+    q and k are padded with zeros where D must equal Dv.
+    """
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
         size = case.head_size
-        if 2 * size > _WIDEST:
-            raise NotImplementedError(f"[V, K] is wider than {_WIDEST}")
+        if 2 * size > _LARGEST_HEAD:
+            raise NotImplementedError(f"[V, K] is wider than {_LARGEST_HEAD}")
         both = stock.laid(torch.cat([v, k], -1))
         wide_q, wide_k = (
             stock.laid(t if stock.wide else pad(t, (0, both.shape[-1] - size))) for t in (q, k)
         )
         scale = size**-0.5
 
-        def run() -> Found:
-            found, lse = stock.attend(wide_q, wide_k, both, case.causal, scale)
-            out, mean_key = found.split(size, -1)
-            return {"out": out, "entropy": _from_mean_key(q, mean_key, lse, scale)}
+        def run() -> Numbers:
+            wide_out, lse = stock.attend(wide_q, wide_k, both, case.causal, scale)
+            out, mean_key = wide_out.split(size, -1)
+            return {"out": out, "entropy": _entropy_from_mean_key(q, mean_key, lse, scale)}
 
         return run
 
     return Rival("once", prepare, stock.devices, stock.module)
 
 
-def _swept(stock: Stock) -> Rival:
-    """lse from the stock kernel, then a sweep over the scores alone: Σ −p ln p of each row."""
+def _stock_and_sweep(stock: Stock) -> Rival:
+    """Return a stock kernel for lse, and a sweep over the scores alone: Σ −p ln p of each row."""
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
         laid_q, laid_k, laid_v = (stock.laid(t) for t in (q, k, v))
         row = (1, case.length)
 
-        def run() -> Found:
+        def run() -> Numbers:
             out, lse = stock.attend(laid_q, laid_k, laid_v, case.causal, case.head_size**-0.5)
-            whole = attention_map(q, k, lse, tile=row, values="entropy", causal=case.causal)
-            return {"out": out, "entropy": whole[..., 0]}
+            entropy = attention_map(q, k, lse, tile=row, values="entropy", causal=case.causal)
+            return {"out": out, "entropy": entropy[..., 0]}
 
         return run
 
     return Rival("sweep", prepare, stock.devices, stock.module)
 
 
-def _eager(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
-    """As `output_attentions` does: all weights in memory, then −Σ p ln p."""
+def _prepare_eager(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
+    """Prepare what `output_attentions` does: all weights in memory, then −Σ p ln p.
+
+    Raises `MemoryError` where the weights do not fit.
+    """
     pairs = case.heads * case.length**2
     needed, free = pairs * (q.element_size() + 8), _free_bytes(case.device)
     if needed > free:
@@ -127,7 +139,7 @@ def _eager(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
     group, scale = case.heads // case.key_heads, case.head_size**-0.5
     k, v = (t.repeat_interleave(group, 1) for t in (k, v))
 
-    def run() -> Found:
+    def run() -> Numbers:
         s = q @ k.transpose(-1, -2) * scale
         if case.causal:
             hidden = torch.ones(s.shape[-2:], dtype=torch.bool, device=s.device).triu(1)
@@ -148,18 +160,18 @@ def _free_bytes(device: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
 
 
-def _second(name: str) -> Rival:
-    """The sweeps that take lse from the pass before, as part of which they are not timed."""
+def _second_sweep(name: str) -> Rival:
+    """Return a sweep that needs lse: "map" or "received". The pass that gives lse is not timed."""
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
         lse = attention(q, k, v, causal=case.causal, stats=()).lse
 
-        def run() -> Found:
+        def run() -> Numbers:
             if name == "map":
-                found = attention_map(q, k, lse, tile=TILE, heads="mean", causal=case.causal)
+                values = attention_map(q, k, lse, tile=TILE, heads="mean", causal=case.causal)
             else:
-                found = attention_received(q, k, lse, causal=case.causal)
-            return {name: found, "lse": lse}
+                values = attention_received(q, k, lse, causal=case.causal)
+            return {name: values, "lse": lse}
 
         return run
 
@@ -167,16 +179,16 @@ def _second(name: str) -> Rival:
 
 
 RIVALS: dict[str, Rival] = {
-    OURS: _ours("entropy"),
-    "ours, all off": _ours(),
-    "ours, every statistic": _ours(*(name for name in STATS if name != "sink_prob")),
-    "flash": _sdpa(SDPBackend.FLASH_ATTENTION, "cpu", "cuda"),
-    "cudnn": _sdpa(SDPBackend.CUDNN_ATTENTION, "cuda"),
-    **{name: _alone(STOCK[name]) for name in ("flash-attn 2", "flash-attn 3", "flex")},
-    **{f"{name} twice, V := K": _twice(stock) for name, stock in STOCK.items()},
-    **{f"{name} once, [V, K]": _once(stock) for name, stock in STOCK.items()},
-    **{f"{name} + sweep": _swept(stock) for name, stock in STOCK.items()},
-    "eager": Rival("eager", _eager),
-    f"attention_map, tile {TILE}": _second("map"),
-    "attention_received": _second("received"),
+    OURS: _our_attention("entropy"),
+    "ours, all off": _our_attention(),
+    "ours, every statistic": _our_attention(*(name for name in STATS if name != "sink_prob")),
+    "flash": _torch_alone(SDPBackend.FLASH_ATTENTION, "cpu", "cuda"),
+    "cudnn": _torch_alone(SDPBackend.CUDNN_ATTENTION, "cuda"),
+    **{name: _stock_alone(STOCK[name]) for name in ("flash-attn 2", "flash-attn 3", "flex")},
+    **{f"{name} twice, V := K": _stock_twice(stock) for name, stock in STOCK.items()},
+    **{f"{name} once, [V, K]": _stock_once(stock) for name, stock in STOCK.items()},
+    **{f"{name} + sweep": _stock_and_sweep(stock) for name, stock in STOCK.items()},
+    "eager": Rival("eager", _prepare_eager),
+    f"attention_map, tile {TILE}": _second_sweep("map"),
+    "attention_received": _second_sweep("received"),
 }

@@ -1,4 +1,4 @@
-"""What is measured: the shapes of a benchmark case, its name and its work. Needs no torch."""
+"""The shapes of a benchmark case, its name and its work. Needs no torch."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class AttentionCase:
 
     @property
     def size(self) -> int:
-        """What grows within a setting."""
+        """The number that grows within a setting."""
         return self.length
 
     @property
     def setting(self) -> str:
-        """All but the size, in words."""
+        """Everything but the size, in words."""
         kind = "causal" if self.causal else "full"
         heads = f"{self.heads}/{self.key_heads} heads of {self.head_size}"
         return f"{kind}, {heads}, {self.dtype} on {self.device}"
@@ -41,7 +41,7 @@ class AttentionCase:
 
 @dataclass(frozen=True)
 class VocabularyCase:
-    """`rows` hidden states of `width` numbers, read through a head over `vocabulary` tokens."""
+    """The head over `vocabulary` tokens, for `rows` hidden states of `width` numbers."""
 
     rows: int
     width: int
@@ -53,18 +53,18 @@ class VocabularyCase:
 
     @property
     def size(self) -> int:
-        """What grows within a setting."""
+        """The number that grows within a setting."""
         return self.rows
 
     @property
     def setting(self) -> str:
-        """All but the size, in words."""
+        """Everything but the size, in words."""
         shape = f"{self.width:,} numbers to {self.vocabulary:,} tokens"
         return f"{shape}, {self.dtype} on {self.device}"
 
     @property
     def flops(self) -> float:
-        """Floating-point operations of the one product."""
+        """Floating-point operations of the only product."""
         return 2.0 * self.rows * self.width * self.vocabulary
 
 

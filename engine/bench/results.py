@@ -1,8 +1,9 @@
-"""The results as data: what was measured, on what, how; written as JSON and read back checked."""
+"""A benchmark's results: what was measured, on what and how, as JSON that is checked when read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -14,8 +15,9 @@ from attentropy.engine.errors import UsageError
 class Row:
     """One rival on one case: `seconds` at the 20, 50 and 80 % quantiles, or the reason for none.
 
-    errors: the largest error of each number on sampled places against float64, None where it was
-    not finite; wrong: those that are outside of their bounds. flops: the work that is needed.
+    errors: the largest error of each number at sampled places compared with float64, None where it
+    was not finite; wrong: the numbers that are outside of their bounds. flops: the work that is
+    needed.
     """
 
     case: int
@@ -32,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """Rows by case and rival; `ceilings` in bytes and floating-point operations a second."""
+    """Rows by case and rival; `ceilings` in bytes and floating-point operations per second."""
 
     what: str
     command: str
@@ -43,18 +45,18 @@ class Results:
     rows: tuple[Row, ...]
 
     def settings(self) -> dict[str, list[int]]:
-        """Each setting with its cases, the sizes ascending."""
-        found: dict[str, list[int]] = {}
+        """Return the indices of each setting's cases, the sizes ascending."""
+        settings: dict[str, list[int]] = {}
         for i in sorted(range(len(self.cases)), key=lambda i: self.cases[i].size):
-            found.setdefault(self.cases[i].setting, []).append(i)
-        return found
+            settings.setdefault(self.cases[i].setting, []).append(i)
+        return settings
 
     def of(self, case: int) -> list[Row]:
-        """The rows of one case."""
+        """Return the rows of one case."""
         return [row for row in self.rows if row.case == case]
 
     def to_json(self) -> str:
-        """One line for each case and row, four digits a number."""
+        """Write one line per case and row, four digits per number."""
         lists = {
             "cases": [asdict(case) for case in self.cases],
             "rows": [_filled(row) for row in self.rows],
@@ -71,30 +73,31 @@ class Results:
 
     @classmethod
     def from_json(cls, text: str, name: str) -> Results:
-        """What `to_json` wrote. Raises `UsageError`, which calls the file `name`."""
+        """Read what `to_json` wrote. Raises `UsageError`, which names the file `name`."""
         try:
-            given = json.loads(text)
-            kind = CASES[given["what"]]
-            cases = tuple(_made(kind, case) for case in given["cases"])
-            rows = tuple(_made(Row, row) for row in given["rows"])
-            ceilings = {_text(k): _positive(v) for k, v in given["ceilings"].items()}
+            content = json.loads(text)
+            kind = CASES[content["what"]]
+            cases = tuple(_checked(kind, case) for case in content["cases"])
+            rows = tuple(_checked(Row, row) for row in content["rows"])
+            ceilings = {_text(k): _positive(v) for k, v in content["ceilings"].items()}
             if not cases or "flops_per_second" not in ceilings:
                 raise ValueError("nothing to compare")
             if not all(row.case < len(cases) and (row.seconds or row.reason) for row in rows):
                 raise ValueError("a row without its case, or without a result")
-            what, command, ours = (_text(given[key]) for key in ("what", "command", "ours"))
-            machine = {_text(k): _text(v) for k, v in given["machine"].items()}
+            what, command, ours = (_text(content[key]) for key in ("what", "command", "ours"))
+            machine = {_text(k): _text(v) for k, v in content["machine"].items()}
             return cls(what, command, ours, machine, ceilings, cases, rows)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UsageError(f"{name!r} holds no results of attentropy bench --json") from error
 
 
 def _filled(row: Row) -> dict[str, Any]:
-    """Without what is empty."""
+    """Return a row's fields without those that are empty."""
     return {k: v for k, v in asdict(row).items() if v or k == "case"}
 
 
 def _short(value: Any) -> Any:
+    """Round every number to four digits."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, dict):
@@ -102,11 +105,11 @@ def _short(value: Any) -> Any:
     return [_short(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _made(kind: type, given: dict[str, Any]) -> Any:
-    """A dataclass from what a file holds, each value of the type that its field names."""
-    if unknown := set(given) - {f.name for f in fields(kind)}:
+def _checked(kind: type, content: dict[str, Any]) -> Any:
+    """Build a dataclass from a file's content, each value checked by its field's reader."""
+    if unknown := set(content) - {f.name for f in fields(kind)}:
         raise ValueError(f"unknown {unknown}")
-    return kind(**{name: _READERS[name](value) for name, value in given.items()})
+    return kind(**{name: _READERS[name](value) for name, value in content.items()})
 
 
 def _text(value: Any) -> str:
@@ -145,7 +148,7 @@ def _errors(value: Any) -> dict[str, float | None]:
     }
 
 
-_READERS: dict[str, Any] = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("rival", "group", "reason", "dtype", "device"), _text),
     **dict.fromkeys(("case", "runs", "peak_bytes", "length", "heads", "key_heads"), _count),
     **dict.fromkeys(("head_size", "rows", "width", "vocabulary"), _count),

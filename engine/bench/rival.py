@@ -1,24 +1,32 @@
-"""What a rival is: a way to the same numbers, prepared once and then run again and again."""
+"""A rival: one way to compute the numbers, prepared once and then run again and again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import NamedTuple
 
 from torch import Tensor
 
-Found = dict[str, Tensor]  # what a run computed, by the names of the project's definitions
-Run = Callable[[], Found]
+Numbers = dict[str, Tensor]  # what a run computed, by the names of `docs/definitions.md`
+Run = Callable[[], Numbers]
+
+
+class Judgement(NamedTuple):
+    """The largest error of one number, and whether every error is within its bound."""
+
+    error: float
+    is_right: bool
 
 
 @dataclass(frozen=True)
 class Rival:
-    """`prepare(*inputs, case)` gives the function that is timed; what cannot run there raises.
+    """A way to compute the numbers.
 
-    group: what it is compared as. devices: where it exists. module: what must be installed.
-    work: the part of the case's floating-point operations that it cannot do without.
+    prepare: `prepare(*inputs, case)` returns the function that is timed, and raises for a case that
+    cannot run. group: what it is compared as. devices: those it exists for. module: what must be
+    installed. work: the share of the case's floating-point operations that it cannot do without.
     """
 
     group: str
@@ -27,8 +35,8 @@ class Rival:
     module: str | None = None
     work: float = 1.0
 
-    def absent(self, device: str) -> str | None:
-        """Why it need not even be tried on this device; None if it is there."""
+    def why_absent(self, device: str) -> str | None:
+        """Return why it cannot be tried on this device; None if it can."""
         if device not in self.devices:
             return f"not on {device}"
         if self.module is not None and find_spec(self.module) is None:
@@ -36,6 +44,6 @@ class Rival:
         return None
 
 
-def judged(error: Tensor, allowed: Any) -> tuple[float, bool]:
-    """The largest error, and whether each is allowed; what is not finite never is."""
-    return float(error.max()), bool((error <= allowed).all())
+def judge(error: Tensor, allowed: Tensor | float) -> Judgement:
+    """Judge errors by what is allowed, elementwise; what is not finite never is."""
+    return Judgement(float(error.max()), bool((error <= allowed).all()))

@@ -7,18 +7,19 @@ import logging
 import os
 import sys
 import warnings
-from typing import Any
+
+import torch
 
 from attentropy.engine.coverage import table
 from attentropy.engine.coverage.classes import class_names
-from attentropy.engine.coverage.compare import PASS, WRONG, compare
-from attentropy.engine.coverage.isolate import isolated
+from attentropy.engine.coverage.compare import PASS, WRONG, Verdicts, compare
+from attentropy.engine.coverage.isolate import run_isolated
 
 _SECONDS = 120.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print each class's verdicts; 1 where one is wrong or did not end."""
+    """Print each class's verdicts; return 1 where one is wrong or did not end."""
     parser = argparse.ArgumentParser(
         prog="python -m attentropy.engine.coverage", description=__doc__
     )
@@ -26,37 +27,37 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--write", action="store_true", help="write COVERAGE.md and status.json")
     options = parser.parse_args(arguments)
-    known = class_names()
-    if unknown := sorted(set(options.classes) - set(known)):
+    names = class_names()
+    if unknown := sorted(set(options.classes) - set(names)):
         parser.error(f"no class {unknown[0]} in the installed transformers")
     if options.write and options.classes:
         parser.error("--write takes the whole table: name no classes")
     _quiet()
-    compare("LlamaForCausalLM")  # what every child would otherwise import again
-    rows: dict[str, Any] = {}
-    for name, row in isolated(
-        compare, options.classes or known, jobs=options.jobs, seconds=_SECONDS
+    compare("LlamaForCausalLM")  # imports what every child would otherwise import again
+    rows: dict[str, Verdicts] = {}
+    for name, result in run_isolated(
+        compare, options.classes or names, jobs=options.jobs, seconds=_SECONDS
     ):
-        rows[name] = (
-            row if isinstance(row, dict) else dict.fromkeys(("attention", "lens"), (WRONG, row))
-        )
-        print(f"{name}: {_line(rows[name])}", flush=True)
+        if isinstance(result, str):
+            result = dict.fromkeys(("attention", "lens"), (WRONG, result))
+        rows[name] = result
+        print(f"{name}: {_line(result)}", flush=True)
     for part in ("attention", "lens"):
-        print(f"{part}: {dict(table.count(rows, part))}")
+        print(f"{part}: {dict(table.count_statuses(rows, part))}")
     if options.write:
-        table.write(table.merged(rows))
+        table.write_status(table.status_of(rows))
     return int(any(verdict[0] == WRONG for row in rows.values() for verdict in row.values()))
 
 
-def _line(row: dict[str, Any]) -> str:
-    noted = {part: ": ".join(filter(None, verdict)) for part, verdict in row.items()}
+def _line(row: Verdicts) -> str:
+    """Return a class's verdicts in one line, without the passes of optional parts."""
+    texts = {part: ": ".join(filter(None, verdict)) for part, verdict in row.items()}
     always = ("attention", "lens")
-    return "; ".join(f"{p} {v}" for p, v in noted.items() if p in always or v != PASS)
+    return "; ".join(f"{p} {text}" for p, text in texts.items() if p in always or text != PASS)
 
 
 def _quiet() -> None:
-    import torch
-
+    """Use one thread, and silence warnings: the children inherit both."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)

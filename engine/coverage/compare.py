@@ -1,11 +1,13 @@
-"""One model class against itself: what is recorded, and what its own eager attention says."""
+"""Compare one model class with itself: what is recorded, and what its own eager attention gives."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from attentropy.engine.attention.recorder import Recorder, record
 from attentropy.engine.coverage.classes import find_class
@@ -16,7 +18,7 @@ from attentropy.engine.lens.head import find_lens
 from attentropy.engine.lens.points import Point, capture_states
 from attentropy.engine.model.layers import decoder_layers
 
-# Longer than every window and chunk of the tiny configurations, several times.
+# Several times as long as every window and chunk of the tiny configurations.
 LENGTH = 40
 PADDING = 5
 SPLIT = 23
@@ -29,48 +31,58 @@ PASS, NOT_APPLICABLE, REFUSED, WRONG = "pass", "not applicable", "refused", "wro
 
 # A status and, unless it is a pass, the reason in one line.
 Verdict = tuple[str, str]
+# By what was compared: "attention", "lens", "left padding", "right padding", "chunks".
+Verdicts = dict[str, Verdict]
+
+_log = logging.getLogger(__name__)
 
 
 class Wrong(Exception):
     """A number that is not the model's own."""
 
 
-def compare(name: str) -> dict[str, Verdict]:
-    """Verdicts on the `attention` and the `lens` of a class, and on its padding and chunks."""
+def compare(name: str) -> Verdicts:
+    """Return verdicts on the attention and the lens of a class, and on its padding and chunks."""
     try:
         model = tiny_model(find_class(name))
-        ids = _ids(LENGTH)
+        ids = random_ids(LENGTH)
         own = run_eager(model, ids)
+    # A stranger's class may fail in any way where it is made tiny; that is its verdict.
     except Exception as error:
-        verdict = NOT_APPLICABLE, f"no tiny model of it runs on token ids alone ({_line(error)})"
+        _log.info("%s cannot be compared", name, exc_info=error)
+        verdict = (
+            NOT_APPLICABLE,
+            f"no tiny model of it runs on token ids alone ({_one_line(error)})",
+        )
         return {"attention": verdict, "lens": verdict}
-    return _attention(model, ids, own) | {"lens": _lens(model, ids)}
+    return _compare_attention(model, ids, own) | {"lens": _compare_lens(model, ids)}
 
 
-def _attention(model: Any, ids: Tensor, own: Eager) -> dict[str, Verdict]:
+def _compare_attention(model: PreTrainedModel, ids: Tensor, own: Eager) -> Verdicts:
     try:
-        _same(*_recorded(model, ids), own, slice(None))
+        _check_same(*_record(model, ids), own, slice(None))
     except AttentropyError as error:
-        without = isinstance(error, NoAttention) and not own.entropies
-        return {"attention": (NOT_APPLICABLE if without else REFUSED, _line(error))}
+        has_none = isinstance(error, NoAttention) and not own.entropies
+        return {"attention": (NOT_APPLICABLE if has_none else REFUSED, _one_line(error))}
     except Wrong as error:
         return {"attention": (WRONG, str(error))}
     return {
         "attention": (PASS, ""),
-        "left padding": _padded(model, ids, left=True),
-        "right padding": _padded(model, ids, left=False),
-        "chunks": _chunked(model, ids, own),
+        "left padding": _compare_padded(model, ids, left=True),
+        "right padding": _compare_padded(model, ids, left=False),
+        "chunks": _compare_chunked(model, ids, own),
     }
 
 
-def _recorded(model: Any, ids: Tensor, **extra: Any) -> tuple[Recorder, Tensor]:
+def _record(model: PreTrainedModel, ids: Tensor, **extra: Tensor) -> tuple[Recorder, Tensor]:
+    """Return a recorder of one pass without a cache, and the pass's logits."""
     model.set_attn_implementation("eager")
     with torch.no_grad(), record(model, stats=("entropy",)) as recorder:
         logits = model(ids, use_cache=False, **extra).logits
     return recorder, logits
 
 
-def _same(recorder: Recorder, logits: Tensor, own: Eager, rows: slice) -> None:
+def _check_same(recorder: Recorder, logits: Tensor, own: Eager, rows: slice) -> None:
     """Raise `Wrong` where an entropy or a logit of `rows` is not the model's own."""
     scale = max(1.0, float(own.logits[:, rows].abs().max()))
     error = float((own.logits - logits)[:, rows].abs().max()) / scale
@@ -79,89 +91,96 @@ def _same(recorder: Recorder, logits: Tensor, own: Eager, rows: slice) -> None:
     calls = list(recorder.calls.values())
     if len(calls) != len(own.entropies):
         raise Wrong(f"{len(calls)} attention calls recorded, eager had {len(own.entropies)}")
-    for call, wanted in zip(calls, own.entropies, strict=True):
-        got = torch.from_numpy(call.values("entropy")).double()
-        if got.shape != wanted.shape:
-            raise Wrong(f"entropies {list(got.shape)}, eager's {list(wanted.shape)}")
-        error = float((got - wanted)[:, rows].abs().max())
+    for call, expected in zip(calls, own.entropies, strict=True):
+        entropies = torch.from_numpy(call.values("entropy")).double()
+        if entropies.shape != expected.shape:
+            raise Wrong(f"entropies {list(entropies.shape)}, eager's {list(expected.shape)}")
+        error = float((entropies - expected)[:, rows].abs().max())
         if not error <= ENTROPY:
             raise Wrong(f"layer {call.layer}: entropy differs by {error:.2g} nats")
 
 
-def _padded(model: Any, ids: Tensor, *, left: bool) -> Verdict:
-    fill = torch.full((1, PADDING), 3)
-    none, all_of_it = torch.zeros_like(fill), torch.ones_like(ids)
-    padded = torch.cat([fill, ids] if left else [ids, fill], 1)
-    mask = torch.cat([none, all_of_it] if left else [all_of_it, none], 1)
+def _compare_padded(model: PreTrainedModel, ids: Tensor, *, left: bool) -> Verdict:
+    padding = torch.full((1, PADDING), 3)
+    hidden, visible = torch.zeros_like(padding), torch.ones_like(ids)
+    padded = torch.cat([padding, ids] if left else [ids, padding], 1)
+    mask = torch.cat([hidden, visible] if left else [visible, hidden], 1)
     rows = slice(PADDING, None) if left else slice(0, LENGTH)
     try:
         own = run_eager(model, padded, attention_mask=mask)
+    # As in `compare`: a pass of the model's own that fails leaves nothing to compare with.
     except Exception as error:
-        return NOT_APPLICABLE, f"its own eager pass fails ({_line(error)})"
-    return _verdict(lambda: _same(*_recorded(model, padded, attention_mask=mask), own, rows))
+        _log.info("%s fails with padding", type(model).__name__, exc_info=error)
+        return NOT_APPLICABLE, f"its own eager pass fails ({_one_line(error)})"
+    return _verdict(lambda: _check_same(*_record(model, padded, attention_mask=mask), own, rows))
 
 
-def _chunked(model: Any, ids: Tensor, own: Eager) -> Verdict:
-    """The prompt in two parts through the cache, where the model's own agree with one pass."""
+def _compare_chunked(model: PreTrainedModel, ids: Tensor, own: Eager) -> Verdict:
+    """Compare the prompt in two parts through the cache, if the model's own agree with one pass."""
 
-    def parts() -> Tensor:
+    def read_in_parts() -> Tensor:
         with torch.no_grad():
             first = model(ids[:, :SPLIT], use_cache=True)
-            then = model(ids[:, SPLIT:], past_key_values=first.past_key_values, use_cache=True)
-        return torch.cat([first.logits, then.logits], 1)
+            second = model(ids[:, SPLIT:], past_key_values=first.past_key_values, use_cache=True)
+        return torch.cat([first.logits, second.logits], 1)
 
     model.set_attn_implementation("eager")
     try:
-        difference = float((parts() - own.logits).abs().max())
+        difference = float((read_in_parts() - own.logits).abs().max())
+    # As in `compare`: passes of the model's own that fail leave nothing to compare with.
     except Exception as error:
-        return NOT_APPLICABLE, f"its own eager chunks fail ({_line(error)})"
+        _log.info("%s fails in chunks", type(model).__name__, exc_info=error)
+        return NOT_APPLICABLE, f"its own eager chunks fail ({_one_line(error)})"
     if not difference <= LOGITS * max(1.0, float(own.logits.abs().max())):
         return NOT_APPLICABLE, "its own eager chunks differ from one pass"
 
-    def recorded() -> None:
+    def check() -> None:
         with record(model, stats=("entropy",), length=LENGTH) as recorder:
-            logits = parts()
-        _same(recorder, logits, own, slice(None))
+            logits = read_in_parts()
+        _check_same(recorder, logits, own, slice(None))
 
-    return _verdict(recorded)
+    return _verdict(check)
 
 
-def _verdict(attempt: Any) -> Verdict:
+def _verdict(check: Callable[[], None]) -> Verdict:
+    """Return what running `check` says."""
     try:
-        attempt()
+        check()
     except AttentropyError as error:
-        return REFUSED, _line(error)
+        return REFUSED, _one_line(error)
     except Wrong as error:
         return WRONG, str(error)
     return PASS, ""
 
 
-def _lens(model: Any, ids: Tensor) -> Verdict:
+def _compare_lens(model: PreTrainedModel, ids: Tensor) -> Verdict:
+    """Compare the last layer's lens with the model's own output."""
     model.set_attn_implementation("eager")
 
-    def read() -> None:
+    def check() -> None:
         lens = find_lens(model, ids[:, :16])
         last = Point(decoder_layers(model)[-1])
         with torch.no_grad(), capture_states({"residual": [last]}) as states:
             logits = model(ids, use_cache=False).logits[0]
         logprobs = logits.double().log_softmax(-1)
-        wanted = -(logprobs.exp() * logprobs).sum(-1)
+        expected = -(logprobs.exp() * logprobs).sum(-1)
         residual = states["residual"][0]
         assert residual is not None
-        read_back = lens.read(residual, top_k=1).entropy.double()
-        error = float((read_back - wanted).abs().max())
+        entropies = lens.read(residual, top_k=1).entropy.double()
+        error = float((entropies - expected).abs().max())
         if not error <= LENS:
             raise Wrong(f"the last layer's lens entropy differs by {error:.2g} nats")
 
-    return _verdict(read)
+    return _verdict(check)
 
 
-def _ids(length: int) -> Tensor:
+def random_ids(length: int) -> Tensor:
+    """Return ids [1, length] that are not special, always the same."""
     # The lowest ids are those of special tokens in the tiny configurations.
     return torch.randint(3, VOCABULARY - 8, (1, length), generator=torch.Generator().manual_seed(1))
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else ""
     return text if isinstance(error, AttentropyError) else f"{type(error).__name__}: {text}"[:160]

@@ -1,55 +1,71 @@
-"""Each piece of work in a process of its own: a crash or a hang takes nothing else with it."""
+"""Run each piece of work in its own process: a crash or a hang takes nothing else with it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def isolated(
-    work: Callable[[str], Any], names: Iterable[str], *, jobs: int, seconds: float
-) -> Iterator[tuple[str, Any]]:
-    """(name, work(name)) in the order of completion; a string that says why where it has no result.
+@dataclass(frozen=True)
+class _Child:
+    """A running process, and the time at which it is stopped."""
 
-    Forked from this process, so that what is already imported need not be again; `seconds` is the
-    time that one may take.
+    name: str
+    process: BaseProcess
+    deadline: float
+
+
+def run_isolated(
+    work: Callable[[str], T], names: Iterable[str], *, jobs: int, seconds: float
+) -> Iterator[tuple[str, T | str]]:
+    """Yield (name, work(name)) in the order of completion; a reason where there is no result.
+
+    The processes are forked from this one, so that what is already imported need not be imported
+    again. jobs: how many run at once; seconds: how long one may take.
     """
     context = multiprocessing.get_context("fork")
     waiting = list(names)[::-1]
-    running: dict[Connection, tuple[str, Any, float]] = {}
+    running: dict[Connection, _Child] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 name = waiting.pop()
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_run, args=(work, name, theirs), daemon=True)
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_run, args=(work, name, sender), daemon=True)
                 process.start()
-                theirs.close()
-                running[ours] = (name, process, time.monotonic() + seconds)
-            soonest = min(deadline for _, _, deadline in running.values())
+                sender.close()
+                running[receiver] = _Child(name, process, time.monotonic() + seconds)
+            soonest = min(child.deadline for child in running.values())
             ready = wait(list(running), max(0.0, soonest - time.monotonic()))
-            late = [pipe for pipe, (_, _, end) in running.items() if end <= time.monotonic()]
+            now = time.monotonic()
+            late = [pipe for pipe, child in running.items() if child.deadline <= now]
             for pipe in dict.fromkeys([*ready, *late]):
                 assert isinstance(pipe, Connection)
-                name, process, _ = running.pop(pipe)
-                yield name, _result(pipe, process, seconds)
+                child = running.pop(pipe)
+                yield child.name, _result(pipe, child.process, seconds)
     finally:
-        for _, process, _ in running.values():
-            process.kill()
+        for child in running.values():
+            child.process.kill()
 
 
-def _run(work: Callable[[str], Any], name: str, pipe: Connection) -> None:
+def _run(work: Callable[[str], T], name: str, pipe: Connection) -> None:
     pipe.send(work(name))
     pipe.close()
 
 
-def _result(pipe: Connection, process: Any, seconds: float) -> Any:
+def _result(pipe: Connection, process: BaseProcess, seconds: float) -> T | str:
+    """Return what a process sent, or why it sent nothing; the process has ended afterwards."""
     try:
         if pipe.poll():
-            return pipe.recv()
+            result: T = pipe.recv()
+            return result
         return f"not done after {seconds:.0f} s"
     except EOFError:
         process.join()

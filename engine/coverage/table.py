@@ -1,11 +1,16 @@
-"""The parity table: every class's verdicts, as a file for tests and as a page for people."""
+"""The table of all classes' verdicts: a file for the tests, and a page for people."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
+
+import torch
+import transformers
+
+from attentropy.engine.coverage.compare import Verdicts
 
 PAGE = Path(__file__).parents[1] / "COVERAGE.md"
 STATUS = Path(__file__).with_name("status.json")
@@ -33,11 +38,19 @@ table is checked like all others before its first recording, by a short pass wit
 """
 
 
-def merged(rows: dict[str, Any]) -> dict[str, Any]:
-    """The rows of a run with the versions they hold for, as `STATUS` keeps them."""
-    import torch
-    import transformers
+class Status(TypedDict):
+    """The verdicts of all classes, and the versions that they were computed with.
 
+    A verdict that was read from the file is a list [status, reason].
+    """
+
+    transformers: str
+    torch: str
+    classes: dict[str, Verdicts]
+
+
+def status_of(rows: dict[str, Verdicts]) -> Status:
+    """Return the rows of a run with the versions that they hold for, as `STATUS` stores them."""
     return {
         "transformers": transformers.__version__,
         "torch": torch.__version__.split("+")[0],
@@ -45,39 +58,40 @@ def merged(rows: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def read() -> dict[str, Any]:
-    """What `STATUS` pins: versions, and for each class its verdicts as [status, reason]."""
-    pinned: dict[str, Any] = json.loads(STATUS.read_text("utf-8"))
-    return pinned
+def read_status() -> Status:
+    """Read what `STATUS` pins."""
+    return cast(Status, json.loads(STATUS.read_text("utf-8")))
 
 
-def write(pinned: dict[str, Any]) -> None:
+def write_status(status: Status) -> None:
     """Write the status and the page that follows from it."""
-    head = {name: value for name, value in pinned.items() if name != "classes"}
-    rows = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in pinned["classes"].items()]
+    head = {name: value for name, value in status.items() if name != "classes"}
+    rows = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in status["classes"].items()]
     text = json.dumps(head)[:-1] + ', "classes": {\n' + ",\n".join(rows) + "\n}}\n"
     STATUS.write_text(text, "utf-8")
-    PAGE.write_text(page(pinned), "utf-8")
+    PAGE.write_text(render_page(status), "utf-8")
 
 
-def count(rows: dict[str, Any], part: str) -> Counter[str]:
-    """How many classes have which status in `part`."""
+def count_statuses(rows: dict[str, Verdicts], part: str) -> Counter[str]:
+    """Count how many classes have which status in `part`."""
     return Counter(row[part][0] for row in rows.values())
 
 
-def page(pinned: dict[str, Any]) -> str:
-    """The page in Markdown."""
-    classes = pinned["classes"]
+def render_page(status: Status) -> str:
+    """Return the page in Markdown."""
+    classes = status["classes"]
     causal = {name: row for name, row in classes.items() if name.endswith("ForCausalLM")}
     others = {name: row for name, row in classes.items() if name not in causal}
-    text = _HEAD.format(**pinned)
+    text = _HEAD.format(**status)
     for title, rows in (
         ("`*ForCausalLM`", causal),
         ("Other classes of `AutoModelForCausalLM`", others),
     ):
         text += f"## {title}: {len(rows)} classes\n\n"
         for part in ("attention", "lens"):
-            counted = ", ".join(f"{n} {status}" for status, n in count(rows, part).most_common())
+            counted = ", ".join(
+                f"{n} {name}" for name, n in count_statuses(rows, part).most_common()
+            )
             text += f"- {part}: {counted}\n"
         text += f"\n| class | {' | '.join(_COLUMNS)} |\n|{' --- |' * (len(_COLUMNS) + 1)}\n"
         for name, row in rows.items():

@@ -1,10 +1,12 @@
-"""Tiny random models of any class: every size that a configuration names, made small."""
+"""Build tiny random models of any class: every size that a configuration names is set small."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig, PreTrainedModel
 
 VOCABULARY = 160
 WINDOW = 7
@@ -13,11 +15,13 @@ LAYERS = 2
 GAIN = 1.0
 PARAMETERS = 16_000_000
 
+_log = logging.getLogger(__name__)
+
 _COUNTS = (
     "num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers", "encoder_layers",
 )  # fmt: skip
 
-# Sizes by the names that configurations give them; what a configuration does not name is not set.
+# Sizes by the names that configurations use; what a configuration does not name is not set.
 _SMALL: dict[str, Any] = dict.fromkeys(_COUNTS, LAYERS) | {
     "vocab_size": VOCABULARY,
     "hidden_size": 64, "n_embd": 64, "d_model": 64, "embed_dim": 64, "embedding_size": 64,
@@ -63,7 +67,7 @@ _ASSISTANT = {
     "sliding_window": WINDOW,
 }  # fmt: skip
 
-# What a model type needs besides, where the sizes above do not fit together.
+# What a model type needs as well, where the sizes above do not fit together.
 _BY_TYPE: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1, 3]},
     "blt": {
@@ -175,48 +179,53 @@ _BY_TYPE: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_config(cls: Any) -> Any:
-    """A small configuration of a model class; raises what its configuration class raises."""
-    return _small(cls.config_class)
+def tiny_config(cls: type[PreTrainedModel]) -> PretrainedConfig:
+    """Return a small configuration of a model class; raises what its configuration class raises."""
+    return _small_config(cls.config_class)
 
 
-def _small(kind: Any) -> Any:
+def _small_config(kind: Any) -> Any:
     special = _BY_TYPE.get(kind.model_type, {})
     try:
         own = kind()
-    except Exception:  # no configuration by default
+    # Configurations are strangers' code: one without defaults may fail in any way.
+    except Exception as error:
+        _log.info("%s has no default configuration", kind.__name__, exc_info=error)
         own = kind(**special)
     names = set(vars(own)) | set(getattr(own, "attribute_map", {}))
-    given = {name: value for name, value in _SMALL.items() if _settable(own, name, names)}
-    given |= {
-        name: _small(type(getattr(own, name))).to_dict()
+    values = {name: value for name, value in _SMALL.items() if _is_settable(own, name, names)}
+    values |= {
+        name: _small_config(type(getattr(own, name))).to_dict()
         for name in getattr(own, "sub_configs", {})
         if getattr(own, name, None) is not None
     }
     if "kv_lora_rank" in names:  # latent attention: each head has its own keys
-        given |= {"num_key_value_heads": 4, "head_dim": 8}
+        values |= {"num_key_value_heads": 4, "head_dim": 8}
     types = getattr(own, "layer_types", None)
     if types and isinstance(vars(own).get("layer_types"), list):
         distinct = list(dict.fromkeys(types))
         count = max(LAYERS, len(distinct))
-        given["layer_types"] = [distinct[i % len(distinct)] for i in range(count)]
-        given |= {name: count for name in _COUNTS if name in given}
-    given |= special
-    return kind(**given)
+        values["layer_types"] = [distinct[i % len(distinct)] for i in range(count)]
+        values |= {name: count for name in _COUNTS if name in values}
+    values |= special
+    return kind(**values)
 
 
-def _settable(own: Any, name: str, names: set[str]) -> bool:
+def _is_settable(own: Any, name: str, names: set[str]) -> bool:
+    """Tell whether a configuration names a size as one number, which may be set."""
     if name not in names:
         return False
     try:
         value = getattr(own, name, None)
-    except Exception:  # it differs between the layers
+    # Where the layers differ in it, configurations raise errors of several types.
+    except Exception as error:
+        _log.info("%s is read per layer", name, exc_info=error)
         return True
     return not isinstance(value, (list, dict))
 
 
-def tiny_model(cls: Any, seed: int = 0) -> Any:
-    """A random model in evaluation mode, its scores far from uniform; float32, on the CPU.
+def tiny_model(cls: type[PreTrainedModel], seed: int = 0) -> PreTrainedModel:
+    """Return a random model in evaluation mode, its scores far from uniform; float32, on the CPU.
 
     Raises `MemoryError` where the configuration is not small.
     """

@@ -1,1 +1,1 @@
-"""Where the time and memory of a prompt go, layer by layer."""
+"""Measure where the time and memory of a prompt go, layer by layer."""

@@ -1,9 +1,9 @@
-"""Where the parts of a pass begin and end: hooks on a model that tell a gauge.
+"""The parts of a pass: which modules they are, and the hooks that tell a gauge when each one runs.
 
-A layer's blocks are found by what they do (see `sites`), so what is neither attention block nor MLP
-is "other": norms, residual additions, and layers of another kind. "attention" is the block without
-the kernel, which is the attention call itself. Of an MLP whose matrices lie loose in the layer
-(OPT), only the last is "mlp".
+A layer's blocks are found by what they do (`engine.lens.blocks`), so what is neither attention
+block nor MLP is "other": norms, residual additions, and layers of another kind. "attention" is the
+block without the kernel, which is the attention call itself. Of an MLP whose matrices lie loose in
+the layer (OPT), only the last is "mlp".
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
 
 from attentropy.engine.attention import hook as attention_hook
 from attentropy.engine.errors import LensRefused
@@ -22,6 +23,7 @@ from attentropy.engine.lens.blocks import find_blocks
 from attentropy.engine.lens.head import find_lens
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.layers import decoder_layers
+from attentropy.kernels.ops import AttentionResult
 
 PARTS = ("attention", "kernel", "mlp", "other", "lens", "writing")
 # "writing" outside of the layers: a chunk's commit, and waiting for the last value to be written.
@@ -30,7 +32,7 @@ OUTSIDE = ("embedding", "norm", "head", "rest", "writing")
 
 @dataclass(frozen=True)
 class Parts:
-    """The modules of each part; layers in order, None where a layer lacks the part."""
+    """The modules of each part; layers in order, None where a layer has no such part."""
 
     layers: list[nn.Module]
     attention: list[nn.Module | None]
@@ -38,35 +40,39 @@ class Parts:
     outside: dict[str, nn.Module]
 
     def multiplications(self, experts: float = 1.0) -> list[float]:
-        """FLOP a token of each layer's matrices in attention block and MLP; `experts` is the share
-        of a mixture's that a token meets."""
-        found = []
+        """Return the FLOP per token of each layer's matrices, in attention block and MLP.
+
+        experts: the share of a mixture's experts that a token is sent to.
+        """
+        layers = []
         for blocks in zip(self.attention, self.mlp, strict=True):
             flops = 0.0
-            for name, parameter in (
-                p for b in blocks if b is not None for p in b.named_parameters()
-            ):
-                used = experts if "experts." in name else 1.0
-                flops += 2.0 * parameter.numel() * used if parameter.ndim > 1 else 0.0
-            found.append(flops)
-        return found
+            for block in blocks:
+                for name, parameter in block.named_parameters() if block is not None else ():
+                    share = experts if "experts." in name else 1.0
+                    flops += 2.0 * parameter.numel() * share if parameter.ndim > 1 else 0.0
+            layers.append(flops)
+        return layers
 
     @property
     def without_mlp(self) -> list[int]:
-        """Layers that attend and whose MLP was not told apart from the rest."""
+        """Layers that attend and whose MLP could not be told from the rest."""
         pairs = enumerate(zip(self.attention, self.mlp, strict=True))
         return [i for i, (attention, mlp) in pairs if attention is not None and mlp is None]
 
 
-def find_parts(model: Any, probe: Tensor) -> Parts:
-    """Watch short passes [1, n]. Raises `LensRefused` where the decoder layers are not found."""
+def find_parts(model: PreTrainedModel, probe: Tensor) -> Parts:
+    """Find the parts in short passes [1, n].
+
+    Raises `LensRefused` where the decoder layers are not found.
+    """
     blocks = find_blocks(model, probe)
     outside = {"embedding": model.get_input_embeddings(), "head": model.get_output_embeddings()}
     try:
         norm = find_lens(model, probe).norm
         if any(norm is module for module in model.modules()):
             outside["norm"] = norm
-    except LensRefused:  # then the norm is in the rest
+    except LensRefused:  # the norm is then in the rest
         pass
     return Parts(
         list(decoder_layers(model)),
@@ -77,9 +83,9 @@ def find_parts(model: Any, probe: Tensor) -> Parts:
 
 
 @contextmanager
-def watched(parts: Parts, gauge: Gauge) -> Iterator[None]:
-    """While open, `gauge` is told of every part but "kernel", "lens" and "writing"."""
-    handles: list[Any] = []
+def measure_parts(parts: Parts, gauge: Gauge) -> Iterator[None]:
+    """Tell `gauge` when each part begins and ends, except "kernel", "lens" and "writing"."""
+    handles: list[RemovableHandle] = []
 
     def watch(module: nn.Module, part: str, layer: int | None = None) -> None:
         def begin(module: nn.Module, args: Any) -> None:
@@ -93,7 +99,7 @@ def watched(parts: Parts, gauge: Gauge) -> Iterator[None]:
 
     for number, layer in enumerate(parts.layers):
         watch(layer, "other", number)
-    # A block that several layers share belongs to the layer that is open.
+    # A block that several layers share belongs to the layer that is running.
     for part, modules in (("attention", parts.attention), ("mlp", parts.mlp)):
         for module in dict.fromkeys(m for m in modules if m is not None):
             watch(module, part)
@@ -107,27 +113,15 @@ def watched(parts: Parts, gauge: Gauge) -> Iterator[None]:
 
 
 @contextmanager
-def attending(gauge: Gauge, attend: Callable[..., Any]) -> Iterator[None]:
-    """While open, `attend` computes the attention calls; each is "kernel" to `gauge`."""
+def measure_attention(gauge: Gauge, attend: Callable[..., AttentionResult]) -> Iterator[None]:
+    """Let `attend` compute the attention calls, and tell `gauge` that each is the part "kernel"."""
 
-    def timed(*args: Any, **how: Any) -> Any:
+    def measured(*args: Any, **options: Any) -> AttentionResult:
         with gauge.within("kernel"):
-            return attend(*args, **how)
+            return attend(*args, **options)
 
-    token = attention_hook.attend.set(timed)
+    token = attention_hook.attend.set(measured)
     try:
         yield
     finally:
         attention_hook.attend.reset(token)
-
-
-def ordinary_ids(config: Any, special: set[int], tokens: int, seed: int = 0) -> list[int]:
-    """`tokens` random ids of a vocabulary, none of them special, the same for the same seed."""
-    text = config.get_text_config()
-    left_out: set[Any] = set(special)
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        value = getattr(text, name, None)
-        left_out |= set(value) if isinstance(value, (list, tuple)) else {value}
-    ordinary = torch.tensor([i for i in range(text.vocab_size) if i not in left_out])
-    random = torch.Generator().manual_seed(seed)
-    return ordinary[torch.randint(len(ordinary), (tokens,), generator=random)].tolist()

@@ -15,7 +15,7 @@ from attentropy.engine.coverage.classes import class_names, find_class
 from attentropy.engine.coverage.compare import compare
 from attentropy.engine.errors import AttentropyError
 
-PINNED = table.read()
+PINNED = table.read_status()
 ROWS = PINNED["classes"]
 SAME_VERSION = transformers.__version__ == PINNED["transformers"]
 
@@ -115,7 +115,7 @@ def test_the_table_has_every_class_of_the_installed_transformers():
 
 
 def test_the_page_says_what_the_status_file_pins():
-    assert table.PAGE.read_text("utf-8") == table.page(PINNED)
+    assert table.PAGE.read_text("utf-8") == table.render_page(PINNED)
 
 
 def test_the_table_holds_no_wrong_number_and_gives_every_refusal_its_reason():
@@ -128,8 +128,8 @@ def test_the_table_holds_no_wrong_number_and_gives_every_refusal_its_reason():
 
 def test_at_least_140_classes_are_recorded_and_130_read_by_the_lens():
     causal = {name: row for name, row in ROWS.items() if name.endswith("ForCausalLM")}
-    assert table.count(causal, "attention")["pass"] >= 140
-    assert table.count(causal, "lens")["pass"] >= 130
+    assert table.count_statuses(causal, "attention")["pass"] >= 140
+    assert table.count_statuses(causal, "lens")["pass"] >= 130
 
 
 def test_the_models_that_never_call_the_interface_are_all_refused():
@@ -154,7 +154,7 @@ def test_an_entropy_that_is_off_by_little_is_called_wrong(monkeypatch):
 
 def test_tiny_models_attend_far_from_uniformly_and_past_their_windows():
     model = tiny.tiny_model(find_class("MistralForCausalLM"))
-    ids = comparison._ids(comparison.LENGTH)
+    ids = comparison.random_ids(comparison.LENGTH)
     with torch.no_grad(), record(model) as recorder:
         model(ids, use_cache=False)
     trace = recorder.trace
@@ -172,10 +172,10 @@ def test_sparse_attention_is_refused_where_it_leaves_keys_out():
     config.index_topk = 20
     model = cls(config).eval()
     with torch.no_grad(), record(model) as recorder:
-        model(comparison._ids(20), use_cache=False)
+        model(comparison.random_ids(20), use_cache=False)
         assert len(recorder.calls) == 2
         with pytest.raises(AttentropyError, match="selects 20 of 21 keys"):
-            model(comparison._ids(21), use_cache=False)
+            model(comparison.random_ids(21), use_cache=False)
 
 
 def test_the_readme_links_to_the_page():

@@ -15,8 +15,9 @@ from attentropy.engine.errors import AttentropyError, Stopped, UsageError
 from attentropy.engine.measure import machine
 from attentropy.engine.model import load as models
 from attentropy.engine.profile import torch_attention as fused
-from attentropy.engine.profile.parts import find_parts, ordinary_ids
+from attentropy.engine.profile.parts import find_parts
 from attentropy.engine.profile.profile import profile
+from attentropy.engine.profile.prompt import ordinary_ids
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sinks import Folder
@@ -124,7 +125,7 @@ def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatc
     assert found["writing"] > 9 * _DELAY > 2 * found["kernel"]
     monkeypatch.undo()
     later = _Slow(attention)
-    monkeypatch.setattr("attentropy.engine.profile.profile.attention", later)
+    monkeypatch.setattr("attentropy.engine.profile.measurement.attention", later)
     found = made().attrs["profile"]["parts_seconds"]
     assert found["kernel"] > 9 * _DELAY > 2 * found["writing"]
 

@@ -1,0 +1,77 @@
+"""The prompt of a profile: the user's, or random ordinary ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+from attentropy.engine import demo
+from attentropy.engine.errors import UsageError
+from attentropy.engine.model.config import config_facts
+from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.prompt.chat import Messages
+from attentropy.engine.prompt.prepare import Prompt, prepare
+
+
+def profile_prompt(
+    loaded: LoadedModel,
+    model: str | Path | PreTrainedModel | None,
+    prompt: str | Messages | Sequence[int] | None,
+    tokens: int | None,
+    *,
+    chat_template: bool,
+    system: str | None,
+) -> Prompt:
+    """Return the prompt, or `tokens` random ids.
+
+    Raises `UsageError` where there is neither, where words have no tokenizer, and where the prompt
+    is too long for the model.
+    """
+    config = loaded.model.config
+    facts = config_facts(config)
+    if tokens is not None:
+        special = set(loaded.tokenizer.all_special_ids) if loaded.tokenizer else set()
+        prompt = ordinary_ids(config, special, tokens)
+    elif prompt is None:
+        if model is not None:
+            raise UsageError("give a prompt with -p, -f, -m or --ids, or random ids with --tokens")
+        prompt = demo.DEFAULT_PROMPT
+    if loaded.tokenizer is not None:
+        text = prepare(
+            loaded.tokenizer, prompt, vocabulary=facts["vocabulary"], chat_template=chat_template,
+            system=system,
+        )  # fmt: skip
+    elif isinstance(prompt, list) and all(type(token) is int for token in prompt):
+        text = _without_texts(prompt)
+    else:
+        raise UsageError(f"{loaded.name!r} has no tokenizer; give --ids or --tokens")
+    if facts["positions"] is not None and len(text.ids) > facts["positions"]:
+        raise UsageError(
+            f"{len(text.ids)} tokens, and {loaded.name!r} has {facts['positions']} positions"
+        )
+    return text
+
+
+def _without_texts(ids: list[int]) -> Prompt:
+    """Return a prompt whose tokens are named by their ids."""
+    names = [f"[{token}]" for token in ids]
+    spans = [(0, 0)] * len(ids)
+    return Prompt("", ids, names, ["content"] * len(ids), spans, False)
+
+
+def ordinary_ids(
+    config: PretrainedConfig, special: set[int], tokens: int, seed: int = 0
+) -> list[int]:
+    """Return `tokens` random ids of a vocabulary, none of them special, the same for one seed."""
+    text = config.get_text_config()
+    excluded: set[Any] = set(special)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        value = getattr(text, name, None)
+        excluded |= set(value) if isinstance(value, (list, tuple)) else {value}
+    ordinary = torch.tensor([i for i in range(text.vocab_size) if i not in excluded])
+    generator = torch.Generator().manual_seed(seed)
+    return ordinary[torch.randint(len(ordinary), (tokens,), generator=generator)].tolist()
