@@ -13,7 +13,7 @@ from torch import Tensor
 from attentropy.engine.attention.assemble import entries, why_none
 from attentropy.engine.errors import UsageError
 from attentropy.engine.selection import check_selection, select
-from attentropy.engine.trace.sinks import Field, field
+from attentropy.engine.trace.layout import Field, field
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 

@@ -10,7 +10,7 @@ import torch
 from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, automatic
-from attentropy.engine.trace.sinks import NARROW
+from attentropy.engine.trace.layout import NARROW
 
 
 @dataclass(frozen=True)

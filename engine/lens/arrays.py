@@ -17,7 +17,8 @@ from attentropy.engine.lens.rehearsal import rehearse
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.prompt.tokens import vocabulary_text
-from attentropy.engine.trace.sinks import Field, Sink, field
+from attentropy.engine.trace.layout import Field, field
+from attentropy.engine.trace.sinks import Sink
 from attentropy.engine.trace.text import text_array
 
 # Variable of the trace -> field of the lens's result.

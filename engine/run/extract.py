@@ -33,8 +33,8 @@ from attentropy.engine.run.passes import Run, computed, probed
 from attentropy.engine.run.provenance import provenance
 from attentropy.engine.selection import check_selection
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.layout import CHUNK_LENGTH
 from attentropy.engine.trace.partial import Partial
-from attentropy.engine.trace.store import CHUNK_LENGTH
 
 # A trace that nobody keeps goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20

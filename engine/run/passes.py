@@ -27,8 +27,9 @@ from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run import prefill
 from attentropy.engine.trace import store
+from attentropy.engine.trace.layout import Field, field
 from attentropy.engine.trace.partial import Partial
-from attentropy.engine.trace.sinks import Field, Sink, field
+from attentropy.engine.trace.sinks import Sink
 
 
 def computed(names: Sequence[str]) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""The trace: labelled arrays of one sequence, in memory and on a disk, without torch."""
+"""A trace: the labelled arrays recorded for one sequence, in memory and on disk, without torch."""

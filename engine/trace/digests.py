@@ -1,6 +1,7 @@
-"""A digest of every file of a whole trace, so that what is damaged is found where it is read.
+"""Digests of the files of a finished trace, so that damage is noticed when a file is read.
 
-This tells of accidents. Who makes a trace can seal what they like: nothing is trusted for it.
+They detect accidents, not attacks: whoever makes a trace can also write its digests, so nothing is
+trusted because of them.
 """
 
 from __future__ import annotations
@@ -11,26 +12,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 NAME = "written.json"
-_BYTES = 16
+_DIGEST_BYTES = 16
 
 
 def digest(data: bytes | bytearray | memoryview) -> str:
-    """Of a file's bytes."""
-    return hashlib.blake2b(data, digest_size=_BYTES).hexdigest()
+    """Return the digest of a file's bytes."""
+    return hashlib.blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def seal(folder: Path) -> None:
-    """Write the digests of all files in a folder into it, in place of those that are there."""
-    found = {
+    """Write the digests of all files in `folder` into it, replacing earlier digests."""
+    digest_by_name = {
         name: digest(file.read_bytes())
         for file in sorted(p for p in folder.rglob("*") if p.is_file())
         if (name := file.relative_to(folder).as_posix()) != NAME
     }
-    (folder / NAME).write_text(json.dumps(found, indent=0), "utf-8")
+    (folder / NAME).write_text(json.dumps(digest_by_name, indent=0), "utf-8")
 
 
-def digests(written: Mapping[str, object]) -> dict[str, str]:
-    """What `seal` wrote. Raises `ValueError` for anything else."""
-    if not all(isinstance(name, str) for name in written.values()):
+def parse_digests(written: Mapping[str, object]) -> dict[str, str]:
+    """Return the digests that `seal` wrote, by file name.
+
+    Raises `ValueError` for anything else.
+    """
+    if not all(isinstance(value, str) for value in written.values()):
         raise ValueError(f"{NAME} holds something other than digests")
     return {name: str(value) for name, value in written.items()}

@@ -1,40 +1,50 @@
-"""NAME.partial, beside the target until that is whole: the growing trace, and how far it got.
+"""An unfinished run's folder NAME.partial: the growing trace, and how far the run got.
 
-    trace.zarr/          all arrays from the start, their missing values filled in
-    run.json             what is run (two runs with the same are the same run), and why it stopped
-    commits/000000.safetensors …    one for each finished chunk, with what the end needs of it
-    cache/000000.safetensors …      its keys and values, where they are kept
+    trace.zarr/          all arrays from the start, filled with their missing values
+    run.json             the run (two runs with equal files are the same run), and why it stopped
+    commits/000000.safetensors …    one for each finished chunk: what the end of the run needs of it
+    cache/000000.safetensors …      the chunk's keys and values, where they are kept
 
-A chunk counts as finished once its commit is there, which is written last and in one step.
-Nothing here imports torch but what a run itself does.
+The folder stands next to the target until the trace is complete. A chunk counts as finished once
+its commit exists, which is written last and in one step.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attentropy.engine.errors import TraceError, without_paths
 from attentropy.engine.trace import store
+from attentropy.engine.trace.chunk_files import (
+    MAX_BYTES,
+    read_facts,
+    read_tensors,
+    write_durably,
+    write_tensors,
+)
+from attentropy.engine.trace.types import JsonObject
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIX = ".partial"
-TRACE = "trace.zarr"  # the store within
+TRACE = "trace.zarr"  # the store within the folder
 
-_FORM, _VERSION = "attentropy.partial", 1
-_MAX_BYTES = 16 * 2**20  # of run.json, and of a commit's header
+_FORMAT, _VERSION = "attentropy.partial", 1
+_RUN = "run.json"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run got: `done` of `tokens` tokens in `chunks` of `chunk` each."""
+    """How far a run got: `done` of `tokens` tokens, in `chunks` chunks of `chunk` tokens each."""
 
     tokens: int
     done: int
@@ -44,14 +54,16 @@ class Progress:
 
     @property
     def words(self) -> str:
-        """As one reads it: "1,024 of 4,096 tokens (out of memory)"."""
+        """The progress in words: "1,024 of 4,096 tokens (out of memory)"."""
         why = f" ({self.reason})" if self.reason else ""
         return f"{self.done:,} of {self.tokens:,} tokens{why}"
 
 
 class Partial:
-    """The folder beside `target`. A `temporary` one goes when its run ends, however it does: no
-    other can go on from it."""
+    """The folder of an unfinished run, next to its `target`.
+
+    A `temporary` folder is deleted when its run ends, however it ends; no run can resume from it.
+    """
 
     def __init__(self, target: Path, *, temporary: bool = False) -> None:
         self.target = target
@@ -64,11 +76,11 @@ class Partial:
         return self.folder / TRACE
 
     def exists(self) -> bool:
-        """Whether a run left something here that another could go on from."""
-        return (self.folder / "run.json").is_file() and self.trace.is_dir()
+        """Return whether there is a run here that another could resume."""
+        return (self.folder / _RUN).is_file() and self.trace.is_dir()
 
-    def begin(self, run: Mapping[str, Any], fill: Any) -> None:
-        """Make the folder, there at once with all of `fill(trace folder)` or not at all."""
+    def begin(self, run: Mapping[str, Any], fill: Callable[[Path], object]) -> None:
+        """Create the folder with everything that `fill(trace folder)` writes, or not at all."""
         self.discard()
         scratch = self.target.with_name(f".{self.target.name}{SUFFIX}")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -77,78 +89,79 @@ class Partial:
             (scratch / "commits").mkdir()
             (scratch / "cache").mkdir()
             fill(scratch / TRACE)
-            facts = {"format": _FORM, "format_version": _VERSION, "reason": None, **run}
-            _write(scratch / "run.json", json.dumps(facts, ensure_ascii=False).encode())
+            facts = {"format": _FORMAT, "format_version": _VERSION, "reason": None, **run}
+            _write_run(scratch, facts)
             scratch.rename(self.folder)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
 
-    def run(self) -> dict[str, Any]:
-        """What `begin` was given. Raises `TraceError` where that cannot be read."""
-        return _run(self.folder)
+    def run(self) -> JsonObject:
+        """Return the run as `begin` wrote it. Raises `TraceError` where it cannot be read."""
+        return _read_run(self.folder)
 
     def stopped(self, reason: str | None) -> None:
-        """Note why the run is not going on; as far as the disk allows."""
+        """Write down why the run stopped, as far as the disk allows."""
         try:
-            facts = self.run() | {"reason": reason}
-            _write(self.folder / "run.json", json.dumps(facts, ensure_ascii=False).encode())
-        except (OSError, TraceError):
-            return
+            _write_run(self.folder, self.run() | {"reason": reason})
+        except (OSError, TraceError) as error:
+            # The run is ending because of another error, which is the one to report.
+            _logger.debug("the reason of an unfinished run was not written: %s", error)
 
     def progress(self) -> Progress:
-        """How far it got."""
+        """Return how far the run got."""
         return progress(self.folder)
 
     def commit(self, chunk: int, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-        """A chunk is finished: what the end needs of it, on the disk before its name is."""
-        from safetensors.torch import save
-
-        _write(self._file("commits", chunk), save(dict(tensors), dict(facts)))
-        before = self._file("commits", chunk - 1, "sweeps")
-        before.unlink(missing_ok=True)
+        """Mark a chunk as finished by writing what the end of the run needs of it."""
+        write_tensors(self._file("commits", chunk), tensors, facts)
+        self._file("commits", chunk - 1, "sweeps").unlink(missing_ok=True)
 
     def committed(self, chunk: int) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """What `commit` was given."""
-        return _load(self._file("commits", chunk)), _header(self._file("commits", chunk))
+        """Return the tensors and facts that `commit` wrote."""
+        file = self._file("commits", chunk)
+        return read_tensors(file), read_facts(file)
 
     def keep(self, kind: str, chunk: int, tensors: Mapping[str, Tensor]) -> None:
-        """Write what goes on from a chunk, before its commit: "sweeps", of which the last is
-        enough, or "cache"."""
-        from safetensors.torch import save
+        """Write what the next chunk needs of this one, before this one's commit.
 
-        name = ("cache", chunk) if kind == "cache" else ("commits", chunk, kind)
-        _write(self._file(*name), save(dict(tensors)))
+        kind: "sweeps", of which only the last is kept, or "cache".
+        """
+        write_tensors(self._state_file(kind, chunk), tensors)
 
     def kept(self, kind: str, chunk: int) -> dict[str, Tensor]:
-        """What `keep` was given."""
-        name = ("cache", chunk) if kind == "cache" else ("commits", chunk, kind)
-        return _load(self._file(*name))
+        """Return the tensors that `keep` wrote."""
+        return read_tensors(self._state_file(kind, chunk))
 
     def has_cache(self, chunks: int) -> bool:
-        """Whether the keys and values of the first `chunks` chunks are all here."""
+        """Return whether the keys and values of the first `chunks` chunks are all here."""
         return all(self._file("cache", chunk).is_file() for chunk in range(chunks))
 
     def finish(self) -> None:
-        """The trace, which is whole, takes its place; nothing is left beside it."""
+        """Move the complete trace to its target, and delete the folder."""
         store.place(self.trace, self.target)
         self.discard()
 
     def discard(self) -> None:
-        """Delete the folder; it is no longer called so before the first file goes."""
+        """Delete the folder; it loses its name before the first of its files is deleted."""
         away = self.target.with_name(f".{self.target.name}{SUFFIX}.old")
         shutil.rmtree(away, ignore_errors=True)
         if self.folder.exists():
             self.folder.rename(away)
             shutil.rmtree(away, ignore_errors=True)
 
+    def _state_file(self, kind: str, chunk: int) -> Path:
+        if kind == "cache":
+            return self._file("cache", chunk)
+        return self._file("commits", chunk, kind)
+
     def _file(self, folder: str, chunk: int, kind: str = "") -> Path:
         return self.folder / folder / f"{kind}{chunk:06d}.safetensors"
 
 
 def progress(folder: Path) -> Progress:
-    """How far the run got whose folder this is. Raises `TraceError` where there is none."""
-    run = _run(folder)
+    """Return how far the run in `folder` got. Raises `TraceError` where there is no run."""
+    run = _read_run(folder)
     tokens, chunk = run.get("tokens"), run.get("chunk")
     if type(tokens) is not int or type(chunk) is not int or min(tokens, chunk) < 1:
         raise TraceError(f"{folder.name}: run.json does not say how long the run is")
@@ -162,87 +175,42 @@ def progress(folder: Path) -> Progress:
 
 
 def vocabulary(folder: Path) -> dict[int, str]:
-    """The texts of the vocabulary entries that the finished chunks name."""
-    found: dict[int, str] = {}
+    """Return the texts of the vocabulary entries that the finished chunks name."""
+    entries: dict[int, str] = {}
     for file in sorted((folder / "commits").glob("[0-9]*.safetensors")):
-        texts = json.loads(_header(file).get("vocabulary", "{}"))
-        found |= {int(i): str(text) for i, text in texts.items()}
-    return found
+        texts = json.loads(read_facts(file).get("vocabulary", "{}"))
+        entries |= {int(i): str(text) for i, text in texts.items()}
+    return entries
 
 
-def first_difference(begun: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """(name, begun, now) of the first thing in which two descriptions of a run differ."""
-    if isinstance(begun, dict) and isinstance(now, dict):
-        for key in (*begun, *(key for key in now if key not in begun)):
+def first_difference(earlier: Any, later: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Return the first difference between two descriptions of a run: (name, earlier, later).
+
+    None where they are equal.
+    """
+    if isinstance(earlier, dict) and isinstance(later, dict):
+        for key in (*earlier, *(key for key in later if key not in earlier)):
             inner = f"{name} {key}" if name else str(key)
-            found = first_difference(begun.get(key), now.get(key), inner)
-            if found is not None:
-                return found
+            difference = first_difference(earlier.get(key), later.get(key), inner)
+            if difference is not None:
+                return difference
         return None
-    return None if begun == now else (name, begun, now)
+    return None if earlier == later else (name, earlier, later)
 
 
-def _run(folder: Path) -> dict[str, Any]:
+def _read_run(folder: Path) -> JsonObject:
     try:
-        if (folder / "run.json").stat().st_size > _MAX_BYTES:
+        if (folder / _RUN).stat().st_size > MAX_BYTES:
             raise TraceError(f"{folder.name}: run.json is too large, refused")
-        found = json.loads((folder / "run.json").read_bytes())
+        run = json.loads((folder / _RUN).read_bytes())
     except (OSError, ValueError) as error:
         raise TraceError(f"{folder.name}: not an unfinished run (no readable run.json)") from error
-    if not isinstance(found, dict) or found.get("format") != _FORM:
+    if not isinstance(run, dict) or run.get("format") != _FORMAT:
         raise TraceError(f"{folder.name}: not an unfinished run of attentropy")
-    if found.get("format_version") != _VERSION:
+    if run.get("format_version") != _VERSION:
         raise TraceError(f"{folder.name}: begun by another version of attentropy")
-    return found
+    return run
 
 
-def _load(file: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return dict(load_file(file))
-    except (OSError, SafetensorError) as error:
-        raise TraceError(
-            f"{file.name}: the file of a finished chunk cannot be read; start anew with --force"
-        ) from error
-
-
-def _header(file: Path) -> dict[str, str]:
-    """The texts of a safetensors file, read without its library."""
-    with open(file, "rb") as opened:
-        size = int.from_bytes(opened.read(8), "little")
-        if size > _MAX_BYTES:
-            raise TraceError(f"{file.name}: its header is too large, refused")
-        try:
-            found = json.loads(opened.read(size)).get("__metadata__", {})
-            texts = {str(name): str(text) for name, text in found.items()}
-            json.loads(texts.get("vocabulary", "{}")).items()
-        except (ValueError, AttributeError) as error:
-            raise TraceError(
-                f"{file.name}: the file of a finished chunk cannot be read; start anew with --force"
-            ) from error
-    return texts
-
-
-def _write(path: Path, data: bytes) -> None:
-    """The file whole, on the disk, before it has its name."""
-    scratch = path.with_name(path.name + ".new")
-    with open(scratch, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
-    for folder in _openable(path.parent):
-        os.fsync(folder)
-
-
-def _openable(folder: Path) -> Iterator[int]:
-    """A folder as something to synchronise, where the system has that."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+def _write_run(folder: Path, run: Mapping[str, Any]) -> None:
+    write_durably(folder / _RUN, json.dumps(run, ensure_ascii=False).encode())

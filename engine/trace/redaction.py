@@ -1,8 +1,8 @@
-"""A trace without its text: each token stands by its role and its length, each id by a number.
+"""Redaction: a trace without its text, where roles and lengths stand for tokens.
 
 What stays: every statistic, where tokens are equal, how many characters each has, the model's name.
-Lengths and statistics still tell something of a text; nobody should take them for anonymous.
-Traces that are compared are redacted together: numbers then stand for the same text in all of them.
+Lengths and statistics still reveal something about a text: a redacted trace is not anonymous.
+Traces that are compared are redacted together: equal texts get equal numbers in all of them.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 import numpy as np
 import xarray as xr
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.types import Array, ArraysByName, Attributes, JsonObject
 
 NOTE = (
     "texts are left out: a token stands by its role and its length in characters, an id by a "
@@ -25,38 +26,44 @@ NOTE_TOGETHER = (
     "texts are left out: a token stands by a number, its role and its length in characters; the "
     "number is the same wherever the text is, in A and in B"
 )
-# In the order in which numbers are given.
+# In the order in which numbers are assigned.
 _IDS = (
     "token_ids", "generated_ids", "target_ids", "rehearsal_ids", "lens_top_ids", "vocabulary_ids",
 )  # fmt: skip
-_LEFT_OUT = ("byte_start", "byte_end")
+_DROPPED = ("byte_start", "byte_end")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|‘[^’]*’")
 
 
 def redacted(trace: Trace) -> Trace:
-    """The same trace with texts replaced by `‹role·length›`, lengths in characters, and ids by
-    numbers from 0 on that are equal where the ids were; byte offsets and the prompt's digest are
-    left out. A trace that is redacted already stays as it is."""
-    return trace if is_redacted(trace) else _redacted(trace, _Given(), NOTE)
+    """Return the trace with `‹role·length›` in place of texts, and numbers in place of ids.
+
+    Lengths are in characters; numbers count from 0 and are equal where the ids were. Byte offsets
+    and the prompt's digest are dropped. A trace that is redacted already stays as it is.
+    """
+    return trace if is_redacted(trace) else _redact(trace, _Numbering(), NOTE)
 
 
 def redacted_together(*traces: Trace) -> tuple[Trace, ...]:
-    """Traces of texts, redacted so that what was equal in two of them still is, and what was not is
-    not: a text is `‹number·role·length›`, its number and those of the ids are the same in all; so
-    are the numbers that stand for the prompts' digests."""
-    given = _Given(texts={})
-    return tuple(_redacted(trace, given, NOTE_TOGETHER) for trace in traces)
+    """Return the traces redacted so that texts equal in two of them stay equal, and others differ.
+
+    A text becomes `‹number·role·length›`. Its number and those of the ids are shared by all traces,
+    as are the numbers that stand for the prompts' digests.
+    """
+    numbering = _Numbering(texts={})
+    return tuple(_redact(trace, numbering, NOTE_TOGETHER) for trace in traces)
 
 
 def is_redacted(trace: Trace) -> bool:
-    """Whether a trace holds marks and numbers of its own in place of texts and ids."""
+    """Return whether a trace has marks and numbers in place of texts and ids."""
     return trace.attrs.get("redacted") is True
 
 
 @dataclass
-class _Given:
-    """Numbers in the order in which ids and texts came up; what is missing (-1) stays. Texts get
-    none where `texts` is None."""
+class _Numbering:
+    """Numbers for ids and texts, in the order in which they first occur.
+
+    A missing id (-1) stays. Texts get no numbers where `texts` is None.
+    """
 
     ids: dict[int, int] = field(default_factory=lambda: {-1: -1})
     texts: dict[str, int] | None = None
@@ -65,59 +72,58 @@ class _Given:
         return self.ids.setdefault(id, len(self.ids) - 1)
 
     def mark(self, word: str, text: str) -> str:
-        """What stands for a text: ‹content·7›, or ‹12·content·7› with its number."""
+        """Return the mark that stands for a text: ‹content·7›, or ‹12·content·7› if numbered."""
         number = "" if self.texts is None else f"{self.texts.setdefault(text, len(self.texts))}·"
         return f"‹{number}{word}·{len(text)}›"
 
 
-def _redacted(trace: Trace, given: _Given, note: str) -> Trace:
-    dataset = trace.dataset.drop_vars([name for name in _LEFT_OUT if name in trace])
-    found: dict[str, Any] = {}
+def _redact(trace: Trace, numbering: _Numbering, note: str) -> Trace:
+    dataset = trace.dataset.drop_vars([name for name in _DROPPED if name in trace])
+    arrays: ArraysByName = {}
     if "token_text" in trace:
-        found["token_text"] = _marks(given, trace.roles, trace.tokens)
+        arrays["token_text"] = _marks(numbering, trace.roles, trace.tokens)
     for name, word in (("generated_text", "generated"), ("vocabulary_text", "vocabulary")):
         if name in trace:
             texts = [str(text) for text in trace[name]]
-            found[name] = _marks(given, [word] * len(texts), texts)
-    found |= _numbers(given, trace)
-    for name, values in found.items():
-        old = dataset[name]
-        dataset = dataset.assign({name: xr.Variable(old.dims, values)})
+            arrays[name] = _marks(numbering, [word] * len(texts), texts)
+    arrays |= _numbers(numbering, trace)
+    for name, values in arrays.items():
+        dataset = dataset.assign({name: xr.Variable(dataset[name].dims, values)})
     names = [name for name in trace.dataset.coords if name in dataset.variables]
-    attributes = _attributes(given, trace.attrs, note)
+    attributes = _redact_attributes(numbering, trace.attrs, note)
     return Trace(dataset.set_coords(names).assign_attrs(attributes))
 
 
-def _marks(given: _Given, words: Iterable[str], texts: Iterable[str]) -> np.ndarray:
-    made = [given.mark(word, text) for word, text in zip(words, texts, strict=True)]
-    return np.array(made, np.dtypes.StringDType())
+def _marks(numbering: _Numbering, words: Iterable[str], texts: Iterable[str]) -> Array:
+    marks = [numbering.mark(word, text) for word, text in zip(words, texts, strict=True)]
+    return np.array(marks, np.dtypes.StringDType())
 
 
-def _numbers(given: _Given, trace: Trace) -> dict[str, np.ndarray]:
-    """Ids as numbers in the order in which they come up."""
-    found = {}
+def _numbers(numbering: _Numbering, trace: Trace) -> ArraysByName:
+    """Return the arrays of ids as numbers in the order in which the ids occur."""
+    arrays = {}
     for name in (n for n in _IDS if n in trace):
         values = trace[name]
         unique, first, back = np.unique(values, return_index=True, return_inverse=True)
         for i in first.argsort():
-            given.number(int(unique[i]))
-        numbers = np.array([given.number(int(i)) for i in unique], values.dtype)
-        found[name] = numbers[back].reshape(values.shape)
-    return found
+            numbering.number(int(unique[i]))
+        numbers = np.array([numbering.number(int(i)) for i in unique], values.dtype)
+        arrays[name] = numbers[back].reshape(values.shape)
+    return arrays
 
 
-def _attributes(given: _Given, attrs: dict[str, Any], note: str) -> dict[str, Any]:
+def _redact_attributes(numbering: _Numbering, attrs: Attributes, note: str) -> JsonObject:
     answer = str(attrs.get("answer", ""))
-    prompt = dict(attrs.get("prompt") or {})
+    prompt = cast(JsonObject, dict(attrs.get("prompt") or {}))
     for key in [key for key in prompt if "sha256" in key]:
         digest = str(prompt.pop(key))
-        if given.texts is not None:  # one prompt or two: a page of both says which
-            prompt[key] = given.mark("digest", digest)
-    notes = [_QUOTED.sub("‹quoted›", str(said)) for said in attrs.get("notes") or []]
-    made: dict[str, Any] = {
+        if numbering.texts is not None:  # a page of two traces says whether their prompts are equal
+            prompt[key] = numbering.mark("digest", digest)
+    notes = [_QUOTED.sub("‹quoted›", str(text)) for text in attrs.get("notes") or []]
+    redacted: JsonObject = {
         **attrs, "redacted": True, "prompt": prompt, "notes": [*notes, note],
-        "answer": given.mark("answer", answer) if answer else "",
+        "answer": numbering.mark("answer", answer) if answer else "",
     }  # fmt: skip
     if isinstance(attrs.get("partial"), dict):
-        made["partial"] = {**attrs["partial"], "reason": None}
-    return made
+        redacted["partial"] = {**attrs["partial"], "reason": None}
+    return redacted

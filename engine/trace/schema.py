@@ -1,39 +1,26 @@
-"""The variables, coordinates and roles of a trace."""
+"""The schema of a trace: its variables, its coordinates, and the roles of tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from attentropy.engine.trace.types import Schema
 
 FORMAT = "attentropy.trace"
-
-
-FORMAT_VERSION = 2  # the second has digests of its files
-
+FORMAT_VERSION = 2  # since version 2 a trace has digests of its files
 
 ROLES = ("bos", "eos", "template", "content", "generated", "padding")
 
-
 _ATTENTION = ("layer", "head", "query")
-
-
 _LENS = ("site", "layer", "position")
-
-
 _WINDOW = ("layer", "window_head", "window_query", "window_key")
-
-
 _SCORE = ("layer", "score_head")
-
-
-# Exact weights asked for with `--window`, beside the automatic `window`: window1, window2, …
-ASKED_WINDOWS = tuple(range(1, 9))
-
-
 _PROFILE = ("chunk", "layer", "part")
 
+# Numbers of the windows requested with `--window`, in addition to the automatic `window`:
+# window1, window2, …
+ASKED_WINDOWS = tuple(range(1, 9))
 
-# name -> (dimensions, kind): f float, i integer, s text. Entropies in nats.
-VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
+# Entropies are in nats.
+VARIABLES: Schema = {
     "entropy": (_ATTENTION, "f"),
     "lse": (_ATTENTION, "f"),
     "max_prob": (_ATTENTION, "f"),
@@ -78,8 +65,7 @@ VARIABLES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "generated_content": (("step",), "i"),
 }
 
-
-COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
+COORDINATES: Schema = {
     "layer": (("layer",), "i"),
     "call": (("layer",), "i"),
     "heads": (("layer",), "i"),
@@ -115,5 +101,5 @@ COORDINATES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "vocabulary_text": (("vocabulary",), "s"),
 }
 
-
-_REQUIRED = ("layer", "position", "token_ids", "token_text", "role")
+# Without these a trace is not a trace.
+REQUIRED = ("layer", "position", "token_ids", "token_text", "role")

@@ -1,58 +1,32 @@
-"""Where a run's arrays go as they are made: into memory, or a folder by a thread of its own."""
+"""Sinks take a run's values as they are computed: into memory, or into a folder by a thread."""
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from attentropy.engine.trace import store
-from attentropy.engine.trace.schema import ASKED_WINDOWS
+from attentropy.engine.trace.host import host_array, start_copy
+from attentropy.engine.trace.layout import Field
+from attentropy.engine.trace.types import Array, ArraysByName, Place, Values
 
-# Bytes that wait to be written, unless a run is told to hold less.
+if TYPE_CHECKING:
+    import zarr
+
+# Bytes that may wait to be written, unless a run has a smaller memory budget.
 QUEUE_BYTES = 256 * 2**20
-
-Place = tuple[int | slice, ...]
-
-
-@dataclass(frozen=True)
-class Field:
-    """An array of the trace before it has values: every one of them is `fill`.
-
-    `lengths`: of its chunks on a disk, along the dimensions that are cut; a layer or a site is
-    always a chunk of its own, and the other dimensions are whole.
-    """
-
-    dims: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    lengths: dict[str, int]
-    fill: float | int = -1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all values."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Lengths of a chunk along each dimension."""
-        return store.chunk_shape(self.dims, self.shape, self.lengths)
 
 
 class Sink:
-    """Takes values from any device, and turns them into the types of their arrays.
+    """Takes values from any device and converts them to the types of their arrays.
 
-    `errors` has the largest difference that a narrower type made, by array.
+    `errors` has the largest rounding error that a narrower type caused, by array.
     """
 
     def __init__(self) -> None:
@@ -60,70 +34,70 @@ class Sink:
         self.errors: dict[str, float] = {}
 
     def create(self, name: str, field: Field) -> None:
-        """Make room for an array; again is no harm, and empties nothing."""
+        """Create an array; an array that exists already keeps its values."""
         self.fields[name] = field
 
-    def put(self, name: str, at: Place, values: Tensor | np.ndarray) -> None:
-        """Write `values` at `at` of an array; it may happen later, in the order of the calls."""
+    def put(self, name: str, at: Place, values: Values) -> None:
+        """Write `values` at `at` of an array, now or later, in the order of the calls."""
         raise NotImplementedError
 
     def then(self, action: Callable[[], None], size: int = 0) -> None:
-        """Call `action`, which holds `size` bytes, once all that was put so far is written."""
+        """Call `action`, which holds `size` bytes, after all values put so far are written."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Wait until all that was put is written; raises what went wrong with it."""
+        """Wait until all values put so far are written; raise the error if writing failed."""
 
     def close(self) -> None:
-        """Write what was put, unless writing has failed, and take no more. Raises nothing."""
+        """Write what is queued, unless writing has failed, and accept no more; raise nothing."""
 
-    def _narrowed(self, name: str, values: np.ndarray) -> np.ndarray:
+    def _narrow(self, name: str, values: Array) -> Array:
+        """Return `values` in the type of the array `name`, and update `errors`."""
         dtype = self.fields[name].dtype
         narrow = values.astype(dtype)
         if dtype == np.float16:
             with np.errstate(invalid="ignore"):  # inf − inf, where both are the same
-                apart = np.abs(narrow.astype(np.float64) - values)
-            apart = apart[np.isfinite(values)]
-            self.errors[name] = max(self.errors.get(name, 0.0), float(apart.max(initial=0.0)))
+                errors = np.abs(narrow.astype(np.float64) - values)
+            largest = errors[np.isfinite(values)].max(initial=0.0)
+            self.errors[name] = max(self.errors.get(name, 0.0), float(largest))
         return narrow
 
 
 class Memory(Sink):
-    """Arrays in memory, [name] → values."""
+    """Arrays in memory: `arrays` has their values by name."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.arrays: dict[str, np.ndarray] = {}
+        self.arrays: ArraysByName = {}
 
     def create(self, name: str, field: Field) -> None:
         if name not in self.fields:
             self.arrays[name] = np.full(field.shape, field.fill, field.dtype)
         super().create(name, field)
 
-    def put(self, name: str, at: Place, values: Tensor | np.ndarray) -> None:
-        host = values.cpu().numpy() if isinstance(values, Tensor) else values
-        self.arrays[name][at] = self._narrowed(name, host)
+    def put(self, name: str, at: Place, values: Values) -> None:
+        self.arrays[name][at] = self._narrow(name, host_array(values))
 
     def then(self, action: Callable[[], None], size: int = 0) -> None:
         action()
 
 
 class Folder(Sink):
-    """Arrays of a Zarr folder, written by one thread while at most `limit` bytes wait.
+    """Arrays of a Zarr folder, written by one thread; at most `limit` bytes wait for it.
 
-    What goes wrong in the thread is raised by the next call of `put`, `then` or `flush`.
+    An error in the thread is raised by the next call of `put`, `then` or `flush`.
     """
 
     def __init__(self, folder: Path, limit: int = QUEUE_BYTES) -> None:
         super().__init__()
         self._group = store.opened(folder)
-        self._arrays: dict[str, Any] = {}
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self._folder, self._identity = folder, _identity(folder)
         self._limit = limit
         self._tasks: deque[tuple[Callable[[], None], int]] = deque()
-        self._waiting = 0  # bytes
-        self._busy = False
-        self._closed = False
+        self._waiting_bytes = 0
+        self._is_writing = False
+        self._is_closed = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write, name="attentropy-writer", daemon=True)
@@ -136,54 +110,58 @@ class Folder(Sink):
             )
         super().create(name, field)
 
-    def put(self, name: str, at: Place, values: Tensor | np.ndarray) -> None:
-        host, ready = _fetched(values) if isinstance(values, Tensor) else (values, None)
+    def put(self, name: str, at: Place, values: Values) -> None:
+        copy = start_copy(values)
 
         def write() -> None:
-            if ready is not None:
-                ready.synchronize()
-            array = host.numpy() if isinstance(host, Tensor) else host
-            self._check_place()
-            self._arrays[name][at] = self._narrowed(name, array)
+            array = copy.array()
+            self._check_folder()
+            self._arrays[name][at] = self._narrow(name, array)
 
-        self._add(write, host.nbytes)
+        self._add(write, copy.nbytes)
 
     def then(self, action: Callable[[], None], size: int = 0) -> None:
         self._add(action, size)
 
     def flush(self) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._error or not (self._tasks or self._busy))
-            self._raise()
+            self._changed.wait_for(lambda: self._error or not (self._tasks or self._is_writing))
+            self._raise_error()
 
     def close(self) -> None:
         with self._changed:
-            self._closed = True
+            self._is_closed = True
             self._changed.notify_all()
         self._thread.join()
 
     def _add(self, task: Callable[[], None], size: int) -> None:
+        """Queue a task that holds `size` bytes, once there is room; one task always has room."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._error or not self._waiting or self._waiting + size <= self._limit
+                lambda: (
+                    self._error
+                    or not self._waiting_bytes
+                    or self._waiting_bytes + size <= self._limit
+                )
             )
-            self._raise()
+            self._raise_error()
             self._tasks.append((task, size))
-            self._waiting += size
+            self._waiting_bytes += size
             self._changed.notify_all()
 
-    def _raise(self) -> None:
+    def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
 
     def _write(self) -> None:
+        """Run the queued tasks until the sink is closed or a task fails; the thread's work."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._tasks or self._closed)
+                self._changed.wait_for(lambda: self._tasks or self._is_closed)
                 if not self._tasks:
                     return
                 task, size = self._tasks.popleft()
-                self._busy = True
+                self._is_writing = True
             try:
                 task()
             except BaseException as error:
@@ -192,61 +170,22 @@ class Folder(Sink):
                     self._tasks.clear()
                     self._changed.notify_all()
                 return
-            del task  # and with it the values, before they no longer count
+            del task  # and with it its values, before their bytes stop counting
             with self._changed:
-                self._busy = False
-                self._waiting -= size
+                self._is_writing = False
+                self._waiting_bytes -= size
                 self._changed.notify_all()
 
-    def _check_place(self) -> None:
-        """Writing would make anew what somebody has moved or deleted."""
+    def _check_folder(self) -> None:
+        """Raise `FileNotFoundError` where the folder was moved or deleted.
+
+        Writing would create it again.
+        """
         if _identity(self._folder) != self._identity:
             raise FileNotFoundError(f"{self._folder.name} is no longer there")
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    found = os.stat(folder)
-    return found.st_dev, found.st_ino
-
-
-def _fetched(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """`values` on the host; from a GPU they are there once the event has happened.
-
-    The device goes on meanwhile: the copy is queued after what makes the values, and their memory
-    is not given to anything that is not queued behind the copy.
-    """
-    values = values.detach()
-    if values.device.type != "cuda":
-        return values.cpu(), None
-    with torch.cuda.device(values.device):
-        host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-        host.copy_(values, non_blocking=True)
-        done = torch.cuda.Event(blocking=True)  # who waits for it sleeps
-        done.record()
-    return host, done
-
-
-# Stored as float16 where that is asked for; a distance and an lse can be too large for it.
-NARROW = frozenset(
-    ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "map", "window",
-     "window_entropy", *(f"window{i}" for i in ASKED_WINDOWS), "lens_entropy",
-     "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
-)  # fmt: skip
-
-
-_INTEGERS = frozenset(
-    ("top_key", "visible", "lens_top_ids", "lens_rank", "rehearsal_ids", "rehearsal_rank",
-     "target_ids")
-)  # fmt: skip
-
-
-def field(
-    name: str, dims: tuple[str, ...], shape: tuple[int, ...], step: int, storage: str, tall: int = 1
-) -> Field:
-    """An array of the trace whose queries and positions are stored by `step`, and the map's tiles,
-    each of `tall` queries, likewise."""
-    lengths = {"query": step, "position": step, "map_query": max(1, -(-step // tall))}
-    if name in _INTEGERS:
-        return Field(dims, shape, np.dtype(np.int32), lengths, 0 if name == "visible" else -1)
-    narrow = storage == "float16" and name in NARROW
-    return Field(dims, shape, np.dtype(np.float16 if narrow else np.float32), lengths, math.nan)
+    """Return the device and inode number of a folder."""
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""Labelled arrays on disk: Zarr v3, read as data from a stranger, written whole or not at all."""
+"""Labelled arrays in a Zarr v3 store on disk, written as one step: complete or not at all."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import xarray as xr
 
 from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import lazy
-from attentropy.engine.trace.checks.metadata import UNREADABLE, inspect, reason
+from attentropy.engine.trace.checks.metadata import inspect
+from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 from attentropy.engine.trace.digests import seal
+from attentropy.engine.trace.layout import CHUNK_LENGTH, chunk_shape
+from attentropy.engine.trace.types import Array, JsonObject, Schema
 
-# One chunk holds one layer or site, all heads and this many queries or positions.
-CHUNK_LENGTH = 4096
+if TYPE_CHECKING:
+    import zarr
+
 _LONG = dict.fromkeys(("query", "position", "window_query"), CHUNK_LENGTH)
-_SINGLE = ("layer", "site")
 
 
 def read(
-    path: Path,
-    known: Mapping[str, tuple[tuple[str, ...], str]],
-    form: str,
-    version: int,
-    *,
-    partial: bool = False,
+    path: Path, schema: Schema, form: str, version: int, *, partial: bool = False
 ) -> xr.Dataset:
-    """The dataset in a Zarr v3 folder or zip, its arrays read when they are used.
+    """Return the dataset in a Zarr v3 folder or zip; its arrays are read when they are used.
 
-    `known` names the arrays that may be there; `partial`: some of their chunks need not be.
+    schema: the arrays that may be there. partial: some of their chunks may be missing.
     Raises `TraceError` in one line.
     """
     if not path.exists():
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
-        claims, sealed = inspect(path, known, form, version, partial=partial)
-        return lazy.dataset(path, claims, sealed)
+        claims, digests = inspect(path, schema, form, version, partial=partial)
+        return lazy.open_dataset(path, claims, digests)
     except TraceError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as error:
@@ -51,7 +49,7 @@ def read(
 
 
 def write(dataset: xr.Dataset, path: Path, *, force: bool = False) -> Path:
-    """Write `dataset` as a Zarr v3 folder (`.zarr`) or file (`.zarr.zip`), whole or not at all."""
+    """Write `dataset` as a Zarr v3 folder (`.zarr`) or file (`.zarr.zip`), or nothing at all."""
     check_target(path, force=force)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -74,48 +72,51 @@ def check_target(path: Path, *, force: bool) -> None:
 
 
 def place(folder: Path, path: Path) -> None:
-    """Put the whole trace in `folder` to `path`, packed where that is a `.zip`, in one step.
+    """Move the finished trace in `folder` to `path` in one step, packed if that is a `.zip`.
 
     What is at `path` is replaced; the folder that holds `folder` is scratch space.
     """
-    whole = folder
+    finished = folder
     seal(folder)
     if path.name.endswith(".zip"):
-        whole = folder.with_name("trace.zarr.zip")
-        _pack(folder, whole)
+        finished = folder.with_name("trace.zarr.zip")
+        _pack(folder, finished)
     if path.is_dir() and not path.is_symlink():
         path.rename(folder.with_name("replaced"))
-    os.replace(whole, path)
+    os.replace(finished, path)
 
 
-def begin(folder: Path, attributes: Mapping[str, Any]) -> Any:
-    """A new Zarr group at `folder` that has attributes and no array yet."""
+def begin(folder: Path, attributes: Mapping[str, Any]) -> zarr.Group:
+    """Create a Zarr group at `folder` with attributes and no arrays."""
     import zarr
 
-    return zarr.create_group(str(folder), zarr_format=3, attributes=_plain(attributes))
+    return zarr.create_group(str(folder), zarr_format=3, attributes=_as_json(attributes))
 
 
-def opened(folder: Path) -> Any:
-    """The Zarr group at `folder`, to write into."""
+def opened(folder: Path) -> zarr.Group:
+    """Open the Zarr group at `folder` for writing."""
     import zarr
 
     return zarr.open_group(str(folder), mode="r+", zarr_format=3)
 
 
 def create(
-    group: Any,
+    group: zarr.Group,
     name: str,
-    dims: Sequence[Any],
+    dims: Sequence[object],
     shape: tuple[int, ...],
     dtype: Any,
     chunks: tuple[int, ...],
     fill: float | int | None,
-) -> Any:
-    """The array `name` of a group, made with no chunk yet; as it is, where it is there already."""
+) -> zarr.Array[Any]:
+    """Create the array `name` of a group, without chunks yet.
+
+    An array that exists already, with this shape and these chunks, stays as it is.
+    """
     if name in group:
-        found = _array(group, name)
-        if (found.shape, found.chunks) == (shape, chunks):
-            return found
+        array = _array(group, name)
+        if (array.shape, array.chunks) == (shape, chunks):
+            return array
     return group.create_array(
         name,
         shape=shape,
@@ -128,8 +129,8 @@ def create(
     )
 
 
-def add(group: Any, name: str, dims: Sequence[Any], values: np.ndarray) -> None:
-    """An array with its values."""
+def add(group: zarr.Group, name: str, dims: Sequence[object], values: Array) -> None:
+    """Create the array `name` of a group and write its values."""
     is_text = values.dtype.kind in "TUO"
     chunks = chunk_shape(dims, values.shape, {} if len(dims) == 1 else _LONG)
     fill = math.nan if values.dtype.kind == "f" else None
@@ -138,48 +139,37 @@ def add(group: Any, name: str, dims: Sequence[Any], values: np.ndarray) -> None:
         array[...] = values.astype(object) if is_text else values
 
 
-def finish(group: Any, folder: Path, attributes: Mapping[str, Any]) -> None:
-    """Make a folder that was written piece by piece a whole trace: the attributes it ends with,
-    and the chunks that nobody had values for."""
-    for file in folder.rglob("*.partial"):  # of a chunk whose writing was cut short
+def finish(group: zarr.Group, folder: Path, attributes: Mapping[str, Any]) -> None:
+    """Complete a store that was written piece by piece.
+
+    Writes the chunks that had no values yet, and replaces the attributes.
+    """
+    for file in folder.rglob("*.partial"):  # of a chunk whose writing was interrupted
         file.unlink()
     for name in sorted(group.array_keys()):
         array = _array(group, name)
-        for at in np.ndindex(*(math.ceil(n / c) for n, c in zip(
-            array.shape, array.chunks, strict=True))):  # fmt: skip
+        grid = [-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]
+        for at in np.ndindex(*grid):
             if not (folder / name / "c").joinpath(*map(str, at)).exists():
-                rows = zip(at, array.chunks, array.shape, strict=True)
-                array[tuple(slice(i * c, min(n, (i + 1) * c)) for i, c, n in rows)] = (
-                    array.fill_value
-                )
-    group.attrs.put(_plain(attributes))
+                sizes = zip(at, array.chunks, array.shape, strict=True)
+                region = tuple(slice(i * c, min(n, (i + 1) * c)) for i, c, n in sizes)
+                array[region] = array.fill_value
+    group.attrs.put(_as_json(attributes))
 
 
-def _array(group: Any, name: str) -> Any:
-    """An array that is there; chunks that hold nothing but its fill value are written like others,
-    since a chunk that is missing is what a trace that was cut short has."""
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """Return an array that exists, set to write even those chunks that hold only its fill value.
+
+    A missing chunk is the mark of a trace that was cut short.
+    """
     import zarr
 
     with zarr.config.set({"array.write_empty_chunks": True}):
-        return group[name]
+        return cast("zarr.Array[Any]", group[name])
 
 
-def chunk_shape(
-    dims: Sequence[Any], shape: Sequence[int], lengths: Mapping[str, int]
-) -> tuple[int, ...]:
-    """Of an array: one layer or site a chunk, `lengths` along the dimensions they name, and all
-    of the others."""
-    single = len(dims) > 1
-
-    def length(dim: str, size: int) -> int:
-        if dim in _SINGLE and single:
-            return 1
-        return max(1, min(size, lengths.get(dim, size)))
-
-    return tuple(length(str(dim), size) for dim, size in zip(dims, shape, strict=True))
-
-
-def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _as_json(attributes: Mapping[str, Any]) -> JsonObject:
+    """Return a copy of the attributes as JSON has them; raise `ValueError` for NaN or infinity."""
     return dict(json.loads(json.dumps(dict(attributes), allow_nan=False)))
 
 
@@ -190,7 +180,7 @@ def _write_folder(dataset: xr.Dataset, folder: Path) -> None:
 
 
 def _pack(folder: Path, target: Path) -> None:
-    """One uncompressed zip of the store, entries in a fixed order with a fixed date."""
+    """Pack the store into one uncompressed zip, its entries in a fixed order with a fixed date."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             info = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 import numpy as np
 
-if TYPE_CHECKING:
-    pass
+from attentropy.engine.trace.types import Array
 
 
-def text_array(values: Sequence[str]) -> np.ndarray:
-    """Texts of any length as an array; half of a surrogate pair is not text: it is written out."""
+def text_array(values: Iterable[str]) -> Array:
+    """Return texts of any length as a string array, [n].
+
+    Half of a surrogate pair is not text: it is written as a backslash escape.
+    """
     texts = [text.encode("utf-8", "backslashreplace").decode() for text in values]
     return np.array(texts, dtype=np.dtypes.StringDType())

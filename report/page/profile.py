@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace.checks.metadata import UNREADABLE, reason
+from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.text import named, plain
 from attentropy.report.units import human

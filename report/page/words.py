@@ -68,7 +68,7 @@ def words(
             f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
             f"{placed.column}. The findings say what it shows, the tables hold its values."
         ),
-        "provenance": list(_provenance(attrs)),
+        "provenance": list(_provenance(dict(attrs))),
     }
 
 

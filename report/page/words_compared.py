@@ -202,7 +202,7 @@ def _number(value: float, sign: str = "") -> str:
 def _provenances(of: Difference) -> Iterator[dict[str, Any]]:
     """What the traces say of their making, entry by entry, and whether they say the same."""
     sides = [
-        {"file": name} | dict(_entries(t.attrs))
+        {"file": name} | dict(_entries(dict(t.attrs)))
         for name, t in zip(of.names, of.traces, strict=True)
     ]
     for name in dict.fromkeys([*sides[0], *sides[1]]):

@@ -72,9 +72,9 @@ def test_visible_keys_are_the_same_from_their_lines(kind):
 def test_of_one_head_no_other_is_read(tmp_path, monkeypatch, name):
     trace = Trace.open(synthetic().save(tmp_path / "t.zarr"))
     wanted = planes.layer(trace, name, 2)[1]
-    asked, read = [], lazy._Stored._read
+    asked, read = [], lazy._StoredArray._read
     monkeypatch.setattr(
-        lazy._Stored, "_read", lambda a, key: asked.append((a._name, *key[:2])) or read(a, key)
+        lazy._StoredArray, "_read", lambda a, key: asked.append((a._name, *key[:2])) or read(a, key)
     )
     np.testing.assert_array_equal(planes.layer(trace, name, 2, 1), wanted)
     assert [key for key in asked if key[0] == "entropy"] == [("entropy", 2, 1)]

@@ -1,33 +1,41 @@
-"""The bytes of a stored trace, checked before they are unpacked: whole, and no more than claimed.
+"""The bytes of a stranger's trace, checked before they are unpacked.
 
-A compressed chunk says what it will take, and the library that unpacks it reserves as much.
+A compressed chunk says how many bytes it unpacks to, and zstd reserves as many: so a chunk may say
+no other number than its array claims.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zarr.storage import WrapperStore
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace.checks.metadata import Claim
+from attentropy.engine.trace.checks.arrays import Claim
 from attentropy.engine.trace.digests import digest
 
-MOST_TEXT_BYTES = 2**26  # of a chunk of texts, unpacked
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest, Store
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+_MAX_TEXT_BYTES = 2**26  # of a chunk of texts, unpacked
+# A zstd frame (RFC 8878, 3.1.1).
 _MAGIC = b"\x28\xb5\x2f\xfd"
-_DICTIONARY = (0, 1, 2, 4)  # bytes of its number, in a frame's head
-_REPEATED = 1  # a block that is one byte many times
+_DICTIONARY_BYTES = (0, 1, 2, 4)  # of the dictionary's number, by the flag in the frame's head
+_REPEATED = 1  # the type of a block that is one byte, repeated
 
 
 def frame_bytes(data: bytes) -> int | None:
-    """Bytes that a zstd frame says it holds (RFC 8878, 3.1.1); None where it says nothing, or is
-    not one whole frame and nothing after it."""
+    """Return the number of bytes that a zstd frame unpacks to, as its head gives it.
+
+    None where the head gives no size, or where `data` is not exactly one frame.
+    """
     if data[:4] != _MAGIC or len(data) < 6:
         return None
     head = data[4]
     single, kind = head >> 5 & 1, head >> 6
-    at = 5 + (not single) + _DICTIONARY[head & 3]
+    at = 5 + (not single) + _DICTIONARY_BYTES[head & 3]
     width = 2**kind
     if (kind == 0 and not single) or len(data) < at + width:
         return None
@@ -42,57 +50,73 @@ def frame_bytes(data: bytes) -> int | None:
     return size if at + 4 * (head >> 2 & 1) == len(data) else None
 
 
-class Checked(WrapperStore[Any]):
-    """The store of a trace, to read: raises `TraceError` for a chunk that is not what its array
-    claims, and for a file that is not the one that was sealed."""
+class CheckedStore(WrapperStore["Store"]):
+    """The store of a trace, for reading.
+
+    Raises `TraceError` for a chunk that is not what its array claims, and for a file that does not
+    have the digest which was written with it.
+    """
 
     def __init__(
-        self, store: Any, trace: str, claims: Mapping[str, Claim], sealed: Mapping[str, str] | None
+        self,
+        store: Store,
+        trace: str,
+        claims: Mapping[str, Claim],
+        digests: Mapping[str, str] | None,
     ) -> None:
         super().__init__(store)
-        self._trace, self._claims, self._sealed = trace, claims, sealed
+        self._trace, self._claims, self._digests = trace, claims, digests
 
-    def _with_store(self, store: Any) -> Checked:
-        return Checked(store, self._trace, self._claims, self._sealed)
+    def _with_store(self, store: Store) -> CheckedStore:
+        return CheckedStore(store, self._trace, self._claims, self._digests)
 
-    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        """As the store's own."""
-        found = await self._store.get(key, prototype)
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return the bytes of a file, checked; None where there is no such file."""
         name, _, rest = key.partition("/")
-        if found is not None and byte_range is None:
-            self._check(key, name, rest, found.to_bytes())
-        elif byte_range is not None:
+        content = await self._store.get(key, prototype)
+        if byte_range is not None:
             raise TraceError(f"{self._trace}: {name} is stored in a way no trace is, refused")
-        elif rest.startswith("c/") and self._sealed is not None:
+        if content is not None:
+            self._check(key, name, rest, content.to_bytes())
+        elif rest.startswith("c/") and self._digests is not None:
             raise TraceError(f"{self._trace}: the values of {name} are damaged (a chunk is gone)")
-        return found
+        return content
 
     def _check(self, key: str, name: str, rest: str, data: bytes) -> None:
-        if self._sealed is not None and self._sealed.get(key) != digest(data):
+        is_chunk = rest.startswith("c/")
+        if self._digests is not None and self._digests.get(key) != digest(data):
             raise TraceError(
                 f"{self._trace}: the values of {name} are damaged (not those that were written)"
-                if rest.startswith("c/")
+                if is_chunk
                 else f"{self._trace}: {key} is damaged (not what was written)"
             )
         claim = self._claims.get(name)
-        if claim is None or not rest.startswith("c/"):
-            return
+        if claim is not None and is_chunk:
+            self._check_size(name, claim, data)
+
+    def _check_size(self, name: str, claim: Claim, data: bytes) -> None:
         damaged = f"{self._trace}: the values of {name} are damaged"
         size = frame_bytes(data) if claim.packed else len(data)
         if claim.size is not None:
             if size != claim.size:
                 raise TraceError(f"{damaged} (of another size)")
-        elif size is None or size > MOST_TEXT_BYTES:
+        elif size is None or size > _MAX_TEXT_BYTES:
             raise TraceError(f"{damaged} (of another size)")
-        elif _texts(data, claim.packed) != claim.items:
+        elif _count_texts(data, claim.packed) != claim.items:
             raise TraceError(f"{damaged} (of another number)")
 
 
-def _texts(data: bytes, packed: bool) -> int | None:
-    """How many texts a chunk holds, by its first four bytes; None where it cannot be unpacked."""
+def _count_texts(data: bytes, packed: bool) -> int | None:
+    """Return the number of texts in a chunk, as its first four bytes give it.
+
+    None where the chunk cannot be unpacked.
+    """
     from numcodecs.zstd import Zstd
 
     try:
-        return int.from_bytes(bytes(Zstd().decode(data) if packed else data)[:4], "little")
+        unpacked: Any = Zstd().decode(data) if packed else data
     except (RuntimeError, ValueError):
         return None
+    return int.from_bytes(bytes(unpacked)[:4], "little")

@@ -1,33 +1,34 @@
-"""Whether the pieces of a stranger's trace fit together: attributes, roles, places of tokens.
+"""Whether the parts of a stranger's trace fit together: attributes, roles, positions.
 
-What is checked here is read whole when the trace is opened; it is small however long the prompt.
+What is checked here is read completely when the trace is opened; it is small for any prompt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from attentropy.engine.errors import TraceError
+from attentropy.engine.trace.schema import ROLES
+from attentropy.engine.trace.types import Array
 
-# name -> the words that it may hold
+# variable -> the words that it may hold
 _WORDS = {
-    "role": ("bos", "eos", "template", "content", "generated", "padding"),
+    "role": ROLES,
     "site": ("residual", "attention", "mlp"),
     "part": ("attention", "kernel", "mlp", "other", "lens", "writing"),
     "outside": ("embedding", "norm", "head", "rest", "writing"),
 }
-_ATTRIBUTES: Mapping[str, type | tuple[type, ...]] = {
+_ATTRIBUTE_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("model", "tokenizer", "prompt", "versions", "options", "profile"), dict),
     **dict.fromkeys(("answer", "implementation"), str),
     "partial": dict, "notes": list,
 }  # fmt: skip
-_LARGEST = 2**31 - 1
-# What says nothing without the others.
-_TOGETHER = {
+_MAX_INTEGER = 2**31 - 1
+# variable -> the variables without which it means nothing
+_NEEDS = {
     "rehearsal": ("rehearsal_ids", "rehearsal_rank", "lens_entropy"),
     "rehearsal_ids": ("rehearsal",),
     "lens_entropy": ("lens_top_ids", "lens_top_logprobs"),
@@ -45,27 +46,32 @@ _TOGETHER = {
 }
 
 
-def check(dataset: xr.Dataset, trace: str) -> None:
-    """Raise `TraceError`, which calls the trace `trace`, for the first thing that does not fit."""
-    for name, kind in _ATTRIBUTES.items():
+def check_values(dataset: xr.Dataset, trace: str) -> None:
+    """Raise `TraceError` for the first part that does not fit; `trace` is the name it gives."""
+    for name, kind in _ATTRIBUTE_TYPES.items():
         value = dataset.attrs.get(name)
         if value is not None and not isinstance(value, kind):
             raise TraceError(f"{trace}: its attribute {name!r} is not what a trace says there")
     _check_numbers(dataset.attrs, trace)
     for name, words in _WORDS.items():
         if name in dataset.variables:
-            found = sorted({str(text) for text in dataset[name].values} - set(words))
-            if found:
-                raise TraceError(f"{trace}: unknown {name} {found[0][:40]!r}")
-    for name, others in _TOGETHER.items():
+            unknown = sorted({str(text) for text in dataset[name].values} - set(words))
+            if unknown:
+                raise TraceError(f"{trace}: unknown {name} {unknown[0][:40]!r}")
+    for name, others in _NEEDS.items():
         missing = [other for other in others if other not in dataset.variables]
         if name in dataset.variables and missing:
             raise TraceError(f"{trace}: it holds {name} without {missing[0]}")
-    _check_places(dataset, trace)
+    _check_sizes(dataset, trace)
+    for name in map(str, dataset.coords):
+        if dataset[name].dtype.kind in "iu" and dataset[name].size:
+            values = np.asarray(dataset[name].values, np.int64)
+            if not _is_in_range(name, values) or not _fits(name, values, dataset.sizes["position"]):
+                raise TraceError(f"{trace}: the values of {name} do not fit the trace")
 
 
-def _check_numbers(value: Any, trace: str) -> None:
-    """Integers that no float could hold would end a page."""
+def _check_numbers(value: object, trace: str) -> None:
+    """Raise `TraceError` for integers that no float could hold: the page could not show them."""
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             _check_numbers(item, trace)
@@ -73,37 +79,30 @@ def _check_numbers(value: Any, trace: str) -> None:
         raise TraceError(f"{trace}: a number in its attributes is out of range")
 
 
-def _check_places(dataset: xr.Dataset, trace: str) -> None:
-    """Tokens and layers that are counted from where a trace counts them."""
+def _check_sizes(dataset: xr.Dataset, trace: str) -> None:
+    """Raise `TraceError` for an empty dimension, or as many queries as there are no positions."""
     sizes = dataset.sizes
-    n = sizes.get("position", 0)
-    if n < 1 or sizes.get("layer", 0) < 1 or sizes.get("query", n) != n:
+    tokens = sizes.get("position", 0)
+    if tokens < 1 or sizes.get("layer", 0) < 1 or sizes.get("query", tokens) != tokens:
         raise TraceError(f"{trace}: queries, positions and layers do not fit together")
     for name in ("site", "head", "k", *(d for d in sizes if "_head" in str(d))):
         if sizes.get(name, 1) < 1:
             raise TraceError(f"{trace}: no entry along {name}")
 
-    def values(name: str) -> np.ndarray:
-        return np.asarray(dataset[name].values, np.int64)
 
-    def refuse(name: str) -> TraceError:
-        return TraceError(f"{trace}: the values of {name} do not fit the trace")
+def _is_in_range(name: str, values: Array) -> bool:
+    """Return whether the values of an integer coordinate are ones that its kind can have."""
+    is_byte_offset = name.startswith("byte")
+    low = -1 if "head" in name or name.endswith("_ids") or is_byte_offset else 0
+    return bool(values.min() >= low and (values.max() <= _MAX_INTEGER or is_byte_offset))
 
-    for name in dataset.coords:
-        name = str(name)
-        if dataset[name].dtype.kind not in "iu" or not dataset[name].size:
-            continue
-        found = values(name)
-        low = -1 if "head" in name or name.endswith("_ids") or name.startswith("byte") else 0
-        if found.min() < low or (found.max() > _LARGEST and not name.startswith("byte")):
-            raise refuse(name)
-        if name in ("position", "query") and not np.array_equal(found, np.arange(n)):
-            raise refuse(name)
-        if name.startswith(("window_query", "window_key")) and not (
-            (np.diff(found) == 1).all() and found[-1] < n
-        ):
-            raise refuse(name)
-        if name in ("map_query", "map_key") and not (
-            found[0] == 0 and (np.diff(found) > 0).all() and found[-1] < n
-        ):
-            raise refuse(name)
+
+def _fits(name: str, values: Array, tokens: int) -> bool:
+    """Return whether a coordinate counts tokens as a trace of so many tokens does."""
+    if name in ("position", "query"):
+        return np.array_equal(values, np.arange(tokens))
+    if name.startswith(("window_query", "window_key")):  # consecutive tokens
+        return bool((np.diff(values) == 1).all() and values[-1] < tokens)
+    if name in ("map_query", "map_key"):  # the first tokens of tiles
+        return bool(values[0] == 0 and (np.diff(values) > 0).all() and values[-1] < tokens)
+    return True

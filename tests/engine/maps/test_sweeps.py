@@ -19,7 +19,8 @@ from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Rectangle
-from attentropy.engine.trace.sinks import Memory, field
+from attentropy.engine.trace.layout import field
+from attentropy.engine.trace.sinks import Memory
 from attentropy.kernels.ops import attention
 from tiny import model
 

@@ -287,7 +287,7 @@ def test_a_disk_of_1_mib_is_full_in_one_line_and_the_store_opens(tiny_disk, want
 def test_a_disk_that_fails_stops_the_run_in_one_line(
     tmp_path, wanted, monkeypatch, capsys, number, said
 ):
-    checked, written = writer.Folder._check_place, []
+    checked, written = writer.Folder._check_folder, []
 
     def fails(self):
         written.append(1)
@@ -296,7 +296,7 @@ def test_a_disk_that_fails_stops_the_run_in_one_line(
         checked(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.Folder, "_check_place", fails)
+        patch.setattr(writer.Folder, "_check_folder", fails)
         _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, said, "--resume goes on")
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.partial"]
     assert_holds(tmp_path / "t.zarr.partial", wanted)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from attentropy.engine.trace import store
-from attentropy.engine.trace.sinks import Field, Folder, Memory
+from attentropy.engine.trace.layout import Field
+from attentropy.engine.trace.sinks import Folder, Memory
 
 ROWS = Field(("layer", "query"), (3, 40), np.dtype(np.float32), {"query": 16}, math.nan)
 HALF = Field(("layer", "query"), (3, 40), np.dtype(np.float16), {"query": 16}, math.nan)

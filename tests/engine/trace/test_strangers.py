@@ -182,14 +182,14 @@ def test_a_frame_says_its_size_and_is_one():
 
 def test_little_that_claims_to_be_much_is_refused(folder, monkeypatch):
     monkeypatch.setattr(inspection, "_FREE_BYTES", 1000)
-    monkeypatch.setattr(inspection, "_MOST_RATIO", 0.001)
+    monkeypatch.setattr(inspection, "_MAX_RATIO", 0.001)
     _refused(folder, "bytes that claim to be")
 
 
 def test_more_files_than_any_trace_has_are_refused(folder, monkeypatch, tmp_path):
     archive = Trace.open(folder).save(tmp_path / "u.zarr.zip")
-    monkeypatch.setattr(listing, "MOST_FILES", 20)
-    monkeypatch.setattr(listing, "_MOST_DIRECTORY_BYTES", 2000)
+    monkeypatch.setattr(listing, "MAX_FILES", 20)
+    monkeypatch.setattr(listing, "_MAX_DIRECTORY_BYTES", 2000)
     _refused(folder, "over 20 files")
     _refused(archive, "over 20 files")
 

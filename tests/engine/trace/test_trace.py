@@ -137,8 +137,8 @@ def test_a_folder_within_a_folder_that_links_outside_is_refused(saved, tmp_path)
 
 def test_an_array_that_is_read_whole_is_read_from_the_disk_once(saved, monkeypatch):
     reads = []
-    read = lazy._Stored._read
-    monkeypatch.setattr(lazy._Stored, "_read", lambda *a: reads.append(a[0]._name) or read(*a))
+    read = lazy._StoredArray._read
+    monkeypatch.setattr(lazy._StoredArray, "_read", lambda *a: reads.append(a[0]._name) or read(*a))
     trace = Trace.open(saved)
     for _ in range(2):
         _ = trace["visible"], trace["visible"][0], trace.lens("lens_entropy")

@@ -1,0 +1,86 @@
+"""Files of an unfinished run that survive an interruption: written durably, read with suspicion.
+
+Tensors are stored as safetensors; torch is imported only where tensors are written or read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attentropy.engine.errors import TraceError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_BYTES = 16 * 2**20  # of run.json, and of a safetensors file's header
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors, and texts about them, as one safetensors file."""
+    from safetensors.torch import save
+
+    write_durably(path, save(dict(tensors), None if facts is None else dict(facts)))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file. Raises `TraceError` where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path) from error
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """Return the texts of a safetensors file, read without torch.
+
+    Raises `TraceError` where they are damaged.
+    """
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > MAX_BYTES:
+            raise TraceError(f"{path.name}: its header is too large, refused")
+        try:
+            metadata = json.loads(file.read(size)).get("__metadata__", {})
+            facts = {str(name): str(text) for name, text in metadata.items()}
+            json.loads(facts.get("vocabulary", "{}")).items()
+        except (ValueError, AttributeError) as error:
+            raise _unreadable(path) from error
+    return facts
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file completely to the disk before it gets its name."""
+    scratch = path.with_name(path.name + ".new")
+    with open(scratch, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+    for folder in _open_folder(path.parent):
+        os.fsync(folder)
+
+
+def _unreadable(path: Path) -> TraceError:
+    return TraceError(
+        f"{path.name}: the file of a finished chunk cannot be read; start anew with --force"
+    )
+
+
+def _open_folder(folder: Path) -> Iterator[int]:
+    """Yield a handle to synchronise the folder, on systems that have such handles."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

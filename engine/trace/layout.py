@@ -1,0 +1,87 @@
+"""How the trace's arrays are laid out before they have values: shape, type and stored chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from attentropy.engine.trace.schema import ASKED_WINDOWS
+from attentropy.engine.trace.types import Dims
+
+# One chunk holds one layer or site, all heads and this many queries or positions.
+CHUNK_LENGTH = 4096
+
+# Stored as float16 on request; `distance` and `lse` can be too large for it.
+NARROW = frozenset(
+    ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "map", "window",
+     "window_entropy", *(f"window{i}" for i in ASKED_WINDOWS), "lens_entropy",
+     "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
+)  # fmt: skip
+
+_INTEGERS = frozenset(
+    ("top_key", "visible", "lens_top_ids", "lens_rank", "rehearsal_ids", "rehearsal_rank",
+     "target_ids")
+)  # fmt: skip
+_ONE_PER_CHUNK = ("layer", "site")
+
+
+@dataclass(frozen=True)
+class Field:
+    """The layout of one array of the trace, whose values are all `fill` at first.
+
+    lengths: chunk length along each dimension that is cut. A layer or a site is always a chunk of
+    its own, and the other dimensions are not cut.
+    """
+
+    dims: Dims
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    lengths: dict[str, int]
+    fill: float | int = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Lengths of a chunk along each dimension."""
+        return chunk_shape(self.dims, self.shape, self.lengths)
+
+
+def field(
+    name: str, dims: Dims, shape: tuple[int, ...], step: int, storage: str, tall: int = 1
+) -> Field:
+    """Return the layout of the array `name`.
+
+    step: queries and positions per chunk; the map's rows of tiles, each of `tall` queries, are cut
+    at the same places. storage: "float16" narrows the arrays named in `NARROW`.
+    """
+    lengths = {"query": step, "position": step, "map_query": max(1, -(-step // tall))}
+    if name in _INTEGERS:
+        return Field(dims, shape, np.dtype(np.int32), lengths, 0 if name == "visible" else -1)
+    narrow = storage == "float16" and name in NARROW
+    return Field(dims, shape, np.dtype(np.float16 if narrow else np.float32), lengths, math.nan)
+
+
+def chunk_shape(
+    dims: Sequence[object], shape: Sequence[int], lengths: Mapping[str, int]
+) -> tuple[int, ...]:
+    """Return the shape of an array's chunks.
+
+    A chunk holds one layer or site, `lengths` along the dimensions named there, and all of every
+    other dimension.
+    """
+    has_others = len(dims) > 1
+
+    def length(dim: str, size: int) -> int:
+        if dim in _ONE_PER_CHUNK and has_others:
+            return 1
+        return max(1, min(size, lengths.get(dim, size)))
+
+    return tuple(length(str(dim), size) for dim, size in zip(dims, shape, strict=True))
