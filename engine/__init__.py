@@ -1,1 +1,1 @@
-"""A model over a text, recorded: from a prompt to a trace."""
+"""The engine runs a model over a text and records its entropies: from a prompt to a trace."""

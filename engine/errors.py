@@ -1,14 +1,14 @@
-"""What goes wrong in a way that the user can mend: one line, no traceback."""
+"""Errors that the user can fix: their message is one line, shown without a traceback."""
 
 import re
 
 
 class AttentropyError(Exception):
-    """A run that failed; the message is one line that says what to do. Exit code 1."""
+    """An error whose message is one line that says what to do. Exit code 1."""
 
 
 class NoAttention(AttentropyError):
-    """A model in which nothing calls transformers' attention interface. Exit code 1."""
+    """A model in which no layer calls transformers' attention interface. Exit code 1."""
 
 
 class LensRefused(AttentropyError):
@@ -16,16 +16,18 @@ class LensRefused(AttentropyError):
 
 
 class UsageError(AttentropyError):
-    """An argument that cannot work as given. Exit code 2."""
+    """An argument with which nothing can run. Exit code 2."""
 
 
 class TraceError(AttentropyError):
-    """A file that is not a whole trace of a format this version reads. Exit code 1."""
+    """A file that is not a complete trace in a format that this version reads. Exit code 1."""
 
 
 class Stopped(AttentropyError):
-    """A run that something outside of it stopped: `why`, and `kept`, what is left of it. Exit code
-    1."""
+    """A run that was stopped from outside. Exit code 1.
+
+    why: what stopped it. kept: what is left of it and can be resumed, "" for nothing.
+    """
 
     def __init__(self, why: str, kept: str = "") -> None:
         super().__init__(f"{why}; {kept}" if kept else why)
@@ -40,5 +42,5 @@ _PATH = re.compile(
 
 
 def without_paths(text: str) -> str:
-    """`text` with the last name alone of every path that begins at a root or a home."""
-    return _PATH.sub(lambda found: found[1], text)
+    """Return `text` with every path that begins at a root or a home cut to its last name."""
+    return _PATH.sub(lambda match: match[1], text)

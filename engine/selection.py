@@ -1,4 +1,4 @@
-"""Layers, heads and positions that a text selects."""
+"""Selections of layers, heads and positions, written as a user writes them: "0,5,10:", "all"."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PART = re.compile(r"-?[0-9]+|(-?[0-9]+)?:(-?[0-9]+)?")
 
 
 def check_selection(text: str | None, option: str, words: Sequence[str] = ("all",)) -> None:
-    """Raise `UsageError` where `select` could not read `text`, whatever the sizes."""
+    """Raise `UsageError` where `select` would reject `text` for any size."""
     for part in text.split(",") if text is not None else ():
         if part.strip() not in words and not _PART.fullmatch(part.strip()):
             raise UsageError(
@@ -23,24 +23,25 @@ def check_selection(text: str | None, option: str, words: Sequence[str] = ("all"
 def select(
     text: str, size: int, option: str, words: Mapping[str, Sequence[int]] | None = None
 ) -> list[int]:
-    """Indices below `size` that `text` names, ascending: "0,5,10:", "-4:", "all", one of `words`.
+    """Return the indices below `size` that `text` selects, ascending.
 
-    Numbers and ranges are read as Python reads them. Raises `UsageError` for anything else, for a
-    number that is not there, and where nothing is selected.
+    text: numbers and ranges as Python reads them, "all", or one of `words` (word -> indices),
+    separated by commas. option: the name that an error gives it.
+    Raises `UsageError` for anything else, for a number out of range, and where nothing is selected.
     """
-    known = {"all": range(size), **(words or {})}
-    check_selection(text, option, list(known))
-    chosen: set[int] = set()
+    indices_by_word = {"all": range(size), **(words or {})}
+    check_selection(text, option, list(indices_by_word))
+    indices: set[int] = set()
     for part in (part.strip() for part in text.split(",")):
-        if part in known:
-            chosen.update(known[part])
+        if part in indices_by_word:
+            indices.update(indices_by_word[part])
         elif ":" in part:
             ends = (int(end) if end else None for end in part.split(":"))
-            chosen.update(range(size)[slice(*ends)])
+            indices.update(range(size)[slice(*ends)])
         elif -size <= int(part) < size:
-            chosen.add(int(part) % size)
+            indices.add(int(part) % size)
         else:
             raise UsageError(f"{option}: there is no {part}; they count from 0 to {size - 1}")
-    if not chosen:
+    if not indices:
         raise UsageError(f"{option}: {text!r} selects none of {size}")
-    return sorted(chosen)
+    return sorted(indices)

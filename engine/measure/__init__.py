@@ -1,1 +1,1 @@
-"""Clocks, memory counters and the machine: what bench, cost and profile measure with."""
+"""Measuring: clocks, memory counters and the machine, for benchmarks, costs and profiles."""

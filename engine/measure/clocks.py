@@ -1,4 +1,4 @@
-"""Seconds and bytes of the parts of a pass."""
+"""Gauges of time and memory for the parts of a pass."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _STATUS = Path("/proc/self/status")
 
 
 class Seconds(Gauge):
-    """Time: on a GPU between events in its own order of work, on a CPU by the performance counter.
+    """Time per part: between events in a GPU's stream, or by a CPU's performance counter.
 
-    The device is waited for in `wait` alone, so it never runs dry for being measured.
+    Only `wait` waits for the device, so that measuring never leaves it without work.
     """
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
         self._on_gpu = device.type == "cuda"
-        self._marks: list[tuple[Any, Key | None]] = []  # a stamp, and what ran until it
+        self._marks: list[tuple[Any, Key | None]] = []  # a time stamp, and what ran until then
         self._spare: list[Any] = []
 
     @property
     def clock(self) -> str:
-        """Its name."""
+        """The clock's name."""
         return "CUDA events" if self._on_gpu else "perf_counter"
 
     def _mark(self) -> None:
@@ -47,34 +47,35 @@ class Seconds(Gauge):
             torch.cuda.synchronize()
 
     def read(self) -> dict[Key, float]:
-        """Seconds; call `wait` before."""
-        found: dict[Key, float] = {}
+        """Return the seconds of each part since the last reading; call `wait` before."""
+        seconds: dict[Key, float] = {}
         for (start, _), (stop, key) in zip(self._marks, self._marks[1:], strict=False):
             if key is not None:
-                took = start.elapsed_time(stop) / 1e3 if self._on_gpu else stop - start
-                found[key] = found.get(key, 0.0) + took
+                interval = start.elapsed_time(stop) / 1e3 if self._on_gpu else stop - start
+                seconds[key] = seconds.get(key, 0.0) + interval
         if self._on_gpu:
             self._spare += [stamp for stamp, _ in self._marks]
         self._marks.clear()
-        return found
+        return seconds
 
 
 class Bytes(Gauge):
-    """Peak of memory while a part was innermost, beyond what was taken as its layer began.
+    """Peak memory per part, in addition to what was in use when the part's layer began.
 
-    On a GPU what PyTorch has allocated; on a CPU what the process has resident, freed memory given
-    back at each mark. Reading the counters takes time: no pass is measured by both gauges.
+    On a GPU this is what PyTorch has allocated; on a CPU the resident size of the process, which
+    returns freed memory to the system at each mark. Reading the counters takes time, so no pass is
+    measured by both gauges.
     """
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
         self._device = device.type
-        self._found: dict[Key, float] = {}
+        self._peaks: dict[Key, float] = {}
         self._bases: dict[int | None, int] = {}
 
     @property
     def counter(self) -> str | None:
-        """Its name; None where this system has none."""
+        """The memory counter's name; None where this system has no counter."""
         if self._device == "cuda":
             return "torch.cuda.max_memory_allocated"
         return "resident size of the process" if _STATUS.exists() else None
@@ -85,24 +86,25 @@ class Bytes(Gauge):
         if self._open:
             key = self._open[-1]
             peak = peak_bytes(self._device) - self._bases[key[0]]
-            self._found[key] = max(self._found.get(key, 0.0), float(peak))
+            self._peaks[key] = max(self._peaks.get(key, 0.0), float(peak))
         _reset(self._device)
 
     def _opened(self) -> None:
         layer = self._open[-1][0]
         if len(self._open) == 1 or self._open[-2][0] != layer:
-            self._bases[layer] = _now(self._device) if self.counter is not None else 0
+            self._bases[layer] = _bytes_in_use(self._device) if self.counter is not None else 0
 
     def read(self) -> dict[Key, float]:
-        """Bytes."""
-        found, self._found = self._found, {}
-        return found
+        """Return the peak bytes of each part since the last reading."""
+        peaks, self._peaks = self._peaks, {}
+        return peaks
 
 
 def peak_bytes(device: str, *, reset: bool = False) -> int:
-    """Bytes at the highest since the last reset, on "cuda" or "cpu"; `reset` sets it back first.
+    """Return the peak of memory in use since the last reset, in bytes, on "cuda" or "cpu".
 
-    What only the garbage collector frees is still taken: call it before, where that matters.
+    reset: reset the peak first. Memory that only the garbage collector frees still counts: call it
+    before, where that matters.
     """
     if reset:
         if device == "cuda":
@@ -110,7 +112,7 @@ def peak_bytes(device: str, *, reset: bool = False) -> int:
         _reset(device)
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    if not _STATUS.exists():  # not Linux: the peak so far, which cannot be set back
+    if not _STATUS.exists():  # not Linux: the peak so far, which cannot be reset
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return _resident("VmHWM")
 
@@ -119,14 +121,14 @@ def _reset(device: str) -> None:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif _STATUS.exists():
-        # Freed memory goes back first, or what was taken before would hide what is taken next.
+        # Freed memory is returned first: what was in use before would hide what is used next.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
         if trim is not None:
             trim(0)
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def _now(device: str) -> int:
+def _bytes_in_use(device: str) -> int:
     return torch.cuda.memory_allocated() if device == "cuda" else _resident("VmRSS")
 
 

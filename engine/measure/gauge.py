@@ -1,7 +1,7 @@
-"""Parts of a pass by name: whatever is innermost at a moment has it.
+"""A gauge divides a pass into named parts: each moment belongs to the innermost open part.
 
-A gauge is told when a part begins and ends. Every interval between two such moments belongs to one
-part, so the parts of a pass are all of it, however they are nested.
+The code that is measured tells a gauge when a part begins and ends. Every interval between two such
+moments belongs to one part, so the parts add up to the pass, however they are nested.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# (layer, part); layer None is outside of the layers.
+# (layer, part); layer None: outside the layers.
 Key = tuple[int | None, str]
 
 
 class Gauge:
-    """Holds what is open, and measures nothing: a subclass does at each `_mark`."""
+    """Tracks the open parts and measures nothing; a subclass measures at each `_mark`."""
 
     def __init__(self) -> None:
         self._open: list[Key] = []
 
     def enter(self, part: str, layer: int | None = None) -> None:
-        """`part` begins: of `layer`, or of the layer that is open."""
+        """Begin a part of `layer`, or of the layer that is open."""
         if layer is None and self._open:
             layer = self._open[-1][0]
         self._mark()
@@ -28,13 +28,13 @@ class Gauge:
         self._opened()
 
     def leave(self) -> None:
-        """What began last ends."""
+        """End the part that began last."""
         self._mark()
         self._open.pop()
 
     @contextmanager
     def within(self, part: str, layer: int | None = None) -> Iterator[None]:
-        """`part` is open inside."""
+        """Keep a part open inside a `with` block."""
         self.enter(part, layer)
         try:
             yield
@@ -42,14 +42,14 @@ class Gauge:
             self.leave()
 
     def _mark(self) -> None:
-        """As a part begins or ends."""
+        """Measure; called whenever a part begins or ends."""
 
     def _opened(self) -> None:
-        """After a part began."""
+        """React to a part that has just begun."""
 
     def wait(self) -> None:
-        """Return once the device has done what it was given."""
+        """Return once the device has finished its work."""
 
     def read(self) -> dict[Key, float]:
-        """What was measured since the last reading, by (layer, part)."""
+        """Return what was measured since the last reading, by (layer, part)."""
         return {}

@@ -1,4 +1,4 @@
-"""What the measurements were made on, and the ceilings that this machine itself shows."""
+"""The machine that measurements are made on: its description and its measured upper bounds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PACKAGES = (
     "attentropy", "torch", "triton", "flash-attn", "flash-attn-3", "liger-kernel",
     "cut-cross-entropy",
 )  # fmt: skip
-_SECONDS = 1.0  # of timing each ceiling
+_SECONDS = 1.0  # of timing each upper bound
 
 
 def describe(device: str) -> dict[str, str]:
-    """Processor or GPU, clocks as they are now, versions, time."""
-    found = {
+    """Return processor or GPU, current clocks, versions and time, by name."""
+    facts = {
         "device": torch.cuda.get_device_name() if device == "cuda" else _processor(),
         "threads": f"{torch.get_num_threads()} of {os.cpu_count()} cores",
         "load": _load(),
@@ -32,26 +32,26 @@ def describe(device: str) -> dict[str, str]:
     }
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            facts[name] = version(name)
         except PackageNotFoundError:
             continue
     if device == "cuda":
-        found["cuda"] = str(torch.version.cuda)
-        found["cudnn"] = str(torch.backends.cudnn.version())
-        found["clocks"] = _clocks()
-    return found
+        facts["cuda"] = str(torch.version.cuda)
+        facts["cudnn"] = str(torch.backends.cudnn.version())
+        facts["clocks"] = _clocks()
+    return facts
 
 
 def ceilings(device: str, dtype: str) -> dict[str, float]:
-    """Bytes a second of a copy (read and written), and FLOP a second of a square product.
+    """Return bytes per second of a copy (read and written) and FLOP/s of a square product.
 
-    Measured before `describe`, which then sees the clocks of a device at work.
+    Call it before `describe`, which then sees the clocks of a device at work.
     """
     large = 2**28 if device == "cuda" else 2**25
     side = 8192 if device == "cuda" else 2048
     copy, product = _copy_seconds(large, device), _product_seconds(side, device, dtype)
     if device == "cuda":
-        torch.cuda.empty_cache()  # the rivals' processes want it
+        torch.cuda.empty_cache()  # the processes that are compared need it
     return {"bytes_per_second": 2 * 4 * large / copy, "flops_per_second": 2 * side**3 / product}
 
 
@@ -67,7 +67,7 @@ def _product_seconds(side: int, device: str, dtype: str) -> float:
 
 
 def _load() -> str:
-    """How busy the machine is with other things, where the system says it."""
+    """Return how busy the machine is with other things, where the system says so."""
     try:
         return f"{os.getloadavg()[0]:.1f} processes"
     except OSError:
@@ -87,7 +87,7 @@ def _clocks() -> str:
     query = "clocks.sm,clocks.max.sm,clocks.mem,power.limit,temperature.gpu,driver_version"
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return f"{query}: {done.stdout.splitlines()[0]}" if done.stdout else "unknown"
+    return f"{query}: {result.stdout.splitlines()[0]}" if result.stdout else "unknown"

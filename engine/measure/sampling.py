@@ -1,4 +1,4 @@
-"""Repeated timing of one call."""
+"""Repeated timing of one call, on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Callable
 
 import torch
 
-_RUNS = (3, 200)
+_MIN_RUNS, _MAX_RUNS = 3, 200
+_CACHE_NUMBERS = 64 * 2**20  # int32: more than any GPU's level-2 cache holds
 
 
 def seconds(run: Callable[[], object], device: str, budget: float) -> list[float]:
-    """Times of single runs after a warm-up; on a GPU between events, its level-2 cache cold."""
+    """Return the seconds of single runs after a warm-up, for about `budget` seconds.
+
+    On a GPU they are measured between events, with a cold level-2 cache.
+    """
     run()
     times: list[float] = []
-    cache = torch.empty(64 * 2**20, dtype=torch.int32, device=device) if device == "cuda" else None
-    begin = time.perf_counter()
-    while len(times) < _RUNS[0] or (len(times) < _RUNS[1] and time.perf_counter() - begin < budget):
+    on_gpu = device == "cuda"
+    cache = torch.empty(_CACHE_NUMBERS, dtype=torch.int32, device=device) if on_gpu else None
+    deadline = time.perf_counter() + budget
+    while len(times) < _MIN_RUNS or (len(times) < _MAX_RUNS and time.perf_counter() < deadline):
         if cache is None:
             start = time.perf_counter()
             run()

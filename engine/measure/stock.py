@@ -1,4 +1,4 @@
-"""The fused kernels that others made and that return lse: one call for all of them."""
+"""Other projects' fused attention kernels that return lse, behind one signature."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Attend = Callable[[Tensor, Tensor, Tensor, bool, float], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Stock:
-    """`attend(q, k, v, causal, scale)` gives out [B, Hq, N, Dv] and lse [B, Hq, N].
+    """A kernel: `attend(q, k, v, causal, scale)` returns out [B, Hq, N, Dv] and lse [B, Hq, N].
 
-    wide: takes Dv ≠ D. by_token: wants [B, N, H, D] in memory. All take GQA as it is.
+    wide: accepts Dv ≠ D. by_token: needs [B, N, H, D] in memory. All accept grouped queries (GQA).
     """
 
     attend: Attend
@@ -28,7 +28,7 @@ class Stock:
     by_token: bool = False
 
     def laid(self, tensor: Tensor) -> Tensor:
-        """The same [B, H, N, D], in the order in memory that the kernel wants."""
+        """Return the same [B, H, N, D] in the memory order that the kernel needs."""
         if not self.by_token:
             return tensor.contiguous()
         return tensor.transpose(1, 2).contiguous().transpose(1, 2)
@@ -37,18 +37,20 @@ class Stock:
 def _flash(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
     aten: Any = torch.ops.aten
     if q.is_cuda:
-        found = aten._scaled_dot_product_flash_attention(q, k, v, 0.0, causal, False, scale=scale)
+        outputs = aten._scaled_dot_product_flash_attention(q, k, v, 0.0, causal, False, scale=scale)
     else:
-        found = aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scale)
-    return found[0], found[1]
+        outputs = aten._scaled_dot_product_flash_attention_for_cpu(
+            q, k, v, 0.0, causal, scale=scale
+        )
+    return outputs[0], outputs[1]
 
 
 def _cudnn(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
     aten: Any = torch.ops.aten
-    found = aten._scaled_dot_product_cudnn_attention(
+    outputs = aten._scaled_dot_product_cudnn_attention(
         q, k, v, None, True, 0.0, causal, False, scale=scale
     )
-    return found[0], found[1].reshape(q.shape[:3])
+    return outputs[0], outputs[1].reshape(q.shape[:3])
 
 
 def _flash_attn(name: str) -> Attend:
@@ -57,8 +59,8 @@ def _flash_attn(name: str) -> Attend:
     ) -> tuple[Tensor, Tensor]:
         function = import_module(name).flash_attn_func
         tokens = (t.transpose(1, 2) for t in (q, k, v))
-        found = function(*tokens, softmax_scale=scale, causal=causal, return_attn_probs=True)
-        return found[0].transpose(1, 2), found[1]
+        outputs = function(*tokens, softmax_scale=scale, causal=causal, return_attn_probs=True)
+        return outputs[0].transpose(1, 2), outputs[1]
 
     return attend
 
@@ -84,11 +86,11 @@ def _compiled_flex() -> Any:
 def _causal_blocks(length: int, device: str) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
-    def seen(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    def is_visible(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return i >= j
 
-    # Compiled, since the eager way makes the whole N × N mask first.
-    return create_block_mask(seen, None, None, length, length, device=device, _compile=True)
+    # Compiled, because in eager mode it first builds the complete N × N mask.
+    return create_block_mask(is_visible, None, None, length, length, device=device, _compile=True)
 
 
 STOCK: dict[str, Stock] = {

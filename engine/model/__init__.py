@@ -1,1 +1,1 @@
-"""A model from a stranger: found, checked, loaded, and where its layers and devices are."""
+"""Loading a model from a stranger: its files are checked first, its layers and devices located."""

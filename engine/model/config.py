@@ -1,29 +1,33 @@
-"""What a model's configuration says, believed only as far as its weights bear it out."""
+"""A model's configuration, believed only as far as the sizes of its weights confirm it."""
 
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.files import Stored
-from attentropy.engine.model.sandbox import bounded
+from attentropy.engine.model.sandbox import run_bounded
 
 _QUANTIZATIONS = {"bitsandbytes", "fp8", "mxfp4"}
-_PER_ELEMENT = 2.1  # a stored byte may hold two quantised weights
-_UNSTORED = 4_000_000  # elements of tables that a model computes and no file holds
-_BUFFERS = 2**28  # bytes, beside those of the weights
-_LARGEST = 2**40
+_WEIGHTS_PER_ELEMENT = 2.1  # a stored byte may hold two quantised weights
+_MAX_COMPUTED = 4_000_000  # elements of tables that a model computes, which no file holds
+_MAX_BUFFER_BYTES = 2**28  # in addition to the bytes of the weights
+_MAX_FACT = 2**40
 _SECONDS = 60
 _MEBIBYTES = 1024
 
+_logger = logging.getLogger(__name__)
+
 
 def read_config(folder: Path, name: str, weights: Stored | None = None) -> Any:
-    """The configuration in `folder`, which a bounded child process has read before.
+    """Return the configuration in `folder`, after a bounded child process has read it.
 
-    With `weights`, the model that it describes was built there too, without memory for its
-    parameters, and found no larger than what is stored. Raises `AttentropyError` otherwise.
+    With `weights`, the child also builds the model that it describes, without memory for its
+    parameters. Raises `AttentropyError` for an impossible configuration, and for a model that is
+    larger than the stored weights.
     """
     _refuse_nan(folder, name)
 
@@ -33,16 +37,17 @@ def read_config(folder: Path, name: str, weights: Stored | None = None) -> Any:
         if weights is not None:
             _check_size(config, name, weights)
 
-    bounded(work, seconds=_SECONDS, mebibytes=_MEBIBYTES)
+    run_bounded(work, seconds=_SECONDS, mebibytes=_MEBIBYTES)
     return _parse(folder, name)
 
 
 def config_facts(config: Any) -> dict[str, Any]:
-    """Sizes of a model by its configuration; None where it does not say."""
+    """Return the sizes of a model as its configuration gives them, None where it does not."""
     text = config.get_text_config()
 
     def fact(*names: str) -> Any:
-        return next((v for n in names if (v := _said(text, n)) is not None), None)
+        values = (_global_value(text, name) for name in names)
+        return next((value for value in values if value is not None), None)
 
     heads = fact("num_attention_heads", "n_head")
     return {
@@ -56,10 +61,13 @@ def config_facts(config: Any) -> dict[str, Any]:
     }
 
 
-def _said(config: Any, name: str) -> Any:
+def _global_value(config: Any, name: str) -> Any:
+    """Return an attribute of a configuration, None where it has no value for all layers."""
     try:
         return getattr(config, name, None)
-    except Exception:  # transformers raises where the layers differ in it, and is asked for one
+    except (RuntimeError, ValueError, LookupError, TypeError) as error:
+        # transformers raises a RuntimeError where layers differ, a property may raise the others.
+        _logger.debug("no %s for all layers: %s", name, error)
         return None
 
 
@@ -74,9 +82,9 @@ def _parse(folder: Path, name: str) -> Any:
             raise AttentropyError(
                 f"{name!r}: quantisation {str(method)[:40]!r} is not one that attentropy loads"
             )
-    # A configuration may name a kernel to download and run; the attention is ours to choose.
+    # A configuration may name an attention kernel to download and run: no name is accepted.
     config._attn_implementation = None
-    config.transformers_weights = None  # nor may it name other files of weights
+    config.transformers_weights = None  # nor other files of weights
     return config
 
 
@@ -93,9 +101,9 @@ def _check_facts(config: Any, name: str, weights: Stored | None) -> None:
     facts = config_facts(config)
     for key in ("layers", "heads", "kv_heads", "hidden_size", "vocabulary", "positions"):
         value = facts[key]
-        if value is None or isinstance(value, list):  # a list: one for each layer
+        if value is None or isinstance(value, list):  # a list has one for each layer
             continue
-        if type(value) is not int or not 1 <= value <= _LARGEST:
+        if type(value) is not int or not 1 <= value <= _MAX_FACT:
             raise AttentropyError(f"{name!r}: its configuration gives {str(value)[:40]!r} {key}")
     layers = facts["layers"]
     if weights is not None and isinstance(layers, int) and layers > weights.tensors:
@@ -109,15 +117,15 @@ def _check_size(config: Any, name: str, weights: Stored) -> None:
     import torch
     import transformers
 
-    torch.set_num_threads(1)  # a forked child has none of its parent's threads
+    torch.set_num_threads(1)  # a forked child does not have its parent's threads
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    wanted = sum(parameter.numel() for parameter in model.parameters())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     quantized = getattr(config, "quantization_config", None) is not None
-    most = weights.elements * (_PER_ELEMENT if quantized else 1) + _UNSTORED
+    max_parameters = weights.elements * (_WEIGHTS_PER_ELEMENT if quantized else 1) + _MAX_COMPUTED
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in model.buffers())
-    if wanted > most or buffers > weights.bytes + _BUFFERS:
+    if parameters > max_parameters or buffers > weights.bytes + _MAX_BUFFER_BYTES:
         raise AttentropyError(
-            f"{name!r}: its configuration asks for {wanted} parameters and {buffers >> 20} MiB of "
-            f"tables, and its weights have {weights.elements} elements"
+            f"{name!r}: its configuration asks for {parameters} parameters and {buffers >> 20} MiB "
+            f"of tables, and its weights have {weights.elements} elements"
         )

@@ -1,8 +1,9 @@
-"""The files of a stranger's model folder, looked at before any of them is loaded."""
+"""The files of a stranger's model folder, checked before any of them is loaded."""
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,14 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "tekken.json",
 )
-# The largest vocabularies in use take a third of it; reading takes ten times as much memory.
-_LARGEST = 100 * 2**20
-_READ = {".json", ".jinja", ".txt", ".model"}
+# Three times the largest vocabulary in use; reading a file takes ten times its size in memory.
+_MAX_TEXT_BYTES = 100 * 2**20
+_TEXT_ENDINGS = {".json", ".jinja", ".txt", ".model"}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the headers of the weights' files say, and their sizes bear out."""
+    """Sizes of the weights, as the headers of their files give them and their sizes confirm."""
 
     tensors: int
     elements: int
@@ -35,7 +36,9 @@ class Stored:
 def check_files(folder: Path, name: str, *, weights: bool = True) -> None:
     """Refuse a folder that lacks a part, whose index leads elsewhere, or whose texts are huge.
 
-    Without `weights` a configuration is enough."""
+    weights: False where a configuration is enough. Raises `UsageError`, or `AttentropyError` for a
+    text that is too large.
+    """
     if (folder / "adapter_config.json").exists():
         raise UsageError(f"{name!r} is an adapter; merge it into its base model first")
     if not (folder / "config.json").is_file():
@@ -48,7 +51,11 @@ def check_files(folder: Path, name: str, *, weights: bool = True) -> None:
     if weights and not has_tokenizer(folder):
         raise UsageError(f"{name!r} has no tokenizer; save one with tokenizer.save_pretrained")
     for file in sorted(folder.iterdir()):
-        if file.suffix in _READ and file.is_file() and file.stat().st_size > _LARGEST:
+        if (
+            file.suffix in _TEXT_ENDINGS
+            and file.is_file()
+            and file.stat().st_size > _MAX_TEXT_BYTES
+        ):
             size = file.stat().st_size >> 20
             raise AttentropyError(f"{name!r}: its {file.name} has {size} MiB, too large to read")
     if weights:
@@ -56,12 +63,15 @@ def check_files(folder: Path, name: str, *, weights: bool = True) -> None:
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a tokenizer's file is there."""
+    """Return whether the folder has a file of a tokenizer."""
     return any((folder / file).is_file() for file in TOKENIZER_FILES)
 
 
 def weight_files(folder: Path, name: str) -> list[str]:
-    """The weights' file names: the one file, or those of the index, which must be plain names."""
+    """Return the names of the weights' files: the only one, or those of the index.
+
+    Raises `UsageError` where the index is broken or names anything but files of the folder.
+    """
     index = folder / INDEX
     if not index.is_file():
         return [WEIGHTS]
@@ -70,14 +80,14 @@ def weight_files(folder: Path, name: str) -> list[str]:
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise UsageError(f"{name!r} has a broken {INDEX}") from error
     for file in files:
-        inside = isinstance(file, str) and Path(file).name == file
-        if not inside or not file.endswith(".safetensors"):
+        is_inside = isinstance(file, str) and Path(file).name == file
+        if not is_inside or not file.endswith(".safetensors"):
             raise UsageError(f"{name!r}: its index names a file that is refused")
     return [WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(files)
 
 
 def stored(folder: Path, name: str) -> Stored:
-    """Sizes of the weights by their headers, which safetensors checks against the files' own."""
+    """Return the sizes of the weights by their headers, which safetensors checks by file size."""
     from safetensors import safe_open
 
     tensors = elements = size = 0
@@ -89,8 +99,5 @@ def stored(folder: Path, name: str) -> Stored:
         with safe_open(path, framework="numpy") as weights:
             for key in weights.keys():  # noqa: SIM118  (it is no mapping)
                 tensors += 1
-                count = 1
-                for length in weights.get_slice(key).get_shape():
-                    count *= length
-                elements += count
+                elements += math.prod(weights.get_slice(key).get_shape())
     return Stored(tensors, elements, size)

@@ -1,4 +1,4 @@
-"""Which layer is which: how many there are, what kind each is, and whose attention is calling."""
+"""A model's decoder layers: their number, their kinds, and which layer a module belongs to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from attentropy.engine.errors import AttentropyError, LensRefused
 
 
 def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
-    """The model's decoder layers in order, [layers].
+    """Return the model's decoder layers in order, [layers].
 
     Raises `LensRefused` where no list of modules has as many entries as the configuration says.
     """
@@ -27,18 +27,18 @@ def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
 
 
 def layer_count(model: PreTrainedModel) -> int:
-    """The number of layers by the configuration; 0 where it says nothing."""
+    """Return the number of layers that the configuration gives; 0 where it gives none."""
     return int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
 
 
 def layer_kinds(model: PreTrainedModel) -> list[str]:
-    """What the configuration calls each layer (`layer_types`); empty where it says nothing."""
+    """Return the configuration's name for each layer (`layer_types`); empty where it has none."""
     kinds = getattr(model.config.get_text_config(), "layer_types", None)
     return [str(kind) for kind in kinds] if isinstance(kinds, (list, tuple)) else []
 
 
 def layer_of(model: PreTrainedModel, module: nn.Module) -> int:
-    """The layer of an attention module: its own `layer_idx`, or the decoder layer that holds it.
+    """Return the layer of an attention module: its `layer_idx`, or the decoder layer around it.
 
     Raises `AttentropyError` where it has neither, or several layers share it.
     """

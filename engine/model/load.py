@@ -1,7 +1,7 @@
-"""Load a causal language model safely.
+"""Loading a causal language model safely.
 
-A model from a stranger is data: safetensors only, no code of its own, no attention kernel that its
-configuration names.
+A model from a stranger is data: only safetensors are read, none of its code runs, and no attention
+kernel that its configuration names is downloaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BITS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in evaluation mode with its tokenizer, and what a reader should know of it."""
+    """A model in evaluation mode with its tokenizer, and notes for the reader of a report."""
 
     model: Any
     tokenizer: Any
@@ -45,12 +45,12 @@ def load(
     device: str | None = None,
     quantize: str | None = None,
 ) -> LoadedModel:
-    """The model of a hub id or a local folder; the embedded one for None.
+    """Load the model of a hub id or a local folder; the embedded model for None.
 
-    `dtype`: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
-    `device`: as in torch, "auto" for all there are (accelerate shares the layers out), or None for
-    CUDA where there is one. `quantize`: 4bit or 8bit weights (bitsandbytes), None for neither.
-    Raises `UsageError` for a source that cannot be a model and for what is not installed,
+    dtype: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
+    device: as in torch, "auto" for all there are (accelerate distributes the layers), or None for
+    CUDA if available. quantize: 4bit or 8bit weights (bitsandbytes), None for neither.
+    Raises `UsageError` for a source that cannot be a model and for a library that is not installed,
     `AttentropyError` where loading fails.
     """
     import transformers
@@ -61,24 +61,24 @@ def load(
     with origin.one_line(name, source):
         folder, commit = origin.files(source, name, revision)
         config = read_config(folder, name, stored(folder, name))
-        chosen = origin.dtype(dtype, config, where)
-        placed = _placement(config, device, where, quantize, chosen)
+        weights_dtype = origin.dtype(dtype, config, where)
+        placement = _placement(config, device, where, quantize, weights_dtype)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=commit, trust_remote_code=False
         )
-        found: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        outcome: Any = transformers.AutoModelForCausalLM.from_pretrained(
             source,
             config=config,
             revision=commit,
-            dtype=chosen,
+            dtype=weights_dtype,
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
-            **placed,
+            **placement,
         )
-    loaded, info = found
+    loaded, info = outcome
     notes = _loading_notes(info, config, name)
-    loaded = loaded if placed else loaded.to(where)
+    loaded = loaded if placement else loaded.to(where)
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
 
 
@@ -89,11 +89,11 @@ def with_random_weights(
     dtype: str | None = None,
     device: str | None = None,
 ) -> LoadedModel:
-    """A model of the same shape whose weights are those that its family begins training with, made
-    on the device and the same each time.
+    """Create a model of the same shape with random weights, as its family initialises them.
 
-    The configuration is enough; `tokenizer` is None where there is none. Raises as `load` does, and
-    `AttentropyError` where the weights are larger than the memory that is free.
+    They are created on the device and are the same each time. A configuration is enough;
+    `tokenizer` is None where the source has none. Raises as `load` does, and `AttentropyError`
+    where the weights are larger than the free memory.
     """
     import transformers
 
@@ -104,49 +104,49 @@ def with_random_weights(
     with origin.one_line(name, source):
         folder, commit = origin.files(source, name, revision, weights=False)
         config = read_config(folder, name)
-        chosen = origin.dtype(dtype, config, where)
+        weights_dtype = origin.dtype(dtype, config, where)
         with torch.device("meta"):
             empty: Any = transformers.AutoModelForCausalLM.from_config(
                 config, trust_remote_code=False
             )
-        needed, here = empty.num_parameters() * chosen.itemsize, available(where)
-        if here is not None and needed > here:
+        needed, free = empty.num_parameters() * weights_dtype.itemsize, available(where)
+        if free is not None and needed > free:
             raise AttentropyError(
-                f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {here / 1e9:.1f} "
+                f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
                 f"are free on {where}; --dtype bfloat16 or another device may have them"
             )
         on_gpu = [where] if where.type == "cuda" else []
         with torch.random.fork_rng(on_gpu), torch.device(where):
             torch.manual_seed(0)
-            made: Any = transformers.AutoModelForCausalLM.from_config(
-                config, dtype=chosen, trust_remote_code=False
+            randomized: Any = transformers.AutoModelForCausalLM.from_config(
+                config, dtype=weights_dtype, trust_remote_code=False
             )
         tokenizer = None
         if has_tokenizer(folder):
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 source, revision=commit, trust_remote_code=False
             )
-    return LoadedModel(made.eval(), tokenizer, name, commit, ("its weights are random",))
+    return LoadedModel(randomized.eval(), tokenizer, name, commit, ("its weights are random",))
 
 
 def given(model: Any, tokenizer: Any) -> LoadedModel:
-    """A model that the caller has loaded, under the base name of where it came from.
+    """Wrap a model that the caller has loaded, under the base name of its source.
 
-    Raises `UsageError` where the tokenizer is missing or is none.
+    Raises `UsageError` where the tokenizer is missing or is not a tokenizer.
     """
     if tokenizer is None:
         raise UsageError("a loaded model needs its tokenizer: extract(model, prompt, tokenizer=…)")
     if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
         raise UsageError(f"tokenizer: a {type(tokenizer).__name__} is no tokenizer of transformers")
     source = str(getattr(model.config, "_name_or_path", "") or "")
-    if source.count("/") > 1 or "\\" in source or Path(source).exists():  # a place, and no hub id
+    if source.count("/") > 1 or "\\" in source or Path(source).exists():  # a path, not a hub id
         source = Path(source).name
     commit = getattr(model.config, "_commit_hash", None)
     return LoadedModel(model, tokenizer, source or type(model).__name__, commit)
 
 
 def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:
-    """Refuse a model with random weights in it; say what else is not as the files have it."""
+    """Return what differs between files and model; refuse a model whose weights are incomplete."""
     if missing := sorted(info["missing_keys"]):
         raise AttentropyError(
             f"{name!r}: its weights lack {len(missing)} tensors of the model ({missing[0]})"
@@ -179,18 +179,18 @@ def _check_installed(device: str | None, quantize: str | None) -> None:
 def _placement(
     config: Any, device: str | None, where: torch.device, quantize: str | None, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """What `from_pretrained` is told of devices and bits; empty for a model on one device."""
-    placed: dict[str, Any] = {}
+    """Return the options of `from_pretrained` for devices and bits; none for one plain device."""
+    placement: dict[str, Any] = {}
     if device == "auto" or quantize is not None:
-        placed["device_map"] = "auto" if device == "auto" else {"": str(where)}
+        placement["device_map"] = "auto" if device == "auto" else {"": str(where)}
     if quantize is not None:
         from transformers import BitsAndBytesConfig
 
         if getattr(config, "quantization_config", None) is not None:
             raise UsageError(f"this checkpoint is quantised already; leave out {quantize}")
-        # Its 8-bit product says at every call that it casts, once for each layer.
+        # It warns about a cast in each 8-bit product, once per layer and call.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-        placed["quantization_config"] = BitsAndBytesConfig(
+        placement["quantization_config"] = BitsAndBytesConfig(
             **_BITS[quantize], **({"bnb_4bit_compute_dtype": dtype} if quantize == "4bit" else {})
         )
-    return placed
+    return placement

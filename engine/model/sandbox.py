@@ -1,4 +1,4 @@
-"""A stranger's data worked on in a child process that cannot take the machine's memory or time."""
+"""A sandbox: work on a stranger's data in a child process with bounded memory and time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from attentropy.engine.errors import AttentropyError, UsageError
 
-_PATIENCE = 10.0  # seconds of waiting for each of the child's own, on a busy machine
+_PATIENCE = 10.0  # seconds to wait per second of the child's processor time: machines are busy
 _KINDS = {kind.__name__: kind for kind in (UsageError, AttentropyError)}
 
 
@@ -25,23 +25,24 @@ class WorkFailed(Exception):
     """The work raised, exceeded its memory or time, or ended its process."""
 
 
-def bounded(work: Callable[[], Any], *, seconds: int, mebibytes: int) -> Any:
-    """`work()`, done in a forked child with `seconds` of processor time and so much more memory.
+def run_bounded(work: Callable[[], Any], *, seconds: int, mebibytes: int) -> Any:
+    """Return the result of `work()`, done in a forked child process.
 
-    It returns plain JSON data (a tuple comes back as a list). Raises the work's own `UsageError`
-    or `AttentropyError`, and `WorkFailed` for everything else. Where the system cannot fork
-    (Windows) nothing is bounded; where it does not bound address space (macOS), only time is.
+    seconds: of processor time. mebibytes: of memory, in addition to what this process has.
+    `work` returns plain JSON data (a tuple comes back as a list). Raises the work's own
+    `UsageError` or `AttentropyError`, and `WorkFailed` for everything else. Where the system cannot
+    fork (Windows) nothing is bounded; where it does not bound address space (macOS), only time is.
     """
     if not hasattr(os, "fork"):
-        return _result(_answer(work))
+        return _unpack(_answer(work))
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # The child takes no lock of another thread: it does this work alone and leaves by _exit.
+        # The child needs no lock that another thread holds: it does this work and leaves by _exit.
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         os.close(reader)
-        _work(work, writer, seconds, mebibytes)
+        _run_child(work, writer, seconds, mebibytes)
     os.close(writer)
     try:
         answer = _read(reader, time.monotonic() + _PATIENCE * seconds)
@@ -52,13 +53,13 @@ def bounded(work: Callable[[], Any], *, seconds: int, mebibytes: int) -> Any:
             os.waitpid(child, 0)
     if not answer:
         raise WorkFailed(f"it took more than {seconds} s, or crashed")
-    return _result(json.loads(answer))
+    return _unpack(json.loads(answer))
 
 
-def _work(work: Callable[[], Any], writer: int, seconds: int, mebibytes: int) -> None:
-    """The child's part: never returns."""
+def _run_child(work: Callable[[], Any], writer: int, seconds: int, mebibytes: int) -> None:
+    """Do the work in the child, write its answer, and end the process."""
     try:
-        gc.disable()  # nothing of the parent's is to be finalised here
+        gc.disable()  # the parent's objects must not be finalised here
         faulthandler.disable()
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
@@ -75,36 +76,39 @@ def _work(work: Callable[[], Any], writer: int, seconds: int, mebibytes: int) ->
 
 
 def _answer(work: Callable[[], Any]) -> dict[str, Any]:
+    """Return the result of `work()`, or the error that it raised, as JSON data."""
     try:
         return {"result": work()}
     except MemoryError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever it is, the parent raises it again
         kind = type(error).__name__
         message = str(error)[:2000]
         return {"kind": kind, "message": message or kind}
 
 
-def _result(answer: dict[str, Any]) -> Any:
+def _unpack(answer: dict[str, Any]) -> Any:
+    """Return the result in an answer, or raise its error."""
     if "result" in answer:
         return answer["result"]
     raise _KINDS.get(answer["kind"], WorkFailed)(answer["message"])
 
 
 def _limit(seconds: int, mebibytes: int) -> None:
+    """Limit this process's processor time, and its memory where the system allows it."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    held = Path("/proc/self/statm")
-    if held.exists():
-        now = int(held.read_text().split()[0]) * resource.getpagesize()
-        most = now + (mebibytes << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    sizes = Path("/proc/self/statm")
+    if sizes.exists():
+        used = int(sizes.read_text().split()[0]) * resource.getpagesize()
+        limit = used + (mebibytes << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _read(reader: int, deadline: float) -> bytes:
-    """All that the child writes; nothing if it is not done by `deadline`."""
+    """Return all that the child writes; nothing if it has not finished by `deadline`."""
     poll = select.poll()
     poll.register(reader, select.POLLIN)
     parts: list[bytes] = []

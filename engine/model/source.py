@@ -1,4 +1,4 @@
-"""Where a model's files are, which device and dtype it takes, and a loader's errors in one line."""
+"""A model's source: its files, the device and dtype to load it with, and errors in one line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 def source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]:
-    """Where transformers shall look, and the name to print: never a whole path.
+    """Return where transformers finds the model, and the name to print, never a complete path.
 
-    Without `weights` a folder with a configuration is enough.
+    weights: False where a folder with a configuration is enough.
+    Raises `UsageError` for what is neither a model folder nor a hub id.
     """
     if model is None:
         return str(demo.path()), demo.DEFAULT_NAME
@@ -39,7 +40,7 @@ def source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]
 def files(
     source: str, name: str, revision: str | None, *, weights: bool = True
 ) -> tuple[Path, str | None]:
-    """The folder with a model's files, fetched first if it is a hub's, and its commit there."""
+    """Return the folder with a model's files, after downloading those of a hub, and its commit."""
     folder = Path(source)
     if folder.is_dir():
         return folder, revision
@@ -60,17 +61,20 @@ def files(
 
 
 def device(device: str | None) -> torch.device:
-    """The device of that name, CUDA or the CPU for None. Raises `UsageError` if there is none."""
+    """Return the device of that name; for None CUDA, or the CPU where there is no CUDA.
+
+    Raises `UsageError` if there is no such device.
+    """
     try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=chosen)
+        resolved = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"no device {device!r} on this machine; try --device cpu") from error
-    return chosen
+    return resolved
 
 
 def dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:
-    """The dtype of that name; for None float32 on a CPU, and elsewhere the checkpoint's own."""
+    """Return the dtype of that name; for None float32 on a CPU, else the checkpoint's own."""
     if dtype is not None:
         if dtype not in _DTYPES:
             raise UsageError(f"unknown dtype {dtype!r}; one of {', '.join(_DTYPES)}")
@@ -83,19 +87,19 @@ def dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:
 
 @contextlib.contextmanager
 def one_line(name: str, source: str) -> Iterator[None]:
-    """Loading errors of the libraries as one line without `source`, their warnings held back."""
+    """Turn a library's loading errors into one line without `source`, and silence its warnings."""
     import transformers
 
-    chatty = [logging.getLogger(n) for n in ("transformers", "huggingface_hub")]
-    levels = [logger.level for logger in chatty]
-    for logger in chatty:
+    loggers = [logging.getLogger(n) for n in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
         logger.setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     try:
         yield
     except (AttentropyError, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # a panic in the tokenizer's Rust is no Exception
+    except BaseException as error:  # a panic in the tokenizer's Rust code is no Exception
         text = str(error)
         if "trust_remote_code" in text or "custom code" in text:
             raise AttentropyError(
@@ -110,5 +114,5 @@ def one_line(name: str, source: str) -> Iterator[None]:
             ) from error
         raise AttentropyError(f"cannot load {name!r} ({reason})") from error
     finally:
-        for logger, level in zip(chatty, levels, strict=True):
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

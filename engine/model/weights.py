@@ -1,4 +1,4 @@
-"""A fingerprint of a model's weights."""
+"""A fingerprint of a model's weights, by which runs of other weights are told apart."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import hashlib
 
 import torch
 
-_SAMPLED = 64  # values of each parameter that tell one model's weights from another's
+_SAMPLED = 64  # values of each parameter that enter the hash
 
 
 def weights_sha256(model: torch.nn.Module) -> str:
-    """Of names, shapes and some values of each parameter: another checkpoint has another one."""
-    found = hashlib.sha256()
+    """Return a hash of the name, shape, type and some values of every parameter."""
+    fingerprint = hashlib.sha256()
     for name, parameter in model.named_parameters():
-        found.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
+        fingerprint.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
         if parameter.device.type == "meta":
             continue
         flat = parameter.detach().flatten()
-        some = flat[:: max(1, len(flat) // _SAMPLED)][:_SAMPLED].cpu().contiguous()
-        found.update(some.view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        sample = flat[:: max(1, len(flat) // _SAMPLED)][:_SAMPLED].cpu().contiguous()
+        fingerprint.update(sample.view(torch.uint8).numpy().tobytes())
+    return fingerprint.hexdigest()

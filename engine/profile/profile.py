@@ -34,7 +34,7 @@ from attentropy.engine.profile import torch_attention as fused
 from attentropy.engine.profile.parts import find_parts, ordinary_ids
 from attentropy.engine.profile.passes import Passes
 from attentropy.engine.profile.results import FUSED, OFF, RECORDING, Measured, Pass, laid_out
-from attentropy.engine.prompt.chat import Messages
+from attentropy.engine.prompt.messages import Messages
 from attentropy.engine.prompt.prepare import Prompt, prepare
 from attentropy.engine.run.passes import probed
 from attentropy.engine.run.provenance import provenance

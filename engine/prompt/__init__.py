@@ -1,1 +1,1 @@
-"""A prompt, a chat or ids made into token ids with roles."""
+"""Prompts: a text, a chat or token ids become ids with a role and a place in the text for each."""

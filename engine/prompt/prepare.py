@@ -1,4 +1,4 @@
-"""A prompt, raw, a chat or ids, to token ids with a role and a place in the text for each."""
+"""Preparing a prompt: token ids from a text, a chat or ids, with a role and a span for each."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.prompt.chat import Messages, checked, has_words, render
-from attentropy.engine.prompt.tokens import aligned, decoded_pieces, token_spans, vocabulary_text
+from attentropy.engine.prompt.chat import render
+from attentropy.engine.prompt.messages import Messages, check_messages, has_words
+from attentropy.engine.prompt.tokens import (
+    Span,
+    aligned,
+    decoded_pieces,
+    token_spans,
+    vocabulary_text,
+)
 from attentropy.engine.trace.text import text_array
-
-Span = tuple[int, int]
+from attentropy.engine.trace.types import Array
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of one sequence, [N] each; `spans` are UTF-8 byte offsets into `text`."""
+    """The tokens of one sequence, [N] each; `spans` are UTF-8 byte offsets into `text`."""
 
     text: str
     ids: list[int]
@@ -31,11 +37,11 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """Hash of the text that was tokenised."""
+        """The hash of the text that was tokenised."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def coordinates(self) -> dict[str, Any]:
-        """Ids, texts, roles and places as a trace's coordinates along `position`."""
+    def coordinates(self) -> dict[str, tuple[str, Array]]:
+        """Return ids, texts, roles and spans as a trace's coordinates along `position`."""
         return {
             "position": ("position", np.arange(len(self.ids), dtype=np.int32)),
             "token_ids": ("position", np.array(self.ids, np.int32)),
@@ -54,29 +60,29 @@ def prepare(
     system: str | None = None,
     vocabulary: int | None = None,
 ) -> Prompt:
-    """Ids, roles and places of `prompt`: a text, chat messages as transformers takes them, or ids.
+    """Tokenise a text, chat messages as transformers takes them, or ids.
 
-    A text becomes the user's turn where the tokenizer has a chat template. `vocabulary`: how many
-    ids the model has, the tokenizer's own number for None. Raises `UsageError` for an empty
-    prompt, messages without a template, a template that fails (see `chat.render`), and ids that
-    the model does not have.
+    A text becomes the user's turn where the tokenizer has a chat template. vocabulary: the number
+    of ids that the model has, the tokenizer's own number for None. Raises `UsageError` for an
+    empty prompt, messages without a template, a template that fails (see `chat.render`), and ids
+    that the model does not have.
     """
-    ids = _given_ids(prompt)
+    ids = _as_ids(prompt)
     vocabulary = len(tokenizer) if vocabulary is None else vocabulary
     if ids is not None:
         if system is not None:
             raise UsageError("token ids are read as they are; leave --system out")
         _check_ids(ids, vocabulary)  # before the tokenizer sees them
-        made = _from_ids(tokenizer, ids)
+        prepared = _from_ids(tokenizer, ids)
     else:
-        made = _from_text(tokenizer, prompt, chat_template, system)
-        _check_ids(made.ids, vocabulary)
-    made.notes.extend(_bos_notes(tokenizer, made.ids))
-    return made
+        prepared = _from_text(tokenizer, prompt, chat_template, system)
+        _check_ids(prepared.ids, vocabulary)
+    prepared.notes.extend(_bos_notes(tokenizer, prepared.ids))
+    return prepared
 
 
-def _given_ids(prompt: Any) -> list[int] | None:
-    """The ids if the prompt is a list, an array or a tensor of integers."""
+def _as_ids(prompt: Any) -> list[int] | None:
+    """Return the ids if the prompt is a list, an array or a tensor of integers, else None."""
     values = prompt.tolist() if hasattr(prompt, "tolist") else prompt
     if isinstance(values, (list, tuple)) and values and all(type(v) is int for v in values):
         return list(values)
@@ -107,7 +113,7 @@ def _from_ids(tokenizer: Any, ids: list[int]) -> Prompt:
 
 def _from_text(tokenizer: Any, prompt: Any, chat_template: bool, system: str | None) -> Prompt:
     plain = isinstance(prompt, str)
-    messages = checked([{"role": "user", "content": prompt}] if plain else prompt)
+    messages = check_messages([{"role": "user", "content": prompt}] if plain else prompt)
     if not has_words(messages):
         raise UsageError("the prompt is empty; give some text with -p, -f or -m")
     if not (chat_template and getattr(tokenizer, "chat_template", None)):
@@ -122,13 +128,13 @@ def _from_text(tokenizer: Any, prompt: Any, chat_template: bool, system: str | N
             raise UsageError("the messages have a system turn already; leave --system out")
         messages.insert(0, {"role": "system", "content": system})
     chat = render(tokenizer, messages)
-    made = _tokenize(tokenizer, chat.text, chat.content, chat=True)
-    made.notes.extend(chat.notes)
-    return made
+    prepared = _tokenize(tokenizer, chat.text, chat.content, chat=True)
+    prepared.notes.extend(chat.notes)
+    return prepared
 
 
 def _tokenize(tokenizer: Any, text: str, content: list[Span], *, chat: bool) -> Prompt:
-    """`content`: character spans of the words that are not the template's, in order."""
+    """Tokenise `text`; `content` are the character spans of words not the template's, in order."""
     if not text.strip():
         raise UsageError("the prompt is empty; give some text with -p, -f or -m")
     try:
@@ -152,9 +158,8 @@ def _tokenize(tokenizer: Any, text: str, content: list[Span], *, chat: bool) -> 
             )
     if not ids:
         raise UsageError("the tokenizer makes no token of this prompt")
-    inside = _inside(places, content)
-    roles = ["content" if within else "template" for within in inside]
-    if not chat:  # without a place in the text: what the tokenizer puts around it
+    roles = ["content" if inside else "template" for inside in _are_inside(places, content)]
+    if not chat:  # tokens of no width are those that the tokenizer puts around the text
         first = next((i for i, (a, b) in enumerate(places) if a < b), len(ids))
         last = next((i for i, (a, b) in enumerate(reversed(places)) if a < b), 0)
         roles[:first] = ["bos"] * first
@@ -163,7 +168,7 @@ def _tokenize(tokenizer: Any, text: str, content: list[Span], *, chat: bool) -> 
 
 
 def _places_without_offsets(tokenizer: Any, text: str, ids: list[int]) -> tuple[list[Span], int]:
-    """Character spans of the tokens, and how many were not found: see `tokens.aligned`."""
+    """Return character spans of the tokens, and how many are not in the text: see `aligned`."""
     bare = [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
     added = next((i for i in range(len(ids)) if ids[i : i + len(bare)] == bare), 0)
     places, missing = aligned(text, decoded_pieces(tokenizer, bare))
@@ -171,8 +176,8 @@ def _places_without_offsets(tokenizer: Any, text: str, ids: list[int]) -> tuple[
     return [(0, 0)] * added + places + [(len(text), len(text))] * after, missing
 
 
-def _inside(places: list[Span], content: list[Span]) -> list[bool]:
-    """Whether each token holds a character of `content`; both are in order."""
+def _are_inside(places: list[Span], content: list[Span]) -> list[bool]:
+    """Return whether each token has a character of `content`; both are in order."""
     inside = []
     at = 0
     for start, stop in places:
@@ -192,6 +197,7 @@ def _prompt(
     chat: bool,
     notes: list[str] | None = None,
 ) -> Prompt:
+    """Return the prompt of tokens at character spans `places` of `text`."""
     tokens, spans = token_spans(text, places)
     names = vocabulary_text(tokenizer, ids)
     tokens = [
@@ -206,6 +212,7 @@ def _prompt(
 
 
 def _bos_notes(tokenizer: Any, ids: list[int]) -> list[str]:
+    """Return a note where the prompt has too many or too few tokens for its beginning."""
     bos, name = tokenizer.bos_token_id, tokenizer.bos_token
     if bos is None:
         return []

@@ -1,21 +1,24 @@
-"""Ids to text that people can read, and where each token lies in the prompt."""
+"""Token texts that people can read, and where each token is in the prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeAlias
 
-# A character takes four bytes, and a token may hold parts of two.
-_MOST_BYTE_TOKENS = 8
-# How far ahead of the last one a token is looked for, in characters.
+# (start, stop), in characters or bytes.
+Span: TypeAlias = tuple[int, int]
+
+# A character takes up to four bytes, and a token may hold parts of two characters.
+_MAX_BYTE_TOKENS = 8
+# How far behind the last token that was found the next one is searched for, in characters.
 _SLACK = 16
 
 
 @lru_cache(maxsize=1)
 def _byte_alphabet() -> dict[str, int]:
-    """The printable character that byte-level BPE writes for each byte, read backwards."""
+    """Return the byte that each printable character stands for in byte-level BPE."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = (byte for byte in range(256) if byte not in printable)
     table = {chr(byte): byte for byte in printable}
@@ -23,10 +26,10 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 def vocabulary_text(tokenizer: Any, ids: Iterable[int]) -> list[str]:
-    """The text that each vocabulary entry stands for, taken alone.
+    """Return the text that each vocabulary entry stands for on its own.
 
-    Leading spaces are kept; an entry that is a part of a character reads `<0xE4 0xBD>`; an id
-    that the tokenizer lacks (a padded embedding) reads `<id 129>`.
+    Leading spaces are kept. An entry that is a part of a character becomes `<0xE4 0xBD>`; an id
+    that the tokenizer does not have (a padded embedding) becomes `<id 129>`.
     """
     ids = [int(i) for i in ids]
     pieces = tokenizer.convert_ids_to_tokens(ids)
@@ -47,15 +50,13 @@ def _piece_text(tokenizer: Any, token_id: int, piece: str | None) -> str:
     return str(text) or piece
 
 
-def token_spans(
-    text: str, offsets: Sequence[tuple[int, int]]
-) -> tuple[list[str], list[tuple[int, int]]]:
-    """Text and UTF-8 byte span in `text` of each token, from character offsets (start, stop).
+def token_spans(text: str, offsets: Sequence[Span]) -> tuple[list[str], list[Span]]:
+    """Return text and UTF-8 byte span in `text` of each token, from character offsets.
 
     The spans tile the text: blanks that a tokenizer skips belong to the token after them (at the
-    end, before them). Tokens that share one character (an emoji in several byte tokens) form a
-    group: the first carries the whole character, the others are empty, and all have its span.
-    A token of no width has the place where it stands.
+    end, to the token before them). Tokens that share one character (an emoji in several byte
+    tokens) form a group: the first has the complete character, the others are empty, and all have
+    its span. A token of no width has an empty span at its position.
     """
     placed = []
     shown = 0
@@ -75,9 +76,9 @@ def token_spans(
 
 
 def decoded_pieces(tokenizer: Any, ids: Sequence[int]) -> list[str | None]:
-    """What each token adds to the decoded text; None where it continues the token before it.
+    """Return what each token adds to the decoded text; None where it continues the token before.
 
-    Decodes a few tokens at a time, so that it takes O(N). The pieces make up the whole text.
+    Decodes a few tokens at a time, which takes O(N) time. The pieces add up to the complete text.
     """
     decode = partial(
         tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False
@@ -85,12 +86,12 @@ def decoded_pieces(tokenizer: Any, ids: Sequence[int]) -> list[str | None]:
     pieces: list[str | None] = [None] * len(ids)
     context = first = 0
     for i in range(len(ids)):
-        now = decode(ids[context : i + 1])
-        if now.endswith("\ufffd") and i + 1 < min(first + _MOST_BYTE_TOKENS, len(ids)):
+        decoded = decode(ids[context : i + 1])
+        if decoded.endswith("\ufffd") and i + 1 < min(first + _MAX_BYTE_TOKENS, len(ids)):
             continue  # the next tokens hold the rest of this character
         before = decode(ids[context:first]) if first else ""
-        pieces[first] = piece = now[len(before) :]
-        if i > first:  # the last of them may go on with characters of its own
+        pieces[first] = piece = decoded[len(before) :]
+        if i > first:  # the last of them may add characters of its own
             tail = decode([ids[i]]).rpartition("\ufffd")[2]
             if tail and piece != tail and piece.endswith(tail):
                 pieces[first], pieces[i] = piece.removesuffix(tail), tail
@@ -98,32 +99,32 @@ def decoded_pieces(tokenizer: Any, ids: Sequence[int]) -> list[str | None]:
     return pieces
 
 
-def aligned(text: str, pieces: Sequence[str | None]) -> tuple[list[tuple[int, int]], int]:
-    """Character offsets of `pieces` (see `decoded_pieces`) in `text`, and how many are not there.
+def aligned(text: str, pieces: Sequence[str | None]) -> tuple[list[Span], int]:
+    """Return character offsets of `pieces` (see `decoded_pieces`), and how many are not in `text`.
 
-    For tokenizers that give no offsets. Tokens that are not found share the text between their
-    neighbours.
+    For tokenizers that give no offsets. Tokens that are not in the text share the characters
+    between their neighbours.
     """
-    found: list[tuple[int, int] | None] = []
+    places: list[Span | None] = []
     at = missing = skipped = 0
     for piece in pieces:
         if piece is None:
-            found.append(found[-1])
+            places.append(places[-1])
             continue
         core = piece if text.startswith(piece, at) else piece.strip() or piece
         start = text.find(core, at, at + len(piece) + skipped + _SLACK)
         if start < 0:
-            found.append(None)
+            places.append(None)
             missing += 1
             skipped += len(piece)
             continue
         at, skipped = start + len(core), 0
-        found.append((start, at))
+        places.append((start, at))
     offsets = []
     last = 0
-    for i, place in enumerate(found):
+    for i, place in enumerate(places):
         if place is None:
-            after = next((p[0] for p in found[i:] if p), len(text))
+            after = next((p[0] for p in places[i:] if p), len(text))
             place = (last, after)
         else:
             last = place[1]

@@ -24,7 +24,7 @@ from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import available, input_device
 from attentropy.engine.model.load import LoadedModel, given, load
-from attentropy.engine.prompt.chat import Messages
+from attentropy.engine.prompt.messages import Messages
 from attentropy.engine.prompt.prepare import prepare
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_arrays

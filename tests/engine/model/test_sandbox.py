@@ -7,11 +7,11 @@ import pytest
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model import sandbox as module
-from attentropy.engine.model.sandbox import WorkFailed, bounded
+from attentropy.engine.model.sandbox import WorkFailed, run_bounded
 
 
 def _do(work):
-    return bounded(work, seconds=2, mebibytes=128)
+    return run_bounded(work, seconds=2, mebibytes=128)
 
 
 def test_the_result_comes_back_and_nothing_else_does():
