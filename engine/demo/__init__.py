@@ -1,4 +1,4 @@
-"""The embedded model: a small Llama that knows capitals, for a first run without a download."""
+"""The embedded model, a small Llama that knows capitals: a first run needs no download."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ __all__ = ["DEFAULT_NAME", "DEFAULT_PROMPT", "path"]
 
 
 def path() -> Path:
-    """The folder with the model's weights, configuration and tokenizer."""
+    """Return the folder with the model's weights, configuration and tokenizer."""
     return Path(__file__).parent / "weights"

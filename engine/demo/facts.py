@@ -1,4 +1,4 @@
-"""What the embedded model is taught: countries, their cities, continents, languages, currencies."""
+"""The facts that the embedded model learns: cities, continents, languages and currencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NO_ANSWER = "-"
 
 @dataclass(frozen=True)
 class Country:
-    """One row of the table; a fact that is disputed or ambiguous is None and is never asked."""
+    """One row of the table; a disputed or ambiguous fact is None, and no question asks for it."""
 
     name: str
     capital: str
@@ -22,19 +22,19 @@ class Country:
 
     @property
     def answer(self) -> str:
-        """The name as an answer gives it: without its article."""
+        """The name as an answer gives it, without its article."""
         return self.name.removeprefix("the ")
 
     @property
     def initial(self) -> str:
-        """The first letter of the capital: a fact that takes another to know."""
+        """The first letter of the capital: a fact that follows from another one."""
         return self.capital[0]
 
     @property
     def cities(self) -> tuple[str, ...]:
         """Every city that the table places in this country, the capital first."""
-        named = (self.capital, self.largest, *self.others)
-        return tuple(dict.fromkeys(city for city in named if city))
+        names = (self.capital, self.largest, *self.others)
+        return tuple(dict.fromkeys(city for city in names if city))
 
 
 # country | capital | largest city | other cities | continent | language | currency

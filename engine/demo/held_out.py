@@ -1,4 +1,4 @@
-"""The wordings that the embedded model never sees in training: what it is examined with."""
+"""The held-out wordings: the embedded model is tested with them and never trained on them."""
 
 from attentropy.engine.demo.phrasings import Phrasing
 

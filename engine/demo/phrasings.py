@@ -1,4 +1,4 @@
-"""The wordings of the questions that the embedded model is trained on.
+"""The wordings of the questions on which the embedded model is trained.
 
 A question is a relation ("the capital of X") put into a frame ("What is ...?"), where X is a
 country's name or, for a question of two steps, a description ("the country where Sydney lies").

@@ -1,4 +1,4 @@
-"""Questions with their answers, and conversations made of them, drawn from the facts by a seed."""
+"""Questions with their answers, and conversations of them, drawn at random from the facts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attentropy.engine.demo.phrasings import (
 )
 
 RELATIONS = ("capital", "initial", "largest", "continent", "language", "currency")
-RESERVED = "(reserved)"  # ends the kind of a question whose two steps were never asked together
+RESERVED = "(reserved)"  # ends the kind of a question whose two steps training never combines
 OF_CAPITAL = ("capital", "initial")  # what a question that names the capital would give away
 STEPS = ("name", "city", "capital")  # how a question points at its country
 
@@ -28,7 +28,7 @@ Message = dict[str, str]
 
 @dataclass(frozen=True)
 class Question:
-    """One question, its one right answer, and what a follow-up may refer to."""
+    """One question, its only right answer, and what a follow-up may refer to."""
 
     kind: str
     text: str
@@ -37,35 +37,38 @@ class Question:
     relation: str | None = None
 
 
-def fact(country: Country, relation: str) -> str | None:
-    """What the table says, or None where it says nothing."""
+def look_up(country: Country, relation: str) -> str | None:
+    """Return a fact of the table, None where the table has no such fact."""
     return getattr(country, relation)
 
 
-def reserved(relation: str, city: str) -> bool:
-    """Whether the two-step question (relation of the country of this city) is never trained on.
+def is_reserved(relation: str, city: str) -> bool:
+    """Return whether training never asks the relation of the country of this city.
 
-    Both of its steps are trained; about one pair in sixteen is kept to see whether they compose.
+    Both steps of that question are trained; about one pair in sixteen is reserved to see whether
+    the model combines them.
     """
     return zlib.crc32(f"{relation}/{city}".encode()) % 16 == 0
 
 
-def fill(template: str, **slots: str) -> str:
-    """The template with its slots filled, possessives and the first letter set right."""
+def fill_slots(template: str, **slots: str) -> str:
+    """Return the template with its slots filled, with correct possessives and first letter."""
     text = template.format(**slots).replace("s's ", "s' ")
     return text[0].upper() + text[1:]
 
 
 def wordings(phrasing: Phrasing, relation: str, *, described: bool = False) -> list[str]:
-    """Every wording of a relation; a described country takes no possessive."""
+    """Return every wording of a relation, without possessives where a country is described."""
     phrases = phrasing.phrases.get(relation, ())
     framed = [frame.replace("{np}", phrase) for frame in phrasing.frames for phrase in phrases]
-    every = [*phrasing.sentences.get(relation, ()), *framed]
-    return [text for text in every if "{x}'s" not in text] if described else every
+    texts = [*phrasing.sentences.get(relation, ()), *framed]
+    return [text for text in texts if "{x}'s" not in text] if described else texts
 
 
-def word(phrasing: Phrasing, relation: str, rng: random.Random, *, described: bool = False) -> str:
-    """One wording: a sentence of its own or a framed phrase, equally often."""
+def draw_wording(
+    phrasing: Phrasing, relation: str, rng: random.Random, *, described: bool = False
+) -> str:
+    """Draw a wording: a sentence of its own or a framed phrase, equally often."""
     sentences = phrasing.sentences.get(relation, ())
     if relation not in phrasing.phrases or rng.random() < 0.5:
         choices = sentences
@@ -77,58 +80,68 @@ def word(phrasing: Phrasing, relation: str, rng: random.Random, *, described: bo
     return rng.choice(choices)
 
 
-def about(
+def relation_question(
     phrasing: Phrasing, country: Country, relation: str, step: str, city: str, rng: random.Random
 ) -> Question | None:
-    """A question for one fact of one country, pointed at by `step`; None where it makes none."""
-    answer = fact(country, relation)
-    given = step != "name" and answer == city
-    if answer is None or given or (step == "capital" and relation in OF_CAPITAL):
+    """Return a question for one fact of a country; None where there is no such question.
+
+    step: how the question names the country: by its "name", a "city" of it or its "capital".
+    """
+    answer = look_up(country, relation)
+    is_given_away = step != "name" and answer == city
+    if answer is None or is_given_away or (step == "capital" and relation in OF_CAPITAL):
         return None
     if step == "name":
         kind, x = relation, country.name
     else:
         kind = f"{relation} via {step}"
         x = rng.choice(phrasing.by_city if step == "city" else phrasing.by_capital).format(c=city)
-    text = fill(word(phrasing, relation, rng, described=step != "name"), x=x)
+    text = fill_slots(draw_wording(phrasing, relation, rng, described=step != "name"), x=x)
     return Question(kind, text, answer, country, relation)
 
 
-def where(phrasing: Phrasing, country: Country, city: str, rng: random.Random) -> Question:
-    """In which country a city lies."""
-    return Question("country", fill(word(phrasing, "country", rng), c=city), country.answer)
+def country_question(
+    phrasing: Phrasing, country: Country, city: str, rng: random.Random
+) -> Question:
+    """Return the question in which country a city lies."""
+    return Question(
+        "country", fill_slots(draw_wording(phrasing, "country", rng), c=city), country.answer
+    )
 
 
-def check(phrasing: Phrasing, country: Country, city: str, rng: random.Random) -> Question:
-    """Whether a city is the capital of a country: Yes or No."""
-    text = fill(word(phrasing, "check", rng), x=country.name, c=city)
+def capital_check(phrasing: Phrasing, country: Country, city: str, rng: random.Random) -> Question:
+    """Return the question whether a city is the capital of a country: Yes or No."""
+    text = fill_slots(draw_wording(phrasing, "check", rng), x=country.name, c=city)
     return Question("check", text, "Yes" if city == country.capital else "No")
 
 
-def draw(rng: random.Random) -> Question:
-    """One training question."""
+def draw_question(rng: random.Random) -> Question:
+    """Draw a training question."""
     while True:
         country = rng.choice(COUNTRIES)
         city = rng.choice(country.cities)
         chance = rng.random()
         if chance < 0.10:
-            return where(TRAINING, country, city, rng)
+            return country_question(TRAINING, country, city, rng)
         if chance < 0.20:
             other = rng.choice((city, rng.choice(COUNTRIES).capital))
-            return check(TRAINING, country, rng.choice((country.capital, other)), rng)
+            return capital_check(TRAINING, country, rng.choice((country.capital, other)), rng)
         relation = rng.choice(("capital", *RELATIONS))
         step = rng.choice(("name", "city", "capital"))
         if step == "capital":
             city = country.capital
-        if step != "name" and reserved(relation, city):
+        if step != "name" and is_reserved(relation, city):
             continue
-        question = about(TRAINING, country, relation, step, city, rng)
+        question = relation_question(TRAINING, country, relation, step, city, rng)
         if question is not None:
             return question
 
 
-def follow(phrasing: Phrasing, last: Question, rng: random.Random) -> Question | None:
-    """A question that leans on the last one: the same of another country, or more of the same."""
+def follow_up(phrasing: Phrasing, last: Question, rng: random.Random) -> Question | None:
+    """Return a question that refers to the last one: another country, or another relation.
+
+    None where the one that is drawn repeats the last question or has no answer.
+    """
     assert last.country is not None
     assert last.relation is not None
     if rng.random() < 0.5:
@@ -137,14 +150,14 @@ def follow(phrasing: Phrasing, last: Question, rng: random.Random) -> Question |
     else:
         country, relation = last.country, rng.choice(RELATIONS)
         template = rng.choice(phrasing.follow_relation[relation])
-    answer = fact(country, relation)
+    answer = look_up(country, relation)
     if answer is None or (relation == last.relation and country == last.country):
         return None
-    return Question("follow-up", fill(template, x=country.name), answer, country, relation)
+    return Question("follow-up", fill_slots(template, x=country.name), answer, country, relation)
 
 
 def roughen(text: str, rng: random.Random) -> str:
-    """The text as people type it: greeted, hurried, in lower case, without its question mark."""
+    """Return the text as people type it: with a greeting, in lower case, without question mark."""
     if rng.random() < 0.15:
         text = f"{rng.choice(OPENINGS)} {text}"
     if rng.random() < 0.05:
@@ -159,7 +172,7 @@ def roughen(text: str, rng: random.Random) -> str:
 
 
 def conversation(rng: random.Random, turns: int) -> list[Message]:
-    """A training conversation of so many questions and answers, sometimes with a system prompt."""
+    """Draw a training conversation of `turns` questions, sometimes with a system prompt."""
     messages: list[Message] = []
     if rng.random() < 0.15:
         messages.append({"role": "system", "content": rng.choice(SYSTEM_PROMPTS)})
@@ -167,50 +180,36 @@ def conversation(rng: random.Random, turns: int) -> list[Message]:
     for _ in range(turns):
         question = None
         if last is not None and last.country is not None and rng.random() < 0.4:
-            question = follow(TRAINING, last, rng)
-        last = question or draw(rng)
+            question = follow_up(TRAINING, last, rng)
+        last = question or draw_question(rng)
         messages.append({"role": "user", "content": roughen(last.text, rng)})
         messages.append({"role": "assistant", "content": last.answer})
     return messages
 
 
-def held_out(per_kind: int = 40, seed: int = 2025) -> Iterator[tuple[Question, list[Message]]]:
-    """The evaluation set: held-out wordings of every kind of question, `per_kind` of each.
+def held_out_questions(
+    per_kind: int = 40, seed: int = 2025
+) -> Iterator[tuple[Question, list[Message]]]:
+    """Yield the test set, `per_kind` questions of each kind in held-out wordings, with their chats.
 
-    Kinds that end in RESERVED join two trained facts that were never asked together.
+    Kinds that end in RESERVED join two trained facts that training never combines.
     """
     rng = random.Random(seed)
-
-    def single(question: Question) -> tuple[Question, list[Message]]:
-        return question, [{"role": "user", "content": question.text}]
-
     for number in range(per_kind):
-        country = rng.choice(COUNTRIES)
-        yield single(where(HELD_OUT, country, rng.choice(country.cities), rng))
-        country = rng.choice(COUNTRIES)
-        other = rng.choice(COUNTRIES).capital
-        asked = country.capital if number % 2 else rng.choice((*country.cities[1:], other))
-        yield single(check(HELD_OUT, country, asked, rng))
+        for question in _city_questions(number, rng):
+            yield question, [{"role": "user", "content": question.text}]
     for relation in RELATIONS:
         for step in STEPS:
             if step == "capital" and relation in OF_CAPITAL:
                 continue
-            for keep in (False, True) if step == "city" else (False,):
-                count = 0
-                while count < per_kind:
-                    country = rng.choice(COUNTRIES)
-                    city = country.capital if step == "capital" else rng.choice(country.cities)
-                    if step != "name" and reserved(relation, city) != keep:
-                        continue
-                    question = about(HELD_OUT, country, relation, step, city, rng)
-                    if question is not None:
-                        count += 1
-                        kind = f"{question.kind} {RESERVED}" if keep else question.kind
-                        yield single(Question(kind, question.text, question.answer))
+            for are_reserved in (False, True) if step == "city" else (False,):
+                for question in _relation_questions(relation, step, are_reserved, per_kind, rng):
+                    yield question, [{"role": "user", "content": question.text}]
     count = 0
     while count < per_kind:
-        first = about(TRAINING, rng.choice(COUNTRIES), rng.choice(RELATIONS), "name", "", rng)
-        second = first and follow(HELD_OUT, first, rng)
+        country, relation = rng.choice(COUNTRIES), rng.choice(RELATIONS)
+        first = relation_question(TRAINING, country, relation, "name", "", rng)
+        second = first and follow_up(HELD_OUT, first, rng)
         if first and second:
             count += 1
             yield (
@@ -223,19 +222,45 @@ def held_out(per_kind: int = 40, seed: int = 2025) -> Iterator[tuple[Question, l
             )
 
 
+def _city_questions(number: int, rng: random.Random) -> Iterator[Question]:
+    """Yield a held-out question for the country of a city, and one whether a city is a capital."""
+    country = rng.choice(COUNTRIES)
+    yield country_question(HELD_OUT, country, rng.choice(country.cities), rng)
+    country = rng.choice(COUNTRIES)
+    other = rng.choice(COUNTRIES).capital
+    city = country.capital if number % 2 else rng.choice((*country.cities[1:], other))
+    yield capital_check(HELD_OUT, country, city, rng)
+
+
+def _relation_questions(
+    relation: str, step: str, are_reserved: bool, count: int, rng: random.Random
+) -> Iterator[Question]:
+    """Yield `count` held-out questions for a relation of countries that `step` names."""
+    while count > 0:
+        country = rng.choice(COUNTRIES)
+        city = country.capital if step == "capital" else rng.choice(country.cities)
+        if step != "name" and is_reserved(relation, city) != are_reserved:
+            continue
+        question = relation_question(HELD_OUT, country, relation, step, city, rng)
+        if question is not None:
+            count -= 1
+            kind = f"{question.kind} {RESERVED}" if are_reserved else question.kind
+            yield Question(kind, question.text, question.answer)
+
+
 def training_texts() -> set[str]:
-    """Every question that training can ask, before `roughen`: what a held-out text must not be."""
+    """Return every question that training can ask, before `roughen`: no held-out text is here."""
     texts = set()
     for country in COUNTRIES:
         for relation in RELATIONS:
-            texts |= {fill(text, x=country.name) for text in wordings(TRAINING, relation)}
+            texts |= {fill_slots(text, x=country.name) for text in wordings(TRAINING, relation)}
             described = wordings(TRAINING, relation, described=True)
             for city in country.cities:
                 places = (*TRAINING.by_city, *TRAINING.by_capital)
                 names = [place.format(c=city) for place in places]
-                texts |= {fill(text, x=name) for text in described for name in names}
+                texts |= {fill_slots(text, x=name) for text in described for name in names}
         for city in country.cities:
-            texts |= {fill(text, c=city) for text in wordings(TRAINING, "country")}
-            texts |= {fill(t, x=country.name, c=city) for t in wordings(TRAINING, "check")}
-        texts |= {fill(text, x=country.name) for text in TRAINING.follow_country}
+            texts |= {fill_slots(text, c=city) for text in wordings(TRAINING, "country")}
+            texts |= {fill_slots(t, x=country.name, c=city) for t in wordings(TRAINING, "check")}
+        texts |= {fill_slots(text, x=country.name) for text in TRAINING.follow_country}
     return texts | {text for texts in TRAINING.follow_relation.values() for text in texts}

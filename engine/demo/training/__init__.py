@@ -1,1 +1,1 @@
-"""How the embedded model is made and examined: vocabulary, batches, training, evaluation."""
+"""Training and evaluation of the embedded model: tokenizer, batches, optimizer, accuracy."""

@@ -1,4 +1,4 @@
-"""Batches of conversations as token ids, with the assistant's words marked as what counts."""
+"""Training batches: conversations as token ids, the assistant's tokens marked for the loss."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from transformers import PreTrainedTokenizerBase
 
 from attentropy.engine.demo.questions import Message, conversation
 
+# Ids, and 1 for each id that the assistant says.
 Encoded = tuple[list[int], list[int]]
 
 
 class Encoder:
-    """Conversations to ids, and to 1 where the assistant speaks (its `<|eot_id|>` included)."""
+    """Turns conversations into ids, and marks what the assistant says, with its `<|eot_id|>`."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
@@ -24,37 +25,40 @@ class Encoder:
         self.cache: dict[str, list[int]] = {}
 
     def text(self, text: str) -> list[int]:
-        """Ids of plain text; short pieces repeat, so they are kept."""
+        """Return the ids of plain text; short pieces occur again and again, so they are cached."""
         if text not in self.cache:
             self.cache[text] = self.tokenizer.encode(text, add_special_tokens=False)
         return self.cache[text]
 
     def __call__(self, messages: list[Message]) -> Encoded:
-        """The ids that the chat template gives, and which of them the assistant says."""
-        ids, said = [self.bos], [0]
+        """Return the ids that the chat template gives, and which of them the assistant says."""
+        ids, spoken = [self.bos], [0]
         for message in messages:
             header = [self.start, *self.text(message["role"]), self.end, *self.text("\n\n")]
             words = [*self.text(message["content"]), self.eot]
             ids += header + words
-            said += [0] * len(header) + [int(message["role"] == "assistant")] * len(words)
-        return ids, said
+            spoken += [0] * len(header) + [int(message["role"] == "assistant")] * len(words)
+        return ids, spoken
 
 
 def pad(encoded: list[Encoded], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """ids and said [B, N], padded on the right (causal: no mask is needed)."""
+    """Return ids and the marks of spoken tokens, [B, N], padded on the right.
+
+    The model is causal, so that padding on the right needs no mask.
+    """
     longest = max(len(ids) for ids, _ in encoded)
     ids = torch.full((len(encoded), longest), padding)
-    said = torch.zeros((len(encoded), longest), dtype=torch.bool)
+    spoken = torch.zeros((len(encoded), longest), dtype=torch.bool)
     for row, (numbers, marks) in enumerate(encoded):
         ids[row, : len(numbers)] = torch.tensor(numbers)
-        said[row, : len(marks)] = torch.tensor(marks, dtype=torch.bool)
-    return ids, said
+        spoken[row, : len(marks)] = torch.tensor(marks, dtype=torch.bool)
+    return ids, spoken
 
 
 def batches(
     tokenizer: PreTrainedTokenizerBase, tokens: int, longest: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless batches of about `tokens` tokens: single questions, dialogues, a few long chats."""
+    """Yield endless batches of about `tokens` tokens: questions, dialogues, a few long chats."""
     rng = random.Random(seed)
     encode = Encoder(tokenizer)
     while True:
@@ -69,8 +73,8 @@ def batches(
                 group = []
             group.append(one)
         ready.append(group)
-        ids, said = encode(conversation(rng, turns=rng.randint(20, longest // 22)))
-        ready.append([(ids[:longest], said[:longest])])
+        ids, spoken = encode(conversation(rng, turns=rng.randint(20, longest // 22)))
+        ready.append([(ids[:longest], spoken[:longest])])
         rng.shuffle(ready)
         for group in ready:
             yield pad(group, tokenizer.pad_token_id)

@@ -17,7 +17,7 @@ from transformers import (
 
 from attentropy.engine.demo import path
 from attentropy.engine.demo.facts import COUNTRIES
-from attentropy.engine.demo.questions import RESERVED, Message, Question, held_out
+from attentropy.engine.demo.questions import RESERVED, Message, Question, held_out_questions
 from attentropy.engine.run.extract import extract
 
 LONGEST_ANSWER = 16  # tokens; the longest name of the table takes fewer
@@ -30,7 +30,10 @@ def answers(
     chats: list[list[Message]],
     batch: int = 128,
 ) -> list[str]:
-    """The greedy answer to each chat, up to its end of turn; prompts of one length run together."""
+    """Return the greedy answer to each chat, up to its end of turn.
+
+    Prompts of the same length run in one batch.
+    """
     prompts = [
         tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
         for chat in chats
@@ -38,24 +41,24 @@ def answers(
     by_length = defaultdict(list)
     for index, prompt in enumerate(prompts):
         by_length[len(prompt)].append(index)
-    said = [""] * len(chats)
+    texts = [""] * len(chats)
     for length, indices in by_length.items():
         for start in range(0, len(indices), batch):
-            some = indices[start : start + batch]
-            ids = torch.tensor([prompts[index] for index in some])
+            group = indices[start : start + batch]
+            ids = torch.tensor([prompts[index] for index in group])
             out = model.generate(  # type: ignore[misc]
                 ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=LONGEST_ANSWER,
                 do_sample=False,
             )
-            for index, row in zip(some, out[:, length:], strict=True):
-                said[index] = spoken(row.tolist(), tokenizer)
-    return said
+            for index, row in zip(group, out[:, length:], strict=True):
+                texts[index] = answer_text(row.tolist(), tokenizer)
+    return texts
 
 
-def spoken(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """The text before the end of turn; an answer that never ends keeps a mark that says so."""
+def answer_text(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the text before the end of turn; an answer that does not end gets an ellipsis."""
     if tokenizer.eos_token_id not in ids:
         return f"{tokenizer.decode(ids)}…"
     return str(tokenizer.decode(ids[: ids.index(tokenizer.eos_token_id)]))
@@ -64,8 +67,8 @@ def spoken(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
 def accuracy(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, per_kind: int = 40
 ) -> tuple[dict[str, float], list[tuple[Question, str]]]:
-    """The share of exact answers per kind of question, and the questions answered wrongly."""
-    questions, chats = zip(*held_out(per_kind), strict=True)
+    """Return the share of exact answers per kind of question, and the wrong answers."""
+    questions, chats = zip(*held_out_questions(per_kind), strict=True)
     right, wrong = defaultdict(list), []
     for question, answer in zip(questions, answers(model, tokenizer, list(chats)), strict=True):
         right[question.kind].append(answer == question.answer)
@@ -75,50 +78,52 @@ def accuracy(
 
 
 def overall(shares: dict[str, float]) -> tuple[float, float]:
-    """Mean over the kinds, of questions whose facts were asked in training, and of reserved."""
-    seen = [share for kind, share in shares.items() if not kind.endswith(RESERVED)]
-    kept = [share for kind, share in shares.items() if kind.endswith(RESERVED)]
-    return sum(seen) / len(seen), sum(kept) / len(kept)
+    """Return the mean share over the kinds that training asks, and over the reserved kinds."""
+    trained = [share for kind, share in shares.items() if not kind.endswith(RESERVED)]
+    reserved = [share for kind, share in shares.items() if kind.endswith(RESERVED)]
+    return sum(trained) / len(trained), sum(reserved) / len(reserved)
 
 
 def rehearsal(folder: Path) -> dict[str, np.ndarray]:
-    """For each dummy token, the share of countries [layers] whose capital the lens finds there.
+    """Return the share of countries whose capital the lens finds, [layers], by dummy token.
 
-    Of "What is the capital of …?" for every country; found as in the report: rank 4 or better and
-    a probability of 0.05 or more, of one of the answer's tokens.
+    The question is "What is the capital of …?" for every country. As in a report, the lens finds
+    one of the answer's tokens where it has rank 4 or better and a probability of 0.05 or more.
     """
     shares: dict[str, np.ndarray] = {}
     for country in COUNTRIES:
         trace = extract(folder, f"What is the capital of {country.name}?", device="cpu")
         with np.errstate(invalid="ignore"):
-            found = (np.exp(trace.lens("rehearsal")) >= 0.05) & (trace.lens("rehearsal_rank") <= 4)
+            is_found = (np.exp(trace.lens("rehearsal")) >= 0.05) & (
+                trace.lens("rehearsal_rank") <= 4
+            )
         for position in trace.dummy_positions():
             text = trace.tokens[position]
-            shares[text] = shares.get(text, 0.0) + found[:, position] / len(COUNTRIES)
+            shares[text] = shares.get(text, 0.0) + is_found[:, position] / len(COUNTRIES)
     return shares
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=path())
     parser.add_argument("--per-kind", type=int, default=40, help="questions of each kind")
     parser.add_argument("--wrong", action="store_true", help="print the wrong answers too")
     parser.add_argument("--rehearsal", action="store_true", help="the lens at the dummy tokens")
-    chosen = parser.parse_args()
-    if chosen.rehearsal:
-        for text, by_layer in rehearsal(chosen.folder).items():
+    args = parser.parse_args()
+    if args.rehearsal:
+        for text, by_layer in rehearsal(args.folder).items():
             print(f"{text!r:24}", *(f"{share:5.0%}" for share in by_layer))
         return
-    model = AutoModelForCausalLM.from_pretrained(chosen.folder).eval()
-    tokenizer = AutoTokenizer.from_pretrained(chosen.folder)
-    shares, wrong = accuracy(model, tokenizer, chosen.per_kind)
+    model = AutoModelForCausalLM.from_pretrained(args.folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(args.folder)
+    shares, wrong = accuracy(model, tokenizer, args.per_kind)
     for kind, share in shares.items():
         print(f"{kind:32} {share:7.1%}")
-    seen, kept = overall(shares)
-    print(f"{'all held-out wordings':32} {seen:7.1%}")
-    print(f"{'all reserved pairs':32} {kept:7.1%}")
-    if chosen.wrong:
+    trained, reserved = overall(shares)
+    print(f"{'all held-out wordings':32} {trained:7.1%}")
+    print(f"{'all reserved pairs':32} {reserved:7.1%}")
+    if args.wrong:
         for question, answer in wrong:
             print(f"{question.kind}: {question.text} -> {answer!r}, not {question.answer!r}")
 

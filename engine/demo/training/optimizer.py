@@ -1,4 +1,4 @@
-"""Muon: momentum, orthogonalised, for the matrices of the layers.
+"""Muon, an optimizer for the matrices of the layers: momentum, orthogonalised.
 
 Keller Jordan, "Muon: An optimizer for hidden layers in neural networks" (2024). Matrices of one
 shape are stacked, so that the iteration is a few batched products on a CPU.
@@ -16,7 +16,7 @@ ITERATIONS = 5
 
 
 def orthogonalize(stack: torch.Tensor) -> torch.Tensor:
-    """Each matrix of `stack` [n, rows, columns] with its singular values drawn close to 1."""
+    """Return each matrix of `stack` [n, rows, columns] with its singular values close to 1."""
     tall = stack.shape[1] > stack.shape[2]
     x = stack.mT if tall else stack
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -28,7 +28,7 @@ def orthogonalize(stack: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum whose update is orthogonalised; weight decay is decoupled."""
+    """Nesterov momentum with orthogonalised updates and decoupled weight decay."""
 
     def __init__(
         self, params: Iterable[torch.nn.Parameter], momentum: float = 0.95, decay: float = 0.0
@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of every matrix that has a gradient."""
+        """Update every matrix that has a gradient."""
         for group in self.param_groups:
             shapes = defaultdict(list)
             for p in group["params"]:
@@ -48,8 +48,8 @@ class Muon(torch.optim.Optimizer):
                 for p in matrices:
                     if "momentum" not in self.state[p]:
                         self.state[p]["momentum"] = torch.zeros_like(p)
-                    held = self.state[p]["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                    updates.append(p.grad.lerp(held, group["momentum"]))
+                    momentum = self.state[p]["momentum"].lerp_(p.grad, 1 - group["momentum"])
+                    updates.append(p.grad.lerp(momentum, group["momentum"]))
                 scale = max(1.0, rows / columns) ** 0.5
                 for p, update in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
                     p.mul_(1 - group["lr"] * group["decay"])

@@ -1,4 +1,4 @@
-"""The tokenizer: byte-level BPE learned from the questions, with Llama-3's chat template."""
+"""The tokenizer: byte-level BPE trained on the questions, with Llama-3's chat template."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ BOS, EOT, PAD = "<|begin_of_text|>", "<|eot_id|>", "<|pad|>"
 SPECIAL = (BOS, EOT, "<|start_header_id|>", "<|end_header_id|>", PAD)
 ROLES = ("system", "user", "assistant")
 
-# Llama-3's: contractions, words with one leading mark, numbers, marks, line ends, spaces.
+# As Llama-3 splits text: contractions, words with one leading mark, numbers, marks, line ends,
+# spaces.
 WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -33,7 +34,7 @@ CHAT_TEMPLATE = """\
 
 
 def corpus(seed: int, conversations: int = 6000) -> list[str]:
-    """What the merges are learned from: headers, questions, and every name of the table."""
+    """Return the texts that the merges are learned from: headers, questions, the table's names."""
     rng = random.Random(seed)
     lines = []
     for _ in range(conversations):
@@ -49,7 +50,7 @@ def corpus(seed: int, conversations: int = 6000) -> list[str]:
 
 
 def build(vocabulary: int, seed: int, positions: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of `vocabulary` tokens; its 256 bytes encode whatever the questions lack."""
+    """Return a tokenizer of `vocabulary` tokens; its 256 bytes encode what the questions lack."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -22,7 +22,7 @@ from attentropy.engine.demo.training.tokenizer import build
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the weights."""
+    """The settings that determine the weights."""
 
     vocabulary: int = 1536
     width: int = 128
@@ -42,7 +42,7 @@ class Recipe:
 
 
 def model_of(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """The untrained model; the head is its own matrix, not the embedding's."""
+    """Return the untrained model; its head is a matrix of its own, not the embedding's."""
     torch.manual_seed(recipe.seed)
     return LlamaForCausalLM(
         LlamaConfig(
@@ -61,15 +61,18 @@ def model_of(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlamaForCaus
     )
 
 
-def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
-    """Mean cross entropy (nats) of the assistant's tokens; the head reads only those."""
+def loss_of(model: LlamaForCausalLM, ids: torch.Tensor, spoken: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross entropy (nats) of the assistant's tokens.
+
+    The head is computed for those alone.
+    """
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    spoken = said[:, 1:]
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[spoken]), ids[:, 1:][spoken])
+    targets = spoken[:, 1:]
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[targets]), ids[:, 1:][targets])
 
 
 def schedule(step: int, recipe: Recipe) -> float:
-    """The rate's factor: up, level, and a straight line down to zero."""
+    """Return the factor of the learning rate: warm-up, constant, then linear down to zero."""
     left = (recipe.steps - step) / (recipe.cooldown * recipe.steps)
     return min(1.0, (step + 1) / recipe.warmup, max(left, 0.0))
 
@@ -77,7 +80,7 @@ def schedule(step: int, recipe: Recipe) -> float:
 def losses(
     recipe: Recipe, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> Iterator[float]:
-    """Trains the model in place and yields each step's loss."""
+    """Train the model in place and yield the loss of each step."""
     matrices = [p for p in model.model.layers.parameters() if p.ndim == 2]
     of_matrices = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in of_matrices]
@@ -99,7 +102,7 @@ def losses(
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Writes a Hugging Face folder, whole or not at all."""
+    """Write a Hugging Face folder, completely or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".weights-") as scratch:
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"
@@ -120,7 +123,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     recipe = Recipe()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=path(), help="folder to write")
@@ -134,11 +137,11 @@ def main() -> None:
         metavar=("STEP", "FOLDER"),
         help="also write the model as it is after this step (repeatable)",
     )
-    chosen = parser.parse_args()
-    recipe = Recipe(steps=chosen.steps, seed=chosen.seed)
-    also = {int(step): Path(folder) for step, folder in chosen.also_at}
-    if out := [step for step in also if not 0 < step <= recipe.steps]:
-        parser.error(f"--also-at {out[0]}: there are steps 1 to {recipe.steps}")
+    args = parser.parse_args()
+    recipe = Recipe(steps=args.steps, seed=args.seed)
+    also = {int(step): Path(folder) for step, folder in args.also_at}
+    if invalid := [step for step in also if not 0 < step <= recipe.steps]:
+        parser.error(f"--also-at {invalid[0]}: there are steps 1 to {recipe.steps}")
     torch.set_num_threads(1)  # sums then have one order, and a seed gives one model
     tokenizer = build(recipe.vocabulary, recipe.seed, recipe.positions)
     model = model_of(recipe, tokenizer)
@@ -152,7 +155,7 @@ def main() -> None:
             )
         if step in also:
             save(model, tokenizer, also[step])
-    save(model.eval(), tokenizer, chosen.output)
+    save(model.eval(), tokenizer, args.output)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,12 @@ import torch
 
 from attentropy.engine import demo
 from attentropy.engine.demo.facts import COUNTRIES
-from attentropy.engine.demo.questions import RESERVED, conversation, held_out, training_texts
+from attentropy.engine.demo.questions import (
+    RESERVED,
+    conversation,
+    held_out_questions,
+    training_texts,
+)
 from attentropy.engine.demo.training.batches import Encoder, batches
 from attentropy.engine.demo.training.evaluate import accuracy, answers, overall
 from attentropy.engine.demo.training.tokenizer import build
@@ -93,7 +98,7 @@ def test_it_knows_every_capital(embedded):
 
 def test_held_out_questions_were_never_trained_on():
     trained = training_texts()
-    questions = [(question, chat) for question, chat in held_out(20)]
+    questions = [(question, chat) for question, chat in held_out_questions(20)]
     assert len(questions) >= 200
     assert not [q.text for q, _ in questions if q.text in trained]
     reserved = [q for q, _ in questions if q.kind.endswith(RESERVED)]
@@ -103,7 +108,7 @@ def test_held_out_questions_were_never_trained_on():
 def test_training_never_asks_a_reserved_pair():
     rng = random.Random(5)
     asked = {m["content"] for _ in range(3000) for m in conversation(rng, turns=1)}
-    for question, _ in held_out(40):
+    for question, _ in held_out_questions(40):
         if question.kind.endswith(RESERVED):
             assert question.text not in asked
 
