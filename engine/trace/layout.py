@@ -9,23 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.trace.schema import ASKED_WINDOWS
+from attentropy.engine.trace.schema import ASKED_WINDOWS, VARIABLES
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.engine.trace.types import Dims
 
 # One chunk holds one layer or site, all heads and this many queries or positions.
 CHUNK_LENGTH = 4096
 
-# Stored as float16 on request; `distance` and `lse` can be too large for it.
+# Stored as float16 on request; the other floats can be too large for it.
 NARROW = frozenset(
-    ("entropy", "max_prob", "sink_mass", "sink_prob", "varentropy", "map", "window",
+    (*(one.name for one in ATTENTION_STATISTICS if one.fits_float16), "map", "window",
      "window_entropy", *(f"window{i}" for i in ASKED_WINDOWS), "lens_entropy",
      "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
 )  # fmt: skip
 
-_INTEGERS = frozenset(
-    ("top_key", "visible", "lens_top_ids", "lens_rank", "rehearsal_ids", "rehearsal_rank",
-     "target_ids")
-)  # fmt: skip
+_INTEGERS = frozenset(name for name, (_, kind) in VARIABLES.items() if kind == "i")
 _ONE_PER_CHUNK = ("layer", "site")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.engine.trace.types import Schema
 
 FORMAT = "attentropy.trace"
@@ -21,14 +22,7 @@ ASKED_WINDOWS = tuple(range(1, 9))
 
 # Entropies are in nats.
 VARIABLES: Schema = {
-    "entropy": (_ATTENTION, "f"),
-    "lse": (_ATTENTION, "f"),
-    "max_prob": (_ATTENTION, "f"),
-    "varentropy": (_ATTENTION, "f"),
-    "distance": (_ATTENTION, "f"),
-    "sink_mass": (_ATTENTION, "f"),
-    "sink_prob": (_ATTENTION, "f"),
-    "top_key": (_ATTENTION, "i"),
+    **{one.name: (_ATTENTION, "i" if one.is_key else "f") for one in ATTENTION_STATISTICS},
     "visible": (("layer", "query"), "i"),
     "window": (_WINDOW, "f"),
     "window_entropy": (_WINDOW, "f"),
