@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.model.files import Stored
+from attentropy.engine.model.files import StoredSizes
 from attentropy.engine.model.sandbox import run_bounded
 
 _QUANTIZATIONS = {"bitsandbytes", "fp8", "mxfp4"}
@@ -22,7 +22,7 @@ _MEBIBYTES = 1024
 _logger = logging.getLogger(__name__)
 
 
-def read_config(folder: Path, name: str, weights: Stored | None = None) -> Any:
+def read_config(folder: Path, name: str, weights: StoredSizes | None = None) -> Any:
     """Return the configuration in `folder`, after a bounded child process has read it.
 
     With `weights`, the child also builds the model that it describes, without memory for its
@@ -97,7 +97,7 @@ def _refuse_nan(folder: Path, name: str) -> None:
     json.loads((folder / "config.json").read_text("utf-8"), parse_constant=constant)
 
 
-def _check_facts(config: Any, name: str, weights: Stored | None) -> None:
+def _check_facts(config: Any, name: str, weights: StoredSizes | None) -> None:
     facts = config_facts(config)
     for key in ("layers", "heads", "kv_heads", "hidden_size", "vocabulary", "positions"):
         value = facts[key]
@@ -113,7 +113,7 @@ def _check_facts(config: Any, name: str, weights: Stored | None) -> None:
         )
 
 
-def _check_size(config: Any, name: str, weights: Stored) -> None:
+def _check_size(config: Any, name: str, weights: StoredSizes) -> None:
     import torch
     import transformers
 

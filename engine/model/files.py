@@ -25,7 +25,7 @@ _TEXT_ENDINGS = {".json", ".jinja", ".txt", ".model"}
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredSizes:
     """Sizes of the weights, as the headers of their files give them and their sizes confirm."""
 
     tensors: int
@@ -59,7 +59,7 @@ def check_files(folder: Path, name: str, *, weights: bool = True) -> None:
             size = file.stat().st_size >> 20
             raise AttentropyError(f"{name!r}: its {file.name} has {size} MiB, too large to read")
     if weights:
-        weight_files(folder, name)
+        list_weight_files(folder, name)
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -67,7 +67,7 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / file).is_file() for file in TOKENIZER_FILES)
 
 
-def weight_files(folder: Path, name: str) -> list[str]:
+def list_weight_files(folder: Path, name: str) -> list[str]:
     """Return the names of the weights' files: the only one, or those of the index.
 
     Raises `UsageError` where the index is broken or names anything but files of the folder.
@@ -86,12 +86,12 @@ def weight_files(folder: Path, name: str) -> list[str]:
     return [WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(files)
 
 
-def stored(folder: Path, name: str) -> Stored:
+def read_sizes(folder: Path, name: str) -> StoredSizes:
     """Return the sizes of the weights by their headers, which safetensors checks by file size."""
     from safetensors import safe_open
 
     tensors = elements = size = 0
-    for file in weight_files(folder, name):
+    for file in list_weight_files(folder, name):
         path = folder / file
         if not path.is_file():
             raise UsageError(f"{name!r} lacks its {file}")
@@ -100,4 +100,4 @@ def stored(folder: Path, name: str) -> Stored:
             for key in weights.keys():  # noqa: SIM118  (it is no mapping)
                 tensors += 1
                 elements += math.prod(weights.get_slice(key).get_shape())
-    return Stored(tensors, elements, size)
+    return StoredSizes(tensors, elements, size)

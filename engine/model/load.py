@@ -18,7 +18,7 @@ from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
 from attentropy.engine.model.devices import available
-from attentropy.engine.model.files import has_tokenizer, stored
+from attentropy.engine.model.files import has_tokenizer, read_sizes
 
 _BITS: dict[str, dict[str, Any]] = {
     "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
@@ -56,13 +56,13 @@ def load(
     import transformers
 
     source, name = origin.source(model)
-    where = origin.device(None if device == "auto" else device)
+    torch_device = origin.device(None if device == "auto" else device)
     _check_installed(device, quantize)
     with origin.one_line(name, source):
         folder, commit = origin.files(source, name, revision)
-        config = read_config(folder, name, stored(folder, name))
-        weights_dtype = origin.dtype(dtype, config, where)
-        placement = _placement(config, device, where, quantize, weights_dtype)
+        config = read_config(folder, name, read_sizes(folder, name))
+        weights_dtype = origin.dtype(dtype, config, torch_device)
+        placement = _placement(config, device, torch_device, quantize, weights_dtype)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=commit, trust_remote_code=False
         )
@@ -78,7 +78,7 @@ def load(
         )
     loaded, info = outcome
     notes = _loading_notes(info, config, name)
-    loaded = loaded if placement else loaded.to(where)
+    loaded = loaded if placement else loaded.to(torch_device)
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
 
 
@@ -100,23 +100,23 @@ def with_random_weights(
     if device == "auto":
         raise UsageError("random weights are made on one device; leave --device auto out")
     source, name = origin.source(model, weights=False)
-    where = origin.device(device)
+    torch_device = origin.device(device)
     with origin.one_line(name, source):
         folder, commit = origin.files(source, name, revision, weights=False)
         config = read_config(folder, name)
-        weights_dtype = origin.dtype(dtype, config, where)
+        weights_dtype = origin.dtype(dtype, config, torch_device)
         with torch.device("meta"):
             empty: Any = transformers.AutoModelForCausalLM.from_config(
                 config, trust_remote_code=False
             )
-        needed, free = empty.num_parameters() * weights_dtype.itemsize, available(where)
+        needed, free = empty.num_parameters() * weights_dtype.itemsize, available(torch_device)
         if free is not None and needed > free:
             raise AttentropyError(
                 f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
-                f"are free on {where}; --dtype bfloat16 or another device may have them"
+                f"are free on {torch_device}; --dtype bfloat16 or another device may have them"
             )
-        on_gpu = [where] if where.type == "cuda" else []
-        with torch.random.fork_rng(on_gpu), torch.device(where):
+        on_gpu = [torch_device] if torch_device.type == "cuda" else []
+        with torch.random.fork_rng(on_gpu), torch_device:
             torch.manual_seed(0)
             randomized: Any = transformers.AutoModelForCausalLM.from_config(
                 config, dtype=weights_dtype, trust_remote_code=False
@@ -177,12 +177,16 @@ def _check_installed(device: str | None, quantize: str | None) -> None:
 
 
 def _placement(
-    config: Any, device: str | None, where: torch.device, quantize: str | None, dtype: torch.dtype
+    config: Any,
+    device: str | None,
+    torch_device: torch.device,
+    quantize: str | None,
+    dtype: torch.dtype,
 ) -> dict[str, Any]:
     """Return the options of `from_pretrained` for devices and bits; none for one plain device."""
     placement: dict[str, Any] = {}
     if device == "auto" or quantize is not None:
-        placement["device_map"] = "auto" if device == "auto" else {"": str(where)}
+        placement["device_map"] = "auto" if device == "auto" else {"": str(torch_device)}
     if quantize is not None:
         from transformers import BitsAndBytesConfig
 

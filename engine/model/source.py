@@ -12,7 +12,13 @@ import torch
 
 from attentropy.engine import demo
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.model.files import INDEX, TOKENIZER_FILES, WEIGHTS, check_files, weight_files
+from attentropy.engine.model.files import (
+    INDEX,
+    TOKENIZER_FILES,
+    WEIGHTS,
+    check_files,
+    list_weight_files,
+)
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -54,7 +60,7 @@ def files(
         return folder, folder.name
     for file in (WEIGHTS, INDEX, *TOKENIZER_FILES):
         cached_file(source, file, revision=revision, _raise_exceptions_for_missing_entries=False)
-    for file in weight_files(folder, name):
+    for file in list_weight_files(folder, name):
         cached_file(source, file, revision=revision)
     check_files(folder, name)
     return folder, folder.name

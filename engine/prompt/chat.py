@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
@@ -16,6 +16,9 @@ from attentropy.engine.model.sandbox import WorkFailed, run_bounded
 from attentropy.engine.prompt.marks import WordFinder, free_marks
 from attentropy.engine.prompt.messages import Message, leaves
 from attentropy.engine.prompt.tokens import Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # What a template may add to the words of the messages, and what it may need for that.
 _CHARACTERS = 1_000_000
@@ -39,7 +42,7 @@ class Chat:
     notes: list[str] = field(default_factory=list)
 
 
-def render(tokenizer: Any, messages: list[Message]) -> Chat:
+def render_chat(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> Chat:
     """Render checked messages with the tokenizer's chat template, for an answer to follow.
 
     A conversation that ends with the assistant's words is continued, not answered again. Raises
@@ -66,7 +69,7 @@ def _refusal(error: Exception) -> str:
     return f"the model's chat template refuses these messages ({reason}); try --no-chat-template"
 
 
-def _best_form(tokenizer: Any, messages: list[Message], limit: int) -> Chat:
+def _best_form(tokenizer: PreTrainedTokenizerBase, messages: list[Message], limit: int) -> Chat:
     """Return the first form of the messages in which no content is lost, else the first at all.
 
     Text and a list of text parts mean the same, and templates often accept only one of them.
@@ -108,7 +111,7 @@ def _is_printed(content: Any, text: str) -> bool:
     return isinstance(content, list) and str(content) in text
 
 
-def _apply_template(tokenizer: Any, messages: list[Message], limit: int) -> str:
+def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message], limit: int) -> str:
     """Return the rendered text. Raises `UsageError` where it has more than `limit` characters."""
     last = messages[-1]
     is_answer = last["role"] == "assistant"
@@ -127,7 +130,7 @@ def _apply_template(tokenizer: Any, messages: list[Message], limit: int) -> str:
 
 
 def _locate_words(
-    tokenizer: Any, messages: list[Message], text: str, limit: int
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], text: str, limit: int
 ) -> tuple[Chat, bool]:
     """Return where the words of `messages` are in `text`, and whether a content is missing."""
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.prompt.chat import render
+from attentropy.engine.prompt.chat import render_chat
 from attentropy.engine.prompt.messages import Messages, check_messages, has_words
 from attentropy.engine.prompt.tokens import (
     Span,
-    aligned,
+    align_pieces,
     decoded_pieces,
     token_spans,
     vocabulary_text,
 )
 from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Prompt:
 
 
 def prepare(
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     prompt: str | Messages | Sequence[int],
     *,
     chat_template: bool = True,
@@ -64,7 +67,7 @@ def prepare(
 
     A text becomes the user's turn where the tokenizer has a chat template. vocabulary: the number
     of ids that the model has, the tokenizer's own number for None. Raises `UsageError` for an
-    empty prompt, messages without a template, a template that fails (see `chat.render`), and ids
+    empty prompt, messages without a template, a template that fails (see `render_chat`), and ids
     that the model does not have.
     """
     ids = _as_ids(prompt)
@@ -97,7 +100,7 @@ def _check_ids(ids: list[int], vocabulary: int) -> None:
             )
 
 
-def _from_ids(tokenizer: Any, ids: list[int]) -> Prompt:
+def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
     pieces = decoded_pieces(tokenizer, ids)
     text = "".join(piece or "" for piece in pieces)
     places: list[Span] = []
@@ -111,7 +114,9 @@ def _from_ids(tokenizer: Any, ids: list[int]) -> Prompt:
     return _prompt(tokenizer, text, ids, places, roles, chat=False)
 
 
-def _from_text(tokenizer: Any, prompt: Any, chat_template: bool, system: str | None) -> Prompt:
+def _from_text(
+    tokenizer: PreTrainedTokenizerBase, prompt: Any, chat_template: bool, system: str | None
+) -> Prompt:
     plain = isinstance(prompt, str)
     messages = check_messages([{"role": "user", "content": prompt}] if plain else prompt)
     if not has_words(messages):
@@ -127,13 +132,15 @@ def _from_text(tokenizer: Any, prompt: Any, chat_template: bool, system: str | N
         if messages[0]["role"] == "system":
             raise UsageError("the messages have a system turn already; leave --system out")
         messages.insert(0, {"role": "system", "content": system})
-    chat = render(tokenizer, messages)
+    chat = render_chat(tokenizer, messages)
     prepared = _tokenize(tokenizer, chat.text, chat.content, chat=True)
     prepared.notes.extend(chat.notes)
     return prepared
 
 
-def _tokenize(tokenizer: Any, text: str, content: list[Span], *, chat: bool) -> Prompt:
+def _tokenize(
+    tokenizer: PreTrainedTokenizerBase, text: str, content: list[Span], *, chat: bool
+) -> Prompt:
     """Tokenise `text`; `content` are the character spans of words not the template's, in order."""
     if not text.strip():
         raise UsageError("the prompt is empty; give some text with -p, -f or -m")
@@ -167,11 +174,13 @@ def _tokenize(tokenizer: Any, text: str, content: list[Span], *, chat: bool) -> 
     return _prompt(tokenizer, text, ids, places, roles, chat=chat, notes=notes)
 
 
-def _places_without_offsets(tokenizer: Any, text: str, ids: list[int]) -> tuple[list[Span], int]:
-    """Return character spans of the tokens, and how many are not in the text: see `aligned`."""
+def _places_without_offsets(
+    tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]
+) -> tuple[list[Span], int]:
+    """Return character spans of the tokens, and how many are not in the text."""
     bare = [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
     added = next((i for i in range(len(ids)) if ids[i : i + len(bare)] == bare), 0)
-    places, missing = aligned(text, decoded_pieces(tokenizer, bare))
+    places, missing = align_pieces(text, decoded_pieces(tokenizer, bare))
     after = len(ids) - len(bare) - added
     return [(0, 0)] * added + places + [(len(text), len(text))] * after, missing
 
@@ -188,7 +197,7 @@ def _are_inside(places: list[Span], content: list[Span]) -> list[bool]:
 
 
 def _prompt(
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     text: str,
     ids: list[int],
     places: list[Span],
@@ -211,8 +220,8 @@ def _prompt(
     return Prompt(text, ids, tokens, roles, spans, chat, notes or [])
 
 
-def _bos_notes(tokenizer: Any, ids: list[int]) -> list[str]:
-    """Return a note where the prompt has too many or too few tokens for its beginning."""
+def _bos_notes(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
+    """Return a note where the prompt starts with two beginning-of-text tokens, or lacks one."""
     bos, name = tokenizer.bos_token_id, tokenizer.bos_token
     if bos is None:
         return []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import accumulate
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # (start, stop), in characters or bytes.
 Span: TypeAlias = tuple[int, int]
@@ -25,7 +28,7 @@ def _byte_alphabet() -> dict[str, int]:
     return table | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
-def vocabulary_text(tokenizer: Any, ids: Iterable[int]) -> list[str]:
+def vocabulary_text(tokenizer: PreTrainedTokenizerBase, ids: Iterable[int]) -> list[str]:
     """Return the text that each vocabulary entry stands for on its own.
 
     Leading spaces are kept. An entry that is a part of a character becomes `<0xE4 0xBD>`; an id
@@ -36,10 +39,10 @@ def vocabulary_text(tokenizer: Any, ids: Iterable[int]) -> list[str]:
     return [_piece_text(tokenizer, i, piece) for i, piece in zip(ids, pieces, strict=True)]
 
 
-def _piece_text(tokenizer: Any, token_id: int, piece: str | None) -> str:
+def _piece_text(tokenizer: PreTrainedTokenizerBase, token_id: int, piece: str | None) -> str:
     if piece is None:
         return f"<id {token_id}>"
-    text = tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+    text = str(tokenizer.decode([token_id], clean_up_tokenization_spaces=False))
     if "\ufffd" in text:
         alphabet = _byte_alphabet()
         if all(character in alphabet for character in piece):
@@ -47,7 +50,7 @@ def _piece_text(tokenizer: Any, token_id: int, piece: str | None) -> str:
         return piece
     if piece.startswith("▁") and not text.startswith(" "):  # SentencePiece drops a first space
         return " " * (len(piece) - len(piece.lstrip("▁"))) + text.lstrip(" ")
-    return str(text) or piece
+    return text or piece
 
 
 def token_spans(text: str, offsets: Sequence[Span]) -> tuple[list[str], list[Span]]:
@@ -75,31 +78,38 @@ def token_spans(text: str, offsets: Sequence[Span]) -> tuple[list[str], list[Spa
     return pieces, [(at_byte[a], at_byte[b]) for a, b in placed]
 
 
-def decoded_pieces(tokenizer: Any, ids: Sequence[int]) -> list[str | None]:
+def decoded_pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str | None]:
     """Return what each token adds to the decoded text; None where it continues the token before.
 
     Decodes a few tokens at a time, which takes O(N) time. The pieces add up to the complete text.
     """
-    decode = partial(
-        tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False
-    )
+
+    def decode(start: int, stop: int) -> str:
+        return str(
+            tokenizer.decode(
+                list(ids[start:stop]),
+                skip_special_tokens=False,
+                clean_up_tokenization_spaces=False,
+            )
+        )
+
     pieces: list[str | None] = [None] * len(ids)
     context = first = 0
     for i in range(len(ids)):
-        decoded = decode(ids[context : i + 1])
+        decoded = decode(context, i + 1)
         if decoded.endswith("\ufffd") and i + 1 < min(first + _MAX_BYTE_TOKENS, len(ids)):
             continue  # the next tokens hold the rest of this character
-        before = decode(ids[context:first]) if first else ""
+        before = decode(context, first) if first else ""
         pieces[first] = piece = decoded[len(before) :]
         if i > first:  # the last of them may add characters of its own
-            tail = decode([ids[i]]).rpartition("\ufffd")[2]
+            tail = decode(i, i + 1).rpartition("\ufffd")[2]
             if tail and piece != tail and piece.endswith(tail):
                 pieces[first], pieces[i] = piece.removesuffix(tail), tail
         context, first = first, i + 1
     return pieces
 
 
-def aligned(text: str, pieces: Sequence[str | None]) -> tuple[list[Span], int]:
+def align_pieces(text: str, pieces: Sequence[str | None]) -> tuple[list[Span], int]:
     """Return character offsets of `pieces` (see `decoded_pieces`), and how many are not in `text`.
 
     For tokenizers that give no offsets. Tokens that are not in the text share the characters

@@ -62,20 +62,20 @@ class Trace:
             return cls._open_partial(path, is_wanted=partial)
         if partial:
             raise TraceError(f"{path.name}: an unfinished trace is a folder named NAME.partial")
-        dataset = store.read(path, _SCHEMA, FORMAT, FORMAT_VERSION)
+        dataset = store.read_dataset(path, _SCHEMA, FORMAT, FORMAT_VERSION)
         return cls._of_stranger(dataset, path.name)
 
     @classmethod
     def _open_partial(cls, path: Path, *, is_wanted: bool) -> Trace:
-        progress = unfinished.progress(path)
+        progress = unfinished.read_progress(path)
         if not is_wanted:
             raise TraceError(
                 f"{path.name} is unfinished: {progress.words}; render --partial shows what there "
                 "is, extract --resume goes on"
             )
         folder = path / unfinished.TRACE
-        dataset = store.read(folder, _SCHEMA, FORMAT, FORMAT_VERSION, partial=True)
-        texts = unfinished.vocabulary(path)
+        dataset = store.read_dataset(folder, _SCHEMA, FORMAT, FORMAT_VERSION, partial=True)
+        texts = unfinished.read_vocabulary(path)
         dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
             vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
             vocabulary_text=("vocabulary", np.array(list(texts.values()), np.dtypes.StringDType())),
@@ -101,7 +101,7 @@ class Trace:
         when `force` is false.
         """
         attrs = {**self.dataset.attrs, "format": FORMAT, "format_version": FORMAT_VERSION}
-        return store.write(self.dataset.assign_attrs(attrs), Path(path), force=force)
+        return store.write_dataset(self.dataset.assign_attrs(attrs), Path(path), force=force)
 
     def to_dataset(self) -> xr.Dataset:
         """Return the labelled arrays themselves."""

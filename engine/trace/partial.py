@@ -110,7 +110,7 @@ class Partial:
 
     def progress(self) -> Progress:
         """Return how far the run got."""
-        return progress(self.folder)
+        return read_progress(self.folder)
 
     def commit(self, chunk: int, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
         """Mark a chunk as finished by writing what the end of the run needs of it."""
@@ -139,7 +139,7 @@ class Partial:
 
     def finish(self) -> None:
         """Move the complete trace to its target, and delete the folder."""
-        store.place(self.trace, self.target)
+        store.move_into_place(self.trace, self.target)
         self.discard()
 
     def discard(self) -> None:
@@ -159,7 +159,7 @@ class Partial:
         return self.folder / folder / f"{kind}{chunk:06d}.safetensors"
 
 
-def progress(folder: Path) -> Progress:
+def read_progress(folder: Path) -> Progress:
     """Return how far the run in `folder` got. Raises `TraceError` where there is no run."""
     run = _read_run(folder)
     tokens, chunk = run.get("tokens"), run.get("chunk")
@@ -174,7 +174,7 @@ def progress(folder: Path) -> Progress:
     return Progress(tokens, min(tokens, done * chunk), chunks, chunk, reason)
 
 
-def vocabulary(folder: Path) -> dict[int, str]:
+def read_vocabulary(folder: Path) -> dict[int, str]:
     """Return the texts of the vocabulary entries that the finished chunks name."""
     entries: dict[int, str] = {}
     for file in sorted((folder / "commits").glob("[0-9]*.safetensors")):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LONG = dict.fromkeys(("query", "position", "window_query"), CHUNK_LENGTH)
 
 
-def read(
+def read_dataset(
     path: Path, schema: Schema, form: str, version: int, *, partial: bool = False
 ) -> xr.Dataset:
     """Return the dataset in a Zarr v3 folder or zip; its arrays are read when they are used.
@@ -48,14 +48,14 @@ def read(
         raise TraceError(f"{path.name}: not a readable trace ({reason(error)})") from error
 
 
-def write(dataset: xr.Dataset, path: Path, *, force: bool = False) -> Path:
+def write_dataset(dataset: xr.Dataset, path: Path, *, force: bool = False) -> Path:
     """Write `dataset` as a Zarr v3 folder (`.zarr`) or file (`.zarr.zip`), or nothing at all."""
     check_target(path, force=force)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         folder = scratch / "trace.zarr"
         _write_folder(dataset, folder)
-        place(folder, path)
+        move_into_place(folder, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return path
@@ -71,7 +71,7 @@ def check_target(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path.name!r} exists; give --force to replace it")
 
 
-def place(folder: Path, path: Path) -> None:
+def move_into_place(folder: Path, path: Path) -> None:
     """Move the finished trace in `folder` to `path` in one step, packed if that is a `.zip`.
 
     What is at `path` is replaced; the folder that holds `folder` is scratch space.

@@ -17,7 +17,12 @@ from tokenizers import (
 from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
 
 from attentropy.engine.prompt.prepare import prepare
-from attentropy.engine.prompt.tokens import aligned, decoded_pieces, token_spans, vocabulary_text
+from attentropy.engine.prompt.tokens import (
+    align_pieces,
+    decoded_pieces,
+    token_spans,
+    vocabulary_text,
+)
 
 CORPUS = [
     "The capital of Australia is Canberra, not Sydney.",
@@ -245,7 +250,7 @@ def test_ids_decode_to_pieces_that_make_up_the_text(fast, text):
 def test_without_offsets_tokens_are_found_by_their_text(text):
     made = tiktoken()
     encoded = made(text, return_offsets_mapping=True)
-    offsets, missing = aligned(text, decoded_pieces(made, encoded["input_ids"]))
+    offsets, missing = align_pieces(text, decoded_pieces(made, encoded["input_ids"]))
     assert missing == 0
     assert token_spans(text, offsets)[0] == token_spans(text, encoded["offset_mapping"])[0]
 

@@ -14,7 +14,7 @@ import attentropy
 from attentropy.engine.errors import without_paths
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import progress
+from attentropy.engine.trace.partial import read_progress
 from report_text import everything
 from tiny import save
 from traces import synthetic
@@ -64,7 +64,7 @@ def test_why_a_run_stopped_is_told_without_paths(tmp_path):
     facts = {"format": "attentropy.partial", "format_version": 1, "tokens": 9, "chunk": 3,
              "reason": "RuntimeError: /home/quuxuser/quuxmodels/x.py failed"}  # fmt: skip
     (folder / "run.json").write_text(json.dumps(facts))
-    assert progress(folder).reason == "RuntimeError: x.py failed"
+    assert read_progress(folder).reason == "RuntimeError: x.py failed"
 
 
 def test_the_same_trace_gives_the_same_bytes_whoever_renders_it_where_and_when(tmp_path):
