@@ -164,7 +164,7 @@ class Folder(Sink):
                 self._is_writing = True
             try:
                 task()
-            except BaseException as error:
+            except BaseException as error:  # whatever it is, the next call raises it
                 with self._changed:
                     self._error = error
                     self._tasks.clear()

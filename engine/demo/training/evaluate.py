@@ -1,4 +1,4 @@
-"""How many held-out questions are answered: python -m attentropy.engine.demo.training.evaluate"""
+"""Evaluation of the embedded model: its accuracy on held-out questions, and its rehearsal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from attentropy.engine.demo.facts import COUNTRIES
 from attentropy.engine.demo.questions import RESERVED, Message, Question, held_out_questions
 from attentropy.engine.run.extract import extract
 
-LONGEST_ANSWER = 16  # tokens; the longest name of the table takes fewer
+LONGEST_ANSWER = 16  # tokens; the longest name in the table has fewer
+
+_DESCRIPTION = (
+    "How many held-out questions are answered: python -m attentropy.engine.demo.training.evaluate"
+)
 
 
 @torch.inference_mode()
@@ -105,7 +109,7 @@ def rehearsal(folder: Path) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
     parser.add_argument("folder", type=Path, nargs="?", default=path())
     parser.add_argument("--per-kind", type=int, default=40, help="questions of each kind")
     parser.add_argument("--wrong", action="store_true", help="print the wrong answers too")

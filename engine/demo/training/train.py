@@ -1,4 +1,4 @@
-"""Trains the embedded model from the facts: python -m attentropy.engine.demo.training.train"""
+"""Training of the embedded model, from the facts to a folder of weights."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from attentropy.engine.demo import path
 from attentropy.engine.demo.training.batches import batches
 from attentropy.engine.demo.training.optimizer import Muon
 from attentropy.engine.demo.training.tokenizer import build
+
+_DESCRIPTION = (
+    "Trains the embedded model from the facts: python -m attentropy.engine.demo.training.train"
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
 def main() -> None:
     """Run the command line."""
     recipe = Recipe()
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=_DESCRIPTION)
     parser.add_argument("-o", "--output", type=Path, default=path(), help="folder to write")
     parser.add_argument("--steps", type=int, default=recipe.steps)
     parser.add_argument("--seed", type=int, default=recipe.seed)
