@@ -23,7 +23,8 @@ from attentropy.engine.run.extract import extract
 LONGEST_ANSWER = 16  # tokens; the longest name in the table has fewer
 
 _DESCRIPTION = (
-    "How many held-out questions are answered: python -m attentropy.engine.demo.training.evaluate"
+    "How many held-out questions the model answers: "
+    "python -m attentropy.engine.demo.training.evaluate"
 )
 
 
