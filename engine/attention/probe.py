@@ -6,6 +6,7 @@ of the outputs, the lens and the cache are all taken from the same two.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.layers import layer_of
 from attentropy.kernels.common.choice import Implementation
+
+logger = logging.getLogger("attentropy.attention")
 
 # What a model's own code may raise on input that it does not take.
 MODEL_ERRORS = (
@@ -134,6 +137,7 @@ class Probe:
                     watch=self.recorded_watch,
                 )  # fmt: skip
             except NeedsMask as error:
+                logger.debug("a short pass failed, masks built: %s", masks_built, exc_info=True)
                 failure = error
         assert failure is not None
         raise failure

@@ -1,0 +1,34 @@
+"""The options of a run are those of `extract`, and are checked when they are made."""
+
+import inspect
+from dataclasses import MISSING, fields
+
+import pytest
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.run.extract import extract
+from attentropy.engine.run.options import Options
+
+NOT_OPTIONS = {"model", "prompt", "tokenizer", "progress"}
+
+
+def test_extract_takes_the_options_with_their_defaults():
+    parameters = inspect.signature(extract).parameters
+    keywords = {name: p.default for name, p in parameters.items() if name not in NOT_OPTIONS}
+    assert keywords == {field.name: field.default for field in fields(Options)}
+    assert MISSING not in keywords.values()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"memory": 0}, "chunk and memory"),
+        ({"chunk": 0}, "chunk and memory"),
+        ({"top_k": 0}, "top_k"),
+        ({"storage": "int8"}, "storage"),
+        ({"sites": ("head",)}, "unknown lens site"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_before_a_model_is_loaded(given, said):
+    with pytest.raises(UsageError, match=said):
+        Options(**given)
