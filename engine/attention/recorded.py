@@ -6,8 +6,8 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from attentropy.engine.attention.growing import Growing
-from attentropy.engine.attention.kept import Attention, why_none
 from attentropy.engine.attention.layout import lay_out, unnamed_tokens
+from attentropy.engine.attention.plan import Attention, why_none
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.tail_window import TailWindow
 from attentropy.engine.model.layers import layer_count

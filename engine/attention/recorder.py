@@ -15,8 +15,8 @@ from attentropy.engine.attention.cache_watch import CacheWatch
 from attentropy.engine.attention.calls import Call
 from attentropy.engine.attention.growing import Growing
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.kept import attention
 from attentropy.engine.attention.listening import listening
+from attentropy.engine.attention.plan import attention
 from attentropy.engine.attention.recorded import RecordedSequence
 from attentropy.engine.attention.selfcheck import (
     check_same_outputs,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.kept import Attention
+from attentropy.engine.attention.plan import Attention
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.trace.sinks import Sink
 from attentropy.kernels.ops import AttentionResult

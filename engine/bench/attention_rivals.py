@@ -15,7 +15,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from attentropy.engine.bench.attention import TILE
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.rival import Numbers, Rival, Run
-from attentropy.engine.measure.stock import STOCK, Stock
+from attentropy.engine.measure.fused_kernels import STOCK, Stock
 from attentropy.kernels.ops import STATS, attention
 from attentropy.kernels.sweep import attention_map, attention_received
 

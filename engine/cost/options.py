@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attentropy.engine.attention.kept import check_heads, check_stats
+from attentropy.engine.attention.plan import check_heads, check_stats
 from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.errors import UsageError
 from attentropy.engine.lens.budget import check_sites

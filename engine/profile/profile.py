@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.kept import check_stats
+from attentropy.engine.attention.plan import check_stats
 from attentropy.engine.cost.memory import chunk_tokens
 from attentropy.engine.cost.size import model_size
 from attentropy.engine.errors import AttentropyError, UsageError

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from attentropy.engine.attention.kept import Attention, entries_of_layers
-from attentropy.engine.attention.kept import attention as plan_attention
+from attentropy.engine.attention.plan import Attention, entries_of_layers
+from attentropy.engine.attention.plan import attention as plan_attention
 from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.lens.arrays import LensArrays
 from attentropy.engine.lens.plan import Reading, plan

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.measure.fused_kernels import STOCK, Stock
 from attentropy.engine.measure.sampling import seconds
-from attentropy.engine.measure.stock import STOCK, Stock
 from attentropy.kernels.ops import AttentionResult, attention
 
 _BUDGET = 0.3  # seconds of timing each kernel, to choose one

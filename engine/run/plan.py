@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.kept import Attention, attention, entries_of_layers
+from attentropy.engine.attention.plan import Attention, attention, entries_of_layers
 from attentropy.engine.cost.memory import FEWEST
 from attentropy.engine.lens.arrays import LensArrays
 from attentropy.engine.lens.plan import Reading

@@ -20,7 +20,8 @@ from attentropy.report.figures.placement import Placement, place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
-from attentropy.report.read import statistics, views
+from attentropy.report.read import plane_statistics as statistics
+from attentropy.report.read import views
 from attentropy.report.read.maps import has_map, scored
 from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View

@@ -15,7 +15,7 @@ from attentropy.report.content.tables import ChartTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
-from attentropy.report.read.layers import Curve, attention_curves, lens_curves
+from attentropy.report.read.curves import Curve, attention_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, scored
 from attentropy.report.read.views import View
 

@@ -17,7 +17,7 @@ from attentropy.report import planes
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.figures.exact_weights import window
 from attentropy.report.figures.spread import ceilings_at
-from attentropy.report.read.layers import Curve
+from attentropy.report.read.curves import Curve
 from attentropy.report.read.maps import SCORES, edges, pooled
 from attentropy.report.read.views import View
 from attentropy.report.text import short

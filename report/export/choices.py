@@ -10,7 +10,7 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.read import statistics
+from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read.maps import scored
 from attentropy.report.read.positions import Range, sections
 

@@ -9,8 +9,9 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.export.choices import ExportChoices, head_index
-from attentropy.report.read import statistics, views
-from attentropy.report.read.statistics import Statistic
+from attentropy.report.read import plane_statistics as statistics
+from attentropy.report.read import views
+from attentropy.report.read.plane_statistics import Statistic
 from attentropy.report.read.views import View
 from attentropy.report.text import short
 

@@ -17,7 +17,7 @@ from attentropy.report.figures.specification import (
     view,
 )
 from attentropy.report.palette import LIGHT
-from attentropy.report.read.layers import Curve
+from attentropy.report.read.curves import Curve
 
 SIZE = (222, 128)
 _MOST_POINTS = 48  # with more layers than that, the line has no points

@@ -20,7 +20,7 @@ from attentropy.report.pack.encode import PackedArrays, pack
 from attentropy.report.pack.figure_values import FigureValues
 from attentropy.report.pack.texts import Dictionary, lens_details
 from attentropy.report.pack.value_source import ValueSource
-from attentropy.report.read.statistics import NORMALIZED, Plane, extra_planes
+from attentropy.report.read.plane_statistics import NORMALIZED, Plane, extra_planes
 
 _PIECES = ("tiles", "part", "whole")
 _LEAST = 5_000  # bytes below which no plane is read: of a long trace that takes seconds

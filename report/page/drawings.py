@@ -13,7 +13,7 @@ from attentropy.report.content.sections import Section
 from attentropy.report.figures.layerpanel import layerpanel
 from attentropy.report.pack.encode import deflated
 from attentropy.report.page.document import Still, stills
-from attentropy.report.read.layers import Curve
+from attentropy.report.read.curves import Curve
 
 Pictures = Mapping[str, Still | None]
 

@@ -7,7 +7,7 @@ import pytest
 from attentropy.report.figures.sizes import wide
 from attentropy.report.palette import MISSING, colors
 from attentropy.report.read import views
-from attentropy.report.read.statistics import offered
+from attentropy.report.read.plane_statistics import offered
 from attentropy.report.read.views import view
 from attentropy.report.scale import Scale
 from traces import CHAT, sited, synthetic

@@ -20,7 +20,8 @@ from attentropy.engine.bench.case import AttentionCase, VocabularyCase
 from attentropy.engine.bench.results import Results, Row
 from attentropy.engine.bench.rival import Rival
 from attentropy.engine.errors import UsageError
-from attentropy.engine.measure import machine, stock
+from attentropy.engine.measure import fused_kernels as stock
+from attentropy.engine.measure import machine
 from attentropy.report.cli import main
 from attentropy.report.commands.bench_grid import grid_for
 

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from transformers import DynamicCache
 
-from attentropy.engine.attention import kept as layout
+from attentropy.engine.attention import plan as layout
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.recorder import DEFAULT_STATS, record
 from attentropy.engine.attention.selfcheck import attention_entries, checked, listening

@@ -13,7 +13,7 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import LEAST, MOST, highlights, section_of
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
-from attentropy.report.read.layers import attention_curves, lens_curves
+from attentropy.report.read.curves import attention_curves, lens_curves
 from attentropy.report.read.views import view
 from traces import CHAT, long, synthetic
 
