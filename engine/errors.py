@@ -23,16 +23,16 @@ class TraceError(AttentropyError):
     """A file that is not a complete trace in a format that this version reads. Exit code 1."""
 
 
-class Stopped(AttentropyError):
+class RunStopped(AttentropyError):
     """A run that was stopped from outside. Exit code 1.
 
-    why: what stopped it. kept: what is left of it and can be resumed, "" for nothing.
+    why: what stopped it. remains: what is left of it and can be resumed, "" for nothing.
     """
 
-    def __init__(self, why: str, kept: str = "") -> None:
-        super().__init__(f"{why}; {kept}" if kept else why)
+    def __init__(self, why: str, remains: str = "") -> None:
+        super().__init__(f"{why}; {remains}" if remains else why)
         self.why = why
-        self.kept = kept
+        self.remains = remains
 
 
 _PATH = re.compile(
@@ -41,6 +41,6 @@ _PATH = re.compile(
 )
 
 
-def without_paths(text: str) -> str:
+def strip_paths(text: str) -> str:
     """Return `text` with every path that begins at a root or a home cut to its last name."""
     return _PATH.sub(lambda match: match[1], text)

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.report.text import plain
+from attentropy.report.text import for_terminal
 
 # Name -> its line in `--help`; the command itself is in report/commands/NAME.py.
 _COMMANDS = {
@@ -103,10 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        click.echo(f"error: {plain(error.format_message())}", err=True)
+        click.echo(f"error: {for_terminal(error.format_message())}", err=True)
         return 1 if not isinstance(error, click.UsageError) else 2
     except (click.Abort, KeyboardInterrupt) as error:
-        reason = plain(str(error.__cause__ or error))  # click raises Abort from the interruption
+        reason = for_terminal(
+            str(error.__cause__ or error)
+        )  # click raises Abort from the interruption
         click.echo(f"interrupted: {reason}" if reason else "interrupted", err=True)
         return 130
     except Exception as error:
@@ -118,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    text = plain(" ".join(str(error).split()))
+    text = for_terminal(" ".join(str(error).split()))
     if isinstance(error, AttentropyError):
         return text
     return f"{type(error).__name__}: {text[:200]} (run attentropy --debug … for the traceback)"

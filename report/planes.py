@@ -30,12 +30,12 @@ class Tiles:
     high: np.ndarray
 
 
-def step(n: int, columns: int = COLUMNS) -> int:
+def tile_size(n: int, columns: int = COLUMNS) -> int:
     """Return the smallest power of two that divides n positions into at most `columns` tiles."""
     return 1 << max(0, (-(-n // columns) - 1).bit_length())
 
 
-def tiles(values: np.ndarray, size: int) -> Tiles:
+def make_tiles(values: np.ndarray, size: int) -> Tiles:
     """Return tiles of `size` positions of values [rows, N]; the last tile may cover fewer.
 
     Missing values (NaN) are ignored.
@@ -57,13 +57,13 @@ def _summarize(row: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.n
     return mean, np.where(has_value, low, np.nan), np.where(has_value, high, np.nan)
 
 
-def layers(trace: Trace, name: str) -> Iterator[np.ndarray]:
+def read_layers(trace: Trace, name: str) -> Iterator[np.ndarray]:
     """Yield the values of an attention statistic, one layer after the other; see `layer`."""
     for entry in range(trace.dataset.sizes["layer"]):
-        yield layer(trace, name, entry)
+        yield read_layer(trace, name, entry)
 
 
-def layer(trace: Trace, name: str, entry: int, heads: int | slice = slice(None)) -> np.ndarray:
+def read_layer(trace: Trace, name: str, entry: int, heads: int | slice = slice(None)) -> np.ndarray:
     """Return one layer of an attention statistic, or of "normalized_entropy", [head, query].
 
     Only `heads` are read from the trace; the result is [query] where that is a single head.
@@ -74,7 +74,7 @@ def layer(trace: Trace, name: str, entry: int, heads: int | slice = slice(None))
     return values * _inverse_ceiling(trace, entry) if normalized else values
 
 
-def spans(trace: Trace, name: str, ranges: list[tuple[int, int]]) -> np.ndarray:
+def read_ranges(trace: Trace, name: str, ranges: list[tuple[int, int]]) -> np.ndarray:
     """Return an attention statistic at `ranges` of positions only, [layer, head, position]."""
     variable = trace.dataset[name]
     pieces = [variable[..., start:stop].values for start, stop in ranges]
@@ -83,25 +83,25 @@ def spans(trace: Trace, name: str, ranges: list[tuple[int, int]]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionPlanes:
     """Attention entropy of all layers, as means over heads, over queries and over tiles.
 
     mean: over heads, [layer, N]. heads: [layer, head, tiles], where a tile is the mean of `step`
-    queries. total, heard: per head [layer, head], the sum of entropy over the queries that have
-    one, and the number of these queries. normalized, counted: the same of normalized_entropy, which
-    only queries that see two keys or more have.
+    queries. entropy_sum, entropy_count: per head [layer, head], the sum of entropy over the queries
+    that have one, and the number of these queries. normalized_sum, normalized_count: the same of
+    normalized_entropy, which only queries that see two keys or more have.
     """
 
     mean: np.ndarray
     heads: np.ndarray
     step: int
-    total: np.ndarray
-    heard: np.ndarray
-    normalized: np.ndarray
-    counted: np.ndarray
+    entropy_sum: np.ndarray
+    entropy_count: np.ndarray
+    normalized_sum: np.ndarray
+    normalized_count: np.ndarray
 
 
-def attention(trace: Trace, columns: int = 512) -> Attention | None:
+def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
     """Read attention entropy once, with at most `columns` tiles per head.
 
     The mean is over the heads that have a value. Return None where the trace has no entropy.
@@ -109,7 +109,7 @@ def attention(trace: Trace, columns: int = 512) -> Attention | None:
     if "entropy" not in trace:
         return None
     count, heads, n = trace.dataset["entropy"].shape
-    size = step(n, columns)
+    size = tile_size(n, columns)
     mean = np.empty((count, n), np.float32)
     head_tiles = np.empty((count, heads, -(-n // size)), np.float32)
     total, normalized = np.zeros((2, count, heads))
@@ -131,7 +131,9 @@ def attention(trace: Trace, columns: int = 512) -> Attention | None:
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(read, range(count)):
             pass
-    return Attention(mean, head_tiles, size, total, entropy_count, normalized, normalized_count)
+    return AttentionPlanes(
+        mean, head_tiles, size, total, entropy_count, normalized, normalized_count
+    )
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,14 @@ class Averages:
     step: int
 
 
-def averages(trace: Trace, name: str, columns: int = 512) -> Averages:
+def read_averages(trace: Trace, name: str, columns: int = 512) -> Averages:
     """Read a statistic of attention, or "normalized_entropy", once; see `attention`."""
     count, heads, n = trace.dataset["entropy" if name == "normalized_entropy" else name].shape
-    size = step(n, columns)
+    size = tile_size(n, columns)
     mean = np.empty((count, n), np.float32)
     head_tiles = np.empty((count, heads, -(-n // size)), np.float32)
     starts = np.arange(0, n, size)
-    for entry, values in enumerate(layers(trace, name)):
+    for entry, values in enumerate(read_layers(trace, name)):
         mean[entry], head_tiles[entry] = _average(values, starts)
     return Averages(mean, head_tiles, size)
 

@@ -16,7 +16,7 @@ _CHARACTERS_PER_COLUMN = 8
 _TOOLTIP_CHARACTERS = 120
 
 
-def visible(text: str) -> str:
+def mark_whitespace(text: str) -> str:
     """Return `text` with marks for whitespace and control characters.
 
     A leading space becomes `_`; an empty text becomes `·`.
@@ -27,20 +27,20 @@ def visible(text: str) -> str:
     return lead + _mark_characters(text[1:] if lead else text)
 
 
-def plain(text: str) -> str:
+def for_terminal(text: str) -> str:
     """Return `text` for a terminal: spaces stay, every other control character becomes a mark."""
     return _mark_characters(text, " ")
 
 
-def named(text: str, limit: int = 120) -> str:
+def for_sentence(text: str, limit: int = 120) -> str:
     """Return `text` for a sentence of the page, with at most `limit` characters.
 
     Control characters become marks, and right-to-left text is isolated.
     """
-    return _isolate(plain(text[:limit]) + ("…" if len(text) > limit else ""))
+    return _isolate(for_terminal(text[:limit]) + ("…" if len(text) > limit else ""))
 
 
-def flowing(text: str, limit: int = 400) -> str:
+def for_prompt(text: str, limit: int = 400) -> str:
     """Return `text` as it stands in a prompt: spaces and line ends stay as they are.
 
     Every other control character becomes a mark. A text of more than `limit` characters is cut, and
@@ -50,9 +50,9 @@ def flowing(text: str, limit: int = 400) -> str:
     return display if len(text) <= limit else f"{display}… ({len(text):,} characters)"
 
 
-def full(text: str) -> str:
+def for_tooltip(text: str) -> str:
     """Return the text of a token as a tooltip shows it, with at most 120 characters."""
-    display = visible(text[: _TOOLTIP_CHARACTERS + 1])
+    display = mark_whitespace(text[: _TOOLTIP_CHARACTERS + 1])
     return display if len(display) <= _TOOLTIP_CHARACTERS else display[:_TOOLTIP_CHARACTERS] + "…"
 
 
@@ -64,13 +64,13 @@ def width(text: str) -> int:
     return sum(_character_width(character) for character in text)
 
 
-def short(text: str, columns: int) -> str:
+def shorten(text: str, columns: int) -> str:
     """Return the visible text cut to `columns`; `…` stands for the rest.
 
     Right-to-left text is isolated.
     """
     start = text[: _CHARACTERS_PER_COLUMN * columns]
-    display = visible(start)
+    display = mark_whitespace(start)
     if width(display) > columns or start != text:
         display = _fit(display, columns - 1) + "…"
     return _isolate(display)
@@ -81,33 +81,33 @@ def shorten_middle(text: str, columns: int) -> str:
 
     Where the room is too small for both, or the text is very long, only the start stays.
     """
-    display = visible(text[: _CHARACTERS_PER_COLUMN * columns])
+    display = mark_whitespace(text[: _CHARACTERS_PER_COLUMN * columns])
     tail_columns = (columns - 1) // 3
     is_long = len(text) > _CHARACTERS_PER_COLUMN * columns
     if tail_columns < 2 or width(display) <= columns or is_long:
-        return short(text, columns)
+        return shorten(text, columns)
     tail = _fit(display[::-1], tail_columns)[::-1]
     return _isolate(f"{_fit(display, columns - 1 - tail_columns)}…{tail}")
 
 
-def pair(one: str, other: str, columns: int) -> str:
+def shorten_pair(one: str, other: str, columns: int) -> str:
     """Return two texts as one label of `columns`, `one→other`; one text if they are equal."""
     if one == other:
-        return short(one, columns)
+        return shorten(one, columns)
     if columns < 5:
         return "≠"
     room = columns - 1
-    sizes = [width(visible(text)) for text in (one, other)]
+    sizes = [width(mark_whitespace(text)) for text in (one, other)]
     # The room that the shorter text leaves of its half goes to the other text.
     first = min(sizes[0], max(room // 2, room - sizes[1]))
-    return f"{short(one, first)}→{short(other, room - first)}"
+    return f"{shorten(one, first)}→{shorten(other, room - first)}"
 
 
 def stack_pair(one: str, other: str, columns: int) -> str | list[str]:
     """Return two texts as two lines of `columns`, or as one line if both fit into it."""
-    if one == other or width(visible(one)) + width(visible(other)) < columns:
-        return pair(one, other, columns)
-    return [short(one, columns), short(other, columns)]
+    if one == other or width(mark_whitespace(one)) + width(mark_whitespace(other)) < columns:
+        return shorten_pair(one, other, columns)
+    return [shorten(one, columns), shorten(other, columns)]
 
 
 def _mark_characters(text: str, unchanged: str = "") -> str:

@@ -9,7 +9,7 @@ _BINARY = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE | re.ASCII)
 
 
-def human(size: float) -> str:
+def format_bytes(size: float) -> str:
     """Return a number of bytes in the unit that people read, such as `1.2 MB`."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:

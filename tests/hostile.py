@@ -10,7 +10,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.text import text_array
-from attentropy.report.text import plain
+from attentropy.report.text import for_terminal
 from traces import synthetic
 
 # What runs or loads where it reaches a page unescaped sets this name, or asks the network.
@@ -101,7 +101,9 @@ def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
         "answer": "\u202e" + SURROGATES[0] + next(texts) + "\x1b]0;x\x07",
         "partial": {"tokens": 9, "done": 3, "chunks": 2, "reason": "\x1b[2J</script>\u202e"},
     }  # fmt: skip
-    note = np.array([plain(ENDLESS[:900]) + "</script>", "\x1b\u202e<b>"], np.dtypes.StringDType())
+    note = np.array(
+        [for_terminal(ENDLESS[:900]) + "</script>", "\x1b\u202e<b>"], np.dtypes.StringDType()
+    )
     trace.dataset["attention_note"] = ("layer", note[np.arange(made["layers"]) % 2])
     trace.dataset["lens_entropy"].values[0, :, 3:6] = [np.nan, np.inf, -np.inf]
     trace.dataset["lens_top_logprobs"].values[0, :, 7] = np.nan

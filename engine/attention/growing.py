@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
-from attentropy.engine.trace.layout import Field
+from attentropy.engine.trace.layout import ArrayLayout
 from attentropy.engine.trace.sinks import Sink
 from attentropy.engine.trace.types import Place
 
@@ -64,7 +64,7 @@ class Growing(Sink):
         ]
         return tuple(max(sizes) for sizes in zip(*ends, strict=True))
 
-    def array(self, name: str, field: Field, order: Sequence[int | None]) -> np.ndarray:
+    def array(self, name: str, field: ArrayLayout, order: Sequence[int | None]) -> np.ndarray:
         """Return an array as `field` describes it, the entry `order[i]` at i.
 
         None stands for an entry without values, which are the field's `fill`.

@@ -46,7 +46,7 @@ class Listener(Protocol):
         """Return the statistics to compute in this module's call, none if it is not recorded."""
         return self.stats
 
-    def heard(
+    def on_attention(
         self,
         module: torch.nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
@@ -63,7 +63,7 @@ class Listener(Protocol):
 listener: ContextVar[Listener | None] = ContextVar("attentropy_listener", default=None)
 
 # The function that computes a call: None for the kernels; a profile sets what it times or compares.
-attend: ContextVar[Callable[..., AttentionResult] | None] = ContextVar(
+attention_function: ContextVar[Callable[..., AttentionResult] | None] = ContextVar(
     "attentropy_attend", default=None
 )
 
@@ -102,7 +102,7 @@ def attention_forward(
         )
     current = listener.get()
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
-    result = (attend.get() or attention)(
+    result = (attention_function.get() or attention)(
         query,
         key,
         value,
@@ -113,7 +113,7 @@ def attention_forward(
         impl=current.impl if current is not None else None,
     )
     if current is not None:
-        current.heard(module, (query, key, value), visibility, score, result)
+        current.on_attention(module, (query, key, value), visibility, score, result)
     return result.out.transpose(1, 2).contiguous(), None
 
 

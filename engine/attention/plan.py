@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.selfcheck import attention_entries, checked
+from attentropy.engine.attention.selfcheck import attention_entries, check_model
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.layers import layer_kinds
 from attentropy.engine.selection import check_selection, select
-from attentropy.engine.trace.layout import Field, field
+from attentropy.engine.trace.layout import ArrayLayout, array_layout
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
@@ -40,7 +40,7 @@ def check_heads(heads: str) -> None:
 
 
 @dataclass(frozen=True)
-class Attention:
+class AttentionPlan:
     """What is kept of the attention over a prompt of `tokens` tokens.
 
     An entry is a call of a layer, or a layer that makes none: `entries` are (layer, call), `counts`
@@ -73,13 +73,13 @@ class Attention:
         finite = torch.where(values.isfinite(), values, torch.nan)
         return finite.nanmean(0, keepdim=True)
 
-    def fields(self, step: int, storage: str) -> dict[str, Field]:
+    def fields(self, step: int, storage: str) -> dict[str, ArrayLayout]:
         """Return the arrays, `step` queries in a stored chunk."""
         heads = 1 if self.heads is None else len(self.heads)
         layers, n = len(self.entries), self.tokens
         shape, dims = (layers, heads, n), ("layer", "head", "query")
-        fields = {name: field(name, dims, shape, step, storage) for name in self.names}
-        fields["visible"] = field("visible", ("layer", "query"), (layers, n), step, storage)
+        fields = {name: array_layout(name, dims, shape, step, storage) for name in self.names}
+        fields["visible"] = array_layout("visible", ("layer", "query"), (layers, n), step, storage)
         return fields
 
     def coords(self) -> dict[str, tuple[str, np.ndarray]]:
@@ -94,14 +94,14 @@ class Attention:
         }
 
 
-def attention(
+def plan_attention(
     model: PreTrainedModel, tokens: int, stats: Sequence[str], layers: str | None, heads: str
-) -> tuple[Attention, list[str]]:
+) -> tuple[AttentionPlan, list[str]]:
     """Return what is kept of a prompt of `tokens` tokens, and the notes on it.
 
     The model's check says which calls there are. stats, layers, heads: as `extract` takes them.
     """
-    facts, entries = checked(model), attention_entries(model)
+    facts, entries = check_model(model), attention_entries(model)
     counts = [facts.heads.get(entry, 0) for entry in entries]
     largest = max(counts, default=0)
     layer_numbers = max((layer + 1 for layer, _ in entries), default=0)
@@ -119,7 +119,7 @@ def attention(
             notes.append(why_none(model, layer))
         else:
             notes.append("" if layer in kept_layers else NOT_RECORDED)
-    plan = Attention(
+    plan = AttentionPlan(
         tokens=tokens,
         entries=entries,
         counts=counts,
@@ -138,6 +138,6 @@ def why_none(model: PreTrainedModel, layer: int) -> str:
     return f"{_NO_ATTENTION}{kind}"
 
 
-def entries_of_layers(plan: Attention) -> Mapping[int, int]:
+def first_entries(plan: AttentionPlan) -> Mapping[int, int]:
     """Return the entry of each layer's first call, which has what belongs to the layer itself."""
     return {layer: i for i, (layer, index) in enumerate(plan.entries) if index == 0}

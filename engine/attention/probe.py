@@ -60,7 +60,7 @@ class CallList(Listener):
         self.has_sinks = False
         self.is_causal = True
 
-    def heard(
+    def on_attention(
         self, module: nn.Module, tensors: Any, visibility: Visibility, score: Any, result: Any
     ) -> None:
         """See `hook.Listener`."""

@@ -7,12 +7,12 @@ from transformers import PreTrainedModel
 
 from attentropy.engine.attention.growing import Growing
 from attentropy.engine.attention.layout import lay_out, unnamed_tokens
-from attentropy.engine.attention.plan import Attention, why_none
+from attentropy.engine.attention.plan import AttentionPlan, why_none
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.tail_window import TailWindow
 from attentropy.engine.model.layers import layer_count
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.layout import field
+from attentropy.engine.trace.layout import array_layout
 
 _WINDOWS = ("window", "window_entropy")
 _WINDOW_DIMS = ("layer", "window_head", "window_query", "window_key")
@@ -42,7 +42,7 @@ class RecordedSequence(Stream):
         """Return one statistic of one attention call, [heads, tokens]."""
         return np.concatenate(self.sink.parts(name, self.entry(layer, index)), axis=-1)
 
-    def _plan_of_calls(self, model: PreTrainedModel) -> Attention:
+    def _plan_of_calls(self, model: PreTrainedModel) -> AttentionPlan:
         """Return the plan that would have led to what came: every call, and every silent layer."""
         called = {layer for layer, _ in self.heads}
         silent = [(layer, 0) for layer in range(layer_count(model)) if layer not in called]
@@ -52,7 +52,7 @@ class RecordedSequence(Stream):
             "" if count else why_none(model, layer)
             for (layer, _), count in zip(entries, counts, strict=True)
         ]
-        return Attention(
+        return AttentionPlan(
             tokens=self.sink.rows("visible"),
             entries=entries,
             counts=counts,
@@ -69,7 +69,9 @@ class RecordedSequence(Stream):
         if not stops:
             return {}, {}
         heads, rows, keys = self.sink.shape("window")
-        shape = field("window", _WINDOW_DIMS, (len(order), heads, rows, keys), rows, "float32")
+        shape = array_layout(
+            "window", _WINDOW_DIMS, (len(order), heads, rows, keys), rows, "float32"
+        )
         names = [name for name in _WINDOWS if name in self.sink.names]
         arrays: Arrays = {name: (shape.dims, self.sink.array(name, shape, order)) for name in names}
         head = np.arange(heads) if self.consumer.is_per_head else np.array([-1])

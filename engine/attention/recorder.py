@@ -16,11 +16,11 @@ from attentropy.engine.attention.calls import Call
 from attentropy.engine.attention.growing import Growing
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
-from attentropy.engine.attention.plan import attention
+from attentropy.engine.attention.plan import plan_attention
 from attentropy.engine.attention.recorded import RecordedSequence
 from attentropy.engine.attention.selfcheck import (
+    check_model,
     check_same_outputs,
-    checked,
     why_padding_is_refused,
 )
 from attentropy.engine.attention.statistics import DEFAULT_STATS
@@ -73,7 +73,7 @@ class Recorder(Listener):
             return self.stats
         return ()
 
-    def heard(
+    def on_attention(
         self,
         module: nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
@@ -113,7 +113,7 @@ class Recorder(Listener):
         return self._recorded
 
     def _new_sequence(self) -> RecordedSequence:
-        plan, _ = attention(self.model, 0, (*self.stats, "lse"), None, "all")
+        plan, _ = plan_attention(self.model, 0, (*self.stats, "lse"), None, "all")
         layers = layer_count(self.model) or len(plan.calls)
         return RecordedSequence(plan, Growing(), TailWindow(layers, self.length))
 
@@ -210,7 +210,7 @@ def record(
     """
     if model.training:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
-    facts = checked(model)
+    facts = check_model(model)
     recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length, stream=stream)
     own_attention, caches = model.config._attn_implementation, CacheWatch()
 

@@ -30,7 +30,7 @@ _SOFTMAX_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 
 
 @dataclass(frozen=True)
-class Checked:
+class ModelCheck:
     """What a model's probe showed.
 
     Each attention call (layer, call) with its number of query heads, whether the model combines
@@ -47,11 +47,11 @@ class Checked:
         return set(self.heads)
 
 
-_checked: WeakKeyDictionary[PreTrainedModel, Checked] = WeakKeyDictionary()
+_checked: WeakKeyDictionary[PreTrainedModel, ModelCheck] = WeakKeyDictionary()
 _padding: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
 
 
-def checked(model: PreTrainedModel) -> Checked:
+def check_model(model: PreTrainedModel) -> ModelCheck:
     """Return what the check of `model` showed; run the check if it has not been run yet."""
     if model not in _checked:
         check_same_outputs(model)
@@ -63,7 +63,7 @@ def attention_entries(model: PreTrainedModel) -> list[tuple[int, int]]:
 
     They are every attention call (layer, call), and (layer, 0) for a layer that makes none.
     """
-    calls = checked(model).calls
+    calls = check_model(model).calls
     silent = set(range(layer_count(model))) - {layer for layer, _ in calls}
     return sorted([*calls, *((layer, 0) for layer in silent)])
 
@@ -107,7 +107,7 @@ def check_probe(probe: Probe) -> None:
             f"(by {error:.3g}); its entropies would be wrong"
         )
     heads = {key: call.heads for key, call in recorded.calls.calls.items()}
-    _checked[model] = Checked(heads, recorded.masks_built, recorded.calls.has_sinks)
+    _checked[model] = ModelCheck(heads, recorded.masks_built, recorded.calls.has_sinks)
 
 
 def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
@@ -164,7 +164,7 @@ def _padding_refused(model: PreTrainedModel) -> str | None:
     mask[:, :_PROBE_PADDING] = 0
     try:
         own = outputs(run_own(model, padded, attention_mask=mask))
-        masks_built = checked(model).masks_built
+        masks_built = check_model(model).masks_built
         recorded = run_recorded(model, padded, masks_built=masks_built, attention_mask=mask)
     except AttentropyError as error:
         return str(error)
@@ -189,10 +189,10 @@ def _probe_ids(model: PreTrainedModel) -> Tensor:
 
 
 __all__ = [
-    "Checked",
+    "ModelCheck",
     "attention_entries",
+    "check_model",
     "check_same_outputs",
-    "checked",
     "difference",
     "ensure_checked",
     "listening",

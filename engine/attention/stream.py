@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.plan import Attention
+from attentropy.engine.attention.plan import AttentionPlan
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.trace.sinks import Sink
 from attentropy.kernels.ops import AttentionResult
@@ -92,7 +92,7 @@ class Stream:
     statistics. Rows of padding are left out, and positions are counted from the first token.
     """
 
-    plan: Attention
+    plan: AttentionPlan
     sink: Sink
     consumer: CallConsumer
     start: int = 0

@@ -15,7 +15,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from attentropy.engine.bench.attention import TILE
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.rival import Numbers, Rival, Run
-from attentropy.engine.measure.fused_kernels import STOCK, Stock
+from attentropy.engine.measure.fused_kernels import FUSED_KERNELS, FusedKernel
 from attentropy.kernels.ops import STATS, attention
 from attentropy.kernels.sweep import attention_map, attention_received
 
@@ -52,7 +52,7 @@ def _torch_alone(backend: SDPBackend, *devices: str) -> Rival:
     return Rival("ceiling", prepare, devices)
 
 
-def _stock_alone(stock: Stock) -> Rival:
+def _stock_alone(stock: FusedKernel) -> Rival:
     """Return a stock kernel without entropy."""
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
@@ -67,7 +67,7 @@ def _entropy_from_mean_key(q: Tensor, mean_key: Tensor, lse: Tensor, scale: floa
     return lse - scale * (q.float() * mean_key.float()).sum(-1)
 
 
-def _stock_twice(stock: Stock) -> Rival:
+def _stock_twice(stock: FusedKernel) -> Rival:
     """Return a stock kernel that runs twice, the second time with the keys as values."""
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
@@ -84,7 +84,7 @@ def _stock_twice(stock: Stock) -> Rival:
     return Rival("twice", prepare, stock.devices, stock.module)
 
 
-def _stock_once(stock: Stock) -> Rival:
+def _stock_once(stock: FusedKernel) -> Rival:
     """Return a stock kernel that runs once, with the keys next to the values.
 
     q and k are padded with zeros where D must equal Dv.
@@ -110,7 +110,7 @@ def _stock_once(stock: Stock) -> Rival:
     return Rival("once", prepare, stock.devices, stock.module)
 
 
-def _stock_and_sweep(stock: Stock) -> Rival:
+def _stock_and_sweep(stock: FusedKernel) -> Rival:
     """Return a stock kernel for lse, and a sweep over the scores alone: Σ −p ln p of each row."""
 
     def prepare(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
@@ -184,10 +184,12 @@ RIVALS: dict[str, Rival] = {
     "ours, every statistic": _our_attention(*(name for name in STATS if name != "sink_prob")),
     "flash": _torch_alone(SDPBackend.FLASH_ATTENTION, "cpu", "cuda"),
     "cudnn": _torch_alone(SDPBackend.CUDNN_ATTENTION, "cuda"),
-    **{name: _stock_alone(STOCK[name]) for name in ("flash-attn 2", "flash-attn 3", "flex")},
-    **{f"{name} twice, V := K": _stock_twice(stock) for name, stock in STOCK.items()},
-    **{f"{name} once, [V, K]": _stock_once(stock) for name, stock in STOCK.items()},
-    **{f"{name} + sweep": _stock_and_sweep(stock) for name, stock in STOCK.items()},
+    **{
+        name: _stock_alone(FUSED_KERNELS[name]) for name in ("flash-attn 2", "flash-attn 3", "flex")
+    },
+    **{f"{name} twice, V := K": _stock_twice(stock) for name, stock in FUSED_KERNELS.items()},
+    **{f"{name} once, [V, K]": _stock_once(stock) for name, stock in FUSED_KERNELS.items()},
+    **{f"{name} + sweep": _stock_and_sweep(stock) for name, stock in FUSED_KERNELS.items()},
     "eager": Rival("eager", _prepare_eager),
     f"attention_map, tile {TILE}": _second_sweep("map"),
     "attention_received": _second_sweep("received"),

@@ -24,7 +24,7 @@ from attentropy.engine.bench import attention, attention_rivals, vocabulary, voc
 from attentropy.engine.bench.case import CASES, Case
 from attentropy.engine.bench.rival import Judgement, Numbers, Rival
 from attentropy.engine.measure.clocks import peak_bytes
-from attentropy.engine.measure.sampling import seconds
+from attentropy.engine.measure.sampling import time_runs
 
 RIVALS: dict[str, dict[str, Rival]] = {
     "attention": attention_rivals.RIVALS,
@@ -103,7 +103,7 @@ def measure(name: str, case: Case, budget: float) -> Answer:
         if wrong and rival.group in ("ours", "second"):
             error = judgements[wrong[0]].error
             return {**answer, "reason": f"wrong: {wrong[0]} is off by {error:.2g}"}
-        return {**answer, "times": seconds(run, case.device, budget)}
+        return {**answer, "times": time_runs(run, case.device, budget)}
 
 
 def answers(request: Request) -> Iterator[Answer]:

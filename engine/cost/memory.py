@@ -15,7 +15,7 @@ import torch
 
 from attentropy.engine.cost.size import ModelSize, RunSize
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS
-from attentropy.engine.maps.windows import automatic
+from attentropy.engine.maps.windows import default_window
 from attentropy.engine.trace.sinks import QUEUE_BYTES
 
 _LIBRARIES = 32 * 2**20  # code and scratch space of the libraries, first used in a run
@@ -26,7 +26,7 @@ _PAGES = 64 * 2**10  # what the system loads at once where a mapped file is read
 _PROBE = 16  # tokens of the check before the run
 _LENS_ROWS = 4096  # normed at once
 # Tokens of a pass through the cache. The lowest number is only for a run whose memory is limited.
-_LARGEST_CHUNK, _LARGEST_CHUNK_ON_CPU, FEWEST, _SMALLEST_CHUNK = 8192, 2048, 256, 16
+_LARGEST_CHUNK, _LARGEST_CHUNK_ON_CPU, SMALLEST_DEFAULT_CHUNK, _SMALLEST_CHUNK = 8192, 2048, 256, 16
 _TOKEN = 350  # bytes of the objects that hold a token's id, text, role and place
 _BITS = {"4bit": 0.55, "8bit": 1.02}  # bytes per weight, the scales of its blocks included
 
@@ -42,7 +42,7 @@ class MemoryBytes(TypedDict):
     peak_bytes: int
 
 
-def memory(size: ModelSize, run: RunSize) -> MemoryBytes:
+def memory_bytes(size: ModelSize, run: RunSize) -> MemoryBytes:
     """Return the bytes of each part, and their highest sum at one time as "peak_bytes".
 
     On a CPU that is main memory beyond what Python and the libraries take once imported; on a GPU
@@ -58,7 +58,7 @@ def memory(size: ModelSize, run: RunSize) -> MemoryBytes:
     waiting = sum(run.recording.rows(size, chunk).values()) + run.recording.windows(size, n)
     waiting = min(waiting, QUEUE_BYTES) if is_chunked else waiting
     states, residuals, reading = _lens(size, run)
-    activations = passing(size, chunk, item)
+    activations = transient_bytes(size, chunk, item)
     activations += keys * item if is_chunked else 0  # a layer's cache, copied as it grows
     activations += keys * 4 if run.on_cpu and item < 4 else 0  # and widened, for the kernel
     checking = _PROBE * size.vocabulary * 4 * 8
@@ -100,17 +100,17 @@ def chunk_tokens(
     """
     limit = memory // 2 if memory is not None else free // 8 if free is not None else None
     chunk = _LARGEST_CHUNK_ON_CPU if on_cpu else _LARGEST_CHUNK
-    smallest = FEWEST if memory is None else _SMALLEST_CHUNK
+    smallest = SMALLEST_DEFAULT_CHUNK if memory is None else _SMALLEST_CHUNK
     while (
         limit is not None
         and chunk > smallest
-        and passing(size, chunk, itemsize) + chunk * states > limit
+        and transient_bytes(size, chunk, itemsize) + chunk * states > limit
     ):
         chunk //= 2
     return chunk
 
 
-def passing(size: ModelSize, n: int, item: int) -> int:
+def transient_bytes(size: ModelSize, n: int, item: int) -> int:
     """Return the bytes of the transient arrays while `n` tokens go through one layer.
 
     item: bytes of one number.
@@ -165,7 +165,7 @@ def _lens(size: ModelSize, run: RunSize) -> tuple[int, int, int]:
 
 def _windowing(size: ModelSize, run: RunSize) -> int:
     """Return the transient bytes while one layer's exact weights are computed."""
-    spans = run.recording.rectangles or (automatic(run.tokens, size.layers, size.heads),)
+    spans = run.recording.rectangles or (default_window(run.tokens, size.layers, size.heads),)
     areas = [(one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0]) for one in spans]
     return 3 * size.heads * max(areas) * 4
 
@@ -176,8 +176,8 @@ def alternatives(size: ModelSize, run: RunSize) -> dict[str, RunSize]:
     The option that changes least comes first.
     """
     runs: dict[str, RunSize] = {}
-    if run.chunk is not None and run.chunk > FEWEST:
-        smaller = max(FEWEST, run.chunk // 4)
+    if run.chunk is not None and run.chunk > SMALLEST_DEFAULT_CHUNK:
+        smaller = max(SMALLEST_DEFAULT_CHUNK, run.chunk // 4)
         runs[f"--chunk {smaller}"] = replace(run, chunk=smaller)
     small = replace(run, itemsize=min(2, run.itemsize), positions=0)
     runs |= {
@@ -189,9 +189,9 @@ def alternatives(size: ModelSize, run: RunSize) -> dict[str, RunSize]:
         "--dtype bfloat16 --lens none": small,
         "--quantize 4bit --dtype bfloat16 --lens none": replace(small, quantize="4bit"),
     }
-    needed = memory(size, run)["peak_bytes"]
+    needed = memory_bytes(size, run)["peak_bytes"]
     return {
         option: other
         for option, other in runs.items()
-        if memory(size, other)["peak_bytes"] < needed
+        if memory_bytes(size, other)["peak_bytes"] < needed
     }

@@ -10,14 +10,14 @@ import torch
 from transformers import PretrainedConfig
 
 from attentropy.engine.cost.disk import DiskBytes, disk_bytes
-from attentropy.engine.cost.memory import MemoryBytes, alternatives, chunk_tokens, memory
+from attentropy.engine.cost.memory import MemoryBytes, alternatives, chunk_tokens, memory_bytes
 from attentropy.engine.cost.options import CostOptions
 from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
 from attentropy.engine.cost.speed import duration, measure_rates
-from attentropy.engine.maps.windows import automatic, map_tile, rectangles
+from attentropy.engine.maps.windows import default_window, map_tile, rectangles
 from attentropy.engine.model import source as model_source
 from attentropy.engine.model.config import config_facts, read_config
-from attentropy.engine.model.devices import available
+from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.selection import select
 
 _TEMPLATE = 32  # positions of a chat's template; only the prompt would give their true number
@@ -90,15 +90,15 @@ def describe(
     (`lens_facts`), and what `predict` returns for `options`, which are the fields of
     `CostOptions`.
     """
-    source, name = model_source.source(model, weights=False)
-    with model_source.one_line(name, source):
-        folder, _ = model_source.files(source, name, revision, weights=False)
+    source, name = model_source.resolve_source(model, weights=False)
+    with model_source.errors_in_one_line(name, source):
+        folder, _ = model_source.locate_files(source, name, revision, weights=False)
         config = read_config(folder, name)
         facts = {"name": name, "revision": revision} | config_facts(config)
         if tokens is None:
             return facts
-        device = model_source.device(None)
-        dtype = model_source.dtype(None, config, device)
+        device = model_source.resolve_device(None)
+        dtype = model_source.resolve_dtype(None, config, device)
         prediction = predict(config, tokens, CostOptions(**options), device, dtype)
         return {**facts, "lens": lens_facts(config, tokens), **prediction}
 
@@ -134,9 +134,9 @@ def predict(
 def _predict_memory(
     size: ModelSize, run: RunSize, device: torch.device, dtype: torch.dtype
 ) -> MemoryPrediction:
-    needed, free = memory(size, run), available(device)
+    needed, free = memory_bytes(size, run), free_bytes(device)
     peaks = {
-        option: memory(size, other)["peak_bytes"]
+        option: memory_bytes(size, other)["peak_bytes"]
         for option, other in alternatives(size, run).items()
     }
     facts: dict[str, Any] = {"device": device.type, "dtype": str(dtype).removeprefix("torch.")}
@@ -170,7 +170,7 @@ def run_size(
     chunk = options.chunk
     if chunk is None:
         states = len(sites) * layers * size.width * item
-        free = available(device)
+        free = free_bytes(device)
         chunk = chunk_tokens(size, item, on_cpu=on_cpu, states=states, free=free)
     return replace(run, chunk=min(chunk, tokens))
 
@@ -191,7 +191,7 @@ def _recording_size(size: ModelSize, tokens: int, options: CostOptions) -> Recor
         map_per_head=per_head,
         received=options.map_tile != "none",
         scores=options.scores,
-        rectangles=(automatic(tokens, size.layers, size.heads), *requested),
+        rectangles=(default_window(tokens, size.layers, size.heads), *requested),
         itemsize=2 if options.storage == "float16" else 4,
     )
 

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.lens.budget import LensSize
-from attentropy.engine.maps.windows import Rectangle, Tile, automatic
+from attentropy.engine.maps.windows import Rectangle, Tile, default_window
 from attentropy.engine.trace.layout import NARROW
 
 
@@ -44,7 +44,7 @@ class RecordingSize:
 
     def windows(self, size: ModelSize, tokens: int) -> int:
         """Return the bytes of the exact weights, uncompressed, four bytes each."""
-        default = (automatic(tokens, size.layers, size.heads),)
+        default = (default_window(tokens, size.layers, size.heads),)
         return sum(
             4 * size.layers * (size.heads if one.per_head else 1 + one.shares)
             * (one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0])

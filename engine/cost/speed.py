@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.cost.size import ModelSize, RunSize
-from attentropy.engine.measure.sampling import seconds
+from attentropy.engine.measure.sampling import time_runs
 from attentropy.kernels.ops import attention, vocabulary
 from attentropy.kernels.sweep import attention_map
 
@@ -67,7 +67,7 @@ def measure_rates(size: ModelSize, run: RunSize, device: torch.device, dtype: to
         return torch.randn(*shape, device=device, dtype=dtype)
 
     def timed(work: Callable[[], object]) -> float:
-        return median(seconds(work, device.type, _BUDGET))
+        return median(time_runs(work, device.type, _BUDGET))
 
     rows = min(run.tokens, _ROWS)
     # Logits of about 1, as a model's: far apart, their exponentials would be subnormal, and slow.

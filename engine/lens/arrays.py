@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS, latest_positions
-from attentropy.engine.lens.plan import FINAL, Reading
+from attentropy.engine.lens.plan import FINAL, LensPlan
 from attentropy.engine.lens.points import States
 from attentropy.engine.lens.rehearsal import Rehearsal, rehearse
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.prompt.tokens import vocabulary_text
-from attentropy.engine.trace.layout import Field, field
+from attentropy.engine.trace.layout import ArrayLayout, array_layout
 from attentropy.engine.trace.sinks import Sink
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import VocabularyResult
@@ -48,7 +48,7 @@ class LensArrays:
 
     def __init__(
         self,
-        reading: Reading,
+        reading: LensPlan,
         text: Prompt,
         tokenizer: PreTrainedTokenizerBase | None,
         entries: Mapping[int, int],
@@ -65,15 +65,15 @@ class LensArrays:
         self._rehearsed = np.array(sorted(set(latest) & set(reading.positions)), np.int64)
         self._residuals: dict[tuple[str, int], list[Tensor]] = {}
 
-    def fields(self, layers: int, step: int, storage: str) -> dict[str, Field]:
+    def fields(self, layers: int, step: int, storage: str) -> dict[str, ArrayLayout]:
         """Return the arrays of a trace with `layers` entries, positions stored by `step`."""
         n, dims = len(self.text.ids), ("site", "layer", "position", "k")
         fields = {}
         for name in (*_FIELDS, *_REHEARSAL):
             last = (self.top_k,) if "_top_" in name else ()
             shape = (len(self.reading.sites), layers, n, *last)
-            fields[name] = field(name, dims[: len(shape)], shape, step, storage)
-        fields["target_ids"] = field("target_ids", ("position",), (n,), step, storage)
+            fields[name] = array_layout(name, dims[: len(shape)], shape, step, storage)
+        fields["target_ids"] = array_layout("target_ids", ("position",), (n,), step, storage)
         return fields
 
     def coords(self) -> dict[str, tuple[str, np.ndarray]]:
@@ -90,7 +90,7 @@ class LensArrays:
         the parts "lens" and "writing". Returns the tensors and facts from which `restore` continues
         without the states.
         """
-        positions = self.reading.within(start, stop)
+        positions = self.reading.positions_within(start, stop)
         if not positions:
             return {}, {}
         lens, rows = self.reading.lens, np.array(positions) - start

@@ -18,7 +18,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.lens import Lens
 from attentropy.engine.lens.points import Point, States, capture_states
-from attentropy.engine.model.devices import fetched
+from attentropy.engine.model.devices import fetch_parameter
 from attentropy.engine.model.layers import decoder_layers
 
 
@@ -180,7 +180,7 @@ def _matching_lens(
     Raises `LensRefused` where none does, and says by how much the best one differs.
     """
     config = model.config.get_text_config()
-    bias = fetched(head, "bias")
+    bias = fetch_parameter(head, "bias")
     expected = logits[0].float()
     worst = float("inf")
     with torch.no_grad():
@@ -201,7 +201,7 @@ def _matching_lens(
             worst = min(worst, *errors)
             if min(errors) <= tolerance:
                 softcap, scale = candidates[errors.index(min(errors))]
-                weight = cast(Tensor, fetched(head, "weight"))
+                weight = cast(Tensor, fetch_parameter(head, "weight"))
                 return Lens(norm, weight, bias, scale, softcap)
     raise LensRefused(
         f"the lens of the last residual differs from the model's own logits by {worst:.3g}"

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from attentropy.engine.model.devices import home
+from attentropy.engine.model.devices import device_of
 from attentropy.kernels.ops import VocabularyResult, vocabulary
 
 # Rows that are normed and read at once: a float32 copy of all of them would be a second prompt.
@@ -80,7 +80,7 @@ class Lens:
         The norm may be on another device than the layer before it, or the head after it.
         """
         device = self.weight.device
-        return cast(Tensor, self.norm(residual.to(home(self.norm, device)))).to(device)
+        return cast(Tensor, self.norm(residual.to(device_of(self.norm, device)))).to(device)
 
 
 def _concatenated(parts: Sequence[VocabularyResult]) -> VocabularyResult:

@@ -26,7 +26,7 @@ FINAL = "final"
 
 
 @dataclass(frozen=True)
-class Reading:
+class LensPlan:
     """The lens, its `points` by site, and the `layers` and `positions` to read, both ascending.
 
     length: tokens of the prompt.
@@ -43,28 +43,28 @@ class Reading:
         """The sites that are read, in the order of `SITES`."""
         return [site for site in self.points if site != FINAL]
 
-    def kept(self, start: int, stop: int) -> AbstractContextManager[States]:
+    def capture(self, start: int, stop: int) -> AbstractContextManager[States]:
         """Capture the states to read in a pass over the tokens start … stop−1, while this is open.
 
         Each is [n, d], by site and layer.
         """
-        rows = self.within(start, stop)
+        rows = self.positions_within(start, stop)
         if len(rows) == stop - start:
             return capture_states(self.points)
         return capture_states(self.points, torch.tensor(rows, dtype=torch.int64) - start)
 
-    def bytes_of_token(self) -> int:
+    def bytes_per_token(self) -> int:
         """Return the bytes of all states of one position, held while its pass runs."""
         count = sum(point is not None for points in self.points.values() for point in points)
         return count * self.lens.weight.shape[1] * self.lens.weight.dtype.itemsize
 
-    def within(self, start: int, stop: int) -> list[int]:
+    def positions_within(self, start: int, stop: int) -> list[int]:
         """Return the positions to read from `start` to before `stop`."""
         first, last = (bisect_left(self.positions, end) for end in (start, stop))
         return self.positions[first:last]
 
 
-def plan(
+def plan_lens(
     loaded: LoadedModel,
     probe: Tensor,
     text: Prompt,
@@ -75,7 +75,7 @@ def plan(
     *,
     head_pass: HeadPass | None = None,
     blocks: Blocks | None = None,
-) -> Reading | None:
+) -> LensPlan | None:
     """Plan the lens's part in a run; None, with the reason in `notes`, where it can read nothing.
 
     layers and positions: as `select` reads them; by default every layer, and every position up to
@@ -108,7 +108,7 @@ def plan(
     else:
         words = {"template": template_positions(text.roles)}
         rows = select(positions, len(text.ids), "lens positions", words)
-    return Reading(lens, points, selected, rows, len(text.ids))
+    return LensPlan(lens, points, selected, rows, len(text.ids))
 
 
 def _site_points(

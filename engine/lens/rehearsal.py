@@ -25,7 +25,7 @@ class Rehearsal:
     rank: np.ndarray
 
 
-def content_steps(
+def find_content(
     ids: Sequence[int], texts: Sequence[str], special: set[int], stop: set[int]
 ) -> list[bool]:
     """Tell which generated tokens carry the answer.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
-from attentropy.engine.attention.selfcheck import checked
+from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.model.devices import input_device
@@ -67,7 +67,7 @@ class InductionProbe(Listener):
         self.keys = torch.tensor(_after_previous(ids))
         self.scores: dict[tuple[int, int], np.ndarray] = {}
 
-    def heard(
+    def on_attention(
         self,
         module: nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
@@ -97,7 +97,7 @@ def induction_scores(model: Any, ids: Sequence[int]) -> dict[tuple[int, int], np
         return {}
     probe = InductionProbe(model, ids)
     input_ids = torch.tensor([list(ids)], device=input_device(model))
-    with torch.no_grad(), listening(model, probe, masks_built=checked(model).masks_built):
+    with torch.no_grad(), listening(model, probe, masks_built=check_model(model).masks_built):
         model(input_ids, use_cache=False, logits_to_keep=1)
     return probe.scores
 

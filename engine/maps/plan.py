@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.attention.selfcheck import attention_entries, checked
+from attentropy.engine.attention.selfcheck import attention_entries, check_model
 from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.induction import (
     induction_scores,
@@ -17,9 +17,9 @@ from attentropy.engine.maps.induction import (
 )
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import (
-    automatic,
     check_tile,
     check_windows,
+    default_window,
     map_tile,
     rectangles,
 )
@@ -30,14 +30,14 @@ MAP_HEADS = ("mean", "all")
 
 
 def check_options(tile: str, map_heads: str, windows: Sequence[str]) -> None:
-    """Raise `UsageError` for what `sweeps_for` could not use, before a model is loaded."""
+    """Raise `UsageError` for what `plan_sweeps` could not use, before a model is loaded."""
     check_tile(tile)
     check_windows(windows)
     if map_heads not in MAP_HEADS:
         raise UsageError(f"map_heads={map_heads!r} is neither {' nor '.join(MAP_HEADS)}")
 
 
-def sweeps_for(
+def plan_sweeps(
     loaded: LoadedModel,
     tokens: int,
     *,
@@ -56,7 +56,7 @@ def sweeps_for(
     """
     check_options(tile, map_heads, windows)
     entries = attention_entries(loaded.model)
-    per_entry = checked(loaded.model).heads
+    per_entry = check_model(loaded.model).heads
     heads = [
         per_entry.get(entry, 0) if recorded is None or entry[0] in recorded else 0
         for entry in entries
@@ -75,7 +75,7 @@ def sweeps_for(
             options["induction"] = {"tokens": len(ids), "uniform": uniform_induction(ids)}
     sweeps = Sweeps(
         tokens, heads, tile=sides, map_per_head=map_heads == "all", received=tile != "none",
-        rectangles=[automatic(tokens, layers, largest), *requested], scores=scores,
+        rectangles=[default_window(tokens, layers, largest), *requested], scores=scores,
         induction=induction,
     )  # fmt: skip
     return sweeps, options

@@ -17,7 +17,7 @@ from attentropy.engine.attention.window_size import (
     kept_per_head,
 )
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.schema import ASKED_WINDOWS
+from attentropy.engine.trace.schema import REQUESTED_WINDOWS
 
 # A map with the default tile takes no more than the first in float32, and has no more tiles on a
 # side than a short prompt's window has tokens; one with a requested tile takes no more than the
@@ -52,7 +52,7 @@ class Rectangle:
         return self.name.removeprefix("window")
 
 
-def automatic(tokens: int, layers: int, heads: int) -> Rectangle:
+def default_window(tokens: int, layers: int, heads: int) -> Rectangle:
     """Return the rectangle kept by default: all of a short prompt, or the tail's own square."""
     side = tokens if tokens <= WINDOW_TOKENS else WINDOW_TAIL
     span = (tokens - side, tokens)
@@ -61,9 +61,9 @@ def automatic(tokens: int, layers: int, heads: int) -> Rectangle:
 
 def check_windows(texts: Sequence[str]) -> None:
     """Raise `UsageError` where `rectangles` cannot read one of `texts`, whatever the prompt."""
-    if len(texts) > len(ASKED_WINDOWS):
+    if len(texts) > len(REQUESTED_WINDOWS):
         raise UsageError(
-            f"{len(texts)} windows were asked for, and at most {len(ASKED_WINDOWS)} are kept"
+            f"{len(texts)} windows were asked for, and at most {len(REQUESTED_WINDOWS)} are kept"
         )
     for text in texts:
         _ends(text)

@@ -15,7 +15,7 @@ Attend = Callable[[Tensor, Tensor, Tensor, bool, float], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
-class Stock:
+class FusedKernel:
     """A kernel: `attend(q, k, v, causal, scale)` returns out [B, Hq, N, Dv] and lse [B, Hq, N].
 
     wide: accepts Dv ≠ D. by_token: needs [B, N, H, D] in memory. All accept grouped queries (GQA).
@@ -93,12 +93,12 @@ def _causal_blocks(length: int, device: str) -> Any:
     return create_block_mask(is_visible, None, None, length, length, device=device, _compile=True)
 
 
-STOCK: dict[str, Stock] = {
-    "flash": Stock(_flash, devices=("cpu", "cuda")),
-    "cudnn": Stock(_cudnn, wide=True),
-    "flash-attn 2": Stock(_flash_attn("flash_attn"), module="flash_attn", by_token=True),
-    "flash-attn 3": Stock(
+FUSED_KERNELS: dict[str, FusedKernel] = {
+    "flash": FusedKernel(_flash, devices=("cpu", "cuda")),
+    "cudnn": FusedKernel(_cudnn, wide=True),
+    "flash-attn 2": FusedKernel(_flash_attn("flash_attn"), module="flash_attn", by_token=True),
+    "flash-attn 3": FusedKernel(
         _flash_attn("flash_attn_interface"), module="flash_attn_interface", wide=True, by_token=True
     ),
-    "flex": Stock(_flex, wide=True),
+    "flex": FusedKernel(_flex, wide=True),
 }

@@ -12,7 +12,7 @@ from statistics import median
 
 import torch
 
-from attentropy.engine.measure.sampling import seconds
+from attentropy.engine.measure.sampling import time_runs
 
 _PACKAGES = (
     "attentropy", "torch", "triton", "flash-attn", "flash-attn-3", "liger-kernel",
@@ -21,7 +21,7 @@ _PACKAGES = (
 _SECONDS = 1.0  # of timing each upper bound
 
 
-def describe(device: str) -> dict[str, str]:
+def describe_machine(device: str) -> dict[str, str]:
     """Return processor or GPU, current clocks, versions and time, by name."""
     facts = {
         "device": torch.cuda.get_device_name() if device == "cuda" else _processor(),
@@ -42,10 +42,10 @@ def describe(device: str) -> dict[str, str]:
     return facts
 
 
-def ceilings(device: str, dtype: str) -> dict[str, float]:
+def upper_bounds(device: str, dtype: str) -> dict[str, float]:
     """Return bytes per second of a copy (read and written) and FLOP/s of a square product.
 
-    Call it before `describe`, which then sees the clocks of a device at work.
+    Call it before `describe_machine`, which then sees the clocks of a device at work.
     """
     large = 2**28 if device == "cuda" else 2**25
     side = 8192 if device == "cuda" else 2048
@@ -58,12 +58,12 @@ def ceilings(device: str, dtype: str) -> dict[str, float]:
 def _copy_seconds(numbers: int, device: str) -> float:
     source = torch.empty(numbers, dtype=torch.int32, device=device)
     target = torch.empty_like(source)
-    return median(seconds(lambda: target.copy_(source), device, _SECONDS))
+    return median(time_runs(lambda: target.copy_(source), device, _SECONDS))
 
 
 def _product_seconds(side: int, device: str, dtype: str) -> float:
     a = torch.randn(side, side, device=device).to(getattr(torch, dtype))
-    return median(seconds(lambda: a @ a, device, _SECONDS))
+    return median(time_runs(lambda: a @ a, device, _SECONDS))
 
 
 def _load() -> str:

@@ -11,7 +11,7 @@ _MIN_RUNS, _MAX_RUNS = 3, 200
 _CACHE_NUMBERS = 64 * 2**20  # int32: more than any GPU's level-2 cache holds
 
 
-def seconds(run: Callable[[], object], device: str, budget: float) -> list[float]:
+def time_runs(run: Callable[[], object], device: str, budget: float) -> list[float]:
     """Return the seconds of single runs after a warm-up, for about `budget` seconds.
 
     On a GPU they are measured between events, with a cold level-2 cache.

@@ -23,7 +23,7 @@ def input_device(model: Any) -> torch.device:
     return _execution_device(table) or torch.device("cpu")
 
 
-def names(model: Any) -> list[str]:
+def device_names(model: Any) -> list[str]:
     """Return the devices that compute, in the order of the model's parts: ["cuda:0", "cuda:1"]."""
     names: dict[str, None] = {}
     for module in model.modules():
@@ -35,7 +35,7 @@ def names(model: Any) -> list[str]:
     return list(names)
 
 
-def fetched(module: nn.Module, name: str) -> Tensor | None:
+def fetch_parameter(module: nn.Module, name: str) -> Tensor | None:
     """Return a parameter of `module` with its values; None where it has no such parameter.
 
     Values that are kept elsewhere until they are used are copied.
@@ -49,7 +49,7 @@ def fetched(module: nn.Module, name: str) -> Tensor | None:
         return getattr(module, name).detach().clone()  # type: ignore[no-any-return]
 
 
-def home(module: nn.Module, otherwise: torch.device) -> torch.device:
+def device_of(module: nn.Module, otherwise: torch.device) -> torch.device:
     """Return the device that `module` computes on; `otherwise` where it has no parameters."""
     for part in module.modules():
         for parameter in part.parameters(recurse=False):
@@ -66,7 +66,7 @@ def _execution_device(module: nn.Module) -> torch.device | None:
     return None if device is None else torch.device(device)
 
 
-def available(device: torch.device) -> int | None:
+def free_bytes(device: torch.device) -> int | None:
     """Return the bytes that are free on `device` now; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])

@@ -17,7 +17,7 @@ import torch
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
-from attentropy.engine.model.devices import available
+from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.files import has_tokenizer, read_sizes
 
 _BITS: dict[str, dict[str, Any]] = {
@@ -55,13 +55,13 @@ def load(
     """
     import transformers
 
-    source, name = origin.source(model)
-    torch_device = origin.device(None if device == "auto" else device)
+    source, name = origin.resolve_source(model)
+    torch_device = origin.resolve_device(None if device == "auto" else device)
     _check_installed(device, quantize)
-    with origin.one_line(name, source):
-        folder, commit = origin.files(source, name, revision)
+    with origin.errors_in_one_line(name, source):
+        folder, commit = origin.locate_files(source, name, revision)
         config = read_config(folder, name, read_sizes(folder, name))
-        weights_dtype = origin.dtype(dtype, config, torch_device)
+        weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
         placement = _placement(config, device, torch_device, quantize, weights_dtype)
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=commit, trust_remote_code=False
@@ -99,17 +99,17 @@ def with_random_weights(
 
     if device == "auto":
         raise UsageError("random weights are made on one device; leave --device auto out")
-    source, name = origin.source(model, weights=False)
-    torch_device = origin.device(device)
-    with origin.one_line(name, source):
-        folder, commit = origin.files(source, name, revision, weights=False)
+    source, name = origin.resolve_source(model, weights=False)
+    torch_device = origin.resolve_device(device)
+    with origin.errors_in_one_line(name, source):
+        folder, commit = origin.locate_files(source, name, revision, weights=False)
         config = read_config(folder, name)
-        weights_dtype = origin.dtype(dtype, config, torch_device)
+        weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
         with torch.device("meta"):
             empty: Any = transformers.AutoModelForCausalLM.from_config(
                 config, trust_remote_code=False
             )
-        needed, free = empty.num_parameters() * weights_dtype.itemsize, available(torch_device)
+        needed, free = empty.num_parameters() * weights_dtype.itemsize, free_bytes(torch_device)
         if free is not None and needed > free:
             raise AttentropyError(
                 f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
@@ -129,7 +129,7 @@ def with_random_weights(
     return LoadedModel(randomized.eval(), tokenizer, name, commit, ("its weights are random",))
 
 
-def given(model: Any, tokenizer: Any) -> LoadedModel:
+def wrap_loaded(model: Any, tokenizer: Any) -> LoadedModel:
     """Wrap a model that the caller has loaded, under the base name of its source.
 
     Raises `UsageError` where the tokenizer is missing or is not a tokenizer.

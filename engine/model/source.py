@@ -23,7 +23,7 @@ from attentropy.engine.model.files import (
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]:
+def resolve_source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]:
     """Return where transformers finds the model, and the name to print, never a complete path.
 
     weights: False where a folder with a configuration is enough.
@@ -43,7 +43,7 @@ def source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]
     return text, text
 
 
-def files(
+def locate_files(
     source: str, name: str, revision: str | None, *, weights: bool = True
 ) -> tuple[Path, str | None]:
     """Return the folder with a model's files, after downloading those of a hub, and its commit."""
@@ -66,7 +66,7 @@ def files(
     return folder, folder.name
 
 
-def device(device: str | None) -> torch.device:
+def resolve_device(device: str | None) -> torch.device:
     """Return the device of that name; for None CUDA, or the CPU where there is no CUDA.
 
     Raises `UsageError` if there is no such device.
@@ -79,7 +79,7 @@ def device(device: str | None) -> torch.device:
     return resolved
 
 
-def dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:
+def resolve_dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:
     """Return the dtype of that name; for None float32 on a CPU, else the checkpoint's own."""
     if dtype is not None:
         if dtype not in _DTYPES:
@@ -92,7 +92,7 @@ def dtype(dtype: str | None, config: Any, device: torch.device) -> torch.dtype:
 
 
 @contextlib.contextmanager
-def one_line(name: str, source: str) -> Iterator[None]:
+def errors_in_one_line(name: str, source: str) -> Iterator[None]:
     """Turn a library's loading errors into one line without `source`, and silence its warnings."""
     import transformers
 

@@ -32,7 +32,7 @@ def measure_variants(passes: Passes, repeat: int, progress: Progress) -> Measure
         passes.measure(clock, recording=name == RECORDING, chunks=2)
     try:
         backend = _fastest_backend(passes)
-        attends[FUSED] = torch_attention.fused(backend, passes.tokens)
+        attends[FUSED] = torch_attention.fused_attention(backend, passes.tokens)
         passes.measure(clock, recording=False, attend=attends[FUSED], chunks=2)
     except torch_attention.NotFused as error:
         reason = str(error)

@@ -120,8 +120,8 @@ def measure_attention(gauge: Gauge, attend: Callable[..., AttentionResult]) -> I
         with gauge.within("kernel"):
             return attend(*args, **options)
 
-    token = attention_hook.attend.set(measured)
+    token = attention_hook.attention_function.set(measured)
     try:
         yield
     finally:
-        attention_hook.attend.reset(token)
+        attention_hook.attention_function.reset(token)

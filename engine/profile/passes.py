@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.recorder import Recorder
-from attentropy.engine.attention.selfcheck import checked, listening
+from attentropy.engine.attention.selfcheck import check_model, listening
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.measure.clocks import peak_bytes
@@ -68,7 +68,7 @@ class Passes:
                 recorder = stack.enter_context(open_run.recording())
             listener = _PassListener(gauge, recorder, counts=keep_trace)
             model = self.run.loaded.model
-            masks_built = checked(model).masks_built
+            masks_built = check_model(model).masks_built
             stack.enter_context(listening(model, listener, masks_built=masks_built))
             stack.enter_context(measure_attention(gauge, attend))
             stack.enter_context(measure_parts(self.parts, gauge))
@@ -115,7 +115,7 @@ class _PassListener(Listener):
         self.gauge, self.recorder, self.counts = gauge, recorder, counts
         self.flops = 0.0
 
-    def heard(
+    def on_attention(
         self,
         module: nn.Module,
         tensors: tuple[Tensor, Tensor, Tensor],
@@ -126,7 +126,7 @@ class _PassListener(Listener):
         """Pass a call on as "writing", and count its work; see `attention_hook.Listener`."""
         if self.recorder is not None:
             with self.gauge.within("writing"):
-                self.recorder.heard(module, tensors, visibility, score, result)
+                self.recorder.on_attention(module, tensors, visibility, score, result)
         if self.counts:  # two products for each pair of query and key
             query, _, value = tensors
             sizes = query.shape[1] * (query.shape[-1] + value.shape[-1])

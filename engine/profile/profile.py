@@ -21,8 +21,8 @@ from attentropy.engine.cost.memory import chunk_tokens
 from attentropy.engine.cost.size import model_size
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens.budget import check_sites
-from attentropy.engine.model.devices import available, input_device, names
-from attentropy.engine.model.load import LoadedModel, given, load, with_random_weights
+from attentropy.engine.model.devices import device_names, free_bytes, input_device
+from attentropy.engine.model.load import LoadedModel, load, with_random_weights, wrap_loaded
 from attentropy.engine.profile.measurement import Progress, measure_variants
 from attentropy.engine.profile.parts import find_parts
 from attentropy.engine.profile.passes import Passes
@@ -106,7 +106,7 @@ def _load(
 ) -> LoadedModel:
     if isinstance(model, PreTrainedModel):
         if tokenizer:
-            return given(model, tokenizer)
+            return wrap_loaded(model, tokenizer)
         return LoadedModel(model, None, type(model).__name__, None)
     if random_weights:
         if quantize is not None:
@@ -117,7 +117,7 @@ def _load(
 
 def _check_device(loaded: LoadedModel) -> None:
     """Raise `AttentropyError` for a model on several devices, or on one that has no clock here."""
-    if len(devices := names(loaded.model)) > 1:
+    if len(devices := device_names(loaded.model)) > 1:
         raise AttentropyError(f"profile measures one device, and the model is on {len(devices)}")
     device = input_device(loaded.model)
     if device.type not in ("cpu", "cuda"):
@@ -141,7 +141,7 @@ def _plan_passes(
         notes.append(f'the MLP of layers {parts.without_mlp} was not told apart, and is in "other"')
     chunk = chunk or chunk_tokens(
         model_size(loaded.model.config), loaded.model.dtype.itemsize,
-        on_cpu=device.type == "cpu", free=available(device),
+        on_cpu=device.type == "cpu", free=free_bytes(device),
     )  # fmt: skip
     run = plan_run(loaded, text, ids, min(chunk, len(text.ids)), stats, sites, notes, folder)
     return Passes(run, parts)

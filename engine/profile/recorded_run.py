@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from attentropy.engine.attention.plan import Attention, entries_of_layers
-from attentropy.engine.attention.plan import attention as plan_attention
+from attentropy.engine.attention.plan import AttentionPlan, first_entries
+from attentropy.engine.attention.plan import plan_attention as plan_attention
 from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.lens.arrays import LensArrays
-from attentropy.engine.lens.plan import Reading, plan
-from attentropy.engine.maps.plan import sweeps_for
+from attentropy.engine.lens.plan import LensPlan, plan_lens
+from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.load import LoadedModel
@@ -23,10 +23,10 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import vocabulary_arrays
 from attentropy.engine.run.job import Job
-from attentropy.engine.run.plan import RunPlan, computed
+from attentropy.engine.run.plan import RunPlan, computed_stats
 from attentropy.engine.run.provenance import provenance
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import Partial
+from attentropy.engine.trace.partial import PartialTrace
 
 PROBE_TOKENS = 16  # of the short passes before the run
 _TOP_K = 5
@@ -46,20 +46,20 @@ class RecordedRun:
     ids: Tensor
     chunk: int
     stats: tuple[str, ...]
-    attention: Attention
+    attention: AttentionPlan
     sweeps: Sweeps
-    reading: Reading | None
+    reading: LensPlan | None
     folder: Path
     attrs: dict[str, Any]
 
     @property
     def chunks(self) -> list[tuple[int, int]]:
         """Start and stop of each chunk."""
-        return prefill.bounds(self.ids.shape[1], self.chunk)
+        return prefill.chunk_bounds(self.ids.shape[1], self.chunk)
 
     def read_unrecorded(self, start: int, stop: int, cache: Any) -> Any:
         """Return the model's output over the tokens start … stop−1, with nothing recorded."""
-        return prefill.read(self.loaded.model, self.ids, start, stop, cache)
+        return prefill.read_chunk(self.loaded.model, self.ids, start, stop, cache)
 
     @contextmanager
     def begin(self, gauge: Gauge) -> Iterator[OpenRun]:
@@ -69,14 +69,14 @@ class RecordedRun:
         """
         lens = None
         if self.reading is not None:
-            entries = entries_of_layers(self.attention)
+            entries = first_entries(self.attention)
             lens = LensArrays(self.reading, self.text, self.loaded.tokenizer, entries, _TOP_K)
         run = RunPlan(
             loaded=self.loaded, text=self.text, ids=self.ids, chunk=self.chunk, step=self.chunk,
-            requested_chunk=self.chunk, stats=computed(self.stats), attention=self.attention,
+            requested_chunk=self.chunk, stats=computed_stats(self.stats), attention=self.attention,
             sweeps=self.sweeps, lens=lens, attrs=self.attrs,
         )  # fmt: skip
-        partial = Partial(self.folder / "trace.zarr", temporary=True)
+        partial = PartialTrace(self.folder / "trace.zarr", temporary=True)
         try:
             with Job(run, partial, {}, gauge=gauge) as job:
                 job.begin()
@@ -100,9 +100,9 @@ def plan_run(
     notes: those made so far; what the plans add stands after them in the trace.
     """
     probe = ids[:, :PROBE_TOKENS]
-    reading = plan(loaded, probe, text, sites, None, None, notes) if sites else None
+    reading = plan_lens(loaded, probe, text, sites, None, None, notes) if sites else None
     attention, attention_notes = plan_attention(loaded.model, len(text.ids), stats, None, "all")
-    sweeps, sweep_options = sweeps_for(loaded, len(text.ids), tile="none", scores=False)
+    sweeps, sweep_options = plan_sweeps(loaded, len(text.ids), tile="none", scores=False)
     options = {"chunk": chunk, "stats": list(attention.names), "sites": list(sites)}
     return RecordedRun(
         loaded=loaded, text=text, ids=ids, chunk=chunk, stats=stats, attention=attention,

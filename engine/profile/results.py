@@ -128,7 +128,7 @@ def profile_trace(
     assert trace is not None
     device = input_device(loaded.model).type
     dtype = str(loaded.model.dtype).removeprefix("torch.")
-    ceilings = machine.ceilings(device, dtype)
+    ceilings = machine.upper_bounds(device, dtype)
     profile = {
         **totals(measurement, parts, chunks[-1][1], loaded),
         "chunk": chunks[0][1],
@@ -136,7 +136,7 @@ def profile_trace(
         "sites": list(sites),
         "random_weights": "its weights are random" in loaded.notes,
         "ceilings": ceilings,
-        "machine": machine.describe(device),
+        "machine": machine.describe_machine(device),
     }
     data = trace.dataset
     coords = {

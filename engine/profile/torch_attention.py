@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.measure.fused_kernels import STOCK, Stock
-from attentropy.engine.measure.sampling import seconds
+from attentropy.engine.measure.fused_kernels import FUSED_KERNELS, FusedKernel
+from attentropy.engine.measure.sampling import time_runs
 from attentropy.kernels.ops import AttentionResult, attention
 
 _BUDGET = 0.3  # seconds of timing each kernel, to choose one
@@ -32,13 +32,13 @@ class NotFused(AttentropyError):
     """An attention that PyTorch's fused kernels cannot compute; the message is the reason."""
 
 
-def fused(name: str, tokens: int) -> Attend:
+def fused_attention(name: str, tokens: int) -> Attend:
     """Return `attentropy.attention` computed by another kernel: "flash" or "cudnn".
 
     tokens: of the whole prompt. The function raises `NotFused` where a query may not see every key
     before it.
     """
-    stock = STOCK[name]
+    stock = FUSED_KERNELS[name]
 
     def attend(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> AttentionResult:
         check(q, v, tokens, **options)
@@ -53,7 +53,7 @@ def fused(name: str, tokens: int) -> Attend:
 
 
 def _merged(
-    stock: Stock, q: Tensor, k: Tensor, v: Tensor, past: int, scale: float
+    stock: FusedKernel, q: Tensor, k: Tensor, v: Tensor, past: int, scale: float
 ) -> tuple[Tensor, Tensor]:
     """Return out and lse: all queries over the past's keys, merged with the new causal square."""
     old, old_lse = stock.attend(q, k[:, :, :past], v[:, :, :past], False, scale)
@@ -100,15 +100,15 @@ def fastest(
     times, reasons = {}, []
     small = draw(_NEW, _PAST + _NEW)
     expected = attention(*small, stats=()).out
-    names = [name for name in ("flash", "cudnn") if device.type in STOCK[name].devices]
+    names = [name for name in ("flash", "cudnn") if device.type in FUSED_KERNELS[name].devices]
     large = draw(chunk, tokens) if len(names) > 1 else small
     for name in names:
-        attend = fused(name, tokens)
+        attend = fused_attention(name, tokens)
         try:
             error = float((attend(*small).out - expected).abs().max())
             if not error <= (1e-4 if dtype == torch.float32 else 3e-2):
                 raise RuntimeError(f"off by {error:.2g}")
-            times[name] = median(seconds(partial(attend, *large), device.type, _BUDGET))
+            times[name] = median(time_runs(partial(attend, *large), device.type, _BUDGET))
         except (RuntimeError, NotImplementedError) as failure:
             _log.info("PyTorch's %s attention does not run here", name, exc_info=failure)
             reasons.append(f"{name}: {' '.join(str(failure).split())[:100]}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.lens.rehearsal import content_steps
+from attentropy.engine.lens.rehearsal import find_content
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.tokens import vocabulary_text
@@ -59,7 +59,7 @@ def answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[
     """Return the generated tokens as the trace's arrays along `step`."""
     ids = [token for token, _ in answer]
     texts = vocabulary_text(loaded.tokenizer, ids)
-    content = content_steps(ids, texts, set(loaded.tokenizer.all_special_ids), _end_ids(loaded))
+    content = find_content(ids, texts, set(loaded.tokenizer.all_special_ids), _end_ids(loaded))
     return {
         "generated_ids": ("step", np.array(ids, np.int32)),
         "generated_logprob": ("step", np.array([p for _, p in answer], np.float32)),

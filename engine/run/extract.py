@@ -12,7 +12,7 @@ from attentropy.engine import demo
 from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.config import config_facts
-from attentropy.engine.model.load import LoadedModel, given, load
+from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.prompt.messages import Messages
 from attentropy.engine.prompt.prepare import prepare
 from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_arrays
@@ -20,7 +20,7 @@ from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import Partial
+from attentropy.engine.trace.partial import PartialTrace
 
 # A trace without an output goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
@@ -121,7 +121,7 @@ def extract(
     earlier = partial.run() if partial is not None and resume else {}
     plan = plan_run(loaded, text, options, earlier)
     if scratch is not None and plan.nbytes > SCRATCH_BYTES:
-        partial = Partial(Path(scratch) / "trace.zarr", temporary=True)
+        partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:
         trace = _run(job, max_new_tokens, show)
     show("done", 1, 1)
@@ -149,7 +149,7 @@ def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> Loa
     if isinstance(model, PreTrainedModel):
         if names := [name for name, value in placement.items() if value is not None]:
             raise UsageError(f"{names[0]} is for a model to load, and this one is loaded already")
-        return given(model, tokenizer)
+        return wrap_loaded(model, tokenizer)
     if tokenizer is not None:
         raise UsageError("tokenizer is for a loaded model; a folder or a hub id has its own")
     return load(model, **placement)

@@ -6,7 +6,7 @@ import errno
 
 import torch
 
-from attentropy.engine.errors import without_paths
+from attentropy.engine.errors import strip_paths
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -38,5 +38,5 @@ def reason(error: BaseException) -> str | None:
             return "the output folder has vanished"
         return f"writing failed ({error.strerror or type(error).__name__})"
     if isinstance(error, RuntimeError) and "CUDA error" in str(error):
-        return f"the GPU failed ({without_paths(str(error).splitlines()[0])[:120]})"
+        return f"the GPU failed ({strip_paths(str(error).splitlines()[0])[:120]})"
     return None

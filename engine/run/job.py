@@ -15,9 +15,9 @@ from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize
-from attentropy.engine.errors import AttentropyError, Stopped, UsageError, without_paths
+from attentropy.engine.errors import AttentropyError, RunStopped, UsageError, strip_paths
 from attentropy.engine.measure.gauge import Gauge
-from attentropy.engine.model.devices import available
+from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.run import failures
 from attentropy.engine.run.options import Progress
@@ -26,9 +26,9 @@ from attentropy.engine.run.prefill import bytes_of_pass, size_of
 from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.trace import store
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import Partial, first_difference
+from attentropy.engine.trace.partial import PartialTrace, first_difference
 from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
-from attentropy.engine.trace.sinks import QUEUE_BYTES, Folder, Memory, Sink
+from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
 
 Arrays = Mapping[str, tuple[Any, np.ndarray]]
 
@@ -44,7 +44,7 @@ class Job:
     def __init__(
         self,
         plan: RunPlan,
-        partial: Partial | None,
+        partial: PartialTrace | None,
         earlier: Mapping[str, Any],
         show: Progress = lambda stage, done, total: None,
         gauge: Gauge | None = None,
@@ -58,8 +58,8 @@ class Job:
         }
         self._partial = partial
         self._earlier = earlier
-        self._reader = PromptReader(plan, Memory(), partial, show, gauge or Gauge())
-        self._free = available(plan.ids.device)
+        self._reader = PromptReader(plan, MemorySink(), partial, show, gauge or Gauge())
+        self._free = free_bytes(plan.ids.device)
 
     def __enter__(self) -> Job:
         return self
@@ -86,7 +86,7 @@ class Job:
             limit = QUEUE_BYTES
             if plan.memory is not None:  # a quarter of it may wait to be written
                 limit = max(1, min(QUEUE_BYTES, plan.memory // 4))
-            self._reader.sink = Folder(partial.trace, limit)
+            self._reader.sink = FolderSink(partial.trace, limit)
         for name, field in plan.fields.items():
             self._sink.create(name, field)
 
@@ -119,16 +119,16 @@ class Job:
             attrs["storage_error"] = dict(sorted(self._sink.errors.items()))
         if self._partial is None:
             return self._in_memory(arrays, attrs)
-        group = store.opened(self._partial.trace)
+        group = store.open_group(self._partial.trace)
         for name, (dims, values) in arrays.items():
-            store.add(group, name, (dims,) if isinstance(dims, str) else dims, values)
-        store.finish(group, self._partial.trace, attrs)
+            store.write_array(group, name, (dims,) if isinstance(dims, str) else dims, values)
+        store.complete_group(group, self._partial.trace, attrs)
         self._sink.close()
         self._partial.finish()
         return Trace.open(self._partial.target)
 
     def _in_memory(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
-        assert isinstance(self._sink, Memory)
+        assert isinstance(self._sink, MemorySink)
         grown = {
             name: (field.dims, self._sink.arrays[name]) for name, field in self.plan.fields.items()
         }
@@ -148,7 +148,7 @@ class Job:
         remainder = ""
         if self._partial is not None and not self._partial.temporary and self._partial.exists():
             message = " ".join(f"{type(error).__name__}: {error}".split())
-            self._partial.stopped(why or without_paths(message)[:200])
+            self._partial.stopped(why or strip_paths(message)[:200])
             remainder = f"{self._partial.folder.name} holds {self._partial.progress().words}"
         resumable = f"{remainder}; --resume goes on" if remainder else ""
         if isinstance(error, KeyboardInterrupt):
@@ -160,10 +160,10 @@ class Job:
         if failures.out_of_memory(error):
             advice = self._fitting()
             again = " (a new run: --force)" if remainder else ""
-            raise Stopped(
+            raise RunStopped(
                 f"{why} in chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
             )
-        raise Stopped(why, resumable) from error
+        raise RunStopped(why, resumable) from error
 
     def _facts(self) -> dict[str, Any]:
         """Return what distinguishes this run from others, and how long it is."""
@@ -197,22 +197,24 @@ class Job:
         size = size_of(model)
         if size is None:
             return "a smaller --chunk, a shorter prompt or another device would do"
-        needed = cost.memory(size, size_of_run)
+        needed = cost.memory_bytes(size, size_of_run)
         free = self._free if self._free is not None else 0
-        states = lens.bytes_of_token() if lens is not None else 0
+        states = lens.bytes_per_token() if lens is not None else 0
         chunk = run.chunk // 2
         while chunk > 1 and needed["cache_bytes"] + bytes_of_pass(model, chunk, states) > free:
             chunk //= 2
         fits = [f"--chunk {chunk}"] if chunk and run.step == run.chunk else []
         for option, other in cost.alternatives(size, size_of_run).items():
-            if cost.memory(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
+            if cost.memory_bytes(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
                 fits.append(option)
         if not fits:
             return "a shorter prompt, or another device, would do"
         return f"{' or '.join(fits[:2])} would take less"
 
 
-def _check_same(partial: Partial, earlier: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def _check_same(
+    partial: PartialTrace, earlier: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
     """Raise `UsageError` where the folder is that of another run, naming the first difference."""
     difference = first_difference({name: earlier.get(name) for name in facts}, dict(facts))
     if difference is not None:
@@ -225,7 +227,7 @@ def _check_same(partial: Partial, earlier: Mapping[str, Any], facts: Mapping[str
 
 def open_partial(
     output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
-) -> Partial | None:
+) -> PartialTrace | None:
     """Return the unfinished run's folder beside `output`, None without an output.
 
     With `force` what an earlier run left, and a trace at `output`, may be replaced. Raises
@@ -235,7 +237,7 @@ def open_partial(
         if resume or keep_cache:
             raise UsageError("resume and keep_cache are for a run with an output")
         return None
-    partial = Partial(Path(output))
+    partial = PartialTrace(Path(output))
     store.check_target(partial.target, force=force)
     if resume:
         if not partial.exists():

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.plan import Attention, attention, entries_of_layers
-from attentropy.engine.cost.memory import FEWEST
+from attentropy.engine.attention.plan import AttentionPlan, first_entries, plan_attention
+from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
 from attentropy.engine.lens.arrays import LensArrays
-from attentropy.engine.lens.plan import Reading
-from attentropy.engine.lens.plan import plan as plan_lens
-from attentropy.engine.maps.plan import sweeps_for
+from attentropy.engine.lens.plan import LensPlan
+from attentropy.engine.lens.plan import plan_lens as plan_lens
+from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Tile
-from attentropy.engine.model.devices import available, input_device
+from attentropy.engine.model.devices import free_bytes, input_device
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run import prefill
@@ -27,7 +27,7 @@ from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe
 from attentropy.engine.run.provenance import provenance
 from attentropy.engine.trace import store
-from attentropy.engine.trace.layout import CHUNK_LENGTH, Field, field
+from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class RunPlan:
     step: int
     requested_chunk: int
     stats: tuple[str, ...]
-    attention: Attention
+    attention: AttentionPlan
     sweeps: Sweeps
     lens: LensArrays | None
     attrs: Mapping[str, Any]
@@ -63,7 +63,7 @@ class RunPlan:
     @property
     def passes(self) -> list[tuple[int, int]]:
         """First token and end of each pass."""
-        return prefill.bounds(self.tokens, self.chunk)
+        return prefill.chunk_bounds(self.tokens, self.chunk)
 
     @property
     def coords(self) -> dict[str, tuple[str, np.ndarray]]:
@@ -72,12 +72,12 @@ class RunPlan:
         return coords | (self.lens.coords() if self.lens is not None else {})
 
     @property
-    def fields(self) -> dict[str, Field]:
+    def fields(self) -> dict[str, ArrayLayout]:
         """The arrays that grow."""
         fields = self.attention.fields(self.step, self.storage)
         tall = 1 if self.sweeps.tile is None else self.sweeps.tile[0]
         for name, (dims, shape) in self.sweeps.layout().items():
-            fields[name] = field(name, dims, shape, self.step, self.storage, tall)
+            fields[name] = array_layout(name, dims, shape, self.step, self.storage, tall)
         if self.lens is not None:
             fields |= self.lens.fields(len(self.attention.entries), self.step, self.storage)
         return fields
@@ -89,16 +89,16 @@ class RunPlan:
 
     def create_store(self, folder: Path, attrs: Mapping[str, Any]) -> None:
         """Create a store at `folder` that has all of the trace but its values."""
-        group = store.begin(folder, attrs)
+        group = store.create_group(folder, attrs)
         for name, (dim, values) in self.coords.items():
-            store.add(group, name, (dim,), values)
+            store.write_array(group, name, (dim,), values)
         for name, array in self.fields.items():
-            store.create(
+            store.create_array(
                 group, name, array.dims, array.shape, array.dtype, array.chunks, array.fill
             )
 
 
-def computed(names: Sequence[str]) -> tuple[str, ...]:
+def computed_stats(names: Sequence[str]) -> tuple[str, ...]:
     """Return the statistics that `attention` is asked for; it gives lse unasked."""
     return tuple(name for name in names if name != "lse")
 
@@ -122,13 +122,13 @@ def plan_run(
     probe = RunProbe(loaded.model, ids, sites, in_chunks=in_chunks, use_cache=keep_cache)
     probe.check()
     reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
-    attention_plan, remarks = attention(
+    attention_plan, remarks = plan_attention(
         loaded.model, len(text.ids), options.kept_stats, options.layers, options.heads
     )
     notes += remarks
     if keep_cache:
         prefill.check_keepable(loaded.model, probe.cache())
-    sweeps, sweep_options = sweeps_for(
+    sweeps, sweep_options = plan_sweeps(
         loaded, len(text.ids), recorded=attention_plan.layers, tile=options.map_tile,
         map_heads=options.map_heads, windows=options.windows, scores=options.scores,
     )  # fmt: skip
@@ -137,11 +137,12 @@ def plan_run(
     recorded = _recorded_options(options, attention_plan, chunk, len(text.ids)) | sweep_options
     lens = None
     if reading is not None:
-        entries = entries_of_layers(attention_plan)
+        entries = first_entries(attention_plan)
         lens = LensArrays(reading, text, loaded.tokenizer, entries, options.top_k)
     return RunPlan(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
-        stats=computed(options.kept_stats), attention=attention_plan, sweeps=sweeps, lens=lens,
+        stats=computed_stats(options.kept_stats), attention=attention_plan, sweeps=sweeps,
+        lens=lens,
         attrs=provenance(loaded, text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory,
     )  # fmt: skip
@@ -149,7 +150,7 @@ def plan_run(
 
 def _plan_lens(
     loaded: LoadedModel, probe: RunProbe, text: Prompt, options: Options, notes: list[str]
-) -> Reading | None:
+) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
     return plan_lens(
         loaded, probe.passes.ids, text, options.ordered_sites, options.lens_layers,
@@ -158,7 +159,7 @@ def _plan_lens(
 
 
 def _recorded_options(
-    options: Options, attention_plan: Attention, chunk: int, tokens: int
+    options: Options, attention_plan: AttentionPlan, chunk: int, tokens: int
 ) -> dict[str, Any]:
     """Return the options that the trace names."""
     return {
@@ -175,23 +176,23 @@ def _may_be_chunked(tokens: int, chunk: int | None, memory: int | None) -> bool:
     """Return whether a prompt may take several passes, as far as is known before the lens is."""
     if chunk is not None:
         return tokens > chunk
-    return memory is not None or tokens > FEWEST
+    return memory is not None or tokens > SMALLEST_DEFAULT_CHUNK
 
 
 def _requested_chunk(
     loaded: LoadedModel,
     ids: Tensor,
-    reading: Reading | None,
+    reading: LensPlan | None,
     chunk: int | None,
     memory: int | None,
 ) -> int:
     """Return how many tokens a pass is to have: `chunk`, or as many as fit well."""
     if chunk is not None:
         return chunk
-    if memory is None and ids.shape[1] <= FEWEST:
+    if memory is None and ids.shape[1] <= SMALLEST_DEFAULT_CHUNK:
         return ids.shape[1]
-    states = reading.bytes_of_token() if reading is not None else 0
-    return prefill.chunk_tokens(loaded.model, ids.device, states, memory, available(ids.device))
+    states = reading.bytes_per_token() if reading is not None else 0
+    return prefill.chunk_tokens(loaded.model, ids.device, states, memory, free_bytes(ids.device))
 
 
 def _chunk(

@@ -15,24 +15,24 @@ from transformers.cache_utils import DynamicLayer
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
 from attentropy.engine.attention.probe import MODEL_ERRORS, difference, outputs
-from attentropy.engine.attention.selfcheck import checked
+from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost import memory as cost
-from attentropy.engine.cost.memory import FEWEST, passing
+from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK, transient_bytes
 from attentropy.engine.cost.size import ModelSize, model_size
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.model.devices import home
+from attentropy.engine.model.devices import device_of
 from attentropy.engine.model.layers import decoder_layers, layer_of
 from attentropy.engine.run.probe import RunProbe
 
 logger = logging.getLogger("attentropy.run")
 
 
-def bounds(tokens: int, chunk: int) -> list[tuple[int, int]]:
+def chunk_bounds(tokens: int, chunk: int) -> list[tuple[int, int]]:
     """Return the first token and the end of each pass."""
     return [(start, min(tokens, start + chunk)) for start in range(0, tokens, chunk)]
 
 
-def read(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> Any:
+def read_chunk(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> Any:
     """Return the model's output over the tokens start … stop−1, with the cache for the next.
 
     cache: what the chunk before left, None before the first.
@@ -61,14 +61,16 @@ class Ignored(Listener):
         was_recorded = self.layers is None or layer_of(self.model, module) in self.layers
         return self.stats if was_recorded else ()
 
-    def heard(self, *call: Any) -> None:
+    def on_attention(self, *call: Any) -> None:
         """Keep nothing."""
 
 
-def unrecorded(model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None) -> Any:
+def without_recording(
+    model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None
+) -> Any:
     """Let passes give what recorded ones do while this is open; see `Ignored`."""
     ignored = Ignored(model, stats, layers)
-    return listening(model, ignored, masks_built=checked(model).masks_built)
+    return listening(model, ignored, masks_built=check_model(model).masks_built)
 
 
 _chunks_refused: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
@@ -99,7 +101,7 @@ def compare_chunks(probe: RunProbe) -> str | None:
         parts, cache, start = [outputs(recorded.output)], recorded.cache, cuts.pop(0)
     runner: Any = model
     try:
-        with torch.no_grad(), unrecorded(model):
+        with torch.no_grad(), without_recording(model):
             for stop in cuts:
                 continued: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
                 output = runner(ids[:, start:stop], use_cache=True, **continued)
@@ -139,7 +141,7 @@ def chunk_tokens(
     """
     size = size_of(model)
     if size is None:
-        return FEWEST
+        return SMALLEST_DEFAULT_CHUNK
     chunk = cost.chunk_tokens(
         size, model.dtype.itemsize, on_cpu=device.type == "cpu", states=states, memory=memory,
         free=free,
@@ -155,7 +157,7 @@ def chunk_tokens(
 def bytes_of_pass(model: Any, tokens: int, states: int) -> int:
     """Return the bytes that live while a chunk runs, besides weights and cache."""
     size = model_size(model.config)
-    return passing(size, tokens, model.dtype.itemsize) + tokens * states
+    return transient_bytes(size, tokens, model.dtype.itemsize) + tokens * states
 
 
 def cache_tensors(cache: Any, start: int, stop: int) -> dict[str, Tensor]:
@@ -171,7 +173,7 @@ def restore_cache(model: PreTrainedModel, parts: Sequence[Mapping[str, Tensor]])
     """Return the cache that had what `cache_tensors` returned of each chunk in turn."""
     cache = DynamicCache(config=model.config)
     for i, layer in enumerate(decoder_layers(model)):
-        device = home(layer, torch.device("cpu"))
+        device = device_of(layer, torch.device("cpu"))
         keys, values = (
             torch.cat([part[f"{kind}.{i}"] for part in parts], 2).to(device)
             for kind in ("keys", "values")

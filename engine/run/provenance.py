@@ -10,7 +10,7 @@ from typing import Any
 
 import attentropy
 from attentropy.engine.model.config import config_facts
-from attentropy.engine.model.devices import input_device, names
+from attentropy.engine.model.devices import device_names, input_device
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.prompt.prepare import Prompt
@@ -21,7 +21,7 @@ def provenance(
 ) -> dict[str, Any]:
     """Return the attributes that are known before the first pass; None for no tokenizer."""
     model = loaded.model
-    devices = names(model)
+    devices = device_names(model)
     facts = config_facts(model.config) | {
         "name": loaded.name,
         "revision": loaded.revision,

@@ -21,7 +21,7 @@ from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.run import prefill
 from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
-from attentropy.engine.trace.partial import Partial
+from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.sinks import Sink
 
 # What a chunk's commit holds besides its values: tensors and facts, each by name.
@@ -36,7 +36,7 @@ class PromptReader:
     """
 
     def __init__(
-        self, plan: RunPlan, sink: Sink, partial: Partial | None, show: Progress, gauge: Gauge
+        self, plan: RunPlan, sink: Sink, partial: PartialTrace | None, show: Progress, gauge: Gauge
     ) -> None:
         self.plan = plan
         self.sink = sink
@@ -89,10 +89,10 @@ class PromptReader:
         """Return the model's output, and what a continued run needs of the lens."""
         plan, lens = self.plan, self.plan.lens
         model = plan.loaded.model
-        if lens is None or not lens.reading.within(start, stop):
-            return prefill.read(model, plan.ids, start, stop, cache), ({}, {})
-        with lens.reading.kept(start, stop) as states:
-            output = prefill.read(model, plan.ids, start, stop, cache)
+        if lens is None or not lens.reading.positions_within(start, stop):
+            return prefill.read_chunk(model, plan.ids, start, stop, cache), ({}, {})
+        with lens.reading.capture(start, stop) as states:
+            output = prefill.read_chunk(model, plan.ids, start, stop, cache)
         count = len(lens.reading.sites) * len(lens.reading.layers)
 
         def show_layer(layer: int) -> None:
@@ -101,7 +101,7 @@ class PromptReader:
 
         return output, lens.read(self.sink, states, start, stop, self.gauge, show_layer)
 
-    def _commit(self, partial: Partial, index: int, output: Any, parts: CommitParts) -> None:
+    def _commit(self, partial: PartialTrace, index: int, output: Any, parts: CommitParts) -> None:
         """Write what makes the chunk a finished one, once its values are written."""
         plan, sink, (tensors, facts) = self.plan, self.sink, parts
         start, stop = plan.passes[index]
@@ -114,9 +114,9 @@ class PromptReader:
 
         def commit() -> None:
             if sums:
-                partial.keep("sweeps", index, sums)
+                partial.write_state("sweeps", index, sums)
             if cached:
-                partial.keep("cache", index, cached)
+                partial.write_state("cache", index, cached)
             partial.commit(index, tensors, facts | {"errors": json.dumps(sink.errors)})
 
         waiting = (*sums.values(), *cached.values(), *tensors.values())
@@ -128,14 +128,14 @@ class PromptReader:
         assert partial is not None
         tensors: dict[str, Tensor] = {}
         for index, (start, _) in enumerate(passes):
-            tensors, facts = partial.committed(index)
+            tensors, facts = partial.read_commit(index)
             self.sink.errors |= json.loads(facts.get("errors", "{}"))
             if plan.lens is not None:
                 plan.lens.restore(tensors, facts, start)
-        sums = partial.kept("sweeps", len(passes) - 1) if plan.sweeps.state() else {}
+        sums = partial.read_state("sweeps", len(passes) - 1) if plan.sweeps.state() else {}
         plan.sweeps.restore({name: values.numpy() for name, values in sums.items()})
         if plan.keep_cache and partial.has_cache(len(passes)):
-            parts = [partial.kept("cache", index) for index in range(len(passes))]
+            parts = [partial.read_state("cache", index) for index in range(len(passes))]
             cache = prefill.restore_cache(plan.loaded.model, parts)
             logits = tensors.get("logits")
             logits = None if logits is None else logits.to(plan.ids.device)
@@ -146,9 +146,9 @@ class PromptReader:
         """Read finished chunks without recording them, for the cache that they leave."""
         plan = self.plan
         output, cache = None, None
-        with prefill.unrecorded(plan.loaded.model, plan.stats, plan.attention.layers):
+        with prefill.without_recording(plan.loaded.model, plan.stats, plan.attention.layers):
             for start, stop in passes:
                 self.show("reading again what is recorded", start, plan.tokens)
-                output = prefill.read(plan.loaded.model, plan.ids, start, stop, cache)
+                output = prefill.read_chunk(plan.loaded.model, plan.ids, start, stop, cache)
                 cache = getattr(output, "past_key_values", None)
         return output

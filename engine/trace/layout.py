@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.trace.schema import ASKED_WINDOWS, VARIABLES
+from attentropy.engine.trace.schema import REQUESTED_WINDOWS, VARIABLES
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.engine.trace.types import Dims
 
@@ -19,7 +19,7 @@ CHUNK_LENGTH = 4096
 # Stored as float16 on request; the other floats can be too large for it.
 NARROW = frozenset(
     (*(one.name for one in ATTENTION_STATISTICS if one.fits_float16), "map", "window",
-     "window_entropy", *(f"window{i}" for i in ASKED_WINDOWS), "lens_entropy",
+     "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "lens_entropy",
      "lens_top_logprobs", "lens_kl", "lens_target_logprob", "rehearsal")
 )  # fmt: skip
 
@@ -28,7 +28,7 @@ _ONE_PER_CHUNK = ("layer", "site")
 
 
 @dataclass(frozen=True)
-class Field:
+class ArrayLayout:
     """The layout of one array of the trace, whose values are all `fill` at first.
 
     lengths: chunk length along each dimension that is cut. A layer or a site is always a chunk of
@@ -52,9 +52,9 @@ class Field:
         return chunk_shape(self.dims, self.shape, self.lengths)
 
 
-def field(
+def array_layout(
     name: str, dims: Dims, shape: tuple[int, ...], step: int, storage: str, tall: int = 1
-) -> Field:
+) -> ArrayLayout:
     """Return the layout of the array `name`.
 
     step: queries and positions per chunk; the map's rows of tiles, each of `tall` queries, are cut
@@ -62,9 +62,11 @@ def field(
     """
     lengths = {"query": step, "position": step, "map_query": max(1, -(-step // tall))}
     if name in _INTEGERS:
-        return Field(dims, shape, np.dtype(np.int32), lengths, 0 if name == "visible" else -1)
+        return ArrayLayout(dims, shape, np.dtype(np.int32), lengths, 0 if name == "visible" else -1)
     narrow = storage == "float16" and name in NARROW
-    return Field(dims, shape, np.dtype(np.float16 if narrow else np.float32), lengths, math.nan)
+    return ArrayLayout(
+        dims, shape, np.dtype(np.float16 if narrow else np.float32), lengths, math.nan
+    )
 
 
 def chunk_shape(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attentropy.engine.errors import TraceError, without_paths
+from attentropy.engine.errors import TraceError, strip_paths
 from attentropy.engine.trace import store
 from attentropy.engine.trace.chunk_files import (
     MAX_BYTES,
@@ -59,7 +59,7 @@ class Progress:
         return f"{self.done:,} of {self.tokens:,} tokens{why}"
 
 
-class Partial:
+class PartialTrace:
     """The folder of an unfinished run, next to its `target`.
 
     A `temporary` folder is deleted when its run ends, however it ends; no run can resume from it.
@@ -117,20 +117,20 @@ class Partial:
         write_tensors(self._file("commits", chunk), tensors, facts)
         self._file("commits", chunk - 1, "sweeps").unlink(missing_ok=True)
 
-    def committed(self, chunk: int) -> tuple[dict[str, Tensor], dict[str, str]]:
+    def read_commit(self, chunk: int) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Return the tensors and facts that `commit` wrote."""
         file = self._file("commits", chunk)
         return read_tensors(file), read_facts(file)
 
-    def keep(self, kind: str, chunk: int, tensors: Mapping[str, Tensor]) -> None:
+    def write_state(self, kind: str, chunk: int, tensors: Mapping[str, Tensor]) -> None:
         """Write what the next chunk needs of this one, before this one's commit.
 
         kind: "sweeps", of which only the last is kept, or "cache".
         """
         write_tensors(self._state_file(kind, chunk), tensors)
 
-    def kept(self, kind: str, chunk: int) -> dict[str, Tensor]:
-        """Return the tensors that `keep` wrote."""
+    def read_state(self, kind: str, chunk: int) -> dict[str, Tensor]:
+        """Return the tensors that `write_state` wrote."""
         return read_tensors(self._state_file(kind, chunk))
 
     def has_cache(self, chunks: int) -> bool:
@@ -170,7 +170,7 @@ def read_progress(folder: Path) -> Progress:
     while done < chunks and (folder / "commits" / f"{done:06d}.safetensors").is_file():
         done += 1
     reason = run.get("reason")
-    reason = without_paths(" ".join(reason.split()))[:300] if isinstance(reason, str) else None
+    reason = strip_paths(" ".join(reason.split()))[:300] if isinstance(reason, str) else None
     return Progress(tokens, min(tokens, done * chunk), chunks, chunk, reason)
 
 

@@ -34,7 +34,7 @@ _DROPPED = ("byte_start", "byte_end")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|“[^”]*”|‘[^’]*’")
 
 
-def redacted(trace: Trace) -> Trace:
+def redact(trace: Trace) -> Trace:
     """Return the trace with `‹role·length›` in place of texts, and numbers in place of ids.
 
     Lengths are in characters; numbers count from 0 and are equal where the ids were. Byte offsets
@@ -43,7 +43,7 @@ def redacted(trace: Trace) -> Trace:
     return trace if is_redacted(trace) else _redact(trace, _Numbering(), NOTE)
 
 
-def redacted_together(*traces: Trace) -> tuple[Trace, ...]:
+def redact_together(*traces: Trace) -> tuple[Trace, ...]:
     """Return the traces redacted so that texts equal in two of them stay equal, and others differ.
 
     A text becomes `‹number·role·length›`. Its number and those of the ids are shared by all traces,

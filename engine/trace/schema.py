@@ -18,7 +18,7 @@ _PROFILE = ("chunk", "layer", "part")
 
 # Numbers of the windows requested with `--window`, in addition to the automatic `window`:
 # window1, window2, …
-ASKED_WINDOWS = tuple(range(1, 9))
+REQUESTED_WINDOWS = tuple(range(1, 9))
 
 # Entropies are in nats.
 VARIABLES: Schema = {
@@ -39,7 +39,7 @@ VARIABLES: Schema = {
     "uniform_previous": (("layer",), "f"),
     **{
         f"window{i}": (("layer", f"window_head{i}", f"window_query{i}", f"window_key{i}"), "f")
-        for i in ASKED_WINDOWS
+        for i in REQUESTED_WINDOWS
     },
     "profile_seconds": (_PROFILE, "f"),
     "profile_bytes": (_PROFILE, "f"),
@@ -78,7 +78,7 @@ COORDINATES: Schema = {
     "score_head": (("score_head",), "i"),
     **{
         f"window_{part}{i}": ((f"window_{part}{i}",), "i")
-        for i in ASKED_WINDOWS
+        for i in REQUESTED_WINDOWS
         for part in ("head", "query", "key")
     },
     "chunk_start": (("chunk",), "i"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from attentropy.engine.trace import store
 from attentropy.engine.trace.host import host_array, start_copy
-from attentropy.engine.trace.layout import Field
+from attentropy.engine.trace.layout import ArrayLayout
 from attentropy.engine.trace.types import Array, ArraysByName, Place, Values
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ class Sink:
     """
 
     def __init__(self) -> None:
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, ArrayLayout] = {}
         self.errors: dict[str, float] = {}
 
-    def create(self, name: str, field: Field) -> None:
+    def create(self, name: str, field: ArrayLayout) -> None:
         """Create an array; an array that exists already keeps its values."""
         self.fields[name] = field
 
@@ -63,14 +63,14 @@ class Sink:
         return narrow
 
 
-class Memory(Sink):
+class MemorySink(Sink):
     """Arrays in memory: `arrays` has their values by name."""
 
     def __init__(self) -> None:
         super().__init__()
         self.arrays: ArraysByName = {}
 
-    def create(self, name: str, field: Field) -> None:
+    def create(self, name: str, field: ArrayLayout) -> None:
         if name not in self.fields:
             self.arrays[name] = np.full(field.shape, field.fill, field.dtype)
         super().create(name, field)
@@ -82,7 +82,7 @@ class Memory(Sink):
         action()
 
 
-class Folder(Sink):
+class FolderSink(Sink):
     """Arrays of a Zarr folder, written by one thread; at most `limit` bytes wait for it.
 
     An error in the thread is raised by the next call of `put`, `then` or `flush`.
@@ -90,7 +90,7 @@ class Folder(Sink):
 
     def __init__(self, folder: Path, limit: int = QUEUE_BYTES) -> None:
         super().__init__()
-        self._group = store.opened(folder)
+        self._group = store.open_group(folder)
         self._arrays: dict[str, zarr.Array[Any]] = {}
         self._folder, self._identity = folder, _identity(folder)
         self._limit = limit
@@ -103,9 +103,9 @@ class Folder(Sink):
         self._thread = threading.Thread(target=self._write, name="attentropy-writer", daemon=True)
         self._thread.start()
 
-    def create(self, name: str, field: Field) -> None:
+    def create(self, name: str, field: ArrayLayout) -> None:
         if name not in self._arrays:
-            self._arrays[name] = store.create(
+            self._arrays[name] = store.create_array(
                 self._group, name, field.dims, field.shape, field.dtype, field.chunks, field.fill
             )
         super().create(name, field)

@@ -86,21 +86,21 @@ def move_into_place(folder: Path, path: Path) -> None:
     os.replace(finished, path)
 
 
-def begin(folder: Path, attributes: Mapping[str, Any]) -> zarr.Group:
+def create_group(folder: Path, attributes: Mapping[str, Any]) -> zarr.Group:
     """Create a Zarr group at `folder` with attributes and no arrays."""
     import zarr
 
     return zarr.create_group(str(folder), zarr_format=3, attributes=_as_json(attributes))
 
 
-def opened(folder: Path) -> zarr.Group:
+def open_group(folder: Path) -> zarr.Group:
     """Open the Zarr group at `folder` for writing."""
     import zarr
 
     return zarr.open_group(str(folder), mode="r+", zarr_format=3)
 
 
-def create(
+def create_array(
     group: zarr.Group,
     name: str,
     dims: Sequence[object],
@@ -129,17 +129,19 @@ def create(
     )
 
 
-def add(group: zarr.Group, name: str, dims: Sequence[object], values: Array) -> None:
+def write_array(group: zarr.Group, name: str, dims: Sequence[object], values: Array) -> None:
     """Create the array `name` of a group and write its values."""
     is_text = values.dtype.kind in "TUO"
     chunks = chunk_shape(dims, values.shape, {} if len(dims) == 1 else _LONG)
     fill = math.nan if values.dtype.kind == "f" else None
-    array = create(group, name, dims, values.shape, str if is_text else values.dtype, chunks, fill)
+    array = create_array(
+        group, name, dims, values.shape, str if is_text else values.dtype, chunks, fill
+    )
     if values.size:
         array[...] = values.astype(object) if is_text else values
 
 
-def finish(group: zarr.Group, folder: Path, attributes: Mapping[str, Any]) -> None:
+def complete_group(group: zarr.Group, folder: Path, attributes: Mapping[str, Any]) -> None:
     """Complete a store that was written piece by piece.
 
     Writes the chunks that had no values yet, and replaces the attributes.
@@ -174,9 +176,9 @@ def _as_json(attributes: Mapping[str, Any]) -> JsonObject:
 
 
 def _write_folder(dataset: xr.Dataset, folder: Path) -> None:
-    group = begin(folder, dataset.attrs)
+    group = create_group(folder, dataset.attrs)
     for name, variable in dataset.variables.items():
-        add(group, str(name), variable.dims, np.asarray(variable.values))
+        write_array(group, str(name), variable.dims, np.asarray(variable.values))
 
 
 def _pack(folder: Path, target: Path) -> None:

@@ -12,8 +12,8 @@ from attentropy import __version__
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
 from attentropy.report.bench.results_charts import NARROW, WIDE, charts
-from attentropy.report.page.document import environment, policy, source, stills
-from attentropy.report.text import named
+from attentropy.report.page.document import draw_still, security_policy, template_text, templates
+from attentropy.report.text import for_sentence
 
 TemplateVariables = dict[str, Any]
 """Values for the page's template by name."""
@@ -21,7 +21,7 @@ TemplateVariables = dict[str, Any]
 
 def render(runs: Sequence[Results]) -> str:
     """Return the page of one or more results; same results and version give the same bytes."""
-    style = source("page.css")
+    style = template_text("page.css")
     runs = [_without_control_characters(results) for results in runs]
     settings = [
         _setting(results, name, cases)
@@ -30,7 +30,7 @@ def render(runs: Sequence[Results]) -> str:
     ]
     devices = dict.fromkeys(results.machine.get("device", "unknown") for results in runs)
     context = {
-        "policy": policy(style),
+        "policy": security_policy(style),
         "style": Markup(style),  # our own file: nothing in it comes from the results
         "version": __version__,
         "devices": ", ".join(devices),
@@ -38,18 +38,22 @@ def render(runs: Sequence[Results]) -> str:
         "note": summary.NOTE,
         "provenance": [_provenance(results) for results in runs],
     }
-    return environment().get_template("bench.html.j2").render(context) + "\n"
+    return templates().get_template("bench.html.j2").render(context) + "\n"
 
 
 def _without_control_characters(results: Results) -> Results:
     """Return `results` with marks for control characters, in every text from outside."""
     rows = tuple(
-        replace(row, rival=named(row.rival), reason=named(row.reason, 400)) for row in results.rows
+        replace(row, rival=for_sentence(row.rival), reason=for_sentence(row.reason, 400))
+        for row in results.rows
     )
-    machine = {named(name): named(value, 400) for name, value in results.machine.items()}
+    machine = {
+        for_sentence(name): for_sentence(value, 400) for name, value in results.machine.items()
+    }
     return replace(
-        results, rows=rows, machine=machine, ours=named(results.ours), what=named(results.what),
-        command=named(results.command, 400),
+        results, rows=rows, machine=machine, ours=for_sentence(results.ours),
+        what=for_sentence(results.what),
+        command=for_sentence(results.command, 400),
     )  # fmt: skip
 
 
@@ -59,12 +63,12 @@ def _setting(results: Results, name: str, cases: list[int]) -> TemplateVariables
     figure = None
     if any(row.seconds for row in rows):
         wide, narrow = (
-            [stills(chart).light for chart in charts(results, cases, layout)]
+            [draw_still(chart).light for chart in charts(results, cases, layout)]
             for layout in (WIDE, NARROW)
         )
         figure = {"wide": wide, "narrow": narrow}
     return {
-        "name": named(f"{results.what.capitalize()}: {name}"),
+        "name": for_sentence(f"{results.what.capitalize()}: {name}"),
         "figure": figure,
         "lines": len(cases) > 1,
         "findings": summary.findings(results, cases),

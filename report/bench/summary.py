@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from attentropy.engine.bench.case import VocabularyCase
 from attentropy.engine.bench.results import Results, Row
-from attentropy.report.units import human
+from attentropy.report.units import format_bytes
 
 NOTE = (
     "Times are those of single runs. “Of product”: against the matrix product measured here. "
@@ -50,7 +50,7 @@ def cells(results: Results, row: Row, ours: Row | None) -> list[str]:
         f"{middle / ours.seconds[1]:.2f}" if ours else "–",
         f"{rate / rate_unit(results)[1]:.3g}",
         f"{rate / product:.0%}",
-        human(row.peak_bytes),
+        format_bytes(row.peak_bytes),
         _error(row, "entropy") if "entropy" in row.errors else "none",
         _other_errors(row),
     ]
@@ -105,7 +105,7 @@ def findings(results: Results, cases: list[int]) -> list[str]:
     sentences = [
         f"{shape.size:,} {shape.unit}: {results.ours} in {_ms(time)}, {rate / factor:.3g} {unit}, "
         f"{rate / product:.0%} of the matrix product{error}; "
-        f"{human(ours.peak_bytes)} beyond the inputs."
+        f"{format_bytes(ours.peak_bytes)} beyond the inputs."
     ]
     if off := next((row for row in rows if row.rival == "ours, all off"), None):
         sentences.append(f"Entropy costs {time / off.seconds[1] - 1:+.1%} over everything off.")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
-from attentropy.report.text import plain
+from attentropy.report.text import for_terminal
 
 _PIPE_WIDTH = 150  # characters, since a pipe has no width
 
@@ -25,15 +25,15 @@ def show(results: Results) -> None:
             if not rows:
                 continue
             shape = results.cases[case]
-            table = Table(title=Text(plain(f"{shape.size:,} {shape.unit}, {setting}")))
+            table = Table(title=Text(for_terminal(f"{shape.size:,} {shape.unit}, {setting}")))
             for i, name in enumerate(summary.columns(results)):
                 table.add_column(name, justify="right" if i else "left")
             ours = summary.reference(rows, results.ours)
             for row in rows:
                 cells = summary.cells(results, row, ours)
-                table.add_row(*(Text(plain(cell)) for cell in cells))
+                table.add_row(*(Text(for_terminal(cell)) for cell in cells))
             console.print(table)
         for sentence in summary.findings(results, cases):
-            click.echo(plain(sentence))
+            click.echo(for_terminal(sentence))
     for reason, rivals in summary.untimed(results.rows).items():
-        click.echo(plain(f"not timed: {'; '.join(rivals)}: {reason}"))
+        click.echo(for_terminal(f"not timed: {'; '.join(rivals)}: {reason}"))

@@ -130,8 +130,8 @@ def _measure(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     grid = grid_for(what, device, values)
     cases = grid.cases(what, device)
-    ceilings = machine.ceilings(device, grid.dtype)
-    facts = machine.describe(device)
+    ceilings = machine.upper_bounds(device, grid.dtype)
+    facts = machine.describe_machine(device)
     with show_status() as show:
         rows = run(
             names, cases, seconds=seconds, rounds=rounds, limit=60 * limit,

@@ -34,18 +34,17 @@ def command(
 ) -> None:
     """Compare two traces and write the page."""
     output.check_target(target, force=force)
-    from dataclasses import asdict
 
     from attentropy.engine.trace.dataset import Trace
     from attentropy.report import planes
     from attentropy.report.compare.difference import compare
     from attentropy.report.findings.compared import observe
     from attentropy.report.page.page import render
-    from attentropy.report.read.positions import sections as parse_sections
+    from attentropy.report.read.positions import parse_sections as parse_sections
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
     ranges = parse_sections(sections, difference.kind.size)
-    attention = planes.attention(difference)
+    attention = planes.read_attention(difference)
     findings = observe(difference)
     page = render(difference, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
     output.write_text(target, page)
@@ -53,7 +52,7 @@ def command(
         "columns": int(difference.kind.size),
         "in_both": int(difference.both.sum()),
         "aligned_by": "token texts" if difference.by_text else "token ids",
-        "observations": [asdict(finding) for finding in findings],
+        "observations": [finding.to_json() for finding in findings],
     }
     output.print_result(target, facts, as_json=as_json)
     if not as_json:

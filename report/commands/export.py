@@ -9,7 +9,7 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.commands import output
-from attentropy.report.text import plain
+from attentropy.report.text import for_terminal
 
 _FORMATS = ("svg", "png", "pdf", "csv")
 _FIGURES = ("lens", "attention", "map", "heads", "profile")
@@ -71,14 +71,14 @@ def command(
         raise UsageError(f"{target.name!r}: name a file that ends in {names}")
     output.check_target(target, force=force)
     from attentropy.engine.trace.dataset import Trace
-    from attentropy.engine.trace.redaction import redacted
+    from attentropy.engine.trace.redaction import redact
     from attentropy.report.export.export import export
 
     trace = Trace.open(path)
-    trace = redacted(trace) if redact_tokens else trace
+    trace = redact(trace) if redact_tokens else trace
     result = export(trace, figure, format, **choices)
     output.write_bytes(target, result.data)
     facts = {"title": result.title, "caption": result.caption}
     output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        click.echo(plain(result.caption))
+        click.echo(for_terminal(result.caption))

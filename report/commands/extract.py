@@ -46,10 +46,10 @@ def command(
     if redact_tokens and (resume or keep_cache):
         raise UsageError("--redact-tokens keeps nothing to resume from: leave out the other option")
     if redact_tokens:
-        from attentropy.engine.trace.redaction import redacted
+        from attentropy.engine.trace.redaction import redact
 
         with output.scratch_folder(target) as folder:
-            trace = redacted(extract_trace(options, scratch=folder))
+            trace = redact(extract_trace(options, scratch=folder))
             trace.save(target, force=force)
     else:
         trace = extract_trace(

@@ -15,8 +15,8 @@ from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.options import info_options
 from attentropy.report.commands.output import Facts, json_line, size_of
 from attentropy.report.commands.quantities import TokenCount
-from attentropy.report.text import plain
-from attentropy.report.units import human
+from attentropy.report.text import for_terminal
+from attentropy.report.units import format_bytes
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 
@@ -100,7 +100,7 @@ def _trace_facts(path: Path) -> Facts:
     dataset = trace.dataset
     return {
         "trace": path.name,
-        "size": human(size_of(path)),
+        "size": format_bytes(size_of(path)),
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
         "tokens": len(trace.tokens),
         "answer": trace.attrs.get("answer"),
@@ -124,7 +124,7 @@ def _print(facts: Facts, indent: str = "", unit: str = "") -> None:
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         if isinstance(value, dict):
-            click.echo(f"{indent}{plain(name)}")
+            click.echo(f"{indent}{for_terminal(name)}")
             _print(value, indent + "  ", "bytes" if name.endswith("_bytes") else "")
             continue
         if isinstance(value, list):
@@ -132,6 +132,6 @@ def _print(facts: Facts, indent: str = "", unit: str = "") -> None:
         elif isinstance(value, float):
             value = f"{value:.3g}"
         elif value is not None and (unit or name.endswith("_bytes")):
-            value = human(value)
-        text = "not there" if value is None else plain(str(value))
-        click.echo(f"{indent}{plain(name):<{width}}  {text}")
+            value = format_bytes(value)
+        text = "not there" if value is None else for_terminal(str(value))
+        click.echo(f"{indent}{for_terminal(name):<{width}}  {text}")

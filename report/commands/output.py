@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attentropy.engine.errors import UsageError
-from attentropy.report.text import plain
-from attentropy.report.units import human
+from attentropy.report.text import for_terminal
+from attentropy.report.units import format_bytes
 
 if TYPE_CHECKING:
     from attentropy.report.findings.finding import Observation
@@ -88,13 +88,13 @@ def print_result(path: Path, facts: Facts, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_line({"path": str(path), "bytes": size, **facts}))
         return
-    click.echo(f"{plain(str(path))}  {human(size)}")
+    click.echo(f"{for_terminal(str(path))}  {format_bytes(size)}")
 
 
 def print_findings(findings: Iterable[Observation]) -> None:
     """Print one line per finding."""
     for finding in findings:
-        click.echo(f"- {plain(finding.text)}")
+        click.echo(f"- {for_terminal(finding.text)}")
 
 
 def json_line(facts: Facts) -> str:
@@ -104,7 +104,7 @@ def json_line(facts: Facts) -> str:
     is not finite becomes null.
     """
     text = json.dumps(_finite(facts), ensure_ascii=False, allow_nan=False)
-    return "".join(c if plain(c) == c else _escape(c) for c in text)
+    return "".join(c if for_terminal(c) == c else _escape(c) for c in text)
 
 
 def _finite(value: Any) -> Any:

@@ -41,10 +41,10 @@ def render_page(
     from attentropy.report import planes
     from attentropy.report.findings.single import observe
     from attentropy.report.page.page import render
-    from attentropy.report.read.positions import sections as parse_sections
+    from attentropy.report.read.positions import parse_sections as parse_sections
 
     ranges = parse_sections(sections, trace.dataset.sizes["position"])
-    attention = planes.attention(trace)
+    attention = planes.read_attention(trace)
     findings = observe(trace, attention)
     page = render(trace, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
     return page, findings

@@ -81,9 +81,9 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
             path = {"path": str(target)} if target is not None else {}
             click.echo(output.json_line(path | trace.attrs["profile"]))
             return
-        from attentropy.report.page.profile import show
+        from attentropy.report.page.profile import print_profile
 
-        show(trace)
+        print_profile(trace)
         if target is not None:
             output.print_result(target, {}, as_json=False)
 

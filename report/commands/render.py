@@ -34,14 +34,13 @@ def command(
 ) -> None:
     """Write the page of a trace."""
     output.check_target(target, force=force)
-    from dataclasses import asdict
 
     from attentropy.engine.trace.dataset import Trace
-    from attentropy.engine.trace.redaction import redacted
+    from attentropy.engine.trace.redaction import redact
 
     trace = Trace.open(path, partial=partial)
-    trace = redacted(trace) if redact_tokens else trace
+    trace = redact(trace) if redact_tokens else trace
     page, findings = render_page(trace, max_bytes, sections)
     output.write_text(target, page)
-    facts = {"observations": [asdict(finding) for finding in findings]}
+    facts = {"observations": [finding.to_json() for finding in findings]}
     output.print_result(target, facts, as_json=as_json)

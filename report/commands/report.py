@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +45,9 @@ def command(
         else:
             trace = extract_trace(options, output=save_trace, force=force)
         if redact_tokens:
-            from attentropy.engine.trace.redaction import redacted
+            from attentropy.engine.trace.redaction import redact
 
-            trace = redacted(trace)
+            trace = redact(trace)
             if save_trace is not None:
                 trace.save(save_trace, force=force)
         page, findings = render_page(trace, max_bytes, sections)
@@ -56,7 +55,7 @@ def command(
         facts = {
             "tokens": len(trace.tokens),
             "answer": trace.attrs["answer"],
-            "observations": [asdict(finding) for finding in findings],
+            "observations": [finding.to_json() for finding in findings],
         }
     output.print_result(target, facts, as_json=as_json)
     if not as_json:

@@ -34,7 +34,7 @@ def contents_words(trace: Trace) -> str:
     return (" and ".join(views) or "neither") + sites
 
 
-def numbered(trace: Trace, ids: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
+def number_texts(trace: Trace, ids: np.ndarray, numbers: dict[str, int]) -> np.ndarray:
     """Return the number of each id's text in `numbers`; -1 stays.
 
     A text that has none yet gets the next number.

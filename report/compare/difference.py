@@ -18,7 +18,7 @@ from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import redacted_together
+from attentropy.engine.trace.redaction import redact_together
 from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
@@ -32,7 +32,7 @@ from attentropy.report.compare.common import (
     check_texts,
     contents_words,
     lens_sites,
-    numbered,
+    number_texts,
     site_entry,
 )
 
@@ -61,7 +61,7 @@ class Difference(Trace):
         self.kind = np.where(
             self.at_b < 0, ONLY_A, np.where(self.at_a < 0, ONLY_B, BOTH)
         ).astype(np.int8)  # fmt: skip
-        self.a, self.b = redacted_together(a, b) if redact else (a, b)
+        self.a, self.b = redact_together(a, b) if redact else (a, b)
         super().__init__(_dataset(self))
 
     def __repr__(self) -> str:
@@ -231,7 +231,7 @@ def _mean_over_heads(difference: Difference) -> np.ndarray:
     """Return both sides' attention entropy, the mean over heads, [2, layer, columns]."""
     sides = []
     for trace, at in zip(difference.traces, (difference.at_a, difference.at_b), strict=True):
-        attention = planes.attention(trace)
+        attention = planes.read_attention(trace)
         assert attention is not None  # the caller knows that there is attention
         sides.append(on_columns(attention.mean, at))
     return np.stack(sides)
@@ -255,7 +255,7 @@ def _lens(difference: Difference, site: str) -> tuple[Variables, Variables]:
         entry = site_entry(trace, site)
         values[side] = on_columns(trace.dataset["lens_entropy"][entry].values, at)
         if "lens_top_ids" in trace:
-            own = numbered(trace, trace.dataset["lens_top_ids"][entry, ..., 0].values, numbers)
+            own = number_texts(trace, trace.dataset["lens_top_ids"][entry, ..., 0].values, numbers)
             ids[..., side] = on_columns(own, at)
         if "lens_top_logprobs" in trace:
             top = trace.dataset["lens_top_logprobs"][entry, ..., 0].values

@@ -17,14 +17,14 @@ from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
 from attentropy.report.read import views
-from attentropy.report.read.maps import first_layer, has_map, has_spread, scored
+from attentropy.report.read.maps import first_layer, has_map, has_spread, score_names
 from attentropy.report.read.views import View
 
 
 def opening_charts(
     trace: Trace,
     view: View,
-    attention: planes.Attention | None,
+    attention: planes.AttentionPlanes | None,
     rows: Sequence[str],
     sizes: Mapping[str, Size],
     placed: Mapping[str, Placement],
@@ -36,17 +36,17 @@ def opening_charts(
     charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, view, rows, sizes, placed)}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
-        charts["map"] = _by_width(openingmap.first_attentionmap(trace, size) for size in both)
+        charts["map"] = _by_width(openingmap.first_tilemap(trace, size) for size in both)
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
         charts["window"] = {"wide": first_map(trace, placed["wide"].column)}
-    high = views.high(trace, "attention")
+    high = views.scale_end(trace, "attention")
     if attention is not None and has_spread(trace):
         layer = first_layer(attention)
         charts["spread"] = _by_width(
             spread.first_spread(trace, attention, layer, size, high)
             for size in (spread.WIDE, spread.NARROW)
         )
-    names = scored(trace)
+    names = score_names(trace)
     if names:
         charts["roster"] = _by_width(
             roster.first_roster(trace, names, rows, narrow, high) for narrow in (False, True)

@@ -26,7 +26,7 @@ from attentropy.report.content.words import (
 )
 from attentropy.report.findings.side_means import by_layer
 from attentropy.report.read.views import SCALE_PERCENTILE, View
-from attentropy.report.text import flowing, named, visible
+from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
 
 _MOST_TOKENS, _HEAD, _TAIL = 3000, 200, 800  # of more columns only head and tail are written
 _ALONE = {ONLY_A: "only in A", ONLY_B: "only in B"}
@@ -44,9 +44,10 @@ def difference_words(difference: Difference, view: View, rows: Sequence[str]) ->
     heading = _HEADINGS[_is_same(difference, "model"), _is_same(difference, "prompt")]
     kind = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
+    a, b = (for_sentence(name) for name in difference.names)
     return DifferenceWords(
         version=package_version(),
-        title=f"attentropy: {named(difference.names[1])} − {named(difference.names[0])}",
+        title=f"attentropy: {b} − {a}",
         heading=f"{heading}: what differs",
         subtitle=_subtitle(difference, rows),
         shade_note=f"Colour: B − A of {kind} after layer {rows[deepest]}, {view.scale.words()}.",
@@ -131,10 +132,10 @@ def _side(difference: Difference, side: int) -> SideWords:
     values = [model.get(name) for name in ("name", "revision", "dtype")]
     return SideWords(
         letter="AB"[side],
-        name=named(difference.names[side]),
-        model=", ".join(named(str(value), 200) for value in values if value is not None),
+        name=for_sentence(difference.names[side]),
+        model=", ".join(for_sentence(str(value), 200) for value in values if value is not None),
         tokens=f"{len(trace.tokens):,} tokens",
-        answer=flowing(str(trace.attrs.get("answer", ""))),
+        answer=for_prompt(str(trace.attrs.get("answer", ""))),
     )
 
 
@@ -159,7 +160,7 @@ def _tokens(difference: Difference, view: View, deepest: int) -> list[TokenWord]
         changes = [f"B − A = {_number(change[column], '+')} nats"] if is_measured else []
         words.append(
             TokenWord(
-                text=flowing(text) if text.strip() else visible(text),
+                text=for_prompt(text) if text.strip() else mark_whitespace(text),
                 role=str(roles[column]),
                 shade=f"s{min(SHADES - 1, int(shades[column] * SHADES))}"
                 if is_measured
@@ -225,8 +226,8 @@ def _provenances(difference: Difference) -> Iterator[ProvenanceEntry]:
     for name in dict.fromkeys([*sides[0], *sides[1]]):
         values = [side.get(name, "not recorded") for side in sides]
         yield ProvenanceEntry(
-            named(name, _MOST_NAME),
-            [named(value, _MOST_VALUE) for value in values],
+            for_sentence(name, _MOST_NAME),
+            [for_sentence(value, _MOST_VALUE) for value in values],
             values[0] != values[1],
         )
 

@@ -11,8 +11,8 @@ import numpy as np
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.text import named
-from attentropy.report.units import human
+from attentropy.report.text import for_sentence
+from attentropy.report.units import format_bytes
 
 Chart = dict[str, Any]  # a Vega-Lite specification
 
@@ -78,7 +78,7 @@ def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
                 seconds(variant["kernel_seconds"][1]),
                 f"{ratio['kernel'][1]:.2f}" if ratio else "–",
                 rate(variant["kernel_flops_per_second"], profile),
-                human(variant["peak_bytes"]),
+                format_bytes(variant["peak_bytes"]),
             ]
         )
     return columns, rows
@@ -93,14 +93,14 @@ def shares(trace: Trace) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             _WORDS.get(part, part), seconds(time), f"{time / total:.1%}",
-            human(of_part[part]) if of_part.get(part, -1) >= 0 else "–",
+            format_bytes(of_part[part]) if of_part.get(part, -1) >= 0 else "–",
         ]
         for part, time in profile["parts_seconds"].items()
     ]  # fmt: skip
     return ["", "time", "of the whole", "peak memory in a layer"], rows
 
 
-def sentences(profile: dict[str, Any]) -> list[str]:
+def profile_sentences(profile: dict[str, Any]) -> list[str]:
     """Return what the numbers mean, as sentences."""
     recording = profile["variants"]["recording"]
     chunks = -(-profile["tokens"] // profile["chunk"])
@@ -130,7 +130,7 @@ def sentences(profile: dict[str, Any]) -> list[str]:
         "where they are furthest from it."
     )
     lines.append(
-        f"Recording takes {human(max(0, profile['extra_bytes']))} more memory at its peak."
+        f"Recording takes {format_bytes(max(0, profile['extra_bytes']))} more memory at its peak."
     )
     return lines
 
@@ -190,7 +190,7 @@ def _number(value: float) -> str:
     return f"{value:,.3g}" if np.isfinite(value) else "–"
 
 
-def growth(trace: Trace) -> str:
+def growth_words(trace: Trace) -> str:
     """Return how the attention's share changes along the prompt; empty for a single chunk."""
     parts = [str(part) for part in trace["part"]]
     both = [parts.index("attention"), parts.index("kernel")]
@@ -235,17 +235,17 @@ def _profile_words(trace: Trace) -> ProfileWords:
     }
     return ProfileWords(
         charts={"wide": charts(trace, WIDE), "narrow": charts(trace, NARROW)},
-        caption=named(
+        caption=for_sentence(
             f"Left, or above: the time of each layer over {profile['tokens']:,} tokens, read in "
             f"chunks of {profile['chunk']:,}, while {', '.join(profile['stats'])} of every head "
             "and query is recorded. Right, or below: the shares of each chunk's time."
-            + growth(trace),
+            + growth_words(trace),
             600,
         ),
-        sentences=tuple(named(sentence, 600) for sentence in sentences(profile)),
-        how=named(method(profile), 1200),
+        sentences=tuple(for_sentence(sentence, 600) for sentence in profile_sentences(profile)),
+        how=for_sentence(method(profile), 1200),
         tables=tuple(
-            ProfileTable(title, columns, [[named(cell) for cell in row] for row in rows])
+            ProfileTable(title, columns, [[for_sentence(cell) for cell in row] for row in rows])
             for title, (columns, rows) in tables.items()
         ),
     )

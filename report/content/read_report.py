@@ -22,11 +22,11 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
-from attentropy.report.read.maps import has_map, scored
+from attentropy.report.read.maps import has_map, score_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
-from attentropy.report.read.visible import is_causal, partial, visible_keys
-from attentropy.report.text import named
+from attentropy.report.read.visible import is_causal, run_progress, visible_keys
+from attentropy.report.text import for_sentence
 
 
 @debug_mode(False)  # charts are validated when they are written, not once more in each part
@@ -34,7 +34,7 @@ def read_report(
     trace: Trace,
     observations: Sequence[Observation],
     *,
-    attention: planes.Attention | None = None,
+    attention: planes.AttentionPlanes | None = None,
     sections: Sequence[Range] = (),
 ) -> Report:
     """Read everything that a page shows of a trace, or of the difference of two.
@@ -45,9 +45,9 @@ def read_report(
 
     Raises `TraceError` for a trace that holds neither attention nor lens entropies.
     """
-    names = views.names(trace)
-    attention = attention or planes.attention(trace)
-    shown = [views.view(trace, name, attention) for name in names]
+    names = views.view_names(trace)
+    attention = attention or planes.read_attention(trace)
+    shown = [views.read_view(trace, name, attention) for name in names]
     subject = subject_of(trace)
     axes = _axes(trace, subject)
     rows = axes.layers
@@ -90,12 +90,12 @@ def _axes(trace: Trace, subject: Subject) -> Axes:
         layers=rows,
         heads=heads,
         head_counts=tuple(min(int(count), len(heads)) for count in counts),
-        attention_notes=tuple(named(str(note), 300) for note in notes),
+        attention_notes=tuple(for_sentence(str(note), 300) for note in notes),
         visible=visible_keys(trace),
         side_visible=subject.side_visible(),
         is_causal=is_causal(trace),
-        sites=tuple(statistics.sites(trace)),
-        progress=partial(trace),
+        sites=tuple(statistics.lens_sites(trace)),
+        progress=run_progress(trace),
     )
 
 
@@ -111,7 +111,7 @@ def _views(
             what=view.what,
             scale=view.scale,
             step=view.step,
-            statistics=tuple(statistics.offered(trace, view)),
+            statistics=tuple(statistics.offered_statistics(trace, view)),
             caption=filled_caption(captions[view.name], view, placed),
             caption_template=captions[view.name],
         )
@@ -127,7 +127,7 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         state = openingmap.first_state(trace)
         map_heads = tuple(int(head) for head in trace["map_head"])
         region = (state["q0"], state["q1"]), (state["k0"], state["k1"])
-    scores = tuple(scored(trace))
+    scores = tuple(score_names(trace))
     grid: tuple[int, int] | None = None
     if scores:
         layers, heads = trace[f"head_{scores[0]}"].shape

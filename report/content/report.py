@@ -15,7 +15,7 @@ from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
-from attentropy.report.read.plane_statistics import Statistic
+from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.positions import Range
 from attentropy.report.read.visible import RunProgress, VisibleLines
 from attentropy.report.scale import Scale
@@ -58,7 +58,7 @@ class ReportView:
     what: str
     scale: Scale
     step: int
-    statistics: tuple[Statistic, ...]
+    statistics: tuple[PlaneStatistic, ...]
     caption: str
     caption_template: str
 

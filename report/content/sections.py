@@ -16,7 +16,7 @@ from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
 from attentropy.report.read.curves import Curve, attention_curves, lens_curves
-from attentropy.report.read.maps import LONG, first_layer, has_map, scored
+from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
 from attentropy.report.read.views import View
 
 _NAMES = {
@@ -105,7 +105,7 @@ class Section:
 def trace_sections(
     trace: Trace,
     observations: Sequence[Observation],
-    attention: planes.Attention | None,
+    attention: planes.AttentionPlanes | None,
     views: Sequence[View],
     rows: Sequence[str],
     span: tuple[int, int],
@@ -152,8 +152,8 @@ def difference_sections(
 
 def finding_line(index: int, observation: Observation) -> FindingLine:
     """Return a finding as the page writes it, the one at `index` of all findings."""
-    verdict = "" if observation.found else "not measured"
-    if not observation.found and observation.value is not None:
+    verdict = "" if observation.is_found else "not measured"
+    if not observation.is_found and observation.value is not None:
         verdict = "no finding"
     return FindingLine(
         index, observation.text, verdict, observation.statistic, numbers(observation)
@@ -194,7 +194,9 @@ def _lens(trace: Trace, rows: Sequence[str]) -> Section:
     return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
 
 
-def _attention(trace: Trace, attention: planes.Attention | None, rows: Sequence[str]) -> Section:
+def _attention(
+    trace: Trace, attention: planes.AttentionPlanes | None, rows: Sequence[str]
+) -> Section:
     """Return the section of attention: its curves, and for a long prompt its spread."""
     curves = attention_curves(trace, attention)
     title = "Attention by layer: means over all queries and heads"
@@ -220,7 +222,7 @@ def _map(trace: Trace, label: str) -> Section:
 
 def _heads(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the heads' scores."""
-    names = scored(trace)
+    names = score_names(trace)
     return Section("heads", tables={"roster": tables.of_heads(trace, names, rows)} if names else {})
 
 

@@ -55,7 +55,7 @@ class Subject(Protocol):
     def sections(
         self,
         observations: Sequence[Observation],
-        attention: planes.Attention | None,
+        attention: planes.AttentionPlanes | None,
         views: Sequence[View],
         rows: Sequence[str],
         span: Range,
@@ -97,7 +97,7 @@ class TraceSubject:
     def sections(
         self,
         observations: Sequence[Observation],
-        attention: planes.Attention | None,
+        attention: planes.AttentionPlanes | None,
         views: Sequence[View],
         rows: Sequence[str],
         span: Range,
@@ -141,7 +141,7 @@ class DifferenceSubject:
     def sections(
         self,
         observations: Sequence[Observation],
-        attention: planes.Attention | None,
+        attention: planes.AttentionPlanes | None,
         views: Sequence[View],
         rows: Sequence[str],
         span: Range,

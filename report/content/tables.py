@@ -15,12 +15,12 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.profile_words import ProfileTable
-from attentropy.report.figures.exact_weights import window
+from attentropy.report.figures.exact_weights import window_weights
 from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.read.curves import Curve
-from attentropy.report.read.maps import SCORES, edges, pooled
+from attentropy.report.read.maps import SCORES, pool_tiles, tile_edges
 from attentropy.report.read.views import View
-from attentropy.report.text import short
+from attentropy.report.text import shorten
 
 COLUMNS = 24  # positions of the section
 _HEADS = 128
@@ -86,7 +86,7 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
     )
     columns = [Column("layer", number=False)]
     for i in range(start, stop):
-        group = f"{i} {short(texts[i], 14)}"
+        group = f"{i} {shorten(texts[i], 14)}"
         columns += [Column("nats", group=group), Column("token", number=False, group=group)]
     cells: list[list[Cell]] = []
     for r in reversed(range(len(rows))):
@@ -116,7 +116,9 @@ def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str])
     return ChartTable(f"table-{id}-layers", title, columns, cells)
 
 
-def of_spread(trace: Trace, attention: planes.Attention, layer: int, label: str) -> ChartTable:
+def of_spread(
+    trace: Trace, attention: planes.AttentionPlanes, layer: int, label: str
+) -> ChartTable:
     """Return attention entropy of one layer against the position, in at most `_SPREAD` rows."""
     heads, n = attention.heads[layer], attention.mean.shape[1]
     each = -(-heads.shape[1] // _SPREAD)
@@ -164,14 +166,14 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> ChartTa
 
 def of_window(trace: Trace, label: str) -> ChartTable:
     """Return the last queries and keys of the exact window: first layer, mean over heads."""
-    weights = window(trace, "window", 0, None).values
+    weights = window_weights(trace, "window", 0, None).values
     queries, keys = (trace[f"window_{axis}"][-_WINDOW:] for axis in ("query", "key"))
     texts = trace.tokens
     columns = [Column("query", number=False)]
-    columns += [Column(f"{int(k)} {short(texts[k], 14)}") for k in keys]
+    columns += [Column(f"{int(k)} {shorten(texts[k], 14)}") for k in keys]
     part = weights[-len(queries) :, -len(keys) :]
     cells: list[list[Cell]] = [
-        [f"{int(q)} {short(texts[q], 14)}", *(number(p) for p in row)]
+        [f"{int(q)} {shorten(texts[q], 14)}", *(number(p) for p in row)]
         for q, row in zip(queries, part, strict=True)
     ]
     title = f"Attention weights of layer {label}, mean over heads, from queries (rows) to keys"
@@ -182,9 +184,9 @@ def of_window(trace: Trace, label: str) -> ChartTable:
 
 def of_map(trace: Trace, label: str) -> ChartTable:
     """Return the tiles with the largest shares: first layer, first head of the map."""
-    weights = np.nan_to_num(pooled(trace, 0, 1)[0])
+    weights = np.nan_to_num(pool_tiles(trace, 0, 1)[0])
     n = trace.dataset.sizes["position"]
-    queries, keys = (edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
+    queries, keys = (tile_edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
     order = np.argsort(-weights, axis=None, kind="stable")[:_TILES]
     cells: list[list[Cell]] = []
     for q, k in zip(*np.unravel_index(order, weights.shape), strict=True):
@@ -213,7 +215,7 @@ def of_received(trace: Trace, label: str) -> ChartTable:
     texts = trace.tokens
     order = np.argsort(-values, kind="stable")[:_KEYS]
     cells: list[list[Cell]] = [
-        [str(int(k)), short(texts[k], 24), number(float(values[k]))] for k in order
+        [str(int(k)), shorten(texts[k], 24), number(float(values[k]))] for k in order
     ]
     columns = [Column("key", number=False), Column("token", number=False), Column("received")]
     title = f"The {len(cells)} keys that receive the most from all queries, layer {label}"

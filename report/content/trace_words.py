@@ -11,11 +11,11 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement
-from attentropy.report.read.maps import LONG, scored
-from attentropy.report.read.views import View, of_site
-from attentropy.report.read.visible import partial
+from attentropy.report.read.maps import LONG, score_names
+from attentropy.report.read.views import View, site_words
+from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
-from attentropy.report.text import flowing, named, visible
+from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
 
 _FIRST, _LAST = 24, 28  # tokens of a long prompt that are shown before it is unfolded
 _FOLDED = 120  # tokens from which on a prompt is folded
@@ -29,7 +29,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     attrs = trace.attrs
     model = attrs.get("model", {})
     n = trace.dataset.sizes["position"]
-    name = named(str(model.get("name", "model")))
+    name = for_sentence(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
@@ -39,8 +39,8 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         heading=f"Where {name} is certain, and where it is not",
         subtitle=(
             f"{n:,} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
-            f"{_parameters(model.get('parameters'))}{named(str(model.get('dtype', '')))} on "
-            f"{named(str(model.get('device', 'unknown device')))}; all entropies in nats"
+            f"{_parameters(model.get('parameters'))}{for_sentence(str(model.get('dtype', '')))} on "
+            f"{for_sentence(str(model.get('device', 'unknown device')))}; all entropies in nats"
         ),
         shade_note=f"Colour: {entropy} after {where}, {view.scale.words()}.",
         figure_title="Entropy by layer and position",
@@ -49,7 +49,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
             f"{placed.column}. The findings say what it shows, the tables hold its values."
         ),
-        answer=flowing(str(attrs.get("answer", ""))),
+        answer=for_prompt(str(attrs.get("answer", ""))),
         partial=progress_banner(trace),
         prompt=_prompt(trace, view.values[deepest], view.scale),
         provenance=list(_provenance(dict(attrs))),
@@ -69,7 +69,7 @@ def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> PromptWords:
     def tokens(start: int, stop: int) -> list[TokenWord]:
         return [
             TokenWord(
-                text=visible(texts[i]) if texts[i].strip() == "" else flowing(texts[i]),
+                text=mark_whitespace(texts[i]) if texts[i].strip() == "" else for_prompt(texts[i]),
                 role=str(roles[i]),
                 shade=_shade(entropies[i], scale),
                 title=f"position {i}, {roles[i]}: {_nats(entropies[i])}",
@@ -124,7 +124,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
 
 def filled_caption(template: str, view: View, placed: Placement) -> str:
     """Return one of the captions, filled in for the statistic and the inset that open."""
-    where = of_site(view.trace.site) if view.name == "lens" else ""
+    where = site_words(view.trace.site) if view.name == "lens" else ""
     texts = {
         "{what}": view.what + where,
         "{colours}": view.scale.words(),
@@ -137,7 +137,7 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
 
 def progress_banner(trace: Trace) -> str:
     """Return how far an unfinished run came; empty for a finished one."""
-    state = partial(trace)
+    state = run_progress(trace)
     if state is None:
         return ""
     why = f" ({state['reason']})" if state["reason"] else ""
@@ -156,7 +156,7 @@ def missing_attention(trace: Trace) -> str:
         missing.append("the map of all tokens (the trace holds none: extract with --map-tile auto)")
     elif "received" not in trace:
         missing.append("what each key receives (the trace does not hold it)")
-    if not scored(trace):
+    if not score_names(trace):
         missing.append("the scores of the heads (the trace holds none: extract with --scores)")
     return f"Not shown: {'; '.join(missing)}." if missing else ""
 
@@ -206,11 +206,11 @@ def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:
         value = attrs.get(section)
         if isinstance(value, dict):
             entries = [f"{key} {item}" for key, item in value.items() if item is not None]
-            yield section, named(", ".join(entries), 2000)
+            yield section, for_sentence(", ".join(entries), 2000)
         elif isinstance(value, list):
-            yield section, named("; ".join(str(item) for item in value), 2000) or "none"
+            yield section, for_sentence("; ".join(str(item) for item in value), 2000) or "none"
         elif value is not None:
-            yield section, named(str(value), 200)
+            yield section, for_sentence(str(value), 200)
 
 
 def package_version() -> str:

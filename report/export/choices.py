@@ -11,8 +11,8 @@ import numpy as np
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.read import plane_statistics as statistics
-from attentropy.report.read.maps import scored
-from attentropy.report.read.positions import Range, sections
+from attentropy.report.read.maps import score_names
+from attentropy.report.read.positions import Range, parse_sections
 
 # Figure -> the choices that it leaves.
 FIGURES: dict[str, tuple[str, ...]] = {
@@ -68,10 +68,13 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     if "palette" in values:
         _check_name("palette", values["palette"], PALETTES)
     if "stat" in values:
-        names = ("entropy", *(statistic.name for statistic in statistics.held(trace, figure)))
+        names = (
+            "entropy",
+            *(statistic.name for statistic in statistics.statistics_of(trace, figure)),
+        )
         _check_name("stat", values["stat"], names)
     if "site" in values:
-        _check_name("site", values["site"], statistics.sites(trace))
+        _check_name("site", values["site"], statistics.lens_sites(trace))
     if "section" in values:
         values["section"] = _section(values["section"], n)
     if "inset" in values:
@@ -79,7 +82,7 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     if "layer" in values:
         values["layer"] = _layer_index(trace, values["layer"])
     if "score" in values:
-        _check_name("score", values["score"], tuple(scored(trace)))
+        _check_name("score", values["score"], tuple(score_names(trace)))
     return ExportChoices(figure, theme=theme, **values)
 
 
@@ -91,7 +94,7 @@ def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
 def _section(section: str | Range, n: int) -> Range:
     if not isinstance(section, str):
         section = f"{section[0]}:{section[1]}"
-    return sections([section], n)[0]
+    return parse_sections([section], n)[0]
 
 
 def _position(position: int, n: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attentropy.report.text import full
+from attentropy.report.text import for_tooltip
 
 Cell = str | int | float | np.number | None
 """One value of a table; None and NaN stand for a missing value."""
@@ -50,4 +50,4 @@ def _cell_text(value: Cell) -> str:
 
 def token(texts: np.ndarray, position: int) -> str:
     """Return the text of a token as tooltips show it: with marks, and cut if it is long."""
-    return full(str(texts[position]))
+    return for_tooltip(str(texts[position]))

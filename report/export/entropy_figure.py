@@ -13,7 +13,7 @@ from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, ma
 from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
 from attentropy.report.figures import exact_weights, heatmap_data
 from attentropy.report.figures.heatmap import heatmap
-from attentropy.report.figures.placement import BOX, Placement, place
+from attentropy.report.figures.placement import BOX_CAPTION, Placement, place
 from attentropy.report.figures.sizes import fit_to_width
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.findings.single import observe
@@ -93,7 +93,7 @@ def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
     """Return the placement of the page; the default section moves so that it contains the inset."""
     placement = place(trace, columns, choices.section)
     if choices.figure != "lens":
-        placement = replace(placement, caption=BOX if placement.caption else "")
+        placement = replace(placement, caption=BOX_CAPTION if placement.caption else "")
     if choices.inset is None:
         return placement
     start, stop, column = placement.start, placement.stop, choices.inset

@@ -17,7 +17,7 @@ from attentropy.report.export import (
 from attentropy.report.export.choices import ExportChoices, check_choices
 from attentropy.report.export.figure_plan import FigurePlan
 from attentropy.report.figures.specification import Rows, VegaLite
-from attentropy.report.page.document import picture
+from attentropy.report.page.document import draw_svg
 from attentropy.report.read.positions import Range
 
 FORMATS = ("svg", "png", "pdf", "csv")
@@ -159,7 +159,7 @@ def _draw(plan: FigurePlan, choices: ExportChoices, layout: int) -> str:
         parameter["value"] = colours.get(parameter["name"], parameter["value"])
     for name in _RAMPS & chart["datasets"].keys():
         chart["datasets"][name] = _smooth_ramp(chart["datasets"][name])
-    return picture(chart)
+    return draw_svg(chart)
 
 
 def _smooth_ramp(ramp: Rows) -> Rows:

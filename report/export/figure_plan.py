@@ -11,7 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.export.csv_table import CsvTable
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.scale import Scale
-from attentropy.report.text import plain
+from attentropy.report.text import for_terminal
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
     comma = "," if " of " in title else ""
     start = f"{title}{comma} of {model_name(trace)} over a prompt of {n:,} tokens."
     caption = " ".join(sentence for sentence in (start, *sentences, _version()) if sentence)
-    return plain(" ".join(caption.split()))
+    return for_terminal(" ".join(caption.split()))
 
 
 def model_name(trace: Trace) -> str:

@@ -11,9 +11,9 @@ from attentropy.report import planes
 from attentropy.report.export.choices import ExportChoices, head_index
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
-from attentropy.report.read.plane_statistics import Statistic
+from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.views import View
-from attentropy.report.text import short
+from attentropy.report.text import shorten
 
 RowCell = tuple[int, int | None]
 """A layer's index, and the number of a head: −1 for a recorded mean, None for the mean of all."""
@@ -32,7 +32,7 @@ class HeadView(View):
         tokens, keys = self.trace["token_text"], self.trace.dataset["top_key"]
         return [
             [
-                short(str(tokens[key]), letters) if key >= 0 else ""
+                shorten(str(tokens[key]), letters) if key >= 0 else ""
                 for key in keys[entry, head, start:stop].values.tolist()
             ]
             for entry, head in self.cells
@@ -66,7 +66,7 @@ def rows_of(trace: Trace, choices: ExportChoices) -> FigureRows:
     """
     is_lens = choices.figure == "lens"
     rows = _lens_rows(trace, choices) if is_lens else _attention_rows(trace, choices)
-    possible = statistics.held(trace, choices.figure)
+    possible = statistics.statistics_of(trace, choices.figure)
     statistic = next((stat for stat in possible if stat.name == choices.stat), None)
     if statistic is None:  # entropy
         return rows
@@ -75,7 +75,7 @@ def rows_of(trace: Trace, choices: ExportChoices) -> FigureRows:
     return replace(rows, view=view, what=what, column=_heading(statistic), is_default=False)
 
 
-def _heading(statistic: Statistic) -> str:
+def _heading(statistic: PlaneStatistic) -> str:
     """Return the heading of the statistic's values in a table."""
     scale = statistic.scale
     share = "share, 0 to 1" if (scale.low, scale.high) == (0.0, 1.0) else ""
@@ -90,13 +90,13 @@ def _layer_labels(trace: Trace) -> list[str]:
 def _lens_rows(trace: Trace, choices: ExportChoices) -> FigureRows:
     """Return the rows of one site, read from a trace that contains no other site."""
     site = choices.site or trace.site
-    view = views.view(trace, "lens")
+    view = views.read_view(trace, "lens")
     if site != trace.site:
         index = trace.sites.index(site)
         view = replace(view, trace=Trace(trace.dataset.isel(site=[index])))
-    view = replace(view, values=statistics.of_lens(trace, choices.stat, site))
+    view = replace(view, values=statistics.lens_values(trace, choices.stat, site))
     labels = _layer_labels(trace)
-    what = view.what + views.of_site(site)
+    what = view.what + views.site_words(site)
     cells: list[RowCell] = [(entry, None) for entry in range(len(labels))]
     return FigureRows(view, what, "entropy (nats)", labels, "layer", cells, site == trace.site)
 
@@ -108,14 +108,14 @@ def _attention_rows(trace: Trace, choices: ExportChoices) -> FigureRows:
     indices: list[tuple[int, int]] = []
     if head is not None:
         indices = [(entry, head) for entry in range(len(labels))]
-        layers = [planes.layer(trace, choices.stat, entry, head) for entry, _ in indices]
+        layers = [planes.read_layer(trace, choices.stat, entry, head) for entry, _ in indices]
         values = np.stack(layers).astype(np.float32)
     elif choices.layer is not None:
         title = f"head of layer {labels[choices.layer]}"
         indices, labels, values = _heads_of_layer(trace, choices.layer, choices.stat)
     else:
-        values = planes.averages(trace, choices.stat).mean
-    scale, step = views.scale(trace, "attention"), planes.step(values.shape[1])
+        values = planes.read_averages(trace, choices.stat).mean
+    scale, step = views.entropy_scale(trace, "attention"), planes.tile_size(values.shape[1])
     view = View("attention", values, scale, step, trace)
     cells: list[RowCell] = [(entry, None) for entry in range(len(labels))]
     if indices:
@@ -130,7 +130,7 @@ def _heads_of_layer(
     """Return the indices, the labels and the values of one layer's heads."""
     names = trace["head"]
     count = min(int(trace["heads"][entry]), len(names)) if "heads" in trace else len(names)
-    values = planes.layer(trace, stat, entry, slice(count)).astype(np.float32)
+    values = planes.read_layer(trace, stat, entry, slice(count)).astype(np.float32)
     labels = [head_name(int(name)) for name in names[:count]]
     return [(entry, index) for index in range(count)], labels, values
 

@@ -16,21 +16,21 @@ from attentropy.report.figures.sizes import LIVE_CELLS, SLIM
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.findings.single import observe
 from attentropy.report.read import views
-from attentropy.report.read.maps import SCORES, scored, threshold
+from attentropy.report.read.maps import SCORES, score_names, score_threshold
 
 _WEIGHT_COLOURS = "Colour: white 0, the middle 0.5, dark blue 1; grey: missing."
 
 
 def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     """Return the figure `heads`. Raises `AttentropyError` if the trace has no scores of heads."""
-    names = scored(trace)
+    names = score_names(trace)
     if not names:
         raise AttentropyError(
             "the trace holds no scores of heads: record them with attentropy extract --scores"
         )
     name = choices.score or names[0]
     rows = [str(int(layer)) for layer in trace["layer"]]
-    high = views.high(trace, "attention") if name == "entropy" else 1.0
+    high = views.scale_end(trace, "attention") if name == "entropy" else 1.0
 
     def draw(width: int) -> VegaLite:
         layers, heads = trace[f"head_{name}"].shape
@@ -39,7 +39,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
 
     colours = _WEIGHT_COLOURS
     if name == "entropy":
-        colours = colour_sentence(views.scale(trace, "attention"), choices.palette)
+        colours = colour_sentence(views.entropy_scale(trace, "attention"), choices.palette)
     title = "Scores of the attention heads"
     caption = make_caption(
         trace, title, f"{SCORES[name].capitalize()}, one cell a head.", colours,
@@ -55,7 +55,7 @@ def _column_name(name: str) -> str:
 
 def _marks_sentence(trace: Trace, name: str) -> str:
     """Return what the frames and the column at the right mean."""
-    limit, uniform = threshold(name), roster.uniform_scores(trace, name)
+    limit, uniform = score_threshold(name), roster.uniform_scores(trace, name)
     sentences = []
     if limit is not None:
         count = int((trace[f"head_{name}"] > limit).sum())
@@ -76,4 +76,10 @@ def _lines(trace: Trace, name: str) -> Iterator[Line]:
     heads = trace["score_head"] if "score_head" in trace else np.arange(values.shape[1])
     for entry, layer in enumerate(trace["layer"]):
         for column, head in enumerate(heads):
-            yield int(layer), int(head), values[entry, column], threshold(name), uniform[entry]
+            yield (
+                int(layer),
+                int(head),
+                values[entry, column],
+                score_threshold(name),
+                uniform[entry],
+            )

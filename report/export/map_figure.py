@@ -17,8 +17,8 @@ from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.figures.tilemap import LEAST, MapSize
 from attentropy.report.figures.tilemap_data import (
-    first_attentionmap,
     first_state,
+    first_tilemap,
     received_points,
     tiles_of,
 )
@@ -62,7 +62,7 @@ def _plan_tiles(trace: Trace, choices: ExportChoices, entry: int, pixels: int) -
         gap = 50 if side_by_side else 44
         side = (width - 60 - 2 * gap) // 3 if side_by_side else width - 60
         size = MapSize(side, gap, side_by_side)
-        return first_attentionmap(trace, size, entry, head, choices.section, _MOST_TILES)
+        return first_tilemap(trace, size, entry, head, choices.section, _MOST_TILES)
 
     state = first_state(trace, choices.section)
     places = "left, middle, right" if side_by_side else "from the top"
@@ -88,7 +88,7 @@ def _plan_weights(trace: Trace, choices: ExportChoices, entry: int) -> FigurePla
         raise UsageError("--section: the map of this prompt is whole; leave it out")
     names = trace["window_head"] if "window_head" in trace else np.array([-1])
     head_index(names, choices.head)
-    window = exact_weights.window(trace, "window", entry, choices.head)
+    window = exact_weights.window_weights(trace, "window", entry, choices.head)
 
     def draw(width: int) -> VegaLite:
         return first_map(trace, -1, entry, choices.head, width - 70)
@@ -111,7 +111,7 @@ def _layer_and_head(trace: Trace, entry: int, head: int | None) -> str:
 
 def _first_window(trace: Trace, entry: int, head: int) -> exact_weights.WindowWeights | None:
     name = next(iter(window_names(trace)), None)
-    return exact_weights.window(trace, name, entry, head) if name is not None else None
+    return exact_weights.window_weights(trace, name, entry, head) if name is not None else None
 
 
 def _finding(trace: Trace) -> str:

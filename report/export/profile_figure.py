@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.content.profile_words import growth, sentences
+from attentropy.report.content.profile_words import growth_words, profile_sentences
 from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, Line
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
@@ -36,8 +36,8 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         trace, title,
         f"{places[0]}: each layer, over all chunks of {profile['chunk']:,} tokens, while "
         f"{', '.join(map(str, profile['stats']))} is recorded. {places[1]}: the shares of each "
-        f"chunk's time.{growth(trace)}",
-        sentences(profile)[0],
+        f"chunk's time.{growth_words(trace)}",
+        profile_sentences(profile)[0],
     )  # fmt: skip
     return FigurePlan(draw, title, caption, CsvTable(_COLUMNS, _lines(trace)))
 

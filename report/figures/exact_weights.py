@@ -14,7 +14,7 @@ from attentropy.report.figures.heatmap_data import grid
 from attentropy.report.figures.specification import Row, Rows
 from attentropy.report.read.maps import window_names
 from attentropy.report.scale import Scale
-from attentropy.report.text import short, shorten_middle
+from attentropy.report.text import shorten, shorten_middle
 
 _QUERIES, _KEYS = 3, 6  # of the inset
 _WEIGHT_WIDTH = 36  # pixels that a weight takes
@@ -35,7 +35,7 @@ class WindowWeights:
     mean: bool
 
 
-def window(trace: Trace, name: str, entry: int, head: int | None) -> WindowWeights:
+def window_weights(trace: Trace, name: str, entry: int, head: int | None) -> WindowWeights:
     """Return the weights of one of `window_names` in the layer `entry`.
 
     They are those of the head with the number `head` if the window contains it, else the mean over
@@ -75,7 +75,7 @@ def inset(trace: Trace, column: int, entry: int, head: int | None) -> InsetWeigh
     name = _window_of(trace, column)
     if name is None:
         return None
-    full = window(trace, name, entry, head)
+    full = window_weights(trace, name, entry, head)
     queries = [q for q in range(column - _QUERIES + 1, column + 1) if q >= full.query]
     visible = min(column + 1 - full.key, full.values.shape[1])
     row = np.nan_to_num(full.values[column - full.query, :visible])
@@ -121,7 +121,7 @@ def datasets(trace: Trace, inset_weights: InsetWeights, title: str, pixels: int)
             for y, key in enumerate(reversed(inset_weights.keys))
         ],
         "insetcolumns": [
-            {"xc": x + 0.5, "text": short(str(tokens[query]), letters)}
+            {"xc": x + 0.5, "text": shorten(str(tokens[query]), letters)}
             for x, query in enumerate(inset_weights.queries)
         ],
         "insettitle": [{"text": title}],

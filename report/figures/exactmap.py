@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.figures.exact_weights import window
+from attentropy.report.figures.exact_weights import window_weights
 from attentropy.report.figures.marks import (
     GREEN,
     border,
@@ -32,7 +32,7 @@ from attentropy.report.figures.specification import (
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors
 from attentropy.report.read.visible import is_causal
-from attentropy.report.text import short
+from attentropy.report.text import shorten
 
 _SIDE = 430
 _MOST_LABELS = 36
@@ -84,7 +84,7 @@ def first_map(
     trace: Trace, column: int, entry: int = 0, head: int | None = None, side: int = _SIDE
 ) -> VegaLite:
     """Return the map of the layer `entry`: of one head, or the mean over heads."""
-    exact = window(trace, "window", entry, head)
+    exact = window_weights(trace, "window", entry, head)
     weights, first = exact.values, exact.query
     n = weights.shape[0]
     hidden = np.zeros_like(weights, bool)
@@ -94,7 +94,7 @@ def first_map(
     image = png(np.concatenate([colors(weights, 0, 1, "weight"), opacity], -1))
     every = max(1, math.ceil(n / _MOST_LABELS))
     tokens = trace.tokens
-    labels = [{"at": i + 0.5, "text": short(tokens[first + i], 10)} for i in range(0, n, every)]
+    labels = [{"at": i + 0.5, "text": shorten(tokens[first + i], 10)} for i in range(0, n, every)]
     state = {"n": n, "first": first, "col": column, **LIGHT}
     rows = {
         "map": [{"x0": 0, "x1": n, "y0": 0, "y1": n, "url": data_uri(image)}],

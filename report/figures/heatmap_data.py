@@ -18,7 +18,7 @@ from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
 from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
-from attentropy.report.text import short
+from attentropy.report.text import shorten
 
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
 _LETTER = 7.2  # pixels per letter of a label
@@ -72,8 +72,8 @@ def tile_means(values: np.ndarray, step: int = 1) -> tuple[int, np.ndarray]:
 
     `step` is the smallest number of positions per column.
     """
-    size = max(step, planes.step(values.shape[1], _PICTURE_COLUMNS))
-    return size, values if size == 1 else planes.tiles(values, size).mean
+    size = max(step, planes.tile_size(values.shape[1], _PICTURE_COLUMNS))
+    return size, values if size == 1 else planes.make_tiles(values, size).mean
 
 
 def numbers(start: int, stop: int, pixels: int) -> Rows:
@@ -134,7 +134,7 @@ def _section_datasets(
     letters = label_letters(size, stop - start)
     columns = numbers(start, stop, size.section)
     if letters >= 2:
-        columns = [{"xc": i + 0.5, "text": short(tokens[i], letters)} for i in range(start, stop)]
+        columns = [{"xc": i + 0.5, "text": shorten(tokens[i], letters)} for i in range(start, stop)]
     if not is_live(size, stop - start, row_count):
         picture = tile(values, scale, start, 1, palette)
         return {"part": picture, "cells": [], "columns": columns}
@@ -156,7 +156,7 @@ def _inset_datasets(
 ) -> dict[str, Rows]:
     texts = _inset_texts(view, size, column)
     cells = grid(view.values[:, column : column + 1], texts, 0, view.scale, palette)
-    name = short(trace.tokens[column], min(16, int(size.inset / 6.5)))
+    name = shorten(trace.tokens[column], min(16, int(size.inset / 6.5)))
     return {
         "inset": _raise_two_lines(cells, size),
         "insetrows": [],

@@ -12,7 +12,7 @@ from attentropy.report.compare.difference import Difference, subtract
 from attentropy.report.findings.single import strongest_rehearsal
 
 # The caption of the box in a figure that does not show the lens.
-BOX = "“Dummy tokens”: the chat template after the question"
+BOX_CAPTION = "“Dummy tokens”: the chat template after the question"
 _NOT_MEASURED = "“Dummy tokens” (rehearsal not measured)"
 
 
@@ -73,7 +73,7 @@ def _place_difference(
     mean = np.where(finite, change[:, start:stop], 0).sum(0) / np.maximum(finite.sum(0), 1)
     box = _last_run(difference.dummy_positions())
     probabilities = ", ".join(
-        f"{name} p = {best.probability:.2g}{'' if best.found else ' (not found)'}"
+        f"{name} p = {best.probability:.2g}{'' if best.is_found else ' (not found)'}"
         for name, trace in zip("AB", difference.traces, strict=True)
         if (best := strongest_rehearsal(trace)) is not None
     )
@@ -108,7 +108,7 @@ def _caption(trace: Trace, box: tuple[int, int]) -> str:
     best = strongest_rehearsal(trace)
     if best is None:
         return _NOT_MEASURED
-    if not best.found:
+    if not best.is_found:
         return f"“Dummy tokens”: no rehearsal found (best p = {best.probability:.2g})"
     layer = int(trace["layer"][best.entry])
     return f"Rehearsal at “dummy tokens” (layer {layer}: p = {best.probability:.2g})"

@@ -31,7 +31,7 @@ from attentropy.report.figures.specification import (
 )
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, ramp
-from attentropy.report.read.maps import SCORES, threshold
+from attentropy.report.read.maps import SCORES, score_threshold
 
 _UNIFORM_WIDTH = 16
 _LEGEND_WIDTH = 12
@@ -151,7 +151,7 @@ def _image_row(values: np.ndarray, heads: int, top: float, palette: str) -> Rows
 
 def _passing(values: np.ndarray, name: str) -> Rows:
     """Return the frames of the heads above the threshold; none if there are too many."""
-    limit = threshold(name)
+    limit = score_threshold(name)
     cells = [] if limit is None else np.argwhere(values > limit).tolist()
     if len(cells) > LIVE_CELLS:
         return []

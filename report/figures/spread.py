@@ -70,7 +70,7 @@ def _channels(is_wide: bool) -> tuple[alt.X, Channels]:
 
 
 def first_spread(
-    trace: Trace, attention: planes.Attention, layer: int, size: tuple[int, int], high: float
+    trace: Trace, attention: planes.AttentionPlanes, layer: int, size: tuple[int, int], high: float
 ) -> VegaLite:
     """Return the specification for one layer; `high` is the upper end of the entropy scale."""
     heads, n = attention.heads[layer], attention.mean.shape[1]

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.figures.exact_weights import window
+from attentropy.report.figures.exact_weights import window_weights
 from attentropy.report.figures.heatmap_data import numbers
 from attentropy.report.figures.specification import Rows, VegaLite, ramp_rows
 from attentropy.report.figures.tilemap import LEAST, MapSize, tilemap
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, ramp, shades
-from attentropy.report.planes import step, tiles
-from attentropy.report.read.maps import edges, pooled, window_names
+from attentropy.report.planes import make_tiles, tile_size
+from attentropy.report.read.maps import pool_tiles, tile_edges, window_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.visible import is_causal
 
@@ -83,12 +83,12 @@ def tiles_of(trace: Trace, entry: int, head: int, most_tiles: int = _MOST_TILES)
     `entry` and `head` are indices of the recorded layers and of the map's heads.
     """
     n = trace.dataset.sizes["position"]
-    pool = step(min(trace.dataset["map"].shape[2:]), most_tiles)
-    queries, keys = (edges(trace[f"map_{axis}"], pool, n) for axis in ("query", "key"))
-    return MapTiles(pooled(trace, entry, pool)[head], queries, keys)
+    pool = tile_size(min(trace.dataset["map"].shape[2:]), most_tiles)
+    queries, keys = (tile_edges(trace[f"map_{axis}"], pool, n) for axis in ("query", "key"))
+    return MapTiles(pool_tiles(trace, entry, pool)[head], queries, keys)
 
 
-def first_attentionmap(
+def first_tilemap(
     trace: Trace,
     size: MapSize,
     entry: int = 0,
@@ -135,7 +135,7 @@ def _region_title(state: Mapping[str, int]) -> str:
 
 
 def _title_rows(state: Mapping[str, int], tiles: MapTiles | None) -> dict[str, Rows]:
-    """Return the titles; that of the region has the size of `tiles` if they are passed."""
+    """Return the titles; that of the region has the size of `make_tiles` if they are passed."""
     n, region = state["n"], _region_title(state)
     if tiles is not None:
         region = f"tiles of {tiles.queries[1] - tiles.queries[0]:,}: {region}"
@@ -188,7 +188,7 @@ def _is_inside_window(state: Mapping[str, int]) -> bool:
 
 
 def _window_rows(trace: Trace, state: Mapping[str, int], entry: int, head: int) -> dict[str, Rows]:
-    weights = window(trace, window_names(trace)[0], entry, head).values
+    weights = window_weights(trace, window_names(trace)[0], entry, head).values
     hidden = np.zeros(weights.shape, bool)
     if is_causal(trace):
         hidden = hidden_tiles(
@@ -213,8 +213,8 @@ def received_points(trace: Trace, entry: int, head: int) -> tuple[Rows, float, f
     matches = np.flatnonzero(trace["received_head"] == trace["map_head"][head])
     row = int(matches[0]) if matches.size else 0
     values = trace.dataset["received"][entry].values[row : row + 1].astype(np.float32)
-    size = step(values.shape[1], _MOST_POINTS)
-    mean = tiles(values, size).mean[0]
+    size = tile_size(values.shape[1], _MOST_POINTS)
+    mean = make_tiles(values, size).mean[0]
     low, high = received_range(mean)
     points = [
         {"x": i * size, "y": float(max(low, value))}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.compare.common import numbered
+from attentropy.report.compare.common import number_texts
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.findings.side_means import by_head, by_layer
@@ -50,7 +50,7 @@ def _answers(difference: Difference) -> Observation:
     longest = max(map(len, steps))
     if not longest:
         text = "The answers were not compared: neither trace holds a continuation."
-        return Observation("answer", text, "generated tokens in common", unit="", found=False)
+        return Observation("answer", text, "generated tokens in common", unit="", is_found=False)
     shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
@@ -82,7 +82,7 @@ def _predictions(difference: Difference) -> Observation | None:
         return None
     numbers: dict[str, int] = {}
     targets = np.stack([
-        difference.spread(numbered(trace, trace["target_ids"], numbers), side)
+        difference.spread(number_texts(trace, trace["target_ids"], numbers), side)
         for side, trace in enumerate(difference.traces)
     ])  # fmt: skip
     is_read = (targets >= 0).all(0) & difference.both
@@ -121,14 +121,14 @@ def _rehearsals(difference: Difference) -> Observation | None:
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = difference.traces[side]
         token = f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)}"
-        state = "found" if one.found else "not found"
+        state = "found" if one.is_found else "not found"
         clauses.append(
             f"in {name} {state} (at most {one.probability:.2g} for {quoted(one.token)}, rank "
             f"{one.rank}, at {token})"
         )
     change = b.probability - a.probability
-    differs = a.found != b.found or (
-        a.found and b.found and abs(change) >= REHEARSAL_PROBABILITY
+    differs = a.is_found != b.is_found or (
+        a.is_found and b.is_found and abs(change) >= REHEARSAL_PROBABILITY
     )  # fmt: skip
     begin = "Rehearsal at dummy tokens differs" if differs else "No difference in rehearsal"
     stronger = 1 if change >= 0 else 0

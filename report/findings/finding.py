@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.text import short
+from attentropy.report.text import shorten
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Observation:
     """One sentence about a trace.
 
     `value` is that of `statistic` in `unit`, `threshold` the value that it was compared with, `n`
-    the number of cells behind it; each is None where there is none. `found` is false for "nothing
-    found" and for "not measured". `view`, `layer`, `position`, `head` say where to look.
+    the number of cells behind it; each is None where there is none. `is_found` is false for
+    "nothing found" and for "not measured". `view`, `layer`, `position`, `head` say where to look.
     """
 
     id: str
@@ -26,11 +26,15 @@ class Observation:
     unit: str = "nats"
     threshold: float | None = None
     n: int | None = None
-    found: bool = True
+    is_found: bool = True
     view: str = "lens"
     layer: int | None = None
     position: int | None = None
     head: int | None = None
+
+    def to_json(self) -> dict[str, str | float | bool | None]:
+        """Return the fields for `--json`, where `is_found` is called "found"."""
+        return {"found" if k == "is_found" else k: v for k, v in asdict(self).items()}
 
 
 def layer_name(trace: Trace, entry: int | np.signedinteger) -> str:
@@ -41,4 +45,4 @@ def layer_name(trace: Trace, entry: int | np.signedinteger) -> str:
 
 def quoted(text: str, columns: int = 24) -> str:
     """Return a token or an answer in quotation marks, cut to `columns`."""
-    return f"“{short(text, columns)}”"
+    return f"“{shorten(text, columns)}”"

@@ -25,7 +25,7 @@ def strength(observation: Observation) -> float:
 
     It is 1 for a finding without a threshold, and 0 where nothing was found.
     """
-    if not observation.found or observation.value is None:
+    if not observation.is_found or observation.value is None:
         return 0.0
     if not observation.threshold:
         return 1.0
@@ -49,7 +49,7 @@ def highlights(observations: Sequence[Observation]) -> list[int]:
     for section in _ALWAYS:
         selection |= set([i for i in order if section_of(observations[i]) == section][:1])
     for i in order:
-        if len(selection) < (MOST if observations[i].found else LEAST):
+        if len(selection) < (MOST if observations[i].is_found else LEAST):
             selection.add(i)
     return first + [i for i in order if i in selection and i not in first]
 

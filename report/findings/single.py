@@ -21,11 +21,11 @@ _SINK_VISIBLE = 4 * _SINK_KEYS
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class Rehearsal:
     """The cell at a dummy token where a token of the answer has the highest probability.
 
-    `entry` is that along `layer`; `rank` and `found` are defined in definitions.md; `cells` is the
-    number of cells that count as found.
+    `entry` is that along `layer`; `rank` and `is_found` are defined in definitions.md;
+    `cells` is the number of cells that count as found.
     """
 
     entry: int
@@ -33,11 +33,11 @@ class Rehearsed:
     token: str
     probability: float
     rank: int
-    found: bool
+    is_found: bool
     cells: int
 
 
-def observe(trace: Trace, attention: planes.Attention | None = None) -> list[Observation]:
+def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> list[Observation]:
     """Return what stands out in a trace, and what was looked for and not found.
 
     With `attention` the entropies of all heads are not read again.
@@ -45,9 +45,9 @@ def observe(trace: Trace, attention: planes.Attention | None = None) -> list[Obs
     findings: list[Observation | None] = [_rehearsal(trace)]
     if "lens_entropy" in trace:
         findings += [_settled(trace), _lens_layers(trace)]
-    attention = attention or planes.attention(trace)
+    attention = attention or planes.read_attention(trace)
     if attention is not None:
-        sums, counted = attention.normalized, attention.counted
+        sums, counted = attention.normalized_sum, attention.normalized_count
         findings += [_attention_extremes(trace, sums, counted), _range_used(trace, sums, counted)]
         if "sink_mass" in trace and np.isfinite(attention.mean).any():
             findings.append(_sinks(trace))
@@ -55,7 +55,7 @@ def observe(trace: Trace, attention: planes.Attention | None = None) -> list[Obs
     return [observation for observation in findings if observation is not None]
 
 
-def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
+def strongest_rehearsal(trace: Trace) -> Rehearsal | None:
     """Return the strongest cell of the lens at the dummy tokens; None where none was measured.
 
     Cells that count as found precede those that do not.
@@ -77,7 +77,7 @@ def strongest_rehearsal(trace: Trace) -> Rehearsed | None:
     position = int(dummies[column])
     span = slice(position, position + 1)
     token = trace.text_of([trace.lens("rehearsal_ids", span)[entry, 0]])[0]
-    return Rehearsed(
+    return Rehearsal(
         int(entry),
         position,
         token,
@@ -102,14 +102,16 @@ def _rehearsal(trace: Trace) -> Observation:
         is_read = np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()])
     if best is None:
         text = f"Rehearsal at dummy tokens was not measured: {_no_rehearsal(trace, is_read)}."
-        return Observation(name, text, name, unit="probability", threshold=threshold, found=False)
+        return Observation(
+            name, text, name, unit="probability", threshold=threshold, is_found=False
+        )
     cells = int(is_read.sum())
     where = (
         f"{quoted(trace.tokens[best.position])} (position {best.position}), "
         f"{layer_name(trace, best.entry)}{_of_site(trace)}"
     )
     token = f"{quoted(best.token)} has probability {best.probability:.2g}, rank {best.rank}"
-    if best.found:
+    if best.is_found:
         text = (
             f"The answer is rehearsed at a dummy token: at {where}, the later token {token}; "
             f"{best.cells} of {cells} cells at dummy tokens pass."
@@ -120,7 +122,7 @@ def _rehearsal(trace: Trace) -> Observation:
             f"strongest is {where}, where the later token {token}."
         )
     return Observation(
-        name, text, name, best.probability, "probability", threshold, cells, best.found,
+        name, text, name, best.probability, "probability", threshold, cells, best.is_found,
         "lens", best.entry, best.position,
     )  # fmt: skip
 
@@ -225,7 +227,7 @@ def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observat
 def _sinks(trace: Trace) -> Observation:
     """Return the mean sink mass of queries that see enough keys, and the head with the most."""
     parts, expected = [], 0.0
-    for entry, values in enumerate(planes.layers(trace, "sink_mass")):
+    for entry, values in enumerate(planes.read_layers(trace, "sink_mass")):
         visible = trace.dataset["visible"][entry].values.astype(np.float64)
         is_counted = np.isfinite(values) & (visible >= _SINK_VISIBLE)
         total = np.where(is_counted, values, 0).sum(-1, dtype=np.float64)
@@ -238,7 +240,9 @@ def _sinks(trace: Trace) -> Observation:
             f"Sink mass was not measured: no query sees {_SINK_VISIBLE} keys, so that four sink "
             "tokens would be few among them."
         )
-        return Observation("sinks", text, "sink_mass", unit="share", found=False, view="attention")
+        return Observation(
+            "sinks", text, "sink_mass", unit="share", is_found=False, view="attention"
+        )
     value, expected = float(sums.sum() / count), expected / count
     per_head = np.where(counted > 0, sums / np.maximum(counted, 1), -math.inf)
     layer, head = np.unravel_index(per_head.argmax(), per_head.shape)

@@ -14,13 +14,13 @@ from attentropy.report.pack.budget import Budget
 from attentropy.report.pack.encode import PackedArray, pack
 from attentropy.report.read.maps import (
     SCORES,
-    edges,
     first_layer,
     has_map,
     has_spread,
-    pooled,
-    scored,
-    threshold,
+    pool_tiles,
+    score_names,
+    score_threshold,
+    tile_edges,
     window_names,
 )
 
@@ -98,7 +98,7 @@ def nothing_at_length() -> AtLength:
     return {"windows": []}
 
 
-def pack_at_length(trace: Trace, attention: planes.Attention | None) -> AtLength:
+def pack_at_length(trace: Trace, attention: planes.AttentionPlanes | None) -> AtLength:
     """Pack everything, as it is in the trace."""
     packed = nothing_at_length()
     packed |= _scores(trace) or {}
@@ -113,7 +113,7 @@ def pack_at_length(trace: Trace, attention: planes.Attention | None) -> AtLength
 
 
 def pack_at_length_within(
-    trace: Trace, attention: planes.Attention | None, budget: Budget
+    trace: Trace, attention: planes.AttentionPlanes | None, budget: Budget
 ) -> AtLength:
     """Pack what the budget buys."""
     packed = nothing_at_length()
@@ -136,7 +136,7 @@ def pack_at_length_within(
 
 def _scores(trace: Trace) -> _Scores | None:
     """Pack the heads' scores; None where the trace has none."""
-    names = scored(trace)
+    names = score_names(trace)
     if not names:
         return None
     values = np.stack([trace[f"head_{name}"] for name in names])
@@ -148,14 +148,14 @@ def _scores(trace: Trace) -> _Scores | None:
         "scores": {
             "names": names,
             "titles": [SCORES[name] for name in names],
-            "thresholds": [threshold(name) for name in names],
+            "thresholds": [score_threshold(name) for name in names],
             "values": pack(values.astype(np.float32)),
             "uniform": pack(uniform),
         }
     }
 
 
-def _spread(trace: Trace, attention: planes.Attention | None) -> _Spread | None:
+def _spread(trace: Trace, attention: planes.AttentionPlanes | None) -> _Spread | None:
     """Pack the spread of the heads over the prompt; None where it is not drawn."""
     if attention is None or not has_spread(trace):
         return None
@@ -177,12 +177,12 @@ def _map(trace: Trace, pool: int) -> _Map | None:
     if pool > 1 and min(queries, keys) < 2 * pool:
         return None
     n = trace.dataset.sizes["position"]
-    values = np.stack([pooled(trace, layer, pool) for layer in range(variable.sizes["layer"])])
+    values = np.stack([pool_tiles(trace, layer, pool) for layer in range(variable.sizes["layer"])])
     return {
         "map": {
             **pack(values, 16),
-            "queries": edges(trace["map_query"], pool, n),
-            "keys": edges(trace["map_key"], pool, n),
+            "queries": tile_edges(trace["map_query"], pool, n),
+            "keys": tile_edges(trace["map_key"], pool, n),
             "heads": [int(head) for head in trace["map_head"]],
             "pool": pool,
         }
@@ -195,8 +195,8 @@ def _received(trace: Trace, columns: int) -> _Received | None:
         return None
     values = trace["received"].astype(np.float32)
     layers, heads, n = values.shape
-    size = planes.step(n, columns)
-    means = planes.tiles(values.reshape(layers * heads, n), size).mean
+    size = planes.tile_size(n, columns)
+    means = planes.make_tiles(values.reshape(layers * heads, n), size).mean
     packed = pack(means.reshape(layers, heads, -1), 16)
     return {
         "received": {

@@ -55,11 +55,11 @@ def pack(values: np.ndarray, bits: int | None = None) -> PackedArray:
         steps = np.rint((np.where(finite, values, low) - low) / step)
         packed |= {"type": f"uint{bits or 16}", "low": low, "step": step, "error": step / 2}
         raw = np.where(finite, steps, missing).astype(f"<{_TYPES[packed['type']]}")
-    packed["data"] = deflated(np.ascontiguousarray(raw).tobytes())
+    packed["data"] = deflate(np.ascontiguousarray(raw).tobytes())
     return packed
 
 
-def deflated(data: bytes) -> str:
+def deflate(data: bytes) -> str:
     """Return bytes as the page holds them: deflated, in base64."""
     return base64.b64encode(zlib.compress(data, 9 if len(data) < _SMALL else 6)).decode()
 

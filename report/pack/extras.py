@@ -102,7 +102,7 @@ def _is_derived(plane: Plane) -> bool:
 
 def _tiles(plane: Plane, step: int) -> PackedArrays:
     """Pack mean, lowest and highest value of each tile."""
-    tiled = planes.tiles(plane.values, step)
+    tiled = planes.make_tiles(plane.values, step)
     values = np.stack([tiled.mean, tiled.low, tiled.high])
     return {f"{plane.key}.tiles": pack(values, plane.statistic.bits)}
 
@@ -155,7 +155,7 @@ def _head_tiles(plane: Plane) -> PackedArrays:
 
 def _heads(trace: Trace, plane: Plane, figure: FigureValues, bits: int | None) -> PackedArrays:
     """Pack every head at single positions, [layer, head, position]."""
-    values = planes.spans(trace, plane.statistic.name, figure.head_ranges)
+    values = planes.read_ranges(trace, plane.statistic.name, figure.head_ranges)
     return {f"{plane.key}.headsPart": pack(values.astype(np.float32, copy=False), bits)}
 
 

@@ -135,7 +135,7 @@ def _overview(views: Sequence[View], coarser: int) -> _Overview:
     packed = {}
     steps = {view.name: view.step * coarser for view in views}
     for view in views:
-        tiled = planes.tiles(view.values, steps[view.name])
+        tiled = planes.make_tiles(view.values, steps[view.name])
         packed[f"{view.name}Tiles"] = pack(np.stack([tiled.mean, tiled.low, tiled.high]), 8)
     return {"packed": packed, "steps": steps}
 
@@ -147,7 +147,9 @@ def _plane(view: View, bits: int) -> PackedArrays:
 
 def _add_details(values: FigureValues, source: ValueSource, budget: Budget) -> None:
     """Add single positions where they matter, in stretches as wide as the budget allows."""
-    tiled = [(view, planes.tiles(view.values, values.steps[view.name])) for view in source.views]
+    tiled = [
+        (view, planes.make_tiles(view.values, values.steps[view.name])) for view in source.views
+    ]
     ways = [partial(regions, source.trace, source.sections, tiled, width) for width in _WIDTHS]
     details = budget.first((partial(_details_of, source, way) for way in ways), 0.4)
     if details is not None:
@@ -182,7 +184,7 @@ def _details(source: ValueSource, ranges: list[Range], bits: int | None) -> _Det
 
 
 def _add_heads(
-    values: FigureValues, source: ValueSource, attention: planes.Attention, budget: Budget
+    values: FigureValues, source: ValueSource, attention: planes.AttentionPlanes, budget: Budget
 ) -> None:
     """Add every head in tiles, and single positions at the prompt's tail as far as they fit."""
     layers, heads, columns = attention.heads.shape
@@ -211,10 +213,10 @@ def _heads(source: ValueSource, ranges: list[Range], bits: int | None) -> Packed
     cells = sizes["layer"] * sizes["head"] * len(positions_of(ranges))
     if bits is not None and cells > _MOST_HEAD_CELLS:
         return None
-    packed = {"headsPart": pack(planes.spans(trace, "entropy", ranges), bits)}
+    packed = {"headsPart": pack(planes.read_ranges(trace, "entropy", ranges), bits)}
     for name, key in (("maxProb", "max_prob"), ("topKey", "top_key")):
         if key in trace:
-            packed[name] = pack(planes.spans(trace, key, ranges), bits)
+            packed[name] = pack(planes.read_ranges(trace, key, ranges), bits)
     return packed | source.sides.of_heads(ranges, bits)
 
 

@@ -30,7 +30,7 @@ def regions(
     wanted += [(max(0, i - _MARGIN), min(n, i + _MARGIN + 1)) for i in template.tolist()]
     for view, tiled in views:
         wanted += _extremes(view.values, tiled, width)
-    return merged(wanted)
+    return merge_ranges(wanted)
 
 
 def _extremes(values: np.ndarray, tiled: Tiles, width: int) -> list[Range]:
@@ -53,7 +53,7 @@ def _column_means(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.where(finite, values, 0).sum(0) / np.maximum(count, 1), np.nan)
 
 
-def merged(ranges: Iterable[Range]) -> list[Range]:
+def merge_ranges(ranges: Iterable[Range]) -> list[Range]:
     """Return the same positions in as few ranges as possible, ascending."""
     out: list[Range] = []
     for start, stop in sorted(ranges):

@@ -22,7 +22,7 @@ class ValueSource:
 
     trace: Trace
     views: Sequence[View]
-    attention: planes.Attention | None
+    attention: planes.AttentionPlanes | None
     sections: Sequence[Range]
     sides: Sides
 

@@ -16,7 +16,7 @@ from attentropy.report.images import data_uri
 
 
 @lru_cache(maxsize=1)
-def environment() -> Environment:
+def templates() -> Environment:
     """Return templates that escape, fail at an unknown name, and write no NaN in JSON."""
     templates = Environment(
         loader=PackageLoader("attentropy", "templates"),
@@ -32,14 +32,14 @@ def environment() -> Environment:
     return templates
 
 
-def source(name: str) -> str:
+def template_text(name: str) -> str:
     """Return the text of a file of the templates, unchanged."""
-    loader = environment().loader
+    loader = templates().loader
     assert loader is not None
-    return loader.get_source(environment(), name)[0]
+    return loader.get_source(templates(), name)[0]
 
 
-def policy(style: str, *scripts_allowed: str) -> str:
+def security_policy(style: str, *scripts_allowed: str) -> str:
     """Return a content security policy that allows this style, these scripts, and pictures."""
     hashes = " ".join(f"'sha256-{_digest(script)}'" for script in scripts_allowed)
     scripts = f"script-src {hashes}; " if hashes else ""
@@ -64,16 +64,16 @@ class Still:
     height: int
 
 
-def stills(chart: dict[str, Any]) -> Still:
+def draw_still(chart: dict[str, Any]) -> Still:
     """Draw the picture for readers without scripts and before the scripts run."""
-    image = picture(chart)
+    image = draw_svg(chart)
     width, height = (re.search(rf'\b{side}="([\d.]+)"', image) for side in ("width", "height"))
     light, dark = (data_uri(svg.encode(), "image/svg+xml") for svg in (image, _darkened(image)))
     pixels = (round(float(match[1])) if match else 0 for match in (width, height))
     return Still(light, dark, *pixels)
 
 
-def picture(chart: dict[str, Any]) -> str:
+def draw_svg(chart: dict[str, Any]) -> str:
     """Draw the chart as a compact SVG, with the same bytes each time."""
     import vl_convert
 

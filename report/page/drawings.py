@@ -11,8 +11,8 @@ from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth, Report
 from attentropy.report.content.sections import Section
 from attentropy.report.figures.layerpanel import layerpanel
-from attentropy.report.pack.encode import deflated
-from attentropy.report.page.document import Still, stills
+from attentropy.report.pack.encode import deflate
+from attentropy.report.page.document import Still, draw_still
 from attentropy.report.read.curves import Curve
 
 Pictures = Mapping[str, Still | None]
@@ -41,7 +41,7 @@ def _specification(chart: Chart) -> str:
         if dataset["name"] in _FILLED:
             dataset["values"] = []
     _let_canvases_in(vega)
-    return deflated(json.dumps(vega, separators=(",", ":"), sort_keys=True).encode())
+    return deflate(json.dumps(vega, separators=(",", ":"), sort_keys=True).encode())
 
 
 def _let_canvases_in(group: dict[str, Any]) -> None:
@@ -67,13 +67,13 @@ def still_pictures(report: Report) -> Pictures:
     The figure has a picture for each width, every other chart and every panel one.
     """
     pictures: dict[str, Still | None] = {
-        f"{name} {width}" if width != "wide" else name: stills(chart)
+        f"{name} {width}" if width != "wide" else name: draw_still(chart)
         for name, charts in report.charts.items()
         for width, chart in charts.items()
         if width == "wide" or name == "figure"
     }
     for name, curve in curves_of(report.sections).items():
-        pictures[name] = stills(layerpanel(curve, report.axes.layers))
+        pictures[name] = draw_still(layerpanel(curve, report.axes.layers))
     return pictures
 
 

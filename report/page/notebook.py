@@ -21,7 +21,7 @@ def render(trace: Trace) -> str:
     A trace without entropies gives one line.
     """
     try:
-        names = views.names(trace)
+        names = views.view_names(trace)
     except TraceError as error:
         return f"<pre>{escape(repr(trace))}\n{escape(str(error))}</pre>"
     try:
@@ -33,11 +33,11 @@ def render(trace: Trace) -> str:
 def _pictures(trace: Trace) -> str:
     """Return the pictures of all views."""
     charts = cell_charts(trace)
-    from attentropy.report.page.document import environment, stills
+    from attentropy.report.page.document import draw_still, templates
 
     pictures = []
     for cell in charts:
-        still = stills(cell.chart)
+        still = draw_still(cell.chart)
         pictures.append(
             {
                 "title": cell.title,
@@ -48,7 +48,7 @@ def _pictures(trace: Trace) -> str:
             }
         )
     context = {"summary": repr(trace).strip("<>"), "pictures": pictures}
-    return environment().get_template("notebook.html.j2").render(context)
+    return templates().get_template("notebook.html.j2").render(context)
 
 
 def _table(trace: Trace, names: list[str]) -> str:

@@ -25,7 +25,7 @@ from attentropy.report.content.trace_words import SHADES
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.budget import MAX_BYTES, Budget
 from attentropy.report.pack.page_values import PageValues, pack_values
-from attentropy.report.page.document import environment, policy, source
+from attentropy.report.page.document import security_policy, template_text, templates
 from attentropy.report.page.drawings import CHOICES, curves_of, specifications, still_pictures
 from attentropy.report.page.payload import facts
 from attentropy.report.page.profile import draw_profile
@@ -40,7 +40,7 @@ def render(
     trace: Trace,
     observations: Sequence[Observation],
     *,
-    attention: planes.Attention | None = None,
+    attention: planes.AttentionPlanes | None = None,
     max_bytes: int = MAX_BYTES,
     sections: Sequence[Range] = (),
 ) -> str:
@@ -89,7 +89,7 @@ class _Frame:
 
 def _frame(report: Report, max_bytes: int) -> _Frame:
     """Draw the page without its values, with as many still pictures as leave room for values."""
-    template = environment().get_template(report.template)
+    template = templates().get_template(report.template)
     context = _context(report)
     pictures = still_pictures(report)
     for choose in CHOICES:
@@ -103,11 +103,11 @@ def _frame(report: Report, max_bytes: int) -> _Frame:
 def _context(report: Report) -> dict[str, Any]:
     """Return everything that fills the template, besides still pictures and values."""
     words, axes, attention = report.words, report.axes, report.attention
-    script, bundle = source("script/shell/loader.js"), program()
-    style = source("page.css") + _shade_classes()
+    script, bundle = template_text("script/shell/loader.js"), program()
+    style = template_text("page.css") + _shade_classes()
     return {
         **{field.name: getattr(words, field.name) for field in fields(words)},
-        "policy": policy(style, script, bundle.text),
+        "policy": security_policy(style, script, bundle.text),
         "script": Markup(script),  # our own code, nothing of the trace
         "program": bundle.packed,
         "style": Markup(style),

@@ -10,7 +10,7 @@ from attentropy.report.figures import roster
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.findings.finding import Observation
-from attentropy.report.read.views import of_site
+from attentropy.report.read.views import site_words
 from attentropy.report.read.visible import RunProgress, VisibleLines
 
 
@@ -98,7 +98,7 @@ def facts(report: Report) -> Facts:
         },
         "scales": {view.name: _scale(view) for view in views},
         "statistics": {v.name: {s.name: s.facts() for s in v.statistics} for v in views},
-        "sites": [[site, of_site(site)] for site in axes.sites],
+        "sites": [[site, site_words(site)] for site in axes.sites],
         "maps": {name: list(stops) for name, stops in palette.MAPS.items()},
         "missing": palette.MISSING,
         "themes": {"light": palette.LIGHT, "dark": palette.DARK},

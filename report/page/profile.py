@@ -16,12 +16,12 @@ from attentropy.report.content.profile_words import (
     ProfileWords,
     costs,
     method,
-    sentences,
+    profile_sentences,
     shares,
     unreadable_profile,
 )
-from attentropy.report.page.document import stills
-from attentropy.report.text import plain
+from attentropy.report.page.document import draw_still
+from attentropy.report.text import for_terminal
 
 _WIDTH = 150  # columns in a pipe, which has no width of its own
 
@@ -41,14 +41,15 @@ def draw_profile(profile: ProfileWords) -> ProfilePictures:
     """Draw a profile's charts. Raises `TraceError` where they cannot be drawn."""
     try:
         wide, narrow = (
-            [stills(chart).light for chart in profile.charts[width]] for width in ("wide", "narrow")
+            [draw_still(chart).light for chart in profile.charts[width]]
+            for width in ("wide", "narrow")
         )
     except UNREADABLE as error:
         raise unreadable_profile(error) from error
     return ProfilePictures(wide, narrow, profile.caption, profile.sentences, profile.how)
 
 
-def show(trace: Trace) -> None:
+def print_profile(trace: Trace) -> None:
     """Print the tables and the sentences to standard output."""
     profile = trace.attrs["profile"]
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
@@ -60,7 +61,7 @@ def show(trace: Trace) -> None:
         for i, name in enumerate(columns):
             table.add_column(name, justify="right" if i else "left")
         for row in rows:
-            table.add_row(*(Text(plain(cell)) for cell in row))
+            table.add_row(*(Text(for_terminal(cell)) for cell in row))
         console.print(table)
-    for sentence in (*sentences(profile), method(profile)):
-        click.echo(plain(sentence))
+    for sentence in (*profile_sentences(profile), method(profile)):
+        click.echo(for_terminal(sentence))

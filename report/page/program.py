@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from attentropy.report.pack.encode import deflated
-from attentropy.report.page.document import source
+from attentropy.report.pack.encode import deflate
+from attentropy.report.page.document import template_text
 from attentropy.report.page.modules import join, load
 
 # The module that starts the page; it needs, directly or not, all others.
@@ -38,7 +38,7 @@ def program() -> Program:
     )
     if "\r" in text:
         raise RuntimeError("a carriage return would change in the page and with it the hash")
-    return Program(text, deflated(text.encode()))
+    return Program(text, deflate(text.encode()))
 
 
 def bundle() -> str:
@@ -51,4 +51,4 @@ def bundle() -> str:
 
 def script(name: str) -> str:
     """Return the text of one module of the page's own script."""
-    return source(f"script/{name}")
+    return template_text(f"script/{name}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
-from attentropy.report.text import pair, short, stack_pair
+from attentropy.report.text import shorten, shorten_pair, stack_pair
 
 CellText = str | list[str]  # one line, or two
 
@@ -68,7 +68,7 @@ class TokenCells:
         at = slice(column, column + 1)
         ids = self._trace.lens("lens_top_ids", at)[:, 0, 0]
         tokens = [
-            short(text, letters) if i >= 0 else ""
+            shorten(text, letters) if i >= 0 else ""
             for text, i in zip(self._trace.text_of(ids), ids, strict=True)
         ]
         probabilities = np.exp(self._trace.lens("lens_top_logprobs", at)[:, 0, 0])
@@ -93,7 +93,7 @@ class PairCells:
     def texts(self, view: str, span: slice, letters: int) -> list[list[str]]:
         """Return both tokens of each cell in one line, cut to `letters`."""
         pairs = token_pairs(self._difference, view, span)
-        return [[pair(*texts, letters) if texts else "" for texts in row] for row in pairs]
+        return [[shorten_pair(*texts, letters) if texts else "" for texts in row] for row in pairs]
 
     def inset_texts(
         self, view: ViewTexts, column: int, letters: int, *, has_two_lines: bool
@@ -121,7 +121,8 @@ def _top_tokens(trace: Trace, span: slice, letters: int) -> list[list[str]]:
     ids = trace.lens("lens_top_ids", span)[..., 0]
     unique = np.unique(ids)
     labels = {
-        int(i): short(text, letters) for i, text in zip(unique, trace.text_of(unique), strict=True)
+        int(i): shorten(text, letters)
+        for i, text in zip(unique, trace.text_of(unique), strict=True)
     }
     return [[labels[int(i)] if i >= 0 else "" for i in row] for row in ids]
 
@@ -133,7 +134,7 @@ def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
         return [[""] * len(range(sizes["query"])[span]) for _ in range(sizes["layer"])]
     tokens = trace.tokens
     return [
-        [short(tokens[key], letters) if 0 <= key < len(tokens) else "" for key in row]
+        [shorten(tokens[key], letters) if 0 <= key < len(tokens) else "" for key in row]
         for row in _most_frequent(trace.dataset["top_key"][..., span].values)
     ]
 

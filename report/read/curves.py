@@ -53,27 +53,31 @@ def lens_curves(trace: Trace) -> list[Curve]:
     return [curve for curve in curves if np.isfinite(curve.mean).any()]
 
 
-def attention_curves(trace: Trace, read: planes.Attention | None = None) -> list[Curve]:
+def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -> list[Curve]:
     """Return the curves of attention: means over queries and heads, lowest and highest head.
 
     One layer of one statistic is in memory at a time. With `read` the entropies of all heads are
     not read again.
     """
-    read = read or planes.attention(trace)
+    read = read or planes.read_attention(trace)
     if read is None:
         return []
     visible = trace["visible"].astype(np.float64) if "visible" in trace else None
-    curves = [_of_heads("entropy", "attention entropy (nats)", read.total, read.heard)]
+    curves = [
+        _of_heads("entropy", "attention entropy (nats)", read.entropy_sum, read.entropy_count)
+    ]
     if visible is not None:
         title = "normalized entropy (share of ln(visible))"
         curves.append(
-            _of_heads("normalized_entropy", title, read.normalized, read.counted, top=1.0)
+            _of_heads(
+                "normalized_entropy", title, read.normalized_sum, read.normalized_count, top=1.0
+            )
         )
     for name in _MEASURED:
         statistic = BY_NAME[name]
         if name in trace and statistic.labels is not None:
             title, top = statistic.labels.curve, 1.0 if statistic.upper_end == "one" else None
-            sums = np.array([_sums(values) for values in planes.layers(trace, name)])
+            sums = np.array([_sums(values) for values in planes.read_layers(trace, name)])
             curves.append(_of_heads(name, title, sums[:, 0], sums[:, 1], top=top))
     if visible is not None:
         curves = [_with_uniform(trace, curve, visible) for curve in curves]

@@ -6,7 +6,7 @@ import numpy as np
 
 from attentropy.engine.maps import head_scores as heads
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.schema import ASKED_WINDOWS
+from attentropy.engine.trace.schema import REQUESTED_WINDOWS
 from attentropy.report import planes
 
 LONG = 512  # positions from which on entropy is drawn against the position
@@ -33,15 +33,17 @@ def has_map(trace: Trace) -> bool:
 
 def window_names(trace: Trace) -> list[str]:
     """Return the names of the exact windows in the trace, the automatic one first."""
-    return [name for name in ("window", *(f"window{i}" for i in ASKED_WINDOWS)) if name in trace]
+    return [
+        name for name in ("window", *(f"window{i}" for i in REQUESTED_WINDOWS)) if name in trace
+    ]
 
 
-def scored(trace: Trace) -> list[str]:
+def score_names(trace: Trace) -> list[str]:
     """Return the names of the scores in the trace."""
     return [name for name in SCORES if f"head_{name}" in trace]
 
 
-def threshold(name: str) -> float | None:
+def score_threshold(name: str) -> float | None:
     """Return the value above which a head has the score's name; None for a score without one."""
     return heads.SCORES[name].threshold if name in heads.SCORES else None
 
@@ -51,13 +53,13 @@ def has_spread(trace: Trace) -> bool:
     return "visible" in trace and trace.dataset.sizes["position"] > LONG
 
 
-def first_layer(attention: planes.Attention) -> int:
+def first_layer(attention: planes.AttentionPlanes) -> int:
     """Return the first layer with a value."""
     measured = np.flatnonzero(np.isfinite(attention.mean).any(1))
     return int(measured[0]) if measured.size else 0
 
 
-def pooled(trace: Trace, layer: int, pool: int) -> np.ndarray:
+def pool_tiles(trace: Trace, layer: int, pool: int) -> np.ndarray:
     """Return one layer's map, [head, rows, columns], with `pool` × `pool` tiles as one.
 
     The shares of the keys are added up and the queries averaged, so that a row still sums to 1.
@@ -71,6 +73,6 @@ def pooled(trace: Trace, layer: int, pool: int) -> np.ndarray:
     return np.add.reduceat(values, np.arange(0, values.shape[2], pool), axis=2)
 
 
-def edges(starts: np.ndarray, pool: int, n: int) -> list[int]:
+def tile_edges(starts: np.ndarray, pool: int, n: int) -> list[int]:
     """Return the first positions of the tiles, and where the last one ends."""
     return [*(int(at) for at in starts[::pool]), n]

@@ -23,7 +23,7 @@ NORMALIZED = "normalized_entropy"
 
 
 @dataclass(frozen=True)
-class Statistic:
+class PlaneStatistic:
     """A statistic with its scale and its words.
 
     `name` is that of definitions.md; `label` stands in the chooser and the tooltip, `title` in the
@@ -43,34 +43,34 @@ class Statistic:
         return self.scale.facts() | words
 
 
-def offered(trace: Trace, view: View) -> list[Statistic]:
+def offered_statistics(trace: Trace, view: View) -> list[PlaneStatistic]:
     """Return the statistics besides entropy that the trace has values for.
 
     A difference of two traces (its scale runs about zero) has none.
     """
-    return [] if view.scale.kind == "diverging" else held(trace, view.name)
+    return [] if view.scale.kind == "diverging" else statistics_of(trace, view.name)
 
 
-def held(trace: Trace, name: str) -> list[Statistic]:
+def statistics_of(trace: Trace, name: str) -> list[PlaneStatistic]:
     """Return the statistics of the view `name` that the trace has values for."""
     candidates = _of_lens(trace) if name == "lens" else _of_attention(trace)
     return [s for variables, s in candidates if all(variable in trace for variable in variables)]
 
 
-def sites(trace: Trace) -> list[str]:
+def lens_sites(trace: Trace) -> list[str]:
     """Return the lens's sites; the first one opens."""
     if "lens_entropy" not in trace:
         return []
     return [trace.site, *(site for site in trace.sites if site != trace.site)]
 
 
-def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
+def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
     """Yield the statistics of attention, each with the variables that it needs."""
     most_keys = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
     distances = Scale(0.0, float(max(most_keys - 1, 1)), "tokens", 1, "logarithmic")
     yield (
         ("entropy", "visible"),
-        Statistic(
+        PlaneStatistic(
             NORMALIZED, "normalized entropy", "H / ln(visible)",
             "normalized attention entropy", Scale(0.0, 1.0, "of ln(visible)"),
         ),
@@ -80,10 +80,10 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
             texts = recorded.labels
             scale, bits = (Scale(0.0, 1.0), 8) if recorded.upper_end == "one" else (distances, 16)
             words = texts.label, texts.title, texts.description
-            yield (recorded.name,), Statistic(recorded.name, *words, scale, bits)
+            yield (recorded.name,), PlaneStatistic(recorded.name, *words, scale, bits)
 
 
-def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
+def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
     """Yield the statistics of the lens, each with the variables that it needs."""
     size = trace.attrs.get("model", {}).get("vocabulary")
     last = size - 1 if isinstance(size, int) and size > 1 else 1
@@ -91,21 +91,21 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
         last = max(last, int(trace["lens_rank"].max()))
     yield (
         ("lens_kl",),
-        Statistic(
+        PlaneStatistic(
             "lens_kl", "divergence from the last layer", "KL (nats)",
-            "logit-lens divergence from the last layer", views.scale(trace, "lens"),
+            "logit-lens divergence from the last layer", views.entropy_scale(trace, "lens"),
         ),
     )  # fmt: skip
     yield (
         ("lens_top_logprobs",),
-        Statistic(
+        PlaneStatistic(
             "probability", "probability of the likeliest token", "Probability",
             "probability of the logit lens's likeliest token", Scale(0.0, 1.0),
         ),
     )  # fmt: skip
     yield (
         ("lens_rank", "target_ids"),
-        Statistic(
+        PlaneStatistic(
             "lens_rank", "rank of the target (0: first)", "Rank (log)",
             "logit-lens rank of the token that the model predicts",
             Scale(0.0, float(last), "", 0, "logarithmic"), 16,
@@ -113,7 +113,7 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], Statistic]]:
     )  # fmt: skip
 
 
-def of_lens(trace: Trace, name: str, site: str) -> np.ndarray:
+def lens_values(trace: Trace, name: str, site: str) -> np.ndarray:
     """Return a statistic of the lens at one site, [layer, position], NaN where missing."""
     if name == "probability":
         return np.exp(trace.lens("lens_top_logprobs", site=site)[..., 0].astype(np.float32))
@@ -131,7 +131,7 @@ class Plane:
 
     trace: Trace
     view: View
-    statistic: Statistic
+    statistic: PlaneStatistic
     site: str = ""
 
     @property
@@ -142,13 +142,13 @@ class Plane:
     @cached_property
     def averages(self) -> planes.Averages:
         """Means over heads and tiles of every head, of a statistic of attention."""
-        return planes.averages(self.trace, self.statistic.name)
+        return planes.read_averages(self.trace, self.statistic.name)
 
     @cached_property
     def values(self) -> np.ndarray:
         """The values, [layer, position]; of attention the mean over heads."""
         if self.site:
-            return of_lens(self.trace, self.statistic.name, self.site)
+            return lens_values(self.trace, self.statistic.name, self.site)
         return self.averages.mean
 
 
@@ -157,15 +157,15 @@ def extra_planes(trace: Trace, shown: Sequence[View]) -> list[Plane]:
     extras = [
         Plane(trace, view, statistic, trace.site if view.name == "lens" else "")
         for view in sorted(shown, key=lambda view: view.name)  # attention first
-        for statistic in offered(trace, view)
+        for statistic in offered_statistics(trace, view)
     ]
     for view in shown:
         if view.name == "lens" and view.scale.kind != "diverging":
-            entropy = Statistic("entropy", "entropy", view.title, "", view.scale)
-            choices = [entropy, *offered(trace, view)]
+            entropy = PlaneStatistic("entropy", "entropy", view.title, "", view.scale)
+            choices = [entropy, *offered_statistics(trace, view)]
             extras += [
                 Plane(trace, view, statistic, site)
-                for site in sites(trace)[1:]
+                for site in lens_sites(trace)[1:]
                 for statistic in choices
             ]
     return extras

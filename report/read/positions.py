@@ -12,7 +12,7 @@ Range = tuple[int, int]  # [start, stop)
 _SECTION = re.compile(r"(-?\d+)?:(-?\d+)?")
 
 
-def sections(texts: Sequence[str], n: int) -> list[Range]:
+def parse_sections(texts: Sequence[str], n: int) -> list[Range]:
     """Return the ranges that "a:b" means in Python, of n positions.
 
     Raises `UsageError` for anything else.

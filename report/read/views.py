@@ -59,7 +59,7 @@ class View:
         return cells.inset_texts(self, column, letters, has_two_lines=has_two_lines)
 
 
-def names(trace: Trace) -> list[str]:
+def view_names(trace: Trace) -> list[str]:
     """Return which of "lens" and "attention" the trace has values for; the first one opens.
 
     Raises `TraceError` where there is none.
@@ -71,12 +71,12 @@ def names(trace: Trace) -> list[str]:
     return present
 
 
-def of_site(site: str) -> str:
+def site_words(site: str) -> str:
     """Return the caption's words for the lens's site; none for the residual stream."""
     return "" if site == "residual" else f" of the {site} block's output alone"
 
 
-def high(trace: Trace, name: str) -> float:
+def scale_end(trace: Trace, name: str) -> float:
     """Return the upper end of a view's scale, in nats.
 
     That is min(10, ln V) for the lens, and ln of the largest number of visible keys for attention.
@@ -88,35 +88,35 @@ def high(trace: Trace, name: str) -> float:
     return math.log(keys) if keys > 1 else 1.0
 
 
-def scale(trace: Trace, name: str) -> Scale:
+def entropy_scale(trace: Trace, name: str) -> Scale:
     """Return the scale of a view's entropies, from 0 nats."""
-    return Scale(0.0, high(trace, name), "nats")
+    return Scale(0.0, scale_end(trace, name), "nats")
 
 
 @singledispatch
-def view(trace: Trace, name: str, attention: planes.Attention | None = None) -> View:
+def read_view(trace: Trace, name: str, attention: planes.AttentionPlanes | None = None) -> View:
     """Return one of `names`: the lens's residual site, or attention, the mean over heads.
 
     With `attention` the entropies of all heads are not read again.
     """
     values = _entropies(trace, name, attention)
-    return View(name, values, scale(trace, name), _step(values), trace)
+    return View(name, values, entropy_scale(trace, name), _step(values), trace)
 
 
-@view.register
+@read_view.register
 def _(
-    trace: Difference, name: str, attention: planes.Attention | None = None
+    trace: Difference, name: str, attention: planes.AttentionPlanes | None = None
 ) -> View:  # fmt: skip
     values = _entropies(trace, name, attention)
-    size = max(planes.step(values.shape[1]), _step(values[:, trace.both]))
+    size = max(planes.tile_size(values.shape[1]), _step(values[:, trace.both]))
     return View(name, values, _difference_scale(values), size, trace, "B − A (nats)")
 
 
-def _entropies(trace: Trace, name: str, attention: planes.Attention | None) -> np.ndarray:
+def _entropies(trace: Trace, name: str, attention: planes.AttentionPlanes | None) -> np.ndarray:
     """Return a view's entropies, [layer, position]."""
     if name == "lens":
         return trace.lens("lens_entropy").astype(np.float32, copy=False)
-    attention = attention or planes.attention(trace)
+    attention = attention or planes.read_attention(trace)
     assert attention is not None  # `names` lists attention only where there is some
     return attention.mean
 
@@ -127,7 +127,7 @@ def _step(values: np.ndarray) -> int:
     A lens that read a sample of a long prompt needs as many as lie between two samples, so that
     every column has something to show.
     """
-    size = planes.step(values.shape[1])
+    size = planes.tile_size(values.shape[1])
     if size > 1:
         gaps = np.diff(np.flatnonzero(np.isfinite(values).any(0)))
         while (gaps > 1).any() and size < np.median(gaps[gaps > 1]) and size < _MOST_POSITIONS:

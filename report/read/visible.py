@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.text import named
+from attentropy.report.text import for_sentence
 
 _MOST_LINES = 4096  # straight lines per layer
 
@@ -41,7 +41,7 @@ def visible_keys(trace: Trace) -> VisibleLines | None:
     return layers
 
 
-def partial(trace: Trace) -> RunProgress | None:
+def run_progress(trace: Trace) -> RunProgress | None:
     """Return how far an unfinished run came; None for a finished one."""
     state = trace.attrs.get("partial")
     if not isinstance(state, dict):
@@ -51,7 +51,7 @@ def partial(trace: Trace) -> RunProgress | None:
     return {
         "tokens": int(trace.dataset.sizes["position"]),
         "done": done if isinstance(done, int) else 0,
-        "reason": named(str(reason), 200) if reason else "",
+        "reason": for_sentence(str(reason), 200) if reason else "",
     }
 
 

@@ -18,7 +18,7 @@ import torch
 
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import Partial
+from attentropy.engine.trace.partial import PartialTrace
 from interrupted import PROMPT, assert_equal, assert_holds, child, context
 
 CHUNK = 128
@@ -59,7 +59,7 @@ def main(kills: int, tokens: int, seed: int) -> None:
             time.sleep(after)
             process.kill()  # SIGKILL
             process.join()
-            partial, done, start = Partial(target), "whole", time.monotonic()
+            partial, done, start = PartialTrace(target), "whole", time.monotonic()
             if target.exists():
                 found = Trace.open(target)
             elif partial.exists():

@@ -27,7 +27,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from attentropy.engine import demo
 from attentropy.engine.attention import hook as attention_hook
-from attentropy.engine.profile.torch_attention import fused
+from attentropy.engine.profile.torch_attention import fused_attention
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
 
@@ -59,15 +59,17 @@ def seconds(kind: str, made: Any, ids: list[int], chunk: int, folder: Path) -> f
         )  # fmt: skip
         return time.perf_counter() - begun[0]
     tensor, cache = torch.tensor([ids]), None
-    other = attention_hook.attend.set(fused("flash", len(ids)) if kind == "fused" else None)
+    other = attention_hook.attention_function.set(
+        fused_attention("flash", len(ids)) if kind == "fused" else None
+    )
     try:
-        with prefill.unrecorded(made):
+        with prefill.without_recording(made):
             start = time.perf_counter()
-            for bounds in prefill.bounds(len(ids), chunk):
-                cache = prefill.read(made, tensor, *bounds, cache).past_key_values
+            for bounds in prefill.chunk_bounds(len(ids), chunk):
+                cache = prefill.read_chunk(made, tensor, *bounds, cache).past_key_values
             return time.perf_counter() - start
     finally:
-        attention_hook.attend.reset(other)
+        attention_hook.attention_function.reset(other)
 
 
 def drawn(tokens: int) -> list[int]:

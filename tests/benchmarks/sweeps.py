@@ -20,7 +20,7 @@ import torch
 
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps.sweeps import Sweeps
-from attentropy.engine.maps.windows import automatic, map_tile
+from attentropy.engine.maps.windows import default_window, map_tile
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 
@@ -53,7 +53,7 @@ def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
     seen = Visibility(Mask(chunk, tokens, tokens - chunk))
     first = attention(query, key, value)
     tile = map_tile("auto", tokens, 32) or (1, 1)
-    tail = automatic(tokens, 32, HEADS)
+    tail = default_window(tokens, 32, HEADS)
     nothing: dict[str, Any] = {"received": False, "scores": False}
     made = [
         Sweeps(tokens, [HEADS], tile=tile, scores=False),

@@ -26,7 +26,7 @@ import attentropy
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.single import observe
-from attentropy.report.page.document import source
+from attentropy.report.page.document import template_text
 from attentropy.report.page.page import render
 from attentropy.report.page.program import ENTRY, bundle
 
@@ -271,7 +271,7 @@ def open_modules(chromium, written, modules_server):
 
     def opened(trace, *, found=None, settle=True, **options):
         html = written(trace, found, **options).read_text("utf-8")
-        loader = source("script/shell/loader.js")
+        loader = template_text("script/shell/loader.js")
         modules = '<script src="bundle.js"></script><script type="module" src="start.js"></script>'
         assert html.count(f"<script>{loader}</script>") == 1
         html = html.replace(f"<script>{loader}</script>", modules)

@@ -7,7 +7,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, compare
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.compared import observe
-from attentropy.report.read.views import view
+from attentropy.report.read.views import read_view
 from traces import synthetic
 
 pytestmark = pytest.mark.browser
@@ -63,7 +63,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
                 wanted = _expected(value, shown.scale.high) if of.both[column] else [0xB9] * 3
                 np.testing.assert_allclose(pixels[y, x], wanted, atol=3, err_msg=f"{row} {column}")
 
-    coloured(view(of, "lens"))
+    coloured(read_view(of, "lens"))
     only_a, only_b = (int(np.flatnonzero(of.kind == kind)[0]) for kind in (ONLY_A, ONLY_B))
     assert "only in A" in said(2, only_a)
     assert "no difference: B has no token here" in said(2, only_a)
@@ -78,7 +78,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
 
     page.click("[data-view=attention]")
     opened.quiet()
-    coloured(view(of, "attention"))
+    coloured(read_view(of, "attention"))
     lines = said(4, 9)
     means = [t["entropy"].mean(1)[4] for t in (a, b)]
     assert f"A: attention entropy {means[0][8]:.3f} nats, " in lines

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attentropy.report.figures.sizes import narrow, wide
-from attentropy.report.text import visible
+from attentropy.report.text import mark_whitespace
 from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.browser
@@ -326,8 +326,8 @@ def test_the_inset_of_a_telephone_tells_its_labels_in_full(open_page, trace):
             opened.quiet()
             said = page.inner_text("#tip")
             assert f"exact weight {weights[key]:.3f}" in said
-            assert f"key {visible(trace.tokens[key])} (position {key}, " in said
-            assert f"query {visible(trace.tokens[12])} (position 12, " in said
+            assert f"key {mark_whitespace(trace.tokens[key])} (position {key}, " in said
+            assert f"query {mark_whitespace(trace.tokens[12])} (position 12, " in said
     page.mouse.move(left + size.left + 9, y + size.height - 5)
     opened.quiet()
     assert "position 10" in page.inner_text("#tip")

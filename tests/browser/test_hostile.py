@@ -6,7 +6,7 @@ from attentropy.engine.trace.text import text_array
 from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.compared import observe
-from attentropy.report.text import flowing, visible
+from attentropy.report.text import for_prompt, mark_whitespace
 from hostile import HOSTILE_NAMES, STRINGS, hostile_pair, hostile_trace
 from traces import synthetic
 
@@ -46,7 +46,7 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
         "[...document.querySelectorAll('.tokens span')].map((span) => span.textContent)"
     )
     tokens = [str(text) for text in text_array(STRINGS)]
-    assert shown == [flowing(t) if t.strip() else visible(t) for t in tokens]
+    assert shown == [for_prompt(t) if t.strip() else mark_whitespace(t) for t in tokens]
 
     page.focus("#figure")
     before = opened.address()
@@ -89,7 +89,7 @@ def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, c
         shown = page.evaluate(
             f"[...document.querySelectorAll('.tokens {element}')].map((e) => e.textContent)"
         )
-        assert shown == [flowing(t) if t.strip() else visible(t) for t in tokens]
+        assert shown == [for_prompt(t) if t.strip() else mark_whitespace(t) for t in tokens]
 
     page.focus("#figure")
     said = set()

@@ -8,7 +8,7 @@ import pytest
 from attentropy.report import palette
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import wide
-from attentropy.report.planes import tiles
+from attentropy.report.planes import make_tiles
 from traces import long
 
 pytestmark = pytest.mark.browser
@@ -31,7 +31,7 @@ def test_the_overview_is_the_mean_of_its_positions_or_their_extreme_by_choice(op
     opened = open_page(trace, fragment="#view=attention&a=60000&b=60010&col=60001")
     size = wide(LAYERS)
     values = trace["entropy"].mean(1)
-    tiled = tiles(values, 64)
+    tiled = make_tiles(values, 64)
     high = math.log(N)
     for how, wanted in (("mean", tiled.mean), ("low", tiled.low), ("high", tiled.high)):
         opened.page.select_option("#how", how)

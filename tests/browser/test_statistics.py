@@ -7,8 +7,8 @@ import pytest
 from attentropy.report.figures.sizes import wide
 from attentropy.report.palette import MISSING, colors
 from attentropy.report.read import views
-from attentropy.report.read.plane_statistics import offered
-from attentropy.report.read.views import view
+from attentropy.report.read.plane_statistics import offered_statistics
+from attentropy.report.read.views import read_view
 from attentropy.report.scale import Scale
 from traces import CHAT, sited, synthetic
 
@@ -54,7 +54,7 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     scales = {
         (name, s.name): s.scale
         for name in ("lens", "attention")
-        for s in offered(trace, view(trace, name))
+        for s in offered_statistics(trace, read_view(trace, name))
     }
     means = {name: trace[name].mean(1) for name in ("entropy", "distance", "sink_mass", "max_prob")}
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -125,7 +125,7 @@ def test_a_signed_view_has_white_at_zero_and_its_ends_beyond_its_scale(open_page
     values[0, 2, 5:8] = 0.0
     values[0, 3, 6] = np.nan
     signed = Scale(-2.0, 2.0, "nats", 1, "diverging")
-    monkeypatch.setattr(views, "scale", lambda trace, name: signed)
+    monkeypatch.setattr(views, "entropy_scale", lambda trace, name: signed)
     opened = open_page(trace, fragment=f"#view=lens&a={SHOWN.start}&b={SHOWN.stop}&col=5")
     _assert_colours(opened, values[0], signed)
     assert tuple(colors(signed.at(np.zeros(1)), 0, 1)[0]) == (0xF7, 0xF7, 0xF7)

@@ -22,7 +22,14 @@ from attentropy.report.compare.difference import compare
 from attentropy.report.findings.compared import observe as observe_difference
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
-from attentropy.report.text import flowing, full, named, plain, short, visible
+from attentropy.report.text import (
+    for_prompt,
+    for_sentence,
+    for_terminal,
+    for_tooltip,
+    mark_whitespace,
+    shorten,
+)
 from hostile import HOSTILE_NAMES, PROOF, STRINGS, corpus, hostile_pair, hostile_trace
 from traces import synthetic
 
@@ -88,7 +95,7 @@ def test_every_string_is_shown_or_visibly_escaped(page):
     tokens = [str(text) for text in text_array(STRINGS)]
     assert len(shown) == len(tokens)
     for text, seen in zip(tokens, shown, strict=True):
-        assert seen == (visible(text) if not text.strip() else flowing(text))
+        assert seen == (mark_whitespace(text) if not text.strip() else for_prompt(text))
         assert seen.strip()
         assert len(seen) < 4500
     assert "1,000,000 characters" in shown[-1]
@@ -99,7 +106,8 @@ def test_every_string_is_shown_or_visibly_escaped(page):
 def test_a_comparison_shows_every_string_of_both_sides_or_escapes_it_visibly(comparison):
     body = comparison.split('class="tokens"')[1].split("</div>")[0]
     wanted = [
-        flowing(text) if text.strip() else visible(text) for text in map(str, text_array(STRINGS))
+        for_prompt(text) if text.strip() else mark_whitespace(text)
+        for text in map(str, text_array(STRINGS))
     ]
     for element in ("span", "del", "ins"):
         shown = re.findall(rf"<{element} [^>]*>(.*?)</{element}>", body, re.S)
@@ -108,7 +116,7 @@ def test_a_comparison_shows_every_string_of_both_sides_or_escapes_it_visibly(com
         '<th scope="row">(?:<span[^>]*>≠</span> )?(\u2068?prompt: .*?)</th>', comparison, re.S
     )
     assert [html.unescape(text) for text in entries] == [
-        named(f"prompt: {text}", 60) for text in dict.fromkeys(STRINGS)
+        for_sentence(f"prompt: {text}", 60) for text in dict.fromkeys(STRINGS)
     ]
     assert "\\x1b" not in comparison
     assert "⟨202E⟩" in comparison.split("<title>")[1].split("</title>")[0]
@@ -167,11 +175,17 @@ def test_findings_say_it_without_turning_around(trace):
 
 def test_labels_are_short_seen_and_isolated():
     for text in STRINGS:
-        for shown in (short(text, 8), named(text), full(text), plain(text[:900]), flowing(text)):
+        for shown in (
+            shorten(text, 8),
+            for_sentence(text),
+            for_tooltip(text),
+            for_terminal(text[:900]),
+            for_prompt(text),
+        ):
             assert _unseen(shown) == set(), ascii(text[:80])
             shown.encode()
             assert len(shown) < 8000
-        label = short(text, 8)
+        label = shorten(text, 8)
         if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in label):
             assert (label[0], label[-1]) == ("\u2068", "\u2069")
 

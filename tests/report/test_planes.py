@@ -14,14 +14,14 @@ from traces import synthetic
     ("n", "columns", "expected"), [(1, 8, 1), (8, 8, 1), (9, 8, 2), (1000, 8, 128)]
 )
 def test_a_step_is_the_smallest_power_of_two_that_leaves_room(n, columns, expected):
-    assert planes.step(n, columns) == expected
+    assert planes.tile_size(n, columns) == expected
 
 
 def test_a_tile_is_of_what_was_read_and_the_last_may_be_short():
     values = np.random.default_rng(0).normal(size=(3, 37)).astype(np.float32)
     values[0, 4:8] = np.nan
     values[1, 33:] = np.nan
-    found = planes.tiles(values, 8)
+    found = planes.make_tiles(values, 8)
     assert found.mean.shape == (3, 5)
     for row in range(3):
         for tile in range(5):
@@ -39,7 +39,7 @@ def test_attention_is_the_mean_of_the_heads_that_there_are():
     entropy = trace.dataset["entropy"].values
     entropy[2, 1, 5] = np.nan
     entropy[3] = np.nan
-    found = planes.attention(trace, columns=4)
+    found = planes.read_attention(trace, columns=4)
     heads = [0, 2]
     assert found.mean[2, 5] == pytest.approx(entropy[2, heads, 5].mean(), abs=1e-6)
     assert np.isnan(found.mean[3]).all()
@@ -71,10 +71,10 @@ def test_visible_keys_are_the_same_from_their_lines(kind):
 @pytest.mark.parametrize("name", ["entropy", "normalized_entropy"])
 def test_of_one_head_no_other_is_read(tmp_path, monkeypatch, name):
     trace = Trace.open(synthetic().save(tmp_path / "t.zarr"))
-    wanted = planes.layer(trace, name, 2)[1]
+    wanted = planes.read_layer(trace, name, 2)[1]
     asked, read = [], lazy._StoredArray._read
     monkeypatch.setattr(
         lazy._StoredArray, "_read", lambda a, key: asked.append((a._name, *key[:2])) or read(a, key)
     )
-    np.testing.assert_array_equal(planes.layer(trace, name, 2, 1), wanted)
+    np.testing.assert_array_equal(planes.read_layer(trace, name, 2, 1), wanted)
     assert [key for key in asked if key[0] == "entropy"] == [("entropy", 2, 1)]

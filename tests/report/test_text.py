@@ -2,7 +2,14 @@
 
 import pytest
 
-from attentropy.report.text import flowing, plain, short, shorten_middle, visible, width
+from attentropy.report.text import (
+    for_prompt,
+    for_terminal,
+    mark_whitespace,
+    shorten,
+    shorten_middle,
+    width,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,14 +29,14 @@ from attentropy.report.text import flowing, plain, short, shorten_middle, visibl
     ],
 )
 def test_blanks_and_controls_are_drawn(text, shown):
-    assert visible(text) == shown
+    assert mark_whitespace(text) == shown
 
 
 def test_long_text_is_cut_by_the_columns_it_takes():
-    assert short(" Australia", 7) == "_Austr…"
-    assert short("日本語日本語", 7) == "日本語…"
+    assert shorten(" Australia", 7) == "_Austr…"
+    assert shorten("日本語日本語", 7) == "日本語…"
     assert width("日本") == 4
-    assert short("short", 7) == "short"
+    assert shorten("short", 7) == "short"
 
 
 def test_a_text_cut_in_its_middle_tells_its_beginning_and_its_end():
@@ -42,17 +49,17 @@ def test_a_text_cut_in_its_middle_tells_its_beginning_and_its_end():
 
 
 def test_right_to_left_text_is_isolated():
-    assert short("שלום", 9) == "\u2068שלום\u2069"
+    assert shorten("שלום", 9) == "\u2068שלום\u2069"
 
 
 def test_a_terminal_gets_no_control_character():
-    assert plain("a b\x1b[2J\u202ex\n") == "a b␛[2J⟨202E⟩x⏎"
+    assert for_terminal("a b\x1b[2J\u202ex\n") == "a b␛[2J⟨202E⟩x⏎"
 
 
 def test_a_tower_of_accents_is_cut_where_it_would_be_drawn_over_other_lines():
     tower = "e" + "\u0301" * 300
-    for shown in (visible(tower), plain(tower), flowing(tower)):
+    for shown in (mark_whitespace(tower), for_terminal(tower), for_prompt(tower)):
         assert shown == "e" + "\u0301" * 6 + "⟨+294⟩"
-    assert plain(tower + "x" + tower) == (plain(tower) + "x" + plain(tower))
-    assert plain("שָׁ é̂ กี่") == "שָׁ é̂ กี่"
-    assert visible("e\u0301" * 9) == "e\u0301" * 9
+    assert for_terminal(tower + "x" + tower) == (for_terminal(tower) + "x" + for_terminal(tower))
+    assert for_terminal("שָׁ é̂ กี่") == "שָׁ é̂ กี่"
+    assert mark_whitespace("e\u0301" * 9) == "e\u0301" * 9

@@ -7,8 +7,8 @@ from torch import nn
 from attentropy.engine.attention import hook as attention_hook
 from attentropy.engine.attention.recorder import record
 from attentropy.engine.attention.selfcheck import (
+    check_model,
     check_same_outputs,
-    checked,
     why_padding_is_refused,
 )
 from attentropy.engine.coverage.classes import find_class
@@ -44,7 +44,7 @@ def test_a_model_is_checked_once_and_then_known():
     first = len(passes)
     _record(made, _ids())
     assert len(passes) == first + 1
-    assert checked(made).calls == {(0, 0), (1, 0), (2, 0)}
+    assert check_model(made).calls == {(0, 0), (1, 0), (2, 0)}
 
 
 def test_one_token_is_enough_for_the_check():

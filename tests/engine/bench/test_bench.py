@@ -107,11 +107,11 @@ def test_the_gpu_kernels_of_pytorch_are_called_as_they_are_declared(name):
     with FakeTensorMode():
         q = torch.empty(1, 8, 128, 64, dtype=torch.bfloat16, device="cuda")
         k = torch.empty(1, 2, 128, 64, dtype=torch.bfloat16, device="cuda")
-        out, lse = stock.STOCK[name].attend(q, k, k, True, 0.1)
+        out, lse = stock.FUSED_KERNELS[name].attend(q, k, k, True, 0.1)
         assert out.shape == q.shape
         assert lse.shape == (1, 8, 128)
-        if stock.STOCK[name].wide:
-            wide, _ = stock.STOCK[name].attend(q, k, torch.cat([k, k], -1), True, 0.1)
+        if stock.FUSED_KERNELS[name].wide:
+            wide, _ = stock.FUSED_KERNELS[name].attend(q, k, torch.cat([k, k], -1), True, 0.1)
             assert wide.shape == (1, 8, 128, 128)
 
 
@@ -130,7 +130,7 @@ def test_flash_attention_packages_are_read_as_tokens_by_heads(way, version, monk
             s = s.masked_fill(torch.ones(s.shape[-2:], dtype=torch.bool).triu(1), -torch.inf)
         return (s.softmax(-1) @ v).transpose(1, 2), s.logsumexp(-1), None
 
-    module = stock.STOCK[f"flash-attn {version}"].module
+    module = stock.FUSED_KERNELS[f"flash-attn {version}"].module
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(flash_attn_func=flash_attn_func))
     given = attention.inputs(CASE)
     rival = attention_rivals.RIVALS[f"flash-attn {version} {way}"]

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from attentropy.engine.cost import predict
 from attentropy.engine.cost import speed as pace
-from attentropy.engine.cost.memory import alternatives, memory
+from attentropy.engine.cost.memory import alternatives, memory_bytes
 from attentropy.engine.cost.predict import describe
 from attentropy.engine.cost.size import RunSize, model_size
 from attentropy.engine.model import source as origin
@@ -55,8 +55,8 @@ def test_of_a_mixture_a_token_meets_the_experts_it_is_sent_to():
 
 
 def test_a_window_bounds_the_cache():
-    wide = memory(model_size(config("mistral", sliding_window=None)), RunSize(4000, 4, 0))
-    narrow = memory(model_size(config("mistral", sliding_window=100)), RunSize(4000, 4, 0))
+    wide = memory_bytes(model_size(config("mistral", sliding_window=None)), RunSize(4000, 4, 0))
+    narrow = memory_bytes(model_size(config("mistral", sliding_window=100)), RunSize(4000, 4, 0))
     assert narrow["cache_bytes"] * 40 == wide["cache_bytes"]
 
 
@@ -67,8 +67,8 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
     run = RunSize(32_768, 2, 4096, on_cpu=False)
     found = alternatives(size, run)
     assert next(iter(found)) == "--lens-positions -128:"
-    needed = memory(size, run)["peak_bytes"]
-    peaks = {option: memory(size, other)["peak_bytes"] for option, other in found.items()}
+    needed = memory_bytes(size, run)["peak_bytes"]
+    peaks = {option: memory_bytes(size, other)["peak_bytes"] for option, other in found.items()}
     assert all(peak < needed for peak in peaks.values())
     assert "--dtype bfloat16" not in found  # the weights are that already
     assert peaks["--quantize 4bit"] < peaks["--quantize 8bit"] < needed
@@ -77,7 +77,7 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
 def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     folder = save(tmp_path / "tiny", num_hidden_layers=8, hidden_size=96)
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
-    monkeypatch.setattr(origin, "device", lambda device: torch.device("cpu"))
+    monkeypatch.setattr(origin, "resolve_device", lambda device: torch.device("cpu"))
     whole = describe(folder, tokens=5000)["memory"]
     assert "too_much" not in whole
     lensless = whole["peak_with_option_bytes"]["--lens none"]

@@ -9,7 +9,7 @@ from attentropy.engine import demo
 from attentropy.engine.cost import predict
 from attentropy.engine.cost import speed as pace
 from attentropy.engine.cost.disk import disk_bytes
-from attentropy.engine.cost.memory import chunk_tokens, memory, passing
+from attentropy.engine.cost.memory import chunk_tokens, memory_bytes, transient_bytes
 from attentropy.engine.cost.predict import CostOptions, describe, run_size
 from attentropy.engine.cost.size import RecordingSize, RunSize, model_size
 from attentropy.engine.errors import UsageError
@@ -34,7 +34,7 @@ def disk(size, **options):
 
 def test_the_peak_of_a_long_prompt_grows_with_it_only_by_cache_and_bookkeeping(size):
     run = RunSize(50_000, 4, 0, chunk=2048)
-    once, twice = (memory(size, replace(run, tokens=n)) for n in (50_000, 100_000))
+    once, twice = (memory_bytes(size, replace(run, tokens=n)) for n in (50_000, 100_000))
     for name in ("statistics_bytes", "lens_bytes", "weights_bytes"):
         assert once[name] == twice[name], name
     grown = twice["peak_bytes"] - once["peak_bytes"]
@@ -46,21 +46,21 @@ def test_the_peak_of_a_long_prompt_grows_with_it_only_by_cache_and_bookkeeping(s
 
 def test_a_smaller_chunk_takes_less_and_one_of_all_tokens_is_one_pass(size):
     run = RunSize(20_000, 4, 20_000)
-    peaks = [memory(size, replace(run, chunk=c))["peak_bytes"] for c in (256, 1024, 4096)]
+    peaks = [memory_bytes(size, replace(run, chunk=c))["peak_bytes"] for c in (256, 1024, 4096)]
     assert peaks == sorted(peaks)
-    assert peaks[-1] < memory(size, run)["peak_bytes"]
-    assert memory(size, replace(run, chunk=20_000)) == memory(size, run)
+    assert peaks[-1] < memory_bytes(size, run)["peak_bytes"]
+    assert memory_bytes(size, replace(run, chunk=20_000)) == memory_bytes(size, run)
 
 
 def test_a_gpu_holds_a_chunks_states_and_not_what_is_written(size):
     run = RunSize(100_000, 2, 100_000, on_cpu=False, chunk=8192)
     many = replace(run, recording=RecordingSize(stats=("entropy", "max_prob", "lse", "distance")))
-    assert memory(size, run)["peak_bytes"] == memory(size, many)["peak_bytes"]
-    without = memory(size, replace(run, positions=0))
-    assert memory(size, run)["peak_bytes"] > without["peak_bytes"]
+    assert memory_bytes(size, run)["peak_bytes"] == memory_bytes(size, many)["peak_bytes"]
+    without = memory_bytes(size, replace(run, positions=0))
+    assert memory_bytes(size, run)["peak_bytes"] > without["peak_bytes"]
     wide = replace(size, width=4096)
-    at_once = memory(wide, replace(run, chunk=None))["lens_bytes"]
-    assert memory(wide, run)["lens_bytes"] < 0.2 * at_once
+    at_once = memory_bytes(wide, replace(run, chunk=None))["lens_bytes"]
+    assert memory_bytes(wide, run)["lens_bytes"] < 0.2 * at_once
 
 
 def test_the_chunk_follows_the_memory(size):
@@ -72,7 +72,7 @@ def test_the_chunk_follows_the_memory(size):
     assert chosen() == 8192
     assert chosen(free=0) == 256
     assert chosen(memory=1, free=2**40) == 16
-    limit = 8 * passing(size, 1024, 4)
+    limit = 8 * transient_bytes(size, 1024, 4)
     assert chosen(free=limit) == 1024
     assert chosen(free=limit - 1) == 512
     assert chosen(free=limit, states=10**6) == 256
@@ -138,7 +138,7 @@ def test_what_extract_would_refuse_is_refused(size, options):
 def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     config("llama").save_pretrained(tmp_path)
-    monkeypatch.setattr(origin, "device", lambda device: CPU)
+    monkeypatch.setattr(origin, "resolve_device", lambda device: CPU)
     monkeypatch.setattr(predict, "available", lambda device: 2**40)
     facts = describe(tmp_path, tokens=5000, chunk=512, sites=(), map_tile="128")
     assert facts["run"] == {"chunk": 512, "lens_positions": 0, "map_tile": [128, 128]}

@@ -6,7 +6,7 @@ from attentropy.engine.attention.recorder import record
 from attentropy.engine.lens.blocks import checked_blocks, watch_blocks
 from attentropy.engine.lens.budget import SITES
 from attentropy.engine.lens.head import watch_head
-from attentropy.engine.lens.plan import plan
+from attentropy.engine.lens.plan import plan_lens
 from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
@@ -19,7 +19,7 @@ def test_a_plan_from_one_shared_pass_is_that_of_passes_of_its_own():
     ids = torch.arange(3, 19)[None]
     text = Prompt("", ids[0].tolist(), ["x"] * 16, ["content"] * 16, [(0, 0)] * 16, False)
     notes: list[str] = []
-    wanted = plan(loaded, ids, text, SITES, "0,2", None, notes)
+    wanted = plan_lens(loaded, ids, text, SITES, "0,2", None, notes)
     layers = decoder_layers(subject)
     runs = []
     counting = subject.register_forward_hook(lambda *call: runs.append(1))
@@ -31,7 +31,9 @@ def test_a_plan_from_one_shared_pass_is_that_of_passes_of_its_own():
     ):
         head_pass.logits = subject(ids, use_cache=False).logits
     blocks = checked_blocks(layers, explained)
-    shared = plan(loaded, ids, text, SITES, "0,2", None, notes, head_pass=head_pass, blocks=blocks)
+    shared = plan_lens(
+        loaded, ids, text, SITES, "0,2", None, notes, head_pass=head_pass, blocks=blocks
+    )
     counting.remove()
     assert len(runs) == 1
     assert notes == []

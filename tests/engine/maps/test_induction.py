@@ -30,7 +30,7 @@ def _scores(q, k, ids, window=None):
     seen = Visibility(Mask(len(ids), len(ids), 0, window=window))
     result = attention(q, k, k, window=window)
     probe = InductionProbe(None, ids)
-    probe.heard(_Layer(), (q, k, k), seen, {}, result)
+    probe.on_attention(_Layer(), (q, k, k), seen, {}, result)
     return probe.scores[0, 0]
 
 

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 from attentropy.engine.attention import plan as layout
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.recorder import DEFAULT_STATS, record
-from attentropy.engine.attention.selfcheck import attention_entries, checked, listening
+from attentropy.engine.attention.selfcheck import attention_entries, check_model, listening
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
@@ -19,8 +19,8 @@ from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Rectangle
-from attentropy.engine.trace.layout import field
-from attentropy.engine.trace.sinks import Memory
+from attentropy.engine.trace.layout import array_layout
+from attentropy.engine.trace.sinks import MemorySink
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 from tiny import model
@@ -63,7 +63,7 @@ def _eager(made, ids):
 
 
 def _sweeps(made, tokens=LENGTH, **plan):
-    heads = [checked(made).heads.get(entry, 0) for entry in attention_entries(made)]
+    heads = [check_model(made).heads.get(entry, 0) for entry in attention_entries(made)]
     return Sweeps(tokens, heads, **plan)
 
 
@@ -80,11 +80,11 @@ def _swept(made, ids, sweeps, chunk=None):
 @contextmanager
 def _streamed(made, sweeps, stats=DEFAULT_STATS):
     """While open, what `sweeps` finishes of the model's passes goes into the arrays given."""
-    kept, _ = layout.attention(made, sweeps.tokens, stats, None, "all")
-    sink = Memory()
+    kept, _ = layout.plan_attention(made, sweeps.tokens, stats, None, "all")
+    sink = MemorySink()
     fields = kept.fields(sweeps.tokens, "float32")
     for name, (dims, shape) in sweeps.layout().items():
-        fields[name] = field(name, dims, shape, sweeps.tokens, "float32")
+        fields[name] = array_layout(name, dims, shape, sweeps.tokens, "float32")
     for name, array in fields.items():
         sink.create(name, array)
     stream = Stream(kept, sink, sweeps)
@@ -100,13 +100,13 @@ class _Ears(Listener):
     def __init__(self):
         self.calls = []
 
-    def heard(self, module, tensors, seen, score, result):
+    def on_attention(self, module, tensors, seen, score, result):
         self.calls.append((*tensors[:2], result.lse, seen, score, result.entropy))
 
 
 def _heard(made, ids, **given):
     ears = _Ears()
-    with torch.no_grad(), listening(made, ears, masks_built=checked(made).masks_built):
+    with torch.no_grad(), listening(made, ears, masks_built=check_model(made).masks_built):
         made(ids, **{"use_cache": False} | given)
     return ears.calls
 

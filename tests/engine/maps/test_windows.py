@@ -6,9 +6,9 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.windows import (
     MAP_BYTES,
     WINDOW_BYTES,
-    automatic,
     check_tile,
     check_windows,
+    default_window,
     map_bytes,
     map_tile,
     rectangles,
@@ -81,7 +81,7 @@ def test_a_window_larger_than_the_budget_says_what_fits():
     ("tokens", "span"), [(1, (0, 1)), (512, (0, 512)), (513, (449, 513)), (9000, (8936, 9000))]
 )
 def test_unasked_the_whole_of_a_short_prompt_or_the_tails_square_is_kept(tokens, span):
-    found = automatic(tokens, 8, 4)
+    found = default_window(tokens, 8, 4)
     assert (found.name, found.rows, found.keys) == ("window", span, span)
     assert found.per_head == (4 * 8 * 4 * (span[1] - span[0]) ** 2 <= WINDOW_BYTES)
 

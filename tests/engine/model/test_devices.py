@@ -135,5 +135,7 @@ def test_the_lens_norms_where_the_norm_is_and_reads_where_the_head_is():
 
 def test_a_model_on_one_device_is_where_its_parameters_are(embedded):
     assert devices.input_device(embedded.model) == torch.device("cpu")
-    assert devices.names(embedded.model) == ["cpu"]
-    assert devices.fetched(embedded.model.lm_head, "weight") is embedded.model.lm_head.weight
+    assert devices.device_names(embedded.model) == ["cpu"]
+    assert (
+        devices.fetch_parameter(embedded.model.lm_head, "weight") is embedded.model.lm_head.weight
+    )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from attentropy.engine.attention.recorder import Recorder, record
-from attentropy.engine.errors import AttentropyError, Stopped, UsageError
+from attentropy.engine.errors import AttentropyError, RunStopped, UsageError
 from attentropy.engine.measure import machine
 from attentropy.engine.model import load as models
 from attentropy.engine.profile import torch_attention as fused
@@ -21,7 +21,7 @@ from attentropy.engine.profile.profile import profile
 from attentropy.engine.profile.prompt import ordinary_ids
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.sinks import Folder
+from attentropy.engine.trace.sinks import FolderSink
 from attentropy.kernels.ops import attention
 from counted import CountedClock
 from tiny import config, model, save
@@ -39,7 +39,7 @@ FAMILIES = {
 def quick(monkeypatch):
     """Ceilings that nobody measures; they are the benchmark's, and tested there."""
     known = {"flops_per_second": 1e11, "bytes_per_second": 1e10}
-    monkeypatch.setattr(machine, "ceilings", lambda device, dtype: known)
+    monkeypatch.setattr(machine, "upper_bounds", lambda device, dtype: known)
     monkeypatch.setattr(fused, "_BUDGET", 0.0)
 
 
@@ -150,7 +150,7 @@ def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatc
 
     calls = 3 * 3  # chunks and layers
     with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "heard", _slower(Recorder.heard, clock))
+        patch.setattr(Recorder, "on_attention", _slower(Recorder.on_attention, clock))
         slower_recorder = growth()
     assert slower_recorder.pop("writing") == pytest.approx(calls * _DELAY)
     assert all(abs(rest) < 1e-9 for rest in slower_recorder.values())
@@ -165,7 +165,7 @@ def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatc
 def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
     """The thread that writes begins only when the pass waits for it."""
     awaited = threading.Event()
-    check, flush, close = Folder._check_place, Folder.flush, Folder.close
+    check, flush, close = FolderSink._check_place, FolderSink.flush, FolderSink.close
 
     def checks(self):  # before each write
         assert awaited.wait(60)
@@ -180,9 +180,9 @@ def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
 
         return waiting
 
-    monkeypatch.setattr(Folder, "_check_place", checks)
-    monkeypatch.setattr(Folder, "flush", waits(flush))
-    monkeypatch.setattr(Folder, "close", waits(close))
+    monkeypatch.setattr(FolderSink, "_check_place", checks)
+    monkeypatch.setattr(FolderSink, "flush", waits(flush))
+    monkeypatch.setattr(FolderSink, "close", waits(close))
     trace = made()
     totals = trace.attrs["profile"]
     writes = 3 * (3 * 2) + 3 * 2  # entropy and visible of each chunk and layer, the window's two
@@ -216,18 +216,18 @@ def test_what_is_recorded_is_what_extract_records(tmp_path, sites):
 
 def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
     entries, recorders = [], []
-    heard, flush = Recorder.heard, Folder.flush
+    listen, flush = Recorder.on_attention, FolderSink.flush
 
     def listens(self, *call):
-        heard(self, *call)
+        listen(self, *call)
         recorders.append(self)
 
     def ends(self):
         flush(self)
         entries.append({str(name): self._arrays[name][:] for name in ("entropy", "visible")})
 
-    monkeypatch.setattr(Recorder, "heard", listens)
-    monkeypatch.setattr(Folder, "flush", ends)
+    monkeypatch.setattr(Recorder, "on_attention", listens)
+    monkeypatch.setattr(FolderSink, "flush", ends)
     trace = profile(model(), tokens=83, chunk=29, repeat=2)
     assert len(entries) == 1 + 1 + 2 + 1  # the warm-up, the weighed one (and its end), the timed
     for found in entries[1:]:
@@ -257,8 +257,8 @@ def test_a_full_disk_ends_a_profile_in_one_line_and_leaves_nothing(tmp_path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(Folder, "_narrowed", full)
-    with pytest.raises(Stopped, match="the disk is full"):
+    monkeypatch.setattr(FolderSink, "_narrowed", full)
+    with pytest.raises(RunStopped, match="the disk is full"):
         made()
     assert not list(tmp_path.iterdir())
 
@@ -343,7 +343,7 @@ def test_the_fused_rival_gives_ours_outputs_for_a_chunk_over_its_past(queries, k
     torch.manual_seed(0)
     q, k, v = torch.randn(1, 6, queries, 20), *torch.randn(2, 1, 2, keys, 20)
     ours = attention(q, k, v, stats=(), scale=0.3)
-    theirs = fused.fused("flash", keys)(q, k, v, scale=0.3, causal=True, stats=())
+    theirs = fused.fused_attention("flash", keys)(q, k, v, scale=0.3, causal=True, stats=())
     torch.testing.assert_close(theirs.out, ours.out, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(theirs.lse, ours.lse, atol=1e-5, rtol=1e-5)
 

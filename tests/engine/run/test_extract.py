@@ -8,7 +8,7 @@ import torch
 
 from attentropy.engine import demo
 from attentropy.engine.errors import UsageError
-from attentropy.engine.maps.plan import sweeps_for
+from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.single import observe
@@ -101,9 +101,9 @@ def test_what_is_kept_beside_the_statistics_matches_eager_attention(
 
 
 def test_layers_that_are_not_recorded_have_no_part_in_what_is_kept(embedded):
-    sweeps, _ = sweeps_for(embedded, 8000, map_heads="all", recorded={1, 4})
+    sweeps, _ = plan_sweeps(embedded, 8000, map_heads="all", recorded={1, 4})
     assert sweeps.heads == (0, 4, 0, 0, 4, 0, 0, 0)
-    assert sweeps.tile < sweeps_for(embedded, 8000, map_heads="all")[0].tile
+    assert sweeps.tile < plan_sweeps(embedded, 8000, map_heads="all")[0].tile
     induction = sweeps.finished()["head_induction"][1]
     assert np.isnan(induction).all(1).tolist() == [count == 0 for count in sweeps.heads]
 

@@ -8,7 +8,7 @@ import torch
 
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.partial import Partial
+from attentropy.engine.trace.partial import PartialTrace
 from interrupted import OPTIONS, PROMPT, assert_equal, assert_holds, child, context
 
 
@@ -49,7 +49,7 @@ def test_killed_at_random_moments_it_opens_and_goes_on_to_the_same_values(wanted
         time.sleep(drawn.uniform(0, seconds / 4))
         process.kill()  # SIGKILL
         process.join()
-        partial = Partial(target)
+        partial = PartialTrace(target)
         if target.exists():  # it was quicker
             found = Trace.open(target)
             partial.discard()

@@ -6,7 +6,7 @@ from transformers import AutoModel
 
 from attentropy.engine import demo
 from attentropy.engine.attention.recorder import record
-from attentropy.engine.attention.selfcheck import checked
+from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.model.load import load
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.probe import RunProbe
@@ -91,4 +91,4 @@ def test_an_encoder_is_checked_on_its_whole_text():
     made = AutoModel.from_config(config("bert")).eval()
     ids = torch.arange(20, 84)[None]
     RunProbe(made, ids, in_chunks=True).check()
-    assert checked(made).calls == {(0, 0), (1, 0), (2, 0)}
+    assert check_model(made).calls == {(0, 0), (1, 0), (2, 0)}

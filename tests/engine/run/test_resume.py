@@ -72,8 +72,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(wanted, tmp_path, monkeypat
     _interrupted(monkeypatch, at, prompt=PROMPT, output=target, keep_cache=keep_cache, **OPTIONS)
     assert assert_holds(tmp_path / "t.zarr.zip.partial", wanted) == at * OPTIONS["chunk"]
     read = []
-    passing = prefill.read
-    monkeypatch.setattr(prefill, "read", lambda *a: read.append(a[2]) or passing(*a))
+    passing = prefill.read_chunk
+    monkeypatch.setattr(prefill, "read_chunk", lambda *a: read.append(a[2]) or passing(*a))
     found = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
     assert_equal(found, wanted)
     assert min(read) == (at * OPTIONS["chunk"] if keep_cache else 0)
@@ -257,7 +257,7 @@ def test_a_disk_of_512_kib_is_full_in_one_line_and_the_store_opens(tiny_disk, wa
 def test_a_disk_that_fails_stops_the_run_in_one_line(
     tmp_path, wanted, monkeypatch, capsys, number, said
 ):
-    checked, written = writer.Folder._check_folder, []
+    checked, written = writer.FolderSink._check_folder, []
 
     def fails(self):
         written.append(1)
@@ -266,7 +266,7 @@ def test_a_disk_that_fails_stops_the_run_in_one_line(
         checked(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer.Folder, "_check_folder", fails)
+        patch.setattr(writer.FolderSink, "_check_folder", fails)
         _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, said, "--resume goes on")
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.partial"]
     assert_holds(tmp_path / "t.zarr.partial", wanted)
@@ -302,7 +302,7 @@ def test_a_read_only_folder_is_refused_before_the_run(tmp_path, capsys, monkeypa
 def test_an_output_that_vanishes_stops_the_run_in_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "out").mkdir()
     sinks = []
-    create, read = writer.Folder.create, prefill.read
+    create, read = writer.FolderSink.create, prefill.read_chunk
 
     def creates(self, *arguments):
         sinks.append(self)
@@ -314,8 +314,8 @@ def test_an_output_that_vanishes_stops_the_run_in_one_line(tmp_path, monkeypatch
             (tmp_path / "out").rename(tmp_path / "gone")
         return read(model, ids, start, *rest)
 
-    monkeypatch.setattr(writer.Folder, "create", creates)
-    monkeypatch.setattr(prefill, "read", vanishes)
+    monkeypatch.setattr(writer.FolderSink, "create", creates)
+    monkeypatch.setattr(prefill, "read_chunk", vanishes)
     err = _fails([*RUN, "-o", str(tmp_path / "out" / "t.zarr")], capsys, "vanished")
     assert "--resume" not in err
     assert [p.name for p in tmp_path.iterdir()] == ["gone"]

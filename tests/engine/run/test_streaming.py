@@ -105,8 +105,8 @@ def test_recording_alone_sees_each_chunk_as_the_model_does(embedded, whole):
     ids = torch.tensor(whole["token_ids"][None]).long()
     cache = None
     with torch.no_grad(), record(embedded.model, length=ids.shape[1]) as recorder:
-        for start, stop in prefill.bounds(ids.shape[1], 100):
-            cache = prefill.read(embedded.model, ids, start, stop, cache).past_key_values
+        for start, stop in prefill.chunk_bounds(ids.shape[1], 100):
+            cache = prefill.read_chunk(embedded.model, ids, start, stop, cache).past_key_values
     np.testing.assert_allclose(recorder.trace["entropy"], whole["entropy"], atol=1e-5)
 
 

@@ -10,28 +10,30 @@ import pytest
 import torch
 
 from attentropy.engine.trace import store
-from attentropy.engine.trace.layout import Field
-from attentropy.engine.trace.sinks import Folder, Memory
+from attentropy.engine.trace.layout import ArrayLayout
+from attentropy.engine.trace.sinks import FolderSink, MemorySink
 
-ROWS = Field(("layer", "query"), (3, 40), np.dtype(np.float32), {"query": 16}, math.nan)
-HALF = Field(("layer", "query"), (3, 40), np.dtype(np.float16), {"query": 16}, math.nan)
+ROWS = ArrayLayout(("layer", "query"), (3, 40), np.dtype(np.float32), {"query": 16}, math.nan)
+HALF = ArrayLayout(("layer", "query"), (3, 40), np.dtype(np.float16), {"query": 16}, math.nan)
 
 
 @pytest.fixture
 def folder(tmp_path):
-    store.begin(tmp_path / "t.zarr", {})
+    store.create_group(tmp_path / "t.zarr", {})
     return tmp_path / "t.zarr"
 
 
 def _made(kind, folder):
-    sink = Memory() if kind == "memory" else Folder(folder)
+    sink = MemorySink() if kind == "memory" else FolderSink(folder)
     sink.create("entropy", ROWS)
     sink.create("max_prob", HALF)
     return sink
 
 
 def _values(sink, folder, name):
-    return sink.arrays[name] if isinstance(sink, Memory) else store.opened(folder)[name][...]
+    return (
+        sink.arrays[name] if isinstance(sink, MemorySink) else store.open_group(folder)[name][...]
+    )
 
 
 @pytest.mark.parametrize("kind", ["memory", "folder"])
@@ -75,13 +77,13 @@ def test_an_array_that_is_there_is_gone_on_with(folder):
     again = _made("folder", folder)
     again.put("entropy", (1, slice(0, 16)), torch.full((16,), math.nan))
     again.close()
-    assert (store.opened(folder)["entropy"][0, 16:32] == 1).all()
+    assert (store.open_group(folder)["entropy"][0, 16:32] == 1).all()
     assert (folder / "entropy" / "c" / "0" / "0").exists()
     assert (folder / "entropy" / "c" / "1" / "0").exists()
 
 
 def test_only_so_many_bytes_wait_and_one_piece_is_always_taken(folder):
-    sink = Folder(folder, limit=100)
+    sink = FolderSink(folder, limit=100)
     sink.create("entropy", ROWS)
     opened, waiting = threading.Event(), []
     sink.then(opened.wait)
@@ -99,14 +101,14 @@ def test_only_so_many_bytes_wait_and_one_piece_is_always_taken(folder):
     thread.join(10)
     assert waiting == ["taken"]
     sink.close()
-    assert (store.opened(folder)["entropy"][1, :16] == 1).all()
+    assert (store.open_group(folder)["entropy"][1, :16] == 1).all()
 
 
 def test_an_action_comes_after_all_that_was_put_before_it(folder):
     sink = _made("folder", folder)
     seen = []
     sink.put("entropy", (0, slice(0, 16)), torch.ones(16))
-    sink.then(lambda: seen.append(store.opened(folder)["entropy"][0, :16].sum()), 10)
+    sink.then(lambda: seen.append(store.open_group(folder)["entropy"][0, :16].sum()), 10)
     sink.flush()
     assert seen == [16]
     sink.close()

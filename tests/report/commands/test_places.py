@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import attentropy
-from attentropy.engine.errors import without_paths
+from attentropy.engine.errors import strip_paths
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import read_progress
@@ -34,7 +34,7 @@ SECRETS = ("quuxuser", "quuxhome", "quuxwork", "quuxmodels", "quuxvalue")
     ],
 )  # fmt: skip
 def test_of_a_path_the_last_name_stays(said, left):
-    assert without_paths(said) == left
+    assert strip_paths(said) == left
 
 
 def test_a_local_model_is_its_folders_name_and_a_digest(tmp_path, monkeypatch):

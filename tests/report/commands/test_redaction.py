@@ -9,7 +9,7 @@ import pytest
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import redacted
+from attentropy.engine.trace.redaction import redact
 from attentropy.report.cli import main
 from attentropy.report.compare.difference import compare
 from attentropy.report.findings.compared import observe
@@ -70,7 +70,7 @@ def test_the_page_of_a_redacted_trace_has_no_word_and_no_id(saved, tmp_path, mon
 
 def test_a_redacted_trace_keeps_its_values_and_which_tokens_are_equal(tmp_path):
     trace = _secret()
-    path = redacted(trace).save(tmp_path / "t.zarr.zip")
+    path = redact(trace).save(tmp_path / "t.zarr.zip")
     kept = Trace.open(path)
     every = {name: kept[name] for name in map(str, kept.dataset.variables)}
     values = " ".join(str(v.tolist()) for v in every.values()) + json.dumps(kept.attrs)
@@ -86,14 +86,14 @@ def test_a_redacted_trace_keeps_its_values_and_which_tokens_are_equal(tmp_path):
     pairs = set(zip(*(ids.tolist() for ids in joined), strict=True))
     assert len(pairs) == len(set(joined[0].tolist())) == len(set(joined[1].tolist()))
     assert max(joined[1]) == len(pairs) - 1
-    assert redacted(kept) is kept
+    assert redact(kept) is kept
 
 
 def test_missing_ids_stay_missing():
     trace = _secret()
     trace.dataset["rehearsal_ids"].values[0, :, 2] = -1
-    assert (redacted(trace)["rehearsal_ids"][0, :, 2] == -1).all()
-    assert (redacted(trace)["rehearsal_ids"][0, :, 3] >= 0).all()
+    assert (redact(trace)["rehearsal_ids"][0, :, 2] == -1).all()
+    assert (redact(trace)["rehearsal_ids"][0, :, 3] >= 0).all()
 
 
 @pytest.mark.parametrize("command", ["report", "extract"])
@@ -168,7 +168,7 @@ def test_what_differs_in_the_texts_differs_without_them(both):
     ).groups()
     assert a != b
     for name in ("lens", "attention"):
-        labels = [views.view(of, name).texts(0, of.kind.size, 14) for of in both]
+        labels = [views.read_view(of, name).texts(0, of.kind.size, 14) for of in both]
         apart = [[["→" in text for text in row] for row in rows] for rows in labels]
         assert apart[0] == apart[1]
         assert sum(map(sum, apart[0])) > 10
@@ -202,7 +202,7 @@ def test_the_page_of_two_traces_has_no_word_and_no_id(saved, tmp_path, monkeypat
 
 def test_traces_that_were_redacted_apart_are_not_compared(tmp_path):
     with pytest.raises(UsageError, match=r"B holds no texts.*--redact-tokens"):
-        compare(_secret(), redacted(_secret()))
+        compare(_secret(), redact(_secret()))
 
 
 def _read(file):

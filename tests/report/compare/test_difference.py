@@ -53,9 +53,9 @@ def test_values_are_b_minus_a_at_the_tokens_of_both_and_missing_elsewhere(edited
     assert np.isnan(lens[:, ~both]).all()
     assert np.isnan(entropy[..., ~both]).all()
     means = b["entropy"].mean(1)[:, ib] - a["entropy"].mean(1)[:, ia]
-    np.testing.assert_allclose(planes.attention(of).mean[:, both], means, atol=1e-6)
+    np.testing.assert_allclose(planes.read_attention(of).mean[:, both], means, atol=1e-6)
     for view, (one, other) in of.sides.items():
-        shown = {"lens": lens, "attention": planes.attention(of).mean}[view]
+        shown = {"lens": lens, "attention": planes.read_attention(of).mean}[view]
         np.testing.assert_allclose((other - one)[:, both], shown[:, both], atol=1e-6)
         assert np.isfinite(one[:, of.kind == ONLY_A]).all()
         assert np.isnan(other[:, of.kind == ONLY_A]).all()
@@ -100,7 +100,7 @@ def test_a_trace_beside_itself_differs_nowhere():
     assert {o.id for o in found} == {
         "answer", "predictions", "rehearsal", "lens_change", "settled", "heads"
     }  # fmt: skip
-    assert not any(o.found for o in found)
+    assert not any(o.is_found for o in found)
     assert all(o.value == 0 for o in found if o.id != "answer")
     assert all("differs by" in o.text or o.text.startswith("No difference") for o in found)
 
@@ -154,7 +154,7 @@ def test_the_lens_settles_where_it_stays_with_the_prediction():
     measured = np.isfinite(settled)
     gain = settling(moved)[measured] - settled[measured]
     assert found.value == pytest.approx(gain.mean())
-    assert found.found
+    assert found.is_found
     assert "later in B" in found.text
 
 

@@ -13,7 +13,7 @@ import attentropy
 from attentropy.engine.trace.text import text_array
 from attentropy.report.export import export as report_export
 from attentropy.report.export.csv_table import CsvTable
-from attentropy.report.text import full, short
+from attentropy.report.text import for_tooltip, shorten
 from hostile import STRINGS, hostile_trace
 from programs import run
 
@@ -88,10 +88,10 @@ def test_a_pdf_of_hostile_strings_opens_and_says_its_caption(figure, written, tm
 @pytest.mark.parametrize("figure", ["lens", "attention"])
 def test_every_hostile_string_is_drawn_and_none_is_a_formula(figure, written):
     rows = list(csv.DictReader(io.StringIO(written[figure, "csv"].data.decode(), newline="")))
-    texts = {full(text) for text in TOKENS}
+    texts = {for_tooltip(text) for text in TOKENS}
     assert {_guarded(text) for text in texts} <= {row["token"] for row in rows}
     if figure == "lens":
-        texts = {short(text, 120).translate(ISOLATES) for text in TOKENS}
+        texts = {shorten(text, 120).translate(ISOLATES) for text in TOKENS}
         assert {_guarded(text) for text in texts} <= {row["top token"] for row in rows}
     assert {"'=1+1", "'@x", "'+1", "'-2"} <= {row["token"] for row in rows}
     cells = [text for row in rows for text in row.values() if text]

@@ -36,7 +36,7 @@ def _heads(value, **cells):
 
 def test_heads_past_a_threshold_are_counted_and_the_first_is_named():
     o = _by_id(_with(sink=_heads(0.1, l2h1=0.31, l4h0=0.95)))["head_sink"]
-    assert (o.found, o.layer, o.head, o.n, o.threshold) == (True, 4, 0, 18, 0.3)
+    assert (o.is_found, o.layer, o.head, o.n, o.threshold) == (True, 4, 0, 18, 0.3)
     assert o.value == pytest.approx(0.95)
     assert o.statistic == "head_sink"
     assert o.text.startswith("2 of 18 heads are sinks")
@@ -54,7 +54,7 @@ def test_one_head_is_said_to_be_one():
 def test_a_threshold_that_no_head_passes_is_said_to_be_passed_by_none(name, threshold):
     scores = _heads(threshold / 2, l3h2=threshold)
     o = _by_id(_with(**{name: scores.astype(np.float64) - 1e-3}))[f"head_{name}"]
-    assert not o.found
+    assert not o.is_found
     assert o.text.startswith("None of 18 heads is")
     assert (o.layer, o.head, o.threshold) == (3, 2, threshold)
 
@@ -62,10 +62,10 @@ def test_a_threshold_that_no_head_passes_is_said_to_be_passed_by_none(name, thre
 def test_a_score_without_a_threshold_stands_beside_the_uniform_row():
     found = _by_id(_with(previous=_heads(0.01, l5h2=0.7), induction=_heads(0.005)))
     previous, induction = found["head_previous"], found["head_induction"]
-    assert (previous.found, previous.layer, previous.head) == (True, 5, 2)
+    assert (previous.is_found, previous.layer, previous.head) == (True, 5, 2)
     assert previous.threshold == pytest.approx(0.02)
     assert "0.7 on average, of 18 heads; a uniform row would give 0.02" in previous.text
-    assert not induction.found
+    assert not induction.is_found
     assert induction.threshold == pytest.approx(0.01)
 
 

@@ -29,7 +29,7 @@ def test_three_to_six_findings_each_with_its_number():
 
 def test_rehearsal_is_found_where_rank_and_probability_pass():
     o = _by_id(_with_rehearsal(np.log(0.4), 1))["rehearsal"]
-    assert (o.found, o.layer, o.position) == (True, 3, 14)
+    assert (o.is_found, o.layer, o.position) == (True, 3, 14)
     assert o.value == pytest.approx(0.4)
     assert "“assistant” (position 14), layer 3" in o.text
     assert "1 of 30 cells" in o.text
@@ -38,7 +38,7 @@ def test_rehearsal_is_found_where_rank_and_probability_pass():
 @pytest.mark.parametrize(("p", "rank"), [(0.04, 1), (0.06, 5)])
 def test_rehearsal_below_a_threshold_is_said_to_be_none(p, rank):
     o = _by_id(_with_rehearsal(np.log(p), rank))["rehearsal"]
-    assert not o.found
+    assert not o.is_found
     assert o.text.startswith("No rehearsal found")
     assert o.value == pytest.approx(p)
 
@@ -51,7 +51,7 @@ def test_a_cell_that_passes_goes_before_a_likelier_one_that_does_not():
 
 
 def test_rehearsal_outside_the_dummy_tokens_does_not_count():
-    assert not _by_id(_with_rehearsal(np.log(0.9), 0, position=10))["rehearsal"].found
+    assert not _by_id(_with_rehearsal(np.log(0.9), 0, position=10))["rehearsal"].is_found
 
 
 def test_what_was_not_measured_is_said_so():
@@ -85,7 +85,7 @@ def test_sink_mass_stands_beside_what_a_uniform_row_would_give():
     trace = synthetic(["a"] * n, ["content"] * n)
     trace.dataset["sink_mass"].values[:] = 0.9
     found = _by_id(trace)["sinks"]
-    assert found.found
+    assert found.is_found
     assert found.value == pytest.approx(0.9)
     assert found.threshold == pytest.approx(np.mean(4 / np.arange(16, n + 1)), abs=1e-6)
 

@@ -10,7 +10,7 @@ from attentropy.engine.errors import UsageError
 from attentropy.report.findings.single import observe
 from attentropy.report.pack.budget import Budget, size
 from attentropy.report.page.page import render
-from attentropy.report.read.maps import pooled
+from attentropy.report.read.maps import pool_tiles
 from traces import long, synthetic
 
 pytestmark = pytest.mark.costly
@@ -81,7 +81,7 @@ def test_a_short_page_holds_everything():
 def test_a_pooled_maps_rows_still_sum_to_one():
     trace = long(5000, layers=2, heads=2, read=100, tile=64)
     for pool in (1, 2, 4, 8):
-        np.testing.assert_allclose(pooled(trace, 1, pool).sum(-1), 1, atol=1e-5)
+        np.testing.assert_allclose(pool_tiles(trace, 1, pool).sum(-1), 1, atol=1e-5)
 
 
 def test_what_a_long_trace_does_not_hold_is_said_to_be_missing(trace):

@@ -5,24 +5,24 @@ import pytest
 
 from attentropy.engine.errors import UsageError
 from attentropy.report import planes
-from attentropy.report.pack.regions import merged, regions
+from attentropy.report.pack.regions import merge_ranges, regions
 from attentropy.report.read import views
-from attentropy.report.read.positions import sections
+from attentropy.report.read.positions import parse_sections
 from traces import synthetic
 
 
 def test_a_section_is_read_as_python_reads_it():
-    assert sections(["3:9", "-4:", ":5"], 20) == [(3, 9), (16, 20), (0, 5)]
+    assert parse_sections(["3:9", "-4:", ":5"], 20) == [(3, 9), (16, 20), (0, 5)]
 
 
 @pytest.mark.parametrize("wrong", ["3", "a:b", "9:3", "30:40", "1:2:3"])
 def test_a_section_that_is_none_is_refused(wrong):
     with pytest.raises(UsageError, match="--section"):
-        sections([wrong], 20)
+        parse_sections([wrong], 20)
 
 
 def test_ranges_that_touch_become_one():
-    assert merged([(5, 9), (0, 2), (8, 12), (2, 3)]) == [(0, 3), (5, 12)]
+    assert merge_ranges([(5, 9), (0, 2), (8, 12), (2, 3)]) == [(0, 3), (5, 12)]
 
 
 def test_the_lowest_and_the_highest_stretch_are_kept_with_the_tail_and_the_template():
@@ -33,7 +33,7 @@ def test_the_lowest_and_the_highest_stretch_are_kept_with_the_tail_and_the_templ
     values = np.full((2, n), 3.0, np.float32)
     values[:, 2000:2016], values[:, 3000:3016] = 0.5, 9.0
     view = views.View("lens", values, 10.0, 2, trace)
-    kept = regions(trace, [(100, 105)], [(view, planes.tiles(values, 2))], 16)
+    kept = regions(trace, [(100, 105)], [(view, planes.make_tiles(values, 2))], 16)
     held = np.zeros(n, bool)
     for start, stop in kept:
         held[start:stop] = True

@@ -35,7 +35,7 @@ def trace():
 
 
 def test_the_mean_of_shares_is_the_share_of_each_query(trace):
-    found = planes.averages(trace, "normalized_entropy")
+    found = planes.read_averages(trace, "normalized_entropy")
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = trace["entropy"] / np.log(trace["visible"])[:, None]
     shares[..., trace["visible"][0] < 2] = np.nan

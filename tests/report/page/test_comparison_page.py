@@ -16,8 +16,8 @@ from attentropy.report.content.difference_words import difference_words
 from attentropy.report.findings.compared import observe
 from attentropy.report.findings.side_means import by_layer
 from attentropy.report.page.page import render
-from attentropy.report.read.views import view
-from attentropy.report.text import pair, stack_pair
+from attentropy.report.read.views import read_view
+from attentropy.report.text import shorten_pair, stack_pair
 from traces import CHAT, long, synthetic
 
 
@@ -57,7 +57,7 @@ def test_provenance_marks_what_differs(page):
 
 
 def test_the_table_of_the_layers_holds_both_and_their_difference(of, page):
-    words = difference_words(of, view(of, "lens"), [str(i) for i in range(6)])
+    words = difference_words(of, read_view(of, "lens"), [str(i) for i in range(6)])
     for view_name, column in (("lens", 0), ("attention", 1)):
         means = by_layer(of, view_name)
         for row in words.by_layer.rows:
@@ -69,13 +69,13 @@ def test_the_table_of_the_layers_holds_both_and_their_difference(of, page):
 
 
 def test_the_scale_is_symmetric_and_names_zero(of, page):
-    shown = view(of, "lens")
+    shown = read_view(of, "lens")
     assert shown.scale.low == -shown.scale.high
     inside = np.abs(shown.values[np.isfinite(shown.values)]) <= shown.scale.high
     assert inside.mean() >= 0.99
     assert "white 0.00 (no difference)" in page
     assert "99.5th percentile" in page
-    assert view(compare(of.a, of.a), "lens").scale.high == 1.0
+    assert read_view(compare(of.a, of.a), "lens").scale.high == 1.0
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_scale_is_symmetric_and_names_zero(of, page):
     ],
 )
 def test_a_cell_names_both_tokens_where_they_differ(one, other, letters, label):
-    assert pair(one, other, letters) == label
+    assert shorten_pair(one, other, letters) == label
 
 
 @pytest.mark.parametrize(
@@ -117,10 +117,10 @@ def test_a_long_difference_fits_into_its_bytes_with_a_gap_in_the_middle():
     b = Trace(a.dataset.isel(position=slice(0, 2600), query=slice(0, 2600)))
     of = compare(b, a)
     assert of.both.sum() == 2600
-    attention = planes.attention(of)
+    attention = planes.read_attention(of)
     text = render(of, observe(of), attention=attention, max_bytes=1_200_000)
     assert len(text.encode()) <= 1_200_000
-    assert (view(of, "attention", attention).values[:, :2600] == 0).all()
+    assert (read_view(of, "attention", attention).values[:, :2600] == 0).all()
     with pytest.raises(UsageError, match="allow more than that"):
         render(of, observe(of), attention=attention, max_bytes=10_000)
 

@@ -14,9 +14,9 @@ from attentropy.report import cli
 from attentropy.report.commands.profile import command
 from attentropy.report.content.profile_words import (
     costs,
-    growth,
+    growth_words,
+    profile_sentences,
     read_profile,
-    sentences,
     shares,
 )
 from attentropy.report.figures.profile_charts import LEGEND, NARROW, WIDE, charts, records
@@ -75,9 +75,9 @@ def test_the_attentions_share_is_said_to_grow_as_it_does():
     seconds = trace["profile_seconds"]
     whole = np.nansum(seconds, (1, 2)) + trace["profile_outside"].sum(1)
     share = np.nansum(seconds[..., :2], (1, 2)) / whole
-    assert f"{share[0]:.0%} of the first" in growth(trace)
-    assert f"{share[-1]:.0%} of the last" in growth(trace)
-    assert growth(profiled(chunks=1)) == ""
+    assert f"{share[0]:.0%} of the first" in growth_words(trace)
+    assert f"{share[-1]:.0%} of the last" in growth_words(trace)
+    assert growth_words(profiled(chunks=1)) == ""
 
 
 def test_the_lens_is_drawn_where_it_was_measured_alone():
@@ -108,7 +108,7 @@ def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_na
     assert 'id="title-profile">Profile</h2>' in page
     assert "&lt;b&gt;GPU&lt;/b&gt; (2 of 4 cores)" in page
     assert "<b>GPU" not in page
-    for sentence in sentences(trace.attrs["profile"]):
+    for sentence in profile_sentences(trace.attrs["profile"]):
         assert sentence.replace("'", "&#39;") in page
     plain = synthetic()
     assert "Profile" not in render(plain, observe(plain))
@@ -118,7 +118,7 @@ def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_na
 def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
     trace = profiled()
     profile = trace.attrs["profile"]
-    told = " ".join(sentences(profile))
+    told = " ".join(profile_sentences(profile))
     assert "Against recording nothing, recording takes 1.100 × (1.010 … 1.200) the time" in told
     assert "its kernel 1.030 × (1.020 … 1.040)." in told
     assert "600 TFLOP/s (75%)" in told
@@ -137,7 +137,9 @@ def test_without_a_fused_kernel_the_reason_is_told():
     profile = profiled().attrs["profile"]
     profile["not_fused"] = "this model has a softcap"
     del profile["variants"]["fused"], profile["ratios"]["fused"]
-    assert "Not compared with a fused kernel: this model has a softcap." in sentences(profile)
+    assert "Not compared with a fused kernel: this model has a softcap." in profile_sentences(
+        profile
+    )
     assert len(costs(profile)[1]) == 2
 
 

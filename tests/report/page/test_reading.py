@@ -14,7 +14,7 @@ from attentropy.report.findings.highlights import LEAST, MOST, highlights, secti
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from attentropy.report.read.curves import attention_curves, lens_curves
-from attentropy.report.read.views import view
+from attentropy.report.read.views import read_view
 from traces import CHAT, long, synthetic
 
 
@@ -62,7 +62,7 @@ def test_every_finding_is_on_the_page_once():
     found = observe(trace)
     page = render(trace, found)
     shown = sorted(int(i) for i in re.findall(r'data-finding="(\d+)"', page))
-    assert shown == [i for i, o in enumerate(found) if o.found or o.value is not None]
+    assert shown == [i for i, o in enumerate(found) if o.is_found or o.value is not None]
     first = page[page.index('class="card told"') : page.index('class="parts"')]
     assert 3 <= first.count("<li") <= 6
 
@@ -102,7 +102,7 @@ def test_what_a_trace_does_not_hold_has_no_panel_and_no_section():
     bare = type(trace)(trace.dataset.drop_vars(["sink_mass", "distance", "lens_kl", "lens_rank"]))
     assert [c.name for c in lens_curves(bare)] == ["lens_entropy"]
     assert [c.name for c in attention_curves(bare)][-1] == "max_prob"
-    made = trace_sections(trace, [], None, [view(trace, "lens")], list("012345"), (5, 17), [])
+    made = trace_sections(trace, [], None, [read_view(trace, "lens")], list("012345"), (5, 17), [])
     assert "profile" not in made
     assert "heads" not in made
 
@@ -110,7 +110,7 @@ def test_what_a_trace_does_not_hold_has_no_panel_and_no_section():
 def test_the_sections_table_holds_its_values_and_texts():
     trace = synthetic()
     trace.dataset["lens_entropy"].values[0, 5, 16] = np.nan
-    lens = view(trace, "lens")
+    lens = read_view(trace, "lens")
     table = tables.of_section(lens, list("012345"), 5, 17)
     assert [row[0] for row in table.rows] == list("543210")
     assert table.rows[0][-2] is None
@@ -121,7 +121,7 @@ def test_the_sections_table_holds_its_values_and_texts():
 
 def test_tables_of_a_long_trace_are_bounded_and_true():
     trace = long(9000, layers=6, heads=30, read=300)
-    attention = planes.attention(trace)
+    attention = planes.read_attention(trace)
     rows = list("012345")
     spread = tables.of_spread(trace, attention, 0, "0")
     assert 32 <= len(spread.rows) <= 64
