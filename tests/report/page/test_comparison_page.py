@@ -19,6 +19,8 @@ from attentropy.report.read.views import view
 from attentropy.report.text import pair, stacked
 from traces import CHAT, long, synthetic
 
+pytestmark = pytest.mark.costly
+
 
 @pytest.fixture(scope="module")
 def of():
