@@ -33,6 +33,8 @@ from attentropy.report.text import (
 from hostile import HOSTILE_NAMES, PROOF, STRINGS, corpus, hostile_pair, hostile_trace
 from traces import synthetic
 
+pytestmark = pytest.mark.costly
+
 # What moves a terminal's cursor, turns a line around or is nothing to see.
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 JOINER = "\u200d"  # within an emoji

@@ -18,6 +18,8 @@ from attentropy.report.cli import main
 from tiny import save
 from traces import synthetic
 
+pytestmark = pytest.mark.costly
+
 ONE_LINE = "error: "
 
 
@@ -331,7 +333,6 @@ print("PEAK", (max(peak()) - before) // 1024)
 """
 
 
-@pytest.mark.costly
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
 def test_a_strangers_folder_takes_little_memory(here):
     save(here / "good")
@@ -432,7 +433,6 @@ from attentropy.report.cli import main
 """
 
 
-@pytest.mark.costly
 def test_without_torch_render_works_and_report_says_how_to_get_it(here):
     synthetic().save(here / "t.zarr.zip")
     render, info = ["render", "t.zarr.zip", "-o", "r.html"], ["info", "t.zarr.zip"]
@@ -467,7 +467,6 @@ def test_info_prints_the_memory_and_time_of_a_run(here, capsys):
     assert float(said["all"][0]) > 0
 
 
-@pytest.mark.costly
 def test_the_one_liner_of_the_readme_works():
     from pathlib import Path
 

@@ -18,6 +18,8 @@ from programs import run
 from report_text import everything, told
 from traces import CHAT, profiled, synthetic
 
+pytestmark = pytest.mark.costly
+
 # Words that nothing else on a page says, and ids that no other number is.
 TOKENS = [
     f"zq{i}xvorn" if "<" not in text and text.strip() else text for i, text in enumerate(CHAT)

@@ -20,6 +20,8 @@ from attentropy.report.figures.sizes import fit_to_width, wide
 from programs import run
 from traces import long, profiled, sited, synthetic
 
+pytestmark = pytest.mark.costly
+
 
 @pytest.fixture(scope="module")
 def trace():

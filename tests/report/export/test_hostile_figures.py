@@ -17,6 +17,8 @@ from attentropy.report.text import for_tooltip, shorten
 from hostile import STRINGS, hostile_trace
 from programs import run
 
+pytestmark = pytest.mark.costly
+
 MARKUP = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
 ALL = [*STRINGS, MARKUP, "=1+1", "@x", "+1", "-2"]
 TOKENS = [str(text) for text in text_array(ALL)]

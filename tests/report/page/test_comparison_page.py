@@ -20,6 +20,8 @@ from attentropy.report.read.views import read_view
 from attentropy.report.text import shorten_pair, stack_pair
 from traces import CHAT, long, synthetic
 
+pytestmark = pytest.mark.costly
+
 
 @pytest.fixture(scope="module")
 def of():

@@ -15,6 +15,8 @@ from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from traces import synthetic
 
+pytestmark = pytest.mark.costly
+
 
 def _page(trace):
     return render(trace, observe(trace))

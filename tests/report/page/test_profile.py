@@ -26,6 +26,8 @@ from attentropy.report.page.profile import draw_profile
 from counted import CountedClock
 from traces import PARTS, profiled, synthetic
 
+pytestmark = pytest.mark.costly
+
 
 def test_each_layers_bars_are_its_seconds_stacked_without_a_gap():
     trace = profiled()
@@ -174,7 +176,6 @@ def test_a_target_that_cannot_be_written_is_refused_before_anything_runs(tmp_pat
     assert "give sizes such as 1k,4096" in capsys.readouterr().err
 
 
-@pytest.mark.costly
 def test_the_embedded_model_is_profiled_by_one_command(monkeypatch, capsys):
     from attentropy.engine.measure import machine
 
