@@ -122,7 +122,7 @@ def test_the_masks_padding_moves_with_the_layer():
     seen = Visibility(Mask(4, 4, 0, key_starts=torch.tensor([1]), key_lengths=torch.tensor([3])))
     moved = seen.to("meta", non_blocking=True)
     assert moved.mask.key_starts.device.type == moved.mask.key_lengths.device.type == "meta"
-    assert (moved.queries, moved.causal) == (4, True)
+    assert (moved.queries, moved.mask.causal) == (4, True)
     plain = Visibility(Mask(4, 4, 0))
     assert plain.to("meta") is plain
 
