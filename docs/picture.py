@@ -1,4 +1,4 @@
-"""Takes the README's picture: python docs/picture.py [report.html] [docs/report.png]
+"""Take the README's picture: python docs/picture.py [report.html] [docs/report.png]
 
 The page is the one that `make report` writes, opened in headless Chromium with the network cut.
 """
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(page: Path = ROOT / "report.html", picture: Path = ROOT / "docs/report.png") -> None:
-    """Writes what a reader sees first: the figure and the findings, at 1440 pixels, in light."""
+    """Write the picture: the figure and the findings, at 1440 pixels, in light."""
     browser = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
