@@ -15,6 +15,7 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.model.layers import layer_kinds
 from attentropy.engine.selection import check_selection, select
 from attentropy.engine.trace.layout import ArrayLayout, array_layout
+from attentropy.engine.trace.statistics import is_key
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
@@ -110,9 +111,10 @@ def plan_attention(
     names, remarks = list(stats), []
     if facts.has_sinks:
         names.append("sink_prob")
-    if kept_heads is None and "top_key" in names:
-        names.remove("top_key")
-        remarks.append("top_key has no mean over the heads and is left out")
+    if kept_heads is None:
+        keys = [name for name in names if is_key(name)]
+        names = [name for name in names if name not in keys]
+        remarks += [f"{name} has no mean over the heads and is left out" for name in keys]
     notes = []
     for (layer, _), count in zip(entries, counts, strict=True):
         if not count:

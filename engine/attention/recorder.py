@@ -23,13 +23,13 @@ from attentropy.engine.attention.selfcheck import (
     check_same_outputs,
     why_padding_is_refused,
 )
-from attentropy.engine.attention.statistics import DEFAULT_STATS
 from attentropy.engine.attention.stream import Stream, split_batch
 from attentropy.engine.attention.tail_window import TailWindow
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.layers import layer_count, layer_of
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.kernels.common.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
 

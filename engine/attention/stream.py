@@ -13,6 +13,7 @@ from torch import Tensor
 from attentropy.engine.attention.plan import AttentionPlan
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.trace.sinks import Sink
+from attentropy.engine.trace.statistics import is_key
 from attentropy.kernels.ops import AttentionResult
 
 
@@ -128,7 +129,7 @@ class Stream:
             for name in self.plan.names:
                 if name in call.values:
                     values = self.plan.of_heads(call.values[name][:, here])
-                    if name == "top_key":  # a position in the sequence, not in the cache
+                    if is_key(name):  # a position in the sequence, not in the cache
                         values = _shifted(values, visibility.first_key - start)
                     self.sink.put(name, (entry, slice(0, len(values)), place), values)
             self.sink.put("visible", (entry, place), visibility.counts(1)[0, here])

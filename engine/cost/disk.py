@@ -8,6 +8,7 @@ from typing import NotRequired, TypedDict, cast
 from attentropy.engine.cost.size import ModelSize, RunSize
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS
 from attentropy.engine.maps.windows import map_bytes
+from attentropy.engine.trace.statistics import is_key
 
 _HEAD_SCORES = 6
 
@@ -37,9 +38,7 @@ def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
     """
     recording, n, layers = run.recording, run.tokens, size.layers
     rows = recording.rows(size, n)
-    statistics = sum(
-        value * (_IDS if name == "top_key" else _FLOATS) for name, value in rows.items()
-    )
+    statistics = sum(value * (_IDS if is_key(name) else _FLOATS) for name, value in rows.items())
     windows = recording.windows(size, n) * recording.itemsize / 4 * _SQUARE
     parts = {
         "statistics_bytes": round(statistics + 4 * layers * n * _COUNTS),

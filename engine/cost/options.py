@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attentropy.engine.attention.plan import check_heads, check_stats
-from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.errors import UsageError
 from attentropy.engine.lens.budget import check_sites
 from attentropy.engine.maps.plan import check_options
 from attentropy.engine.selection import check_selection
+from attentropy.engine.trace.statistics import KEPT_STATS
 
 
 @dataclass(frozen=True)

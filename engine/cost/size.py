@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
-from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, default_window
 from attentropy.engine.trace.layout import NARROW
+from attentropy.engine.trace.statistics import KEPT_STATS
 
 
 @dataclass(frozen=True)

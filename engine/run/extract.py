@@ -9,7 +9,6 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from attentropy.engine import demo
-from attentropy.engine.attention.statistics import KEPT_STATS
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
@@ -21,6 +20,7 @@ from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
+from attentropy.engine.trace.statistics import KEPT_STATS
 
 # A trace without an output goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20

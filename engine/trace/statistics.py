@@ -89,6 +89,8 @@ BY_NAME = {statistic.name: statistic for statistic in ATTENTION_STATISTICS}
 # What `record` computes when no statistic is named, and what `extract` writes.
 DEFAULT_STATS = tuple(one.name for one in ATTENTION_STATISTICS if one.default)
 KEPT_STATS = (*DEFAULT_STATS, "lse")
+# What can be named: entropy is always recorded, and sink_prob wherever a model has learned sinks.
+OPTIONAL_STATS = tuple(name for name in BY_NAME if name not in ("entropy", "sink_prob"))
 
 
 def is_key(name: str) -> bool:

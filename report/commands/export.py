@@ -8,17 +8,22 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report.commands import output
 from attentropy.report.text import for_terminal
 
 _FORMATS = ("svg", "png", "pdf", "csv")
 _FIGURES = ("lens", "attention", "map", "heads", "profile")
 
-_HELP = """\
+_STATISTICS = [
+    "normalized_entropy",
+    *(statistic.name for statistic in ATTENTION_STATISTICS if statistic.labels is not None),
+]
+_HELP = f"""\
 Write one figure of TRACE's page as a file, and print its caption.
 
 The lens shows --stat entropy, lens_kl, probability or lens_rank; attention entropy,
-normalized_entropy, max_prob, distance or sink_mass: those that the trace holds.
+{", ".join(_STATISTICS[:-1])} or {_STATISTICS[-1]}: those that the trace holds.
 
 Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
 head and in the inset that layer's weights; neither the mean over heads.

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from attentropy.engine.trace.statistics import KEPT_STATS, OPTIONAL_STATS
 from attentropy.report.commands.quantities import ByteSize, TokenCount
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -104,8 +105,8 @@ _SUBJECT = (
 _RUN = (
     RunOption(
         ("--stats",),
-        help="Kept of attention beside its entropy: max_prob, varentropy, distance, "
-        "sink_mass, top_key, lse; default all but varentropy.",
+        help=f"Kept of attention beside its entropy: {', '.join(OPTIONAL_STATS)}; default all but "
+        f"{', '.join(name for name in OPTIONAL_STATS if name not in KEPT_STATS)}.",
         attributes={"metavar": "NAMES"},
         info_help="Kept of attention beside its entropy.",
     ),

@@ -19,6 +19,7 @@ from xarray.core import indexing
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact_together
+from attentropy.engine.trace.statistics import is_key
 from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
@@ -105,7 +106,7 @@ class Difference(Trace):
         def as_columns(keys: np.ndarray) -> np.ndarray:
             return self._key_columns(keys, side)
 
-        compute = as_columns if name == "top_key" else _unchanged
+        compute = as_columns if is_key(name) else _unchanged
         lazy = OnColumns([source], [(self.at_a, self.at_b)[side]], compute)
         return xr.DataArray(xr.Variable(source.dims, indexing.LazilyIndexedArray(lazy)))
 

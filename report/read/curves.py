@@ -12,7 +12,7 @@ from attentropy.report import planes
 from attentropy.report.read.visible import is_causal
 
 _SINK_KEYS = 4
-_MEASURED = ("sink_mass", "max_prob", "distance")  # besides entropy, in the page's order
+_FIRST = ("sink_mass", "max_prob", "distance")  # the order of the page's charts; others follow
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -
                 "normalized_entropy", title, read.normalized_sum, read.normalized_count, top=1.0
             )
         )
-    for name in _MEASURED:
+    for name in dict.fromkeys((*_FIRST, *BY_NAME)):
         statistic = BY_NAME[name]
         if name in trace and statistic.labels is not None:
             title, top = statistic.labels.curve, 1.0 if statistic.upper_end == "one" else None

@@ -12,6 +12,7 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.schema import ROLES
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.engine.trace.types import Array
 
 # variable -> the words that it may hold
@@ -35,9 +36,7 @@ _NEEDS = {
     "lens_top_ids": ("lens_entropy",),
     "lens_rank": ("target_ids", "lens_entropy"),
     "lens_kl": ("lens_entropy",),
-    "sink_mass": ("entropy", "visible"),
-    "top_key": ("entropy",),
-    "max_prob": ("entropy",),
+    **{statistic.name: statistic.needs for statistic in ATTENTION_STATISTICS if statistic.needs},
     "window_entropy": ("window",),
     "received": ("received_head",),
     "vocabulary_ids": ("vocabulary_text",),
