@@ -44,11 +44,8 @@ class _Pass:
 
     def part(self, start: int, stop: int) -> _Pass:
         """Return the queries start … stop−1, counted from the first."""
-        rows = slice(start, stop)
-        visibility = self.visibility.part(start, stop)
-        return replace(
-            self, query=self.query[:, :, rows], lse=self.lse[:, :, rows], visibility=visibility
-        )
+        query, lse = (part[:, :, start:stop] for part in (self.query, self.lse))
+        return replace(self, query=query, lse=lse, visibility=self.visibility.part(start, stop))
 
     @property
     def where(self) -> dict[str, Any]:
