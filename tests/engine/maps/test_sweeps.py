@@ -293,7 +293,7 @@ def test_bands_of_column_sums_are_one_map(monkeypatch):
     made = _model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
     whole = _swept(made, _ids(), _sweeps(made, **plan))
-    monkeypatch.setattr("attentropy.engine.attention.weights._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
+    monkeypatch.setattr("attentropy.engine.maps.sweeps._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
     bands = _swept(made, _ids(), _sweeps(made, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)

@@ -165,7 +165,7 @@ def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatc
 def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
     """The thread that writes begins only when the pass waits for it."""
     awaited = threading.Event()
-    check, flush, close = FolderSink._check_place, FolderSink.flush, FolderSink.close
+    check, flush, close = FolderSink._check_folder, FolderSink.flush, FolderSink.close
 
     def checks(self):  # before each write
         assert awaited.wait(60)
@@ -180,7 +180,7 @@ def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
 
         return waiting
 
-    monkeypatch.setattr(FolderSink, "_check_place", checks)
+    monkeypatch.setattr(FolderSink, "_check_folder", checks)
     monkeypatch.setattr(FolderSink, "flush", waits(flush))
     monkeypatch.setattr(FolderSink, "close", waits(close))
     trace = made()
@@ -359,8 +359,8 @@ def test_a_model_that_the_fused_kernels_do_not_take_says_why_and_is_measured_all
 
 
 def test_a_rival_that_is_wrong_here_is_not_timed(monkeypatch):
-    wrong = fused.Stock(lambda q, k, v, causal, scale: (q * 0, q[..., 0]), devices=("cpu",))
-    monkeypatch.setitem(fused.STOCK, "flash", wrong)
+    wrong = fused.FusedKernel(lambda q, k, v, causal, scale: (q * 0, q[..., 0]), devices=("cpu",))
+    monkeypatch.setitem(fused.FUSED_KERNELS, "flash", wrong)
     assert "off by" in made().attrs["profile"]["not_fused"]
 
 
