@@ -1,4 +1,4 @@
-"""Arrays whose length nobody knew beforehand hold each part where it was put."""
+"""Arrays whose final length is not known in advance hold each part where it was put."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The trace is read, written and recorded into without torch."""
+"""A trace can be read, written and recorded into without torch."""
 
 import os
 import subprocess
