@@ -1,4 +1,4 @@
-"""What the engine's tests share: the embedded model, loaded once."""
+"""The fixture that the engine's tests share: the embedded model, loaded once."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from attentropy.engine.model.load import load
 
 @pytest.fixture(scope="session")
 def embedded():
-    """The embedded model with its tokenizer, on the CPU."""
+    """Return the embedded model with its tokenizer, on the CPU."""
     return load(device="cpu")

@@ -1,4 +1,4 @@
-"""Rows that a reordered or cut cache leaves behind are never taken for the sequence's own."""
+"""The recorder refuses rows that a reordered or cropped cache no longer matches."""
 
 import pytest
 import torch
@@ -24,9 +24,9 @@ BEAMS = {"num_beams": 3, "do_sample": False}
 )
 @pytest.mark.parametrize("implementation", [None, "static"], ids=["dynamic", "static"])
 def test_beam_search_is_refused_in_one_line(tokens, kind, extra, implementation):
-    made = model(kind, **extra)
-    with pytest.raises(AttentropyError, match="beam search") as caught, record(made):
-        made.generate(
+    subject = model(kind, **extra)
+    with pytest.raises(AttentropyError, match="beam search") as caught, record(subject):
+        subject.generate(
             PROMPT, max_new_tokens=tokens, min_new_tokens=tokens, pad_token_id=1,
             cache_implementation=implementation, **BEAMS,
         )  # fmt: skip
@@ -34,71 +34,71 @@ def test_beam_search_is_refused_in_one_line(tokens, kind, extra, implementation)
 
 
 def test_assisted_decoding_is_refused_in_one_line():
-    made = model()
+    subject = model()
     assistant = model(seed=1, num_hidden_layers=1)
-    with pytest.raises(AttentropyError, match="assisted decoding") as caught, record(made):
-        made.generate(
+    with pytest.raises(AttentropyError, match="assisted decoding") as caught, record(subject):
+        subject.generate(
             PROMPT, assistant_model=assistant, max_new_tokens=8, do_sample=False, pad_token_id=1
         )
     assert "\n" not in str(caught.value)
 
 
 def test_drafts_from_the_prompt_itself_are_refused_where_one_is_rejected():
-    made = model()
+    subject = model()
     repeated = PROMPT[:, :4].repeat(1, 5)
-    with pytest.raises(AttentropyError, match="assisted decoding"), record(made):
-        made.generate(
+    with pytest.raises(AttentropyError, match="assisted decoding"), record(subject):
+        subject.generate(
             repeated, prompt_lookup_num_tokens=4, max_new_tokens=12, do_sample=False, pad_token_id=1
         )
 
 
 @torch.no_grad()
 def test_a_pass_over_a_cut_cache_is_refused():
-    made = model()
-    with record(made) as recorder:
-        cache = made(PROMPT, use_cache=True).past_key_values
+    subject = model()
+    with record(subject) as recorder:
+        cache = subject(PROMPT, use_cache=True).past_key_values
         cache.crop(-4)
         with pytest.raises(AttentropyError, match="a crop"):
-            made(PROMPT[:, :4], past_key_values=cache)
+            subject(PROMPT[:, :4], past_key_values=cache)
     assert recorder.trace.dataset.sizes["query"] == PROMPT.shape[1]
 
 
 @torch.no_grad()
 def test_a_cut_after_the_last_pass_is_refused():
-    made = model()
-    recording = record(made)
+    subject = model()
+    recording = record(subject)
     recording.__enter__()
-    made(PROMPT, use_cache=True).past_key_values.crop(-4)
+    subject(PROMPT, use_cache=True).past_key_values.crop(-4)
     with pytest.raises(AttentropyError, match="a crop"):
         recording.__exit__(None, None, None)
 
 
 @torch.no_grad()
 def test_another_cache_is_refused():
-    made = model()
-    other = made(PROMPT.flip(1), use_cache=True).past_key_values
-    with record(made):
-        made(PROMPT, use_cache=True)
+    subject = model()
+    other = subject(PROMPT.flip(1), use_cache=True).past_key_values
+    with record(subject):
+        subject(PROMPT, use_cache=True)
         with pytest.raises(AttentropyError, match="another cache"):
-            made(PROMPT[:, :3], past_key_values=other)
+            subject(PROMPT[:, :3], past_key_values=other)
 
 
 @torch.no_grad()
 def test_static_keys_written_between_passes_are_refused():
-    made = model()
-    cache = StaticCache(made.config, 32)
-    with record(made):
-        made(PROMPT, past_key_values=cache)
+    subject = model()
+    cache = StaticCache(subject.config, 32)
+    with record(subject):
+        subject(PROMPT, past_key_values=cache)
         cache.layers[0].keys.zero_()
         with pytest.raises(AttentropyError, match="reordered or cut"):
-            made(PROMPT[:, :1], past_key_values=cache)
+            subject(PROMPT[:, :1], past_key_values=cache)
 
 
 def test_sampling_several_continuations_gives_a_trace_of_each():
-    made = model()
+    subject = model()
     torch.manual_seed(0)
-    with record(made) as recorder:
-        out = made.generate(
+    with record(subject) as recorder:
+        out = subject.generate(
             PROMPT, num_return_sequences=3, do_sample=True, max_new_tokens=6, min_new_tokens=6,
             pad_token_id=1,
         )  # fmt: skip
@@ -110,17 +110,17 @@ def test_sampling_several_continuations_gives_a_trace_of_each():
 
 @torch.inference_mode()
 def test_passes_in_inference_mode_are_recorded():
-    made = model()
-    with record(made) as recorder:
-        cache = made(PROMPT[:, :7], past_key_values=DynamicCache(config=made.config))
-        made(PROMPT[:, 7:], past_key_values=cache.past_key_values)
+    subject = model()
+    with record(subject) as recorder:
+        cache = subject(PROMPT[:, :7], past_key_values=DynamicCache(config=subject.config))
+        subject(PROMPT[:, 7:], past_key_values=cache.past_key_values)
     assert recorder.trace.dataset.sizes["query"] == PROMPT.shape[1]
 
 
 @torch.no_grad()
 def test_a_second_sequence_may_begin_with_a_cache_of_its_own():
-    made = model()
-    with record(made) as recorder:
+    subject = model()
+    with record(subject) as recorder:
         for _ in range(2):
-            made(PROMPT, past_key_values=DynamicCache(config=made.config))
+            subject(PROMPT, past_key_values=DynamicCache(config=subject.config))
     assert set(recorder.trace["call"]) == {0, 1}

@@ -1,4 +1,4 @@
-"""Every sequence of a batch is recorded as if it were alone, through any cache."""
+"""Each sequence of a batch is recorded as if it ran alone, with any kind of cache."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def _prompts():
 
 
 def _padded(prompts, side, fill=1):
-    """ids, mask and positions [prompts, LENGTH]."""
+    """Return the model inputs of the padded batch, each of shape [prompts, LENGTH]."""
     ids = torch.full((len(prompts), LENGTH), fill)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
@@ -44,21 +44,21 @@ def _padded(prompts, side, fill=1):
 
 
 @torch.no_grad()
-def _alone(made, ids):
-    with record(made) as recorder:
-        made(ids[None], use_cache=False)
+def _alone(subject, ids):
+    with record(subject) as recorder:
+        subject(ids[None], use_cache=False)
     return recorder.trace
 
 
 @torch.no_grad()
-def _in_chunks(made, cache, sizes, length=LENGTH, **inputs):
-    with record(made, length=length) as recorder:
+def _in_chunks(subject, cache, sizes, length=LENGTH, **inputs):
+    with record(subject, length=length) as recorder:
         start = 0
         for size in sizes:
             now = {k: v[:, start : start + size] for k, v in inputs.items()}
             if "attention_mask" in now:
                 now["attention_mask"] = inputs["attention_mask"][:, : start + size]
-            made(**now, past_key_values=cache, use_cache=True)
+            subject(**now, past_key_values=cache, use_cache=True)
             start += size
     return recorder.traces
 
@@ -79,37 +79,37 @@ def _assert_same(trace, wanted, windows=True):
 @pytest.mark.parametrize("side", ["left", "right"])
 @EVERY_KIND
 def test_a_padded_batch_gives_the_traces_of_single_runs(kind, extra, side):
-    made, prompts = model(kind, **extra), _prompts()
-    with torch.no_grad(), record(made) as recorder:
-        made(**_padded(prompts, side), use_cache=False)
+    subject, prompts = model(kind, **extra), _prompts()
+    with torch.no_grad(), record(subject) as recorder:
+        subject(**_padded(prompts, side), use_cache=False)
     assert len(recorder.traces) == len(prompts)
     for trace, prompt in zip(recorder.traces, prompts, strict=True):
-        _assert_same(trace, _alone(made, prompt))
+        _assert_same(trace, _alone(subject, prompt))
 
 
 @pytest.mark.parametrize("static", [False, True], ids=["dynamic", "static"])
 @EVERY_KIND
 def test_a_padded_batch_in_chunks_gives_the_traces_of_single_runs(kind, extra, static):
-    made, prompts = model(kind, **extra), _prompts()
-    cache = StaticCache(made.config, 64) if static else DynamicCache(config=made.config)
-    traces = _in_chunks(made, cache, (11, 11, 15), **_padded(prompts, "left"))
+    subject, prompts = model(kind, **extra), _prompts()
+    cache = StaticCache(subject.config, 64) if static else DynamicCache(config=subject.config)
+    traces = _in_chunks(subject, cache, (11, 11, 15), **_padded(prompts, "left"))
     for trace, prompt in zip(traces, prompts, strict=True):
-        _assert_same(trace, _alone(made, prompt), windows=False)
+        _assert_same(trace, _alone(subject, prompt), windows=False)
 
 
 @pytest.mark.parametrize("static", [False, True], ids=["dynamic", "static"])
 @EVERY_KIND
 def test_one_token_at_a_time_gives_what_one_pass_gives(kind, extra, static):
-    made, prompt = model(kind, **extra), _prompts()[0]
-    cache = StaticCache(made.config, 64) if static else DynamicCache(config=made.config)
-    (trace,) = _in_chunks(made, cache, (5, *[1] * (LENGTH - 5)), input_ids=prompt[None])
-    _assert_same(trace, _alone(made, prompt), windows=False)
+    subject, prompt = model(kind, **extra), _prompts()[0]
+    cache = StaticCache(subject.config, 64) if static else DynamicCache(config=subject.config)
+    (trace,) = _in_chunks(subject, cache, (5, *[1] * (LENGTH - 5)), input_ids=prompt[None])
+    _assert_same(trace, _alone(subject, prompt), windows=False)
 
 
 def test_the_exact_weights_of_a_sequence_end_where_it_ends():
-    made, prompts = model(), _prompts()
-    with torch.no_grad(), record(made) as recorder:
-        made(**_padded(prompts, "left"), use_cache=False)
+    subject, prompts = model(), _prompts()
+    with torch.no_grad(), record(subject) as recorder:
+        subject(**_padded(prompts, "left"), use_cache=False)
     for trace, length in zip(recorder.traces, LENGTHS, strict=True):
         np.testing.assert_array_equal(trace["window_query"], np.arange(length))
         np.testing.assert_allclose(trace["window"].sum(-1), 1, atol=1e-5)
@@ -120,60 +120,60 @@ def test_the_exact_weights_of_a_sequence_end_where_it_ends():
 def test_generation_records_each_token_that_the_model_reads(kind, extra, implementation):
     if (kind, implementation) == ("llama4_text", "static") and transformers.__version__ == "5.17.0":
         pytest.skip("transformers 5.17.0 itself cannot generate with chunks and a static cache")
-    made, prompts = model(kind, **extra), _prompts()
+    subject, prompts = model(kind, **extra), _prompts()
     padded = _padded(prompts, "left")
     del padded["position_ids"]
-    with record(made) as recorder:
-        out = made.generate(
+    with record(subject) as recorder:
+        out = subject.generate(
             **padded, max_new_tokens=9, min_new_tokens=9, do_sample=False, pad_token_id=1,
             cache_implementation=implementation,
         )  # fmt: skip
     assert out.shape == (len(prompts), LENGTH + 9)
     for trace, row, length in zip(recorder.traces, out, LENGTHS, strict=True):
         read = row[LENGTH - length : -1]  # the last token generated is never read
-        _assert_same(trace, _alone(made, read), windows=False)
+        _assert_same(trace, _alone(subject, read), windows=False)
         np.testing.assert_array_equal(trace["window_query"], np.arange(length))
 
 
 def test_generation_without_a_cache_is_refused():
-    made, ids = model(), _prompts()[0][None]
-    with record(made), pytest.raises(AttentropyError, match="a cache where it goes on"):
-        made.generate(ids, max_new_tokens=3, min_new_tokens=3, use_cache=False, pad_token_id=1)
+    subject, ids = model(), _prompts()[0][None]
+    with record(subject), pytest.raises(AttentropyError, match="a cache where it goes on"):
+        subject.generate(ids, max_new_tokens=3, min_new_tokens=3, use_cache=False, pad_token_id=1)
 
 
 def test_several_sequences_have_no_single_trace():
-    made = model()
-    with torch.no_grad(), record(made) as recorder:
-        made(_prompts()[0].repeat(2, 1), use_cache=False)
+    subject = model()
+    with torch.no_grad(), record(subject) as recorder:
+        subject(_prompts()[0].repeat(2, 1), use_cache=False)
     with pytest.raises(AttentropyError, match=r"recorder\.traces"):
         _ = recorder.trace
 
 
 def test_a_batch_that_changes_its_size_is_refused():
-    made, ids = model(), _prompts()[0][None]
-    with torch.no_grad(), record(made):
-        made(ids, use_cache=False)
+    subject, ids = model(), _prompts()[0][None]
+    with torch.no_grad(), record(subject):
+        subject(ids, use_cache=False)
         with pytest.raises(AttentropyError, match="one record"):
-            made(ids.repeat(2, 1), use_cache=False)
+            subject(ids.repeat(2, 1), use_cache=False)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("masked", [False, True])
 def test_tokens_after_right_padding_are_refused(masked):
-    made, padded = model(), _padded(_prompts(), "right")
+    subject, padded = model(), _padded(_prompts(), "right")
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
     mask = torch.cat([padded["attention_mask"], new], 1) if masked else None
-    with record(made):
-        cache = made(**padded, use_cache=True).past_key_values
+    with record(subject):
+        cache = subject(**padded, use_cache=True).past_key_values
         with pytest.raises(AttentropyError, match="middle" if masked else "follow"):
-            made(new, past_key_values=cache, attention_mask=mask)
+            subject(new, past_key_values=cache, attention_mask=mask)
 
 
 @torch.no_grad()
 def test_a_pass_that_forgets_the_left_padding_is_refused():
-    made, padded = model(), _padded(_prompts(), "left")
+    subject, padded = model(), _padded(_prompts(), "left")
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
-    with record(made):
-        cache = made(**padded, use_cache=True).past_key_values
+    with record(subject):
+        cache = subject(**padded, use_cache=True).past_key_values
         with pytest.raises(AttentropyError, match="follow"):
-            made(new, past_key_values=cache)
+            subject(new, past_key_values=cache)

@@ -1,10 +1,10 @@
-"""Arrays whose length nobody knew beforehand hold each part where it was put."""
+"""Arrays whose final length is not known in advance hold each part where it was put."""
 
 import numpy as np
 import torch
 
 from attentropy.engine.attention.growing import Growing
-from attentropy.engine.trace.sinks import field
+from attentropy.engine.trace.layout import array_layout
 
 
 def _grown():
@@ -17,8 +17,8 @@ def _grown():
 
 def test_parts_are_put_together_by_entry_and_what_is_missing_is_nan():
     sink = _grown()
-    shape = field("entropy", ("layer", "head", "query"), (3, 2, 4), 4, "float32")
-    values = sink.array("entropy", shape, [0, None, 1])
+    layout = array_layout("entropy", ("layer", "head", "query"), (3, 2, 4), 4, "float32")
+    values = sink.array("entropy", layout, [0, None, 1])
     np.testing.assert_array_equal(values[0, 0], [3, 3, 3, 3])
     assert np.isnan(values[0, 1]).all()
     assert np.isnan(values[1]).all()

@@ -1,4 +1,4 @@
-"""A mask is read into a few numbers, or refused: never guessed."""
+"""A dense mask is described by a few numbers, or refused; it is never guessed."""
 
 import pytest
 import torch
@@ -10,21 +10,21 @@ from attentropy.kernels.common.mask import Mask
 
 
 def _dense(batch=1, queries=11, keys=11, start=None, window=None, length=None):
-    """A boolean mask [batch, 1, queries, keys], causal, with padding counted per row."""
+    """Return a causal boolean mask [batch, 1, queries, keys] with the padding of each row."""
     i = torch.arange(queries)[:, None] + keys - queries
     j = torch.arange(keys)[None, :]
-    seen = (j <= i).repeat(batch, 1, 1)
+    is_visible = (j <= i).repeat(batch, 1, 1)
     if window is not None:
-        seen &= j > i - window
+        is_visible &= j > i - window
     for b in range(batch):
-        seen[b] &= j >= (start[b] if start else 0)
-        seen[b] &= j < (length[b] + (start[b] if start else 0) if length else keys)
-    return seen[:, None]
+        is_visible[b] &= j >= (start[b] if start else 0)
+        is_visible[b] &= j < (length[b] + (start[b] if start else 0) if length else keys)
+    return is_visible[:, None]
 
 
 @pytest.mark.parametrize("added", [False, True])
 @pytest.mark.parametrize(
-    ("given", "wanted"),
+    ("pattern", "wanted"),
     [
         ({}, {"window": None}),
         ({"queries": 4}, {"window": None, "query_offset": 7}),
@@ -34,8 +34,8 @@ def _dense(batch=1, queries=11, keys=11, start=None, window=None, length=None):
         ({"batch": 2, "start": [2, 4], "window": 4}, {"window": 4}),
     ],
 )
-def test_a_dense_mask_is_read_back_into_its_pattern(given, wanted, added):
-    mask = _dense(**given)
+def test_a_dense_mask_is_read_back_into_its_pattern(pattern, wanted, added):
+    mask = _dense(**pattern)
     if added:
         mask = torch.where(mask, 0.0, torch.finfo(torch.float32).min)
     read = read_dense(mask, *mask.shape[2:]).mask
@@ -43,7 +43,7 @@ def test_a_dense_mask_is_read_back_into_its_pattern(given, wanted, added):
     for name, value in wanted.items():
         assert getattr(read, name) == value
     lengths = [None] if read.key_lengths is None else read.key_lengths.tolist()
-    assert lengths == given.get("length", lengths)
+    assert lengths == pattern.get("length", lengths)
 
 
 def test_a_dense_mask_with_a_hole_a_bias_or_a_head_of_its_own_is_refused():

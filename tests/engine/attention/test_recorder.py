@@ -1,4 +1,4 @@
-"""What is recorded is what eager attention says, and the model is left as it was."""
+"""Recorded values match eager attention, and recording leaves the model unchanged."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,10 @@ def _ids(seed=0, length=LENGTH):
 
 
 def _entropy(weights):
-    """[B, H, N, N] to entropies over the keys in float64, renormalised (learned sinks)."""
+    """Return the entropies over the keys of weights [B, H, N, N], in float64.
+
+    The weights are renormalised first: learned sinks take a part of each row.
+    """
     p = weights.double()
     p = p / p.sum(-1, keepdim=True)
     return -(p * torch.where(p > 0, p, 1.0).log()).sum(-1)
@@ -38,13 +41,13 @@ def _entropy(weights):
 
 @pytest.mark.parametrize(("kind", "extra"), KINDS, ids=[kind for kind, _ in KINDS])
 def test_entropies_match_the_models_own_eager_weights(kind, extra):
-    made = model(kind, **extra)
+    subject = model(kind, **extra)
     ids = _ids()
-    made.set_attn_implementation("eager")
+    subject.set_attn_implementation("eager")
     with torch.no_grad():
-        own = made(ids, output_attentions=True, use_cache=False)
-        with record(made) as recorder:
-            ours = made(ids, use_cache=False)
+        own = subject(ids, output_attentions=True, use_cache=False)
+        with record(subject) as recorder:
+            ours = subject(ids, use_cache=False)
     scale = max(1.0, float(own.logits.abs().max()))
     assert float((own.logits - ours.logits).abs().max()) <= 1e-4 * scale
     trace = recorder.trace
@@ -52,28 +55,28 @@ def test_entropies_match_the_models_own_eager_weights(kind, extra):
     for layer, weights in enumerate(own.attentions):
         wanted = _entropy(weights)[0].numpy()
         np.testing.assert_allclose(trace["entropy"][layer], wanted, atol=2e-5)
-        seen = (weights[0, 0] > 0).sum(-1).numpy()
-        assert (trace["visible"][layer] >= seen).all()
+        visible_keys = (weights[0, 0] > 0).sum(-1).numpy()
+        assert (trace["visible"][layer] >= visible_keys).all()
         p = weights[0].double() / weights[0].double().sum(-1, keepdim=True)
         np.testing.assert_allclose(trace["max_prob"][layer], p.amax(-1), atol=1e-5)
         np.testing.assert_allclose(trace["window"][layer], p, atol=1e-5)
 
 
 def test_visible_counts_the_keys_of_the_window():
-    made = model("mistral", sliding_window=7)
-    with torch.no_grad(), record(made) as recorder:
-        made(_ids(), use_cache=False)
+    subject = model("mistral", sliding_window=7)
+    with torch.no_grad(), record(subject) as recorder:
+        subject(_ids(), use_cache=False)
     wanted = np.minimum(np.arange(LENGTH) + 1, 7)
     np.testing.assert_array_equal(recorder.trace["visible"], np.tile(wanted, (3, 1)))
 
 
 def test_learned_sinks_are_recorded_beside_the_entropy_of_the_keys():
-    made = model("gpt_oss", sliding_window=7, head_dim=16, num_local_experts=4)
-    made.set_attn_implementation("eager")
+    subject = model("gpt_oss", sliding_window=7, head_dim=16, num_local_experts=4)
+    subject.set_attn_implementation("eager")
     with torch.no_grad():
-        weights = made(_ids(), output_attentions=True, use_cache=False).attentions
-        with record(made) as recorder:
-            made(_ids(), use_cache=False)
+        weights = subject(_ids(), output_attentions=True, use_cache=False).attentions
+        with record(subject) as recorder:
+            subject(_ids(), use_cache=False)
     for layer, own in enumerate(weights):
         sink = 1 - own[0].sum(-1).numpy()
         np.testing.assert_allclose(recorder.trace["sink_prob"][layer], sink, atol=1e-5)
@@ -81,15 +84,15 @@ def test_learned_sinks_are_recorded_beside_the_entropy_of_the_keys():
 
 @pytest.mark.parametrize(("kind", "extra"), [KINDS[0], KINDS[1], KINDS[3]])
 def test_chunks_through_the_cache_give_what_one_pass_gives(kind, extra):
-    made = model(kind, **extra)
+    subject = model(kind, **extra)
     ids = _ids()
     with torch.no_grad():
-        with record(made, length=LENGTH) as whole:
-            made(ids, use_cache=False)
-        with record(made, length=LENGTH) as chunked:
+        with record(subject, length=LENGTH) as whole:
+            subject(ids, use_cache=False)
+        with record(subject, length=LENGTH) as chunked:
             cache = None
             for start in range(0, LENGTH, 11):
-                step = made(ids[:, start : start + 11], past_key_values=cache, use_cache=True)
+                step = subject(ids[:, start : start + 11], past_key_values=cache, use_cache=True)
                 cache = step.past_key_values
     np.testing.assert_array_equal(whole.trace["visible"], chunked.trace["visible"])
     np.testing.assert_array_equal(whole.trace["top_key"], chunked.trace["top_key"])
@@ -98,57 +101,57 @@ def test_chunks_through_the_cache_give_what_one_pass_gives(kind, extra):
 
 
 def test_left_padding_leaves_a_row_as_it_was():
-    made = model()
+    subject = model()
     ids = _ids()
     padded = torch.cat([torch.zeros(1, 5, dtype=torch.int64), ids], 1)
     mask = torch.tensor([[0] * 5 + [1] * LENGTH])
     with torch.no_grad():
-        with record(made) as plain:
-            made(ids, use_cache=False)
-        with record(made) as left:
+        with record(subject) as plain:
+            subject(ids, use_cache=False)
+        with record(subject) as left:
             positions = (mask.cumsum(-1) - 1).clamp_min(0)
-            made(padded, attention_mask=mask, position_ids=positions, use_cache=False)
+            subject(padded, attention_mask=mask, position_ids=positions, use_cache=False)
     np.testing.assert_array_equal(left.trace["visible"], plain.trace["visible"])
     np.testing.assert_allclose(left.trace["entropy"], plain.trace["entropy"], atol=2e-5)
 
 
 def test_the_model_gets_its_own_attention_back():
-    made = model()
-    before = made.config._attn_implementation
-    with pytest.raises(RuntimeError, match="inside"), record(made):
+    subject = model()
+    before = subject.config._attn_implementation
+    with pytest.raises(RuntimeError, match="inside"), record(subject):
         raise RuntimeError("inside")
-    assert made.config._attn_implementation == before
-    assert not any(module._forward_hooks for module in made.modules())
+    assert subject.config._attn_implementation == before
+    assert not any(module._forward_hooks for module in subject.modules())
 
 
 def test_a_model_that_never_calls_the_interface_is_refused():
-    made = model("bloom", n_layer=2, n_head=4, hidden_size=48)
+    subject = model("bloom", n_layer=2, n_head=4, hidden_size=48)
     with pytest.raises(AttentropyError, match="attention"):
-        check_same_outputs(made, _ids(length=8))
+        check_same_outputs(subject, _ids(length=8))
 
 
 def test_a_model_without_attention_is_refused():
     from transformers import AutoModelForCausalLM
 
-    made = AutoModelForCausalLM.from_config(
+    subject = AutoModelForCausalLM.from_config(
         config("mamba", state_size=4, num_hidden_layers=2, expand=2)
     ).eval()
     with pytest.raises(AttentropyError) as caught:
-        check_same_outputs(made, _ids(length=8))
+        check_same_outputs(subject, _ids(length=8))
     assert "\n" not in str(caught.value)
 
 
 def test_a_second_sequence_does_not_overwrite_the_first():
-    made = model()
-    with torch.no_grad(), record(made) as recorder:
-        made(_ids(), use_cache=False)
-        made(_ids(seed=1), use_cache=False)
+    subject = model()
+    with torch.no_grad(), record(subject) as recorder:
+        subject(_ids(), use_cache=False)
+        subject(_ids(seed=1), use_cache=False)
     assert (recorder.trace["call"] == [0, 1] * 3).all()
 
 
 def test_recording_begun_in_the_middle_of_a_sequence_is_refused():
-    made = model()
+    subject = model()
     with torch.no_grad():
-        cache = made(_ids(), use_cache=True).past_key_values
-        with record(made), pytest.raises(AttentropyError, match="middle"):
-            made(_ids(length=3), past_key_values=cache, use_cache=True)
+        cache = subject(_ids(), use_cache=True).past_key_values
+        with record(subject), pytest.raises(AttentropyError, match="middle"):
+            subject(_ids(length=3), past_key_values=cache, use_cache=True)

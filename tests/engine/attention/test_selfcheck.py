@@ -1,4 +1,4 @@
-"""A model is checked before its first recording: what would be wrong is refused in one line."""
+"""A model is checked before its first recording; one that would give wrong values is refused."""
 
 import pytest
 import torch
@@ -18,9 +18,9 @@ from attentropy.engine.model.layers import layer_of
 from tiny import config, model
 
 
-def _record(made, ids, **extra):
-    with torch.no_grad(), record(made, stats=("entropy",)) as recorder:
-        made(ids, use_cache=False, **extra)
+def _record(subject, ids, **extra):
+    with torch.no_grad(), record(subject, stats=("entropy",)) as recorder:
+        subject(ids, use_cache=False, **extra)
     return recorder
 
 
@@ -37,20 +37,20 @@ def test_record_itself_refuses_what_the_interface_does_not_reach(kind):
 
 
 def test_a_model_is_checked_once_and_then_known():
-    made = model()
+    subject = model()
     passes = []
-    made.register_forward_hook(lambda *_: passes.append(1))
-    _record(made, _ids())
+    subject.register_forward_hook(lambda *_: passes.append(1))
+    _record(subject, _ids())
     first = len(passes)
-    _record(made, _ids())
+    _record(subject, _ids())
     assert len(passes) == first + 1
-    assert check_model(made).calls == {(0, 0), (1, 0), (2, 0)}
+    assert check_model(subject).calls == {(0, 0), (1, 0), (2, 0)}
 
 
 def test_one_token_is_enough_for_the_check():
-    made = model()
-    check_same_outputs(made, _ids(1))
-    assert why_padding_is_refused(made) is None
+    subject = model()
+    check_same_outputs(subject, _ids(1))
+    assert why_padding_is_refused(subject) is None
 
 
 def test_a_model_in_training_mode_is_refused():
@@ -70,48 +70,48 @@ def test_outputs_that_differ_are_refused(monkeypatch):
 
 
 def test_a_layer_said_to_attend_that_makes_no_call_is_refused():
-    made = model("qwen3", head_dim=16)
+    subject = model("qwen3", head_dim=16)
 
     class Bypass(nn.Module):
         def forward(self, hidden_states, **_):
             return hidden_states, None
 
-    made.model.layers[1].self_attn = Bypass()
+    subject.model.layers[1].self_attn = Bypass()
     with pytest.raises(AttentropyError, match="layer 1 of Qwen3ForCausalLM is of the kind full"):
-        check_same_outputs(made)
+        check_same_outputs(subject)
 
 
 def test_a_layer_that_stops_calling_is_noticed():
-    made = model()
-    _record(made, _ids())
-    own = made.model.layers[1].self_attn.forward
+    subject = model()
+    _record(subject, _ids())
+    own = subject.model.layers[1].self_attn.forward
 
-    def long_ones_bypass(hidden_states, **given):
+    def long_ones_bypass(hidden_states, **kwargs):
         if hidden_states.shape[1] > 20:
             return hidden_states, None
-        return own(hidden_states, **given)
+        return own(hidden_states, **kwargs)
 
-    made.model.layers[1].self_attn.forward = long_ones_bypass
+    subject.model.layers[1].self_attn.forward = long_ones_bypass
     with pytest.raises(AttentropyError, match="layer 1 of LlamaForCausalLM made no attention call"):
-        _record(made, _ids(30))
+        _record(subject, _ids(30))
 
 
 def test_padding_that_reaches_the_text_is_refused_where_it_is_met():
-    made = tiny_model(find_class("RecurrentGemmaForCausalLM"))
-    made.set_attn_implementation("eager")  # whose padded rows average over all keys, unlike ours
-    assert len(_record(made, _ids()).calls) == 1
+    subject = tiny_model(find_class("RecurrentGemmaForCausalLM"))
+    subject.set_attn_implementation("eager")  # its padded rows average over all keys, ours do not
+    assert len(_record(subject, _ids()).calls) == 1
     mask = torch.ones(1, 12, dtype=torch.int64)
     mask[:, :4] = 0
     with pytest.raises(AttentropyError, match="padding change"):
-        _record(made, _ids(), attention_mask=mask)
+        _record(subject, _ids(), attention_mask=mask)
 
 
 def test_an_unknown_number_or_another_window_than_the_masks_is_refused():
-    made = model()
+    subject = model()
     with pytest.raises(AttentropyError, match="'alpha'"):
-        _record(made, _ids(), alpha=2.0)
+        _record(subject, _ids(), alpha=2.0)
     with pytest.raises(AttentropyError, match="asks for a window of 5"):
-        _record(made, _ids(), sliding_window=5)
+        _record(subject, _ids(), sliding_window=5)
 
 
 def test_layers_that_differ_in_size_do_not_stop_the_description():
@@ -126,23 +126,23 @@ def test_layers_that_differ_in_size_do_not_stop_the_description():
 
 
 def test_a_module_without_layer_idx_is_placed_by_the_layer_that_holds_it():
-    made = model()
-    attention = made.model.layers[2].self_attn
+    subject = model()
+    attention = subject.model.layers[2].self_attn
     attention.layer_idx = None
-    assert layer_of(made, attention) == 2
+    assert layer_of(subject, attention) == 2
     with pytest.raises(AttentropyError, match="which layer"):
-        layer_of(made, nn.Linear(2, 2))
+        layer_of(subject, nn.Linear(2, 2))
 
 
 def test_an_encoder_is_recorded_with_its_symmetric_attention():
     from transformers import AutoModel
 
     torch.manual_seed(0)
-    made = AutoModel.from_config(config("bert")).eval()
-    made.set_attn_implementation("eager")
+    subject = AutoModel.from_config(config("bert")).eval()
+    subject.set_attn_implementation("eager")
     with torch.no_grad():
-        own = made(_ids(), output_attentions=True).attentions
-    trace = _record(made, _ids()).trace
+        own = subject(_ids(), output_attentions=True).attentions
+    trace = _record(subject, _ids()).trace
     assert (trace["visible"] == 12).all()
     for layer, weights in enumerate(own):
         p = weights[0].double()
@@ -151,6 +151,6 @@ def test_an_encoder_is_recorded_with_its_symmetric_attention():
 
 
 def test_a_model_without_any_attention_says_so():
-    made = model("mamba", state_size=4, num_hidden_layers=2, expand=2)
+    subject = model("mamba", state_size=4, num_hidden_layers=2, expand=2)
     with pytest.raises(NoAttention, match="no attention"):
-        check_same_outputs(made)
+        check_same_outputs(subject)

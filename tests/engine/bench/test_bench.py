@@ -1,4 +1,4 @@
-"""The benchmark measures what is right, says why it did not, and leaves rivals alone."""
+"""The benchmark times only correct results and gives a reason for every missing time."""
 
 import json
 import sys
@@ -37,11 +37,11 @@ HERE = [
 
 @pytest.mark.parametrize(("case", "name"), HERE)
 def test_every_way_on_a_cpu_runs_and_is_right(case, name):
-    found = measure.measure(name, case, 0.0)
-    assert found["wrong"] == []
-    assert found["errors"]
-    assert len(found["times"]) >= 3
-    assert min(found["times"]) > 0
+    measurement = measure.measure(name, case, 0.0)
+    assert measurement["wrong"] == []
+    assert measurement["errors"]
+    assert len(measurement["times"]) >= 3
+    assert min(measurement["times"]) > 0
 
 
 @pytest.mark.parametrize("name", ["flash once, [V, K]", "eager", "attention_received"])
@@ -61,10 +61,10 @@ def test_ways_are_right_without_a_causal_mask(name):
     ],
 )
 def test_a_number_that_is_off_is_called_wrong(truth, case, name):
-    given = truth.inputs(case)
+    inputs = truth.inputs(case)
     with torch.inference_mode():
-        right = measure.RIVALS[case.what][name].prepare(*given, case)()
-    judged = truth.errors(case, given, right)
+        right = measure.RIVALS[case.what][name].prepare(*inputs, case)()
+    judged = truth.errors(case, inputs, right)
     assert all(fine for _, fine in judged.values())
     for number in judged:
         for off in (1.01, float("nan")):
@@ -72,7 +72,7 @@ def test_a_number_that_is_off_is_called_wrong(truth, case, name):
                 values = right[number].flip(-1)
             else:
                 values = right[number] * off + 2e-3
-            _, fine = truth.errors(case, given, right | {number: values})[number]
+            _, fine = truth.errors(case, inputs, right | {number: values})[number]
             assert not fine, number
 
 
@@ -86,14 +86,14 @@ def test_rows_are_sampled_at_both_ends_and_over_heads():
 def test_ours_is_not_timed_where_it_is_wrong(name, monkeypatch):
     right = attention_rivals.RIVALS[name]
 
-    def prepare(*given):
-        found = right.prepare(*given)()
-        return lambda: {key: v if key == "lse" else v + 1.0 for key, v in found.items()}
+    def prepare(*inputs):
+        outputs = right.prepare(*inputs)()
+        return lambda: {key: v if key == "lse" else v + 1.0 for key, v in outputs.items()}
 
     monkeypatch.setitem(attention_rivals.RIVALS, name, Rival(right.group, prepare))
-    found = measure.measure(name, CASE, 0.0)
-    assert "times" not in found
-    assert " is off by " in found["reason"]
+    measurement = measure.measure(name, CASE, 0.0)
+    assert "times" not in measurement
+    assert " is off by " in measurement["reason"]
 
 
 def test_eager_says_what_it_needs_where_memory_is_short(monkeypatch):
@@ -132,10 +132,10 @@ def test_flash_attention_packages_are_read_as_tokens_by_heads(way, version, monk
 
     module = stock.FUSED_KERNELS[f"flash-attn {version}"].module
     monkeypatch.setitem(sys.modules, module, SimpleNamespace(flash_attn_func=flash_attn_func))
-    given = attention.inputs(CASE)
+    inputs = attention.inputs(CASE)
     rival = attention_rivals.RIVALS[f"flash-attn {version} {way}"]
-    found = rival.prepare(*given, CASE)()
-    judged = attention.errors(CASE, given, found)
+    outputs = rival.prepare(*inputs, CASE)()
+    judged = attention.errors(CASE, inputs, outputs)
     assert set(judged) == {"out", "entropy"}
     assert all(fine for _, fine in judged.values())
 
@@ -146,20 +146,20 @@ def test_flex_attention_gives_the_lse_that_entropy_needs(monkeypatch):
 
     monkeypatch.setattr(stock, "_compiled_flex", lambda: flex_attention)
     case = AttentionCase(64, 4, 2, 16, False, "float32", "cpu")
-    given = attention.inputs(case)
+    inputs = attention.inputs(case)
     with torch.inference_mode():
-        found = attention_rivals.RIVALS["flex once, [V, K]"].prepare(*given, case)()
-    assert all(fine for _, fine in attention.errors(case, given, found).values())
+        outputs = attention_rivals.RIVALS["flex once, [V, K]"].prepare(*inputs, case)()
+    assert all(fine for _, fine in attention.errors(case, inputs, outputs).values())
 
 
 class _Scripted:
-    """A measuring process whose answers are given: {rival: [(answers, exit code), …]}."""
+    """A measuring process with scripted answers: {rival: [(answers, exit code), …]}."""
 
     script: dict = {}  # noqa: RUF012
-    asked: list = []  # noqa: RUF012
+    requests: list = []  # noqa: RUF012
 
     def ask(self, rival, cases, time, tell):
-        _Scripted.asked.append((rival, [case.size for case in cases]))
+        _Scripted.requests.append((rival, [case.size for case in cases]))
         answers, self.code = _Scripted.script[rival].pop(0)
         return answers
 
@@ -177,7 +177,7 @@ def _timed(*times):
 def _run(monkeypatch, script, rounds=1, limit=60.0):
     monkeypatch.setattr(run, "_Process", _Scripted)
     monkeypatch.setattr(_Scripted, "script", script)
-    monkeypatch.setattr(_Scripted, "asked", [])
+    monkeypatch.setattr(_Scripted, "requests", [])
     cases = [AttentionCase(n, 2, 2, 16, True, "float32", "cpu") for n in (1, 2, 3)]
     return run.run(
         list(script), cases, seconds=0.0, rounds=rounds, limit=limit, tell=lambda rival, case: None
@@ -186,7 +186,7 @@ def _run(monkeypatch, script, rounds=1, limit=60.0):
 
 def test_a_rival_that_dies_loses_one_case_and_goes_on(monkeypatch):
     rows = _run(monkeypatch, {"eager": [([_timed(1, 2, 3)], -9), ([_timed(4, 5, 6)], 0)]})
-    assert _Scripted.asked == [("eager", [1, 2, 3]), ("eager", [3])]
+    assert _Scripted.requests == [("eager", [1, 2, 3]), ("eager", [3])]
     assert [bool(row.seconds) for row in rows] == [True, False, True]
     assert rows[1].reason == "its process ended with code -9"
     assert rows[2].seconds[1] == 5
@@ -202,7 +202,7 @@ def test_rounds_alternate_between_rivals_and_are_pooled(monkeypatch):
     first, second = [_timed(1, 1, 1)] * 3, [_timed(3, 3, 9)] * 3
     script = {"flash": [(first, 0), (second, 0)], "eager": [(first, 0), (first, 0)]}
     rows = _run(monkeypatch, script, rounds=2)
-    assert [rival for rival, _ in _Scripted.asked] == ["flash", "eager", "flash", "eager"]
+    assert [rival for rival, _ in _Scripted.requests] == ["flash", "eager", "flash", "eager"]
     assert rows[0].runs == 6
     assert rows[0].seconds == (1, 2, 3)
 
@@ -213,15 +213,15 @@ def test_when_time_is_up_no_round_begins_and_what_was_measured_is_kept(monkeypat
     rows = _run(monkeypatch, script, rounds=3, limit=-1.0)
     assert [row.reason for row in rows] == ["", measure.NO_TIME, measure.NO_TIME]
     both = [[_timed(1, 1, 1)] * 3, [_timed(3, 3, 3), late, late]]
-    rows = _run(monkeypatch, {"flash": [(told, 0) for told in both]}, rounds=2)
+    rows = _run(monkeypatch, {"flash": [(answers, 0) for answers in both]}, rounds=2)
     assert [row.runs for row in rows] == [6, 3, 3]
 
 
 def test_cases_that_begin_too_late_are_not_measured_and_errors_are_reasons():
-    asked = {"what": "attention", "rival": "flash", "seconds": 0.0, "cases": [vars(CASE)] * 2}
-    assert list(measure.answers(asked | {"until": 0.0})) == [{"reason": measure.NO_TIME}] * 2
+    request = {"what": "attention", "rival": "flash", "seconds": 0.0, "cases": [vars(CASE)] * 2}
+    assert list(measure.answers(request | {"until": 0.0})) == [{"reason": measure.NO_TIME}] * 2
     odd = vars(CASE) | {"dtype": "no_such_type"}
-    first, second = measure.answers(asked | {"cases": [odd, vars(CASE)], "until": float("inf")})
+    first, second = measure.answers(request | {"cases": [odd, vars(CASE)], "until": float("inf")})
     assert first["reason"].startswith("AttributeError: ")
     assert second["times"]
 
@@ -229,7 +229,7 @@ def test_cases_that_begin_too_late_are_not_measured_and_errors_are_reasons():
 def test_what_cannot_be_here_starts_no_process(monkeypatch):
     rows = _run(monkeypatch, {"cudnn": []})
     assert [row.reason for row in rows] == ["not on cpu"] * 3
-    assert _Scripted.asked == []
+    assert _Scripted.requests == []
 
 
 RESULTS = Results(
@@ -263,9 +263,9 @@ def test_results_are_the_same_after_writing_and_reading():
     ],
 )
 def test_a_file_with_other_things_in_it_is_refused(change):
-    given = json.loads(RESULTS.to_json()) | change
+    document = json.loads(RESULTS.to_json()) | change
     with pytest.raises(UsageError, match=r"'x\.json' holds no results"):
-        Results.from_json(json.dumps(given), "x.json")
+        Results.from_json(json.dumps(document), "x.json")
 
 
 def test_the_whole_grid_is_every_combination_of_the_values():
@@ -286,11 +286,11 @@ def test_the_command_measures_in_processes_and_prints_writes_and_reads_the_same(
     rivals = ["--mask", "full", "--rival", "ours, en*", "--rival", "flex"]
     more = ["-o", str(target), "--html", str(page), "--json"]
     assert main(["bench", *sizes, *rivals, *more]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == json.loads(target.read_text())
-    assert told["machine"]["torch"]
-    assert told["ceilings"]["flops_per_second"] > 0
-    assert "--heads 4/2" in told["command"]
+    output = json.loads(capsys.readouterr().out)
+    assert output == json.loads(target.read_text())
+    assert output["machine"]["torch"]
+    assert output["ceilings"]["flops_per_second"] > 0
+    assert "--heads 4/2" in output["command"]
     results = Results.from_json(target.read_text(), "bench.json")
     assert [case.length for case in results.cases] == [33, 65]
     assert not any(case.causal for case in results.cases)
@@ -304,7 +304,7 @@ def test_the_command_measures_in_processes_and_prints_writes_and_reads_the_same(
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("arguments", "words"),
     [
         (["-n", "1x"], "1x"),
         (["-n", "0"], "at least 1"),
@@ -316,9 +316,9 @@ def test_the_command_measures_in_processes_and_prints_writes_and_reads_the_same(
         (["--read", "no-such-file"], "cannot be read"),
     ],
 )
-def test_bad_usage_is_one_line_and_code_2(given, words, capsys):
-    assert main(["bench", *given]) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
+def test_bad_usage_is_one_line_and_code_2(arguments, words, capsys):
+    assert main(["bench", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1

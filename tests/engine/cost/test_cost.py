@@ -1,4 +1,4 @@
-"""What `info` predicts of memory is what a run then takes, and it names what makes a run fit."""
+"""`info` predicts the memory that a run takes, and names the options that make it fit."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,17 +32,17 @@ def test_the_predicted_peak_of_memory_is_the_measured_one_within_a_factor_of_1_1
 ):
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     folder = subject.save(tmp_path)
-    taken = measured(folder, subject.tokens)["bytes"]
-    assert predicted(folder, subject.tokens)["bytes"] == pytest.approx(taken, rel=0.13)
+    peak = measured(folder, subject.tokens)["bytes"]
+    assert predicted(folder, subject.tokens)["bytes"] == pytest.approx(peak, rel=0.13)
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_parameters_are_those_of_the_model_shared_ones_once(tied):
     settings = config(tie_word_embeddings=tied)
     size = model_size(settings)
-    made = AutoModelForCausalLM.from_config(settings)
-    assert size.parameters == sum(p.numel() for p in made.parameters())
-    assert size.embedding == (0 if tied else made.get_input_embeddings().weight.numel())
+    reference = AutoModelForCausalLM.from_config(settings)
+    assert size.parameters == sum(p.numel() for p in reference.parameters())
+    assert size.embedding == (0 if tied else reference.get_input_embeddings().weight.numel())
     assert (size.layers, size.heads, size.key_heads, size.head_size) == (3, 4, 2, 12)
 
 
@@ -65,12 +65,14 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
                    heads=32, key_heads=8, head_size=128, parameters=8_030_000_000,
                    linear=7_000_000_000, stored=2)  # fmt: skip
     run = RunSize(32_768, 2, 4096, on_cpu=False)
-    found = alternatives(size, run)
-    assert next(iter(found)) == "--lens-positions -128:"
+    cheaper_runs = alternatives(size, run)
+    assert next(iter(cheaper_runs)) == "--lens-positions -128:"
     needed = memory_bytes(size, run)["peak_bytes"]
-    peaks = {option: memory_bytes(size, other)["peak_bytes"] for option, other in found.items()}
+    peaks = {
+        option: memory_bytes(size, other)["peak_bytes"] for option, other in cheaper_runs.items()
+    }
     assert all(peak < needed for peak in peaks.values())
-    assert "--dtype bfloat16" not in found  # the weights are that already
+    assert "--dtype bfloat16" not in cheaper_runs  # the weights are bfloat16 already
     assert peaks["--quantize 4bit"] < peaks["--quantize 8bit"] < needed
 
 
@@ -84,14 +86,14 @@ def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "available", lambda device: lensless)
     assert "it fits with --lens none" in describe(folder, tokens=5000)["memory"]["too_much"]
     monkeypatch.setattr(predict, "available", lambda device: 1)
-    said = describe(folder, tokens=5000)["memory"]["too_much"]
-    assert said == "it fits with another device, or --device auto"
+    advice = describe(folder, tokens=5000)["memory"]["too_much"]
+    assert advice == "it fits with another device, or --device auto"
 
 
 def test_time_is_the_sum_of_its_stages_and_grows_with_the_prompt():
     size = model_size(config())
-    known = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10)
-    short, long = (pace.duration(size, RunSize(n, 4, n), known) for n in (1000, 2000))
+    rates = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10)
+    short, long = (pace.duration(size, RunSize(n, 4, n), rates) for n in (1000, 2000))
     assert short["all"] == pytest.approx(sum(v for k, v in short.items() if k != "all"))
     assert 2 < long["read_the_prompt"] / short["read_the_prompt"] < 4
-    assert pace.duration(size, RunSize(1000, 4, 0), known)["read_the_lens"] == 0
+    assert pace.duration(size, RunSize(1000, 4, 0), rates)["read_the_lens"] == 0

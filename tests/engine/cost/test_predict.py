@@ -1,4 +1,4 @@
-"""What `info` predicts for long runs: each choice changes what it should, and by how much."""
+"""Each option changes the predictions of `info` for long runs by the right amount."""
 
 from dataclasses import replace
 
@@ -39,8 +39,8 @@ def test_the_peak_of_a_long_prompt_grows_with_it_only_by_cache_and_bookkeeping(s
         assert once[name] == twice[name], name
     grown = twice["peak_bytes"] - once["peak_bytes"]
     cache = twice["cache_bytes"] - once["cache_bytes"]
-    # A layer's keys are copied as they grow; each token has its objects.
-    pages = 48 * 4 * 264  # of the table of ids, read whole by either
+    # A layer's keys are copied as they grow, and each token has its own Python objects.
+    pages = 48 * 4 * 264  # the embedding table, which both runs read completely
     assert grown == pytest.approx(cache * 4 / 3 + 50_000 * 350, abs=pages)
 
 
@@ -64,18 +64,18 @@ def test_a_gpu_holds_a_chunks_states_and_not_what_is_written(size):
 
 
 def test_the_chunk_follows_the_memory(size):
-    def chosen(**how):
+    def chunk_for(**how):
         return chunk_tokens(size, 4, **({"on_cpu": False} | how))
 
-    assert chosen(free=2**40) == 8192
-    assert chosen(free=2**40, on_cpu=True) == 2048
-    assert chosen() == 8192
-    assert chosen(free=0) == 256
-    assert chosen(memory=1, free=2**40) == 16
+    assert chunk_for(free=2**40) == 8192
+    assert chunk_for(free=2**40, on_cpu=True) == 2048
+    assert chunk_for() == 8192
+    assert chunk_for(free=0) == 256
+    assert chunk_for(memory=1, free=2**40) == 16
     limit = 8 * transient_bytes(size, 1024, 4)
-    assert chosen(free=limit) == 1024
-    assert chosen(free=limit - 1) == 512
-    assert chosen(free=limit, states=10**6) == 256
+    assert chunk_for(free=limit) == 1024
+    assert chunk_for(free=limit - 1) == 512
+    assert chunk_for(free=limit, states=10**6) == 256
 
 
 def test_the_trace_on_a_disk_shrinks_with_what_is_kept(size):
@@ -103,9 +103,9 @@ def test_map_windows_and_lens_are_counted(size):
     assert tiles == pytest.approx(3 * 200 * 200 * 4 * 0.5, rel=1e-3)
     per_head = disk(size, map_tile="500", map_heads="all")["map_bytes"] - received
     assert per_head == pytest.approx(4 * tiles, rel=1e-3)
-    asked = disk(size, windows=("-64:,0:512",))["windows_bytes"]
-    unasked = disk(size)["windows_bytes"]
-    assert asked - unasked == pytest.approx(3 * 4 * 64 * 512 * 4 * 0.5, rel=1e-3)
+    large_windows = disk(size, windows=("-64:,0:512",))["windows_bytes"]
+    default_windows = disk(size)["windows_bytes"]
+    assert large_windows - default_windows == pytest.approx(3 * 4 * 64 * 512 * 4 * 0.5, rel=1e-3)
     assert "lens_bytes" not in disk(size, sites=())
     last = disk(size, lens_positions="-10:")["lens_bytes"]
     assert disk(size, lens_positions="-2000:")["lens_bytes"] > 100 * last
@@ -115,11 +115,11 @@ def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
     text = "The river runs past the old mill, and nobody remembers who built it. " * 12
     trace = extract(None, text)
     _write_folder(trace.dataset, tmp_path / "t.zarr")
-    taken = sum(p.stat().st_size for p in (tmp_path / "t.zarr").rglob("*") if p.is_file())
+    folder_bytes = sum(p.stat().st_size for p in (tmp_path / "t.zarr").rglob("*") if p.is_file())
     demo_size = model_size(read_config(demo.path(), "demo"))
     options = CostOptions(map_tile="none", scores=False)
     run = run_size(demo_size, len(trace.tokens), options, CPU, torch.float32)
-    assert disk_bytes(demo_size, run)["all_bytes"] == pytest.approx(taken, rel=0.25)
+    assert disk_bytes(demo_size, run)["all_bytes"] == pytest.approx(folder_bytes, rel=0.25)
 
 
 @pytest.mark.parametrize(
@@ -149,17 +149,17 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
 
 
 def test_another_sweep_and_more_chunks_take_longer(size):
-    known = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8)
+    rates = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8)
     run = RunSize(4000, 4, 0)
     none, both = (
-        pace.duration(size, replace(run, recording=kept), known)
-        for kept in (RecordingSize(), RecordingSize(tile=(64, 64), received=True))
+        pace.duration(size, replace(run, recording=recording), rates)
+        for recording in (RecordingSize(), RecordingSize(tile=(64, 64), received=True))
     )
     assert none["sweep_again"] == 0
     pairs = 3 * 4 * 4000 * 4000 / 2
     assert both["sweep_again"] == pytest.approx(2 * pairs / 1e8)
     read = [
-        pace.duration(size, replace(run, chunk=chunk), known)["read_the_prompt"]
+        pace.duration(size, replace(run, chunk=chunk), rates)["read_the_prompt"]
         for chunk in (None, 1000, 100)
     ]
     assert read == sorted(read)

@@ -1,4 +1,4 @@
-"""The parity table: what it pins is what a run gives, and none of it is a wrong number."""
+"""The parity table pins what a run really gives, and no pinned number is wrong."""
 
 import re
 from dataclasses import replace
@@ -74,7 +74,7 @@ FAMILIES = [
     "XGLMForCausalLM",
     "ZambaForCausalLM",
 ]
-# They accept any implementation's name and never call it: wrong logits, and no error of their own.
+# They accept any attention implementation's name but never call it, and raise no error themselves.
 SILENT = [
     "BloomForCausalLM",
     "BigBirdForCausalLM",
@@ -101,11 +101,11 @@ def _one_thread():
 def test_a_family_has_the_status_that_the_table_pins(name):
     if name not in class_names():
         pytest.skip(f"transformers {transformers.__version__} has no {name}")
-    found = {part: verdict[0] for part, verdict in compare(name).items()}
-    assert "wrong" not in found.values()
+    statuses = {part: verdict[0] for part, verdict in compare(name).items()}
+    assert "wrong" not in statuses.values()
     if not SAME_VERSION:
         pytest.skip(f"pinned for transformers {PINNED['transformers']}; no number was wrong")
-    assert found == {part: verdict[0] for part, verdict in ROWS[name].items()}
+    assert statuses == {part: verdict[0] for part, verdict in ROWS[name].items()}
 
 
 def test_the_table_has_every_class_of_the_installed_transformers():

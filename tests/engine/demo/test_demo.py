@@ -1,4 +1,4 @@
-"""The embedded model: what it is, what it knows, and that its recipe makes it again."""
+"""The embedded model: its format, its knowledge, and its reproducible training."""
 
 import json
 import random
@@ -26,7 +26,7 @@ HOSTILE = "</script><!-- \u2028 👩‍👩‍👧 العاصمة עיר 首都 
 
 @pytest.fixture(scope="module")
 def answered(embedded):
-    """Shares by kind of question and the wrong answers, over a few hundred held-out questions."""
+    """Return the share of right answers per kind of held-out question, and the wrong answers."""
     return accuracy(embedded.model, embedded.tokenizer, per_kind=20)
 
 
@@ -68,19 +68,19 @@ def test_training_reads_the_ids_that_the_chat_template_gives(embedded):
     encode = Encoder(embedded.tokenizer)
     for _ in range(50):
         chat = conversation(rng, turns=3)
-        ids, said = encode(chat)
+        ids, is_assistant = encode(chat)
         wanted = embedded.tokenizer.apply_chat_template(chat, return_dict=False)
         assert ids == wanted
-        spoken = embedded.tokenizer.decode([i for i, s in zip(ids, said, strict=True) if s])
+        spoken = embedded.tokenizer.decode([i for i, s in zip(ids, is_assistant, strict=True) if s])
         replies = [m["content"] for m in chat if m["role"] == "assistant"]
         assert spoken == "".join(f"{reply}<|eot_id|>" for reply in replies)
 
 
 def test_it_answers_held_out_wordings(answered):
     shares, _ = answered
-    seen, kept = overall(shares)
-    assert seen >= 0.9
-    assert kept >= 0.8, "two trained facts that were never joined"
+    trained_share, reserved_share = overall(shares)
+    assert trained_share >= 0.9
+    assert reserved_share >= 0.8, "two trained facts that were never joined"
     assert min(shares.values()) >= 0.6
 
 
@@ -91,8 +91,8 @@ def test_it_answers_the_default_prompt(embedded):
 
 def test_it_knows_every_capital(embedded):
     chats = [[{"role": "user", "content": f"What is the capital of {c.name}?"}] for c in COUNTRIES]
-    said = answers(embedded.model, embedded.tokenizer, chats)
-    right = sum(word == c.capital for word, c in zip(said, COUNTRIES, strict=True))
+    replies = answers(embedded.model, embedded.tokenizer, chats)
+    right = sum(word == c.capital for word, c in zip(replies, COUNTRIES, strict=True))
     assert right >= 0.95 * len(COUNTRIES)
 
 
@@ -107,10 +107,10 @@ def test_held_out_questions_were_never_trained_on():
 
 def test_training_never_asks_a_reserved_pair():
     rng = random.Random(5)
-    asked = {m["content"] for _ in range(3000) for m in conversation(rng, turns=1)}
+    questions = {m["content"] for _ in range(3000) for m in conversation(rng, turns=1)}
     for question, _ in held_out_questions(40):
         if question.kind.endswith(RESERVED):
-            assert question.text not in asked
+            assert question.text not in questions
 
 
 def test_every_position_it_claims_is_finite(embedded):
@@ -163,11 +163,11 @@ def test_what_training_saves_loads_without_code_or_pickle(tmp_path, embedded):
 
 def test_a_batch_counts_the_assistants_words_only(embedded):
     tokenizer = embedded.tokenizer
-    for ids, said in islice(batches(tokenizer, 2048, 512, seed=1), 5):
-        assert ids.shape == said.shape
-        assert said.any(-1).all()
-        assert not said[ids == tokenizer.pad_token_id].any()
-        assert not said[:, :4].any()
+    for ids, is_assistant in islice(batches(tokenizer, 2048, 512, seed=1), 5):
+        assert ids.shape == is_assistant.shape
+        assert is_assistant.any(-1).all()
+        assert not is_assistant[ids == tokenizer.pad_token_id].any()
+        assert not is_assistant[:, :4].any()
 
 
 def test_weights_name_no_machine():

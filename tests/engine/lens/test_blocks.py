@@ -1,4 +1,4 @@
-"""What a site holds is what the layer really adds to its residual stream, or it is refused."""
+"""A site's values are what the layer adds to its residual stream; other sites are refused."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ NORMED = ("post_attention_layernorm", "post_feedforward_layernorm")
 SMALL = {"head_dim": 16}
 EXPERTS = {"num_local_experts": 4}
 
-# model type, its configuration, what adds attention and MLP to the stream, and the multiplier
+# Model type, its configuration, the modules whose outputs are added to the stream, and the factor.
 KINDS = [
     ("llama", {}, PLAIN, 1.0),
     ("gemma2", SMALL, NORMED, 1.0),
@@ -33,10 +33,10 @@ KINDS = [
 ]
 
 
-def _watched(made, points):
-    """The sites' values over a pass, and what every module of the decoder layers gave."""
-    given = {}
-    layers = decoder_layers(made)
+def _watched(subject, points):
+    """Return the values at the sites, the outputs of all modules, and the inputs of the layers."""
+    outputs = {}
+    layers = decoder_layers(subject)
     before = []
     hooks = [
         layer.register_forward_pre_hook(
@@ -49,39 +49,39 @@ def _watched(made, points):
         for name, module in layer.named_modules():
             hooks.append(
                 module.register_forward_hook(
-                    lambda m, args, out, key=(number, name): given.__setitem__(key, out)
+                    lambda m, args, out, key=(number, name): outputs.__setitem__(key, out)
                 )
             )
     with torch.no_grad(), capture_states(points) as states:
-        made(IDS, use_cache=False)
+        subject(IDS, use_cache=False)
     for hook in hooks:
         hook.remove()
-    first = {key: out[0] if isinstance(out, tuple) else out for key, out in given.items()}
+    first = {key: out[0] if isinstance(out, tuple) else out for key, out in outputs.items()}
     return states, first, before
 
 
 @pytest.mark.parametrize(("kind", "extra", "names", "factor"), KINDS)
 def test_a_site_is_what_its_block_adds_to_the_residual_stream(kind, extra, names, factor):
-    made = model(kind, **extra)
-    blocks = find_blocks(made, IDS[:, :12])
+    subject = model(kind, **extra)
+    blocks = find_blocks(subject, IDS[:, :12])
     points = {site: blocks.points(site) for site in ("attention", "mlp")}
-    points["residual"] = [Point(layer) for layer in decoder_layers(made)]
-    states, given, before = _watched(made, points)
+    points["residual"] = [Point(layer) for layer in decoder_layers(subject)]
+    states, outputs, before = _watched(subject, points)
     for layer, stream in enumerate(before):
         for site, name in zip(("attention", "mlp"), names, strict=True):
-            wanted = given[layer, name].reshape(-1, 48) * factor
+            wanted = outputs[layer, name].reshape(-1, 48) * factor
             assert torch.equal(states[site][layer], wanted), (layer, site)
         total = stream.reshape(-1, 48) + states["attention"][layer] + states["mlp"][layer]
         torch.testing.assert_close(states["residual"][layer], total, rtol=1e-5, atol=1e-4)
 
 
 def test_a_layer_without_attention_has_no_attention_site():
-    made = model(
+    subject = model(
         "jamba", num_hidden_layers=4, attn_layer_period=2, attn_layer_offset=1, num_experts=2,
         expert_layer_period=2, expert_layer_offset=0, mamba_d_state=4, use_mamba_kernels=False,
     )  # fmt: skip
-    blocks = find_blocks(made, IDS[:, :12])
-    layers = decoder_layers(made)
+    blocks = find_blocks(subject, IDS[:, :12])
+    layers = decoder_layers(subject)
     attention = [point and point.module for point in blocks.points("attention")]
     assert attention == [None, layers[1].self_attn, None, layers[3].self_attn]
     mlp = [point and point.module for point in blocks.points("mlp")]
@@ -90,43 +90,43 @@ def test_a_layer_without_attention_has_no_attention_site():
 
 @pytest.mark.parametrize("site", ["attention", "mlp"])
 def test_a_layer_that_scales_its_sum_is_refused(site):
-    made = model()
-    decoder_layers(made)[1].register_forward_hook(lambda m, args, out: out * 1.5)
-    blocks = find_blocks(made, IDS[:, :12])
+    subject = model()
+    decoder_layers(subject)[1].register_forward_hook(lambda m, args, out: out * 1.5)
+    blocks = find_blocks(subject, IDS[:, :12])
     with pytest.raises(LensRefused, match="layer 1 does not just add"):
         blocks.points(site)
 
 
 def test_a_block_too_small_to_show_beside_the_rounding_is_not_guessed():
-    """In bfloat16 a stream of 1e4 swallows both blocks: any module's output would fit."""
-    made = model().to(torch.bfloat16)
-    decoder_layers(made)[0].register_forward_pre_hook(
+    """In bfloat16, adding a block to a stream of 1e4 changes nothing: any module would fit."""
+    subject = model().to(torch.bfloat16)
+    decoder_layers(subject)[0].register_forward_pre_hook(
         lambda m, args: (args[0] * 0 + 1e4, *args[1:])
     )
     with pytest.raises(LensRefused, match="layer 0"):
-        find_blocks(made, IDS[:, :12]).points("attention")
+        find_blocks(subject, IDS[:, :12]).points("attention")
 
 
 def test_blocks_that_layers_share_are_refused():
-    made = model()
-    layers = decoder_layers(made)
+    subject = model()
+    layers = decoder_layers(subject)
     layers[2].mlp = layers[1].mlp
-    blocks = find_blocks(made, IDS[:, :12])
+    blocks = find_blocks(subject, IDS[:, :12])
     with pytest.raises(LensRefused, match="share their mlp block"):
         blocks.points("mlp")
     assert len(blocks.points("attention")) == 3
 
 
 def test_only_the_rows_asked_for_are_kept_and_no_hook_stays():
-    made = model()
-    points = {"residual": [Point(layer) for layer in decoder_layers(made)]}
+    subject = model()
+    points = {"residual": [Point(layer) for layer in decoder_layers(subject)]}
     with torch.no_grad(), capture_states(points) as whole:
-        made(IDS, use_cache=False)
+        subject(IDS, use_cache=False)
     rows = torch.tensor([0, 5, 36])
     with torch.no_grad(), capture_states(points, rows) as some:
-        made(IDS, use_cache=False)
+        subject(IDS, use_cache=False)
     for a, b in zip(whole["residual"], some["residual"], strict=True):
         assert torch.equal(a[rows], b)
         assert b.untyped_storage().nbytes() == b.nbytes
-    find_blocks(made, IDS[:, :12])
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in made.modules())
+    find_blocks(subject, IDS[:, :12])
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in subject.modules())

@@ -1,4 +1,4 @@
-"""Which layers and positions are read: as asked, or within a budget, and at what cost."""
+"""The lens reads the selected layers and positions, or as many as its budget allows."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ LLAMA_8B = LensSize(
 
 
 @pytest.mark.parametrize(
-    ("text", "chosen"),
+    ("text", "indices"),
     [
         ("0,5,10:", [0, 5, 10, 11]),
         ("-4:", [8, 9, 10, 11]),
@@ -33,8 +33,8 @@ LLAMA_8B = LensSize(
         ("template,-2:", [1, 7, 10, 11]),
     ],
 )
-def test_a_selection_reads_as_python_does(text, chosen):
-    assert select(text, 12, "lens positions", {"template": [1, 7]}) == chosen
+def test_a_selection_reads_as_python_does(text, indices):
+    assert select(text, 12, "lens positions", {"template": [1, 7]}) == indices
 
 
 @pytest.mark.parametrize("text", ["", "x", "1-3", "1:2:3", "1.5", "0,", "0x1", "template", "١:"])
@@ -43,9 +43,11 @@ def test_a_selection_that_is_none_is_named(text):
         check_selection(text, "lens layers")
 
 
-@pytest.mark.parametrize(("text", "said"), [("12", "0 to 11"), ("-13", "0 to 11"), ("12:", "none")])
-def test_a_selection_of_nothing_is_refused(text, said):
-    with pytest.raises(UsageError, match=said):
+@pytest.mark.parametrize(
+    ("text", "message"), [("12", "0 to 11"), ("-13", "0 to 11"), ("12:", "none")]
+)
+def test_a_selection_of_nothing_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
         select(text, 12, "lens layers")
 
 
@@ -83,12 +85,12 @@ def test_a_model_that_costs_more_than_its_lens_is_read_whole():
 
 def test_a_sample_holds_template_and_tail_and_is_even_elsewhere():
     roles = ["bos", "template", *["content"] * 9000, *["template"] * 4]
-    chosen = sample_positions(roles, 1000)
-    assert len(chosen) == len(set(chosen)) == 1000
-    assert chosen == sorted(chosen)
-    assert set(chosen) >= {0, 1, *range(len(roles) - 4, len(roles))}
-    assert set(chosen) >= set(latest_positions(roles, 500))
-    spread = [i for i in chosen if i not in set(latest_positions(roles, 500))]
+    positions = sample_positions(roles, 1000)
+    assert len(positions) == len(set(positions)) == 1000
+    assert positions == sorted(positions)
+    assert set(positions) >= {0, 1, *range(len(roles) - 4, len(roles))}
+    assert set(positions) >= set(latest_positions(roles, 500))
+    spread = [i for i in positions if i not in set(latest_positions(roles, 500))]
     gaps = [b - a for a, b in pairwise(spread)]
     assert len(spread) == 500
     assert max(gaps) - min(gaps) <= 1

@@ -21,7 +21,7 @@ KINDS = [
     ("gpt2", {"n_embd": 48, "n_layer": 3, "n_head": 4, "n_positions": 256}),
     ("gpt_neox", {}),
     ("phi", {}),
-    ("bert", {"is_decoder": True}),  # its head has layers of its own
+    ("bert", {"is_decoder": True}),  # its head has additional layers
     ("roberta", {"is_decoder": True, "bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}),
     ("recurrent_gemma", {"head_dim": 12, "lru_width": 48, "logits_soft_cap": 3.0}),
     (
@@ -38,18 +38,18 @@ KINDS = [
 ]
 
 
-def _residuals(made):
-    return {"residual": [Point(layer) for layer in decoder_layers(made)]}
+def _residuals(subject):
+    return {"residual": [Point(layer) for layer in decoder_layers(subject)]}
 
 
 @pytest.mark.parametrize(("kind", "extra"), KINDS)
 def test_the_last_layers_lens_is_the_models_own_distribution(kind, extra):
-    made = model(kind, **extra)
+    subject = model(kind, **extra)
     ids = torch.arange(3, 20)[None]
-    with torch.no_grad(), capture_states(_residuals(made)) as states:
-        logits = made(ids, use_cache=False).logits[0]
+    with torch.no_grad(), capture_states(_residuals(subject)) as states:
+        logits = subject(ids, use_cache=False).logits[0]
     last = states["residual"][-1]
-    read = find_lens(made, ids[:, :8]).read(last, top_k=5, final=last)
+    read = find_lens(subject, ids[:, :8]).read(last, top_k=5, final=last)
     p = logits.double().softmax(-1)
     entropy = -(p * p.log()).nansum(-1)
     assert float((read.entropy.double() - entropy).abs().max()) <= 1e-4
@@ -62,9 +62,9 @@ def test_the_last_layers_lens_is_the_models_own_distribution(kind, extra):
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize(("kind", "bias"), [("llama", False), ("gpt_neox", True)])
 def test_tied_and_untied_heads_and_norms_with_and_without_bias_are_among_them(kind, bias, tied):
-    made = model(kind, tie_word_embeddings=tied)
-    lens = find_lens(made, torch.arange(8)[None])
-    assert (lens.weight is made.get_input_embeddings().weight) is tied
+    subject = model(kind, tie_word_embeddings=tied)
+    lens = find_lens(subject, torch.arange(8)[None])
+    assert (lens.weight is subject.get_input_embeddings().weight) is tied
     assert (getattr(lens.norm, "bias", None) is not None) is bias
 
 
@@ -82,7 +82,7 @@ def test_rows_beyond_one_block_are_read_as_within_it(embedded, monkeypatch):
 
 
 def test_a_layer_that_runs_twice_is_refused():
-    made = model()
+    subject = model()
     again = []
 
     def repeat(layer, args, kwargs, out):
@@ -91,20 +91,20 @@ def test_a_layer_that_runs_twice_is_refused():
             return layer(out, **kwargs)
         return out
 
-    decoder_layers(made)[1].register_forward_hook(repeat, with_kwargs=True)
+    decoder_layers(subject)[1].register_forward_hook(repeat, with_kwargs=True)
     with pytest.raises(LensRefused, match="4 outputs from 3"):
-        find_lens(made, torch.arange(8)[None])
+        find_lens(subject, torch.arange(8)[None])
 
 
 def test_every_layer_reads_as_a_plain_softmax_over_normed_residuals(embedded):
     ids = torch.arange(10, 40)[None]
-    made = embedded.model
-    with torch.no_grad(), capture_states(_residuals(made)) as states:
-        hidden = made(ids, output_hidden_states=True, use_cache=False).hidden_states
-    lens = find_lens(made, ids[:, :8])
+    subject = embedded.model
+    with torch.no_grad(), capture_states(_residuals(subject)) as states:
+        hidden = subject(ids, output_hidden_states=True, use_cache=False).hidden_states
+    lens = find_lens(subject, ids[:, :8])
     for residual, state in zip(states["residual"][:-1], hidden[1:-1], strict=True):
         with torch.no_grad():
-            p = made.lm_head(made.model.norm(state))[0].double().softmax(-1)
+            p = subject.lm_head(subject.model.norm(state))[0].double().softmax(-1)
         read = lens.read(residual, top_k=5)
         entropy = -(p * p.log()).nansum(-1)
         assert float((read.entropy.double() - entropy).abs().max()) <= 1e-4
@@ -112,19 +112,19 @@ def test_every_layer_reads_as_a_plain_softmax_over_normed_residuals(embedded):
 
 
 def test_a_head_with_layers_of_its_own_is_refused():
-    made = model()
-    head = made.lm_head
-    made.lm_head.register_forward_hook(lambda module, args, output: output + args[0].sum())
-    assert head is made.get_output_embeddings()
-    made.model.norm.register_forward_hook(lambda module, args, output: output * 2)
-    made.register_forward_hook(
+    subject = model()
+    head = subject.lm_head
+    subject.lm_head.register_forward_hook(lambda module, args, output: output + args[0].sum())
+    assert head is subject.get_output_embeddings()
+    subject.model.norm.register_forward_hook(lambda module, args, output: output * 2)
+    subject.register_forward_hook(
         lambda module, args, output: setattr(output, "logits", output.logits.sin())
     )
     with pytest.raises(LensRefused, match="differs"):
-        find_lens(made, torch.arange(8)[None])
+        find_lens(subject, torch.arange(8)[None])
 
 
 def test_the_hooks_are_taken_away_again():
-    made = model()
-    find_lens(made, torch.arange(8)[None])
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in made.modules())
+    subject = model()
+    find_lens(subject, torch.arange(8)[None])
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in subject.modules())

@@ -1,4 +1,4 @@
-"""The lens's plan is the same whether its passes are its own or one that the caller has made."""
+"""The lens's plan is the same from passes of its own and from a pass that the caller ran."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The induction score is ~1 for a head that copies, and the weights' own mean for any other."""
+"""The induction score is about 1 for a head that copies, and a mean weight for any head."""
 
 import numpy as np
 import pytest
@@ -25,29 +25,30 @@ class _Layer(torch.nn.Module):
 
 
 def _scores(q, k, ids, window=None):
-    """Each head's score for given queries and keys [heads, N, D]."""
+    """Return each head's score for queries and keys [heads, N, D]."""
     q, k = q[None].float(), k[None].float()
-    seen = Visibility(Mask(len(ids), len(ids), 0, window=window))
+    visibility = Visibility(Mask(len(ids), len(ids), 0, window=window))
     result = attention(q, k, k, window=window)
     probe = InductionProbe(None, ids)
-    probe.on_attention(_Layer(), (q, k, k), seen, {}, result)
+    probe.on_attention(_Layer(), (q, k, k), visibility, {}, result)
     return probe.scores[0, 0]
 
 
 def test_a_planted_induction_head_scores_one_and_its_neighbours_do_not():
-    """A query asks for keys that hold its own token as the one before them."""
+    """The queries of the first head match the keys whose previous token is the query's token."""
     tokens = torch.nn.functional.one_hot(torch.tensor(IDS), 257).float()
     before = torch.cat([torch.zeros(1, 257), tokens[:-1]])
     place = torch.nn.functional.one_hot(torch.arange(len(IDS)), 257).float()
     previous = torch.cat([torch.zeros(1, 257), place[:-1]])
-    # By head: induction; the previous token; the same token's earlier occurrence and itself; all.
+    # The heads attend to: the induction target; the previous token; the query's token, here and
+    # earlier; all keys alike.
     q = 20 * torch.stack([tokens, previous, tokens, torch.zeros_like(tokens)])
     k = 20 * torch.stack([before, place, tokens, tokens])
-    found = _scores(q, k, IDS)
-    assert found[0] > 0.999
-    assert found[1] < 1e-6
-    assert found[2] < 1e-6
-    assert found[3] == pytest.approx(uniform_induction(IDS), rel=1e-4)
+    scores = _scores(q, k, IDS)
+    assert scores[0] > 0.999
+    assert scores[1] < 1e-6
+    assert scores[2] < 1e-6
+    assert scores[3] == pytest.approx(uniform_induction(IDS), rel=1e-4)
 
 
 def test_where_no_query_sees_the_key_nothing_is_measured():
@@ -65,18 +66,18 @@ def test_where_no_query_sees_the_key_nothing_is_measured():
     ],
 )
 def test_scores_are_those_of_the_models_own_weights(kind, extra):
-    made = model(kind, **extra)
-    found = induction_scores(made, IDS)
-    made.set_attn_implementation("eager")
+    subject = model(kind, **extra)
+    scores = induction_scores(subject, IDS)
+    subject.set_attn_implementation("eager")
     with torch.no_grad():
-        weights = made(torch.tensor([IDS]), output_attentions=True, use_cache=False).attentions
+        weights = subject(torch.tensor([IDS]), output_attentions=True, use_cache=False).attentions
     n = REPEATED_TOKENS
     rows = torch.arange(n + 1, 2 * n + 1)
     assert all(IDS[i] == IDS[i - n] for i in rows)
-    assert sorted(found) == [(layer, 0) for layer in range(3)]
+    assert sorted(scores) == [(layer, 0) for layer in range(3)]
     for layer, own in enumerate(weights):
         p = own[0].double() / own[0].double().sum(-1, keepdim=True)
-        np.testing.assert_allclose(found[layer, 0], p[:, rows, rows - n + 1].mean(-1), atol=1e-5)
+        np.testing.assert_allclose(scores[layer, 0], p[:, rows, rows - n + 1].mean(-1), atol=1e-5)
 
 
 def test_the_tokens_are_ordinary_all_different_twice_over_and_the_same_each_time():
@@ -100,7 +101,7 @@ def test_a_model_of_few_positions_gets_a_shorter_text_or_none():
 
 
 def test_the_model_is_left_as_it_was():
-    made = model()
-    before = made.config._attn_implementation
-    induction_scores(made, IDS)
-    assert made.config._attn_implementation == before
+    subject = model()
+    before = subject.config._attn_implementation
+    induction_scores(subject, IDS)
+    assert subject.config._attn_implementation == before

@@ -51,64 +51,69 @@ def _ids(length=LENGTH, seed=0):
     return torch.randint(0, 250, (1, length), generator=torch.Generator().manual_seed(seed))
 
 
-def _eager(made, ids):
-    """The model's own weights over the keys, [layer, head, query, key] float64."""
-    before = made.config._attn_implementation
-    made.set_attn_implementation("eager")
+def _eager(subject, ids):
+    """Return the eager weights over the keys, [layer, head, query, key] in float64."""
+    before = subject.config._attn_implementation
+    subject.set_attn_implementation("eager")
     with torch.no_grad():
-        weights = made(ids, output_attentions=True, use_cache=False).attentions
-    made.set_attn_implementation(before)
+        weights = subject(ids, output_attentions=True, use_cache=False).attentions
+    subject.set_attn_implementation(before)
     p = torch.stack([w[0] for w in weights]).double()
     return (p / p.sum(-1, keepdim=True)).numpy()
 
 
-def _sweeps(made, tokens=LENGTH, **plan):
-    heads = [check_model(made).heads.get(entry, 0) for entry in attention_entries(made)]
+def _sweeps(subject, tokens=LENGTH, **plan):
+    heads = [check_model(subject).heads.get(entry, 0) for entry in attention_entries(subject)]
     return Sweeps(tokens, heads, **plan)
 
 
-def _swept(made, ids, sweeps, chunk=None):
-    """The recording's dataset, of one pass or of chunks through the cache."""
-    cache = None if chunk is None else DynamicCache(config=made.config)
+def _swept(subject, ids, sweeps, chunk=None):
+    """Return the dataset recorded in one pass, or in chunks through the cache."""
+    cache = None if chunk is None else DynamicCache(config=subject.config)
     chunk = chunk or ids.shape[1]
-    with _streamed(made, sweeps) as arrays:
+    with _streamed(subject, sweeps) as arrays:
         for start in range(0, ids.shape[1], chunk):
-            made(ids[:, start : start + chunk], past_key_values=cache, use_cache=cache is not None)
+            subject(
+                ids[:, start : start + chunk], past_key_values=cache, use_cache=cache is not None
+            )
     return _dataset(sweeps, arrays)
 
 
 @contextmanager
-def _streamed(made, sweeps, stats=DEFAULT_STATS):
-    """While open, what `sweeps` finishes of the model's passes goes into the arrays given."""
-    kept, _ = layout.plan_attention(made, sweeps.tokens, stats, None, "all")
+def _streamed(subject, sweeps, stats=DEFAULT_STATS):
+    """Yield the arrays that collect what `sweeps` computes from the model's passes."""
+    plan, _ = layout.plan_attention(subject, sweeps.tokens, stats, None, "all")
     sink = MemorySink()
-    fields = kept.fields(sweeps.tokens, "float32")
+    fields = plan.fields(sweeps.tokens, "float32")
     for name, (dims, shape) in sweeps.layout().items():
         fields[name] = array_layout(name, dims, shape, sweeps.tokens, "float32")
     for name, array in fields.items():
         sink.create(name, array)
-    stream = Stream(kept, sink, sweeps)
-    with torch.no_grad(), record(made, stats=stats, stream=stream):
+    stream = Stream(plan, sink, sweeps)
+    with torch.no_grad(), record(subject, stats=stats, stream=stream):
         yield sink.arrays
 
 
-class _Ears(Listener):
-    """Keeps what `Sweeps.on_attention` takes of every call."""
+class _CallListener(Listener):
+    """A listener that keeps the arguments of `Sweeps.on_attention` for every call."""
 
     stats, impl = ("entropy",), None
 
     def __init__(self):
         self.calls = []
 
-    def on_attention(self, module, tensors, seen, score, result):
-        self.calls.append((*tensors[:2], result.lse, seen, score, result.entropy))
+    def on_attention(self, module, tensors, visibility, score, result):
+        self.calls.append((*tensors[:2], result.lse, visibility, score, result.entropy))
 
 
-def _heard(made, ids, **given):
-    ears = _Ears()
-    with torch.no_grad(), listening(made, ears, masks_built=check_model(made).masks_built):
-        made(ids, **{"use_cache": False} | given)
-    return ears.calls
+def _attention_calls(subject, ids, **options):
+    listener = _CallListener()
+    with (
+        torch.no_grad(),
+        listening(subject, listener, masks_built=check_model(subject).masks_built),
+    ):
+        subject(ids, **{"use_cache": False} | options)
+    return listener.calls
 
 
 def _dataset(sweeps, arrays):
@@ -117,7 +122,7 @@ def _dataset(sweeps, arrays):
 
 
 def _tiles(p, tile):
-    """[.., N, N] to the mean over a tile's queries of what they put into it."""
+    """Return the mean weight that the queries of a tile put into it, from weights [.., N, N]."""
     rows = np.arange(0, p.shape[-2], tile[0])
     keys = np.arange(0, p.shape[-1], tile[1])
     counts = np.diff([*rows, p.shape[-2]])
@@ -127,15 +132,15 @@ def _tiles(p, tile):
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):
-    made = _model(request.param)
-    return made, _eager(made, _ids())
+    subject = _model(request.param)
+    return subject, _eager(subject, _ids())
 
 
 @pytest.mark.parametrize("tile", [(16, 16), (7, 50), (301, 1), (512, 512)])
 @pytest.mark.parametrize("per_head", [False, True])
 def test_a_map_is_the_mean_mass_of_its_tiles(family, tile, per_head):
-    made, p = family
-    data = _swept(made, _ids(), _sweeps(made, tile=tile, map_per_head=per_head))
+    subject, p = family
+    data = _swept(subject, _ids(), _sweeps(subject, tile=tile, map_per_head=per_head))
     wanted = _tiles(p if per_head else p.mean(1, keepdims=True), tile)
     np.testing.assert_allclose(data["map"], wanted, atol=1e-5)
     np.testing.assert_allclose(data["map"].sum("map_key"), 1, atol=1e-5)
@@ -146,16 +151,16 @@ def test_a_map_is_the_mean_mass_of_its_tiles(family, tile, per_head):
 
 @pytest.mark.parametrize("tile", [None, (16, 16)])
 def test_what_keys_receive_is_the_column_sum_of_the_mean_over_heads(family, tile):
-    made, p = family
-    data = _swept(made, _ids(), _sweeps(made, tile=tile))
+    subject, p = family
+    data = _swept(subject, _ids(), _sweeps(subject, tile=tile))
     np.testing.assert_allclose(data["received"][:, 0], p.mean(1).sum(1), atol=1e-4)
     np.testing.assert_allclose(data["received"].sum("position"), LENGTH, rtol=1e-5)
     assert list(data["received_head"]) == [-1]
 
 
 def test_windows_are_the_models_own_weights(family):
-    made, p = family
-    data = _swept(made, _ids(), _sweeps(made, rectangles=WINDOWS))
+    subject, p = family
+    data = _swept(subject, _ids(), _sweeps(subject, rectangles=WINDOWS))
     np.testing.assert_allclose(data["window"], p[:, :, 237:, 237:], atol=1e-5)
     np.testing.assert_allclose(data["window1"], p[:, :, 90:131, 3:120], atol=1e-5)
     mean = p.mean(1, keepdims=True)
@@ -168,9 +173,9 @@ def test_windows_are_the_models_own_weights(family):
 
 
 def test_a_window_of_the_mean_has_the_shares_of_the_entropy_beside_it(family):
-    made, p = family
+    subject, p = family
     square = Rectangle("window", (237, 301), (237, 301), per_head=False, shares=True)
-    data = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
+    data = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
     share = -p * np.log(np.where(p > 0, p, 1))
     np.testing.assert_allclose(data["window"][:, 0], p.mean(1)[:, 237:, 237:], atol=1e-5)
     np.testing.assert_allclose(
@@ -179,16 +184,16 @@ def test_a_window_of_the_mean_has_the_shares_of_the_entropy_beside_it(family):
 
 
 def _wanted_scores(p):
-    """The definitions, from weights [layer, head, query, key]; visible is where no weight is 0."""
-    seen = p[:, 0] > 0
-    visible = seen.sum(-1)
+    """Compute the scores by definition from weights [layer, head, query, key]; 0 is invisible."""
+    is_visible = p[:, 0] > 0
+    visible = is_visible.sum(-1)
     row = np.arange(p.shape[-1])
     entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(-1)
     near = np.tril(np.ones(p.shape[-2:], bool)) & (row[:, None] - row < 64)
-    found = {}
+    scores = {}
     for layer, layers in enumerate(p):
         enough = visible[layer].max()
-        sees, two = seen[layer, :, 0], visible[layer] >= 2
+        sees, two = is_visible[layer, :, 0], visible[layer] >= 2
         n = visible[layer]
         previous = layers[:, row[1:], row[:-1]]
         values = {
@@ -200,10 +205,10 @@ def _wanted_scores(p):
         }
         for name, (score, uniform) in values.items():
             measured = name == "entropy" or enough >= SCORES[name].keys_needed
-            found[name, layer] = score if measured else np.full_like(score, np.nan)
+            scores[name, layer] = score if measured else np.full_like(score, np.nan)
             if uniform is not None:
-                found["uniform", name, layer] = uniform if measured else np.nan
-    return found
+                scores["uniform", name, layer] = uniform if measured else np.nan
+    return scores
 
 
 def _assert_scores(data, p):
@@ -214,17 +219,17 @@ def _assert_scores(data, p):
 
 
 def test_head_scores_are_those_of_the_weights(family):
-    made, p = family
-    data = _swept(made, _ids(), _sweeps(made))
+    subject, p = family
+    data = _swept(subject, _ids(), _sweeps(subject))
     _assert_scores(data, p)
     assert list(data["score_head"]) == [0, 1, 2, 3]
 
 
 def test_a_uniform_head_scores_what_is_printed_as_uniform():
-    made = _model("sliding")
+    subject = _model("sliding")
     with torch.no_grad():
-        made.model.layers[1].self_attn.q_proj.weight.zero_()
-    data = _swept(made, _ids(), _sweeps(made))
+        subject.model.layers[1].self_attn.q_proj.weight.zero_()
+    data = _swept(subject, _ids(), _sweeps(subject))
     for name in ("sink", "previous"):
         uniform = float(data[f"uniform_{name}"][1])
         np.testing.assert_allclose(data[f"head_{name}"][1], uniform, rtol=1e-4)
@@ -233,9 +238,9 @@ def test_a_uniform_head_scores_what_is_printed_as_uniform():
 
 
 def test_a_score_that_the_prompt_is_too_short_for_is_absent():
-    made = model()
+    subject = model()
     for length, absent in ((7, {"sink", "local", "previous"}), (255, {"local"}), (256, set())):
-        data = _swept(made, _ids(length), _sweeps(made, length))
+        data = _swept(subject, _ids(length), _sweeps(subject, length))
         for name in ("sink", "local", "previous"):
             for kind in ("head", "uniform"):
                 missing = np.isnan(data[f"{kind}_{name}"])
@@ -247,17 +252,17 @@ def test_a_score_that_the_prompt_is_too_short_for_is_absent():
 
 
 def test_where_every_head_has_a_short_window_no_head_is_called_local():
-    made = _model("sliding")
-    data = _swept(made, _ids(), _sweeps(made))
+    subject = _model("sliding")
+    data = _swept(subject, _ids(), _sweeps(subject))
     assert np.isnan(data["head_local"]).all()
     assert np.isfinite(data["head_sink"]).all()
 
 
 def test_without_the_entropy_its_scores_are_absent():
-    made = model()
-    sweeps = _sweeps(made, 40)
-    with _streamed(made, sweeps, ("max_prob",)) as arrays:
-        made(_ids(40), use_cache=False)
+    subject = model()
+    sweeps = _sweeps(subject, 40)
+    with _streamed(subject, sweeps, ("max_prob",)) as arrays:
+        subject(_ids(40), use_cache=False)
     data = _dataset(sweeps, arrays)
     assert np.isnan(data["head_entropy"]).all()
     assert np.isnan(data["head_diffuse"]).all()
@@ -266,10 +271,10 @@ def test_without_the_entropy_its_scores_are_absent():
 
 def test_keys_without_an_order_have_no_last_ones():
     q, k, v = torch.randn(3, 1, 2, 300, 16, generator=torch.Generator().manual_seed(0))
-    seen = Visibility(Mask(300, 300, 0, causal=False))
+    visibility = Visibility(Mask(300, 300, 0, causal=False))
     lse = attention(q, k, v, causal=False).lse
     sums = HeadSums([2])
-    sums.add(0, q, k, lse, seen, {}, None)
+    sums.add(0, q, k, lse, visibility, {}, None)
     assert np.isnan(sums.scores()["head_local"]).all()
     p = torch.softmax(q[0].double() @ k[0].double().mT / 4, -1)
     np.testing.assert_allclose(sums.scores()["head_sink"][0], p[:, :, 0].mean(-1), atol=1e-6)
@@ -277,10 +282,10 @@ def test_keys_without_an_order_have_no_last_ones():
 
 @pytest.mark.parametrize(("tile", "chunk"), [((16, 16), 16), ((16, 7), 48), ((9, 32), 99)])
 def test_chunks_through_the_cache_give_what_one_pass_gives(family, tile, chunk):
-    made, _ = family
+    subject, _ = family
     plan = {"tile": tile, "rectangles": WINDOWS}
-    whole = _swept(made, _ids(), _sweeps(made, **plan))
-    parts = _swept(made, _ids(), _sweeps(made, **plan), chunk)
+    whole = _swept(subject, _ids(), _sweeps(subject, **plan))
+    parts = _swept(subject, _ids(), _sweeps(subject, **plan), chunk)
     for name in {"map", "received", "window", "window1", "window2"} | {
         str(n) for n in whole if str(n).startswith(("head_", "uniform_"))
     }:
@@ -290,42 +295,42 @@ def test_chunks_through_the_cache_give_what_one_pass_gives(family, tile, chunk):
 
 
 def test_bands_of_column_sums_are_one_map(monkeypatch):
-    made = _model("sliding")
+    subject = _model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
-    whole = _swept(made, _ids(), _sweeps(made, **plan))
-    monkeypatch.setattr("attentropy.engine.attention.weights._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
-    bands = _swept(made, _ids(), _sweeps(made, **plan))
+    whole = _swept(subject, _ids(), _sweeps(subject, **plan))
+    monkeypatch.setattr("attentropy.engine.maps.sweeps._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
+    bands = _swept(subject, _ids(), _sweeps(subject, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)
 
 
 def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
-    made = _model("sliding")
+    subject = _model("sliding")
     square = Rectangle("window", (200, 301), (190, 301), per_head=False, shares=True)
-    whole = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
+    whole = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
     monkeypatch.setattr("attentropy.engine.attention.weights._ALIVE_BYTES", 7 * 4 * 4 * 111)
-    parts = _swept(made, _ids(), _sweeps(made, rectangles=[square]))
+    parts = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
     for name in ("window", "window_entropy"):
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-6)
 
 
 class _Restored(Sweeps):
-    """Between its passes it is saved and goes on as another."""
+    """Sweeps that are saved after each call and restored into a new object."""
 
-    def on_attention(self, entry, *given, **more):
+    def on_attention(self, entry, *call, **more):
         fresh = Sweeps(self.tokens, self.heads, tile=self.tile, rectangles=self.rectangles)
         fresh.restore({name: values.copy() for name, values in self.state().items()})
-        done = fresh.on_attention(entry, *given, **more)
+        done = fresh.on_attention(entry, *call, **more)
         self.restore(fresh.state())
         return done
 
 
 def test_a_state_saved_and_restored_goes_on_where_it_was():
-    made = _model("sliding")
-    heads = _sweeps(made).heads
+    subject = _model("sliding")
+    heads = _sweeps(subject).heads
     plan = {"tile": (16, 16), "rectangles": WINDOWS}
-    wanted = _swept(made, _ids(), Sweeps(LENGTH, heads, **plan), 48)
-    got = _swept(made, _ids(), _Restored(LENGTH, heads, **plan), 48)
+    wanted = _swept(subject, _ids(), Sweeps(LENGTH, heads, **plan), 48)
+    got = _swept(subject, _ids(), _Restored(LENGTH, heads, **plan), 48)
     for name in wanted.data_vars:
         np.testing.assert_array_equal(got[name], wanted[name], err_msg=str(name))
 
@@ -333,26 +338,26 @@ def test_a_state_saved_and_restored_goes_on_where_it_was():
 @pytest.mark.parametrize("family_name", ["grouped", "alternating"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_leaves_everything_as_it_was(family_name, side):
-    made = _model(family_name)
+    subject = _model(family_name)
     ids, pad = _ids(101), torch.zeros(1, 5, dtype=torch.int64)
     rectangles = [Rectangle("window", (40, 101), (30, 101), per_head=True)]
     plan = {"tile": (16, 7), "rectangles": rectangles}
-    wanted = _swept(made, ids, _sweeps(made, 101, **plan))
+    wanted = _swept(subject, ids, _sweeps(subject, 101, **plan))
     padded = torch.cat([pad, ids] if side == "left" else [ids, pad], 1)
     mask = torch.ones_like(padded)
     mask[:, slice(0, 5) if side == "left" else slice(-5, None)] = 0
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
-    given = _heard(made, padded, attention_mask=mask, position_ids=positions)
-    sweeps = _sweeps(made, 101, **plan)
-    found = [sweeps.on_attention(entry, *call) for entry, call in enumerate(given)]
-    rows = {name: np.stack([done[name][1] for done in found]) for name in found[0]}
+    calls = _attention_calls(subject, padded, attention_mask=mask, position_ids=positions)
+    sweeps = _sweeps(subject, 101, **plan)
+    results = [sweeps.on_attention(entry, *call) for entry, call in enumerate(calls)]
+    rows = {name: np.stack([done[name][1] for done in results]) for name in results[0]}
     got = _dataset(sweeps, rows)
     for name in ("map", "received", "window", "head_sink", "head_previous", "head_entropy"):
         np.testing.assert_allclose(got[name], wanted[name], atol=1e-4, err_msg=name)
 
 
 def test_chunked_attention_counts_its_chunks_from_the_first_token():
-    """Also where a cache has dropped tokens, and where the prompt is padded."""
+    """This also holds where a cache has dropped tokens, and where the prompt is padded."""
     random = torch.Generator().manual_seed(0)
     q, k, v = torch.randn(3, 1, 2, 50, 16, generator=random)
     lse = attention(q, k, v, chunk=12).lse
@@ -362,8 +367,8 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
 
     def run(*passes):
         sweeps = Sweeps(50, [2], tile=(5, 7), rectangles=[rectangle])
-        found = [sweeps.on_attention(0, *given) for given in passes]
-        return np.concatenate([rows["map"][1][0] for rows in found]), found[-1], sweeps
+        results = [sweeps.on_attention(0, *call) for call in passes]
+        return np.concatenate([rows["map"][1][0] for rows in results]), results[-1], sweeps
 
     whole = Visibility(Mask(50, 50, 0, chunk=12))
     tiles, _, _ = run((q, k, lse, whole, {}))
@@ -381,8 +386,8 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
     before = torch.randn(1, 2, 3, 16, generator=random)
     padded = Visibility(Mask(53, 53, 0, chunk=12, key_starts=torch.tensor([3])))
     more = torch.cat([torch.full((1, 2, 3), -torch.inf), lse], 2)
-    given = (torch.cat([before, q], 2), torch.cat([before, k], 2), more, padded, {})
-    np.testing.assert_allclose(run(given)[0], wanted, atol=1e-5)
+    call = (torch.cat([before, q], 2), torch.cat([before, k], 2), more, padded, {})
+    np.testing.assert_allclose(run(call)[0], wanted, atol=1e-5)
 
 
 def _hidden(chunk):
@@ -391,39 +396,39 @@ def _hidden(chunk):
 
 
 def test_a_pass_that_begins_within_a_tile_is_refused():
-    made = model()
+    subject = model()
     with pytest.raises(AttentropyError, match="multiple of 16 tokens") as caught:
-        _swept(made, _ids(60), _sweeps(made, 60, tile=(16, 16)), 20)
+        _swept(subject, _ids(60), _sweeps(subject, 60, tile=(16, 16)), 20)
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_generated_after_the_prompt_is_left_out():
-    made = model()
+    subject = model()
     ids = _ids(70)
-    wanted = _swept(made, ids[:, :64], _sweeps(made, 64, tile=(16, 16)))
+    wanted = _swept(subject, ids[:, :64], _sweeps(subject, 64, tile=(16, 16)))
     for chunk in (64, 32, 48, 70):
-        sweeps, cache = _sweeps(made, 64, tile=(16, 16)), DynamicCache(config=made.config)
-        found = np.full(sweeps.layout()["map"][1], np.nan)
+        sweeps, cache = _sweeps(subject, 64, tile=(16, 16)), DynamicCache(config=subject.config)
+        tiles = np.full(sweeps.layout()["map"][1], np.nan)
         for part in ids.split(chunk, 1):
-            for entry, given in enumerate(
-                _heard(made, part, past_key_values=cache, use_cache=True)
+            for entry, call in enumerate(
+                _attention_calls(subject, part, past_key_values=cache, use_cache=True)
             ):
-                first, values = sweeps.on_attention(entry, *given).get(
-                    "map", (0, found[entry, :, :0])
+                first, values = sweeps.on_attention(entry, *call).get(
+                    "map", (0, tiles[entry, :, :0])
                 )
-                found[entry, :, first : first + values.shape[1]] = values
-        np.testing.assert_allclose(found, wanted["map"], atol=1e-5)
+                tiles[entry, :, first : first + values.shape[1]] = values
+        np.testing.assert_allclose(tiles, wanted["map"], atol=1e-5)
         for name, (_, values) in sweeps.finished().items():
             np.testing.assert_allclose(values, wanted[name], atol=1e-4, err_msg=f"{name} {chunk}")
 
 
 def test_a_batch_is_refused():
-    made = model()
+    subject = model()
     with (
         pytest.raises(AttentropyError, match="one at a time"),
-        _streamed(made, _sweeps(made, 20)),
+        _streamed(subject, _sweeps(subject, 20)),
     ):
-        made(_ids(20).repeat(2, 1), use_cache=False)
+        subject(_ids(20).repeat(2, 1), use_cache=False)
 
 
 def test_a_layer_that_is_not_recorded_has_nothing():
@@ -438,10 +443,10 @@ def test_a_layer_that_is_not_recorded_has_nothing():
 
 
 def test_of_layers_without_attention_nothing_is_kept():
-    made = model(
+    subject = model(
         "lfm2", layer_types=["conv", "full_attention", "conv"], full_attn_idxs=[1], block_dim=48
     )
-    data = _swept(made, _ids(40), _sweeps(made, 40, tile=(8, 8)))
+    data = _swept(subject, _ids(40), _sweeps(subject, 40, tile=(8, 8)))
     for name in ("map", "received", "head_sink", "head_entropy", "uniform_sink"):
         assert np.isnan(data[name][[0, 2]]).all(), name
         assert np.isfinite(data[name][1]).all(), name

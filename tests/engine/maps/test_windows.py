@@ -1,4 +1,4 @@
-"""What a run would keep is chosen, and refused, before it runs."""
+"""Windows and map tiles are chosen, or refused, before a run starts."""
 
 import pytest
 
@@ -25,8 +25,8 @@ from attentropy.engine.maps.windows import (
     ],
 )
 def test_a_window_is_read_as_python_slices(text, rows, keys):
-    found = rectangles(["1:2,1:2", text], 1000, 4, 2)[1]
-    assert (found.name, found.rows, found.keys) == ("window2", rows, keys)
+    rectangle = rectangles(["1:2,1:2", text], 1000, 4, 2)[1]
+    assert (rectangle.name, rectangle.rows, rectangle.keys) == ("window2", rows, keys)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_a_window_larger_than_the_budget_says_what_fits():
     ("tokens", "span"), [(1, (0, 1)), (512, (0, 512)), (513, (449, 513)), (9000, (8936, 9000))]
 )
 def test_unasked_the_whole_of_a_short_prompt_or_the_tails_square_is_kept(tokens, span):
-    found = default_window(tokens, 8, 4)
-    assert (found.name, found.rows, found.keys) == ("window", span, span)
-    assert found.per_head == (4 * 8 * 4 * (span[1] - span[0]) ** 2 <= WINDOW_BYTES)
+    rectangle = default_window(tokens, 8, 4)
+    assert (rectangle.name, rectangle.rows, rectangle.keys) == ("window", span, span)
+    assert rectangle.per_head == (4 * 8 * 4 * (span[1] - span[0]) ** 2 <= WINDOW_BYTES)
 
 
 @pytest.mark.parametrize("tokens", [513, 1000, 4097, 32768, 131072, 262144])

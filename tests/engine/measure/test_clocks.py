@@ -1,4 +1,4 @@
-"""Gauges: whatever is innermost has the time, and the parts are all of it."""
+"""Gauges assign time and memory to the innermost open part."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that a test moves."""
+    """Return the time that `perf_counter` reads, for a test to advance."""
     now = [100.0]
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     return now
@@ -68,20 +68,20 @@ needs_proc = pytest.mark.skipif(
 @needs_proc
 def test_bytes_are_the_peak_while_a_part_was_innermost_beyond_its_layers_beginning():
     gauge = Bytes(CPU)
-    kept = []
+    tensors = []
     with gauge.within("rest"):
-        kept.append(torch.ones(4_000_000))  # 16 MB, before the layer begins
+        tensors.append(torch.ones(4_000_000))  # 16 MB, before the layer starts
         with gauge.within("other", 0):
-            kept.append(torch.ones(2_000_000))  # 8 MB that stay
+            tensors.append(torch.ones(2_000_000))  # 8 MB, not freed
             with gauge.within("kernel"):
-                torch.ones(10_000_000).sum()  # 40 MB that go
+                torch.ones(10_000_000).sum()  # 40 MB, freed at once
             with gauge.within("mlp"):
-                torch.ones(5_000_000).sum()  # 20 MB that go
-    found = gauge.read()
+                torch.ones(5_000_000).sum()  # 20 MB, freed at once
+    peaks = gauge.read()
     for key, megabytes in (
         ((None, "rest"), 24), ((0, "other"), 8), ((0, "kernel"), 48), ((0, "mlp"), 28),
     ):  # fmt: skip
-        assert found[key] / 1e6 == pytest.approx(megabytes, abs=4), key
+        assert peaks[key] / 1e6 == pytest.approx(megabytes, abs=4), key
 
 
 @needs_proc

@@ -1,4 +1,4 @@
-"""Models whose parts are elsewhere: spread by accelerate, kept on a disk, in fewer bits."""
+"""Models that accelerate places on several devices or a disk, and quantized models."""
 
 import importlib.util
 import os
@@ -25,7 +25,7 @@ DISK = {
 
 
 def _needs(library):
-    """Skipped visibly without the library, failed in CI."""
+    """Skip the test without the library, but fail it in CI."""
     if importlib.util.find_spec(library) is None:
         if os.environ.get("CI"):
             pytest.fail(f"CI has no {library}: the placements were not tested")
@@ -56,10 +56,10 @@ def _same(trace, plain):
 
 def test_weights_on_a_disk_give_the_trace_of_the_whole_model(folder, plain, tmp_path):
     _needs("accelerate")
-    found = _offloaded(folder, device_map=DISK, offload_folder=str(tmp_path / "disk"))
-    _same(found, plain)
-    assert not found.attrs["notes"]
-    assert found.attrs["model"]["device"] == "cpu"
+    trace = _offloaded(folder, device_map=DISK, offload_folder=str(tmp_path / "disk"))
+    _same(trace, plain)
+    assert not trace.attrs["notes"]
+    assert trace.attrs["model"]["device"] == "cpu"
 
 
 def test_weights_that_accelerate_brings_in_at_each_call_give_the_same_trace(folder, plain):
@@ -103,10 +103,10 @@ def test_weights_in_fewer_bits_are_recorded(tmp_path, bits):
 def test_a_library_that_is_missing_is_named_with_the_way_to_get_it(
     folder, option, missing, monkeypatch
 ):
-    found = importlib.util.find_spec
+    find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         "attentropy.engine.model.load.find_spec",
-        lambda name: None if name == missing else found("json"),
+        lambda name: None if name == missing else find_spec("json"),
     )
     with pytest.raises(UsageError, match=rf"needs {missing}: pip install") as caught:
         load(folder, **option)
@@ -119,8 +119,10 @@ def test_an_unknown_number_of_bits_is_refused(folder):
 
 
 def test_the_masks_padding_moves_with_the_layer():
-    seen = Visibility(Mask(4, 4, 0, key_starts=torch.tensor([1]), key_lengths=torch.tensor([3])))
-    moved = seen.to("meta", non_blocking=True)
+    visibility = Visibility(
+        Mask(4, 4, 0, key_starts=torch.tensor([1]), key_lengths=torch.tensor([3]))
+    )
+    moved = visibility.to("meta", non_blocking=True)
     assert moved.mask.key_starts.device.type == moved.mask.key_lengths.device.type == "meta"
     assert (moved.queries, moved.mask.causal) == (4, True)
     plain = Visibility(Mask(4, 4, 0))

@@ -1,4 +1,4 @@
-"""A model from a stranger is data, and what cannot be loaded is refused in one line."""
+"""An untrusted model is only data; a model that cannot be loaded is refused in one line."""
 
 import contextlib
 import json
@@ -78,7 +78,7 @@ def test_an_attention_kernel_named_by_the_configuration_is_ignored(folder):
 
 
 def _configure(folder, **changes):
-    """The folder with a changed config.json; a change of None takes the key out."""
+    """Change the folder's config.json; a value of None removes the key."""
     file = folder / "config.json"
     config = json.loads(file.read_text()) | changes
     file.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
@@ -104,7 +104,7 @@ def test_a_tokenizer_with_code_of_its_own_is_not_run(folder):
 
 
 class Evil:
-    """What a pickle can do: it runs when it is read."""
+    """An object whose pickle runs code when it is read."""
 
     def __reduce__(self):
         return (os.mkdir, ("taken",))
@@ -210,7 +210,7 @@ def test_a_broken_tokenizer_is_refused(folder, written):
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "chat_template.jinja"])
 def test_a_huge_file_is_refused_unread(folder, name):
     with open(folder / name, "r+b") as file:
-        file.truncate(10**12)  # sparse: takes no room
+        file.truncate(10**12)  # sparse: takes no disk space
     before = bytes_read()
     assert "too large" in _refused(folder)
     assert bytes_read() - before < 100_000_000
@@ -222,7 +222,7 @@ def test_a_tensor_without_a_place_is_said(folder):
 
 
 def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path, monkeypatch):
-    """Against a cache as the hub's client leaves it, out of reach of the hub."""
+    """The test uses a cache as the hub's client leaves it, without access to the hub."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     hub = tmp_path / "cache" / "models--org--tiny"

@@ -1,4 +1,4 @@
-"""What a child process may take of the machine, and what comes back from it."""
+"""A child process has bounded time and memory, and returns a result or an error."""
 
 import os
 import resource
@@ -16,9 +16,9 @@ def _do(work):
 
 
 def test_the_result_comes_back_and_nothing_else_does():
-    kept = []
-    assert _do(lambda: kept.append(1) or ["é\ud800", {"a": None}]) == ["é\ud800", {"a": None}]
-    assert kept == []
+    calls = []
+    assert _do(lambda: calls.append(1) or ["é\ud800", {"a": None}]) == ["é\ud800", {"a": None}]
+    assert calls == []
     large = "x" * 3_000_000
     assert _do(lambda: large) == large
 
@@ -34,15 +34,15 @@ def test_time_is_bounded(monkeypatch):
         while True:
             pass
 
-    def taken():
+    def child_seconds():
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         return used.ru_utime + used.ru_stime
 
-    monkeypatch.setattr(module, "_PATIENCE", 600.0)  # so the bound on processor time ends it
-    before = taken()
+    monkeypatch.setattr(module, "_PATIENCE", 600.0)  # so that the bound on processor time ends it
+    before = child_seconds()
     with pytest.raises(WorkFailed, match="1 s"):
         run_bounded(forever, seconds=1, mebibytes=128)
-    assert taken() - before < 2
+    assert child_seconds() - before < 2
 
 
 def test_a_child_that_hangs_is_ended(monkeypatch):
@@ -87,7 +87,7 @@ def test_no_child_is_left_behind(monkeypatch):
     monkeypatch.setattr(os, "fork", noted)
     _do(lambda: 1)
     assert len(children) == 1
-    with pytest.raises(ChildProcessError):  # waited for already
+    with pytest.raises(ChildProcessError):  # the child was waited for already
         os.waitpid(children[0], os.WNOHANG)
 
 

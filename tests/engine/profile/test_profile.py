@@ -1,4 +1,4 @@
-"""A profile: every part has its own time, the parts are the whole, and the rivals are right."""
+"""In a profile, the parts' times add up to the total, and compared kernels are correct."""
 
 import errno
 import json
@@ -37,32 +37,32 @@ FAMILIES = {
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Ceilings that nobody measures; they are the benchmark's, and tested there."""
-    known = {"flops_per_second": 1e11, "bytes_per_second": 1e10}
-    monkeypatch.setattr(machine, "upper_bounds", lambda device, dtype: known)
+    """Replace slow measurements; the benchmark's tests cover the upper bounds."""
+    bounds = {"flops_per_second": 1e11, "bytes_per_second": 1e10}
+    monkeypatch.setattr(machine, "upper_bounds", lambda device, dtype: bounds)
     monkeypatch.setattr(fused, "_BUDGET", 0.0)
 
 
-def made(kind="llama", *, tokens=83, chunk=29, **options):
+def profile_tiny(kind="llama", *, tokens=83, chunk=29, **options):
     extra = FAMILIES.get(kind, {}) | options.pop("extra", {})
     return profile(model(kind, **extra), tokens=tokens, chunk=chunk, repeat=1, **options)
 
 
 def seconds(trace, layer, part):
-    """Of one part of one layer, over all chunks."""
+    """Return the seconds of one part of one layer, summed over all chunks."""
     names = [str(name) for name in trace["part"]]
     return float(np.nansum(trace["profile_seconds"][:, layer, names.index(part)]))
 
 
 @pytest.fixture
 def clock():
-    """A clock that counts operations."""
+    """Yield a clock that counts operations."""
     with CountedClock() as clock:
         yield clock
 
 
 def assert_adds_up(trace):
-    """Assert that the parts are the measured whole, and that the parts are the expected ones."""
+    """Assert that the parts add up to the measured total and are the expected ones."""
     totals = trace.attrs["profile"]
     parts = np.nansum(trace["profile_seconds"]) + np.nansum(trace["profile_outside"])
     assert parts == pytest.approx(totals["whole_seconds"], rel=0.05)
@@ -77,7 +77,7 @@ def assert_adds_up(trace):
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_every_operation_of_a_pass_belongs_to_a_part(kind, clock):
-    trace = made(kind, tokens=83, chunk=29)
+    trace = profile_tiny(kind, tokens=83, chunk=29)
     assert_adds_up(trace)
     assert abs(trace.attrs["profile"]["parts_off_by"]) < 1e-5
     assert trace.attrs["profile"]["parts_seconds"]["kernel"] > 0
@@ -86,9 +86,9 @@ def test_every_operation_of_a_pass_belongs_to_a_part(kind, clock):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_the_parts_add_up_to_the_measured_whole_within_5_percent(kind):
-    """By the machine's own clock, once in three times: other work comes and goes."""
+    """The machine's own clock is used; one of three tries must pass, as other work disturbs it."""
     for _ in range(3):
-        trace = made(kind, tokens=200, chunk=70)
+        trace = profile_tiny(kind, tokens=200, chunk=70)
         if abs(trace.attrs["profile"]["parts_off_by"]) < 0.05:
             break
     assert_adds_up(trace)
@@ -99,13 +99,13 @@ _DELAY = 0.08  # seconds
 
 @cache
 def _quick_parts(kind):
-    """Seconds of the parts of two chunks, by the clock that counts operations."""
+    """Return the seconds of the parts of two chunks, by the clock that counts operations."""
     trace = profile(model(kind), tokens=50, chunk=25, repeat=1)
     return trace.attrs["profile"]["parts_seconds"]
 
 
 def _slower(function, clock, delay=_DELAY):
-    """`function`, which takes `delay` seconds more."""
+    """Return `function` delayed by `delay` seconds."""
 
     def delayed(*args, **how):
         clock.advance(delay)
@@ -142,11 +142,11 @@ def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, part, wher
 
 
 def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatch, clock):
-    plain = made().attrs["profile"]["parts_seconds"]
+    plain = profile_tiny().attrs["profile"]["parts_seconds"]
 
     def growth():
-        found = made().attrs["profile"]["parts_seconds"]
-        return {name: value - plain[name] for name, value in found.items()}
+        timings = profile_tiny().attrs["profile"]["parts_seconds"]
+        return {name: value - plain[name] for name, value in timings.items()}
 
     calls = 3 * 3  # chunks and layers
     with monkeypatch.context() as patch:
@@ -163,9 +163,9 @@ def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatc
 
 
 def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
-    """The thread that writes begins only when the pass waits for it."""
+    """The writing thread starts only when the pass waits for it."""
     awaited = threading.Event()
-    check, flush, close = FolderSink._check_place, FolderSink.flush, FolderSink.close
+    check, flush, close = FolderSink._check_folder, FolderSink.flush, FolderSink.close
 
     def checks(self):  # before each write
         assert awaited.wait(60)
@@ -180,16 +180,16 @@ def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
 
         return waiting
 
-    monkeypatch.setattr(FolderSink, "_check_place", checks)
+    monkeypatch.setattr(FolderSink, "_check_folder", checks)
     monkeypatch.setattr(FolderSink, "flush", waits(flush))
     monkeypatch.setattr(FolderSink, "close", waits(close))
-    trace = made()
+    trace = profile_tiny()
     totals = trace.attrs["profile"]
-    writes = 3 * (3 * 2) + 3 * 2  # entropy and visible of each chunk and layer, the window's two
+    writes = 3 * (3 * 2) + 3 * 2  # entropy and visible per chunk and layer, and the window's two
     assert totals["parts_seconds"]["writing"] >= writes * _DELAY
     assert abs(totals["parts_off_by"]) < 1e-5
     after = trace["profile_outside"][:, [str(p) for p in trace["outside"]].index("writing")]
-    assert after[2] >= writes * _DELAY  # the disk is waited for after the last chunk
+    assert after[2] >= writes * _DELAY  # the pass waits for the disk after the last chunk
     assert (after[:2] < _DELAY).all()  # and not before
 
 
@@ -229,10 +229,12 @@ def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
     monkeypatch.setattr(Recorder, "on_attention", listens)
     monkeypatch.setattr(FolderSink, "flush", ends)
     trace = profile(model(), tokens=83, chunk=29, repeat=2)
-    assert len(entries) == 1 + 1 + 2 + 1  # the warm-up, the weighed one (and its end), the timed
-    for found in entries[1:]:
-        np.testing.assert_array_equal(found["entropy"], trace["entropy"])
-        np.testing.assert_array_equal(found["visible"], trace["visible"])
+    assert (
+        len(entries) == 1 + 1 + 2 + 1
+    )  # the warm-up, the pass that measures memory (and its end), two timed
+    for values in entries[1:]:
+        np.testing.assert_array_equal(values["entropy"], trace["entropy"])
+        np.testing.assert_array_equal(values["visible"], trace["visible"])
     recording = [r for r in recorders if any(call.rows == 83 for call in r.calls.values())]
     assert recording
     assert not any(recorder.traces for recorder in recording)
@@ -240,13 +242,13 @@ def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
 
 def test_the_temporary_folder_goes_and_the_values_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    trace = made()
+    trace = profile_tiny()
     assert not list(tmp_path.iterdir())
     assert np.isfinite(trace["entropy"]).all()
 
 
 def test_a_callers_folder_holds_one_trace_which_is_read_when_it_is_used(tmp_path):
-    trace = made(scratch=tmp_path)
+    trace = profile_tiny(scratch=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["trace.zarr"]
     assert not trace.dataset["entropy"]._in_memory
     np.testing.assert_array_equal(Trace.open(tmp_path / "trace.zarr")["entropy"], trace["entropy"])
@@ -259,12 +261,12 @@ def test_a_full_disk_ends_a_profile_in_one_line_and_leaves_nothing(tmp_path, mon
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(FolderSink, "_narrowed", full)
     with pytest.raises(RunStopped, match="the disk is full"):
-        made()
+        profile_tiny()
     assert not list(tmp_path.iterdir())
 
 
 def test_the_lens_has_its_own_part_in_the_layers_that_it_reads(clock):
-    trace = made(sites=("residual", "mlp"))
+    trace = profile_tiny(sites=("residual", "mlp"))
     assert all(seconds(trace, layer, "lens") > 0 for layer in range(3))
     assert trace.attrs["profile"]["sites"] == ["residual", "mlp"]
     assert abs(trace.attrs["profile"]["parts_off_by"]) < 0.05
@@ -296,8 +298,8 @@ def test_a_layer_that_is_not_explained_has_its_attention_calls_module_and_no_mlp
             self.inner = inner
 
         def forward(self, *args, **how):
-            found = self.inner(*args, **how)
-            return (found[0] * 2, *found[1:]) if isinstance(found, tuple) else found * 2
+            output = self.inner(*args, **how)
+            return (output[0] * 2, *output[1:]) if isinstance(output, tuple) else output * 2
 
     subject = model()
     subject.model.layers[1] = Doubling(subject.model.layers[1])
@@ -318,12 +320,12 @@ def test_what_is_recorded_is_what_one_pass_records():
 
 
 def test_the_kernels_work_is_two_products_for_each_pair_of_query_and_key():
-    found = made(tokens=83, chunk=29).attrs["profile"]
+    totals = profile_tiny(tokens=83, chunk=29).attrs["profile"]
     pairs = 83 * 84 // 2
-    assert found["kernel_flops"] == 3 * 4 * pairs * 2 * (12 + 12)
-    windowed = made("mistral", tokens=83, chunk=29, extra={"sliding_window": 10})
-    seen = sum(min(i + 1, 10) for i in range(83))
-    assert windowed.attrs["profile"]["kernel_flops"] == 3 * 4 * seen * 2 * (12 + 12)
+    assert totals["kernel_flops"] == 3 * 4 * pairs * 2 * (12 + 12)
+    windowed = profile_tiny("mistral", tokens=83, chunk=29, extra={"sliding_window": 10})
+    visible_pairs = sum(min(i + 1, 10) for i in range(83))
+    assert windowed.attrs["profile"]["kernel_flops"] == 3 * 4 * visible_pairs * 2 * (12 + 12)
 
 
 def test_a_model_is_left_as_it_was():
@@ -349,37 +351,37 @@ def test_the_fused_rival_gives_ours_outputs_for_a_chunk_over_its_past(queries, k
 
 
 def test_a_model_that_the_fused_kernels_do_not_take_says_why_and_is_measured_all_the_same():
-    found = made("mistral", extra={"sliding_window": 40}).attrs["profile"]
-    assert "a sliding window" in found["not_fused"]
-    assert set(found["variants"]) == {"recording", "off"} == {"recording", *found["ratios"]}
-    wide = made("mistral", extra={"sliding_window": 100}).attrs["profile"]
+    totals = profile_tiny("mistral", extra={"sliding_window": 40}).attrs["profile"]
+    assert "a sliding window" in totals["not_fused"]
+    assert set(totals["variants"]) == {"recording", "off"} == {"recording", *totals["ratios"]}
+    wide = profile_tiny("mistral", extra={"sliding_window": 100}).attrs["profile"]
     assert wide["not_fused"] is None
     assert wide["fused_backend"] == "flash"
-    assert "a softcap" in made("gemma2").attrs["profile"]["not_fused"]
+    assert "a softcap" in profile_tiny("gemma2").attrs["profile"]["not_fused"]
 
 
 def test_a_rival_that_is_wrong_here_is_not_timed(monkeypatch):
-    wrong = fused.Stock(lambda q, k, v, causal, scale: (q * 0, q[..., 0]), devices=("cpu",))
-    monkeypatch.setitem(fused.STOCK, "flash", wrong)
-    assert "off by" in made().attrs["profile"]["not_fused"]
+    wrong = fused.FusedKernel(lambda q, k, v, causal, scale: (q * 0, q[..., 0]), devices=("cpu",))
+    monkeypatch.setitem(fused.FUSED_KERNELS, "flash", wrong)
+    assert "off by" in profile_tiny().attrs["profile"]["not_fused"]
 
 
 def test_each_variant_is_timed_in_every_round_and_the_spread_is_told():
-    found = profile(model(), tokens=40, chunk=20, repeat=3).attrs["profile"]
-    assert found["repeat"] == 3
-    assert set(found["variants"]) == {"recording", "off", "fused"}
-    for variant in found["variants"].values():
+    totals = profile(model(), tokens=40, chunk=20, repeat=3).attrs["profile"]
+    assert totals["repeat"] == 3
+    assert set(totals["variants"]) == {"recording", "off", "fused"}
+    for variant in totals["variants"].values():
         low, middle, high = variant["seconds"]
         assert 0 < low <= middle <= high
         assert variant["tokens_per_second"] == pytest.approx(40 / middle)
-    low, middle, high = found["variants"]["recording"]["seconds"]
-    assert found["whole_seconds"] == middle
-    for ratio in found["ratios"].values():
+    low, middle, high = totals["variants"]["recording"]["seconds"]
+    assert totals["whole_seconds"] == middle
+    for ratio in totals["ratios"].values():
         assert ratio["whole"] == sorted(ratio["whole"])
 
 
 def test_the_profile_lands_in_the_trace_and_is_read_back(tmp_path):
-    trace = made()
+    trace = profile_tiny()
     opened = Trace.open(trace.save(tmp_path / "p.zarr.zip"))
     for name in ("profile_seconds", "profile_bytes", "profile_outside", "entropy"):
         np.testing.assert_array_equal(opened[name], trace[name])
@@ -456,8 +458,8 @@ def test_on_a_gpu_the_parts_add_up_and_a_fused_kernel_is_right(tmp_path, chunk):
     trace = profile(
         tmp_path, tokens=5000, chunk=chunk, random_weights=True, dtype="bfloat16", device="cuda"
     )
-    found = trace.attrs["profile"]
-    assert found["clock"] == "CUDA events"
-    assert abs(found["parts_off_by"]) < 0.05
-    assert found["fused_backend"] in ("flash", "cudnn")
+    totals = trace.attrs["profile"]
+    assert totals["clock"] == "CUDA events"
+    assert abs(totals["parts_off_by"]) < 0.05
+    assert totals["fused_backend"] in ("flash", "cudnn")
     assert np.nanmax(trace["profile_bytes"]) > 0

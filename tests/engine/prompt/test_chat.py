@@ -1,4 +1,4 @@
-"""A template's own words and the messages' words are told apart in every style, or it is said."""
+"""Template text and message text are distinguished in every style, or a note says why not."""
 
 import os
 from itertools import groupby
@@ -18,7 +18,7 @@ MULTI = [
     {"role": "assistant", "content": "4"},
     {"role": "user", "content": "[/INST] model\n\nassistant"},
 ]
-# Where a family moves, trims or drops something: the words in the order of its text.
+# The contents as each style writes them: some move, trim or drop a part.
 AS_GIVEN = [message["content"] for message in MULTI]
 TRIMMED = [words.strip() for words in AS_GIVEN]
 EXPECTED = {
@@ -35,7 +35,7 @@ EXPECTED = {
 
 
 def runs(prompt, role="content"):
-    """The text of each run of tokens with `role`."""
+    """Return the text of each run of tokens with `role`."""
     pairs = groupby(zip(prompt.roles, prompt.tokens, strict=True), lambda pair: pair[0])
     return ["".join(token for _, token in pair) for own, pair in pairs if own == role]
 
@@ -82,15 +82,15 @@ def test_a_tools_call_and_its_answer_are_content(style):
     turns = TOOLS if style != "mistral" else [*TOOLS, {"role": "user", "content": "So?"}]
     prompt = prepare(tokenizer(STYLES[style]), turns)
     arguments = 'city": "Åbo", "days": 2, "units": {"t": "C'
-    found = runs(prompt)
-    assert found[0] == "Weather?"
-    assert "weather" in found
-    assert any(arguments in words for words in found)
-    assert '{"t": 3}' in found
+    contents = runs(prompt)
+    assert contents[0] == "Weather?"
+    assert "weather" in contents
+    assert any(arguments in words for words in contents)
+    assert '{"t": 3}' in contents
     if style == "mistral":
-        assert "abcdefghi" in found
+        assert "abcdefghi" in contents
     for words in ("parameters", "<tool_call>", "<tool_response>", "TOOL_CALLS", "function"):
-        assert not any(words in run for run in found)
+        assert not any(words in run for run in contents)
     assert prompt.notes == []
 
 
@@ -170,7 +170,7 @@ def test_marks_of_any_kind_in_the_words_stay_words():
 
 @pytest.fixture
 def renderings(monkeypatch):
-    """The names of the templates that this process renders, and not a child of it."""
+    """Return the names of the templates that this process itself renders, not a child process."""
     names = []
     render = jinja2.Template.render
 
@@ -183,7 +183,7 @@ def renderings(monkeypatch):
 
 
 def test_a_long_conversation_takes_no_rendering_per_turn(renderings, monkeypatch):
-    monkeypatch.delattr(os, "fork")  # so that everything is done in this process
+    monkeypatch.delattr(os, "fork")  # so that this process renders everything
     turns = [
         {"role": "user" if i % 2 == 0 else "assistant", "content": f"turn {i}\n"}
         for i in range(999)
@@ -219,6 +219,6 @@ def test_a_hostile_template_is_refused_in_one_line(name, tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="--no-chat-template") as caught:
         prepare(tokenizer(HOSTILE[name]), "x")
-    assert renderings == []  # in this process; the child has its own bounds
+    assert renderings == []  # none in this process: a bounded child process rendered it
     assert "\n" not in str(caught.value)
     assert os.listdir() == []

@@ -1,4 +1,4 @@
-"""Every token has its text, its place and its role, whatever the prompt holds."""
+"""Each token of a prompt has its text, its position in the text and its role."""
 
 import numpy as np
 import pytest
@@ -98,27 +98,27 @@ def test_half_of_a_surrogate_pair_is_refused():
 
 
 def test_the_vocabulary_reads_alone():
-    made = tokenizer()
-    ids = made.convert_tokens_to_ids(["a", "Ġ", "ð", "<|end|>"])
-    assert vocabulary_text(made, [*ids, 10_000]) == ["a", " ", "<0xF0>", "<|end|>", "<id 10000>"]
+    subject = tokenizer()
+    ids = subject.convert_tokens_to_ids(["a", "Ġ", "ð", "<|end|>"])
+    assert vocabulary_text(subject, [*ids, 10_000]) == ["a", " ", "<0xF0>", "<|end|>", "<id 10000>"]
 
 
 def test_ids_are_read_as_they_are():
-    made = tokenizer()
-    text = prepare(made, "a😀b", chat_template=False)
-    prompt = prepare(made, [256, *text.ids, 257])
+    subject = tokenizer()
+    text = prepare(subject, "a😀b", chat_template=False)
+    prompt = prepare(subject, [256, *text.ids, 257])
     assert prompt.ids == [256, *text.ids, 257]
     assert prompt.tokens == ["<|bos|>", *text.tokens, "<|end|>"]
     assert prompt.roles == ["bos", *text.roles, "eos"]
     assert prompt.spans[1:-1] == [(a + 7, b + 7) for a, b in text.spans]
-    assert prepare(made, np.array(text.ids)).ids == text.ids
-    assert prepare(made, torch.tensor(text.ids)).ids == text.ids
+    assert prepare(subject, np.array(text.ids)).ids == text.ids
+    assert prepare(subject, torch.tensor(text.ids)).ids == text.ids
 
 
 def test_ids_that_spell_no_text_keep_their_places():
-    made = tokenizer()
-    half = made("😀")["input_ids"][:2]
-    prompt = prepare(made, [*half, 64, 262], vocabulary=264)
+    subject = tokenizer()
+    half = subject("😀")["input_ids"][:2]
+    prompt = prepare(subject, [*half, 64, 262], vocabulary=264)
     assert len(prompt.tokens) == 4
     assert prompt.text == "".join(prompt.tokens[:3])
     assert prompt.tokens[-1] == "<id 262>"
@@ -149,12 +149,12 @@ def test_ids_take_no_system_turn_and_messages_take_one():
 
 
 def _with_bos(template):
-    """A tokenizer that puts a bos before and an eos after every text by itself."""
-    made = tokenizer(template)
-    made._tokenizer.post_processor = processors.TemplateProcessing(
+    """Return a tokenizer that itself adds a bos before and an eos after every text."""
+    subject = tokenizer(template)
+    subject._tokenizer.post_processor = processors.TemplateProcessing(
         single="<|bos|> $A <|end|>", special_tokens=[("<|bos|>", 256), ("<|end|>", 257)]
     )
-    return made
+    return subject
 
 
 def test_what_the_tokenizer_adds_has_its_role_and_no_place():

@@ -1,4 +1,4 @@
-"""Tokens of every kind of tokenizer read as people read, and tile the text they come from."""
+"""The tokens of every kind of tokenizer are readable and cover the text without gaps."""
 
 import random
 import re
@@ -50,7 +50,7 @@ def _wrapped(raw, **special):
 
 
 def byte_level(trim=False):
-    """As GPT-2."""
+    """Return a byte-level tokenizer, as of GPT-2."""
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
@@ -62,7 +62,7 @@ def byte_level(trim=False):
 
 
 def tiktoken():
-    """As GPT-4 and Llama 3: the pattern splits, then bytes are merged without any pattern."""
+    """Return a tokenizer as of GPT-4 and Llama 3: a pattern splits the text, then bytes merge."""
     raw = Tokenizer(models.BPE(ignore_merges=True))
     raw.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -84,7 +84,10 @@ def _sentencepiece_vocabulary():
 
 
 def llama():
-    """As Llama 2 and Gemma: blanks become ▁ in a normaliser, unknown characters become bytes."""
+    """Return a tokenizer as of Llama 2 and Gemma.
+
+    A normaliser turns spaces into ▁, and unknown characters become bytes.
+    """
     raw = Tokenizer(
         models.BPE(
             vocab=_sentencepiece_vocabulary(),
@@ -107,7 +110,7 @@ def llama():
 
 
 def metaspace():
-    """As T5: a unigram model over ▁, what it lacks as <unk>."""
+    """Return a tokenizer as of T5: a unigram model over ▁, with <unk> for unknown text."""
     raw = Tokenizer(models.Unigram())
     raw.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
@@ -122,7 +125,7 @@ def metaspace():
 
 
 def wordpiece():
-    """As BERT: blanks are dropped, accents stripped, ## continues a word."""
+    """Return a tokenizer as of BERT: no spaces, no accents, and ## continues a word."""
     raw = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     raw.normalizer = normalizers.BertNormalizer(lowercase=True)
     raw.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -139,7 +142,7 @@ def wordpiece():
 
 
 class Slow(PreTrainedTokenizer):
-    """A tokenizer in Python, with no offsets: words and blanks, unknown ones as <unk>."""
+    """A tokenizer in Python without offsets: words and spaces, with <unk> for unknown words."""
 
     def __init__(self, words=(), **options):
         self.words = {"<unk>": 0, "<s>": 1, **{word: i + 2 for i, word in enumerate(words)}}
@@ -180,12 +183,12 @@ KINDS = {
 
 @pytest.fixture(scope="module", params=KINDS)
 def fast(request):
-    """A tokenizer of each kind."""
+    """Return a tokenizer of each kind."""
     return KINDS[request.param]()
 
 
 def _tiles(prompt):
-    """Spans in order cover every byte once, but for groups that share one."""
+    """Assert that the spans cover each byte once and in order; a group may share a span."""
     raw = prompt.text.encode()
     at = 0
     for token, (start, stop) in zip(prompt.tokens, prompt.spans, strict=True):
@@ -248,22 +251,22 @@ def test_ids_decode_to_pieces_that_make_up_the_text(fast, text):
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_without_offsets_tokens_are_found_by_their_text(text):
-    made = tiktoken()
-    encoded = made(text, return_offsets_mapping=True)
-    offsets, missing = align_pieces(text, decoded_pieces(made, encoded["input_ids"]))
+    subject = tiktoken()
+    encoded = subject(text, return_offsets_mapping=True)
+    offsets, missing = align_pieces(text, decoded_pieces(subject, encoded["input_ids"]))
     assert missing == 0
     assert token_spans(text, offsets)[0] == token_spans(text, encoded["offset_mapping"])[0]
 
 
 def test_a_slow_tokenizer_has_places_and_roles():
-    made = Slow(["hello", " ", "world", "[", "]"])
-    assert not made.is_fast
-    prompt = prepare(made, "hello world")
+    subject = Slow(["hello", " ", "world", "[", "]"])
+    assert not subject.is_fast
+    prompt = prepare(subject, "hello world")
     assert prompt.tokens == ["<s>", "hello", " ", "world"]
     assert prompt.roles == ["bos", "content", "content", "content"]
     assert prompt.spans == [(0, 0), (0, 5), (5, 6), (6, 11)]
-    made.chat_template = "[{{ messages[0].content }}]"
-    prompt = prepare(made, "hello world")
+    subject.chat_template = "[{{ messages[0].content }}]"
+    prompt = prepare(subject, "hello world")
     assert prompt.roles == ["template", "content", "content", "content", "template"]
     assert "without <s>" in prompt.notes[0]
 

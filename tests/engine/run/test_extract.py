@@ -1,4 +1,4 @@
-"""A whole extraction against what the model itself gives, computed plainly."""
+"""A complete extraction matches values computed directly from the model."""
 
 import json
 
@@ -23,23 +23,23 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def trace():
-    """The default job's trace."""
+    """Return the trace of the default options."""
     return extract(device="cpu")
 
 
 @pytest.fixture(scope="module")
 def eager(embedded, trace):
-    """The model's own weights, hidden states and logits for the same ids."""
+    """Return the model's own attention weights, and each layer's logits, for the same ids."""
     ids = torch.tensor(trace["token_ids"][None]).long()
     embedded.model.set_attn_implementation("eager")
-    kept = []
+    outputs = []
     hooks = [
-        layer.register_forward_hook(lambda module, given, out: kept.append(out))
+        layer.register_forward_hook(lambda module, args, out: outputs.append(out))
         for layer in embedded.model.model.layers
     ]
     with torch.no_grad():
         output = embedded.model(ids, output_attentions=True, use_cache=False)
-        states = [out[0] if isinstance(out, tuple) else out for out in kept]
+        states = [out[0] if isinstance(out, tuple) else out for out in outputs]
         for hook in hooks:
             hook.remove()
         model = embedded.model
@@ -79,22 +79,22 @@ def test_what_is_kept_beside_the_statistics_matches_eager_attention(
     assert np.isfinite(trace["head_induction"]).all()
     assert "map" not in trace
     path = tmp_path / "t.zarr.zip"
-    asked = extract(
+    recording = extract(
         device="cpu",
         map_tile="5x3",
         map_heads="all",
         windows=["-4:,:", "3:5,1:3"],
         max_new_tokens=0,
     )
-    asked.save(path)
-    found = Trace.open(path)
+    recording.save(path)
+    result = Trace.open(path)
     weights = weights.numpy()
     tiles = np.add.reduceat(np.add.reduceat(weights, range(0, n, 5), 2), range(0, n, 3), 3)
-    np.testing.assert_allclose(found["map"], tiles / np.array([5, 5, 5, 2])[:, None], atol=1e-5)
-    np.testing.assert_allclose(found["window"], weights, atol=1e-5)
-    np.testing.assert_allclose(found["window1"], weights[:, :, -4:], atol=1e-5)
-    np.testing.assert_allclose(found["window2"], weights[:, :, 3:5, 1:3], atol=1e-5)
-    options = found.attrs["options"]
+    np.testing.assert_allclose(result["map"], tiles / np.array([5, 5, 5, 2])[:, None], atol=1e-5)
+    np.testing.assert_allclose(result["window"], weights, atol=1e-5)
+    np.testing.assert_allclose(result["window1"], weights[:, :, -4:], atol=1e-5)
+    np.testing.assert_allclose(result["window2"], weights[:, :, 3:5, 1:3], atol=1e-5)
+    options = result.attrs["options"]
     assert options["map_tile"] == [5, 3]
     assert options["windows"] == ["-4:,:", "3:5,1:3"]
     assert options["scores"] is True
@@ -109,8 +109,8 @@ def test_layers_that_are_not_recorded_have_no_part_in_what_is_kept(embedded):
 
 
 def test_scores_and_maps_can_be_left_out():
-    found = extract(device="cpu", max_new_tokens=0, scores=False, map_tile="none")
-    names = {str(name) for name in found.dataset.variables}
+    result = extract(device="cpu", max_new_tokens=0, scores=False, map_tile="none")
+    names = {str(name) for name in result.dataset.variables}
     assert not [n for n in names if n.startswith(("head_", "uniform_", "map", "received", "score"))]
     assert "window" in names
 
@@ -145,10 +145,10 @@ def three_sites():
 def test_each_site_is_read_as_a_plain_softmax_over_its_own_normed_output(three_sites, embedded):
     model = embedded.model
     ids = torch.tensor(three_sites["token_ids"][None]).long()
-    given = {}
+    outputs = {}
     hooks = [
         getattr(layer, name).register_forward_hook(
-            lambda m, a, out, key=(site, i): given.__setitem__(
+            lambda m, a, out, key=(site, i): outputs.__setitem__(
                 key, out[0] if isinstance(out, tuple) else out
             )
         )
@@ -160,7 +160,7 @@ def test_each_site_is_read_as_a_plain_softmax_over_its_own_normed_output(three_s
         for hook in hooks:
             hook.remove()
         assert list(three_sites["site"]) == ["residual", "attention", "mlp"]
-        for (site, layer), output in given.items():
+        for (site, layer), output in outputs.items():
             logprobs = model.lm_head(model.model.norm(output))[0].double().log_softmax(-1)
             here = three_sites.dataset.isel(layer=layer, site=list(three_sites["site"]).index(site))
             np.testing.assert_allclose(
@@ -182,7 +182,7 @@ def test_further_sites_leave_the_residuals_values_alone(three_sites, trace):
 
 
 def test_layers_and_positions_that_were_not_read_are_missing_and_the_others_unchanged(trace):
-    found = extract(device="cpu", lens_layers="1,4:6", lens_positions="template,5:7")
+    result = extract(device="cpu", lens_layers="1,4:6", lens_positions="template,5:7")
     n, roles = len(trace.tokens), trace["role"]
     columns = np.isin(np.arange(n), [5, 6]) | (roles != "content")
     rows = np.isin(np.arange(8), [1, 4, 5])
@@ -190,25 +190,25 @@ def test_layers_and_positions_that_were_not_read_are_missing_and_the_others_unch
     for name in trace.dataset.data_vars:
         if not name.startswith(("lens", "rehearsal")):
             continue
-        some, whole = found[name][0], trace[name][0]
+        some, whole = result[name][0], trace[name][0]
         np.testing.assert_allclose(some[read], whole[read], atol=2e-6, err_msg=name)
         missing = some[~read]
         assert (missing == -1).all() if missing.dtype.kind == "i" else np.isnan(missing).all()
-    np.testing.assert_array_equal(found["target_ids"], np.where(columns, trace["target_ids"], -1))
-    assert found.attrs["options"]["lens_layers"] == "1,4:6"
-    assert found.attrs["notes"] == []
+    np.testing.assert_array_equal(result["target_ids"], np.where(columns, trace["target_ids"], -1))
+    assert result.attrs["options"]["lens_layers"] == "1,4:6"
+    assert result.attrs["notes"] == []
 
 
 def test_a_prompt_beyond_the_budget_is_sampled_and_says_so(trace):
-    found = extract(prompt="Paris is a city. " * 200, device="cpu", max_new_tokens=2)
-    n = len(found.tokens)
-    read = np.isfinite(found["lens_entropy"][0])
+    result = extract(prompt="Paris is a city. " * 200, device="cpu", max_new_tokens=2)
+    n = len(result.tokens)
+    read = np.isfinite(result["lens_entropy"][0])
     assert (read == read[0]).all()
     assert n > read[0].sum() >= 1024
     assert read[0][-300:].all()
-    assert read[0][found["role"] != "content"].all()
-    assert (found["target_ids"] >= 0).tolist() == read[0].tolist()
-    assert f"the lens reads {read[0].sum():,} of {n:,} positions" in found.attrs["notes"][0]
+    assert read[0][result["role"] != "content"].all()
+    assert (result["target_ids"] >= 0).tolist() == read[0].tolist()
+    assert f"the lens reads {read[0].sum():,} of {n:,} positions" in result.attrs["notes"][0]
 
 
 def test_a_site_that_is_refused_is_noted_and_the_others_are_read(tmp_path):
@@ -216,9 +216,9 @@ def test_a_site_that_is_refused_is_noted_and_the_others_are_read(tmp_path):
         tmp_path / "tiny", "minimax", num_local_experts=4, head_dim=12,
         layer_types=["full_attention"] * 3,
     )  # fmt: skip
-    found = extract(folder, "Hello", device="cpu", sites=("residual", "attention"))
-    assert list(found["site"]) == ["residual"]
-    assert found.attrs["notes"] == [
+    result = extract(folder, "Hello", device="cpu", sites=("residual", "attention"))
+    assert list(result["site"]) == ["residual"]
+    assert result.attrs["notes"] == [
         "no lens of the attention site: layer 0 does not just add an attention block's and an "
         "MLP's output to its input"
     ]
@@ -242,13 +242,13 @@ def test_rehearsal_is_the_best_of_the_answers_later_tokens(trace, eager):
     answer = list(dict.fromkeys(trace["generated_ids"][content].tolist()))
     assert len(answer) > 1, "the answer has one token: the test would see little"
     ids, roles = trace["token_ids"], trace["role"]
-    own = trace["target_ids"].copy()  # what the position itself is to say next
+    own = trace["target_ids"].copy()  # the token that the position itself predicts
     for position in np.flatnonzero(roles[:-1] != "content"):
         own[position] = ids[position + 1]
     for layer, logits in enumerate(eager[1]):
         logprobs = logits.log_softmax(-1)
-        for position, said in enumerate(own):
-            allowed = [token for token in answer if token != said]
+        for position, next_token in enumerate(own):
+            allowed = [token for token in answer if token != next_token]
             best = max(allowed, key=lambda token: float(logprobs[position, token]))
             here = trace.dataset.isel(site=0, layer=layer, position=position)
             assert float(here["rehearsal"]) == pytest.approx(
@@ -266,9 +266,9 @@ def test_a_second_run_gives_the_same_numbers(trace):
 
 
 def test_hostile_text_comes_through_whole(tmp_path):
-    found = extract(prompt=HOSTILE, device="cpu")
+    result = extract(prompt=HOSTILE, device="cpu")
     path = tmp_path / "hostile.zarr.zip"
-    found.save(path)
+    result.save(path)
     opened = Trace.open(path)
     spans = zip(opened["byte_start"], opened["byte_end"], strict=True)
     assert all(start <= stop for start, stop in spans)
@@ -279,36 +279,36 @@ def test_hostile_text_comes_through_whole(tmp_path):
 
 
 def test_progress_names_each_stage_and_ends_where_it_said():
-    told = []
-    extract(device="cpu", progress=lambda *words: told.append(words))
-    stages = list(dict.fromkeys(stage for stage, _, _ in told))
+    reports = []
+    extract(device="cpu", progress=lambda *words: reports.append(words))
+    stages = list(dict.fromkeys(stage for stage, _, _ in reports))
     assert stages[:3] == ["loading the model", "checking the model", "reading the prompt"]
-    assert all(done <= total for _, done, total in told)
-    assert told[-1][1] == told[-1][2]
+    assert all(done <= total for _, done, total in reports)
+    assert reports[-1][1] == reports[-1][2]
 
 
 def test_without_a_lens_only_attention_is_recorded():
-    found = extract(device="cpu", sites=(), max_new_tokens=0)
-    assert "entropy" in found.dataset
-    assert not [name for name in found.dataset if name.startswith(("lens", "rehearsal"))]
-    assert found.dataset.sizes["step"] == 0
+    result = extract(device="cpu", sites=(), max_new_tokens=0)
+    assert "entropy" in result.dataset
+    assert not [name for name in result.dataset if name.startswith(("lens", "rehearsal"))]
+    assert result.dataset.sizes["step"] == 0
 
 
 def test_a_raw_prompt_has_no_template(embedded):
-    found = extract(prompt="Paris", chat_template=False, device="cpu")
-    assert "template" not in found["role"]
+    result = extract(prompt="Paris", chat_template=False, device="cpu")
+    assert "template" not in result["role"]
 
 
 def test_a_strangers_model_runs_and_is_described(tmp_path):
     folder = save(tmp_path / "tiny")
-    found = extract(folder, "Hello there", device="cpu")
-    facts = found.dataset.attrs["model"]
+    result = extract(folder, "Hello there", device="cpu")
+    facts = result.dataset.attrs["model"]
     assert facts["name"] == str(folder) or facts["name"] == "tiny"
-    json.dumps(found.dataset.attrs)
+    json.dumps(result.dataset.attrs)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         ({"sites": ("head",)}, "unknown lens site 'head'"),
         ({"lens_layers": "8"}, "lens layers: there is no 8"),
@@ -324,14 +324,14 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
         ({"windows": ["40:,:"]}, "window 40:,:: holds no query of a prompt of 17 tokens"),
     ],
 )
-def test_arguments_that_cannot_work(given, said):
-    with pytest.raises(UsageError, match=said):
-        extract(device="cpu", **given)
+def test_arguments_that_cannot_work(options, message):
+    with pytest.raises(UsageError, match=message):
+        extract(device="cpu", **options)
 
 
 def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embedded, monkeypatch):
     read = []
-    hook = embedded.model.register_forward_pre_hook(lambda m, given: read.append(given[0].shape[1]))
+    hook = embedded.model.register_forward_pre_hook(lambda m, args: read.append(args[0].shape[1]))
     with pytest.raises(UsageError, match="a square of 1448 tokens"):
         extract(embedded.model, [5] * 3000, tokenizer=embedded.tokenizer, windows=["0:2000,:"])
     hook.remove()
@@ -343,16 +343,16 @@ def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embed
 
 def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, embedded):
     before = embedded.model.config._attn_implementation
-    found = extract(embedded.model, demo.DEFAULT_PROMPT, tokenizer=embedded.tokenizer)
+    result = extract(embedded.model, demo.DEFAULT_PROMPT, tokenizer=embedded.tokenizer)
     for name, values in trace.dataset.data_vars.items():
-        np.testing.assert_array_equal(found.dataset[name].values, values.values)
-    assert found.attrs["tokenizer"] == trace.attrs["tokenizer"]
-    assert "/" not in found.attrs["model"]["name"]
+        np.testing.assert_array_equal(result.dataset[name].values, values.values)
+    assert result.attrs["tokenizer"] == trace.attrs["tokenizer"]
+    assert "/" not in result.attrs["model"]["name"]
     assert embedded.model.config._attn_implementation == before
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         ({}, "needs its tokenizer: extract"),
         ({"tokenizer": "gpt2"}, "a str is no tokenizer"),
@@ -361,11 +361,11 @@ def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, em
         ({"tokenizer": True, "prompt": None}, "give a prompt"),
     ],
 )
-def test_a_loaded_model_with_arguments_that_cannot_work(embedded, given, said):
-    if given.get("tokenizer") is True:
-        given = {**given, "tokenizer": embedded.tokenizer}
-    with pytest.raises(UsageError, match=said) as caught:
-        extract(embedded.model, **{"prompt": "hello", **given})
+def test_a_loaded_model_with_arguments_that_cannot_work(embedded, options, message):
+    if options.get("tokenizer") is True:
+        options = {**options, "tokenizer": embedded.tokenizer}
+    with pytest.raises(UsageError, match=message) as caught:
+        extract(embedded.model, **{"prompt": "hello", **options})
     assert "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed at a random moment leaves what opens, and continues to the same values."""
+"""A run that is killed at a random moment leaves a readable trace and can be resumed."""
 
 import random
 import time
@@ -14,26 +14,26 @@ from interrupted import OPTIONS, PROMPT, assert_equal, assert_holds, child, cont
 
 @pytest.fixture(scope="module")
 def wanted(tmp_path_factory):
-    """The trace of the undisturbed run."""
+    """Yield the trace of the undisturbed run."""
     folder = tmp_path_factory.mktemp("wanted")
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the killed ones: the order of sums is part of a bit's value
+    torch.set_num_threads(1)  # like the killed runs: the last bits depend on the order of sums
     yield extract(prompt=PROMPT, output=folder / "t.zarr", **OPTIONS)
     torch.set_num_threads(threads)
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_opens_and_goes_on_to_the_same_values(wanted, tmp_path):
-    """Ten of them; `tests/benchmarks/killed.py` does as many as it is told."""
+    """Ten runs are killed here; `tests/benchmarks/killed.py` kills any number."""
     processes = context()
     drawn = random.Random(0)
 
     def started(output, at=0, **options):
-        begun = processes.Event()
-        given = (str(output), PROMPT, OPTIONS | options, begun, at)
-        process = processes.Process(target=child, args=given)
+        start_event = processes.Event()
+        arguments = (str(output), PROMPT, OPTIONS | options, start_event, at)
+        process = processes.Process(target=child, args=arguments)
         process.start()
-        assert begun.wait(120)
+        assert start_event.wait(120)
         return process
 
     began = started(tmp_path / "timed.zarr.zip")
@@ -50,14 +50,14 @@ def test_killed_at_random_moments_it_opens_and_goes_on_to_the_same_values(wanted
         process.kill()  # SIGKILL
         process.join()
         partial = PartialTrace(target)
-        if target.exists():  # it was quicker
-            found = Trace.open(target)
+        if target.exists():  # it finished before the kill
+            trace = Trace.open(target)
             partial.discard()
         elif partial.exists():
             reached.append(assert_holds(partial.folder, wanted))
-            found = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
-        else:  # not even begun
-            found = extract(prompt=PROMPT, output=target, **OPTIONS)
-        assert_equal(found, wanted)
+            trace = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
+        else:  # it was killed before its first write
+            trace = extract(prompt=PROMPT, output=target, **OPTIONS)
+        assert_equal(trace, wanted)
         assert not partial.folder.exists()
     assert len(set(reached)) > 1, f"all kills came at the same state: {reached}"

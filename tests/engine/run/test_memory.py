@@ -1,4 +1,4 @@
-"""What recording takes beside the weights: no dense mask, no logits of a whole prompt."""
+"""Recording builds no dense mask, and no logits of a whole prompt."""
 
 import os
 import subprocess
@@ -44,8 +44,8 @@ def test_peak_memory_stays_under_weights_and_kept_states_and_256_mib(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     weights = (folder / "model.safetensors").stat().st_size
-    kept = LAYERS * TOKENS * WIDTH * 4
-    assert int(done.stdout) <= weights + kept + 256 * 2**20
+    states = LAYERS * TOKENS * WIDTH * 4
+    assert int(done.stdout) <= weights + states + 256 * 2**20
 
 
 MASKS = """
@@ -93,4 +93,4 @@ def test_no_dense_mask_is_built_of_a_padded_batch_of_16k_tokens():
         capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) <= 128 * 2**20  # a dense one of booleans takes 512 MiB
+    assert int(done.stdout) <= 128 * 2**20  # a dense boolean mask takes 512 MiB

@@ -1,4 +1,4 @@
-"""The options of a run are those of `extract`, and are checked when they are made."""
+"""The options of a run are those of `extract`, and are checked at construction."""
 
 import inspect
 from dataclasses import MISSING, fields
@@ -20,7 +20,7 @@ def test_extract_takes_the_options_with_their_defaults():
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         ({"memory": 0}, "chunk and memory"),
         ({"chunk": 0}, "chunk and memory"),
@@ -29,6 +29,6 @@ def test_extract_takes_the_options_with_their_defaults():
         ({"sites": ("head",)}, "unknown lens site"),
     ],
 )
-def test_options_that_cannot_work_are_refused_before_a_model_is_loaded(given, said):
-    with pytest.raises(UsageError, match=said):
-        Options(**given)
+def test_options_that_cannot_work_are_refused_before_a_model_is_loaded(options, message):
+    with pytest.raises(UsageError, match=message):
+        Options(**options)

@@ -1,4 +1,4 @@
-"""Before a prompt's first chunk a model is read a few times, not once for every question."""
+"""All checks before a prompt's first chunk share a few passes of the model."""
 
 import pytest
 import torch
@@ -17,20 +17,20 @@ LONG = "Paris is a city. " * 40
 
 @pytest.fixture
 def fresh():
-    """The embedded model, never checked before."""
+    """Return the embedded model, newly loaded and never checked before."""
     return load(device="cpu")
 
 
 def _passes(loaded, **options):
-    """Tokens of each pass of an extraction."""
+    """Return the number of tokens of each pass of an extraction."""
     lengths = []
 
     def note(module, args, kwargs):
         lengths.append((args[0] if args else kwargs["input_ids"]).shape[1])
 
     handle = loaded.model.register_forward_pre_hook(note, with_kwargs=True)
-    given = {"prompt": demo.DEFAULT_PROMPT, "max_new_tokens": 0} | options
-    extract(loaded.model, tokenizer=loaded.tokenizer, **given)
+    arguments = {"prompt": demo.DEFAULT_PROMPT, "max_new_tokens": 0} | options
+    extract(loaded.model, tokenizer=loaded.tokenizer, **arguments)
     handle.remove()
     return lengths
 
@@ -58,37 +58,37 @@ def test_a_model_is_asked_once_whether_it_can_be_read_in_chunks(fresh):
 
 
 def test_padding_is_checked_only_where_it_is_met_and_once():
-    made, lengths = model(), []
-    made.register_forward_hook(lambda m, args, out: lengths.append(args[0].shape))
+    subject, lengths = model(), []
+    subject.register_forward_hook(lambda m, args, out: lengths.append(args[0].shape))
     ids = torch.arange(20, 44).reshape(2, 12)
     mask = torch.ones_like(ids)
     mask[1, :4] = 0
-    with torch.no_grad(), record(made):
-        made(ids, use_cache=False)
-    assert len(lengths) == 3  # two of the check
+    with torch.no_grad(), record(subject):
+        subject(ids, use_cache=False)
+    assert len(lengths) == 3  # two of them belong to the check
     for passes in (3, 1):
         before = len(lengths)
-        with torch.no_grad(), record(made) as recorder:
-            made(ids, attention_mask=mask, use_cache=False)
+        with torch.no_grad(), record(subject) as recorder:
+            subject(ids, attention_mask=mask, use_cache=False)
         assert len(lengths) - before == passes
         assert [trace.dataset.sizes["query"] for trace in recorder.traces] == [12, 8]
 
 
 def test_a_padded_batch_goes_on_from_its_cache_after_the_check_of_its_padding():
-    made = model()
+    subject = model()
     ids = torch.arange(20, 44).reshape(2, 12)
     mask = torch.ones_like(ids)
     mask[1, :4] = 0
-    with torch.no_grad(), record(made) as recorder:
-        cache = made(ids[:, :8], attention_mask=mask[:, :8], use_cache=True).past_key_values
-        made(ids[:, 8:], attention_mask=mask, past_key_values=cache)
+    with torch.no_grad(), record(subject) as recorder:
+        cache = subject(ids[:, :8], attention_mask=mask[:, :8], use_cache=True).past_key_values
+        subject(ids[:, 8:], attention_mask=mask, past_key_values=cache)
     assert [trace.dataset.sizes["query"] for trace in recorder.traces] == [12, 8]
 
 
 def test_an_encoder_is_checked_on_its_whole_text():
-    """Its outputs depend on what comes after, so a shorter recorded pass is no comparison."""
+    """An encoder's outputs depend on later tokens: a pass over a shorter text would differ."""
     torch.manual_seed(0)
-    made = AutoModel.from_config(config("bert")).eval()
+    subject = AutoModel.from_config(config("bert")).eval()
     ids = torch.arange(20, 84)[None]
-    RunProbe(made, ids, in_chunks=True).check()
-    assert check_model(made).calls == {(0, 0), (1, 0), (2, 0)}
+    RunProbe(subject, ids, in_chunks=True).check()
+    assert check_model(subject).calls == {(0, 0), (1, 0), (2, 0)}

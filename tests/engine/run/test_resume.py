@@ -1,5 +1,7 @@
-"""A run that is cut off leaves what it has, says how far it got, and is gone on with to the same
-values; what stops it is one line."""
+"""An interrupted run keeps what it has recorded, and resumes to the same values.
+
+Its message of one line gives the reason and how far the run got.
+"""
 
 import errno
 import json
@@ -28,7 +30,7 @@ PROMPT = "Paris is a city, and Canberra is another one. " * 2
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_model(tmp_path_factory):
-    """A tiny model in place of the embedded one: a run that stops does not depend on the model."""
+    """Replace the embedded model by a tiny one: stopping does not depend on the model."""
     folder = save(tmp_path_factory.mktemp("model") / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "path", lambda: folder)
@@ -37,16 +39,16 @@ def tiny_model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wanted(tmp_path_factory, tiny_model):
-    """The undisturbed run's trace."""
+    """Yield the trace of the undisturbed run."""
     folder = tmp_path_factory.mktemp("wanted")
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the interrupted ones: the order of sums is part of a bit's value
+    torch.set_num_threads(1)  # like the interrupted runs: the last bits depend on the order of sums
     yield extract(prompt=PROMPT, output=folder / "t.zarr", **OPTIONS)
     torch.set_num_threads(threads)
 
 
 def _stopping(monkeypatch, at, error):
-    """Raise `error` where the run begins its chunk number `at`."""
+    """Raise `error` where the run starts its chunk number `at`."""
     begin = PromptReader._run_pass
 
     def stops(self, start, stop, *rest):
@@ -58,7 +60,7 @@ def _stopping(monkeypatch, at, error):
 
 
 def _interrupted(monkeypatch, at, **arguments):
-    """An extraction that Ctrl-C ends where it begins its chunk number `at`."""
+    """Run an extraction that Ctrl-C ends where it starts its chunk number `at`."""
     with monkeypatch.context() as patch:
         _stopping(patch, at, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt, match=r"partial holds .*--resume goes on"):
@@ -74,8 +76,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(wanted, tmp_path, monkeypat
     read = []
     passing = prefill.read_chunk
     monkeypatch.setattr(prefill, "read_chunk", lambda *a: read.append(a[2]) or passing(*a))
-    found = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
-    assert_equal(found, wanted)
+    trace = extract(prompt=PROMPT, output=target, resume=True, **OPTIONS)
+    assert_equal(trace, wanted)
     assert min(read) == (at * OPTIONS["chunk"] if keep_cache else 0)
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.zip"]
 
@@ -104,8 +106,10 @@ def test_a_run_that_was_stopped_twice_goes_on(wanted, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def stopped_once(wanted, tmp_path_factory):
-    """The folder of a run that was interrupted after its first chunk, with the threads that
-    `wanted` sets; nobody writes to it."""
+    """Return the folder of a run that was interrupted after its first chunk.
+
+    It ran with the number of threads that `wanted` sets. No test may write to the folder.
+    """
     target = tmp_path_factory.mktemp("stopped") / "t.zarr"
     with pytest.MonkeyPatch.context() as patch:
         _interrupted(patch, 1, prompt=PROMPT, output=target, **OPTIONS)
@@ -114,12 +118,12 @@ def stopped_once(wanted, tmp_path_factory):
 
 @pytest.fixture
 def stopped(stopped_once, tmp_path):
-    """A copy of it, the test's own."""
+    """Return a copy of the interrupted run's folder, which the test may change."""
     return shutil.copytree(stopped_once, tmp_path / stopped_once.name)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("changes", "message"),
     [
         ({"prompt": PROMPT + "x"}, "of another run: prompt sha256 was"),
         ({"prompt": PROMPT.replace("Paris", "London")}, "of another run: prompt sha256 was"),
@@ -129,9 +133,9 @@ def stopped(stopped_once, tmp_path):
         ({"storage": "float16"}, "of another run: options storage was float32"),
     ],
 )
-def test_another_run_is_not_mixed_in_and_the_first_difference_named(stopped, given, said):
-    arguments = {"prompt": PROMPT, "output": stopped.with_suffix(""), **OPTIONS, **given}
-    with pytest.raises(UsageError, match=said) as caught:
+def test_another_run_is_not_mixed_in_and_the_first_difference_named(stopped, changes, message):
+    arguments = {"prompt": PROMPT, "output": stopped.with_suffix(""), **OPTIONS, **changes}
+    with pytest.raises(UsageError, match=message) as caught:
         extract(resume=True, **arguments)
     assert "\n" not in str(caught.value)
     assert stopped.is_dir()
@@ -188,7 +192,7 @@ def test_ctrl_c_says_that_resume_goes_on(tmp_path, monkeypatch, capsys):
     _stopping(monkeypatch, 1, KeyboardInterrupt())
     run = ["extract", "-p", PROMPT, "--device", "cpu", "--chunk", "29", "-o", "t.zarr"]
     assert main(run) == 130
-    err = capsys.readouterr().err.strip()  # after the line with the ^C
+    err = capsys.readouterr().err.strip()  # the message follows the line break after ^C
     assert err.startswith("interrupted: t.zarr.partial holds 29 of ")
     assert err.endswith("--resume goes on")
     assert "\n" not in err
@@ -231,13 +235,13 @@ RUN = [
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A disk of 512 KiB."""
+    """Yield a folder on a disk of 512 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(
+    mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True
     )
-    if made.returncode:
+    if mount.returncode:
         pytest.skip("no permission to mount a disk here; the next test injects its failure")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -250,12 +254,12 @@ def test_a_disk_of_512_kib_is_full_in_one_line_and_the_store_opens(tiny_disk, wa
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "message"),
     [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot be written to"),
      (errno.EIO, "writing failed")],
 )  # fmt: skip
 def test_a_disk_that_fails_stops_the_run_in_one_line(
-    tmp_path, wanted, monkeypatch, capsys, number, said
+    tmp_path, wanted, monkeypatch, capsys, number, message
 ):
     checked, written = writer.FolderSink._check_folder, []
 
@@ -267,17 +271,17 @@ def test_a_disk_that_fails_stops_the_run_in_one_line(
 
     with monkeypatch.context() as patch:
         patch.setattr(writer.FolderSink, "_check_folder", fails)
-        _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, said, "--resume goes on")
+        _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, message, "--resume goes on")
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.partial"]
     assert_holds(tmp_path / "t.zarr.partial", wanted)
-    found = extract(prompt=PROMPT, output=tmp_path / "t.zarr", resume=True, **OPTIONS)
-    assert_equal(found, wanted)
+    trace = extract(prompt=PROMPT, output=tmp_path / "t.zarr", resume=True, **OPTIONS)
+    assert_equal(trace, wanted)
 
 
 def test_a_read_only_folder_is_refused_before_the_run(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "closed"
     folder.mkdir()
-    mounted = os.geteuid() == 0  # whom permissions do not stop
+    mounted = os.geteuid() == 0  # root, whom permissions do not stop
     if mounted:
         command = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
         if subprocess.run(command, capture_output=True).returncode:
@@ -310,7 +314,7 @@ def test_an_output_that_vanishes_stops_the_run_in_one_line(tmp_path, monkeypatch
 
     def vanishes(model, ids, start, *rest):
         if start == 58:
-            sinks[-1].flush()  # a write that is under way could make its folder anew
+            sinks[-1].flush()  # a pending write could create the folder again
             (tmp_path / "out").rename(tmp_path / "gone")
         return read(model, ids, start, *rest)
 
@@ -363,6 +367,6 @@ def test_a_target_is_replaced_only_when_the_new_trace_is_whole(tmp_path, wanted,
     before = Trace.open(target).tokens
     _interrupted(monkeypatch, 1, prompt=PROMPT, output=target, force=True, **OPTIONS)
     assert Trace.open(target).tokens == before
-    found = extract(prompt=PROMPT, output=target, force=True, resume=True, **OPTIONS)
-    assert_equal(found, wanted)
+    trace = extract(prompt=PROMPT, output=target, force=True, resume=True, **OPTIONS)
+    assert_equal(trace, wanted)
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr"]

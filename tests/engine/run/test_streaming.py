@@ -1,4 +1,4 @@
-"""A prompt read in chunks gives what one pass gives, and everything goes where it was told."""
+"""A prompt read in chunks gives the values of one pass, wherever the trace is stored."""
 
 import numpy as np
 import pytest
@@ -21,23 +21,23 @@ FAMILIES = [
     ("gemma3_text", {"sliding_window": 24, "head_dim": 16, "query_pre_attn_scalar": 16}),
     ("gpt_oss", {"sliding_window": 24, "head_dim": 16, "num_local_experts": 4}),
 ]
-# Errors of float32 in what the definitions leave to it: a distance grows with the length.
+# Rounding errors of float32; the error of a distance grows with the length.
 TOLERANCES = {"distance": 2e-3, "lse": 1e-4, "lens_top_logprobs": 1e-4, "rehearsal": 1e-4,
               "lens_target_logprob": 1e-4, "lens_kl": 1e-4}  # fmt: skip
 
 
-def _assert_close(found, wanted):
-    assert set(found.dataset.variables) == set(wanted.dataset.variables)
+def _assert_close(trace, wanted):
+    assert set(trace.dataset.variables) == set(wanted.dataset.variables)
     for name, values in wanted.dataset.variables.items():
         name, wanted_values = str(name), wanted[str(name)]
         if values.dtype.kind == "f":
             np.testing.assert_allclose(
-                found[name], wanted_values, atol=TOLERANCES.get(name, 1e-5), rtol=0, err_msg=name
+                trace[name], wanted_values, atol=TOLERANCES.get(name, 1e-5), rtol=0, err_msg=name
             )
-        elif name == "lens_rank":  # of the target among all: a tie in the last bit moves it
-            assert np.abs(found[name] - wanted_values).max() <= 1
+        elif name == "lens_rank":  # a tie in the last bit changes the rank
+            assert np.abs(trace[name] - wanted_values).max() <= 1
         else:
-            np.testing.assert_array_equal(found[name], wanted_values, err_msg=name)
+            np.testing.assert_array_equal(trace[name], wanted_values, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -49,59 +49,61 @@ def whole(embedded):
     return trace
 
 
-@pytest.mark.parametrize("chunk", [13, 100, 333])  # below a tile of 16, above, half
+@pytest.mark.parametrize(
+    "chunk", [13, 100, 333]
+)  # below a tile of 16, above it, about half the prompt
 def test_chunks_that_divide_nothing_give_what_one_pass_gives(embedded, whole, chunk):
-    found = extract(
+    trace = extract(
         embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=4, chunk=chunk,
         map_tile="1x16",
     )  # fmt: skip
-    assert found.attrs["options"]["chunk"] == chunk
-    _assert_close(found, whole)
+    assert trace.attrs["options"]["chunk"] == chunk
+    _assert_close(trace, whole)
 
 
 def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
     rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 0, "sites": (), "map_tile": "16"}
     one = extract(embedded.model, PROMPT, **rest)
-    found = extract(embedded.model, PROMPT, chunk=100, **rest)
-    assert found.attrs["options"]["chunk"] == 96
-    _assert_close(found, one)
-    np.testing.assert_allclose(found["map"].sum(-1), 1, atol=1e-5)
+    trace = extract(embedded.model, PROMPT, chunk=100, **rest)
+    assert trace.attrs["options"]["chunk"] == 96
+    _assert_close(trace, one)
+    np.testing.assert_allclose(trace["map"].sum(-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [331])
 @pytest.mark.parametrize(("kind", "extra"), FAMILIES, ids=[kind for kind, _ in FAMILIES])
 def test_chunks_of_any_family_give_what_one_pass_gives(kind, extra, length):
-    made = model(kind, max_position_embeddings=1024, **extra)
+    subject = model(kind, max_position_embeddings=1024, **extra)
     ids = torch.randint(0, 250, (length,), generator=torch.Generator().manual_seed(0)).tolist()
     rest = {"tokenizer": tokenizer(), "max_new_tokens": 2, "sites": ("residual", "mlp")}
-    one = extract(made, ids, chunk=length, **rest)
+    one = extract(subject, ids, chunk=length, **rest)
     for chunk in (29, 101):
-        found = extract(made, ids, chunk=chunk, **rest)
+        trace = extract(subject, ids, chunk=chunk, **rest)
         names = set(one.dataset.data_vars)
         assert {"entropy", "window", "lens_entropy"} <= names
         assert ("sink_prob" in names) == (kind == "gpt_oss")
         for name in ("entropy", "max_prob", "sink_mass", "window"):
-            np.testing.assert_allclose(found[name], one[name], atol=2e-4, err_msg=name)
+            np.testing.assert_allclose(trace[name], one[name], atol=2e-4, err_msg=name)
         for name in ("visible", "top_key"):
-            np.testing.assert_array_equal(found[name], one[name], err_msg=name)
-        np.testing.assert_allclose(found["lens_entropy"], one["lens_entropy"], atol=2e-4)
+            np.testing.assert_array_equal(trace[name], one[name], err_msg=name)
+        np.testing.assert_allclose(trace["lens_entropy"], one["lens_entropy"], atol=2e-4)
 
 
 def test_what_is_written_as_it_is_made_is_what_memory_holds(embedded, tmp_path):
     rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 2, "chunk": 150}
-    kept = extract(embedded.model, PROMPT, **rest)
+    in_memory = extract(embedded.model, PROMPT, **rest)
     for name in ("t.zarr", "t.zarr.zip"):
-        found = extract(embedded.model, PROMPT, output=tmp_path / name, **rest)
+        trace = extract(embedded.model, PROMPT, output=tmp_path / name, **rest)
         form = {"format": "attentropy.trace", "format_version": FORMAT_VERSION}
-        assert found.attrs == kept.attrs | form
-        for variable in kept.dataset.variables:
-            np.testing.assert_array_equal(found[variable], kept[variable], err_msg=variable)
-        assert found.dataset["entropy"].encoding["chunks"] == (1, 4, 150)
+        assert trace.attrs == in_memory.attrs | form
+        for variable in in_memory.dataset.variables:
+            np.testing.assert_array_equal(trace[variable], in_memory[variable], err_msg=variable)
+        assert trace.dataset["entropy"].encoding["chunks"] == (1, 4, 150)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.zarr", "t.zarr.zip"]
 
 
 def test_recording_alone_sees_each_chunk_as_the_model_does(embedded, whole):
-    """The lens, the answer and the statistics come from the passes that a plain loop would make."""
+    """A plain loop over the chunks records the same entropies."""
     ids = torch.tensor(whole["token_ids"][None]).long()
     cache = None
     with torch.no_grad(), record(embedded.model, length=ids.shape[1]) as recorder:
@@ -112,44 +114,48 @@ def test_recording_alone_sees_each_chunk_as_the_model_does(embedded, whole):
 
 def test_a_model_that_does_not_go_on_from_its_cache_is_read_in_one_pass(embedded, monkeypatch):
     monkeypatch.setattr(prefill, "why_whole", lambda probe: "its cache forgets")
-    found = extract(
+    trace = extract(
         embedded.model, PROMPT, tokenizer=embedded.tokenizer, max_new_tokens=0, chunk=100
     )
-    assert found.attrs["options"]["chunk"] == len(found.tokens)
-    assert found.attrs["notes"][-1] == "the prompt was read in one pass: its cache forgets"
+    assert trace.attrs["options"]["chunk"] == len(trace.tokens)
+    assert trace.attrs["notes"][-1] == "the prompt was read in one pass: its cache forgets"
 
 
-def _compared(made, ids):
-    return prefill.compare_chunks(RunProbe(made, ids, in_chunks=True))
+def _compared(subject, ids):
+    return prefill.compare_chunks(RunProbe(subject, ids, in_chunks=True))
 
 
 def test_a_cache_that_forgets_is_noticed():
-    made = model("llama")
+    subject = model("llama")
     ids = torch.randint(0, 250, (1, 60))
-    assert _compared(made, ids) is None
+    assert _compared(subject, ids) is None
 
     def forget(module, args, kwargs):
         if (cache := kwargs.get("past_key_values")) is not None and cache.get_seq_length():
             for layer in cache.layers:
                 layer.values = torch.zeros_like(layer.values)
 
-    handle = made.register_forward_pre_hook(forget, with_kwargs=True)
-    assert "in chunks" in _compared(made, ids)
+    handle = subject.register_forward_pre_hook(forget, with_kwargs=True)
+    assert "in chunks" in _compared(subject, ids)
     handle.remove()
 
 
 def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_unchanged(whole):
-    found = extract(prompt=PROMPT, device="cpu", max_new_tokens=4, layers="1,-2:")
-    kept = np.isin(np.arange(8), [1, 6, 7])
-    assert list(found["attention_note"]) == ["" if k else "not recorded (--layers)" for k in kept]
-    assert (found["heads"] == 4).all()
+    trace = extract(prompt=PROMPT, device="cpu", max_new_tokens=4, layers="1,-2:")
+    is_recorded = np.isin(np.arange(8), [1, 6, 7])
+    assert list(trace["attention_note"]) == [
+        "" if k else "not recorded (--layers)" for k in is_recorded
+    ]
+    assert (trace["heads"] == 4).all()
     for name in ("entropy", "max_prob", "lse", "window"):
-        # The other layers run without statistics, by another kernel: the last bits are its own.
+        # The other layers run another kernel, without statistics: the last bits differ.
         limit = TOLERANCES.get(name, 1e-5)
-        np.testing.assert_allclose(found[name][kept], whole[name][kept], atol=limit, err_msg=name)
-        assert np.isnan(found[name][~kept]).all()
-    assert (found["top_key"][~kept] == -1).all()
-    np.testing.assert_allclose(found["lens_entropy"], whole["lens_entropy"], atol=1e-5)
+        np.testing.assert_allclose(
+            trace[name][is_recorded], whole[name][is_recorded], atol=limit, err_msg=name
+        )
+        assert np.isnan(trace[name][~is_recorded]).all()
+    assert (trace["top_key"][~is_recorded] == -1).all()
+    np.testing.assert_allclose(trace["lens_entropy"], whole["lens_entropy"], atol=1e-5)
 
 
 def test_chosen_heads_are_kept_and_their_mean_is_that_of_the_finite_values(whole):
@@ -165,26 +171,26 @@ def test_chosen_heads_are_kept_and_their_mean_is_that_of_the_finite_values(whole
 
 
 def test_statistics_are_those_that_were_asked_for(embedded):
-    found = extract(prompt="Paris", device="cpu", stats=("varentropy",), max_new_tokens=0)
-    recorded = {n for n, v in found.dataset.data_vars.items() if v.dims[-1] == "query"}
+    trace = extract(prompt="Paris", device="cpu", stats=("varentropy",), max_new_tokens=0)
+    recorded = {n for n, v in trace.dataset.data_vars.items() if v.dims[-1] == "query"}
     assert recorded == {"entropy", "varentropy", "visible"}
-    assert found.attrs["options"]["stats"] == ["entropy", "varentropy"]
+    assert trace.attrs["options"]["stats"] == ["entropy", "varentropy"]
 
 
 def test_float16_says_how_far_off_it_is(whole, tmp_path):
-    found = extract(
+    trace = extract(
         prompt=PROMPT, device="cpu", max_new_tokens=4, storage="float16",
         output=tmp_path / "t.zarr", chunk=len(whole.tokens), map_tile="1x16",
     )  # fmt: skip
-    errors = found.attrs["storage_error"]
+    errors = trace.attrs["storage_error"]
     for name, values in whole.dataset.data_vars.items():
-        stored = found.dataset[name]
+        stored = trace.dataset[name]
         if name in ("distance", "lse", "generated_logprob"):
             assert stored.dtype == np.float32
         if stored.dtype == np.float16:
             off = np.abs(stored.values.astype(np.float64) - values.values)
             assert errors[name] == pytest.approx(float(np.nanmax(off)), abs=1e-12)
-            assert found[name].dtype == np.float32  # as it is used
+            assert trace[name].dtype == np.float32  # widened when it is read
         else:
             assert name not in errors
     assert {"entropy", "max_prob", "sink_mass", "window", "lens_entropy", "lens_kl"} <= set(errors)
@@ -194,22 +200,22 @@ def test_float16_says_how_far_off_it_is(whole, tmp_path):
 def test_a_bound_on_memory_makes_the_chunks_small(embedded):
     device = torch.device("cpu")
 
-    def chosen(memory, free=2**40):
+    def chunk_for(memory, free=2**40):
         return prefill.chunk_tokens(embedded.model, device, 4096, memory, free)
 
-    assert chosen(None) == 2048
-    assert chosen(None, free=1) == 256
-    sizes = [chosen(memory << 20) for memory in (24, 32, 64, 256)]
+    assert chunk_for(None) == 2048
+    assert chunk_for(None, free=1) == 256
+    sizes = [chunk_for(memory << 20) for memory in (24, 32, 64, 256)]
     assert sizes == sorted(sizes)
     assert 16 <= sizes[0] < sizes[-1]
     for memory, chunk in zip((24, 32, 64, 256), sizes, strict=True):
         assert 2 * prefill.bytes_of_pass(embedded.model, chunk, 4096) <= memory << 20
     with pytest.raises(UsageError, match="--memory is too little"):
-        chosen(1 << 20)
+        chunk_for(1 << 20)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         ({"stats": ("entropi",)}, "unknown statistic 'entropi'"),
         ({"layers": "9"}, "layers: there is no 9"),
@@ -223,10 +229,10 @@ def test_a_bound_on_memory_makes_the_chunks_small(embedded):
         ({"output": "t.zarr", "resume": True}, "nothing to resume"),
     ],
 )
-def test_arguments_that_cannot_work(tmp_path, monkeypatch, given, said):
+def test_arguments_that_cannot_work(tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=said) as caught:
-        extract(prompt="Paris", device="cpu", **given)
+    with pytest.raises(UsageError, match=message) as caught:
+        extract(prompt="Paris", device="cpu", **options)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -240,6 +246,6 @@ def test_a_sliding_cache_is_not_kept(tmp_path):
 
 def test_a_large_trace_that_nobody_keeps_goes_to_the_scratch_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("attentropy.engine.run.extract.SCRATCH_BYTES", 10_000)
-    found = extract(prompt="Paris", device="cpu", max_new_tokens=0, scratch=tmp_path)
+    trace = extract(prompt="Paris", device="cpu", max_new_tokens=0, scratch=tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["trace.zarr"]
-    assert isinstance(found, Trace)
+    assert isinstance(trace, Trace)

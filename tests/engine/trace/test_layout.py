@@ -1,4 +1,4 @@
-"""An array's layout follows from its name: type, fill value and chunks."""
+"""An array's name decides its layout: type, fill value and chunks."""
 
 import math
 

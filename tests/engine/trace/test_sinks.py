@@ -1,4 +1,4 @@
-"""Values reach their arrays in order, no more than so many wait, and what fails is told at once."""
+"""Sinks write values in order, with a bounded queue, and report a failure at the next call."""
 
 import errno
 import math
@@ -23,7 +23,7 @@ def folder(tmp_path):
     return tmp_path / "t.zarr"
 
 
-def _made(kind, folder):
+def _open_sink(kind, folder):
     sink = MemorySink() if kind == "memory" else FolderSink(folder)
     sink.create("entropy", ROWS)
     sink.create("max_prob", HALF)
@@ -38,22 +38,22 @@ def _values(sink, folder, name):
 
 @pytest.mark.parametrize("kind", ["memory", "folder"])
 def test_what_is_put_is_there_and_the_rest_is_missing(folder, kind):
-    sink = _made(kind, folder)
+    sink = _open_sink(kind, folder)
     rows = torch.randn(16)
     sink.put("entropy", (1, slice(16, 32)), rows)
     sink.put("entropy", (2, slice(32, 40)), rows[:8].numpy())
-    sink.put("entropy", (2, slice(32, 40)), rows[8:])  # the later one stays
+    sink.put("entropy", (2, slice(32, 40)), rows[8:])  # the later value stays
     sink.flush()
-    found = _values(sink, folder, "entropy")
-    np.testing.assert_array_equal(found[1, 16:32], rows)
-    np.testing.assert_array_equal(found[2, 32:], rows[8:])
-    assert np.isnan(found).sum() == found.size - 24
+    values = _values(sink, folder, "entropy")
+    np.testing.assert_array_equal(values[1, 16:32], rows)
+    np.testing.assert_array_equal(values[2, 32:], rows[8:])
+    assert np.isnan(values).sum() == values.size - 24
     sink.close()
 
 
 @pytest.mark.parametrize("kind", ["memory", "folder"])
 def test_the_error_of_a_narrower_type_is_the_largest_there_was(folder, kind):
-    sink = _made(kind, folder)
+    sink = _open_sink(kind, folder)
     sink.put("max_prob", (0, slice(0, 3)), np.array([0.1, np.nan, 1.0], np.float32))
     sink.put("max_prob", (1, slice(0, 1)), np.array([0.3], np.float32))
     sink.put("entropy", (1, slice(0, 1)), np.array([0.3], np.float32))
@@ -62,7 +62,7 @@ def test_the_error_of_a_narrower_type_is_the_largest_there_was(folder, kind):
 
 
 def test_a_chunk_is_one_layer_of_the_rows_of_one_pass(folder):
-    sink = _made("folder", folder)
+    sink = _open_sink("folder", folder)
     sink.put("entropy", (1, slice(16, 32)), torch.zeros(16))
     sink.close()
     files = [p.relative_to(folder).as_posix() for p in (folder / "entropy" / "c").rglob("*")]
@@ -70,11 +70,11 @@ def test_a_chunk_is_one_layer_of_the_rows_of_one_pass(folder):
 
 
 def test_an_array_that_is_there_is_gone_on_with(folder):
-    first = _made("folder", folder)
+    first = _open_sink("folder", folder)
     first.put("entropy", (0, slice(0, 16)), torch.full((16,), math.nan))  # only missing values
     first.put("entropy", (0, slice(16, 32)), torch.ones(16))
     first.close()
-    again = _made("folder", folder)
+    again = _open_sink("folder", folder)
     again.put("entropy", (1, slice(0, 16)), torch.full((16,), math.nan))
     again.close()
     assert (store.open_group(folder)["entropy"][0, 16:32] == 1).all()
@@ -105,17 +105,17 @@ def test_only_so_many_bytes_wait_and_one_piece_is_always_taken(folder):
 
 
 def test_an_action_comes_after_all_that_was_put_before_it(folder):
-    sink = _made("folder", folder)
-    seen = []
+    sink = _open_sink("folder", folder)
+    sums = []
     sink.put("entropy", (0, slice(0, 16)), torch.ones(16))
-    sink.then(lambda: seen.append(store.open_group(folder)["entropy"][0, :16].sum()), 10)
+    sink.then(lambda: sums.append(store.open_group(folder)["entropy"][0, :16].sum()), 10)
     sink.flush()
-    assert seen == [16]
+    assert sums == [16]
     sink.close()
 
 
 def test_what_fails_in_the_thread_is_raised_by_the_next_call_and_nothing_more_is_written(folder):
-    sink = _made("folder", folder)
+    sink = _open_sink("folder", folder)
 
     def fail():
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -133,7 +133,7 @@ def test_what_fails_in_the_thread_is_raised_by_the_next_call_and_nothing_more_is
 
 
 def test_a_folder_that_is_gone_is_not_made_anew(folder):
-    sink = _made("folder", folder)
+    sink = _open_sink("folder", folder)
     shutil.rmtree(folder)
     sink.put("entropy", (0, slice(0, 16)), torch.ones(16))
     with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A stranger's trace is refused by name, in one line, before anything is reserved for it."""
+"""An unsafe trace is refused by name, in one line, before memory is allocated for it."""
 
 import json
 import os
@@ -22,14 +22,14 @@ from traces import synthetic
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def saved_trace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     return synthetic(layers=2, heads=2).save(folder / "t.zarr")
 
 
 @pytest.fixture
-def folder(made, tmp_path):
-    return shutil.copytree(made, tmp_path / "t.zarr")
+def folder(saved_trace, tmp_path):
+    return shutil.copytree(saved_trace, tmp_path / "t.zarr")
 
 
 def _edit(folder, name, change):

@@ -1,4 +1,4 @@
-"""A trace survives its file, and a file that is not a whole trace is refused in one line."""
+"""A saved trace opens unchanged; an incomplete file is refused in one line."""
 
 import json
 import shutil
@@ -142,7 +142,7 @@ def test_an_array_that_is_read_whole_is_read_from_the_disk_once(saved, monkeypat
     trace = Trace.open(saved)
     for _ in range(2):
         _ = trace["visible"], trace["visible"][0], trace.lens("lens_entropy")
-        _ = trace.dataset["entropy"][0].values  # a part stays on the disk
+        _ = trace.dataset["entropy"][0].values  # reading a part does not load the array
     assert reads.count("visible") == reads.count("lens_entropy") == 1
     assert reads.count("entropy") == 2
 

@@ -1,4 +1,4 @@
-"""The trace is read, written and recorded into without torch."""
+"""A trace can be read, written and recorded into without torch."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ sys.modules["torch"] = sys.modules["transformers"] = None
 for name in sys.argv[1:]:
     importlib.import_module(name)
 import numpy as np
-from attentropy.engine.trace.layout import Field
-from attentropy.engine.trace.sinks import Memory
-sink = Memory()
-sink.create("entropy", Field(("layer",), (2,), np.dtype(np.float32), {}))
+from attentropy.engine.trace.layout import ArrayLayout
+from attentropy.engine.trace.sinks import MemorySink
+sink = MemorySink()
+sink.create("entropy", ArrayLayout(("layer",), (2,), np.dtype(np.float32), {}))
 sink.put("entropy", (1,), np.ones(()))
 print(sink.arrays["entropy"].tolist())
 """
