@@ -1,8 +1,8 @@
-"""Kills an extraction again and again, each time at a random moment, and goes on with it.
+"""Benchmark that kills an extraction repeatedly at random moments and resumes it.
 
-PYTHONPATH=tests python tests/benchmarks/killed.py [KILLS] [TOKENS] [SEED] prints a line for each
-kill: how far the run had got, and whether the trace that it was gone on to has the same bits as
-that of an undisturbed run.
+PYTHONPATH=tests python tests/benchmarks/killed.py [KILLS] [TOKENS] [SEED] prints one line per kill:
+how far the run had got, and whether the resumed run's trace has the same bits as the trace of an
+undisturbed run.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def main(kills: int, tokens: int, seed: int) -> None:
         folder = Path(name)
 
         def started(output: Path, at: int = 0, **more: bool) -> Any:
-            begun = processes.Event()
-            given = (str(output), prompt, options | more, begun, at)
-            process = processes.Process(target=child, args=given)
+            ready = processes.Event()
+            arguments = (str(output), prompt, options | more, ready, at)
+            process = processes.Process(target=child, args=arguments)
             process.start()
-            begun.wait()
+            ready.wait()
             return process
 
         process = started(folder / "whole.zarr")
@@ -61,18 +61,18 @@ def main(kills: int, tokens: int, seed: int) -> None:
             process.join()
             partial, done, start = PartialTrace(target), "whole", time.monotonic()
             if target.exists():
-                found = Trace.open(target)
+                trace = Trace.open(target)
             elif partial.exists():
                 done = f"{assert_holds(partial.folder, wanted, CHUNK):,}"
-                found = extract(prompt=prompt, output=target, resume=True, **options)
+                trace = extract(prompt=prompt, output=target, resume=True, **options)
             else:
                 done = "none"
-                found = extract(prompt=prompt, output=target, **options)
+                trace = extract(prompt=prompt, output=target, **options)
             took = time.monotonic() - start
-            assert_equal(found, wanted)
+            assert_equal(trace, wanted)
             print(f"| {at:,} | {after:.1f} s | {done} | {keep} | {took:.1f} s | yes |", flush=True)
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    main(*(given + [10, 1000, 0][len(given) :]))
+    arguments = [int(word) for word in sys.argv[1:]]
+    main(*(arguments + [10, 1000, 0][len(arguments) :]))

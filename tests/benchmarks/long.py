@@ -1,12 +1,12 @@
-"""What recording a long prompt costs on a CPU, in time and in memory.
+"""Time and memory that recording a long prompt costs on a CPU.
 
 python tests/benchmarks/long.py [MOST] [CHUNK] [ROUNDS] prints the tables of long.md. The model is
 the embedded one's architecture with d 256, 8 layers, 8 query heads over 4 of keys, random weights.
-`recorded` is a whole extraction into a `.zarr` folder: entropy only, no lens, no answer. It is held
-against the same passes through the cache without recording: by our attention, which then computes
-no statistic, and by PyTorch's fused attention for CPUs, the past's keys and the chunk's own square
-merged through lse. The three are interleaved, in one process each for the peak of memory, which
-counts from the moment the model is there.
+`recorded` is a whole extraction into a `.zarr` folder: entropy only, no lens, no answer. It is
+compared with the same passes through the cache without recording: by our attention, which then
+computes no statistic, and by PyTorch's fused attention for CPUs, which merges the past's keys and
+the chunk's own square through lse. The timed runs of the three are interleaved. The peak of memory
+is measured in one process per run, after the model is loaded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LAYERS, KEY_HEADS, HEAD_SIZE = 8, 4, 32
 
 
 def model(positions: int) -> Any:
-    """Random, in evaluation mode."""
+    """Return a model with random weights, in evaluation mode."""
     config = AutoConfig.for_model(
         "llama", hidden_size=256, intermediate_size=512, num_hidden_layers=LAYERS,
         num_attention_heads=8, num_key_value_heads=KEY_HEADS, head_dim=HEAD_SIZE, vocab_size=1536,
@@ -46,56 +46,58 @@ def model(positions: int) -> Any:
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def seconds(kind: str, made: Any, ids: list[int], chunk: int, folder: Path) -> float:
-    """Of the passes over `ids`, all that they lead to written."""
+def seconds(kind: str, network: Any, ids: list[int], chunk: int, folder: Path) -> float:
+    """Return how long the passes over `ids` take, with the trace written."""
     if kind == "recorded":
-        begun: list[float] = []
+        starts: list[float] = []
         extract(
-            made, ids, tokenizer=AutoTokenizer.from_pretrained(demo.path()), stats=("entropy",),
+            network, ids, tokenizer=AutoTokenizer.from_pretrained(demo.path()), stats=("entropy",),
             sites=(), map_tile="none", scores=False, max_new_tokens=0, chunk=chunk,
             output=folder / "t.zarr", force=True,
-            progress=lambda stage, *rest: begun.append(time.perf_counter())
+            progress=lambda stage, *rest: starts.append(time.perf_counter())
             if stage == "reading the prompt" else None,
         )  # fmt: skip
-        return time.perf_counter() - begun[0]
+        return time.perf_counter() - starts[0]
     tensor, cache = torch.tensor([ids]), None
     other = attention_hook.attention_function.set(
         fused_attention("flash", len(ids)) if kind == "fused" else None
     )
     try:
-        with prefill.without_recording(made):
+        with prefill.without_recording(network):
             start = time.perf_counter()
             for bounds in prefill.chunk_bounds(len(ids), chunk):
-                cache = prefill.read_chunk(made, tensor, *bounds, cache).past_key_values
+                cache = prefill.read_chunk(network, tensor, *bounds, cache).past_key_values
             return time.perf_counter() - start
     finally:
         attention_hook.attention_function.reset(other)
 
 
 def drawn(tokens: int) -> list[int]:
-    """Random ids that are no special tokens."""
+    """Return random ids that are no special tokens."""
     return torch.randint(8, 1536, (tokens,), generator=torch.Generator().manual_seed(1)).tolist()
 
 
 def resident(name: str) -> int:
-    """Bytes, by the kernel's own count."""
+    """Return the bytes that the operating system reports for this process under `name`."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
 def child(kind: str, tokens: int, chunk: int) -> None:
     """Print the peak of memory of one run in this process."""
-    made, ids = model(max(tokens, 2048)), drawn(tokens)
+    network, ids = model(max(tokens, 2048)), drawn(tokens)
     with tempfile.TemporaryDirectory() as name:
-        seconds(kind, made, drawn(300), 128, Path(name))  # what is first used stays
+        seconds(
+            kind, network, drawn(300), 128, Path(name)
+        )  # what the first use allocates stays allocated
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
         before = resident("VmRSS")
-        seconds(kind, made, ids, chunk, Path(name))
+        seconds(kind, network, ids, chunk, Path(name))
     print(resident("VmHWM") - before)
 
 
 def peak(kind: str, tokens: int, chunk: int) -> int:
-    """Bytes above what is resident before, in a process of its own."""
+    """Return the peak in bytes above the memory before the run, measured in its own process."""
     command = [sys.executable, __file__, "child", kind, str(tokens), str(chunk)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -112,12 +114,12 @@ def main(most: int, chunk: int, rounds: int) -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         for n in lengths:
-            made, ids = model(max(n, 2048)), drawn(n)
-            seconds("recorded", made, drawn(300), 128, Path(name))
+            network, ids = model(max(n, 2048)), drawn(n)
+            seconds("recorded", network, drawn(300), 128, Path(name))
             times: dict[str, list[float]] = {kind: [] for kind in KINDS}
             for _ in range(rounds):
                 for kind in KINDS:
-                    times[kind].append(seconds(kind, made, ids, chunk, Path(name)))
+                    times[kind].append(seconds(kind, network, ids, chunk, Path(name)))
             took = {kind: median(values) for kind, values in times.items()}
             ratios = [
                 median(a / b for a, b in zip(times["recorded"], times[kind], strict=True))
@@ -138,9 +140,9 @@ def main(most: int, chunk: int, rounds: int) -> None:
         print(f"| {n:,} | {' | '.join(cells)} | {row['recorded'] / row['fused']:.2f} |", flush=True)
     if len(lengths) > 2:
         slope, constant = np.polyfit(lengths, peaks, 1)
-        apart = np.abs(np.polyval((slope, constant), lengths) - peaks).max()
+        deviation = np.abs(np.polyval((slope, constant), lengths) - peaks).max()
         cache = 2 * LAYERS * KEY_HEADS * HEAD_SIZE * 4
-        print(f"\nA straight line fits the recorded peaks to {apart / 2**20:.1f} MiB: "
+        print(f"\nA straight line fits the recorded peaks to {deviation / 2**20:.1f} MiB: "
               f"{slope:,.0f} bytes a token, of which the cache takes {cache:,}, "
               f"and {constant / 2**20:.1f} MiB.")  # fmt: skip
     print(json.dumps({"lengths": lengths, "recorded_peak_bytes": peaks}))
@@ -150,5 +152,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["child"]:
         child(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
-        given = [int(word) for word in sys.argv[1:]]
-        main(*(given + [32_768, 2048, 3][len(given) :]))
+        arguments = [int(word) for word in sys.argv[1:]]
+        main(*(arguments + [32_768, 2048, 3][len(arguments) :]))

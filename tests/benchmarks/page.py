@@ -3,8 +3,8 @@
     python -m tests.benchmarks.page TRACE [--max-bytes 10MB] [--json]     (a .zarr or .zarr.zip)
     python -m tests.benchmarks.page --make 131072 OUT.zarr                (a synthetic trace)
 
-The browser is headless Chromium without a GPU, named by CHROMIUM or found on the path. Importing
-this module needs none.
+The browser is headless Chromium without a GPU, from CHROMIUM or from the path. Importing this
+module needs no browser.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ AIMS = {
 }
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--enable-precise-memory-info", "--js-flags=--expose-gc"]
 
-# The largest paint so far, and when the page says that it is live, in ms since navigation.
+# The largest paint so far, and when the page becomes live, in ms since navigation.
 _WATCH = """
 (() => {
   window.seen = {};
@@ -52,13 +52,13 @@ _WATCH = """
   }).observe(document, { attributes: true, subtree: true, attributeFilter: ['class'] });
 })()
 """  # noqa: E501
-# Frame times while the frame is dragged, 240 pixels to the left and back.
+# Collects the times between animation frames, while the figure's frame is dragged left and back.
 _FRAMES = """
 () => { window.frames_ms = []; let last = performance.now(); window.stop = false;
   const tick = (now) => { window.frames_ms.push(now - last); last = now;
     if (!window.stop) requestAnimationFrame(tick); }; requestAnimationFrame(tick); }
 """
-# The slowest search of some that find much, little and nothing.
+# Returns the time of the slowest search, of texts with many matches, few and none.
 _SEARCH = """
 () => { const input = document.getElementById('search');
   return Math.max(...['w', ' ', 'w1', ' w', ' w1 w2', '[.*^$('].map((text) => {
@@ -68,7 +68,7 @@ _SEARCH = """
 
 
 def rendered(trace: Path, page: Path, max_bytes: str) -> dict[str, float]:
-    """Seconds and peak bytes of rendering a trace, in a process of its own."""
+    """Return the seconds and peak bytes of rendering a trace in its own process."""
     code = (
         "import sys; from attentropy.report.cli import main; "
         f"sys.exit(main(['render', {str(trace)!r}, '-o', {str(page)!r}, '--force', "
@@ -84,17 +84,19 @@ def rendered(trace: Path, page: Path, max_bytes: str) -> dict[str, float]:
 
 
 def opened(page: Path, runs: int = 3) -> dict[str, float]:
-    """Medians over `runs` openings, the frames of all drags, and the heap after a collection."""
+    """Return medians over `runs` openings, frame times of all drags, and the heap after a GC."""
     from playwright.sync_api import sync_playwright
 
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
+    executable = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    if executable is None:
         raise SystemExit("no Chromium here: install it, or name it in CHROMIUM")
     rows: list[dict[str, Any]] = []
     frames: dict[str, list[float]] = {"narrow": [], "wide": []}
     with sync_playwright() as driver:
         for _ in range(runs):
-            browser = driver.chromium.launch(executable_path=found, args=_FLAGS)
+            browser = driver.chromium.launch(executable_path=executable, args=_FLAGS)
             tab = browser.new_context(
                 viewport={"width": 1440, "height": 1000}, offline=True
             ).new_page()
@@ -102,10 +104,10 @@ def opened(page: Path, runs: int = 3) -> dict[str, float]:
             tab.goto(page.resolve().as_uri())
             tab.wait_for_selector("html.live", timeout=60_000)
             tab.wait_for_timeout(500)
-            seen = tab.evaluate("window.seen")
+            times = tab.evaluate("window.seen")
             rows.append(
-                {"first_picture_ms": seen.get("picture", seen["painted"]),
-                 "interactive_ms": seen["live"]}
+                {"first_picture_ms": times.get("picture", times["painted"]),
+                 "interactive_ms": times["live"]}
             )  # fmt: skip
             frames["narrow"] += _drag(tab)
             _widen(tab)
@@ -125,7 +127,7 @@ def opened(page: Path, runs: int = 3) -> dict[str, float]:
 
 
 def _place(tab: Any) -> tuple[float, float]:
-    """The middle of the frame on the screen."""
+    """Return the screen point at the centre of the frame."""
     x, y = tab.evaluate(
         "(() => { const c = document.querySelector('#canvas canvas');"
         " c.scrollIntoView({block: 'center'}); const r = c.getBoundingClientRect();"
@@ -155,7 +157,7 @@ def _drag(tab: Any) -> list[float]:
 
 
 def _widen(tab: Any) -> None:
-    """A frame of a twentieth of the prompt, in the middle: a picture, not live cells."""
+    """Widen the frame to a twentieth of the prompt, which is drawn as a picture, not as cells."""
     tab.evaluate(
         "(() => { const g = new URLSearchParams(location.hash.slice(1));"
         " const n = JSON.parse(document.getElementById('report').textContent).n;"
@@ -196,8 +198,10 @@ def main() -> None:
         return
     for name, value in numbers.items():
         aim = AIMS.get(name)
-        held = "" if aim is None else f"  (at most {aim:,.0f}: {'yes' if value <= aim else 'NO'})"
-        print(f"{name:24} {value:16,.1f}{held}")
+        verdict = (
+            "" if aim is None else f"  (at most {aim:,.0f}: {'yes' if value <= aim else 'NO'})"
+        )
+        print(f"{name:24} {value:16,.1f}{verdict}")
 
 
 if __name__ == "__main__":

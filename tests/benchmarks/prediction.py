@@ -1,8 +1,8 @@
-"""Holds `attentropy info MODEL --tokens N` against what then happens, on random models.
+"""Comparison of `attentropy info MODEL --tokens N` with actual runs of random models.
 
 python tests/benchmarks/prediction.py [ROUNDS] prints the table of prediction.md: for each model the
-predicted and the measured peak of memory beside what is imported, and the predicted and measured
-seconds, each round's apart, since other work on the machine changes both.
+predicted and the measured peak of memory, without the imports, and the predicted and measured
+seconds, with the range over the rounds, since other work on the machine changes both.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Subject:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> Path:
-        """Model, tokenizer of whole words, and `prompt.txt`, whose words are spread over it."""
+        """Write the model, a tokenizer of whole words, and a `prompt.txt` of random words."""
         config = AutoConfig.for_model(
             self.kind, max_position_embeddings=8192, bos_token_id=0, eos_token_id=1,
             pad_token_id=1, **self.sizes, **self.extra,
@@ -74,7 +74,7 @@ class Subject:
 def sizes(
     d: int, ff: int, layers: int, heads: int, key_heads: int, vocabulary: int
 ) -> dict[str, Any]:
-    """As configurations name them."""
+    """Return the sizes under the names that model configurations use."""
     return {
         "hidden_size": d, "intermediate_size": ff, "num_hidden_layers": layers,
         "num_attention_heads": heads, "num_key_value_heads": key_heads, "vocab_size": vocabulary,
@@ -93,13 +93,13 @@ SUBJECTS = (
 
 
 def predicted(folder: Path, tokens: int) -> dict[str, float]:
-    """What `info` says: bytes and seconds."""
+    """Return the peak bytes and seconds that `info` predicts."""
     facts = describe(folder, tokens=tokens)
     return {"bytes": facts["memory"]["peak_bytes"], "seconds": facts["seconds"]["all"]}
 
 
 def measured(folder: Path, tokens: int) -> dict[str, float]:
-    """What an extraction in a process of its own then takes."""
+    """Return the peak bytes and seconds of an extraction in its own process."""
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(folder), str(folder / "prompt.txt"),
          str(torch.get_num_threads()), str(tokens)],

@@ -132,7 +132,7 @@ def draw_pages(tree: Path, traces: Path, target: Path) -> None:
 
 
 def content(file: Path) -> bytes:
-    """Return a file's bytes; of a page those without its script and the script's hash."""
+    """Return a file's bytes, without the script and its hash if the file is a page."""
     data = file.read_bytes()
     if file.suffix != ".html":
         return data
@@ -141,7 +141,7 @@ def content(file: Path) -> bytes:
 
 
 def values(path: Path) -> dict[str, object]:
-    """Return all arrays and attributes of a trace; of the versions only the names."""
+    """Return all arrays and attributes of a trace."""
     with zarr.storage.ZipStore(path, mode="r") as store:
         group = zarr.open_group(store, mode="r")
         arrays: dict[str, object] = {name: array[:] for name, array in group.arrays()}

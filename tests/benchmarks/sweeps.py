@@ -1,7 +1,7 @@
-"""What is kept beside the statistics, as a share of the attention call that it is taken from.
+"""Time of the records besides the statistics, as a share of the attention call.
 
 python tests/benchmarks/sweeps.py [CHUNK] [TOKENS ...] prints a table: one attention call with
-entropy over the last CHUNK of so many tokens, and what `Sweeps` adds to it for the map with the
+entropy over the last CHUNK tokens of a prompt, and the time that `Sweeps` adds for the map with the
 column sums (of the mean over heads, and per head), for the head scores, and for the tail's window.
 Medians of interleaved rounds, of one layer with 8 heads of 64 over 4 key heads, on a GPU where
 there is one.
@@ -28,7 +28,7 @@ HEADS, KEY_HEADS, SIZE, ROUNDS = 8, 4, 64, 5
 
 
 def main(chunk: int, lengths: list[int]) -> None:
-    """Print the table, and what it was measured on."""
+    """Print the table, with the device and the load of the machine."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(
@@ -43,19 +43,19 @@ def main(chunk: int, lengths: list[int]) -> None:
 
 
 def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
-    """Median seconds of the attention call and of each part."""
+    """Return the median seconds of the attention call and of each part."""
     random = torch.Generator().manual_seed(0)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     query, key, value = (
         torch.randn(1, heads, rows, SIZE, generator=random).to(device, dtype)
         for heads, rows in ((HEADS, chunk), (KEY_HEADS, tokens), (KEY_HEADS, tokens))
     )
-    seen = Visibility(Mask(chunk, tokens, tokens - chunk))
+    visibility = Visibility(Mask(chunk, tokens, tokens - chunk))
     first = attention(query, key, value)
     tile = map_tile("auto", tokens, 32) or (1, 1)
     tail = default_window(tokens, 32, HEADS)
     nothing: dict[str, Any] = {"received": False, "scores": False}
-    made = [
+    variants = [
         Sweeps(tokens, [HEADS], tile=tile, scores=False),
         Sweeps(tokens, [HEADS], tile=tile, map_per_head=True, scores=False),
         Sweeps(tokens, [HEADS], **nothing | {"scores": True}),
@@ -64,23 +64,23 @@ def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
     rows = chunk // tile[0] * tile[0]  # a chunk begins at a tile
     part = Visibility(Mask(rows, tokens, tokens // tile[0] * tile[0] - rows))
 
-    def heard(sweeps: Sweeps) -> Callable[[], Any]:
-        where = part if sweeps.tile else seen
+    def sweep_job(sweeps: Sweeps) -> Callable[[], Any]:
+        where = part if sweeps.tile else visibility
         n = where.queries
         return lambda: sweeps.on_attention(
             0, query[:, :, :n], key, first.lse[:, :, :n], where, {}, first.entropy[:, :, :n]
         )
 
-    jobs = [lambda: attention(query, key, value), *(heard(sweeps) for sweeps in made)]
+    jobs = [lambda: attention(query, key, value), *(sweep_job(sweeps) for sweeps in variants)]
     seconds: list[list[float]] = [[] for _ in jobs]
     for _ in range(ROUNDS + 1):
-        for job, taken in zip(jobs, seconds, strict=True):
-            begun = time.perf_counter()
+        for job, durations in zip(jobs, seconds, strict=True):
+            start = time.perf_counter()
             job()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            taken.append(time.perf_counter() - begun)
-    return [statistics.median(taken[1:]) for taken in seconds]
+            durations.append(time.perf_counter() - start)
+    return [statistics.median(durations[1:]) for durations in seconds]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A page opened with the network cut, with everything that it complains of collected."""
+"""Fixtures that open a page without a network and collect its errors and requests."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ from attentropy.report.page.document import template_text
 from attentropy.report.page.page import render
 from attentropy.report.page.program import ENTRY, bundle
 
-# Before the page's own script: collects violations of its policy, and what the script waits for, in
-# `pending`: timers (none so long that a reader would not wait), frames, and streams being read.
+# Runs before the page's own script. Collects violations of the page's policy, and in `pending` what
+# the script waits for: timers (except those of five seconds and more, for which a test need not
+# wait), frames, and streams that are being read.
 OBSERVED = """
 window.violations = [];
 addEventListener('securitypolicyviolation',
@@ -78,28 +79,28 @@ addEventListener('securitypolicyviolation',
 
 @dataclass
 class Opened:
-    """`page` is Playwright's; the lists hold complaints and requests, as they come."""
+    """An open page: Playwright's `page`, with its errors and requests in order of arrival."""
 
     page: Any
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     def settle(self) -> None:
-        """Wait until all of the page is read and the figure drawn for the current state."""
+        """Wait until the page is completely loaded and the figure shows the current state."""
         self.page.wait_for_selector("html.whole", timeout=20_000)
         self.quiet()
 
     def quiet(self) -> None:
-        """Wait until the page waits for nothing more, and all of it is drawn."""
+        """Wait until the page has no pending work and everything is drawn."""
         self.page.evaluate("whenIdle()")
 
     def address(self) -> str:
-        """The state in the address, as the page itself knows it."""
+        """Return the fragment of the address, in which the page keeps its state."""
         fragment: str = self.page.evaluate("location.hash.slice(1)")
         return fragment
 
     def state(self) -> dict[str, str]:
-        """What the address says, once the page has had time to say it."""
+        """Return the state in the address, by name, after the page has updated it."""
         self.quiet()
         return dict(part.split("=", 1) for part in self.address().split("&"))
 
@@ -113,7 +114,7 @@ class Opened:
             self.page.keyboard.press(name)
 
     def pinned(self, i: int) -> list[list[str]]:
-        """Rows of an inset's table as lists of text, the header first."""
+        """Return the rows of inset i's table as lists of texts, the header first."""
         rows: list[list[str]] = self.page.evaluate(
             "(i) => [...document.querySelectorAll('.pin')[i].querySelectorAll('tr')]"
             ".map((row) => [...row.children].map((cell) => cell.innerText.trim()))",
@@ -122,31 +123,31 @@ class Opened:
         return rows
 
     def corner(self, chart: str = "#canvas") -> tuple[float, float]:
-        """Where on the screen a chart's own pixels begin."""
+        """Return the screen position x, y of a chart's origin."""
         canvas = self.page.locator(f"{chart} canvas")
         box = canvas.bounding_box()
         left, top = canvas.evaluate("(c) => [c.dataset.left, c.dataset.top].map(Number)")
         return box["x"] + left, box["y"] + top
 
     def pixels(self) -> NDArray[np.int64]:
-        """What is in sight, [row, column, colour]."""
+        """Return a screenshot of the viewport as [row, column, colour]."""
         image = Image.open(io.BytesIO(self.page.screenshot()))
         return np.asarray(image.convert("RGB")).astype(int)
 
     def violations(self) -> list[str]:
-        """Violations of the content security policy so far."""
-        found: list[str] = self.page.evaluate("window.violations")
-        return found
+        """Return the violations of the content security policy so far."""
+        violations: list[str] = self.page.evaluate("window.violations")
+        return violations
 
     def assert_clean(self) -> None:
-        """Asserts that the page complained of nothing and asked the network for nothing."""
+        """Assert that the page raised no errors or violations and made no network requests."""
         assert self.errors == []
         assert self.violations() == []
         assert self.requests == []
 
 
 def _content(trace: Trace) -> Iterator[bytes]:
-    """What a page is rendered from, the same in every process."""
+    """Yield the bytes of everything that a page shows of a trace, the same in every process."""
     if isinstance(trace, Difference):
         yield repr(trace.names).encode()
         yield from _content(trace.a)
@@ -164,27 +165,27 @@ def _content(trace: Trace) -> Iterator[bytes]:
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory):
-    """Return the file of a trace, rendered once by one of the workers for each set of options."""
+    """Return a function that renders a trace once per set of options, for all workers."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pages"
     folder.mkdir(exist_ok=True)
 
-    def file(trace, found=None, **options):
-        digest = hashlib.sha256(repr((found, sorted(options.items()))).encode())
+    def file(trace, observations=None, **options):
+        digest = hashlib.sha256(repr((observations, sorted(options.items()))).encode())
         for part in _content(trace):
             digest.update(part)
         path = folder / f"{digest.hexdigest()}.html"
         with open(path.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not path.exists():
-                path.write_text(render(trace, found or observe(trace), **options), "utf-8")
+                path.write_text(render(trace, observations or observe(trace), **options), "utf-8")
         return path
 
     return file
 
 
 def listen(page: Any, own: tuple[str, ...] = ("file:", "data:")) -> Opened:
-    """Collect what the page complains of, and its requests for anything but its `own` addresses."""
+    """Collect the page's errors, warnings, and requests to other than its `own` addresses."""
     result = Opened(page)
     page.on("pageerror", lambda error: result.errors.append(str(error)))
     page.on(
@@ -207,7 +208,7 @@ def open_page(chromium, written):
     def opened(
         trace,
         *,
-        found=None,
+        observations=None,
         width=1440,
         height=1100,
         dark=False,
@@ -216,7 +217,7 @@ def open_page(chromium, written):
         fragment="",
         **options,
     ):
-        file = written(trace, found, **options)
+        file = written(trace, observations, **options)
         context = chromium.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
@@ -245,7 +246,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def modules_server(tmp_path_factory):
-    """A folder with the script's modules as they are in the package, and its address."""
+    """Serve a folder with the script's modules and yield the folder and its address."""
     folder = tmp_path_factory.mktemp("modules")
     shutil.copytree(Path(attentropy.__file__).parent / "templates" / "script", folder / "script")
     (folder / "bundle.js").write_text(bundle(), "utf-8")
@@ -264,13 +265,13 @@ def modules_server(tmp_path_factory):
 def open_modules(chromium, written, modules_server):
     """Open a trace's page with its script as real modules: `open_modules(trace, settle=…)`.
 
-    The page's policy allows scripts of the server in place of those it names by hash.
+    The page's policy allows scripts from the server instead of the scripts named by hash.
     """
     folder, address = modules_server
     contexts = []
 
-    def opened(trace, *, found=None, settle=True, **options):
-        html = written(trace, found, **options).read_text("utf-8")
+    def opened(trace, *, observations=None, settle=True, **options):
+        html = written(trace, observations, **options).read_text("utf-8")
         loader = template_text("script/shell/loader.js")
         modules = '<script src="bundle.js"></script><script type="module" src="start.js"></script>'
         assert html.count(f"<script>{loader}</script>") == 1

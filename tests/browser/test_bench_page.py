@@ -1,4 +1,4 @@
-"""The benchmark's page in a real browser: no script, its own picture for each width and theme."""
+"""The benchmark's page in a real browser has no script and a picture per width and theme."""
 
 import re
 
@@ -19,12 +19,12 @@ def file(tmp_path_factory):
         for i, case in enumerate(cases)
         for name, group in (("ours, entropy", "ours"), ("<b>flash</b>", "ceiling"))
     )
-    given = Results(
+    results = Results(
         "attention", "attentropy bench", "ours, entropy", {"device": "a machine"},
         {"flops_per_second": 1e11}, cases, rows,
     )  # fmt: skip
     path = tmp_path_factory.mktemp("bench") / "bench.html"
-    path.write_text(render([given]), "utf-8")
+    path.write_text(render([results]), "utf-8")
     return path
 
 

@@ -21,7 +21,7 @@ WORDS = ("<i>France", "{{7*7}}", "שלום", "→", "Sydney")
 
 
 def _pair():
-    """Two traces whose fourth token differs, with one id for each text."""
+    """Yield two traces whose fourth token differs, with one id for each text."""
     ids = {text: i for i, text in enumerate(dict.fromkeys([*FIRST, *SECOND]))}
     for seed, tokens in enumerate((FIRST, SECOND)):
         trace = synthetic(tokens, seed=seed, words=WORDS, window=False)
@@ -30,7 +30,7 @@ def _pair():
 
 
 def _expected(value, limit):
-    """The diverging map by hand: blue at −limit, white at zero, red at the limit."""
+    """Return a value's diverging colour: blue at −limit, white at zero, red at the limit."""
     stops = np.array([[0x21, 0x66, 0xAC], [0xF7, 0xF7, 0xF7], [0xB2, 0x18, 0x2B]], float)
     at = min(1, max(-1, value / limit)) + 1
     left = min(int(at), 1)
@@ -40,7 +40,7 @@ def _expected(value, limit):
 def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     a, b = _pair()
     of = compare(a, b, ("</title><script>window.pwned=1</script>.zarr", "b.zarr"))
-    opened = open_page(of, found=observe(of), fragment="#a=0&b=11&col=6")
+    opened = open_page(of, observations=observe(of), fragment="#a=0&b=11&col=6")
     page, size = opened.page, wide(6)
     left, top = opened.corner()
 
@@ -49,7 +49,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
         y = top + size.overview + size.above + (5 - row + 0.12) / 6 * size.height
         return x, y
 
-    def said(row, column):
+    def read_tooltip(row, column):
         page.mouse.move(*point(row, column))
         opened.quiet()
         return page.inner_text("#tip")
@@ -65,12 +65,12 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
 
     coloured(read_view(of, "lens"))
     only_a, only_b = (int(np.flatnonzero(of.kind == kind)[0]) for kind in (ONLY_A, ONLY_B))
-    assert "only in A" in said(2, only_a)
-    assert "no difference: B has no token here" in said(2, only_a)
-    assert "no difference: A has no token here" in said(2, only_b)
+    assert "only in A" in read_tooltip(2, only_a)
+    assert "no difference: B has no token here" in read_tooltip(2, only_a)
+    assert "no difference: A has no token here" in read_tooltip(2, only_b)
     values = [t.lens("lens_entropy")[2] for t in (a, b)]
-    assert f"B: lens entropy {values[1][3]:.3f} nats" in said(2, only_b)
-    lines = said(2, 7)
+    assert f"B: lens entropy {values[1][3]:.3f} nats" in read_tooltip(2, only_b)
+    lines = read_tooltip(2, 7)
     change = values[1][6] - values[0][6]
     assert f"B − A = {'+' if change > 0 else ''}{change:.3f} nats" in lines
     assert f"A: lens entropy {values[0][6]:.3f} nats, likeliest" in lines
@@ -79,14 +79,14 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     page.click("[data-view=attention]")
     opened.quiet()
     coloured(read_view(of, "attention"))
-    lines = said(4, 9)
+    lines = read_tooltip(4, 9)
     means = [t["entropy"].mean(1)[4] for t in (a, b)]
     assert f"A: attention entropy {means[0][8]:.3f} nats, " in lines
     assert "of ln 9 visible keys, most heads attend most to" in lines
     page.select_option("#head", "1")
     opened.quiet()
     single = [t["entropy"][4, 1, 8] for t in (a, b)]
-    assert f"B: attention entropy {single[1]:.3f} nats" in said(4, 9)
+    assert f"B: attention entropy {single[1]:.3f} nats" in read_tooltip(4, 9)
     page.focus("#figure")
     page.keyboard.press("ArrowRight")
     assert "B − A" in page.inner_text("#live")
@@ -101,7 +101,9 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
 def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_page):
     a, b = _pair()
     of = compare(a, b)
-    opened = open_page(of, found=observe(of), width=440, height=2400, fragment="#a=0&b=2&col=1")
+    opened = open_page(
+        of, observations=observe(of), width=440, height=2400, fragment="#a=0&b=2&col=1"
+    )
     size, (left, top) = narrow(6), opened.corner()
     row_high = size.height / 6
     pixels = opened.pixels()
@@ -111,7 +113,7 @@ def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_pag
         y = top + size.overview + size.above + (5 - row) * row_high
         cell = pixels[round(y) + 2 : round(y + row_high) - 2, round(left) + 3 : round(left) + 55]
         ink = (np.abs(cell - np.median(cell, (0, 1))).max(-1) > 60).any(1)
-        high = np.ptp(np.flatnonzero(ink))  # of one line some 12 pixels, of two 14 more
+        high = np.ptp(np.flatnonzero(ink))  # one line is about 12 pixels high, two are 14 more
         two = one != other and len("".join(names)) >= size.inset_letters
         assert (high > 18) == two, names
     assert opened.errors == []

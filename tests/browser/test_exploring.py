@@ -1,4 +1,4 @@
-"""The reader's ways through the figure: keys, pointer, pinned insets, search, and the address."""
+"""A reader explores the figure by keys, pointer, pinned insets, search, and the address."""
 
 import re
 
@@ -20,7 +20,7 @@ def trace():
 
 
 def _cell(opened, column, row, columns=12, size=None):
-    """The middle of a cell of the section."""
+    """Return the screen point x, y at the centre of a cell of the section."""
     size = size or wide(LAYERS)
     left, top = opened.corner()
     x = left + size.left + (column + 0.5) / columns * size.section
@@ -29,7 +29,7 @@ def _cell(opened, column, row, columns=12, size=None):
 
 
 def _still(opened):
-    """The picture of the page once it no longer changes."""
+    """Return a screenshot of the page after it no longer changes."""
     before = None
     while (now := opened.page.screenshot()) != before:
         before = now
@@ -50,10 +50,10 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert f"position {N - 1} magnified" in page.inner_text("#caption")
     opened.press("Home", "]", "]")
     assert {"col": "0", "row": "5"}.items() <= opened.state().items()
-    said = page.inner_text("#live")
-    assert said.startswith(f"lens entropy {trace['lens_entropy'][0, 5, 0]:.3f} nats")
+    announcement = page.inner_text("#live")
+    assert announcement.startswith(f"lens entropy {trace['lens_entropy'][0, 5, 0]:.3f} nats")
 
-    # Closer keeps the selected cell where it is: 7 of 10 columns from the left.
+    # Zooming in keeps the selected cell where it is: 7 of 10 columns from the left.
     opened.go("view=lens&a=4&b=14&col=11&row=2")
     page.focus("#figure")
     opened.press("+")
@@ -66,7 +66,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     opened.press(*["-"] * 20)
     assert (opened.state()["a"], opened.state()["b"]) == ("0", str(N))
 
-    # The wheel with Ctrl is about the pointer: what is under it stays there.
+    # Ctrl and the wheel zoom around the pointer: the cell under the pointer stays there.
     page.mouse.move(*_cell(opened, 11, 2, N))
     page.keyboard.down("Control")
     page.mouse.wheel(0, -50)
@@ -88,7 +88,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     )
     assert "pinned already" in page.inner_text("#pins-note")
 
-    # Typed into the search, letters are letters; Escape leaves it for the figure.
+    # In the search field letters are typed as text; Escape moves the focus to the figure.
     opened.press("/")
     page.keyboard.type("i+?")
     state = opened.state()
@@ -109,7 +109,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert page.evaluate("document.activeElement.id") == "figure"
     assert opened.state()["pin"].count(";") == 2
 
-    # With nothing focused the letters work, and the arrows scroll the page.
+    # When nothing has the focus, the letter keys work and the arrow keys scroll the page.
     opened.press("Escape")
     assert page.evaluate("document.activeElement === document.body")
     opened.press("?")
@@ -127,7 +127,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
     page, mouse = opened.page, opened.page.mouse
     values = trace["lens_entropy"][0]
 
-    # A click selects, a drag over cells pins them; while it goes on they are framed.
+    # A click selects a cell. A drag pins the cells that it covers, and frames them meanwhile.
     mouse.click(*_cell(opened, 3, 4))
     assert {"col": "8", "row": "4"}.items() <= opened.state().items()
     assert page.locator(".pin").count() == 0
@@ -145,10 +145,10 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
         shown = [float(text.split("\n")[-1]) for text in row[1:]]
         np.testing.assert_allclose(shown, values[int(row[0]), 7:11], atol=0.0051)
         ids = trace["lens_top_ids"][0, int(row[0]), 7:11, 0]
-        said = [text.split("\n")[0].replace("_", " ") for text in row[1:]]
-        assert said == trace.text_of(ids)
+        texts = [text.split("\n")[0].replace("_", " ") for text in row[1:]]
+        assert texts == trace.text_of(ids)
 
-    # A rectangle that is dropped half way is none.
+    # A rectangle that is cancelled with Escape pins nothing.
     mouse.move(*_cell(opened, 2, 4))
     mouse.down()
     mouse.move(*_cell(opened, 7, 1), steps=4)
@@ -165,7 +165,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
         top = np.exp(trace["lens_top_logprobs"][0, int(layer), 8, 0])
         assert abs(float(probability) - top) < 0.00051
 
-    # Weights of the selected row, here the mean over heads, and what is left for other keys.
+    # The weights of the selected row (mean over heads), and the remaining weight on other keys.
     page.click("#pin-weights")
     weights = trace["window"][4].mean(0)
     table = opened.pinned(2)
@@ -187,7 +187,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
     wanted = np.array(low) * (1 - at % 1) + np.array(up) * (at % 1)
     np.testing.assert_allclose([int(v) for v in re.findall(r"\d+", shade)[:3]], wanted, atol=2)
 
-    # Shown, an inset moves the figure to itself, and to its reading.
+    # "Show" on an inset moves the figure to its cells and its view.
     page.click("[data-view=attention]")
     page.select_option("#rows", "heads")
     page.click("text=Show >> nth=0")
@@ -198,7 +198,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
     assert page.locator(".pin").count() == 2
     assert "Remove inset 2" in page.evaluate("document.activeElement.ariaLabel")
 
-    # No more than eight.
+    # At most eight insets can be pinned.
     for position in range(8):
         page.focus("#figure")
         opened.go(f"view=lens&col={position}&pin={opened.state()['pin']}")
@@ -215,7 +215,9 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
         "&pin=c,9,attention.layers.0.1;r,1:5,3:12,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.1"
         "&find=capital%20of"
     )
-    opened = open_page(trace, fragment=f"#{fragment}", height=3600)  # all charts in sight
+    opened = open_page(
+        trace, fragment=f"#{fragment}", height=3600
+    )  # all charts are in the viewport
     page = opened.page
     assert opened.address() == fragment
     assert page.input_value("#search") == "capital of"
@@ -225,7 +227,7 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     page.wait_for_function("document.querySelector('#map-scale').textContent.includes('nats')")
     first = _still(opened)
 
-    # Another link is followed, also where it leaves most of the state out, and so is the way back.
+    # The page follows a link that names only part of the state, and the way back.
     opened.go("view=lens&col=2")
     state = opened.state()
     assert (state["view"], state["col"], state["palette"]) == ("lens", "2", "diverging")
@@ -235,7 +237,7 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     page.evaluate("document.activeElement.blur()")
     assert _still(opened) == first
 
-    # A fragment that is an anchor of the page says nothing of the figure.
+    # A fragment that is an anchor of the page does not change the figure.
     opened.go("provenance")
     page.focus("#figure")
     opened.press("ArrowLeft")
@@ -287,10 +289,10 @@ def test_a_finger_drags_the_overview_and_insets_fit_a_telephone(open_page, trace
     scale = size.total / N
 
     def send(kind, *points):
-        given = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": given})
+        touches = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
 
-    # Askew, as a finger drags: the page does not scroll under it.
+    # A finger drags at an angle; the page must not scroll meanwhile.
     x, y = left + 12 * scale, top + 20
     send("touchStart", (x, y))
     for i in range(1, 9):
@@ -299,7 +301,7 @@ def test_a_finger_drags_the_overview_and_insets_fit_a_telephone(open_page, trace
     assert (opened.state()["a"], opened.state()["b"]) == ("2", "6")
     assert page.evaluate("scrollY") == 0
 
-    # Two fingers that part show half as many columns.
+    # Two fingers that move away from each other halve the number of columns.
     opened.go("a=2&b=10&col=4")
     x, y = _cell(opened, 4, 3, 8, size)
     send("touchStart", (x - 20, y), (x + 20, y))
@@ -324,15 +326,15 @@ def test_the_inset_of_a_telephone_tells_its_labels_in_full(open_page, trace):
         for x in (left - 12, left + size.inset / 2):  # the label, and the weight
             page.mouse.move(x, y + (i + 0.5) / len(keys) * size.height)
             opened.quiet()
-            said = page.inner_text("#tip")
-            assert f"exact weight {weights[key]:.3f}" in said
-            assert f"key {mark_whitespace(trace.tokens[key])} (position {key}, " in said
-            assert f"query {mark_whitespace(trace.tokens[12])} (position 12, " in said
+            tooltip = page.inner_text("#tip")
+            assert f"exact weight {weights[key]:.3f}" in tooltip
+            assert f"key {mark_whitespace(trace.tokens[key])} (position {key}, " in tooltip
+            assert f"query {mark_whitespace(trace.tokens[12])} (position 12, " in tooltip
     page.mouse.move(left + size.left + 9, y + size.height - 5)
     opened.quiet()
     assert "position 10" in page.inner_text("#tip")
-    # Every label stands on the canvas: nothing is written at its left edge.
-    page.mouse.move(1, 1)  # the tooltip lies over it
+    # No label is cut off: nothing is drawn at the left edge of the canvas.
+    page.mouse.move(1, 1)  # the tooltip would cover it
     opened.quiet()
     pixels = opened.pixels()
     edge = round(page.locator("#canvas canvas").bounding_box()["x"])
@@ -340,7 +342,7 @@ def test_the_inset_of_a_telephone_tells_its_labels_in_full(open_page, trace):
     assert np.ptp(strip.reshape(-1, 3), 0).max() == 0
     page.click("[data-view=lens]")
     opened.quiet()
-    left, top = opened.corner()  # fewer controls are above
+    left, top = opened.corner()  # there are fewer controls above it
     page.mouse.move(left + 9, top + size.overview + size.above + size.height - 5)
     opened.quiet()
     assert "layer 0 · position 12" in page.inner_text("#tip")

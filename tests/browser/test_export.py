@@ -1,4 +1,4 @@
-"""The exported figure beside the page's own, pixel by pixel."""
+"""The exported figure is compared with the page's figure, pixel by pixel."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ from traces import sited, synthetic
 
 pytestmark = pytest.mark.browser
 
-_LAYOUT = 928  # pixels for which the layout for paper is the page's
+_LAYOUT = 928  # width in pixels at which the layout for paper equals the page's
 _CANVAS = """() => {
   const canvas = document.querySelector('#canvas canvas');
   return [canvas.toDataURL(), Number(canvas.dataset.left), Number(canvas.dataset.top)];
@@ -28,15 +28,15 @@ def _pixels(data):
 
 
 def _exported(trace, figure, choices):
-    """The figure in the page's layout, a pixel for a pixel, and where its origin is."""
+    """Return the exported figure's pixels, in the page's layout and size, and its origin x, y."""
     choice = check_choices(trace, figure, "light", choices)
     picture = _draw(entropy_figure.plan(trace, choice, _LAYOUT), choice, _LAYOUT)
     across = image_files.pixels(picture)[0]
-    made = attentropy.export(
+    image = attentropy.export(
         trace, figure, "png", width=across / 96 * 25.4, font_size=11 * 72 / 96, dpi=96, **choices
     )
     origin = re.search(r"translate\(([\d.]+),([\d.]+)\)", picture)
-    return _pixels(made.data), [float(n) for n in origin.groups()]
+    return _pixels(image.data), [float(n) for n in origin.groups()]
 
 
 _CHOICES = {"stat": "lens_rank", "site": "mlp", "palette": "cividis"}
@@ -48,8 +48,8 @@ _CHOICES = {"stat": "lens_rank", "site": "mlp", "palette": "cividis"}
 )
 def test_the_exported_figure_is_the_pages(open_page, figure, choices):
     trace = sited() if choices else synthetic()
-    chosen = "".join(f"&{name}={value}" for name, value in choices.items())
-    opened = open_page(trace, fragment=f"#view={figure}{chosen}")
+    parameters = "".join(f"&{name}={value}" for name, value in choices.items())
+    opened = open_page(trace, fragment=f"#view={figure}{parameters}")
     coded, left, top = opened.page.evaluate(_CANVAS)
     page = _pixels(base64.b64decode(coded.partition(",")[2]))
     ours, origin = _exported(trace, figure, choices)
@@ -58,8 +58,8 @@ def test_the_exported_figure_is_the_pages(open_page, figure, choices):
     assert width > 900  # of the figure's 928
     assert height > 300
     off = np.abs(page[y : y + height, x : x + width] - ours[:height, :width]).max(-1)
-    # Two programs draw the same letters half a pixel apart: these and the edges of lines are all
-    # that may differ. A section moved by one position is off in more than a quarter of the pixels.
+    # Two programs draw the same letters half a pixel apart: only letters and the edges of lines
+    # may differ. A section moved by one position is off in more than a quarter of the pixels.
     print(f"{figure} {choices}: mean {off.mean():.2f} of 255, over 40: {(off > 40).mean():.2%}")
     assert off.mean() < 5
     assert (off > 40).mean() < 0.04

@@ -12,7 +12,7 @@ from traces import synthetic
 
 pytestmark = pytest.mark.browser
 
-# Elements that no page of ours has.
+# Elements and attributes that a report never contains.
 OWN = (
     "[...document.querySelectorAll('iframe, object, embed, form:not(.vega-bindings), base, '"
     " + 'link, [onerror], [onload], [onclick], [onfocus], [ontoggle], [onmouseover]')]"
@@ -27,7 +27,7 @@ def compared():
 
 
 def _hover(opened, left, width, y):
-    """Cells of a row of the section say where they are, and nothing that is no number."""
+    """Assert that tooltips in a row of the section name a position and hold only finite numbers."""
     for share in (0.1, 0.5, 0.9):
         opened.page.mouse.move(left + share * width, y)
         opened.quiet()
@@ -50,13 +50,13 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
 
     page.focus("#figure")
     before = opened.address()
-    said = set()
+    announcements = set()
     for key in ("ArrowLeft", "ArrowLeft", "ArrowUp", "+", "ArrowLeft", "ArrowDown", "-"):
         page.keyboard.press(key)
         opened.quiet()
-        said.add(page.inner_text("#live"))
+        announcements.add(page.inner_text("#live"))
     assert opened.address() != before
-    assert len(said) > 3
+    assert len(announcements) > 3
     page.locator("#canvas canvas").scroll_into_view_if_needed()
     (left, top), size = opened.corner(), wide(2)
     y = top + size.overview + size.above + size.height / 3
@@ -79,8 +79,8 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
 
 @pytest.mark.parametrize("width", [1440, 420])
 def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, compared, width):
-    of, found = compared
-    opened = open_page(of, found=found, width=width)
+    of, observations = compared
+    opened = open_page(of, observations=observations, width=width)
     page = opened.page
     dialogs = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
@@ -92,12 +92,12 @@ def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, c
         assert shown == [for_prompt(t) if t.strip() else mark_whitespace(t) for t in tokens]
 
     page.focus("#figure")
-    said = set()
+    announcements = set()
     for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "+", "ArrowLeft"):
         page.keyboard.press(key)
         opened.quiet()
-        said.add(page.inner_text("#live"))
-    assert len(said) > 2
+        announcements.add(page.inner_text("#live"))
+    assert len(announcements) > 2
     size = (wide if width > 760 else narrow)(2)
     for view in ("attention", "lens"):
         page.click(f"[data-view={view}]")

@@ -1,4 +1,4 @@
-"""A page of a long prompt in a real browser: its pixels and what it says are the trace's values."""
+"""A page of a long prompt in a real browser shows the trace's values, in pixels and in texts."""
 
 import math
 
@@ -39,14 +39,14 @@ def test_the_overview_is_the_mean_of_its_positions_or_their_extreme_by_choice(op
         pixels, (left, top) = opened.pixels(), opened.corner()
         for row in range(LAYERS):
             y = top + (LAYERS - 1 - row + 0.5) / LAYERS * size.overview
-            # A pixel of the screen shows one of the two columns that lie under it.
+            # Two columns lie under one screen pixel, which has the colour of one of them.
             for part in (0.04, 0.21, 0.35, 0.53, 0.67, 0.82, 0.95):
                 pixel = round(part * size.total)
                 first = int(pixel / size.total * N / 64)
                 near = [wanted[row, first + d] for d in range(-1, 4)]
                 expected = palette.colors(np.array(near), 0, high).astype(int)
-                found = pixels[round(y), round(left + pixel)]
-                assert np.abs(expected - found).max(-1).min() <= 4, (how, row, pixel)
+                colour = pixels[round(y), round(left + pixel)]
+                assert np.abs(expected - colour).max(-1).min() <= 4, (how, row, pixel)
     opened.assert_clean()
 
 
@@ -71,10 +71,10 @@ def test_a_section_anywhere_shows_single_positions(open_page, trace, columns):
                 values[row, p : p + per].mean() for p in range(first - spread, first + spread + 1)
             ]
             expected = palette.colors(np.array(near), 0, math.log(N)).astype(int)
-            found = pixels[round(y), round(left + size.left + pixel)]
+            colour = pixels[round(y), round(left + size.left + pixel)]
             if columns == 12:
                 expected = palette.colors(values[row, [int(at)]], 0, math.log(N)).astype(int)
-            wrong += np.abs(expected - found).max(-1).min() > 4
+            wrong += np.abs(expected - colour).max(-1).min() > 4
     assert wrong == 0
 
 
@@ -104,10 +104,10 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     left, top = opened.corner()
     opened.page.mouse.move(left + size.left + 200, top + size.overview + size.above + 20)
     opened.quiet()
-    said = opened.page.inner_text("#tip")
-    assert "mean of positions" in said
-    assert "least" in said
-    assert "single positions are not in the page here" in said
+    tooltip = opened.page.inner_text("#tip")
+    assert "mean of positions" in tooltip
+    assert "least" in tooltip
+    assert "single positions are not in the page here" in tooltip
     opened.page.evaluate(f"location.hash = 'view=attention&a={N - 12}&b={N}&col={N - 1}'")
     opened.page.reload()
     opened.settle()
@@ -139,18 +139,18 @@ def test_the_map_its_region_and_its_window_have_the_colours_of_their_shares(open
         place = (left + 2 * size.part[0], top)
         _share(pixels, *place, size, q, k, exact, lambda p: int(p * (N - first)))
     x, y = round(left + 0.9 * size.side), round(top + 0.1 * size.side)
-    assert tuple(pixels[y, x]) == (255, 255, 255)  # keys that come later
+    assert tuple(pixels[y, x]) == (255, 255, 255)  # keys after the query
     assert opened.errors == []
 
 
 def _share(pixels, left, top, size, q, k, values, index):
-    """The pixel at shares q, k of a panel against the value of one of the cells around it."""
+    """Assert that the pixel at shares q, k of a panel has the colour of a cell next to it."""
     row, column = index(q), index(k)
     near = values[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2].ravel()
     at = 1 + np.log10(np.maximum(near, attentionmap.LEAST)) / 4
     expected = palette.colors(at, 0, 1, "weight").astype(int)
-    found = pixels[round(top + q * size.side), round(left + k * size.side)]
-    assert np.abs(expected - found).max(-1).min() <= 4, (q, k, found)
+    colour = pixels[round(top + q * size.side), round(left + k * size.side)]
+    assert np.abs(expected - colour).max(-1).min() <= 4, (q, k, colour)
 
 
 def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
@@ -165,9 +165,9 @@ def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
     mouse.move(left + 0.3 * side, top + 0.6 * side, steps=4)
     mouse.up()
     opened.quiet()
-    given = dict(part.split("=") for part in opened.address().split("&"))
-    assert abs(int(given["k0"]) - 0.2 * N) < 0.01 * N
-    assert abs(int(given["q1"]) - 0.6 * N) < 0.01 * N
+    state = dict(part.split("=") for part in opened.address().split("&"))
+    assert abs(int(state["k0"]) - 0.2 * N) < 0.01 * N
+    assert abs(int(state["q1"]) - 0.6 * N) < 0.01 * N
 
 
 def test_the_roster_frames_the_heads_above_the_threshold(open_page, trace):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 
 def _pair():
-    """Two traces whose sixth token differs, with one id for each text."""
+    """Yield two traces whose sixth token differs, with one id for each text."""
     others = [*CHAT[:5], " Which", *CHAT[6:]]
     ids = {text: i for i, text in enumerate(dict.fromkeys([*CHAT, *others]))}
     for seed, tokens in enumerate((CHAT, others)):
@@ -29,14 +29,14 @@ def _pair():
 
 
 def _section(opened, rows, x, y):
-    """A point of the section, by its shares of width and height."""
+    """Return the screen point at the shares x, y of the section's width and height."""
     size, (left, top) = wide(rows), opened.corner()
     above = top + size.overview + size.above
     return left + size.left + x * size.section, above + y * size.height
 
 
 def _over(opened, x, y):
-    """What the tooltip says at a point of the screen."""
+    """Return the text of the tooltip at a point of the screen."""
     opened.page.mouse.move(x, y)
     opened.quiet()
     return opened.page.inner_text("#tip")
@@ -52,7 +52,7 @@ def _drag(opened, start, stop):
 
 
 def _map_size(opened):
-    """Side of the map's panels, and where the region's begins, in pixels."""
+    """Return the side of the map's panels and the origin of the region's panel, in pixels."""
     sizes = opened.page.evaluate("JSON.parse(document.getElementById('report').textContent)")
     return sizes["mapSizes"]["wide"]["side"], sizes["mapSizes"]["wide"]["part"]
 
@@ -64,12 +64,12 @@ def _csv(opened, id):
 
 
 def _texts(opened):
-    """What the page says now: its address, and all its text."""
+    """Return the current address of the page and all its texts."""
     return opened.state(), opened.page.inner_text("body")
 
 
 def _explore(opened):
-    """The ways through the figure of a short prompt, of two sites of the lens."""
+    """Use the controls of a short prompt's figure and return what the page shows meanwhile."""
     page, shown = opened.page, []
     page.focus("#figure")
     opened.press("ArrowRight", "ArrowUp", "Shift+ArrowLeft", "ArrowDown", "+", "-", "]", "[", "End")
@@ -121,7 +121,7 @@ def _explore(opened):
     page.set_viewport_size({"width": 500, "height": 1100})
     opened.quiet()
     shown.append(_texts(opened))
-    # Two fingers, and one.
+    # Gestures with two fingers, then with one.
     touch = page.context.new_cdp_session(page)
     page.evaluate("scrollTo(0, 0)")
     opened.quiet()
@@ -138,7 +138,7 @@ def _explore(opened):
 
 
 def _explore_long(opened):
-    """The ways through the figure and the map of a long prompt."""
+    """Use the figure and the map of a long prompt and return what the page shows meanwhile."""
     page, shown = opened.page, []
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     opened.go("view=lens&a=100&b=4000&col=300&row=1&find=assistant")
@@ -182,7 +182,7 @@ def _explore_long(opened):
 
 
 def _explore_pair(opened):
-    """The cells of a comparison, those of both traces and those of one."""
+    """Hover over cells of a comparison, of both traces and of one, and return what is shown."""
     page, shown = opened.page, []
     for view in ("lens", "attention"):
         page.click(f"[data-view={view}]")
@@ -197,7 +197,7 @@ def _explore_pair(opened):
 
 
 def _idle(profiler):
-    """Functions of the modules that never ran, as {module: names}."""
+    """Return the functions of the modules that never ran, as {module: names}."""
     idle = {}
     for entry in profiler.send("Profiler.takePreciseCoverage")["result"]:
         if "/script/" in entry["url"]:
@@ -211,19 +211,19 @@ def _idle(profiler):
 
 
 def _cases(name):
-    """The trace of a walk, how its page is made, and the walk."""
+    """Return the trace of a walk, the options of its page, and the function that does the walk."""
     if name == "long":
         trace = long(5000, layers=3, heads=3, read=400, window=32)
         return trace, {"max_bytes": 900_000}, _explore_long
     if name == "pair":
         difference = compare(*_pair())
-        return difference, {"found": observe(difference)}, _explore_pair
+        return difference, {"observations": observe(difference)}, _explore_pair
     return sited(), {}, _explore
 
 
 @pytest.fixture(scope="module")
 def idle():
-    """Functions that ran in no walk so far, by walk and module."""
+    """Collect the functions that did not run, by walk and module."""
     return {}
 
 
@@ -241,13 +241,13 @@ def test_as_real_modules_the_page_does_the_same(open_page, open_modules, idle, w
 
 
 def test_every_function_of_the_modules_ran_in_a_walk(idle):
-    """So that a name that no module declares would have been an error."""
+    """A name that no module declares would therefore have raised an error in a walk."""
     if set(idle) != {"short", "long", "pair"}:
         pytest.skip("needs the walks of this file in the same process")
     never = {
         module: set.intersection(*(w[module] for w in idle.values())) for module in idle["long"]
     }
-    # The plane that stands in while the values of another are read.
+    # Methods of the placeholder plane, which is shown while the values of another plane load.
     never["data/statistics.js"] -= {"at", "tile", "over"}
     assert {module: names for module, names in never.items() if names} == {}
 

@@ -21,31 +21,31 @@ HOSTILE_ROLES = ["bos", *["content"] * 15, *["template"] * 3]
 
 @dataclass
 class Layout:
-    """Where the figure's parts are on the screenshot, in pixels."""
+    """The positions of the figure's parts on a screenshot, in pixels."""
 
     left: float
     top: float
     size: object
 
     def section(self, column, columns, row, rows, at=(0.5, 0.12)):
-        """A point of a cell of the section, near its top edge: above its text."""
+        """Return a point of a cell of the section, near the cell's top edge, above its text."""
         x = self.left + self.size.left + (column + at[0]) / columns * self.size.section
         y = self.top + self.size.overview + self.size.above
         return x, y + (rows - 1 - row + at[1]) / rows * self.size.height
 
     def overview(self, position, n, row, rows):
-        """The middle of a cell of the overview."""
+        """Return the centre of a cell of the overview."""
         x = self.left + (position + 0.5) / n * self.size.total
         return x, self.top + (rows - 1 - row + 0.5) / rows * self.size.overview
 
 
 def _layout(opened, rows):
-    """The figure's origin: the purple frame's left edge is the section's."""
+    """Return where the parts of the wide figure are on the screen."""
     return Layout(*opened.corner(), wide(rows))
 
 
 def _expected(value, high):
-    """The diverging map by hand: blue, white, red, straight lines between them."""
+    """Return the diverging colour of a value: blue, white, red, linear between them."""
     stops = np.array([[0x21, 0x66, 0xAC], [0xF7, 0xF7, 0xF7], [0xB2, 0x18, 0x2B]], float)
     at = min(1, max(0, value / high)) * 2
     left = min(int(at), 1)
@@ -59,7 +59,7 @@ def _assert_colour(pixels, point, value, high):
 
 @pytest.fixture(scope="module")
 def trace():
-    """For tests that change nothing in it."""
+    """Return one trace for all tests of the module, which must not change it."""
     return synthetic()
 
 
@@ -166,13 +166,15 @@ def test_hovering_reads_the_exact_value(open_page, trace):
     x, y = _layout(opened, 6).section(8, 12, 4, 6)
     opened.page.mouse.move(x, y)
     opened.quiet()
-    said = opened.page.inner_text("#tip")
-    assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in said
-    assert said.count("%") == 5
-    assert f"divergence from the last layer {trace['lens_kl'][0, 4, 13]:.3f} nats" in said
+    tooltip = opened.page.inner_text("#tip")
+    assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in tooltip
+    assert tooltip.count("%") == 5
+    assert f"divergence from the last layer {trace['lens_kl'][0, 4, 13]:.3f} nats" in tooltip
     target = trace.text_of([trace["target_ids"][13]])[0].replace(" ", "_")
-    assert f"rank {trace['lens_rank'][0, 4, 13]} of {target}, which the model predicts here" in said
-    assert "layer 4 · position 13" in said
+    assert (
+        f"rank {trace['lens_rank'][0, 4, 13]} of {target}, which the model predicts here" in tooltip
+    )
+    assert "layer 4 · position 13" in tooltip
 
 
 def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page, trace):

@@ -1,8 +1,8 @@
-"""What a reader meets: findings at a glance, sections, tables and their CSV, paper, no barrier.
+"""The page is readable: findings in view, sections, tables, CSV, print, and accessibility.
 
 axe-core is evaluated through the debugging protocol, which the page's policy does not govern, so
 that it runs on the page as it is. It needs promises, which a browser without scripts does not
-settle: what it judges "without scripts" is the file with its programs taken out.
+settle: without scripts, it checks the file with its scripts removed.
 """
 
 import csv
@@ -33,9 +33,9 @@ def _trace():
 
 def _violations(page):
     page.evaluate(AXE)
-    found = page.evaluate("axe.run()")
-    assert len(found["passes"]) > 20
-    return [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]]
+    results = page.evaluate("axe.run()")
+    assert len(results["passes"]) > 20
+    return [(v["id"], v["nodes"][0]["html"][:200]) for v in results["violations"]]
 
 
 def _overflow(opened, width):
@@ -59,14 +59,14 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
     page = opened.page
     for selector in ("h1", ".tokens", "#canvas canvas"):
         assert page.locator(selector).bounding_box()["y"] < 450
-    told = page.locator("ol.findings li")
-    assert 3 <= told.count() <= 6
-    last = told.last.bounding_box()
+    findings = page.locator("ol.findings li")
+    assert 3 <= findings.count() <= 6
+    last = findings.last.bounding_box()
     assert last["y"] + last["height"] <= 900
     canvas = page.locator("#canvas canvas").bounding_box()
     assert canvas["x"] + canvas["width"] <= last["x"]
 
-    # The navigation leaves the state in the address alone.
+    # The navigation does not change the state in the address.
     before = page.evaluate("location.hash")
     for link in page.locator("nav.sections a").all():
         link.click()
@@ -125,7 +125,7 @@ def test_nothing_overflows_and_axe_finds_nothing_in_light_dark_and_narrow(open_p
     opened = open_page(_trace())
     page = opened.page
     assert [_overflow(opened, width) for width in (420, 760, 1280, 2560, 1440)] == [0] * 5
-    # One table of each kind: the others are made alike, and every cell costs axe a while.
+    # Only one table of each kind: the others are alike, and axe takes long for every cell.
     for table in page.locator("#table-lens-layers, #table-window").all():
         table.evaluate("(t) => { t.closest('details').open = true; }")
     page.focus("#figure")
@@ -160,12 +160,12 @@ def test_on_paper_the_page_is_light_and_holds_the_findings_and_the_figure(open_p
     if shutil.which("pdftotext"):
         file = tmp_path / "page.pdf"
         file.write_bytes(data)
-        said = subprocess.run(["pdftotext", file, "-"], capture_output=True, check=True).stdout
-        plain = re.sub(r"\s+", "", said.decode("utf-8"))
+        text = subprocess.run(["pdftotext", file, "-"], capture_output=True, check=True).stdout
+        plain = re.sub(r"\s+", "", text.decode("utf-8"))
         first = next(o for o in observe(trace) if o.id == "rehearsal")
         assert re.sub(r"\s+", "", first.text) in plain
         assert "Entropybylayerandposition" in plain
-        assert "Entropy(nats)" in plain  # the figure's own words are text
+        assert "Entropy(nats)" in plain  # the figure's labels are text, not outlines
 
 
 def test_without_scripts_everything_is_there_and_axe_finds_nothing(open_page, chromium, tmp_path):

@@ -1,4 +1,4 @@
-"""A long prompt, searched and read: all of its texts at once, and single positions at any zoom."""
+"""A reader searches all texts of a long prompt and reads single positions at any zoom."""
 
 import re
 
@@ -47,30 +47,32 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     page.fill("#search", "[.*^$(")
     assert page.inner_text("#search-count") == "no match"
     words = [str(text) for text in lengthy["token_text"]]
-    found = sum("w1" in text for text in words)
+    matches = sum("w1" in text for text in words)
     page.fill("#search", "w1")
-    assert page.inner_text("#search-count") == f"{found:,} matches"
+    assert page.inner_text("#search-count") == f"{matches:,} matches"
 
-    # All of it in sight: a pixel's position is read exactly, and what is drawn there is said.
+    # The whole prompt is shown: the tooltip has the pixel's exact position and the range drawn.
     opened.go(f"view=attention&a=0&b={LENGTH}&col=500")
     size, (left, top) = wide(2), opened.corner()
     page.mouse.move(left + size.left + 300, top + size.overview + size.above + 20)
     opened.quiet()
-    said = page.inner_text("#tip")
-    position = int(re.search(r"position ([\d,]+)", said)[1].replace(",", ""))
+    tooltip = page.inner_text("#tip")
+    position = int(re.search(r"position ([\d,]+)", tooltip)[1].replace(",", ""))
     entropy = lengthy["entropy"][1, 0]
-    assert abs(float(re.search(r"attention entropy ([\d.]+)", said)[1]) - entropy[position]) < 0.006
+    assert (
+        abs(float(re.search(r"attention entropy ([\d.]+)", tooltip)[1]) - entropy[position]) < 0.006
+    )
     start, stop = (
         int(text.replace(",", ""))
-        for text in re.search(r"drawn here: positions ([\d,]+) to ([\d,]+)", said).groups()
+        for text in re.search(r"drawn here: positions ([\d,]+) to ([\d,]+)", tooltip).groups()
     )
     assert start <= position <= stop
     part = entropy[start : stop + 1]
-    numbers = re.search(r"mean ([\d.]+) nats, least ([\d.]+), largest ([\d.]+)", said).groups()
+    numbers = re.search(r"mean ([\d.]+) nats, least ([\d.]+), largest ([\d.]+)", tooltip).groups()
     wanted = [part.mean(), part.min(), part.max()]
     np.testing.assert_allclose([float(n) for n in numbers], wanted, atol=0.06)
 
-    # Too large a rectangle is coarsened evenly, and says so.
+    # A rectangle that is too large is coarsened evenly, with a note.
     page.click("#pin-section")
     card = page.locator(".pin").first.inner_text()
     block = -(-LENGTH // 12)
@@ -81,7 +83,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
         mean = entropy[i * block : (i + 1) * block].mean()
         assert abs(float(shown) - mean) < 0.02
 
-    # Weights that the trace does not hold are said to be missing.
+    # A note says which weights the trace does not contain.
     page.click("#pin-weights")
     assert "No exact weights of position 500" in page.inner_text("#pins-note")
     assert f"{LENGTH - 128:,}–{LENGTH - 1:,}" in page.inner_text("#pins-note")
@@ -89,11 +91,11 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
 
 
 def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
-    open_page(lengthy, max_bytes=700_000).assert_clean()  # which holds no text at all
+    open_page(lengthy, max_bytes=700_000).assert_clean()  # this page holds no texts at all
     opened = open_page(lengthy, max_bytes=800_000)
     opened.page.fill("#search", "w1")
-    said = opened.page.inner_text("#search-count")
-    missing = int(re.search(r"([\d,]+) tokens whose text", said)[1].replace(",", ""))
+    message = opened.page.inner_text("#search-count")
+    missing = int(re.search(r"([\d,]+) tokens whose text", message)[1].replace(",", ""))
     assert LENGTH // 2 < missing < LENGTH
     opened.page.click("#pin-section")
     opened.quiet()

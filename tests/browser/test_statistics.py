@@ -1,5 +1,4 @@
-"""Statistics and sites in a real browser: what is chosen has the colours and the numbers of the
-trace."""
+"""Each selected statistic and site has the trace's colours and numbers in a real browser."""
 
 import numpy as np
 import pytest
@@ -24,21 +23,21 @@ def trace():
 
 
 def _point(opened, row, position, rows):
-    """A point of a cell of the section, above its text."""
+    """Return a point of a cell of the section, above the cell's text."""
     (left, top), size = opened.corner(), wide(LAYERS)
     x = left + size.left + (position - SHOWN.start + 0.5) / len(SHOWN) * size.section
     return x, top + size.overview + size.above + (rows - 1 - row + 0.12) / rows * size.height
 
 
 def _assert_colours(opened, values, scale):
-    """Each cell of the section against values [row, position]."""
-    opened.page.mouse.move(1, 1)  # the tooltip lies over the cells
+    """Assert that the cells of the section have the colours of the values [row, position]."""
+    opened.page.mouse.move(1, 1)  # the tooltip would cover cells
     opened.quiet()
     rows, positions = np.meshgrid(np.arange(len(values)), SHOWN, indexing="ij")
     pixels, (x, y) = opened.pixels(), _point(opened, rows, positions, len(values))
     expected = colors(scale.at(values[rows, positions]), 0, 1).astype(int)
-    found = pixels[y.round().astype(int), x.round().astype(int)]
-    np.testing.assert_allclose(found, expected, atol=3)
+    cells = pixels[y.round().astype(int), x.round().astype(int)]
+    np.testing.assert_allclose(cells, expected, atol=3)
 
 
 def _hover(opened, row, position, rows=LAYERS):
@@ -90,26 +89,26 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     opened.page.select_option("#site", "mlp")
     _assert_colours(opened, ranks[1], scales["lens", "lens_rank"])
     opened.page.select_option("#stat", "lens_kl")
-    said = _hover(opened, 3, 8)
-    assert f"divergence from the last layer {trace['lens_kl'][1, 3, 8]:.3f} nats" in said
-    likeliest = trace.text_of(trace["lens_top_ids"][1, 3, 8])[0].strip()
+    tooltip = _hover(opened, 3, 8)
+    assert f"divergence from the last layer {trace['lens_kl'][1, 3, 8]:.3f} nats" in tooltip
+    top_token = trace.text_of(trace["lens_top_ids"][1, 3, 8])[0].strip()
     shown = np.exp(trace["lens_top_logprobs"][1, 3, 8, 0]) * 100
-    assert f"{shown:.1f} %" in said.splitlines()[-5]
-    assert likeliest in said.splitlines()[-5]
+    assert f"{shown:.1f} %" in tooltip.splitlines()[-5]
+    assert top_token in tooltip.splitlines()[-5]
     assert "of the mlp block's output alone" in opened.page.inner_text("#caption")
     assert "Colour: blue 0.0, white " in opened.page.inner_text("#caption")
     opened.page.select_option("#palette", "cividis")
     assert "Colour: dark blue 0.0, grey " in opened.page.inner_text("#caption")
     opened.page.select_option("#palette", "diverging")
 
-    # The address opens the same, and a finding shows its own statistic.
+    # The address restores the same view, and a finding selects its own statistic.
     assert "stat=lens_kl&site=mlp" in opened.address()
     opened.page.reload()
     opened.settle()
     _assert_colours(opened, trace["lens_kl"][1], scales["lens", "lens_kl"])
-    found = opened.page.locator("[data-finding]").count()
+    findings = opened.page.locator("[data-finding]").count()
     kinds = set()
-    for i in range(found):
+    for i in range(findings):
         opened.page.locator("[data-finding]").nth(i).click()
         kinds.add((opened.page.input_value("#stat"), opened.page.input_value("#site")))
     assert ("normalized_entropy", "residual") in kinds

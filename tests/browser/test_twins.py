@@ -1,4 +1,4 @@
-"""The tables beside map, window and spread hold what the charts show, and so does their CSV."""
+"""The tables of map, window and spread, and their CSV files, hold the charts' values."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def lengthy():
 
 
 def _table(page, id):
-    """Title, headings and rows as they stand."""
+    """Return the title, headings and rows of a table as the page shows them."""
     table = page.locator(f"#{id}")
     title = table.locator("caption").text_content()
     twin = page.locator(f".twin:has(#{id})")
@@ -95,16 +95,16 @@ def test_an_address_opens_the_table_of_its_layer(open_page, trace):
 
 
 def _tiles(trace, layer, region):
-    """[queries, keys, share] of the tiles that a region touches, the largest first."""
+    """Return (share, queries, keys) of the tiles that overlap a region, the largest share first."""
     starts, n = trace["map_query"], trace.dataset.sizes["position"]
     ends = np.append(starts[1:], n)
     q0, q1, k0, k1 = region
-    found = [
+    tiles = [
         (float(trace["map"][layer, 0, r, c]), (starts[r], ends[r]), (starts[c], ends[c]))
         for r in range(starts.size) for c in range(r + 1)
         if starts[r] < q1 and ends[r] > q0 and starts[c] < k1 and ends[c] > k0
     ]  # fmt: skip
-    return sorted(found, key=lambda tile: -tile[0])
+    return sorted(tiles, key=lambda tile: -tile[0])
 
 
 def test_a_long_prompts_tables_follow_layer_and_frame(open_page, lengthy):
@@ -122,7 +122,7 @@ def test_a_long_prompts_tables_follow_layer_and_frame(open_page, lengthy):
         start, last = map(int, span.split(" to "))
         heads = trace["entropy"][2][:, start : last + 1]
         ceiling = np.log((start + last + 1) // 2 + 1)
-        # A table's row is of a run of the page's tiles, each a mean over its positions.
+        # A row of the table covers several of the page's tiles, each a mean over its positions.
         assert float(values[0]) == pytest.approx(heads.mean(), abs=2e-3)
         assert heads.min() - 2e-3 <= float(values[1]) <= heads.mean(1).min() + 2e-3
         assert float(values[3]) == pytest.approx(ceiling, abs=2e-3)

@@ -1,4 +1,4 @@
-"""Facts about kernels compiled ahead of time, kept between test runs as long as nothing changes.
+"""Facts about kernels compiled ahead of time, cached until the sources or the compiler change.
 
 Compiling takes minutes, and the facts depend on nothing but the sources and the compiler: they are
 stored under a digest of both. Triton's own cache is in the same folder, so that after a change only
@@ -45,10 +45,10 @@ def _matters(variable: str) -> bool:
 
 
 def compile_ahead(folder: Path, script: Path, names: Iterable[str], key: str) -> Facts:
-    """Return the facts that `script` prints of the kernels `names`, from `folder` where they are.
+    """Return the facts that `script` prints of the kernels `names`, from `folder` if stored.
 
-    The key says what they depend on (`digest`). One process at a time runs a script, so that tests
-    in parallel compile no kernel twice.
+    The facts are stored under `key`, a digest of what they depend on (`digest`). Only one process
+    at a time runs a script, so that parallel tests do not compile a kernel twice.
     """
     store = folder / f"{script.stem}.json"
     with FileLock(store.with_suffix(".lock")):

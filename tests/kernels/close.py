@@ -1,4 +1,4 @@
-"""How kernel tests compare results (places that are not finite first), and where kernels run."""
+"""Comparison of kernel results (values that are not finite first), and devices for kernels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ on_devices = pytest.mark.parametrize(
 
 
 def available(device):
-    """Return the device if the kernel under test runs there; skip visibly if not."""
+    """Return the device if the kernel under test runs there; skip the test otherwise."""
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device: the kernel ran in Triton's interpreter alone")
     if device == "cpu" and torch.cuda.is_available():
@@ -41,7 +41,7 @@ def assert_close(got, wanted, bound, name=""):
 
 
 def score_bound(q, k, scale=None):
-    """Return what float32 scores can hold: 2e-5 + 2⁻²⁰ · scale · max Σ_d |q_d k_d| nats."""
+    """Return the error bound of float32 scores: 2e-5 + 2⁻²⁰ · scale · max Σ_d |q_d k_d| nats."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     group = q.shape[1] // k.shape[1]
     keys = k.double().abs().repeat_interleave(group, 1).transpose(-1, -2)

@@ -4,9 +4,9 @@ Usage: python compiled.py [--table] [NAME ...]
 
 NAME is ARCHITECTURE/HEAD/VARIANT, for example sm_90/128/entropy, or sm_90/128/window-off for the
 same without entropy; without any, all variants. Prints one JSON line per kernel (`--table`: a
-Markdown table): what ptxas or the AMD assembler says of registers and spills, and how often the
-instructions occur that cost time. It runs in a process of its own because Triton compiles nothing
-where its interpreter was chosen.
+Markdown table): what ptxas or the AMD assembler reports about registers and spills, and how often
+the expensive instructions occur. It runs in its own process because Triton compiles nothing in
+a process where its interpreter is on.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def plain_step(b_m, b_l, b_t, b_u, b_s, b_high, c, ENTROPY: tl.constexpr, VARENT
 
 @contextmanager
 def replaced(module: ModuleType, name: str, function: triton.JITFunction) -> Iterator[None]:
-    """Let the module's kernels use `function` in place of their own of that name meanwhile."""
+    """Make the module's kernels use `function` instead of their own function of that name."""
     own = getattr(module, name)
     setattr(module, name, function)
     _forget_sources(module)
@@ -155,7 +155,7 @@ def replaced(module: ModuleType, name: str, function: triton.JITFunction) -> Ite
 
 
 def _forget_sources(module: ModuleType) -> None:
-    """Make Triton read the sources of the module's functions again: it caches by their hash."""
+    """Make Triton read the module's functions again, whose hashes are its cache keys."""
     for function in vars(module).values():
         if isinstance(function, triton.JITFunction):
             function.hash = None

@@ -49,7 +49,7 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
     """Compile the kernel as it is launched for dense tensors of 16,384 tokens, 32 heads."""
     head = int(size)
     if variant == "chosen":
-        return _chosen(architecture, head)
+        return _build_single_weights(architecture, head)
     changes = dict(VARIANTS[variant])
     tile = changes.pop("tile", (LENGTH, 1))
     single = changes.get("PRECISION") == "ieee"
@@ -85,7 +85,7 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
     return ahead(tile_sums, types, constants, architecture, block.options)
 
 
-def _chosen(architecture: str, head: int) -> triton.compiler.CompiledKernel:
+def _build_single_weights(architecture: str, head: int) -> triton.compiler.CompiledKernel:
     types = dict.fromkeys(single_weights.arg_names, "i32") | dict.fromkeys(("q", "k"), "*bf16")
     types |= {"lse": "*fp32", "out": "*fp32", "keys": "*i32", "scale": "fp32", "softcap": "fp32"}
     constants = {"D": head, "BM": 32, "BD": tiles.padded_size(head), "SOFTCAP": False}

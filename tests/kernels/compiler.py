@@ -1,4 +1,4 @@
-"""Which Triton compiles the kernels: version 3.6 spills a few more registers than 3.7."""
+"""The installed version of Triton: 3.6 spills a few more registers than 3.7."""
 
 from importlib.metadata import version
 

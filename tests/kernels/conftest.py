@@ -1,4 +1,4 @@
-"""What all kernel tests share: buffers that start as NaN, and kernels compiled without a GPU."""
+"""Fixtures for all kernel tests: buffers that start as NaN, and kernels compiled without a GPU."""
 
 import math
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ import ahead
 
 @pytest.fixture(scope="session")
 def compile_ahead(pytestconfig, tmp_path_factory):
-    """Compile kernels by compiled.py or its like: the facts of each name, kept between runs."""
+    """Return a function that runs a script like compiled.py and caches the facts of its kernels."""
     assert find_spec("triton"), "triton is not installed"
     package = Path(find_spec("triton").origin).parent
     if not (package / "backends/nvidia/bin/cuobjdump").exists():
@@ -29,7 +29,7 @@ def compile_ahead(pytestconfig, tmp_path_factory):
 
 @pytest.fixture
 def poisoned(monkeypatch):
-    """Every buffer that a kernel fills starts as NaN."""
+    """Fill every buffer that a kernel writes with NaN before the kernel runs."""
     empty = torch.empty
 
     def nan(*args, **kwargs):

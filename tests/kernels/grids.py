@@ -1,6 +1,6 @@
-"""Grids of test parameters, of which a small part that covers them always runs.
+"""Grids of test parameters, of which a small covering part always runs.
 
-A factor is named by the arguments that it gives ("mask", or "queries,keys" for tuples) and has a
+A factor is named by the arguments that it sets ("mask", or "queries,keys" for tuples) and has a
 list of values, or a mapping from ids to values. All combinations are parameters of the test; those
 beyond the cover are marked slow.
 """
@@ -38,7 +38,7 @@ def diagonal(factors: Factors) -> pytest.MarkDecorator:
 def every_second(name: str, values: Mapping[str, Any], first: int) -> pytest.MarkDecorator:
     """Parametrise a test by values of which those at first, first + 2, … always run.
 
-    For tests of one kernel in several ways, which share the values among them.
+    Tests of several implementations of one kernel share the values this way.
     """
     return _parametrize({name: values}, {(i,) for i in range(first, len(values), 2)})
 

@@ -1,4 +1,4 @@
-"""Facts of compiled kernels are kept only as long as everything that they depend on."""
+"""Facts about compiled kernels are cached only until something that they depend on changes."""
 
 import os
 

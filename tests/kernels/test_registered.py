@@ -30,7 +30,7 @@ def test_a_compiled_call_is_one_graph_with_the_same_numbers(case):
         return _values(results)
 
     compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
-    for n in (23, 40, 41):  # the second length makes sizes symbols
+    for n in (23, 40, 41):  # from the second length on, sizes are symbolic
         q, k, v = inputs(n, n)
         wanted, got = run(q, k, v), compiled(q, k, v)
         assert wanted.keys() == got.keys()

@@ -1,8 +1,8 @@
-"""Uniform registers that machine code reads on a path on which nothing wrote them.
+"""Detection of uniform registers that machine code reads on a path that never wrote them.
 
-ptxas 12.8 was seen to move the setting-up of a product's descriptor into a loop that a warp group
-can skip, though the loop after it multiplies by the same operand: that one then read shared memory
-at random places, on a GPU and nowhere else. `unwritten` finds such reads in a listing.
+ptxas 12.8 sometimes moves the setup of a product's descriptor into a loop that a warp group can
+skip, although the next loop multiplies by the same operand: the next loop then reads shared memory
+at random places, which only a run on a GPU shows. `unwritten` finds such reads in a listing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 _REGISTER = re.compile(r"\bUR(\d+)\b")
 _ZERO = 63  # URZ's number
-# What only reads a uniform register that stands first.
+# Instructions that only read their first operand if it is a uniform register.
 _READERS = ("SYNCS", "STS", "BRA")
 
 

@@ -1,4 +1,4 @@
-"""Hopper's kernel compiles without spills, its products asynchronous, entropy one instruction."""
+"""Hopper's kernel compiles without spills, and entropy adds one instruction per score."""
 
 import pytest
 

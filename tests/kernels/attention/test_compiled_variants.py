@@ -2,7 +2,7 @@
 
 import pytest
 
-# Bytes that a variant is known to spill; all others spill none.
+# Bytes that a variant may spill; all others spill none.
 SPILLED = {
     "late_wait/64/off": 16,
     "late_wait/64/entropy": 8,

@@ -14,7 +14,7 @@ ENTROPY = ("entropy",)
 
 @pytest.fixture(autouse=True)
 def blocks_are_not_used(monkeypatch):
-    """So that what is tested here is the fused kernel, and nothing else that is right."""
+    """Refuse attention in blocks, so that the tests check the fused kernel alone."""
 
     def refuse(*arguments):
         raise AssertionError("computed in blocks")

@@ -25,7 +25,7 @@ def cuda():
 
 @pytest.fixture
 def launched(monkeypatch):
-    """One entry for each launch of the kernel under test."""
+    """Return a list that gets one entry per launch of the kernel under test."""
     launches, launch = [], hopper_launch.forward
 
     def counted(*args):

@@ -1,4 +1,4 @@
-"""What every implementation of attention has to get right: padding, long rows, any shape."""
+"""Every implementation of attention handles padding, long rows and any shape correctly."""
 
 import math
 from dataclasses import replace

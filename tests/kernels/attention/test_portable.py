@@ -1,4 +1,4 @@
-"""Portable attention agrees with the float64 reference, within what float32 scores can hold."""
+"""Portable attention agrees with the float64 reference within the precision of float32 scores."""
 
 import subprocess
 import sys

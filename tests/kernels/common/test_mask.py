@@ -1,4 +1,4 @@
-"""The mask says which keys a query sees, and when that needs no look at each pair."""
+"""The mask tells which keys a query sees, and when no pair needs a check."""
 
 import pytest
 import torch

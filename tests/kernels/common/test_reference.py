@@ -1,4 +1,4 @@
-"""The oracle itself, against sums written out by hand in plain Python."""
+"""The reference agrees with sums written out in plain Python."""
 
 import math
 

@@ -17,13 +17,13 @@ SAMPLE = {
     "sm_90/128/chosen": 0,
     "sm_90/128/float32": 0,
     "sm_90/256/received": 0,
-    "sm_100/128/received": 48,  # outside the loops, too
+    "sm_100/128/received": 48,  # also outside the loops
     "gfx942/128/map": 0,
     "gfx942/128/float32": 0,
 }
 if compiler.OLD:
-    SAMPLE |= {"sm_90/128/received": 8, "sm_100/128/received": 72}  # outside the loops, too
-OTHERS = {"sm_80/128/received": 0, "sm_90/64/map": 64}  # outside the loops, too
+    SAMPLE |= {"sm_90/128/received": 8, "sm_100/128/received": 72}  # also outside the loops
+OTHERS = {"sm_80/128/received": 0, "sm_90/64/map": 64}  # also outside the loops
 SCORES = 64 * 128  # in one block of sm_80 and sm_90, by 256 threads
 
 

@@ -1,4 +1,4 @@
-"""Every buffer of a vocabulary test starts as NaN; what cannot run here is skipped."""
+"""Every buffer of a vocabulary test starts as NaN; tests for missing devices are skipped."""
 
 import pytest
 import torch

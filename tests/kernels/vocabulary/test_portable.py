@@ -9,7 +9,7 @@ from vocabulary_cases import random_inputs
 
 
 class _Largest(TorchDispatchMode):
-    """Keeps the size in bytes of the largest tensor that any step makes."""
+    """A recorder of the size in bytes of the largest tensor that any operation returns."""
 
     bytes = 0
 

@@ -14,7 +14,7 @@ from vocabulary_cases import random_inputs, ways, whole_numbers
 
 
 def _split(hidden, weight, **arguments):
-    """Call the kernel with what `vocabulary` decides by itself; see `triton_launch`."""
+    """Call the kernel with the choices that `vocabulary` otherwise makes; see `triton_launch`."""
     base = dict.fromkeys(("bias", "softcap", "targets", "final")) | {"scale": 1.0, "top_k": 5}
     return triton_launch.vocabulary(hidden, weight, **base | arguments)
 
