@@ -37,14 +37,16 @@ _FLAGS = [
 @pytest.fixture(scope="session")
 def chromium():
     """A headless Chromium driven by Playwright; skipped visibly without one, failed in CI."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
+    executable = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    if executable is None:
         if os.environ.get("CI"):
             pytest.fail("CI has no Chromium: the browser tests did not run")
         pytest.skip("no Chromium here: install it, or name it in CHROMIUM")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=_FLAGS)
+        browser = driver.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser
         browser.close()

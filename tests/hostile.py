@@ -87,14 +87,14 @@ def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
     """Every string as a token, some as words of the vocabulary, and one in each attribute;
     `options` as `synthetic` has them."""
     tokens = list(text_array(strings))
-    made = {"layers": 2, "heads": 2, "window": False, "words": tokens[::64]} | options
+    arguments = {"layers": 2, "heads": 2, "window": False, "words": tokens[::64]} | options
     roles = ["content"] * (len(tokens) - 1) + ["template"]
-    trace = synthetic(tokens, roles, generated=tokens[60:64], **made)
+    trace = synthetic(tokens, roles, generated=tokens[60:64], **arguments)
     texts = iter(STRINGS[::7])
     attrs = trace.dataset.attrs
     for part in ("model", "tokenizer", "versions", "options"):
-        held = {name: value for name, value in attrs[part].items() if type(value) is int}
-        attrs[part] = {name: next(texts) for name in attrs[part]} | held | {next(texts): 1}
+        numbers = {name: value for name, value in attrs[part].items() if type(value) is int}
+        attrs[part] = {name: next(texts) for name in attrs[part]} | numbers | {next(texts): 1}
     attrs |= {
         "model": attrs["model"] | {"name": "".join(STRINGS[60:90]) + "\u202e\x1b[31m"},
         "notes": [next(texts), *SURROGATES, ENDLESS], "implementation": next(texts),
@@ -104,7 +104,7 @@ def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
     note = np.array(
         [for_terminal(ENDLESS[:900]) + "</script>", "\x1b\u202e<b>"], np.dtypes.StringDType()
     )
-    trace.dataset["attention_note"] = ("layer", note[np.arange(made["layers"]) % 2])
+    trace.dataset["attention_note"] = ("layer", note[np.arange(arguments["layers"]) % 2])
     trace.dataset["lens_entropy"].values[0, :, 3:6] = [np.nan, np.inf, -np.inf]
     trace.dataset["lens_top_logprobs"].values[0, :, 7] = np.nan
     trace.dataset["lens_kl"].values[0, :, 8] = np.inf
@@ -115,15 +115,15 @@ def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
 def hostile_pair() -> tuple[Trace, Trace]:
     """Two traces to be compared: each string is a token of both, then one of A alone and one of B
     alone, and what the two say of their making has each as a name and as a value."""
-    found = []
+    traces = []
     for side in (0, 1):
         trace = hostile_trace(
             list(chain.from_iterable((text, text) for text in STRINGS)), seed=side
         )
         at = np.arange(len(STRINGS), dtype=np.int32)
         ids = np.stack([at, at + (side + 1) * at.size], 1).ravel()
-        made = trace.dataset.assign_coords(token_ids=("position", ids))
+        dataset = trace.dataset.assign_coords(token_ids=("position", ids))
         named = dict(zip(STRINGS, STRINGS[side:] + STRINGS[:side], strict=True))
         own = {"tokenizer": {"sha256": "0" * 64}, "prompt": named}
-        found.append(Trace(made.assign_attrs(made.attrs | own)))
-    return found[0], found[1]
+        traces.append(Trace(dataset.assign_attrs(dataset.attrs | own)))
+    return traces[0], traces[1]

@@ -17,7 +17,7 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def child(output: str, prompt: str, options: dict[str, Any], begun: Any, at: int) -> None:
+def child(output: str, prompt: str, options: dict[str, Any], event: Any, at: int) -> None:
     """The extraction, in a process of its own; `begun` hears when `at` tokens are read."""
     import torch
 
@@ -27,39 +27,39 @@ def child(output: str, prompt: str, options: dict[str, Any], begun: Any, at: int
 
     def tell(stage: str, done: int, total: int) -> None:
         if stage.startswith("reading") and done >= at:
-            begun.set()
+            event.set()
 
     extract(prompt=prompt, output=output, progress=tell, **options)
 
 
 def context() -> Any:
     """Processes that begin with the libraries imported, and no thread of anybody's."""
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["attentropy.engine.run.extract", "attentropy.engine.demo"])
-    return found
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["attentropy.engine.run.extract", "attentropy.engine.demo"])
+    return processes
 
 
-def assert_equal(found: Trace, wanted: Trace) -> None:
+def assert_equal(actual: Trace, wanted: Trace) -> None:
     """The same variables with the same values, to the last bit."""
-    assert set(found.dataset.variables) == set(wanted.dataset.variables)
+    assert set(actual.dataset.variables) == set(wanted.dataset.variables)
     for name in wanted.dataset.variables:
-        np.testing.assert_array_equal(found[str(name)], wanted[str(name)], err_msg=str(name))
-    assert found.attrs == wanted.attrs
+        np.testing.assert_array_equal(actual[str(name)], wanted[str(name)], err_msg=str(name))
+    assert actual.attrs == wanted.attrs
 
 
 def assert_holds(partial: Path, wanted: Trace, chunk: int = OPTIONS["chunk"]) -> int:
     """An unfinished trace opens and says how far it got, and what it has of that is right; the
     tokens that are done."""
-    found = Trace.open(partial, partial=True)
-    state = found.attrs["partial"]
+    trace = Trace.open(partial, partial=True)
+    state = trace.attrs["partial"]
     done = state["done"]
-    assert state["tokens"] == len(wanted.tokens) == len(found.tokens)
+    assert state["tokens"] == len(wanted.tokens) == len(trace.tokens)
     assert done % chunk == 0 or done == len(wanted.tokens)
     for name, variable in wanted.dataset.data_vars.items():
         if variable.dims[-1] == "query" or str(name).startswith("lens_"):
             rows = [
                 slice(done) if d in ("query", "position") else slice(None) for d in variable.dims
             ]
-            values = found.dataset[name].values[tuple(rows)]
+            values = trace.dataset[name].values[tuple(rows)]
             np.testing.assert_array_equal(values, variable.values[tuple(rows)], err_msg=str(name))
     return int(done)

@@ -11,12 +11,12 @@ import pytest
 
 def tool(name: str) -> str:
     """Where a program is; skipped visibly without it, failed in CI."""
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         if os.environ.get("CI"):
             pytest.fail(f"CI has no {name}: the exported file was not opened")
         pytest.skip(f"no {name} here: install librsvg2-bin and poppler-utils")
-    return found
+    return path
 
 
 def run(name: str, *arguments: object) -> bytes:

@@ -15,10 +15,10 @@ from attentropy.report.page.page import render
 
 def everything(trace: Trace) -> str:
     """Of the page of a trace."""
-    return told(render(trace, observe(trace)))
+    return page_text(render(trace, observe(trace)))
 
 
-def told(page: str) -> str:
+def page_text(page: str) -> str:
     """Of a page."""
     parts = [page]
     for coded in re.findall(r"svg\+xml;base64,([^\"]+)", page):

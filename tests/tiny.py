@@ -25,14 +25,14 @@ def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
     raw = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(
+    fast_tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         bos_token="<|bos|>",
         eos_token="<|end|>",
         additional_special_tokens=["<|start|>"],
     )
-    made.chat_template = template
-    return made
+    fast_tokenizer.chat_template = template
+    return fast_tokenizer
 
 
 def config(kind: str = "llama", **extra: Any) -> Any:
@@ -55,12 +55,12 @@ def config(kind: str = "llama", **extra: Any) -> Any:
 def model(kind: str = "llama", seed: int = 0, **extra: Any) -> torch.nn.Module:
     """A random model in evaluation mode, its scores far from uniform."""
     torch.manual_seed(seed)
-    made = AutoModelForCausalLM.from_config(config(kind, **extra))
+    random_model = AutoModelForCausalLM.from_config(config(kind, **extra))
     with torch.no_grad():
-        for name, parameter in made.named_parameters():
+        for name, parameter in random_model.named_parameters():
             if parameter.ndim == 2 and "norm" not in name:
                 parameter.mul_(6.0)
-    return made.eval()
+    return random_model.eval()
 
 
 def save(folder: Path, kind: str = "llama", **extra: Any) -> Path:

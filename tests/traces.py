@@ -166,7 +166,7 @@ def profiled(layers=6, chunks=4, size=4096, lens=False):
     outside = random.uniform(0.1, 0.2, (chunks, len(OUTSIDE))).astype(np.float32) * 1e-3
     starts = np.arange(chunks, dtype=np.int32) * size
     text = np.dtypes.StringDType()
-    cells, known = ("chunk", "layer", "part"), [p for p in PARTS if lens or p != "lens"]
+    cells, parts = ("chunk", "layer", "part"), [p for p in PARTS if lens or p != "lens"]
     whole = float(np.nansum(took) + outside.sum())
     variant = {
         "seconds": [0.9 * whole, whole, 1.2 * whole], "tokens_per_second": chunks * size / whole,
@@ -180,7 +180,7 @@ def profiled(layers=6, chunks=4, size=4096, lens=False):
         "sites": [], "variants": {"recording": variant, "off": variant, "fused": variant},
         "ratios": {"off": ratio, "fused": ratio}, "fused_backend": "cudnn", "not_fused": None,
         "extra_bytes": 1_500_000, "whole_seconds": whole, "parts_off_by": -0.012,
-        "parts_seconds": {p: float(np.nansum(took[:, :, PARTS.index(p)])) for p in known},
+        "parts_seconds": {p: float(np.nansum(took[:, :, PARTS.index(p)])) for p in parts},
         "kernel_flops": 1e15, "product_flops": 1e15, "product_flops_per_second": 5e14,
         "ceilings": {"flops_per_second": 8e14, "bytes_per_second": 4e12},
         "machine": {"device": "<b>GPU</b>", "threads": "2 of 4 cores", "time": "2026"},
@@ -269,7 +269,7 @@ def long(
     rows = min(window, n)
     exact = _causal(layers, rows, random)
     scored = ("layer", "score_head")
-    seen, last64 = ceiling[1:], np.minimum(1, 64 / (positions + 1)).mean()
+    log_visible, last64 = ceiling[1:], np.minimum(1, 64 / (positions + 1)).mean()
     data = {
         "entropy": (("layer", "head", "query"), entropy),
         "visible": (("layer", "query"), np.tile(positions + 1, (layers, 1)).astype(i32)),
@@ -281,7 +281,7 @@ def long(
         "map": (("layer", "map_head", "map_query", "map_key"), weights[:, None]),
         "received": (("layer", "received_head", "position"), received[:, None]),
         "head_entropy": (scored, entropy[..., 1:].mean(-1)),
-        "head_diffuse": (scored, (entropy[..., 1:] / seen).mean(-1).astype(f32)),
+        "head_diffuse": (scored, (entropy[..., 1:] / log_visible).mean(-1).astype(f32)),
         "head_sink": (scored, random.beta(0.6, 3, (layers, heads)).astype(f32)),
         "head_local": (scored, random.beta(0.7, 2, (layers, heads)).astype(f32)),
         "head_previous": (scored, random.beta(0.4, 4, (layers, heads)).astype(f32)),
@@ -328,13 +328,13 @@ def _turns(n: int, random: np.random.Generator) -> tuple[list[str], list[str]]:
     head = ["<|start_header_id|>", "user", "<|end_header_id|>", "\n\n"]
     tail = ["<|eot_id|>", "<|start_header_id|>", "assistant", "<|end_header_id|>", "\n\n"]
     tokens, roles = ["<|begin_of_text|>"], ["bos"]
-    known = [f" w{i}" for i in range(3000)]
+    words = [f" w{i}" for i in range(3000)]
     room = n - len(tail)
     while len(tokens) < room:
         size = min(room - len(tokens), int(random.integers(max(1, n // 9), max(2, n // 5))))
         opening = head if size > 2 * len(head) else []
-        body = random.zipf(1.3, size - len(opening)) % len(known)
-        tokens += opening + [known[i] for i in body]
+        body = random.zipf(1.3, size - len(opening)) % len(words)
+        tokens += opening + [words[i] for i in body]
         roles += ["template"] * len(opening) + ["content"] * body.size
     return tokens + tail, roles + ["template"] * len(tail)
 

@@ -285,12 +285,12 @@ def _pack(rng: random.Random | None, trace: Path, target: Path) -> str:
             archive.writestr(info, "/etc/passwd")
         elif way == "nested":
             archive.writestr("inner.zip", data)
-    found = bytearray(target.read_bytes())
+    content = bytearray(target.read_bytes())
     if way == "cut":
-        del found[rng.randrange(len(found)) :]
+        del content[rng.randrange(len(content)) :]
     elif way == "flip":
-        found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
-    target.write_bytes(found)
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    target.write_bytes(content)
     return f" + {way} archive"
 
 
@@ -322,7 +322,7 @@ def outcome(path: Path, names: str, whole: str, drawn: bool) -> str:
 def rendered(path: Path, drawn: bool) -> str:
     """The page of a trace; without its pictures where it is not `drawn`."""
     trace = Trace.open(path)
-    found = observe(trace)
+    findings = observe(trace)
     with contextlib.ExitStack() as stack:
         if not drawn:
             still = Still("data:,", "data:,", 1, 1)
@@ -332,7 +332,7 @@ def rendered(path: Path, drawn: bool) -> str:
                 (drawings, "stills", lambda _: still),
             ):
                 stack.enter_context(mock.patch.object(module, name, replacement))
-        return report_page.render(trace, found)
+        return report_page.render(trace, findings)
 
 
 def _sketched(
@@ -361,20 +361,20 @@ def _work(numbers: Any, results: Any, template: Path) -> None:
             started = time.process_time()
             drawn = number // len(KINDS) % _DRAWN == 0
             try:
-                found = outcome(path, names, whole[drawn], drawn)
+                result = outcome(path, names, whole[drawn], drawn)
             except BaseException as error:
-                found = f"{type(error).__name__}: {str(error)[:300]}"
+                result = f"{type(error).__name__}: {str(error)[:300]}"
             seconds = time.process_time() - started
-            if seconds > SECONDS and found in ("page", "refused"):
-                found = f"over {SECONDS} s"
-            results.put((number, names, found, seconds))
+            if seconds > SECONDS and result in ("page", "refused"):
+                result = f"over {SECONDS} s"
+            results.put((number, names, result, seconds))
 
 
 def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, Case]:
     """What became of each case; a line of JSON each goes to `stream` as they come."""
     context = multiprocessing.get_context("spawn")
-    found: dict[int, Case] = {}
-    told = 0
+    outcomes: dict[int, Case] = {}
+    n_written = 0
     with tempfile.TemporaryDirectory() as folder:
         template = synthetic(layers=3, heads=2).save(Path(folder) / "t.zarr")
         shares = [list(cases)[i::processes] for i in range(processes)]
@@ -382,13 +382,13 @@ def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, C
         going = True
         while going:
             time.sleep(0.01)
-            going = sum(worker.step(found) for worker in workers) > 0
-            if stream is not None and len(found) > told:
+            going = sum(worker.step(outcomes) for worker in workers) > 0
+            if stream is not None and len(outcomes) > n_written:
                 with open(stream, "a", encoding="utf-8") as file:
-                    for number in list(found)[told:]:
-                        file.write(json.dumps([number, *found[number]]) + "\n")
-                told = len(found)
-    return found
+                    for number in list(outcomes)[n_written:]:
+                        file.write(json.dumps([number, *outcomes[number]]) + "\n")
+                n_written = len(outcomes)
+    return outcomes
 
 
 class _Worker:
@@ -408,21 +408,21 @@ class _Worker:
         self.current: tuple[int, str] | None = None
         self.since = time.perf_counter()
 
-    def step(self, found: dict[int, Case]) -> bool:
+    def step(self, outcomes: dict[int, Case]) -> bool:
         """Take in what is done; whether there is more to do."""
         while not self.results.empty():
             number, names, result, seconds = self.results.get()
             self.since = time.perf_counter()
             self.current = (number, names) if result is None else None
             if result is not None:
-                found[number] = (names, result, seconds)
+                outcomes[number] = (names, result, seconds)
                 self.left.remove(number)
         hangs = self.current is not None and time.perf_counter() - self.since > _WALL
         if self.left and (hangs or not self.process.is_alive()) and self.results.empty():
             if self.current is None:
                 raise RuntimeError("a worker ended without a case")
             number, names = self.current
-            found[number] = (names, f"over {_WALL} s" if hangs else "the process died", SECONDS)
+            outcomes[number] = (names, f"over {_WALL} s" if hangs else "the process died", SECONDS)
             self.left.remove(number)
             self.process.kill()
             self._start()
@@ -438,49 +438,53 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="one case, with its traceback")
     parser.add_argument("--stream", type=Path, help="results as they come, a line of JSON each")
     parser.add_argument("-o", "--output", type=Path)
-    given = parser.parse_args()
-    if given.only is not None:
+    arguments = parser.parse_args()
+    if arguments.only is not None:
         with tempfile.TemporaryDirectory() as folder:
             template = synthetic(layers=3, heads=2).save(Path(folder) / "t.zarr")
-            names, path = make(given.only, template, Path(folder) / "case")
+            names, path = make(arguments.only, template, Path(folder) / "case")
             print(names)
             try:
-                drawn = given.only // len(KINDS) % _DRAWN == 0
+                drawn = arguments.only // len(KINDS) % _DRAWN == 0
                 print(outcome(path, names, rendered(template, drawn), drawn))
             except Exception:
                 traceback.print_exc()
         return
     started = time.perf_counter()
-    found = run(range(given.first, given.first + given.cases), given.processes, given.stream)
-    bad = {n: case for n, case in sorted(found.items()) if case[1] not in ("page", "refused")}
+    outcomes = run(
+        range(arguments.first, arguments.first + arguments.cases),
+        arguments.processes,
+        arguments.stream,
+    )
+    bad = {n: case for n, case in sorted(outcomes.items()) if case[1] not in ("page", "refused")}
     for number, (names, result, seconds) in bad.items():
         print(f"{number}: {names}: {result} ({seconds:.1f} s)")
-    text = report(found, time.perf_counter() - started)
+    text = report(outcomes, time.perf_counter() - started)
     print(text)
-    if given.output:
-        given.output.write_text(text)
+    if arguments.output:
+        arguments.output.write_text(text)
     sys.exit(1 if bad else 0)
 
 
-def report(found: dict[int, Case], seconds: float) -> str:
+def report(outcomes: dict[int, Case], seconds: float) -> str:
     """The result as Markdown."""
     rows: dict[str, Counter[str]] = {}
-    for names, result, _ in found.values():
-        known = result if result in ("page", "refused") else "failed"
+    for names, result, _ in outcomes.values():
+        verdict = result if result in ("page", "refused") else "failed"
         kind, place, whose = names.split(":")[0].split(", ")
         for row in (kind, place, {"accident": "an accident", "stranger": "a stranger's"}[whose]):
-            rows.setdefault(row, Counter())[known] += 1
+            rows.setdefault(row, Counter())[verdict] += 1
     order = [*KINDS, *(row for row in rows if row not in KINDS)]
-    total = Counter(r if r in ("page", "refused") else "failed" for _, r, _ in found.values())
+    total = Counter(r if r in ("page", "refused") else "failed" for _, r, _ in outcomes.values())
     lines = [
         f"| {name} | {counts['refused']:,} | {counts['page']:,} | {counts['failed']:,} |"
         for name, counts in [*((row, rows[row]) for row in order if row in rows), ("all", total)]
     ]
-    slowest = max((seconds for _, _, seconds in found.values()), default=0.0)
+    slowest = max((seconds for _, _, seconds in outcomes.values()), default=0.0)
     versions = ", ".join(f"{name} {version(name)}" for name in ("zarr", "numcodecs", "numpy"))
     return (
         "# Damaged and hostile traces\n\n"
-        f"`python -m tests.report.fuzz --first {min(found, default=0)} --cases {len(found)}` "
+        f"`python -m tests.report.fuzz --first {min(outcomes, default=0)} --cases {len(outcomes)}` "
         "(a case's number is its seed).\n\n"
         "| what was changed first | refused in one line | page | failed |\n"
         "| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n\n"

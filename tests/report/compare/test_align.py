@@ -70,9 +70,9 @@ class _Read(list):
     count = 0
 
     def __getitem__(self, at):
-        found = super().__getitem__(at)
-        self.count += len(found) if isinstance(at, slice) else 1
-        return found
+        items = super().__getitem__(at)
+        self.count += len(items) if isinstance(at, slice) else 1
+        return items
 
 
 def _assert_read_a_few_times(*sequences):

@@ -39,27 +39,29 @@ def written():
     small = hostile_trace(ALL, window=True)
     drawn, draw = {}, report_export._draw_to_width
 
-    def once(plate, chosen, pixels):
-        if chosen not in drawn:
-            drawn[chosen] = draw(plate, chosen, pixels)
-        return drawn[chosen]
+    def once(plan, choices, pixels):
+        if choices not in drawn:
+            drawn[choices] = draw(plan, choices, pixels)
+        return drawn[choices]
 
-    made = {}
+    documents = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_export, "_draw_to_width", once)
         for format in ("svg", "png", "pdf", "csv"):
             section = (0, -(-n // LAYERS))
-            made["lens", format] = attentropy.export(full, "lens", format, section=section, dpi=60)
-            made["attention", format] = attentropy.export(small, "attention", format, dpi=60)
+            documents["lens", format] = attentropy.export(
+                full, "lens", format, section=section, dpi=60
+            )
+            documents["attention", format] = attentropy.export(small, "attention", format, dpi=60)
             if format != "csv":  # which has no text
-                made["map", format] = attentropy.export(small, "map", format, dpi=60)
-    return made
+                documents["map", format] = attentropy.export(small, "map", format, dpi=60)
+    return documents
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_a_picture_of_hostile_strings_holds_text_and_nothing_that_runs(figure, written, tmp_path):
-    made = written[figure, "svg"]
-    root = ElementTree.fromstring(made.data)
+    document = written[figure, "svg"]
+    root = ElementTree.fromstring(document.data)
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert not names & {"script", "foreignObject", "a", "use", "style", "animate", "set"}
     for element in root.iter():
@@ -69,8 +71,8 @@ def test_a_picture_of_hostile_strings_holds_text_and_nothing_that_runs(figure, w
                 assert value.startswith("data:image/png;base64,")
             assert "javascript:" not in value
             assert not re.search(r"url\((?!#)", value)
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]", made.caption)
-    (tmp_path / "f.svg").write_bytes(made.data)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]", document.caption)
+    (tmp_path / "f.svg").write_bytes(document.data)
     run("rsvg-convert", "-w", 400, tmp_path / "f.svg", "-o", tmp_path / "f.png")
     for data in ((tmp_path / "f.png").read_bytes(), written[figure, "png"].data):
         Image.open(io.BytesIO(data)).load()

@@ -17,7 +17,7 @@ ADDRESS = re.compile(r"(?:src|srcset|href)=[\"'](?!data:|#)")
 
 def _images(html):
     """The SVG documents that the fragment holds."""
-    return [base64.b64decode(found) for found in re.findall(r"svg\+xml;base64,([^\"]+)", html)]
+    return [base64.b64decode(image) for image in re.findall(r"svg\+xml;base64,([^\"]+)", html)]
 
 
 @pytest.fixture(scope="module")

@@ -120,12 +120,12 @@ def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_na
 def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
     trace = profiled()
     profile = trace.attrs["profile"]
-    told = " ".join(profile_sentences(profile))
-    assert "Against recording nothing, recording takes 1.100 × (1.010 … 1.200) the time" in told
-    assert "its kernel 1.030 × (1.020 … 1.040)." in told
-    assert "600 TFLOP/s (75%)" in told
-    assert "add up to 98.8%" in told
-    assert "1.5 MB more memory" in told
+    text = " ".join(profile_sentences(profile))
+    assert "Against recording nothing, recording takes 1.100 × (1.010 … 1.200) the time" in text
+    assert "its kernel 1.030 × (1.020 … 1.040)." in text
+    assert "600 TFLOP/s (75%)" in text
+    assert "add up to 98.8%" in text
+    assert "1.5 MB more memory" in text
     columns, rows = costs(profile)
     assert all(len(row) == len(columns) for row in rows)
     assert [row[0] for row in rows] == [
@@ -148,10 +148,10 @@ def test_without_a_fused_kernel_the_reason_is_told():
 def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_path, monkeypatch):
     from attentropy.engine.profile import profile as engine
 
-    asked = {}
+    arguments = {}
 
     def fake(model=None, prompt=None, *, progress=None, **options):
-        asked.update(options, model=model, prompt=prompt)
+        arguments.update(options, model=model, prompt=prompt)
         return profiled()
 
     monkeypatch.setattr(engine, "profile", fake)
@@ -159,8 +159,12 @@ def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_pa
     done = runner.invoke(command, ["folder", "--tokens", "128k", "--chunk", "8k", "--repeat", "2"])
     assert done.exit_code == 0, done.output
     assert "What recording costs" in done.output
-    assert (asked["tokens"], asked["chunk"], asked["repeat"]) == (131_072, 8192, 2)
-    assert (asked["model"], asked["stats"], asked["sites"]) == ("folder", ("entropy",), ())
+    assert (arguments["tokens"], arguments["chunk"], arguments["repeat"]) == (131_072, 8192, 2)
+    assert (arguments["model"], arguments["stats"], arguments["sites"]) == (
+        "folder",
+        ("entropy",),
+        (),
+    )
     for name in ("p.html", "p.zarr.zip", "p.zarr"):
         done = runner.invoke(command, ["--json", "-o", str(tmp_path / name)])
         assert json.loads(done.stdout)["tokens"] == 4 * 4096
