@@ -1,4 +1,4 @@
-"""Runs for tests of what is cut off: one prompt, small chunks, and processes that may be killed."""
+"""Runs for tests of interruption: one prompt, small chunks, and processes that may be killed."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ OPTIONS: dict[str, Any] = {
 
 
 def child(output: str, prompt: str, options: dict[str, Any], event: Any, at: int) -> None:
-    """The extraction, in a process of its own; `begun` hears when `at` tokens are read."""
+    """Run an extraction in a process of its own; set `event` when `at` tokens have been read."""
     import torch
 
     from attentropy.engine.run.extract import extract
 
     torch.set_num_threads(1)
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def report(stage: str, done: int, total: int) -> None:
         if stage.startswith("reading") and done >= at:
             event.set()
 
-    extract(prompt=prompt, output=output, progress=tell, **options)
+    extract(prompt=prompt, output=output, progress=report, **options)
 
 
 def context() -> Any:
-    """Processes that begin with the libraries imported, and no thread of anybody's."""
+    """Return a context whose processes start with imported libraries and a single thread."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["attentropy.engine.run.extract", "attentropy.engine.demo"])
     return processes
 
 
 def assert_equal(actual: Trace, wanted: Trace) -> None:
-    """The same variables with the same values, to the last bit."""
+    """Assert that two traces have the same variables and attributes, and exactly equal values."""
     assert set(actual.dataset.variables) == set(wanted.dataset.variables)
     for name in wanted.dataset.variables:
         np.testing.assert_array_equal(actual[str(name)], wanted[str(name)], err_msg=str(name))
@@ -48,8 +48,10 @@ def assert_equal(actual: Trace, wanted: Trace) -> None:
 
 
 def assert_holds(partial: Path, wanted: Trace, chunk: int = OPTIONS["chunk"]) -> int:
-    """An unfinished trace opens and says how far it got, and what it has of that is right; the
-    tokens that are done."""
+    """Assert that an unfinished trace opens and that its values are right as far as it goes.
+
+    Returns the number of tokens that are done.
+    """
     trace = Trace.open(partial, partial=True)
     state = trace.attrs["partial"]
     done = state["done"]

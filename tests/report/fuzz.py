@@ -2,11 +2,12 @@
 
     python -m tests.report.fuzz --cases 2000 -o tests/report/fuzz.md
 
-Every case is a small trace, changed by one or two of `CHANGES`, as a folder or packed. Half of them
-are accidents: the digests stay, and a page must be that of the undamaged trace. Half are a
-stranger's, sealed again after the change: a page must hold together. One case in eight draws its
-pictures, the others stop at what would be drawn. A case may take 10 seconds and 1 GiB. What fails
-is printed with its number, and `--only NUMBER` runs it again with the traceback.
+Every case is a small trace, as a folder or as an archive, with one or two changes of `KINDS`. Half
+of the cases are accidents: the digests stay as they were, and if there is a page, it must be equal
+to that of the undamaged trace. The other half come from a stranger, who updates the digests after
+the change: their pages must be well-formed. One case in eight draws its pictures; the others only
+compute the values of the pictures. A case may take 10 seconds and 1 GiB. Each failure is printed
+with its number, and `--only NUMBER` runs the case again with its traceback.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ from attentropy.report.page.document import Still
 from traces import synthetic
 
 SECONDS, BYTES = 10, 2**30
-_WALL = 6 * SECONDS  # of a case, where other work shares the processor
-_DRAWN = 8  # one case in so many draws its pictures
+_WALL = 6 * SECONDS  # wall time of a case, which shares the processor with other work
+_DRAWN = 8  # one of this many cases draws its pictures
 HOSTILE = (
     "</script><script>alert(1)</script>", "<!--", "]]>", "{{ 7*7 }}", "${alert(1)}", "\u2028",
     "\u202eevil", "\x00\x07\x1b[31m", "javascript:alert(1)", "'\"><img src=x onerror=alert(1)>",
@@ -61,7 +62,7 @@ ODD = (
     "../../etc", HOSTILE[0], [[[[]]]], [None] * 3,
 )  # fmt: skip
 
-Case = tuple[str, str, float]  # what was done, the outcome, seconds of the processor
+Case = tuple[str, str, float]  # the changes, the outcome, the processor time in seconds
 Change = Callable[[random.Random, Path], None]
 
 
@@ -117,7 +118,7 @@ def _arrays(folder: Path) -> list[str]:
 
 
 def _metadata(rng: random.Random, folder: Path) -> None:
-    """One value somewhere in an array's metadata becomes something else, or goes."""
+    """Replace or delete one value somewhere in the metadata of an array."""
 
     def change(metadata: dict[str, Any]) -> None:
         holder: Any = metadata
@@ -190,7 +191,7 @@ def _attributes(rng: random.Random, folder: Path) -> None:
 
 
 def _values(rng: random.Random, folder: Path) -> None:
-    """Some values of an array become what no recording leaves there."""
+    """Replace some values of an array by values that no recording writes."""
     import zarr
 
     name = rng.choice(_arrays(folder))
@@ -215,7 +216,7 @@ def _values(rng: random.Random, folder: Path) -> None:
 
 
 def _stranger(rng: random.Random, folder: Path) -> None:
-    """Something that a trace does not hold, or links that lead out of it."""
+    """Add a file that does not belong to a trace, or a link that leads out of the trace."""
     place = folder / rng.choice(("entropy", "evil", "c", "zarr.json.bak"))
     if rng.random() < 0.5 and not place.exists():
         place.symlink_to(rng.choice(("/etc", "/dev/zero", "..", "entropy")))
@@ -240,7 +241,7 @@ KINDS: dict[str, tuple[Change, ...]] = {
 
 
 def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
-    """Case `number` in `folder`: "kind, place, whose: changes", and the trace's path."""
+    """Write case `number`; return its name "kind, place, whose: changes" and its path."""
     rng = random.Random(number)
     trace = folder / "t.zarr"
     shutil.copytree(template, trace)
@@ -263,7 +264,7 @@ def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
 
 
 def _pack(rng: random.Random | None, trace: Path, target: Path) -> str:
-    """The trace as an archive, or with `rng` as one that no trace is; what was done to it."""
+    """Pack the trace as an archive, damaged if there is an `rng`; return a note of the damage."""
     way = rng.choice(("cut", "flip", "out", "deflated", "twice", "link", "nested")) if rng else ""
     kind = zipfile.ZIP_DEFLATED if way == "deflated" else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", kind) as archive, warnings.catch_warnings():
@@ -295,8 +296,11 @@ def _pack(rng: random.Random | None, trace: Path, target: Path) -> str:
 
 
 def outcome(path: Path, names: str, whole: str, drawn: bool) -> str:
-    """ "page" or "refused"; raises whatever else happens, and for a page that does not hold
-    together, or is an accident's and not the `whole` one."""
+    """Return "page" or "refused" for a trace.
+
+    Raises ValueError for a page that is not well-formed, and for a page of an accident that differs
+    from `whole`, the page of the undamaged trace. All errors but AttentropyError are passed on.
+    """
     try:
         page = rendered(path, drawn)
     except AttentropyError as error:
@@ -320,7 +324,7 @@ def outcome(path: Path, names: str, whole: str, drawn: bool) -> str:
 
 
 def rendered(path: Path, drawn: bool) -> str:
-    """The page of a trace; without its pictures where it is not `drawn`."""
+    """Return the page of a trace; if not `drawn`, without its pictures."""
     trace = Trace.open(path)
     findings = observe(trace)
     with contextlib.ExitStack() as stack:
@@ -338,7 +342,7 @@ def rendered(path: Path, drawn: bool) -> str:
 def _sketched(
     trace: Trace, view: Any, attention: Any, rows: Any, sizes: Any, placed: Any
 ) -> dict[str, Any]:
-    """The figure's values, and nothing drawn of them."""
+    """Compute the values of the figure without drawing them."""
     for name, size in sizes.items():
         json.dumps(cells.datasets(trace, size, placed[name], view, rows), allow_nan=False)
         json.dumps(cells.state(trace, size, placed[name], len(rows)), allow_nan=False)
@@ -350,7 +354,7 @@ def _no_constant(name: str) -> float:
 
 
 def _work(numbers: Any, results: Any, template: Path) -> None:
-    """Cases one after the other, in a process that may take no more than 1 GiB beyond its own."""
+    """Run cases one after the other in a process that may take 1 GiB of additional memory."""
     whole = {drawn: rendered(template, drawn) for drawn in (False, True)}
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
@@ -371,7 +375,7 @@ def _work(numbers: Any, results: Any, template: Path) -> None:
 
 
 def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, Case]:
-    """What became of each case; a line of JSON each goes to `stream` as they come."""
+    """Run the cases and return their outcomes; append each to `stream` as a line of JSON."""
     context = multiprocessing.get_context("spawn")
     outcomes: dict[int, Case] = {}
     n_written = 0
@@ -392,7 +396,7 @@ def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, C
 
 
 class _Worker:
-    """A process that works off its share, and is replaced where a case hangs or kills it."""
+    """A process that runs its share of the cases and is replaced if a case hangs or kills it."""
 
     def __init__(self, context: Any, share: list[int], template: Path) -> None:
         self.context, self.left, self.template = context, share, template
@@ -409,7 +413,7 @@ class _Worker:
         self.since = time.perf_counter()
 
     def step(self, outcomes: dict[int, Case]) -> bool:
-        """Take in what is done; whether there is more to do."""
+        """Collect finished cases; return whether cases are left."""
         while not self.results.empty():
             number, names, result, seconds = self.results.get()
             self.since = time.perf_counter()
@@ -430,7 +434,7 @@ class _Worker:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
@@ -467,7 +471,7 @@ def main() -> None:
 
 
 def report(outcomes: dict[int, Case], seconds: float) -> str:
-    """The result as Markdown."""
+    """Return the outcomes as a Markdown table with a description."""
     rows: dict[str, Counter[str]] = {}
     for names, result, _ in outcomes.values():
         verdict = result if result in ("page", "refused") else "failed"

@@ -1,4 +1,4 @@
-"""Hostile text in every place that a trace, a prompt or a file brings it to: shown, not run."""
+"""Hostile text of a trace, a prompt or a file name is shown everywhere and never runs."""
 
 import base64
 import html
@@ -35,9 +35,9 @@ from traces import synthetic
 
 pytestmark = pytest.mark.costly
 
-# What moves a terminal's cursor, turns a line around or is nothing to see.
+# Categories that move a terminal's cursor, change the text direction or are invisible.
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-JOINER = "\u200d"  # within an emoji
+JOINER = "\u200d"  # joins parts of an emoji
 
 
 def _unseen(text, allowed=" \n\t" + JOINER + "\u2068\u2069"):
@@ -56,7 +56,7 @@ def page(trace):
 
 @pytest.fixture(scope="module")
 def comparison():
-    """The page of two traces, with the names of their files."""
+    """Return the page of two traces with hostile file names."""
     of = compare(*hostile_pair(), HOSTILE_NAMES)
     return render(of, observe_difference(of))
 
@@ -102,7 +102,7 @@ def test_every_string_is_shown_or_visibly_escaped(page):
         assert len(label) < 4500
     assert "1,000,000 characters" in shown[-1]
     assert "⟨202E⟩" in body
-    assert "\\ud83d" in body  # half of a pair is not text
+    assert "\\ud83d" in body  # half of a surrogate pair is not valid text
 
 
 def test_a_comparison_shows_every_string_of_both_sides_or_escapes_it_visibly(comparison):
@@ -202,7 +202,7 @@ def test_json_lines_are_json_and_leave_a_terminal_alone():
 
 
 def _few_tokens(trace):
-    """A trace that is quick to draw, with the same attributes."""
+    """Return a small trace with the attributes of `trace`, which is quick to draw."""
     return Trace(synthetic(layers=2, heads=1, window=False).dataset.assign_attrs(trace.attrs))
 
 

@@ -1,4 +1,4 @@
-"""What stands for many positions is their mean, least and largest; heads are read once."""
+"""A tile has the mean, minimum and maximum of its positions, and each head is read once."""
 
 import numpy as np
 import pytest

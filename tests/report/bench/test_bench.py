@@ -1,4 +1,4 @@
-"""Results as a page and in sentences: every number shown, nothing of a stranger unescaped."""
+"""Benchmark results become a page and sentences with every number and no unescaped text."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ OURS = "ours, entropy"
 
 
 def results(name="flash", device="a machine"):
-    """Two sizes; ours takes 2 and 8 ms, each other rival a known multiple."""
+    """Return results of two sizes: ours takes 2 and 8 ms, each other rival a fixed multiple."""
     cases = tuple(AttentionCase(n, 8, 2, 64, True, "bfloat16", "cuda") for n in (1024, 2048))
     rows = []
     for i, case in enumerate(cases):

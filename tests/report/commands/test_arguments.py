@@ -1,4 +1,4 @@
-"""What click passes becomes keyword arguments of the engine in one place."""
+"""One module turns the parameters of click into keyword arguments of the engine."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""The command line: the main job in one call, and one line for everything that goes wrong."""
+"""The command line does the main job in one call and reports each error in one line."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 
 def _fails(capsys, arguments, code, *words):
-    """The command fails with `code` and one line that has `words`; returns the line."""
+    """Assert that the command exits with `code` and one line that has `words`; return the line."""
     before = sorted(os.listdir())
     assert main([str(a) for a in arguments]) == code
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Nothing of the machine is in a page or a trace, and the same trace gives the same bytes."""
+"""No page or trace reveals paths or names of the machine; one trace always gives the same bytes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A page and a trace that are redacted hold no word of the prompt, of the answer, and no id."""
+"""Redacted pages and traces contain no token id and no word of the prompt or the answer."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from traces import CHAT, profiled, synthetic
 
 pytestmark = pytest.mark.costly
 
-# Words that nothing else on a page says, and ids that no other number is.
+# Words and ids that occur nowhere else on a page.
 TOKENS = [
     f"zq{i}xvorn" if "<" not in text and text.strip() else text for i, text in enumerate(CHAT)
 ]
@@ -46,7 +46,7 @@ def _secret(tokens=TOKENS, answer=("Von", "bert"), **options):
 
 
 def _tells(text):
-    """Words and ids of the secret that a text holds."""
+    """List the words and ids of the secret trace that a text contains."""
     return [word for word in SECRET if word in text] + re.findall(r"\b765\d{4}\b", text)
 
 
@@ -102,7 +102,9 @@ def test_missing_ids_stay_missing():
 def test_a_run_leaves_no_word_beside_what_it_was_asked_for(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
-    def run(parameters, *, scratch, **options):  # and no output, where texts would be for a while
+    def run(
+        parameters, *, scratch, **options
+    ):  # with an output, texts would be on disk for a while
         assert not {"output", "resume", "keep_cache"} & set(options)
         return _secret()
 
@@ -124,12 +126,12 @@ def test_a_run_that_may_go_on_cannot_be_redacted(tmp_path, monkeypatch, capsys):
     assert "--redact-tokens keeps nothing" in capsys.readouterr().err
 
 
-# Longer by two tokens, one replaced by another of its length, and another answer of its length.
+# Two tokens longer; one token and the answer are replaced by others of the same length.
 OTHER = [*TOKENS[:6], "zq98xvorn", "zq99xvorn", "zq97xvorn", *TOKENS[7:]]
 
 
 def _other():
-    """Another prompt of the same vocabulary."""
+    """Return the trace of another prompt with the same vocabulary."""
     trace = _secret(OTHER, ("Von", "wykvoz3"), seed=1)
     ids = _secret()["token_ids"]
     ids = np.concatenate([ids[:6], FIRST_ID + 900 + np.arange(3, dtype=np.int32), ids[7:]])
@@ -141,7 +143,7 @@ def _other():
 
 @pytest.fixture(scope="module")
 def both():
-    """A comparison of texts, and the same without them."""
+    """Return the comparison of two traces, with and without their texts."""
     ours = compare(_secret(), _other())
     return ours, compare(_secret(), _other(), redact=True)
 
@@ -208,7 +210,7 @@ def test_traces_that_were_redacted_apart_are_not_compared(tmp_path):
 
 
 def _read(file):
-    """All that a file of a figure says: as it is, and what programs find in it."""
+    """Return all text of an exported file: its bytes, and what PDF programs extract from it."""
     data = file.read_bytes()
     text = data.decode("latin-1") + data.decode("utf-8", "replace")
     if file.suffix == ".pdf":
@@ -218,7 +220,7 @@ def _read(file):
 
 @pytest.fixture(scope="module")
 def everything_saved(tmp_path_factory):
-    """With what every figure needs."""
+    """Save a secret trace that has the variables of every figure and return its path."""
     of = profiled(layers=2).dataset
     timed = {name: of[name] for name in map(str, of) if name.startswith("profile_")}
     scores = ("layer", "score_head"), np.full((2, 2), 0.5, np.float32)

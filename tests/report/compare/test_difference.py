@@ -1,4 +1,4 @@
-"""A difference is B − A, value by value, at the tokens of both, and refused where there are few."""
+"""A difference is B − A per value at the tokens of both traces, which must share enough tokens."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ EDITED = [*CHAT[:7], " a", " great", *CHAT[8:12], "!", *CHAT[12:14], *CHAT[15:]]
 
 
 def _renumbered(trace, texts):
-    """The trace with one id for each text, as a tokenizer has it."""
+    """Return the trace with one id per text, as a tokenizer assigns them."""
     numbers = {text: 1000 + i for i, text in enumerate(dict.fromkeys(texts))}
     ids = np.array([numbers[text] for text in trace.tokens], np.int32)
     return Trace(trace.dataset.assign_coords(token_ids=("position", ids)))
@@ -163,7 +163,7 @@ def test_other_tokenizers_are_aligned_by_text():
     ids = b["token_ids"][::-1].copy()
     b = Trace(b.dataset.assign_coords(token_ids=("position", ids)))
     with pytest.raises(UsageError, match="1 of the longer prompt's 17"):
-        compare(a, b)  # one hash of the tokenizer: the ids are believed
+        compare(a, b)  # equal tokenizer hashes, so the ids are compared
     attrs = b.attrs | {"tokenizer": {"sha256": "9" * 64}}
     of = compare(a, Trace(b.dataset.assign_attrs(attrs)))
     assert of.by_text

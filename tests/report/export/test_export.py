@@ -1,4 +1,4 @@
-"""Figures for papers: at their size, as text, with their values, and nothing that runs."""
+"""Exported figures have their size, real text and their values, and no scripts."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def documents(trace):
 
 @pytest.fixture(scope="module")
 def lines():
-    """Reads CSV: a list of dictionaries."""
+    """Return a function that parses CSV bytes into a list of dictionaries."""
     return lambda data: list(csv.DictReader(io.StringIO(data.decode(), newline="")))
 
 
@@ -52,8 +52,10 @@ def pixels(data):
 
 
 def mean_difference(a, b):
-    """Mean difference of two pictures in 255ths, over a blur of two pixels: letters are drawn
-    elsewhere by less than that."""
+    """Return the mean difference of two pictures, in units of 1/255, after a blur of two pixels.
+
+    The blur hides that renderers place letters differently by less than two pixels.
+    """
     height, width = (min(x, y) // 2 * 2 for x, y in zip(a.shape[:2], b.shape[:2], strict=True))
     small = [
         p[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3)) for p in (a, b)
@@ -120,7 +122,7 @@ def test_all_pictures_are_the_same_picture(documents, tmp_path):
         tmp_path / "fig.pdf", tmp_path / "pdf")  # fmt: skip
     poppler = pixels((tmp_path / "pdf.png").read_bytes())
     rsvg = pixels(run("rsvg-convert", "-w", across, tmp_path / "fig.svg"))
-    # Another picture, palette or section is more than 12 apart; edges and letters alone under 4.
+    # Another picture, palette or section differs by more than 12, edges and letters by less than 4.
     other = pixels(attentropy.export(synthetic(seed=1), "lens", "png", dpi=100).data)
     assert mean_difference(ours, rsvg) < 4
     assert mean_difference(ours, poppler) < 4
@@ -158,7 +160,7 @@ def test_a_pdf_is_set_in_order_whatever_order_it_came_in():
 def test_a_pdf_has_a_number_for_what_cannot_be_embedded(tmp_path, monkeypatch):
     convert = vl_convert.svg_to_pdf
 
-    def without_emoji(picture):  # whatever fonts there are
+    def without_emoji(picture):  # fails on emoji, whichever fonts are installed
         if "🌈" in picture or "👩" in picture:
             raise RuntimeError("the font holds pictures")
         return convert(picture)

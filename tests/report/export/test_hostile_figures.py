@@ -1,4 +1,4 @@
-"""Figures of a stranger's trace as files: every string is in them, none runs or is a formula."""
+"""Exported figures of a hostile trace show every string, and no string runs or is a formula."""
 
 import csv
 import io
@@ -22,15 +22,17 @@ pytestmark = pytest.mark.costly
 MARKUP = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
 ALL = [*STRINGS, MARKUP, "=1+1", "@x", "+1", "-2"]
 TOKENS = [str(text) for text in text_array(ALL)]
-LAYERS = 16  # so many rows of the section hold all strings
+LAYERS = 16  # enough rows for the section to show all strings
 ISOLATES = str.maketrans("", "", "\u2068\u2069")
 FIGURES = ("lens", "attention", "map")
 
 
 @pytest.fixture(scope="module")
 def written():
-    """The bytes of each figure in each format; each figure is drawn once. The cells of the lens's
-    section name every string."""
+    """Export each figure in each format, and draw each figure only once.
+
+    The cells of the lens's section show every string.
+    """
     n = len(ALL)
     full = hostile_trace(ALL, layers=LAYERS, heads=1, words=TOKENS)
     full.dataset["lens_top_ids"].values[0, ..., 0] = (
@@ -53,7 +55,7 @@ def written():
                 full, "lens", format, section=section, dpi=60
             )
             documents["attention", format] = attentropy.export(small, "attention", format, dpi=60)
-            if format != "csv":  # which has no text
+            if format != "csv":  # the CSV of a map has no text
                 documents["map", format] = attentropy.export(small, "map", format, dpi=60)
     return documents
 

@@ -1,4 +1,4 @@
-"""Each head score that was measured has its finding, or its "none", and no other has."""
+"""Each measured head score has a finding, which may be "none"; no other score has one."""
 
 import math
 
@@ -13,7 +13,7 @@ UNIFORM = {"sink": 0.003, "local": 0.6, "previous": 0.02}
 
 
 def _with(options=None, **scores):
-    """The synthetic trace with scores [6 layers, 3 heads], and what a uniform row would give."""
+    """Return the synthetic trace with scores [6 layers, 3 heads] and those of a uniform row."""
     dataset = synthetic().dataset
     dims = ("layer", "score_head")
     arrays = {f"head_{name}": (dims, values.astype(np.float32)) for name, values in scores.items()}

@@ -1,4 +1,4 @@
-"""Each finding says what the numbers say, and says so when there is nothing to find."""
+"""Each finding agrees with the numbers, and says so if there is nothing to find."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def test_dummy_tokens_that_the_lens_did_not_read_are_said_to_be():
 
 
 def _with_sites(*sites):
-    """The synthetic lens repeated for each site, the values of all but "residual" moved."""
+    """Repeat the synthetic lens for each site, with 1 added except at the site "residual"."""
     whole = synthetic().dataset
     names = [name for name in whole.data_vars if "site" in whole[name].dims]
     text = np.dtypes.StringDType()

@@ -1,4 +1,4 @@
-"""A page is never larger than it may be, and says what it left out."""
+"""A page never exceeds its maximum size, and says what it left out."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a long page keeps position by position: what was asked for, the tail, template, extremes."""
+"""A long page has exact values of requested ranges, the tail, the template and the extremes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Other statistics and sites in the page: whole where there is room, after entropy where not."""
+"""Other statistics and sites are in the page as far as entropy leaves room for them."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def _part(page, name):
 
 @pytest.fixture(scope="module")
 def trace():
-    """A long trace with more statistics than entropy."""
+    """Return a long trace that has more statistics than entropy."""
     bare = long(12_000, layers=4, heads=3, read=600)
     attention, random = ("layer", "head", "query"), np.random.default_rng(0)
     shape = bare["entropy"].shape

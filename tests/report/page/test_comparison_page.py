@@ -1,4 +1,4 @@
-"""The page of two traces as text: what it says of both, within its bytes, and nothing unescaped."""
+"""The page of two traces describes both, keeps within its size, and escapes all text."""
 
 import base64
 import json

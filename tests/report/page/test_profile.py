@@ -1,4 +1,4 @@
-"""The profile on the page and on a terminal: its numbers, stacked, told and drawn."""
+"""The page and the terminal show a profile's numbers as stacked areas, sentences and tables."""
 
 import base64
 import json
@@ -54,7 +54,7 @@ def test_each_chunks_shares_are_all_of_its_time():
         kernel = rows["attention kernel"]
         whole = np.nansum(seconds[chunk]) + outside[chunk].sum()
         assert kernel["to"] == pytest.approx(np.nansum(seconds[chunk, :, 1]) / whole, rel=1e-5)
-    last = [row for row in areas if row["at"] == 4 * 4096]  # the step that ends the last chunk
+    last = [row for row in areas if row["at"] == 4 * 4096]  # the end of the last chunk
     before = [row for row in areas if row["at"] == 3 * 4096]
     assert [row["to"] for row in last] == [row["to"] for row in before]
 
@@ -62,7 +62,7 @@ def test_each_chunks_shares_are_all_of_its_time():
 def test_what_is_written_after_the_layers_is_writing_too():
     trace = profiled()
     outside = np.zeros((4, 5), np.float32)
-    outside[-1] = [0, 0, 0, 1, 3]  # seconds, beside which the layers' are nothing
+    outside[-1] = [0, 0, 0, 1, 3]  # seconds; the times of the layers are negligible
     names = np.array(["embedding", "norm", "head", "rest", "writing"], np.dtypes.StringDType())
     data = trace.dataset.drop_vars(("profile_outside", "outside"))
     data = data.assign(profile_outside=(("chunk", "outside"), outside))

@@ -1,4 +1,4 @@
-"""Which findings stand first, what each layer is on average, and the charts as tables."""
+"""The page orders findings, averages each layer, and gives its charts as tables too."""
 
 import math
 import re
@@ -136,7 +136,7 @@ def test_tables_of_a_long_trace_are_bounded_and_true():
     part = trace["entropy"][0, :, first : last + 1]
     assert float(spread.rows[3][1]) == pytest.approx(part.mean(), rel=2e-3)
     heads = tables.of_heads(trace, ["entropy", "sink"], rows)
-    assert len(heads.rows) == 129  # and what a uniform row gives
+    assert len(heads.rows) == 129  # 128 heads and the uniform row
     assert "128 of 180 heads" in heads.title
     largest = tables.of_map(trace, "0").rows[0]
     assert float(largest[2]) == pytest.approx(trace["map"][0, 0].max(), rel=1e-3)
