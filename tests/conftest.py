@@ -1,4 +1,4 @@
-"""What all tests share: Triton's interpreter without a GPU, and a browser where there is one."""
+"""Fixtures and settings of all tests: Triton's interpreter without a GPU, and a browser."""
 
 import gc
 import os
@@ -7,16 +7,16 @@ import shutil
 import pytest
 import torch
 
-# Triton's own library reads this when it is first imported, by whichever test module that happens.
+# Triton reads this variable on its first import, and any test module may be the first to import it.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_collection_finish():
-    """Take what the imports left behind out of the garbage collector's sight.
+    """Exclude the objects that imports created from garbage collection.
 
-    The libraries' objects live as long as the process. To look through them again at each full
-    collection would cost a tenth of the time of all tests.
+    The libraries' objects live as long as the process. If each full collection visited them again,
+    all tests together would take a tenth longer.
     """
     gc.collect()
     gc.freeze()
@@ -36,15 +36,17 @@ _FLAGS = [
 
 @pytest.fixture(scope="session")
 def chromium():
-    """A headless Chromium driven by Playwright; skipped visibly without one, failed in CI."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
+    """Yield a headless Chromium driven by Playwright; without one, skip the test or fail in CI."""
+    executable = (
+        os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
+    if executable is None:
         if os.environ.get("CI"):
             pytest.fail("CI has no Chromium: the browser tests did not run")
         pytest.skip("no Chromium here: install it, or name it in CHROMIUM")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=_FLAGS)
+        browser = driver.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser
         browser.close()

@@ -1,4 +1,4 @@
-"""Work that is counted, so that a test of how much there is does not depend on the machine."""
+"""Counts of work instead of times, so that the result of a test does not depend on the machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TICK = 1e-3  # seconds per operation of torch
 
 
 class CountedClock(TorchDispatchMode):
-    """While open, `time.perf_counter` counts the operations of torch in this thread.
+    """A context in which `time.perf_counter` counts the operations of torch in this thread.
 
-    `advance` lets more time pass, in any thread. Everything else takes no time at all, so the same
-    work always takes the same time.
+    `advance` adds time, from any thread. Nothing else takes time, so the same work always takes the
+    same time.
     """
 
     def __init__(self) -> None:
@@ -41,24 +41,24 @@ class CountedClock(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Advance the clock by `seconds`."""
         self.now += seconds
 
 
-# A child has its own bounds, and is not to be slowed down.
+# A child process has its own limits, and counting its calls would slow it down.
 os.register_at_fork(after_in_child=lambda: sys.setprofile(None))
 
 
 @dataclass
 class Calls:
-    """How many functions were called."""
+    """The number of functions that were called."""
 
     count: int = 0
 
 
 @contextmanager
 def counted_calls() -> Iterator[Calls]:
-    """Count the calls of functions, of Python and of C, in this thread of this process."""
+    """Count the calls of Python and C functions in this thread of this process."""
     calls = Calls()
 
     def count(frame: Any, event: str, argument: Any) -> None:
@@ -74,7 +74,7 @@ def counted_calls() -> Iterator[Calls]:
 
 
 def bytes_read() -> int:
-    """Return the bytes that this process has read so far; 0 where nothing counts them."""
+    """Return the number of bytes that this process has read; 0 where the system does not count."""
     counters = Path("/proc/self/io")
     if not counters.exists():
         return 0

@@ -1,4 +1,4 @@
-"""Strings that a page could trip over: markup, addresses, templates, odd characters."""
+"""Strings that could break a page: markup, addresses, templates, unusual characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from attentropy.engine.trace.text import text_array
 from attentropy.report.text import for_terminal
 from traces import synthetic
 
-# What runs or loads where it reaches a page unescaped sets this name, or asks the network.
+# Markup that reaches a page unescaped sets this name when it runs, or makes a network request.
 PROOF = "window.pwned=1"
 
 _ELEMENTS = (
@@ -45,19 +45,19 @@ _ODD = (
 )  # fmt: skip
 _NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999", "-0", "null", "undefined", "true", "[]", "{}")
 _SQL = ("'; DROP TABLE tokens;--", "=1+1", "@SUM(1)", "+cmd|' /C calc'!A0", "-2+3")
-# Not text: half of a pair, as a prompt in JSON may hold it.
+# Not valid text: single halves of a surrogate pair, which a prompt in JSON may contain.
 SURROGATES = ("\ud83d", "\udc00", "a\ud800b", "\udfff\ud800")
-# Of files; one with a byte that is no text.
+# Names of files; one has a byte that is not valid UTF-8.
 HOSTILE_NAMES = (
     f"</title><script>{PROOF}</script>\u202e\udcff.zarr",
     f'\x1b[31m"><img src=x onerror={PROOF}>.zarr',
 )
-# One that no page can show whole.
+# A string that is too long for any page.
 ENDLESS = "M" * 1_000_000
 
 
 def corpus(count: int = 500) -> list[str]:
-    """`count` of them, the same each time; every kind is there."""
+    """Return `count` hostile strings of every kind, the same strings in each call."""
     everywhere = list(product(_BEFORE, _ELEMENTS, _EVENTS))
     markup = (
         f"{before}<{element} {event}={PROOF} src=x href={address}>"
@@ -84,17 +84,20 @@ STRINGS = [*corpus(), *SURROGATES, ENDLESS]
 
 
 def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
-    """Every string as a token, some as words of the vocabulary, and one in each attribute;
-    `options` as `synthetic` has them."""
+    """Return a trace with every string as a token.
+
+    Some strings are also words of the vocabulary and values of attributes. `options` are
+    those of `synthetic`.
+    """
     tokens = list(text_array(strings))
-    made = {"layers": 2, "heads": 2, "window": False, "words": tokens[::64]} | options
+    arguments = {"layers": 2, "heads": 2, "window": False, "words": tokens[::64]} | options
     roles = ["content"] * (len(tokens) - 1) + ["template"]
-    trace = synthetic(tokens, roles, generated=tokens[60:64], **made)
+    trace = synthetic(tokens, roles, generated=tokens[60:64], **arguments)
     texts = iter(STRINGS[::7])
     attrs = trace.dataset.attrs
     for part in ("model", "tokenizer", "versions", "options"):
-        held = {name: value for name, value in attrs[part].items() if type(value) is int}
-        attrs[part] = {name: next(texts) for name in attrs[part]} | held | {next(texts): 1}
+        numbers = {name: value for name, value in attrs[part].items() if type(value) is int}
+        attrs[part] = {name: next(texts) for name in attrs[part]} | numbers | {next(texts): 1}
     attrs |= {
         "model": attrs["model"] | {"name": "".join(STRINGS[60:90]) + "\u202e\x1b[31m"},
         "notes": [next(texts), *SURROGATES, ENDLESS], "implementation": next(texts),
@@ -104,7 +107,7 @@ def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
     note = np.array(
         [for_terminal(ENDLESS[:900]) + "</script>", "\x1b\u202e<b>"], np.dtypes.StringDType()
     )
-    trace.dataset["attention_note"] = ("layer", note[np.arange(made["layers"]) % 2])
+    trace.dataset["attention_note"] = ("layer", note[np.arange(arguments["layers"]) % 2])
     trace.dataset["lens_entropy"].values[0, :, 3:6] = [np.nan, np.inf, -np.inf]
     trace.dataset["lens_top_logprobs"].values[0, :, 7] = np.nan
     trace.dataset["lens_kl"].values[0, :, 8] = np.inf
@@ -113,17 +116,20 @@ def hostile_trace(strings: Sequence[str] = STRINGS, **options: Any) -> Trace:
 
 
 def hostile_pair() -> tuple[Trace, Trace]:
-    """Two traces to be compared: each string is a token of both, then one of A alone and one of B
-    alone, and what the two say of their making has each as a name and as a value."""
-    found = []
+    """Return two traces to compare, A and B, with every string as a token and in the attributes.
+
+    Each string is a token of both traces, followed by one token that only A has and one that only
+    B has. Each string is also the name and the value of an attribute of the prompt.
+    """
+    traces = []
     for side in (0, 1):
         trace = hostile_trace(
             list(chain.from_iterable((text, text) for text in STRINGS)), seed=side
         )
         at = np.arange(len(STRINGS), dtype=np.int32)
         ids = np.stack([at, at + (side + 1) * at.size], 1).ravel()
-        made = trace.dataset.assign_coords(token_ids=("position", ids))
+        dataset = trace.dataset.assign_coords(token_ids=("position", ids))
         named = dict(zip(STRINGS, STRINGS[side:] + STRINGS[:side], strict=True))
         own = {"tokenizer": {"sha256": "0" * 64}, "prompt": named}
-        found.append(Trace(made.assign_attrs(made.attrs | own)))
-    return found[0], found[1]
+        traces.append(Trace(dataset.assign_attrs(dataset.attrs | own)))
+    return traces[0], traces[1]

@@ -1,4 +1,4 @@
-"""Runs for tests of what is cut off: one prompt, small chunks, and processes that may be killed."""
+"""Runs for tests of interruption: one prompt, small chunks, and processes that may be killed."""
 
 from __future__ import annotations
 
@@ -17,49 +17,51 @@ OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def child(output: str, prompt: str, options: dict[str, Any], begun: Any, at: int) -> None:
-    """The extraction, in a process of its own; `begun` hears when `at` tokens are read."""
+def child(output: str, prompt: str, options: dict[str, Any], event: Any, at: int) -> None:
+    """Run an extraction in a process of its own; set `event` when `at` tokens have been read."""
     import torch
 
     from attentropy.engine.run.extract import extract
 
     torch.set_num_threads(1)
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def report(stage: str, done: int, total: int) -> None:
         if stage.startswith("reading") and done >= at:
-            begun.set()
+            event.set()
 
-    extract(prompt=prompt, output=output, progress=tell, **options)
+    extract(prompt=prompt, output=output, progress=report, **options)
 
 
 def context() -> Any:
-    """Processes that begin with the libraries imported, and no thread of anybody's."""
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["attentropy.engine.run.extract", "attentropy.engine.demo"])
-    return found
+    """Return a context whose processes start with imported libraries and a single thread."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["attentropy.engine.run.extract", "attentropy.engine.demo"])
+    return processes
 
 
-def assert_equal(found: Trace, wanted: Trace) -> None:
-    """The same variables with the same values, to the last bit."""
-    assert set(found.dataset.variables) == set(wanted.dataset.variables)
+def assert_equal(actual: Trace, wanted: Trace) -> None:
+    """Assert that two traces have the same variables and attributes, and exactly equal values."""
+    assert set(actual.dataset.variables) == set(wanted.dataset.variables)
     for name in wanted.dataset.variables:
-        np.testing.assert_array_equal(found[str(name)], wanted[str(name)], err_msg=str(name))
-    assert found.attrs == wanted.attrs
+        np.testing.assert_array_equal(actual[str(name)], wanted[str(name)], err_msg=str(name))
+    assert actual.attrs == wanted.attrs
 
 
 def assert_holds(partial: Path, wanted: Trace, chunk: int = OPTIONS["chunk"]) -> int:
-    """An unfinished trace opens and says how far it got, and what it has of that is right; the
-    tokens that are done."""
-    found = Trace.open(partial, partial=True)
-    state = found.attrs["partial"]
+    """Assert that an unfinished trace opens and that its values are right as far as it goes.
+
+    Returns the number of tokens that are done.
+    """
+    trace = Trace.open(partial, partial=True)
+    state = trace.attrs["partial"]
     done = state["done"]
-    assert state["tokens"] == len(wanted.tokens) == len(found.tokens)
+    assert state["tokens"] == len(wanted.tokens) == len(trace.tokens)
     assert done % chunk == 0 or done == len(wanted.tokens)
     for name, variable in wanted.dataset.data_vars.items():
         if variable.dims[-1] == "query" or str(name).startswith("lens_"):
             rows = [
                 slice(done) if d in ("query", "position") else slice(None) for d in variable.dims
             ]
-            values = found.dataset[name].values[tuple(rows)]
+            values = trace.dataset[name].values[tuple(rows)]
             np.testing.assert_array_equal(values, variable.values[tuple(rows)], err_msg=str(name))
     return int(done)

@@ -1,4 +1,4 @@
-"""Programs that open what was written: an independent reader of SVG and of PDF."""
+"""External programs that open the exported files: independent readers of SVG and PDF."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 
 
 def tool(name: str) -> str:
-    """Where a program is; skipped visibly without it, failed in CI."""
-    found = shutil.which(name)
-    if found is None:
+    """Return the path of a program; without the program, skip the test or fail in CI."""
+    path = shutil.which(name)
+    if path is None:
         if os.environ.get("CI"):
             pytest.fail(f"CI has no {name}: the exported file was not opened")
         pytest.skip(f"no {name} here: install librsvg2-bin and poppler-utils")
-    return found
+    return path
 
 
 def run(name: str, *arguments: object) -> bytes:
-    """What a program that succeeds writes to its output."""
+    """Run a program, which must succeed, and return its standard output."""
     return subprocess.run(
         [tool(name), *map(str, arguments)], check=True, capture_output=True
     ).stdout

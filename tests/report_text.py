@@ -1,4 +1,4 @@
-"""All that a page says: its document, its pictures, and its values once inflated."""
+"""All text of a page: its document, its pictures, and its decompressed values."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from attentropy.report.page.page import render
 
 
 def everything(trace: Trace) -> str:
-    """Of the page of a trace."""
-    return told(render(trace, observe(trace)))
+    """Return all text of the page of a trace."""
+    return page_text(render(trace, observe(trace)))
 
 
-def told(page: str) -> str:
-    """Of a page."""
+def page_text(page: str) -> str:
+    """Return all text of a page, with its pictures and values decoded."""
     parts = [page]
     for coded in re.findall(r"svg\+xml;base64,([^\"]+)", page):
         parts.append(base64.b64decode(coded).decode())

@@ -21,7 +21,7 @@ LLAMA3 = """\
   {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
 {%- endif %}"""
 
-# A system prompt of its own where none is given; calls and answers of tools in tags.
+# Has a default system prompt; tool calls and tool responses stand in tags.
 CHATML = """\
 {%- if messages[0].role != 'system' %}
   {{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}
@@ -38,7 +38,7 @@ CHATML = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
 
-# Reasoning is cut out of the earlier turns and set in tags in the last.
+# Removes the reasoning from earlier turns and puts that of the last turn in tags.
 CHATML_THINKING = """\
 {%- for m in messages %}
   {%- set content = m.content %}{%- set reasoning = '' %}
@@ -52,7 +52,7 @@ CHATML_THINKING = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
 
-# No system role: it is merged into the first user's turn, and the assistant is called model.
+# Has no system role: the system prompt joins the first user turn; the assistant is called model.
 GEMMA = """\
 {{- bos_token }}
 {%- set prefix = '' %}
@@ -65,7 +65,7 @@ GEMMA = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<start_of_turn>model\\n' }}{%- endif %}"""
 
-# The system prompt goes to the LAST user's turn; turns must alternate; ids have nine characters.
+# Adds the system prompt to the LAST user turn; ids of tool calls must have nine characters.
 MISTRAL = """\
 {%- if messages[0].role == 'system' %}
   {%- set system = messages[0].content %}{%- set turns = messages[1:] %}
@@ -82,7 +82,7 @@ MISTRAL = """\
   {%- else %}{{- raise_exception('Only user, assistant and tool roles are supported') }}{%- endif %}
 {%- endfor %}"""
 
-# Everything up to the end of the reasoning is dropped from an assistant's turn.
+# Drops the reasoning of an assistant's turn and everything before it.
 DEEPSEEK = """\
 {{- bos_token }}
 {%- for m in messages %}
@@ -108,7 +108,7 @@ LLAMA2 = """\
   {%- else %}{{- ' ' + m.content.strip() + ' ' + eos_token }}{%- endif %}
 {%- endfor %}"""
 
-# Takes a list of parts only, as models with several modalities do.
+# Accepts only a list of parts as content, as multimodal models do.
 PARTS = """\
 {%- for m in messages %}
   {{- m.role + ': ' }}

@@ -1,4 +1,4 @@
-"""The wheel carries everything that the commands need, and works where the checkout is not."""
+"""The wheel contains everything that the commands need, and works without the checkout."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ NO_TORCH = "import sys; sys.modules['torch'] = None; sys.modules['transformers']
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of a copy of the checkout, built as `pip install` builds it."""
+    """Return the path of a wheel that `pip` builds from a copy of the checkout."""
     tmp = tmp_path_factory.mktemp("wheel")
     skip = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests")
     shutil.copytree(ROOT, tmp / "copy", symlinks=True, ignore=skip)

@@ -1,4 +1,4 @@
-"""Tiny random models and tokenizers, saved as the folders a stranger would bring."""
+"""Tiny random models and tokenizers, saved as folders like those of a user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-disable_progress_bar()  # it would write among the lines that tests of the command line read
+disable_progress_bar()  # it would write into the output that tests of the command line read
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|start|>{{ m['role'] }}\n"
@@ -20,23 +20,23 @@ TEMPLATE = (
 
 
 def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
-    """Every byte is a token; four special tokens follow."""
+    """Return a tokenizer in which every byte is a token, with special tokens after the bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     raw = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(
+    fast_tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw,
         bos_token="<|bos|>",
         eos_token="<|end|>",
         additional_special_tokens=["<|start|>"],
     )
-    made.chat_template = template
-    return made
+    fast_tokenizer.chat_template = template
+    return fast_tokenizer
 
 
 def config(kind: str = "llama", **extra: Any) -> Any:
-    """A small configuration of a model type, 4 query heads over 2 key heads where it can."""
+    """Return a small configuration of a model type, if possible with 4 query and 2 key heads."""
     sizes = {
         "vocab_size": 264,
         "hidden_size": 48,
@@ -53,18 +53,18 @@ def config(kind: str = "llama", **extra: Any) -> Any:
 
 
 def model(kind: str = "llama", seed: int = 0, **extra: Any) -> torch.nn.Module:
-    """A random model in evaluation mode, its scores far from uniform."""
+    """Return a random model in evaluation mode whose attention is far from uniform."""
     torch.manual_seed(seed)
-    made = AutoModelForCausalLM.from_config(config(kind, **extra))
+    random_model = AutoModelForCausalLM.from_config(config(kind, **extra))
     with torch.no_grad():
-        for name, parameter in made.named_parameters():
+        for name, parameter in random_model.named_parameters():
             if parameter.ndim == 2 and "norm" not in name:
                 parameter.mul_(6.0)
-    return made.eval()
+    return random_model.eval()
 
 
 def save(folder: Path, kind: str = "llama", **extra: Any) -> Path:
-    """Model and tokenizer as `save_pretrained` writes them."""
+    """Save a model and its tokenizer with `save_pretrained` and return the folder."""
     model(kind, **extra).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder

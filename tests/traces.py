@@ -1,4 +1,4 @@
-"""Synthetic traces for tests: every variable present, values drawn from a seed."""
+"""Synthetic traces for tests, with every variable and with values drawn from a seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHAT = (
 
 
 def chat_roles(tokens: Sequence[str]) -> list[str]:
-    """Roles of a Llama-3 style chat: the user's words are content, the rest template."""
+    """Return the roles of a Llama-3 style chat: the user's words are content, the rest template."""
     start = tokens.index("\n\n") + 1
     stop = tokens.index("<|eot_id|>")
     return [
@@ -27,7 +27,7 @@ def chat_roles(tokens: Sequence[str]) -> list[str]:
 
 
 def _axes(layers: int, heads: int, tokens: Sequence[str], roles: Sequence[str]) -> dict[str, tuple]:
-    """Coordinates of the layers and heads, and of the tokens but for their ids."""
+    """Return the coordinates of layers, heads and tokens, without the token ids."""
     n, i32, text = len(tokens), np.int32, np.dtypes.StringDType()
     sizes = np.array([len(token.encode()) for token in tokens])
     ends = np.cumsum(sizes)
@@ -60,7 +60,7 @@ def synthetic(
     seed: int = 0,
     vocabulary: int = 2000,
 ) -> Trace:
-    """A consistent trace: causal rows that sum to one, entropies computed from them."""
+    """Return a consistent trace: causal rows that sum to one, and entropies computed from them."""
     random = np.random.default_rng(seed)
     n = len(tokens)
     roles = list(roles) if roles is not None else chat_roles(list(tokens))
@@ -140,7 +140,7 @@ def synthetic(
 
 
 def sited(seed: int = 3) -> Trace:
-    """Two sites of the lens, ranks of all sizes, and a cell that was not ranked."""
+    """Return a trace with two lens sites, ranks of all sizes, and one cell without a rank."""
     data, other = synthetic(seed=seed).dataset, synthetic(seed=seed + 1).dataset
     lens = [name for name in data if data[name].dims[:1] == ("site",)]
     both = xr.concat([data[lens], other[lens].assign_coords(site=["mlp"])], "site")
@@ -157,7 +157,7 @@ OUTSIDE = ("embedding", "norm", "head", "rest")
 
 
 def profiled(layers=6, chunks=4, size=4096, lens=False):
-    """A synthetic trace whose kernel takes longer the further the prompt is read."""
+    """Return a synthetic trace with a profile whose kernel takes longer in each later chunk."""
     random = np.random.default_rng(0)
     took = random.uniform(0.5, 1.5, (chunks, layers, len(PARTS))).astype(np.float32) * 1e-3
     took[:, :, 1] *= 1 + 4 * np.arange(chunks)[:, None]
@@ -166,7 +166,7 @@ def profiled(layers=6, chunks=4, size=4096, lens=False):
     outside = random.uniform(0.1, 0.2, (chunks, len(OUTSIDE))).astype(np.float32) * 1e-3
     starts = np.arange(chunks, dtype=np.int32) * size
     text = np.dtypes.StringDType()
-    cells, known = ("chunk", "layer", "part"), [p for p in PARTS if lens or p != "lens"]
+    cells, parts = ("chunk", "layer", "part"), [p for p in PARTS if lens or p != "lens"]
     whole = float(np.nansum(took) + outside.sum())
     variant = {
         "seconds": [0.9 * whole, whole, 1.2 * whole], "tokens_per_second": chunks * size / whole,
@@ -180,7 +180,7 @@ def profiled(layers=6, chunks=4, size=4096, lens=False):
         "sites": [], "variants": {"recording": variant, "off": variant, "fused": variant},
         "ratios": {"off": ratio, "fused": ratio}, "fused_backend": "cudnn", "not_fused": None,
         "extra_bytes": 1_500_000, "whole_seconds": whole, "parts_off_by": -0.012,
-        "parts_seconds": {p: float(np.nansum(took[:, :, PARTS.index(p)])) for p in known},
+        "parts_seconds": {p: float(np.nansum(took[:, :, PARTS.index(p)])) for p in parts},
         "kernel_flops": 1e15, "product_flops": 1e15, "product_flops_per_second": 5e14,
         "ceilings": {"flops_per_second": 8e14, "bytes_per_second": 4e12},
         "machine": {"device": "<b>GPU</b>", "threads": "2 of 4 cores", "time": "2026"},
@@ -210,21 +210,24 @@ def long(
     seed: int = 0,
     vocabulary: int = 128_256,
 ) -> Trace:
-    """A long chat of several turns with structure to be seen: bands of high and low entropy, heads
-    of different kinds, a map with sinks, a diagonal and blocks, and a lens that read a sample."""
+    """Return the trace of a long chat of several turns, with structure that a figure can show.
+
+    The structure is bands of high and low entropy, heads of different kinds, and a map with sinks,
+    a diagonal and blocks. The lens read a sample of the positions.
+    """
     random = np.random.default_rng(seed)
     f32, i32, text = np.float32, np.int32, np.dtypes.StringDType()
     tokens, roles = _turns(n, random)
     positions = np.arange(n)
     ceiling = np.log(positions + 1.0)
 
-    # What every layer sees: bands a few hundred positions wide, and the template's tokens low.
+    # Common to all layers: bands a few hundred positions wide, and low values at template tokens.
     edges = np.sort(random.choice(n, max(2, n // 1500), replace=False))
     band = random.uniform(0.15, 0.95, edges.size + 1)[np.searchsorted(edges, positions, "right")]
     band = band + 0.08 * np.sin(positions / 37)
     band[[role != "content" for role in roles]] *= 0.35
     kinds = random.uniform(0.25, 1.05, (layers, heads))
-    kinds[:, 0], kinds[:, -1] = 0.08, 1.02  # one sink and one diffuse head a layer
+    kinds[:, 0], kinds[:, -1] = 0.08, 1.02  # one sink and one diffuse head per layer
     depth = 0.75 + 0.25 * np.cos(np.linspace(0, 2 * np.pi, layers))
     entropy = np.empty((layers, heads, n), f32)
     for layer in range(layers):
@@ -253,7 +256,7 @@ def long(
     values["lens_top_ids"][0][:, at] = random.integers(0, 400, (layers, at.size, k))
     logs = -np.sort(random.exponential(1.5, (layers, at.size, k)) + 0.05, axis=-1)
     values["lens_top_logprobs"][0][:, at] = logs
-    # The answer is rehearsed at the last dummy tokens, the more so the deeper the layer.
+    # Rehearsal of the answer at the last dummy tokens grows with the layer.
     values |= {
         "rehearsal": np.full(shape, np.nan, f32), "rehearsal_ids": np.full(shape, -1, i32),
         "rehearsal_rank": np.full(shape, -1, i32),
@@ -269,7 +272,7 @@ def long(
     rows = min(window, n)
     exact = _causal(layers, rows, random)
     scored = ("layer", "score_head")
-    seen, last64 = ceiling[1:], np.minimum(1, 64 / (positions + 1)).mean()
+    log_visible, last64 = ceiling[1:], np.minimum(1, 64 / (positions + 1)).mean()
     data = {
         "entropy": (("layer", "head", "query"), entropy),
         "visible": (("layer", "query"), np.tile(positions + 1, (layers, 1)).astype(i32)),
@@ -281,7 +284,7 @@ def long(
         "map": (("layer", "map_head", "map_query", "map_key"), weights[:, None]),
         "received": (("layer", "received_head", "position"), received[:, None]),
         "head_entropy": (scored, entropy[..., 1:].mean(-1)),
-        "head_diffuse": (scored, (entropy[..., 1:] / seen).mean(-1).astype(f32)),
+        "head_diffuse": (scored, (entropy[..., 1:] / log_visible).mean(-1).astype(f32)),
         "head_sink": (scored, random.beta(0.6, 3, (layers, heads)).astype(f32)),
         "head_local": (scored, random.beta(0.7, 2, (layers, heads)).astype(f32)),
         "head_previous": (scored, random.beta(0.4, 4, (layers, heads)).astype(f32)),
@@ -324,23 +327,23 @@ def long(
 
 
 def _turns(n: int, random: np.random.Generator) -> tuple[list[str], list[str]]:
-    """Turns of some thousand words between the template's tokens; last the assistant's header."""
+    """Return tokens and roles of turns of some thousand words; the assistant's header is last."""
     head = ["<|start_header_id|>", "user", "<|end_header_id|>", "\n\n"]
     tail = ["<|eot_id|>", "<|start_header_id|>", "assistant", "<|end_header_id|>", "\n\n"]
     tokens, roles = ["<|begin_of_text|>"], ["bos"]
-    known = [f" w{i}" for i in range(3000)]
+    words = [f" w{i}" for i in range(3000)]
     room = n - len(tail)
     while len(tokens) < room:
         size = min(room - len(tokens), int(random.integers(max(1, n // 9), max(2, n // 5))))
         opening = head if size > 2 * len(head) else []
-        body = random.zipf(1.3, size - len(opening)) % len(known)
-        tokens += opening + [known[i] for i in body]
+        body = random.zipf(1.3, size - len(opening)) % len(words)
+        tokens += opening + [words[i] for i in body]
         roles += ["template"] * len(opening) + ["content"] * body.size
     return tokens + tail, roles + ["template"] * len(tail)
 
 
 def _read(roles: Sequence[str], count: int) -> np.ndarray:
-    """Positions that a lens reads of a prompt too long: the template, the tail, an even sample."""
+    """Return the positions that a lens reads of a long prompt: template, tail, even sample."""
     n = len(roles)
     template = np.flatnonzero(np.array(roles) != "content")
     even = np.linspace(0, n - 1, max(1, count // 2)).astype(int)
@@ -348,7 +351,7 @@ def _read(roles: Sequence[str], count: int) -> np.ndarray:
 
 
 def _map(n: int, side: int, layers: int, random: np.random.Generator) -> np.ndarray:
-    """Tiles whose rows sum to 1: a sink, a diagonal, and blocks that look back."""
+    """Return tiles whose rows sum to 1, with a sink, a diagonal and blocks left of the diagonal."""
     rows = -(-n // side)
     i, j = np.indices((rows, rows))
     out = np.empty((layers, rows, rows), np.float32)
@@ -364,7 +367,7 @@ def _map(n: int, side: int, layers: int, random: np.random.Generator) -> np.ndar
 
 
 def _received(weights: np.ndarray, side: int, n: int, random: np.random.Generator) -> np.ndarray:
-    """Column sums that add up to the queries: a key's share of its tile, with single keys above."""
+    """Return column sums that add up to the number of queries, with peaks at single keys."""
     queries = np.diff(np.append(np.arange(0, n, side), n))
     total = np.einsum("lqk,q->lk", weights, queries)
     tile = np.arange(n) // side
@@ -374,7 +377,7 @@ def _received(weights: np.ndarray, side: int, n: int, random: np.random.Generato
 
 
 def _causal(layers: int, rows: int, random: np.random.Generator) -> np.ndarray:
-    """Exact weights of the last queries over the last keys: what of a row falls on them."""
+    """Return exact weights of the last queries on the last keys; each row sums to 0.6."""
     scores = random.normal(size=(layers, rows, rows)) * 2
     i, j = np.indices((rows, rows))
     scores = np.where(j <= i, scores - (i - j) / 16, -np.inf)

@@ -2,11 +2,12 @@
 
     python -m tests.report.fuzz --cases 2000 -o tests/report/fuzz.md
 
-Every case is a small trace, changed by one or two of `CHANGES`, as a folder or packed. Half of them
-are accidents: the digests stay, and a page must be that of the undamaged trace. Half are a
-stranger's, sealed again after the change: a page must hold together. One case in eight draws its
-pictures, the others stop at what would be drawn. A case may take 10 seconds and 1 GiB. What fails
-is printed with its number, and `--only NUMBER` runs it again with the traceback.
+Every case is a small trace, as a folder or as an archive, with one or two changes of `KINDS`. Half
+of the cases are accidents: the digests stay as they were, and if there is a page, it must be equal
+to that of the undamaged trace. The other half come from a stranger, who updates the digests after
+the change: their pages must be well-formed. One case in eight draws its pictures; the others only
+compute the values of the pictures. A case may take 10 seconds and 1 GiB. Each failure is printed
+with its number, and `--only NUMBER` runs the case again with its traceback.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ from attentropy.report.page.document import Still
 from traces import synthetic
 
 SECONDS, BYTES = 10, 2**30
-_WALL = 6 * SECONDS  # of a case, where other work shares the processor
-_DRAWN = 8  # one case in so many draws its pictures
+_WALL = 6 * SECONDS  # wall time of a case, which shares the processor with other work
+_DRAWN = 8  # one of this many cases draws its pictures
 HOSTILE = (
     "</script><script>alert(1)</script>", "<!--", "]]>", "{{ 7*7 }}", "${alert(1)}", "\u2028",
     "\u202eevil", "\x00\x07\x1b[31m", "javascript:alert(1)", "'\"><img src=x onerror=alert(1)>",
@@ -61,7 +62,7 @@ ODD = (
     "../../etc", HOSTILE[0], [[[[]]]], [None] * 3,
 )  # fmt: skip
 
-Case = tuple[str, str, float]  # what was done, the outcome, seconds of the processor
+Case = tuple[str, str, float]  # the changes, the outcome, the processor time in seconds
 Change = Callable[[random.Random, Path], None]
 
 
@@ -117,7 +118,7 @@ def _arrays(folder: Path) -> list[str]:
 
 
 def _metadata(rng: random.Random, folder: Path) -> None:
-    """One value somewhere in an array's metadata becomes something else, or goes."""
+    """Replace or delete one value somewhere in the metadata of an array."""
 
     def change(metadata: dict[str, Any]) -> None:
         holder: Any = metadata
@@ -190,7 +191,7 @@ def _attributes(rng: random.Random, folder: Path) -> None:
 
 
 def _values(rng: random.Random, folder: Path) -> None:
-    """Some values of an array become what no recording leaves there."""
+    """Replace some values of an array by values that no recording writes."""
     import zarr
 
     name = rng.choice(_arrays(folder))
@@ -215,7 +216,7 @@ def _values(rng: random.Random, folder: Path) -> None:
 
 
 def _stranger(rng: random.Random, folder: Path) -> None:
-    """Something that a trace does not hold, or links that lead out of it."""
+    """Add a file that does not belong to a trace, or a link that leads out of the trace."""
     place = folder / rng.choice(("entropy", "evil", "c", "zarr.json.bak"))
     if rng.random() < 0.5 and not place.exists():
         place.symlink_to(rng.choice(("/etc", "/dev/zero", "..", "entropy")))
@@ -240,7 +241,7 @@ KINDS: dict[str, tuple[Change, ...]] = {
 
 
 def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
-    """Case `number` in `folder`: "kind, place, whose: changes", and the trace's path."""
+    """Write case `number`; return its name "kind, place, whose: changes" and its path."""
     rng = random.Random(number)
     trace = folder / "t.zarr"
     shutil.copytree(template, trace)
@@ -263,7 +264,7 @@ def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
 
 
 def _pack(rng: random.Random | None, trace: Path, target: Path) -> str:
-    """The trace as an archive, or with `rng` as one that no trace is; what was done to it."""
+    """Pack the trace as an archive, damaged if there is an `rng`; return a note of the damage."""
     way = rng.choice(("cut", "flip", "out", "deflated", "twice", "link", "nested")) if rng else ""
     kind = zipfile.ZIP_DEFLATED if way == "deflated" else zipfile.ZIP_STORED
     with zipfile.ZipFile(target, "w", kind) as archive, warnings.catch_warnings():
@@ -285,18 +286,21 @@ def _pack(rng: random.Random | None, trace: Path, target: Path) -> str:
             archive.writestr(info, "/etc/passwd")
         elif way == "nested":
             archive.writestr("inner.zip", data)
-    found = bytearray(target.read_bytes())
+    content = bytearray(target.read_bytes())
     if way == "cut":
-        del found[rng.randrange(len(found)) :]
+        del content[rng.randrange(len(content)) :]
     elif way == "flip":
-        found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
-    target.write_bytes(found)
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    target.write_bytes(content)
     return f" + {way} archive"
 
 
 def outcome(path: Path, names: str, whole: str, drawn: bool) -> str:
-    """ "page" or "refused"; raises whatever else happens, and for a page that does not hold
-    together, or is an accident's and not the `whole` one."""
+    """Return "page" or "refused" for a trace.
+
+    Raises ValueError for a page that is not well-formed, and for a page of an accident that differs
+    from `whole`, the page of the undamaged trace. All errors but AttentropyError are passed on.
+    """
     try:
         page = rendered(path, drawn)
     except AttentropyError as error:
@@ -320,9 +324,9 @@ def outcome(path: Path, names: str, whole: str, drawn: bool) -> str:
 
 
 def rendered(path: Path, drawn: bool) -> str:
-    """The page of a trace; without its pictures where it is not `drawn`."""
+    """Return the page of a trace; if not `drawn`, without its pictures."""
     trace = Trace.open(path)
-    found = observe(trace)
+    findings = observe(trace)
     with contextlib.ExitStack() as stack:
         if not drawn:
             still = Still("data:,", "data:,", 1, 1)
@@ -332,13 +336,13 @@ def rendered(path: Path, drawn: bool) -> str:
                 (drawings, "stills", lambda _: still),
             ):
                 stack.enter_context(mock.patch.object(module, name, replacement))
-        return report_page.render(trace, found)
+        return report_page.render(trace, findings)
 
 
 def _sketched(
     trace: Trace, view: Any, attention: Any, rows: Any, sizes: Any, placed: Any
 ) -> dict[str, Any]:
-    """The figure's values, and nothing drawn of them."""
+    """Compute the values of the figure without drawing them."""
     for name, size in sizes.items():
         json.dumps(cells.datasets(trace, size, placed[name], view, rows), allow_nan=False)
         json.dumps(cells.state(trace, size, placed[name], len(rows)), allow_nan=False)
@@ -350,7 +354,7 @@ def _no_constant(name: str) -> float:
 
 
 def _work(numbers: Any, results: Any, template: Path) -> None:
-    """Cases one after the other, in a process that may take no more than 1 GiB beyond its own."""
+    """Run cases one after the other in a process that may take 1 GiB of additional memory."""
     whole = {drawn: rendered(template, drawn) for drawn in (False, True)}
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
@@ -361,20 +365,20 @@ def _work(numbers: Any, results: Any, template: Path) -> None:
             started = time.process_time()
             drawn = number // len(KINDS) % _DRAWN == 0
             try:
-                found = outcome(path, names, whole[drawn], drawn)
+                result = outcome(path, names, whole[drawn], drawn)
             except BaseException as error:
-                found = f"{type(error).__name__}: {str(error)[:300]}"
+                result = f"{type(error).__name__}: {str(error)[:300]}"
             seconds = time.process_time() - started
-            if seconds > SECONDS and found in ("page", "refused"):
-                found = f"over {SECONDS} s"
-            results.put((number, names, found, seconds))
+            if seconds > SECONDS and result in ("page", "refused"):
+                result = f"over {SECONDS} s"
+            results.put((number, names, result, seconds))
 
 
 def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, Case]:
-    """What became of each case; a line of JSON each goes to `stream` as they come."""
+    """Run the cases and return their outcomes; append each to `stream` as a line of JSON."""
     context = multiprocessing.get_context("spawn")
-    found: dict[int, Case] = {}
-    told = 0
+    outcomes: dict[int, Case] = {}
+    n_written = 0
     with tempfile.TemporaryDirectory() as folder:
         template = synthetic(layers=3, heads=2).save(Path(folder) / "t.zarr")
         shares = [list(cases)[i::processes] for i in range(processes)]
@@ -382,17 +386,17 @@ def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, C
         going = True
         while going:
             time.sleep(0.01)
-            going = sum(worker.step(found) for worker in workers) > 0
-            if stream is not None and len(found) > told:
+            going = sum(worker.step(outcomes) for worker in workers) > 0
+            if stream is not None and len(outcomes) > n_written:
                 with open(stream, "a", encoding="utf-8") as file:
-                    for number in list(found)[told:]:
-                        file.write(json.dumps([number, *found[number]]) + "\n")
-                told = len(found)
-    return found
+                    for number in list(outcomes)[n_written:]:
+                        file.write(json.dumps([number, *outcomes[number]]) + "\n")
+                n_written = len(outcomes)
+    return outcomes
 
 
 class _Worker:
-    """A process that works off its share, and is replaced where a case hangs or kills it."""
+    """A process that runs its share of the cases and is replaced if a case hangs or kills it."""
 
     def __init__(self, context: Any, share: list[int], template: Path) -> None:
         self.context, self.left, self.template = context, share, template
@@ -408,21 +412,21 @@ class _Worker:
         self.current: tuple[int, str] | None = None
         self.since = time.perf_counter()
 
-    def step(self, found: dict[int, Case]) -> bool:
-        """Take in what is done; whether there is more to do."""
+    def step(self, outcomes: dict[int, Case]) -> bool:
+        """Collect finished cases; return whether cases are left."""
         while not self.results.empty():
             number, names, result, seconds = self.results.get()
             self.since = time.perf_counter()
             self.current = (number, names) if result is None else None
             if result is not None:
-                found[number] = (names, result, seconds)
+                outcomes[number] = (names, result, seconds)
                 self.left.remove(number)
         hangs = self.current is not None and time.perf_counter() - self.since > _WALL
         if self.left and (hangs or not self.process.is_alive()) and self.results.empty():
             if self.current is None:
                 raise RuntimeError("a worker ended without a case")
             number, names = self.current
-            found[number] = (names, f"over {_WALL} s" if hangs else "the process died", SECONDS)
+            outcomes[number] = (names, f"over {_WALL} s" if hangs else "the process died", SECONDS)
             self.left.remove(number)
             self.process.kill()
             self._start()
@@ -430,7 +434,7 @@ class _Worker:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
@@ -438,49 +442,53 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="one case, with its traceback")
     parser.add_argument("--stream", type=Path, help="results as they come, a line of JSON each")
     parser.add_argument("-o", "--output", type=Path)
-    given = parser.parse_args()
-    if given.only is not None:
+    arguments = parser.parse_args()
+    if arguments.only is not None:
         with tempfile.TemporaryDirectory() as folder:
             template = synthetic(layers=3, heads=2).save(Path(folder) / "t.zarr")
-            names, path = make(given.only, template, Path(folder) / "case")
+            names, path = make(arguments.only, template, Path(folder) / "case")
             print(names)
             try:
-                drawn = given.only // len(KINDS) % _DRAWN == 0
+                drawn = arguments.only // len(KINDS) % _DRAWN == 0
                 print(outcome(path, names, rendered(template, drawn), drawn))
             except Exception:
                 traceback.print_exc()
         return
     started = time.perf_counter()
-    found = run(range(given.first, given.first + given.cases), given.processes, given.stream)
-    bad = {n: case for n, case in sorted(found.items()) if case[1] not in ("page", "refused")}
+    outcomes = run(
+        range(arguments.first, arguments.first + arguments.cases),
+        arguments.processes,
+        arguments.stream,
+    )
+    bad = {n: case for n, case in sorted(outcomes.items()) if case[1] not in ("page", "refused")}
     for number, (names, result, seconds) in bad.items():
         print(f"{number}: {names}: {result} ({seconds:.1f} s)")
-    text = report(found, time.perf_counter() - started)
+    text = report(outcomes, time.perf_counter() - started)
     print(text)
-    if given.output:
-        given.output.write_text(text)
+    if arguments.output:
+        arguments.output.write_text(text)
     sys.exit(1 if bad else 0)
 
 
-def report(found: dict[int, Case], seconds: float) -> str:
-    """The result as Markdown."""
+def report(outcomes: dict[int, Case], seconds: float) -> str:
+    """Return the outcomes as a Markdown table with a description."""
     rows: dict[str, Counter[str]] = {}
-    for names, result, _ in found.values():
-        known = result if result in ("page", "refused") else "failed"
+    for names, result, _ in outcomes.values():
+        verdict = result if result in ("page", "refused") else "failed"
         kind, place, whose = names.split(":")[0].split(", ")
         for row in (kind, place, {"accident": "an accident", "stranger": "a stranger's"}[whose]):
-            rows.setdefault(row, Counter())[known] += 1
+            rows.setdefault(row, Counter())[verdict] += 1
     order = [*KINDS, *(row for row in rows if row not in KINDS)]
-    total = Counter(r if r in ("page", "refused") else "failed" for _, r, _ in found.values())
+    total = Counter(r if r in ("page", "refused") else "failed" for _, r, _ in outcomes.values())
     lines = [
         f"| {name} | {counts['refused']:,} | {counts['page']:,} | {counts['failed']:,} |"
         for name, counts in [*((row, rows[row]) for row in order if row in rows), ("all", total)]
     ]
-    slowest = max((seconds for _, _, seconds in found.values()), default=0.0)
+    slowest = max((seconds for _, _, seconds in outcomes.values()), default=0.0)
     versions = ", ".join(f"{name} {version(name)}" for name in ("zarr", "numcodecs", "numpy"))
     return (
         "# Damaged and hostile traces\n\n"
-        f"`python -m tests.report.fuzz --first {min(found, default=0)} --cases {len(found)}` "
+        f"`python -m tests.report.fuzz --first {min(outcomes, default=0)} --cases {len(outcomes)}` "
         "(a case's number is its seed).\n\n"
         "| what was changed first | refused in one line | page | failed |\n"
         "| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n\n"

@@ -7,9 +7,9 @@ from traces import synthetic
 
 pytestmark = pytest.mark.costly
 
-# Cases that failed once, and every kind several times; among them pages.
+# Cases that once failed, and several cases of every kind; some of them give pages.
 CASES = [*range(20, 56), 57, 381, 608]
-# Of these the ones that failed once, and every kind in each place and by each author that it has.
+# The cases that once failed, and every kind as folder and archive, by accident and by a stranger.
 SOME = [*range(20, 30), 34, 35, 36, *range(39, 44), 48, 49, 57, 381, 608]
 
 

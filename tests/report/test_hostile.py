@@ -1,4 +1,4 @@
-"""Hostile text in every place that a trace, a prompt or a file brings it to: shown, not run."""
+"""Hostile text of a trace, a prompt or a file name is shown everywhere and never runs."""
 
 import base64
 import html
@@ -35,9 +35,9 @@ from traces import synthetic
 
 pytestmark = pytest.mark.costly
 
-# What moves a terminal's cursor, turns a line around or is nothing to see.
+# Categories that move a terminal's cursor, change the text direction or are invisible.
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-JOINER = "\u200d"  # within an emoji
+JOINER = "\u200d"  # joins parts of an emoji
 
 
 def _unseen(text, allowed=" \n\t" + JOINER + "\u2068\u2069"):
@@ -56,7 +56,7 @@ def page(trace):
 
 @pytest.fixture(scope="module")
 def comparison():
-    """The page of two traces, with the names of their files."""
+    """Return the page of two traces with hostile file names."""
     of = compare(*hostile_pair(), HOSTILE_NAMES)
     return render(of, observe_difference(of))
 
@@ -96,13 +96,13 @@ def test_every_string_is_shown_or_visibly_escaped(page):
     ]
     tokens = [str(text) for text in text_array(STRINGS)]
     assert len(shown) == len(tokens)
-    for text, seen in zip(tokens, shown, strict=True):
-        assert seen == (mark_whitespace(text) if not text.strip() else for_prompt(text))
-        assert seen.strip()
-        assert len(seen) < 4500
+    for text, label in zip(tokens, shown, strict=True):
+        assert label == (mark_whitespace(text) if not text.strip() else for_prompt(text))
+        assert label.strip()
+        assert len(label) < 4500
     assert "1,000,000 characters" in shown[-1]
     assert "⟨202E⟩" in body
-    assert "\\ud83d" in body  # half of a pair is not text
+    assert "\\ud83d" in body  # half of a surrogate pair is not valid text
 
 
 def test_a_comparison_shows_every_string_of_both_sides_or_escapes_it_visibly(comparison):
@@ -124,9 +124,9 @@ def test_a_comparison_shows_every_string_of_both_sides_or_escapes_it_visibly(com
     assert "⟨202E⟩" in comparison.split("<title>")[1].split("</title>")[0]
 
 
-def _entity(found):
+def _entity(match):
     named = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
-    return chr(int(found[1])) if found[1] else named[found[2]]
+    return chr(int(match[1])) if match[1] else named[match[2]]
 
 
 def test_the_payload_is_json_without_a_number_that_is_none(page):
@@ -196,13 +196,13 @@ def test_json_lines_are_json_and_leave_a_terminal_alone():
     facts = {text[:300]: text for text in STRINGS[:-1]} | {"x": [float("nan"), float("inf"), 1.5]}
     line = json_line(facts)
     assert _unseen(line, allowed=" " + JOINER) == set()
-    found = json.loads(line, parse_constant=pytest.fail)
-    assert found["x"] == [None, None, 1.5]
-    assert all(found[text[:300]] == text for text in STRINGS[:-1] if text[:300] != "x")
+    decoded = json.loads(line, parse_constant=pytest.fail)
+    assert decoded["x"] == [None, None, 1.5]
+    assert all(decoded[text[:300]] == text for text in STRINGS[:-1] if text[:300] != "x")
 
 
 def _few_tokens(trace):
-    """A trace that is quick to draw, with the same attributes."""
+    """Return a small trace with the attributes of `trace`, which is quick to draw."""
     return Trace(synthetic(layers=2, heads=1, window=False).dataset.assign_attrs(trace.attrs))
 
 
@@ -246,9 +246,9 @@ def test_the_benchmarks_page_shows_hostile_names():
         Row(0, text, "other", case.flops, (0.1, 0.2, 0.3), 5, errors={"entropy": 1e-6})
         for text in texts
     )
-    given = Results("attention", texts[-1], texts[0], {"device": texts[-1], texts[-1]: "x"},
+    benchmark = Results("attention", texts[-1], texts[0], {"device": texts[-1], texts[-1]: "x"},
                     {"flops_per_second": 1e11}, (case,), rows)  # fmt: skip
-    page = bench_page([given])
+    page = bench_page([benchmark])
     assert "<script" not in page.lower().replace("&lt;script", "")
     assert _unseen(page) == set()
     for image in re.findall(r"svg\+xml;base64,([^\"]+)", page):

@@ -1,4 +1,4 @@
-"""What stands for many positions is their mean, least and largest; heads are read once."""
+"""A tile has the mean, minimum and maximum of its positions, and each head is read once."""
 
 import numpy as np
 import pytest
@@ -21,17 +21,17 @@ def test_a_tile_is_of_what_was_read_and_the_last_may_be_short():
     values = np.random.default_rng(0).normal(size=(3, 37)).astype(np.float32)
     values[0, 4:8] = np.nan
     values[1, 33:] = np.nan
-    found = planes.make_tiles(values, 8)
-    assert found.mean.shape == (3, 5)
+    tiles = planes.make_tiles(values, 8)
+    assert tiles.mean.shape == (3, 5)
     for row in range(3):
         for tile in range(5):
             part = values[row, tile * 8 : tile * 8 + 8]
             part = part[np.isfinite(part)]
             if part.size:
-                assert found.mean[row, tile] == pytest.approx(part.mean(), abs=1e-6)
-                assert (found.low[row, tile], found.high[row, tile]) == (part.min(), part.max())
+                assert tiles.mean[row, tile] == pytest.approx(part.mean(), abs=1e-6)
+                assert (tiles.low[row, tile], tiles.high[row, tile]) == (part.min(), part.max())
             else:
-                assert np.isnan([found.mean[row, tile], found.low[row, tile]]).all()
+                assert np.isnan([tiles.mean[row, tile], tiles.low[row, tile]]).all()
 
 
 def test_attention_is_the_mean_of_the_heads_that_there_are():
@@ -39,15 +39,15 @@ def test_attention_is_the_mean_of_the_heads_that_there_are():
     entropy = trace.dataset["entropy"].values
     entropy[2, 1, 5] = np.nan
     entropy[3] = np.nan
-    found = planes.read_attention(trace, columns=4)
+    averages = planes.read_attention(trace, columns=4)
     heads = [0, 2]
-    assert found.mean[2, 5] == pytest.approx(entropy[2, heads, 5].mean(), abs=1e-6)
-    assert np.isnan(found.mean[3]).all()
-    assert found.step == 8
-    assert found.heads[0, 1, 0] == pytest.approx(entropy[0, 1, :8].mean(), abs=1e-6)
+    assert averages.mean[2, 5] == pytest.approx(entropy[2, heads, 5].mean(), abs=1e-6)
+    assert np.isnan(averages.mean[3]).all()
+    assert averages.step == 8
+    assert averages.heads[0, 1, 0] == pytest.approx(entropy[0, 1, :8].mean(), abs=1e-6)
     ceiling = np.log(np.arange(17) + 1.0)[1:]
-    assert found.counted[0, 0] == 16
-    assert found.normalized[0, 0] == pytest.approx((entropy[0, 0, 1:] / ceiling).sum(), rel=1e-6)
+    assert averages.counted[0, 0] == 16
+    assert averages.normalized[0, 0] == pytest.approx((entropy[0, 0, 1:] / ceiling).sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["causal", "window", "chunks", "odd", "one"])
@@ -63,18 +63,18 @@ def test_visible_keys_are_the_same_from_their_lines(kind):
     if kind == "odd":
         counts[:] = np.random.default_rng(0).integers(0, 9, counts.shape)
     for layer, lines in enumerate(visible_keys(trace)):
-        for position, seen in enumerate(counts[layer]):
+        for position, expected in enumerate(counts[layer]):
             start, count, rise = [line for line in lines if line[0] <= position][-1]
-            assert count + rise * (position - start) == seen
+            assert count + rise * (position - start) == expected
 
 
 @pytest.mark.parametrize("name", ["entropy", "normalized_entropy"])
 def test_of_one_head_no_other_is_read(tmp_path, monkeypatch, name):
     trace = Trace.open(synthetic().save(tmp_path / "t.zarr"))
     wanted = planes.read_layer(trace, name, 2)[1]
-    asked, read = [], lazy._StoredArray._read
+    keys, read = [], lazy._StoredArray._read
     monkeypatch.setattr(
-        lazy._StoredArray, "_read", lambda a, key: asked.append((a._name, *key[:2])) or read(a, key)
+        lazy._StoredArray, "_read", lambda a, key: keys.append((a._name, *key[:2])) or read(a, key)
     )
     np.testing.assert_array_equal(planes.read_layer(trace, name, 2, 1), wanted)
-    assert [key for key in asked if key[0] == "entropy"] == [("entropy", 2, 1)]
+    assert [key for key in keys if key[0] == "entropy"] == [("entropy", 2, 1)]

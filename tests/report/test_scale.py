@@ -1,4 +1,4 @@
-"""A scale's ends, its middle and what is beyond them: colours and the words that say them."""
+"""A scale has colours, and words for them, at its ends, in its middle and beyond its ends."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,9 @@ def test_a_palettes_colours_are_called_by_their_own_names():
     shown = colors(np.array([0.0, 0.5, 1.0]), 0, 1, "cividis").astype(int)
     assert shown[0].argmax() == 2  # blue
     assert np.ptp(shown[1]) < 20  # grey
-    assert shown[1].max() < int(MISSING[1:3], 16)  # and darker than what is called light grey
+    assert shown[1].max() < int(
+        MISSING[1:3], 16
+    )  # and darker than the colour that is called light grey
     assert shown[2, :2].min() > 3 * shown[2, 2]  # yellow
 
 

@@ -1,4 +1,4 @@
-"""A label is what a reader would recognise, and never invisible."""
+"""A label is recognisable and never invisible."""
 
 import pytest
 
@@ -44,8 +44,8 @@ def test_a_text_cut_in_its_middle_tells_its_beginning_and_its_end():
     assert shorten_middle(" international", 10) == "_inter…nal"
     assert shorten_middle("日本語日本語", 8) == "日本…語"
     assert shorten_middle("capital", 7) == "capital"
-    assert shorten_middle("<|start_header_id|>", 5) == "<|st…"  # the end alone would tell nothing
-    assert shorten_middle("a" * 5000 + "b", 7) == "aaaaaa…"  # nobody looks that far
+    assert shorten_middle("<|start_header_id|>", 5) == "<|st…"  # too narrow to show the end as well
+    assert shorten_middle("a" * 5000 + "b", 7) == "aaaaaa…"  # a very long text keeps only its start
 
 
 def test_right_to_left_text_is_isolated():

@@ -1,4 +1,4 @@
-"""Results as a page and in sentences: every number shown, nothing of a stranger unescaped."""
+"""Benchmark results become a page and sentences with every number and no unescaped text."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ OURS = "ours, entropy"
 
 
 def results(name="flash", device="a machine"):
-    """Two sizes; ours takes 2 and 8 ms, each other rival a known multiple."""
+    """Return results of two sizes: ours takes 2 and 8 ms, each other rival a fixed multiple."""
     cases = tuple(AttentionCase(n, 8, 2, 64, True, "bfloat16", "cuda") for n in (1024, 2048))
     rows = []
     for i, case in enumerate(cases):
@@ -46,10 +46,10 @@ def page():
 
 
 def test_the_findings_are_ratios_at_the_largest_size():
-    found = summary.findings(results(), [0, 1])
-    assert found[0].startswith("2,048 tokens: ours, entropy in 8 ms, ")
-    assert "entropy off by 2.0e-06" in found[0]
-    assert found[1:] == [
+    findings = summary.findings(results(), [0, 1])
+    assert findings[0].startswith("2,048 tokens: ours, entropy in 8 ms, ")
+    assert "entropy off by 2.0e-06" in findings[0]
+    assert findings[1:] == [
         "Entropy costs +4.2% over everything off.",
         "0.90 × the speed of the fastest without entropy (flash, 7.2 ms).",
         "1.75 × the speed of a fused kernel called twice "
@@ -59,16 +59,16 @@ def test_the_findings_are_ratios_at_the_largest_size():
 
 
 def test_nothing_is_compared_to_ours_where_ours_was_not_timed():
-    given = results()
+    benchmark = results()
     rows = tuple(
         replace(row, seconds=(), reason="wrong: entropy is off by 1") if row.rival == OURS else row
-        for row in given.rows
+        for row in benchmark.rows
     )
-    given = replace(given, rows=rows)
-    assert summary.findings(given, [0, 1]) == ["Ours was not timed."]
-    timed = next(row for row in given.rows if row.seconds)
-    assert summary.cells(given, timed, None)[3] == "–"
-    assert next(iter(summary.untimed(given.rows))) == "wrong: entropy is off by 1"
+    benchmark = replace(benchmark, rows=rows)
+    assert summary.findings(benchmark, [0, 1]) == ["Ours was not timed."]
+    timed = next(row for row in benchmark.rows if row.seconds)
+    assert summary.cells(benchmark, timed, None)[3] == "–"
+    assert next(iter(summary.untimed(benchmark.rows))) == "wrong: entropy is off by 1"
 
 
 def test_every_timed_row_stands_in_the_table_and_every_other_with_its_reason(page):
@@ -101,8 +101,8 @@ def test_the_policy_allows_one_style_and_no_script(page):
 
 
 def test_hostile_text_stands_escaped_in_every_place():
-    given = results("".join(HOSTILE), "".join(HOSTILE))
-    page = render([given])
+    benchmark = results("".join(HOSTILE), "".join(HOSTILE))
+    page = render([benchmark])
     assert "<script" not in page
     for text in HOSTILE:
         assert text not in page
@@ -116,13 +116,13 @@ def test_the_same_results_give_the_same_bytes(page):
 def test_one_size_is_drawn_as_bars():
     case = VocabularyCase(32, 8, 100, "float32", "cpu")
     row = Row(0, "ours, top 5 and target", "ours", case.flops, (1.0, 1.0, 1.0), 3, 640)
-    given = Results(
+    benchmark = Results(
         "vocabulary", "attentropy bench", row.rival, {}, {"flops_per_second": 1e11}, (case,), (row,)
     )
-    assert "'type': 'bar'" in str(charts(given, [0], WIDE)[0])
-    assert summary.findings(given, [0])[-1].startswith("Its extra memory is 5.0% of")
-    assert summary.rate_unit(given)[0] == "GFLOP/s"
-    assert list(given.settings()) == ["8 numbers to 100 tokens, float32 on cpu"]
+    assert "'type': 'bar'" in str(charts(benchmark, [0], WIDE)[0])
+    assert summary.findings(benchmark, [0])[-1].startswith("Its extra memory is 5.0% of")
+    assert summary.rate_unit(benchmark)[0] == "GFLOP/s"
+    assert list(benchmark.settings()) == ["8 numbers to 100 tokens, float32 on cpu"]
 
 
 def test_reading_results_needs_no_torch():

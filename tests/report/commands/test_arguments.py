@@ -1,4 +1,4 @@
-"""What click passes becomes keyword arguments of the engine in one place."""
+"""One module turns the parameters of click into keyword arguments of the engine."""
 
 import inspect
 
@@ -55,9 +55,13 @@ def test_info_has_the_options_of_a_run_without_their_defaults():
     parameters = _parameters(info_command, "--tokens", "4k")
     assert parameters.pop("tokens") == 4096
     assert run_arguments(parameters) == {}
-    chosen = _parameters(info_command, "--chunk", "2k", "--lens", "none", "--stats", "entropy")
-    assert run_arguments(chosen) == {"chunk": 2048, "sites": (), "stats": ("entropy",)}
-    assert set(chosen) - {"subject", "revision", "tokens"} <= set(_parameters(extract_command))
+    run_parameters = _parameters(
+        info_command, "--chunk", "2k", "--lens", "none", "--stats", "entropy"
+    )
+    assert run_arguments(run_parameters) == {"chunk": 2048, "sites": (), "stats": ("entropy",)}
+    assert set(run_parameters) - {"subject", "revision", "tokens"} <= set(
+        _parameters(extract_command)
+    )
 
 
 def test_no_site_goes_with_none():

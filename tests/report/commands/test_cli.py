@@ -1,4 +1,4 @@
-"""The command line: the main job in one call, and one line for everything that goes wrong."""
+"""The command line does the main job in one call and reports each error in one line."""
 
 import io
 import json
@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 
 def _fails(capsys, arguments, code, *words):
-    """The command fails with `code` and one line that has `words`; returns the line."""
+    """Assert that the command exits with `code` and one line that has `words`; return the line."""
     before = sorted(os.listdir())
     assert main([str(a) for a in arguments]) == code
     out, err = capsys.readouterr()
@@ -46,11 +46,11 @@ def _fails(capsys, arguments, code, *words):
 
 def test_report_writes_the_page_of_the_embedded_model(here, capsys):
     assert main(["report", "--save-trace", "t.zarr.zip", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    summary = json.loads(capsys.readouterr().out)
     page = (here / "report.html").read_text("utf-8")
-    assert told["bytes"] == (here / "report.html").stat().st_size
-    assert told["answer"] == "Canberra"
-    assert len(told["observations"]) >= 3
+    assert summary["bytes"] == (here / "report.html").stat().st_size
+    assert summary["answer"] == "Canberra"
+    assert len(summary["observations"]) >= 3
     assert "Canberra" in page
     assert sorted(os.listdir()) == ["report.html", "t.zarr.zip"]
     assert main(["render", "t.zarr.zip", "-o", "again.html"]) == 0
@@ -63,10 +63,10 @@ def test_extract_and_info_agree(here, capsys):
     assert main(run) == 0
     assert "t.zarr" in capsys.readouterr().out
     assert main(["info", "t.zarr", "--json"]) == 0
-    held = json.loads(capsys.readouterr().out)
+    info = json.loads(capsys.readouterr().out)
     trace = Trace.open("t.zarr")
-    assert held["tokens"] == len(trace.tokens)
-    assert held["model"]["name"] == "tiny"
+    assert info["tokens"] == len(trace.tokens)
+    assert info["model"]["name"] == "tiny"
     assert trace.dataset.sizes["step"] <= 2
     assert np.isfinite(trace["lens_entropy"]).all()
 
@@ -74,8 +74,8 @@ def test_extract_and_info_agree(here, capsys):
 def test_what_to_keep_beside_the_statistics_is_chosen_by_options(here, capsys):
     save(here / "tiny")
     run = ["extract", "tiny", "-p", "hello", "--max-new-tokens", "0", "-o"]
-    kept = ["--map-tile", "4x8", "--map-heads", "all", "--window", "-3:,:", "--window", ":2,:2"]
-    assert main([*run, "a.zarr", *kept]) == 0
+    options = ["--map-tile", "4x8", "--map-heads", "all", "--window", "-3:,:", "--window", ":2,:2"]
+    assert main([*run, "a.zarr", *options]) == 0
     assert main([*run, "b.zarr", "--no-scores", "--map-tile", "none"]) == 0
     a, b = Trace.open("a.zarr"), Trace.open("b.zarr")
     n = len(a.tokens)
@@ -85,9 +85,9 @@ def test_what_to_keep_beside_the_statistics_is_chosen_by_options(here, capsys):
     assert np.isfinite(a["head_sink"]).all()
     assert not [name for name in b.dataset if str(name).startswith(("head_", "map", "received"))]
     assert main(["report", "-o", "r.html"]) == 0
-    said = capsys.readouterr().out
-    assert "of 32 heads" in said
-    assert "a uniform row would give" in said
+    output = capsys.readouterr().out
+    assert "of 32 heads" in output
+    assert "a uniform row would give" in output
 
 
 def test_the_prompt_comes_from_a_file_standard_input_or_messages(here, capsys, monkeypatch):
@@ -155,8 +155,8 @@ def test_a_raw_prompt_without_lens(here):
 def test_sites_layers_and_positions_of_the_lens_are_chosen(here):
     save(here / "tiny")
     run = ["extract", "tiny", "-p", "hello", "--max-new-tokens", "1", "-o", "t.zarr"]
-    chosen = ["--lens", "attention, residual", "--lens-layers", "0,-1:", "--lens-positions", "-3:"]
-    assert main([*run, *chosen]) == 0
+    options = ["--lens", "attention, residual", "--lens-layers", "0,-1:", "--lens-positions", "-3:"]
+    assert main([*run, *options]) == 0
     trace = Trace.open("t.zarr")
     assert list(trace["site"]) == ["residual", "attention"]
     read = np.isfinite(trace["lens_entropy"])
@@ -462,9 +462,9 @@ def test_info_prints_the_memory_and_time_of_a_run(here, capsys):
     save(here / "tiny")
     assert main(["info", "tiny", "--tokens", "300"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    said = {line[0]: line[1:] for line in lines if len(line) > 1}
-    assert said["peak_bytes"][1] == "MB"
-    assert float(said["all"][0]) > 0
+    values = {line[0]: line[1:] for line in lines if len(line) > 1}
+    assert values["peak_bytes"][1] == "MB"
+    assert float(values["all"][0]) > 0
 
 
 def test_the_one_liner_of_the_readme_works():
@@ -481,13 +481,25 @@ def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):
     from attentropy.engine.cost import speed as pace
 
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
-    asked = ["--tokens", "4k", "--stats", "entropy", "--heads", "mean", "--lens", "none", "--json"]
-    assert main(["info", *asked, "--chunk", "1k", "--storage", "float16"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["run"] == {"chunk": 1024, "lens_positions": 0, "map_tile": [8, 8]}
+    options = [
+        "--tokens",
+        "4k",
+        "--stats",
+        "entropy",
+        "--heads",
+        "mean",
+        "--lens",
+        "none",
+        "--json",
+    ]
+    assert main(["info", *options, "--chunk", "1k", "--storage", "float16"]) == 0
+    prediction = json.loads(capsys.readouterr().out)
+    assert prediction["run"] == {"chunk": 1024, "lens_positions": 0, "map_tile": [8, 8]}
     rows = 8 * 4096
-    assert found["disk"]["statistics_bytes"] == pytest.approx(rows * (2 * 0.88 + 4 * 0.6), rel=1e-3)
-    assert main(["info", *asked, "--map-tile", "none", "--window", "0:9,0:9"]) == 0
+    assert prediction["disk"]["statistics_bytes"] == pytest.approx(
+        rows * (2 * 0.88 + 4 * 0.6), rel=1e-3
+    )
+    assert main(["info", *options, "--map-tile", "none", "--window", "0:9,0:9"]) == 0
     assert "map_bytes" not in json.loads(capsys.readouterr().out)["disk"]
     assert main(["info", "--heads", "mean"]) == 2
     assert "give --tokens N too" in capsys.readouterr().err

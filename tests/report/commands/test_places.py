@@ -1,4 +1,4 @@
-"""Nothing of the machine is in a page or a trace, and the same trace gives the same bytes."""
+"""No page or trace reveals paths or names of the machine; one trace always gives the same bytes."""
 
 import json
 import os
@@ -23,7 +23,7 @@ SECRETS = ("quuxuser", "quuxhome", "quuxwork", "quuxmodels", "quuxvalue")
 
 
 @pytest.mark.parametrize(
-    ("said", "left"),
+    ("message", "left"),
     [
         ("OSError: no '/home/quuxuser/models/llama/config.json'", "OSError: no 'config.json'"),
         (r"cannot read C:\Users\quuxuser\a b\m.bin", "cannot read m.bin"),
@@ -33,8 +33,8 @@ SECRETS = ("quuxuser", "quuxhome", "quuxwork", "quuxmodels", "quuxvalue")
         ("3/4 of org/name, see https://example.org/a/b", "3/4 of org/name, see https://example.org/a/b"),
     ],
 )  # fmt: skip
-def test_of_a_path_the_last_name_stays(said, left):
-    assert strip_paths(said) == left
+def test_of_a_path_the_last_name_stays(message, left):
+    assert strip_paths(message) == left
 
 
 def test_a_local_model_is_its_folders_name_and_a_digest(tmp_path, monkeypatch):
@@ -51,11 +51,11 @@ def test_a_local_model_is_its_folders_name_and_a_digest(tmp_path, monkeypatch):
     assert trace.attrs["model"]["name"] == "tiny"
     assert len(trace.attrs["model"]["weights_sha256"]) == 64
     files = [p for p in (work / "t.zarr").rglob("*") if p.is_file()]
-    told = json.dumps(trace.attrs) + " ".join(p.read_bytes().decode("latin-1") for p in files)
-    told += " ".join(str(trace[str(name)].tolist()) for name in trace.dataset.variables)
-    told += everything(trace)
-    assert [secret for secret in SECRETS if secret in told] == []
-    assert str(tmp_path) not in told
+    contents = json.dumps(trace.attrs) + " ".join(p.read_bytes().decode("latin-1") for p in files)
+    contents += " ".join(str(trace[str(name)].tolist()) for name in trace.dataset.variables)
+    contents += everything(trace)
+    assert [secret for secret in SECRETS if secret in contents] == []
+    assert str(tmp_path) not in contents
 
 
 def test_why_a_run_stopped_is_told_without_paths(tmp_path):

@@ -1,4 +1,4 @@
-"""Numbers of bytes are read as people write them."""
+"""Numbers of bytes may be written as people write them."""
 
 import click
 import pytest

@@ -1,4 +1,4 @@
-"""A page and a trace that are redacted hold no word of the prompt, of the answer, and no id."""
+"""Redacted pages and traces contain no token id and no word of the prompt or the answer."""
 
 import json
 import re
@@ -15,12 +15,12 @@ from attentropy.report.compare.difference import compare
 from attentropy.report.findings.compared import observe
 from attentropy.report.read import views
 from programs import run
-from report_text import everything, told
+from report_text import everything, page_text
 from traces import CHAT, profiled, synthetic
 
 pytestmark = pytest.mark.costly
 
-# Words that nothing else on a page says, and ids that no other number is.
+# Words and ids that occur nowhere else on a page.
 TOKENS = [
     f"zq{i}xvorn" if "<" not in text and text.strip() else text for i, text in enumerate(CHAT)
 ]
@@ -29,24 +29,24 @@ WORDS = [f"wykvoz{i}" for i in range(8)]
 FIRST_ID = 7_650_000
 
 
-def _secret(tokens=TOKENS, said=("Von", "bert"), **options):
+def _secret(tokens=TOKENS, answer=("Von", "bert"), **options):
     roles = ["bos", *["template"] * 4, *["content"] * (len(tokens) - 10), *["template"] * 5]
     trace = synthetic(
-        tokens, roles, layers=2, heads=2, words=WORDS, generated=said, **options
+        tokens, roles, layers=2, heads=2, words=WORDS, generated=answer, **options
     )  # fmt: skip
     dataset = trace.dataset
     for name in ("token_ids", "generated_ids", "target_ids", "rehearsal_ids", "lens_top_ids",
                  "vocabulary_ids"):  # fmt: skip
         dataset[name] = dataset[name] + FIRST_ID
     dataset.attrs |= {
-        "answer": "".join(said), "notes": ["the chat template rewrites 'zq5xvorn' of turn 1"],
+        "answer": "".join(answer), "notes": ["the chat template rewrites 'zq5xvorn' of turn 1"],
         "partial": {"tokens": 17, "done": 17, "reason": "ValueError: zq6xvorn"},
     }  # fmt: skip
     return Trace(dataset)
 
 
 def _tells(text):
-    """Words and ids of the secret that a text holds."""
+    """List the words and ids of the secret trace that a text contains."""
     return [word for word in SECRET if word in text] + re.findall(r"\b765\d{4}\b", text)
 
 
@@ -58,9 +58,9 @@ def saved(tmp_path_factory):
 def test_the_page_of_a_redacted_trace_has_no_word_and_no_id(saved, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["render", str(saved), "--redact-tokens", "-o", "r.html", "--json"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     page = (tmp_path / "r.html").read_text("utf-8")
-    assert _tells(told(page)) == _tells(said) == []
+    assert _tells(page_text(page)) == _tells(output) == []
     assert len(_tells(everything(_secret()))) > 10
     assert "‹content·8›" in page
     assert "‹vocabulary·7›" in page
@@ -73,22 +73,22 @@ def test_the_page_of_a_redacted_trace_has_no_word_and_no_id(saved, tmp_path, mon
 def test_a_redacted_trace_keeps_its_values_and_which_tokens_are_equal(tmp_path):
     trace = _secret()
     path = redact(trace).save(tmp_path / "t.zarr.zip")
-    kept = Trace.open(path)
-    every = {name: kept[name] for name in map(str, kept.dataset.variables)}
-    values = " ".join(str(v.tolist()) for v in every.values()) + json.dumps(kept.attrs)
+    redacted = Trace.open(path)
+    every = {name: redacted[name] for name in map(str, redacted.dataset.variables)}
+    values = " ".join(str(v.tolist()) for v in every.values()) + json.dumps(redacted.attrs)
     assert _tells(values) == []
-    assert "sha256" not in kept.attrs["prompt"]
+    assert "sha256" not in redacted.attrs["prompt"]
     for name in ("byte_start", "byte_end"):
-        assert name not in kept
+        assert name not in redacted
     for name, values in every.items():
         if not name.endswith(("_ids", "_text")):
             np.testing.assert_array_equal(values, trace[name])
     joined = [np.concatenate([t[n].ravel() for n in every if n.endswith("_ids")])
-              for t in (trace, kept)]  # fmt: skip
+              for t in (trace, redacted)]  # fmt: skip
     pairs = set(zip(*(ids.tolist() for ids in joined), strict=True))
     assert len(pairs) == len(set(joined[0].tolist())) == len(set(joined[1].tolist()))
     assert max(joined[1]) == len(pairs) - 1
-    assert redact(kept) is kept
+    assert redact(redacted) is redacted
 
 
 def test_missing_ids_stay_missing():
@@ -102,7 +102,9 @@ def test_missing_ids_stay_missing():
 def test_a_run_leaves_no_word_beside_what_it_was_asked_for(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
-    def run(parameters, *, scratch, **options):  # and no output, where texts would be for a while
+    def run(
+        parameters, *, scratch, **options
+    ):  # with an output, texts would be on disk for a while
         assert not {"output", "resume", "keep_cache"} & set(options)
         return _secret()
 
@@ -111,9 +113,9 @@ def test_a_run_leaves_no_word_beside_what_it_was_asked_for(command, tmp_path, mo
         "report": ["-o", "r.html", "--save-trace", "t.zarr"], "extract": ["-o", "t.zarr"],
     }[command]  # fmt: skip
     assert main([command, "--redact-tokens", *target]) == 0
-    kept = Trace.open("t.zarr")
+    trace = Trace.open("t.zarr")
     files = [p for p in tmp_path.rglob("*") if p.is_file()]
-    written = "".join(capsys.readouterr()) + " ".join(kept.tokens) + json.dumps(kept.attrs)
+    written = "".join(capsys.readouterr()) + " ".join(trace.tokens) + json.dumps(trace.attrs)
     assert _tells(written + " ".join(p.read_bytes().decode("latin-1") for p in files)) == []
     assert {p.name for p in tmp_path.iterdir()} == {"t.zarr", *target[1:2]}
 
@@ -124,12 +126,12 @@ def test_a_run_that_may_go_on_cannot_be_redacted(tmp_path, monkeypatch, capsys):
     assert "--redact-tokens keeps nothing" in capsys.readouterr().err
 
 
-# Longer by two tokens, one replaced by another of its length, and another answer of its length.
+# Two tokens longer; one token and the answer are replaced by others of the same length.
 OTHER = [*TOKENS[:6], "zq98xvorn", "zq99xvorn", "zq97xvorn", *TOKENS[7:]]
 
 
 def _other():
-    """Another prompt of the same vocabulary."""
+    """Return the trace of another prompt with the same vocabulary."""
     trace = _secret(OTHER, ("Von", "wykvoz3"), seed=1)
     ids = _secret()["token_ids"]
     ids = np.concatenate([ids[:6], FIRST_ID + 900 + np.arange(3, dtype=np.int32), ids[7:]])
@@ -141,7 +143,7 @@ def _other():
 
 @pytest.fixture(scope="module")
 def both():
-    """A comparison of texts, and the same without them."""
+    """Return the comparison of two traces, with and without their texts."""
     ours = compare(_secret(), _other())
     return ours, compare(_secret(), _other(), redact=True)
 
@@ -160,20 +162,20 @@ def test_two_traces_without_texts_are_aligned_as_their_texts_are(both):
 
 
 def test_what_differs_in_the_texts_differs_without_them(both):
-    found, same = map(observe, both)
-    assert [replace(one, text="") for one in found] == [replace(one, text="") for one in same]
-    said = {one.id: one.text for one in same}
-    assert re.search(r"A says “‹(\d+)·answer·7›”, B says “‹(?!\1·)\d+·answer·10›”", said["answer"])
-    assert "The predicted next token differs" in said["predictions"]
+    findings, same = map(observe, both)
+    assert [replace(one, text="") for one in findings] == [replace(one, text="") for one in same]
+    texts = {one.id: one.text for one in same}
+    assert re.search(r"A says “‹(\d+)·answer·7›”, B says “‹(?!\1·)\d+·answer·10›”", texts["answer"])
+    assert "The predicted next token differs" in texts["predictions"]
     (a, b) = re.search(
-        r"“‹(\d+)·vocab\S*” in A, “‹(\d+)·vocab\S*” in B", said["predictions"]
+        r"“‹(\d+)·vocab\S*” in A, “‹(\d+)·vocab\S*” in B", texts["predictions"]
     ).groups()
     assert a != b
     for name in ("lens", "attention"):
         labels = [views.read_view(of, name).texts(0, of.kind.size, 14) for of in both]
-        apart = [[["→" in text for text in row] for row in rows] for rows in labels]
-        assert apart[0] == apart[1]
-        assert sum(map(sum, apart[0])) > 10
+        arrows = [[["→" in text for text in row] for row in rows] for rows in labels]
+        assert arrows[0] == arrows[1]
+        assert sum(map(sum, arrows[0])) > 10
 
 
 def test_tokens_aligned_by_their_texts_are_aligned_without_them():
@@ -194,9 +196,9 @@ def test_the_page_of_two_traces_has_no_word_and_no_id(saved, tmp_path, monkeypat
     for options, tells in ((["--redact-tokens"], False), ([], True)):
         arguments = [str(saved), other, *options, "-o", "r.html", "--force"]
         assert main(["compare", *arguments]) == 0
-        said = "".join(capsys.readouterr())
+        output = "".join(capsys.readouterr())
         page = (tmp_path / "r.html").read_text("utf-8")
-        assert bool(_tells(told(page))) is bool(_tells(said)) is tells
+        assert bool(_tells(page_text(page))) is bool(_tells(output)) is tells
         assert ("texts are left out" in page) is not tells
         assert "One model on two prompts" in page
     assert {p.name for p in tmp_path.iterdir()} == {"b.zarr", "r.html"}
@@ -208,24 +210,24 @@ def test_traces_that_were_redacted_apart_are_not_compared(tmp_path):
 
 
 def _read(file):
-    """All that a file of a figure says: as it is, and what programs find in it."""
+    """Return all text of an exported file: its bytes, and what PDF programs extract from it."""
     data = file.read_bytes()
-    said = data.decode("latin-1") + data.decode("utf-8", "replace")
+    text = data.decode("latin-1") + data.decode("utf-8", "replace")
     if file.suffix == ".pdf":
-        said += (run("pdftotext", file, "-") + run("pdfinfo", file)).decode()
-    return said
+        text += (run("pdftotext", file, "-") + run("pdfinfo", file)).decode()
+    return text
 
 
 @pytest.fixture(scope="module")
 def everything_saved(tmp_path_factory):
-    """With what every figure needs."""
+    """Save a secret trace that has the variables of every figure and return its path."""
     of = profiled(layers=2).dataset
     timed = {name: of[name] for name in map(str, of) if name.startswith("profile_")}
     scores = ("layer", "score_head"), np.full((2, 2), 0.5, np.float32)
-    held = _secret().dataset.assign(timed | {"head_sink": scores})
-    held = held.assign_coords(score_head=("score_head", np.arange(2, dtype=np.int32)))
-    held = held.assign_attrs(profile=of.attrs["profile"])
-    return Trace(held).save(tmp_path_factory.mktemp("every") / "t.zarr")
+    dataset = _secret().dataset.assign(timed | {"head_sink": scores})
+    dataset = dataset.assign_coords(score_head=("score_head", np.arange(2, dtype=np.int32)))
+    dataset = dataset.assign_attrs(profile=of.attrs["profile"])
+    return Trace(dataset).save(tmp_path_factory.mktemp("every") / "t.zarr")
 
 
 @pytest.mark.parametrize("figure", ["lens", "attention", "map", "heads", "profile"])

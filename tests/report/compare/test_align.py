@@ -1,4 +1,4 @@
-"""Aligned positions are a common subsequence, the longest where both are short, at any length."""
+"""Aligned positions are a common subsequence; for short sequences it is the longest one."""
 
 from difflib import SequenceMatcher
 
@@ -64,22 +64,22 @@ def test_a_long_sequence_with_few_insertions_keeps_every_other_token(vocabulary,
     assert _is_common(one, other) == len(one)
 
 
-class _Read(list):
-    """A sequence that counts how many of its tokens are read."""
+class _CountingList(list):
+    """A list that counts how many of its tokens are read."""
 
     count = 0
 
     def __getitem__(self, at):
-        found = super().__getitem__(at)
-        self.count += len(found) if isinstance(at, slice) else 1
-        return found
+        items = super().__getitem__(at)
+        self.count += len(items) if isinstance(at, slice) else 1
+        return items
 
 
 def _assert_read_a_few_times(*sequences):
     """Assert that no token was read more than 30 times on average.
 
-    Each of 16 depths reads a token once per length of an anchor; comparing every pair would read
-    each token of the one once per token of the other.
+    Each of 16 recursion depths reads a token once per length of an anchor. A comparison of every
+    pair would read each token of one sequence once per token of the other.
     """
     for sequence in sequences:
         assert sequence.count <= 30 * len(sequence)
@@ -88,8 +88,8 @@ def _assert_read_a_few_times(*sequences):
 @pytest.mark.parametrize("vocabulary", [50_000, 1500, 3])
 def test_long_sequences_align_but_for_what_was_cut(vocabulary):
     random = np.random.default_rng(0)
-    one = _Read(random.integers(0, vocabulary, 131_072).tolist())
-    other = _Read([5, *one[:30_000], 7, 7, 7, *one[30_100:90_000], *one[95_000:]])
+    one = _CountingList(random.integers(0, vocabulary, 131_072).tolist())
+    other = _CountingList([5, *one[:30_000], 7, 7, 7, *one[30_100:90_000], *one[95_000:]])
     assert _is_common(one, other) >= 131_072 - 100 - 5_000
     _assert_read_a_few_times(one, other)
 
@@ -97,7 +97,9 @@ def test_long_sequences_align_but_for_what_was_cut(vocabulary):
 @pytest.mark.parametrize("vocabulary", [1, 3, 40])
 def test_unrelated_long_sequences_take_no_longer(vocabulary):
     random = np.random.default_rng(1)
-    one, other = (_Read(random.integers(0, vocabulary, n).tolist()) for n in (131_072, 120_001))
+    one, other = (
+        _CountingList(random.integers(0, vocabulary, n).tolist()) for n in (131_072, 120_001)
+    )
     _is_common(one, other)
     _assert_read_a_few_times(one, other)
 

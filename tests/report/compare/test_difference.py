@@ -1,4 +1,4 @@
-"""A difference is B − A, value by value, at the tokens of both, and refused where there are few."""
+"""A difference is B − A per value at the tokens of both traces, which must share enough tokens."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ EDITED = [*CHAT[:7], " a", " great", *CHAT[8:12], "!", *CHAT[12:14], *CHAT[15:]]
 
 
 def _renumbered(trace, texts):
-    """The trace with one id for each text, as a tokenizer has it."""
+    """Return the trace with one id per text, as a tokenizer assigns them."""
     numbers = {text: 1000 + i for i, text in enumerate(dict.fromkeys(texts))}
     ids = np.array([numbers[text] for text in trace.tokens], np.int32)
     return Trace(trace.dataset.assign_coords(token_ids=("position", ids)))
@@ -96,43 +96,43 @@ def test_a_trace_beside_itself_differs_nowhere():
     assert of.same_length
     assert (of["entropy"] == 0).all()
     assert (of.lens("lens_entropy") == 0).all()
-    found = observe(of)
-    assert {o.id for o in found} == {
+    findings = observe(of)
+    assert {o.id for o in findings} == {
         "answer", "predictions", "rehearsal", "lens_change", "settled", "heads"
     }  # fmt: skip
-    assert not any(o.is_found for o in found)
-    assert all(o.value == 0 for o in found if o.id != "answer")
-    assert all("differs by" in o.text or o.text.startswith("No difference") for o in found)
+    assert not any(o.is_found for o in findings)
+    assert all(o.value == 0 for o in findings if o.id != "answer")
+    assert all("differs by" in o.text or o.text.startswith("No difference") for o in findings)
 
 
 def test_findings_hold_what_numpy_says(edited):
     a, b = edited
     of = compare(a, b)
     ia, ib = of.at_a[of.both], of.at_b[of.both]
-    found = {o.id: o for o in observe(of)}
+    findings = {o.id: o for o in observe(of)}
 
     lens = b.lens("lens_entropy")[:, ib].mean(1) - a.lens("lens_entropy")[:, ia].mean(1)
-    assert found["lens_change"].layer == np.abs(lens).argmax()
-    assert found["lens_change"].value == pytest.approx(lens[np.abs(lens).argmax()], abs=1e-5)
+    assert findings["lens_change"].layer == np.abs(lens).argmax()
+    assert findings["lens_change"].value == pytest.approx(lens[np.abs(lens).argmax()], abs=1e-5)
     np.testing.assert_allclose(by_layer(of, "lens").change, lens, atol=1e-5)
 
     heads = b["entropy"][..., ib].mean(-1) - a["entropy"][..., ia].mean(-1)
     layer, head = np.unravel_index(np.abs(heads).argmax(), heads.shape)
-    assert (found["heads"].layer, found["heads"].head) == (layer, head)
-    assert found["heads"].value == pytest.approx(heads[layer, head], abs=1e-5)
-    assert f"{(np.abs(heads) >= CHANGED).sum()} of {heads.size} heads" in found["heads"].text
+    assert (findings["heads"].layer, findings["heads"].head) == (layer, head)
+    assert findings["heads"].value == pytest.approx(heads[layer, head], abs=1e-5)
+    assert f"{(np.abs(heads) >= CHANGED).sum()} of {heads.size} heads" in findings["heads"].text
 
     _, shares = by_head(of)
     with np.errstate(divide="ignore", invalid="ignore"):
         sides = [t["entropy"] / np.log(t["visible"])[:, None] for t in (a, b)]
-    seen = (ia > 0) & (ib > 0)
-    normalized = sides[1][..., ib[seen]].mean(-1) - sides[0][..., ia[seen]].mean(-1)
+    is_defined = (ia > 0) & (ib > 0)
+    normalized = sides[1][..., ib[is_defined]].mean(-1) - sides[0][..., ia[is_defined]].mean(-1)
     np.testing.assert_allclose(shares.change, normalized, atol=1e-5)
-    assert f"{normalized[layer, head]:+.1%}".replace("-", "−") in found["heads"].text
+    assert f"{normalized[layer, head]:+.1%}".replace("-", "−") in findings["heads"].text
 
     other = np.array(a.text_of(a["target_ids"][ia])) != np.array(b.text_of(b["target_ids"][ib]))
-    assert found["predictions"].value == pytest.approx(other.mean())
-    assert found["predictions"].n == of.both.sum()
+    assert findings["predictions"].value == pytest.approx(other.mean())
+    assert findings["predictions"].n == of.both.sum()
 
 
 def test_the_lens_settles_where_it_stays_with_the_prediction():
@@ -150,12 +150,12 @@ def test_the_lens_settles_where_it_stays_with_the_prediction():
     later = ranks.copy()
     later[0, 3] = 5
     moved = Trace(trace.dataset.assign(lens_rank=(("site", "layer", "position"), later)))
-    found = {o.id: o for o in observe(compare(Trace(dataset), moved))}["settled"]
+    finding = {o.id: o for o in observe(compare(Trace(dataset), moved))}["settled"]
     measured = np.isfinite(settled)
     gain = settling(moved)[measured] - settled[measured]
-    assert found.value == pytest.approx(gain.mean())
-    assert found.is_found
-    assert "later in B" in found.text
+    assert finding.value == pytest.approx(gain.mean())
+    assert finding.is_found
+    assert "later in B" in finding.text
 
 
 def test_other_tokenizers_are_aligned_by_text():
@@ -163,7 +163,7 @@ def test_other_tokenizers_are_aligned_by_text():
     ids = b["token_ids"][::-1].copy()
     b = Trace(b.dataset.assign_coords(token_ids=("position", ids)))
     with pytest.raises(UsageError, match="1 of the longer prompt's 17"):
-        compare(a, b)  # one hash of the tokenizer: the ids are believed
+        compare(a, b)  # equal tokenizer hashes, so the ids are compared
     attrs = b.attrs | {"tokenizer": {"sha256": "9" * 64}}
     of = compare(a, Trace(b.dataset.assign_attrs(attrs)))
     assert of.by_text

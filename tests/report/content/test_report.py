@@ -1,4 +1,4 @@
-"""A report holds everything that its page shows, of one trace and of the difference of two."""
+"""A report contains everything that its page shows, for one trace and for a comparison."""
 
 from dataclasses import FrozenInstanceError, fields
 
@@ -47,7 +47,7 @@ def test_the_page_reads_nothing_of_the_trace_but_the_values_it_packs(report, mon
 
 
 class NothingPackedError(Exception):
-    """Everything but the values is drawn."""
+    """Everything except the values has been drawn."""
 
 
 def _no_values(*_):

@@ -1,4 +1,4 @@
-"""Figures for papers: at their size, as text, with their values, and nothing that runs."""
+"""Exported figures have their size, real text and their values, and no scripts."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def documents(trace):
 
 @pytest.fixture(scope="module")
 def lines():
-    """Reads CSV: a list of dictionaries."""
+    """Return a function that parses CSV bytes into a list of dictionaries."""
     return lambda data: list(csv.DictReader(io.StringIO(data.decode(), newline="")))
 
 
@@ -51,9 +51,11 @@ def pixels(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
 
 
-def apart(a, b):
-    """Mean difference of two pictures in 255ths, over a blur of two pixels: letters are drawn
-    elsewhere by less than that."""
+def mean_difference(a, b):
+    """Return the mean difference of two pictures, in units of 1/255, after a blur of two pixels.
+
+    The blur hides that renderers place letters differently by less than two pixels.
+    """
     height, width = (min(x, y) // 2 * 2 for x, y in zip(a.shape[:2], b.shape[:2], strict=True))
     small = [
         p[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3)) for p in (a, b)
@@ -99,9 +101,9 @@ def test_a_png_says_its_dots_an_inch_and_its_caption(documents):
 def test_text_in_a_pdf_is_text_in_fonts_that_the_file_holds(documents, trace, tmp_path):
     file = tmp_path / "fig.pdf"
     file.write_bytes(documents["pdf"].data)
-    said = run("pdftotext", file, "-").decode()
+    pdf_text = run("pdftotext", file, "-").decode()
     for text in ("Entropy (nats)", "layer", "_Austr", "Rehearsal", *trace.text_of([100])):
-        assert text.strip() in said
+        assert text.strip() in pdf_text
     fonts = run("pdffonts", file).decode().splitlines()[2:]
     assert fonts
     assert all(line.split()[-5] == "yes" for line in fonts)
@@ -120,11 +122,11 @@ def test_all_pictures_are_the_same_picture(documents, tmp_path):
         tmp_path / "fig.pdf", tmp_path / "pdf")  # fmt: skip
     poppler = pixels((tmp_path / "pdf.png").read_bytes())
     rsvg = pixels(run("rsvg-convert", "-w", across, tmp_path / "fig.svg"))
-    # Another picture, palette or section is more than 12 apart; edges and letters alone under 4.
+    # Another picture, palette or section differs by more than 12, edges and letters by less than 4.
     other = pixels(attentropy.export(synthetic(seed=1), "lens", "png", dpi=100).data)
-    assert apart(ours, rsvg) < 4
-    assert apart(ours, poppler) < 4
-    assert apart(ours, other) > 12
+    assert mean_difference(ours, rsvg) < 4
+    assert mean_difference(ours, poppler) < 4
+    assert mean_difference(ours, other) > 12
 
 
 def test_the_same_trace_gives_the_same_bytes(documents, trace):
@@ -158,7 +160,7 @@ def test_a_pdf_is_set_in_order_whatever_order_it_came_in():
 def test_a_pdf_has_a_number_for_what_cannot_be_embedded(tmp_path, monkeypatch):
     convert = vl_convert.svg_to_pdf
 
-    def without_emoji(picture):  # whatever fonts there are
+    def without_emoji(picture):  # fails on emoji, whichever fonts are installed
         if "🌈" in picture or "👩" in picture:
             raise RuntimeError("the font holds pictures")
         return convert(picture)
@@ -168,10 +170,10 @@ def test_a_pdf_has_a_number_for_what_cannot_be_embedded(tmp_path, monkeypatch):
     trace = synthetic(tokens, ["content"] * len(tokens), words=tokens)
     file = tmp_path / "fig.pdf"
     file.write_bytes(attentropy.export(trace, "lens", "pdf").data)
-    said = run("pdftotext", file, "-").decode()
+    pdf_text = run("pdftotext", file, "-").decode()
     for text in ("é", "b", "U+1F308", "U+1F469U+1F308", f"all {len(tokens)} positions"):
-        assert text in said
-    assert "□" not in said
+        assert text in pdf_text
+    assert "□" not in pdf_text
 
 
 def test_the_values_of_the_lens_are_those_that_are_drawn(documents, trace, lines):
@@ -199,8 +201,8 @@ def test_attention_shows_the_mean_one_head_or_the_heads_of_a_layer(trace, lines)
     entropy, window = trace["entropy"], trace["window"]
 
     def drawn(**choices):
-        made = attentropy.export(trace, "attention", "csv", inset=9, section=(4, 12), **choices)
-        rows = lines(made.data)
+        document = attentropy.export(trace, "attention", "csv", inset=9, section=(4, 12), **choices)
+        rows = lines(document.data)
         values = [float(row["entropy (nats)"]) for row in rows if row["part"] == "overview"]
         inset = {
             (int(row["first position"]), int(row["key position"])): float(row["attention weight"])
@@ -230,11 +232,15 @@ def both():
 
 def test_a_statistic_has_the_values_the_scale_and_the_words_of_the_page(both, lines):
     def drawn(figure, **choices):
-        made = attentropy.export(both, figure, "csv", **choices)
-        rows = lines(made.data)
+        document = attentropy.export(both, figure, "csv", **choices)
+        rows = lines(document.data)
         column = list(rows[0])[6]
         values = [float(row[column] or "nan") for row in rows if row["part"] == "overview"]
-        return np.array(values).reshape(-1, both.dataset.sizes["position"]), column, made.caption
+        return (
+            np.array(values).reshape(-1, both.dataset.sizes["position"]),
+            column,
+            document.caption,
+        )
 
     values, column, caption = drawn("lens", stat="lens_rank", site="mlp")
     np.testing.assert_array_equal(values, both["lens_rank"][1])
@@ -260,14 +266,14 @@ def test_a_statistic_has_the_values_the_scale_and_the_words_of_the_page(both, li
 
 
 def test_a_site_names_its_own_tokens(both, lines):
-    made = attentropy.export(both, "lens", "csv", site="mlp")
-    for row in lines(made.data):
+    document = attentropy.export(both, "lens", "csv", site="mlp")
+    for row in lines(document.data):
         if row["part"] != "overview":
             top = both["lens_top_ids"][1, int(row["layer"]), int(row["first position"]), 0]
             assert row["top token"] == both.text_of([top])[0].replace(" ", "_")
     svg = attentropy.export(both, "lens", "svg", site="mlp").data.decode()
     texts = [t.text or "" for t in ElementTree.fromstring(svg).iter() if t.tag.endswith("text")]
-    column = int(re.search(r"Green: position (\d+)", made.caption)[1])
+    column = int(re.search(r"Green: position (\d+)", document.caption)[1])
     for layer in range(6):
         name = both.text_of([both["lens_top_ids"][1, layer, column, 0]])[0].strip()
         likely = np.exp(both["lens_top_logprobs"][1, layer, column, 0])
@@ -281,8 +287,8 @@ def test_a_legend_says_which_statistic_it_is_of(both):
 
 
 def test_a_finding_is_told_where_its_own_statistic_is_shown(both):
-    found = attentropy.export(both, "attention", "csv", stat="normalized_entropy").caption
-    assert "light grey missing. Made with" not in found
+    caption = attentropy.export(both, "attention", "csv", stat="normalized_entropy").caption
+    assert "light grey missing. Made with" not in caption
     assert (
         "light grey missing. Made with"
         in attentropy.export(both, "attention", "csv", stat="distance").caption
@@ -296,13 +302,13 @@ def test_an_inset_moves_a_section_that_nobody_asked_for(trace):
 
 
 def test_the_scores_name_their_threshold_and_a_uniform_row(lengthy, lines):
-    made = attentropy.export(lengthy, "heads", "csv", score="sink")
+    document = attentropy.export(lengthy, "heads", "csv", score="sink")
     values = lengthy["head_sink"]
-    for row in lines(made.data):
+    for row in lines(document.data):
         value = values[int(row["layer"]), int(row["head"])]
         assert np.float32(row["sink (share, 0 to 1)"]) == value
         assert float(row["threshold"]) == 0.3
-    assert "above 0.3" in made.caption
+    assert "above 0.3" in document.caption
     picture = attentropy.export(lengthy, "heads", "svg", score="sink").data.decode()
     assert ">uniform<" in picture
     assert picture.count('stroke="#1b7837"') == int((values > 0.3).sum())
@@ -310,17 +316,17 @@ def test_the_scores_name_their_threshold_and_a_uniform_row(lengthy, lines):
 
 @pytest.mark.parametrize("width", [180, 85])
 def test_a_long_map_has_its_tiles_its_region_and_exact_weights(lengthy, lines, width):
-    made = attentropy.export(
+    document = attentropy.export(
         lengthy, "map", "csv", section="-64:", layer=1, width=width
     )  # fmt: skip
-    rows = lines(made.data)
+    rows = lines(document.data)
     tiles = [float(r["share of a query's attention"]) for r in rows if r["part"] == "tile"]
     size = lengthy["map"].shape[2]
     np.testing.assert_allclose(
         tiles, lengthy["map"][1, 0][np.tril_indices(size)], rtol=1e-6
     )  # fmt: skip
     assert sum(row["part"] == "exact" for row in rows) == 32 * 33 // 2
-    assert "1,436 to 1,499 magnified" in made.caption
+    assert "1,436 to 1,499 magnified" in document.caption
     svg = attentropy.export(lengthy, "map", section="-64:", layer=1, width=width).data.decode()
     assert "queries 1,436–1,499 × keys 1,436–1,499" in svg
 
@@ -338,8 +344,8 @@ def test_a_short_map_is_whole(trace, lines):
 @pytest.mark.parametrize("width", [180, 85])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_profile_is_a_figure_as_well(lines, width, theme):
-    made = attentropy.export(profiled(), "profile", "csv", width=width, theme=theme)
-    rows = lines(made.data)
+    document = attentropy.export(profiled(), "profile", "csv", width=width, theme=theme)
+    rows = lines(document.data)
     took = sum(float(row["time (s)"]) for row in rows if row["panel"] == "layers")
     assert took == pytest.approx(np.nansum(profiled()["profile_seconds"]), rel=1e-6)
     root = ElementTree.fromstring(
@@ -349,7 +355,7 @@ def test_a_profile_is_a_figure_as_well(lines, width, theme):
 
 
 @pytest.mark.parametrize(
-    ("figure", "choices", "said"),
+    ("figure", "choices", "message"),
     [
         ("lens", {"layer": 1}, "--layer is no choice of --figure lens"),
         ("heads", {"section": "1:2"}, "takes --score"),
@@ -374,15 +380,15 @@ def test_a_profile_is_a_figure_as_well(lines, width, theme):
         ("lens", {"dpi": 9}, "36 to 2400"),
     ],
 )
-def test_what_a_figure_or_a_trace_does_not_have_is_one_line(trace, figure, choices, said):
+def test_what_a_figure_or_a_trace_does_not_have_is_one_line(trace, figure, choices, message):
     with pytest.raises(UsageError) as error:
         attentropy.export(trace, figure, **choices)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("figure", "missing", "said"),
+    ("figure", "missing", "message"),
     [
         ("lens", ["lens_entropy"], "--lens residual"),
         ("attention", ["entropy"], "--stats entropy"),
@@ -391,8 +397,8 @@ def test_what_a_figure_or_a_trace_does_not_have_is_one_line(trace, figure, choic
         ("profile", [], "attentropy profile"),
     ],
 )
-def test_what_was_not_recorded_names_what_to_run(trace, figure, missing, said):
-    with pytest.raises(AttentropyError, match=said) as error:
+def test_what_was_not_recorded_names_what_to_run(trace, figure, missing, message):
+    with pytest.raises(AttentropyError, match=message) as error:
         attentropy.export(type(trace)(trace.dataset.drop_vars(missing)), figure)
     assert not isinstance(error.value, UsageError)
 
@@ -402,16 +408,16 @@ def test_the_command_writes_the_file_and_tells_its_caption(trace, tmp_path, monk
     trace.save("t.zarr.zip")
     assert main(["export", "t.zarr.zip", "-o", "fig.svg", "--section", "3:9"]) == 0
     out = capsys.readouterr().out
-    made = attentropy.export(trace, "lens", section=(3, 9))
-    assert (tmp_path / "fig.svg").read_bytes() == made.data
-    assert made.caption in out
+    document = attentropy.export(trace, "lens", section=(3, 9))
+    assert (tmp_path / "fig.svg").read_bytes() == document.data
+    assert document.caption in out
     assert main(["export", "t.zarr.zip", "-o", "fig.svg"]) == 2
     assert "--force" in capsys.readouterr().err
     again = ["export", "t.zarr.zip", "-o", "fig.CSV", "--figure", "map", "--json"]
     assert main(again) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["bytes"] == (tmp_path / "fig.CSV").stat().st_size
-    assert told["caption"].startswith("Attention map")
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["bytes"] == (tmp_path / "fig.CSV").stat().st_size
+    assert summary["caption"].startswith("Attention map")
     assert main(["export", "t.zarr.zip", "-o", "fig.gif"]) == 2
     error = capsys.readouterr().err
     assert ".svg, .png, .pdf, .csv" in error

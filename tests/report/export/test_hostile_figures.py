@@ -1,4 +1,4 @@
-"""Figures of a stranger's trace as files: every string is in them, none runs or is a formula."""
+"""Exported figures of a hostile trace show every string, and no string runs or is a formula."""
 
 import csv
 import io
@@ -22,15 +22,17 @@ pytestmark = pytest.mark.costly
 MARKUP = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
 ALL = [*STRINGS, MARKUP, "=1+1", "@x", "+1", "-2"]
 TOKENS = [str(text) for text in text_array(ALL)]
-LAYERS = 16  # so many rows of the section hold all strings
+LAYERS = 16  # enough rows for the section to show all strings
 ISOLATES = str.maketrans("", "", "\u2068\u2069")
 FIGURES = ("lens", "attention", "map")
 
 
 @pytest.fixture(scope="module")
 def written():
-    """The bytes of each figure in each format; each figure is drawn once. The cells of the lens's
-    section name every string."""
+    """Export each figure in each format, and draw each figure only once.
+
+    The cells of the lens's section show every string.
+    """
     n = len(ALL)
     full = hostile_trace(ALL, layers=LAYERS, heads=1, words=TOKENS)
     full.dataset["lens_top_ids"].values[0, ..., 0] = (
@@ -39,27 +41,29 @@ def written():
     small = hostile_trace(ALL, window=True)
     drawn, draw = {}, report_export._draw_to_width
 
-    def once(plate, chosen, pixels):
-        if chosen not in drawn:
-            drawn[chosen] = draw(plate, chosen, pixels)
-        return drawn[chosen]
+    def once(plan, choices, pixels):
+        if choices not in drawn:
+            drawn[choices] = draw(plan, choices, pixels)
+        return drawn[choices]
 
-    made = {}
+    documents = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report_export, "_draw_to_width", once)
         for format in ("svg", "png", "pdf", "csv"):
             section = (0, -(-n // LAYERS))
-            made["lens", format] = attentropy.export(full, "lens", format, section=section, dpi=60)
-            made["attention", format] = attentropy.export(small, "attention", format, dpi=60)
-            if format != "csv":  # which has no text
-                made["map", format] = attentropy.export(small, "map", format, dpi=60)
-    return made
+            documents["lens", format] = attentropy.export(
+                full, "lens", format, section=section, dpi=60
+            )
+            documents["attention", format] = attentropy.export(small, "attention", format, dpi=60)
+            if format != "csv":  # the CSV of a map has no text
+                documents["map", format] = attentropy.export(small, "map", format, dpi=60)
+    return documents
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_a_picture_of_hostile_strings_holds_text_and_nothing_that_runs(figure, written, tmp_path):
-    made = written[figure, "svg"]
-    root = ElementTree.fromstring(made.data)
+    document = written[figure, "svg"]
+    root = ElementTree.fromstring(document.data)
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert not names & {"script", "foreignObject", "a", "use", "style", "animate", "set"}
     for element in root.iter():
@@ -69,8 +73,8 @@ def test_a_picture_of_hostile_strings_holds_text_and_nothing_that_runs(figure, w
                 assert value.startswith("data:image/png;base64,")
             assert "javascript:" not in value
             assert not re.search(r"url\((?!#)", value)
-    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]", made.caption)
-    (tmp_path / "f.svg").write_bytes(made.data)
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]", document.caption)
+    (tmp_path / "f.svg").write_bytes(document.data)
     run("rsvg-convert", "-w", 400, tmp_path / "f.svg", "-o", tmp_path / "f.png")
     for data in ((tmp_path / "f.png").read_bytes(), written[figure, "png"].data):
         Image.open(io.BytesIO(data)).load()

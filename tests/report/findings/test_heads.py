@@ -1,4 +1,4 @@
-"""Each head score that was measured has its finding, or its "none", and no other has."""
+"""Each measured head score has a finding, which may be "none"; no other score has one."""
 
 import math
 
@@ -13,7 +13,7 @@ UNIFORM = {"sink": 0.003, "local": 0.6, "previous": 0.02}
 
 
 def _with(options=None, **scores):
-    """The synthetic trace with scores [6 layers, 3 heads], and what a uniform row would give."""
+    """Return the synthetic trace with scores [6 layers, 3 heads] and those of a uniform row."""
     dataset = synthetic().dataset
     dims = ("layer", "score_head")
     arrays = {f"head_{name}": (dims, values.astype(np.float32)) for name, values in scores.items()}
@@ -45,9 +45,9 @@ def test_heads_past_a_threshold_are_counted_and_the_first_is_named():
 
 
 def test_one_head_is_said_to_be_one():
-    found = _by_id(_with(sink=_heads(0.1, l2h1=0.5), diffuse=_heads(0.5, l1h1=0.95)))
-    assert found["head_sink"].text.startswith("1 of 18 heads is a sink")
-    assert found["head_diffuse"].text.startswith("1 of 18 heads is diffuse")
+    findings = _by_id(_with(sink=_heads(0.1, l2h1=0.5), diffuse=_heads(0.5, l1h1=0.95)))
+    assert findings["head_sink"].text.startswith("1 of 18 heads is a sink")
+    assert findings["head_diffuse"].text.startswith("1 of 18 heads is diffuse")
 
 
 @pytest.mark.parametrize(("name", "threshold"), [("sink", 0.3), ("local", 0.9), ("diffuse", 0.9)])
@@ -60,8 +60,8 @@ def test_a_threshold_that_no_head_passes_is_said_to_be_passed_by_none(name, thre
 
 
 def test_a_score_without_a_threshold_stands_beside_the_uniform_row():
-    found = _by_id(_with(previous=_heads(0.01, l5h2=0.7), induction=_heads(0.005)))
-    previous, induction = found["head_previous"], found["head_induction"]
+    findings = _by_id(_with(previous=_heads(0.01, l5h2=0.7), induction=_heads(0.005)))
+    previous, induction = findings["head_previous"], findings["head_induction"]
     assert (previous.is_found, previous.layer, previous.head) == (True, 5, 2)
     assert previous.threshold == pytest.approx(0.02)
     assert "0.7 on average, of 18 heads; a uniform row would give 0.02" in previous.text
@@ -71,9 +71,9 @@ def test_a_score_without_a_threshold_stands_beside_the_uniform_row():
 
 def test_what_was_not_measured_has_no_finding():
     assert _by_id(synthetic()) == {}
-    found = _by_id(_with(sink=_heads(np.nan), local=_heads(np.nan, l1h1=0.5)))
-    assert set(found) == {"head_local"}
-    assert found["head_local"].n == 1
+    findings = _by_id(_with(sink=_heads(np.nan), local=_heads(np.nan, l1h1=0.5)))
+    assert set(findings) == {"head_local"}
+    assert findings["head_local"].n == 1
 
 
 def test_damaged_provenance_and_values_make_no_other_finding():

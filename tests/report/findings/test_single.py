@@ -1,4 +1,4 @@
-"""Each finding says what the numbers say, and says so when there is nothing to find."""
+"""Each finding agrees with the numbers, and says so if there is nothing to find."""
 
 import numpy as np
 import pytest
@@ -22,9 +22,9 @@ def _with_rehearsal(logprob, rank, layer=3, position=14):
 
 
 def test_three_to_six_findings_each_with_its_number():
-    found = observe(synthetic())
-    assert 3 <= len(found) <= 6
-    assert all(o.text.endswith(".") and o.statistic and "\n" not in o.text for o in found)
+    findings = observe(synthetic())
+    assert 3 <= len(findings) <= 6
+    assert all(o.text.endswith(".") and o.statistic and "\n" not in o.text for o in findings)
 
 
 def test_rehearsal_is_found_where_rank_and_probability_pass():
@@ -74,28 +74,28 @@ def test_extreme_layers_and_heads_are_those_of_the_numbers():
     trace = synthetic()
     trace.dataset["entropy"].values[2, 1] = 0.0
     trace.dataset["entropy"].values[4, 0] = np.log(np.arange(len(CHAT)) + 1)
-    found = _by_id(trace)["heads"]
-    assert (found.layer, found.head) == (2, 1)
-    assert "layer 4 head 0 (100%)" in found.text
-    assert found.n == len(CHAT) - 1
+    finding = _by_id(trace)["heads"]
+    assert (finding.layer, finding.head) == (2, 1)
+    assert "layer 4 head 0 (100%)" in finding.text
+    assert finding.n == len(CHAT) - 1
 
 
 def test_sink_mass_stands_beside_what_a_uniform_row_would_give():
     n = 40
     trace = synthetic(["a"] * n, ["content"] * n)
     trace.dataset["sink_mass"].values[:] = 0.9
-    found = _by_id(trace)["sinks"]
-    assert found.is_found
-    assert found.value == pytest.approx(0.9)
-    assert found.threshold == pytest.approx(np.mean(4 / np.arange(16, n + 1)), abs=1e-6)
+    finding = _by_id(trace)["sinks"]
+    assert finding.is_found
+    assert finding.value == pytest.approx(0.9)
+    assert finding.threshold == pytest.approx(np.mean(4 / np.arange(16, n + 1)), abs=1e-6)
 
 
 def test_layers_without_attention_are_left_out():
     trace = synthetic()
     trace.dataset["entropy"].values[0] = np.nan
-    found = _by_id(trace)
-    assert found["heads"].layer != 0
-    assert found["range"].layer != 0
+    findings = _by_id(trace)
+    assert findings["heads"].layer != 0
+    assert findings["range"].layer != 0
 
 
 def test_of_a_lens_that_read_a_part_only_that_part_is_counted():
@@ -103,10 +103,10 @@ def test_of_a_lens_that_read_a_part_only_that_part_is_counted():
     for name in ("lens_entropy", "rehearsal"):
         trace.dataset[name].values[0, :2] = np.nan
         trace.dataset[name].values[0, :, [3, 13]] = np.nan
-    found = _by_id(trace)
-    assert "1 of 16 cells" in found["rehearsal"].text
-    assert found["lens_layers"].n == len(CHAT) - 2
-    assert f"mean over {len(CHAT) - 2} positions" in found["lens_layers"].text
+    findings = _by_id(trace)
+    assert "1 of 16 cells" in findings["rehearsal"].text
+    assert findings["lens_layers"].n == len(CHAT) - 2
+    assert f"mean over {len(CHAT) - 2} positions" in findings["lens_layers"].text
 
 
 def test_dummy_tokens_that_the_lens_did_not_read_are_said_to_be():
@@ -117,7 +117,7 @@ def test_dummy_tokens_that_the_lens_did_not_read_are_said_to_be():
 
 
 def _with_sites(*sites):
-    """The synthetic lens repeated for each site, the values of all but "residual" moved."""
+    """Repeat the synthetic lens for each site, with 1 added except at the site "residual"."""
     whole = synthetic().dataset
     names = [name for name in whole.data_vars if "site" in whole[name].dims]
     text = np.dtypes.StringDType()

@@ -1,4 +1,4 @@
-"""A page is never larger than it may be, and says what it left out."""
+"""A page never exceeds its maximum size, and says what it left out."""
 
 import json
 import re
@@ -35,19 +35,19 @@ def _payload(page, name="report"):
 
 @pytest.mark.parametrize("most", [1_000_000, pytest.param(3_000_000, marks=pytest.mark.slow)])
 def test_a_long_page_keeps_its_budget_and_the_same_bytes(trace, most):
-    found = observe(trace)
-    page = render(trace, found, max_bytes=most)
+    findings = observe(trace)
+    page = render(trace, findings, max_bytes=most)
     assert most * 0.5 < len(page.encode()) <= most
-    assert page == render(trace, found, max_bytes=most)
+    assert page == render(trace, findings, max_bytes=most)
 
 
 def test_a_reduced_page_says_how_and_how_exactly(trace):
     page = render(trace, observe(trace), max_bytes=900_000)
-    said = re.search(r'<p class="hint reduced">(.*?)</p>', page)[1]
-    assert "24,000 positions into 0.9 MB" in said
-    assert "mean of 16 or 128 positions (min and max by choice)" in said
-    assert "lens entropy in the overview ±0.02 nats" in said
-    assert "23,0" in said or "23,9" in said
+    sentence = re.search(r'<p class="hint reduced">(.*?)</p>', page)[1]
+    assert "24,000 positions into 0.9 MB" in sentence
+    assert "mean of 16 or 128 positions (min and max by choice)" in sentence
+    assert "lens entropy in the overview ±0.02 nats" in sentence
+    assert "23,0" in sentence or "23,9" in sentence
 
 
 def test_a_section_that_was_asked_for_is_held_and_opens(trace):

@@ -1,4 +1,4 @@
-"""Tiles and packed values hold what they were given."""
+"""Tiles and packed values contain the values that went in."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What a long page keeps position by position: what was asked for, the tail, template, extremes."""
+"""A long page has exact values of requested ranges, the tail, the template and the extremes."""
 
 import numpy as np
 import pytest
@@ -33,10 +33,10 @@ def test_the_lowest_and_the_highest_stretch_are_kept_with_the_tail_and_the_templ
     values = np.full((2, n), 3.0, np.float32)
     values[:, 2000:2016], values[:, 3000:3016] = 0.5, 9.0
     view = views.View("lens", values, 10.0, 2, trace)
-    kept = regions(trace, [(100, 105)], [(view, planes.make_tiles(values, 2))], 16)
-    held = np.zeros(n, bool)
-    for start, stop in kept:
-        held[start:stop] = True
+    ranges = regions(trace, [(100, 105)], [(view, planes.make_tiles(values, 2))], 16)
+    mask = np.zeros(n, bool)
+    for start, stop in ranges:
+        mask[start:stop] = True
     for inside in (102, 900, 2004, 3004, n - 1, n - 60):
-        assert held[inside]
-    assert held.sum() < 200
+        assert mask[inside]
+    assert mask.sum() < 200

@@ -1,4 +1,4 @@
-"""Other statistics and sites in the page: whole where there is room, after entropy where not."""
+"""Other statistics and sites are in the page as far as entropy leaves room for them."""
 
 import json
 import re
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.costly
 
 
 def _part(page, name):
-    found = re.search(f'id="{name}">(.*?)</script>', page, re.S)
-    return json.loads(found[1]) if found else None
+    match = re.search(f'id="{name}">(.*?)</script>', page, re.S)
+    return json.loads(match[1]) if match else None
 
 
 @pytest.fixture(scope="module")
 def trace():
-    """A long trace with more statistics than entropy."""
+    """Return a long trace that has more statistics than entropy."""
     bare = long(12_000, layers=4, heads=3, read=600)
     attention, random = ("layer", "head", "query"), np.random.default_rng(0)
     shape = bare["entropy"].shape
@@ -35,23 +35,23 @@ def trace():
 
 
 def test_the_mean_of_shares_is_the_share_of_each_query(trace):
-    found = planes.read_averages(trace, "normalized_entropy")
+    averages = planes.read_averages(trace, "normalized_entropy")
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = trace["entropy"] / np.log(trace["visible"])[:, None]
     shares[..., trace["visible"][0] < 2] = np.nan
-    np.testing.assert_allclose(found.mean[:, 1:], shares.mean(1)[:, 1:], rtol=1e-5)
-    assert np.isnan(found.mean[:, 0]).all()
-    tile = slice(found.step, 2 * found.step)
-    np.testing.assert_allclose(found.heads[..., 1], shares[..., tile].mean(-1), rtol=1e-5)
+    np.testing.assert_allclose(averages.mean[:, 1:], shares.mean(1)[:, 1:], rtol=1e-5)
+    assert np.isnan(averages.mean[:, 0]).all()
+    tile = slice(averages.step, 2 * averages.step)
+    np.testing.assert_allclose(averages.heads[..., 1], shares[..., tile].mean(-1), rtol=1e-5)
 
 
 def test_a_short_page_offers_every_statistic_exactly_and_no_other():
-    found = render(synthetic(), [])
-    assert _part(found, "report")["offered"] == {
+    page = render(synthetic(), [])
+    assert _part(page, "report")["offered"] == {
         "attention": ["normalized_entropy", "max_prob", "distance", "sink_mass"],
         "lens.residual": ["lens_kl", "probability", "lens_rank"],
     }
-    assert all(packed["error"] == 0 for packed in _part(found, "more")["packed"].values())
+    assert all(packed["error"] == 0 for packed in _part(page, "more")["packed"].values())
     bare = synthetic()
     bare = type(bare)(bare.dataset.drop_vars(["distance", "lens_kl", "visible"]))
     assert _part(render(bare, []), "report")["offered"] == {
@@ -72,7 +72,7 @@ def test_entropy_has_the_resolution_that_it_has_without_the_others(trace, most, 
             k: v for k, v in b.items() if k not in ignored
         }
     assert len(with_them.encode()) <= most
-    said = re.search(r'<p class="hint reduced">(.*?)</p>', with_them)[1]
-    assert "Other statistics: " in said
+    sentence = re.search(r'<p class="hint reduced">(.*?)</p>', with_them)[1]
+    assert "Other statistics: " in sentence
     for name in ("largest weight", "mean distance", "probability of the likeliest token"):
-        assert name in said
+        assert name in sentence

@@ -1,4 +1,4 @@
-"""The page of two traces as text: what it says of both, within its bytes, and nothing unescaped."""
+"""The page of two traces describes both, keeps within its size, and escapes all text."""
 
 import base64
 import json
@@ -131,10 +131,10 @@ def test_the_command_writes_the_page_and_says_what_differs(of, tmp_path, capsys)
     paths = [str(t.save(tmp_path / f"{n}.zarr.zip")) for n, t in (("a", of.a), ("b", of.b))]
     target = str(tmp_path / "out.html")
     assert main(["compare", *paths, "-o", target, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["in_both"] == len(CHAT)
-    assert told["columns"] == len(CHAT) + 1
-    assert {o["id"] for o in told["observations"]} >= {"answer", "lens_change", "heads"}
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["in_both"] == len(CHAT)
+    assert summary["columns"] == len(CHAT) + 1
+    assert {o["id"] for o in summary["observations"]} >= {"answer", "lens_change", "heads"}
     assert "a.zarr.zip" in (tmp_path / "out.html").read_text("utf-8")
     assert main(["compare", *paths, "-o", target]) == 2
     assert "exists; give --force" in capsys.readouterr().err

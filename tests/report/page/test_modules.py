@@ -1,4 +1,4 @@
-"""The joiner of the page's script: what it joins, what it refuses, and the script's own modules."""
+"""The modules of the page's script are joined into one program, and invalid ones are refused."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from attentropy.report.page.modules import ModuleError, code_only, join, load, p
 from attentropy.report.page.program import ENTRY, program, script
 
 ROOT = Path(attentropy.__file__).parent / "templates" / "script"
-LOADER = "shell/loader.js"  # stands in the page as it is
+LOADER = "shell/loader.js"  # part of the page without changes
 ROOMS = ("data", "figure", "below", "shell")  # from low to high
 
 LOW = """\
@@ -172,17 +172,17 @@ def test_each_module_begins_with_its_idea(modules):
 
 
 def _identifiers(code):
-    """Identifiers of the code that are no property and no key of an object."""
+    """Return the identifiers of the code that are neither properties nor keys of objects."""
     return set(re.findall(r"(?:(?<![\w$.])|(?<=\.\.\.))[A-Za-z_$][\w$]*(?![\w$]|\s*:(?!:))", code))
 
 
 def _code(module):
-    """The code without the middle of `? b :`, in which a name is no key."""
+    """Return the code with `? b :` as `? b ;`, so that `b` does not look like a key."""
     return re.sub(r"\?(?![.?])([^?:;]*):", r"?\1 ;", module.code)
 
 
 def test_a_name_of_another_module_is_imported_where_it_is_used_and_only_there(modules):
-    """No function has to run for that: a local name may not be another module's export either."""
+    """Compare names in the source text; local names may not equal exports of other modules."""
     owners = {name: module.name for module in modules for name in module.exports}
     for module in modules:
         imported = {name for names in module.imports.values() for name in names}
@@ -197,12 +197,12 @@ def test_each_export_is_imported_somewhere(modules):
             assert module.exports <= imported, module.name
 
 
-# What follows a name that is assigned to.
+# Matches the operator after a name that is assigned to.
 _ASSIGNS = r"(?:=(?![=>])|[-+*/%|&?]{1,2}=(?!=)|\+\+|--)"
 
 
 def test_no_module_assigns_to_an_imported_name(modules):
-    """Such a binding is read-only in a module, and not once the modules are joined."""
+    """Reject such assignments: imports are read-only in modules, but not in the joined program."""
     for module in modules:
         for name in {name for names in module.imports.values() for name in names}:
             assigned = rf"(?<![\w$.]){re.escape(name)}\s*{_ASSIGNS}"

@@ -1,4 +1,4 @@
-"""What a notebook shows of a trace: pictures that ask for nothing and run nothing."""
+"""A notebook shows a trace as pictures that make no requests and run no scripts."""
 
 import base64
 import re
@@ -16,8 +16,8 @@ ADDRESS = re.compile(r"(?:src|srcset|href)=[\"'](?!data:|#)")
 
 
 def _images(html):
-    """The SVG documents that the fragment holds."""
-    return [base64.b64decode(found) for found in re.findall(r"svg\+xml;base64,([^\"]+)", html)]
+    """Return the SVG documents of the fragment."""
+    return [base64.b64decode(image) for image in re.findall(r"svg\+xml;base64,([^\"]+)", html)]
 
 
 @pytest.fixture(scope="module")

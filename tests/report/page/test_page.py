@@ -1,4 +1,4 @@
-"""The document: a policy that holds, nothing of a stranger unescaped, the same bytes each time."""
+"""The page has a strict security policy, escapes all text, and always has the same bytes."""
 
 import base64
 import hashlib
@@ -75,7 +75,9 @@ def test_hostile_text_stands_escaped_in_every_place():
         notes=[HOSTILE[0]],
     )
     page = _page(trace)
-    assert page.count("<script") == 4  # values, other statistics, the program, what starts it
+    assert (
+        page.count("<script") == 4
+    )  # values, other statistics, the program, the call that starts it
     for text in HOSTILE[:3]:
         assert text not in page
     assert "\u2028" not in page
@@ -116,7 +118,7 @@ def test_missing_values_are_never_written_as_numbers():
 
 
 def _unread(trace, positions):
-    """The trace as if the lens had not read `positions`."""
+    """Return the trace as if the lens had not read `positions`."""
     for name in LENS:
         values = trace.dataset[name].values
         values[:, :, positions] = -1 if values.dtype.kind == "i" else np.nan

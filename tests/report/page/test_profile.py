@@ -1,4 +1,4 @@
-"""The profile on the page and on a terminal: its numbers, stacked, told and drawn."""
+"""The page and the terminal show a profile's numbers as stacked areas, sentences and tables."""
 
 import base64
 import json
@@ -54,7 +54,7 @@ def test_each_chunks_shares_are_all_of_its_time():
         kernel = rows["attention kernel"]
         whole = np.nansum(seconds[chunk]) + outside[chunk].sum()
         assert kernel["to"] == pytest.approx(np.nansum(seconds[chunk, :, 1]) / whole, rel=1e-5)
-    last = [row for row in areas if row["at"] == 4 * 4096]  # the step that ends the last chunk
+    last = [row for row in areas if row["at"] == 4 * 4096]  # the end of the last chunk
     before = [row for row in areas if row["at"] == 3 * 4096]
     assert [row["to"] for row in last] == [row["to"] for row in before]
 
@@ -62,7 +62,7 @@ def test_each_chunks_shares_are_all_of_its_time():
 def test_what_is_written_after_the_layers_is_writing_too():
     trace = profiled()
     outside = np.zeros((4, 5), np.float32)
-    outside[-1] = [0, 0, 0, 1, 3]  # seconds, beside which the layers' are nothing
+    outside[-1] = [0, 0, 0, 1, 3]  # seconds; the times of the layers are negligible
     names = np.array(["embedding", "norm", "head", "rest", "writing"], np.dtypes.StringDType())
     data = trace.dataset.drop_vars(("profile_outside", "outside"))
     data = data.assign(profile_outside=(("chunk", "outside"), outside))
@@ -120,12 +120,12 @@ def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_na
 def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
     trace = profiled()
     profile = trace.attrs["profile"]
-    told = " ".join(profile_sentences(profile))
-    assert "Against recording nothing, recording takes 1.100 × (1.010 … 1.200) the time" in told
-    assert "its kernel 1.030 × (1.020 … 1.040)." in told
-    assert "600 TFLOP/s (75%)" in told
-    assert "add up to 98.8%" in told
-    assert "1.5 MB more memory" in told
+    text = " ".join(profile_sentences(profile))
+    assert "Against recording nothing, recording takes 1.100 × (1.010 … 1.200) the time" in text
+    assert "its kernel 1.030 × (1.020 … 1.040)." in text
+    assert "600 TFLOP/s (75%)" in text
+    assert "add up to 98.8%" in text
+    assert "1.5 MB more memory" in text
     columns, rows = costs(profile)
     assert all(len(row) == len(columns) for row in rows)
     assert [row[0] for row in rows] == [
@@ -148,10 +148,10 @@ def test_without_a_fused_kernel_the_reason_is_told():
 def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_path, monkeypatch):
     from attentropy.engine.profile import profile as engine
 
-    asked = {}
+    arguments = {}
 
     def fake(model=None, prompt=None, *, progress=None, **options):
-        asked.update(options, model=model, prompt=prompt)
+        arguments.update(options, model=model, prompt=prompt)
         return profiled()
 
     monkeypatch.setattr(engine, "profile", fake)
@@ -159,8 +159,12 @@ def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_pa
     done = runner.invoke(command, ["folder", "--tokens", "128k", "--chunk", "8k", "--repeat", "2"])
     assert done.exit_code == 0, done.output
     assert "What recording costs" in done.output
-    assert (asked["tokens"], asked["chunk"], asked["repeat"]) == (131_072, 8192, 2)
-    assert (asked["model"], asked["stats"], asked["sites"]) == ("folder", ("entropy",), ())
+    assert (arguments["tokens"], arguments["chunk"], arguments["repeat"]) == (131_072, 8192, 2)
+    assert (arguments["model"], arguments["stats"], arguments["sites"]) == (
+        "folder",
+        ("entropy",),
+        (),
+    )
     for name in ("p.html", "p.zarr.zip", "p.zarr"):
         done = runner.invoke(command, ["--json", "-o", str(tmp_path / name)])
         assert json.loads(done.stdout)["tokens"] == 4 * 4096

@@ -1,4 +1,4 @@
-"""Which findings stand first, what each layer is on average, and the charts as tables."""
+"""The page orders findings, averages each layer, and gives its charts as tables too."""
 
 import math
 import re
@@ -18,51 +18,56 @@ from attentropy.report.read.views import read_view
 from traces import CHAT, long, synthetic
 
 
-def _made(id, value=None, threshold=None, found=True, where="attention"):
-    return Observation(id, id, id, value, "share", threshold, 8, found, where)
+def _finding(id, value=None, threshold=None, is_found=True, where="attention"):
+    return Observation(id, id, id, value, "share", threshold, 8, is_found, where)
 
 
 def test_rehearsal_is_first_found_or_not_and_left_out_where_it_was_not_measured():
-    others = [_made(f"head_{i}", 0.5, 0.1) for i in range(8)]
-    missed = _made("rehearsal", 0.01, 0.05, found=False, where="lens")
+    others = [_finding(f"head_{i}", 0.5, 0.1) for i in range(8)]
+    missed = _finding("rehearsal", 0.01, 0.05, is_found=False, where="lens")
     assert highlights([*others, missed])[0] == 8
-    unmeasured = _made("rehearsal", None, 0.05, found=False, where="lens")
+    unmeasured = _finding("rehearsal", None, 0.05, is_found=False, where="lens")
     assert 8 not in highlights([*others, unmeasured])
 
 
 def test_found_ones_go_by_how_far_they_pass_their_threshold_and_are_at_most_six():
-    found = [_made(f"head_{i}", value, 0.1) for i, value in enumerate((0.2, 0.9, 0.5) * 3)]
-    kept = highlights(found)
-    assert len(kept) == MOST
-    assert kept[:3] == [1, 4, 7]
-    assert kept[3:] == [2, 5, 8]
+    findings = [_finding(f"head_{i}", value, 0.1) for i, value in enumerate((0.2, 0.9, 0.5) * 3)]
+    indices = highlights(findings)
+    assert len(indices) == MOST
+    assert indices[:3] == [1, 4, 7]
+    assert indices[3:] == [2, 5, 8]
 
 
 def test_attention_and_heads_are_represented_even_by_what_was_not_found():
-    lens = [_made("settled", 0.0, 0.0, where="lens")] * 7
-    kept = highlights([*lens, _made("sinks", 0.1, 0.4, False), _made("head_sink", 0.1, 0.3, False)])
-    assert {section_of(o) for o in (_made("sinks"), _made("head_sink"))} == {"attention", "heads"}
-    assert {7, 8} <= set(kept)
-    assert len(kept) == MOST
+    lens = [_finding("settled", 0.0, 0.0, where="lens")] * 7
+    indices = highlights(
+        [*lens, _finding("sinks", 0.1, 0.4, False), _finding("head_sink", 0.1, 0.3, False)]
+    )
+    assert {section_of(o) for o in (_finding("sinks"), _finding("head_sink"))} == {
+        "attention",
+        "heads",
+    }
+    assert {7, 8} <= set(indices)
+    assert len(indices) == MOST
 
 
 def test_where_nothing_was_found_that_is_said_of_three():
-    assert len(highlights([_made(f"head_{i}", 0.1, 0.3, False) for i in range(8)])) == LEAST
+    assert len(highlights([_finding(f"head_{i}", 0.1, 0.3, False) for i in range(8)])) == LEAST
     assert highlights([]) == []
 
 
 def test_a_finding_gives_statistic_value_threshold_and_n():
-    assert numbers(_made("x", 0.25, 0.1)) == "x = 0.25 share; threshold 0.1; n = 8"
-    assert numbers(_made("x", 0.25)) == "x = 0.25 share; no threshold; n = 8"
-    assert numbers(_made("x", None, 0.1)) == "x: not measured; threshold 0.1; n = 8"
+    assert numbers(_finding("x", 0.25, 0.1)) == "x = 0.25 share; threshold 0.1; n = 8"
+    assert numbers(_finding("x", 0.25)) == "x = 0.25 share; no threshold; n = 8"
+    assert numbers(_finding("x", None, 0.1)) == "x: not measured; threshold 0.1; n = 8"
 
 
 def test_every_finding_is_on_the_page_once():
     trace = synthetic()
-    found = observe(trace)
-    page = render(trace, found)
+    findings = observe(trace)
+    page = render(trace, findings)
     shown = sorted(int(i) for i in re.findall(r'data-finding="(\d+)"', page))
-    assert shown == [i for i, o in enumerate(found) if o.is_found or o.value is not None]
+    assert shown == [i for i, o in enumerate(findings) if o.is_found or o.value is not None]
     first = page[page.index('class="card told"') : page.index('class="parts"')]
     assert 3 <= first.count("<li") <= 6
 
@@ -83,18 +88,18 @@ def test_the_lens_by_layer_is_mean_quartiles_and_what_the_model_predicts():
 def test_attention_by_layer_is_over_all_heads_and_beside_a_uniform_row():
     trace = synthetic()
     trace.dataset["entropy"].values[1] = np.nan
-    found = {curve.name: curve for curve in attention_curves(trace)}
-    assert list(found) == ["entropy", "normalized_entropy", "sink_mass", "max_prob", "distance"]
-    seen = np.arange(len(CHAT)) + 1.0
+    curves = {curve.name: curve for curve in attention_curves(trace)}
+    assert list(curves) == ["entropy", "normalized_entropy", "sink_mass", "max_prob", "distance"]
+    visible = np.arange(len(CHAT)) + 1.0
     values = trace["entropy"].astype(np.float64)
-    np.testing.assert_allclose(found["entropy"].mean[[0, 5]], values[[0, 5]].mean((1, 2)))
-    assert math.isnan(found["entropy"].mean[1])
-    np.testing.assert_allclose(found["entropy"].low[0], values[0].mean(-1).min())
-    share = values[0, :, 1:] / np.log(seen[1:])
-    np.testing.assert_allclose(found["normalized_entropy"].mean[0], share.mean(), rtol=1e-6)
-    np.testing.assert_allclose(found["entropy"].uniform[0], np.log(seen).mean())
-    np.testing.assert_allclose(found["sink_mass"].uniform[2], np.minimum(1, 4 / seen).mean())
-    np.testing.assert_allclose(found["distance"].uniform[2], ((seen - 1) / 2).mean())
+    np.testing.assert_allclose(curves["entropy"].mean[[0, 5]], values[[0, 5]].mean((1, 2)))
+    assert math.isnan(curves["entropy"].mean[1])
+    np.testing.assert_allclose(curves["entropy"].low[0], values[0].mean(-1).min())
+    share = values[0, :, 1:] / np.log(visible[1:])
+    np.testing.assert_allclose(curves["normalized_entropy"].mean[0], share.mean(), rtol=1e-6)
+    np.testing.assert_allclose(curves["entropy"].uniform[0], np.log(visible).mean())
+    np.testing.assert_allclose(curves["sink_mass"].uniform[2], np.minimum(1, 4 / visible).mean())
+    np.testing.assert_allclose(curves["distance"].uniform[2], ((visible - 1) / 2).mean())
 
 
 def test_what_a_trace_does_not_hold_has_no_panel_and_no_section():
@@ -102,9 +107,11 @@ def test_what_a_trace_does_not_hold_has_no_panel_and_no_section():
     bare = type(trace)(trace.dataset.drop_vars(["sink_mass", "distance", "lens_kl", "lens_rank"]))
     assert [c.name for c in lens_curves(bare)] == ["lens_entropy"]
     assert [c.name for c in attention_curves(bare)][-1] == "max_prob"
-    made = trace_sections(trace, [], None, [read_view(trace, "lens")], list("012345"), (5, 17), [])
-    assert "profile" not in made
-    assert "heads" not in made
+    sections = trace_sections(
+        trace, [], None, [read_view(trace, "lens")], list("012345"), (5, 17), []
+    )
+    assert "profile" not in sections
+    assert "heads" not in sections
 
 
 def test_the_sections_table_holds_its_values_and_texts():
@@ -129,7 +136,7 @@ def test_tables_of_a_long_trace_are_bounded_and_true():
     part = trace["entropy"][0, :, first : last + 1]
     assert float(spread.rows[3][1]) == pytest.approx(part.mean(), rel=2e-3)
     heads = tables.of_heads(trace, ["entropy", "sink"], rows)
-    assert len(heads.rows) == 129  # and what a uniform row gives
+    assert len(heads.rows) == 129  # 128 heads and the uniform row
     assert "128 of 180 heads" in heads.title
     largest = tables.of_map(trace, "0").rows[0]
     assert float(largest[2]) == pytest.approx(trace["map"][0, 0].max(), rel=1e-3)
