@@ -83,9 +83,9 @@ def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     whole = describe(folder, tokens=5000)["memory"]
     assert "too_much" not in whole
     lensless = whole["peak_with_option_bytes"]["--lens none"]
-    monkeypatch.setattr(predict, "available", lambda device: lensless)
+    monkeypatch.setattr(predict, "free_bytes", lambda device: lensless)
     assert "it fits with --lens none" in describe(folder, tokens=5000)["memory"]["too_much"]
-    monkeypatch.setattr(predict, "available", lambda device: 1)
+    monkeypatch.setattr(predict, "free_bytes", lambda device: 1)
     advice = describe(folder, tokens=5000)["memory"]["too_much"]
     assert advice == "it fits with another device, or --device auto"
 

@@ -139,7 +139,7 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     config("llama").save_pretrained(tmp_path)
     monkeypatch.setattr(origin, "resolve_device", lambda device: CPU)
-    monkeypatch.setattr(predict, "available", lambda device: 2**40)
+    monkeypatch.setattr(predict, "free_bytes", lambda device: 2**40)
     facts = describe(tmp_path, tokens=5000, chunk=512, sites=(), map_tile="128")
     assert facts["run"] == {"chunk": 512, "lens_positions": 0, "map_tile": [128, 128]}
     assert facts["memory"]["lens_bytes"] == 0

@@ -259,7 +259,7 @@ def test_a_full_disk_ends_a_profile_in_one_line_and_leaves_nothing(tmp_path, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(FolderSink, "_narrowed", full)
+    monkeypatch.setattr(FolderSink, "_narrow", full)
     with pytest.raises(RunStopped, match="the disk is full"):
         profile_tiny()
     assert not list(tmp_path.iterdir())
@@ -423,7 +423,7 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
 
 def test_random_weights_that_do_not_fit_are_refused_in_one_line(tmp_path, monkeypatch):
     config("llama").save_pretrained(tmp_path)
-    monkeypatch.setattr(models, "available", lambda device: 1000)
+    monkeypatch.setattr(models, "free_bytes", lambda device: 1000)
     with pytest.raises(AttentropyError, match=r"with random weights takes .* are free on cpu"):
         models.with_random_weights(tmp_path)
 
