@@ -333,7 +333,7 @@ def rendered(path: Path, drawn: bool) -> str:
             for module, name, replacement in (
                 (read_report, "opening_charts", _sketched),
                 (drawings, "_specification", lambda _: ""),
-                (drawings, "stills", lambda _: still),
+                (drawings, "draw_still", lambda _: still),
             ):
                 stack.enter_context(mock.patch.object(module, name, replacement))
         return report_page.render(trace, findings)

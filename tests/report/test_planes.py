@@ -46,8 +46,10 @@ def test_attention_is_the_mean_of_the_heads_that_there_are():
     assert averages.step == 8
     assert averages.heads[0, 1, 0] == pytest.approx(entropy[0, 1, :8].mean(), abs=1e-6)
     ceiling = np.log(np.arange(17) + 1.0)[1:]
-    assert averages.counted[0, 0] == 16
-    assert averages.normalized[0, 0] == pytest.approx((entropy[0, 0, 1:] / ceiling).sum(), rel=1e-6)
+    assert averages.normalized_count[0, 0] == 16
+    assert averages.normalized_sum[0, 0] == pytest.approx(
+        (entropy[0, 0, 1:] / ceiling).sum(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("kind", ["causal", "window", "chunks", "odd", "one"])
