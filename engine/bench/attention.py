@@ -9,6 +9,10 @@ from torch import Tensor
 
 from attentropy.engine.bench.case import AttentionCase
 from attentropy.engine.bench.rival import Judgement, Numbers, judge
+from attentropy.engine.trace.statistics import BY_NAME, is_key
+from attentropy.kernels.common import reference
+from attentropy.kernels.common.mask import Mask
+from attentropy.kernels.common.score import Score
 
 _SAMPLES = 32
 TILE = 128  # of the attention map
@@ -64,34 +68,31 @@ def _row_errors(
     scale = case.head_size**-0.5
     s = keys @ query * scale
     bound = 2e-5 + 2**-20 * scale * (keys.abs() @ query.abs()).max()
-    log_p = s.log_softmax(-1)
-    p = log_p.exp()
-    entropy = -(p * log_p).sum()
+    truths = reference.attention(
+        query[None, None, None], keys[None, None], values[None, None],
+        score=Score(scale), mask=Mask(1, last, last - 1), sinks=None,
+    )  # fmt: skip
+    p = s.softmax(-1)
     probability = bound.new_tensor(1e-5)
     spread = values.abs().max()
     # What a product of p, rounded to the type of v, can hold; the sum is rounded once more.
     rounding = 2e-5 if v.dtype == torch.float32 else torch.finfo(v.dtype).eps
-    distances = row - torch.arange(last, device=q.device, dtype=torch.float64)
-    truths = {
-        "out": (p @ values, (rounding + bound) * spread),
-        "lse": (s.logsumexp(-1), bound),
-        "entropy": (entropy, bound),
-        "max_prob": (p.max(), probability),
-        "varentropy": ((p * log_p**2).sum() - entropy**2, bound * math.log(max(2, last))),
-        "distance": ((p * distances).sum(), bound * last),
-        "sink_mass": (p[:4].sum(), probability),
-    }
+    bounds = {
+        "share": probability, "nats": bound, "nats²": bound * math.log(max(2, last)),
+        "tokens": bound * last,
+    }  # fmt: skip
     result = {}
     for name in numbers:
         value = numbers[name][0, head, row]
-        if name == "top_key":  # judged by the probability it misses, which is small at near ties
+        if is_key(name):  # judged by the probability it misses, which is small at near ties
             at = value.long()
             is_inside = bool((at >= 0) & (at < last))
             missed = p.max() - p[at] if is_inside else p.new_tensor(math.inf)
             result[name] = (missed, probability)
         else:
-            truth, allowed = truths[name]
-            result[name] = ((value.double() - truth).abs().max(), allowed)
+            is_output = name == "out"
+            allowed = (rounding + bound) * spread if is_output else bounds[BY_NAME[name].unit]
+            result[name] = ((value.double() - truths[name][0, 0, 0]).abs().max(), allowed)
     return result
 
 

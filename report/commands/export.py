@@ -10,10 +10,10 @@ import click
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report.commands import output
+from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.text import for_terminal
 
 _FORMATS = ("svg", "png", "pdf", "csv")
-_FIGURES = ("lens", "attention", "map", "heads", "profile")
 
 _STATISTICS = [
     "normalized_entropy",
@@ -32,7 +32,7 @@ head and in the inset that layer's weights; neither the mean over heads.
 
 @click.command("export", help=_HELP)
 @click.argument("path", metavar="TRACE", type=Path)
-@click.option("--figure", type=click.Choice(_FIGURES), default="lens", show_default=True)
+@click.option("--figure", type=click.Choice(list(FIGURES)), default="lens", show_default=True)
 @click.option("--stat", metavar="NAME", help="What the colours show, as on the page; see above.")
 @click.option("--site", metavar="NAME", help="Of the lens: residual, attention or mlp.")
 @click.option("--section", metavar="A:B", help="Positions magnified, as Python counts them.")

@@ -10,18 +10,10 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read.maps import score_names
 from attentropy.report.read.positions import Range, parse_sections
-
-# Figure -> the choices that it leaves.
-FIGURES: dict[str, tuple[str, ...]] = {
-    "lens": ("stat", "site", "section", "inset", "palette"),
-    "attention": ("stat", "section", "inset", "layer", "head", "palette"),
-    "map": ("section", "layer", "head"),
-    "heads": ("score",),
-    "profile": (),
-}
 
 Requests = dict[str, Any]
 """The values that a caller passes for the choices, by name; None where nothing is chosen."""

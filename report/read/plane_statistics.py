@@ -78,7 +78,7 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]
     for recorded in ATTENTION_STATISTICS:
         if recorded.labels is not None:
             texts = recorded.labels
-            scale, bits = (Scale(0.0, 1.0), 8) if recorded.upper_end == "one" else (distances, 16)
+            scale, bits = {"share": (Scale(0.0, 1.0), 8), "tokens": (distances, 16)}[recorded.unit]
             words = texts.label, texts.title, texts.description
             yield (recorded.name,), PlaneStatistic(recorded.name, *words, scale, bits)
 

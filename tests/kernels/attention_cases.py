@@ -2,9 +2,10 @@
 
 import torch
 
+from attentropy.kernels.common.statistics import STATISTICS
 from close import assert_close, bounds
 
-ALL = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
+ALL = tuple(name for name in STATISTICS if name != "sink_prob")
 
 
 MASKS = {

@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
+
 on_devices = pytest.mark.parametrize(
     "device",
     [
@@ -53,16 +55,14 @@ def bounds(q, k, scale=None):
     entropy = score_bound(q, k, scale)
     keys = max(2, k.shape[2])
     weight = 1e-5 + entropy
-    return {
-        "entropy": entropy,
-        "lse": entropy,
-        "max_prob": weight,
-        "sink_mass": weight,
-        "sink_prob": weight,
-        "varentropy": entropy * math.log(keys),
-        "distance": entropy * keys,
-        "out": 4 * weight,
+    by_unit = {
+        "nats": entropy,
+        "share": weight,
+        "nats²": entropy * math.log(keys),
+        "tokens": entropy * keys,
     }
+    measured = [one for one in ATTENTION_STATISTICS if not one.is_key]
+    return {"out": 4 * weight} | {one.name: by_unit[one.unit] for one in measured}
 
 
 def inputs(

@@ -32,6 +32,7 @@ from triton.compiler import ASTSource
 from attentropy.kernels.attention import triton_kernel
 from attentropy.kernels.attention.triton_kernel import forward
 from attentropy.kernels.common import tiles
+from attentropy.kernels.common.statistics import STATISTICS, is_integer
 from attentropy.kernels.common.triton_online import lane_sums
 
 TARGETS = {
@@ -44,7 +45,7 @@ CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 
 Build = Callable[..., triton.compiler.CompiledKernel]
 
-STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "sink_prob")
+STATS = tuple(name for name in STATISTICS if not is_integer(name))
 TABLES = {"starts": "*i32", "lengths": "*i32", "segments": "*i32", "slopes": "*fp32"}
 # What differs from a causal pass of bfloat16 without a statistic.
 VARIANTS: dict[str, dict[str, object]] = {
@@ -54,7 +55,9 @@ VARIANTS: dict[str, dict[str, object]] = {
     "packed": {"entropy": "*fp32", "PACKED": True, "SPLIT": True},
     "entropy": {"entropy": "*fp32"},
     "full": {"entropy": "*fp32", "CAUSAL": False},
-    "statistics": dict.fromkeys(STATS[:-1], "*fp32") | {"top_key": "*i32"},
+    "statistics": {
+        name: "*i32" if is_integer(name) else "*fp32" for name in STATISTICS if name != "sink_prob"
+    },
     "window": {"entropy": "*fp32", "WINDOW": True, "sinks": "*fp32", "sink_prob": "*fp32"},
     "softcap": {"entropy": "*fp32", "WINDOW": True, "SCALED": True, "SOFTCAP": True},
     "chunk": {"entropy": "*fp32", "CHUNK": True, "starts": "*i32"},
@@ -80,7 +83,8 @@ def build(architecture: str, size: str, variant: str) -> triton.compiler.Compile
     block = tiles.padded_size(head)
     tile = tiles.choose_attention(
         architecture, block, torch.float32 if single else torch.bfloat16,
-        descriptors=changes.get("DESCRIPTORS", not single), narrow="top_key" in changes,
+        descriptors=changes.get("DESCRIPTORS", not single),
+        narrow=any(STATISTICS[name].needs_registers for name in changes if name in STATISTICS),
     )  # fmt: skip
     constants: dict[str, object] = {
         "D": head,
