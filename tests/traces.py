@@ -47,6 +47,33 @@ def _axes(layers: int, heads: int, tokens: Sequence[str], roles: Sequence[str]) 
     }
 
 
+def _attend(
+    random: np.random.Generator, layers: int, heads: int, n: int, window: bool
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the statistics of random causal rows, and their weights if `window`.
+
+    One head at a time: the arrays of all heads of a long prompt would take gigabytes.
+    """
+    floats = ("entropy", "lse", "max_prob", "distance", "sink_mass")
+    statistics = {name: np.empty((layers, heads, n), np.float32) for name in floats}
+    statistics["top_key"] = np.empty((layers, heads, n), np.int32)
+    weights = np.empty((layers, heads, n, n) if window else 0, np.float32)
+    causal, positions = np.tril(np.ones((n, n), bool)), np.arange(n)
+    for at in np.ndindex(layers, heads):
+        scores = np.where(causal, random.normal(size=(n, n)) * 2, -np.inf)
+        lse = np.log(np.exp(scores).sum(-1))
+        p = np.exp(scores - lse[:, None])
+        statistics["entropy"][at] = (-p * np.log(np.where(p > 0, p, 1.0))).sum(-1)
+        statistics["lse"][at] = lse
+        statistics["max_prob"][at] = p.max(-1)
+        statistics["distance"][at] = (p * (positions[:, None] - positions)).sum(-1)
+        statistics["sink_mass"][at] = p[:, :4].sum(-1)
+        statistics["top_key"][at] = p.argmax(-1)
+        if window:
+            weights[at] = p
+    return statistics, weights
+
+
 def synthetic(
     tokens: Sequence[str] = CHAT,
     roles: Sequence[str] | None = None,
@@ -64,13 +91,8 @@ def synthetic(
     random = np.random.default_rng(seed)
     n = len(tokens)
     roles = list(roles) if roles is not None else chat_roles(list(tokens))
-    scores = random.normal(size=(layers, heads, n, n)) * 2
-    scores = np.where(np.tril(np.ones((n, n), bool)), scores, -np.inf)
-    lse = np.log(np.exp(scores).sum(-1))
-    p = np.exp(scores - lse[..., None])
-    share = -p * np.log(np.where(p > 0, p, 1.0))
     positions = np.arange(n)
-    distance = (p * (positions[:, None] - positions[None, :])).sum(-1)
+    attended, weights = _attend(random, layers, heads, n, window)
 
     ids = 100 + np.arange(len(words))
     top = np.argsort(random.random((1, layers, n, len(words))), axis=-1)[..., :k]
@@ -82,12 +104,7 @@ def synthetic(
     lens = ("site", "layer", "position")
     f32, i32 = np.float32, np.int32
     data = {
-        "entropy": (attention, share.sum(-1).astype(f32)),
-        "lse": (attention, lse.astype(f32)),
-        "max_prob": (attention, p.max(-1).astype(f32)),
-        "distance": (attention, distance.astype(f32)),
-        "sink_mass": (attention, p[..., :4].sum(-1).astype(f32)),
-        "top_key": (attention, p.argmax(-1).astype(i32)),
+        **{name: (attention, values) for name, values in attended.items()},
         "visible": (("layer", "query"), np.tile(positions + 1, (layers, 1)).astype(i32)),
         "lens_entropy": (lens, lens_entropy.astype(f32)),
         "lens_top_ids": ((*lens, "k"), ids[top].astype(i32)),
@@ -107,7 +124,7 @@ def synthetic(
     }  # fmt: skip
     if window:
         dims = ("layer", "window_head", "window_query", "window_key")
-        data["window"] = (dims, p.astype(f32))
+        data["window"] = (dims, weights)
     text = np.dtypes.StringDType()
     coords = {
         **_axes(layers, heads, tokens, roles),
