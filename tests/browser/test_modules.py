@@ -221,32 +221,29 @@ def _cases(name):
     return sited(), {}, _explore
 
 
-@pytest.fixture(scope="module")
-def idle():
-    """Collect the functions that did not run, by walk and module."""
-    return {}
-
-
-@pytest.mark.parametrize("walk", ["short", "long", "pair"])
-def test_as_real_modules_the_page_does_the_same(open_page, open_modules, idle, walk):
+def _walk(open_page, open_modules, walk: str) -> dict[str, set[str]]:
+    """Take a walk on the joined page and on the modules; return the functions that did not run."""
     trace, options, explore = _cases(walk)
     modular, profiler = open_modules(trace, **options)
     joined = open_page(trace, **options)
     assert _texts(modular) == _texts(joined)
     shown = explore(modular)
     modular.assert_clean()
-    idle[walk] = _idle(profiler)
+    idle = _idle(profiler)
     assert shown == explore(joined)
     joined.assert_clean()
+    return idle
 
 
-def test_every_function_of_the_modules_ran_in_a_walk(idle):
-    """A name that no module declares would therefore have raised an error in a walk."""
-    if set(idle) != {"short", "long", "pair"}:
-        pytest.skip("needs the walks of this file in the same process")
-    never = {
-        module: set.intersection(*(w[module] for w in idle.values())) for module in idle["long"]
-    }
+def test_as_real_modules_the_page_does_the_same(open_page, open_modules):
+    _walk(open_page, open_modules, "short")
+
+
+@pytest.mark.slow
+def test_every_function_of_the_modules_runs_in_one_of_three_walks(open_page, open_modules):
+    """A name that no module declares would therefore raise an error in a walk."""
+    idle = [_walk(open_page, open_modules, walk) for walk in ("short", "long", "pair")]
+    never = {module: set.intersection(*(walk[module] for walk in idle)) for module in idle[1]}
     # Methods of the placeholder plane, which is shown while the values of another plane load.
     never["data/statistics.js"] -= {"at", "tile", "over"}
     assert {module: names for module, names in never.items() if names} == {}
