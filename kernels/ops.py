@@ -75,7 +75,7 @@ def attention(
         RuntimeError: An input requires grad while grad is on; the operation is for inference only.
         NotImplementedError: The implementation that `impl` names cannot compute the call.
     """
-    call = checks.Call("attention", q=q, k=k, v=v)
+    call = checks.CallDescription("attention", q=q, k=k, v=v)
     _check_inputs(call, q, k, v, impl)
     mask, score = checks.check_scores(
         call, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
@@ -90,7 +90,9 @@ def attention(
     return AttentionResult(**dict(zip(attention_names(names), results, strict=True)))
 
 
-def _check_inputs(call: checks.Call, q: Tensor, k: Tensor, v: Tensor, impl: str | None) -> None:
+def _check_inputs(
+    call: checks.CallDescription, q: Tensor, k: Tensor, v: Tensor, impl: str | None
+) -> None:
     """Raise unless the implementation exists and q, k and v fit each other."""
     checks.check_implementation(call, impl)
     checks.check_tensors(call, {"q": q, "k": k, "v": v}, 4)
@@ -99,7 +101,7 @@ def _check_inputs(call: checks.Call, q: Tensor, k: Tensor, v: Tensor, impl: str 
 
 
 def _check_statistics(
-    call: checks.Call, stats: tuple[str, ...], sinks: Tensor | None, heads: int
+    call: checks.CallDescription, stats: tuple[str, ...], sinks: Tensor | None, heads: int
 ) -> str:
     """Return the statistics, each once, joined by commas.
 
@@ -156,7 +158,7 @@ def vocabulary(
 
     Online softmax: Milakov & Gimelshein 2018; logit lens: nostalgebraist 2020.
     """
-    call = checks.Call("vocabulary", hidden=hidden, unembedding=unembedding)
+    call = checks.CallDescription("vocabulary", hidden=hidden, unembedding=unembedding)
     checks.check_implementation(call, impl)
     _check_vocabulary(call, hidden, unembedding, bias, top_k, targets, final)
     checks.check_softcap(call, softcap)
@@ -173,7 +175,7 @@ def vocabulary(
 
 
 def _check_vocabulary(
-    call: checks.Call,
+    call: checks.CallDescription,
     hidden: Tensor,
     unembedding: Tensor,
     bias: Tensor | None,

@@ -68,7 +68,7 @@ def attention_window(
 
     Raises the errors of `attention`, and `ValueError` for ranges outside the tensors.
     """
-    call = checks.Call("attention_window", q=q, k=k, rows=rows, cols=cols)
+    call = checks.CallDescription("attention_window", q=q, k=k, rows=rows, cols=cols)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
         if not 0 <= start <= stop <= length:
@@ -106,7 +106,7 @@ def attention_map(
 
     Raises the errors of `attention`, and `ValueError` for an unknown choice or size.
     """
-    call = checks.Call("attention_map", q=q, k=k, tile=tile)
+    call = checks.CallDescription("attention_map", q=q, k=k, tile=tile)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if len(sides) != 2 or min(sides) < 1:
@@ -140,7 +140,7 @@ def attention_received(
 
     Raises the errors of `attention`, and `ValueError` for an unknown choice.
     """
-    call = checks.Call("attention_received", q=q, k=k)
+    call = checks.CallDescription("attention_received", q=q, k=k)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     _check_choice(call, "heads", heads, ("all", "mean"))
     return implementation.received(q, k, lse, heads == "mean", score, rule)
@@ -170,7 +170,7 @@ def attention_at(
 
     Raises the errors of `attention`, and `ValueError` for keys that do not fit.
     """
-    call = checks.Call("attention_at", q=q, k=k, keys=keys)
+    call = checks.CallDescription("attention_at", q=q, k=k, keys=keys)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     if keys.shape != (q.shape[0], q.shape[2]) or keys.is_floating_point():
         raise ValueError(f"{call}: keys are integers [B, Nq], one per query")
@@ -201,7 +201,7 @@ def attention_recent(
 
     Raises the errors of `attention`, and `ValueError` for `last` below 1.
     """
-    call = checks.Call("attention_recent", q=q, k=k, last=last)
+    call = checks.CallDescription("attention_recent", q=q, k=k, last=last)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     if last < 1:
         raise ValueError(f"{call}: last={last} is not at least 1")
@@ -209,7 +209,7 @@ def attention_recent(
 
 
 def _prepare(
-    call: checks.Call,
+    call: checks.CallDescription,
     q: Tensor,
     k: Tensor,
     lse: Tensor,
@@ -242,6 +242,8 @@ def _implementation(name: Implementation) -> SecondSweep:
     return reference if name == "reference" else portable
 
 
-def _check_choice(call: checks.Call, name: str, value: str, choices: tuple[str, str]) -> None:
+def _check_choice(
+    call: checks.CallDescription, name: str, value: str, choices: tuple[str, str]
+) -> None:
     if value not in choices:
         raise ValueError(f"{call}: {name}={value!r} is neither {choices[0]!r} nor {choices[1]!r}")

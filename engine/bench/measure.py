@@ -64,7 +64,7 @@ class Answer(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class _Truth:
+class _CaseKind:
     """How to draw a case's inputs, and how to judge the numbers computed from them."""
 
     inputs: Callable[..., tuple[Tensor, ...]]
@@ -72,8 +72,8 @@ class _Truth:
 
 
 _TRUTH = {
-    "attention": _Truth(attention.inputs, attention.errors),
-    "vocabulary": _Truth(vocabulary.inputs, vocabulary.errors),
+    "attention": _CaseKind(attention.inputs, attention.errors),
+    "vocabulary": _CaseKind(vocabulary.inputs, vocabulary.errors),
 }
 
 

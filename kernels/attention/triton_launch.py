@@ -39,7 +39,7 @@ def attention(
     """
     gpu.check_device(q, forward)
     batch, heads, queries, _ = q.shape
-    plan = _Plan.of(q, k, v, stats)
+    plan = _LaunchPlan.of(q, k, v, stats)
     if splits is None:
         splits = _count_splits(q.device, plan.blocks * plan.columns * batch, k.shape[2], plan.tile)
     names = part_names(stats) if splits > 1 else stats
@@ -61,7 +61,7 @@ def attention(
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _LaunchPlan:
     """How queries and heads are laid into blocks."""
 
     tile: tiles.Tile
@@ -70,7 +70,7 @@ class _Plan:
     columns: int  # heads, or key heads where packed
 
     @staticmethod
-    def of(q: Tensor, k: Tensor, v: Tensor, stats: tuple[str, ...]) -> _Plan:
+    def of(q: Tensor, k: Tensor, v: Tensor, stats: tuple[str, ...]) -> _LaunchPlan:
         """Return the plan for the shapes and statistics of a call."""
         heads, queries, kv_heads = q.shape[1], q.shape[2], k.shape[1]
         tile = tiles.choose_attention(
@@ -82,7 +82,7 @@ class _Plan:
         )
         packed = heads > kv_heads and queries * (heads // kv_heads) <= tile.queries
         blocks = 1 if packed else triton.cdiv(queries, tile.queries)
-        return _Plan(tile, packed, blocks, kv_heads if packed else heads)
+        return _LaunchPlan(tile, packed, blocks, kv_heads if packed else heads)
 
 
 def _launch_hopper(
@@ -133,7 +133,7 @@ def _launch(
     mask: Mask,
     is_scaled: bool,
     factor: float,
-    plan: _Plan,
+    plan: _LaunchPlan,
     splits: int,
 ) -> None:
     """Fill the buffers by the Triton kernel."""

@@ -10,7 +10,7 @@ from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.common.score import Score
 
 
-class Call:
+class CallDescription:
     """A call and its arguments' shapes, as errors name it.
 
     The text is built only when an error needs it, since a compiler that traces the call cannot
@@ -31,13 +31,13 @@ def describe(value: object) -> str:
     return str(list(value.shape)) if isinstance(value, Tensor) else repr(value)
 
 
-def check_implementation(call: Call, impl: str | None) -> None:
+def check_implementation(call: CallDescription, impl: str | None) -> None:
     """Raise `ValueError` for an implementation that does not exist."""
     if impl is not None and impl not in IMPLEMENTATIONS:
         raise ValueError(f"{call}: impl={impl!r} is none of {', '.join(IMPLEMENTATIONS)}")
 
 
-def check_tensors(call: Call, tensors: dict[str, Tensor], dims: int) -> None:
+def check_tensors(call: CallDescription, tensors: dict[str, Tensor], dims: int) -> None:
     """Raise unless all are floating-point tensors of `dims` dimensions on one device."""
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
@@ -49,7 +49,7 @@ def check_tensors(call: Call, tensors: dict[str, Tensor], dims: int) -> None:
         raise ValueError(f"{call}: the tensors are on different devices")
 
 
-def check_inference(call: Call, *tensors: Tensor | None) -> None:
+def check_inference(call: CallDescription, *tensors: Tensor | None) -> None:
     """Raise `RuntimeError` if an input requires grad while grad is on."""
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         raise RuntimeError(
@@ -58,13 +58,13 @@ def check_inference(call: Call, *tensors: Tensor | None) -> None:
         )
 
 
-def check_softcap(call: Call, softcap: float | None) -> None:
+def check_softcap(call: CallDescription, softcap: float | None) -> None:
     """Raise `ValueError` for a softcap that is not positive."""
     if softcap is not None and not softcap > 0:
         raise ValueError(f"{call}: softcap={softcap} is not positive")
 
 
-def check_targets(call: Call, targets: Tensor, rows: int) -> None:
+def check_targets(call: CallDescription, targets: Tensor, rows: int) -> None:
     """Raise unless the targets are integers [rows] or [rows, T]."""
     if targets.is_floating_point() or targets.dtype == torch.bool:
         raise TypeError(f"{call}: targets are {targets.dtype}, not ids")
@@ -73,7 +73,7 @@ def check_targets(call: Call, targets: Tensor, rows: int) -> None:
 
 
 def check_scores(
-    call: Call,
+    call: CallDescription,
     q: Tensor,
     k: Tensor,
     scale: float | None,

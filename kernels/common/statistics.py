@@ -1,7 +1,7 @@
 """The attention statistics: one table, which is the result of `attention` itself.
 
-Each statistic is a field of `AttentionResult` that carries its `Statistic`: what the kernels have
-to know about it. Everything else (the names that `attention` accepts, the buffers of a launch, the
+Each statistic is a field of `AttentionResult` that carries its `KernelStatistic`: what the kernels
+have to know about it. Everything else (the names that `attention` accepts, the buffers of a launch, the
 order of a result) comes from there. The module imports no torch, so that code without it can read
 the table.
 """
@@ -20,7 +20,7 @@ _KEY = "statistic"  # of a field's metadata
 
 
 @dataclass(frozen=True)
-class Statistic:
+class KernelStatistic:
     """What the implementations of `attention` have to know about one statistic.
 
     is_integer: int32, and −1 where a query sees no key; otherwise floating point and NaN there.
@@ -63,27 +63,31 @@ class AttentionResult:
     out: Tensor
     lse: Tensor
     entropy: Tensor | None = field(
-        default=None, metadata={_KEY: Statistic(on_hopper=True, on_cpu=True)}
+        default=None, metadata={_KEY: KernelStatistic(on_hopper=True, on_cpu=True)}
     )
-    max_prob: Tensor | None = field(default=None, metadata={_KEY: Statistic(on_hopper=True)})
+    max_prob: Tensor | None = field(default=None, metadata={_KEY: KernelStatistic(on_hopper=True)})
     varentropy: Tensor | None = field(
         default=None,
-        metadata={_KEY: Statistic(needs_registers=True, needs_of_parts=("entropy",))},
+        metadata={_KEY: KernelStatistic(needs_registers=True, needs_of_parts=("entropy",))},
     )
     distance: Tensor | None = field(
-        default=None, metadata={_KEY: Statistic(needs_registers=True, is_mean=True)}
+        default=None, metadata={_KEY: KernelStatistic(needs_registers=True, is_mean=True)}
     )
-    sink_mass: Tensor | None = field(default=None, metadata={_KEY: Statistic(is_mean=True)})
-    sink_prob: Tensor | None = field(default=None, metadata={_KEY: Statistic(needs_sinks=True)})
+    sink_mass: Tensor | None = field(default=None, metadata={_KEY: KernelStatistic(is_mean=True)})
+    sink_prob: Tensor | None = field(
+        default=None, metadata={_KEY: KernelStatistic(needs_sinks=True)}
+    )
     top_key: Tensor | None = field(
         default=None,
         metadata={
-            _KEY: Statistic(is_integer=True, needs_registers=True, needs_of_parts=("max_prob",))
+            _KEY: KernelStatistic(
+                is_integer=True, needs_registers=True, needs_of_parts=("max_prob",)
+            )
         },
     )
 
 
-STATISTICS: Mapping[str, Statistic] = MappingProxyType(
+STATISTICS: Mapping[str, KernelStatistic] = MappingProxyType(
     {
         column.name: column.metadata[_KEY]
         for column in fields(AttentionResult)

@@ -128,7 +128,7 @@ class _Rank:
             self.count[:, i] += count
 
 
-class _Sums:
+class _RowSums:
     """The running maximum m, l = Σ e^z and t = Σ e^z·y of each row; y is z for the entropy."""
 
     def __init__(self, hidden: Tensor) -> None:
@@ -185,8 +185,8 @@ def _rows(
     rows, size = len(hidden), len(head.weight)
     width = min(size, _COLUMNS * max(1, _ROWS // max(1, rows)))
     space = hidden.new_empty(3 if final is not None else 2, rows * width)
-    sums, top = _Sums(hidden), _Top(hidden, top_k)
-    final_sums = _Sums(hidden)  # of the final layer, with y = z_f − z: the divergence
+    sums, top = _RowSums(hidden), _Top(hidden, top_k)
+    final_sums = _RowSums(hidden)  # of the final layer, with y = z_f − z: the divergence
     rank = None
     if targets is not None:
         rank = _Rank(head.at(hidden, targets), targets)

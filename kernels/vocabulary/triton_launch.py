@@ -44,12 +44,12 @@ def vocabulary(
     """
     gpu.check_device(hidden, sweep)
     device, rows = hidden.device, len(hidden)
-    plan = _Plan.of(hidden, unembedding, final, top_k, runs, descriptors, tile)
+    plan = _RunPlan.of(hidden, unembedding, final, top_k, runs, descriptors, tile)
     ids = None if targets is None else targets.to(device, torch.int32).contiguous()
     bias = None if bias is None else bias.to(device).contiguous()
     parts, results = _buffers(hidden, ids, final is not None, top_k, plan.runs)
     if rows:
-        head = _Head(hidden, unembedding, bias, final, float(scale), softcap)
+        head = _LaunchHead(hidden, unembedding, bias, final, float(scale), softcap)
         with torch.cuda.device_of(hidden):
             if ids is not None and ids.shape[1]:
                 _launch_targets(head, ids, parts, plan)
@@ -63,7 +63,7 @@ def vocabulary(
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _RunPlan:
     """The block of a program and the cut of the vocabulary into runs."""
 
     tile: tiles.VocabularyTile
@@ -81,7 +81,7 @@ class _Plan:
         runs: int | None,
         descriptors: bool | None,
         tile: tiles.VocabularyTile | None,
-    ) -> _Plan:
+    ) -> _RunPlan:
         """Return the plan for a call; what is not None is taken as it is, where it can be."""
         device, (rows, dim), size = hidden.device, hidden.shape, len(unembedding)
         architecture = tiles.architecture_of(device)
@@ -104,11 +104,11 @@ class _Plan:
                     processors=properties.multi_processor_count, cache=properties.L2_cache_size,
                 )  # fmt: skip
         span = triton.cdiv(columns, runs) * tile.columns
-        return _Plan(tile, descriptors, blocks, triton.cdiv(size, span), span)
+        return _RunPlan(tile, descriptors, blocks, triton.cdiv(size, span), span)
 
 
 @dataclass(frozen=True)
-class _Head:
+class _LaunchHead:
     """The inputs that make logits of hidden states."""
 
     hidden: Tensor
@@ -156,7 +156,7 @@ def _buffers(
     return parts, results
 
 
-def _launch_targets(head: _Head, ids: Tensor, parts: _Parts, plan: _Plan) -> None:
+def _launch_targets(head: _LaunchHead, ids: Tensor, parts: _Parts, plan: _RunPlan) -> None:
     """Compute the logits of the targets."""
     rows, count = ids.shape
     target_logits[(count, plan.blocks)](
@@ -166,7 +166,9 @@ def _launch_targets(head: _Head, ids: Tensor, parts: _Parts, plan: _Plan) -> Non
     )  # fmt: skip
 
 
-def _launch_sweep(head: _Head, ids: Tensor | None, parts: _Parts, top_k: int, plan: _Plan) -> None:
+def _launch_sweep(
+    head: _LaunchHead, ids: Tensor | None, parts: _Parts, top_k: int, plan: _RunPlan
+) -> None:
     """Take all rows through each run of the vocabulary."""
     tile = plan.tile
     inputs = (head.hidden, head.unembedding, head.final)

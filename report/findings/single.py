@@ -21,7 +21,7 @@ _SINK_VISIBLE = 4 * _SINK_KEYS
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class StrongestRehearsal:
     """The cell at a dummy token where a token of the answer has the highest probability.
 
     `entry` is that along `layer`; `rank` and `is_found` are defined in definitions.md;
@@ -55,7 +55,7 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
     return [observation for observation in findings if observation is not None]
 
 
-def strongest_rehearsal(trace: Trace) -> Rehearsal | None:
+def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
     """Return the strongest cell of the lens at the dummy tokens; None where none was measured.
 
     Cells that count as found precede those that do not.
@@ -77,7 +77,7 @@ def strongest_rehearsal(trace: Trace) -> Rehearsal | None:
     position = int(dummies[column])
     span = slice(position, position + 1)
     token = trace.text_of([trace.lens("rehearsal_ids", span)[entry, 0]])[0]
-    return Rehearsal(
+    return StrongestRehearsal(
         int(entry),
         position,
         token,
