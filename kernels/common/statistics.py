@@ -1,9 +1,9 @@
 """The attention statistics: one table, which is the result of `attention` itself.
 
 Each statistic is a field of `AttentionResult` that carries its `KernelStatistic`: what the kernels
-have to know about it. Everything else (the names that `attention` accepts, the buffers of a launch, the
-order of a result) comes from there. The module imports no torch, so that code without it can read
-the table.
+have to know about it. Everything else (the names that `attention` accepts, the buffers of a launch,
+the order of a result) comes from there. The module imports no torch, so that code without it can
+read the table.
 """
 
 from __future__ import annotations
