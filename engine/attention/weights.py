@@ -29,7 +29,7 @@ def exact_weights(
     if per_head:
         weights = attention_window(query, key, lse, rows, keys, **where)[0]
         return weights.float().cpu().numpy(), None
-    step = max(1, _ALIVE_BYTES // (4 * query.shape[1] * max(1, keys[1] - keys[0])))
+    step = max(1, ALIVE_BYTES // (4 * query.shape[1] * max(1, keys[1] - keys[0])))
 
     def mean(values: Values) -> np.ndarray:
         parts = []
@@ -43,4 +43,4 @@ def exact_weights(
 
 
 # Bytes of column sums, or of weights whose mean over heads is taken, alive at once on the device.
-_ALIVE_BYTES = 32 * 2**20
+ALIVE_BYTES = 32 * 2**20

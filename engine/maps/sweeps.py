@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.attention.weights import _ALIVE_BYTES, exact_weights
+from attentropy.engine.attention.weights import ALIVE_BYTES, exact_weights
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.windows import Rectangle, Tile
@@ -234,7 +234,7 @@ class Sweeps:
             )
         heads = here.query.shape[1] if self.map_per_head else 1
         keys, dropped = here.visibility.mask.keys, here.visibility.first_key
-        step = tall * max(1, _ALIVE_BYTES // (4 * heads * keys))
+        step = tall * max(1, ALIVE_BYTES // (4 * heads * keys))
         bands = []
         for first in range(0, stop - start, step):
             part = here.part(first, min(stop - start, first + step))

@@ -78,7 +78,7 @@ class Mask:
         """Return which of the keys `cols` each query of `rows` sees, [B or 1, 1, rows, cols]."""
         query = torch.arange(*rows, device=device)[:, None] + self.query_offset
         key = torch.arange(*cols, device=device)[None, :]
-        return self._is_visible(query, key)[:, None]
+        return self.sees(query, key)[:, None]
 
     def visible_pairs(self, keys: Tensor) -> Tensor:
         """Return whether each query sees its key of `keys` [B, Nq], [B, Nq].
@@ -86,7 +86,7 @@ class Mask:
         A key outside of 0 … keys − 1 is seen by no query.
         """
         query = torch.arange(self.queries, device=keys.device)[:, None] + self.query_offset
-        return self._is_visible(query, keys[..., None])[..., 0]
+        return self.sees(query, keys[..., None])[..., 0]
 
     def latest(self, last: int, device: torch.device) -> Tensor:
         """Return the first of the last `last` keys that each query sees, [B or 1, Nq] int64.
@@ -123,8 +123,13 @@ class Mask:
             stop = torch.minimum(stop, start + (chunks + 1) * self.chunk)
         return stop.expand(-1, self.queries)
 
-    def _is_visible(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return [B or 1, rows, cols or 1] for query [rows, 1], key [1, cols] or [B, rows, 1]."""
+    def sees(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return whether queries see keys, both given as positions among the keys.
+
+        query [rows, 1] or [rows, cols]; key [cols], [1, cols], [rows, cols] or [B, rows, 1]:
+        [B or 1, rows, cols or 1]. With segments query is [rows, 1] and key [1, cols] or
+        [B, rows, 1].
+        """
         device = query.device
         start = self.starts(device)[:, None, None]
         visible = (key >= start) & (key >= 0) & (key < self.keys)
@@ -152,31 +157,14 @@ class Mask:
             visible = visible & (of_query == of_key)
         return visible
 
-    def sees(self, query: Tensor, key: Tensor) -> Tensor:
-        """Return whether queries see keys, both given as positions among the keys.
-
-        query [rows, 1] or [rows, cols], key [cols], [1, cols] or [rows, cols]: [B or 1, rows,
-        cols]. A mask with segments takes the first of each alone.
-        """
-        return self._is_visible(query, key)
-
     def counts(self, device: torch.device) -> Tensor:
         """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""
         query = torch.arange(self.queries, device=device) + self.query_offset
         start = self.starts(device)[:, None]
-        stop = torch.full_like(start, self.keys)
-        if self.key_lengths is not None:
-            stop = torch.minimum(stop, start + self.key_lengths.to(device, torch.int64)[:, None])
-        low = start.clamp_min(0).expand(-1, self.queries)
-        high = stop.expand(-1, self.queries)
+        first = start.clamp_min(0)
         if self.chunk is not None:
             chunks = torch.div(query - start, self.chunk, rounding_mode="floor")
-            first = start + chunks * self.chunk
-            low, high = torch.maximum(low, first), torch.minimum(high, first + self.chunk)
+            first = torch.maximum(first, start + chunks * self.chunk)
         if self.window is not None:
-            low = torch.maximum(low, query - self.window + 1)
-            if not self.causal:
-                high = torch.minimum(high, query + self.window)
-        if self.causal:
-            high = torch.minimum(high, query + 1)
-        return (high - low).clamp_min(0)
+            first = torch.maximum(first, query - self.window + 1)
+        return (self._stops(device) - first).clamp_min(0)

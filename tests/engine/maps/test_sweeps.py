@@ -298,7 +298,7 @@ def test_bands_of_column_sums_are_one_map(monkeypatch):
     subject = _model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
     whole = _swept(subject, _ids(), _sweeps(subject, **plan))
-    monkeypatch.setattr("attentropy.engine.maps.sweeps._ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
+    monkeypatch.setattr("attentropy.engine.maps.sweeps.ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
     bands = _swept(subject, _ids(), _sweeps(subject, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)
@@ -308,7 +308,7 @@ def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
     subject = _model("sliding")
     square = Rectangle("window", (200, 301), (190, 301), per_head=False, shares=True)
     whole = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
-    monkeypatch.setattr("attentropy.engine.attention.weights._ALIVE_BYTES", 7 * 4 * 4 * 111)
+    monkeypatch.setattr("attentropy.engine.attention.weights.ALIVE_BYTES", 7 * 4 * 4 * 111)
     parts = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
     for name in ("window", "window_entropy"):
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-6)
