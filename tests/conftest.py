@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import tempfile
 
 import pytest
 import torch
@@ -10,6 +11,14 @@ import torch
 # Triton reads this variable on its first import, and any test module may be the first to import it.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+
+# A trace is hundreds of small files, and creating one costs several times more on a disk than in
+# memory. The variable reaches the workers and every process that a test starts.
+_MEMORY = "/dev/shm"
+if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK):
+    has_room = shutil.disk_usage(_MEMORY).free >= 4 * 2**30
+    os.environ["TMPDIR"] = _MEMORY if has_room else tempfile.gettempdir()
+    tempfile.tempdir = None  # read the variable again
 
 
 def pytest_collection_finish():
