@@ -1,6 +1,7 @@
-"""Fixtures for all kernel tests: buffers that start as NaN, and kernels compiled without a GPU."""
+"""Fixtures for all kernel tests: the interpreter's, NaN buffers, kernels compiled without a GPU."""
 
 import math
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,6 +9,37 @@ import pytest
 import torch
 
 import ahead
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_patch_per_launch():
+    """Let Triton's interpreter patch its language once per launch and module.
+
+    It would patch it again, to the same effect, at each call of one kernel function by another,
+    which takes longer than what the function computes.
+    """
+    interpreter = find_spec("triton") and import_module("triton.runtime.interpreter")
+    base = getattr(interpreter, "_LangPatchScope", None)
+    if base is None:  # another version of triton
+        yield
+        return
+    patch, patched = interpreter._patch_lang, set()
+
+    class Scope(base):
+        def restore(self):  # the end of a launch
+            patched.clear()
+            super().restore()
+
+    def patch_once(fn):
+        if fn.__module__ in patched:
+            return Scope()
+        patched.add(fn.__module__)
+        return patch(fn)
+
+    with pytest.MonkeyPatch.context() as replaced:
+        replaced.setattr(interpreter, "_LangPatchScope", Scope)
+        replaced.setattr(interpreter, "_patch_lang", patch_once)
+        yield
 
 
 @pytest.fixture(scope="session")
