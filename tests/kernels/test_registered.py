@@ -1,13 +1,13 @@
 """torch.compile sees through the operations, and PyTorch's own checks of custom operators pass."""
 
-import subprocess
-import sys
+from itertools import product
 
 import pytest
 import torch
 
 from attentropy import attention, vocabulary
 from close import inputs
+from grids import diagonal
 
 CASES = {
     "plain": {},
@@ -16,6 +16,12 @@ CASES = {
     "padding": {"key_starts": torch.tensor([3, 0]), "chunk": 8},
     "reference": {"impl": "reference", "slopes": torch.ones(4)},
 }
+
+OPERATORS = {"dtype": [torch.float32, torch.bfloat16, torch.float64], "impl": [None, "reference"]}
+FAKES = ("test_schema", "test_faketensor")  # the cheap ones of PyTorch's checks
+every_operator = pytest.mark.parametrize(
+    ("dtype", "impl"), [*product(*OPERATORS.values())], ids=str
+)
 
 
 def _values(results):  # torch.compile of PyTorch 2.11 does not see through vars
@@ -38,13 +44,23 @@ def test_a_compiled_call_is_one_graph_with_the_same_numbers(case):
             torch.testing.assert_close(got[name], value, rtol=0, atol=0, equal_nan=True, msg=name)
 
 
-@pytest.mark.parametrize("impl", [None, "reference"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@diagonal(OPERATORS)
 def test_the_operator_passes_pytorchs_own_checks(impl, dtype):
+    _check_attention(impl, dtype)
+
+
+@every_operator
+def test_the_operators_results_have_the_types_of_its_fakes(impl, dtype):
+    _check_attention(impl, dtype, test_utils=FAKES)
+
+
+def _check_attention(impl, dtype, **tests):
     q, k, v = (t.to(dtype) for t in inputs(9, 12, width=24))
     arguments = (None, None, torch.tensor([2, 0]), None, None, 0.2, None, True, 5, None, 3)
     torch.library.opcheck(
-        torch.ops.attentropy.attention.default, (q, k, v, *arguments, "entropy,top_key", impl)
+        torch.ops.attentropy.attention.default,
+        (q, k, v, *arguments, "entropy,top_key", impl),
+        **tests,
     )
 
 
@@ -64,20 +80,19 @@ def test_a_compiled_lens_is_one_graph_with_the_same_numbers():
             torch.testing.assert_close(got[name], value, rtol=0, atol=0, msg=name)
 
 
-@pytest.mark.parametrize("impl", [None, "reference"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@diagonal(OPERATORS)
 def test_the_lens_operator_passes_pytorchs_own_checks(impl, dtype):
+    _check_vocabulary(impl, dtype)
+
+
+@every_operator
+def test_the_lens_operators_results_have_the_types_of_its_fakes(impl, dtype):
+    _check_vocabulary(impl, dtype, test_utils=FAKES)
+
+
+def _check_vocabulary(impl, dtype, **tests):
     hidden, weight = torch.randn(6, 8, dtype=dtype), torch.randn(30, 8, dtype=dtype)
     targets = torch.arange(12).view(6, 2)
     for arguments in ((None, None, None), (weight[:, 0], targets, hidden + 1)):
         arguments = (hidden, weight, *arguments, 0.5, 3.0, 4, impl)
-        torch.library.opcheck(torch.ops.attentropy.vocabulary.default, arguments)
-
-
-def test_a_first_call_does_not_import_the_compiler():
-    code = (
-        "import sys, torch, attentropy; q = torch.zeros(1, 1, 2, 4);"
-        "attentropy.attention(q, q, q); attentropy.vocabulary(q[0, 0], q[0, 0], top_k=1);"
-        "assert 'torch._dynamo' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+        torch.library.opcheck(torch.ops.attentropy.vocabulary.default, arguments, **tests)

@@ -124,7 +124,7 @@ def test_what_lies_in_padding_is_never_read(device, poisoned):
 @on_devices
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_triton_takes_short_floats_and_strided_inputs(device, dtype, poisoned):
-    q, k, v = (t.to(available(device), dtype) for t in inputs(40, 40, dim=40))
+    q, k, v = (t.to(available(device), dtype) for t in inputs(40, 40, 2, 2, dim=40))
     q, k = (t.transpose(1, 2).contiguous().transpose(1, 2) for t in (q, k))
     lse = attention(q, k, v, impl="reference").lse.float()
     bound = bounds(q, k)["max_prob"]

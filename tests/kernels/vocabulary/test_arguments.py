@@ -5,8 +5,10 @@ import sys
 
 import pytest
 import torch
+import triton
 
 from attentropy import vocabulary
+from attentropy.kernels.vocabulary import triton_launch
 from vocabulary_cases import random_inputs
 
 
@@ -42,6 +44,14 @@ except ValueError as error:
 """
 
 
+def test_a_compiled_kernel_without_a_gpu_says_what_to_use(monkeypatch):
+    compiled = triton.JITFunction(triton_launch.sweep.fn)
+    monkeypatch.setattr(triton_launch, "sweep", compiled)
+    with pytest.raises(ValueError, match="use 'portable'"):
+        vocabulary(torch.zeros(2, 4), torch.zeros(9, 4), impl="triton")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_gpu_and_the_interpreter_triton_says_what_to_use(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)

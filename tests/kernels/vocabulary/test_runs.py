@@ -26,7 +26,7 @@ kernels = pytest.mark.parametrize(("impl", "device"), ways.args[1][1:])
 # Runs of 15 blocks of 64 columns, or of 8 blocks of 128.
 @diagonal({"columns": [64, 128], "runs": [1, 2, 3, 7, 15]})
 def test_runs_merge_exactly(impl, device, runs, columns):
-    hidden, weight, targets = (t.to(device) for t in whole_numbers(70, 900, seed=runs))
+    hidden, weight, targets = (t.to(device) for t in whole_numbers(40, 900, seed=runs))
     tile = tiles.VocabularyTile(64, columns, 32, warps=4, stages=2)
     final = hidden.flip(0)
     got = _split(hidden, weight, targets=targets, final=final, runs=runs, tile=tile)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from attentropy import vocabulary
+from attentropy.kernels.common import tiles
 from close import assert_close
 from grids import diagonal, pairwise
 from vocabulary_cases import compare, random_inputs, to_device, ways, whole_numbers
@@ -46,8 +47,16 @@ def test_every_statistic_matches(impl, device, case, rows, size):
     assert (got.target_rank - wanted.target_rank).abs().max() <= 1
 
 
+@pytest.fixture
+def _few_wide_blocks(monkeypatch):
+    """Let the interpreter take few rows in few blocks, each of as many features as they have."""
+    few = tiles.VocabularyTile(4, 16_384, 16, warps=1, stages=1)
+    monkeypatch.setitem(tiles._VOCABULARY["interpreter"], "few", few)
+
+
 @ways
 @diagonal({"shift": [0.0, 300.0], "size": SIZES})
+@pytest.mark.usefixtures("_few_wide_blocks")
 def test_large_and_odd_vocabularies_match(impl, device, size, shift):
     hidden, weight, targets = (t.to(device) for t in random_inputs(2, size, dim=16))
     arguments = {"targets": targets, "bias": torch.full((size,), shift, device=device)}
@@ -60,6 +69,7 @@ def test_large_and_odd_vocabularies_match(impl, device, size, shift):
 
 @ways
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.usefixtures("_few_wide_blocks")
 def test_ids_and_ranks_are_exact_among_many_ties(impl, device, size):
     hidden, weight, targets = (t.to(device) for t in whole_numbers(3, size))
     for k in (1, 32) if size == 50_257 else (5,):
