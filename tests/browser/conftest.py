@@ -79,7 +79,7 @@ addEventListener('securitypolicyviolation',
 
 @dataclass
 class Opened:
-    """An open page: Playwright's `page`, with its errors, requests and dialogs in order of arrival."""
+    """An open page: Playwright's `page`, its errors, requests and dialogs in order of arrival."""
 
     page: Any
     errors: list[str] = field(default_factory=list)
@@ -180,7 +180,8 @@ def written(tmp_path_factory):
     folder.mkdir(exist_ok=True)
 
     def file(trace, observations=None, **options):
-        digest = hashlib.sha256(repr((observations, sorted(options.items()))).encode())
+        digest = hashlib.blake2b(digest_size=32)
+        digest.update(repr((observations, sorted(options.items()))).encode())
         for part in _content(trace):
             digest.update(part)
         path = folder / f"{digest.hexdigest()}.html"
@@ -296,12 +297,13 @@ def modules_server(tmp_path_factory):
 def open_modules(chromium, written, modules_server):
     """Open a trace's page with its script as real modules: `open_modules(trace, settle=…)`.
 
-    The page's policy allows scripts from the server instead of the scripts named by hash.
+    With `coverage`, Chromium counts the calls of each function. The page's policy allows scripts
+    from the server instead of the scripts named by hash.
     """
     folder, address = modules_server
     contexts = []
 
-    def opened(trace, *, observations=None, settle=True, **options):
+    def opened(trace, *, observations=None, settle=True, coverage=False, **options):
         html = written(trace, observations, **options).read_text("utf-8")
         loader = template_text("script/shell/loader.js")
         modules = '<script src="bundle.js"></script><script type="module" src="start.js"></script>'
@@ -314,8 +316,9 @@ def open_modules(chromium, written, modules_server):
         contexts.append(context)
         result = listen(context.new_page(), own=(address, "data:"))
         profiler = context.new_cdp_session(result.page)
-        profiler.send("Profiler.enable")
-        profiler.send("Profiler.startPreciseCoverage", {"callCount": True})
+        if coverage:
+            profiler.send("Profiler.enable")
+            profiler.send("Profiler.startPreciseCoverage", {"callCount": True})
         result.page.goto(f"{address}report.html")
         if settle:
             result.settle()
