@@ -79,11 +79,19 @@ addEventListener('securitypolicyviolation',
 
 @dataclass
 class Opened:
-    """An open page: Playwright's `page`, with its errors and requests in order of arrival."""
+    """An open page: Playwright's `page`, its errors, requests and dialogs in order of arrival."""
 
     page: Any
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Leave the page, and forget what it raised."""
+        self.page.goto("about:blank")
+        self.page.mouse.move(0, 0)
+        for messages in (self.errors, self.requests, self.dialogs):
+            messages.clear()
 
     def settle(self) -> None:
         """Wait until the page is completely loaded and the figure shows the current state."""
@@ -140,8 +148,9 @@ class Opened:
         return violations
 
     def assert_clean(self) -> None:
-        """Assert that the page raised no errors or violations and made no network requests."""
+        """Assert that the page raised no errors, dialogs or violations, and made no requests."""
         assert self.errors == []
+        assert self.dialogs == []
         assert self.violations() == []
         assert self.requests == []
 
@@ -171,7 +180,8 @@ def written(tmp_path_factory):
     folder.mkdir(exist_ok=True)
 
     def file(trace, observations=None, **options):
-        digest = hashlib.sha256(repr((observations, sorted(options.items()))).encode())
+        digest = hashlib.blake2b(digest_size=32)
+        digest.update(repr((observations, sorted(options.items()))).encode())
         for part in _content(trace):
             digest.update(part)
         path = folder / f"{digest.hexdigest()}.html"
@@ -185,8 +195,14 @@ def written(tmp_path_factory):
 
 
 def listen(page: Any, own: tuple[str, ...] = ("file:", "data:")) -> Opened:
-    """Collect the page's errors, warnings, and requests to other than its `own` addresses."""
+    """Collect the page's errors, warnings, dialogs, and requests to other than `own` addresses."""
     result = Opened(page)
+
+    def dismiss(dialog: Any) -> None:
+        result.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     page.on("pageerror", lambda error: result.errors.append(str(error)))
     page.on(
         "console",
@@ -200,10 +216,26 @@ def listen(page: Any, own: tuple[str, ...] = ("file:", "data:")) -> Opened:
     return result
 
 
+@pytest.fixture(scope="session")
+def tabs(chromium):
+    """Yield the open tabs, by whether they have touch and scripts; each shows page after page.
+
+    A new tab starts a process, which must compile the charts' program again: opening a page in it
+    costs twice as much as in a tab that showed one before.
+    """
+    opened: dict[tuple[bool, bool], Opened] = {}
+    yield opened
+    for tab in opened.values():
+        tab.page.context.close()
+
+
 @pytest.fixture
-def open_page(chromium, written):
-    """Render a trace and open the file: `open_page(trace, width=…, touch=…, max_bytes=…)`."""
-    contexts = []
+def open_page(request, chromium, written, tabs):
+    """Render a trace and open the file: `open_page(trace, width=…, touch=…, max_bytes=…)`.
+
+    A page that was opened before with the same `touch` and `scripts` closes.
+    """
+    failed = request.session.testsfailed
 
     def opened(
         trace,
@@ -218,23 +250,23 @@ def open_page(chromium, written):
         **options,
     ):
         file = written(trace, observations, **options)
-        context = chromium.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            has_touch=touch,
-            java_script_enabled=scripts,
-        )
-        contexts.append(context)
-        context.set_offline(True)
-        result = listen(context.new_page())
+        if (touch, scripts) not in tabs:
+            context = chromium.new_context(has_touch=touch, java_script_enabled=scripts)
+            context.set_offline(True)
+            tabs[touch, scripts] = listen(context.new_page())
+        result = tabs[touch, scripts]
+        result.clear()
+        result.page.set_viewport_size({"width": width, "height": height})
+        result.page.emulate_media(media="null", color_scheme="dark" if dark else "light")
         result.page.goto(file.as_uri() + fragment)
         if scripts:
             result.settle()
         return result
 
     yield opened
-    for context in contexts:
-        context.close()
+    if request.session.testsfailed > failed:  # a button or key may still be pressed
+        while tabs:
+            tabs.popitem()[1].page.context.close()
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -265,12 +297,13 @@ def modules_server(tmp_path_factory):
 def open_modules(chromium, written, modules_server):
     """Open a trace's page with its script as real modules: `open_modules(trace, settle=…)`.
 
-    The page's policy allows scripts from the server instead of the scripts named by hash.
+    With `coverage`, Chromium counts the calls of each function. The page's policy allows scripts
+    from the server instead of the scripts named by hash.
     """
     folder, address = modules_server
     contexts = []
 
-    def opened(trace, *, observations=None, settle=True, **options):
+    def opened(trace, *, observations=None, settle=True, coverage=False, **options):
         html = written(trace, observations, **options).read_text("utf-8")
         loader = template_text("script/shell/loader.js")
         modules = '<script src="bundle.js"></script><script type="module" src="start.js"></script>'
@@ -283,8 +316,9 @@ def open_modules(chromium, written, modules_server):
         contexts.append(context)
         result = listen(context.new_page(), own=(address, "data:"))
         profiler = context.new_cdp_session(result.page)
-        profiler.send("Profiler.enable")
-        profiler.send("Profiler.startPreciseCoverage", {"callCount": True})
+        if coverage:
+            profiler.send("Profiler.enable")
+            profiler.send("Profiler.startPreciseCoverage", {"callCount": True})
         result.page.goto(f"{address}report.html")
         if settle:
             result.settle()

@@ -29,6 +29,13 @@ def _pair():
         yield Trace(trace.dataset.assign_coords(token_ids=("position", numbers)))
 
 
+@pytest.fixture(scope="module")
+def pair():
+    """Return two traces and their difference."""
+    a, b = _pair()
+    return a, b, compare(a, b, ("</title><script>window.pwned=1</script>.zarr", "b.zarr"))
+
+
 def _expected(value, limit):
     """Return a value's diverging colour: blue at −limit, white at zero, red at the limit."""
     stops = np.array([[0x21, 0x66, 0xAC], [0xF7, 0xF7, 0xF7], [0xB2, 0x18, 0x2B]], float)
@@ -37,9 +44,8 @@ def _expected(value, limit):
     return stops[left] * (1 - (at - left)) + stops[left + 1] * (at - left)
 
 
-def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
-    a, b = _pair()
-    of = compare(a, b, ("</title><script>window.pwned=1</script>.zarr", "b.zarr"))
+def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, pair):
+    a, b, of = pair
     opened = open_page(of, observations=observe(of), fragment="#a=0&b=11&col=6")
     page, size = opened.page, wide(6)
     left, top = opened.corner()
@@ -98,9 +104,8 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page):
     opened.assert_clean()
 
 
-def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_page):
-    a, b = _pair()
-    of = compare(a, b)
+def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_page, pair):
+    of = pair[2]
     opened = open_page(
         of, observations=observe(of), width=440, height=2400, fragment="#a=0&b=2&col=1"
     )

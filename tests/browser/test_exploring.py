@@ -16,7 +16,7 @@ N, LAYERS = len(CHAT), 6
 
 @pytest.fixture(scope="module")
 def trace():
-    return synthetic(seed=2)
+    return synthetic()
 
 
 def _cell(opened, column, row, columns=12, size=None):

@@ -40,8 +40,6 @@ def _hover(opened, left, width, y):
 def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     opened = open_page(hostile_trace())
     page = opened.page
-    dialogs = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     shown = page.evaluate(
         "[...document.querySelectorAll('.tokens span')].map((span) => span.textContent)"
     )
@@ -71,7 +69,7 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
         span.hover()
 
     assert page.evaluate("window.pwned") is None
-    assert dialogs == []
+    assert opened.dialogs == []
     assert page.evaluate(OWN) == []
     assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
     opened.assert_clean()
@@ -82,8 +80,6 @@ def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, c
     of, observations = compared
     opened = open_page(of, observations=observations, width=width)
     page = opened.page
-    dialogs = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     tokens = [str(text) for text in text_array(STRINGS)]
     for element in ("span", "del", "ins"):
         shown = page.evaluate(
@@ -117,7 +113,7 @@ def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, c
     assert wider == []
 
     assert page.evaluate("window.pwned") is None
-    assert dialogs == []
+    assert opened.dialogs == []
     assert page.evaluate(OWN) == []
     assert page.evaluate("[...document.images].every((i) => i.naturalWidth > 0)")
     opened.assert_clean()

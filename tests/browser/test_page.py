@@ -83,8 +83,7 @@ def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(op
 
 
 @pytest.mark.parametrize("moved", [False, True])
-def test_cells_have_the_colour_of_their_value(open_page, moved):
-    trace = synthetic(seed=3)
+def test_cells_have_the_colour_of_their_value(open_page, trace, moved):
     opened = open_page(trace, fragment="#view=lens&a=2&b=12&col=4" if moved else "")
     values, n = trace["lens_entropy"][0], len(CHAT)
     high = math.log(2000)
@@ -103,8 +102,7 @@ def test_cells_have_the_colour_of_their_value(open_page, moved):
             _assert_colour(pixels, (x, y), values[row, column], high)
 
 
-def test_attention_cells_have_the_colour_of_their_value(open_page):
-    trace = synthetic(seed=5)
+def test_attention_cells_have_the_colour_of_their_value(open_page, trace):
     opened = open_page(trace, fragment="#view=attention&rows=layers&head=1&a=5&b=17&col=14")
     values = trace["entropy"][:, 1]
     pixels, layout = opened.pixels(), _layout(opened, 6)
@@ -117,7 +115,7 @@ def test_attention_cells_have_the_colour_of_their_value(open_page):
 def test_a_long_prompts_overview_is_not_mirrored_and_its_values_are_true(open_page):
     n = 1500
     tokens = ["<s>", *[f" w{i}" for i in range(n - 1)]]
-    trace = synthetic(tokens, ["bos"] + ["content"] * (n - 1), window=False)
+    trace = synthetic(tokens, ["bos"] + ["content"] * (n - 1), heads=1, window=False)
     values = trace["lens_entropy"][0].copy()
     values[:, : n // 2] = 0.0
     values[:3, n // 2 :] = 7.0
@@ -135,27 +133,21 @@ def test_a_long_prompts_overview_is_not_mirrored_and_its_values_are_true(open_pa
             _assert_colour(pixels, point, values[row, 700 + column], math.log(2000))
 
 
-def test_missing_values_are_grey(open_page):
+def test_what_is_missing_or_not_read_is_grey_and_says_why(open_page):
     trace = synthetic()
-    trace.dataset["lens_entropy"].values[0, 2, 12] = np.nan
+    values = trace.dataset["lens_entropy"].values[0]
+    values[2, 12] = np.nan
+    values[3] = np.nan
+    values[:, 8] = np.nan
     opened = open_page(trace)
-    layout = _layout(opened, 6)
-    x, y = layout.section(7, 12, 2, 6)
-    assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
-    opened.page.mouse.move(x, y)
-    opened.quiet()
-    assert "missing" in opened.page.inner_text("#tip")
-
-
-def test_what_the_lens_did_not_read_is_grey_and_says_why(open_page):
-    trace = synthetic()
-    trace.dataset["lens_entropy"].values[0, 3] = np.nan
-    trace.dataset["lens_entropy"].values[0, :, 8] = np.nan
-    opened = open_page(trace)
-    layout = _layout(opened, 6)
-    for column, row, why in ((3, 1, "did not read this position"), (6, 3, "not read this layer")):
+    pixels, layout = opened.pixels(), _layout(opened, 6)
+    for column, row, why in (
+        (7, 2, "missing"),
+        (3, 1, "did not read this position"),
+        (6, 3, "not read this layer"),
+    ):
         x, y = layout.section(column, 12, row, 6)
-        assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
+        assert tuple(pixels[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
         opened.page.mouse.move(x, y)
         opened.quiet()
         assert why in opened.page.inner_text("#tip")
@@ -234,18 +226,21 @@ def test_without_scripts_the_picture_the_findings_and_the_table_are_there(open_p
 
 
 @pytest.mark.parametrize("width", [420, 1440, 2560])
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_page_never_scrolls_sideways(open_page, trace, width, dark):
-    opened = open_page(trace, width=width, dark=dark)
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-    figure = opened.page.locator("#figure")
-    assert figure.evaluate("(f) => f.scrollWidth <= f.clientWidth")
+def test_the_page_never_scrolls_sideways(open_page, trace, width):
+    opened = open_page(trace, width=width)
+    for scheme in ("light", "dark"):
+        opened.page.emulate_media(color_scheme=scheme)
+        opened.quiet()
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        figure = opened.page.locator("#figure")
+        assert figure.evaluate("(f) => f.scrollWidth <= f.clientWidth")
     assert opened.errors == []
 
 
 @pytest.mark.parametrize("n", [1, 2048])
 def test_any_length_opens(open_page, n):
-    trace = synthetic([f"t{i}" for i in range(n)], ["content"] * n, window=n == 1, heads=2)
+    tokens, roles = [f"t{i}" for i in range(n)], ["content"] * n
+    trace = synthetic(tokens, roles, window=n == 1, layers=2, heads=2)
     opened = open_page(trace)
     opened.page.click("[data-view=attention]")
     opened.quiet()
