@@ -9,9 +9,9 @@ import altair as alt
 
 from attentropy.engine.bench.results import Results, Row
 from attentropy.report.bench.summary import rate_unit
-from attentropy.report.figures.marks import Layers, dataset
+from attentropy.report.figures.marks import dataset
 from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
-from attentropy.report.figures.specification import Channels, VegaLite
+from attentropy.report.figures.specification import Channels, VegaLite, layer
 from attentropy.report.figures.specification import Row as Record
 
 # The colours of each group on a light and on a dark page; rivals of a group differ in shape.
@@ -58,7 +58,7 @@ def charts(results: Results, cases: list[int], layout: Layout) -> tuple[VegaLite
         ceiling = _ceiling(alt.X("rate:Q"))
     groups = list(rivals.values())
     return light_and_dark(
-        (times, alt.layer(ceiling, rates)), layout, 26, ("color", "shape", "strokeDash"), datasets,
+        (times, layer(ceiling, rates)), layout, 26, ("color", "shape", "strokeDash"), datasets,
         (_config(layout, groups, False), _config(layout, groups, True)),
     )  # fmt: skip
 
@@ -108,34 +108,35 @@ def _styles(rivals: dict[str, str], *, legend: bool) -> Channels:
     }  # fmt: skip
 
 
-def _panel(rivals: dict[str, str], x: alt.X, y: alt.Y, layout: Layout) -> Layers:
+def _panel(rivals: dict[str, str], x: alt.X, y: alt.Y, layout: Layout) -> VegaLite:
     """Return lines through the medians, each with a bar from the 20 to the 80 % quantile."""
     styles = _styles(rivals, legend=True)
     field = str(y.shorthand).split(":")[0]
     base = dataset("rows").encode(x=x, color=styles["color"])
     spread = base.mark_rule(strokeWidth=1.2, opacity=0.7).encode(
-        y=alt.Y(f"{field}_low:Q"), y2=f"{field}_high"
+        y=alt.Y(f"{field}_low:Q"), y2=alt.Y2(f"{field}_high")
     )
     lines = base.mark_line(strokeWidth=1.3).encode(y=y, strokeDash=styles["strokeDash"])
     ours = base.transform_filter("datum.ours").mark_line(strokeWidth=3.2).encode(y=y)
     points = base.mark_point(filled=True, size=38, opacity=1).encode(y=y, shape=styles["shape"])
-    marks = alt.layer(lines, ours, spread, points)
-    return marks.properties(width=layout.width, height=layout.height)
+    return layer(lines, ours, spread, points, width=layout.width, height=layout.height)
 
 
-def _bars(rivals: dict[str, str], field: str, title: str, layout: Layout) -> Layers:
+def _bars(rivals: dict[str, str], field: str, title: str, layout: Layout) -> VegaLite:
     """Return a bar per rival for one size, the quantiles as a line across the end of the bar."""
     styles = _styles(rivals, legend=False)
     y = alt.Y("rival:N", title=None, sort=list(rivals), axis=alt.Axis(labelLimit=150, ticks=False))
     x = alt.X(f"{field}:Q", title=title, axis=alt.Axis(format=",~f", tickCount=5))
     base = dataset("rows").encode(y=y)
     bars = base.mark_bar(height=12).encode(x=x, color=styles["color"])
-    spread = base.mark_rule(strokeWidth=1.5).encode(x=alt.X(f"{field}_low:Q"), x2=f"{field}_high")
+    spread = base.mark_rule(strokeWidth=1.5).encode(
+        x=alt.X(f"{field}_low:Q"), x2=alt.X2(f"{field}_high")
+    )
     width = layout.width - 20 if layout.side_by_side else layout.width - 100
-    return alt.layer(bars, spread).properties(width=width, height=24 * len(rivals))
+    return layer(bars, spread, width=width, height=24 * len(rivals))
 
 
-def _ceiling(channel: alt.X | alt.Y) -> Layers:
+def _ceiling(channel: alt.X | alt.Y) -> VegaLite:
     """Return a dashed line at the rate of the matrix product, with its name."""
     base = dataset("ceiling")
     is_vertical = isinstance(channel, alt.X)
@@ -143,7 +144,7 @@ def _ceiling(channel: alt.X | alt.Y) -> Layers:
     name = base.mark_text(
         fontSize=11, align="right" if is_vertical else "left",
         baseline="bottom", dx=-4 if is_vertical else 4, dy=-3,
-    ).encode(text="text:N")  # fmt: skip
+    ).encode(text=alt.Text("text:N"))  # fmt: skip
     place: Channels = {"x": channel} if is_vertical else {"y": channel}
     edge: Channels = {"y": alt.YValue(0)} if is_vertical else {"x": alt.XValue(0)}
-    return alt.layer(rule.encode(**place), name.encode(**place, **edge))
+    return layer(rule.encode(**place), name.encode(**place, **edge))

@@ -26,8 +26,8 @@ from attentropy.report.figures.specification import (
     Datasets,
     Parameters,
     VegaLite,
+    layer,
     specification,
-    view,
 )
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors
@@ -45,15 +45,16 @@ def exactmap(side: int, state: Parameters, datasets: Datasets) -> VegaLite:
 
     Datasets: map {url}, labels {at, text}; row 0 of the image is the first query.
     """
-    layers = (
+    views = layer(
         picture("map", (0, "n"), down_scale("y0:Q", 0, "n"), clip=False),
         *_labels(side),
         _marked_query(side),
         border(side),
+        width=side,
+        height=side,
     )
-    chart = alt.layer(*layers).properties(width=side, height=side)
     padding = {"left": 4, "right": 8, "top": 6, "bottom": 4}
-    return specification(view(chart), state, datasets, padding)
+    return specification(views, state, datasets, padding)
 
 
 def _labels(side: int) -> tuple[alt.Chart, alt.Chart]:

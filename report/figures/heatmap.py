@@ -12,7 +12,6 @@ from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
     PURPLE,
-    Layers,
     blank,
     colour_ramp,
     dataset,
@@ -36,6 +35,7 @@ from attentropy.report.figures.specification import (
     Datasets,
     Parameters,
     VegaLite,
+    layer,
     specification,
     view,
 )
@@ -55,8 +55,6 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     inset, insetrows, insetcolumns, legend, ticks and titles (see `heatmap_data.datasets`), and
     pins, matches, matchespart (see `pins`).
     """
-    top = _overview_chart(size)
-    funnel = _funnel_chart(size)
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
         (_inset_title(size), _arrow(size), blank(size.legend, STRIP)),
@@ -65,13 +63,17 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
         (blank(size.inset, CAPTION), _caption(size), blank(size.legend, CAPTION)),
     )
     body = {
-        "concat": [view(part) for row in grid for part in row],
+        "concat": [part for row in grid for part in row],
         "columns": 3,
         "align": "each",
         "bounds": "flush",
         "spacing": {"row": 0, "column": size.gap},
     }
-    views = {"vconcat": [view(top), view(funnel), body], "spacing": 0, "bounds": "flush"}
+    views = {
+        "vconcat": [_overview_chart(size), _funnel_chart(size), body],
+        "spacing": 0,
+        "bounds": "flush",
+    }
     has_room = size.inset > 100
     padding = {
         "left": 44 if has_room else 28, "right": 42 if has_room else 26, "top": 16, "bottom": 4,
@@ -79,9 +81,9 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     return specification(views, state, datasets, padding)
 
 
-def _overview_chart(size: Size) -> Layers:
+def _overview_chart(size: Size) -> VegaLite:
     scale = size.total
-    layers: Layers = alt.layer(
+    return layer(
         picture("tile", ("0", "n"), y_scale("y0:Q")),
         frame(PURPLE, f"a / n * {scale}", f"b / n * {scale}", size.overview, 2.5),
         rule(
@@ -100,17 +102,19 @@ def _overview_chart(size: Size) -> Layers:
         frames("0", "n"),
         numbered_columns(size.overview),
         matches_above(),
-    ).resolve_scale(y="independent").properties(width=size.total, height=size.overview)  # fmt: skip
-    return layers
+        resolve={"scale": {"y": "independent"}}, width=size.total, height=size.overview,
+    )  # fmt: skip
 
 
-def _funnel_chart(size: Size) -> Layers:
+def _funnel_chart(size: Size) -> VegaLite:
     left, right = f"a / n * {size.total}", f"b / n * {size.total}"
     height = f"{FUNNEL + STRIP}"
-    return alt.layer(
+    return layer(
         rule(PURPLE, left, f"{size.left}", "0", height, opacity=0.75),
         rule(PURPLE, right, f"{size.total}", "0", height, opacity=0.75),
-    ).properties(width=size.total, height=FUNNEL)
+        width=size.total,
+        height=FUNNEL,
+    )
 
 
 def _section_pixels(size: Size, position: str) -> str:
@@ -125,7 +129,7 @@ def _column_pixels(size: Size, offset: float) -> str:
     return _section_pixels(size, f"col + {offset}")
 
 
-def _arrow(size: Size) -> Layers:
+def _arrow(size: Size) -> VegaLite:
     """Return the arrow from the inset, along the strip above the section, to its column."""
     middle = _column_pixels(size, 0.5)
     opacity = alt.OpacityValue(alt.ExprRef(_COLUMN_OPACITY))
@@ -135,27 +139,29 @@ def _arrow(size: Size) -> Layers:
         .encode(x=alt.XValue(alt.ExprRef(middle)), y=alt.YValue(STRIP - 5), opacity=opacity)
     )
     line = {"strokeWidth": 2}
-    return alt.layer(
+    return layer(
         rule(GREEN, f"-{size.gap}", middle, "14", "14", **line).encode(opacity=opacity),
         rule(GREEN, middle, middle, "13", f"{STRIP - 8}", **line).encode(opacity=opacity),
         head,
-    ).properties(width=size.section, height=STRIP)
+        width=size.section,
+        height=STRIP,
+    )
 
 
-def _section(size: Size) -> Layers:
+def _section(size: Size) -> VegaLite:
     x, y = x_scale("x0:Q", "a", "b"), y_scale("y0:Q")
     cells = dataset("cells").encode(x=x, y=y)
     box0, box1 = (_section_pixels(size, name) for name in ("box0", "box1"))
     left, right = (_column_pixels(size, offset) for offset in (0, 1))
-    return alt.layer(
+    return layer(
         picture("part", ("a", "b"), y_scale("y0:Q")),
         cells.mark_rect(clip=True, stroke="#ffffff", strokeWidth=0.6, strokeOpacity=0.7).encode(
-            x2="x1", y2="y1", fill=alt.Fill("fill:N", scale=None)
+            x2=alt.X2("x1"), y2=alt.Y2("y1"), fill=alt.Fill("fill:N", scale=None)
         ),
         dataset("cells")
         .mark_text(clip=True, fontSize=alt.ExprRef("cellfont"))
         .encode(
-            x=x_scale("xc:Q", "a", "b"), y=y_scale("yc:Q"), text="text:N",
+            x=x_scale("xc:Q", "a", "b"), y=y_scale("yc:Q"), text=alt.Text("text:N"),
             color=alt.Color("tint:N", scale=None),
         ),
         text_mark(
@@ -171,70 +177,82 @@ def _section(size: Size) -> Layers:
             "rowtitle", x=alt.XValue(13 - size.gap), y=alt.YValue(size.height / 2),
             align="center", baseline="bottom", angle=270, fontSize=11,
         ),
-    ).properties(width=size.section, height=size.height)  # fmt: skip
+        width=size.section, height=size.height,
+    )  # fmt: skip
 
 
-def _column_labels(size: Size) -> Layers:
+def _column_labels(size: Size) -> VegaLite:
     labels = text_mark(
         "columns", x=x_scale("xc:Q", "a", "b"), y=alt.YValue(LABELS / 2), align="center",
         baseline="middle", fontSize=alt.ExprRef("labelfont"), clip=True,
     )  # fmt: skip
-    return alt.layer(labels, matches_below()).properties(width=size.section, height=LABELS)
+    return layer(labels, matches_below(), width=size.section, height=LABELS)
 
 
-def _caption(size: Size) -> Layers:
+def _caption(size: Size) -> VegaLite:
     """Return the caption below the box, right-aligned: the box stands at the prompt's end."""
     right = _section_pixels(size, "box1")
-    return alt.layer(
+    return layer(
         dataset("caption")
         .mark_text(
             align="right", baseline="middle", fontWeight="bold", color=BLUE,
             fontSize=12 if size.inset > 100 else 9, limit=size.total,
         )
         .encode(
-            x=alt.XValue(alt.ExprRef(right)), y=alt.YValue(CAPTION / 2 + 2), text="text:N",
+            x=alt.XValue(alt.ExprRef(right)), y=alt.YValue(CAPTION / 2 + 2),
+            text=alt.Text("text:N"),
             opacity=alt.OpacityValue(alt.ExprRef(_BOX_OPACITY)),
-        )
-    ).properties(width=size.section, height=CAPTION)  # fmt: skip
+        ),
+        width=size.section, height=CAPTION,
+    )  # fmt: skip
 
 
-def _inset_title(size: Size) -> alt.Chart:
-    return text_mark(
+def _inset_title(size: Size) -> VegaLite:
+    title = text_mark(
         "insettitle", x=alt.XValue(0), y=alt.YValue(STRIP - 10), align="left", baseline="bottom",
         fontSize=11,
-    ).properties(width=size.inset, height=STRIP)  # fmt: skip
+    )  # fmt: skip
+    return view(title, width=size.inset, height=STRIP)
 
 
-def _inset(size: Size) -> Layers:
+def _inset(size: Size) -> VegaLite:
     def x(field: str) -> alt.X:
         return x_scale(field, "0", "insetwidth")
 
     def y(field: str) -> alt.Y:
         return y_scale(field, "insetheight")
 
-    return alt.layer(
+    return layer(
         dataset("inset")
         .mark_rect(stroke="#ffffff", strokeWidth=0.6)
-        .encode(x=x("x0:Q"), x2="x1", y=y("y0:Q"), y2="y1", fill=alt.Fill("fill:N", scale=None)),
+        .encode(
+            x=x("x0:Q"), x2=alt.X2("x1"), y=y("y0:Q"), y2=alt.Y2("y1"),
+            fill=alt.Fill("fill:N", scale=None),
+        ),
         dataset("inset")
         .mark_text(fontSize=alt.ExprRef("insetfont"))
-        .encode(x=x("xc:Q"), y=y("yc:Q"), text="text:N", color=alt.Color("tint:N", scale=None)),
+        .encode(
+            x=x("xc:Q"), y=y("yc:Q"), text=alt.Text("text:N"),
+            color=alt.Color("tint:N", scale=None),
+        ),
         text_mark(
             "insetrows", x=alt.XValue(-5), y=y("yc:Q"), align="right", baseline="middle",
             fontSize=10,
         ),
         frame(GREEN, "0", f"{size.inset}", size.height, 2.5),
-    ).properties(width=size.inset, height=size.height)  # fmt: skip
+        width=size.inset, height=size.height,
+    )  # fmt: skip
 
 
-def _inset_columns(size: Size) -> alt.Chart:
-    return text_mark(
+def _inset_columns(size: Size) -> VegaLite:
+    labels = text_mark(
         "insetcolumns", x=x_scale("xc:Q", "0", "insetwidth"), y=alt.YValue(LABELS / 2),
         align="center", baseline="middle", fontSize=alt.ExprRef("labelfont"),
-    ).properties(width=size.inset, height=LABELS)  # fmt: skip
+    )  # fmt: skip
+    return view(labels, width=size.inset, height=LABELS)
 
 
-def _legend(size: Size) -> Layers:
+def _legend(size: Size) -> VegaLite:
     ticks = text_mark(
         "ticks", x=alt.XValue(size.legend + 5), y=unit_scale("y:Q"), align="left",
         baseline="middle", fontSize=11,
@@ -243,5 +261,5 @@ def _legend(size: Size) -> Layers:
         "legendtitle", x=alt.XValue(size.legend + 22), y=alt.YValue(-10), align="right",
         baseline="bottom", fontSize=11,
     )  # fmt: skip
-    layers = alt.layer(colour_ramp(size.legend), ticks, title)
-    return layers.properties(width=size.legend, height=size.height)
+    ramp = colour_ramp(size.legend)
+    return layer(ramp, ticks, title, width=size.legend, height=size.height)

@@ -13,8 +13,8 @@ from attentropy.report.figures.specification import (
     Rows,
     VegaLite,
     axis_style,
+    layer,
     specification,
-    view,
 )
 from attentropy.report.palette import LIGHT
 from attentropy.report.read.curves import Curve
@@ -37,14 +37,14 @@ def layerpanel(curve: Curve, labels: Sequence[str]) -> VegaLite:
     marks: list[alt.Chart] = []
     if curve.low is not None:
         band = base.mark_area(color=BLUE, opacity=0.22)
-        marks.append(band.encode(x=x, y=y("low"), y2="high:Q"))
+        marks.append(band.encode(x=x, y=y("low"), y2=alt.Y2("high:Q")))
     if curve.uniform is not None:
         dashes = base.mark_line(color=INK, strokeWidth=1.2, strokeDash=[5, 3])
         marks.append(dashes.encode(x=x, y=y("uniform")))
     marks.append(base.mark_line(**line).encode(x=x, y=y("mean")))
-    chart = alt.layer(*marks).properties(width=SIZE[0], height=SIZE[1])
+    chart = layer(*marks, width=SIZE[0], height=SIZE[1])
     return specification(
-        {**view(chart), "autosize": {"type": "pad", "contains": "padding"}},
+        {**chart, "autosize": {"type": "pad", "contains": "padding"}},
         {"labels": list(labels), **LIGHT},
         {"layers": _rows(curve)},
         {"left": 2, "right": 8, "top": 6, "bottom": 2},

@@ -6,13 +6,12 @@ from typing import Any
 
 import altair as alt
 
-from attentropy.report.figures.specification import Channels
+from attentropy.report.figures.specification import Channels, VegaLite, view
 
 # Colours of frames: of the section, the inset, the dummy tokens and the pins. They are parameters,
 # since a dark page has other colours.
 PURPLE, GREEN, BLUE, ORANGE = (alt.ExprRef(n) for n in ("purple", "green", "blue", "orange"))
 INK, PAPER = alt.ExprRef("ink"), alt.ExprRef("paper")
-Layers = alt.LayerChart | alt.FacetChart  # the type that Altair gives to a layer of marks
 
 End = str | int
 """The end of an axis: a number, or an expression of the parameters."""
@@ -86,15 +85,14 @@ def picture(
     chart: alt.Chart = (
         dataset(name)
         .mark_image(aspect=False, smooth=False, **clipping)
-        .encode(x=x_scale("x0:Q", *x), x2="x1", y=y, y2=y2, url="url:N")
+        .encode(x=x_scale("x0:Q", *x), x2=alt.X2("x1"), y=y, y2=alt.Y2(y2), url=alt.Url("url:N"))
     )
     return chart
 
 
-def blank(width: int, height: int) -> alt.Chart:
+def blank(width: int, height: int) -> VegaLite:
     """Return a view that draws nothing, so that a grid of views stays aligned."""
-    chart: alt.Chart = dataset("one").mark_point(opacity=0).properties(width=width, height=height)
-    return chart
+    return view(dataset("one").mark_point(opacity=0), width=width, height=height)
 
 
 def x_scale(field: str, low: End, high: End) -> alt.X:
@@ -134,7 +132,7 @@ def colour_ramp(width: int) -> alt.Chart:
             x=alt.XValue(0),
             x2=alt.X2Value(width),
             y=unit_scale("y0:Q"),
-            y2="y1",
+            y2=alt.Y2("y1"),
             fill=alt.Fill("fill:N", scale=None),
         )
     )

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 
 from attentropy.report import palette
-from attentropy.report.figures.marks import Layers
-from attentropy.report.figures.specification import FONT, Channels, Rows, VegaLite
-
-Panel = alt.Chart | Layers
+from attentropy.report.figures.specification import FONT, Rows, VegaLite
 
 # An axis label (expression) for a number of tokens: 128k for 131,072.
 COUNT_LABEL = (
@@ -30,7 +27,7 @@ class Layout:
 
 
 def light_and_dark(
-    panels: tuple[Panel, Panel],
+    panels: tuple[VegaLite, VegaLite],
     layout: Layout,
     spacing: int,
     shared_channels: tuple[str, ...],
@@ -42,15 +39,13 @@ def light_and_dark(
     `shared_channels` have one scale for both panels. `extra` (light, dark) is what the
     configurations have in addition to the common one.
     """
-    scales: Channels = dict.fromkeys(shared_channels, "shared")
-    join = alt.hconcat if layout.side_by_side else alt.vconcat
-    spec: VegaLite = (
-        join(*panels, spacing=spacing)
-        .resolve_scale(**scales)
-        .properties(padding=8)
-        .to_dict(validate=False)
-    )
-    del spec["config"]
+    spec: VegaLite = {
+        "$schema": alt.SCHEMA_URL,
+        "hconcat" if layout.side_by_side else "vconcat": list(panels),
+        "spacing": spacing,
+        "resolve": {"scale": dict.fromkeys(shared_channels, "shared")},
+        "padding": 8,
+    }
     light, dark = (
         spec | {"datasets": datasets, "config": _config(layout, dark, extra[dark])}
         for dark in (False, True)

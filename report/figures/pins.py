@@ -23,9 +23,9 @@ def frames(low: str, high: str) -> alt.Chart:
         .mark_rect(filled=False, stroke=ORANGE, strokeWidth=2.5, fillOpacity=0, clip=True)
         .encode(
             x=x_scale("x0:Q", low, high),
-            x2="x1",
+            x2=alt.X2("x1"),
             y=y_scale("y0:Q"),
-            y2="y1",
+            y2=alt.Y2("y1"),
             opacity=_opacity("shown:Q"),
             strokeDash=alt.StrokeDash("dash:N", scale=None),
         )
@@ -38,7 +38,7 @@ def numbered_columns(height: int) -> alt.Chart:
     chart: alt.Chart = (
         dataset("pins")
         .mark_text(color=ORANGE, fontWeight="bold", fontSize=11, baseline="top")
-        .encode(x=x_scale("xc:Q", "0", "n"), y=alt.YValue(height + 3), text="below:N")
+        .encode(x=x_scale("xc:Q", "0", "n"), y=alt.YValue(height + 3), text=alt.Text("below:N"))
     )
     return chart
 
@@ -52,7 +52,7 @@ def numbered_cells() -> tuple[alt.Chart, alt.Chart]:
     )
     disc = corner.mark_point(shape="circle", filled=True, color=ORANGE, size=190)
     number = corner.mark_text(color=PAPER, fontWeight="bold", fontSize=11, baseline="middle")
-    return disc, number.encode(text="number:N")
+    return disc, number.encode(text=alt.Text("number:N"))
 
 
 def matches_above() -> alt.Chart:
@@ -76,7 +76,10 @@ def matches_below() -> alt.Chart:
         dataset("matchespart")
         .mark_rect(color=ORANGE, clip=True)
         .encode(
-            x=x_scale("x0:Q", "a", "b"), x2="x1", y=alt.YValue(LABELS - 4), y2=alt.Y2Value(LABELS)
+            x=x_scale("x0:Q", "a", "b"),
+            x2=alt.X2("x1"),
+            y=alt.YValue(LABELS - 4),
+            y2=alt.Y2Value(LABELS),
         )
     )
     return chart

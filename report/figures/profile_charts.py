@@ -6,9 +6,9 @@ import altair as alt
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.figures.marks import Layers, dataset
+from attentropy.report.figures.marks import dataset
 from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
-from attentropy.report.figures.specification import Rows, VegaLite
+from attentropy.report.figures.specification import Rows, VegaLite, view
 
 # Part: its name in the legend, its colours on a light and on a dark page; from the bottom to the
 # top of the stack.
@@ -97,7 +97,7 @@ def _color(parts: list[str]) -> alt.Color:
     return alt.Color("part:N", title=None, scale=alt.Scale(domain=names), sort=names, legend=legend)
 
 
-def _per_layer(bars: Rows, parts: list[str], layout: Layout) -> Layers:
+def _per_layer(bars: Rows, parts: list[str], layout: Layout) -> VegaLite:
     highest = max((bar["to"] for bar in bars), default=0.0)
     factor, unit = (1.0, "s") if highest >= 2 else (1e3, "ms")
     layers = len({bar["layer"] for bar in bars})
@@ -111,17 +111,16 @@ def _per_layer(bars: Rows, parts: list[str], layout: Layout) -> Layers:
         "layer:Q", title="layer", axis=alt.Axis(format="d", values=labels, grid=False),
         scale=alt.Scale(domain=[-0.6, layers - 0.4], nice=False, zero=False),
     )  # fmt: skip
-    chart: Layers = (
+    mark = (
         dataset("layers")
         .transform_calculate(low=f"datum.from * {factor}", high=f"datum.to * {factor}")
         .mark_bar(size=width)
-        .encode(x=x, y=y, y2="high:Q", color=_color(parts))
-        .properties(width=layout.width, height=layout.height, title="Each layer")
+        .encode(x=x, y=y, y2=alt.Y2("high:Q"), color=_color(parts))
     )
-    return chart
+    return view(mark, width=layout.width, height=layout.height, title="Each layer")
 
 
-def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> Layers:
+def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> VegaLite:
     n = int(trace["chunk_stop"][-1])
     axis = alt.Axis(labelExpr=COUNT_LABEL, values=_ticks(n), grid=False)
     x = alt.X(
@@ -132,13 +131,12 @@ def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> Layers:
         "from:Q", title="share of the chunk's time", axis=alt.Axis(format=".0%", tickCount=5),
         scale=alt.Scale(domain=[0, 1], nice=False),
     )  # fmt: skip
-    chart: Layers = (
+    mark = (
         dataset("chunks")
         .mark_area(interpolate="step-after", opacity=1)
-        .encode(x=x, y=y, y2="to:Q", color=_color(parts))
-        .properties(width=layout.width, height=layout.height, title="As the prompt grows")
+        .encode(x=x, y=y, y2=alt.Y2("to:Q"), color=_color(parts))
     )
-    return chart
+    return view(mark, width=layout.width, height=layout.height, title="As the prompt grows")
 
 
 def _ticks(n: int) -> list[int]:

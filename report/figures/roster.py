@@ -10,7 +10,6 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.marks import (
     GREEN,
-    Layers,
     colour_ramp,
     dataset,
     picture,
@@ -25,9 +24,9 @@ from attentropy.report.figures.specification import (
     Parameters,
     Rows,
     VegaLite,
+    layer,
     ramp_rows,
     specification,
-    view,
 )
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, ramp
@@ -51,7 +50,7 @@ def roster(size: tuple[int, int], state: Parameters, datasets: Datasets) -> Vega
     {x0, x1, y0, y1}, the framed heads; layerlabels, headlabels, titles, legend.
     """
     views = {
-        "hconcat": [view(part) for part in (_scores(*size), _uniform(size[1]), _legend(size[1]))],
+        "hconcat": [_scores(*size), _uniform(size[1]), _legend(size[1])],
         "spacing": 14,
         "bounds": "flush",
     }
@@ -59,12 +58,15 @@ def roster(size: tuple[int, int], state: Parameters, datasets: Datasets) -> Vega
     return specification(views, state, datasets, padding)
 
 
-def _scores(width: int, height: int) -> Layers:
-    return alt.layer(
+def _scores(width: int, height: int) -> VegaLite:
+    return layer(
         _picture("scores", "heads"),
         dataset("passing")
         .mark_rect(filled=False, stroke=GREEN, strokeWidth=2, fillOpacity=0)
-        .encode(x=x_scale("x0:Q", "0", "heads"), x2="x1", y=y_scale("y0:Q", "layers"), y2="y1"),
+        .encode(
+            x=x_scale("x0:Q", "0", "heads"), x2=alt.X2("x1"),
+            y=y_scale("y0:Q", "layers"), y2=alt.Y2("y1"),
+        ),
         text_mark("layerlabels", x=alt.XValue(-6), y=y_scale("at:Q", "layers"), align="right",
                   baseline="middle", fontSize=10),
         text_mark("headlabels", x=x_scale("at:Q", "0", "heads"), y=alt.YValue(height + 11),
@@ -75,22 +77,21 @@ def _scores(width: int, height: int) -> Layers:
                   align="center", baseline="middle", fontSize=11),
         text_mark("scoretitle", x=alt.XValue(0), y=alt.YValue(-8), align="left",
                   baseline="bottom", fontSize=11),
-    ).properties(width=width, height=height)  # fmt: skip
+        width=width, height=height,
+    )  # fmt: skip
 
 
-def _uniform(height: int) -> Layers:
+def _uniform(height: int) -> VegaLite:
     """Return the column of the scores that a uniform row would have."""
     title = text_mark("uniformtitle", x=alt.XValue(_UNIFORM_WIDTH / 2), y=alt.YValue(height + 11),
                       align="center", baseline="middle", fontSize=10)  # fmt: skip
-    column = alt.layer(_picture("uniform", "1"), title)
-    return column.properties(width=_UNIFORM_WIDTH, height=height)
+    return layer(_picture("uniform", "1"), title, width=_UNIFORM_WIDTH, height=height)
 
 
-def _legend(height: int) -> Layers:
+def _legend(height: int) -> VegaLite:
     ticks = text_mark("ticks", x=alt.XValue(_LEGEND_WIDTH + 5), y=unit_scale("y:Q"), align="left",
                       baseline="middle", fontSize=10)  # fmt: skip
-    legend = alt.layer(colour_ramp(_LEGEND_WIDTH), ticks)
-    return legend.properties(width=_LEGEND_WIDTH, height=height)
+    return layer(colour_ramp(_LEGEND_WIDTH), ticks, width=_LEGEND_WIDTH, height=height)
 
 
 def _picture(name: str, columns: str) -> alt.Chart:

@@ -47,14 +47,22 @@ def specification(
     }
 
 
-def view(chart: alt.TopLevelMixin) -> VegaLite:
-    """Return the specification of one view, without what belongs to the whole.
+def view(mark: alt.Chart, **more: Any) -> VegaLite:
+    """Return the specification of a view with one mark, and `more` of it, such as its size.
 
-    Charts of several views are joined as specifications, not as Altair charts: Altair copies the
-    whole content of a chart whenever the chart is added to another one, which takes seconds.
+    Marks and views are joined as specifications, not as Altair charts: Altair copies the whole
+    content of a chart whenever the chart is added to another one or changed, which takes seconds.
     """
-    spec: VegaLite = chart.to_dict(validate=False, context={"top_level": False})
-    return spec
+    spec: VegaLite = mark.to_dict(validate=False, context={"top_level": False})
+    return spec | more
+
+
+def layer(*marks: alt.Chart | VegaLite, **more: Any) -> VegaLite:
+    """Return the specification of a view with several layers, the lowest first, and `more` of it.
+
+    Each layer is a mark or a specification.
+    """
+    return {"layer": [m if isinstance(m, dict) else view(m) for m in marks], **more}
 
 
 def axis_style(**more: Any) -> Channels:

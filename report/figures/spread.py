@@ -18,8 +18,8 @@ from attentropy.report.figures.specification import (
     Rows,
     VegaLite,
     axis_style,
+    layer,
     specification,
-    view,
 )
 from attentropy.report.palette import LIGHT
 from attentropy.report.read.visible import visible_keys
@@ -38,7 +38,7 @@ def spread(size: tuple[int, int], state: Parameters, datasets: Datasets) -> Vega
     x, y = _channels(size[0] > 500)
     heads = dataset("heads")
     band = heads.mark_area(color=BLUE, opacity=0.22, clip=True).encode(
-        x=x, y=alt.Y("low:Q", **y), y2="high:Q"
+        x=x, y=alt.Y("low:Q", **y), y2=alt.Y2("high:Q")
     )
     line = heads.mark_line(color=BLUE, strokeWidth=1.6, clip=True).encode(
         x=x, y=alt.Y("mean:Q", **y)
@@ -50,9 +50,9 @@ def spread(size: tuple[int, int], state: Parameters, datasets: Datasets) -> Vega
     )
     note = text_mark("note", x=alt.XValue(size[0] - 6), y=alt.YValue(-7), align="right",
                      baseline="bottom", fontSize=11)  # fmt: skip
-    chart = alt.layer(band, dashes, line, note).properties(width=size[0], height=size[1])
+    views = layer(band, dashes, line, note, width=size[0], height=size[1])
     padding = {"left": 6, "right": 20, "top": 22, "bottom": 6}
-    return specification(view(chart), state, datasets, padding)
+    return specification(views, state, datasets, padding)
 
 
 def _channels(is_wide: bool) -> tuple[alt.X, Channels]:

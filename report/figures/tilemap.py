@@ -16,7 +16,6 @@ from attentropy.report.figures.marks import (
     GREEN,
     INK,
     PURPLE,
-    Layers,
     blank,
     border,
     dataset,
@@ -30,8 +29,8 @@ from attentropy.report.figures.specification import (
     Datasets,
     Parameters,
     VegaLite,
+    layer,
     specification,
-    view,
 )
 
 # The colours are linear in log10 of a share, from this share of a query's attention to all of it.
@@ -90,7 +89,7 @@ def tilemap(size: MapSize, state: Parameters, datasets: Datasets) -> VegaLite:
         gap = blank(size.side, size.gap)
         cells = [panels[0], strips[0], gap, panels[1], strips[1], gap, panels[2], gap, legend]
     views = {
-        "concat": [view(cell) for cell in cells],
+        "concat": cells,
         "columns": 5 if size.side_by_side else 1,
         "spacing": {"row": _ROW_GAP, "column": 0},
         "bounds": "flush",
@@ -98,7 +97,7 @@ def tilemap(size: MapSize, state: Parameters, datasets: Datasets) -> VegaLite:
     return specification(views, state, datasets, {"left": 54, "right": 12, "top": 24, "bottom": 22})
 
 
-def _panels(size: MapSize) -> tuple[Layers, Layers, Layers]:
+def _panels(size: MapSize) -> tuple[VegaLite, VegaLite, VegaLite]:
     """Return the panels of the whole prompt, of the region and of the exact window."""
     overview = _panel(size, ["map"], _X, _Y, "maptitle", [
         _frame(size, PURPLE, (_X, _Y), (_PART_X, _PART_Y), _FRAME),
@@ -123,15 +122,15 @@ def _panel(
     x: Ends,
     y: Ends,
     title: str,
-    marks: Sequence[alt.Chart | Layers],
-) -> Layers:
+    marks: Sequence[alt.Chart],
+) -> VegaLite:
     """Return `images` on the axes x and y, with a border, a title and further marks."""
     pictures = [picture(name, x, down_scale("y0:Q", *y)) for name in images]
     title_mark = text_mark(title, x=alt.XValue(0), y=alt.YValue(-8), align="left",
                            baseline="bottom", fontSize=11,
                            limit=size.side + size.gap - 6)  # fmt: skip
-    layers = alt.layer(*pictures, border(size.side), *marks, title_mark)
-    return layers.properties(width=size.side, height=size.side)
+    layers = (*pictures, border(size.side), *marks, title_mark)
+    return layer(*layers, width=size.side, height=size.side)
 
 
 def _pixels(position: str, low: str, high: str, side: int) -> str:
@@ -165,7 +164,7 @@ def _frame(
     return chart
 
 
-def _connector(size: MapSize, color: alt.ExprRef, y: Ends, inner: Ends) -> Layers:
+def _connector(size: MapSize, color: alt.ExprRef, y: Ends, inner: Ends) -> VegaLite:
     """Return lines from the top and bottom of a frame to the panel that magnifies it."""
     top, bottom = (_pixels(end, *y, size.side) for end in inner)
     opacity = alt.OpacityValue(
@@ -175,10 +174,10 @@ def _connector(size: MapSize, color: alt.ExprRef, y: Ends, inner: Ends) -> Layer
         rule(color, "0", f"{size.gap}", top, "0").encode(opacity=opacity),
         rule(color, "0", f"{size.gap}", bottom, f"{size.side}").encode(opacity=opacity),
     ]
-    return alt.layer(*lines).properties(width=size.gap, height=size.side)
+    return layer(*lines, width=size.gap, height=size.side)
 
 
-def _strip(size: MapSize, name: str, x: Ends) -> Layers:
+def _strip(size: MapSize, name: str, x: Ends) -> VegaLite:
     """Return the attention that the keys of the panel above receive, on a logarithmic scale."""
     domain = [alt.ExprRef("r0"), alt.ExprRef("r1")]
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(type="log", domain=domain, nice=False, clamp=True))
@@ -193,21 +192,25 @@ def _strip(size: MapSize, name: str, x: Ends) -> Layers:
     base = rule(INK, "0", f"{size.side}", f"{_STRIP}", f"{_STRIP}", opacity=0.5)
     ends = text_mark(f"{name}ends", x=alt.XValue(-6), y=alt.Y("at:Q", axis=None, scale=alt.Scale(
         domain=[0, 1])), align="right", baseline="middle", fontSize=9)  # fmt: skip
-    layers: Layers = (
-        alt.layer(area, base, below, ends)
-        .resolve_scale(y="independent")
-        .properties(width=size.side, height=_STRIP)
+    return layer(
+        area,
+        base,
+        below,
+        ends,
+        resolve={"scale": {"y": "independent"}},
+        width=size.side,
+        height=_STRIP,
     )
-    return layers
 
 
-def _legend(size: MapSize) -> Layers:
+def _legend(size: MapSize) -> VegaLite:
     """Return the legend, whose axis is log10 of a share of a query's attention."""
     bottom = _LEGEND_TOP + _LEGEND
     ramp = (
         dataset("maplegend")
         .mark_rect()
-        .encode(x=_legend_axis("x0:Q"), x2="x1", y=alt.YValue(_LEGEND_TOP), y2=alt.Y2Value(bottom),
+        .encode(x=_legend_axis("x0:Q"), x2=alt.X2("x1"), y=alt.YValue(_LEGEND_TOP),
+                y2=alt.Y2Value(bottom),
                 fill=alt.Fill("fill:N", scale=None))
     )  # fmt: skip
     outline = (
@@ -220,7 +223,7 @@ def _legend(size: MapSize) -> Layers:
                       align="center", baseline="middle", fontSize=10)  # fmt: skip
     title = text_mark("maplegendtitle", x=alt.XValue(0), y=alt.YValue(12), align="left",
                       baseline="bottom", fontSize=11)  # fmt: skip
-    return alt.layer(ramp, outline, ticks, title).properties(width=size.side, height=_STRIP)
+    return layer(ramp, outline, ticks, title, width=size.side, height=_STRIP)
 
 
 def _legend_axis(field: str) -> alt.X:

@@ -34,11 +34,12 @@ def lengthy():
 
 
 @pytest.fixture(scope="module")
-def documents(trace):
-    return {
-        format: attentropy.export(trace, "lens", format, dpi=100)
-        for format in ("svg", "png", "pdf", "csv")
-    }
+def documents(trace, drawn_once):
+    with drawn_once():
+        return {
+            format: attentropy.export(trace, "lens", format, dpi=100)
+            for format in ("svg", "png", "pdf", "csv")
+        }
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from PIL import Image
 
 import attentropy
 from attentropy.engine.trace.text import text_array
-from attentropy.report.export import export as report_export
 from attentropy.report.export.csv_table import CsvTable
 from attentropy.report.text import for_tooltip, shorten
 from hostile import STRINGS, hostile_trace
@@ -28,8 +27,8 @@ FIGURES = ("lens", "attention", "map")
 
 
 @pytest.fixture(scope="module")
-def written():
-    """Export each figure in each format, and draw each figure only once.
+def written(drawn_once):
+    """Export each figure in each format.
 
     The cells of the lens's section show every string.
     """
@@ -39,16 +38,8 @@ def written():
         100 + np.arange(LAYERS * n).reshape(n, -1).T % n
     )
     small = hostile_trace(ALL, window=True)
-    drawn, draw = {}, report_export._draw_to_width
-
-    def once(plan, choices, pixels):
-        if choices not in drawn:
-            drawn[choices] = draw(plan, choices, pixels)
-        return drawn[choices]
-
     documents = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_export, "_draw_to_width", once)
+    with drawn_once():
         for format in ("svg", "png", "pdf", "csv"):
             section = (0, -(-n // LAYERS))
             documents["lens", format] = attentropy.export(

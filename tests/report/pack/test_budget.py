@@ -11,7 +11,7 @@ from attentropy.report.findings.single import observe
 from attentropy.report.pack.budget import Budget, size
 from attentropy.report.page.page import render
 from attentropy.report.read.maps import pool_tiles
-from traces import long, synthetic
+from traces import long
 
 pytestmark = pytest.mark.costly
 
@@ -27,6 +27,12 @@ def test_the_first_way_that_fits_is_bought_and_paid():
 @pytest.fixture(scope="module")
 def trace():
     return long(24_000, layers=6, heads=3, read=600)
+
+
+@pytest.fixture(scope="module")
+def page(trace):
+    """Return the page of 3 MB without findings."""
+    return render(trace, [], max_bytes=3_000_000)
 
 
 def _payload(page, name="report"):
@@ -64,15 +70,14 @@ def test_a_budget_for_less_than_the_frame_is_refused_in_one_line(trace):
         render(trace, [], max_bytes=200_000)
 
 
-def test_a_long_prompt_is_folded_and_never_a_span_for_each_token(trace):
-    page = render(trace, [], max_bytes=3_000_000)
+def test_a_long_prompt_is_folded_and_never_a_span_for_each_token(page):
     assert 1_500_000 < len(page.encode()) <= 3_000_000
     assert page.count("<span class=") < 1100
     assert "… 23,000 tokens …" in page
 
 
-def test_a_short_page_holds_everything():
-    payload = _payload(render(synthetic(), []))
+def test_a_short_page_holds_everything(plain_page):
+    payload = _payload(plain_page)
     assert payload["steps"] == {}
     assert payload["ranges"] == [[0, 17]]
     assert not payload["later"]
@@ -94,11 +99,12 @@ def test_what_a_long_trace_does_not_hold_is_said_to_be_missing(trace):
     assert 'id="roster"' not in page
 
 
-def test_an_unfinished_run_says_how_far_it_got(trace):
+def test_an_unfinished_run_says_how_far_it_got(trace, page):
     state = {"tokens": 24_000, "done": 9000, "chunks": 3, "reason": "killed <b>"}
     part = type(trace)(trace.dataset.assign_attrs(partial=state))
-    page = render(part, [], max_bytes=2_000_000)
-    assert "9,000 of 24,000 tokens" in page
-    assert "(killed &lt;b&gt;)" in page
-    assert _payload(page)["partial"]["done"] == 9000
-    assert 'class="banner"' not in render(trace, [], max_bytes=2_000_000)
+    unfinished = render(part, [], max_bytes=900_000)
+    assert "9,000 of 24,000 tokens" in unfinished
+    assert "(killed &lt;b&gt;)" in unfinished
+    assert _payload(unfinished)["partial"]["done"] == 9000
+    assert 'class="banner"' in unfinished
+    assert 'class="banner"' not in page

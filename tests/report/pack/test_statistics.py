@@ -45,13 +45,12 @@ def test_the_mean_of_shares_is_the_share_of_each_query(trace):
     np.testing.assert_allclose(averages.heads[..., 1], shares[..., tile].mean(-1), rtol=1e-5)
 
 
-def test_a_short_page_offers_every_statistic_exactly_and_no_other():
-    page = render(synthetic(), [])
-    assert _part(page, "report")["offered"] == {
+def test_a_short_page_offers_every_statistic_exactly_and_no_other(plain_page):
+    assert _part(plain_page, "report")["offered"] == {
         "attention": ["normalized_entropy", "max_prob", "distance", "sink_mass"],
         "lens.residual": ["lens_kl", "probability", "lens_rank"],
     }
-    assert all(packed["error"] == 0 for packed in _part(page, "more")["packed"].values())
+    assert all(packed["error"] == 0 for packed in _part(plain_page, "more")["packed"].values())
     bare = synthetic()
     bare = type(bare)(bare.dataset.drop_vars(["distance", "lens_kl", "visible"]))
     assert _part(render(bare, []), "report")["offered"] == {

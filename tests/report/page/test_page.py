@@ -33,9 +33,9 @@ LENS = [
 ATTENTION = ["entropy", "lse", "max_prob", "distance", "sink_mass", "top_key", "visible", "window"]
 
 
-@pytest.fixture(scope="module")
-def page():
-    return _page(synthetic())
+@pytest.fixture
+def page(plain_page):
+    return plain_page
 
 
 def test_the_policy_allows_only_what_it_names_by_hash(page):

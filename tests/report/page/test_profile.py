@@ -103,7 +103,7 @@ def test_the_narrow_figure_fits_a_telephone():
         assert float(re.search(r'\bwidth="([\d.]+)"', svg)[1]) <= 420 - 2 * 10 - 2 * 11
 
 
-def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_name():
+def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_name(plain_page):
     trace = profiled()
     page = render(trace, observe(trace))
     assert page == render(trace, observe(trace))
@@ -112,9 +112,8 @@ def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_na
     assert "<b>GPU" not in page
     for sentence in profile_sentences(trace.attrs["profile"]):
         assert sentence.replace("'", "&#39;") in page
-    plain = synthetic()
-    assert "Profile" not in render(plain, observe(plain))
-    assert read_profile(plain) is None
+    assert "Profile" not in plain_page
+    assert read_profile(synthetic()) is None
 
 
 def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
