@@ -48,6 +48,13 @@ def profile_tiny(kind="llama", *, tokens=83, chunk=29, **options):
     return profile(model(kind, **extra), tokens=tokens, chunk=chunk, repeat=1, **options)
 
 
+@cache
+def _counted(kind="llama", **extra):
+    """Return the profile of a model by a clock that counts operations; no test may change it."""
+    with CountedClock():
+        return profile_tiny(kind, extra=extra)
+
+
 def seconds(trace, layer, part):
     """Return the seconds of one part of one layer, summed over all chunks."""
     names = [str(name) for name in trace["part"]]
@@ -76,8 +83,8 @@ def assert_adds_up(trace):
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
-def test_every_operation_of_a_pass_belongs_to_a_part(kind, clock):
-    trace = profile_tiny(kind, tokens=83, chunk=29)
+def test_every_operation_of_a_pass_belongs_to_a_part(kind):
+    trace = _counted(kind)
     assert_adds_up(trace)
     assert abs(trace.attrs["profile"]["parts_off_by"]) < 1e-5
     assert trace.attrs["profile"]["parts_seconds"]["kernel"] > 0
@@ -97,13 +104,6 @@ def test_the_parts_add_up_to_the_measured_whole_within_5_percent(kind):
 _DELAY = 0.08  # seconds
 
 
-@cache
-def _quick_parts(kind):
-    """Return the seconds of the parts of two chunks, by the clock that counts operations."""
-    trace = profile(model(kind), tokens=50, chunk=25, repeat=1)
-    return trace.attrs["profile"]["parts_seconds"]
-
-
 def _slower(function, clock, delay=_DELAY):
     """Return `function` delayed by `delay` seconds."""
 
@@ -114,52 +114,51 @@ def _slower(function, clock, delay=_DELAY):
     return delayed
 
 
-@pytest.mark.parametrize(
-    ("kind", "part", "where"),
-    [
-        ("llama", "attention", lambda m: (m.model.layers[1].self_attn.o_proj, "forward")),
-        ("llama", "mlp", lambda m: (m.model.layers[1].mlp.down_proj, "forward")),
-        ("olmo2", "mlp", lambda m: (m.model.layers[1].mlp.down_proj, "forward")),
-        ("llama", "other", lambda m: (m.model.layers[1].post_attention_layernorm, "forward")),
-        ("llama", "embedding", lambda m: (m.model.embed_tokens, "forward")),
-        ("llama", "norm", lambda m: (m.model.norm, "forward")),
-        ("llama", "head", lambda m: (m.lm_head, "forward")),
-        ("llama", "rest", lambda m: (m.model.rotary_emb, "forward")),
-    ],
-)
-def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, part, where, clock):
-    quick = _quick_parts(kind)
+# Where each part does its work. Every part is delayed by a time of its own, so that the growth of
+# each part tells whose delay it was.
+_PLACES = {
+    "attention": lambda m: (m.model.layers[1].self_attn.o_proj, "forward"),
+    "mlp": lambda m: (m.model.layers[1].mlp.down_proj, "forward"),
+    "other": lambda m: (m.model.layers[1].post_attention_layernorm, "forward"),
+    "embedding": lambda m: (m.model.embed_tokens, "forward"),
+    "norm": lambda m: (m.model.norm, "forward"),
+    "head": lambda m: (m.lm_head, "forward"),
+    "rest": lambda m: (m.model.rotary_emb, "forward"),
+}
+_CHUNKS, _LAYERS = 3, 3  # of a tiny profile
+
+
+@pytest.mark.parametrize(("kind", "parts"), [("llama", tuple(_PLACES)), ("olmo2", ("mlp",))])
+def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, parts, clock):
+    quick = _counted(kind).attrs["profile"]["parts_seconds"]
     subject = model(kind)
-    owner, name = where(subject)
-    setattr(owner, name, _slower(getattr(owner, name), clock))
-    trace = profile(subject, tokens=50, chunk=25, repeat=1)
+    delays = {part: _DELAY * 2**i for i, part in enumerate(parts)}
+    for part, delay in delays.items():
+        owner, name = _PLACES[part](subject)
+        setattr(owner, name, _slower(getattr(owner, name), clock, delay))
+    trace = profile(subject, tokens=83, chunk=29, repeat=1)
     slow = trace.attrs["profile"]["parts_seconds"]
     growth = {name: slow[name] - quick[name] for name in slow}
-    assert growth.pop(part) == pytest.approx(2 * _DELAY)  # once per chunk
+    for part, delay in delays.items():
+        assert growth.pop(part) == pytest.approx(_CHUNKS * delay)  # once per chunk
     assert all(abs(rest) < 1e-9 for rest in growth.values()), growth
-    if part in ("attention", "mlp", "other"):
-        assert seconds(trace, 1, part) - seconds(trace, 0, part) == pytest.approx(2 * _DELAY)
+    for part in {"attention", "mlp", "other"} & set(parts):
+        difference = seconds(trace, 1, part) - seconds(trace, 0, part)
+        assert difference == pytest.approx(_CHUNKS * delays[part])
 
 
 def test_the_attention_call_is_the_kernel_and_the_recorder_is_writing(monkeypatch, clock):
-    plain = profile_tiny().attrs["profile"]["parts_seconds"]
-
-    def growth():
-        timings = profile_tiny().attrs["profile"]["parts_seconds"]
-        return {name: value - plain[name] for name, value in timings.items()}
-
-    calls = 3 * 3  # chunks and layers
-    with monkeypatch.context() as patch:
-        patch.setattr(Recorder, "on_attention", _slower(Recorder.on_attention, clock))
-        slower_recorder = growth()
-    assert slower_recorder.pop("writing") == pytest.approx(calls * _DELAY)
-    assert all(abs(rest) < 1e-9 for rest in slower_recorder.values())
-    with monkeypatch.context() as patch:
-        later = _slower(attention, clock)
-        patch.setattr("attentropy.engine.profile.measurement.attention", later)
-        slower_kernel = growth()
-    assert slower_kernel.pop("kernel") == pytest.approx(calls * _DELAY)
-    assert all(abs(rest) < 1e-9 for rest in slower_kernel.values())
+    quick = _counted().attrs["profile"]["parts_seconds"]
+    recording, calling = _DELAY, 4 * _DELAY
+    recorder = _slower(Recorder.on_attention, clock, recording)
+    monkeypatch.setattr(Recorder, "on_attention", recorder)
+    kernel = _slower(attention, clock, calling)
+    monkeypatch.setattr("attentropy.engine.profile.measurement.attention", kernel)
+    slow = profile_tiny().attrs["profile"]["parts_seconds"]
+    growth = {name: slow[name] - quick[name] for name in slow}
+    assert growth.pop("writing") == pytest.approx(_CHUNKS * _LAYERS * recording)
+    assert growth.pop("kernel") == pytest.approx(_CHUNKS * _LAYERS * calling)
+    assert all(abs(rest) < 1e-9 for rest in growth.values()), growth
 
 
 def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
@@ -320,10 +319,10 @@ def test_what_is_recorded_is_what_one_pass_records():
 
 
 def test_the_kernels_work_is_two_products_for_each_pair_of_query_and_key():
-    totals = profile_tiny(tokens=83, chunk=29).attrs["profile"]
+    totals = _counted().attrs["profile"]
     pairs = 83 * 84 // 2
     assert totals["kernel_flops"] == 3 * 4 * pairs * 2 * (12 + 12)
-    windowed = profile_tiny("mistral", tokens=83, chunk=29, extra={"sliding_window": 10})
+    windowed = _counted("mistral", sliding_window=10)
     visible_pairs = sum(min(i + 1, 10) for i in range(83))
     assert windowed.attrs["profile"]["kernel_flops"] == 3 * 4 * visible_pairs * 2 * (12 + 12)
 
@@ -351,13 +350,13 @@ def test_the_fused_rival_gives_ours_outputs_for_a_chunk_over_its_past(queries, k
 
 
 def test_a_model_that_the_fused_kernels_do_not_take_says_why_and_is_measured_all_the_same():
-    totals = profile_tiny("mistral", extra={"sliding_window": 40}).attrs["profile"]
+    totals = _counted("mistral", sliding_window=10).attrs["profile"]
     assert "a sliding window" in totals["not_fused"]
     assert set(totals["variants"]) == {"recording", "off"} == {"recording", *totals["ratios"]}
     wide = profile_tiny("mistral", extra={"sliding_window": 100}).attrs["profile"]
     assert wide["not_fused"] is None
     assert wide["fused_backend"] == "flash"
-    assert "a softcap" in profile_tiny("gemma2").attrs["profile"]["not_fused"]
+    assert "a softcap" in _counted("gemma2").attrs["profile"]["not_fused"]
 
 
 def test_a_rival_that_is_wrong_here_is_not_timed(monkeypatch):
@@ -381,7 +380,7 @@ def test_each_variant_is_timed_in_every_round_and_the_spread_is_told():
 
 
 def test_the_profile_lands_in_the_trace_and_is_read_back(tmp_path):
-    trace = profile_tiny()
+    trace = _counted()
     opened = Trace.open(trace.save(tmp_path / "p.zarr.zip"))
     for name in ("profile_seconds", "profile_bytes", "profile_outside", "entropy"):
         np.testing.assert_array_equal(opened[name], trace[name])

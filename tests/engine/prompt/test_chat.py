@@ -8,6 +8,7 @@ import pytest
 
 import templates
 from attentropy.engine.errors import UsageError
+from attentropy.engine.prompt import chat
 from attentropy.engine.prompt.prepare import prepare
 from templates import STYLES
 from tiny import TEMPLATE, tokenizer
@@ -217,6 +218,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_is_refused_in_one_line(name, tmp_path, monkeypatch, renderings):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(chat, "_SECONDS", 1)
     with pytest.raises(UsageError, match="--no-chat-template") as caught:
         prepare(tokenizer(HOSTILE[name]), "x")
     assert renderings == []  # none in this process: a bounded child process rendered it

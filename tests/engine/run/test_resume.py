@@ -31,7 +31,7 @@ PROMPT = "Paris is a city, and Canberra is another one. " * 2
 @pytest.fixture(scope="module", autouse=True)
 def tiny_model(tmp_path_factory):
     """Replace the embedded model by a tiny one: stopping does not depend on the model."""
-    folder = save(tmp_path_factory.mktemp("model") / "tiny")
+    folder = save(tmp_path_factory.mktemp("model") / "tiny", num_hidden_layers=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "path", lambda: folder)
         yield folder
@@ -67,8 +67,14 @@ def _interrupted(monkeypatch, at, **arguments):
             extract(**arguments)
 
 
-@pytest.mark.parametrize("keep_cache", [False, True], ids=["replayed", "kept"])
-@pytest.mark.parametrize("at", [0, 1, 3])
+_STOPS = [(0, True), (1, False), (3, True)]  # before which chunk, and whether the cache is stored
+_MORE_STOPS = [(0, False), (1, True), (3, False)]
+
+
+@pytest.mark.parametrize(
+    ("at", "keep_cache"),
+    [*_STOPS, *(pytest.param(*stop, marks=pytest.mark.slow) for stop in _MORE_STOPS)],
+)
 def test_an_interrupted_run_goes_on_to_the_same_bits(wanted, tmp_path, monkeypatch, at, keep_cache):
     target = tmp_path / "t.zarr.zip"
     _interrupted(monkeypatch, at, prompt=PROMPT, output=target, keep_cache=keep_cache, **OPTIONS)
@@ -274,8 +280,9 @@ def test_a_disk_that_fails_stops_the_run_in_one_line(
         _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, message, "--resume goes on")
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.partial"]
     assert_holds(tmp_path / "t.zarr.partial", wanted)
-    trace = extract(prompt=PROMPT, output=tmp_path / "t.zarr", resume=True, **OPTIONS)
-    assert_equal(trace, wanted)
+    if number == errno.ENOSPC:  # what goes on is the same, whatever the disk's error was
+        trace = extract(prompt=PROMPT, output=tmp_path / "t.zarr", resume=True, **OPTIONS)
+        assert_equal(trace, wanted)
 
 
 def test_a_read_only_folder_is_refused_before_the_run(tmp_path, capsys, monkeypatch):
@@ -363,7 +370,7 @@ def test_nothing_is_left_of_a_report_that_fails(tmp_path, monkeypatch, capsys):
 
 def test_a_target_is_replaced_only_when_the_new_trace_is_whole(tmp_path, wanted, monkeypatch):
     target = tmp_path / "t.zarr"
-    extract(prompt="Paris", device="cpu", output=target)
+    extract(prompt="Paris", device="cpu", output=target, sites=(), map_tile="none", scores=False)
     before = Trace.open(target).tokens
     _interrupted(monkeypatch, 1, prompt=PROMPT, output=target, force=True, **OPTIONS)
     assert Trace.open(target).tokens == before
