@@ -56,14 +56,16 @@ def _check_apart(path: Path, source: str | Path | None) -> None:
     if source is None or str(source) == "-" or not Path(source).exists():
         return
     target, origin = path.resolve(), Path(source).resolve()
-    is_same = target == origin or (path.exists() and path.samefile(source))
     is_store = origin.is_dir() and origin.name.endswith((".zarr", ".partial"))
-    if is_same or target in origin.parents or (is_store and origin in target.parents):
-        where = "is" if is_same else "lies within" if origin in target.parents else "contains"
-        raise UsageError(
-            f"{path.name!r} {where} the input {origin.name!r}, which is never overwritten; "
-            "name another output"
-        )
+    if target == origin or (path.exists() and path.samefile(source)):
+        what = f"{path.name!r} is an input of this command"
+    elif target in origin.parents:
+        what = f"{path.name!r} contains the input {origin.name!r}"
+    elif is_store and origin in target.parents:
+        what = f"{path.name!r} would be written into the input {origin.name!r}"
+    else:
+        return
+    raise UsageError(f"{what}, and an input is never overwritten; name another output with -o")
 
 
 def write_text(path: Path, text: str) -> None:
