@@ -173,6 +173,17 @@ def sited(seed: int = 3) -> Trace:
     return Trace(xr.merge([rest, named], combine_attrs="override"))
 
 
+def renumbered(trace: Trace, *others: Trace) -> Trace:
+    """Return the trace with the token ids that other traces have for the same texts."""
+    ids: dict[str, int] = {}
+    for other in others:
+        ids |= dict(zip(other.tokens, other["token_ids"].tolist(), strict=True))
+    for text in trace.tokens:
+        ids.setdefault(text, 1000 + len(ids))
+    numbers = np.array([ids[text] for text in trace.tokens], np.int32)
+    return Trace(trace.dataset.assign_coords(token_ids=("position", numbers)))
+
+
 def reseal(folder: Path) -> None:
     """Complete a store that was changed, as who made the change could: copies and digests fit."""
     with contextlib.suppress(ValueError, AttributeError, TypeError, OSError):  # what is no metadata
