@@ -105,8 +105,6 @@ def _read_alignment(
         ):
             raise TraceError(f"{name}: the values of {array} do not fit the traces")
         matches.append(values)
-    if matches[0].size != matches[1].size:
-        raise TraceError(f"{name}: match_a and match_b have different lengths")
     return Alignment(matches[0], matches[1], by_text)
 
 

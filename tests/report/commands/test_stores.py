@@ -135,14 +135,14 @@ def test_a_saved_comparison_gives_the_bytes_that_the_comparison_gives(here, reda
     redact = ["--redact-tokens"] * redacted
     with without_pictures():
         assert main(["compare", *NAMES, *redact, "-o", "made.html"]) == 0
-        made = Path("made.html").read_bytes()
+        compared = Path("made.html").read_bytes()
         for name in ("d.zarr", "d.zarr.zip"):
             assert main(["compare", *NAMES, *redact, "-o", name]) == 0
             assert main(["render", name, "-o", "r.html", "--force"]) == 0
-            assert Path("r.html").read_bytes() == made
+            assert Path("r.html").read_bytes() == compared
         assert main(["compare", *NAMES, "-o", "whole.zarr"]) == 0
         assert main(["render", "whole.zarr", *redact, "-o", "r.html", "--force"]) == 0
-        assert Path("r.html").read_bytes() == made
+        assert Path("r.html").read_bytes() == compared
     for figure, form in (("lens", "csv"), ("attention", "csv"), ("lens", "svg")):
         assert main(["export", "d.zarr.zip", "--figure", figure, "-o", f"f.{form}", "--force"]) == 0
         assert Path(f"f.{form}").read_bytes() == export(pair(redacted=redacted), figure, form).data
