@@ -38,12 +38,12 @@ def check_target(path: Path, *, force: bool, inputs: Iterable[str | Path | None]
     No input of the command is ever replaced, not even with `force`: neither `path` nor what it
     links to may be one of `inputs`, contain one, or lie within the store of a trace.
     """
-    for source in inputs:
-        _check_apart(path, source)
     if not path.parent.is_dir():
         raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
     if path.is_dir() and not path.name.endswith(".zarr"):
         raise UsageError(f"{path.name!r} is a folder; name a file with -o")
+    for source in inputs:
+        _check_apart(path, source)
     if path.exists() and not force:
         raise UsageError(f"{path.name!r} exists; give --force to replace it")
     if not os.access(path.parent, os.W_OK):
