@@ -23,6 +23,10 @@ class TraceError(AttentropyError):
     """A file that is not a complete trace in a format that this version reads. Exit code 1."""
 
 
+class OtherFormat(TraceError):
+    """A store of attentropy that is of another kind than the one asked for. Exit code 1."""
+
+
 class RunStopped(AttentropyError):
     """A run that was stopped from outside. Exit code 1.
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
+from attentropy.engine.trace.consolidated import consolidate
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.digests import seal
 
 CHAT = (
     "<|begin_of_text|>", "<|start_header_id|>", "user", "<|end_header_id|>", "\n\n",
@@ -167,6 +171,24 @@ def sited(seed: int = 3) -> Trace:
     named = both.assign_coords(site=both["site"].values.astype(np.dtypes.StringDType()))
     rest = data.drop_vars([*lens, "site"])
     return Trace(xr.merge([rest, named], combine_attrs="override"))
+
+
+def renumbered(trace: Trace, *others: Trace) -> Trace:
+    """Return the trace with the token ids that other traces have for the same texts."""
+    ids: dict[str, int] = {}
+    for other in others:
+        ids |= dict(zip(other.tokens, other["token_ids"].tolist(), strict=True))
+    for text in trace.tokens:
+        ids.setdefault(text, 1000 + len(ids))
+    numbers = np.array([ids[text] for text in trace.tokens], np.int32)
+    return Trace(trace.dataset.assign_coords(token_ids=("position", numbers)))
+
+
+def reseal(folder: Path) -> None:
+    """Complete a store that was changed, as who made the change could: copies and digests fit."""
+    with contextlib.suppress(ValueError, AttributeError, TypeError, OSError):  # what is no metadata
+        consolidate(folder)
+    seal(folder)
 
 
 PARTS = ("attention", "kernel", "mlp", "other", "lens", "writing")

@@ -22,6 +22,7 @@ from attentropy.engine.trace.schema import (
     FORMAT,
     FORMAT_VERSION,
     REQUIRED,
+    TRACE,
     VARIABLES,
 )
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
@@ -43,7 +44,11 @@ class Trace:
     Raises `TraceError` where a variable is unknown to this version, or has other dimensions.
     """
 
+    _form = FORMAT  # what the attribute `format` says, if it is there
+
     def __init__(self, dataset: xr.Dataset) -> None:
+        if dataset.attrs.get("format", self._form) != self._form:
+            raise TraceError("the dataset of a comparison is no trace: keep the `Difference`")
         _check_schema(dataset)
         self.dataset = dataset
 
@@ -55,15 +60,15 @@ class Trace:
         `attrs["partial"]` then gives how far it got, in tokens and chunks, and why it stopped,
         where that is known.
         Raises `TraceError` (one line) for a path that is absent, truncated, foreign, of a newer
-        format, or that uses a codec or type which a trace never has.
+        format, or that uses a codec or type which a trace never has. A saved comparison is refused
+        too (`OtherFormat`): `attentropy.open` opens either.
         """
         path = Path(path)
         if path.name.endswith(unfinished.SUFFIX) and path.is_dir():
             return cls._open_partial(path, is_wanted=partial)
         if partial:
             raise TraceError(f"{path.name}: an unfinished trace is a folder named NAME.partial")
-        dataset = store.read_dataset(path, _SCHEMA, FORMAT, FORMAT_VERSION)
-        return cls._of_stranger(dataset, path.name)
+        return checked_trace(store.read_datasets(path, TRACE)[""], path.name)
 
     @classmethod
     def _open_partial(cls, path: Path, *, is_wanted: bool) -> Trace:
@@ -74,7 +79,7 @@ class Trace:
                 "is, extract --resume goes on"
             )
         folder = path / unfinished.TRACE
-        dataset = store.read_dataset(folder, _SCHEMA, FORMAT, FORMAT_VERSION, partial=True)
+        dataset = store.read_datasets(folder, TRACE, partial=True)[""]
         texts = unfinished.read_vocabulary(path)
         dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
             vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
@@ -84,15 +89,7 @@ class Trace:
             "tokens": progress.tokens, "done": progress.done, "chunks": progress.chunks,
             "reason": progress.reason,
         }  # fmt: skip
-        return cls._of_stranger(dataset.assign_attrs(partial=facts), path.name)
-
-    @classmethod
-    def _of_stranger(cls, dataset: xr.Dataset, name: str) -> Trace:
-        """Return a trace that was read from a disk, after checking that its parts fit together."""
-        coordinates = [name for name in COORDINATES if name in dataset.variables]
-        trace = cls(dataset.set_coords(coordinates))
-        check_values(trace.dataset, name)
-        return trace
+        return checked_trace(dataset.assign_attrs(partial=facts), path.name)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the trace, complete or not at all: a folder (`.zarr`) or one file (`.zarr.zip`).
@@ -100,8 +97,7 @@ class Trace:
         Raises `UsageError` for another ending, a missing parent folder, or a path that exists
         when `force` is false.
         """
-        attrs = {**self.dataset.attrs, "format": FORMAT, "format_version": FORMAT_VERSION}
-        return store.write_dataset(self.dataset.assign_attrs(attrs), Path(path), force=force)
+        return store.write_datasets({"": stored_dataset(self)}, Path(path), force=force)
 
     def to_dataset(self) -> xr.Dataset:
         """Return the labelled arrays themselves."""
@@ -189,6 +185,23 @@ class Trace:
             return {}
         pairs = zip(self["vocabulary_ids"], self["vocabulary_text"], strict=True)
         return {int(i): str(text) for i, text in pairs}
+
+
+def checked_trace(dataset: xr.Dataset, name: str) -> Trace:
+    """Return a trace that was read from a disk, after checking that its parts fit together.
+
+    Raises `TraceError`, whose message starts with `name`.
+    """
+    coordinates = [name for name in COORDINATES if name in dataset.variables]
+    trace = Trace(dataset.set_coords(coordinates))
+    check_values(trace.dataset, name)
+    return trace
+
+
+def stored_dataset(trace: Trace) -> xr.Dataset:
+    """Return the dataset of a trace as it is stored: its attributes say format and version."""
+    form = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    return trace.dataset.assign_attrs(trace.dataset.attrs | form)
 
 
 def _widen(values: Array) -> Array:

@@ -19,18 +19,20 @@ from xarray.core import indexing
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.arrays import Claim
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
-from attentropy.engine.trace.types import Array
+from attentropy.engine.trace.checks.values import check_range
+from attentropy.engine.trace.types import Array, Form
 
 if TYPE_CHECKING:
     import zarr
 
 
-def open_dataset(
-    path: Path, claims: Mapping[str, Claim], digests: Mapping[str, str] | None
-) -> xr.Dataset:
+def open_datasets(
+    path: Path, form: Form, claims: Mapping[str, Claim], digests: Mapping[str, str] | None
+) -> dict[str, xr.Dataset]:
     """Open the arrays in `claims` of the Zarr v3 folder or zip at `path`, with its attributes.
 
-    digests: of all files, by name; None where the trace has none.
+    Returns the dataset of the store itself, called "", and of each of its groups. digests: of all
+    files, by name; None where the trace has none.
     """
     import zarr
     from zarr.storage import LocalStore, ZipStore
@@ -39,16 +41,26 @@ def open_dataset(
 
     source = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
     checked = CheckedStore(source, path.name, claims, digests)
-    group = zarr.open_group(checked, mode="r", zarr_format=3, use_consolidated=False)
-    variables = {}
-    for name in sorted(claims):
-        array = cast("zarr.Array[Any]", group[name])
-        metadata: Any = array.metadata
-        stored = indexing.LazilyIndexedArray(_StoredArray(array, path.name, name))
-        cached = indexing.MemoryCachedArray(stored)  # type: ignore[no-untyped-call]
-        encoding = {"chunks": array.chunks}
-        variables[name] = xr.Variable(metadata.dimension_names, cached, encoding=encoding)
-    return xr.Dataset(variables, attrs=group.attrs.asdict())
+    datasets = {}
+    for name in form.parts():
+        group = zarr.open_group(checked, path=name, mode="r", use_consolidated=False)
+        own = sorted(array for array in claims if array.rpartition("/")[0] == name)
+        variables = {
+            array.rpartition("/")[2]: _variable(group[array.rpartition("/")[2]], path.name, array)
+            for array in own
+        }
+        datasets[name] = xr.Dataset(variables, attrs=group.attrs.asdict())
+    return datasets
+
+
+def _variable(stored: Any, trace: str, name: str) -> xr.Variable:
+    """Return one array of a store as a variable that is read when it is used."""
+    array = cast("zarr.Array[Any]", stored)
+    metadata: Any = array.metadata
+    lazy = indexing.LazilyIndexedArray(_StoredArray(array, trace, name))
+    cached = indexing.MemoryCachedArray(lazy)  # type: ignore[no-untyped-call]
+    encoding = {"chunks": array.chunks}
+    return xr.Variable(metadata.dimension_names, cached, encoding=encoding)
 
 
 class _StoredArray(BackendArray):
@@ -65,9 +77,11 @@ class _StoredArray(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> Array:
         try:
-            return cast(Array, self._array[key])
+            values = cast(Array, self._array[key])
         # A codec may fail in any of these ways on bytes that it did not write.
         except (*UNREADABLE, zipfile.BadZipFile) as error:
             raise TraceError(
                 f"{self._trace}: the values of {self._name} are damaged ({reason(error)[:80]})"
             ) from error
+        check_range(values, self._trace, self._name)
+        return values

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
-from attentropy.engine.trace.types import Schema
+from attentropy.engine.trace.types import Form, Schema
 
 FORMAT = "attentropy.trace"
-FORMAT_VERSION = 2  # since version 2 a trace has digests of its files
+# Since version 2 a trace has digests of its files; since version 3 its group's metadata has a copy
+# of its arrays' metadata.
+FORMAT_VERSION = 3
 
 ROLES = ("bos", "eos", "template", "content", "generated", "padding")
 
@@ -95,5 +97,24 @@ COORDINATES: Schema = {
     "vocabulary_text": (("vocabulary",), "s"),
 }
 
+# Floats that no recording makes negative; the others are logarithms, and distances to keys that
+# may stand after their query.
+NEVER_NEGATIVE = frozenset(
+    (*(one.name for one in ATTENTION_STATISTICS if not one.is_signed and not one.is_key),
+     "window", "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "map", "received",
+     "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
+     "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl")
+)  # fmt: skip
+
 # Without these a trace is not a trace.
 REQUIRED = ("layer", "position", "token_ids", "token_text", "role")
+
+TRACE = Form(
+    FORMAT, FORMAT_VERSION, "a trace", "open it with `Trace.open`", {**VARIABLES, **COORDINATES}
+)
+# A saved comparison: two traces, and which positions of A and of B are one token.
+COMPARISON = Form(
+    "attentropy.comparison", 1, "a saved comparison of two traces",
+    "draw it with attentropy render or export, or open it with `attentropy.open`",
+    {"match_a": (("match",), "i"), "match_b": (("match",), "i")}, {"a": TRACE, "b": TRACE},
+)  # fmt: skip

@@ -35,8 +35,8 @@ class Statistic:
     `unit` is "nats", "share" (0 to 1), "tokens", "nats²" or "key" (the position of a key, int32;
     −1 where no key is visible). `certainty` says which end means a certain head. `default`: whether
     `record` computes it when no statistic is named. `fits_float16`: whether narrow storage holds
-    it. `needs` are the variables without which it says nothing. `labels` is None where the page
-    does not offer it.
+    it. `is_signed`: whether it can be negative. `needs` are the variables without which it says
+    nothing. `labels` is None where the page does not offer it.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Statistic:
     certainty: Literal["low", "high"] | None = None
     default: bool = False
     fits_float16: bool = False
+    is_signed: bool = False
     needs: tuple[str, ...] = ()
     labels: Labels | None = None
 
@@ -65,7 +66,7 @@ ATTENTION_STATISTICS = (
     ),
     Statistic("varentropy", "nats²", "unbounded", "low", fits_float16=True),
     Statistic(
-        "distance", "tokens", "visible", default=True,
+        "distance", "tokens", "visible", default=True, is_signed=True,
         labels=Labels(
             "mean distance", "Tokens (log)", "mean attended distance",
             "mean attended distance (tokens)",
@@ -81,7 +82,7 @@ ATTENTION_STATISTICS = (
     ),
     Statistic("sink_prob", "share", "one", fits_float16=True),
     Statistic("top_key", "key", "visible", default=True, needs=("entropy",)),
-    Statistic("lse", "nats", "unbounded"),
+    Statistic("lse", "nats", "unbounded", is_signed=True),
 )  # fmt: skip
 
 BY_NAME = {statistic.name: statistic for statistic in ATTENTION_STATISTICS}

@@ -19,9 +19,10 @@ from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import lazy
 from attentropy.engine.trace.checks.metadata import inspect
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
+from attentropy.engine.trace.consolidated import consolidate
 from attentropy.engine.trace.digests import seal
 from attentropy.engine.trace.layout import CHUNK_LENGTH, chunk_shape
-from attentropy.engine.trace.types import Array, JsonObject, Schema
+from attentropy.engine.trace.types import Array, Form, JsonObject
 
 if TYPE_CHECKING:
     import zarr
@@ -31,32 +32,34 @@ _METADATA = "zarr.json"  # in the folder of a group and in that of an array
 _LONG = dict.fromkeys(("query", "position", "window_query"), CHUNK_LENGTH)
 
 
-def read_dataset(
-    path: Path, schema: Schema, form: str, version: int, *, partial: bool = False
-) -> xr.Dataset:
-    """Return the dataset in a Zarr v3 folder or zip; its arrays are read when they are used.
+def read_datasets(path: Path, form: Form, *, partial: bool = False) -> dict[str, xr.Dataset]:
+    """Return the datasets in a Zarr v3 folder or zip; their arrays are read when they are used.
 
-    schema: the arrays that may be there. partial: some of their chunks may be missing.
-    Raises `TraceError` in one line.
+    The store's own is called "", those of its groups have the groups' names. form: what may be
+    there. partial: some chunks may be missing. Raises `TraceError` in one line.
     """
     if not path.exists():
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
-        claims, digests = inspect(path, schema, form, version, partial=partial)
-        return lazy.open_dataset(path, claims, digests)
+        claims, digests = inspect(path, form, partial=partial)
+        return lazy.open_datasets(path, form, claims, digests)
     except TraceError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise TraceError(f"{path.name}: not a readable trace ({reason(error)})") from error
 
 
-def write_dataset(dataset: xr.Dataset, path: Path, *, force: bool = False) -> Path:
-    """Write `dataset` as a Zarr v3 folder (`.zarr`) or file (`.zarr.zip`), or nothing at all."""
+def write_datasets(datasets: Mapping[str, xr.Dataset], path: Path, *, force: bool = False) -> Path:
+    """Write a Zarr v3 folder (`.zarr`) or file (`.zarr.zip`), or nothing at all.
+
+    The dataset "" is that of the store itself, the others are those of its groups.
+    """
     check_target(path, force=force)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         folder = scratch / "trace.zarr"
-        _write_folder(dataset, folder)
+        for name in sorted(datasets):
+            _write_folder(datasets[name], folder / name)
         move_into_place(folder, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -79,6 +82,7 @@ def move_into_place(folder: Path, path: Path) -> None:
     What is at `path` is replaced; the folder that holds `folder` is scratch space.
     """
     finished = folder
+    consolidate(folder)
     seal(folder)
     if path.name.endswith(".zip"):
         finished = folder.with_name("trace.zarr.zip")
@@ -99,7 +103,7 @@ def open_group(folder: Path) -> zarr.Group:
     """Open the Zarr group at `folder` for writing."""
     import zarr
 
-    return zarr.open_group(str(folder), mode="r+", zarr_format=3)
+    return zarr.open_group(str(folder), mode="r+", zarr_format=3, use_consolidated=False)
 
 
 def create_array(

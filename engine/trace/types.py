@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from numpy.typing import NDArray
@@ -21,6 +22,26 @@ Place: TypeAlias = tuple[int | slice, ...]
 Values: TypeAlias = "Array | Tensor"
 # What a JSON file holds; its values are checked where they are read.
 JsonObject: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a store of one format may hold: the arrays of `schema`, and groups of other formats.
+
+    `version` is the newest that this program reads; `words` say in a message what the store is, and
+    `opener` what opens it.
+    """
+
+    name: str
+    version: int
+    words: str
+    opener: str
+    schema: Schema
+    groups: Mapping[str, Form] = field(default_factory=dict)
+
+    def parts(self) -> dict[str, Form]:
+        """Return the form of the store itself, called "", and of each of its groups."""
+        return {"": self, **self.groups}
 
 
 class ModelFacts(TypedDict, total=False):

@@ -78,7 +78,7 @@ def command(
     """Measure or read results, then write and print them."""
     for path in (target, page):
         if path is not None:
-            output.check_target(path, force=force)
+            output.check_target(path, force=force, inputs=result_files)
     if result_files and target is not None:
         raise UsageError("--read measures nothing; leave -o out")
     runs = [_read(path) for path in result_files] if result_files else [_measure(**options)]

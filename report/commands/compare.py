@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page_options import page_options
+from attentropy.report.commands.page_options import page_options, render_page
 
 _HELP = """\
 Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
-model, or two models, revisions or precisions on one prompt."""
+model, or two models, revisions or precisions on one prompt. An output named `.zarr` or
+`.zarr.zip` keeps the comparison itself, for render and export."""
 
 
 @click.command("compare", help=_HELP)
@@ -33,21 +34,19 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare two traces and write the page."""
-    output.check_target(target, force=force)
+    output.check_target(target, force=force, inputs=[a, b])
 
     from attentropy.engine.trace.dataset import Trace
-    from attentropy.report import planes
     from attentropy.report.compare.difference import compare
     from attentropy.report.findings.compared import observe
-    from attentropy.report.page.page import render
-    from attentropy.report.read.positions import parse_sections as parse_sections
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
-    ranges = parse_sections(sections, difference.kind.size)
-    attention = planes.read_attention(difference)
-    findings = observe(difference)
-    page = render(difference, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
-    output.write_text(target, page)
+    if target.name.endswith((".zarr", ".zarr.zip")):
+        findings = observe(difference)
+        difference.save(target, force=force)
+    else:
+        page, findings = render_page(difference, max_bytes, sections)
+        output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),
         "in_both": int(difference.both.sum()),

@@ -74,13 +74,12 @@ def command(
     if format not in _FORMATS:
         names = ", ".join(f".{name}" for name in _FORMATS)
         raise UsageError(f"{target.name!r}: name a file that ends in {names}")
-    output.check_target(target, force=force)
-    from attentropy.engine.trace.dataset import Trace
-    from attentropy.engine.trace.redaction import redact
+    output.check_target(target, force=force, inputs=[path])
+    from attentropy.report.compare import stored
     from attentropy.report.export.export import export
 
-    trace = Trace.open(path)
-    trace = redact(trace) if redact_tokens else trace
+    trace = stored.open(path)
+    trace = stored.without_texts(trace) if redact_tokens else trace
     result = export(trace, figure, format, **choices)
     output.write_bytes(target, result.data)
     facts = {"title": result.title, "caption": result.caption}

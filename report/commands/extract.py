@@ -9,7 +9,7 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.commands import output
-from attentropy.report.commands.extraction import extract_trace
+from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
 
 _HELP = """\
@@ -42,7 +42,7 @@ def command(
     """Run the model and write the trace."""
     if not target.name.endswith((".zarr", ".zarr.zip")):
         raise UsageError(f"{target.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
-    output.check_target(target, force=force)
+    output.check_target(target, force=force, inputs=inputs_of(options))
     if redact_tokens and (resume or keep_cache):
         raise UsageError("--redact-tokens keeps nothing to resume from: leave out the other option")
     if redact_tokens:

@@ -37,6 +37,11 @@ def extract_trace(parameters: Parameters, **destination: Unpack[Destination]) ->
     return trace
 
 
+def inputs_of(parameters: Parameters) -> list[str | None]:
+    """Return the paths that a run with these parameters reads: the model, the prompt's file."""
+    return [parameters.get(name) for name in ("model", "file", "messages", "ids")]
+
+
 def print_notes(trace: Trace) -> None:
     """Print the notes of a run on standard error."""
     for note in trace.attrs.get("notes", []):

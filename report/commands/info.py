@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,13 +18,16 @@ from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
+if TYPE_CHECKING:
+    from attentropy.report.compare.difference import Difference
+
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 
 _HELP = """\
 Without an argument: versions, devices, and which implementation would run. With a MODEL:
 its sizes, from its configuration alone, and with --tokens what a run takes (without a MODEL:
-the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`): what it
-holds."""
+the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`) or
+a saved comparison: what it holds."""
 
 
 @click.command("info", help=_HELP)
@@ -49,7 +52,7 @@ def command(
     elif subject is not None and subject.endswith((".zarr", ".zarr.zip", ".partial")):
         if tokens is not None:
             raise UsageError("--tokens is for a model; a trace has its own")
-        facts = _trace_facts(Path(subject))
+        facts = _store_facts(Path(subject))
     else:
         _check_torch()
         from attentropy.engine.cost.predict import describe
@@ -91,16 +94,20 @@ def _check_torch() -> None:
             )
 
 
-def _trace_facts(path: Path) -> Facts:
-    """Return what a trace contains."""
-    from attentropy.engine.trace.dataset import Trace
+def _store_facts(path: Path) -> Facts:
+    """Return what a trace or a saved comparison contains."""
+    from attentropy.report.compare import stored
+    from attentropy.report.compare.difference import Difference
 
     partial = path.name.endswith(".partial")
-    trace = Trace.open(path, partial=partial)
+    trace = stored.open(path, partial=partial)
+    size = format_bytes(size_of(path))
+    if isinstance(trace, Difference):
+        return _comparison_facts(path.name, size, trace)
     dataset = trace.dataset
     return {
         "trace": path.name,
-        "size": format_bytes(size_of(path)),
+        "size": size,
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
         "tokens": len(trace.tokens),
         "answer": trace.attrs.get("answer"),
@@ -109,6 +116,29 @@ def _trace_facts(path: Path) -> Facts:
         "model": trace.attrs.get("model"),
         "versions": trace.attrs.get("versions"),
         "notes": trace.attrs.get("notes"),
+    }
+
+
+def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
+    """Return of which two traces a comparison is, and what it contains."""
+    sides = zip(("A", "B"), difference.names, difference.traces, strict=True)
+    return {
+        "comparison": name,
+        "size": size,
+        **{
+            side: {
+                "name": own,
+                "tokens": len(trace.tokens),
+                "answer": trace.attrs.get("answer"),
+                "model": trace.attrs.get("model"),
+                "versions": trace.attrs.get("versions"),
+                "notes": trace.attrs.get("notes"),
+            }
+            for side, own, trace in sides
+        },
+        "aligned_by": "token texts" if difference.by_text else "token ids",
+        "tokens in both": int(difference.both.sum()),
+        "variables": sorted(str(variable) for variable in difference.dataset.data_vars),
     }
 
 

@@ -37,9 +37,12 @@ def page_options(function: F) -> F:
 def render_page(
     trace: Trace, max_bytes: int, sections: Sequence[str]
 ) -> tuple[str, list[Observation]]:
-    """Return the page of a trace, and its findings. Raises `UsageError` for wrong sections."""
+    """Return the page of a trace or a comparison, and its findings.
+
+    Raises `UsageError` for wrong sections.
+    """
     from attentropy.report import planes
-    from attentropy.report.findings.single import observe
+    from attentropy.report.findings.observations import observe
     from attentropy.report.page.page import render
     from attentropy.report.read.positions import parse_sections as parse_sections
 

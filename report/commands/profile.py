@@ -11,7 +11,7 @@ import click
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.commands import output
 from attentropy.report.commands.arguments import run_arguments
-from attentropy.report.commands.extraction import print_notes
+from attentropy.report.commands.extraction import inputs_of, print_notes
 from attentropy.report.commands.options import subject_options
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.commands.quantities import TokenCount
@@ -63,7 +63,7 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
     if target is not None:
         if not target.name.endswith((*_TRACE_SUFFIXES, ".html")):
             raise UsageError(f"{target.name!r}: name a report.html, NAME.zarr or NAME.zarr.zip")
-        output.check_target(target, force=force)
+        output.check_target(target, force=force, inputs=inputs_of(options))
     arguments = run_arguments(options)
     try:
         from attentropy.engine.profile.profile import profile

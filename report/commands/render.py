@@ -1,4 +1,4 @@
-"""`attentropy render`: turns a trace into the page, without torch."""
+"""`attentropy render`: turns a trace or a saved comparison into the page, without torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from attentropy.report.commands import output
 from attentropy.report.commands.page_options import page_options, render_page
 
 _HELP = """\
-Turn TRACE (`.zarr`, `.zarr.zip`, or with --partial `NAME.partial`) into one self-contained
-HTML file."""
+Turn TRACE (`.zarr`, `.zarr.zip`, or with --partial `NAME.partial`), or a saved comparison,
+into one self-contained HTML file."""
 
 
 @click.command("render", help=_HELP)
@@ -32,14 +32,13 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write the page of a trace."""
-    output.check_target(target, force=force)
+    """Write the page of a trace or a comparison."""
+    output.check_target(target, force=force, inputs=[path])
 
-    from attentropy.engine.trace.dataset import Trace
-    from attentropy.engine.trace.redaction import redact
+    from attentropy.report.compare import stored
 
-    trace = Trace.open(path, partial=partial)
-    trace = redact(trace) if redact_tokens else trace
+    trace = stored.open(path, partial=partial)
+    trace = stored.without_texts(trace) if redact_tokens else trace
     page, findings = render_page(trace, max_bytes, sections)
     output.write_text(target, page)
     facts = {"observations": [finding.to_json() for finding in findings]}

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.extraction import extract_trace
+from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
 from attentropy.report.commands.page_options import page_options, render_page
 
@@ -36,9 +36,9 @@ def command(
     **options: Any,
 ) -> None:
     """Run the model and write the page."""
-    output.check_target(target, force=force)
+    output.check_target(target, force=force, inputs=inputs_of(options))
     if save_trace is not None:
-        output.check_target(save_trace, force=force)
+        output.check_target(save_trace, force=force, inputs=inputs_of(options))
     with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:
             trace = extract_trace(options, scratch=folder)

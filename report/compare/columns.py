@@ -10,8 +10,10 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from attentropy.engine.errors import UsageError
+from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.pair import Alignment
+from attentropy.engine.trace.redaction import is_redacted
 from attentropy.report.compare.align import align
 
 LEAST_MATCH = 0.5  # of the longer side's tokens
@@ -34,11 +36,12 @@ def _texts(trace: Trace) -> dict[int, str]:
     return {int(i): str(text) for i, text in pairs}
 
 
-def matched(a: Trace, b: Trace, by_text: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Return the positions of A and of B that are one token, and how many tokens each has.
+def aligned(a: Trace, b: Trace) -> Alignment:
+    """Return the positions of A and of B that are one token.
 
     Raises `UsageError` where less than half of the longer prompt is in both.
     """
+    by_text = not same_vocabulary(a, b)
     one, other = (trace.tokens if by_text else trace["token_ids"].tolist() for trace in (a, b))
     numbers: dict[Any, int] = {}
     sequences = [[numbers.setdefault(token, len(numbers)) for token in s] for s in (one, other)]
@@ -49,16 +52,41 @@ def matched(a: Trace, b: Trace, by_text: bool) -> tuple[np.ndarray, np.ndarray, 
             f"{of_a.size} of the longer prompt's {longer} tokens are in both: at least half must "
             "be, or there is no position to compare"
         )
-    return of_a, of_b, len(one), len(other)
+    return Alignment(of_a, of_b, by_text)
 
 
-def columns(
-    of_a: np.ndarray, of_b: np.ndarray, count_a: int, count_b: int
-) -> tuple[np.ndarray, np.ndarray]:
+def check_alignment(a: Trace, b: Trace, alignment: Alignment) -> None:
+    """Raise `TraceError` for a stored alignment that `aligned` would not have given.
+
+    Only tokens that are the same are matched, and at least half of the longer prompt. Of redacted
+    texts, those with the same number are the same.
+    """
+    of_a, of_b = alignment.of_a, alignment.of_b
+    if of_a.size < max(1, LEAST_MATCH * max(len(a.tokens), len(b.tokens))):
+        raise TraceError("less than half of the longer prompt's tokens are in both")
+    if is_redacted(a) != is_redacted(b):
+        raise TraceError("one side holds texts, the other none")
+    if alignment.by_text:
+        one, other = np.array(_compared_texts(a), object), np.array(_compared_texts(b), object)
+    else:
+        one, other = a["token_ids"], b["token_ids"]
+    if (one[of_a] != other[of_b]).any():
+        raise TraceError("tokens that differ are aligned")
+
+
+def _compared_texts(trace: Trace) -> list[str]:
+    """Return the texts of the tokens; of a redacted trace, the numbers that stand for them."""
+    if not is_redacted(trace):
+        return trace.tokens
+    return [text.partition("·")[0] for text in trace.tokens]
+
+
+def columns(alignment: Alignment, count_a: int, count_b: int) -> tuple[np.ndarray, np.ndarray]:
     """Return which position of A and of B each column is, -1 for none.
 
     The columns are in A's order; tokens of B alone stand before the next match.
     """
+    of_a, of_b = alignment.of_a, alignment.of_b
     other = np.full(count_a, -1)
     other[of_a] = of_b
     only_b = np.setdiff1d(np.arange(count_b), of_b)

@@ -7,6 +7,7 @@ import numpy as np
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.schema import COMPARISON
 
 
 def check_texts(a: Trace, b: Trace) -> None:
@@ -17,6 +18,13 @@ def check_texts(a: Trace, b: Trace) -> None:
                 f"{side} holds no texts, and its ids are numbers of its own: compare traces that "
                 "hold theirs, with --redact-tokens"
             )
+
+
+def check_traces(a: Trace, b: Trace) -> None:
+    """Refuse what is a comparison already."""
+    for side, trace in (("A", a), ("B", b)):
+        if trace.attrs.get("format") == COMPARISON.name:
+            raise UsageError(f"{side} is a comparison of two traces already: compare two traces")
 
 
 def check_layers(a: Trace, b: Trace) -> None:

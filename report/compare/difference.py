@@ -10,27 +10,31 @@ from __future__ import annotations
 
 from functools import cached_property
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from attentropy.engine.errors import UsageError
+from attentropy.engine.errors import AttentropyError, TraceError, UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import redact_together
+from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_pair
+from attentropy.engine.trace.redaction import is_redacted, redact_together
+from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.statistics import is_key
 from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
+    aligned,
+    check_alignment,
     columns,
-    matched,
     on_columns,
-    same_vocabulary,
 )
 from attentropy.report.compare.common import (
     check_layers,
     check_texts,
+    check_traces,
     contents_words,
     lens_sites,
     number_texts,
@@ -48,22 +52,68 @@ class Difference(Trace):
     `kind` [columns] says of each column whether it is of BOTH, ONLY_A or ONLY_B; `at_a` and `at_b`
     [columns] say which position of each side it is, -1 for none. `by_text` is true where the tokens
     were aligned by their texts, because the ids of the two mean different texts. `names` are those
-    of A and B. With `redact` the texts are compared, and none is stored.
+    of A and B. With `redact` the texts are compared, and none is stored. With an `alignment` the
+    texts are not compared again.
     """
 
+    _form = COMPARISON.name
+
     def __init__(
-        self, a: Trace, b: Trace, names: tuple[str, str] = ("A", "B"), *, redact: bool = False
+        self,
+        a: Trace,
+        b: Trace,
+        names: tuple[str, str] = ("A", "B"),
+        *,
+        redact: bool = False,
+        alignment: Alignment | None = None,
     ) -> None:
+        check_traces(a, b)
         check_layers(a, b)
-        check_texts(a, b)
+        if alignment is None:
+            check_texts(a, b)
+            alignment = aligned(a, b)
         self.names = names
-        self.by_text = not same_vocabulary(a, b)
-        self.at_a, self.at_b = columns(*matched(a, b, self.by_text))
+        self._alignment = alignment
+        self.by_text = alignment.by_text
+        self.at_a, self.at_b = columns(alignment, len(a.tokens), len(b.tokens))
         self.kind = np.where(
             self.at_b < 0, ONLY_A, np.where(self.at_a < 0, ONLY_B, BOTH)
         ).astype(np.int8)  # fmt: skip
         self.a, self.b = redact_together(a, b) if redact else (a, b)
         super().__init__(_dataset(self))
+
+    @classmethod
+    def open(cls, path: str | Path, *, partial: bool = False) -> Difference:
+        """Open the comparison that `save` wrote; values are read when they are used.
+
+        Raises `TraceError` (one line) for what `Trace.open` refuses, for a trace, and with
+        `partial`: there is no unfinished comparison.
+        """
+        path = Path(path)
+        if partial:
+            raise TraceError(f"{path.name}: a comparison is never unfinished")
+        pair = read_pair(path)
+        try:
+            check_alignment(pair.a, pair.b, pair.alignment)
+            return cls(pair.a, pair.b, pair.names, alignment=pair.alignment)
+        except AttentropyError as error:
+            raise TraceError(f"{path.name}: {str(error).removeprefix(f'{path.name}: ')}") from error
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the comparison, complete or not at all: a folder (`.zarr`) or one `.zarr.zip`.
+
+        The store has both traces, their names and their alignment; `attentropy.open` opens it.
+        Raises `UsageError` for another ending, a missing parent folder, or a path that exists
+        when `force` is false.
+        """
+        pair = TracePair(self.a, self.b, self.names, self._alignment)
+        return write_pair(pair, Path(path), force=force)
+
+    def redacted(self) -> Difference:
+        """Return the comparison without its texts, aligned as they are."""
+        if is_redacted(self.a):
+            return self
+        return Difference(self.a, self.b, self.names, redact=True, alignment=self._alignment)
 
     def __repr__(self) -> str:
         layers, many = self.dataset.sizes["layer"], f"{int(self.both.sum())} tokens in both"
@@ -200,7 +250,7 @@ def _dataset(difference: Difference) -> xr.Dataset:
             f"{side} holds {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
         )
         raise UsageError(f"neither lens nor attention is in both: {contents}")
-    return xr.Dataset(variables, coordinates)
+    return xr.Dataset(variables, coordinates, {"format": COMPARISON.name})
 
 
 def _attention(difference: Difference) -> tuple[Variables, Variables]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
 from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read.maps import score_names
@@ -20,6 +21,7 @@ Requests = dict[str, Any]
 
 PALETTES = ("diverging", "cividis")
 THEMES = ("light", "dark")
+_OF_DIFFERENCES = ("lens", "attention")  # figures that show B − A
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     """
     _check_name("figure", figure, tuple(FIGURES))
     _check_name("theme", theme, THEMES)
+    if isinstance(trace, Difference) and figure not in _OF_DIFFERENCES:
+        shown = " and ".join(_OF_DIFFERENCES)
+        raise UsageError(f"`figure` {figure!r}: a comparison of two traces has {shown}")
     values = {name: value for name, value in requests.items() if value is not None}
     for name in values:
         if name not in FIGURES[figure]:

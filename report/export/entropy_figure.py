@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
 from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, token
 from attentropy.report.export.entropy_lines import columns_of, lines_of
@@ -16,8 +17,12 @@ from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import BOX_CAPTION, Placement, place
 from attentropy.report.figures.sizes import fit_to_width
 from attentropy.report.figures.specification import VegaLite
-from attentropy.report.findings.single import observe
+from attentropy.report.findings.observations import observe
 
+_COMPARED = {
+    "lens": "lens_change",
+    "attention": "heads",
+}  # figure -> the finding about a difference
 _BEFORE_WORDS = {0: "", 1: " and of the one before it", 2: " and of the two before it"}
 
 
@@ -126,8 +131,11 @@ def _overview_sentence(trace: Trace, rows: FigureRows, placement: Placement, liv
     if rows.view.name != "lens":
         names = ", cells name the most attended token" if "top_key" in trace else ""
     names = names if live else ""
+    if isinstance(trace, Difference) and names:
+        names += " in A → in B"
+    each = "column" if isinstance(trace, Difference) else "position"
     return (
-        f"Top: every position ({what}{mean}); the purple frame is magnified below (positions "
+        f"Top: every {each} ({what}{mean}); the purple frame is magnified below ({each}s "
         f"{placement.start:,} to {placement.stop - 1:,}){names}."
     )
 
@@ -136,9 +144,10 @@ def _inset_sentence(
     trace: Trace, rows: FigureRows, row: int, placement: Placement,
     inset: exact_weights.InsetWeights | None, is_wide: bool,
 ) -> str:  # fmt: skip
-    position = f"position {placement.column:,} ({token(trace['token_text'], placement.column)})"
+    each = "column" if isinstance(trace, Difference) else "position"
+    position = f"{each} {placement.column:,} ({token(trace['token_text'], placement.column)})"
     if inset is None:
-        has_probability = rows.view.name == "lens" and is_wide
+        has_probability = rows.view.name == "lens" and is_wide and each == "position"
         probability = ", with the token's probability" if has_probability else ""
         return f"Green: {position} magnified{probability}."
     entry, head = rows.cells[row]
@@ -156,6 +165,9 @@ def _finding(trace: Trace, choices: ExportChoices, rows: FigureRows) -> str:
 
     If they are not those that the page opens with, the finding must be about the same statistic.
     """
+    if isinstance(trace, Difference):
+        about = _COMPARED[choices.figure]
+        return next((finding.text for finding in observe(trace) if finding.id == about), "")
     findings = (finding for finding in observe(trace) if finding.view == choices.figure)
     if not rows.is_default:
         same_site = choices.site in ("", trace.site)

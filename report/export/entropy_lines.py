@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
 from attentropy.report.export.csv_table import Cell, Line, token
 from attentropy.report.export.figure_rows import FigureRows, HeadView
 from attentropy.report.figures.exact_weights import InsetWeights
@@ -110,6 +111,8 @@ def _top_tokens(rows: FigureRows, start: int, stop: int) -> _TopTokens:
         for row in view.texts(start, stop, _TEXT_COLUMNS)
     ]
     probabilities: list[list[Cell]] = [[None] * (stop - start) for _ in rows.cells]
+    if isinstance(trace, Difference):  # a token of A and one of B: no one probability
+        return _TopTokens(names, probabilities)
     if view.name == "lens":
         logprobs = trace.lens("lens_top_logprobs", slice(start, stop))[..., 0]
         probabilities = [list(row) for row in np.exp(logprobs)]

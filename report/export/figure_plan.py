@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
 from attentropy.report.export.csv_table import CsvTable
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.scale import Scale
@@ -36,8 +37,18 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
     n = trace.dataset.sizes["position"]
     comma = "," if " of " in title else ""
     start = f"{title}{comma} of {model_name(trace)} over a prompt of {n:,} tokens."
+    if isinstance(trace, Difference):
+        start = f"{title}. {_sides(trace)} {int(trace.both.sum()):,} of {n:,} columns are in both."
     caption = " ".join(sentence for sentence in (start, *sentences, _version()) if sentence)
     return for_terminal(" ".join(caption.split()))
+
+
+def _sides(difference: Difference) -> str:
+    """Return which two traces are compared."""
+    return " ".join(
+        f"{side}: {name[:200]}, {model_name(trace)} over {len(trace.tokens):,} tokens."
+        for side, name, trace in zip("AB", difference.names, difference.traces, strict=True)
+    )
 
 
 def model_name(trace: Trace) -> str:

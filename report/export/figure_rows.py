@@ -8,12 +8,13 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.export.choices import ExportChoices, head_index
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
 from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.views import View
-from attentropy.report.text import shorten
+from attentropy.report.text import shorten, shorten_pair
 
 RowCell = tuple[int, int | None]
 """A layer's index, and the number of a head: −1 for a recorded mean, None for the mean of all."""
@@ -26,14 +27,29 @@ class HeadView(View):
     cells: tuple[tuple[int, int], ...] = ()
 
     def texts(self, start: int, stop: int, letters: int = 8) -> list[list[str]]:
-        """Return the most attended token of every cell, cut to `letters`."""
+        """Return the most attended token of every cell, cut to `letters`; of B − A, A's and B's."""
         if "top_key" not in self.trace:
             return [[""] * (stop - start) for _ in self.cells]
+        if isinstance(self.trace, Difference):
+            return self._pairs(self.trace, slice(start, stop), letters)
         tokens, keys = self.trace["token_text"], self.trace.dataset["top_key"]
         return [
             [
                 shorten(str(tokens[key]), letters) if key >= 0 else ""
                 for key in keys[entry, head, start:stop].values.tolist()
+            ]
+            for entry, head in self.cells
+        ]
+
+    def _pairs(self, difference: Difference, span: slice, letters: int) -> list[list[str]]:
+        tokens = difference.tokens
+        sides = [difference.of_side("top_key", side) for side in (0, 1)]
+        return [
+            [
+                shorten_pair(tokens[a], tokens[b], letters) if min(a, b) >= 0 else ""
+                for a, b in zip(
+                    *(side[entry, head, span].values.tolist() for side in sides), strict=True
+                )
             ]
             for entry, head in self.cells
         ]
@@ -66,6 +82,10 @@ def rows_of(trace: Trace, choices: ExportChoices) -> FigureRows:
     """
     is_lens = choices.figure == "lens"
     rows = _lens_rows(trace, choices) if is_lens else _attention_rows(trace, choices)
+    if isinstance(trace, Difference):
+        scale = views.difference_scale(rows.view.values)
+        view = replace(rows.view, scale=scale, title="B − A (nats)")
+        return replace(rows, view=view, what=f"{rows.what}, B − A", column="B − A (nats)")
     possible = statistics.statistics_of(trace, choices.figure)
     statistic = next((stat for stat in possible if stat.name == choices.stat), None)
     if statistic is None:  # entropy

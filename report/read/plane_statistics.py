@@ -15,6 +15,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.read import views
 from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
@@ -44,15 +45,17 @@ class PlaneStatistic:
 
 
 def offered_statistics(trace: Trace, view: View) -> list[PlaneStatistic]:
-    """Return the statistics besides entropy that the trace has values for.
-
-    A difference of two traces (its scale runs about zero) has none.
-    """
-    return [] if view.scale.kind == "diverging" else statistics_of(trace, view.name)
+    """Return the statistics besides entropy that the trace has values for."""
+    return statistics_of(trace, view.name)
 
 
 def statistics_of(trace: Trace, name: str) -> list[PlaneStatistic]:
-    """Return the statistics of the view `name` that the trace has values for."""
+    """Return the statistics of the view `name` that the trace has values for.
+
+    A difference of two traces has none.
+    """
+    if isinstance(trace, Difference):
+        return []
     candidates = _of_lens(trace) if name == "lens" else _of_attention(trace)
     return [s for variables, s in candidates if all(variable in trace for variable in variables)]
 

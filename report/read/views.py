@@ -109,7 +109,7 @@ def _(
 ) -> View:  # fmt: skip
     values = _entropies(trace, name, attention)
     size = max(planes.tile_size(values.shape[1]), _step(values[:, trace.both]))
-    return View(name, values, _difference_scale(values), size, trace, "B − A (nats)")
+    return View(name, values, difference_scale(values), size, trace, "B − A (nats)")
 
 
 def _entropies(trace: Trace, name: str, attention: planes.AttentionPlanes | None) -> np.ndarray:
@@ -135,7 +135,7 @@ def _step(values: np.ndarray) -> int:
     return size
 
 
-def _difference_scale(values: np.ndarray) -> Scale:
+def difference_scale(values: np.ndarray) -> Scale:
     """Return a scale about zero that all but one value in 200 lie on.
 
     Where there is no difference it ends at one nat.

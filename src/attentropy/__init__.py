@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         attention_window,
     )
     from attentropy.report.compare.difference import compare
+    from attentropy.report.compare.stored import open as open
     from attentropy.report.export.export import export
 
 # Name -> the module that defines it.
@@ -34,10 +35,12 @@ _HOMES = {
     "export": "attentropy.report.export.export",
     "compare": "attentropy.report.compare.difference",
     "extract": "attentropy.engine.run.extract",
+    "open": "attentropy.report.compare.stored",
     "record": "attentropy.engine.attention.recorder",
     "vocabulary": "attentropy.kernels.ops",
 }
 
+# `open` is not here: `from attentropy import *` must leave Python's own alone.
 __all__ = [
     "Trace",
     "attention",
@@ -68,4 +71,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """Return the public names, without importing them."""
-    return [*__all__, "__version__"]
+    return [*__all__, "open", "__version__"]

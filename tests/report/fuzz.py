@@ -2,12 +2,13 @@
 
     python -m tests.report.fuzz --cases 2000 -o tests/report/fuzz.md
 
-Every case is a small trace, as a folder or as an archive, with one or two changes of `KINDS`. Half
-of the cases are accidents: the digests stay as they were, and if there is a page, it must be equal
-to that of the undamaged trace. The other half come from a stranger, who updates the digests after
-the change: their pages must be well-formed. One case in eight draws its pictures; the others only
-compute the values of the pictures. A case may take 10 seconds and 1 GiB. Each failure is printed
-with its number, and `--only NUMBER` runs the case again with its traceback.
+Every case is a small trace (with `--of comparison` a saved comparison), as a folder or as an
+archive, with one or two changes of `KINDS`. Half of the cases are accidents: the digests stay as
+they were, and if there is a page, it must be equal to that of the undamaged store. The other half
+come from a stranger, who updates the digests after the change, and the copies of metadata: their
+pages must be well-formed. One case in eight draws its pictures; the others only compute the values
+of the pictures. A case may take 10 seconds and 1 GiB. Each failure is printed with its number, and
+`--only NUMBER` runs the case again with its traceback.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import traceback
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.trace import digests as seal
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.digests import seal
+from attentropy.report.compare import stored
+from attentropy.report.compare.difference import compare
 from attentropy.report.content import read_report
 from attentropy.report.figures import heatmap_data as cells
-from attentropy.report.findings.single import observe
+from attentropy.report.findings.observations import observe
 from attentropy.report.page import drawings
 from attentropy.report.page import page as report_page
 from attentropy.report.page.document import Still
-from traces import synthetic
+from traces import CHAT, renumbered, reseal, synthetic
 
 SECONDS, BYTES = 10, 2**30
 _WALL = 6 * SECONDS  # wall time of a case, which shares the processor with other work
@@ -96,7 +99,7 @@ def _swap_files(rng: random.Random, folder: Path) -> None:
 
 
 def _swap_arrays(rng: random.Random, folder: Path) -> None:
-    one, other = rng.sample(sorted(p for p in folder.iterdir() if p.is_dir()), 2)
+    one, other = rng.sample([folder / name for name in _arrays(folder)], 2)
     aside = folder / "aside"
     one.rename(aside)
     other.rename(one)
@@ -114,7 +117,17 @@ def _edit(folder: Path, name: str, change: Callable[[dict[str, Any]], None]) -> 
 
 
 def _arrays(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.iterdir() if p.is_dir())
+    """Return the names of the arrays, those of a comparison's sides as a/NAME and b/NAME."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    sides = [name for name in names if name in ("a", "b")]
+    inner = [f"{side}/{p.name}" for side in sides for p in sorted((folder / side).iterdir())
+             if p.is_dir()]  # fmt: skip
+    return [name for name in names if name not in sides] + inner
+
+
+def _groups(folder: Path) -> list[str]:
+    """Return the names of the groups: the store itself, and the sides of a comparison."""
+    return ["", *(side for side in ("a", "b") if (folder / side).is_dir())]
 
 
 def _metadata(rng: random.Random, folder: Path) -> None:
@@ -187,7 +200,24 @@ def _attributes(rng: random.Random, folder: Path) -> None:
             holder[key] = rng.choice((*ODD, *HOSTILE))
             return
 
-    _edit(folder, "", change)
+    groups = _groups(folder)
+    _edit(folder, rng.choice(groups) if len(groups) > 1 else groups[0], change)
+
+
+def _copies(rng: random.Random, folder: Path) -> None:
+    """Change the copy of the metadata that other programs read, and nothing else."""
+
+    def change(metadata: dict[str, Any]) -> None:
+        holder: Any = metadata["consolidated_metadata"]
+        while True:
+            key = rng.choice(sorted(holder) if isinstance(holder, dict) else range(len(holder)))
+            if isinstance(holder[key], (dict, list)) and holder[key] and rng.random() < 0.8:
+                holder = holder[key]
+                continue
+            holder[key] = rng.choice(ODD)
+            return
+
+    _edit(folder, rng.choice(_groups(folder)), change)
 
 
 def _values(rng: random.Random, folder: Path) -> None:
@@ -238,6 +268,22 @@ KINDS: dict[str, tuple[Change, ...]] = {
     "values": (_values,),
     "files and links": (_stranger,),
 }
+# Of comparisons alone: the numbers of the cases of traces keep their meaning.
+COPIES: dict[str, tuple[Change, ...]] = {"copies of metadata": (_copies,)}
+
+
+def save_template(of: str, folder: Path) -> Path:
+    """Write the undamaged store that the cases start from, "trace" or "comparison"."""
+    trace = synthetic(layers=3, heads=2)
+    if of == "trace":
+        return trace.save(folder / "t.zarr")
+    other = synthetic([*CHAT[:7], " a", *CHAT[7:]], layers=3, heads=2, seed=1)
+    return compare(trace, renumbered(other, trace), ("one", "other")).save(folder / "t.zarr")
+
+
+def kinds_of(template: Path) -> dict[str, tuple[Change, ...]]:
+    """Return the kinds of changes that are made to a template."""
+    return KINDS | COPIES if (template / "a").is_dir() else KINDS
 
 
 def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
@@ -245,9 +291,10 @@ def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
     rng = random.Random(number)
     trace = folder / "t.zarr"
     shutil.copytree(template, trace)
-    kind = list(KINDS)[number % len(KINDS)]
-    others = [change for changes in KINDS.values() for change in changes]
-    done = [rng.choice(KINDS[kind])]
+    kinds = kinds_of(template)
+    kind = list(kinds)[number % len(kinds)]
+    others = [change for changes in kinds.values() for change in changes]
+    done = [rng.choice(kinds[kind])]
     done += [rng.choice(others)] if rng.random() < 0.25 else []
     for change in done:
         change(rng, trace)
@@ -255,7 +302,7 @@ def make(number: int, template: Path, folder: Path) -> tuple[str, Path]:
     links = any(p.is_symlink() for p in trace.rglob("*"))
     whose = "stranger" if rng.random() < 0.5 and not links else "accident"
     if whose == "stranger":
-        seal.seal(trace)
+        seal(trace) if _copies in done else reseal(trace)
     if links or rng.random() < 0.6:
         return f"{kind}, folder, {whose}: {names}", trace
     packed = folder / "t.zarr.zip"
@@ -325,18 +372,24 @@ def outcome(path: Path, names: str, whole: str, drawn: bool) -> str:
 
 def rendered(path: Path, drawn: bool) -> str:
     """Return the page of a trace; if not `drawn`, without its pictures."""
-    trace = Trace.open(path)
+    trace = stored.open(path)
     findings = observe(trace)
-    with contextlib.ExitStack() as stack:
-        if not drawn:
-            still = Still("data:,", "data:,", 1, 1)
-            for module, name, replacement in (
-                (read_report, "opening_charts", _sketched),
-                (drawings, "_specification", lambda _: ""),
-                (drawings, "draw_still", lambda _: still),
-            ):
-                stack.enter_context(mock.patch.object(module, name, replacement))
+    with contextlib.nullcontext() if drawn else without_pictures():
         return report_page.render(trace, findings)
+
+
+@contextlib.contextmanager
+def without_pictures() -> Iterator[None]:
+    """Let pages be written without their pictures, whose values are computed all the same."""
+    still = Still("data:,", "data:,", 1, 1)
+    with contextlib.ExitStack() as stack:
+        for module, name, replacement in (
+            (read_report, "opening_charts", _sketched),
+            (drawings, "_specification", lambda _: ""),
+            (drawings, "draw_still", lambda _: still),
+        ):
+            stack.enter_context(mock.patch.object(module, name, replacement))
+        yield
 
 
 def _sketched(
@@ -374,13 +427,15 @@ def _work(numbers: Any, results: Any, template: Path) -> None:
             results.put((number, names, result, seconds))
 
 
-def run(cases: range, processes: int, stream: Path | None = None) -> dict[int, Case]:
+def run(
+    cases: range, processes: int, stream: Path | None = None, of: str = "trace"
+) -> dict[int, Case]:
     """Run the cases and return their outcomes; append each to `stream` as a line of JSON."""
     context = multiprocessing.get_context("spawn")
     outcomes: dict[int, Case] = {}
     n_written = 0
     with tempfile.TemporaryDirectory() as folder:
-        template = synthetic(layers=3, heads=2).save(Path(folder) / "t.zarr")
+        template = save_template(of, Path(folder))
         shares = [list(cases)[i::processes] for i in range(processes)]
         workers = [_Worker(context, share, template) for share in shares if share]
         going = True
@@ -436,6 +491,7 @@ class _Worker:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--of", choices=("trace", "comparison"), default="trace")
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
@@ -445,7 +501,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.only is not None:
         with tempfile.TemporaryDirectory() as folder:
-            template = synthetic(layers=3, heads=2).save(Path(folder) / "t.zarr")
+            template = save_template(arguments.of, Path(folder))
             names, path = make(arguments.only, template, Path(folder) / "case")
             print(names)
             try:
@@ -459,18 +515,19 @@ def main() -> None:
         range(arguments.first, arguments.first + arguments.cases),
         arguments.processes,
         arguments.stream,
+        arguments.of,
     )
     bad = {n: case for n, case in sorted(outcomes.items()) if case[1] not in ("page", "refused")}
     for number, (names, result, seconds) in bad.items():
         print(f"{number}: {names}: {result} ({seconds:.1f} s)")
-    text = report(outcomes, time.perf_counter() - started)
+    text = report(outcomes, time.perf_counter() - started, arguments.of)
     print(text)
     if arguments.output:
         arguments.output.write_text(text)
     sys.exit(1 if bad else 0)
 
 
-def report(outcomes: dict[int, Case], seconds: float) -> str:
+def report(outcomes: dict[int, Case], seconds: float, of: str = "trace") -> str:
     """Return the outcomes as a Markdown table with a description."""
     rows: dict[str, Counter[str]] = {}
     for names, result, _ in outcomes.values():
@@ -478,7 +535,8 @@ def report(outcomes: dict[int, Case], seconds: float) -> str:
         kind, place, whose = names.split(":")[0].split(", ")
         for row in (kind, place, {"accident": "an accident", "stranger": "a stranger's"}[whose]):
             rows.setdefault(row, Counter())[verdict] += 1
-    order = [*KINDS, *(row for row in rows if row not in KINDS)]
+    kinds = KINDS | COPIES
+    order = [*kinds, *(row for row in rows if row not in kinds)]
     total = Counter(r if r in ("page", "refused") else "failed" for _, r, _ in outcomes.values())
     lines = [
         f"| {name} | {counts['refused']:,} | {counts['page']:,} | {counts['failed']:,} |"
@@ -487,9 +545,9 @@ def report(outcomes: dict[int, Case], seconds: float) -> str:
     slowest = max((seconds for _, _, seconds in outcomes.values()), default=0.0)
     versions = ", ".join(f"{name} {version(name)}" for name in ("zarr", "numcodecs", "numpy"))
     return (
-        "# Damaged and hostile traces\n\n"
-        f"`python -m tests.report.fuzz --first {min(outcomes, default=0)} --cases {len(outcomes)}` "
-        "(a case's number is its seed).\n\n"
+        f"# Damaged and hostile {of}s\n\n"
+        f"`python -m tests.report.fuzz --of {of} --first {min(outcomes, default=0)} "
+        f"--cases {len(outcomes)}` (a case's number is its seed).\n\n"
         "| what was changed first | refused in one line | page | failed |\n"
         "| --- | --- | --- | --- |\n" + "\n".join(lines) + "\n\n"
         f"Failed is a traceback, over {SECONDS} s of the processor or {_WALL} s in all, over 1 GiB "

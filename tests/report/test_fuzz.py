@@ -3,7 +3,6 @@
 import pytest
 
 import fuzz
-from traces import synthetic
 
 pytestmark = pytest.mark.costly
 
@@ -12,12 +11,24 @@ CASES = [*range(20, 56), 57, 381, 608]
 # The cases that once failed, and every kind as folder and archive, by accident and by a stranger.
 SOME = [*range(20, 30), 34, 35, 36, *range(39, 44), 48, 49, 57, 381, 608]
 
+# Every kind, as folder and archive, by accident and by a stranger; some of them give pages.
+OF_COMPARISONS = [*range(22)]
+
 
 @pytest.mark.parametrize(
-    "cases", [SOME, pytest.param(CASES, marks=pytest.mark.slow)], ids=["some", "all"]
+    ("of", "cases"),
+    [
+        ("trace", SOME),
+        ("comparison", OF_COMPARISONS),
+        pytest.param("trace", CASES, marks=pytest.mark.slow),
+        pytest.param("comparison", range(110), marks=pytest.mark.slow),
+    ],
+    ids=["some traces", "some comparisons", "traces", "comparisons"],
 )
-def test_damaged_and_hostile_traces_are_refused_in_one_line_or_give_a_true_page(tmp_path, cases):
-    template = synthetic(layers=3, heads=2).save(tmp_path / "t.zarr")
+def test_damaged_and_hostile_stores_are_refused_in_one_line_or_give_a_true_page(
+    tmp_path, of, cases
+):
+    template = fuzz.save_template(of, tmp_path)
     whole = fuzz.rendered(template, False)
     outcomes, kinds, failed = [], set(), []
     for number in cases:
@@ -30,5 +41,5 @@ def test_damaged_and_hostile_traces_are_refused_in_one_line_or_give_a_true_page(
         except Exception as error:
             failed.append(f"{number}: {names}: {type(error).__name__}: {error}")
     assert failed == []
-    assert kinds == {*fuzz.KINDS, "folder", "zip", "accident", "stranger"}
+    assert kinds == {*fuzz.kinds_of(template), "folder", "zip", "accident", "stranger"}
     assert set(outcomes) == {"page", "refused"}

@@ -74,18 +74,18 @@ class CheckedStore(WrapperStore["Store"]):
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """Return the bytes of a file, checked; None where there is no such file."""
-        name, _, rest = key.partition("/")
+        is_chunk = "/c/" in key
+        name = key.partition("/c/")[0].removesuffix("/zarr.json")
         content = await self._store.get(key, prototype)
         if byte_range is not None:
             raise TraceError(f"{self._trace}: {name} is stored in a way no trace is, refused")
         if content is not None:
-            self._check(key, name, rest, content.to_bytes())
-        elif rest.startswith("c/") and self._digests is not None:
+            self._check(key, name, is_chunk, content.to_bytes())
+        elif is_chunk and self._digests is not None:
             raise TraceError(f"{self._trace}: the values of {name} are damaged (a chunk is gone)")
         return content
 
-    def _check(self, key: str, name: str, rest: str, data: bytes) -> None:
-        is_chunk = rest.startswith("c/")
+    def _check(self, key: str, name: str, is_chunk: bool, data: bytes) -> None:
         if self._digests is not None and self._digests.get(key) != digest(data):
             raise TraceError(
                 f"{self._trace}: the values of {name} are damaged (not those that were written)"

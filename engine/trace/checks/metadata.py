@@ -6,75 +6,136 @@ there, and no more bytes than such files can hold.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attentropy.engine.errors import TraceError
-from attentropy.engine.trace import digests
+from attentropy.engine.errors import OtherFormat, TraceError
+from attentropy.engine.trace import consolidated, digests
 from attentropy.engine.trace.checks.arrays import ArrayMetadata, Claim
 from attentropy.engine.trace.checks.files import list_files
 from attentropy.engine.trace.checks.json_files import JsonFiles
-from attentropy.engine.trace.types import Schema
+from attentropy.engine.trace.schema import COMPARISON, TRACE
+from attentropy.engine.trace.types import Form, JsonObject, Schema
 
 _MAX_BYTES = 64 * 2**30
 # A trace may unpack to _FREE_BYTES, and to _MAX_RATIO times its size on disk.
 _FREE_BYTES, _MAX_RATIO = 2**27, 1000
 _MAX_GROUP_BYTES, _MAX_ARRAY_BYTES = 4 * 2**20, 2**16
-_GROUP_KEYS = {"attributes", "zarr_format", "node_type"}
+_GROUP_KEYS = {"attributes", "zarr_format", "node_type", consolidated.KEY}
 
 
 def inspect(
-    path: Path, schema: Schema, form: str, version: int, *, partial: bool
+    path: Path, form: Form, *, partial: bool
 ) -> tuple[dict[str, Claim], dict[str, str] | None]:
-    """Return what the chunks of each array claim to be, and the digests of all files.
+    """Return what the chunks of each array claim to be, and the digests of all files, by name.
 
-    form, version: the format that is read, and its newest version. partial: chunks may be missing.
-    There are no digests (None) in a partial trace and in the first version of the format.
-    Raises `TraceError` naming what is wrong, or one of `UNREADABLE`.
+    An array of a group is called GROUP/ARRAY. form: the format that is read. partial: chunks may be
+    missing. There are no digests (None) in a partial trace and in the first version of the format.
+    Raises `OtherFormat` for a store of another kind, else `TraceError` naming what is wrong, or one
+    of `UNREADABLE`.
     """
     sizes = list_files(path)
-    files = JsonFiles(path, sizes)
-    group = files.read_metadata("zarr.json", _MAX_GROUP_BYTES)
-    _check_group(path.name, group, form, version)
-    arrays = _read_arrays(path.name, files, sizes, schema)
-    _check_chunks(path.name, arrays, sizes, partial=partial)
-    has_digests = group["attributes"]["format_version"] > 1 or digests.NAME in sizes
-    sealed = _read_digests(path.name, files, sizes) if has_digests and not partial else None
-    return {name: array.claim for name, array in arrays.items()}, sealed
+    store = _Store(path.name, JsonFiles(path, sizes), sizes, {})
+    claims: dict[str, Claim] = {}
+    for name, part in form.parts().items():
+        claims |= store.inspect_part(f"{name}/" if name else "", part, partial=partial)
+    version = store.metadata["zarr.json"]["attributes"]["format_version"]
+    has_digests = version > 1 or form.groups or digests.NAME in sizes
+    sealed = store.read_digests() if has_digests and not partial else None
+    store.check_copies()
+    return claims, sealed
 
 
-def _check_group(trace: str, group: Mapping[str, Any], form: str, version: int) -> None:
+@dataclass(frozen=True)
+class _Store:
+    """The files of a store; `metadata` collects the content of those that were inspected."""
+
+    trace: str
+    files: JsonFiles
+    sizes: Mapping[str, int]
+    metadata: dict[str, JsonObject]
+
+    def inspect_part(self, prefix: str, form: Form, *, partial: bool) -> dict[str, Claim]:
+        """Return the claims of the arrays of the store itself, or of the group at `prefix`."""
+        others = tuple(f"{group}/" for group in form.groups)
+        sizes = {
+            name: size
+            for name, size in self.sizes.items()
+            if name.startswith(prefix) and not name.startswith(others)
+        }
+        # A group's metadata has a copy of its groups' attributes.
+        group = self._read(f"{prefix}zarr.json", _MAX_GROUP_BYTES * len(form.parts()))
+        _check_group(self.trace, group, form)
+        arrays = self._read_arrays(prefix, sizes, form.schema)
+        _check_chunks(self.trace, arrays, sizes, partial=partial)
+        return {name: array.claim for name, array in arrays.items()}
+
+    def check_copies(self) -> None:
+        """Raise `TraceError` where other programs would read other metadata than this one."""
+        for name in consolidated.group_files(self.metadata):
+            copy = self.metadata[name].get(consolidated.KEY)
+            expected = consolidated.consolidated(self.metadata, name)
+            if copy is not None and _as_text(copy) != _as_text(expected):
+                raise TraceError(
+                    f"{self.trace}: {name} and the arrays' own metadata differ, refused"
+                )
+
+    def read_digests(self) -> dict[str, str]:
+        """Return the digests of all files, by name."""
+        content = self.files.read(digests.NAME, 100 * len(self.sizes) + 100)
+        sealed = digests.parse_digests(content)
+        if missing := sorted(set(sealed) - set(self.sizes)):
+            raise TraceError(f"{self.trace}: the trace is cut short: no {missing[0][:60]!r}")
+        return sealed
+
+    def _read_arrays(
+        self, prefix: str, sizes: Mapping[str, int], schema: Schema
+    ) -> dict[str, ArrayMetadata]:
+        paths = (name.removeprefix(prefix).split("/") for name in sizes)
+        names = sorted(path[0] for path in paths if len(path) == 2 and path[1] == "zarr.json")
+        if unknown := [name for name in names if name not in schema]:
+            raise TraceError(f"{self.trace}: unknown array {unknown[0][:40]!r} in the trace")
+        arrays = {}
+        for name in names:
+            metadata = self._read(f"{prefix}{name}/zarr.json", _MAX_ARRAY_BYTES)
+            dims = schema[name][0]
+            arrays[f"{prefix}{name}"] = ArrayMetadata(self.trace, f"{prefix}{name}", metadata, dims)
+        return arrays
+
+    def _read(self, name: str, max_bytes: int) -> JsonObject:
+        self.metadata[name] = self.files.read_metadata(name, max_bytes)
+        return self.metadata[name]
+
+
+def _as_text(content: JsonObject) -> str:
+    """Return JSON as a text that is equal where the content is; true is not 1."""
+    return json.dumps(content, sort_keys=True)
+
+
+def _check_group(trace: str, group: Mapping[str, Any], form: Form) -> None:
     attributes = group.get("attributes")
-    if not isinstance(attributes, dict) or attributes.get("format") != form:
+    own = attributes.get("format") if isinstance(attributes, dict) else None
+    if own != form.name:
+        for other in (TRACE, COMPARISON):
+            if own == other.name:
+                raise OtherFormat(f"{trace} is {other.words}, not {form.words}: {other.opener}")
         raise TraceError(f"{trace}: not a trace of attentropy")
-    own_version = attributes.get("format_version")
+    own_version = group["attributes"].get("format_version")
     if type(own_version) is not int or own_version < 1:
         raise TraceError(f"{trace}: the trace has no format version")
-    if own_version > version:
+    if own_version > form.version:
         raise TraceError(
-            f"{trace}: trace format {own_version} is newer than this version reads ({version}); "
-            "update attentropy"
+            f"{trace}: trace format {own_version} is newer than this version reads "
+            f"({form.version}); update attentropy"
         )
-    # Zarr would take array metadata inside the group's metadata for that of the arrays.
+    # Zarr would take array metadata inside the group's metadata for that of the arrays: it must be
+    # a copy, see `check_copies`.
     if group.get("node_type") != "group" or group.keys() - _GROUP_KEYS:
         raise TraceError(f"{trace}: its group is stored in a way no trace is, refused")
-
-
-def _read_arrays(
-    trace: str, files: JsonFiles, sizes: Mapping[str, int], schema: Schema
-) -> dict[str, ArrayMetadata]:
-    names = sorted(
-        name.split("/")[0] for name in sizes if name.count("/") == 1 and name.endswith("/zarr.json")
-    )
-    if unknown := [name for name in names if name not in schema]:
-        raise TraceError(f"{trace}: unknown array {unknown[0][:40]!r} in the trace")
-    arrays = {}
-    for name in names:
-        metadata = files.read_metadata(f"{name}/zarr.json", _MAX_ARRAY_BYTES)
-        arrays[name] = ArrayMetadata(trace, name, metadata, schema[name][0])
-    return arrays
 
 
 def _check_chunks(
@@ -84,7 +145,7 @@ def _check_chunks(
     claimed_bytes = sum(array.bytes for array in arrays.values())
     if claimed_bytes > _MAX_BYTES:
         raise TraceError(f"{trace}: the trace claims {claimed_bytes} bytes, refused")
-    stored = Counter(name.split("/")[0] for name in sizes if "/c/" in name)
+    stored = Counter(name.partition("/c/")[0] for name in sizes if "/c/" in name)
     unpacked_bytes = 0
     for name, array in arrays.items():
         if not partial:
@@ -95,10 +156,3 @@ def _check_chunks(
         raise TraceError(
             f"{trace}: {stored_bytes} bytes that claim to be {unpacked_bytes}, refused"
         )
-
-
-def _read_digests(trace: str, files: JsonFiles, sizes: Mapping[str, int]) -> dict[str, str]:
-    sealed = digests.parse_digests(files.read(digests.NAME, 100 * len(sizes) + 100))
-    if missing := sorted(set(sealed) - set(sizes)):
-        raise TraceError(f"{trace}: the trace is cut short: no {missing[0][:60]!r}")
-    return sealed

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace.schema import ROLES
+from attentropy.engine.trace.schema import NEVER_NEGATIVE, ROLES
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.engine.trace.types import Array
 
@@ -28,6 +28,7 @@ _ATTRIBUTE_TYPES: Mapping[str, type] = {
     "partial": dict, "notes": list,
 }  # fmt: skip
 _MAX_INTEGER = 2**31 - 1
+_LOWEST = -1e-3  # of what is never negative: rounding
 # variable -> the variables without which it means nothing
 _NEEDS = {
     "rehearsal": ("rehearsal_ids", "rehearsal_rank", "lens_entropy"),
@@ -52,6 +53,13 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
         if value is not None and not isinstance(value, kind):
             raise TraceError(f"{trace}: its attribute {name!r} is not what a trace says there")
     _check_numbers(dataset.attrs, trace)
+    is_earlier = dataset.attrs.get("format_version") in (1, 2)
+    if is_earlier and dataset.attrs.keys() == {"format", "format_version"}:
+        # These versions wrote comparisons as if they were recorded, but without provenance.
+        raise TraceError(
+            f"{trace}: a comparison that an earlier version saved as a trace; "
+            "compare its two traces again"
+        )
     for name, words in _WORDS.items():
         if name in dataset.variables:
             unknown = sorted({str(text) for text in dataset[name].values} - set(words))
@@ -67,6 +75,12 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
             values = np.asarray(dataset[name].values, np.int64)
             if not _is_in_range(name, values) or not _fits(name, values, dataset.sizes["position"]):
                 raise TraceError(f"{trace}: the values of {name} do not fit the trace")
+
+
+def check_range(values: Array, trace: str, name: str) -> None:
+    """Raise `TraceError` for values of the array `name` that no recording gives; NaN is missing."""
+    if name.rpartition("/")[2] in NEVER_NEGATIVE and (values < _LOWEST).any():
+        raise TraceError(f"{trace}: negative values of {name}, which no model gives; refused")
 
 
 def _check_numbers(value: object, trace: str) -> None:

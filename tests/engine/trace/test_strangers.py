@@ -18,7 +18,7 @@ from attentropy.engine.trace.checks import files as listing
 from attentropy.engine.trace.checks import metadata as inspection
 from attentropy.engine.trace.checks.chunks import frame_bytes
 from attentropy.engine.trace.dataset import Trace
-from traces import synthetic
+from traces import reseal, synthetic
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,10 @@ def _edit(folder, name, change):
     metadata = json.loads(file.read_text())
     change(metadata)
     file.write_text(json.dumps(metadata))
+
+
+def _copies(metadata):
+    return metadata["consolidated_metadata"]["metadata"]
 
 
 def _read(path, name):
@@ -91,7 +95,14 @@ for _ in range(60):
         ("entropy", lambda m: m["shape"].pop(), "impossible shape"),
         ("", _attribute(profile=DEEP), "nested too deep"),
         ("", _attribute(notes=["x" * 5_000_000]), "too large"),
-        ("", lambda m: m.update(consolidated_metadata={"metadata": {}}), "its group is stored"),
+        ("", lambda m: m.update(consolidated_metadata={"metadata": {}}), "own metadata differ"),
+        ("", lambda m: m.update(consolidated_metadata=[1]), "own metadata differ"),
+        ("", lambda m: m["consolidated_metadata"].update(must_understand=0), "metadata differ"),
+        ("", lambda m: _copies(m).pop("entropy"), "own metadata differ"),
+        ("", lambda m: _copies(m).update(extra=_copies(m)["entropy"]), "own metadata differ"),
+        ("", lambda m: _copies(m)["entropy"].update(data_type="float16"), "own metadata differ"),
+        ("", lambda m: _copies(m)["entropy"]["shape"].__setitem__(0, 3), "own metadata differ"),
+        ("", lambda m: m.update(evil=1), "its group is stored"),
         ("", lambda m: m.update(node_type="array"), "its group is stored"),
         ("", _attribute(model=["a"]), "attribute 'model'"),
         ("", _attribute(notes="a"), "attribute 'notes'"),
@@ -143,7 +154,7 @@ def test_coordinates_that_do_not_fit_are_refused(folder, name, values, message):
 @pytest.mark.parametrize("name", ["rehearsal_ids", "visible", "target_ids", "vocabulary_text"])
 def test_an_array_that_others_need_is_missed_by_name(folder, name):
     shutil.rmtree(folder / name)
-    seal.seal(folder)
+    reseal(folder)
     _refused(folder, f"without {name}|{name}")
 
 

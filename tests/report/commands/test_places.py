@@ -9,6 +9,7 @@ from attentropy.engine.errors import strip_paths
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import read_progress
+from attentropy.engine.trace.schema import FORMAT_VERSION
 from report_text import everything
 from tiny import save
 from traces import synthetic
@@ -66,4 +67,4 @@ def test_an_archive_holds_no_time_and_no_owner(tmp_path):
     with zipfile.ZipFile(path) as archive:
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {info.extra for info in archive.infolist()} == {b""}
-    assert Trace.open(path).attrs["format_version"] == 2
+    assert Trace.open(path).attrs["format_version"] == FORMAT_VERSION
