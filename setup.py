@@ -1,7 +1,7 @@
 """Build `attentropy` from its rooms, which lie in the root of the repository.
 
 src/attentropy links to them, so that the source tree can be run as it is. A build takes the rooms
-themselves: where git makes no symbolic links (usual on Windows), small text files are in their place.
+themselves: where git makes no symbolic links (usual on Windows), text files are in their place.
 """
 
 import sys
@@ -15,7 +15,7 @@ PLACES = {
     "attentropy.templates": "templates",
 }
 
-if "editable_wheel" in sys.argv:  # one line with the path of src, where `attentropy` finds the rooms
+if "editable_wheel" in sys.argv:  # the path of src alone, where `attentropy` finds the rooms
     setup(packages=["attentropy"], package_dir={"": "src"})
 else:
     setup(
