@@ -26,14 +26,14 @@ def test_an_output_without_a_cache_gives_none_and_continues_none():
 
 
 def test_a_run_in_chunks_with_an_answer_uses_no_name_that_is_going_away(monkeypatch):
-    said = []
+    warned = []
     monkeypatch.setattr(
         logging.get_logger("transformers.utils.generic"),
         "warning_once",
-        lambda text, *rest: said.append(text),
+        lambda text, *rest: warned.append(text),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)
         trace = extract(model(), "Paris is a city. " * 8, tokenizer=tokenizer(), chunk=32)
     assert len(trace.dataset["step"]) > 1
-    assert said == []
+    assert warned == []
