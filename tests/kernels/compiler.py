@@ -15,7 +15,6 @@ Version = tuple[int, int]
 
 _PARTS = version("triton").split(".")
 VERSION: Version = (int(_PARTS[0]), int(_PARTS[1]))
-OLD = VERSION < (3, 7)  # spills a few more registers
 
 
 def of_version(table: Mapping[Version, Entry]) -> Entry:
