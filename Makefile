@@ -1,6 +1,6 @@
 # Two commands: a report from the embedded model, and everything that CI runs.
 
-PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3,$(if $(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo yes),$(p))))
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(if $(shell $(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo yes),$(p))))
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -37,7 +37,7 @@ clean:
 	rm -rf $(VENV) report.html
 
 $(PY):
-	@test -n "$(PYTHON)" || { echo "attentropy needs Python 3.11 or 3.12; give one with make PYTHON=..."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "attentropy is tested on Python 3.11 to 3.13 and finds none of them: make PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # torch first and alone: the exact version of the constraints, whatever else asks for it.

@@ -1,6 +1,9 @@
 """Errors that the user can fix: their message is one line, shown without a traceback."""
 
+import os
 import re
+import shlex
+from pathlib import Path
 
 
 class AttentropyError(Exception):
@@ -37,6 +40,19 @@ class RunStopped(AttentropyError):
         super().__init__(f"{why}; {remains}" if remains else why)
         self.why = why
         self.remains = remains
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra's libraries for this copy of the package.
+
+    A checkout is named by its path. An installed package is enough for pip to know its extras, so
+    that no index has to have it.
+    """
+    root = Path(__file__).resolve().parents[1]
+    is_checkout = (root / "pyproject.toml").exists()
+    subject = f"{root if is_checkout else 'attentropy'}[{extra}]"
+    quoted = f'"{subject}"' if os.name == "nt" else shlex.quote(subject)
+    return f"pip install -e {quoted}" if is_checkout else f"pip install {quoted}"
 
 
 _PATH = re.compile(

@@ -1,16 +1,16 @@
-"""The wheel contains everything that the commands need, and works without the checkout.
-
-One trace always gives the same bytes.
-"""
+"""The wheel contains everything that the commands need, and works without the checkout."""
 
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from build import ProjectBuilder
+from build.env import DefaultIsolatedEnv
 
 from attentropy.report.cli import main
 from traces import synthetic
@@ -18,6 +18,9 @@ from traces import synthetic
 pytestmark = pytest.mark.costly
 
 ROOT = Path(__file__).parents[1]
+ROOMS = ("kernels", "engine", "report", "templates")
+NO_TORCH = "import sys; sys.modules['torch'] = None; sys.modules['transformers'] = None; "
+
 # Renders and describes a trace without torch, as a program; then says what a run needs.
 ELSEWHERE = """
 import runpy, sys
@@ -41,27 +44,95 @@ assert code("report", "-o", "other.html") == 1
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """Return the path of a wheel that `pip` builds from a copy of the checkout."""
-    tmp = tmp_path_factory.mktemp("wheel")
+def _copy(folder):
     skip = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests")
-    shutil.copytree(ROOT, tmp / "copy", symlinks=True, ignore=skip)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp, "./copy"]
-    done = subprocess.run(command, cwd=tmp, capture_output=True, text=True)
+    return Path(shutil.copytree(ROOT, folder, symlinks=True, ignore=skip))
+
+
+def _without_links(folder):
+    """Make every link a text file with the place that it leads to, as git does on Windows."""
+    links = [path for path in folder.rglob("*") if path.is_symlink()]
+    assert {path.name for path in links} == set(ROOMS)
+    for path in links:
+        target = os.readlink(path)
+        path.unlink()
+        path.write_text(target, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    """Return a function that builds one kind of archive of a source folder, as `pip` does."""
+    with DefaultIsolatedEnv() as env:
+
+        def build_one(source, kind):
+            builder = ProjectBuilder.from_isolated_env(env, source, runner=_quietly)
+            env.install(builder.build_system_requires)
+            return Path(builder.build(kind, tmp_path_factory.mktemp(kind)))
+
+        yield build_one
+
+
+@pytest.fixture(scope="module")
+def linkless(tmp_path_factory):
+    """Return the folder of a checkout without symbolic links."""
+    return _without_links(_copy(tmp_path_factory.mktemp("checkout") / "linkless"))
+
+
+@pytest.fixture(scope="module")
+def wheel(build, linkless):
+    """Return the path of the wheel that a checkout without symbolic links gives."""
+    return build(linkless, "wheel")
+
+
+def _quietly(command, cwd=None, extra_environ=None):
+    env = os.environ | dict(extra_environ or {})
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    return next(tmp.glob("*.whl"))
+
+
+def _names(wheel):
+    return set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
-    names = set(zipfile.ZipFile(wheel).namelist())
-    for folder in ("kernels", "engine", "report", "templates"):
+    names = _names(wheel)
+    for folder in ROOMS:
         for file in (ROOT / folder).rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:
                 assert f"attentropy/{file.relative_to(ROOT)}" in names
     assert "attentropy/py.typed" in names
+    assert not {f"attentropy/{room}" for room in ROOMS} & names  # not the links' text files
     assert {name.split("/")[0].split("-")[0] for name in names} == {"attentropy"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@pytest.mark.slow
+def test_a_checkout_with_links_and_the_sdist_of_one_without_give_the_same_wheel(
+    build, linkless, wheel, tmp_path
+):
+    names = _names(wheel)
+    assert _names(build(_copy(tmp_path / "copy"), "wheel")) == names
+    with tarfile.open(build(linkless, "sdist")) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    assert _names(build(unpacked, "wheel")) == names
+
+
+def test_an_editable_install_of_a_checkout_without_links_finds_the_rooms(build, linkless, tmp_path):
+    archive = zipfile.ZipFile(build(linkless, "editable"))
+    (path,) = (archive.read(name).decode() for name in archive.namelist() if name[-4:] == ".pth")
+    code = (
+        NO_TORCH + "from importlib.util import find_spec; print(find_spec('attentropy.kernels.ops')"
+        ".origin); from attentropy.report.cli import main; sys.exit(main(['render', '--help']))"
+    )
+    env = os.environ | {"PYTHONPATH": path.strip()}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == str(linkless / "kernels" / "ops.py")
+    assert "Usage" in done.stdout
 
 
 def test_the_wheel_without_torch_gives_the_same_bytes_whoever_renders_where_and_when(

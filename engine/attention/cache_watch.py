@@ -14,6 +14,7 @@ from weakref import ref
 from torch import Tensor, nn
 
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.cache import cache_in, cache_of
 
 
 class CacheWatch:
@@ -62,7 +63,7 @@ class CacheWatch:
     def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         if self._is_paused:
             return
-        before, cache = self._cache, kwargs.get("past_key_values")
+        before, cache = self._cache, cache_in(kwargs)
         try:
             self.check()
         finally:  # a pass that fails leaves nothing to compare with
@@ -78,8 +79,8 @@ class CacheWatch:
     def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         if self._is_paused:
             return
-        cache = getattr(output, "past_key_values", None)
-        self._cache = cache if cache is not None else kwargs.get("past_key_values")
+        cache = cache_of(output)
+        self._cache = cache if cache is not None else cache_in(kwargs)
         self._left = [(ref(keys), _changes(keys)) for keys in _cached_keys(self._cache)]
 
 

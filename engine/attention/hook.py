@@ -25,6 +25,7 @@ _HARMLESS = {
     "position_embeddings",
     "cache_position",
     "past_key_values",
+    "cache",
     "cu_seq_lens_q",
     "cu_seq_lens_k",
     "cos",

@@ -21,6 +21,7 @@ from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.cache import cache_of
 from attentropy.engine.model.layers import layer_of
 from attentropy.kernels.common.choice import Implementation
 
@@ -83,7 +84,7 @@ class RecordedPass:
     @property
     def cache(self) -> Any:
         """The cache that the pass left, None where it left none."""
-        return getattr(self.output, "past_key_values", None)
+        return cache_of(self.output)
 
 
 class NeedsMask(AttentropyError):

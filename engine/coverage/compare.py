@@ -16,6 +16,7 @@ from attentropy.engine.coverage.tiny import VOCABULARY, tiny_model
 from attentropy.engine.errors import AttentropyError, NoAttention
 from attentropy.engine.lens.head import find_lens
 from attentropy.engine.lens.points import Point, capture_states
+from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.layers import decoder_layers
 
 # Several times as long as every window and chunk of the tiny configurations.
@@ -122,7 +123,9 @@ def _compare_chunked(model: PreTrainedModel, ids: Tensor, own: Eager) -> Verdict
     def read_in_parts() -> Tensor:
         with torch.no_grad():
             first = model(ids[:, :SPLIT], use_cache=True)
-            second = model(ids[:, SPLIT:], past_key_values=first.past_key_values, use_cache=True)
+            if (cache := cache_of(first)) is None:
+                raise ValueError("it leaves no cache")
+            second = model(ids[:, SPLIT:], use_cache=True, **continuing(cache))
         return torch.cat([first.logits, second.logits], 1)
 
     model.set_attn_implementation("eager")

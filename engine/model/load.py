@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
 from attentropy.engine.model.devices import free_bytes
@@ -173,7 +173,7 @@ def _check_installed(device: str | None, quantize: str | None) -> None:
     option = f"--quantize {quantize}" if quantize is not None else "--device auto"
     for library in needed:
         if find_spec(library) is None:
-            raise UsageError(f"{option} needs {library}: pip install 'attentropy[placement]'")
+            raise UsageError(f"{option} needs {library}: {install_command('placement')}")
 
 
 def _placement(

@@ -18,6 +18,7 @@ from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.measure.clocks import peak_bytes
 from attentropy.engine.measure.gauge import Gauge
+from attentropy.engine.model.cache import cache_of
 from attentropy.engine.profile.parts import Parts, measure_attention, measure_parts
 from attentropy.engine.profile.recorded_run import OpenRun, RecordedRun
 from attentropy.engine.profile.results import Pass
@@ -91,7 +92,7 @@ class Passes:
                     output = self.run.read_unrecorded(first, last, cache)
                 else:
                     output = open_run.read_chunk(index, cache)
-                cache = getattr(output, "past_key_values", None)
+                cache = cache_of(output)
                 if open_run is not None and index == len(spans) - 1:
                     with gauge.within("writing"):
                         open_run.flush()

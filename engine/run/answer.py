@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.lens.rehearsal import find_content
+from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.tokens import vocabulary_text
@@ -25,7 +26,7 @@ def greedy(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tu
     if positions is not None:
         steps = min(steps, positions - ids.shape[1] + 1)
     generated: list[tuple[int, float]] = []
-    cache = getattr(output, "past_key_values", None)
+    cache = cache_of(output)
     logits = output.logits[:, -1]
     sequence = ids
     with torch.no_grad():
@@ -40,8 +41,8 @@ def greedy(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tu
             if cache is None:
                 output = loaded.model(sequence, use_cache=False, logits_to_keep=1)
             else:
-                output = loaded.model(new, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                cache = output.past_key_values
+                output = loaded.model(new, use_cache=True, logits_to_keep=1, **continuing(cache))
+                cache = cache_of(output)
             logits = output.logits[:, -1]
     return generated
 

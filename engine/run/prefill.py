@@ -20,6 +20,7 @@ from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK, transient_bytes
 from attentropy.engine.cost.size import ModelSize, model_size
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.devices import device_of
 from attentropy.engine.model.layers import decoder_layers, layer_of
 from attentropy.engine.run.probe import RunProbe
@@ -37,9 +38,8 @@ def read_chunk(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> An
 
     cache: what the chunk before left, None before the first.
     """
-    continued = {} if cache is None else {"past_key_values": cache}
     with torch.no_grad():
-        return model(ids[:, start:stop], use_cache=True, logits_to_keep=1, **continued)
+        return model(ids[:, start:stop], use_cache=True, logits_to_keep=1, **continuing(cache))
 
 
 class Ignored(Listener):
@@ -103,10 +103,9 @@ def compare_chunks(probe: RunProbe) -> str | None:
     try:
         with torch.no_grad(), without_recording(model):
             for stop in cuts:
-                continued: dict[str, Any] = {} if cache is None else {"past_key_values": cache}
-                output = runner(ids[:, start:stop], use_cache=True, **continued)
+                output = runner(ids[:, start:stop], use_cache=True, **continuing(cache))
                 parts.append(outputs(output))
-                cache, start = getattr(output, "past_key_values", None), stop
+                cache, start = cache_of(output), stop
                 if cache is None:
                     return f"{name} has no cache to go on from"
     except AttentropyError:

@@ -14,6 +14,7 @@ from attentropy.engine.model.devices import device_names, input_device
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.prompt.prepare import Prompt
+from attentropy.kernels.common.choice import has_triton
 
 
 def provenance(
@@ -22,6 +23,7 @@ def provenance(
     """Return the attributes that are known before the first pass; None for no tokenizer."""
     model = loaded.model
     devices = device_names(model)
+    on_gpu = input_device(model).type == "cuda"
     facts = config_facts(model.config) | {
         "name": loaded.name,
         "revision": loaded.revision,
@@ -35,7 +37,7 @@ def provenance(
         "model": facts,
         "tokenizer": _tokenizer(loaded.tokenizer) if loaded.tokenizer is not None else None,
         "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
-        "implementation": "triton" if input_device(model).type == "cuda" else "portable",
+        "implementation": "triton" if on_gpu and has_triton() else "portable",
         "versions": _versions(),
         "options": options,
         "notes": notes,

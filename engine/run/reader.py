@@ -18,6 +18,7 @@ from torch import Tensor
 from attentropy.engine.attention.recorder import Recorder, record
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
+from attentropy.engine.model.cache import cache_of
 from attentropy.engine.run import prefill
 from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
@@ -58,12 +59,12 @@ class PromptReader:
             output = self._restore(passes[:done])
         if done == len(passes):
             return output
-        cache = getattr(output, "past_key_values", None)
+        cache = cache_of(output)
         with self.recording(passes[done][0]):
             for index in range(done, len(passes)):
                 self.show("reading the prompt", passes[index][0], plan.tokens)
                 output = self.read_chunk(index, cache)
-                cache = getattr(output, "past_key_values", None)
+                cache = cache_of(output)
         self.show("reading the prompt", plan.tokens, plan.tokens)
         return output
 
@@ -106,9 +107,7 @@ class PromptReader:
         plan, sink, (tensors, facts) = self.plan, self.sink, parts
         start, stop = plan.passes[index]
         sums = {name: torch.from_numpy(np.array(v)) for name, v in plan.sweeps.state().items()}
-        cached = (
-            prefill.cache_tensors(output.past_key_values, start, stop) if plan.keep_cache else {}
-        )
+        cached = prefill.cache_tensors(cache_of(output), start, stop) if plan.keep_cache else {}
         if index == len(plan.passes) - 1:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
 
@@ -139,7 +138,7 @@ class PromptReader:
             cache = prefill.restore_cache(plan.loaded.model, parts)
             logits = tensors.get("logits")
             logits = None if logits is None else logits.to(plan.ids.device)
-            return SimpleNamespace(past_key_values=cache, logits=logits)
+            return SimpleNamespace(cache=cache, logits=logits)
         return self._read_again(passes)
 
     def _read_again(self, passes: list[tuple[int, int]]) -> Any:
@@ -150,5 +149,5 @@ class PromptReader:
             for start, stop in passes:
                 self.show("reading again what is recorded", start, plan.tokens)
                 output = prefill.read_chunk(plan.loaded.model, plan.ids, start, stop, cache)
-                cache = getattr(output, "past_key_values", None)
+                cache = cache_of(output)
         return output

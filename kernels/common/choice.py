@@ -18,13 +18,16 @@ def choose(call: object, impl: str | None, tensor: Tensor, limit: str | None) ->
     """Return `impl`, or for None "triton" on a GPU unless a limit is met, otherwise "portable".
 
     `limit` names what the Triton kernels cannot take of this call, if anything. Raises
-    `NotImplementedError` where triton is named and meets it.
+    `NotImplementedError` where triton is named and meets it, `ImportError` where it is named and
+    not installed.
     """
     if impl is None:
-        use_triton = tensor.is_cuda and limit is None and _has_triton()
+        use_triton = tensor.is_cuda and limit is None and has_triton()
         return "triton" if use_triton else "portable"
     if impl == "triton" and limit is not None:
         raise NotImplementedError(f"{call}: impl='triton' lacks {limit}; use 'portable'")
+    if impl == "triton" and not has_triton():
+        raise ImportError(f"{call}: impl='triton' needs triton, which is not installed")
     return cast(Implementation, impl)
 
 
@@ -51,5 +54,6 @@ def vocabulary_limit(
 
 
 @lru_cache(maxsize=1)
-def _has_triton() -> bool:
+def has_triton() -> bool:
+    """Return whether Triton is installed: the portable implementation needs it nowhere."""
     return find_spec("triton") is not None

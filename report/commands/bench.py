@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.report.commands import output
 from attentropy.report.commands.bench_grid import grid_for, list_of, parse_heads, parse_mask
 from attentropy.report.commands.progress import show_status
@@ -120,14 +120,17 @@ def _measure(
     try:
         import torch
     except ImportError as error:
-        raise AttentropyError("bench needs torch: pip install 'attentropy[extract]'") from error
+        raise AttentropyError(f"bench needs torch: {install_command('gpu')}") from error
     from attentropy.engine.bench.measure import OURS, RIVALS
     from attentropy.engine.bench.results import Results
     from attentropy.engine.bench.run import run
     from attentropy.engine.measure import machine
+    from attentropy.kernels.common.choice import has_triton
 
     names = _matching(list(RIVALS[what]), patterns)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not has_triton():
+        raise AttentropyError(f"bench on a GPU needs triton: {install_command('gpu')}")
     grid = grid_for(what, device, values)
     cases = grid.cases(what, device)
     ceilings = machine.upper_bounds(device, grid.dtype)

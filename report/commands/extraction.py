@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from attentropy.engine.errors import AttentropyError
+from attentropy.engine.errors import AttentropyError, install_command
 from attentropy.report.commands.arguments import Parameters, run_arguments
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.text import for_terminal
@@ -54,7 +54,7 @@ def _import_extract() -> Callable[..., Trace]:
         import transformers  # noqa: F401
     except ImportError as error:
         raise AttentropyError(
-            f"running a model needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
+            f"running a model needs {error.name or 'torch'}: {install_command('extract')}"
         ) from error
     from attentropy.engine.run.extract import extract
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.options import info_options
 from attentropy.report.commands.output import Facts, json_line, size_of
@@ -72,14 +73,18 @@ def _machine_facts() -> Facts:
         "packages": {name: _version(name) for name in _PACKAGES},
     }
     if find_spec("torch") is None or find_spec("transformers") is None:
-        facts["run"] = "render and info only; to run models: pip install 'attentropy[extract]'"
+        facts["run"] = f"render and info only; to run models: {install_command('extract')}"
         return facts
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     facts["devices"] = [*gpus, f"cpu ({torch.get_num_threads()} threads)"]
-    facts["attention"] = "triton" if gpus and find_spec("triton") else "portable"
     from attentropy.engine.cost.predict import describe
+    from attentropy.kernels.common.choice import has_triton
+
+    facts["attention"] = "triton" if gpus and has_triton() else "portable"
+    if gpus and not has_triton() and sys.platform == "linux":
+        facts["attention"] += f"; the GPU's kernels need triton: {install_command('gpu')}"
 
     facts["embedded model"] = describe()
     return facts
@@ -89,9 +94,7 @@ def _check_torch() -> None:
     """Raise `AttentropyError` if a library is missing that describing a model needs."""
     for name in ("torch", "transformers"):
         if find_spec(name) is None:
-            raise AttentropyError(
-                f"describing a model needs {name}: pip install 'attentropy[extract]'"
-            )
+            raise AttentropyError(f"describing a model needs {name}: {install_command('extract')}")
 
 
 def _store_facts(path: Path) -> Facts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.report.commands import output
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.extraction import inputs_of, print_notes
@@ -69,7 +69,7 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
         from attentropy.engine.profile.profile import profile
     except ImportError as error:
         raise AttentropyError(
-            f"profile needs {error.name or 'torch'}: pip install 'attentropy[extract]'"
+            f"profile needs {error.name or 'torch'}: {install_command('extract')}"
         ) from error
     with tempfile.TemporaryDirectory(prefix="attentropy-") as folder:
         with show_progress() as progress:

@@ -5,6 +5,7 @@ Each name below is imported when it is first used, so that reading a trace never
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ __all__ = [
     "record",
     "vocabulary",
 ]
+
+_HERE = Path(__file__).parent
+# A checkout without symbolic links (usual on Windows) has text files in place of the rooms, which
+# are in the root of the repository.
+if not (_HERE / "engine").is_dir():
+    __path__.append(str(_HERE.parents[1]))
 
 try:
     __version__ = version("attentropy")

@@ -27,6 +27,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from attentropy.engine import demo
 from attentropy.engine.attention import hook as attention_hook
+from attentropy.engine.model.cache import cache_of
 from attentropy.engine.profile.torch_attention import fused_attention
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
@@ -66,7 +67,7 @@ def seconds(kind: str, network: Any, ids: list[int], chunk: int, folder: Path) -
         with prefill.without_recording(network):
             start = time.perf_counter()
             for bounds in prefill.chunk_bounds(len(ids), chunk):
-                cache = prefill.read_chunk(network, tensor, *bounds, cache).past_key_values
+                cache = cache_of(prefill.read_chunk(network, tensor, *bounds, cache))
             return time.perf_counter() - start
     finally:
         attention_hook.attention_function.reset(other)

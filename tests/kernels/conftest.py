@@ -1,6 +1,7 @@
 """Fixtures for all kernel tests: the interpreter's, NaN buffers, kernels compiled without a GPU."""
 
 import math
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import ahead
+if find_spec("triton") is None:  # Windows and macOS have none
+    assert not os.environ.get("CI"), "CI has no triton: the kernels were not tested"
+    collect_ignore_glob = ["*"]
+else:
+    import ahead
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +50,6 @@ def _one_patch_per_launch():
 @pytest.fixture(scope="session")
 def compile_ahead(pytestconfig, tmp_path_factory):
     """Return a function that runs a script like compiled.py and caches the facts of its kernels."""
-    assert find_spec("triton"), "triton is not installed"
     package = Path(find_spec("triton").origin).parent
     if not (package / "backends/nvidia/bin/cuobjdump").exists():
         pytest.skip("this triton brings no cuobjdump")

@@ -6,6 +6,7 @@ from transformers import DynamicCache, StaticCache
 
 from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.cache import cache_of, continuing
 from tiny import model
 
 PROMPT = torch.randint(3, 250, (1, 12), generator=torch.Generator().manual_seed(0))
@@ -56,10 +57,10 @@ def test_drafts_from_the_prompt_itself_are_refused_where_one_is_rejected():
 def test_a_pass_over_a_cut_cache_is_refused():
     subject = model()
     with record(subject) as recorder:
-        cache = subject(PROMPT, use_cache=True).past_key_values
+        cache = cache_of(subject(PROMPT, use_cache=True))
         cache.crop(-4)
         with pytest.raises(AttentropyError, match="a crop"):
-            subject(PROMPT[:, :4], past_key_values=cache)
+            subject(PROMPT[:, :4], **continuing(cache))
     assert recorder.trace.dataset.sizes["query"] == PROMPT.shape[1]
 
 
@@ -68,7 +69,7 @@ def test_a_cut_after_the_last_pass_is_refused():
     subject = model()
     recording = record(subject)
     recording.__enter__()
-    subject(PROMPT, use_cache=True).past_key_values.crop(-4)
+    cache_of(subject(PROMPT, use_cache=True)).crop(-4)
     with pytest.raises(AttentropyError, match="a crop"):
         recording.__exit__(None, None, None)
 
@@ -76,11 +77,11 @@ def test_a_cut_after_the_last_pass_is_refused():
 @torch.no_grad()
 def test_another_cache_is_refused():
     subject = model()
-    other = subject(PROMPT.flip(1), use_cache=True).past_key_values
+    other = cache_of(subject(PROMPT.flip(1), use_cache=True))
     with record(subject):
         subject(PROMPT, use_cache=True)
         with pytest.raises(AttentropyError, match="another cache"):
-            subject(PROMPT[:, :3], past_key_values=other)
+            subject(PROMPT[:, :3], **continuing(other))
 
 
 @torch.no_grad()
@@ -88,10 +89,10 @@ def test_static_keys_written_between_passes_are_refused():
     subject = model()
     cache = StaticCache(subject.config, 32)
     with record(subject):
-        subject(PROMPT, past_key_values=cache)
+        subject(PROMPT, **continuing(cache))
         cache.layers[0].keys.zero_()
         with pytest.raises(AttentropyError, match="reordered or cut"):
-            subject(PROMPT[:, :1], past_key_values=cache)
+            subject(PROMPT[:, :1], **continuing(cache))
 
 
 def test_sampling_several_continuations_gives_a_trace_of_each():
@@ -112,8 +113,8 @@ def test_sampling_several_continuations_gives_a_trace_of_each():
 def test_passes_in_inference_mode_are_recorded():
     subject = model()
     with record(subject) as recorder:
-        cache = subject(PROMPT[:, :7], past_key_values=DynamicCache(config=subject.config))
-        subject(PROMPT[:, 7:], past_key_values=cache.past_key_values)
+        cache = subject(PROMPT[:, :7], **continuing(DynamicCache(config=subject.config)))
+        subject(PROMPT[:, 7:], **continuing(cache_of(cache)))
     assert recorder.trace.dataset.sizes["query"] == PROMPT.shape[1]
 
 
@@ -122,5 +123,5 @@ def test_a_second_sequence_may_begin_with_a_cache_of_its_own():
     subject = model()
     with record(subject) as recorder:
         for _ in range(2):
-            subject(PROMPT, past_key_values=DynamicCache(config=subject.config))
+            subject(PROMPT, **continuing(DynamicCache(config=subject.config)))
     assert set(recorder.trace["call"]) == {0, 1}

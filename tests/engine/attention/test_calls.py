@@ -8,6 +8,7 @@ from transformers import DynamicCache, StaticCache
 
 from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.cache import cache_of, continuing
 from tiny import model
 
 WINDOWED = {"sliding_window": 7, "head_dim": 16}
@@ -58,7 +59,7 @@ def _in_chunks(subject, cache, sizes, length=LENGTH, **inputs):
             now = {k: v[:, start : start + size] for k, v in inputs.items()}
             if "attention_mask" in now:
                 now["attention_mask"] = inputs["attention_mask"][:, : start + size]
-            subject(**now, past_key_values=cache, use_cache=True)
+            subject(**now, **continuing(cache), use_cache=True)
             start += size
     return recorder.traces
 
@@ -164,9 +165,9 @@ def test_tokens_after_right_padding_are_refused(masked):
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
     mask = torch.cat([padded["attention_mask"], new], 1) if masked else None
     with record(subject):
-        cache = subject(**padded, use_cache=True).past_key_values
+        cache = cache_of(subject(**padded, use_cache=True))
         with pytest.raises(AttentropyError, match="middle" if masked else "follow"):
-            subject(new, past_key_values=cache, attention_mask=mask)
+            subject(new, **continuing(cache), attention_mask=mask)
 
 
 @torch.no_grad()
@@ -174,6 +175,6 @@ def test_a_pass_that_forgets_the_left_padding_is_refused():
     subject, padded = model(), _padded(_prompts(), "left")
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
     with record(subject):
-        cache = subject(**padded, use_cache=True).past_key_values
+        cache = cache_of(subject(**padded, use_cache=True))
         with pytest.raises(AttentropyError, match="follow"):
-            subject(new, past_key_values=cache)
+            subject(new, **continuing(cache))

@@ -6,6 +6,7 @@ import torch
 
 from attentropy.engine.attention.recorder import check_same_outputs, record
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.cache import cache_of, continuing
 from tiny import config, model
 
 KINDS = [
@@ -92,8 +93,8 @@ def test_chunks_through_the_cache_give_what_one_pass_gives(kind, extra):
         with record(subject, length=LENGTH) as chunked:
             cache = None
             for start in range(0, LENGTH, 11):
-                step = subject(ids[:, start : start + 11], past_key_values=cache, use_cache=True)
-                cache = step.past_key_values
+                step = subject(ids[:, start : start + 11], **continuing(cache), use_cache=True)
+                cache = cache_of(step)
     np.testing.assert_array_equal(whole.trace["visible"], chunked.trace["visible"])
     np.testing.assert_array_equal(whole.trace["top_key"], chunked.trace["top_key"])
     for name in ("entropy", "max_prob", "distance", "sink_mass"):
@@ -152,6 +153,6 @@ def test_a_second_sequence_does_not_overwrite_the_first():
 def test_recording_begun_in_the_middle_of_a_sequence_is_refused():
     subject = model()
     with torch.no_grad():
-        cache = subject(_ids(), use_cache=True).past_key_values
+        cache = cache_of(subject(_ids(), use_cache=True))
         with record(subject), pytest.raises(AttentropyError, match="middle"):
-            subject(_ids(length=3), past_key_values=cache, use_cache=True)
+            subject(_ids(length=3), **continuing(cache), use_cache=True)

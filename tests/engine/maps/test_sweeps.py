@@ -19,6 +19,7 @@ from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Rectangle
+from attentropy.engine.model.cache import continuing
 from attentropy.engine.trace.layout import array_layout
 from attentropy.engine.trace.sinks import MemorySink
 from attentropy.kernels.common.mask import Mask
@@ -73,9 +74,7 @@ def _swept(subject, ids, sweeps, chunk=None):
     chunk = chunk or ids.shape[1]
     with _streamed(subject, sweeps) as arrays:
         for start in range(0, ids.shape[1], chunk):
-            subject(
-                ids[:, start : start + chunk], past_key_values=cache, use_cache=cache is not None
-            )
+            subject(ids[:, start : start + chunk], **continuing(cache), use_cache=cache is not None)
     return _dataset(sweeps, arrays)
 
 
@@ -411,7 +410,7 @@ def test_what_is_generated_after_the_prompt_is_left_out():
         tiles = np.full(sweeps.layout()["map"][1], np.nan)
         for part in ids.split(chunk, 1):
             for entry, call in enumerate(
-                _attention_calls(subject, part, past_key_values=cache, use_cache=True)
+                _attention_calls(subject, part, **continuing(cache), use_cache=True)
             ):
                 first, values = sweeps.on_attention(entry, *call).get(
                     "map", (0, tiles[entry, :, :0])

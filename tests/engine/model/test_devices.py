@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.errors import UsageError
+from attentropy.engine.errors import UsageError, install_command
 from attentropy.engine.lens.lens import Lens
 from attentropy.engine.model import devices
 from attentropy.engine.model.load import load
@@ -29,7 +30,7 @@ def _needs(library):
     if importlib.util.find_spec(library) is None:
         if os.environ.get("CI"):
             pytest.fail(f"CI has no {library}: the placements were not tested")
-        pytest.skip(f"no {library} here: pip install 'attentropy[placement]'")
+        pytest.skip(f"no {library} here: {install_command('placement')}")
 
 
 @pytest.fixture
@@ -108,7 +109,8 @@ def test_a_library_that_is_missing_is_named_with_the_way_to_get_it(
         "attentropy.engine.model.load.find_spec",
         lambda name: None if name == missing else find_spec("json"),
     )
-    with pytest.raises(UsageError, match=rf"needs {missing}: pip install") as caught:
+    needed = f"needs {missing}: {install_command('placement')}"
+    with pytest.raises(UsageError, match=re.escape(needed)) as caught:
         load(folder, **option)
     assert "\n" not in str(caught.value)
 

@@ -7,6 +7,7 @@ from transformers import AutoModel
 from attentropy.engine import demo
 from attentropy.engine.attention.recorder import record
 from attentropy.engine.attention.selfcheck import check_model
+from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.load import load
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.probe import RunProbe
@@ -80,8 +81,8 @@ def test_a_padded_batch_goes_on_from_its_cache_after_the_check_of_its_padding():
     mask = torch.ones_like(ids)
     mask[1, :4] = 0
     with torch.no_grad(), record(subject) as recorder:
-        cache = subject(ids[:, :8], attention_mask=mask[:, :8], use_cache=True).past_key_values
-        subject(ids[:, 8:], attention_mask=mask, past_key_values=cache)
+        cache = cache_of(subject(ids[:, :8], attention_mask=mask[:, :8], use_cache=True))
+        subject(ids[:, 8:], attention_mask=mask, **continuing(cache))
     assert [trace.dataset.sizes["query"] for trace in recorder.traces] == [12, 8]
 
 

@@ -6,6 +6,7 @@ import torch
 
 from attentropy.engine.attention.recorder import record
 from attentropy.engine.errors import UsageError
+from attentropy.engine.model.cache import cache_in, cache_of
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.probe import RunProbe
@@ -109,7 +110,7 @@ def test_recording_alone_sees_each_chunk_as_the_model_does(embedded, whole):
     cache = None
     with torch.no_grad(), record(embedded.model, length=ids.shape[1]) as recorder:
         for start, stop in prefill.chunk_bounds(ids.shape[1], 100):
-            cache = prefill.read_chunk(embedded.model, ids, start, stop, cache).past_key_values
+            cache = cache_of(prefill.read_chunk(embedded.model, ids, start, stop, cache))
     np.testing.assert_allclose(recorder.trace["entropy"], whole["entropy"], atol=1e-5)
 
 
@@ -132,7 +133,7 @@ def test_a_cache_that_forgets_is_noticed():
     assert _compared(subject, ids) is None
 
     def forget(module, args, kwargs):
-        if (cache := kwargs.get("past_key_values")) is not None and cache.get_seq_length():
+        if (cache := cache_in(kwargs)) is not None and cache.get_seq_length():
             for layer in cache.layers:
                 layer.values = torch.zeros_like(layer.values)
 

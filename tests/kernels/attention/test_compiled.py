@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import compiler
+
 # Architecture/head/variant: bytes (NVIDIA) or registers (AMD) that may spill. The sample has each
 # architecture and each head size, and at 64 and 128 the kernel with and without entropy.
 SAMPLE = {
@@ -65,11 +67,17 @@ def test_entropy_off_is_the_machine_code_of_attention_without_it(compiled, name)
     assert compiled[f"{name}/off"]["code"] == compiled[f"{name}/plain"]["code"]
 
 
+# By version of Triton: fused multiply-adds (least, most) and all instructions (most) that entropy
+# adds per score. 3.8 fuses them in one of the two loops; in the other it multiplies, then adds.
+ADDED = {(3, 6): (1.0, 1.1, 1.1), (3, 7): (1.0, 1.1, 1.1), (3, 8): (0.6, 0.7, 1.9)}
+
+
 @pytest.mark.parametrize("name", ["sm_90/64", "sm_90/128"])
 def test_entropy_is_one_fused_multiply_add_per_score(compiled, name):
+    least, most, instructions = compiler.of_version(ADDED)
     off, entropy = compiled[f"{name}/off"], compiled[f"{name}/entropy"]
     assert entropy["exponentials"] == off["exponentials"]
     assert entropy["matrix"] == off["matrix"]
     scores = 2 * 128 * 128 // 256  # two loops, a block of scores each, over the threads
-    assert scores <= entropy["fma"] - off["fma"] <= 1.1 * scores
-    assert entropy["instructions"] - off["instructions"] <= 1.1 * scores
+    assert least * scores <= entropy["fma"] - off["fma"] <= most * scores
+    assert entropy["instructions"] - off["instructions"] <= instructions * scores

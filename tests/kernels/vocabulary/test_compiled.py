@@ -22,8 +22,14 @@ SAMPLE = {
     "gfx942/lens": 0,
     "gfx942/float32": 0,
 }
-if compiler.OLD:
-    SAMPLE |= {"sm_90/lens": 264, "gfx942/lens": 8}
+# What a version of Triton spills more.
+MORE = {
+    (3, 6): {"sm_90/lens": 264, "gfx942/lens": 8},
+    (3, 8): {"sm_80/kl": 104, "sm_100/lens": 8, "gfx942/lens": 4},
+}
+SAMPLE |= MORE.get(compiler.VERSION, {})
+# By version: the instructions, at most, that entropy adds per logit.
+ADDED = {(3, 6): 1.5, (3, 7): 1.5, (3, 8): 1.7}
 OTHERS = {
     "sm_80/entropy": 0,
     "sm_80/few": 0,
@@ -62,4 +68,5 @@ def test_entropy_is_one_multiplication_a_logit_and_top_k_no_product(compiled):
     assert off["matrix"] == entropy["matrix"] == top["matrix"]
     logits = 128 * 256 // 256  # of a block, each of its 256 threads
     assert entropy["fma"] - off["fma"] <= logits + 8
-    assert entropy["instructions"] - off["instructions"] <= 1.5 * logits
+    added = compiler.of_version(ADDED)
+    assert entropy["instructions"] - off["instructions"] <= added * logits
