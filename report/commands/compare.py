@@ -28,6 +28,7 @@ def command(
     target: Path,
     max_bytes: int,
     sections: tuple[str, ...],
+    ranges: tuple[str, ...],
     redact_tokens: bool,
     force: bool,
     as_json: bool,
@@ -40,13 +41,16 @@ def command(
     from attentropy.report.compare.difference import compare
     from attentropy.report.findings.compared import observe
     from attentropy.report.page.page import render
-    from attentropy.report.read.positions import parse_sections as parse_sections
+    from attentropy.report.read.positions import parse_sections
+    from attentropy.report.read.ranges import parse_ranges
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
-    ranges = parse_sections(sections, difference.kind.size)
+    opened, ends = parse_sections(sections, difference.kind.size), parse_ranges(ranges)
     attention = planes.read_attention(difference)
     findings = observe(difference)
-    page = render(difference, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
+    page = render(
+        difference, findings, attention=attention, max_bytes=max_bytes, sections=opened, ranges=ends
+    )
     output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),
