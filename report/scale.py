@@ -5,12 +5,14 @@ The page's script has the same scale in `data/colours.js`; the pixel tests compa
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from attentropy.engine.errors import UsageError
 from attentropy.report.palette import COLOUR_NAMES
 
 _THOUSANDS = 10_000  # from here on a value is written in thousands: 10k
@@ -20,7 +22,9 @@ _THOUSANDS = 10_000  # from here on a value is written in thousands: 10k
 class Scale:
     """A range of values from `low` to `high` in `unit`, written with `digits` decimals.
 
-    A value beyond an end takes the colour of that end.
+    A value beyond an end takes the colour of that end; `cuts_low` and `cuts_high` say that there
+    may be such values, and legend and caption then name them. `fitted`: the ends were computed from
+    the values shown, so that another figure has others.
 
     `kind`: "sequential" in equal steps; "logarithmic" in equal steps of ln(1 + value − low);
     "diverging" about zero, which is the middle's white: low = −high.
@@ -31,6 +35,29 @@ class Scale:
     unit: str = ""
     digits: int = 1
     kind: str = "sequential"
+    cuts_low: bool = False
+    cuts_high: bool = False
+    fitted: bool = False
+
+    def between(self, low: float, high: float) -> Scale:
+        """Return the scale with other ends, which may cut values that lie between its own.
+
+        Raises `UsageError` for ends that the scale cannot have.
+        """
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise UsageError(f"`range` {low:g}:{high:g}: the low end must be below the high end")
+        if self.kind == "diverging" and low != -high:
+            raise UsageError(
+                f"`range` {low:g}:{high:g}: the scale of a difference has zero in the middle; give "
+                f"symmetric ends, such as {-high:g}:{high:g}"
+            )
+        if self.kind == "logarithmic" and low < 0:
+            raise UsageError(f"`range` {low:g}:{high:g}: a logarithmic scale begins at 0 or above")
+        digits = max(self.digits, _digits(low, high))
+        return replace(
+            self, low=low, high=high, digits=digits, cuts_low=low > self.low,
+            cuts_high=high < self.high, fitted=False,
+        )  # fmt: skip
 
     def at(self, values: ArrayLike) -> np.ndarray:
         """Return the places of values between the ends, 0 to 1; NaN stays NaN."""
@@ -59,8 +86,12 @@ class Scale:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Return the legend's labels with their heights, 0 at the bottom to 1 at the top."""
-        ends = ((0.0, self.low), (0.5, self.middle), (1.0, self.high))
-        return [(height, self.text(value)) for height, value in ends]
+        low, high = "≤ " * self.cuts_low, "≥ " * self.cuts_high
+        return [
+            (0.0, low + self.text(self.low)),
+            (0.5, self.text(self.middle)),
+            (1.0, high + self.text(self.high)),
+        ]
 
     def words(self, palette: str = "diverging") -> str:
         """Return one clause that says which value has which colour of a palette."""
@@ -68,11 +99,23 @@ class Scale:
         unit = f" {self.unit}" if self.unit else ""
         same = " (no difference)" if self.kind == "diverging" else ""
         how = " on a logarithmic scale" if self.kind == "logarithmic" else ""
+        below, above = " and below" * self.cuts_low, " and above" * self.cuts_high
+        fitted = " (range fitted to the values shown)" * self.fitted
         return (
-            f"{low} {self.text(self.low)}, {middle} {self.text(self.middle)}{same}, "
-            f"{high} {self.text(self.high)}{unit}{how}"
+            f"{low} {self.text(self.low)}{below}, {middle} {self.text(self.middle)}{same}, "
+            f"{high} {self.text(self.high)}{unit}{above}{how}{fitted}"
         )
 
     def facts(self) -> dict[str, Any]:
         """Return the scale as the page's script reads it, with its words for each palette."""
         return asdict(self) | {"words": {palette: self.words(palette) for palette in COLOUR_NAMES}}
+
+
+SHARES = Scale(0.0, 1.0)
+
+
+def _digits(low: float, high: float) -> int:
+    """Return the decimals that two ends and their middle need, at most four."""
+    values = (low, high, (low + high) / 2)
+    exact = (d for d in range(4) if all(abs(round(v, d) - v) < 1e-9 for v in values))
+    return next(exact, 4)

@@ -29,6 +29,7 @@ def command(
     target: Path,
     max_bytes: int,
     sections: tuple[str, ...],
+    ranges: tuple[str, ...],
     redact_tokens: bool,
     force: bool,
     as_json: bool,
@@ -45,7 +46,7 @@ def command(
         findings = observe(difference)
         difference.save(target, force=force)
     else:
-        page, findings = render_page(difference, max_bytes, sections)
+        page, findings = render_page(difference, max_bytes, sections, ranges)
         output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),

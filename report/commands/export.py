@@ -42,6 +42,10 @@ head and in the inset that layer's weights; neither the mean over heads.
 @click.option("--score", metavar="NAME", help="Of the heads: sink, local, previous …")
 @click.option("--palette", type=click.Choice(["diverging", "cividis"]), help="Of the entropies.")
 @click.option(
+    "--range", metavar="LOW:HIGH",
+    help="Ends of the colour scale, such as 0:10; by default nothing is cut.",
+)  # fmt: skip
+@click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
 )  # fmt: skip
 @click.option(

@@ -24,6 +24,11 @@ _OPTIONS = (
         "--section", "sections", multiple=True, metavar="A:B",
         help="Positions that the page holds one by one; the figure opens at the first.",
     ),
+    click.option(
+        "--range", "ranges", multiple=True, metavar="LOW:HIGH",
+        help="Ends of the colour scale of the entropies in nats, such as 0:10 or lens=0:10; "
+        "by default nothing is cut.",
+    ),
 )  # fmt: skip
 
 
@@ -35,19 +40,23 @@ def page_options(function: F) -> F:
 
 
 def render_page(
-    trace: Trace, max_bytes: int, sections: Sequence[str]
+    trace: Trace, max_bytes: int, sections: Sequence[str], ranges: Sequence[str]
 ) -> tuple[str, list[Observation]]:
     """Return the page of a trace or a comparison, and its findings.
 
-    Raises `UsageError` for wrong sections.
+    Raises `UsageError` for wrong sections and ranges.
     """
     from attentropy.report import planes
     from attentropy.report.findings.observations import observe
     from attentropy.report.page.page import render
-    from attentropy.report.read.positions import parse_sections as parse_sections
+    from attentropy.report.read.positions import parse_sections
+    from attentropy.report.read.ranges import parse_ranges
 
-    ranges = parse_sections(sections, trace.dataset.sizes["position"])
+    opened = parse_sections(sections, trace.dataset.sizes["position"])
+    ends = parse_ranges(ranges)
     attention = planes.read_attention(trace)
     findings = observe(trace, attention)
-    page = render(trace, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
+    page = render(
+        trace, findings, attention=attention, max_bytes=max_bytes, sections=opened, ranges=ends
+    )
     return page, findings

@@ -28,6 +28,7 @@ def command(
     partial: bool,
     max_bytes: int,
     sections: tuple[str, ...],
+    ranges: tuple[str, ...],
     redact_tokens: bool,
     force: bool,
     as_json: bool,
@@ -39,7 +40,7 @@ def command(
 
     trace = stored.open(path, partial=partial)
     trace = stored.without_texts(trace) if redact_tokens else trace
-    page, findings = render_page(trace, max_bytes, sections)
+    page, findings = render_page(trace, max_bytes, sections, ranges)
     output.write_text(target, page)
     facts = {"observations": [finding.to_json() for finding in findings]}
     output.print_result(target, facts, as_json=as_json)

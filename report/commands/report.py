@@ -33,6 +33,7 @@ def command(
     as_json: bool,
     max_bytes: int,
     sections: tuple[str, ...],
+    ranges: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Run the model and write the page."""
@@ -50,7 +51,7 @@ def command(
             trace = redact(trace)
             if save_trace is not None:
                 trace.save(save_trace, force=force)
-        page, findings = render_page(trace, max_bytes, sections)
+        page, findings = render_page(trace, max_bytes, sections, ranges)
         output.write_text(target, page)
         facts = {
             "tokens": len(trace.tokens),

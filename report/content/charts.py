@@ -19,11 +19,12 @@ from attentropy.report.figures.sizes import Size
 from attentropy.report.read import views
 from attentropy.report.read.maps import first_layer, has_map, has_spread, score_names
 from attentropy.report.read.views import View
+from attentropy.report.scale import SHARES
 
 
 def opening_charts(
     trace: Trace,
-    view: View,
+    shown: Sequence[View],
     attention: planes.AttentionPlanes | None,
     rows: Sequence[str],
     sizes: Mapping[str, Size],
@@ -31,25 +32,27 @@ def opening_charts(
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
-    The others are "map" or "window", "spread" and "roster". `view` is the figure's that opens.
+    The others are "map" or "window", "spread" and "roster". The first of `shown` is the view
+    that the figure opens with.
     """
-    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, view, rows, sizes, placed)}
+    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, shown[0], rows, sizes, placed)}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
         charts["map"] = _by_width(openingmap.first_tilemap(trace, size) for size in both)
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
         charts["window"] = {"wide": first_map(trace, placed["wide"].column)}
-    high = views.scale_end(trace, "attention")
     if attention is not None and has_spread(trace):
         layer = first_layer(attention)
         charts["spread"] = _by_width(
-            spread.first_spread(trace, attention, layer, size, high)
+            spread.first_spread(trace, attention, layer, size, views.scale_end(trace, "attention"))
             for size in (spread.WIDE, spread.NARROW)
         )
     names = score_names(trace)
     if names:
+        scales = [view.scale for view in shown if view.name == "attention"]
         charts["roster"] = _by_width(
-            roster.first_roster(trace, names, rows, narrow, high) for narrow in (False, True)
+            roster.first_roster(trace, names, rows, narrow, scales[0] if scales else SHARES)
+            for narrow in (False, True)
         )
     return charts
 

@@ -112,10 +112,10 @@ def _ends(view: View) -> str:
     largest = float(sizes.max()) if sizes.size else 0.0
     if largest == 0:
         return "There is no difference anywhere."
-    return (
-        f"The scale ends at the {SCALE_PERCENTILE:g}th percentile of |B − A|; the largest is "
-        f"{largest:.2f} nats."
-    )
+    end = f"{view.scale.high:g} nats"
+    if view.scale.fitted:
+        end = f"the {SCALE_PERCENTILE:g}th percentile of |B − A|"
+    return f"The scale ends at {end}; the largest is {largest:.2f} nats."
 
 
 def _is_same(difference: Difference, name: str) -> bool:

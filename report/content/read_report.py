@@ -24,6 +24,7 @@ from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
 from attentropy.report.read.maps import has_map, score_names
 from attentropy.report.read.positions import Range
+from attentropy.report.read.ranges import RangesByView
 from attentropy.report.read.views import View
 from attentropy.report.read.visible import is_causal, run_progress, visible_keys
 from attentropy.report.text import for_sentence
@@ -36,18 +37,20 @@ def read_report(
     *,
     attention: planes.AttentionPlanes | None = None,
     sections: Sequence[Range] = (),
+    ranges: RangesByView | None = None,
 ) -> Report:
     """Read everything that a page shows of a trace, or of the difference of two.
 
     `observations` are its findings. The figure opens on the first of `sections`, and the page holds
     all of them one position at a time. With `attention` the entropies of all heads are not read
-    again.
+    again. `ranges` fixes the ends of the views' scales; by default nothing is cut.
 
     Raises `TraceError` for a trace that holds neither attention nor lens entropies.
     """
     names = views.view_names(trace)
     attention = attention or planes.read_attention(trace)
-    shown = [views.read_view(trace, name, attention) for name in names]
+    ranges = ranges or {}
+    shown = [views.read_view(trace, name, attention, ranges.get(name)) for name in names]
     subject = subject_of(trace)
     axes = _axes(trace, subject)
     rows = axes.layers
@@ -72,7 +75,7 @@ def read_report(
             observations, attention, shown, rows, (first.start, first.stop),
             profile.tables if profile else (),
         ),
-        charts=opening_charts(trace, shown[0], attention, rows, sizes, placed),
+        charts=opening_charts(trace, shown, attention, rows, sizes, placed),
         attention=_attention_parts(trace),
         profile=profile,
         values=ValueSource(trace, shown, attention, sections, subject.sides),

@@ -15,6 +15,7 @@ from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read.maps import score_names
 from attentropy.report.read.positions import Range, parse_sections
+from attentropy.report.read.ranges import Ends, parse_range
 
 Requests = dict[str, Any]
 """The values that a caller passes for the choices, by name; None where nothing is chosen."""
@@ -30,7 +31,8 @@ class ExportChoices:
 
     `stat` and `site` have the names that the page uses; the site "" is the one that the page opens
     with. `section` [start, stop) and `inset` are positions. `layer` is the index of a recorded
-    layer, `head` the number of a head. None: not chosen.
+    layer, `head` the number of a head. `range` has the ends of the scale. None: not
+    chosen.
     """
 
     figure: str
@@ -42,6 +44,7 @@ class ExportChoices:
     head: int | None = None
     score: str | None = None
     palette: str = "diverging"
+    range: Ends | None = None
     theme: str = "light"
 
 
@@ -78,6 +81,8 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
         values["inset"] = _position(values["inset"], n)
     if "layer" in values:
         values["layer"] = _layer_index(trace, values["layer"])
+    if "range" in values:
+        values["range"] = parse_range(values["range"])
     if "score" in values:
         _check_name("score", values["score"], tuple(score_names(trace)))
     return ExportChoices(figure, theme=theme, **values)

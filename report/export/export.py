@@ -19,6 +19,7 @@ from attentropy.report.export.figure_plan import FigurePlan
 from attentropy.report.figures.specification import Rows, VegaLite
 from attentropy.report.page.document import draw_svg
 from attentropy.report.read.positions import Range
+from attentropy.report.read.ranges import Ends
 
 FORMATS = ("svg", "png", "pdf", "csv")
 # The font size of the labels in every figure of the page, in pixels: `font_size` points in print.
@@ -59,6 +60,7 @@ def export(
     head: int | None = None,
     score: str | None = None,
     palette: str | None = None,
+    range: str | Ends | None = None,
     theme: str = "light",
     width: float = 180.0,
     font_size: float = 7.0,
@@ -76,7 +78,9 @@ def export(
     `stat`: the statistic that the colours of "lens" and "attention" show, "entropy" or one of
     `statistics.held`; `site`: where the lens reads; both have the names of the page's address.
     `section`: positions "a:b" or (a, b); in a map, those of its magnified region. `inset`: the
-    magnified position. `palette`: "diverging" or "cividis". `score`: the score that "heads" shows.
+    magnified position. `palette`: "diverging" or "cividis". `range`: the ends of the colour scale,
+    (low, high) or "low:high", so that several figures share one; by default nothing is cut.
+    `score`: the score that "heads" shows.
 
     `layer` and `head` of "map" are those that it shows. In "attention", `head` alone shows one head
     in every layer, `layer` alone the heads of one layer, both together one head with the weights of
@@ -93,7 +97,7 @@ def export(
     _check_range("--dpi", dpi, _DPI, "pixels an inch")
     requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
-        "head": head, "score": score, "palette": palette,
+        "head": head, "score": score, "palette": palette, "range": range,
     }  # fmt: skip
     choices = check_choices(trace, figure, theme, requests)
     pixels = _layout_pixels(width, font_size)

@@ -83,14 +83,15 @@ def rows_of(trace: Trace, choices: ExportChoices) -> FigureRows:
     is_lens = choices.figure == "lens"
     rows = _lens_rows(trace, choices) if is_lens else _attention_rows(trace, choices)
     if isinstance(trace, Difference):
-        scale = views.difference_scale(rows.view.values)
+        scale = views.difference_scale(rows.view.values, choices.range)
         view = replace(rows.view, scale=scale, title="B − A (nats)")
         return replace(rows, view=view, what=f"{rows.what}, B − A", column="B − A (nats)")
     possible = statistics.statistics_of(trace, choices.figure)
     statistic = next((stat for stat in possible if stat.name == choices.stat), None)
     if statistic is None:  # entropy
         return rows
-    view = replace(rows.view, scale=statistic.scale, title=statistic.title)
+    scale = statistic.scale.between(*choices.range) if choices.range else statistic.scale
+    view = replace(rows.view, scale=scale, title=statistic.title)
     what = statistic.what + rows.what.removeprefix(rows.view.what)
     return replace(rows, view=view, what=what, column=_heading(statistic), is_default=False)
 
@@ -98,8 +99,7 @@ def rows_of(trace: Trace, choices: ExportChoices) -> FigureRows:
 def _heading(statistic: PlaneStatistic) -> str:
     """Return the heading of the statistic's values in a table."""
     scale = statistic.scale
-    share = "share, 0 to 1" if (scale.low, scale.high) == (0.0, 1.0) else ""
-    unit = scale.unit or share
+    unit = scale.unit or ("share, 0 to 1" if (scale.low, scale.high) == (0.0, 1.0) else "")
     return f"{statistic.label} ({unit})" if unit else statistic.label
 
 
@@ -110,7 +110,7 @@ def _layer_labels(trace: Trace) -> list[str]:
 def _lens_rows(trace: Trace, choices: ExportChoices) -> FigureRows:
     """Return the rows of one site, read from a trace that contains no other site."""
     site = choices.site or trace.site
-    view = views.read_view(trace, "lens")
+    view = views.read_view(trace, "lens", ends=choices.range)
     if site != trace.site:
         index = trace.sites.index(site)
         view = replace(view, trace=Trace(trace.dataset.isel(site=[index])))
@@ -135,7 +135,8 @@ def _attention_rows(trace: Trace, choices: ExportChoices) -> FigureRows:
         indices, labels, values = _heads_of_layer(trace, choices.layer, choices.stat)
     else:
         values = planes.read_averages(trace, choices.stat).mean
-    scale, step = views.entropy_scale(trace, "attention"), planes.tile_size(values.shape[1])
+    scale = views.entropy_scale(trace, "attention", choices.range)
+    step = planes.tile_size(values.shape[1])
     view = View("attention", values, scale, step, trace)
     cells: list[RowCell] = [(entry, None) for entry in range(len(labels))]
     if indices:

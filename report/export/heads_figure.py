@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from attentropy.engine.errors import AttentropyError
+from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, Line
@@ -17,6 +17,7 @@ from attentropy.report.figures.specification import VegaLite
 from attentropy.report.findings.single import observe
 from attentropy.report.read import views
 from attentropy.report.read.maps import SCORES, score_names, score_threshold
+from attentropy.report.scale import SHARES
 
 _WEIGHT_COLOURS = "Colour: white 0, the middle 0.5, dark blue 1; grey: missing."
 
@@ -30,16 +31,18 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         )
     name = choices.score or names[0]
     rows = [str(int(layer)) for layer in trace["layer"]]
-    high = views.scale_end(trace, "attention") if name == "entropy" else 1.0
+    scale = views.entropy_scale(trace, "attention", choices.range) if name == "entropy" else SHARES
+    if choices.range and name != "entropy":
+        raise UsageError(f"`range` is for score entropy; {name} is a share between 0 and 1")
 
     def draw(width: int) -> VegaLite:
         layers, heads = trace[f"head_{name}"].shape
         size = max(80, width - 150), roster.pixels(layers, heads, False)[1]
-        return roster.roster_of(trace, name, rows, width < SLIM, high, size, complete=True)
+        return roster.roster_of(trace, name, rows, width < SLIM, scale, size, complete=True)
 
     colours = _WEIGHT_COLOURS
     if name == "entropy":
-        colours = colour_sentence(views.entropy_scale(trace, "attention"), choices.palette)
+        colours = colour_sentence(scale, choices.palette)
     title = "Scores of the attention heads"
     caption = make_caption(
         trace, title, f"{SCORES[name].capitalize()}, one cell a head.", colours,

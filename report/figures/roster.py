@@ -31,6 +31,7 @@ from attentropy.report.figures.specification import (
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, ramp
 from attentropy.report.read.maps import SCORES, score_threshold
+from attentropy.report.scale import SHARES, Scale
 
 _UNIFORM_WIDTH = 16
 _LEGEND_WIDTH = 12
@@ -99,11 +100,11 @@ def _picture(name: str, columns: str) -> alt.Chart:
 
 
 def first_roster(
-    trace: Trace, names: Sequence[str], rows: Sequence[str], narrow: bool, high: float
+    trace: Trace, names: Sequence[str], rows: Sequence[str], narrow: bool, entropies: Scale
 ) -> VegaLite:
     """Return the specification for the first score of `names`; `rows` are the layers' labels."""
     layers, heads = trace[f"head_{names[0]}"].shape
-    return roster_of(trace, names[0], rows, narrow, high, pixels(layers, heads, narrow))
+    return roster_of(trace, names[0], rows, narrow, entropies, pixels(layers, heads, narrow))
 
 
 def uniform_scores(trace: Trace, name: str) -> np.ndarray:
@@ -113,40 +114,40 @@ def uniform_scores(trace: Trace, name: str) -> np.ndarray:
 
 
 def roster_of(
-    trace: Trace, name: str, rows: Sequence[str], narrow: bool, high: float, size: tuple[int, int],
-    complete: bool = False,
+    trace: Trace, name: str, rows: Sequence[str], narrow: bool, entropies: Scale,
+    size: tuple[int, int], complete: bool = False,
 ) -> VegaLite:  # fmt: skip
     """Return the specification for the score `name`.
 
-    `rows` are the labels of the layers, `high` the upper end of the entropy scale. With `complete`,
-    the heads above the threshold are framed and the column of a uniform row is drawn; on the page
-    the script adds both.
+    `rows` are the labels of the layers, `entropies` is the scale of the score "entropy". With
+    `complete`, the heads above the threshold are framed and the column of a uniform row is drawn;
+    on the page the script adds both.
     """
     values = trace[f"head_{name}"].astype(np.float64)
     layers, heads = values.shape
-    top, palette = (high, "diverging") if name == "entropy" else (1.0, "weight")
+    scale, palette = (entropies, "diverging") if name == "entropy" else (SHARES, "weight")
     datasets = {
         "one": [{"o": 1}],
-        "scores": _image_row(values, heads, top, palette),
+        "scores": _image_row(values, heads, scale, palette),
         "uniform": [],
         "passing": _passing(values, name) if complete else [],
         **_labels(layers, heads, rows, narrow),
         "scoretitle": [{"text": SCORES[name]}],
         "uniformtitle": [],
         "legend": ramp_rows(ramp(palette)),
-        "ticks": [{"y": part, "text": f"{part * top:.1f}"} for part in (0.0, 0.5, 1.0)],
+        "ticks": [{"y": height, "text": text} for height, text in scale.ticks()],
     }
     uniform = uniform_scores(trace, name)
     if complete and np.isfinite(uniform).any():
-        datasets["uniform"] = _image_row(uniform[:, None], 1, top, palette)
+        datasets["uniform"] = _image_row(uniform[:, None], 1, scale, palette)
         datasets["uniformtitle"] = [{"text": "uniform"}]
     state = {"heads": heads, "layers": layers, **LIGHT}
     return roster(size, state, datasets)
 
 
-def _image_row(values: np.ndarray, heads: int, top: float, palette: str) -> Rows:
-    """Return values [layer, head] between 0 and `top` as one picture, layer 0 at the bottom."""
-    image = data_uri(png(colors(values[::-1], 0, top, palette)))
+def _image_row(values: np.ndarray, heads: int, scale: Scale, palette: str) -> Rows:
+    """Return values [layer, head] on `scale` as one picture, layer 0 at the bottom."""
+    image = data_uri(png(colors(scale.at(values[::-1]), 0, 1, palette)))
     return [{"x0": 0, "x1": heads, "y0": 0, "y1": len(values), "url": image}]
 
 

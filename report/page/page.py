@@ -31,6 +31,7 @@ from attentropy.report.page.payload import facts
 from attentropy.report.page.profile import draw_profile
 from attentropy.report.page.program import program
 from attentropy.report.read.positions import Range
+from attentropy.report.read.ranges import RangesByView
 
 _SPARE = 8_000  # bytes for the sentence that says what was reduced, and for keys
 _LEAST_SHARE = 0.3  # of the page's bytes, for values: before that, still pictures are left out
@@ -43,13 +44,14 @@ def render(
     attention: planes.AttentionPlanes | None = None,
     max_bytes: int = MAX_BYTES,
     sections: Sequence[Range] = (),
+    ranges: RangesByView | None = None,
 ) -> str:
     """Read a trace, or a difference, and return its page: `read_report`, then `render_page`.
 
     Raises `TraceError` for a trace that holds neither attention nor lens entropies, `UsageError`
     where `max_bytes` is too little.
     """
-    report = read_report(trace, observations, attention=attention, sections=sections)
+    report = read_report(trace, observations, attention=attention, sections=sections, ranges=ranges)
     return render_page(report, max_bytes)
 
 

@@ -96,7 +96,7 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
         ("lens_kl",),
         PlaneStatistic(
             "lens_kl", "divergence from the last layer", "KL (nats)",
-            "logit-lens divergence from the last layer", views.entropy_scale(trace, "lens"),
+            "logit-lens divergence from the last layer", _divergence_scale(trace),
         ),
     )  # fmt: skip
     yield (
@@ -114,6 +114,12 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
             Scale(0.0, float(last), "", 0, "logarithmic"), 16,
         ),
     )  # fmt: skip
+
+
+def _divergence_scale(trace: Trace) -> Scale:
+    """Return the entropies' scale, or a longer one: a divergence can be larger than ln V."""
+    most = views.largest(trace["lens_kl"]) if "lens_kl" in trace else 0.0
+    return Scale(0.0, max(views.scale_end(trace, "lens"), most), "nats")
 
 
 def lens_values(trace: Trace, name: str, site: str) -> np.ndarray:

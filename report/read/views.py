@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
@@ -14,6 +14,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.read.cells import CellText, cells_of
+from attentropy.report.read.ranges import Ends
 from attentropy.report.scale import Scale
 
 _MOST_POSITIONS = 1024  # per column
@@ -77,39 +78,56 @@ def site_words(site: str) -> str:
 
 
 def scale_end(trace: Trace, name: str) -> float:
-    """Return the upper end of a view's scale, in nats.
+    """Return the largest value that a view's entropies can have, in nats.
 
-    That is min(10, ln V) for the lens, and ln of the largest number of visible keys for attention.
+    That is ln V for the lens, and ln of the largest number of visible keys for attention. Where the
+    trace does not say V, it is the largest value of the trace.
     """
     if name == "lens":
         size = trace.attrs.get("model", {}).get("vocabulary")
-        return min(10.0, math.log(size)) if isinstance(size, int) and size > 1 else 10.0
+        if isinstance(size, int) and size > 1:
+            return math.log(size)
+        return largest(trace["lens_entropy"]) or 1.0
     keys = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
     return math.log(keys) if keys > 1 else 1.0
 
 
-def entropy_scale(trace: Trace, name: str) -> Scale:
-    """Return the scale of a view's entropies, from 0 nats."""
-    return Scale(0.0, scale_end(trace, name), "nats")
+def largest(values: np.ndarray) -> float:
+    """Return the largest finite value; 0 where there is none."""
+    return float(values[np.isfinite(values)].max(initial=0.0))
+
+
+def entropy_scale(trace: Trace, name: str, ends: Ends | None = None) -> Scale:
+    """Return the scale of a view's entropies: from 0 nats, or with fixed `ends`."""
+    scale = Scale(0.0, scale_end(trace, name), "nats")
+    return scale.between(*ends) if ends else scale
 
 
 @singledispatch
-def read_view(trace: Trace, name: str, attention: planes.AttentionPlanes | None = None) -> View:
+def read_view(
+    trace: Trace,
+    name: str,
+    attention: planes.AttentionPlanes | None = None,
+    ends: Ends | None = None,
+) -> View:
     """Return one of `names`: the lens's residual site, or attention, the mean over heads.
 
-    With `attention` the entropies of all heads are not read again.
+    With `attention` the entropies of all heads are not read again; `ends` fixes the scale's.
     """
     values = _entropies(trace, name, attention)
-    return View(name, values, entropy_scale(trace, name), _step(values), trace)
+    return View(name, values, entropy_scale(trace, name, ends), _step(values), trace)
 
 
 @read_view.register
 def _(
-    trace: Difference, name: str, attention: planes.AttentionPlanes | None = None
-) -> View:  # fmt: skip
+    trace: Difference,
+    name: str,
+    attention: planes.AttentionPlanes | None = None,
+    ends: Ends | None = None,
+) -> View:
     values = _entropies(trace, name, attention)
     size = max(planes.tile_size(values.shape[1]), _step(values[:, trace.both]))
-    return View(name, values, difference_scale(values), size, trace, "B − A (nats)")
+    return View(name, values, difference_scale(values, ends), size, trace, "B − A (nats)")
 
 
 def _entropies(trace: Trace, name: str, attention: planes.AttentionPlanes | None) -> np.ndarray:
@@ -135,12 +153,17 @@ def _step(values: np.ndarray) -> int:
     return size
 
 
-def difference_scale(values: np.ndarray) -> Scale:
-    """Return a scale about zero that all but one value in 200 lie on.
+def difference_scale(values: np.ndarray, ends: Ends | None = None) -> Scale:
+    """Return a scale about zero that all but one value in 200 lie on, or with fixed `ends`.
 
     Where there is no difference it ends at one nat.
     """
     sizes = np.abs(values[np.isfinite(values)])
-    end = float(np.percentile(sizes, SCALE_PERCENTILE)) if sizes.size else 0.0
-    end = max(0.01, math.ceil(100 * end) / 100) if sizes.any() else 1.0
-    return Scale(-end, end, "nats", 2, "diverging")
+    most = largest(sizes)
+    complete = Scale(-most, most, "nats", 2, "diverging")
+    if ends:
+        return complete.between(*ends)
+    if not most:
+        return complete.between(-1.0, 1.0)
+    end = max(0.01, math.ceil(100 * float(np.percentile(sizes, SCALE_PERCENTILE))) / 100)
+    return replace(complete.between(-end, end), fitted=True)

@@ -393,11 +393,11 @@ def without_pictures() -> Iterator[None]:
 
 
 def _sketched(
-    trace: Trace, view: Any, attention: Any, rows: Any, sizes: Any, placed: Any
+    trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any
 ) -> dict[str, Any]:
     """Compute the values of the figure without drawing them."""
     for name, size in sizes.items():
-        json.dumps(cells.datasets(trace, size, placed[name], view, rows), allow_nan=False)
+        json.dumps(cells.datasets(trace, size, placed[name], shown[0], rows), allow_nan=False)
         json.dumps(cells.state(trace, size, placed[name], len(rows)), allow_nan=False)
     return {"figure": {"wide": {}, "narrow": {}}}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from attentropy.engine.errors import UsageError
 from attentropy.report.palette import MISSING, colors
 from attentropy.report.scale import Scale
 
@@ -43,3 +44,32 @@ def test_a_palettes_colours_are_called_by_their_own_names():
 def test_ranks_are_said_to_be_on_a_logarithmic_scale():
     assert RANKS.words() == "blue 0, white 44, red 1999 on a logarithmic scale"
     assert Scale(0.0, 128_255.0, "", 0, "logarithmic").ticks()[2] == (1.0, "128k")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks", "words"),
+    [
+        (0, 2.8, ["0.0", "1.4", "2.8"], "blue 0.0, white 1.4, red 2.8 nats"),
+        (0, 5, ["0.0", "2.5", "5.0"], "blue 0.0, white 2.5, red 5.0 nats"),
+        (0, 2, ["0.0", "1.0", "≥ 2.0"], "blue 0.0, white 1.0, red 2.0 nats and above"),
+        (1, 5, ["≤ 1.0", "3.0", "5.0"], "blue 1.0 and below, white 3.0, red 5.0 nats"),
+        (
+            0.25, 0.5, ["≤ 0.250", "0.375", "≥ 0.500"],
+            "blue 0.250 and below, white 0.375, red 0.500 nats and above",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fixed_range_says_which_values_it_cuts(low, high, ticks, words):
+    scale = NATS.between(low, high)
+    assert [text for _, text in scale.ticks()] == ticks
+    assert scale.words() == words
+
+
+@pytest.mark.parametrize(
+    ("scale", "low", "high"),
+    [(NATS, 2, 2), (NATS, 3, 1), (NATS, 0, np.inf), (NATS, np.nan, 1), (SIGNED, -1, 2),
+     (RANKS, -1, 10)],
+)  # fmt: skip
+def test_a_range_that_no_scale_can_have_is_refused(scale, low, high):
+    with pytest.raises(UsageError, match="`range`"):
+        scale.between(low, high)

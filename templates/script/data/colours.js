@@ -9,7 +9,7 @@ const STOPS = Object.fromEntries(Object.entries(report.maps).map(([name, stops])
 export const GREY = fromHex(report.missing);
 
 // The scale of a share; report/scale.py has the same.
-export const SHARE = { low: 0, high: 1, unit: "", digits: 1, kind: "sequential" };
+export const SHARE = { low: 0, high: 1, unit: "", digits: 1, kind: "sequential", cuts_low: false, cuts_high: false };
 
 // The place of a value between the ends of a scale, from 0 to 1.
 export function fractionOf(value, { low, high, kind }) {
@@ -26,9 +26,10 @@ function formatValue(value, { digits, kind }) {
 
 // The legend's labels: both ends of the scale, and its middle.
 export function legendTicks(scale) {
-  const { low, high, kind } = scale;
+  const { low, high, kind, cuts_low: cutsLow, cuts_high: cutsHigh } = scale;
   const middle = kind === "logarithmic" ? low + Math.sqrt(1 + high - low) - 1 : (low + high) / 2;
-  return [low, middle, high].map((value, i) => ({ y: i / 2, text: formatValue(value, scale) }));
+  const signs = [cutsLow ? "≤ " : "", "", cutsHigh ? "≥ " : ""];
+  return [low, middle, high].map((value, i) => ({ y: i / 2, text: signs[i] + formatValue(value, scale) }));
 }
 
 export function colourOf(value, scale, name) {
