@@ -103,7 +103,7 @@ def plan_run(
     reading = plan_lens(loaded, probe, text, sites, None, None, notes) if sites else None
     attention, attention_notes = plan_attention(loaded.model, len(text.ids), stats, None, "all")
     sweeps, sweep_options = plan_sweeps(loaded, len(text.ids), tile="none", scores=False)
-    options = {"chunk": chunk, "stats": list(attention.names), "sites": list(sites)}
+    options = {"chunk": chunk, "stats": list(attention.names), "lens": list(sites)}
     return RecordedRun(
         loaded=loaded, text=text, ids=ids, chunk=chunk, stats=stats, attention=attention,
         sweeps=sweeps, reading=reading, folder=folder,

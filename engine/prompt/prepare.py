@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.chat import render_chat
+from attentropy.engine.prompt.ids import read_ids
 from attentropy.engine.prompt.messages import Messages, check_messages, has_words
 from attentropy.engine.prompt.tokens import (
     Span,
@@ -24,6 +25,9 @@ from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+PromptLike: TypeAlias = str | Messages | Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Any]
+"""What a caller may give as the prompt, besides arrays and tensors of ids."""
 
 
 @dataclass(frozen=True)
@@ -57,24 +61,24 @@ class Prompt:
 
 def prepare(
     tokenizer: PreTrainedTokenizerBase,
-    prompt: str | Messages | Sequence[int],
+    prompt: PromptLike,
     *,
     chat_template: bool = True,
     system: str | None = None,
     vocabulary: int | None = None,
 ) -> Prompt:
-    """Tokenise a text, chat messages as transformers takes them, or ids.
+    """Tokenise a text, chat messages as transformers takes them, or ids (see `ids.read_ids`).
 
     A text becomes the user's turn where the tokenizer has a chat template. vocabulary: the number
     of ids that the model has, the tokenizer's own number for None. Raises `UsageError` for an
     empty prompt, messages without a template, a template that fails (see `render_chat`), and ids
     that the model does not have.
     """
-    ids = _as_ids(prompt)
+    ids = read_ids(prompt)
     vocabulary = len(tokenizer) if vocabulary is None else vocabulary
     if ids is not None:
         if system is not None:
-            raise UsageError("token ids are read as they are; leave --system out")
+            raise UsageError("token ids are read as they are; leave `system` out")
         _check_ids(ids, vocabulary)  # before the tokenizer sees them
         prepared = _from_ids(tokenizer, ids)
     else:
@@ -84,20 +88,19 @@ def prepare(
     return prepared
 
 
-def _as_ids(prompt: Any) -> list[int] | None:
-    """Return the ids if the prompt is a list, an array or a tensor of integers, else None."""
-    values = prompt.tolist() if hasattr(prompt, "tolist") else prompt
-    if isinstance(values, (list, tuple)) and values and all(type(v) is int for v in values):
-        return list(values)
-    return None
-
-
 def _check_ids(ids: list[int], vocabulary: int) -> None:
     for i, token in enumerate(ids):
         if not 0 <= token < vocabulary:
             raise UsageError(
-                f"token id {token} at position {i} is none of the model's {vocabulary} (from 0)"
+                f"token id {token} at position {i} is out of range (vocabulary size {vocabulary})"
             )
+
+
+def without_texts(ids: list[int]) -> Prompt:
+    """Return a prompt whose tokens are named by their ids."""
+    names = [f"[{token}]" for token in ids]
+    spans = [(0, 0)] * len(ids)
+    return Prompt("", ids, names, ["content"] * len(ids), spans, False)
 
 
 def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
@@ -118,19 +121,21 @@ def _from_text(
     tokenizer: PreTrainedTokenizerBase, prompt: Any, chat_template: bool, system: str | None
 ) -> Prompt:
     plain = isinstance(prompt, str)
+    if isinstance(prompt, Mapping) and "messages" in prompt:
+        prompt = prompt["messages"]
     messages = check_messages([{"role": "user", "content": prompt}] if plain else prompt)
     if not has_words(messages):
-        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
+        raise UsageError("the prompt is empty; give some text in `prompt`")
     if not (chat_template and getattr(tokenizer, "chat_template", None)):
         if system is not None or not plain:
             raise UsageError(
-                "chat messages and --system need a chat template, and this tokenizer has none in "
-                "use; give one text with -p or -f instead"
+                "chat messages and `system` need a chat template, and this tokenizer has none; "
+                "give a text in `prompt`"
             )
         return _tokenize(tokenizer, prompt, [(0, len(prompt))], chat=False)
     if system is not None:
         if messages[0]["role"] == "system":
-            raise UsageError("the messages have a system turn already; leave --system out")
+            raise UsageError("the messages have a system turn already; leave `system` out")
         messages.insert(0, {"role": "system", "content": system})
     chat = render_chat(tokenizer, messages)
     prepared = _tokenize(tokenizer, chat.text, chat.content, chat=True)
@@ -143,7 +148,7 @@ def _tokenize(
 ) -> Prompt:
     """Tokenise `text`; `content` are the character spans of words not the template's, in order."""
     if not text.strip():
-        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
+        raise UsageError("the prompt is empty; give some text in `prompt`")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -5,8 +5,7 @@ Nothing here imports torch, so a trace can be read and rendered anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +16,7 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store
 from attentropy.engine.trace.checks.values import check_values
+from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.schema import (
     COORDINATES,
     FORMAT,
@@ -30,7 +30,7 @@ _SCHEMA = {**VARIABLES, **COORDINATES}
 _NUMPY_KINDS = {"f": "f", "i": "iu", "s": "TUO"}
 
 
-class Trace:
+class Trace(Drawn):
     """What was recorded of one sequence.
 
     `dataset` is an `xarray.Dataset` whose variables are those of `VARIABLES`, in nats where they
@@ -70,8 +70,8 @@ class Trace:
         progress = unfinished.read_progress(path)
         if not is_wanted:
             raise TraceError(
-                f"{path.name} is unfinished: {progress.words}; render --partial shows what there "
-                "is, extract --resume goes on"
+                f"{path.name} is unfinished: {progress.words}; open it with `partial=True`, or "
+                "extract again with `resume=True`"
             )
         folder = path / unfinished.TRACE
         dataset = store.read_dataset(folder, _SCHEMA, FORMAT, FORMAT_VERSION, partial=True)
@@ -117,18 +117,25 @@ class Trace:
         name = str(attrs.get("model", {}).get("name", "a model"))
         return f"<Trace of {name[:60]!r}: {', '.join(words)}>"
 
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows of the trace: still pictures without a script."""
-        # The only import against the order of the rooms, made only where a notebook asks for it.
-        notebook = import_module("attentropy.report.page.notebook")
-        return str(notebook.render(self))
-
     @property
     def attrs(self) -> Attributes:
         """Provenance: model, tokenizer, prompt, versions, options."""
         return cast(Attributes, dict(self.dataset.attrs))
 
-    def __contains__(self, name: str) -> bool:
+    def keys(self) -> list[str]:
+        """Return the names of the data variables, without the coordinates."""
+        return [str(name) for name in self.dataset.data_vars]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.dataset.data_vars)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, name: object) -> bool:
         return name in self.dataset.variables
 
     def __getitem__(self, name: str) -> Array:

@@ -36,17 +36,11 @@ def command(
     output.check_target(target, force=force)
 
     from attentropy.engine.trace.dataset import Trace
-    from attentropy.report import planes
     from attentropy.report.compare.difference import compare
-    from attentropy.report.findings.compared import observe
-    from attentropy.report.page.page import render
-    from attentropy.report.read.positions import parse_sections as parse_sections
+    from attentropy.report.drawing import render_page
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
-    ranges = parse_sections(sections, difference.kind.size)
-    attention = planes.read_attention(difference)
-    findings = observe(difference)
-    page = render(difference, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
+    page, findings = render_page(difference, max_bytes=max_bytes, sections=sections)
     output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import UsageError
+from attentropy.report.files import check_target, write_bytes, write_text
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
 if TYPE_CHECKING:
     from attentropy.report.findings.finding import Observation
+
+__all__ = ["check_target", "write_bytes", "write_text"]
 
 Facts = Mapping[str, Any]
 """What a command says about its result, by name; JSON values."""
@@ -30,40 +31,6 @@ redact_option = click.option(
     "--redact-tokens", is_flag=True,
     help="Write lengths and roles in place of all texts, and numbers in place of token ids.",
 )  # fmt: skip
-
-
-def check_target(path: Path, *, force: bool) -> Path:
-    """Return `path` if it can be written at the end of the command. Raises `UsageError`."""
-    if not path.parent.is_dir():
-        raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
-    if path.is_dir() and not path.name.endswith(".zarr"):
-        raise UsageError(f"{path.name!r} is a folder; name a file with -o")
-    if path.exists() and not force:
-        raise UsageError(f"{path.name!r} exists; give --force to replace it")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"the folder of {path.name!r} cannot be written to")
-    return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        # A temporary file is private: give it the permissions of a new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from attentropy.report.commands.quantities import ByteSize
-
-if TYPE_CHECKING:
-    from attentropy.engine.trace.dataset import Trace
-    from attentropy.report.findings.finding import Observation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,19 +28,3 @@ def page_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
-
-
-def render_page(
-    trace: Trace, max_bytes: int, sections: Sequence[str]
-) -> tuple[str, list[Observation]]:
-    """Return the page of a trace, and its findings. Raises `UsageError` for wrong sections."""
-    from attentropy.report import planes
-    from attentropy.report.findings.single import observe
-    from attentropy.report.page.page import render
-    from attentropy.report.read.positions import parse_sections as parse_sections
-
-    ranges = parse_sections(sections, trace.dataset.sizes["position"])
-    attention = planes.read_attention(trace)
-    findings = observe(trace, attention)
-    page = render(trace, findings, attention=attention, max_bytes=max_bytes, sections=ranges)
-    return page, findings

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page_options import page_options, render_page
+from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
 Turn TRACE (`.zarr`, `.zarr.zip`, or with --partial `NAME.partial`) into one self-contained
@@ -37,10 +37,11 @@ def command(
 
     from attentropy.engine.trace.dataset import Trace
     from attentropy.engine.trace.redaction import redact
+    from attentropy.report.drawing import render_page
 
     trace = Trace.open(path, partial=partial)
     trace = redact(trace) if redact_tokens else trace
-    page, findings = render_page(trace, max_bytes, sections)
+    page, findings = render_page(trace, max_bytes=max_bytes, sections=sections)
     output.write_text(target, page)
     facts = {"observations": [finding.to_json() for finding in findings]}
     output.print_result(target, facts, as_json=as_json)

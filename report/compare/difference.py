@@ -9,7 +9,6 @@ B's.
 from __future__ import annotations
 
 from functools import cached_property
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -68,9 +67,6 @@ class Difference(Trace):
     def __repr__(self) -> str:
         layers, many = self.dataset.sizes["layer"], f"{int(self.both.sum())} tokens in both"
         return f"<Difference B − A: {many}, {self.kind.size} columns, {layers} layers>"
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
 
     @property
     def both(self) -> np.ndarray:

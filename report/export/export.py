@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from attentropy.engine.arguments import Span, read_choice, refuse
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette as page_palette
@@ -15,12 +14,12 @@ from attentropy.report.export import (
     profile_figure,
 )
 from attentropy.report.export.choices import ExportChoices, check_choices
+from attentropy.report.export.exported import Exported
+from attentropy.report.export.figure_names import FORMATS
 from attentropy.report.export.figure_plan import FigurePlan
 from attentropy.report.figures.specification import Rows, VegaLite
 from attentropy.report.page.document import draw_svg
-from attentropy.report.read.positions import Range
 
-FORMATS = ("svg", "png", "pdf", "csv")
 # The font size of the labels in every figure of the page, in pixels: `font_size` points in print.
 _LABEL = 11
 _MM, _POINT = 25.4, 72.0  # per inch
@@ -37,15 +36,6 @@ _PLANS = {
 }
 
 
-@dataclass(frozen=True)
-class Exported:
-    """An exported figure: `data` is the file, `title` and `caption` are one line each."""
-
-    data: bytes
-    title: str
-    caption: str
-
-
 def export(
     trace: Trace,
     figure: str = "lens",
@@ -53,7 +43,7 @@ def export(
     *,
     stat: str | None = None,
     site: str | None = None,
-    section: str | Range | None = None,
+    section: Span | None = None,
     inset: int | None = None,
     layer: int | None = None,
     head: int | None = None,
@@ -86,11 +76,10 @@ def export(
         UsageError: a choice that the figure or the trace does not have.
         AttentropyError: the trace does not contain what the figure shows.
     """
-    if format not in FORMATS:
-        raise UsageError(f"{format!r}: choose one of {', '.join(FORMATS)}")
-    _check_range("--width", width, _WIDTHS, "mm")
-    _check_range("--font-size", font_size, _FONTS, "points")
-    _check_range("--dpi", dpi, _DPI, "pixels an inch")
+    read_choice(format, "format", FORMATS)
+    _check_range("width", width, _WIDTHS, "mm")
+    _check_range("font_size", font_size, _FONTS, "points")
+    _check_range("dpi", dpi, _DPI, "pixels an inch")
     requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette,
@@ -103,12 +92,12 @@ def export(
     else:
         image = _draw_to_width(plan, choices, pixels)
         data = _encode_image(image, format, width, dpi, plan)
-    return Exported(data, plan.title, plan.caption)
+    return Exported(data, plan.title, plan.caption, format)
 
 
 def _check_range(name: str, value: float, ends: tuple[float, float], unit: str) -> None:
     if not ends[0] <= value <= ends[1]:
-        raise UsageError(f"{name} {value:g}: give {ends[0]:g} to {ends[1]:g} {unit}")
+        raise refuse(name, f"{ends[0]:g} to {ends[1]:g} {unit}", value)
 
 
 def _layout_pixels(width: float, font_size: float) -> int:
@@ -119,7 +108,7 @@ def _layout_pixels(width: float, font_size: float) -> int:
         limit = points * _LABEL / (_NARROWEST if pixels < _NARROWEST else _WIDEST)
         side = "at most" if pixels < _NARROWEST else "at least"
         raise UsageError(
-            f"--font-size {font_size:g} does not suit --width {width:g}: {side} {limit:.1f} points"
+            f"`font_size={font_size:g}` does not suit `width={width:g}`: {side} {limit:.1f} points"
         )
     return pixels
 
@@ -132,7 +121,7 @@ def _encode_image(image: str, format: str, width: float, dpi: int, plan: FigureP
         return image_files.pdf(image, width, plan.title, plan.caption)
     own, height = image_files.pixels(image)
     if (width / _MM * dpi) ** 2 * height / own > _MOST_PIXELS:
-        raise UsageError(f"--dpi {dpi} makes a picture of more than {_MOST_PIXELS:,} pixels")
+        raise UsageError(f"`dpi={dpi}` makes a picture of more than {_MOST_PIXELS:,} pixels")
     return image_files.png(image, width, dpi, plan.title, plan.caption)
 
 

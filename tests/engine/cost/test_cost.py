@@ -82,9 +82,9 @@ def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     monkeypatch.setattr(origin, "resolve_device", lambda device: torch.device("cpu"))
     whole = describe(folder, tokens=5000)["memory"]
     assert "too_much" not in whole
-    lensless = whole["peak_with_option_bytes"]["--lens none"]
+    lensless = whole["peak_with_option_bytes"]['`lens="none"`']
     monkeypatch.setattr(predict, "free_bytes", lambda device: lensless)
-    assert "it fits with --lens none" in describe(folder, tokens=5000)["memory"]["too_much"]
+    assert 'it fits with `lens="none"`' in describe(folder, tokens=5000)["memory"]["too_much"]
     monkeypatch.setattr(predict, "free_bytes", lambda device: 1)
     advice = describe(folder, tokens=5000)["memory"]["too_much"]
     assert advice == "it fits with another device, or --device auto"

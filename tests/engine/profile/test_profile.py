@@ -196,9 +196,9 @@ def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
 def test_what_is_recorded_is_what_extract_records(tmp_path, sites):
     folder = save(tmp_path / "tiny")
     stats, prompt = ("max_prob", "top_key", "lse"), "What is the capital of Australia?"
-    trace = profile(folder, prompt, chunk=29, repeat=1, stats=stats, sites=sites)
+    trace = profile(folder, prompt, chunk=29, repeat=1, stats=stats, lens=sites)
     wanted = extract(
-        folder, prompt, chunk=29, stats=stats, sites=sites, map_tile="none", scores=False,
+        folder, prompt, chunk=29, stats=stats, lens=sites, map_tile="none", scores=False,
         max_new_tokens=0,
     )  # fmt: skip
     own = {str(name) for name in trace.dataset.variables if str(name).startswith("profile_")}
@@ -265,7 +265,7 @@ def test_a_full_disk_ends_a_profile_in_one_line_and_leaves_nothing(tmp_path, mon
 
 
 def test_the_lens_has_its_own_part_in_the_layers_that_it_reads(clock):
-    trace = profile_tiny(sites=("residual", "mlp"))
+    trace = profile_tiny(lens=("residual", "mlp"))
     assert all(seconds(trace, layer, "lens") > 0 for layer in range(3))
     assert trace.attrs["profile"]["sites"] == ["residual", "mlp"]
     assert abs(trace.attrs["profile"]["parts_off_by"]) < 0.05

@@ -135,16 +135,18 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused():
         prepare(tokenizer(), "x", vocabulary=200)
 
 
-@pytest.mark.parametrize("prompt", [[[1, 2]], [1, "a"], [True], 7, [{"role": "user"}, 1]])
+@pytest.mark.parametrize(
+    "prompt", [[1, "a"], [True], 7, [{"role": "user"}, 1], {"ids": [1]}, [[1, "a"]], [1.0, 2.0]]
+)
 def test_a_prompt_of_no_known_kind_is_refused(prompt):
     with pytest.raises(UsageError, match="list of token ids"):
         prepare(tokenizer(), prompt)
 
 
 def test_ids_take_no_system_turn_and_messages_take_one():
-    with pytest.raises(UsageError, match="--system"):
+    with pytest.raises(UsageError, match="`system`"):
         prepare(tokenizer(), [1, 2], system="x")
-    with pytest.raises(UsageError, match="--system"):
+    with pytest.raises(UsageError, match="`system`"):
         prepare(tokenizer(), [{"role": "system", "content": "x"}], system="x")
 
 

@@ -62,7 +62,7 @@ def test_chunks_that_divide_nothing_give_what_one_pass_gives(embedded, whole, ch
 
 
 def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
-    rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 0, "sites": (), "map_tile": "16"}
+    rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 0, "lens": (), "map_tile": "16"}
     one = extract(embedded.model, PROMPT, **rest)
     trace = extract(embedded.model, PROMPT, chunk=100, **rest)
     assert trace.attrs["options"]["chunk"] == 96
@@ -75,7 +75,7 @@ def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
 def test_chunks_of_any_family_give_what_one_pass_gives(kind, extra, length):
     subject = model(kind, max_position_embeddings=1024, **extra)
     ids = torch.randint(0, 250, (length,), generator=torch.Generator().manual_seed(0)).tolist()
-    rest = {"tokenizer": tokenizer(), "max_new_tokens": 2, "sites": ("residual", "mlp")}
+    rest = {"tokenizer": tokenizer(), "max_new_tokens": 2, "lens": ("residual", "mlp")}
     one = extract(subject, ids, chunk=length, **rest)
     for chunk in (29, 101):
         trace = extract(subject, ids, chunk=chunk, **rest)
@@ -160,10 +160,10 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
 
 
 def test_chosen_heads_are_kept_and_their_mean_is_that_of_the_finite_values(whole):
-    some = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="0,-1", sites=())
+    some = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="0,-1", lens=())
     np.testing.assert_array_equal(some["head"], [0, 3])
     np.testing.assert_array_equal(some["entropy"], whole["entropy"][:, [0, 3]])
-    mean = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="mean", sites=())
+    mean = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="mean", lens=())
     np.testing.assert_array_equal(mean["head"], [-1])
     np.testing.assert_allclose(mean["entropy"][:, 0], whole["entropy"].mean(1), atol=1e-6)
     assert (mean["heads"] == 4).all()
