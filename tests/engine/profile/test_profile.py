@@ -414,7 +414,7 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
     assert torch.equal(
         half.model.rotary_emb.inv_freq, first.model.model.rotary_emb.inv_freq
     )  # positions are not weights
-    with pytest.raises(UsageError, match="no tokenizer; give --ids or --tokens"):
+    with pytest.raises(UsageError, match="no tokenizer; give token ids as the `prompt`"):
         profile(tmp_path, "words", random_weights=True)
     trace = profile(tmp_path, tokens=40, random_weights=True, repeat=1)
     assert trace.attrs["profile"]["random_weights"] is True

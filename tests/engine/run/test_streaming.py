@@ -211,7 +211,7 @@ def test_a_bound_on_memory_makes_the_chunks_small(embedded):
     assert 16 <= sizes[0] < sizes[-1]
     for memory, chunk in zip((24, 32, 64, 256), sizes, strict=True):
         assert 2 * prefill.bytes_of_pass(embedded.model, chunk, 4096) <= memory << 20
-    with pytest.raises(UsageError, match="--memory is too little"):
+    with pytest.raises(UsageError, match="`memory` is too little"):
         chunk_for(1 << 20)
 
 
@@ -240,7 +240,7 @@ def test_arguments_that_cannot_work(tmp_path, monkeypatch, options, message):
 
 def test_a_sliding_cache_is_not_kept(tmp_path):
     folder = save(tmp_path / "tiny", "mistral", sliding_window=24)
-    with pytest.raises(UsageError, match="--keep-cache is for caches of plain keys"):
+    with pytest.raises(UsageError, match="`keep_cache` is for caches of plain keys"):
         extract(folder, "Hello", device="cpu", output=tmp_path / "t.zarr", keep_cache=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny"]
 
