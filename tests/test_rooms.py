@@ -21,6 +21,7 @@ engine.trace
 engine.demo
 engine.model
 engine.prompt
+engine.provenance
 engine.attention
 engine.maps
 engine.lens

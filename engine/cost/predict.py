@@ -143,7 +143,9 @@ def _predict_memory(
     facts |= {**needed, "available_bytes": free}
     if free is not None and needed["peak_bytes"] > free:
         fitting = [option for option, peak in peaks.items() if peak <= free]
-        elsewhere = "another `device`" if device.type == "cpu" else '`device="cpu"`'
+        elsewhere = (
+            'another device, or `device="auto"`' if device.type == "cpu" else '`device="cpu"`'
+        )
         facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
     return cast(MemoryPrediction, facts | {"peak_with_option_bytes": peaks})
 

@@ -136,15 +136,25 @@ def wrap_loaded(model: Any, tokenizer: Any) -> LoadedModel:
     """
     if tokenizer is None:
         raise UsageError("a loaded model needs its `tokenizer`")
+    check_tokenizer(tokenizer)
+    return LoadedModel(model, tokenizer, *source_of(model))
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise `UsageError` where a value is not a tokenizer."""
     if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
         raise UsageError(
             f"`tokenizer`: a {type(tokenizer).__name__} is no tokenizer of transformers"
         )
+
+
+def source_of(model: Any) -> tuple[str, str | None]:
+    """Return the name of a loaded model, without its folder, and its commit."""
     source = str(getattr(model.config, "_name_or_path", "") or "")
     if source.count("/") > 1 or "\\" in source or Path(source).exists():  # a path, not a hub id
         source = Path(source).name
     commit = getattr(model.config, "_commit_hash", None)
-    return LoadedModel(model, tokenizer, source or type(model).__name__, commit)
+    return source or type(model).__name__, commit
 
 
 def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:

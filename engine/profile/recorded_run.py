@@ -12,7 +12,6 @@ from torch import Tensor
 
 from attentropy.engine.attention.plan import AttentionPlan, first_entries
 from attentropy.engine.attention.plan import plan_attention as plan_attention
-from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.lens.arrays import LensArrays
 from attentropy.engine.lens.plan import LensPlan, plan_lens
 from attentropy.engine.maps.plan import plan_sweeps
@@ -20,11 +19,11 @@ from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import vocabulary_arrays
 from attentropy.engine.run.job import Job
 from attentropy.engine.run.plan import RunPlan, computed_stats
-from attentropy.engine.run.provenance import provenance
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
 
@@ -107,7 +106,9 @@ def plan_run(
     return RecordedRun(
         loaded=loaded, text=text, ids=ids, chunk=chunk, stats=stats, attention=attention,
         sweeps=sweeps, reading=reading, folder=folder,
-        attrs=provenance(loaded, text, notes + attention_notes, options | sweep_options),
+        attrs=provenance(
+            describe_run(loaded), text, notes + attention_notes, options | sweep_options
+        ),
     )  # fmt: skip
 
 
@@ -117,7 +118,7 @@ class OpenRun:
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def recording(self) -> AbstractContextManager[Recorder]:
+    def recording(self) -> AbstractContextManager[None]:
         """Record the attention calls of the passes that run while this is open."""
         return self._job.recording()
 

@@ -26,6 +26,8 @@ from attentropy.engine.trace.types import Array
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+UNKNOWN_TOKEN = "[?]"  # the text of a token whose id is unknown
+
 PromptLike: TypeAlias = str | Messages | Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Any]
 """What a caller may give as the prompt, besides arrays and tensors of ids."""
 
@@ -44,8 +46,9 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """The hash of the text that was tokenised."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+        """The hash of the text that was tokenised, of the ids where there is no text."""
+        text = self.text.encode("utf-8", "surrogatepass") or np.array(self.ids, "<i8").tobytes()
+        return hashlib.sha256(text).hexdigest()
 
     def coordinates(self) -> dict[str, tuple[str, Array]]:
         """Return ids, texts, roles and spans as a trace's coordinates along `position`."""
@@ -98,9 +101,33 @@ def _check_ids(ids: list[int], vocabulary: int) -> None:
 
 def without_texts(ids: list[int]) -> Prompt:
     """Return a prompt whose tokens are named by their ids."""
-    names = [f"[{token}]" for token in ids]
+    names = [f"[{token}]" if token >= 0 else UNKNOWN_TOKEN for token in ids]
     spans = [(0, 0)] * len(ids)
     return Prompt("", ids, names, ["content"] * len(ids), spans, False)
+
+
+def name_tokens(tokenizer: PreTrainedTokenizerBase | None, ids: list[int]) -> Prompt:
+    """Return the prompt of ids that a model was given.
+
+    Negative ids stand for tokens that are unknown, such as embeddings. Without a tokenizer the ids
+    are the names.
+    """
+    if tokenizer is None:
+        return without_texts(ids)
+    known = [token for token in ids if token >= 0]
+    prepared = _from_ids(tokenizer, known)
+    if len(known) == len(ids):
+        return prepared
+    places = np.cumsum([token >= 0 for token in ids]) - 1
+    at = [int(place) if token >= 0 else -1 for place, token in zip(places, ids, strict=True)]
+    return Prompt(
+        prepared.text,
+        ids,
+        [prepared.tokens[i] if i >= 0 else UNKNOWN_TOKEN for i in at],
+        [prepared.roles[i] if i >= 0 else "content" for i in at],
+        [prepared.spans[i] if i >= 0 else (0, 0) for i in at],
+        chat=False,
+    )
 
 
 def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
@@ -111,7 +138,8 @@ def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
     for piece in pieces:
         places.append(places[-1] if piece is None else (at, at + len(piece)))
         at = places[-1][1]
-    roles = ["content"] * len(ids)
+    special = set(tokenizer.all_special_ids)
+    roles = ["template" if token in special else "content" for token in ids]
     if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
         roles[-1] = "eos"
     return _prompt(tokenizer, text, ids, places, roles, chat=False)

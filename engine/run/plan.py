@@ -22,10 +22,10 @@ from attentropy.engine.maps.windows import Tile
 from attentropy.engine.model.devices import free_bytes, input_device
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
 from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe
-from attentropy.engine.run.provenance import provenance
 from attentropy.engine.trace import store
 from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
 
@@ -143,7 +143,7 @@ def plan_run(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
         stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
         lens=lens,
-        attrs=provenance(loaded, text, notes, recorded), storage=options.storage,
+        attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory,
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from attentropy.engine.attention.recorder import record
+    from attentropy.engine.attention.record import record
     from attentropy.engine.run.extract import extract
     from attentropy.engine.trace.dataset import Trace
     from attentropy.kernels.ops import attention, vocabulary
@@ -34,7 +34,7 @@ _HOMES = {
     "export": "attentropy.report.export.export",
     "compare": "attentropy.report.compare.difference",
     "extract": "attentropy.engine.run.extract",
-    "record": "attentropy.engine.attention.recorder",
+    "record": "attentropy.engine.attention.record",
     "vocabulary": "attentropy.kernels.ops",
 }
 

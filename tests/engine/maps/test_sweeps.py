@@ -10,7 +10,8 @@ from transformers import DynamicCache
 
 from attentropy.engine.attention import plan as layout
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.recorder import DEFAULT_STATS, record
+from attentropy.engine.attention.record import record
+from attentropy.engine.attention.recorder import DEFAULT_STATS
 from attentropy.engine.attention.selfcheck import attention_entries, check_model, listening
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.visibility import Visibility

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from attentropy.engine.attention.recorder import Recorder, record
+from attentropy.engine.attention.record import record
+from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.errors import AttentropyError, RunStopped, UsageError
 from attentropy.engine.measure import machine
 from attentropy.engine.model import load as models

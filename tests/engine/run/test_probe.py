@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel
 
 from attentropy.engine import demo
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.model.load import load
 from attentropy.engine.run.extract import extract

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.errors import UsageError
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract

@@ -17,9 +17,15 @@ from attentropy.engine.prompt.prepare import Prompt
 
 
 def provenance(
-    loaded: LoadedModel, text: Prompt, notes: list[str], options: dict[str, Any]
+    described: dict[str, Any], text: Prompt, notes: list[str], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the attributes that are known before the first pass; None for no tokenizer."""
+    """Return the attributes of a trace; `described` are those of `describe_run`."""
+    prompt = {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat}
+    return described | {"prompt": prompt, "options": options, "notes": notes}
+
+
+def describe_run(loaded: LoadedModel) -> dict[str, Any]:
+    """Return what is the same for every prompt; the tokenizer is None where there is none."""
     model = loaded.model
     devices = device_names(model)
     facts = config_facts(model.config) | {
@@ -34,11 +40,8 @@ def provenance(
     return {
         "model": facts,
         "tokenizer": _tokenizer(loaded.tokenizer) if loaded.tokenizer is not None else None,
-        "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
         "implementation": "triton" if input_device(model).type == "cuda" else "portable",
         "versions": _versions(),
-        "options": options,
-        "notes": notes,
     }
 
 
