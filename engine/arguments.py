@@ -79,9 +79,9 @@ def _selection_text(value: Any) -> str | None:
 
 
 def read_names(
-    value: Names, argument: str, known: Sequence[str], default: Sequence[str] = ()
+    value: Names, argument: str, possible: Sequence[str], default: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return some of the names `known`, each once, in the order of the caller.
+    """Return some of the names `possible`, each once, in the order of the caller.
 
     "all" stands for all of them and "none" for none, alone; None for `default`. Raises
     `UsageError`.
@@ -89,7 +89,7 @@ def read_names(
     if value is None:
         return tuple(default)
     parts = value.split(",") if isinstance(value, str) else _plain(value)
-    takes = f'some of {", ".join(known)}, or "all"'
+    takes = f'some of {", ".join(possible)}, or "all"'
     if not isinstance(parts, (list, tuple, set, frozenset)) or not all(
         isinstance(part, str) for part in parts
     ):
@@ -98,8 +98,8 @@ def read_names(
     if names in (("none",), ()):
         return ()
     if names == ("all",):
-        return tuple(known)
-    if unknown := [name for name in names if name not in known]:
+        return tuple(possible)
+    if unknown := [name for name in names if name not in possible]:
         raise refuse(argument, takes, unknown[0])
     return names
 

@@ -1,7 +1,8 @@
 """Everything that draws a trace or a difference: what `Trace` itself calls, and the commands.
 
 A trace is on a lower floor than the report. It reaches the report through this module alone, and
-only when something is drawn.
+only when something is drawn. What needs Altair is imported in the functions: a notebook's cell is
+a table without it.
 """
 
 from __future__ import annotations
@@ -14,19 +15,16 @@ from attentropy.engine.arguments import read_bytes
 from attentropy.engine.errors import UsageError
 from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
-from attentropy.report.export.export import export as draw_figure
-from attentropy.report.export.exported import Exported
-from attentropy.report.export.figure_names import format_of
 from attentropy.report.files import check_target, write_text
 from attentropy.report.findings import compared, single
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.budget import MAX_BYTES
 from attentropy.report.page import notebook
-from attentropy.report.page.page import render
 from attentropy.report.read.positions import read_ranges
 
 if TYPE_CHECKING:
     from attentropy.engine.trace.dataset import Trace
+    from attentropy.report.export.exported import Exported
 
 __all__ = ["Exported", "cell", "export", "render_page", "report", "to_html"]
 
@@ -44,6 +42,8 @@ def render_page(
         UsageError: `max_bytes` is too small, or a section has no position.
         TraceError: the trace has neither attention nor lens entropies.
     """
+    from attentropy.report.page.page import render
+
     size = read_bytes(max_bytes, "max_bytes")
     ranges = read_ranges(sections, trace.dataset.sizes["position"])
     attention = planes.read_attention(trace)
@@ -85,6 +85,9 @@ def export(
     **choices: Any,
 ) -> Exported | Path:
     """Return a figure; with a path, write it in the format of its ending, and return the path."""
+    from attentropy.report.export.export import export as draw_figure
+    from attentropy.report.export.figure_names import format_of
+
     if path is None:
         return draw_figure(trace, figure, format or "svg", **choices)
     target = Path(path)

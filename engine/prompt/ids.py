@@ -29,10 +29,12 @@ def _of_tokenizer(encoded: Mapping[str, Any]) -> list[int]:
     ids, mask = _row(encoded["input_ids"]), encoded.get("attention_mask")
     if ids is None:
         raise UsageError(f"`prompt` takes {KINDS}: its input_ids are not numbers")
-    kept = ids if mask is None else _row(mask)
-    if kept is None or len(kept) != len(ids):
+    selected = ids if mask is None else _row(mask)
+    if selected is None or len(selected) != len(ids):
         raise UsageError("`prompt`: its attention_mask is not one number for each of its ids")
-    return ids if mask is None else [token for token, keep in zip(ids, kept, strict=True) if keep]
+    return (
+        ids if mask is None else [token for token, keep in zip(ids, selected, strict=True) if keep]
+    )
 
 
 def _row(values: Any) -> list[int] | None:

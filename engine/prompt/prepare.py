@@ -114,9 +114,9 @@ def name_tokens(tokenizer: PreTrainedTokenizerBase | None, ids: list[int]) -> Pr
     """
     if tokenizer is None:
         return without_texts(ids)
-    known = [token for token in ids if token >= 0]
-    prepared = _from_ids(tokenizer, known)
-    if len(known) == len(ids):
+    own_ids = [token for token in ids if token >= 0]
+    prepared = _from_ids(tokenizer, own_ids)
+    if len(own_ids) == len(ids):
         return prepared
     places = np.cumsum([token >= 0 for token in ids]) - 1
     at = [int(place) if token >= 0 else -1 for place, token in zip(places, ids, strict=True)]

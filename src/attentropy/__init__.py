@@ -38,6 +38,9 @@ _HOMES = {
     "vocabulary": "attentropy.kernels.ops",
 }
 
+# Libraries of the extra `extract`, without which a trace can be read and drawn.
+_OF_EXTRACT = ("torch", "transformers", "tokenizers", "safetensors", "triton")
+
 __all__ = [
     "Trace",
     "attention",
@@ -60,9 +63,23 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 
 def __getattr__(name: str) -> object:
-    """Return one of the names above, imported now. Raises `AttributeError` for any other name."""
+    """Return one of the names above, imported now.
+
+    Raises `AttributeError` for any other name, and `ImportError` (one line) for one that needs
+    torch or transformers where they are not installed.
+    """
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in _OF_EXTRACT:
+                raise
+            raise ImportError(
+                f"attentropy.{name} needs {missing}, which is not installed; in a checkout of "
+                "attentropy run: pip install -e '.[extract]'",
+                name=missing,
+            ) from None
     raise AttributeError(f"module 'attentropy' has no attribute {name!r}")
 
 

@@ -70,20 +70,20 @@ def options():
 
 
 def test_every_argument_in_backticks_is_a_parameter_and_has_an_option():
-    known, flags, seen = parameters(), options(), 0
+    names, flags, count = parameters(), options(), 0
     for place, text in TEXTS:
         if place.startswith(("report/commands/", "report/cli")):
             continue
         for name, value in re.findall(r"`([^`=]*)(=[^`]*)?`", text):
             if name in ("0", ""):  # a name that is put in: `{argument}`
                 continue
-            seen += 1
-            assert name in known, f"{place}: `{name}` is no argument"
+            count += 1
+            assert name in names, f"{place}: `{name}` is no argument"
             if name in _WITHOUT_OPTION:
                 continue
             for option in re.findall(r"--?[a-z-]+", option_words(f"`{name}{value}`")):
                 assert option in flags, f"{place}: `{name}{value}` becomes {option}"
-    assert seen > 40
+    assert count > 40
 
 
 def test_no_message_of_the_engine_or_of_a_figure_names_an_option():
