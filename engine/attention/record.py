@@ -128,7 +128,7 @@ def record(
         >>> with record(model, tokenizer=tokenizer) as recorder:
         ...     output = model(**tokenizer("The capital of France", return_tensors="pt"))
         >>> trace = recorder.trace
-        >>> trace["entropy"].shape == (8, 8, len(trace.tokens))  # layer, head, query
+        >>> trace["entropy"].shape == (8, 4, len(trace.tokens))  # layer, head, query
         True
     """
     if model.training:

@@ -162,8 +162,8 @@ class Recorder(Listener):
 
 
 @contextmanager
-def recording(model: PreTrainedModel, recorder: Recorder) -> Iterator[None]:
-    """Tell `recorder` of every attention call of `model` while this is open.
+def recording(model: PreTrainedModel, recorder: Recorder) -> Iterator[Recorder]:
+    """Tell `recorder`, which is yielded, of every attention call of `model` while this is open.
 
     The model's outputs stay what they were, and on exit its own attention is back. The first time
     that a model is given, `check_same_outputs` runs it over a short probe.
@@ -182,7 +182,7 @@ def recording(model: PreTrainedModel, recorder: Recorder) -> Iterator[None]:
     handle = model.register_forward_hook(check_padding)
     try:
         with caches.over(model), listening(model, recorder, masks_built=facts.masks_built):
-            yield
+            yield recorder
             check_padding()  # of passes that the model's base made
     finally:
         handle.remove()

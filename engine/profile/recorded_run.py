@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attentropy.engine.attention.plan import AttentionPlan, first_entries
 from attentropy.engine.attention.plan import plan_attention as plan_attention
+from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.lens.arrays import LensArrays
 from attentropy.engine.lens.plan import LensPlan, plan_lens
 from attentropy.engine.maps.plan import plan_sweeps
@@ -118,7 +119,7 @@ class OpenRun:
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def recording(self) -> AbstractContextManager[None]:
+    def recording(self) -> AbstractContextManager[Recorder]:
         """Record the attention calls of the passes that run while this is open."""
         return self._job.recording()
 

@@ -26,15 +26,16 @@ def read_ids(prompt: Any) -> list[int] | None:
 
 
 def _of_tokenizer(encoded: Mapping[str, Any]) -> list[int]:
-    ids, mask = _row(encoded["input_ids"]), encoded.get("attention_mask")
+    ids = _row(encoded["input_ids"])
     if ids is None:
         raise UsageError(f"`prompt` takes {KINDS}: its input_ids are not numbers")
-    selected = ids if mask is None else _row(mask)
-    if selected is None or len(selected) != len(ids):
+    mask = encoded.get("attention_mask")
+    if mask is None:
+        return ids
+    shown = _row(mask)
+    if shown is None or len(shown) != len(ids):
         raise UsageError("`prompt`: its attention_mask is not one number for each of its ids")
-    return (
-        ids if mask is None else [token for token, keep in zip(ids, selected, strict=True) if keep]
-    )
+    return [token for token, is_shown in zip(ids, shown, strict=True) if is_shown]
 
 
 def _row(values: Any) -> list[int] | None:

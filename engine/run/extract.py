@@ -125,11 +125,11 @@ def extract(
 
     Examples:
         >>> from attentropy import extract
-        >>> trace = extract(prompt="What is the capital of France?", layers=[0, 1], stats="entropy")
+        >>> trace = extract(prompt="What is the capital of Japan?", heads=[0, 1], stats="entropy")
         >>> trace
-        <Trace of 'the embedded model': 17 tokens, 8 layers, 8 heads, answer 'Paris'>
+        <Trace of 'attentropy-demo': 17 tokens, 8 layers, 2 heads, answer 'Tokyo'>
         >>> trace["entropy"].shape  # layer, head, query
-        (8, 8, 17)
+        (8, 2, 17)
 
         A model that is loaded already:
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.attention.layout import lay_out
+from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize
 from attentropy.engine.errors import AttentropyError, RunStopped, UsageError, strip_paths
@@ -89,7 +90,7 @@ class Job:
         for name, field in plan.fields.items():
             self._sink.create(name, field)
 
-    def recording(self) -> AbstractContextManager[None]:
+    def recording(self) -> AbstractContextManager[Recorder]:
         """Record the attention calls of the chunks that are read while this is open."""
         return self._reader.recording()
 

@@ -67,7 +67,7 @@ class PromptReader:
         self.show("reading the prompt", plan.tokens, plan.tokens)
         return output
 
-    def recording(self, start: int = 0) -> AbstractContextManager[None]:
+    def recording(self, start: int = 0) -> AbstractContextManager[Recorder]:
         """Record the attention calls of the passes from token `start` on while this is open."""
         plan = self.plan
         stream = Stream(plan.attention, self.sink, plan.sweeps, start=start)

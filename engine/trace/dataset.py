@@ -31,16 +31,42 @@ _NUMPY_KINDS = {"f": "f", "i": "iu", "s": "TUO"}
 
 
 class Trace(Drawn):
-    """What was recorded of one sequence.
+    """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
-    `dataset` is an `xarray.Dataset` whose variables are those of `VARIABLES`, in nats where they
-    are entropies: attention statistics (layer, head, query), lens statistics (site, layer,
-    position), exact attention weights of a rectangle (`window`). There is one entry along `layer`
-    for each attention call: coordinate `layer` holds the model's own layer number, `call` the
-    number of the call within that layer. Missing values are NaN, or -1 in integer variables.
-    Attributes carry provenance and options.
+    A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
+    `"lens_kl" in trace`, `for name in trace`. Missing values are NaN, or -1 in integers.
 
-    Raises `TraceError` where a variable is unknown to this version, or has other dimensions.
+    - Attention statistics are [layer, head, query]: "entropy", "max_prob", "top_key", …
+    - Lens statistics are [site, layer, position]: "lens_entropy", "lens_rank", "rehearsal", …
+    - "window" are exact attention weights, [layer, window_head, window_query, window_key]; "map" is
+      the attention map in tiles.
+
+    The axis `layer` has one entry per attention call: `trace["layer"]` is the number of the layer
+    in the model, `trace["call"]` the number of the call within that layer (0 in most models).
+
+    Args:
+        dataset: The labelled arrays.
+
+    Attributes:
+        dataset: The `xarray.Dataset` itself.
+        tokens: Text of each position, [N].
+        roles: Role of each position, [N]: "bos", "eos", "template", "content", …
+        attrs: Provenance: model, tokenizer, prompt, versions, options, notes.
+
+    Raises:
+        TraceError: A variable is unknown to this version, or has other dimensions.
+
+    Examples:
+        >>> from attentropy import Trace, extract
+        >>> import tempfile, pathlib
+        >>> path = extract().save(pathlib.Path(tempfile.mkdtemp()) / "trace.zarr.zip")
+        >>> trace = Trace.open(path)
+        >>> trace["entropy"].shape, trace["lens_entropy"].shape
+        ((8, 4, 17), (1, 8, 17))
+        >>> trace.tokens[5:9]
+        ['What', ' is', ' the', ' capital']
+        >>> print(trace.report(path.with_name("report.html")).name)
+        report.html
     """
 
     def __init__(self, dataset: xr.Dataset) -> None:

@@ -54,27 +54,45 @@ def export(
     font_size: float = 7.0,
     dpi: int = 300,
 ) -> Exported:
-    """Return a figure of a trace's page as the bytes of a file.
+    """Return one figure of a trace as a file for a paper.
 
     The bytes are the same for the same trace, version and installed fonts.
 
-    `figure`: "lens", "attention", "map", "heads" or "profile"; `format`: "svg", "png", "pdf" or
-    "csv", which has the values that are drawn. `width` is in millimetres and `font_size`, the size
-    of the labels, in points, both in print; a figure narrower than about 115 mm with labels of
-    7 points is laid out as on a telephone. `dpi`: resolution of a PNG, in pixels per inch.
+    Args:
+        trace: The trace.
+        figure: "lens", "attention", "map", "heads" or "profile".
+        format: "svg", "png", "pdf", or "csv" for the values drawn.
+        stat: What the colours show. For "lens": "entropy", "lens_kl", "probability" or
+            "lens_rank"; for "attention": "entropy", "normalized_entropy", "max_prob", … as far as
+            the trace has them.
+        site: Lens site: "residual", "attention" or "mlp".
+        section: Positions to magnify: "a:b", (a, b) or slice(a, b); in a map, those of its
+            magnified region.
+        inset: Position to magnify next to the section.
+        layer: Layer. In "attention", `head` alone shows one head in every layer, `layer` alone the
+            heads of one layer, both one head with the weights of that layer in the inset, and
+            neither the mean over heads.
+        head: Head, as above.
+        score: Score that "heads" shows: "sink", "local", "previous", "induction", …
+        palette: "diverging" (blue, white, red) or "cividis".
+        theme: "light" or "dark".
+        width: Width in print, in millimetres. A figure narrower than about 115 mm with labels of
+            7 points is laid out as on a phone.
+        font_size: Size of the labels in print, in points.
+        dpi: Resolution of a PNG, in pixels per inch.
 
-    `stat`: the statistic that the colours of "lens" and "attention" show, "entropy" or one of
-    `statistics.held`; `site`: where the lens reads; both have the names of the page's address.
-    `section`: positions "a:b" or (a, b); in a map, those of its magnified region. `inset`: the
-    magnified position. `palette`: "diverging" or "cividis". `score`: the score that "heads" shows.
-
-    `layer` and `head` of "map" are those that it shows. In "attention", `head` alone shows one head
-    in every layer, `layer` alone the heads of one layer, both together one head with the weights of
-    that layer in the inset, and neither the mean over heads.
+    Returns:
+        The figure: `data` (bytes), `title` and `caption`. A notebook shows it; `save` writes it.
 
     Raises:
-        UsageError: a choice that the figure or the trace does not have.
-        AttentropyError: the trace does not contain what the figure shows.
+        UsageError: A choice that the figure or the trace does not have; the message names it.
+        AttentropyError: The trace does not contain what the figure shows.
+
+    Examples:
+        >>> from attentropy import export, extract
+        >>> figure = export(extract(), "lens", "csv", section=slice(-4, None))
+        >>> figure.title, figure.format
+        ('Logit-lens entropy', 'csv')
     """
     read_choice(format, "format", FORMATS)
     _check_range("width", width, _WIDTHS, "mm")

@@ -237,7 +237,7 @@ def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
         np.testing.assert_array_equal(values["visible"], trace["visible"])
     recording = [r for r in recorders if any(call.rows == 83 for call in r.calls.values())]
     assert recording
-    assert not any(recorder.traces for recorder in recording)
+    assert not any(recorder._recorded for recorder in recording)
 
 
 def test_the_temporary_folder_goes_and_the_values_stay(tmp_path, monkeypatch):
@@ -439,9 +439,9 @@ def test_a_prompt_of_words_is_profiled_with_its_tokens(tmp_path):
     ("options", "message"),
     [
         ({"tokens": 5, "prompt": [1, 2]}, "makes a prompt of its own"),
-        ({}, "give a prompt"),
+        ({}, "a model needs a `prompt`, or random ids with `tokens`"),
         ({"tokens": 300}, "has 256 positions"),
-        ({"tokens": 5, "repeat": 0}, "must be 1 or more"),
+        ({"tokens": 5, "repeat": 0}, "`repeat` takes a whole number of 1 or more"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(options, message):

@@ -145,7 +145,7 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
     trace = extract(prompt=PROMPT, device="cpu", max_new_tokens=4, layers="1,-2:")
     is_recorded = np.isin(np.arange(8), [1, 6, 7])
     assert list(trace["attention_note"]) == [
-        "" if k else "not recorded (--layers)" for k in is_recorded
+        "" if k else "not recorded (`layers`)" for k in is_recorded
     ]
     assert (trace["heads"] == 4).all()
     for name in ("entropy", "max_prob", "lse", "window"):
@@ -218,10 +218,10 @@ def test_a_bound_on_memory_makes_the_chunks_small(embedded):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stats": ("entropi",)}, "unknown statistic 'entropi'"),
-        ({"layers": "9"}, "layers: there is no 9"),
-        ({"heads": "4"}, "heads: there is no 4"),
-        ({"heads": "some"}, "heads: 'some' is neither"),
+        ({"stats": ("entropi",)}, "`stats` takes .* not 'entropi'"),
+        ({"layers": "9"}, "`layers`: there is no 9"),
+        ({"heads": "4"}, "`heads`: there is no 4"),
+        ({"heads": "some"}, "`heads` takes .* not 'some'"),
         ({"storage": "int8"}, "storage"),
         ({"chunk": 0}, "chunk"),
         ({"resume": True}, "output"),
