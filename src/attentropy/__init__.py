@@ -4,10 +4,10 @@ Each name below is imported when it is first used, so that reading a trace never
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from attentropy.engine.attention.record import record
     from attentropy.engine.run.extract import extract
     from attentropy.engine.trace.dataset import Trace
@@ -56,11 +56,6 @@ __all__ = [
     "vocabulary",
 ]
 
-try:
-    __version__ = version("attentropy")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> object:
     """Return one of the names above, imported now.
@@ -68,6 +63,8 @@ def __getattr__(name: str) -> object:
     Raises `AttributeError` for any other name, and `ImportError` (one line) for one that needs
     torch or transformers where they are not installed.
     """
+    if name == "__version__":
+        return _version()
     if name in _HOMES:
         try:
             return getattr(import_module(_HOMES[name]), name)
@@ -81,6 +78,16 @@ def __getattr__(name: str) -> object:
                 name=missing,
             ) from None
     raise AttributeError(f"module 'attentropy' has no attribute {name!r}")
+
+
+def _version() -> str:
+    """Return the installed version; its library is imported only for this."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("attentropy")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:
