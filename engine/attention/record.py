@@ -54,7 +54,7 @@ class Recording(Recorder):
         """
         if not self._recorded:
             raise AttentropyError(
-                "nothing was recorded; run the model inside `with record(model) as recorder:`"
+                "nothing was recorded; run the model inside the with block of record()"
             )
         if self.failure is not None or self.passes.is_broken:
             why = self.failure or "a pass failed while it was recorded"

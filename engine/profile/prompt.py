@@ -37,7 +37,7 @@ def profile_prompt(
         prompt = ordinary_ids(config, special, tokens)
     elif prompt is None:
         if model is not None:
-            raise UsageError("a model needs a `prompt`, or random ids with `tokens`")
+            raise UsageError("no prompt; give one with `prompt`, or random ids with `tokens`")
         prompt = demo.DEFAULT_PROMPT
     if loaded.tokenizer is not None:
         text = prepare(

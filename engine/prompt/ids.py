@@ -28,13 +28,13 @@ def read_ids(prompt: Any) -> list[int] | None:
 def _of_tokenizer(encoded: Mapping[str, Any]) -> list[int]:
     ids = _row(encoded["input_ids"])
     if ids is None:
-        raise UsageError(f"`prompt` takes {KINDS}: its input_ids are not numbers")
+        raise UsageError(f"a prompt is {KINDS}: its input_ids are not numbers")
     mask = encoded.get("attention_mask")
     if mask is None:
         return ids
     shown = _row(mask)
     if shown is None or len(shown) != len(ids):
-        raise UsageError("`prompt`: its attention_mask is not one number for each of its ids")
+        raise UsageError("the prompt's attention_mask is not one number for each of its ids")
     return [token for token, is_shown in zip(ids, shown, strict=True) if is_shown]
 
 
@@ -48,7 +48,7 @@ def _row(values: Any) -> list[int] | None:
         if all(row is not None for row in rows):
             if len(rows) > 1:
                 raise UsageError(
-                    f"`prompt` has {len(rows)} rows of token ids, and one is read at a time: give "
+                    f"the prompt has {len(rows)} rows of token ids, and one is read at a time: give "
                     "each row alone"
                 )
             return rows[0]

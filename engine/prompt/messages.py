@@ -20,7 +20,7 @@ Change: TypeAlias = tuple[KeyPath, Any]
 def check_messages(messages: Any) -> list[Message]:
     """Return a copy of `messages`. Raises `UsageError` for anything but text messages."""
     if not isinstance(messages, Sequence) or not all(isinstance(m, Mapping) for m in messages):
-        raise UsageError(f"`prompt` takes {KINDS}")
+        raise UsageError(f"a prompt is {KINDS}")
     return [_check_message(message) for message in messages]
 
 

@@ -153,12 +153,12 @@ def _from_text(
         prompt = prompt["messages"]
     messages = check_messages([{"role": "user", "content": prompt}] if plain else prompt)
     if not has_words(messages):
-        raise UsageError("the prompt is empty; give some text in `prompt`")
+        raise UsageError("the prompt is empty; give some text with `prompt`")
     if not (chat_template and getattr(tokenizer, "chat_template", None)):
         if system is not None or not plain:
             raise UsageError(
                 "chat messages and `system` need a chat template, and this tokenizer has none; "
-                "give a text in `prompt`"
+                "give a text with `prompt`"
             )
         return _tokenize(tokenizer, prompt, [(0, len(prompt))], chat=False)
     if system is not None:
@@ -176,7 +176,7 @@ def _tokenize(
 ) -> Prompt:
     """Tokenise `text`; `content` are the character spans of words not the template's, in order."""
     if not text.strip():
-        raise UsageError("the prompt is empty; give some text in `prompt`")
+        raise UsageError("the prompt is empty; give some text with `prompt`")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -146,7 +146,7 @@ def extract(
     partial = open_partial(output, force=force, resume=resume, keep_cache=keep_cache)
     if prompt is None:
         if model is not None:
-            raise UsageError("a model needs a `prompt`")
+            raise UsageError("no prompt; give one with `prompt`")
         prompt = demo.DEFAULT_PROMPT
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)

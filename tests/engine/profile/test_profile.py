@@ -439,7 +439,7 @@ def test_a_prompt_of_words_is_profiled_with_its_tokens(tmp_path):
     ("options", "message"),
     [
         ({"tokens": 5, "prompt": [1, 2]}, "makes a prompt of its own"),
-        ({}, "a model needs a `prompt`, or random ids with `tokens`"),
+        ({}, "no prompt; give one with `prompt`, or random ids with `tokens`"),
         ({"tokens": 300}, "has 256 positions"),
         ({"tokens": 5, "repeat": 0}, "`repeat` takes a whole number of 1 or more"),
     ],

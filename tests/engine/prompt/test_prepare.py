@@ -216,7 +216,7 @@ def test_messages_may_stand_in_an_object():
 
 @pytest.mark.parametrize("rows", [[IDS, IDS], torch.tensor([IDS, IDS]), {"input_ids": [IDS, [5]]}])
 def test_several_rows_are_refused_in_one_line(rows):
-    with pytest.raises(UsageError, match="`prompt` has 2 rows of token ids, and one is read"):
+    with pytest.raises(UsageError, match="the prompt has 2 rows of token ids, and one is read"):
         prepare(tokenizer(), rows)
 
 
@@ -225,7 +225,7 @@ def test_several_rows_are_refused_in_one_line(rows):
     [{"input_ids": "abc"}, {"input_ids": [1.5]}, {"input_ids": IDS, "attention_mask": [1]}],
 )
 def test_a_broken_encoding_is_refused_in_one_line(encoded):
-    with pytest.raises(UsageError, match="`prompt`") as caught:
+    with pytest.raises(UsageError, match="input_ids|attention_mask") as caught:
         prepare(tokenizer(), encoded)
     assert "\n" not in str(caught.value)
 

@@ -358,7 +358,7 @@ def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, em
         ({"tokenizer": "gpt2"}, "a str is no tokenizer"),
         ({"tokenizer": True, "dtype": "bfloat16"}, "`dtype` is for a model to load"),
         ({"tokenizer": True, "device": "cpu"}, "`device` is for a model to load"),
-        ({"tokenizer": True, "prompt": None}, "needs a `prompt`"),
+        ({"tokenizer": True, "prompt": None}, "no prompt; give one with `prompt`"),
     ],
 )
 def test_a_loaded_model_with_arguments_that_cannot_work(embedded, options, message):

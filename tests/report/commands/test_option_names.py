@@ -101,7 +101,7 @@ def test_no_message_of_the_engine_or_of_a_figure_names_an_option():
     [
         ("use `force=True` to replace it", "use --force to replace it"),
         ("`map_tile` takes", "--map-tile takes"),
-        ("a model needs a `prompt`", "a model needs a -p, -f or -m"),
+        ("give one with `prompt`", "give one with -p, -f or -m"),
         ('`dtype="bfloat16"` and `lens="none"`', "--dtype bfloat16 and --lens none"),
         ('`lens_positions="-128:"`', "--lens-positions -128:"),
         ("try `chat_template=False`", "try --no-chat-template"),
