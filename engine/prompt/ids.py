@@ -48,8 +48,8 @@ def _row(values: Any) -> list[int] | None:
         if all(row is not None for row in rows):
             if len(rows) > 1:
                 raise UsageError(
-                    f"the prompt has {len(rows)} rows of token ids, and one is read at a time: give "
-                    "each row alone"
+                    f"the prompt has {len(rows)} rows of token ids, and one is read at a time; "
+                    "give each row alone"
                 )
             return rows[0]
     try:

@@ -225,7 +225,7 @@ def test_several_rows_are_refused_in_one_line(rows):
     [{"input_ids": "abc"}, {"input_ids": [1.5]}, {"input_ids": IDS, "attention_mask": [1]}],
 )
 def test_a_broken_encoding_is_refused_in_one_line(encoded):
-    with pytest.raises(UsageError, match="input_ids|attention_mask") as caught:
+    with pytest.raises(UsageError, match=r"input_ids|attention_mask") as caught:
         prepare(tokenizer(), encoded)
     assert "\n" not in str(caught.value)
 

@@ -224,7 +224,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "x", "--window", "1:2"], ["--window takes", "-64:,0:512"]),
         (
             ["report", "tiny", "-p", "x", "--window", "999:,:"],
-            ["--window: 999:,: has no query", "holds no query"],
+            ["--window: 999:,: has no query"],
         ),
         (["report", "tiny", "-p", "x", "--lens", "none,mlp"], ["none"]),
         (["report", "tiny", "-p", "x", "--lens", ""], ["--lens takes", "residual, attention, mlp"]),
