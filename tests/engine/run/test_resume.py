@@ -373,7 +373,7 @@ def test_nothing_is_left_of_a_report_that_fails(tmp_path, monkeypatch, capsys):
 
 def test_a_target_is_replaced_only_when_the_new_trace_is_whole(tmp_path, wanted, monkeypatch):
     target = tmp_path / "t.zarr"
-    extract(prompt="Paris", device="cpu", output=target, sites=(), map_tile="none", scores=False)
+    extract(prompt="Paris", device="cpu", output=target, lens="none", map_tile="none", scores=False)
     before = Trace.open(target).tokens
     _interrupted(monkeypatch, 1, prompt=PROMPT, output=target, force=True, **OPTIONS)
     assert Trace.open(target).tokens == before

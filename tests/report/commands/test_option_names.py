@@ -37,8 +37,14 @@ def message_texts():
             docstrings |= {  # of a constant or a field
                 id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
             }
+            parts_of_texts = {
+                id(part)
+                for node in ast.walk(tree)
+                if isinstance(node, ast.JoinedStr)
+                for part in node.values
+            }
             for node in ast.walk(tree):
-                if id(node) in docstrings:
+                if id(node) in docstrings | parts_of_texts:
                     continue
                 if isinstance(node, ast.JoinedStr):
                     parts = [p.value if isinstance(p, ast.Constant) else "0" for p in node.values]
