@@ -7,6 +7,8 @@ allows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -44,7 +46,7 @@ def attention(
     key_lengths: Tensor | None = None,
     segments: Tensor | None = None,
     query_offset: int | None = None,
-    stats: tuple[str, ...] = ("entropy",),
+    stats: str | Sequence[str] = "entropy",
     impl: Implementation | None = None,
 ) -> AttentionResult:
     """Return softmax attention and statistics of each of its rows, in O(N) memory.
@@ -64,7 +66,8 @@ def attention(
         key_starts, key_lengths: The first key [B] that is not padding, and how many are not [B].
         segments: The packed sequence [B, Nk] of each key; the query's own is segments[:, a].
         query_offset: The position of query 0; Nk − Nq by default (aligned at the bottom right).
-        stats: The statistics to compute, any of `STATS`; `sink_prob` needs sinks.
+        stats: The statistics to compute, any of `STATS`: "entropy", "entropy,max_prob" or a
+            sequence of names; `sink_prob` needs sinks.
         impl: The implementation; None lets the tensors' device decide.
 
     Returns:
@@ -101,14 +104,15 @@ def _check_inputs(
 
 
 def _check_statistics(
-    call: checks.CallDescription, stats: tuple[str, ...], sinks: Tensor | None, heads: int
+    call: checks.CallDescription, stats: str | Sequence[str], sinks: Tensor | None, heads: int
 ) -> str:
     """Return the statistics, each once, joined by commas.
 
     Raises `ValueError` for statistics that do not exist or need sinks, and for sinks that do not
     fit.
     """
-    stats = tuple(dict.fromkeys(stats))
+    names = [name.strip() for name in stats.split(",")] if isinstance(stats, str) else stats
+    stats = tuple(dict.fromkeys(names))
     if unknown := [name for name in stats if name not in STATISTICS]:
         raise ValueError(f"{call}: unknown statistic {unknown[0]!r}; known: {', '.join(STATS)}")
     for name in stats:

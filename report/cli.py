@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.report.commands.option_names import option_words
 from attentropy.report.text import for_terminal
 
 # Name -> its line in `--help`; the command itself is in report/commands/NAME.py.
@@ -106,9 +107,8 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(f"error: {for_terminal(error.format_message())}", err=True)
         return 1 if not isinstance(error, click.UsageError) else 2
     except (click.Abort, KeyboardInterrupt) as error:
-        reason = for_terminal(
-            str(error.__cause__ or error)
-        )  # click raises Abort from the interruption
+        cause = str(error.__cause__ or error)  # click raises Abort from the interruption
+        reason = option_words(for_terminal(cause))
         click.echo(f"interrupted: {reason}" if reason else "interrupted", err=True)
         return 130
     except Exception as error:
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _one_line(error: Exception) -> str:
     text = for_terminal(" ".join(str(error).split()))
     if isinstance(error, AttentropyError):
-        return text
+        return option_words(text)
     return f"{type(error).__name__}: {text[:200]} (run attentropy --debug … for the traceback)"
 
 

@@ -14,12 +14,14 @@ kernels.second_sweep kernels.vocabulary
 kernels.registered
 kernels.ops kernels.sweep
 engine.errors
+engine.arguments
 engine.selection
 engine.measure
 engine.trace
 engine.demo
 engine.model
 engine.prompt
+engine.provenance
 engine.attention
 engine.maps
 engine.lens
@@ -27,7 +29,7 @@ engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
-report.text report.palette report.units report.images
+report.text report.palette report.units report.images report.files
 report.planes report.scale
 report.compare
 report.read
@@ -37,13 +39,14 @@ report.figures
 report.content
 report.page
 report.export
+report.drawing
 report.bench
 report.commands
 report.cli
 """
 FLOOR = {room: i for i, line in enumerate(FLOORS.split("\n")) for room in line.split()}
-# A trace draws itself in a notebook with what the report has: the one late import upwards.
-EXCEPTIONS = {("engine.trace", "report.page")}
+# A trace draws itself with what the report has: the one late import upwards, in one function.
+EXCEPTIONS = {("engine.trace", "report.drawing")}
 
 
 def _name(path: Path) -> str:

@@ -10,7 +10,6 @@ import xarray as xr
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import COORDINATES
-from attentropy.engine.trace.text import text_array
 
 Arrays = Mapping[str, tuple[str | Sequence[str], np.ndarray]]
 
@@ -20,13 +19,3 @@ def lay_out(arrays: Arrays, coords: Arrays, attrs: Mapping[str, Any] | None = No
     data = xr.Dataset({**arrays, **coords})
     data = data.set_coords([name for name in COORDINATES if name in data.variables])
     return Trace(data.assign_attrs(attrs or {}))
-
-
-def unnamed_tokens(tokens: int) -> dict[str, tuple[str, np.ndarray]]:
-    """Return the coordinates of a sequence whose tokens are unknown here: numbered content."""
-    return {
-        "position": ("position", np.arange(tokens, dtype=np.int32)),
-        "token_ids": ("position", np.full(tokens, -1, np.int32)),
-        "token_text": ("position", text_array([f"[{i}]" for i in range(tokens)])),
-        "role": ("position", text_array(["content"] * tokens)),
-    }

@@ -10,34 +10,27 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from attentropy.engine.arguments import Names, Selection, read_names
 from attentropy.engine.attention.selfcheck import attention_entries, check_model
-from attentropy.engine.errors import UsageError
 from attentropy.engine.model.layers import layer_kinds
-from attentropy.engine.selection import check_selection, select
+from attentropy.engine.selection import select
 from attentropy.engine.trace.layout import ArrayLayout, array_layout
-from attentropy.engine.trace.statistics import is_key
+from attentropy.engine.trace.statistics import KEPT_STATS, is_key
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
-NOT_RECORDED = "not recorded (--layers)"
+NOT_RECORDED = "not recorded (`layers`)"
 _NO_ATTENTION = "not applicable: this layer makes no softmax attention call"
 
 
-def check_stats(stats: Sequence[str]) -> tuple[str, ...]:
+def read_stats(stats: Names, default: Sequence[str] = KEPT_STATS) -> tuple[str, ...]:
     """Return the statistics to keep.
 
     Entropy is always one of them, and sink_prob where there are sinks. Raises `UsageError` for an
     unknown one.
     """
-    names = (*STATS, "lse")
-    if unknown := [name for name in stats if name not in names]:
-        raise UsageError(f"unknown statistic {unknown[0]!r}; known: {', '.join(names)}")
-    return tuple(dict.fromkeys(("entropy", *(s for s in stats if s != "sink_prob"))))
-
-
-def check_heads(heads: str) -> None:
-    """Raise `UsageError` where `heads` selects none, whatever their number."""
-    check_selection(heads, "heads", ("all", "mean"))
+    names = read_names(stats, "stats", (*STATS, "lse"), default)
+    return tuple(dict.fromkeys(("entropy", *(s for s in names if s != "sink_prob"))))
 
 
 @dataclass(frozen=True)
@@ -96,7 +89,7 @@ class AttentionPlan:
 
 
 def plan_attention(
-    model: PreTrainedModel, tokens: int, stats: Sequence[str], layers: str | None, heads: str
+    model: PreTrainedModel, tokens: int, stats: Sequence[str], layers: Selection, heads: Selection
 ) -> tuple[AttentionPlan, list[str]]:
     """Return what is kept of a prompt of `tokens` tokens, and the notes on it.
 
@@ -106,7 +99,7 @@ def plan_attention(
     counts = [facts.heads.get(entry, 0) for entry in entries]
     largest = max(counts, default=0)
     layer_numbers = max((layer + 1 for layer, _ in entries), default=0)
-    kept_layers = frozenset(select(layers or "all", layer_numbers, "layers"))
+    kept_layers = frozenset(select(layers, layer_numbers, "layers"))
     kept_heads = None if heads == "mean" else select(heads, largest, "heads")
     names, remarks = list(stats), []
     if facts.has_sinks:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from transformers import PreTrainedModel
 
 from attentropy.engine.attention.growing import Growing
-from attentropy.engine.attention.layout import lay_out, unnamed_tokens
+from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.attention.plan import AttentionPlan, why_none
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.tail_window import TailWindow
@@ -27,8 +30,15 @@ class RecordedSequence(Stream):
     sink: Growing
     consumer: TailWindow
 
-    def trace(self, model: PreTrainedModel) -> Trace:
-        """Return the attention statistics so far; token texts are numbers until named."""
+    @property
+    def tokens(self) -> int:
+        """The number of tokens so far."""
+        return self.sink.rows("visible")
+
+    def trace(
+        self, model: PreTrainedModel, tokens: Mapping[str, Any], attrs: Mapping[str, Any]
+    ) -> Trace:
+        """Return the attention statistics so far, with the coordinates of the `tokens`."""
         plan = self._plan_of_calls(model)
         order = [self.entry(*entry) if entry in self.heads else None for entry in plan.entries]
         arrays: Arrays = {
@@ -36,7 +46,7 @@ class RecordedSequence(Stream):
             for name, shape in plan.fields(plan.tokens, "float32").items()
         }
         windows, coords = self._windows(order)
-        return lay_out(arrays | windows, plan.coords() | coords | unnamed_tokens(plan.tokens))
+        return lay_out(arrays | windows, {**plan.coords(), **coords, **tokens}, attrs)
 
     def values(self, name: str, layer: int, index: int) -> np.ndarray:
         """Return one statistic of one attention call, [heads, tokens]."""
@@ -53,7 +63,7 @@ class RecordedSequence(Stream):
             for (layer, _), count in zip(entries, counts, strict=True)
         ]
         return AttentionPlan(
-            tokens=self.sink.rows("visible"),
+            tokens=self.tokens,
             entries=entries,
             counts=counts,
             notes=notes,

@@ -28,16 +28,14 @@ from attentropy.engine.attention.tail_window import TailWindow
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.layers import layer_count, layer_of
-from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.kernels.common.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
 
 
 class Recorder(Listener):
-    """Follows the sequences of one batch; `traces` is what was recorded of each so far.
+    """Follows the sequences of one batch.
 
-    After a forward pass `calls` holds the attention calls in order. Every sequence has a stream of
+    After a forward pass `calls` has the attention calls in order. Every sequence has a stream of
     its own, into memory; with a `stream` the values of the one sequence go there.
     """
 
@@ -46,8 +44,8 @@ class Recorder(Listener):
         model: PreTrainedModel,
         *,
         stats: tuple[str, ...],
-        impl: Implementation | None,
-        length: int | None,
+        impl: Implementation | None = None,
+        length: int | None = None,
         stream: Stream | None = None,
     ) -> None:
         self.model = model
@@ -145,26 +143,6 @@ class Recorder(Listener):
             "recording began in the middle of a sequence; start with an empty cache"
         )
 
-    @property
-    def traces(self) -> list[Trace]:
-        """The attention statistics of each sequence of the batch, its padding left out.
-
-        Token texts are the ids' numbers until named.
-        """
-        return [sequence.trace(self.model) for sequence in self._recorded]
-
-    @property
-    def trace(self) -> Trace:
-        """The one sequence's trace, as `traces` has it; raises `AttentropyError` for several."""
-        if self.sequences is not None and self.sequences > 1:
-            raise AttentropyError(
-                f"this batch holds {self.sequences} sequences; use recorder.traces, one trace each"
-            )
-        if self.stream is not None:
-            raise AttentropyError("the values went to the stream; the recorder holds no trace")
-        sequence = self._recorded[0] if self._recorded else self._new_sequence()
-        return sequence.trace(self.model)
-
     def values(self, name: str, layer: int, index: int = 0, sequence: int = 0) -> np.ndarray:
         """Return one statistic of one attention call of one sequence, [heads, tokens]."""
         return self._recorded[sequence].values(name, layer, index)
@@ -184,34 +162,17 @@ class Recorder(Listener):
 
 
 @contextmanager
-def record(
-    model: PreTrainedModel,
-    *,
-    stats: tuple[str, ...] = DEFAULT_STATS,
-    impl: Implementation | None = None,
-    length: int | None = None,
-    stream: Stream | None = None,
-) -> Iterator[Recorder]:
-    """While open, every attention call of `model` is recorded; its outputs stay what they were.
+def recording(model: PreTrainedModel, recorder: Recorder) -> Iterator[Recorder]:
+    """Tell `recorder`, which is yielded, of every attention call of `model` while this is open.
 
-    `model` is a transformers model in evaluation mode; one sequence, or a batch of them padded on
-    the left or on the right (with its `attention_mask`), from the first token on, in one or
-    several passes through the cache. `model.generate` decodes greedily or samples: a row for each
-    token that the model reads, so for all but the last one generated; a sequence that ends before
-    its batch goes on with the padding tokens that it is fed. `stats` as in
-    `attentropy.attention`; `length` is the number of tokens to come, padding among them, where it
-    is known; with a `stream` the values go there instead of into the recorder. On exit the model's
-    own attention is back. The first time that a model is given, `check_same_outputs` runs it over a
-    short probe.
+    The model's outputs stay what they were, and on exit its own attention is back. The first time
+    that a model is given, `check_same_outputs` runs it over a short probe.
 
     Raises `AttentropyError` where the model does not run its attention through transformers'
     attention interface, or does so with arguments whose meaning is unknown; and where passes do
     not follow each other, as in beam search, assisted decoding and after a cut of the cache.
     """
-    if model.training:
-        raise AttentropyError("the model is in training mode; call model.eval() before recording")
     facts = check_model(model)
-    recorder = Recorder(model, stats=tuple(stats), impl=impl, length=length, stream=stream)
     own_attention, caches = model.config._attn_implementation, CacheWatch()
 
     def check_padding(*_: Any) -> None:
@@ -233,4 +194,4 @@ def record(
         )
 
 
-__all__ = ["DEFAULT_STATS", "Call", "Recorder", "check_same_outputs", "record"]
+__all__ = ["Call", "Recorder", "check_same_outputs", "recording"]

@@ -171,23 +171,23 @@ def _windowing(size: ModelSize, run: RunSize) -> int:
 
 
 def alternatives(size: ModelSize, run: RunSize) -> dict[str, RunSize]:
-    """Return runs that take less memory, by the option that asks for them.
+    """Return runs that take less memory, by the argument that asks for them.
 
     The option that changes least comes first.
     """
     runs: dict[str, RunSize] = {}
     if run.chunk is not None and run.chunk > SMALLEST_DEFAULT_CHUNK:
         smaller = max(SMALLEST_DEFAULT_CHUNK, run.chunk // 4)
-        runs[f"--chunk {smaller}"] = replace(run, chunk=smaller)
+        runs[f"`chunk={smaller}`"] = replace(run, chunk=smaller)
     small = replace(run, itemsize=min(2, run.itemsize), positions=0)
     runs |= {
-        "--lens-positions -128:": replace(run, positions=min(run.positions, 128)),
-        "--lens none": replace(run, positions=0),
-        "--dtype bfloat16": replace(run, itemsize=min(2, run.itemsize)),
-        "--quantize 8bit": replace(run, quantize="8bit"),
-        "--quantize 4bit": replace(run, quantize="4bit"),
-        "--dtype bfloat16 --lens none": small,
-        "--quantize 4bit --dtype bfloat16 --lens none": replace(small, quantize="4bit"),
+        '`lens_positions="-128:"`': replace(run, positions=min(run.positions, 128)),
+        '`lens="none"`': replace(run, positions=0),
+        '`dtype="bfloat16"`': replace(run, itemsize=min(2, run.itemsize)),
+        '`quantize="8bit"`': replace(run, quantize="8bit"),
+        '`quantize="4bit"`': replace(run, quantize="4bit"),
+        '`dtype="bfloat16"` and `lens="none"`': small,
+        '`quantize="4bit"`, `dtype="bfloat16"` and `lens="none"`': replace(small, quantize="4bit"),
     }
     needed = memory_bytes(size, run)["peak_bytes"]
     return {

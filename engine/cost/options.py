@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from attentropy.engine.attention.plan import check_heads, check_stats
-from attentropy.engine.errors import UsageError
-from attentropy.engine.lens.budget import check_sites
-from attentropy.engine.maps.plan import check_options
-from attentropy.engine.selection import check_selection
+from attentropy.engine.arguments import (
+    read_choice,
+    read_count,
+    read_selection,
+    read_tile,
+)
+from attentropy.engine.attention.plan import read_stats
+from attentropy.engine.lens.budget import read_sites
+from attentropy.engine.maps.plan import MAP_HEADS
+from attentropy.engine.maps.windows import check_windows
 from attentropy.engine.trace.statistics import KEPT_STATS
+
+STORAGES = ("float32", "float16")
 
 
 @dataclass(frozen=True)
 class CostOptions:
     """The options of `extract` that decide what a run takes, as `extract` takes them.
 
+    An instance holds each in one form, whatever the caller gave: `stats` (the entropy first) and
+    `lens` (sites in the order in which they are read) as tuples, selections as texts, None for all.
     Raises `UsageError` for one that cannot work, whatever the model and the prompt.
     """
 
-    stats: Sequence[str] = KEPT_STATS
-    layers: str | None = None
-    heads: str = "all"
-    sites: Sequence[str] = ("residual",)
-    lens_layers: str | None = None
-    lens_positions: str | None = None
-    map_tile: str = "auto"
+    stats: Any = KEPT_STATS
+    layers: Any = None
+    heads: Any = "all"
+    lens: Any = "residual"
+    lens_layers: Any = None
+    lens_positions: Any = None
+    map_tile: Any = "auto"
     map_heads: str = "mean"
-    windows: Sequence[str] = ()
+    windows: Any = ()
     scores: bool = True
-    chunk: int | None = None
+    chunk: Any = None
     storage: str = "float32"
 
     def __post_init__(self) -> None:
-        check_sites(self.sites)
-        check_selection(self.lens_layers, "lens layers")
-        check_selection(self.lens_positions, "lens positions", ("all", "template"))
-        check_selection(self.layers, "layers")
-        check_heads(self.heads)
-        check_stats(self.stats)
-        check_options(self.map_tile, self.map_heads, self.windows)
-        self._check_numbers()
-        if self.storage not in ("float32", "float16"):
-            raise UsageError(f"storage is float32 or float16, not {self.storage!r}")
+        for name, value in self._read().items():
+            object.__setattr__(self, name, value)
 
-    def _check_numbers(self) -> None:
-        if self.chunk is not None and self.chunk < 1:
-            raise UsageError("chunk and memory must be 1 or more")
-
-    @property
-    def ordered_sites(self) -> tuple[str, ...]:
-        """The lens's sites in the order in which they are read."""
-        return check_sites(self.sites)
-
-    @property
-    def kept_stats(self) -> tuple[str, ...]:
-        """The attention statistics to keep, the entropy first."""
-        return check_stats(self.stats)
+    def _read(self) -> dict[str, Any]:
+        """Return the options that have several forms, each in the one that the engine reads."""
+        return {
+            "stats": read_stats(self.stats),
+            "layers": read_selection(self.layers, "layers"),
+            "heads": read_selection(self.heads, "heads", ("all", "mean")) or "all",
+            "lens": read_sites(self.lens),
+            "lens_layers": read_selection(self.lens_layers, "lens_layers"),
+            "lens_positions": read_selection(
+                self.lens_positions, "lens_positions", ("all", "template")
+            ),
+            "map_tile": read_tile(self.map_tile),
+            "map_heads": read_choice(self.map_heads, "map_heads", MAP_HEADS),
+            "windows": check_windows(self.windows),
+            "chunk": None if self.chunk is None else read_count(self.chunk, "chunk"),
+            "storage": read_choice(self.storage, "storage", STORAGES),
+        }

@@ -143,7 +143,9 @@ def _predict_memory(
     facts |= {**needed, "available_bytes": free}
     if free is not None and needed["peak_bytes"] > free:
         fitting = [option for option, peak in peaks.items() if peak <= free]
-        elsewhere = "another device, or --device auto" if device.type == "cpu" else "--device cpu"
+        elsewhere = (
+            'another device, or `device="auto"`' if device.type == "cpu" else '`device="cpu"`'
+        )
         facts["too_much"] = f"it fits with {fitting[0] if fitting else elsewhere}"
     return cast(MemoryPrediction, facts | {"peak_with_option_bytes": peaks})
 
@@ -152,9 +154,9 @@ def run_size(
     size: ModelSize, tokens: int, options: CostOptions, device: torch.device, dtype: torch.dtype
 ) -> RunSize:
     """Return the size of the run that `extract` would make of a prompt of `tokens` tokens."""
-    sites = options.ordered_sites
+    sites = options.lens
     on_cpu, item = device.type == "cpu", dtype.itemsize
-    layers = len(select(options.lens_layers or "all", size.layers, "lens layers"))
+    layers = len(select(options.lens_layers, size.layers, "lens_layers"))
     lens = replace(size.lens(item, len(sites)), layers=layers)
     if not sites:
         positions = 0
@@ -162,7 +164,7 @@ def run_size(
         positions = lens.budget(tokens)
     else:
         words = {"template": range(min(tokens, _TEMPLATE))}
-        positions = len(select(options.lens_positions, tokens, "lens positions", words))
+        positions = len(select(options.lens_positions, tokens, "lens_positions", words))
     run = RunSize(
         tokens, item, positions, len(sites), on_cpu=on_cpu,
         recording=_recording_size(size, tokens, options),
@@ -184,8 +186,8 @@ def _recording_size(size: ModelSize, tokens: int, options: CostOptions) -> Recor
     per_head = options.map_heads == "all"
     requested = rectangles(options.windows, tokens, size.layers, size.heads)
     return RecordingSize(
-        stats=tuple(dict.fromkeys(("entropy", *options.stats))),
-        layers=len(select(options.layers or "all", size.layers, "layers")),
+        stats=options.stats,
+        layers=len(select(options.layers, size.layers, "layers")),
         heads=heads,
         tile=map_tile(options.map_tile, tokens, size.layers, size.heads if per_head else 1),
         map_per_head=per_head,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.recorder import Recorder, record
+from attentropy.engine.attention.record import Recording, record
 from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.eager import Eager, run_eager
 from attentropy.engine.coverage.tiny import VOCABULARY, tiny_model
@@ -75,7 +75,7 @@ def _compare_attention(model: PreTrainedModel, ids: Tensor, own: Eager) -> Verdi
     }
 
 
-def _record(model: PreTrainedModel, ids: Tensor, **extra: Tensor) -> tuple[Recorder, Tensor]:
+def _record(model: PreTrainedModel, ids: Tensor, **extra: Tensor) -> tuple[Recording, Tensor]:
     """Return a recorder of one pass without a cache, and the pass's logits."""
     model.set_attn_implementation("eager")
     with torch.no_grad(), record(model, stats=("entropy",)) as recorder:
@@ -83,7 +83,7 @@ def _record(model: PreTrainedModel, ids: Tensor, **extra: Tensor) -> tuple[Recor
     return recorder, logits
 
 
-def _check_same(recorder: Recorder, logits: Tensor, own: Eager, rows: slice) -> None:
+def _check_same(recorder: Recording, logits: Tensor, own: Eager, rows: slice) -> None:
     """Raise `Wrong` where an entropy or a logit of `rows` is not the model's own."""
     scale = max(1.0, float(own.logits[:, rows].abs().max()))
     error = float((own.logits - logits)[:, rows].abs().max()) / scale

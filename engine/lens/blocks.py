@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PretrainedConfig, PreTrainedModel
 
 from attentropy.engine.attention.probe import CallList
-from attentropy.engine.attention.recorder import Recorder, record
+from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.additions import (
     ModuleOutput,
@@ -128,9 +128,10 @@ def find_blocks(model: PreTrainedModel, input_ids: Tensor) -> Blocks:
     Raises `LensRefused` where the layers themselves are not found.
     """
     layers = decoder_layers(model)
+    recorder = Recorder(model, stats=())
     with (
         torch.no_grad(),
-        record(model, stats=()) as recorder,
+        recording(model, recorder),
         watch_blocks(layers, recorder, model.config) as explained,
     ):
         model(input_ids, use_cache=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from attentropy.engine.errors import UsageError
+from attentropy.engine.arguments import Names, read_names
 
 SITES = ("residual", "attention", "mlp")
 
@@ -15,10 +15,12 @@ REHEARSED_POSITIONS = 1024
 _STATE_BYTES = 2 * 2**30
 
 
-def check_sites(sites: Sequence[str]) -> tuple[str, ...]:
-    """Return the sites in the order of `SITES`. Raises `UsageError` for an unknown one."""
-    if unknown := sorted(set(sites) - set(SITES)):
-        raise UsageError(f"unknown lens site {unknown[0]!r}; known: {', '.join(SITES)}")
+def read_sites(lens: Names, default: Sequence[str] = ("residual",)) -> tuple[str, ...]:
+    """Return the sites that the argument `lens` names, in the order of `SITES`; () for "none".
+
+    Raises `UsageError` for an unknown one.
+    """
+    sites = read_names(lens, "lens", SITES, default)
     return tuple(site for site in SITES if site in sites)
 
 

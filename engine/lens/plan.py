@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from attentropy.engine.arguments import Selection
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.blocks import Blocks, find_blocks
 from attentropy.engine.lens.budget import LensSize, sample_positions, template_positions
@@ -69,8 +70,8 @@ def plan_lens(
     probe: Tensor,
     text: Prompt,
     sites: Sequence[str],
-    layers: str | None,
-    positions: str | None,
+    layers: Selection,
+    positions: Selection,
     notes: list[str],
     *,
     head_pass: HeadPass | None = None,
@@ -92,7 +93,7 @@ def plan_lens(
         notes.append(f"no lens: {error}")
         return None
     modules = decoder_layers(loaded.model)
-    selected = select(layers or "all", len(modules), "lens layers")
+    selected = select(layers, len(modules), "lens_layers")
     points = _site_points(loaded, probe, sites, blocks, notes)
     points = {
         site: [point if layer in selected else None for layer, point in enumerate(site_points)]
@@ -107,7 +108,7 @@ def plan_lens(
         rows = _default_positions(size, text, notes)
     else:
         words = {"template": template_positions(text.roles)}
-        rows = select(positions, len(text.ids), "lens positions", words)
+        rows = select(positions, len(text.ids), "lens_positions", words)
     return LensPlan(lens, points, selected, rows, len(text.ids))
 
 
@@ -154,6 +155,6 @@ def _default_positions(size: LensSize, text: Prompt, notes: list[str]) -> list[i
     if len(positions) < n:
         notes.append(
             f"the lens reads {len(positions):,} of {n:,} positions (template, tail and an even "
-            "sample of the rest), within its budget; --lens-positions all reads every one"
+            'sample of the rest), within its budget; `lens_positions="all"` reads every one'
         )
     return positions

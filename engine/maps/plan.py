@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from attentropy.engine.arguments import read_choice
 from attentropy.engine.attention.selfcheck import attention_entries, check_model
-from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.induction import (
     induction_scores,
     ordinary_ids,
@@ -17,7 +17,6 @@ from attentropy.engine.maps.induction import (
 )
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import (
-    check_tile,
     check_windows,
     default_window,
     map_tile,
@@ -29,21 +28,13 @@ from attentropy.engine.model.load import LoadedModel
 MAP_HEADS = ("mean", "all")
 
 
-def check_options(tile: str, map_heads: str, windows: Sequence[str]) -> None:
-    """Raise `UsageError` for what `plan_sweeps` could not use, before a model is loaded."""
-    check_tile(tile)
-    check_windows(windows)
-    if map_heads not in MAP_HEADS:
-        raise UsageError(f"map_heads={map_heads!r} is neither {' nor '.join(MAP_HEADS)}")
-
-
 def plan_sweeps(
     loaded: LoadedModel,
     tokens: int,
     *,
-    tile: str = "auto",
+    tile: Any = "auto",
     map_heads: str = "mean",
-    windows: Sequence[str] = (),
+    windows: Any = (),
     scores: bool = True,
     recorded: Collection[int] | None = None,
 ) -> tuple[Sweeps, dict[str, Any]]:
@@ -54,7 +45,8 @@ def plan_sweeps(
     map, or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the
     model once over `repeated_tokens`. `recorded`: the layers that are, where it is not all of them.
     """
-    check_options(tile, map_heads, windows)
+    read_choice(map_heads, "map_heads", MAP_HEADS)
+    windows = check_windows(windows)
     entries = attention_entries(loaded.model)
     per_entry = check_model(loaded.model).heads
     heads = [

@@ -6,10 +6,10 @@ Nothing here imports torch: what a run would keep can be computed anywhere.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from attentropy.engine.arguments import read_tile, read_windows
 from attentropy.engine.attention.window_size import (
     WINDOW_BYTES,
     WINDOW_TAIL,
@@ -24,9 +24,6 @@ from attentropy.engine.trace.schema import REQUESTED_WINDOWS
 # second.
 MAP_BYTES = 16 * 2**20
 MAP_LIMIT_BYTES = 2**30
-
-_WINDOW = re.compile(r"(-?[0-9]*):(-?[0-9]*),(-?[0-9]*):(-?[0-9]*)")
-_TILE = re.compile(r"([1-9][0-9]{0,8})(?:x([1-9][0-9]{0,8}))?")
 
 Tile = tuple[int, int]
 Span = tuple[int, int]
@@ -59,56 +56,49 @@ def default_window(tokens: int, layers: int, heads: int) -> Rectangle:
     return Rectangle("window", span, span, kept_per_head(layers * heads * side * side), shares=True)
 
 
-def check_windows(texts: Sequence[str]) -> None:
-    """Raise `UsageError` where `rectangles` cannot read one of `texts`, whatever the prompt."""
+def check_windows(value: Any) -> tuple[str, ...]:
+    """Return the requested windows as texts "q0:q1,k0:k1".
+
+    Raises `UsageError` for what `rectangles` cannot read, whatever the prompt.
+    """
+    texts = read_windows(value)
     if len(texts) > len(REQUESTED_WINDOWS):
         raise UsageError(
-            f"{len(texts)} windows were asked for, and at most {len(REQUESTED_WINDOWS)} are kept"
+            f"`windows` takes at most {len(REQUESTED_WINDOWS)} windows, not {len(texts)}"
         )
-    for text in texts:
-        _ends(text)
+    return texts
 
 
-def rectangles(texts: Sequence[str], tokens: int, layers: int, heads: int) -> list[Rectangle]:
-    """Return the requested windows "q0:q1,k0:k1", whose ends count tokens as Python slices do.
+def rectangles(value: Any, tokens: int, layers: int, heads: int) -> list[Rectangle]:
+    """Return the requested windows (see `read_windows`), whose ends count as Python's do.
 
     Raises `UsageError` for anything else, for one without a query or a key, and for one that is
     larger than `WINDOW_BYTES` even as the mean over heads; it says what fits.
     """
-    check_windows(texts)
     windows = []
-    for number, text in enumerate(texts, 1):
-        ends = _ends(text)
-        spans = [slice(*pair).indices(tokens)[:2] for pair in (ends[:2], ends[2:])]
+    for number, text in enumerate(check_windows(value), 1):
+        spans = [_slice(span).indices(tokens)[:2] for span in text.split(",")]
         for (start, stop), what in zip(spans, ("query", "key"), strict=True):
             if stop <= start:
-                raise UsageError(f"window {text}: holds no {what} of a prompt of {tokens} tokens")
+                raise UsageError(f"`windows`: {text} has no {what} in a prompt of {tokens} tokens")
         (q0, q1), (k0, k1) = spans
         values = layers * (q1 - q0) * (k1 - k0)
         if 4 * values > WINDOW_BYTES:
-            raise UsageError(f"window {text}: {_too_large(q1 - q0, k1 - k0, layers)}")
+            raise UsageError(f"`windows`: {_too_large(q1 - q0, k1 - k0, layers)}")
         per_head = kept_per_head(values * heads)
         windows.append(Rectangle(f"window{number}", (q0, q1), (k0, k1), per_head))
     return windows
 
 
-def check_tile(text: str) -> None:
-    """Raise `UsageError` where `map_tile` cannot read `text`, whatever the prompt."""
-    if text not in ("auto", "none") and not _TILE.fullmatch(text):
-        raise UsageError(
-            f"map tile {text!r}: give auto, none, a size as in 64, or queries by keys as in 64x32"
-        )
-
-
-def map_tile(text: str, tokens: int, layers: int, heads: int = 1) -> Tile | None:
-    """Return the tile (queries, keys) of the map that `text` requests; None for no map.
+def map_tile(value: Any, tokens: int, layers: int, heads: int = 1) -> Tile | None:
+    """Return the tile (queries, keys) of the map that `value` requests; None for no map.
 
     "auto": the smallest power of two whose map of `layers` layers and `heads` heads (1: their
     mean) stays within `MAP_BYTES` and `WINDOW_TOKENS` tiles a side; no map where the exact window
-    of a short prompt is one. "none", "64" and "64x32" say it outright. Raises `UsageError` for
+    of a short prompt is one. "none", 64 and "64x32" say it outright. Raises `UsageError` for
     anything else, and for a map of more than `MAP_LIMIT_BYTES`; it says what fits.
     """
-    check_tile(text)
+    text = read_tile(value)
     if text == "none" or (text == "auto" and tokens <= WINDOW_TOKENS):
         return None
     if text == "auto":
@@ -119,7 +109,7 @@ def map_tile(text: str, tokens: int, layers: int, heads: int = 1) -> Tile | None
     if needed > MAP_LIMIT_BYTES:
         fits = _tile_within(MAP_LIMIT_BYTES, tokens, layers * heads)
         raise UsageError(
-            f"map tile {text}: the map would take {needed / 2**30:.1f} GiB, and "
+            f"`map_tile`: a map in tiles of {text} takes {needed / 2**30:.1f} GiB, and "
             f"{MAP_LIMIT_BYTES / 2**30:.0f} GiB is the most; a tile of {fits} fits"
         )
     return tile
@@ -140,13 +130,8 @@ def _tile_within(budget: int, tokens: int, maps: int, side: int | None = None) -
     return tile
 
 
-def _ends(text: str) -> list[int | None]:
-    matched = _WINDOW.fullmatch(text)
-    if matched is None or "-" in matched.groups():
-        raise UsageError(f"window {text!r}: give queries and keys as q0:q1,k0:k1, as in -64:,0:512")
-    if max(len(end) for end in matched.groups()) > 10:
-        raise UsageError(f"window {text!r}: no prompt has so many tokens")
-    return [int(end) if end else None for end in matched.groups()]
+def _slice(text: str) -> slice:
+    return slice(*(int(end) if end else None for end in text.split(":")))
 
 
 def _too_large(rows: int, keys: int, layers: int) -> str:

@@ -98,7 +98,7 @@ def with_random_weights(
     import transformers
 
     if device == "auto":
-        raise UsageError("random weights are made on one device; leave --device auto out")
+        raise UsageError('random weights are made on one device; leave `device="auto"` out')
     source, name = origin.resolve_source(model, weights=False)
     torch_device = origin.resolve_device(device)
     with origin.errors_in_one_line(name, source):
@@ -113,7 +113,7 @@ def with_random_weights(
         if free is not None and needed > free:
             raise AttentropyError(
                 f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
-                f"are free on {torch_device}; --dtype bfloat16 or another device may have them"
+                f'are free on {torch_device}; `dtype="bfloat16"` or another `device` may do'
             )
         on_gpu = [torch_device] if torch_device.type == "cuda" else []
         with torch.random.fork_rng(on_gpu), torch_device:
@@ -135,14 +135,26 @@ def wrap_loaded(model: Any, tokenizer: Any) -> LoadedModel:
     Raises `UsageError` where the tokenizer is missing or is not a tokenizer.
     """
     if tokenizer is None:
-        raise UsageError("a loaded model needs its tokenizer: extract(model, prompt, tokenizer=…)")
+        raise UsageError("a loaded model needs its `tokenizer`")
+    check_tokenizer(tokenizer)
+    return LoadedModel(model, tokenizer, *source_of(model))
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise `UsageError` where a value is not a tokenizer."""
     if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
-        raise UsageError(f"tokenizer: a {type(tokenizer).__name__} is no tokenizer of transformers")
+        raise UsageError(
+            f"`tokenizer`: a {type(tokenizer).__name__} is no tokenizer of transformers"
+        )
+
+
+def source_of(model: Any) -> tuple[str, str | None]:
+    """Return the name of a loaded model, without its folder, and its commit."""
     source = str(getattr(model.config, "_name_or_path", "") or "")
     if source.count("/") > 1 or "\\" in source or Path(source).exists():  # a path, not a hub id
         source = Path(source).name
     commit = getattr(model.config, "_commit_hash", None)
-    return LoadedModel(model, tokenizer, source or type(model).__name__, commit)
+    return source or type(model).__name__, commit
 
 
 def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:
@@ -167,10 +179,10 @@ def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, .
 def _check_installed(device: str | None, quantize: str | None) -> None:
     """Raise `UsageError` where a placement is unknown, or needs a library that is not here."""
     if quantize is not None and quantize not in _BITS:
-        raise UsageError(f"unknown quantisation {quantize!r}; one of {', '.join(_BITS)}")
+        raise UsageError(f"`quantize` takes {' or '.join(_BITS)}, not {quantize!r}")
     needed = ["accelerate"] if device == "auto" or quantize is not None else []
     needed += ["bitsandbytes"] if quantize is not None else []
-    option = f"--quantize {quantize}" if quantize is not None else "--device auto"
+    option = '`device="auto"`' if quantize is None else f'`quantize="{quantize}"`'
     for library in needed:
         if find_spec(library) is None:
             raise UsageError(f"{option} needs {library}: {install_command('placement')}")
@@ -191,7 +203,7 @@ def _placement(
         from transformers import BitsAndBytesConfig
 
         if getattr(config, "quantization_config", None) is not None:
-            raise UsageError(f"this checkpoint is quantised already; leave out {quantize}")
+            raise UsageError("this checkpoint is quantised already; leave `quantize` out")
         # It warns about a cast in each 8-bit product, once per layer and call.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         placement["quantization_config"] = BitsAndBytesConfig(

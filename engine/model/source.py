@@ -75,7 +75,7 @@ def resolve_device(device: str | None) -> torch.device:
         resolved = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"no device {device!r} on this machine; try --device cpu") from error
+        raise UsageError(f'no device {device!r} on this machine; try `device="cpu"`') from error
     return resolved
 
 
@@ -83,7 +83,7 @@ def resolve_dtype(dtype: str | None, config: Any, device: torch.device) -> torch
     """Return the dtype of that name; for None float32 on a CPU, else the checkpoint's own."""
     if dtype is not None:
         if dtype not in _DTYPES:
-            raise UsageError(f"unknown dtype {dtype!r}; one of {', '.join(_DTYPES)}")
+            raise UsageError(f"`dtype` takes {', '.join(_DTYPES)}, not {dtype!r}")
         return _DTYPES[dtype]
     own = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
     if device.type == "cpu" or not isinstance(own, torch.dtype):

@@ -102,7 +102,7 @@ class Passes:
             if cache is None and last < spans[-1][1]:
                 raise AttentropyError(
                     f"{type(self.run.loaded.model).__name__} keeps no cache, so it reads the "
-                    f"prompt in one pass: --chunk {self.tokens}"
+                    f"prompt in one pass: `chunk={self.tokens}`"
                 )
 
 

@@ -8,7 +8,6 @@ pass is measured by the same hooks.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.plan import check_stats
+from attentropy.engine.arguments import Names, read_count, read_torch_name
+from attentropy.engine.attention.plan import read_stats
 from attentropy.engine.cost.memory import chunk_tokens
 from attentropy.engine.cost.size import model_size
 from attentropy.engine.errors import AttentropyError, UsageError
-from attentropy.engine.lens.budget import check_sites
+from attentropy.engine.lens.budget import read_sites
 from attentropy.engine.model.devices import device_names, free_bytes, input_device
 from attentropy.engine.model.load import LoadedModel, load, with_random_weights, wrap_loaded
 from attentropy.engine.profile.measurement import Progress, measure_variants
@@ -29,27 +29,26 @@ from attentropy.engine.profile.passes import Passes
 from attentropy.engine.profile.prompt import profile_prompt
 from attentropy.engine.profile.recorded_run import PROBE_TOKENS, plan_run
 from attentropy.engine.profile.results import profile_trace
-from attentropy.engine.prompt.messages import Messages
-from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.prompt.prepare import Prompt, PromptLike
 from attentropy.engine.trace.dataset import Trace
 
 
 def profile(
     model: str | Path | PreTrainedModel | None = None,
-    prompt: str | Messages | Sequence[int] | None = None,
+    prompt: PromptLike | None = None,
     *,
     tokenizer: Any = None,
-    tokens: int | None = None,
-    chunk: int | None = None,
+    tokens: int | str | None = None,
+    chunk: int | str | None = None,
     random_weights: bool = False,
-    stats: Sequence[str] = ("entropy",),
-    sites: Sequence[str] = (),
+    stats: Names = "entropy",
+    lens: Names = "none",
     repeat: int = 3,
     chat_template: bool = True,
     system: str | None = None,
     revision: str | None = None,
-    dtype: str | None = None,
-    device: str | None = None,
+    dtype: Any = None,
+    device: Any = None,
     quantize: str | None = None,
     scratch: str | Path | None = None,
     progress: Progress | None = None,
@@ -61,7 +60,7 @@ def profile(
 
     model, tokenizer, prompt and placement are those of `extract`; random_weights: see
     `with_random_weights`. chunk: tokens of a pass through the cache, by default from the memory
-    that is free. stats: what is recorded, as `extract` takes them, and sites what the lens reads,
+    that is free. stats: what is recorded, as `extract` takes them, and lens what the lens reads,
     by default nothing; besides them the exact window that a run keeps by default, no map and no
     head scores. Each variant is measured `repeat` times after a warm-up. scratch: a folder of the
     caller's, which then holds the trace; without it the passes write into a temporary folder, and
@@ -69,11 +68,13 @@ def profile(
 
     Raises `UsageError` and `AttentropyError` as `extract` does, and for a model on several devices.
     """
-    sites, stats = check_sites(sites), check_stats(stats)
-    if repeat < 1 or (chunk is not None and chunk < 1):
-        raise UsageError("repeat and chunk must be 1 or more")
+    sites, kept_stats = read_sites(lens, ()), read_stats(stats, ("entropy",))
+    repeat = read_count(repeat, "repeat")
+    chunk = None if chunk is None else read_count(chunk, "chunk")
+    tokens = None if tokens is None else read_count(tokens, "tokens")
+    dtype, device = read_torch_name(dtype), read_torch_name(device)
     if tokens is not None and prompt is not None:
-        raise UsageError("--tokens makes a prompt of its own; leave the other out")
+        raise UsageError("`tokens` makes a prompt of its own; leave the other one out")
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)
     loaded = _load(
@@ -85,10 +86,12 @@ def profile(
     show("checking the model", 0, 1)
     with ExitStack() as stack:
         folder = scratch or stack.enter_context(tempfile.TemporaryDirectory(prefix="attentropy-"))
-        passes = _plan_passes(loaded, text, chunk, stats, sites, Path(folder))
+        passes = _plan_passes(loaded, text, chunk, kept_stats, sites, Path(folder))
         measurement = measure_variants(passes, repeat, show)
         show("measuring the ceilings", 0, 1)
-        trace = profile_trace(measurement, passes.run.chunks, passes.parts, loaded, stats, sites)
+        trace = profile_trace(
+            measurement, passes.run.chunks, passes.parts, loaded, kept_stats, sites
+        )
         if scratch is None:
             trace.dataset.load()
     return trace
@@ -110,7 +113,7 @@ def _load(
         return LoadedModel(model, None, type(model).__name__, None)
     if random_weights:
         if quantize is not None:
-            raise UsageError("random weights are not quantised; leave --quantize out")
+            raise UsageError("random weights are not quantised; leave `quantize` out")
         return with_random_weights(model, revision=revision, dtype=dtype, device=device)
     return load(model, revision=revision, dtype=dtype, device=device, quantize=quantize)
 
@@ -121,7 +124,7 @@ def _check_device(loaded: LoadedModel) -> None:
         raise AttentropyError(f"profile measures one device, and the model is on {len(devices)}")
     device = input_device(loaded.model)
     if device.type not in ("cpu", "cuda"):
-        raise AttentropyError(f"profile has no clock for {device.type}; use --device cpu")
+        raise AttentropyError(f'profile has no clock for {device.type}; use `device="cpu"`')
 
 
 def _plan_passes(

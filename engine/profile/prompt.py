@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,14 @@ from attentropy.engine import demo
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
-from attentropy.engine.prompt.messages import Messages
-from attentropy.engine.prompt.prepare import Prompt, prepare
+from attentropy.engine.prompt.ids import read_ids
+from attentropy.engine.prompt.prepare import Prompt, PromptLike, prepare, without_texts
 
 
 def profile_prompt(
     loaded: LoadedModel,
     model: str | Path | PreTrainedModel | None,
-    prompt: str | Messages | Sequence[int] | None,
+    prompt: PromptLike | None,
     tokens: int | None,
     *,
     chat_template: bool,
@@ -38,29 +37,24 @@ def profile_prompt(
         prompt = ordinary_ids(config, special, tokens)
     elif prompt is None:
         if model is not None:
-            raise UsageError("give a prompt with -p, -f, -m or --ids, or random ids with --tokens")
+            raise UsageError("no prompt; give one with `prompt`, or random ids with `tokens`")
         prompt = demo.DEFAULT_PROMPT
     if loaded.tokenizer is not None:
         text = prepare(
             loaded.tokenizer, prompt, vocabulary=facts["vocabulary"], chat_template=chat_template,
             system=system,
         )  # fmt: skip
-    elif isinstance(prompt, list) and all(type(token) is int for token in prompt):
-        text = _without_texts(prompt)
+    elif (ids := read_ids(prompt)) is not None:
+        text = without_texts(ids)
     else:
-        raise UsageError(f"{loaded.name!r} has no tokenizer; give --ids or --tokens")
+        raise UsageError(
+            f"{loaded.name!r} has no tokenizer; give token ids as the `prompt`, or `tokens`"
+        )
     if facts["positions"] is not None and len(text.ids) > facts["positions"]:
         raise UsageError(
             f"{len(text.ids)} tokens, and {loaded.name!r} has {facts['positions']} positions"
         )
     return text
-
-
-def _without_texts(ids: list[int]) -> Prompt:
-    """Return a prompt whose tokens are named by their ids."""
-    names = [f"[{token}]" for token in ids]
-    spans = [(0, 0)] * len(ids)
-    return Prompt("", ids, names, ["content"] * len(ids), spans, False)
 
 
 def ordinary_ids(

@@ -20,11 +20,11 @@ from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import vocabulary_arrays
 from attentropy.engine.run.job import Job
 from attentropy.engine.run.plan import RunPlan, computed_stats
-from attentropy.engine.run.provenance import provenance
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
 
@@ -103,11 +103,13 @@ def plan_run(
     reading = plan_lens(loaded, probe, text, sites, None, None, notes) if sites else None
     attention, attention_notes = plan_attention(loaded.model, len(text.ids), stats, None, "all")
     sweeps, sweep_options = plan_sweeps(loaded, len(text.ids), tile="none", scores=False)
-    options = {"chunk": chunk, "stats": list(attention.names), "sites": list(sites)}
+    options = {"chunk": chunk, "stats": list(attention.names), "lens": list(sites)}
     return RecordedRun(
         loaded=loaded, text=text, ids=ids, chunk=chunk, stats=stats, attention=attention,
         sweeps=sweeps, reading=reading, folder=folder,
-        attrs=provenance(loaded, text, notes + attention_notes, options | sweep_options),
+        attrs=provenance(
+            describe_run(loaded), text, notes + attention_notes, options | sweep_options
+        ),
     )  # fmt: skip
 
 

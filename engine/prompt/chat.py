@@ -66,7 +66,7 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> 
 
 def _refusal(error: Exception) -> str:
     reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-    return f"the model's chat template refuses these messages ({reason}); try --no-chat-template"
+    return f"the model's chat template refuses these messages ({reason}); try `chat_template=False`"
 
 
 def _best_form(tokenizer: PreTrainedTokenizerBase, messages: list[Message], limit: int) -> Chat:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.prompt.ids import KINDS
 
 Message: TypeAlias = dict[str, Any]
 # What a caller may give, before it is checked.
@@ -19,7 +20,7 @@ Change: TypeAlias = tuple[KeyPath, Any]
 def check_messages(messages: Any) -> list[Message]:
     """Return a copy of `messages`. Raises `UsageError` for anything but text messages."""
     if not isinstance(messages, Sequence) or not all(isinstance(m, Mapping) for m in messages):
-        raise UsageError("a prompt is a text, a list of chat messages or a list of token ids")
+        raise UsageError(f"a prompt is {KINDS}")
     return [_check_message(message) for message in messages]
 
 

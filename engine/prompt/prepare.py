@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.chat import render_chat
+from attentropy.engine.prompt.ids import read_ids
 from attentropy.engine.prompt.messages import Messages, check_messages, has_words
 from attentropy.engine.prompt.tokens import (
     Span,
@@ -24,6 +25,11 @@ from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+UNKNOWN_TOKEN = "[?]"  # the text of a token whose id is unknown
+
+PromptLike: TypeAlias = str | Messages | Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Any]
+"""What a caller may give as the prompt, besides arrays and tensors of ids."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,9 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """The hash of the text that was tokenised."""
-        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+        """The hash of the text that was tokenised, of the ids where there is no text."""
+        text = self.text.encode("utf-8", "surrogatepass") or np.array(self.ids, "<i8").tobytes()
+        return hashlib.sha256(text).hexdigest()
 
     def coordinates(self) -> dict[str, tuple[str, Array]]:
         """Return ids, texts, roles and spans as a trace's coordinates along `position`."""
@@ -57,24 +64,24 @@ class Prompt:
 
 def prepare(
     tokenizer: PreTrainedTokenizerBase,
-    prompt: str | Messages | Sequence[int],
+    prompt: PromptLike,
     *,
     chat_template: bool = True,
     system: str | None = None,
     vocabulary: int | None = None,
 ) -> Prompt:
-    """Tokenise a text, chat messages as transformers takes them, or ids.
+    """Tokenise a text, chat messages as transformers takes them, or ids (see `ids.read_ids`).
 
     A text becomes the user's turn where the tokenizer has a chat template. vocabulary: the number
     of ids that the model has, the tokenizer's own number for None. Raises `UsageError` for an
     empty prompt, messages without a template, a template that fails (see `render_chat`), and ids
     that the model does not have.
     """
-    ids = _as_ids(prompt)
+    ids = read_ids(prompt)
     vocabulary = len(tokenizer) if vocabulary is None else vocabulary
     if ids is not None:
         if system is not None:
-            raise UsageError("token ids are read as they are; leave --system out")
+            raise UsageError("token ids are read as they are; leave `system` out")
         _check_ids(ids, vocabulary)  # before the tokenizer sees them
         prepared = _from_ids(tokenizer, ids)
     else:
@@ -84,20 +91,43 @@ def prepare(
     return prepared
 
 
-def _as_ids(prompt: Any) -> list[int] | None:
-    """Return the ids if the prompt is a list, an array or a tensor of integers, else None."""
-    values = prompt.tolist() if hasattr(prompt, "tolist") else prompt
-    if isinstance(values, (list, tuple)) and values and all(type(v) is int for v in values):
-        return list(values)
-    return None
-
-
 def _check_ids(ids: list[int], vocabulary: int) -> None:
     for i, token in enumerate(ids):
         if not 0 <= token < vocabulary:
             raise UsageError(
-                f"token id {token} at position {i} is none of the model's {vocabulary} (from 0)"
+                f"token id {token} at position {i} is out of range (vocabulary size {vocabulary})"
             )
+
+
+def without_texts(ids: list[int]) -> Prompt:
+    """Return a prompt whose tokens are named by their ids."""
+    names = [f"[{token}]" if token >= 0 else UNKNOWN_TOKEN for token in ids]
+    spans = [(0, 0)] * len(ids)
+    return Prompt("", ids, names, ["content"] * len(ids), spans, False)
+
+
+def name_tokens(tokenizer: PreTrainedTokenizerBase | None, ids: list[int]) -> Prompt:
+    """Return the prompt of ids that a model was given.
+
+    Negative ids stand for tokens that are unknown, such as embeddings. Without a tokenizer the ids
+    are the names.
+    """
+    if tokenizer is None:
+        return without_texts(ids)
+    own_ids = [token for token in ids if token >= 0]
+    prepared = _from_ids(tokenizer, own_ids)
+    if len(own_ids) == len(ids):
+        return prepared
+    places = np.cumsum([token >= 0 for token in ids]) - 1
+    at = [int(place) if token >= 0 else -1 for place, token in zip(places, ids, strict=True)]
+    return Prompt(
+        prepared.text,
+        ids,
+        [prepared.tokens[i] if i >= 0 else UNKNOWN_TOKEN for i in at],
+        [prepared.roles[i] if i >= 0 else "content" for i in at],
+        [prepared.spans[i] if i >= 0 else (0, 0) for i in at],
+        chat=False,
+    )
 
 
 def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
@@ -108,7 +138,8 @@ def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
     for piece in pieces:
         places.append(places[-1] if piece is None else (at, at + len(piece)))
         at = places[-1][1]
-    roles = ["content"] * len(ids)
+    special = set(tokenizer.all_special_ids)
+    roles = ["template" if token in special else "content" for token in ids]
     if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
         roles[-1] = "eos"
     return _prompt(tokenizer, text, ids, places, roles, chat=False)
@@ -118,19 +149,21 @@ def _from_text(
     tokenizer: PreTrainedTokenizerBase, prompt: Any, chat_template: bool, system: str | None
 ) -> Prompt:
     plain = isinstance(prompt, str)
+    if isinstance(prompt, Mapping) and "messages" in prompt:
+        prompt = prompt["messages"]
     messages = check_messages([{"role": "user", "content": prompt}] if plain else prompt)
     if not has_words(messages):
-        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
+        raise UsageError("the prompt is empty; give some text with `prompt`")
     if not (chat_template and getattr(tokenizer, "chat_template", None)):
         if system is not None or not plain:
             raise UsageError(
-                "chat messages and --system need a chat template, and this tokenizer has none in "
-                "use; give one text with -p or -f instead"
+                "chat messages and `system` need a chat template, and this tokenizer has none; "
+                "give a text with `prompt`"
             )
         return _tokenize(tokenizer, prompt, [(0, len(prompt))], chat=False)
     if system is not None:
         if messages[0]["role"] == "system":
-            raise UsageError("the messages have a system turn already; leave --system out")
+            raise UsageError("the messages have a system turn already; leave `system` out")
         messages.insert(0, {"role": "system", "content": system})
     chat = render_chat(tokenizer, messages)
     prepared = _tokenize(tokenizer, chat.text, chat.content, chat=True)
@@ -143,7 +176,7 @@ def _tokenize(
 ) -> Prompt:
     """Tokenise `text`; `content` are the character spans of words not the template's, in order."""
     if not text.strip():
-        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
+        raise UsageError("the prompt is empty; give some text with `prompt`")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from attentropy.engine import demo
+from attentropy.engine.arguments import Names, Selection
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
-from attentropy.engine.prompt.messages import Messages
-from attentropy.engine.prompt.prepare import prepare
+from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_arrays
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
@@ -28,30 +27,30 @@ SCRATCH_BYTES = 256 * 2**20
 
 def extract(
     model: str | Path | PreTrainedModel | None = None,
-    prompt: str | Messages | Sequence[int] | None = None,
+    prompt: PromptLike | None = None,
     *,
     tokenizer: Any = None,
     chat_template: bool = True,
     system: str | None = None,
     revision: str | None = None,
-    dtype: str | None = None,
-    device: str | None = None,
+    dtype: Any = None,
+    device: Any = None,
     quantize: str | None = None,
     max_new_tokens: int = 8,
     top_k: int = 5,
-    stats: Sequence[str] = KEPT_STATS,
-    layers: str | None = None,
-    heads: str = "all",
-    sites: Sequence[str] = ("residual",),
-    lens_layers: str | None = None,
-    lens_positions: str | None = None,
-    map_tile: str = "auto",
+    stats: Names = KEPT_STATS,
+    layers: Selection = None,
+    heads: Selection = "all",
+    lens: Names = "residual",
+    lens_layers: Selection = None,
+    lens_positions: Selection = None,
+    map_tile: str | int | tuple[int, int] = "auto",
     map_heads: str = "mean",
-    windows: Sequence[str] = (),
+    windows: Any = (),
     scores: bool = True,
     storage: str = "float32",
-    chunk: int | None = None,
-    memory: int | None = None,
+    chunk: int | str | None = None,
+    memory: int | str | None = None,
     output: str | Path | None = None,
     scratch: str | Path | None = None,
     force: bool = False,
@@ -59,44 +58,87 @@ def extract(
     keep_cache: bool = False,
     progress: Progress | None = None,
 ) -> Trace:
-    """Run `model` over `prompt` and return what was recorded, in nats (see `Trace`).
+    """Run a model over a prompt and return its entropies, in nats.
 
-    model: a hub id or local folder, None for the embedded model, or a transformers model that is
-    loaded already, with its `tokenizer`. `revision`, `dtype`, `device` and `quantize` are those of
-    `load`. prompt: a text (the user's turn where the model has a chat template), chat messages as
-    transformers takes them, token ids, or None for the embedded model's question.
-    `max_new_tokens` are generated greedily, so that `rehearsal` can be measured. `sites`: of
-    "residual", "attention" and "mlp", those that the lens reads; () leaves it out. `lens_layers`
-    and `lens_positions` choose as in "0,5,10:", "-4:" or "all", positions also as "template"; by
-    default all layers, and positions up to the budget of `LensSize.budget`.
+    Layers, heads and positions (`layers`, `heads`, `lens_layers`, `lens_positions`) are chosen by
+    Python values or by the text of the command line: 3, [0, 5], range(8), slice(-4, None), an
+    array of numbers, "0,5,10:", or "all".
 
-    map_tile: of the token × token map, "auto", "none", "64" or "64x32" (queries by keys), see
-    `windows.map_tile`; its `map_heads` are the "mean" or "all". windows: rectangles of exact
-    weights, as in "-64:,0:512" (queries, keys). scores: those of the heads, for which the model
-    also reads a short text of repeated random tokens.
+    Args:
+        model: A hub id, a local folder, or a transformers model that is loaded already (with its
+            `tokenizer`); None for the embedded model.
+        prompt: A text (the user's turn if the model has a chat template), chat messages as
+            transformers takes them, token ids (a list, or an array or tensor [N] or [1, N]), or
+            what a tokenizer returned for one text; None for the embedded model's question.
+        tokenizer: The tokenizer of a loaded model.
+        chat_template: Whether a text goes through the chat template.
+        system: A system turn before the prompt.
+        revision: Branch, tag or commit of a hub model.
+        dtype: Weight dtype, "float32", "bfloat16", "float16" or the torch.dtype; by default the
+            checkpoint's own (float32 on a CPU).
+        device: "cpu", "cuda", "cuda:1" or a torch.device; "auto" spreads the layers over all
+            devices. By default CUDA if there is any.
+        quantize: "4bit" or "8bit" weights (bitsandbytes).
+        max_new_tokens: Length of the greedy answer, from which `rehearsal` is measured.
+        top_k: Number of most likely tokens that the lens records per cell.
+        stats: Attention statistics to record besides entropy: "max_prob", "distance", …, several of
+            them ("max_prob,lse" or a list), or "all".
+        layers: Layers whose attention is recorded; by default all.
+        heads: Heads whose attention is recorded: "all", a selection, or "mean" for the mean over
+            heads.
+        lens: Where the logit lens reads each layer: "residual", "attention", "mlp", several of
+            them, "all", or "none" (also ()).
+        lens_layers: Layers that the lens reads; by default all.
+        lens_positions: Positions that the lens reads, also "template"; by default all, up to a
+            budget of computation and memory.
+        map_tile: Tile size, in tokens, of the attention map (token × token): 64, (64, 32) for
+            queries × keys, "none", or "auto".
+        map_heads: "mean" for one map, "all" for one map per head.
+        windows: Rectangles of exact attention weights, such as "-64:,0:512" (queries, keys),
+            (slice(-64, None), (0, 512)), or a list of up to eight of them.
+        scores: Whether to score the heads (sink, local, previous, induction, diffuse). The model
+            then also reads a short text of repeated random tokens.
+        storage: "float32" or "float16"; `attrs["storage_error"]` has the largest error of the
+            latter.
+        chunk: Number of tokens per forward pass; by default what fits well in the free memory.
+        memory: Memory budget in bytes, or such as "2GiB", excluding weights and KV cache. It sets
+            the chunk size.
+        output: A path NAME.zarr or NAME.zarr.zip. The trace is written there while it is
+            recorded; until it is complete, NAME.zarr.partial is there instead. Without it the
+            trace stays in memory.
+        scratch: A folder that takes a trace without `output` if it is larger than 256 MiB.
+        force: Overwrite an existing `output`.
+        resume: Continue the interrupted run of `output`. Chunks that are complete are read again
+            but not recorded again.
+        keep_cache: Keep the KV cache on disk so that `resume` is faster.
+        progress: Called as progress(stage, done, total).
 
-    stats: which of `attention`'s statistics, and "lse", are kept; `layers`: of which layers, by
-    default all; `heads`: of "all", of some ("0,3,5:"), or their "mean". storage: "float32", or
-    "float16" for what that can hold, with the largest error in `attrs["storage_error"]`.
-    The prompt is read `chunk` tokens at a time through the cache; without it, as many as fit well
-    in the memory that is free, or in half of `memory` (bytes), which bounds what the run holds
-    beside weights and cache.
-    output: a `.zarr` or `.zarr.zip` that the trace is written into as it is made, whole or not at
-    all, an existing one replaced only by `force`; without it, everything stays in memory. Until it
-    is whole, `OUTPUT.partial` beside it holds what there is, and another call with `resume` goes
-    on from there: the finished chunks are read again unrecorded, or with `keep_cache` their keys
-    and values are kept and loaded. scratch: a folder of the caller's that takes a trace without
-    output where it has more than `SCRATCH_BYTES`. `progress(stage, done, total)` is called as it
-    goes.
+    Returns:
+        The trace. `trace["entropy"]` is [layer, head, query], `trace["lens_entropy"]` is
+        [site, layer, position], both in nats; `trace.report("report.html")` writes the report.
 
-    Raises `UsageError` for arguments that cannot work, `AttentropyError` for a model that cannot
-    be recorded and for what stops a run: a full disk, memory, a lost device. A lens that cannot be
-    read is left out and noted in the trace.
+    Raises:
+        UsageError: An argument that cannot work; the message names it in backticks.
+        AttentropyError: The model cannot be recorded exactly, or the run was stopped (disk full,
+            out of memory, device lost). A lens that cannot be read is left out, and a note in
+            `attrs["notes"]` says why.
+
+    Examples:
+        >>> from attentropy import extract
+        >>> trace = extract(prompt="What is the capital of Japan?", heads=[0, 1], stats="entropy")
+        >>> trace
+        <Trace of 'attentropy-demo': 17 tokens, 8 layers, 2 heads, answer 'Tokyo'>
+        >>> trace["entropy"].shape  # layer, head, query
+        (8, 2, 17)
+
+        A model that is loaded already:
+
+        >>> extract(model, "Hello", tokenizer=tokenizer)  # doctest: +SKIP
     """
     options = Options(
         chat_template=chat_template, system=system, revision=revision, dtype=dtype, device=device,
         quantize=quantize, max_new_tokens=max_new_tokens, top_k=top_k, stats=stats, layers=layers,
-        heads=heads, sites=sites, lens_layers=lens_layers, lens_positions=lens_positions,
+        heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
         map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores, storage=storage,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
@@ -104,7 +146,7 @@ def extract(
     partial = open_partial(output, force=force, resume=resume, keep_cache=keep_cache)
     if prompt is None:
         if model is not None:
-            raise UsageError("give a prompt with -p, -f or -m")
+            raise UsageError("no prompt; give one with `prompt`")
         prompt = demo.DEFAULT_PROMPT
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)
@@ -148,10 +190,10 @@ def _run(job: Job, max_new_tokens: int, show: Progress) -> Trace:
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:
     if isinstance(model, PreTrainedModel):
         if names := [name for name, value in placement.items() if value is not None]:
-            raise UsageError(f"{names[0]} is for a model to load, and this one is loaded already")
+            raise UsageError(f"`{names[0]}` is for a model to load, and this one is loaded already")
         return wrap_loaded(model, tokenizer)
     if tokenizer is not None:
-        raise UsageError("tokenizer is for a loaded model; a folder or a hub id has its own")
+        raise UsageError("`tokenizer` is for a loaded model; a folder or a hub id has its own")
     return load(model, **placement)
 
 

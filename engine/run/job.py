@@ -150,7 +150,7 @@ class Job:
             message = " ".join(f"{type(error).__name__}: {error}".split())
             self._partial.stopped(why or strip_paths(message)[:200])
             remainder = f"{self._partial.folder.name} holds {self._partial.progress().words}"
-        resumable = f"{remainder}; --resume goes on" if remainder else ""
+        resumable = f"{remainder}; use `resume=True` to continue" if remainder else ""
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(resumable) from None
         if isinstance(error, AttentropyError) or why is None:
@@ -159,7 +159,7 @@ class Job:
             return  # nothing of ours was written
         if failures.out_of_memory(error):
             advice = self._fitting()
-            again = " (a new run: --force)" if remainder else ""
+            again = " (in a new run: `force=True`)" if remainder else ""
             raise RunStopped(
                 f"{why} in chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
             )
@@ -196,19 +196,19 @@ class Job:
         )
         size = size_of(model)
         if size is None:
-            return "a smaller --chunk, a shorter prompt or another device would do"
+            return "a smaller `chunk`, a shorter prompt or another `device` would do"
         needed = cost.memory_bytes(size, size_of_run)
         free = self._free if self._free is not None else 0
         states = lens.bytes_per_token() if lens is not None else 0
         chunk = run.chunk // 2
         while chunk > 1 and needed["cache_bytes"] + bytes_of_pass(model, chunk, states) > free:
             chunk //= 2
-        fits = [f"--chunk {chunk}"] if chunk and run.step == run.chunk else []
+        fits = [f"`chunk={chunk}`"] if chunk and run.step == run.chunk else []
         for option, other in cost.alternatives(size, size_of_run).items():
             if cost.memory_bytes(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
                 fits.append(option)
         if not fits:
-            return "a shorter prompt, or another device, would do"
+            return "a shorter prompt, or another `device`, would do"
         return f"{' or '.join(fits[:2])} would take less"
 
 
@@ -221,7 +221,7 @@ def _check_same(
         name, then, now = (str(part)[:60] for part in difference)
         raise UsageError(
             f"{partial.folder.name!r} is of another run: {name} was {then}, and is {now} now; "
-            "give --resume what it was begun with, or start anew with --force"
+            "use `resume=True` with what it was started with, or start over with `force=True`"
         )
 
 
@@ -235,7 +235,7 @@ def open_partial(
     """
     if output is None:
         if resume or keep_cache:
-            raise UsageError("resume and keep_cache are for a run with an output")
+            raise UsageError("`resume` and `keep_cache` are for a run with an `output`")
         return None
     partial = PartialTrace(Path(output))
     store.check_target(partial.target, force=force)
@@ -244,7 +244,7 @@ def open_partial(
             raise UsageError(f"nothing to resume: there is no {partial.folder.name!r}")
     elif partial.exists() and not force:
         raise UsageError(
-            f"{partial.folder.name!r} is an unfinished run ({partial.progress().words}); --resume "
-            "goes on with it, --force starts anew"
+            f"{partial.folder.name!r} is an unfinished run ({partial.progress().words}); use "
+            "`resume=True` to continue it, or `force=True` to start over"
         )
     return partial

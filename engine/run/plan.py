@@ -22,10 +22,10 @@ from attentropy.engine.maps.windows import Tile
 from attentropy.engine.model.devices import free_bytes, input_device
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
 from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe
-from attentropy.engine.run.provenance import provenance
 from attentropy.engine.trace import store
 from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
 
@@ -114,7 +114,7 @@ def plan_run(
     """
     ids = torch.tensor([text.ids], device=input_device(loaded.model))
     notes = [*loaded.notes, *text.notes]
-    sites, chunk = options.ordered_sites, options.chunk
+    sites, chunk = options.lens, options.chunk
     if chunk is None and type(earlier.get("asked")) is int:
         chunk = earlier["asked"]
     keep_cache = options.keep_cache or earlier.get("keep_cache") is True
@@ -123,7 +123,7 @@ def plan_run(
     probe.check()
     reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
     attention_plan, remarks = plan_attention(
-        loaded.model, len(text.ids), options.kept_stats, options.layers, options.heads
+        loaded.model, len(text.ids), options.stats, options.layers, options.heads
     )
     notes += remarks
     if keep_cache:
@@ -141,9 +141,9 @@ def plan_run(
         lens = LensArrays(reading, text, loaded.tokenizer, entries, options.top_k)
     return RunPlan(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
-        stats=computed_stats(options.kept_stats), attention=attention_plan, sweeps=sweeps,
+        stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
         lens=lens,
-        attrs=provenance(loaded, text, notes, recorded), storage=options.storage,
+        attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory,
     )  # fmt: skip
 
@@ -153,7 +153,7 @@ def _plan_lens(
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
     return plan_lens(
-        loaded, probe.passes.ids, text, options.ordered_sites, options.lens_layers,
+        loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
     )  # fmt: skip
 
@@ -166,7 +166,7 @@ def _recorded_options(
         "chat_template": options.chat_template, "max_new_tokens": options.max_new_tokens,
         "top_k": options.top_k, "stats": list(attention_plan.names),
         "layers": options.layers or "all", "heads": options.heads,
-        "sites": list(options.ordered_sites), "lens_layers": options.lens_layers or "all",
+        "lens": list(options.lens), "lens_layers": options.lens_layers or "all",
         "lens_positions": options.lens_positions or "within the budget",
         "storage": options.storage, "chunk": chunk, "attention_window_tokens": tokens,
     }  # fmt: skip

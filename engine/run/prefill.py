@@ -148,7 +148,7 @@ def chunk_tokens(
     needed = 2 * bytes_of_pass(model, chunk, states)
     if memory is not None and needed > memory:
         raise UsageError(
-            f"--memory is too little: a chunk of {chunk} tokens takes {needed >> 20} MiB"
+            f"`memory` is too little: a chunk of {chunk} tokens takes {needed >> 20} MiB"
         )
     return chunk
 
@@ -191,6 +191,6 @@ def check_keepable(model: Any, cache: Any) -> None:
         or any(type(layer) is not DynamicLayer for layer in layers)
     ):
         raise UsageError(
-            f"--keep-cache is for caches of plain keys and values, and {type(model).__name__} has "
-            "another; leave it out, and --resume reads the finished chunks again"
+            f"`keep_cache` is for caches of plain keys and values, and {type(model).__name__} has "
+            "another; leave it out, and `resume=True` reads the finished chunks again"
         )

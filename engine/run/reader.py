@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.recorder import Recorder, record
+from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.cache import cache_of
@@ -72,7 +72,9 @@ class PromptReader:
         """Record the attention calls of the passes from token `start` on while this is open."""
         plan = self.plan
         stream = Stream(plan.attention, self.sink, plan.sweeps, start=start)
-        return record(plan.loaded.model, stats=plan.stats, length=plan.tokens, stream=stream)
+        model = plan.loaded.model
+        recorder = Recorder(model, stats=plan.stats, length=plan.tokens, stream=stream)
+        return recording(model, recorder)
 
     def read_chunk(self, index: int, cache: Any) -> Any:
         """Return the output of one of the plan's passes, made while `recording`.

@@ -71,7 +71,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 def _unreadable(path: Path) -> TraceError:
     return TraceError(
-        f"{path.name}: the file of a finished chunk cannot be read; start anew with --force"
+        f"{path.name}: the file of a finished chunk cannot be read; start over with `force=True`"
     )
 
 

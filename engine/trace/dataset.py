@@ -5,8 +5,7 @@ Nothing here imports torch, so a trace can be read and rendered anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +16,7 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store
 from attentropy.engine.trace.checks.values import check_values
+from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.schema import (
     COORDINATES,
     FORMAT,
@@ -31,17 +31,43 @@ _SCHEMA = {**VARIABLES, **COORDINATES}
 _NUMPY_KINDS = {"f": "f", "i": "iu", "s": "TUO"}
 
 
-class Trace:
-    """What was recorded of one sequence.
+class Trace(Drawn):
+    """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
-    `dataset` is an `xarray.Dataset` whose variables are those of `VARIABLES`, in nats where they
-    are entropies: attention statistics (layer, head, query), lens statistics (site, layer,
-    position), exact attention weights of a rectangle (`window`). There is one entry along `layer`
-    for each attention call: coordinate `layer` holds the model's own layer number, `call` the
-    number of the call within that layer. Missing values are NaN, or -1 in integer variables.
-    Attributes carry provenance and options.
+    A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
+    `"lens_kl" in trace`, `for name in trace`. Missing values are NaN, or -1 in integers.
 
-    Raises `TraceError` where a variable is unknown to this version, or has other dimensions.
+    - Attention statistics are [layer, head, query]: "entropy", "max_prob", "top_key", …
+    - Lens statistics are [site, layer, position]: "lens_entropy", "lens_rank", "rehearsal", …
+    - "window" are exact attention weights, [layer, window_head, window_query, window_key]; "map" is
+      the attention map in tiles.
+
+    The axis `layer` has one entry per attention call: `trace["layer"]` is the number of the layer
+    in the model, `trace["call"]` the number of the call within that layer (0 in most models).
+
+    Args:
+        dataset: The labelled arrays.
+
+    Attributes:
+        dataset: The `xarray.Dataset` itself.
+        tokens: Text of each position, [N].
+        roles: Role of each position, [N]: "bos", "eos", "template", "content", …
+        attrs: Provenance: model, tokenizer, prompt, versions, options, notes.
+
+    Raises:
+        TraceError: A variable is unknown to this version, or has other dimensions.
+
+    Examples:
+        >>> from attentropy import Trace, extract
+        >>> import tempfile, pathlib
+        >>> path = extract().save(pathlib.Path(tempfile.mkdtemp()) / "trace.zarr.zip")
+        >>> trace = Trace.open(path)
+        >>> trace["entropy"].shape, trace["lens_entropy"].shape
+        ((8, 4, 17), (1, 8, 17))
+        >>> trace.tokens[5:9]
+        ['What', ' is', ' the', ' capital']
+        >>> print(trace.report(path.with_name("report.html")).name)
+        report.html
     """
 
     _form = FORMAT  # what the attribute `format` says, if it is there
@@ -75,8 +101,8 @@ class Trace:
         progress = unfinished.read_progress(path)
         if not is_wanted:
             raise TraceError(
-                f"{path.name} is unfinished: {progress.words}; render --partial shows what there "
-                "is, extract --resume goes on"
+                f"{path.name} is unfinished: {progress.words}; open it with `partial=True`, or "
+                "extract again with `resume=True`"
             )
         folder = path / unfinished.TRACE
         dataset = store.read_datasets(folder, TRACE, partial=True)[""]
@@ -113,18 +139,25 @@ class Trace:
         name = str(attrs.get("model", {}).get("name", "a model"))
         return f"<Trace of {name[:60]!r}: {', '.join(words)}>"
 
-    def _repr_html_(self) -> str:
-        """Return what a notebook shows of the trace: still pictures without a script."""
-        # The only import against the order of the rooms, made only where a notebook asks for it.
-        notebook = import_module("attentropy.report.page.notebook")
-        return str(notebook.render(self))
-
     @property
     def attrs(self) -> Attributes:
         """Provenance: model, tokenizer, prompt, versions, options."""
         return cast(Attributes, dict(self.dataset.attrs))
 
-    def __contains__(self, name: str) -> bool:
+    def keys(self) -> list[str]:
+        """Return the names of the data variables, without the coordinates."""
+        return [str(name) for name in self.dataset.data_vars]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.dataset.data_vars)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, name: object) -> bool:
         return name in self.dataset.variables
 
     def __getitem__(self, name: str) -> Array:

@@ -73,7 +73,7 @@ def check_target(path: Path, *, force: bool) -> None:
     if not path.parent.is_dir():
         raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
     if path.exists() and not force:
-        raise UsageError(f"{path.name!r} exists; give --force to replace it")
+        raise UsageError(f"{path.name!r} exists; use `force=True` to replace it")
 
 
 def move_into_place(folder: Path, path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attentropy.engine.errors import UsageError
 from attentropy.report.commands.prompt import read_prompt
 
 Parameters = Mapping[str, Any]
@@ -24,7 +23,7 @@ def run_arguments(parameters: Parameters) -> Arguments:
     and `describe` take the same arguments.
 
     Raises:
-        UsageError: several prompts, a prompt that cannot be read, or sites that exclude each other.
+        UsageError: several prompts, or a prompt that cannot be read.
     """
     arguments = {
         name: value
@@ -35,20 +34,4 @@ def run_arguments(parameters: Parameters) -> Arguments:
         arguments["prompt"] = read_prompt(*(parameters[source] for source in _PROMPT_SOURCES))
     if "no_chat_template" in arguments:
         arguments["chat_template"] = not arguments.pop("no_chat_template")
-    if "stats" in arguments:
-        arguments["stats"] = _split(arguments["stats"])
-    if "lens" in arguments:
-        arguments["sites"] = parse_sites(arguments.pop("lens"))
     return arguments
-
-
-def parse_sites(text: str) -> tuple[str, ...]:
-    """Return the sites of the lens that --lens names; () for "none". Raises `UsageError`."""
-    sites = _split(text)
-    if "none" in sites and len(sites) > 1:
-        raise UsageError("--lens none reads nothing; leave out the other sites")
-    return () if sites == ("none",) else sites
-
-
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in names.split(","))

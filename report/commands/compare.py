@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page_options import page_options, render_page
+from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
 Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
@@ -39,6 +39,7 @@ def command(
 
     from attentropy.engine.trace.dataset import Trace
     from attentropy.report.compare.difference import compare
+    from attentropy.report.drawing import render_page
     from attentropy.report.findings.compared import observe
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
@@ -46,7 +47,9 @@ def command(
         findings = observe(difference)
         difference.save(target, force=force)
     else:
-        page, findings = render_page(difference, max_bytes, sections, ranges)
+        page, findings = render_page(
+            difference, max_bytes=max_bytes, sections=sections, range=ranges
+        )
         output.write_text(target, page)
     facts: output.Facts = {
         "columns": int(difference.kind.size),

@@ -7,13 +7,10 @@ from typing import Any
 
 import click
 
-from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report.commands import output
-from attentropy.report.export.figure_names import FIGURES
+from attentropy.report.export.figure_names import FIGURES, format_of
 from attentropy.report.text import for_terminal
-
-_FORMATS = ("svg", "png", "pdf", "csv")
 
 _STATISTICS = [
     "normalized_entropy",
@@ -74,10 +71,7 @@ def command(
     **choices: Any,
 ) -> None:
     """Write one figure."""
-    format = target.suffix.lower().removeprefix(".")
-    if format not in _FORMATS:
-        names = ", ".join(f".{name}" for name in _FORMATS)
-        raise UsageError(f"{target.name!r}: name a file that ends in {names}")
+    format = format_of(target)
     output.check_target(target, force=force, inputs=[path])
     from attentropy.report.compare import stored
     from attentropy.report.export.export import export

@@ -10,6 +10,7 @@ import click
 
 from attentropy.engine.errors import AttentropyError, install_command
 from attentropy.report.commands.arguments import Parameters, run_arguments
+from attentropy.report.commands.option_names import option_words
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.text import for_terminal
 
@@ -45,7 +46,7 @@ def inputs_of(parameters: Parameters) -> list[str | None]:
 def print_notes(trace: Trace) -> None:
     """Print the notes of a run on standard error."""
     for note in trace.attrs.get("notes", []):
-        click.echo(f"note: {for_terminal(note)}", err=True)
+        click.echo(f"note: {option_words(for_terminal(note))}", err=True)
 
 
 def _import_extract() -> Callable[..., Trace]:

@@ -13,6 +13,7 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.option_names import option_keys
 from attentropy.report.commands.options import info_options
 from attentropy.report.commands.output import Facts, json_line, size_of
 from attentropy.report.commands.quantities import TokenCount
@@ -58,7 +59,9 @@ def command(
         _check_torch()
         from attentropy.engine.cost.predict import describe
 
-        facts = describe(subject, revision=revision, tokens=tokens, **run_arguments(options))
+        facts = option_keys(
+            describe(subject, revision=revision, tokens=tokens, **run_arguments(options))
+        )
     if as_json:
         click.echo(json_line(facts))
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import UsageError
+from attentropy.report.files import check_target, write_bytes, write_text
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
 if TYPE_CHECKING:
     from attentropy.report.findings.finding import Observation
+
+__all__ = ["check_target", "write_bytes", "write_text"]
 
 Facts = Mapping[str, Any]
 """What a command says about its result, by name; JSON values."""
@@ -30,63 +31,6 @@ redact_option = click.option(
     "--redact-tokens", is_flag=True,
     help="Write lengths and roles in place of all texts, and numbers in place of token ids.",
 )  # fmt: skip
-
-
-def check_target(path: Path, *, force: bool, inputs: Iterable[str | Path | None] = ()) -> Path:
-    """Return `path` if it can be written at the end of the command. Raises `UsageError`.
-
-    No input of the command is ever replaced, not even with `force`: neither `path` nor what it
-    links to may be one of `inputs`, contain one, or lie within the store of a trace.
-    """
-    if not path.parent.is_dir():
-        raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
-    if path.is_dir() and not path.name.endswith(".zarr"):
-        raise UsageError(f"{path.name!r} is a folder; name a file with -o")
-    for source in inputs:
-        _check_apart(path, source)
-    if path.exists() and not force:
-        raise UsageError(f"{path.name!r} exists; give --force to replace it")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"the folder of {path.name!r} cannot be written to")
-    return path
-
-
-def _check_apart(path: Path, source: str | Path | None) -> None:
-    """Raise `UsageError` where writing to `path` would change what is read from `source`."""
-    if source is None or str(source) == "-" or not Path(source).exists():
-        return
-    target, origin = path.resolve(), Path(source).resolve()
-    is_store = origin.is_dir() and origin.name.endswith((".zarr", ".partial"))
-    if target == origin or (path.exists() and path.samefile(source)):
-        what = f"{path.name!r} is an input of this command"
-    elif target in origin.parents:
-        what = f"{path.name!r} contains the input {origin.name!r}"
-    elif is_store and origin in target.parents:
-        what = f"{path.name!r} would be written into the input {origin.name!r}"
-    else:
-        return
-    raise UsageError(f"{what}, and an input is never overwritten; name another output with -o")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        # A temporary file is private: give it the permissions of a new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from attentropy.report.commands.quantities import ByteSize
-
-if TYPE_CHECKING:
-    from attentropy.engine.trace.dataset import Trace
-    from attentropy.report.findings.finding import Observation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,26 +33,3 @@ def page_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
-
-
-def render_page(
-    trace: Trace, max_bytes: int, sections: Sequence[str], ranges: Sequence[str]
-) -> tuple[str, list[Observation]]:
-    """Return the page of a trace or a comparison, and its findings.
-
-    Raises `UsageError` for wrong sections and ranges.
-    """
-    from attentropy.report import planes
-    from attentropy.report.findings.observations import observe
-    from attentropy.report.page.page import render
-    from attentropy.report.read.positions import parse_sections
-    from attentropy.report.read.ranges import parse_ranges
-
-    opened = parse_sections(sections, trace.dataset.sizes["position"])
-    ends = parse_ranges(ranges)
-    attention = planes.read_attention(trace)
-    findings = observe(trace, attention)
-    page = render(
-        trace, findings, attention=attention, max_bytes=max_bytes, sections=opened, ranges=ends
-    )
-    return page, findings

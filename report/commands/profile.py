@@ -92,7 +92,6 @@ def _write(trace: Trace, target: Path, *, force: bool) -> None:
     if target.name.endswith(_TRACE_SUFFIXES):
         trace.save(target, force=force)
         return
-    from attentropy.report.findings.single import observe
-    from attentropy.report.page.page import render
+    from attentropy.report.drawing import to_html
 
-    output.write_text(target, render(trace, observe(trace)))
+    output.write_text(target, to_html(trace))

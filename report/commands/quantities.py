@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.report.units import parse_bytes, parse_count
+from attentropy.engine.arguments import parse_bytes, parse_count
 
 if TYPE_CHECKING:
     IntegerType = click.ParamType[int]

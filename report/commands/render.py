@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from attentropy.report.commands import output
-from attentropy.report.commands.page_options import page_options, render_page
+from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
 Turn TRACE (`.zarr`, `.zarr.zip`, or with --partial `NAME.partial`), or a saved comparison,
@@ -37,10 +37,11 @@ def command(
     output.check_target(target, force=force, inputs=[path])
 
     from attentropy.report.compare import stored
+    from attentropy.report.drawing import render_page
 
     trace = stored.open(path, partial=partial)
     trace = stored.without_texts(trace) if redact_tokens else trace
-    page, findings = render_page(trace, max_bytes, sections, ranges)
+    page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
     output.write_text(target, page)
     facts = {"observations": [finding.to_json() for finding in findings]}
     output.print_result(target, facts, as_json=as_json)

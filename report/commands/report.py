@@ -10,7 +10,7 @@ import click
 from attentropy.report.commands import output
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
-from attentropy.report.commands.page_options import page_options, render_page
+from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
 Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
@@ -37,6 +37,8 @@ def command(
     **options: Any,
 ) -> None:
     """Run the model and write the page."""
+    from attentropy.report.drawing import render_page
+
     output.check_target(target, force=force, inputs=inputs_of(options))
     if save_trace is not None:
         output.check_target(save_trace, force=force, inputs=inputs_of(options))
@@ -51,7 +53,7 @@ def command(
             trace = redact(trace)
             if save_trace is not None:
                 trace.save(save_trace, force=force)
-        page, findings = render_page(trace, max_bytes, sections, ranges)
+        page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
         output.write_text(target, page)
         facts = {
             "tokens": len(trace.tokens),

@@ -16,7 +16,7 @@ def check_texts(a: Trace, b: Trace) -> None:
         if is_redacted(trace):
             raise UsageError(
                 f"{side} holds no texts, and its ids are numbers of its own: compare traces that "
-                "hold theirs, with --redact-tokens"
+                "hold theirs, with `redact=True`"
             )
 
 

@@ -9,7 +9,6 @@ B's.
 from __future__ import annotations
 
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +118,6 @@ class Difference(Trace):
         layers, many = self.dataset.sizes["layer"], f"{int(self.both.sum())} tokens in both"
         return f"<Difference B − A: {many}, {self.kind.size} columns, {layers} layers>"
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
-
     @property
     def both(self) -> np.ndarray:
         """The columns that both sides have, [columns] bool."""
@@ -191,15 +187,31 @@ class Difference(Trace):
 def compare(
     a: Trace, b: Trace, names: tuple[str, str] = ("A", "B"), *, redact: bool = False
 ) -> Difference:
-    """Return B − A of two traces: two prompts of one model, or two models of one prompt.
+    """Return the difference B − A of two traces: two prompts of one model, or two models.
 
-    Entropies are differences in nats at the tokens that both have, in order. Ids are compared where
-    they mean the same texts in both, else texts. `names` are those of the two on the page. With
-    `redact` the texts are aligned, and marks stand for them in the result.
+    The two are aligned by token: by ids if they mean the same texts in both, otherwise by texts.
 
-    Raises `UsageError` (one line) where less than half of the longer prompt is in both, where the
-    numbers of layers differ, where neither lens nor attention is in both, and where a trace is
-    redacted already.
+    Args:
+        a: The first trace.
+        b: The second trace, with as many layers.
+        names: What the report calls the two.
+        redact: Align the texts, then replace each by its length and role.
+
+    Returns:
+        The difference. Its columns are A's positions, with B's own tokens between them; its
+        entropies are B − A in nats, NaN in a column that one side alone has. A notebook shows it;
+        `difference.report("compare.html")` writes the report.
+
+    Raises:
+        UsageError: Less than half of the longer prompt is in both, the numbers of layers differ,
+            neither lens nor attention is in both, or a trace is redacted already.
+
+    Examples:
+        >>> from attentropy import compare, extract
+        >>> a = extract(prompt="What is the capital of Japan?")
+        >>> b = extract(prompt="What is the capital of Austria?")
+        >>> compare(a, b)
+        <Difference B − A: 16 tokens in both, 18 columns, 8 layers>
     """
     return Difference(a, b, names, redact=redact)
 

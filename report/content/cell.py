@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.read import views
 
@@ -18,11 +19,11 @@ _COLUMNS = {"lens": "lens_entropy", "attention": "entropy"}
 
 @dataclass(frozen=True)
 class CellChart:
-    """A view's heatmap; `high` is the upper end of its scale, in nats."""
+    """A view's heatmap; `colours` says which value has which colour."""
 
     title: str
     chart: Chart
-    high: str
+    colours: str
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,13 @@ def cell_charts(trace: Trace) -> list[CellChart]:
         at = (
             placed if name == "lens" or not placed.caption else replace(placed, caption=BOX_CAPTION)
         )
-        data = cells.datasets(trace, size, at, views.read_view(trace, name), rows)
+        view = views.read_view(trace, name)
+        data = cells.datasets(trace, size, at, view, rows)
         chart = heatmap(size, cells.state(trace, size, at, len(rows)), data)
-        charts.append(CellChart(_TITLES[name], chart, f"{views.scale_end(trace, name):.1f}"))
+        is_difference = isinstance(trace, Difference)
+        title = _TITLES[name] + (", B − A" if is_difference else "")
+        missing = "grey a token of one side alone" if is_difference else "grey missing"
+        charts.append(CellChart(title, chart, f"{view.scale.words()}, {missing}"))
     return charts
 
 

@@ -153,11 +153,11 @@ def missing_attention(trace: Trace) -> str:
         return ""
     missing = []
     if "map" not in trace:
-        missing.append("the map of all tokens (the trace holds none: extract with --map-tile auto)")
+        missing.append("the map of all tokens (the trace holds none: extract with a `map_tile`)")
     elif "received" not in trace:
         missing.append("what each key receives (the trace does not hold it)")
     if not score_names(trace):
-        missing.append("the scores of the heads (the trace holds none: extract with --scores)")
+        missing.append("the scores of the heads (the trace holds none: extract with `scores=True`)")
     return f"Not shown: {'; '.join(missing)}." if missing else ""
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from attentropy.engine.arguments import refuse
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read.maps import score_names
-from attentropy.report.read.positions import Range, parse_sections
+from attentropy.report.read.positions import Range, read_range
 from attentropy.report.read.ranges import Ends, parse_range
 
 Requests = dict[str, Any]
@@ -62,8 +63,8 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     values = {name: value for name, value in requests.items() if value is not None}
     for name in values:
         if name not in FIGURES[figure]:
-            takes = ", ".join(f"--{choice}" for choice in FIGURES[figure]) or "none of them"
-            raise UsageError(f"--{name} is no choice of --figure {figure}: it takes {takes}")
+            takes = ", ".join(f"`{choice}`" for choice in FIGURES[figure]) or "none of them"
+            raise UsageError(f"`{name}` does not apply to the figure {figure}, which takes {takes}")
     n = trace.dataset.sizes["position"]
     if "palette" in values:
         _check_name("palette", values["palette"], PALETTES)
@@ -76,7 +77,7 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     if "site" in values:
         _check_name("site", values["site"], statistics.lens_sites(trace))
     if "section" in values:
-        values["section"] = _section(values["section"], n)
+        values["section"] = read_range(values["section"], n, "section")
     if "inset" in values:
         values["inset"] = _position(values["inset"], n)
     if "layer" in values:
@@ -90,25 +91,20 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
 
 def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
     if name not in possible:
-        raise UsageError(f"--{choice} {name!r}: choose one of {', '.join(possible) or 'none'}")
-
-
-def _section(section: str | Range, n: int) -> Range:
-    if not isinstance(section, str):
-        section = f"{section[0]}:{section[1]}"
-    return parse_sections([section], n)[0]
+        raise refuse(choice, f"one of {', '.join(possible)}" if possible else "nothing here", name)
 
 
 def _position(position: int, n: int) -> int:
     if not -n <= position < n:
-        raise UsageError(f"--inset {position}: the prompt has positions 0 to {n - 1}")
+        raise UsageError(f"`inset`: there is no {position}; the positions are 0 to {n - 1}")
     return position % n
 
 
 def _layer_index(trace: Trace, layer: int) -> int:
     matches = np.flatnonzero(trace["layer"] == layer)
     if not matches.size:
-        raise UsageError(f"--layer {layer}: the trace holds layers {_list_numbers(trace['layer'])}")
+        layers = _list_numbers(trace["layer"])
+        raise UsageError(f"`layer`: there is no {layer}; the trace holds layers {layers}")
     return int(matches[0])
 
 
@@ -118,8 +114,10 @@ def head_index(names: np.ndarray, head: int | None) -> int | None:
         return None
     matches = np.flatnonzero(names == head)
     if not matches.size:
-        available = "the mean alone" if list(names) == [-1] else _list_numbers(names)
-        raise UsageError(f"--head {head}: of heads, this holds {available}")
+        available = (
+            "the mean over heads" if list(names) == [-1] else f"heads {_list_numbers(names)}"
+        )
+        raise UsageError(f"`head`: there is no {head}; this holds {available}")
     return int(matches[0])
 
 

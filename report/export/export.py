@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from attentropy.engine.arguments import Span, read_choice, refuse
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette as page_palette
@@ -15,13 +14,13 @@ from attentropy.report.export import (
     profile_figure,
 )
 from attentropy.report.export.choices import ExportChoices, check_choices
+from attentropy.report.export.exported import Exported
+from attentropy.report.export.figure_names import FORMATS
 from attentropy.report.export.figure_plan import FigurePlan
 from attentropy.report.figures.specification import Rows, VegaLite
 from attentropy.report.page.document import draw_svg
-from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import Ends
 
-FORMATS = ("svg", "png", "pdf", "csv")
 # The font size of the labels in every figure of the page, in pixels: `font_size` points in print.
 _LABEL = 11
 _MM, _POINT = 25.4, 72.0  # per inch
@@ -38,15 +37,6 @@ _PLANS = {
 }
 
 
-@dataclass(frozen=True)
-class Exported:
-    """An exported figure: `data` is the file, `title` and `caption` are one line each."""
-
-    data: bytes
-    title: str
-    caption: str
-
-
 def export(
     trace: Trace,
     figure: str = "lens",
@@ -54,7 +44,7 @@ def export(
     *,
     stat: str | None = None,
     site: str | None = None,
-    section: str | Range | None = None,
+    section: Span | None = None,
     inset: int | None = None,
     layer: int | None = None,
     head: int | None = None,
@@ -66,35 +56,52 @@ def export(
     font_size: float = 7.0,
     dpi: int = 300,
 ) -> Exported:
-    """Return a figure of a trace's page as the bytes of a file.
+    """Return one figure of a trace as a file for a paper.
 
     The bytes are the same for the same trace, version and installed fonts.
 
-    `figure`: "lens", "attention", "map", "heads" or "profile"; `format`: "svg", "png", "pdf" or
-    "csv", which has the values that are drawn. `width` is in millimetres and `font_size`, the size
-    of the labels, in points, both in print; a figure narrower than about 115 mm with labels of
-    7 points is laid out as on a telephone. `dpi`: resolution of a PNG, in pixels per inch.
+    Args:
+        trace: The trace.
+        figure: "lens", "attention", "map", "heads" or "profile".
+        format: "svg", "png", "pdf", or "csv" for the values drawn.
+        stat: What the colours show. For "lens": "entropy", "lens_kl", "probability" or
+            "lens_rank"; for "attention": "entropy", "normalized_entropy", "max_prob", … as far as
+            the trace has them.
+        site: Lens site: "residual", "attention" or "mlp".
+        section: Positions to magnify: "a:b", (a, b) or slice(a, b); in a map, those of its
+            magnified region.
+        inset: Position to magnify next to the section.
+        layer: Layer. In "attention", `head` alone shows one head in every layer, `layer` alone the
+            heads of one layer, both one head with the weights of that layer in the inset, and
+            neither the mean over heads.
+        head: Head, as above.
+        score: Score that "heads" shows: "sink", "local", "previous", "induction", …
+        palette: "diverging" (blue, white, red) or "cividis".
+        range: Ends of the colour scale, (low, high) or "low:high", so that several figures share
+            one; by default nothing is cut.
+        theme: "light" or "dark".
+        width: Width in print, in millimetres. A figure narrower than about 115 mm with labels of
+            7 points is laid out as on a phone.
+        font_size: Size of the labels in print, in points.
+        dpi: Resolution of a PNG, in pixels per inch.
 
-    `stat`: the statistic that the colours of "lens" and "attention" show, "entropy" or one of
-    `statistics.held`; `site`: where the lens reads; both have the names of the page's address.
-    `section`: positions "a:b" or (a, b); in a map, those of its magnified region. `inset`: the
-    magnified position. `palette`: "diverging" or "cividis". `range`: the ends of the colour scale,
-    (low, high) or "low:high", so that several figures share one; by default nothing is cut.
-    `score`: the score that "heads" shows.
-
-    `layer` and `head` of "map" are those that it shows. In "attention", `head` alone shows one head
-    in every layer, `layer` alone the heads of one layer, both together one head with the weights of
-    that layer in the inset, and neither the mean over heads.
+    Returns:
+        The figure: `data` (bytes), `title` and `caption`. A notebook shows it; `save` writes it.
 
     Raises:
-        UsageError: a choice that the figure or the trace does not have.
-        AttentropyError: the trace does not contain what the figure shows.
+        UsageError: A choice that the figure or the trace does not have; the message names it.
+        AttentropyError: The trace does not contain what the figure shows.
+
+    Examples:
+        >>> from attentropy import export, extract
+        >>> figure = export(extract(), "lens", "csv", section=slice(-4, None))
+        >>> figure.title, figure.format
+        ('Logit-lens entropy', 'csv')
     """
-    if format not in FORMATS:
-        raise UsageError(f"{format!r}: choose one of {', '.join(FORMATS)}")
-    _check_range("--width", width, _WIDTHS, "mm")
-    _check_range("--font-size", font_size, _FONTS, "points")
-    _check_range("--dpi", dpi, _DPI, "pixels an inch")
+    read_choice(format, "format", FORMATS)
+    _check_range("width", width, _WIDTHS, "mm")
+    _check_range("font_size", font_size, _FONTS, "points")
+    _check_range("dpi", dpi, _DPI, "pixels an inch")
     requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette, "range": range,
@@ -107,12 +114,12 @@ def export(
     else:
         image = _draw_to_width(plan, choices, pixels)
         data = _encode_image(image, format, width, dpi, plan)
-    return Exported(data, plan.title, plan.caption)
+    return Exported(data, plan.title, plan.caption, format)
 
 
 def _check_range(name: str, value: float, ends: tuple[float, float], unit: str) -> None:
     if not ends[0] <= value <= ends[1]:
-        raise UsageError(f"{name} {value:g}: give {ends[0]:g} to {ends[1]:g} {unit}")
+        raise refuse(name, f"{ends[0]:g} to {ends[1]:g} {unit}", value)
 
 
 def _layout_pixels(width: float, font_size: float) -> int:
@@ -123,7 +130,7 @@ def _layout_pixels(width: float, font_size: float) -> int:
         limit = points * _LABEL / (_NARROWEST if pixels < _NARROWEST else _WIDEST)
         side = "at most" if pixels < _NARROWEST else "at least"
         raise UsageError(
-            f"--font-size {font_size:g} does not suit --width {width:g}: {side} {limit:.1f} points"
+            f"`font_size={font_size:g}` does not suit `width={width:g}`: {side} {limit:.1f} points"
         )
     return pixels
 
@@ -136,7 +143,7 @@ def _encode_image(image: str, format: str, width: float, dpi: int, plan: FigureP
         return image_files.pdf(image, width, plan.title, plan.caption)
     own, height = image_files.pixels(image)
     if (width / _MM * dpi) ** 2 * height / own > _MOST_PIXELS:
-        raise UsageError(f"--dpi {dpi} makes a picture of more than {_MOST_PIXELS:,} pixels")
+        raise UsageError(f"`dpi={dpi}` makes a picture of more than {_MOST_PIXELS:,} pixels")
     return image_files.png(image, width, dpi, plan.title, plan.caption)
 
 

@@ -1,4 +1,12 @@
-"""The figures that can be exported, and the choices that each one leaves to the caller."""
+"""The figures that can be exported, the choices that each leaves to the caller, the formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attentropy.engine.errors import UsageError
+
+FORMATS = ("svg", "png", "pdf", "csv")
 
 FIGURES: dict[str, tuple[str, ...]] = {
     "lens": ("stat", "site", "section", "inset", "palette", "range"),
@@ -7,3 +15,12 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "heads": ("score", "range"),
     "profile": (),
 }
+
+
+def format_of(path: Path) -> str:
+    """Return the format that a file's ending names. Raises `UsageError` for another ending."""
+    name = path.suffix.lower().removeprefix(".")
+    if name not in FORMATS:
+        endings = ", ".join(f".{name}" for name in FORMATS)
+        raise UsageError(f"{path.name!r}: name a file that ends in {endings}")
+    return name

@@ -26,9 +26,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     """Return the figure `heads`. Raises `AttentropyError` if the trace has no scores of heads."""
     names = score_names(trace)
     if not names:
-        raise AttentropyError(
-            "the trace holds no scores of heads: record them with attentropy extract --scores"
-        )
+        raise AttentropyError("the trace holds no scores of heads: extract with `scores=True`")
     name = choices.score or names[0]
     rows = [str(int(layer)) for layer in trace["layer"]]
     scale = views.entropy_scale(trace, "attention", choices.range) if name == "entropy" else SHARES

@@ -1,4 +1,4 @@
-"""A trace in the cell of a notebook: still pictures in HTML without scripts or ids.
+"""A trace or a difference in the cell of a notebook: still pictures in HTML without scripts or ids.
 
 The pictures are images of their own, so several of them on one page share no name.
 """
@@ -44,7 +44,7 @@ def _pictures(trace: Trace) -> str:
                 "light": still.light,
                 "dark": still.dark,
                 "width": still.width,
-                "high": cell.high,
+                "colours": cell.colours,
             }
         )
     context = {"summary": repr(trace).strip("<>"), "pictures": pictures}
@@ -53,7 +53,7 @@ def _pictures(trace: Trace) -> str:
 
 def _table(trace: Trace, names: list[str]) -> str:
     """Return the mean entropy of some layers, and how to get the pictures."""
-    lines = [repr(trace), "mean entropy in nats", "layer" + "".join(f"{n:>12}" for n in names)]
+    lines = [repr(trace), "mean in nats", "layer" + "".join(f"{n:>12}" for n in names)]
     for row in layer_entropies(trace, names):
         means = (
             f"{mean:>12.2f}" if np.isfinite(mean) else f"{'missing':>12}" for mean in row.means

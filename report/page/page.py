@@ -65,9 +65,7 @@ def render_page(report: Report, max_bytes: int = MAX_BYTES) -> str:
     frame = _frame(report, max_bytes)
     budget = Budget(max_bytes - frame.size)
     if budget.left <= 0:
-        raise UsageError(
-            f"the page takes {frame.size:,} bytes before any value: allow more than that"
-        )
+        raise UsageError(f"`max_bytes` must be larger than {frame.size:,}")
     page = frame.filled(pack_values(report.values, budget, max_bytes))
     if len(page.encode()) > max_bytes:
         raise RuntimeError(f"the page took {len(page.encode())} bytes of {max_bytes}")

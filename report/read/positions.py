@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from typing import Any
 
+from attentropy.engine.arguments import read_span, read_spans
 from attentropy.engine.errors import UsageError
 
 Range = tuple[int, int]  # [start, stop)
 
-_SECTION = re.compile(r"(-?\d+)?:(-?\d+)?")
 
+def read_range(value: Any, n: int, argument: str) -> Range:
+    """Return the range that "a:b", (a, b) or slice(a, b) means in Python, of n positions.
 
-def parse_sections(texts: Sequence[str], n: int) -> list[Range]:
-    """Return the ranges that "a:b" means in Python, of n positions.
-
-    Raises `UsageError` for anything else.
+    Raises `UsageError` for anything else, and for an empty range.
     """
-    ranges = []
-    for text in texts:
-        match = _SECTION.fullmatch(text.strip())
-        if match is None:
-            raise UsageError(f"--section {text!r}: write a:b, positions as Python counts them")
-        start, stop, _ = slice(*(int(end) if end else None for end in match.groups())).indices(n)
-        if stop <= start:
-            raise UsageError(f"--section {text!r} holds none of the {n} positions")
-        ranges.append((start, stop))
-    return ranges
+    text = read_span(value, argument)
+    ends = (int(end) if end else None for end in text.split(":"))
+    start, stop, _ = slice(*ends).indices(n)
+    if stop <= start:
+        raise UsageError(f"`{argument}`: {text} has none of the {n} positions")
+    return start, stop
+
+
+def read_ranges(value: Any, n: int, argument: str = "sections") -> list[Range]:
+    """Return several ranges, as `read_range` takes each; one that stands alone is one range."""
+    return [read_range(text, n, argument) for text in read_spans(value, argument)]

@@ -4,12 +4,12 @@ Each name below is imported when it is first used, so that reading a trace never
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from attentropy.engine.attention.recorder import record
+    __version__: str
+    from attentropy.engine.attention.record import record
     from attentropy.engine.run.extract import extract
     from attentropy.engine.trace.dataset import Trace
     from attentropy.kernels.ops import attention, vocabulary
@@ -37,9 +37,12 @@ _HOMES = {
     "compare": "attentropy.report.compare.difference",
     "extract": "attentropy.engine.run.extract",
     "open": "attentropy.report.compare.stored",
-    "record": "attentropy.engine.attention.recorder",
+    "record": "attentropy.engine.attention.record",
     "vocabulary": "attentropy.kernels.ops",
 }
+
+# Libraries of the extra `extract`, without which a trace can be read and drawn.
+_OF_EXTRACT = ("torch", "transformers", "tokenizers", "safetensors", "triton")
 
 # `open` is not here: `from attentropy import *` must leave Python's own alone.
 __all__ = [
@@ -63,17 +66,40 @@ _HERE = Path(__file__).parent
 if not (_HERE / "engine").is_dir():
     __path__.append(str(_HERE.parents[1]))
 
-try:
-    __version__ = version("attentropy")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> object:
-    """Return one of the names above, imported now. Raises `AttributeError` for any other name."""
+    """Return one of the names above, imported now.
+
+    Raises `AttributeError` for any other name, and `ImportError` (one line) for one that needs
+    torch or transformers where they are not installed.
+    """
+    if name == "__version__":
+        return _version()
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        try:
+            return getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in _OF_EXTRACT:
+                raise
+            from attentropy.engine.errors import install_command
+
+            raise ImportError(
+                f"attentropy.{name} needs {missing}, which is not installed; run: "
+                f"{install_command('extract')}",
+                name=missing,
+            ) from None
     raise AttributeError(f"module 'attentropy' has no attribute {name!r}")
+
+
+def _version() -> str:
+    """Return the installed version; its library is imported only for this."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("attentropy")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -53,7 +53,7 @@ def seconds(kind: str, network: Any, ids: list[int], chunk: int, folder: Path) -
         starts: list[float] = []
         extract(
             network, ids, tokenizer=AutoTokenizer.from_pretrained(demo.path()), stats=("entropy",),
-            sites=(), map_tile="none", scores=False, max_new_tokens=0, chunk=chunk,
+            lens=(), map_tile="none", scores=False, max_new_tokens=0, chunk=chunk,
             output=folder / "t.zarr", force=True,
             progress=lambda stage, *rest: starts.append(time.perf_counter())
             if stage == "reading the prompt" else None,

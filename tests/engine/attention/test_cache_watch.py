@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import DynamicCache, StaticCache
 
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import cache_of, continuing
 from tiny import model

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine.attention.recorder import check_same_outputs, record
+from attentropy.engine.attention.record import record
+from attentropy.engine.attention.recorder import check_same_outputs
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import cache_of, continuing
 from tiny import config, model

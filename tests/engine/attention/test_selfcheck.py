@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from attentropy.engine.attention import hook as attention_hook
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.attention.selfcheck import (
     check_model,
     check_same_outputs,

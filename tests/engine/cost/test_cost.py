@@ -66,7 +66,7 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
                    linear=7_000_000_000, stored=2)  # fmt: skip
     run = RunSize(32_768, 2, 4096, on_cpu=False)
     cheaper_runs = alternatives(size, run)
-    assert next(iter(cheaper_runs)) == "--lens-positions -128:"
+    assert next(iter(cheaper_runs)) == '`lens_positions="-128:"`'
     needed = memory_bytes(size, run)["peak_bytes"]
     peaks = {
         option: memory_bytes(size, other)["peak_bytes"] for option, other in cheaper_runs.items()
@@ -82,12 +82,12 @@ def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     monkeypatch.setattr(origin, "resolve_device", lambda device: torch.device("cpu"))
     whole = describe(folder, tokens=5000)["memory"]
     assert "too_much" not in whole
-    lensless = whole["peak_with_option_bytes"]["--lens none"]
+    lensless = whole["peak_with_option_bytes"]['`lens="none"`']
     monkeypatch.setattr(predict, "free_bytes", lambda device: lensless)
-    assert "it fits with --lens none" in describe(folder, tokens=5000)["memory"]["too_much"]
+    assert 'it fits with `lens="none"`' in describe(folder, tokens=5000)["memory"]["too_much"]
     monkeypatch.setattr(predict, "free_bytes", lambda device: 1)
     advice = describe(folder, tokens=5000)["memory"]["too_much"]
-    assert advice == "it fits with another device, or --device auto"
+    assert advice == 'it fits with another device, or `device="auto"`'
 
 
 def test_time_is_the_sum_of_its_stages_and_grows_with_the_prompt():

@@ -106,7 +106,7 @@ def test_map_windows_and_lens_are_counted(size):
     large_windows = disk(size, windows=("-64:,0:512",))["windows_bytes"]
     default_windows = disk(size)["windows_bytes"]
     assert large_windows - default_windows == pytest.approx(3 * 4 * 64 * 512 * 4 * 0.5, rel=1e-3)
-    assert "lens_bytes" not in disk(size, sites=())
+    assert "lens_bytes" not in disk(size, lens=())
     last = disk(size, lens_positions="-10:")["lens_bytes"]
     assert disk(size, lens_positions="-2000:")["lens_bytes"] > 100 * last
 
@@ -126,7 +126,7 @@ def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
     "options",
     [
         {"stats": ("entropie",)}, {"heads": "some"}, {"heads": "9"}, {"layers": "3"},
-        {"map_tile": "0"}, {"windows": ("1:2",)}, {"sites": ("head",)}, {"storage": "int8"},
+        {"map_tile": "0"}, {"windows": ("1:2",)}, {"lens": ("head",)}, {"storage": "int8"},
         {"lens_positions": "x"},
     ],
 )  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
     config("llama").save_pretrained(tmp_path)
     monkeypatch.setattr(origin, "resolve_device", lambda device: CPU)
     monkeypatch.setattr(predict, "free_bytes", lambda device: 2**40)
-    facts = describe(tmp_path, tokens=5000, chunk=512, sites=(), map_tile="128")
+    facts = describe(tmp_path, tokens=5000, chunk=512, lens=(), map_tile="128")
     assert facts["run"] == {"chunk": 512, "lens_positions": 0, "map_tile": [128, 128]}
     assert facts["memory"]["lens_bytes"] == 0
     assert facts["seconds"]["read_the_lens"] == 0

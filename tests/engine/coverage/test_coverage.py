@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.coverage import compare as comparison
 from attentropy.engine.coverage import table, tiny
 from attentropy.engine.coverage.classes import class_names, find_class

@@ -4,15 +4,16 @@ from itertools import pairwise
 
 import pytest
 
+from attentropy.engine.arguments import read_selection
 from attentropy.engine.errors import UsageError
 from attentropy.engine.lens.budget import (
     REHEARSED_POSITIONS,
     LensSize,
-    check_sites,
     latest_positions,
+    read_sites,
     sample_positions,
 )
-from attentropy.engine.selection import check_selection, select
+from attentropy.engine.selection import select
 
 LLAMA_8B = LensSize(
     width=4096, vocabulary=128_256, layers=32, sites=1, parameters=8_030_261_248, itemsize=2
@@ -34,13 +35,15 @@ LLAMA_8B = LensSize(
     ],
 )
 def test_a_selection_reads_as_python_does(text, indices):
-    assert select(text, 12, "lens positions", {"template": [1, 7]}) == indices
+    assert select(text, 12, "lens_positions", {"template": [1, 7]}) == indices
 
 
-@pytest.mark.parametrize("text", ["", "x", "1-3", "1:2:3", "1.5", "0,", "0x1", "template", "١:"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "1-3", "1:2:3:4", "1:2:0", "1.5", "0,", "0x1", "template", "١:"]
+)
 def test_a_selection_that_is_none_is_named(text):
-    with pytest.raises(UsageError, match=r"lens layers: .* is neither a number"):
-        check_selection(text, "lens layers")
+    with pytest.raises(UsageError, match=r"`lens_layers` takes numbers, a slice, a text"):
+        read_selection(text, "lens_layers")
 
 
 @pytest.mark.parametrize(
@@ -48,13 +51,13 @@ def test_a_selection_that_is_none_is_named(text):
 )
 def test_a_selection_of_nothing_is_refused(text, message):
     with pytest.raises(UsageError, match=message):
-        select(text, 12, "lens layers")
+        select(text, 12, "lens_layers")
 
 
 def test_sites_come_in_one_order():
-    assert check_sites(["mlp", "residual"]) == ("residual", "mlp")
-    with pytest.raises(UsageError, match="unknown lens site 'head'"):
-        check_sites(["head"])
+    assert read_sites(["mlp", "residual"]) == ("residual", "mlp")
+    with pytest.raises(UsageError, match=r"`lens` takes some of residual, .* not 'head'"):
+        read_sites(["head"])
 
 
 def test_the_cost_is_that_of_the_matrix_products():

@@ -2,7 +2,7 @@
 
 import torch
 
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.lens.blocks import checked_blocks, watch_blocks
 from attentropy.engine.lens.budget import SITES
 from attentropy.engine.lens.head import watch_head

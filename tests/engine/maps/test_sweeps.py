@@ -10,7 +10,7 @@ from transformers import DynamicCache
 
 from attentropy.engine.attention import plan as layout
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.recorder import DEFAULT_STATS, record
+from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.selfcheck import attention_entries, check_model, listening
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.visibility import Visibility
@@ -22,6 +22,7 @@ from attentropy.engine.maps.windows import Rectangle
 from attentropy.engine.model.cache import continuing
 from attentropy.engine.trace.layout import array_layout
 from attentropy.engine.trace.sinks import MemorySink
+from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
 from tiny import model
@@ -89,7 +90,8 @@ def _streamed(subject, sweeps, stats=DEFAULT_STATS):
     for name, array in fields.items():
         sink.create(name, array)
     stream = Stream(plan, sink, sweeps)
-    with torch.no_grad(), record(subject, stats=stats, stream=stream):
+    recorder = Recorder(subject, stats=stats, stream=stream)
+    with torch.no_grad(), recording(subject, recorder):
         yield sink.arrays
 
 

@@ -40,13 +40,13 @@ def folder(tmp_path):
 
 @pytest.fixture
 def plain(folder):
-    return extract(folder, "Hello there", device="cpu", sites=("residual", "mlp"))
+    return extract(folder, "Hello there", device="cpu", lens=("residual", "mlp"))
 
 
 def _offloaded(folder, **placement):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, **placement).eval()
-    return extract(model, "Hello there", tokenizer=tokenizer, sites=("residual", "mlp"))
+    return extract(model, "Hello there", tokenizer=tokenizer, lens=("residual", "mlp"))
 
 
 def _same(trace, plain):
@@ -71,14 +71,14 @@ def test_weights_that_accelerate_brings_in_at_each_call_give_the_same_trace(fold
     cpu_offload(model, execution_device=torch.device("cpu"))
     assert model.device.type == "meta"
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    _same(extract(model, "Hello there", tokenizer=tokenizer, sites=("residual", "mlp")), plain)
+    _same(extract(model, "Hello there", tokenizer=tokenizer, lens=("residual", "mlp")), plain)
 
 
 def test_auto_shares_the_model_out_over_what_there_is(folder, plain):
     _needs("accelerate")
     if torch.cuda.is_available():
         pytest.skip("with GPUs the numbers are theirs")
-    _same(extract(folder, "Hello there", device="auto", sites=("residual", "mlp")), plain)
+    _same(extract(folder, "Hello there", device="auto", lens=("residual", "mlp")), plain)
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from attentropy.engine.attention.recorder import Recorder, record
+from attentropy.engine.attention.record import record
+from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.errors import AttentropyError, RunStopped, UsageError
 from attentropy.engine.measure import machine
 from attentropy.engine.model import load as models
@@ -196,9 +197,9 @@ def test_writing_lasts_until_the_last_value_is_on_the_disk(monkeypatch, clock):
 def test_what_is_recorded_is_what_extract_records(tmp_path, sites):
     folder = save(tmp_path / "tiny")
     stats, prompt = ("max_prob", "top_key", "lse"), "What is the capital of Australia?"
-    trace = profile(folder, prompt, chunk=29, repeat=1, stats=stats, sites=sites)
+    trace = profile(folder, prompt, chunk=29, repeat=1, stats=stats, lens=sites)
     wanted = extract(
-        folder, prompt, chunk=29, stats=stats, sites=sites, map_tile="none", scores=False,
+        folder, prompt, chunk=29, stats=stats, lens=sites, map_tile="none", scores=False,
         max_new_tokens=0,
     )  # fmt: skip
     own = {str(name) for name in trace.dataset.variables if str(name).startswith("profile_")}
@@ -236,7 +237,7 @@ def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
         np.testing.assert_array_equal(values["visible"], trace["visible"])
     recording = [r for r in recorders if any(call.rows == 83 for call in r.calls.values())]
     assert recording
-    assert not any(recorder.traces for recorder in recording)
+    assert not any(recorder._recorded for recorder in recording)
 
 
 def test_the_temporary_folder_goes_and_the_values_stay(tmp_path, monkeypatch):
@@ -265,7 +266,7 @@ def test_a_full_disk_ends_a_profile_in_one_line_and_leaves_nothing(tmp_path, mon
 
 
 def test_the_lens_has_its_own_part_in_the_layers_that_it_reads(clock):
-    trace = profile_tiny(sites=("residual", "mlp"))
+    trace = profile_tiny(lens=("residual", "mlp"))
     assert all(seconds(trace, layer, "lens") > 0 for layer in range(3))
     assert trace.attrs["profile"]["sites"] == ["residual", "mlp"]
     assert abs(trace.attrs["profile"]["parts_off_by"]) < 0.05
@@ -414,7 +415,7 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
     assert torch.equal(
         half.model.rotary_emb.inv_freq, first.model.model.rotary_emb.inv_freq
     )  # positions are not weights
-    with pytest.raises(UsageError, match="no tokenizer; give --ids or --tokens"):
+    with pytest.raises(UsageError, match="no tokenizer; give token ids as the `prompt`"):
         profile(tmp_path, "words", random_weights=True)
     trace = profile(tmp_path, tokens=40, random_weights=True, repeat=1)
     assert trace.attrs["profile"]["random_weights"] is True
@@ -438,9 +439,9 @@ def test_a_prompt_of_words_is_profiled_with_its_tokens(tmp_path):
     ("options", "message"),
     [
         ({"tokens": 5, "prompt": [1, 2]}, "makes a prompt of its own"),
-        ({}, "give a prompt"),
+        ({}, "no prompt; give one with `prompt`, or random ids with `tokens`"),
         ({"tokens": 300}, "has 256 positions"),
-        ({"tokens": 5, "repeat": 0}, "must be 1 or more"),
+        ({"tokens": 5, "repeat": 0}, "`repeat` takes a whole number of 1 or more"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(options, message):

@@ -219,7 +219,7 @@ HOSTILE = {
 def test_a_hostile_template_is_refused_in_one_line(name, tmp_path, monkeypatch, renderings):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(chat, "_SECONDS", 1)
-    with pytest.raises(UsageError, match="--no-chat-template") as caught:
+    with pytest.raises(UsageError, match="`chat_template=False`") as caught:
         prepare(tokenizer(HOSTILE[name]), "x")
     assert renderings == []  # none in this process: a bounded child process rendered it
     assert "\n" not in str(caught.value)

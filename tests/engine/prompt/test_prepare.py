@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import processors
+from transformers import BatchEncoding
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.prepare import prepare
@@ -135,16 +136,18 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_refused():
         prepare(tokenizer(), "x", vocabulary=200)
 
 
-@pytest.mark.parametrize("prompt", [[[1, 2]], [1, "a"], [True], 7, [{"role": "user"}, 1]])
+@pytest.mark.parametrize(
+    "prompt", [[1, "a"], [True], 7, [{"role": "user"}, 1], {"ids": [1]}, [[1, "a"]], [1.0, 2.0]]
+)
 def test_a_prompt_of_no_known_kind_is_refused(prompt):
     with pytest.raises(UsageError, match="list of token ids"):
         prepare(tokenizer(), prompt)
 
 
 def test_ids_take_no_system_turn_and_messages_take_one():
-    with pytest.raises(UsageError, match="--system"):
+    with pytest.raises(UsageError, match="`system`"):
         prepare(tokenizer(), [1, 2], system="x")
-    with pytest.raises(UsageError, match="--system"):
+    with pytest.raises(UsageError, match="`system`"):
         prepare(tokenizer(), [{"role": "system", "content": "x"}], system="x")
 
 
@@ -185,3 +188,49 @@ def test_a_missing_bos_is_said_where_the_tokenizer_would_add_it():
     assert "without <|bos|>" in prepare(_with_bos(without), "ab").notes[0]
     assert "without <|bos|>" in prepare(_with_bos(None), [64, 65]).notes[0]
     assert prepare(tokenizer(without), "ab").notes == []
+
+
+IDS = [64, 65, 66]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        IDS, tuple(IDS), [IDS], (tuple(IDS),), np.array(IDS), np.array([IDS]), torch.tensor(IDS),
+        torch.tensor([IDS]), [torch.tensor(i) for i in IDS], [np.int64(i) for i in IDS],
+        [torch.tensor(IDS)], {"input_ids": [IDS]},
+        BatchEncoding({"input_ids": torch.tensor([IDS])}),
+        {"input_ids": [257, *IDS], "attention_mask": [0, 1, 1, 1]},
+    ],
+)  # fmt: skip
+def test_ids_may_be_what_a_tokenizer_returned(ids):
+    prompt = prepare(tokenizer(), ids)
+    assert prompt.ids == IDS
+    assert all(type(token) is int for token in prompt.ids)
+
+
+def test_messages_may_stand_in_an_object():
+    messages = [{"role": "user", "content": "hello"}]
+    assert prepare(tokenizer(), {"messages": messages}) == prepare(tokenizer(), messages)
+
+
+@pytest.mark.parametrize("rows", [[IDS, IDS], torch.tensor([IDS, IDS]), {"input_ids": [IDS, [5]]}])
+def test_several_rows_are_refused_in_one_line(rows):
+    with pytest.raises(UsageError, match="the prompt has 2 rows of token ids, and one is read"):
+        prepare(tokenizer(), rows)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [{"input_ids": "abc"}, {"input_ids": [1.5]}, {"input_ids": IDS, "attention_mask": [1]}],
+)
+def test_a_broken_encoding_is_refused_in_one_line(encoded):
+    with pytest.raises(UsageError, match=r"input_ids|attention_mask") as caught:
+        prepare(tokenizer(), encoded)
+    assert "\n" not in str(caught.value)
+
+
+def test_special_tokens_among_ids_are_the_templates():
+    assert prepare(tokenizer(), [256, 258, 64, 257, 65]).roles == [
+        "bos", "template", "content", "template", "content",
+    ]  # fmt: skip

@@ -139,7 +139,7 @@ def test_divergence_from_the_last_layer_is_that_of_the_two_softmaxes(trace, eage
 
 @pytest.fixture(scope="module")
 def three_sites():
-    return extract(device="cpu", sites=("mlp", "attention", "residual"))
+    return extract(device="cpu", lens=("mlp", "attention", "residual"))
 
 
 def test_each_site_is_read_as_a_plain_softmax_over_its_own_normed_output(three_sites, embedded):
@@ -216,13 +216,13 @@ def test_a_site_that_is_refused_is_noted_and_the_others_are_read(tmp_path):
         tmp_path / "tiny", "minimax", num_local_experts=4, head_dim=12,
         layer_types=["full_attention"] * 3,
     )  # fmt: skip
-    result = extract(folder, "Hello", device="cpu", sites=("residual", "attention"))
+    result = extract(folder, "Hello", device="cpu", lens=("residual", "attention"))
     assert list(result["site"]) == ["residual"]
     assert result.attrs["notes"] == [
         "no lens of the attention site: layer 0 does not just add an attention block's and an "
         "MLP's output to its input"
     ]
-    alone = extract(folder, "Hello", device="cpu", sites=("attention",))
+    alone = extract(folder, "Hello", device="cpu", lens=("attention",))
     assert "lens_entropy" not in alone
     assert len(alone.attrs["notes"]) == 1
 
@@ -288,7 +288,7 @@ def test_progress_names_each_stage_and_ends_where_it_said():
 
 
 def test_without_a_lens_only_attention_is_recorded():
-    result = extract(device="cpu", sites=(), max_new_tokens=0)
+    result = extract(device="cpu", lens=(), max_new_tokens=0)
     assert "entropy" in result.dataset
     assert not [name for name in result.dataset if name.startswith(("lens", "rehearsal"))]
     assert result.dataset.sizes["step"] == 0
@@ -310,18 +310,18 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sites": ("head",)}, "unknown lens site 'head'"),
-        ({"lens_layers": "8"}, "lens layers: there is no 8"),
-        ({"lens_layers": "template"}, "lens layers: 'template' is neither"),
-        ({"lens_positions": "9000:"}, "lens positions: '9000:' selects none"),
+        ({"lens": ("head",)}, "`lens` takes .* not 'head'"),
+        ({"lens_layers": "8"}, "`lens_layers`: there is no 8"),
+        ({"lens_layers": "template"}, "`lens_layers` takes .* not 'template'"),
+        ({"lens_positions": "9000:"}, "`lens_positions`: '9000:' selects none"),
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"top_k": 0}, "top_k"),
         ({"prompt": "x " * 5000}, "positions"),
         ({"prompt": "   "}, "empty"),
-        ({"map_tile": "0"}, "map tile '0': give auto, none"),
-        ({"map_heads": "each"}, "map_heads='each' is neither"),
-        ({"windows": ["1:2"]}, "window '1:2': give queries and keys"),
-        ({"windows": ["40:,:"]}, "window 40:,:: holds no query of a prompt of 17 tokens"),
+        ({"map_tile": "0"}, "`map_tile` takes .* not '0'"),
+        ({"map_heads": "each"}, "`map_heads` takes mean or all, not 'each'"),
+        ({"windows": ["1:2"]}, "`windows` takes pairs of queries and keys .* not '1:2'"),
+        ({"windows": ["40:,:"]}, "`windows`: 40:,: has no query in a prompt of 17 tokens"),
     ],
 )
 def test_arguments_that_cannot_work(options, message):
@@ -337,7 +337,7 @@ def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embed
     hook.remove()
     assert max(read) <= 32
     monkeypatch.setattr("attentropy.engine.run.extract.load", None)
-    with pytest.raises(UsageError, match="give queries and keys"):
+    with pytest.raises(UsageError, match="pairs of queries and keys"):
         extract(device="cpu", windows=["here"])
 
 
@@ -354,11 +354,11 @@ def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, em
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "needs its tokenizer: extract"),
+        ({}, "needs its `tokenizer`"),
         ({"tokenizer": "gpt2"}, "a str is no tokenizer"),
-        ({"tokenizer": True, "dtype": "bfloat16"}, "dtype is for a model to load"),
-        ({"tokenizer": True, "device": "cpu"}, "device is for a model to load"),
-        ({"tokenizer": True, "prompt": None}, "give a prompt"),
+        ({"tokenizer": True, "dtype": "bfloat16"}, "`dtype` is for a model to load"),
+        ({"tokenizer": True, "device": "cpu"}, "`device` is for a model to load"),
+        ({"tokenizer": True, "prompt": None}, "no prompt; give one with `prompt`"),
     ],
 )
 def test_a_loaded_model_with_arguments_that_cannot_work(embedded, options, message):

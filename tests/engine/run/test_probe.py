@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModel
 
 from attentropy.engine import demo
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.load import load
@@ -41,7 +41,7 @@ def test_a_short_prompt_is_read_after_at_most_four_passes_and_fewer_the_second_t
     assert first[-1] == second[-1] == 17  # the prompt
     assert len(first) - 1 <= 4
     assert len(second) < len(first)
-    assert len(_passes(fresh, sites=("residual", "attention", "mlp"))) - 1 <= 4
+    assert len(_passes(fresh, lens=("residual", "attention", "mlp"))) - 1 <= 4
 
 
 def test_a_cache_that_is_kept_takes_no_pass_of_its_own(fresh, tmp_path):

@@ -63,7 +63,7 @@ def _interrupted(monkeypatch, at, **arguments):
     """Run an extraction that Ctrl-C ends where it starts its chunk number `at`."""
     with monkeypatch.context() as patch:
         _stopping(patch, at, KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt, match=r"partial holds .*--resume goes on"):
+        with pytest.raises(KeyboardInterrupt, match=r"partial holds .*`resume=True`"):
             extract(**arguments)
 
 
@@ -160,7 +160,9 @@ def test_another_models_weights_are_another_run(tmp_path, monkeypatch):
 
 def test_what_is_left_is_neither_overwritten_nor_gone_on_with_unasked(stopped, wanted):
     target = stopped.with_suffix("")
-    with pytest.raises(UsageError, match=r"unfinished run \(29 of .*--resume .*--force") as caught:
+    with pytest.raises(
+        UsageError, match=r"unfinished run \(29 of .*`resume=True` .*`force=True`"
+    ) as caught:
         extract(prompt=PROMPT, output=target, **OPTIONS)
     assert "\n" not in str(caught.value)
     assert_equal(extract(prompt=PROMPT, output=target, force=True, **OPTIONS), wanted)
@@ -176,7 +178,9 @@ def test_the_chunk_of_the_unfinished_run_is_taken_where_none_is_given(stopped, w
 
 def test_an_unfinished_trace_is_shown_where_that_is_asked_for(stopped, monkeypatch, capsys):
     monkeypatch.chdir(stopped.parent)
-    with pytest.raises(TraceError, match=r"29 of \d+ tokens \(interrupted\); render --partial"):
+    with pytest.raises(
+        TraceError, match=r"29 of \d+ tokens \(interrupted\); open it with `partial=True`"
+    ):
         Trace.open(stopped)
     assert main(["render", stopped.name]) == 1
     err = capsys.readouterr().err
@@ -369,7 +373,7 @@ def test_nothing_is_left_of_a_report_that_fails(tmp_path, monkeypatch, capsys):
 
 def test_a_target_is_replaced_only_when_the_new_trace_is_whole(tmp_path, wanted, monkeypatch):
     target = tmp_path / "t.zarr"
-    extract(prompt="Paris", device="cpu", output=target, sites=(), map_tile="none", scores=False)
+    extract(prompt="Paris", device="cpu", output=target, lens="none", map_tile="none", scores=False)
     before = Trace.open(target).tokens
     _interrupted(monkeypatch, 1, prompt=PROMPT, output=target, force=True, **OPTIONS)
     assert Trace.open(target).tokens == before

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine.attention.recorder import record
+from attentropy.engine.attention.record import record
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.cache import cache_in, cache_of
 from attentropy.engine.run import prefill
@@ -63,7 +63,7 @@ def test_chunks_that_divide_nothing_give_what_one_pass_gives(embedded, whole, ch
 
 
 def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
-    rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 0, "sites": (), "map_tile": "16"}
+    rest = {"tokenizer": embedded.tokenizer, "max_new_tokens": 0, "lens": (), "map_tile": "16"}
     one = extract(embedded.model, PROMPT, **rest)
     trace = extract(embedded.model, PROMPT, chunk=100, **rest)
     assert trace.attrs["options"]["chunk"] == 96
@@ -76,7 +76,7 @@ def test_chunks_begin_at_whole_tiles_of_the_map(embedded):
 def test_chunks_of_any_family_give_what_one_pass_gives(kind, extra, length):
     subject = model(kind, max_position_embeddings=1024, **extra)
     ids = torch.randint(0, 250, (length,), generator=torch.Generator().manual_seed(0)).tolist()
-    rest = {"tokenizer": tokenizer(), "max_new_tokens": 2, "sites": ("residual", "mlp")}
+    rest = {"tokenizer": tokenizer(), "max_new_tokens": 2, "lens": ("residual", "mlp")}
     one = extract(subject, ids, chunk=length, **rest)
     for chunk in (29, 101):
         trace = extract(subject, ids, chunk=chunk, **rest)
@@ -146,7 +146,7 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
     trace = extract(prompt=PROMPT, device="cpu", max_new_tokens=4, layers="1,-2:")
     is_recorded = np.isin(np.arange(8), [1, 6, 7])
     assert list(trace["attention_note"]) == [
-        "" if k else "not recorded (--layers)" for k in is_recorded
+        "" if k else "not recorded (`layers`)" for k in is_recorded
     ]
     assert (trace["heads"] == 4).all()
     for name in ("entropy", "max_prob", "lse", "window"):
@@ -161,10 +161,10 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
 
 
 def test_chosen_heads_are_kept_and_their_mean_is_that_of_the_finite_values(whole):
-    some = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="0,-1", sites=())
+    some = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="0,-1", lens=())
     np.testing.assert_array_equal(some["head"], [0, 3])
     np.testing.assert_array_equal(some["entropy"], whole["entropy"][:, [0, 3]])
-    mean = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="mean", sites=())
+    mean = extract(prompt=PROMPT, device="cpu", max_new_tokens=0, heads="mean", lens=())
     np.testing.assert_array_equal(mean["head"], [-1])
     np.testing.assert_allclose(mean["entropy"][:, 0], whole["entropy"].mean(1), atol=1e-6)
     assert (mean["heads"] == 4).all()
@@ -212,17 +212,17 @@ def test_a_bound_on_memory_makes_the_chunks_small(embedded):
     assert 16 <= sizes[0] < sizes[-1]
     for memory, chunk in zip((24, 32, 64, 256), sizes, strict=True):
         assert 2 * prefill.bytes_of_pass(embedded.model, chunk, 4096) <= memory << 20
-    with pytest.raises(UsageError, match="--memory is too little"):
+    with pytest.raises(UsageError, match="`memory` is too little"):
         chunk_for(1 << 20)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stats": ("entropi",)}, "unknown statistic 'entropi'"),
-        ({"layers": "9"}, "layers: there is no 9"),
-        ({"heads": "4"}, "heads: there is no 4"),
-        ({"heads": "some"}, "heads: 'some' is neither"),
+        ({"stats": ("entropi",)}, "`stats` takes .* not 'entropi'"),
+        ({"layers": "9"}, "`layers`: there is no 9"),
+        ({"heads": "4"}, "`heads`: there is no 4"),
+        ({"heads": "some"}, "`heads` takes .* not 'some'"),
         ({"storage": "int8"}, "storage"),
         ({"chunk": 0}, "chunk"),
         ({"resume": True}, "output"),
@@ -241,7 +241,7 @@ def test_arguments_that_cannot_work(tmp_path, monkeypatch, options, message):
 
 def test_a_sliding_cache_is_not_kept(tmp_path):
     folder = save(tmp_path / "tiny", "mistral", sliding_window=24)
-    with pytest.raises(UsageError, match="--keep-cache is for caches of plain keys"):
+    with pytest.raises(UsageError, match="`keep_cache` is for caches of plain keys"):
         extract(folder, "Hello", device="cpu", output=tmp_path / "t.zarr", keep_cache=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny"]
 

@@ -46,7 +46,7 @@ def test_nothing_but_the_trace_is_left_beside_it(saved):
 
 def test_an_existing_trace_is_replaced_only_by_force(saved):
     before = sorted(p.stat().st_mtime_ns for p in saved.rglob("*"))
-    with pytest.raises(UsageError, match="--force"):
+    with pytest.raises(UsageError, match="`force=True`"):
         synthetic(seed=1).save(saved)
     assert sorted(p.stat().st_mtime_ns for p in saved.rglob("*")) == before
     synthetic(seed=1).save(saved, force=True)

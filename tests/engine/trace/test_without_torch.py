@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import attentropy
 from attentropy.engine import trace
 
 ROOM = Path(trace.__file__).parent
@@ -30,3 +33,29 @@ def test_no_module_of_the_trace_needs_torch():
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["[-1.0,", "1.0]"]
+
+
+@pytest.mark.costly
+def test_what_needs_torch_says_in_one_line_what_to_install():
+    code = """
+import sys
+sys.modules["torch"] = None
+import attentropy
+for name in attentropy.__all__:
+    try:
+        getattr(attentropy, name)
+    except ImportError as error:
+        print(name, "|", error)
+try:
+    from attentropy import extract
+except ImportError as error:
+    print("from |", error)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ, capture_output=True, text=True, check=True)
+    lines = dict(line.split(" | ") for line in done.stdout.splitlines())
+    assert set(lines) == {*attentropy.__all__, "from"} - {"Trace", "compare", "export"}
+    for name, words in lines.items():
+        own = "extract" if name == "from" else name
+        assert words.startswith(f"attentropy.{own} needs torch, which is not installed; ")
+        assert words.endswith("pip install -e '.[extract]'")

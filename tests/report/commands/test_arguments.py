@@ -4,7 +4,6 @@ import inspect
 
 import pytest
 
-from attentropy.engine.errors import UsageError
 from attentropy.engine.profile.profile import profile
 from attentropy.engine.run.extract import extract
 from attentropy.report.commands.arguments import run_arguments
@@ -33,7 +32,7 @@ def test_every_option_of_a_run_reaches_extract():
     assert arguments == {
         "model": "folder", "prompt": "hello", "system": "s", "chat_template": False,
         "revision": "r", "dtype": "float32", "device": "cpu", "quantize": "8bit",
-        "stats": ("entropy", "lse"), "layers": "0", "heads": "mean", "sites": ("mlp", "residual"),
+        "stats": "entropy, lse", "layers": "0", "heads": "mean", "lens": "mlp,residual",
         "lens_layers": "1", "lens_positions": "-8:", "map_tile": "64", "map_heads": "all",
         "windows": ("-4:,0:4",), "scores": False, "max_new_tokens": 3, "top_k": 2, "chunk": 9,
         "memory": 2**31, "storage": "float16",
@@ -58,12 +57,7 @@ def test_info_has_the_options_of_a_run_without_their_defaults():
     run_parameters = _parameters(
         info_command, "--chunk", "2k", "--lens", "none", "--stats", "entropy"
     )
-    assert run_arguments(run_parameters) == {"chunk": 2048, "sites": (), "stats": ("entropy",)}
+    assert run_arguments(run_parameters) == {"chunk": 2048, "lens": "none", "stats": "entropy"}
     assert set(run_parameters) - {"subject", "revision", "tokens"} <= set(
         _parameters(extract_command)
     )
-
-
-def test_no_site_goes_with_none():
-    with pytest.raises(UsageError, match="leave out the other sites"):
-        run_arguments({"lens": "none,mlp"})

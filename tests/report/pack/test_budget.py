@@ -61,12 +61,12 @@ def test_a_section_that_was_asked_for_is_held_and_opens(trace):
     payload = _payload(page)
     assert any(a <= 5000 and b >= 5100 for a, b in payload["ranges"])
     assert (payload["placement"]["start"], payload["placement"]["stop"]) == (5000, 5100)
-    with pytest.raises(UsageError, match="--section"):
+    with pytest.raises(UsageError, match="`sections`"):
         render(trace, [], max_bytes=900_000, sections=[(0, 24_000)])
 
 
 def test_a_budget_for_less_than_the_frame_is_refused_in_one_line(trace):
-    with pytest.raises(UsageError, match="before any value"):
+    with pytest.raises(UsageError, match="`max_bytes` must be larger than"):
         render(trace, [], max_bytes=200_000)
 
 
@@ -93,8 +93,8 @@ def test_what_a_long_trace_does_not_hold_is_said_to_be_missing(trace):
     names = [name for name in trace.dataset if str(name).startswith(("map", "head_", "received"))]
     bare = type(trace)(trace.dataset.drop_vars(names))
     page = render(bare, [], max_bytes=2_000_000)
-    assert "--map-tile auto" in page
-    assert "--scores" in page
+    assert "extract with a `map_tile`" in page
+    assert "extract with `scores=True`" in page
     assert 'id="map-figure"' not in page
     assert 'id="roster"' not in page
 

@@ -7,18 +7,18 @@ from attentropy.engine.errors import UsageError
 from attentropy.report import planes
 from attentropy.report.pack.regions import merge_ranges, regions
 from attentropy.report.read import views
-from attentropy.report.read.positions import parse_sections
+from attentropy.report.read.positions import read_ranges
 from traces import synthetic
 
 
 def test_a_section_is_read_as_python_reads_it():
-    assert parse_sections(["3:9", "-4:", ":5"], 20) == [(3, 9), (16, 20), (0, 5)]
+    assert read_ranges(["3:9", "-4:", ":5"], 20) == [(3, 9), (16, 20), (0, 5)]
 
 
 @pytest.mark.parametrize("wrong", ["3", "a:b", "9:3", "30:40", "1:2:3"])
 def test_a_section_that_is_none_is_refused(wrong):
-    with pytest.raises(UsageError, match="--section"):
-        parse_sections([wrong], 20)
+    with pytest.raises(UsageError, match="`sections`"):
+        read_ranges([wrong], 20)
 
 
 def test_ranges_that_touch_become_one():

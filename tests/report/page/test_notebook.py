@@ -8,7 +8,9 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import compare
 from traces import synthetic
 
 HOSTILE = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
@@ -129,3 +131,66 @@ def test_reading_a_trace_imports_nothing_of_the_report():
         env={"PYTHONPATH": ":".join(sys.path)},
     )  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+@pytest.fixture(scope="module")
+def difference():
+    return compare(synthetic(), synthetic(seed=2))
+
+
+def test_a_difference_is_drawn_with_its_own_scale(difference):
+    html = difference._repr_html_()
+    assert len(_images(html)) == 4
+    assert "<pre" not in html
+    assert "Logit-lens entropy, B − A" in html
+    assert "white 0.00 (no difference)" in html
+
+
+def test_a_trace_and_a_difference_write_their_reports(difference, tmp_path):
+    for subject in (synthetic(), difference):
+        path = subject.report(tmp_path / "x.html", force=True, max_bytes="3MB", sections=(2, 9))
+        assert path == tmp_path / "x.html"
+        assert path.read_text("utf-8") == subject.to_html(max_bytes=3_000_000, sections="2:9")
+    with pytest.raises(UsageError, match="use `force=True` to replace it"):
+        synthetic().report(path)
+    with pytest.raises(UsageError, match=r"a report is named NAME\.html"):
+        synthetic().report(tmp_path / "x.pdf")
+    with pytest.raises(UsageError, match="`max_bytes` takes a number of bytes"):
+        synthetic().to_html(max_bytes="big")
+
+
+def test_a_trace_exports_its_figures_by_the_paths_ending(tmp_path):
+    trace = synthetic()
+    for name in ("f.svg", "f.png", "f.pdf", "f.csv"):
+        assert trace.export(tmp_path / name, figure="lens", section=slice(0, 5)).is_file()
+    figure = trace.export(section=(0, 5))
+    assert figure.data == (tmp_path / "f.svg").read_bytes()
+    assert repr(figure) == f"<Exported svg, {len(figure.data) / 1000:.1f} kB: Logit-lens entropy>"
+    assert figure._repr_svg_().startswith("<svg")
+    assert figure._repr_png_() is figure._repr_pdf_() is figure._repr_html_() is None
+    assert figure.save(tmp_path / "g.svg").read_bytes() == figure.data
+    with pytest.raises(UsageError, match="exists"):
+        figure.save(tmp_path / "g.svg")
+    with pytest.raises(UsageError, match=r"this figure is a \.svg file"):
+        figure.save(tmp_path / "g.png")
+    with pytest.raises(UsageError, match="name a file that ends in"):
+        trace.export(tmp_path / "g.jpg")
+
+
+def test_each_format_has_the_notebooks_method_of_its_own(hostile):
+    shown = {name: hostile.export(format=name) for name in ("png", "pdf", "csv")}
+    assert shown["png"]._repr_png_().startswith(b"\x89PNG")
+    assert shown["pdf"]._repr_pdf_().startswith(b"%PDF")
+    table = shown["csv"]._repr_html_()
+    assert table.startswith("<table><tr><td>part</td>")
+    assert "<script" not in table
+    assert all(one._repr_svg_() is None for one in shown.values())
+
+
+def test_a_trace_lists_its_variables_as_xarray_does():
+    trace = synthetic()
+    assert trace.keys() == list(trace) == list(trace.dataset)
+    assert len(trace) == len(trace.dataset)
+    assert {name: trace[name].shape for name in trace}["entropy"] == (6, 3, 17)
+    assert "role" in trace
+    assert bool(Trace(trace.dataset.drop_vars(trace.keys())))

@@ -159,7 +159,7 @@ def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_pa
     assert done.exit_code == 0, done.output
     assert "What recording costs" in done.output
     assert (arguments["tokens"], arguments["chunk"], arguments["repeat"]) == (131_072, 8192, 2)
-    assert (arguments["model"], arguments["stats"], arguments["sites"]) == (
+    assert (arguments["model"], arguments["stats"], arguments["lens"]) == (
         "folder",
         ("entropy",),
         (),

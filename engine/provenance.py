@@ -18,9 +18,15 @@ from attentropy.kernels.common.choice import has_triton
 
 
 def provenance(
-    loaded: LoadedModel, text: Prompt, notes: list[str], options: dict[str, Any]
+    described: dict[str, Any], text: Prompt, notes: list[str], options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the attributes that are known before the first pass; None for no tokenizer."""
+    """Return the attributes of a trace; `described` are those of `describe_run`."""
+    prompt = {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat}
+    return described | {"prompt": prompt, "options": options, "notes": notes}
+
+
+def describe_run(loaded: LoadedModel) -> dict[str, Any]:
+    """Return what is the same for every prompt; the tokenizer is None where there is none."""
     model = loaded.model
     devices = device_names(model)
     on_gpu = input_device(model).type == "cuda"
@@ -36,11 +42,8 @@ def provenance(
     return {
         "model": facts,
         "tokenizer": _tokenizer(loaded.tokenizer) if loaded.tokenizer is not None else None,
-        "prompt": {"sha256": text.sha256, "tokens": len(text.ids), "chat": text.chat},
         "implementation": "triton" if on_gpu and has_triton() else "portable",
         "versions": _versions(),
-        "options": options,
-        "notes": notes,
     }
 
 

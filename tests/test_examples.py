@@ -1,0 +1,78 @@
+"""The examples of README, docs and docstrings run, in order, on a model as a user loads it."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import attentropy
+from attentropy.engine import demo
+from attentropy.engine.trace.drawn import Drawn
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SECTIONS = ("Args:", "Returns:", "Raises:", "Examples:")
+
+
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """Return what an example may use: a fresh model, its tokenizer and some tensors."""
+    (tmp_path / "my-model").symlink_to(demo.path(), target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained("my-model").eval()
+    tokenizer = AutoTokenizer.from_pretrained("my-model")
+    ids = tokenizer("What is the capital of France?", return_tensors="pt")["input_ids"]
+    q, k, v = torch.randn(3, 1, 4, 16, 8).unbind()
+    return {"model": model, "tokenizer": tokenizer, "input_ids": ids, "q": q, "k": k, "v": v}
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_python_of_a_document_runs_in_order(document, names):
+    blocks = PYTHON.findall(document.read_text("utf-8"))
+    if document.name == "README.md":
+        assert blocks
+    for block in blocks:
+        exec(compile(block, str(document), "exec"), names)
+
+
+def test_the_commands_of_readme_have_their_options(monkeypatch, tmp_path):
+    text = (ROOT / "README.md").read_text("utf-8")
+    lines = re.findall(r"^ {4}attentropy (.+?)(?:\s{2,}#.*)?$", text, re.MULTILINE)
+    assert len(lines) > 5
+    for line in lines:
+        words = line.split(" # ")[0].replace("[MODEL|TRACE]", "MODEL")
+        name, *arguments = re.findall(r'"[^"]*"|\S+', words)
+        command = importlib.import_module(f"attentropy.report.commands.{name}").command
+        command.make_context(name, arguments)  # raises for an option that is not there
+
+
+EXAMPLES = {
+    "extract": attentropy.extract, "record": attentropy.record, "export": attentropy.export,
+    "compare": attentropy.compare, "Trace": attentropy.Trace, "report": Drawn.report,
+}  # fmt: skip
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_of_a_docstring_gives_what_it_shows(name, names):
+    example = doctest.DocTestFinder(recurse=False).find(EXAMPLES[name], name, globs=names)
+    results = [doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(one) for one in example]
+    assert sum(one.attempted for one in results) > 0
+    assert not any(one.failed for one in results)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name not in ("Trace", "report")])
+def test_help_has_its_sections_and_names_every_parameter(name):
+    import inspect
+
+    words = inspect.getdoc(EXAMPLES[name])
+    for section in SECTIONS:
+        assert section in words or (section, name) == ("Returns:", "record")
+    for parameter in inspect.signature(EXAMPLES[name]).parameters:
+        assert re.search(rf"^    {parameter}: ", words, re.MULTILINE), parameter
