@@ -46,3 +46,24 @@ def parse_count(text: str) -> int:
     if int(digits) < 1:
         raise ValueError("a size is at least 1")
     return int(digits) * factor
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun, `1 token` or `2,048 tokens`; `plural` where `s` is not it."""
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, `25 %`; below ten with one decimal, `0.3 %`."""
+    value = 100 * share
+    if 0 < value < 0.05:
+        return "< 0.1 %"
+    return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a value with its sign and a real minus; without one where it is written as zero."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{'−' if value < 0 else '+'}{text}"

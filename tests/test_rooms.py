@@ -27,7 +27,7 @@ engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
-report.text report.palette report.units report.images
+report.text report.palette report.units report.images report.glossary
 report.planes report.scale
 report.compare
 report.read
