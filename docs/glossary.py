@@ -7,7 +7,9 @@ from attentropy.report.glossary import TERMS, Term
 HEAD = """\
 # Glossary
 
-What the words of the page, of messages and of `--help` mean. `attentropy explain TERM` prints the same, and the page shows the definitions where a word first appears. [definitions.md](definitions.md) has every number with its formula and range.
+What the words of the page, of messages and of `--help` mean. `attentropy explain TERM` prints the
+same, and the page shows the definitions where a word first appears in a section.
+[definitions.md](definitions.md) has every number with its formula and range.
 
 <!-- Written by `python docs/glossary.py` from report/glossary.py. -->
 """

@@ -58,7 +58,7 @@ def percent(share: float) -> str:
     value = 100 * share
     if 0 < value < 0.05:
         return "< 0.1 %"
-    return f"{value:.0f} %" if value >= 9.95 or value == 0 else f"{value:.1f} %"
+    return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -21,8 +21,10 @@ WANTED = (
 @pytest.mark.parametrize("name", WANTED)
 def test_a_term_that_users_ask_for_is_defined_in_one_sentence(name):
     term = find(name)
-    assert term is not None and find(f"{name.upper()}s") in (term, None)
-    assert term.definition.endswith(".") and ". " not in term.definition
+    assert term is not None
+    assert find(f"{name.upper()}s") in (term, None)
+    assert term.definition.endswith(".")
+    assert ". " not in term.definition
     assert 40 <= len(term.definition) <= 220
 
 
@@ -54,7 +56,8 @@ def test_explain_prints_a_definition_and_related_terms(capsys):
         assert main(["explain", *words]) == 0
         out = " ".join(capsys.readouterr().out.split())
         assert out.startswith("lens entropy (also: logit-lens entropy)")
-        assert find("lens entropy").definition in out and "See also: logit lens" in out
+        assert find("lens entropy").definition in out
+        assert "See also: logit lens" in out
 
 
 def test_explain_without_a_term_lists_all_of_them(capsys):

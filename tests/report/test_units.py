@@ -14,8 +14,8 @@ def test_singular_and_plural_follow_the_number():
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0, "0 %"), (0.0004, "< 0.1 %"), (0.003, "0.3 %"), (0.054, "5.4 %"), (0.0997, "10 %"),
-     (0.25, "25 %"), (0.999, "100 %"), (1, "100 %"), (2.44, "244 %")],
+    [(0, "0 %"), (0.0004, "< 0.1 %"), (0.003, "0.3 %"), (0.02, "2 %"), (0.054, "5.4 %"),
+     (0.0997, "10 %"), (0.25, "25 %"), (0.999, "100 %"), (1, "100 %"), (2.44, "244 %")],
 )  # fmt: skip
 def test_a_share_is_written_with_as_many_digits_as_it_deserves(share, text):
     assert percent(share) == text
