@@ -261,5 +261,5 @@ def forms_in_texts() -> Iterator[tuple[str, Term]]:
 
 _CLEAR_ALIASES = frozenset(
     ("logit-lens entropy", "B − A", "sink mass", "largest weight", "residual stream",
-     "mean distance", "divergence from the last layer", "dummy token")
+     "mean distance", "divergence from the last layer", "dummy token", "uniform")
 )  # fmt: skip

@@ -6,6 +6,7 @@ import re
 
 _DECIMAL = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _BINARY = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=%|nats\b|ms\b|[kMG]B\b|[GT]FLOP/s)")
 _BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE | re.ASCII)
 
 
@@ -59,6 +60,11 @@ def percent(share: float) -> str:
     if 0 < value < 0.05:
         return "< 0.1 %"
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
+
+
+def glue(text: str) -> str:
+    """Return a text of ours with no-break spaces between numbers and what they count in."""
+    return _NUMBER_AND_UNIT.sub("\u00a0", text)
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -36,4 +36,4 @@ def show(results: Results) -> None:
         for sentence in summary.findings(results, cases):
             click.echo(for_terminal(sentence))
     for reason, rivals in summary.untimed(results.rows).items():
-        click.echo(for_terminal(f"not timed: {'; '.join(rivals)}: {reason}"))
+        click.echo(for_terminal(f"not timed ({reason}): {'; '.join(rivals)}"))

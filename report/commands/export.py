@@ -42,6 +42,11 @@ head and in the inset that layer's weights; neither the mean over heads.
 @click.option("--score", metavar="NAME", help="Of the heads: sink, local, previous …")
 @click.option("--palette", type=click.Choice(["diverging", "cividis"]), help="Of the entropies.")
 @click.option(
+    "--template-box/--no-template-box",
+    default=True,
+    help="Frame the template tokens after the question (lens and attention); default: do.",
+)
+@click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
 )  # fmt: skip
 @click.option(

@@ -28,7 +28,8 @@ class ExportChoices:
 
     `stat` and `site` have the names that the page uses; the site "" is the one that the page opens
     with. `section` [start, stop) and `inset` are positions. `layer` is the index of a recorded
-    layer, `head` the number of a head. None: not chosen.
+    layer, `head` the number of a head. None: not chosen. `template_box`: whether the template
+    tokens after the question are framed.
     """
 
     figure: str
@@ -41,6 +42,7 @@ class ExportChoices:
     score: str | None = None
     palette: str = "diverging"
     theme: str = "light"
+    template_box: bool = True
 
 
 def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> ExportChoices:

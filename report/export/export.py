@@ -59,6 +59,7 @@ def export(
     head: int | None = None,
     score: str | None = None,
     palette: str | None = None,
+    template_box: bool = True,
     theme: str = "light",
     width: float = 180.0,
     font_size: float = 7.0,
@@ -77,6 +78,7 @@ def export(
     `statistics.held`; `site`: where the lens reads; both have the names of the page's address.
     `section`: positions "a:b" or (a, b); in a map, those of its magnified region. `inset`: the
     magnified position. `palette`: "diverging" or "cividis". `score`: the score that "heads" shows.
+    `template_box`: whether "lens" and "attention" frame the template tokens after the question.
 
     `layer` and `head` of "map" are those that it shows. In "attention", `head` alone shows one head
     in every layer, `layer` alone the heads of one layer, both together one head with the weights of
@@ -94,6 +96,7 @@ def export(
     requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette,
+        "template_box": None if template_box else False,
     }  # fmt: skip
     choices = check_choices(trace, figure, theme, requests)
     pixels = _layout_pixels(width, font_size)

@@ -17,9 +17,9 @@ LEGEND = {
     "attention": ("rest of the attention block", "#c2a5cf", "#d7bfe3"),
     "mlp": ("MLP", "#2c5fb3", "#5b91e0"),
     "other": ("norms, additions", "#9aa3b2", "#7d8798"),
-    "lens": ("lens", "#1b7837", "#4bab66"),
+    "lens": ("logit lens", "#1b7837", "#4bab66"),
     "writing": ("writing", "#d98528", "#f0a04b"),
-    "outside": ("outside of the layers", "#d5d9e0", "#454d5b"),
+    "outside": ("outside the layers", "#d5d9e0", "#454d5b"),
 }
 
 WIDE, NARROW = Layout(385, 250, True), Layout(285, 210, False)
@@ -117,14 +117,14 @@ def _per_layer(bars: Rows, parts: list[str], layout: Layout) -> VegaLite:
         .mark_bar(size=width)
         .encode(x=x, y=y, y2=alt.Y2("high:Q"), color=_color(parts))
     )
-    return view(mark, width=layout.width, height=layout.height, title="Each layer")
+    return view(mark, width=layout.width, height=layout.height, title="By layer")
 
 
 def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> VegaLite:
     n = int(trace["chunk_stop"][-1])
     axis = alt.Axis(labelExpr=COUNT_LABEL, values=_ticks(n), grid=False)
     x = alt.X(
-        "at:Q", title="tokens read before", axis=axis,
+        "at:Q", title="tokens already processed", axis=axis,
         scale=alt.Scale(domain=[0, n], nice=False),
     )  # fmt: skip
     y = alt.Y(
@@ -136,7 +136,9 @@ def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> VegaLite:
         .mark_area(interpolate="step-after", opacity=1)
         .encode(x=x, y=y, y2=alt.Y2("to:Q"), color=_color(parts))
     )
-    return view(mark, width=layout.width, height=layout.height, title="As the prompt grows")
+    return view(
+        mark, width=layout.width, height=layout.height, title="By chunk, as the prompt grows"
+    )
 
 
 def _ticks(n: int) -> list[int]:

@@ -55,7 +55,7 @@ def print_profile(trace: Trace) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     for title, (columns, rows) in (
         ("What recording costs", costs(profile)),
-        ("Where the recorded pass spends its time", shares(trace)),
+        ("Time by part, while recording", shares(trace)),
     ):
         table = Table(title=title)
         for i, name in enumerate(columns):

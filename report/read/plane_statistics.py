@@ -92,22 +92,23 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
     yield (
         ("lens_kl",),
         PlaneStatistic(
-            "lens_kl", "divergence from the last layer", "KL (nats)",
-            "logit-lens divergence from the last layer", views.entropy_scale(trace, "lens"),
+            "lens_kl", "KL to the last layer", "KL (nats)",
+            "KL divergence of the logit lens to the last layer", views.entropy_scale(trace, "lens"),
         ),
     )  # fmt: skip
     yield (
         ("lens_top_logprobs",),
         PlaneStatistic(
-            "probability", "probability of the likeliest token", "Probability",
-            "probability of the logit lens's likeliest token", Scale(0.0, 1.0),
+            "probability", "probability of the top token", "Probability",
+            "probability of the logit lens's top token", Scale(0.0, 1.0),
         ),
     )  # fmt: skip
     yield (
         ("lens_rank", "target_ids"),
         PlaneStatistic(
-            "lens_rank", "rank of the target (0: first)", "Rank (log)",
-            "logit-lens rank of the token that the model predicts",
+            "lens_rank", "lens_rank (0 = top-1)", "lens_rank (log)",
+            "lens_rank, the rank of the model's prediction in the logit lens counted from 0 (0 = "
+            "top-1)",
             Scale(0.0, float(last), "", 0, "logarithmic"), 16,
         ),
     )  # fmt: skip
