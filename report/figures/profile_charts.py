@@ -8,7 +8,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.marks import dataset
 from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
-from attentropy.report.figures.specification import Rows, VegaLite, view
+from attentropy.report.figures.specification import PERCENT_LABEL, Rows, VegaLite, view
 
 # Part: its name in the legend, its colours on a light and on a dark page; from the bottom to the
 # top of the stack.
@@ -128,7 +128,8 @@ def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> VegaLite:
         scale=alt.Scale(domain=[0, n], nice=False),
     )  # fmt: skip
     y = alt.Y(
-        "from:Q", title="share of the chunk's time", axis=alt.Axis(format=".0%", tickCount=5),
+        "from:Q", title="share of the chunk's time",
+        axis=alt.Axis(labelExpr=PERCENT_LABEL, tickCount=5),
         scale=alt.Scale(domain=[0, 1], nice=False),
     )  # fmt: skip
     mark = (

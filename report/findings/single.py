@@ -279,8 +279,8 @@ def _sinks(trace: Trace) -> Observation:
     layer, head = np.unravel_index(per_head.argmax(), per_head.shape)
     number = int(trace["head"][head])
     text = (
-        f"Attention sink: the first {_SINK_KEYS} tokens receive {percent(value)} of the attention "
-        f"of queries that see at least {_SINK_VISIBLE} keys (uniform: {percent(expected)}). "
+        f"Attention sink: the first {_SINK_KEYS} tokens receive {percent(value)} of attention "
+        f"(uniform: {percent(expected)}), over queries that see at least {_SINK_VISIBLE} keys. "
         f"Highest: {head_label(trace, layer, number)}, {percent(per_head[layer, head])}."
     )
     return Observation(

@@ -72,7 +72,7 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]
         ("entropy", "visible"),
         PlaneStatistic(
             NORMALIZED, "normalized entropy", "H / ln(visible)",
-            "normalized attention entropy", Scale(0.0, 1.0, "of ln(visible)"),
+            "normalized attention entropy", Scale(0.0, 1.0),
         ),
     )  # fmt: skip
     for recorded in ATTENTION_STATISTICS:
@@ -107,8 +107,7 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
         ("lens_rank", "target_ids"),
         PlaneStatistic(
             "lens_rank", "lens_rank (0 = top-1)", "lens_rank (log)",
-            "lens_rank, the rank of the model's prediction in the logit lens counted from 0 (0 = "
-            "top-1)",
+            "rank (0 = top-1) of the model's prediction in the logit lens",
             Scale(0.0, float(last), "", 0, "logarithmic"), 16,
         ),
     )  # fmt: skip

@@ -79,8 +79,8 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
     lines = read_tooltip(2, 7)
     change = values[1][6] - values[0][6]
     assert f"B − A = {'+' if change > 0 else ''}{change:.3f} nats" in lines
-    assert f"A: lens entropy {values[0][6]:.3f} nats, likeliest" in lines
-    assert f"B: lens entropy {values[1][6]:.3f} nats, likeliest" in lines
+    assert f"A: lens entropy {values[0][6]:.3f} nats, top token" in lines
+    assert f"B: lens entropy {values[1][6]:.3f} nats, top token" in lines
 
     page.click("[data-view=attention]")
     opened.quiet()

@@ -68,7 +68,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     )
     assert start <= position <= stop
     part = entropy[start : stop + 1]
-    numbers = re.search(r"mean ([\d.]+) nats, least ([\d.]+), largest ([\d.]+)", tooltip).groups()
+    numbers = re.search(r"mean ([\d.]+) nats, min ([\d.]+), max ([\d.]+)", tooltip).groups()
     wanted = [part.mean(), part.min(), part.max()]
     np.testing.assert_allclose([float(n) for n in numbers], wanted, atol=0.06)
 
@@ -85,7 +85,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
 
     # A note says which weights the trace does not contain.
     page.click("#pin-weights")
-    assert "No exact weights of position 500" in page.inner_text("#pins-note")
+    assert "The page has no exact weights of position 500" in page.inner_text("#pins-note")
     assert f"{LENGTH - 128:,}–{LENGTH - 1:,}" in page.inner_text("#pins-note")
     opened.assert_clean()
 

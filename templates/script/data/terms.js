@@ -2,11 +2,11 @@
 // the page opens with.
 import { $, makeElement, report } from "./page.js";
 
-const keyOf = (word) => report.terms.keys[word] ?? report.terms.keys[word.replace(/s$/, "")];
+const keyOf = (form) => report.terms.keys[form] ?? report.terms.keys[form.replace(/s$/, "")];
 
 // A word that opens its definition.
-function termButton(word, key) {
-  const button = makeElement("button", word, { type: "button", className: "term", title: $(`term-${key}`).querySelector("span").textContent });
+function termButton(form, key) {
+  const button = makeElement("button", form, { type: "button", className: "term", title: $(`term-${key}`).querySelector("span").textContent });
   button.setAttribute("popovertarget", `term-${key}`);
   return button;
 }

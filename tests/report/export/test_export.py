@@ -245,13 +245,13 @@ def test_a_statistic_has_the_values_the_scale_and_the_words_of_the_page(both, li
 
     values, column, caption = drawn("lens", stat="lens_rank", site="mlp")
     np.testing.assert_array_equal(values, both["lens_rank"][1])
-    assert column == "rank of the target (0: first)"
-    assert "that the model predicts of the mlp block's output alone, of synthetic" in caption
+    assert column == "lens_rank (0 = top-1)"
+    assert "in the logit lens of the MLP block's output alone, of synthetic" in caption
     assert "red 1999 on a logarithmic scale" in caption
     assert np.isnan(drawn("lens", stat="lens_rank")[0][2, 6])
     values, column, _ = drawn("lens", stat="probability", site="mlp")
     np.testing.assert_allclose(values, np.exp(both["lens_top_logprobs"][1, ..., 0]), rtol=1e-6)
-    assert column == "probability of the likeliest token (share, 0 to 1)"
+    assert column == "probability of the top token (share, 0 to 1)"
     values, column, caption = drawn("attention", stat="distance", palette="cividis")
     np.testing.assert_allclose(values, both["distance"].mean(1), rtol=1e-6)
     assert column == "mean distance (tokens)"
@@ -289,9 +289,9 @@ def test_a_legend_says_which_statistic_it_is_of(both):
 
 def test_a_finding_is_told_where_its_own_statistic_is_shown(both):
     caption = attentropy.export(both, "attention", "csv", stat="normalized_entropy").caption
-    assert "light grey missing. Made with" not in caption
+    assert "light grey: missing. Made with" not in caption
     assert (
-        "light grey missing. Made with"
+        "light grey: missing. Made with"
         in attentropy.export(both, "attention", "csv", stat="distance").caption
     )
 
