@@ -174,7 +174,8 @@ def numbers(observation: Observation) -> str:
         parts = [f"{observation.statistic}: not measured"]
     else:
         unit = _UNITS.get(observation.unit, "")
-        parts = [f"{observation.statistic} = {observation.value:.3g}{unit}"]
+        value = f"{observation.value:.3g}".replace("-", "−")
+        parts = [f"{observation.statistic} = {value}{unit}"]
     if observation.threshold is not None:
         parts.append(f"threshold {observation.threshold:.3g}")
     elif observation.value is not None:

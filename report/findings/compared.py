@@ -13,6 +13,7 @@ from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
 from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
+from attentropy.report.text import for_sentence
 from attentropy.report.units import count, percent, signed
 
 CHANGED = 0.1  # nats: one tenth more or fewer effective tokens or keys, exp(0.1) = 1.105
@@ -55,7 +56,7 @@ def _answers(difference: Difference) -> Observation:
     shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
-    answers = [quoted(str(text or ""), 60) for text in texts]
+    answers = [f"“{for_sentence(str(text or '').strip(), 60)}”" for text in texts]
     if shared == longest:
         text = f"The answer is the same in A and B: {answers[0]}."
     else:

@@ -47,7 +47,7 @@ def page():
 
 def test_the_findings_are_ratios_at_the_largest_size():
     findings = summary.findings(results(), [0, 1])
-    assert findings[0].startswith("2,048 tokens: ours, entropy takes 8 ms (")
+    assert findings[0].startswith("2,048 tokens: attentropy (entropy) takes 8 ms (")
     assert "entropy error at most 2.0e-06 nats" in findings[0]
     assert findings[1:] == [
         "With entropy it takes 1.04× the time of the same kernel without statistics.",
