@@ -107,7 +107,8 @@ def findings(results: Results, cases: list[int]) -> list[str]:
         else f", entropy error at most {_error(ours, 'entropy')} nats"
     )
     sentences = [
-        f"{count(shape.size, shape.unit.removesuffix('s'))}: attentropy ({results.ours.removeprefix('ours, ')}) takes {_ms(time)} "
+        f"{count(shape.size, shape.unit.removesuffix('s'))}: attentropy "
+        f"({results.ours.removeprefix('ours, ')}) takes {_ms(time)} "
         f"({rate / factor:.3g} {unit}, {percent(rate / product)} of matmul peak){error}; "
         f"{format_bytes(ours.peak_bytes)} of extra memory."
     ]

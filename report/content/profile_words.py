@@ -255,6 +255,6 @@ def _unit(flops: float) -> str:
 
 
 def _ratio(spread: list[float]) -> str:
-    """Return a ratio with its range."""
-    low, middle, high = spread
-    return f"{middle:.2f}× ({low:.2f}–{high:.2f}×)"
+    """Return a ratio with its range, where it has one."""
+    low, middle, high = (f"{value:.2f}" for value in spread)
+    return f"{middle}×" if low == high else f"{middle}× ({low}–{high}×)"

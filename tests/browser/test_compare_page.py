@@ -88,7 +88,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
     lines = read_tooltip(4, 9)
     means = [t["entropy"].mean(1)[4] for t in (a, b)]
     assert f"A: attention entropy {means[0][8]:.3f} nats, " in lines
-    assert "of ln 9 visible keys, most heads attend most to" in lines
+    assert "(9 visible keys), most heads attend most to" in lines
     page.select_option("#head", "1")
     opened.quiet()
     single = [t["entropy"][4, 1, 8] for t in (a, b)]
