@@ -190,7 +190,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
     # "Show" on an inset moves the figure to its cells and its view.
     page.click("[data-view=attention]")
     page.select_option("#rows", "heads")
-    page.click("text=Show >> nth=0")
+    page.click(".pin button >> text=Show >> nth=0")
     state = opened.state()
     assert (state["view"], state["row"], state["col"]) == ("lens", "4", "7")
     page.get_by_role("button", name="Remove inset 2").click()
@@ -204,7 +204,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
         opened.go(f"view=lens&col={position}&pin={opened.state()['pin']}")
         page.click("#pin-column")
     assert page.locator(".pin").count() == 8
-    assert "remove one first" in page.inner_text("#pins-note")
+    assert "Remove one first" in page.inner_text("#pins-note")
     opened.assert_clean()
 
 
