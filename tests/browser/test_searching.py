@@ -95,7 +95,7 @@ def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
     opened = open_page(lengthy, max_bytes=800_000)
     opened.page.fill("#search", "w1")
     message = opened.page.inner_text("#search-count")
-    missing = int(re.search(r"([\d,]+) tokens whose text", message)[1].replace(",", ""))
+    missing = int(re.search(r"([\d,]+) tokens not searched", message)[1].replace(",", ""))
     assert LENGTH // 2 < missing < LENGTH
     opened.page.click("#pin-section")
     opened.quiet()

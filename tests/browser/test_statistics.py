@@ -93,9 +93,9 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert f"KL to the last layer {trace['lens_kl'][1, 3, 8]:.3f} nats" in tooltip
     top_token = trace.text_of(trace["lens_top_ids"][1, 3, 8])[0].strip()
     shown = np.exp(trace["lens_top_logprobs"][1, 3, 8, 0]) * 100
-    assert f"{shown:.1f} %" in tooltip.splitlines()[-5]
+    assert f"{shown:.1f}\u00a0%" in tooltip.splitlines()[-5]
     assert top_token in tooltip.splitlines()[-5]
-    assert "of the mlp block's output alone" in opened.page.inner_text("#caption")
+    assert "of the MLP block's output alone" in opened.page.inner_text("#caption")
     assert "Colour: blue 0.0, white " in opened.page.inner_text("#caption")
     opened.page.select_option("#palette", "cividis")
     assert "Colour: dark blue 0.0, grey " in opened.page.inner_text("#caption")

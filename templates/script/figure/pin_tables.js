@@ -94,7 +94,7 @@ function rectangleTable({ r0, r1, p0, p1 }, rows) {
     body.push(cells);
   }
   const what = [tall > 1 ? `${tall} ${rowKind()}s` : "", wide > 1 ? `${formatCount(wide)} positions` : ""].filter(Boolean).join(" × ");
-  return { head, body: body.reverse(), note: one ? "" : `Too large to show every cell: each one is the mean of ${what}.` };
+  return { head, body: body.reverse(), note: one ? "" : `Too large to show every cell: each cell is the mean of ${what}.` };
 }
 
 // Queries × the keys that the last query attends to most, and the rest of each query's attention.
