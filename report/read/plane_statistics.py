@@ -93,7 +93,8 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
         ("lens_kl",),
         PlaneStatistic(
             "lens_kl", "KL to the last layer", "KL (nats)",
-            "KL divergence to the last layer, in the logit lens", views.entropy_scale(trace, "lens"),
+            "KL divergence to the last layer, in the logit lens",
+            views.entropy_scale(trace, "lens"),
         ),
     )  # fmt: skip
     yield (
