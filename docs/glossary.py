@@ -29,8 +29,8 @@ def entry(term: Term) -> str:
 
 def anchor(name: str) -> str:
     """Return the address of a heading as GitHub makes it."""
-    kept = "".join(c for c in name.lower() if c.isalnum() or c in " -")
-    return kept.replace(" ", "-")
+    letters = "".join(c for c in name.lower() if c.isalnum() or c in " -")
+    return letters.replace(" ", "-")
 
 
 def page() -> str:

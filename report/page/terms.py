@@ -40,16 +40,16 @@ class Terms:
     """The terms of one page: each is marked where it first occurs in a section."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, set[str]] = defaultdict(set)
+        self._keys_by_section: dict[str, set[str]] = defaultdict(set)
 
     def mark(self, text: str, section: str) -> Markup:
         """Return a text of the section `section`, escaped, with its terms as buttons."""
         parts, at = [], 0
         for match in _WORDS.finditer(text):
             term = _term_of(match[0])
-            if term is None or term.key in self._seen[section]:
+            if term is None or term.key in self._keys_by_section[section]:
                 continue
-            self._seen[section].add(term.key)
+            self._keys_by_section[section].add(term.key)
             parts += [_escaped(text[at : match.start()]), _button(match[0], term)]
             at = match.end()
         return Markup("").join([*parts, _escaped(text[at:])])
