@@ -26,6 +26,7 @@ _COMMANDS = {
     "profile": "Measure each layer's time and memory, and what recording costs.",
     "bench": "Time attention with entropy beside the other ways to get it.",
     "info": "Say what would run here, what a model needs or what a trace holds.",
+    "explain": "Say what a term of the page means, such as rehearsal or sink.",
 }
 
 

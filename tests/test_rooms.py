@@ -29,7 +29,7 @@ engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
-report.text report.palette report.units report.images report.files
+report.text report.palette report.units report.images report.glossary report.files
 report.planes report.scale
 report.compare
 report.read

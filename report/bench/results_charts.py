@@ -1,6 +1,6 @@
 """The charts of a benchmark setting: time and rate against size, with one line per rival.
 
-The rate of the matrix product is a dashed line.
+The rate of the fastest matrix product is a dashed line.
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ def charts(results: Results, cases: list[int], layout: Layout) -> tuple[VegaLite
     }
     datasets = {
         "rows": [_record_of(results, row, factor) for row in timed_rows],
-        "ceiling": [
-            {"rate": results.ceilings["flops_per_second"] / factor, "text": "matrix product"}
-        ],
+        "ceiling": [{"rate": results.ceilings["flops_per_second"] / factor, "text": "matmul peak"}],
     }
     if len(cases) > 1:
         sizes = [results.cases[case].size for case in cases]

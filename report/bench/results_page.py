@@ -94,7 +94,9 @@ def _table(results: Results, case: int) -> TemplateVariables:
 
 def _provenance(results: Results) -> list[tuple[str, str]]:
     unit, factor = summary.rate_unit(results)
-    rates = {"matrix product": f"{results.ceilings['flops_per_second'] / factor:,.4g} {unit}"}
+    rates = {"matmul peak": f"{results.ceilings['flops_per_second'] / factor:,.4g} {unit}"}
     if "bytes_per_second" in results.ceilings:
-        rates["copy"] = f"{results.ceilings['bytes_per_second'] / 1e9:,.4g} GB/s read and written"
+        rates["memory copy"] = (
+            f"{results.ceilings['bytes_per_second'] / 1e9:,.4g} GB/s (read + write)"
+        )
     return list({"command": results.command, **results.machine, **rates}.items())

@@ -6,21 +6,21 @@ from collections.abc import Iterable
 
 from attentropy.engine.bench.case import VocabularyCase
 from attentropy.engine.bench.results import Results, Row
-from attentropy.report.units import format_bytes
+from attentropy.report.units import count, format_bytes, percent
 
 NOTE = (
-    "Times are those of single runs. “Of product”: against the matrix product measured here. "
-    "Errors are the largest on sampled places against float64 on the same inputs; (!) marks "
-    "what is outside of the project's bounds. Extra memory is the peak beyond the inputs."
+    "Times are per run. Matmul peak: the fastest matrix product measured on this machine. Errors: "
+    "the largest at sampled places, compared with float64 on the same inputs; (!) marks values "
+    "outside the project's tolerance. Extra memory: peak memory beyond the inputs."
 )
-# Group of rivals -> how a finding calls it.
+# Group of alternatives -> what a finding calls its fastest one.
 _GROUP_WORDS = {
-    "ceiling": "the fastest without entropy",
-    "twice": "a fused kernel called twice",
-    "once": "keys and values in one call",
-    "sweep": "a fused kernel and a second sweep",
+    "ceiling": "the fastest kernel without entropy",
+    "twice": "the fastest fused kernel called twice",
+    "once": "the fastest single call with keys as values",
+    "sweep": "the fastest fused kernel plus a second sweep",
     "eager": "eager attention",
-    "other": "the other ways",
+    "other": "the fastest alternative",
 }
 
 
@@ -34,8 +34,8 @@ def rate_unit(results: Results) -> tuple[str, float]:
 def columns(results: Results) -> tuple[str, ...]:
     """Return the names of the columns that `cells` fills."""
     return (
-        "", "ms (50 %)", "20 … 80 %", "time / ours", rate_unit(results)[0], "of product",
-        "extra memory", "|ΔH| nats", "other errors",
+        "", "median ms", "20–80th percentile", "time vs ours", rate_unit(results)[0],
+        "share of matmul peak", "extra memory", "max entropy error (nats)", "other errors",
     )  # fmt: skip
 
 
@@ -46,10 +46,10 @@ def cells(results: Results, row: Row, ours: Row | None) -> list[str]:
     return [
         row.rival,
         _digits(middle * 1e3),
-        f"{_digits(low * 1e3)} … {_digits(high * 1e3)}",
-        f"{middle / ours.seconds[1]:.2f}" if ours else "–",
+        f"{_digits(low * 1e3)}–{_digits(high * 1e3)}",
+        f"{middle / ours.seconds[1]:.2f}×" if ours else "–",
         f"{rate / rate_unit(results)[1]:.3g}",
-        f"{rate / product:.0%}",
+        percent(rate / product),
         format_bytes(row.peak_bytes),
         _error(row, "entropy") if "entropy" in row.errors else "none",
         _other_errors(row),
@@ -97,35 +97,43 @@ def findings(results: Results, cases: list[int]) -> list[str]:
         if ours is not None:
             break
     else:
-        return ["Ours was not timed."]
+        return ["attentropy was not timed here."]
     shape, time = results.cases[case], ours.seconds[1]
     unit, factor = rate_unit(results)
     rate, product = ours.flops / time, results.ceilings["flops_per_second"]
-    error = "" if "entropy" not in ours.errors else f", entropy off by {_error(ours, 'entropy')}"
+    error = (
+        ""
+        if "entropy" not in ours.errors
+        else f", entropy error at most {_error(ours, 'entropy')} nats"
+    )
     sentences = [
-        f"{shape.size:,} {shape.unit}: {results.ours} in {_ms(time)}, {rate / factor:.3g} {unit}, "
-        f"{rate / product:.0%} of the matrix product{error}; "
-        f"{format_bytes(ours.peak_bytes)} beyond the inputs."
+        f"{count(shape.size, shape.unit.removesuffix('s'))}: attentropy "
+        f"({results.ours.removeprefix('ours, ')}) takes {_ms(time)} "
+        f"({rate / factor:.3g} {unit}, {percent(rate / product)} of matmul peak){error}; "
+        f"{format_bytes(ours.peak_bytes)} of extra memory."
     ]
     if off := next((row for row in rows if row.rival == "ours, all off"), None):
-        sentences.append(f"Entropy costs {time / off.seconds[1] - 1:+.1%} over everything off.")
+        sentences.append(
+            f"With entropy it takes {time / off.seconds[1]:.2f}× the time of the same kernel "
+            "without statistics."
+        )
     for group, words in _GROUP_WORDS.items():
         if other := _fastest(rows, group):
-            wrong = f", {' and '.join(other.wrong)} outside of the bounds" if other.wrong else ""
+            wrong = f", {' and '.join(other.wrong)} outside tolerance" if other.wrong else ""
             sentences.append(
-                f"{other.seconds[1] / time:.2f} × the speed of {words} "
+                f"{other.seconds[1] / time:.2f}× the speed of {words} "
                 f"({other.rival}, {_ms(other.seconds[1])}{wrong})."
             )
     if isinstance(shape, VocabularyCase):
         logits = 4 * shape.rows * shape.vocabulary
         sentences.append(
-            f"Its extra memory is {ours.peak_bytes / logits:.1%} of the float32 logits."
+            f"Its extra memory is {percent(ours.peak_bytes / logits)} of the float32 logits."
         )
     sweeps = [
-        f"{row.rival} takes {row.seconds[1] / time:.2f} ×" for row in rows if row.group == "second"
+        f"{row.rival} takes {row.seconds[1] / time:.2f}×" for row in rows if row.group == "second"
     ]
     if sweeps:
-        sentences.append(f"{' and '.join(sweeps)} of the time of one pass with entropy.")
+        sentences.append(f"{' and '.join(sweeps)} the time of one pass with entropy.")
     return sentences
 
 

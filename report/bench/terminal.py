@@ -12,6 +12,7 @@ from rich.text import Text
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
 from attentropy.report.text import for_terminal
+from attentropy.report.units import glue
 
 _PIPE_WIDTH = 150  # characters, since a pipe has no width
 
@@ -31,9 +32,9 @@ def show(results: Results) -> None:
             ours = summary.reference(rows, results.ours)
             for row in rows:
                 cells = summary.cells(results, row, ours)
-                table.add_row(*(Text(for_terminal(cell)) for cell in cells))
+                table.add_row(*(Text(glue(for_terminal(cell))) for cell in cells))
             console.print(table)
         for sentence in summary.findings(results, cases):
             click.echo(for_terminal(sentence))
     for reason, rivals in summary.untimed(results.rows).items():
-        click.echo(for_terminal(f"not timed: {'; '.join(rivals)}: {reason}"))
+        click.echo(for_terminal(f"not timed ({reason}): {'; '.join(rivals)}"))

@@ -43,6 +43,11 @@ head and in the inset that layer's weights; neither the mean over heads.
     help="Ends of the colour scale, such as 0:10; by default nothing is cut.",
 )  # fmt: skip
 @click.option(
+    "--template-box/--no-template-box",
+    default=True,
+    help="Frame the template tokens after the question (lens and attention); default: do.",
+)
+@click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
 )  # fmt: skip
 @click.option(

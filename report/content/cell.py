@@ -41,7 +41,7 @@ def cell_charts(trace: Trace) -> list[CellChart]:
     """
     from attentropy.report.figures import heatmap_data as cells
     from attentropy.report.figures.heatmap import heatmap
-    from attentropy.report.figures.placement import BOX_CAPTION, place
+    from attentropy.report.figures.placement import box_caption, place
     from attentropy.report.figures.sizes import small
 
     rows = [str(int(layer)) for layer in trace["layer"]]
@@ -49,9 +49,7 @@ def cell_charts(trace: Trace) -> list[CellChart]:
     placed = place(trace, size.columns)
     charts = []
     for name in views.view_names(trace):
-        at = (
-            placed if name == "lens" or not placed.caption else replace(placed, caption=BOX_CAPTION)
-        )
+        at = replace(placed, caption=box_caption(name, placed))
         view = views.read_view(trace, name)
         data = cells.datasets(trace, size, at, view, rows)
         chart = heatmap(size, cells.state(trace, size, at, len(rows)), data)

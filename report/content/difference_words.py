@@ -27,6 +27,7 @@ from attentropy.report.content.words import (
 from attentropy.report.findings.side_means import by_layer
 from attentropy.report.read.views import SCALE_PERCENTILE, View
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
+from attentropy.report.units import count, signed
 
 _MOST_TOKENS, _HEAD, _TAIL = 3000, 200, 800  # of more columns only head and tail are written
 _ALONE = {ONLY_A: "only in A", ONLY_B: "only in B"}
@@ -48,14 +49,14 @@ def difference_words(difference: Difference, view: View, rows: Sequence[str]) ->
     return DifferenceWords(
         version=package_version(),
         title=f"attentropy: {b} − {a}",
-        heading=f"{heading}: what differs",
+        heading=f"{heading}: the difference B − A",
         subtitle=_subtitle(difference, rows),
         shade_note=f"Colour: B − A of {kind} after layer {rows[deepest]}, {view.scale.words()}.",
         figure_title="B − A by layer and position",
         description=(
-            f"Heatmap of the difference B − A of {kind}, {len(rows)} layers by "
-            f"{difference.kind.size} columns, zero in the middle of the scale. The findings below "
-            "say what it shows."
+            f"Heatmap of the difference B − A of {kind}, {count(len(rows), 'layer')} by "
+            f"{count(difference.kind.size, 'column')}, zero in the middle of the scale. The "
+            "findings say what it shows."
         ),
         answer="",
         partial=progress_banner(difference),
@@ -70,17 +71,14 @@ def difference_words(difference: Difference, view: View, rows: Sequence[str]) ->
 def _subtitle(difference: Difference, rows: Sequence[str]) -> str:
     """Return how the two were aligned, and how many tokens are on both sides or on one."""
     both = int(difference.both.sum())
-    how = (
-        "the tokens' texts (the ids of the two mean other texts)"
-        if difference.by_text
-        else "token ids"
-    )
+    how = "token text (the tokenizers' ids differ)" if difference.by_text else "token ids"
     gaps = "".join(
         f", {int((difference.kind == side).sum()):,} {name}" for side, name in _ALONE.items()
     )
-    redaction = "; texts are left out: numbers, roles and lengths stand for them"
+    redaction = "; texts were replaced by numbers, roles and lengths"
     return (
-        f"B − A in nats, aligned by {how}: {both:,} tokens in both{gaps}; {len(rows)} layers"
+        f"B − A in nats, aligned by {how}: {count(both, 'token')} in both{gaps}; "
+        f"{count(len(rows), 'layer')}"
         f"{redaction if is_redacted(difference.a) else ''}"
     )
 
@@ -88,19 +86,19 @@ def _subtitle(difference: Difference, rows: Sequence[str]) -> str:
 def difference_captions(views: Sequence[View]) -> dict[str, str]:
     """Return the caption of each view, with {colours} for `filled_caption`."""
     cells = {
-        "lens": "Cells name the lens's likeliest token in A → in B",
-        "attention": "Cells name the most attended token in A → in B",
+        "lens": "Cells show the lens's top token in A → in B",
+        "attention": "Cells show the most attended token in A → in B",
     }
     kinds = {
         "lens": "logit-lens entropy",
-        "attention": "attention entropy, mean over heads, one head, or the heads of a layer",
+        "attention": "attention entropy (mean over heads, one head, or all heads of one layer)",
     }
     return {
         view.name: (
-            f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or "
-            "a token of one side alone. Top: every column; the purple frame is magnified below. "
-            f"{cells[view.name]} (or A over B), once where it is the same. Green: the selected "
-            "column magnified."
+            f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or a "
+            "token that only one side has. Top: every column; the purple frame is magnified "
+            f"below. {cells[view.name]} (or A above B); one token if both are the same. Green: "
+            "the selected column magnified.{box}"
         )
         for view in views
     }
@@ -111,7 +109,7 @@ def _ends(view: View) -> str:
     sizes = np.abs(view.values[np.isfinite(view.values)])
     largest = float(sizes.max()) if sizes.size else 0.0
     if largest == 0:
-        return "There is no difference anywhere."
+        return "A and B are the same everywhere."
     end = f"{view.scale.high:g} nats"
     if view.scale.fitted:
         end = f"the {SCALE_PERCENTILE:g}th percentile of |B − A|"
@@ -134,7 +132,7 @@ def _side(difference: Difference, side: int) -> SideWords:
         letter="AB"[side],
         name=for_sentence(difference.names[side]),
         model=", ".join(for_sentence(str(value), 200) for value in values if value is not None),
-        tokens=f"{len(trace.tokens):,} tokens",
+        tokens=count(len(trace.tokens), "token"),
         answer=for_prompt(str(trace.attrs.get("answer", ""))),
     )
 
@@ -157,7 +155,7 @@ def _tokens(difference: Difference, view: View, deepest: int) -> list[TokenWord]
             if at[column] >= 0
         ]
         is_measured = np.isfinite(change[column])
-        changes = [f"B − A = {_number(change[column], '+')} nats"] if is_measured else []
+        changes = [f"B − A = {signed(change[column], 3)} nats"] if is_measured else []
         words.append(
             TokenWord(
                 text=for_prompt(text) if text.strip() else mark_whitespace(text),
@@ -170,7 +168,7 @@ def _tokens(difference: Difference, view: View, deepest: int) -> list[TokenWord]
             )
         )
     if n > _MOST_TOKENS:
-        folded = f"… {n - _HEAD - _TAIL:,} tokens …"
+        folded = f"… {count(n - _HEAD - _TAIL, 'token')} not shown …"
         words.insert(_HEAD, TokenWord(text=folded, role="folded", shade="", title=folded))
     return words
 
@@ -184,7 +182,7 @@ def _absent(difference: Difference) -> str:
     """Return which view one side alone has; empty for none."""
     variables = {"lens": "lens_entropy", "attention": "entropy"}
     alone = [
-        f"{view} ({'A' if name in difference.a else 'B'} alone holds it)"
+        f"{view} (only {'A' if name in difference.a else 'B'} has it)"
         for view, name in variables.items()
         if view not in difference.sides and (name in difference.a or name in difference.b)
     ]
@@ -196,25 +194,25 @@ def _means_by_layer(difference: Difference, rows: Sequence[str]) -> MeansByLayer
     means = {view: by_layer(difference, view) for view in difference.sides}
     return MeansByLayer(
         views=list(means),
-        n=", ".join(f"{int(m.n.max()):,} positions of {view}" for view, m in means.items()),
+        n=", ".join(f"{count(int(m.n.max()), 'position')} ({view})" for view, m in means.items()),
         rows=[
             LayerMeans(
                 label,
-                [
-                    (_number(m.a[i]), _number(m.b[i]), _number(m.change[i], "+"))
-                    for m in means.values()
-                ],
+                [(_number(m.a[i]), _number(m.b[i]), _change(m.change[i])) for m in means.values()],
             )
             for i, label in reversed(list(enumerate(rows)))
         ],
     )
 
 
-def _number(value: float, sign: str = "") -> str:
-    """Return a value with three decimals and a real minus sign."""
-    if not np.isfinite(value):
-        return "missing"
-    return f"{value:{sign}.3f}".replace("-", "−")
+def _number(value: float) -> str:
+    """Return a value with three decimals."""
+    return f"{value:.3f}" if np.isfinite(value) else "missing"
+
+
+def _change(value: float) -> str:
+    """Return a difference with three decimals and its sign."""
+    return signed(value, 3) if np.isfinite(value) else "missing"
 
 
 def _provenances(difference: Difference) -> Iterator[ProvenanceEntry]:

@@ -12,7 +12,7 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.text import for_sentence
-from attentropy.report.units import format_bytes
+from attentropy.report.units import count, format_bytes, percent
 
 Chart = dict[str, Any]  # a Vega-Lite specification
 
@@ -20,13 +20,13 @@ _WORDS = {
     "attention": "rest of the attention block",
     "kernel": "attention kernel",
     "mlp": "MLP",
-    "other": "rest of the layers (norms, additions)",
-    "lens": "lens",
-    "writing": "writing what was recorded",
+    "other": "rest of the layer (norms, additions)",
+    "lens": "logit lens",
+    "writing": "writing the recording to disk",
     "embedding": "embedding",
     "norm": "final norm",
-    "head": "head",
-    "rest": "outside of the modules",
+    "head": "output head",
+    "rest": "other",
 }
 
 
@@ -56,13 +56,14 @@ class ProfileWords:
 def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows of what recording costs: each variant's time, rate and memory."""
     columns = [
-        "", "time", "lowest … highest", "tokens/s", "recording / this", "kernel",
-        "recording / this", "kernel's rate", "peak memory",
+        "", "median time", "min … max", "tokens/s", "time of recording vs this",
+        "attention kernel", "kernel of recording vs this", "kernel rate (of matmul peak)",
+        "peak memory",
     ]  # fmt: skip
     names = {
         "recording": f"recording {', '.join(profile['stats'])}",
         "off": "recording nothing",
-        "fused": f"PyTorch's fused attention ({profile['fused_backend']})",
+        "fused": f"PyTorch fused attention ({profile['fused_backend']})",
     }
     rows = []
     for name, variant in profile["variants"].items():
@@ -74,9 +75,9 @@ def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
                 seconds(middle),
                 f"{seconds(low)} … {seconds(high)}",
                 f"{variant['tokens_per_second']:,.0f}",
-                f"{ratio['whole'][1]:.2f}" if ratio else "–",
+                f"{ratio['whole'][1]:.2f}×" if ratio else "–",
                 seconds(variant["kernel_seconds"][1]),
-                f"{ratio['kernel'][1]:.2f}" if ratio else "–",
+                f"{ratio['kernel'][1]:.2f}×" if ratio else "–",
                 rate(variant["kernel_flops_per_second"], profile),
                 format_bytes(variant["peak_bytes"]),
             ]
@@ -92,12 +93,12 @@ def shares(trace: Trace) -> tuple[list[str], list[list[str]]]:
     of_part = dict(zip((str(p) for p in trace["part"]), peaks.values.tolist(), strict=True))
     rows = [
         [
-            _WORDS.get(part, part), seconds(time), f"{time / total:.1%}",
+            _WORDS.get(part, part), seconds(time), percent(time / total),
             format_bytes(of_part[part]) if of_part.get(part, -1) >= 0 else "–",
         ]
         for part, time in profile["parts_seconds"].items()
     ]  # fmt: skip
-    return ["", "time", "of the whole", "peak memory in a layer"], rows
+    return ["", "time", "share", "peak memory in a layer"], rows
 
 
 def profile_sentences(profile: dict[str, Any]) -> list[str]:
@@ -105,33 +106,31 @@ def profile_sentences(profile: dict[str, Any]) -> list[str]:
     recording = profile["variants"]["recording"]
     chunks = -(-profile["tokens"] // profile["chunk"])
     lines = [
-        f"{profile['tokens']:,} tokens in {chunks:,} chunks of {profile['chunk']:,}: "
-        f"{recording['tokens_per_second']:,.0f} tokens/s while recording "
+        f"{count(profile['tokens'], 'token')} in {count(chunks, 'chunk')} of "
+        f"{profile['chunk']:,}: {recording['tokens_per_second']:,.0f} tokens/s while recording "
         f"{', '.join(profile['stats'])}."
     ]
-    words = {"off": "recording nothing", "fused": "PyTorch's fused attention"}
+    words = {"off": "recording nothing", "fused": "PyTorch fused attention"}
     for name, ratio in profile["ratios"].items():
         pass_ratio, kernel_ratio = (_ratio(ratio[part]) for part in ("whole", "kernel"))
         lines.append(
-            f"Against {words.get(name, name)}, recording takes {pass_ratio} the time, "
-            f"its kernel {kernel_ratio}."
+            f"Recording takes {pass_ratio} the time of {words.get(name, name)}; its attention "
+            f"kernel, {kernel_ratio}."
         )
     if profile["not_fused"]:
         lines.append(f"Not compared with a fused kernel: {profile['not_fused']}.")
     if (products := profile["product_flops_per_second"]) is not None:
         lines.append(
-            f"The kernel reaches {rate(recording['kernel_flops_per_second'], profile)}; the "
-            f"matrices of attention blocks and MLPs, over all the time of these two parts, "
-            f"{rate(products, profile)}; a matrix product alone, measured here, "
+            f"The attention kernel runs at "
+            f"{rate(recording['kernel_flops_per_second'], profile)}, the projections and MLPs at "
+            f"{rate(products, profile)}. Matmul peak measured on this machine: "
             f"{_unit(profile['ceilings']['flops_per_second'])}."
         )
     lines.append(
-        f"The parts add up to {1 + profile['parts_off_by']:.1%} of the outer clock in the pass "
-        "where they are furthest from it."
+        f"The parts sum to {100 * (1 + profile['parts_off_by']):.1f} % of the wall time (worst "
+        "pass)."
     )
-    lines.append(
-        f"Recording takes {format_bytes(max(0, profile['extra_bytes']))} more memory at its peak."
-    )
+    lines.append(f"Recording adds {format_bytes(max(0, profile['extra_bytes']))} to peak memory.")
     return lines
 
 
@@ -143,11 +142,10 @@ def method(profile: dict[str, Any]) -> str:
     )
     memory = profile["memory"] or "not measured on this system"
     return (
-        f"{machine['device']} ({machine['threads']}), {versions}, {machine['time']}. Time: "
-        f"{profile['clock']}, the recorded pass whose time is the median of {profile['repeat']}, "
-        f"after a warm-up; {profile['interleaved']}, lowest … highest. What is recorded is "
-        f"written into a folder meanwhile, all of it before a pass ends. Memory: {memory}, in a "
-        "pass of its own."
+        f"{machine['device']} ({machine['threads']}), {versions}, {machine['time']}. Timing: "
+        f"{profile['clock']}; median of {count(profile['repeat'], 'pass', 'passes')} after a "
+        f"warm-up; {profile['interleaved']}; ranges are min … max. Writing to disk is included in "
+        f"the timing. Memory: {memory}, in a separate pass."
     )
 
 
@@ -161,8 +159,8 @@ def seconds(value: float) -> str:
 
 
 def rate(flops: float, profile: dict[str, Any]) -> str:
-    """Return FLOP per second, and their share of the matrix product's."""
-    return f"{_unit(flops)} ({flops / profile['ceilings']['flops_per_second']:.0%})"
+    """Return FLOP per second, and their share of the matmul peak measured here."""
+    return f"{_unit(flops)} ({percent(flops / profile['ceilings']['flops_per_second'])})"
 
 
 def layers(trace: Trace) -> tuple[list[str], list[list[str]]]:
@@ -173,7 +171,7 @@ def layers(trace: Trace) -> tuple[list[str], list[list[str]]]:
     parts = [
         (i, str(part)) for i, part in enumerate(trace["part"]) if np.isfinite(times[:, i]).any()
     ]
-    columns = ["layer", *(f"{part}, ms" for _, part in parts), *(f"{p}, MB" for _, p in parts)]
+    columns = ["layer", *(f"{part} (ms)" for _, part in parts), *(f"{p} (MB)" for _, p in parts)]
     rows = [
         [
             str(int(layer)),
@@ -200,8 +198,8 @@ def growth_words(trace: Trace) -> str:
     if len(share) < 2:
         return ""
     return (
-        f" Attention takes {share[0]:.0%} of the first chunk's time and {share[-1]:.0%} of the "
-        "last one's."
+        f" Attention takes {percent(share[0])} of the time of the first chunk and "
+        f"{percent(share[-1])} of the last."
     )
 
 
@@ -230,16 +228,16 @@ def _profile_words(trace: Trace) -> ProfileWords:
     profile = trace.attrs["profile"]
     tables = {
         "What recording costs": costs(profile),
-        "Where the recorded pass spends its time": shares(trace),
-        "Each layer, over all chunks; memory at its peak": layers(trace),
+        "Time by part, while recording": shares(trace),
+        "Time and peak memory by layer, over all chunks": layers(trace),
     }
     return ProfileWords(
         charts={"wide": charts(trace, WIDE), "narrow": charts(trace, NARROW)},
         caption=for_sentence(
-            f"Left, or above: the time of each layer over {profile['tokens']:,} tokens, read in "
+            f"Left (or top): time per layer over {count(profile['tokens'], 'token')}, processed in "
             f"chunks of {profile['chunk']:,}, while {', '.join(profile['stats'])} of every head "
-            "and query is recorded. Right, or below: the shares of each chunk's time."
-            + growth_words(trace),
+            "and query is recorded. Right (or bottom): share of each part in the time of each "
+            "chunk." + growth_words(trace),
             600,
         ),
         sentences=tuple(for_sentence(sentence, 600) for sentence in profile_sentences(profile)),
@@ -257,6 +255,6 @@ def _unit(flops: float) -> str:
 
 
 def _ratio(spread: list[float]) -> str:
-    """Return a ratio with its range."""
-    low, middle, high = spread
-    return f"{middle:.3f} × ({low:.3f} … {high:.3f})"
+    """Return a ratio with its range, where it has one."""
+    low, middle, high = (f"{value:.2f}" for value in spread)
+    return f"{middle}×" if low == high else f"{middle}× ({low}–{high}×)"

@@ -21,38 +21,46 @@ from attentropy.report.read.views import View
 
 _NAMES = {
     "layers": ("By layer", "By layer"),
-    "lens": ("Lens", "What the lens reads, layer by layer"),
-    "attention": ("Attention", "How focused attention is"),
+    "lens": ("Lens", "Logit lens by layer"),
+    "attention": ("Attention", "Attention by layer"),
     "map": ("Map", "Where attention goes"),
-    "heads": ("Heads", "Heads"),
+    "heads": ("Heads", "Attention heads"),
     "profile": ("Profile", "Profile"),
     "tables": ("Tables", "The figure as tables"),
     "provenance": ("Provenance", "Provenance"),
 }
 _LOOK = {
-    "layers": "Look for the layers at which the two part.",
+    "layers": "Look for the layers where A and B diverge.",
     "lens": (
-        "Look for the layer from which on the lens says what the model goes on to say: entropy "
-        "falls, the share of positions rises towards 100 %, the divergence goes to 0."
+        "Look for the layer where the lens first agrees with the model's output: there entropy "
+        "falls, the share of correct predictions rises towards 100 %, and KL falls to 0."
     ),
     "attention": (
-        "Look for layers that stand apart: a low normalized entropy with much sink mass is "
-        "attention parked on the first tokens, with a short distance it is local."
+        "Look for layers that differ from their neighbours: low normalized entropy with a large "
+        "sink mass is attention parked on the first tokens; with a short distance it is local "
+        "attention."
     ),
     "map": (
-        "Look for columns (keys that many queries attend to), a strong diagonal (attention stays "
-        "near) and blocks below it (a passage looks back at an earlier one)."
+        "Look for columns (keys that many queries attend to), a strong diagonal (local attention) "
+        "and blocks below it (a passage that looks back at an earlier one)."
     ),
     "heads": (
-        "Look for framed heads, which pass the score's threshold, and for layers whose heads all "
-        "look alike."
+        "Look for framed heads, whose score is above the threshold, and for layers whose heads "
+        "all look alike."
     ),
-    "profile": "Look for the part that grows along the prompt, and for what recording adds.",
+    "profile": "Look for the parts that grow with the prompt, and for what recording adds.",
     "tables": (
-        "The figure's section as it opens; the CSV button above the figure has what it shows now."
+        "The magnified section as the page opens. The CSV button above the figure exports what "
+        "the figure shows now."
     ),
-    "provenance": "What this page was made from: the same trace and version give the same bytes.",
+    "provenance": "What this page was made from. The same trace and version give the same bytes.",
 }
+
+
+# What follows a finding's value; shares and probabilities are plain numbers.
+_UNITS = {
+    "nats": " nats", "layers": " layers", "tokens": " tokens", "rank": " (counted from 0)",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,9 @@ def numbers(observation: Observation) -> str:
     if observation.value is None:
         parts = [f"{observation.statistic}: not measured"]
     else:
-        parts = [f"{observation.statistic} = {observation.value:.3g} {observation.unit}"]
+        unit = _UNITS.get(observation.unit, "")
+        value = f"{observation.value:.3g}".replace("-", "−")
+        parts = [f"{observation.statistic} = {value}{unit}"]
     if observation.threshold is not None:
         parts.append(f"threshold {observation.threshold:.3g}")
     elif observation.value is not None:
@@ -179,6 +189,9 @@ def summary(curve: Curve, rows: Sequence[str]) -> str:
     """Return a panel in words, for readers who do not see it."""
     at = np.flatnonzero(np.isfinite(curve.mean))
     low, high = at[curve.mean[at].argmin()], at[curve.mean[at].argmax()]
+    if tables.number(curve.mean[low]) == tables.number(curve.mean[high]):
+        everywhere = "every layer" if len(at) > 1 else f"layer {rows[low]}"
+        return f"{curve.title} by layer: {tables.number(curve.mean[low])} in {everywhere}"
     return (
         f"{curve.title} by layer: {tables.number(curve.mean[at[0]])} in layer {rows[at[0]]}, "
         f"{tables.number(curve.mean[at[-1]])} in layer {rows[at[-1]]}; lowest "
@@ -190,7 +203,7 @@ def summary(curve: Curve, rows: Sequence[str]) -> str:
 def _lens(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the lens: its curves and their table."""
     curves = lens_curves(trace)
-    title = "The lens by layer, over the positions that it read"
+    title = "Logit lens by layer, over all positions read"
     return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
 
 
@@ -199,7 +212,7 @@ def _attention(
 ) -> Section:
     """Return the section of attention: its curves, and for a long prompt its spread."""
     curves = attention_curves(trace, attention)
-    title = "Attention by layer: means over all queries and heads"
+    title = "Attention by layer, means over all queries and heads"
     own = _curve_table("attention", title, curves, rows)
     if attention is not None and attention.mean.shape[1] > LONG:
         layer = first_layer(attention)

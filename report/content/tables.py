@@ -21,6 +21,7 @@ from attentropy.report.read.curves import Curve
 from attentropy.report.read.maps import SCORES, pool_tiles, tile_edges
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten
+from attentropy.report.units import count
 
 COLUMNS = 24  # positions of the section
 _HEADS = 128
@@ -95,7 +96,7 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
             for i in range(start, stop)
         )
         cells.append([rows[r], *(cell for pair in pairs for cell in pair)])
-    title = f"The section: {what} in nats and {kind}, positions {start} to {stop - 1}"
+    title = f"Magnified section: {what} in nats and {kind}, positions {start} to {stop - 1}"
     return ChartTable(f"table-{view.name}", title, columns, cells)
 
 
@@ -106,7 +107,7 @@ def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str])
     for curve in curves:
         named = {
             "mean": curve.mean, around[0]: curve.low, around[1]: curve.high,
-            "uniform row": curve.uniform,
+            "uniform": curve.uniform,
         }  # fmt: skip
         for name, column in named.items():
             if column is not None:
@@ -133,9 +134,9 @@ def of_spread(
         cells.append([f"{start} to {stop - 1}", *(number(float(value)) for value in values)])
     columns = [
         Column("positions", number=False), Column("mean over heads"), Column("lowest head"),
-        Column("highest head"), Column("ln(visible) in the middle"),
+        Column("highest head"), Column("ln(visible keys) in the middle"),
     ]  # fmt: skip
-    title = f"Attention entropy in nats against the position, layer {label}"
+    title = f"Attention entropy (nats) by position, layer {label}"
     return ChartTable("table-spread", title, columns, cells)
 
 
@@ -147,7 +148,7 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> ChartTa
     measured = [(layer, head) for layer, head in pairs if np.isfinite(scores[:, layer, head]).any()]
     title = "Scores of every head"
     if len(measured) > _HEADS:
-        title = f"Scores of the {_HEADS} of {len(measured):,} heads that are lowest in {names[0]}"
+        title = f"Scores of the {_HEADS} heads (of {len(measured):,}) with the lowest {names[0]}"
         lowest = sorted(measured, key=lambda at: np.nan_to_num(scores[0][at], nan=np.inf))
         measured = sorted(lowest[:_HEADS])
     columns = [Column("head", number=False), *(Column(SCORES[name]) for name in names)]
@@ -160,7 +161,7 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> ChartTa
         means = [
             np.nanmean(trace[name]) if _has_values(trace, name) else np.nan for name in uniform
         ]
-        cells.append(["a uniform row (mean over layers)", *(number(float(v)) for v in means)])
+        cells.append(["uniform attention (mean over layers)", *(number(float(v)) for v in means)])
     return ChartTable("table-heads", title, columns, cells)
 
 
@@ -178,7 +179,7 @@ def of_window(trace: Trace, label: str) -> ChartTable:
     ]
     title = f"Attention weights of layer {label}, mean over heads, from queries (rows) to keys"
     if part.size < weights.size:
-        title += f": the last {len(queries)} of {weights.shape[0]} queries"
+        title += f": the last {len(queries)} of {count(weights.shape[0], 'query', 'queries')}"
     return ChartTable("table-window", title, columns, cells)
 
 
@@ -192,7 +193,7 @@ def of_map(trace: Trace, label: str) -> ChartTable:
     for q, k in zip(*np.unravel_index(order, weights.shape), strict=True):
         if weights[q, k] > 0:
             cells.append([_span(queries, q), _span(keys, k), number(float(weights[q, k]))])
-    title = f"The {len(cells)} tiles of the map that hold the most, layer {label}"
+    title = f"The {count(len(cells), 'tile')} of the map with the largest shares, layer {label}"
     return ChartTable("table-map", title, _shares(), cells)
 
 
@@ -217,15 +218,23 @@ def of_received(trace: Trace, label: str) -> ChartTable:
     cells: list[list[Cell]] = [
         [str(int(k)), shorten(texts[k], 24), number(float(values[k]))] for k in order
     ]
-    columns = [Column("key", number=False), Column("token", number=False), Column("received")]
-    title = f"The {len(cells)} keys that receive the most from all queries, layer {label}"
+    columns = [
+        Column("key", number=False),
+        Column("token", number=False),
+        Column("attention received"),
+    ]
+    title = (
+        f"The {count(len(cells), 'key')} that "
+        f"{'receives' if len(cells) == 1 else 'receive'} most attention from all queries, layer "
+        f"{label}"
+    )
     return ChartTable("table-received", title, columns, cells)
 
 
 def of_profile(profile_tables: Iterable[ProfileTable]) -> Iterator[ChartTable]:
     """Yield the profile's tables."""
     for i, table in enumerate(profile_tables):
-        columns = [Column(name or "what", number=j > 0) for j, name in enumerate(table.columns)]
+        columns = [Column(name or "part", number=j > 0) for j, name in enumerate(table.columns)]
         yield ChartTable(f"table-profile-{i}", table.title, columns, table.rows)
 
 

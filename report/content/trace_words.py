@@ -10,12 +10,13 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
-from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
+from attentropy.report.units import count
 
 _FIRST, _LAST = 24, 28  # tokens of a long prompt that are shown before it is unfolded
 _FOLDED = 120  # tokens from which on a prompt is folded
@@ -35,19 +36,21 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
     return TraceWords(
         version=package_version(),
-        title=f"attentropy: {name}, {n} tokens",
-        heading=f"Where {name} is certain, and where it is not",
+        title=f"attentropy: {name}, {count(n, 'token')}",
+        heading=f"Where {name} is certain and where it is not",
         subtitle=(
-            f"{n:,} tokens, {len(rows)} layers, {trace.dataset.sizes.get('head', 0)} heads, "
+            f"{count(n, 'token')}, {count(len(rows), 'layer')}, "
+            f"{count(trace.dataset.sizes.get('head', 0), 'head')}, "
             f"{_parameters(model.get('parameters'))}{for_sentence(str(model.get('dtype', '')))} on "
             f"{for_sentence(str(model.get('device', 'unknown device')))}; all entropies in nats"
         ),
         shade_note=f"Colour: {entropy} after {where}, {view.scale.words()}.",
         figure_title="Entropy by layer and position",
         description=(
-            f"Heatmap of {entropy}, {len(rows)} layers by {n} positions, with an overview, a "
-            f"section of positions {placed.start} to {placed.stop - 1} and an inset of position "
-            f"{placed.column}. The findings say what it shows, the tables hold its values."
+            f"Heatmap of {entropy}, {count(len(rows), 'layer')} by {count(n, 'position')}, with an "
+            f"overview, a magnified section of positions {placed.start} to {placed.stop - 1}, and "
+            f"an inset of position {placed.column}. The findings say what it shows; the tables "
+            "give its values."
         ),
         answer=for_prompt(str(attrs.get("answer", ""))),
         partial=progress_banner(trace),
@@ -90,33 +93,32 @@ def _folded(n: int, tokens: Callable[[int, int], list[TokenWord]]) -> PromptWord
         first=tokens(0, _FIRST),
         hidden=inner[1] - inner[0],
         folded=[tokens(*part) for part in parts],
-        left_out=f"… {n - _HEAD - _TAIL:,} tokens …",
+        left_out=f"… {count(n - _HEAD - _TAIL, 'token')} not shown …",
         last=tokens(n - _LAST, n),
     )
 
 
 def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> dict[str, str]:
-    """Return the caption of each view, with {what}, {colours} and {column} for `filled_caption`."""
+    """Return the caption of each view, with gaps for `filled_caption`."""
     names = [view.name for view in views]
     lens = _of_lens(trace) if "lens" in names else ""
+    lowest = f"layer {int(trace['layer'][0])}"
     parts = {
         "lens": (
-            f"{{what}}{lens}, one row a layer",
-            "Cells name the lens's likeliest token.",
-            "Green: position {column} magnified, with the token's probability.",
-            f" Blue box: {placed.caption}." if placed.caption else "",
+            f"{{what}}{lens}, one row per layer, {lowest} at the bottom",
+            "Cells show the lens's top token.",
+            "Green: position {column} magnified, with the probability of the top token.",
         ),
         "attention": (
-            "{what} of every query, mean over heads, one head, or the heads of a layer",
-            "Cells name the most attended token.",
-            "Green: the exact attention weights of the selected query and the two before it.",
-            "",
+            "{what} of every query (mean over heads, one head, or all heads of one layer)",
+            "Cells show the most attended token.",
+            "Green: exact attention weights of the selected query and of the two before it.",
         ),
     }
     return {
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
-            f"Colour: {{colours}}, light grey missing. {parts[name][2]}{parts[name][3]}"
+            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{box}}"
         )
         for name in names
     }
@@ -129,6 +131,9 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
         "{what}": view.what + where,
         "{colours}": view.scale.words(),
         "{column}": f"{placed.column:,}",
+        "{box}": f" Blue box: {in_sentence(box_caption(view.name, placed))}."
+        if placed.caption
+        else "",
     }
     for gap, text in texts.items():
         template = template.replace(gap, text)
@@ -142,8 +147,8 @@ def progress_banner(trace: Trace) -> str:
         return ""
     why = f" ({state['reason']})" if state["reason"] else ""
     return (
-        f"A part of a run: {state['done']:,} of {state['tokens']:,} tokens were recorded before it "
-        f"stopped{why}. What is grey was not reached."
+        f"Unfinished run: it stopped after {state['done']:,} of {count(state['tokens'], 'token')}"
+        f"{why}. Grey positions were not reached."
     )
 
 
@@ -153,21 +158,22 @@ def missing_attention(trace: Trace) -> str:
         return ""
     missing = []
     if "map" not in trace:
-        missing.append("the map of all tokens (the trace holds none: extract with a `map_tile`)")
+        missing.append("the map of all tokens (record it with `map_tile`)")
     elif "received" not in trace:
-        missing.append("what each key receives (the trace does not hold it)")
+        missing.append("the attention that each key receives (not in the trace)")
     if not score_names(trace):
-        missing.append("the scores of the heads (the trace holds none: extract with `scores=True`)")
+        missing.append("the scores of the heads (record them with `scores=True`)")
     return f"Not shown: {'; '.join(missing)}." if missing else ""
 
 
 def _of_lens(trace: Trace) -> str:
-    """Return at how many positions and layers the lens reads."""
+    """Return at how many positions and layers the lens reads; empty for all."""
     is_read = np.isfinite(trace.lens("lens_entropy"))
     layers, n = is_read.shape
     positions, rows = is_read.any(0), is_read.any(1)
-    at = "every position" if positions.all() else f"{int(positions.sum()):,} of {n:,} positions"
-    of_layers = "" if rows.all() else f", {int(rows.sum())} of {layers} layers read"
+    at = f"{int(positions.sum()):,} of {count(n, 'position')}"
+    at = "every position" if positions.all() else at
+    of_layers = "" if rows.all() else f" ({int(rows.sum())} of {count(layers, 'layer')} read)"
     return f" at {at}{of_layers}"
 
 

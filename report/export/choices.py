@@ -32,8 +32,8 @@ class ExportChoices:
 
     `stat` and `site` have the names that the page uses; the site "" is the one that the page opens
     with. `section` [start, stop) and `inset` are positions. `layer` is the index of a recorded
-    layer, `head` the number of a head. `range` has the ends of the scale. None: not
-    chosen.
+    layer, `head` the number of a head. `range` has the ends of the scale. None: not chosen.
+    `template_box`: whether the template tokens after the question are framed.
     """
 
     figure: str
@@ -47,6 +47,7 @@ class ExportChoices:
     palette: str = "diverging"
     range: Ends | None = None
     theme: str = "light"
+    template_box: bool = True
 
 
 def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> ExportChoices:

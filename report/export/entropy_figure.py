@@ -14,7 +14,13 @@ from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, ma
 from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
 from attentropy.report.figures import exact_weights, heatmap_data
 from attentropy.report.figures.heatmap import heatmap
-from attentropy.report.figures.placement import BOX_CAPTION, Placement, place
+from attentropy.report.figures.placement import (
+    Placement,
+    box_caption,
+    in_sentence,
+    place,
+    without_box,
+)
 from attentropy.report.figures.sizes import fit_to_width
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.findings.observations import observe
@@ -23,7 +29,7 @@ _COMPARED = {
     "lens": "lens_change",
     "attention": "heads",
 }  # figure -> the finding about a difference
-_BEFORE_WORDS = {0: "", 1: " and of the one before it", 2: " and of the two before it"}
+_BEFORE_WORDS = {0: "", 1: " and the position before it", 2: " and the two positions before it"}
 
 
 def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
@@ -53,7 +59,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     caption = make_caption(
         trace, title, _overview_sentence(trace, rows, placement, live),
         _inset_sentence(trace, rows, row, placement, inset, size.inset >= 120),
-        f"Blue box: {placement.caption}." if _has_box(placement) else "",
+        f"Blue box: {in_sentence(placement.caption)}." if _has_box(placement) else "",
         colour_sentence(rows.view.scale, choices.palette), _finding(trace, choices, rows),
     )  # fmt: skip
     table = CsvTable(columns_of(rows), lines_of(trace, rows, row, placement, inset, live))
@@ -95,8 +101,9 @@ def _chart(
 def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
     """Return the placement of the page; the default section moves so that it contains the inset."""
     placement = place(trace, columns, choices.section)
-    if choices.figure != "lens":
-        placement = replace(placement, caption=BOX_CAPTION if placement.caption else "")
+    placement = replace(placement, caption=box_caption(choices.figure, placement))
+    if not choices.template_box:
+        placement = without_box(placement)
     if choices.inset is None:
         return placement
     start, stop, column = placement.start, placement.stop, choices.inset
@@ -118,16 +125,16 @@ def _has_box(placement: Placement) -> bool:
 
 
 def _overview_sentence(trace: Trace, rows: FigureRows, placement: Placement, live: bool) -> str:
-    what = "one row a layer, at the bottom the first"
+    what = f"one row per layer, layer {rows.labels[0]} at the bottom"
     if rows.title != "layer":
-        what = f"one row a {rows.title}"
+        what = f"one row per {rows.title}"
     elif rows.view.name == "attention":
         head = rows.cells[0][1]
         what += ", mean over heads" if head is None else f", head {head_name(head)}"
-    mean = f", each column the mean of {rows.view.step}" if rows.view.step > 1 else ""
-    names = ", cells name the lens's likeliest token"
+    mean = f", each column the mean of {rows.view.step} positions" if rows.view.step > 1 else ""
+    names = ", whose cells show the lens's top token"
     if rows.view.name != "lens":
-        names = ", cells name the most attended token" if "top_key" in trace else ""
+        names = ", whose cells show the most attended token" if "top_key" in trace else ""
     names = names if live else ""
     if isinstance(trace, Difference) and names:
         names += " in A → in B"
@@ -146,7 +153,7 @@ def _inset_sentence(
     position = f"{each} {placement.column:,} ({token(trace['token_text'], placement.column)})"
     if inset is None:
         has_probability = rows.view.name == "lens" and is_wide and each == "position"
-        probability = ", with the token's probability" if has_probability else ""
+        probability = ", with the probability of the top token" if has_probability else ""
         return f"Green: {position} magnified{probability}."
     entry, head = rows.cells[row]
     heads = f"head {head_name(head if head is not None else -1)}"
@@ -154,7 +161,7 @@ def _inset_sentence(
         f"Green: exact attention weights in layer {int(trace['layer'][entry])} "
         f"({'mean over heads' if inset.mean else heads}) of {position}"
         f"{_BEFORE_WORDS[len(inset.queries) - 1]} (columns) over the keys that it attends to most "
-        "(rows), white 0 to dark blue 1."
+        "(rows), from white (0) to dark blue (1)."
     )
 
 

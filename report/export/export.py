@@ -51,6 +51,7 @@ def export(
     score: str | None = None,
     palette: str | None = None,
     range: str | Ends | None = None,
+    template_box: bool = True,
     theme: str = "light",
     width: float = 180.0,
     font_size: float = 7.0,
@@ -79,6 +80,7 @@ def export(
         palette: "diverging" (blue, white, red) or "cividis".
         range: Ends of the colour scale, (low, high) or "low:high", so that several figures share
             one; by default nothing is cut.
+        template_box: Whether "lens" and "attention" frame the template tokens after the question.
         theme: "light" or "dark".
         width: Width in print, in millimetres. A figure narrower than about 115 mm with labels of
             7 points is laid out as on a phone.
@@ -105,6 +107,7 @@ def export(
     requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette, "range": range,
+        "template_box": None if template_box else False,
     }  # fmt: skip
     choices = check_choices(trace, figure, theme, requests)
     pixels = _layout_pixels(width, font_size)

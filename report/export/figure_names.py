@@ -9,8 +9,17 @@ from attentropy.engine.errors import UsageError
 FORMATS = ("svg", "png", "pdf", "csv")
 
 FIGURES: dict[str, tuple[str, ...]] = {
-    "lens": ("stat", "site", "section", "inset", "palette", "range"),
-    "attention": ("stat", "section", "inset", "layer", "head", "palette", "range"),
+    "lens": ("stat", "site", "section", "inset", "palette", "range", "template_box"),
+    "attention": (
+        "stat",
+        "section",
+        "inset",
+        "layer",
+        "head",
+        "palette",
+        "range",
+        "template_box",
+    ),
     "map": ("section", "layer", "head"),
     "heads": ("score", "range"),
     "profile": (),

@@ -13,6 +13,7 @@ from attentropy.report.export.csv_table import CsvTable
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.scale import Scale
 from attentropy.report.text import for_terminal
+from attentropy.report.units import count
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
     """
     n = trace.dataset.sizes["position"]
     comma = "," if " of " in title else ""
-    start = f"{title}{comma} of {model_name(trace)} over a prompt of {n:,} tokens."
+    start = f"{title}{comma} of {model_name(trace)} over a prompt of {count(n, 'token')}."
     if isinstance(trace, Difference):
         start = f"{title}. {_sides(trace)} {int(trace.both.sum()):,} of {n:,} columns are in both."
     caption = " ".join(sentence for sentence in (start, *sentences, _version()) if sentence)
@@ -69,4 +70,4 @@ def _version() -> str:
 
 def colour_sentence(scale: Scale, palette: str) -> str:
     """Return the sentence that says which value has which colour."""
-    return f"Colour: {scale.words(palette)}, light grey missing."
+    return f"Colour: {scale.words(palette)}; light grey: missing."

@@ -19,7 +19,7 @@ from attentropy.report.read import views
 from attentropy.report.read.maps import SCORES, score_names, score_threshold
 from attentropy.report.scale import SHARES
 
-_WEIGHT_COLOURS = "Colour: white 0, the middle 0.5, dark blue 1; grey: missing."
+_WEIGHT_COLOURS = "Colour: white 0, mid-blue 0.5, dark blue 1; grey: missing."
 
 
 def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
@@ -43,10 +43,10 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         colours = colour_sentence(scale, choices.palette)
     title = "Scores of the attention heads"
     caption = make_caption(
-        trace, title, f"{SCORES[name].capitalize()}, one cell a head.", colours,
+        trace, title, f"{SCORES[name].capitalize()}, one cell per head.", colours,
         _marks_sentence(trace, name), _finding(trace, name),
     )  # fmt: skip
-    columns = ("layer", "head", _column_name(name), "threshold", "of a uniform row")
+    columns = ("layer", "head", _column_name(name), "threshold", "uniform attention")
     return FigurePlan(draw, title, caption, CsvTable(columns, _lines(trace, name)))
 
 
@@ -63,7 +63,7 @@ def _marks_sentence(trace: Trace, name: str) -> str:
         too_many = " (too many to frame)" if count > LIVE_CELLS else ""
         sentences.append(f"Framed in green: above {limit:g}{too_many}.")
     if np.isfinite(uniform).any():
-        sentences.append("Column at the right: what a uniform row would give.")
+        sentences.append("Right column: uniform attention.")
     return " ".join(sentences)
 
 

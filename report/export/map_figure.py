@@ -63,16 +63,16 @@ def _plan_tiles(trace: Trace, choices: ExportChoices, entry: int, pixels: int) -
         return first_tilemap(trace, size, entry, head, choices.section, _MOST_TILES)
 
     state = first_state(trace, choices.section)
-    places = "left, middle, right" if side_by_side else "from the top"
+    places = "from left to right" if side_by_side else "from top to bottom"
     exact = ", exact weights (green)" if window is not None else ""
     caption = make_caption(
         trace, f"{_TITLE} ({_layer_and_head(trace, entry, number)})",
-        f"Queries downwards, keys to the right; {places}: the whole prompt in tiles, queries and "
+        f"Rows are queries, columns are keys; {places}: the whole prompt in tiles, queries and "
         f"keys {state['k0']:,} to {state['k1'] - 1:,} magnified (purple){exact}; empty: not "
         "visible.",
         f"Colour: share of a query's attention on a logarithmic scale, white {LEAST:g} or less, "
-        f"the middle {LEAST**0.5:g}, dark blue 1.",
-        "Blue: attention that a key receives from all queries, on a logarithmic scale."
+        f"mid-blue {LEAST**0.5:g}, dark blue 1.",
+        "Blue: attention that each key receives from all queries, on a logarithmic scale."
         if "received" in trace else "",
         _finding(trace),
     )  # fmt: skip
@@ -94,8 +94,8 @@ def _plan_weights(trace: Trace, choices: ExportChoices, entry: int) -> FigurePla
     number = -1 if window.mean else choices.head
     caption = make_caption(
         trace, f"{_TITLE} ({_layer_and_head(trace, entry, number)})",
-        "Queries downwards, keys to the right; empty: not visible.",
-        "Colour: attention weight, white 0, the middle 0.5, dark blue 1; grey: missing.",
+        "Rows are queries, columns are keys; empty: not visible.",
+        "Colour: attention weight, white 0, mid-blue 0.5, dark blue 1; grey: missing.",
         _finding(trace),
     )  # fmt: skip
     table = CsvTable(_COLUMNS, _weight_lines(trace, entry, window, choices.head))

@@ -13,6 +13,7 @@ from attentropy.report.export.figure_plan import FigurePlan, make_caption
 from attentropy.report.figures.panels import Layout
 from attentropy.report.figures.profile_charts import charts, records
 from attentropy.report.figures.specification import VegaLite
+from attentropy.report.units import count
 
 _COLUMNS = ("panel", "layer", "first token", "part", "time (s)", "share of the chunk's time")
 _SIDE_BY_SIDE = 640  # pixels from which on the panels stand side by side
@@ -30,13 +31,13 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         layout = Layout(panel, 230 if side_by_side else 190, side_by_side)
         return charts(trace, layout)[choices.theme == "dark"]
 
-    title = "Time of prefill"
-    places = ("Left", "Right") if side_by_side else ("Above", "Below")
+    title = "Prefill time"
+    places = ("Left", "Right") if side_by_side else ("Top", "Bottom")
     caption = make_caption(
         trace, title,
-        f"{places[0]}: each layer, over all chunks of {profile['chunk']:,} tokens, while "
-        f"{', '.join(map(str, profile['stats']))} is recorded. {places[1]}: the shares of each "
-        f"chunk's time.{growth_words(trace)}",
+        f"{places[0]}: time per layer, summed over chunks of {count(profile['chunk'], 'token')}, "
+        f"while {', '.join(map(str, profile['stats']))} is recorded. {places[1]}: share of each "
+        f"part in the time of each chunk.{growth_words(trace)}",
         profile_sentences(profile)[0],
     )  # fmt: skip
     return FigurePlan(draw, title, caption, CsvTable(_COLUMNS, _lines(trace)))

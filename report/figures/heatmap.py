@@ -40,6 +40,7 @@ from attentropy.report.figures.specification import (
     view,
 )
 
+_BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
 _BOX_OPACITY = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
 _COLUMN_OPACITY = "col >= a && col < b ? 1 : 0"
@@ -190,17 +191,25 @@ def _column_labels(size: Size) -> VegaLite:
 
 
 def _caption(size: Size) -> VegaLite:
-    """Return the caption below the box, right-aligned: the box stands at the prompt's end."""
-    right = _section_pixels(size, "box1")
+    """Return the caption below the box, right-aligned: the box stands at the prompt's end.
+
+    It is never cut: it moves to the right where there is no room for it at the left, and takes a
+    smaller font where it is longer than the figure is wide.
+    """
+    largest = 12 if size.inset > 100 else 9
+    font = f"min({largest}, {size.total} / ({_BOLD_LETTER} * max(1, length(datum.text))))"
+    left_end = f"{_BOLD_LETTER} * datum.font * length(datum.text) - {size.left}"
     return layer(
         dataset("caption")
-        .mark_text(
-            align="right", baseline="middle", fontWeight="bold", color=BLUE,
-            fontSize=12 if size.inset > 100 else 9, limit=size.total,
+        .transform_calculate(font=font)
+        .transform_calculate(
+            at=f"min({size.section}, max({_section_pixels(size, 'box1')}, {left_end}))"
         )
+        .mark_text(align="right", baseline="middle", fontWeight="bold", color=BLUE)
         .encode(
-            x=alt.XValue(alt.ExprRef(right)), y=alt.YValue(CAPTION / 2 + 2),
+            x=alt.X("at:Q", axis=None, scale=None), y=alt.YValue(CAPTION / 2 + 2),
             text=alt.Text("text:N"),
+            size=alt.Size("font:Q", scale=None, legend=None),
             opacity=alt.OpacityValue(alt.ExprRef(_BOX_OPACITY)),
         ),
         width=size.section, height=CAPTION,

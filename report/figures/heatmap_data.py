@@ -19,6 +19,7 @@ from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
 from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
 from attentropy.report.text import shorten
+from attentropy.report.units import count
 
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
 _LETTER = 7.2  # pixels per letter of a label
@@ -167,8 +168,8 @@ def _inset_datasets(
 
 def overview_title(n: int, size: int) -> str:
     """Return the title of the overview of n positions, `size` of them per column."""
-    mean = f", each column the mean of {size}" if size > 1 else ""
-    return f"all {n:,} positions, every layer{mean}"
+    mean = f", each column is the mean of {size}" if size > 1 else ""
+    return f"{'all ' if n > 1 else ''}{count(n, 'position')}, every layer{mean}"
 
 
 def _raise_two_lines(inset: list[Row], size: Size) -> Rows:

@@ -9,6 +9,7 @@ import numpy as np
 
 from attentropy.report.figures.marks import BLUE, INK, dataset
 from attentropy.report.figures.specification import (
+    PERCENT_LABEL,
     Channels,
     Rows,
     VegaLite,
@@ -62,7 +63,8 @@ def _axes(curve: Curve, last: int) -> tuple[alt.X, alt.Scale, alt.Axis]:
     )  # fmt: skip
     is_share = curve.top == 1.0
     scale = alt.Scale(domain=[0, curve.top if is_share else _largest(curve)], nice=not is_share)
-    axis = alt.Axis(title=None, tickCount=4, format="%" if is_share else "~g", **style)
+    labels: Channels = {"labelExpr": PERCENT_LABEL} if is_share else {"format": "~g"}
+    axis = alt.Axis(title=None, tickCount=4, **labels, **style)
     return x, scale, axis
 
 

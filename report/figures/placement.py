@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 
 import numpy as np
@@ -10,18 +10,19 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference, subtract
 from attentropy.report.findings.single import strongest_rehearsal
+from attentropy.report.units import percent
 
 # The caption of the box in a figure that does not show the lens.
-BOX_CAPTION = "“Dummy tokens”: the chat template after the question"
-_NOT_MEASURED = "“Dummy tokens” (rehearsal not measured)"
+BOX_CAPTION = "Template tokens after the question"
+_NOT_MEASURED = "Template tokens (rehearsal not measured)"
 
 
 @dataclass(frozen=True)
 class Placement:
     """The positions of section, inset and box, and the caption of the box.
 
-    The section is [start, stop), `column` the position of the inset, and the box of dummy tokens
-    [box_start, box_stop), which is (0, 0) without dummy tokens.
+    The section is [start, stop), `column` the position of the inset, and the box of template
+    tokens [box_start, box_stop), which is (0, 0) where there is none.
     """
 
     start: int
@@ -30,6 +31,21 @@ class Placement:
     box_start: int
     box_stop: int
     caption: str
+
+
+def box_caption(view: str, placed: Placement) -> str:
+    """Return the caption of the box in a view of the figure; empty without a box."""
+    return placed.caption if view == "lens" or not placed.caption else BOX_CAPTION
+
+
+def in_sentence(caption: str) -> str:
+    """Return the caption of the box as it stands within a sentence."""
+    return caption[:1].lower() + caption[1:]
+
+
+def without_box(placed: Placement) -> Placement:
+    """Return the placement without the box of template tokens."""
+    return replace(placed, box_start=0, box_stop=0, caption="")
 
 
 def pair_columns(columns: int) -> int:
@@ -41,9 +57,9 @@ def pair_columns(columns: int) -> int:
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
     """Return the placement of section, inset and box.
 
-    By default the section is the prompt's tail, and the inset is the dummy token with the strongest
-    rehearsal. A `section` that is passed contains the inset. If the lens read only a part of the
-    prompt, the section ends with that part.
+    By default the section is the prompt's tail, and the inset is the template token with the
+    strongest rehearsal. A `section` that is passed contains the inset. If the lens read only a part
+    of the prompt, the section ends with that part.
     """
     stop = _lens_stop(trace)
     start = max(0, stop - columns)
@@ -73,11 +89,11 @@ def _place_difference(
     mean = np.where(finite, change[:, start:stop], 0).sum(0) / np.maximum(finite.sum(0), 1)
     box = _last_run(difference.dummy_positions())
     probabilities = ", ".join(
-        f"{name} p = {best.probability:.2g}{'' if best.is_found else ' (not found)'}"
+        f"{name} {percent(best.probability)}{'' if best.is_found else ' (not found)'}"
         for name, trace in zip("AB", difference.traces, strict=True)
         if (best := strongest_rehearsal(trace)) is not None
     )
-    caption = f"Rehearsal at “dummy tokens”: {probabilities}" if probabilities else _NOT_MEASURED
+    caption = f"Rehearsal at template tokens: {probabilities}" if probabilities else _NOT_MEASURED
     return Placement(
         start, stop, start + int(mean.argmax()), *box, caption if box[0] != box[1] else ""
     )
@@ -109,6 +125,6 @@ def _caption(trace: Trace, box: tuple[int, int]) -> str:
     if best is None:
         return _NOT_MEASURED
     if not best.is_found:
-        return f"“Dummy tokens”: no rehearsal found (best p = {best.probability:.2g})"
+        return f"Template tokens: no rehearsal (at most {percent(best.probability)})"
     layer = int(trace["layer"][best.entry])
-    return f"Rehearsal at “dummy tokens” (layer {layer}: p = {best.probability:.2g})"
+    return f"Rehearsal at template tokens (layer {layer}: {percent(best.probability)})"

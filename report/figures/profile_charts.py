@@ -8,7 +8,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.marks import dataset
 from attentropy.report.figures.panels import COUNT_LABEL, Layout, ink_of, light_and_dark
-from attentropy.report.figures.specification import Rows, VegaLite, view
+from attentropy.report.figures.specification import PERCENT_LABEL, Rows, VegaLite, view
 
 # Part: its name in the legend, its colours on a light and on a dark page; from the bottom to the
 # top of the stack.
@@ -17,9 +17,9 @@ LEGEND = {
     "attention": ("rest of the attention block", "#c2a5cf", "#d7bfe3"),
     "mlp": ("MLP", "#2c5fb3", "#5b91e0"),
     "other": ("norms, additions", "#9aa3b2", "#7d8798"),
-    "lens": ("lens", "#1b7837", "#4bab66"),
+    "lens": ("logit lens", "#1b7837", "#4bab66"),
     "writing": ("writing", "#d98528", "#f0a04b"),
-    "outside": ("outside of the layers", "#d5d9e0", "#454d5b"),
+    "outside": ("outside the layers", "#d5d9e0", "#454d5b"),
 }
 
 WIDE, NARROW = Layout(385, 250, True), Layout(285, 210, False)
@@ -117,18 +117,19 @@ def _per_layer(bars: Rows, parts: list[str], layout: Layout) -> VegaLite:
         .mark_bar(size=width)
         .encode(x=x, y=y, y2=alt.Y2("high:Q"), color=_color(parts))
     )
-    return view(mark, width=layout.width, height=layout.height, title="Each layer")
+    return view(mark, width=layout.width, height=layout.height, title="By layer")
 
 
 def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> VegaLite:
     n = int(trace["chunk_stop"][-1])
     axis = alt.Axis(labelExpr=COUNT_LABEL, values=_ticks(n), grid=False)
     x = alt.X(
-        "at:Q", title="tokens read before", axis=axis,
+        "at:Q", title="tokens already processed", axis=axis,
         scale=alt.Scale(domain=[0, n], nice=False),
     )  # fmt: skip
     y = alt.Y(
-        "from:Q", title="share of the chunk's time", axis=alt.Axis(format=".0%", tickCount=5),
+        "from:Q", title="share of the chunk's time",
+        axis=alt.Axis(labelExpr=PERCENT_LABEL, tickCount=5),
         scale=alt.Scale(domain=[0, 1], nice=False),
     )  # fmt: skip
     mark = (
@@ -136,7 +137,9 @@ def _per_chunk(trace: Trace, parts: list[str], layout: Layout) -> VegaLite:
         .mark_area(interpolate="step-after", opacity=1)
         .encode(x=x, y=y, y2=alt.Y2("to:Q"), color=_color(parts))
     )
-    return view(mark, width=layout.width, height=layout.height, title="As the prompt grows")
+    return view(
+        mark, width=layout.width, height=layout.height, title="By chunk, as the prompt grows"
+    )
 
 
 def _ticks(n: int) -> list[int]:

@@ -28,6 +28,10 @@ Parameters = Mapping[str, Any]
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Noto Sans', 'DejaVu Sans', sans-serif"
 
 
+# An axis label (expression) for a share: 25 %.
+PERCENT_LABEL = "format(100 * datum.value, '~g') + '\u00a0%'"
+
+
 def specification(
     views: VegaLite, parameters: Parameters, datasets: Datasets, padding: Mapping[str, int]
 ) -> VegaLite:

@@ -25,7 +25,7 @@ from attentropy.report.palette import LIGHT
 from attentropy.report.read.visible import visible_keys
 
 WIDE, NARROW = (1010, 210), (290, 190)
-NOTE = "line: mean over heads, band: lowest to highest head, dashed: ln(visible keys)"
+NOTE = "line: mean over heads · band: lowest to highest head · dashed: ln(visible keys)"
 _CEILING_POINTS = 130
 
 

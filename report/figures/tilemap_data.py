@@ -21,6 +21,7 @@ from attentropy.report.planes import make_tiles, tile_size
 from attentropy.report.read.maps import pool_tiles, tile_edges, window_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.visible import is_causal
+from attentropy.report.units import count
 
 _MOST_TILES = 128
 _MOST_POINTS = 512  # of a strip
@@ -140,7 +141,7 @@ def _title_rows(state: Mapping[str, int], tiles: MapTiles | None) -> dict[str, R
     if tiles is not None:
         region = f"tiles of {tiles.queries[1] - tiles.queries[0]:,}: {region}"
     return {
-        "maptitle": [{"text": f"all {n:,} queries × {n:,} keys"}],
+        "maptitle": [{"text": f"{count(n, 'query', 'queries')} × {count(n, 'key')}"}],
         "parttitle": [{"text": region}],
         "querytitle": [{"text": "query"}],
     }

@@ -1,6 +1,6 @@
 """Findings about the difference of two traces, with their values, thresholds and positions.
 
-A value that does not reach its threshold is reported as "no difference".
+Where no value reaches its threshold, the finding says so.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.common import number_texts
 from attentropy.report.compare.difference import Difference
-from attentropy.report.findings.finding import Observation, layer_name, quoted
+from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
 from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
+from attentropy.report.text import for_sentence
+from attentropy.report.units import count, percent, signed
 
 CHANGED = 0.1  # nats: one tenth more or fewer effective tokens or keys, exp(0.1) = 1.105
 MOVED = 0.5  # layers
@@ -38,9 +40,9 @@ def column_words(difference: Difference, column: int) -> str:
     return f"position {a:,}" if a == b else f"position {a:,} in A, {b:,} in B"
 
 
-def _signed(value: float, form: str = ".2f") -> str:
-    """Return a value with its sign, and a real minus."""
-    return f"{value:+{form}}".replace("-", "−")
+def _all(n: int) -> str:
+    """Return n positions as all that there are."""
+    return f"all {count(n, 'position')}" if n > 1 else "the one position compared"
 
 
 def _answers(difference: Difference) -> Observation:
@@ -49,16 +51,16 @@ def _answers(difference: Difference) -> Observation:
     steps = [_generated(trace) for trace in difference.traces]
     longest = max(map(len, steps))
     if not longest:
-        text = "The answers were not compared: neither trace holds a continuation."
+        text = "The answers were not compared: neither trace has one."
         return Observation("answer", text, "generated tokens in common", unit="", is_found=False)
     shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
-    answers = [quoted(str(text or ""), 60) for text in texts]
+    answers = [f"“{for_sentence(str(text or '').strip(), 60)}”" for text in texts]
     if shared == longest:
-        text = f"No difference in the answer: both say {answers[0]}."
+        text = f"The answer is the same in A and B: {answers[0]}."
     else:
-        text = f"The answers differ: A says {answers[0]}, B says {answers[1]}."
+        text = f"The answers differ: {answers[0]} in A, {answers[1]} in B."
     last = np.flatnonzero(difference.both)[-1]
     return Observation(
         "answer", text, "generated tokens in common, from the first", float(shared), "tokens",
@@ -92,7 +94,7 @@ def _predictions(difference: Difference) -> Observation | None:
     changed = np.flatnonzero(is_read & (targets[0] != targets[1]))
     share = changed.size / n
     if not changed.size:
-        text = f"No difference in what the model predicts next, at any of {n:,} positions."
+        text = f"The predicted next token is the same at {_all(n)}."
         return Observation(
             "predictions", text, "share of predictions that differ", share, "", 0.0, n, False,
             _first_view(difference),
@@ -101,9 +103,9 @@ def _predictions(difference: Difference) -> Observation | None:
     at = int(changed[-1])
     predicted = [quoted(words[number]) for number in targets[:, at]]
     text = (
-        f"The predicted next token differs at {changed.size:,} of {n:,} positions ({share:.0%}); "
-        f"last at {quoted(difference.tokens[at])} ({column_words(difference, at)}): "
-        f"{predicted[0]} in A, {predicted[1]} in B."
+        f"The predicted next token differs at {changed.size:,} of {count(n, 'position')} "
+        f"({percent(share)}); last at {quoted(difference.tokens[at])} "
+        f"({column_words(difference, at)}): {predicted[0]} in A, {predicted[1]} in B."
     )
     return Observation(
         "predictions", text, "share of predictions that differ", share, "", 0.0, n, True,
@@ -112,7 +114,7 @@ def _predictions(difference: Difference) -> Observation | None:
 
 
 def _rehearsals(difference: Difference) -> Observation | None:
-    """Return whether the answer is rehearsed at a dummy token, on each side."""
+    """Return whether the answer is rehearsed at a template token, on each side."""
     a, b = (strongest_rehearsal(trace) for trace in difference.traces)
     if a is None or b is None:
         return None
@@ -120,30 +122,30 @@ def _rehearsals(difference: Difference) -> Observation | None:
     clauses = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = difference.traces[side]
-        token = f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)}"
         state = "found" if one.is_found else "not found"
         clauses.append(
-            f"in {name} {state} (at most {one.probability:.2g} for {quoted(one.token)}, rank "
-            f"{one.rank}, at {token})"
+            f"{state} in {name} ({'' if one.is_found else 'at most '}{percent(one.probability)} "
+            f"for {quoted(one.token)}, rank {one.rank + 1:,}, at "
+            f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)})"
         )
     change = b.probability - a.probability
     differs = a.is_found != b.is_found or (
         a.is_found and b.is_found and abs(change) >= REHEARSAL_PROBABILITY
     )  # fmt: skip
-    begin = "Rehearsal at dummy tokens differs" if differs else "No difference in rehearsal"
+    verb = "differs" if differs else "does not differ"
     stronger = 1 if change >= 0 else 0
     column = int(
         np.flatnonzero((difference.at_a, difference.at_b)[stronger] == best[stronger].position)[0]
     )
     return Observation(
-        "rehearsal", f"{begin}: {clauses[0]}, {clauses[1]}.", "rehearsal, B − A", change,
+        "rehearsal", f"Rehearsal {verb}: {clauses[0]}, {clauses[1]}.", "rehearsal, B − A", change,
         "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, difference.traces)), differs,
         _first_view(difference), best[stronger].entry, column,
     )  # fmt: skip
 
 
 def _dummies_read(trace: Trace) -> int:
-    """Return the number of cells at dummy tokens that the lens read."""
+    """Return the number of cells at template tokens that the lens read."""
     return int(np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()]).sum())
 
 
@@ -156,17 +158,23 @@ def _by_layer(difference: Difference) -> Observation | None:
     change, n = float(means.change[entry]), int(means.n[entry])
     example = (
         f"{layer_name(difference, entry)} ({means.a[entry]:.2f} nats in A, {means.b[entry]:.2f} "
-        f"in B, B − A = {_signed(change)})"
+        f"in B, B − A = {signed(change)})"
     )
+    over = f"over {count(n, 'position')}"
     overall = np.nansum(means.change * means.n) / means.n.sum()
     is_found = abs(change) >= CHANGED
     if is_found:
         text = (
-            f"Lens entropy, mean over {n:,} positions, changes most in {example}; over all layers "
-            f"by {_signed(overall)} nats."
+            f"Mean lens entropy {over} changes most in {example}; over all layers by "
+            f"{signed(overall)} nats."
         )
+    elif signed(change) == "0.00":
+        text = f"Mean lens entropy {over} is the same in every layer."
     else:
-        text = f"No layer's mean lens entropy differs by {CHANGED} nats; most: {example}."
+        text = (
+            f"Mean lens entropy {over} changes by less than {CHANGED} nats in every layer; most in "
+            f"{example}."
+        )
     return Observation(
         "lens_change", text, "lens_entropy, B − A", change, "nats", CHANGED, n, is_found, "lens",
         entry,
@@ -189,30 +197,30 @@ def _settled(difference: Difference) -> Observation | None:
     moved = np.where(is_counted, settled[1] - settled[0], 0)
     mean = float(moved.sum() / n)
     earlier, later = int((moved < 0).sum()), int((moved > 0).sum())
-    counts = f"earlier in B at {earlier:,}, later at {later:,}, alike at {n - earlier - later:,}"
     is_found = abs(mean) >= MOVED
     column = int(np.abs(moved).argmax())
-    if is_found:
-        way = "earlier" if mean < 0 else "later"
-        text = f"The lens settles on the predicted token {abs(mean):.1f} layers {way} in B"
-    else:
-        by = _signed(mean, ".1f")
-        text = f"No difference in where the lens settles on the predicted token: {by} layers"
-    text += f" on average ({counts} of {n:,} positions)"
+    text = f"The lens reaches the final prediction at the same layer at {_all(n)}"
     if earlier + later:
+        text = "The lens reaches the final prediction at about the same layer in A and B"
+        if is_found:
+            way = "earlier" if mean < 0 else "later"
+            text = f"The lens reaches the final prediction {abs(mean):.1f} layers {way} in B"
+        by = "" if is_found else f"B − A = {signed(mean, 1)} layers "
         layers = [layer_name(difference, int(side[column])) for side in settled]
         text += (
-            f"; most at {quoted(difference.tokens[column])} ({column_words(difference, column)}): "
+            f" ({by}on average; earlier at {earlier:,}, later at {later:,}, at the same layer at "
+            f"{n - earlier - later:,} of {count(n, 'position')}). The largest change is at "
+            f"{quoted(difference.tokens[column])} ({column_words(difference, column)}): "
+            f"{layers[0]} in A, {layers[1]} in B"
         )
-        text += f"{layers[0]} in A, {layers[1]} in B"
     return Observation(
-        "settled", f"{text}.", "layer of lens_rank = 0 from there on, B − A", mean, "layers",
+        "settled", f"{text}.", "layer where the prediction becomes top-1, B − A", mean, "layers",
         MOVED, n, is_found, "lens", None, column,
     )  # fmt: skip
 
 
 def settling(trace: Trace) -> np.ndarray:
-    """Return the entry along `layer` from which on the lens reads the predicted token, [positions].
+    """Return the entry along `layer` from which on the prediction is top-1, [positions].
 
     NaN stands where the lens did not read, or does not end with that token.
     """
@@ -233,27 +241,29 @@ def _heads(difference: Difference) -> Observation | None:
     entry, head = np.unravel_index(np.nanargmax(np.abs(nats.change)), nats.change.shape)
     change, n = float(nats.change[entry, head]), int(nats.n[entry, head])
     number = int(difference["head"][head])
-    name = f"head {number}" if number >= 0 else "the mean over heads"
     example = (
-        f"{layer_name(difference, entry)} {name} ({nats.a[entry, head]:.2f} nats in A, "
-        f"{nats.b[entry, head]:.2f} in B, B − A = {_signed(change)}"
+        f"{head_label(difference, entry, number)} ({nats.a[entry, head]:.2f} nats in A, "
+        f"{nats.b[entry, head]:.2f} in B, B − A = {signed(change)}"
     )
     if (
         not difference.same_length
         and shares is not None
         and np.isfinite(shares.change[entry, head])
     ):
-        example += f"; as a share of ln(visible) {_signed(shares.change[entry, head], '.1%')}"
+        example += f"; normalized entropy {signed(shares.change[entry, head])}"
     sizes = np.abs(nats.change[nats.n > 0])
     passing = int((sizes >= CHANGED).sum())
     is_found = passing > 0
-    begin = (
-        f"The mean attention entropy of {passing:,} of {sizes.size:,} heads changes by {CHANGED} "
-        "nats or more; most"
+    many = count(sizes.size, "head" if number >= 0 else "layer")
+    amount = (
+        f"{CHANGED} nats or more in {passing:,} of"
         if is_found
-        else f"No head's mean attention entropy differs by {CHANGED} nats, of {sizes.size:,}; most"
+        else f"less than {CHANGED} nats in all"
     )
+    text = f"Mean attention entropy changes by {amount} {many}; most in {example})."
+    if signed(change) == "0.00":
+        text = f"Mean attention entropy is the same in all {many}."
     return Observation(
-        "heads", f"{begin}: {example}).", "entropy, B − A", change, "nats", CHANGED, n, is_found,
+        "heads", text, "entropy, B − A", change, "nats", CHANGED, n, is_found,
         "attention", int(entry), None, number if number >= 0 else None,
     )  # fmt: skip

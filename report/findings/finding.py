@@ -43,6 +43,15 @@ def layer_name(trace: Trace, entry: int | np.signedinteger) -> str:
     return f"layer {int(trace['layer'][entry])}" + (f" (call {call})" if call else "")
 
 
+def head_label(trace: Trace, entry: int | np.signedinteger, head: int) -> str:
+    """Return a head as the field writes it, `L7H1`; `head` is the model's number, −1 a mean."""
+    call = int(trace["call"][entry]) if "call" in trace else 0
+    suffix = f" (call {call})" if call else ""
+    if head < 0:
+        return f"{layer_name(trace, entry)}, mean over heads"
+    return f"L{int(trace['layer'][entry])}H{head}{suffix}"
+
+
 def quoted(text: str, columns: int = 24) -> str:
     """Return a token or an answer in quotation marks, cut to `columns`."""
     return f"“{shorten(text, columns)}”"

@@ -6,16 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.maps.head_scores import SCORES, HeadScore
+from attentropy.engine.maps.head_scores import LOCAL_KEYS, SCORES, HeadScore
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.findings.finding import Observation, layer_name
+from attentropy.report.findings.finding import Observation, head_label
+from attentropy.report.units import count, percent
 
-# The words for one head, and for several, that exceed the threshold.
-_WORDS = {"sink": ("a sink", "sinks"), "local": ("local", "local"), "diffuse": ("diffuse",) * 2}
-# What a head does most, in the words of a sentence that begins with "Most".
-_BEHAVIOURS = {
-    "previous": "weight on the token before",
-    "induction": "weight on what followed the same token before, on repeated random tokens",
+# Score: one head that passes, several heads that do, what passes, with {threshold}.
+_KINDS = {
+    "sink": ("is an attention sink", "are attention sinks",
+             "first key receives more than {threshold} of the attention"),
+    "local": ("is local", "are local",
+              f"more than {{threshold}} of the attention on the last {LOCAL_KEYS} keys"),
+    "diffuse": ("is diffuse", "are diffuse", "mean normalized entropy above {threshold}"),
+}  # fmt: skip
+_STRONGEST = {
+    "previous": "Strongest previous-token head",
+    "induction": "Strongest induction head (on repeated random tokens)",
 }
 
 
@@ -39,18 +45,18 @@ def _counted(
     trace: Trace, name: str, score: HeadScore, values: np.ndarray, uniform: float | None
 ) -> Observation:
     """Return how many heads exceed the threshold, and which has the highest score."""
+    assert score.threshold is not None
     measured = np.isfinite(values)
     passing, n = int((values[measured] > score.threshold).sum()), int(measured.sum())
-    entry, head, best = _best(values)
-    reference = "" if uniform is None else f"; a uniform row would give {uniform:.2g}"
-    criterion = f"({score.definition}, > {score.threshold:g}{reference})"
-    where = f"{layer_name(trace, entry)} head {head} ({best:.2g})"
-    one, many = _WORDS[name]
-    if passing:
-        verdict = f"is {one}" if passing == 1 else f"are {many}"
-        text = f"{passing} of {n} heads {verdict} {criterion}; most: {where}."
-    else:
-        text = f"None of {n} heads is {one} {criterion}; nearest: {where}."
+    entry, head, best = _best(trace, values)
+    one, many, criterion = _KINDS[name]
+    reference = "" if uniform is None else f"; uniform: {_written(name, uniform)}"
+    criterion = criterion.format(threshold=_written(name, score.threshold))
+    verdict = many if passing > 1 else one
+    text = (
+        f"{passing or 'None'} of {count(n, 'head')} {verdict} ({criterion}{reference}). Highest: "
+        f"{head_label(trace, entry, head)}, {_written(name, best)}."
+    )
     return Observation(
         f"head_{name}", text, f"head_{name}", best, _unit(name), score.threshold, n, passing > 0,
         "attention", entry, None, head,
@@ -61,12 +67,12 @@ def _strongest(
     trace: Trace, name: str, values: np.ndarray, uniform: float | None
 ) -> Observation:  # fmt: skip
     """Return the head with the highest score, compared with a uniform row's."""
-    entry, head, best = _best(values)
-    reference = "" if uniform is None else f"; a uniform row would give {uniform:.2g}"
+    entry, head, best = _best(trace, values)
+    reference = "" if uniform is None else f" (uniform: {percent(uniform)})"
     n = int(np.isfinite(values).sum())
     text = (
-        f"Most {_BEHAVIOURS[name]} ({name}): {layer_name(trace, entry)} head {head}, {best:.2g} on "
-        f"average, of {n} heads{reference}."
+        f"{_STRONGEST[name]}: {head_label(trace, entry, head)}, {percent(best)} of its attention"
+        f"{reference}."
     )
     return Observation(
         f"head_{name}", text, f"head_{name}", best, _unit(name), uniform, n,
@@ -74,10 +80,16 @@ def _strongest(
     )  # fmt: skip
 
 
-def _best(values: np.ndarray) -> tuple[int, int, float]:
-    """Return layer entry, head and score of the highest score."""
+def _written(name: str, value: float) -> str:
+    """Return a score as a sentence writes it: a share of attention in percent."""
+    return f"{value:.2g}" if name == "diffuse" else percent(value)
+
+
+def _best(trace: Trace, values: np.ndarray) -> tuple[int, int, float]:
+    """Return layer entry, the head's number and its score, of the highest score."""
     entry, head = np.unravel_index(np.nanargmax(values), values.shape)
-    return int(entry), int(head), float(values[entry, head])
+    number = trace["score_head"][head] if "score_head" in trace else head
+    return int(entry), int(number), float(values[entry, head])
 
 
 def _uniform(trace: Trace, name: str) -> float | None:

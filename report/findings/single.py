@@ -9,8 +9,9 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.findings.finding import Observation, layer_name, quoted
+from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
 from attentropy.report.findings.scored_heads import observe_heads
+from attentropy.report.units import count, percent
 
 # A rehearsal counts as found where a token of the answer is among the top five and not negligible.
 REHEARSAL_RANK = 4
@@ -22,9 +23,9 @@ _SINK_VISIBLE = 4 * _SINK_KEYS
 
 @dataclass(frozen=True)
 class StrongestRehearsal:
-    """The cell at a dummy token where a token of the answer has the highest probability.
+    """The cell at a template token where a token of the answer has the highest probability.
 
-    `entry` is that along `layer`; `rank` and `is_found` are defined in definitions.md;
+    `entry` is that along `layer`; `rank` (from 0) and `is_found` are those of definitions.md;
     `cells` is the number of cells that count as found.
     """
 
@@ -56,7 +57,7 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
 
 
 def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
-    """Return the strongest cell of the lens at the dummy tokens; None where none was measured.
+    """Return the strongest cell of the lens at the template tokens; None where none was measured.
 
     Cells that count as found precede those that do not.
     """
@@ -94,32 +95,34 @@ def _of_site(trace: Trace) -> str:
 
 
 def _rehearsal(trace: Trace) -> Observation:
-    """Return whether the lens shows a token of the answer at a dummy token."""
+    """Return whether the lens shows a token of the answer at a template token."""
     name, threshold = "rehearsal", REHEARSAL_PROBABILITY
     best = strongest_rehearsal(trace)
     is_read = np.zeros((0, 0), bool)
     if "lens_entropy" in trace:
         is_read = np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()])
     if best is None:
-        text = f"Rehearsal at dummy tokens was not measured: {_no_rehearsal(trace, is_read)}."
+        text = f"Rehearsal was not measured: {_no_rehearsal(trace, is_read)}."
         return Observation(
             name, text, name, unit="probability", threshold=threshold, is_found=False
         )
     cells = int(is_read.sum())
     where = (
-        f"{quoted(trace.tokens[best.position])} (position {best.position}), "
-        f"{layer_name(trace, best.entry)}{_of_site(trace)}"
+        f"at the template token {quoted(trace.tokens[best.position])} (position {best.position:,})"
     )
-    token = f"{quoted(best.token)} has probability {best.probability:.2g}, rank {best.rank}"
+    lens = f"the logit lens{_of_site(trace)} at {layer_name(trace, best.entry)}"
+    gives = f"gives {percent(best.probability)} to {quoted(best.token)}"
     if best.is_found:
         text = (
-            f"The answer is rehearsed at a dummy token: at {where}, the later token {token}; "
-            f"{best.cells} of {cells} cells at dummy tokens pass."
+            f"Rehearsal found: {where} {lens} already {gives}, a later token of the answer (rank "
+            f"{best.rank + 1}). {best.cells:,} of {cells:,} layer × template-token cells "
+            f"{'passes' if best.cells == 1 else 'pass'} the threshold."
         )
     else:
+        tokens = count(int(is_read.any(0).sum()), "template token")
         text = (
-            f"No rehearsal found at the {int(is_read.any(0).sum())} dummy tokens read: the "
-            f"strongest is {where}, where the later token {token}."
+            f"No rehearsal found at {tokens}. The strongest is {where}: {lens} {gives}, a "
+            f"later token of the answer (rank {best.rank + 1:,})."
         )
     return Observation(
         name, text, name, best.probability, "probability", threshold, cells, best.is_found,
@@ -128,18 +131,18 @@ def _rehearsal(trace: Trace) -> Observation:
 
 
 def _no_rehearsal(trace: Trace, is_read: np.ndarray) -> str:
-    """Return why rehearsal was not measured; `is_read` [layer, dummy token]: by the lens."""
+    """Return why rehearsal was not measured; `is_read` [layer, template token]: by the lens."""
     if trace.dummy_positions().size == 0:
         return "the prompt has no template token after its last word"
     if "rehearsal" not in trace:
-        return "the lens was not read"
+        return "the trace has no logit lens"
     if not is_read.any():
-        return "the lens did not read the dummy tokens"
-    return "the model generated no word to look for"
+        return "the lens did not read the template tokens"
+    return "the answer has no word to look for"
 
 
 def _settled(trace: Trace) -> Observation | None:
-    """Return from which layer on the last position's lens reads the model's next token."""
+    """Return from which layer on the lens's top token at the last position is the model's."""
     if "lens_rank" not in trace or trace.site != "residual":
         return None
     position = trace.dataset.sizes["position"] - 1
@@ -148,14 +151,17 @@ def _settled(trace: Trace) -> Observation | None:
     entries = np.flatnonzero((ranks >= 0) & is_read)
     if not entries.size or ranks[entries[-1]] != 0:
         return None
-    others = entries[ranks[entries] != 0]  # the lens reads another token there
+    others = entries[ranks[entries] != 0]  # another token is the lens's top one
     first = int(entries[entries > others[-1]][0]) if others.size else int(entries[0])
-    token = trace.text_of([trace["target_ids"][position]])[0]
+    token = quoted(trace.text_of([trace["target_ids"][position]])[0])
     entropy = float(trace.lens("lens_entropy")[first, position])
+    where = f"from {layer_name(trace, first)} onward"
+    if first == entries[0]:
+        where = "at every layer read" if entries.size > 1 else f"at {layer_name(trace, first)}"
     text = (
-        f"At the last position the lens reads the model's next token {quoted(token)} from "
-        f"{layer_name(trace, first)} on ({entries.size} layers read; lens entropy {entropy:.2f} "
-        "nats there)."
+        f"At the last position the lens's top token is the model's prediction {token} {where} "
+        f"({count(int(entries.size), 'layer')} read; lens entropy {entropy:.2f} nats at "
+        f"{layer_name(trace, first)})."
     )
     return Observation(
         "settled", text, "lens_rank", 0.0, "rank", 0.0, int(entries.size), True, "lens", first,
@@ -171,14 +177,29 @@ def _lens_layers(trace: Trace) -> Observation | None:
     values = np.where(np.isfinite(values), values, np.nan)
     rows = np.flatnonzero(np.isfinite(values).any(-1))
     means = np.array([np.nanmean(values[row]) for row in rows])
-    low, high = int(rows[means.argmin()]), int(rows[means.argmax()])
+    low = int(rows[means.argmin()])
     n = int(np.isfinite(values).any(0).sum())
     text = (
-        f"Lens entropy{_of_site(trace)}, mean over {n} positions, is lowest in "
-        f"{layer_name(trace, low)} ({means.min():.2f} nats) and highest in "
-        f"{layer_name(trace, high)} ({means.max():.2f} nats)."
+        f"Mean lens entropy{_of_site(trace)} {_extremes(trace, rows, means, ' nats', 2)}, over "
+        f"{count(n, 'position')}."
     )
     return Observation("lens_layers", text, "lens_entropy", float(means.min()), n=n, layer=low)
+
+
+def _extremes(
+    trace: Trace, rows: np.ndarray, means: np.ndarray, unit: str, digits: int
+) -> str:  # fmt: skip
+    """Return where the means of the layers `rows` are lowest and highest, as words after "is".
+
+    Means that are written alike are said to be equal.
+    """
+    texts = [f"{value:.{digits}f}{unit}" for value in (means.min(), means.max())]
+    low, high = (layer_name(trace, rows[at]) for at in (means.argmin(), means.argmax()))
+    if len(rows) == 1:
+        return f"is {texts[0]} in {low}"
+    if texts[0] == texts[1]:
+        return f"is {texts[0]} in every layer"
+    return f"is lowest in {low} ({texts[0]}) and highest in {high} ({texts[1]})"
 
 
 def _attention_extremes(
@@ -193,34 +214,44 @@ def _attention_extremes(
     means = np.where(counted > 0, sums / np.maximum(counted, 1), np.nan)
     low = np.unravel_index(np.nanargmin(means), means.shape)
     high = np.unravel_index(np.nanargmax(means), means.shape)
-    text = (
-        f"The most focused head is {layer_name(trace, low[0])} head {low[1]} "
-        f"({means[low]:.0%} of ln(visible) on average), the most diffuse "
-        f"{layer_name(trace, high[0])} head {high[1]} ({means[high]:.0%})."
-    )
+    names = [int(trace["head"][at[1]]) for at in (low, high)]
+    labels = [head_label(trace, at[0], name) for at, name in zip((low, high), names, strict=True)]
+    values = [f"{means[at]:.2f}" for at in (low, high)]
+    n = int((counted > 0).sum())
+    if n == 1:
+        text = f"{labels[0][0].upper()}{labels[0][1:]} has mean normalized entropy {values[0]}."
+    elif values[0] == values[1]:
+        what = "head" if names[0] >= 0 else "layer"
+        text = f"All {count(n, what)} have the same mean normalized entropy, {values[0]}."
+    else:
+        kind = " head" if names[0] >= 0 else ""
+        text = (
+            f"Most focused{kind}: {labels[0]}, normalized entropy {values[0]}. Most "
+            f"diffuse{kind}: {labels[1]}, {values[1]}."
+        )
     return Observation(
         "heads", text, "normalized_entropy", float(means[low]), "share of ln(visible)",
-        n=int(counted[low]), view="attention", layer=int(low[0]), head=int(low[1]),
+        n=int(counted[low]), view="attention", layer=int(low[0]),
+        head=names[0] if names[0] >= 0 else None,
     )  # fmt: skip
 
 
 def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observation | None:
     """Return the mean normalized entropy, and the layers where it is lowest and highest."""
-    count = int(counted.sum())
-    if not count:
+    n = int(counted.sum())
+    if not n:
         return None
-    mean = float(sums.sum() / count)
+    mean = float(sums.sum() / n)
     per_layer = counted.sum(1)
-    by_layer = np.where(per_layer > 0, sums.sum(1) / np.maximum(per_layer, 1), np.nan)
-    low, high = int(np.nanargmin(by_layer)), int(np.nanargmax(by_layer))
+    rows = np.flatnonzero(per_layer)
+    means = sums.sum(1)[rows] / per_layer[rows]
     text = (
-        f"Attention uses {mean:.0%} of its range 0 … ln(visible) on average; by layer from "
-        f"{by_layer[low]:.0%} ({layer_name(trace, low)}) to {by_layer[high]:.0%} "
-        f"({layer_name(trace, high)})."
+        f"Mean normalized attention entropy is {mean:.2f} (1 = uniform over visible keys). By "
+        f"layer, it {_extremes(trace, rows, means, '', 2)}."
     )
     return Observation(
-        "range", text, "normalized_entropy", mean, "share of ln(visible)", n=count,
-        view="attention", layer=low,
+        "range", text, "normalized_entropy", mean, "share of ln(visible)", n=n,
+        view="attention", layer=int(rows[means.argmin()]),
     )  # fmt: skip
 
 
@@ -234,24 +265,25 @@ def _sinks(trace: Trace) -> Observation:
         parts.append((total, is_counted.sum(-1)))
         expected += float(is_counted.sum(0) @ (_SINK_KEYS / np.maximum(visible, 1)))
     sums, counted = (np.array(part) for part in zip(*parts, strict=True))
-    count = int(counted.sum())
-    if not count:
-        text = (
-            f"Sink mass was not measured: no query sees {_SINK_VISIBLE} keys, so that four sink "
-            "tokens would be few among them."
-        )
+    n = int(counted.sum())
+    if not n:
+        why = f"no query sees at least {_SINK_VISIBLE} keys"
+        if trace.dataset.sizes["position"] < _SINK_VISIBLE:
+            why = f"the prompt is too short (it needs at least {_SINK_VISIBLE} tokens)"
+        text = f"Sink mass was not measured: {why}."
         return Observation(
             "sinks", text, "sink_mass", unit="share", is_found=False, view="attention"
         )
-    value, expected = float(sums.sum() / count), expected / count
+    value, expected = float(sums.sum() / n), expected / n
     per_head = np.where(counted > 0, sums / np.maximum(counted, 1), -math.inf)
     layer, head = np.unravel_index(per_head.argmax(), per_head.shape)
+    number = int(trace["head"][head])
     text = (
-        f"The first four tokens take {value:.0%} of the attention of queries that see "
-        f"{_SINK_VISIBLE} keys or more; uniform rows would give {expected:.0%}. Most: "
-        f"{layer_name(trace, layer)} head {head} ({per_head[layer, head]:.0%})."
+        f"Attention sink: the first {_SINK_KEYS} tokens receive {percent(value)} of attention "
+        f"(uniform: {percent(expected)}), over queries that see at least {_SINK_VISIBLE} keys. "
+        f"Highest: {head_label(trace, layer, number)}, {percent(per_head[layer, head])}."
     )
     return Observation(
-        "sinks", text, "sink_mass", value, "share", expected, count, value > expected, "attention",
-        int(layer), None, int(head),
+        "sinks", text, "sink_mass", value, "share", expected, n, value > expected, "attention",
+        int(layer), None, number if number >= 0 else None,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from attentropy.report.pack.figure_values import FigureValues
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
+from attentropy.report.units import count
 
 _NAMES = {
     "lensTiles": "lens entropy in the overview",
@@ -18,7 +19,7 @@ _NAMES = {
     "headsTiles": "entropy of single heads in the overview",
     "headsPart": "entropy of single heads",
     "topLogprobs": "log-probabilities",
-    "lensKl": "divergence",
+    "lensKl": "KL",
     "maxProb": "largest weights",
 }
 _VIEWS = {"lens": "lens entropy", "attention": "attention entropy (mean over heads)"}
@@ -28,15 +29,18 @@ _NATS = ("Tiles", "Whole", "Part", "lensKl", "topLogprobs")
 def reduction(source: ValueSource, values: FigureValues, max_bytes: int) -> str:
     """Return one line about resolution and rounding; for a complete page about rounding alone."""
     errors = ", ".join(_errors(values))
-    rounding = f"Values are within: {errors}." if errors else "Values are exact."
+    rounding = f"Rounding errors: {errors}." if errors else "Values are exact."
     all_steps = values.steps or {view.name: view.step for view in source.views}
     steps = " or ".join(str(step) for step in sorted(set(all_steps.values())))
     if not values.steps:
-        many = f"An overview column is the mean of {steps} positions (min and max by choice). "
+        many = (
+            f"Each overview column is the mean of {steps} positions (or their minimum or maximum, "
+            "as chosen). "
+        )
         return (many if max(all_steps.values()) > 1 else "") + rounding
     clauses = [
-        f"To fit {source.positions:,} positions into {max_bytes / 1e6:g} MB, an overview column is "
-        f"the mean of {steps} positions (min and max by choice)",
+        f"To fit {count(source.positions, 'position')} into {max_bytes / 1e6:g} MB, each overview "
+        f"column is the mean of {steps} positions (or their minimum or maximum, as chosen)",
         *_clauses(source, values),
     ]
     return "; ".join(clauses) + f". {rounding}"
@@ -46,19 +50,18 @@ def _clauses(source: ValueSource, values: FigureValues) -> Iterator[str]:
     """Yield what a reduced page holds besides its overview."""
     everywhere = [_VIEWS[v.name] for v in source.views if f"{v.name}Whole" in values.packed]
     if everywhere:
-        yield f"{' and '.join(everywhere)} at every single position"
+        yield f"{' and '.join(everywhere)} at full resolution"
     yield (
-        f"everything else of single positions at {_count(values.ranges)} of them "
-        f"({_list(values.ranges)})"
+        f"all other values at full resolution at {_count(values.ranges)} ({_list(values.ranges)})"
     )
     if source.trace.dataset.sizes.get("head", 0) > 1:
         tiles = f"means of {values.head_step} positions" if values.head_step else ""
         ranges = values.head_ranges
-        single = f"single positions at {_list(ranges)}" if ranges else ""
+        single = f"full resolution at {_list(ranges)}" if ranges else ""
         yield f"single heads: {' and '.join(filter(None, (tiles, single))) or 'left out'}"
     pool = values.at_length["map"]["pool"] if "map" in values.at_length else 1
     if pool > 1:
-        yield f"the map's tiles are {pool} × {pool} of the trace's"
+        yield f"each tile of the map stands for {pool} × {pool} of the trace's"
 
 
 def _errors(values: FigureValues) -> Iterator[str]:
@@ -80,8 +83,8 @@ def _errors(values: FigureValues) -> Iterator[str]:
 
 
 def _count(ranges: Sequence[Range]) -> str:
-    """Return the number of positions."""
-    return f"{sum(stop - start for start, stop in ranges):,}"
+    """Return the number of positions in words."""
+    return count(sum(stop - start for start, stop in ranges), "position")
 
 
 def _list(ranges: Sequence[Range]) -> str:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from attentropy.report import palette
 from attentropy.report.images import data_uri
+from attentropy.report.units import glue
 
 
 @lru_cache(maxsize=1)
@@ -29,6 +30,7 @@ def templates() -> Environment:
         "sort_keys": True,
         "separators": (",", ":"),
     }
+    templates.filters["glued"] = glue
     return templates
 
 

@@ -30,6 +30,7 @@ from attentropy.report.page.drawings import CHOICES, curves_of, specifications, 
 from attentropy.report.page.payload import facts
 from attentropy.report.page.profile import draw_profile
 from attentropy.report.page.program import program
+from attentropy.report.page.terms import Terms
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
 
@@ -128,6 +129,8 @@ def _context(report: Report) -> dict[str, Any]:
         "map_heads": attention.map_heads,
         "profile": draw_profile(report.profile) if report.profile else None,
         "payload": {**facts(report), "specs": specifications(report.charts)},
+        "glossary": Terms,
+        "boxed": bool(report.placement.caption),
         "reduced": "",
         "later": None,
         "more": None,

@@ -8,8 +8,10 @@ from attentropy.report import palette
 from attentropy.report.content.report import Report, ReportView
 from attentropy.report.figures import roster
 from attentropy.report.figures import tilemap as attentionmap
+from attentropy.report.figures.placement import box_caption
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.findings.finding import Observation
+from attentropy.report.page.terms import TermFacts, term_facts
 from attentropy.report.read.views import site_words
 from attentropy.report.read.visible import RunProgress, VisibleLines
 
@@ -18,7 +20,8 @@ class _Placement(TypedDict):
     start: int
     stop: int
     column: int
-    caption: str
+    box: tuple[int, int]
+    captions: dict[str, str]
 
 
 class _Finding(TypedDict):
@@ -57,6 +60,7 @@ class Facts(TypedDict):
     compare: _Sides | None
     causal: bool
     placement: _Placement
+    terms: TermFacts
     scales: dict[str, dict[str, Any]]
     statistics: dict[str, dict[str, dict[str, Any]]]
     sites: list[list[str]]
@@ -94,8 +98,10 @@ def facts(report: Report) -> Facts:
             "start": placed.start,
             "stop": placed.stop,
             "column": placed.column,
-            "caption": placed.caption,
+            "box": (placed.box_start, placed.box_stop),
+            "captions": {view.name: box_caption(view.name, placed) for view in views},
         },
+        "terms": term_facts(),
         "scales": {view.name: _scale(view) for view in views},
         "statistics": {v.name: {s.name: s.facts() for s in v.statistics} for v in views},
         "sites": [[site, site_words(site)] for site in axes.sites],

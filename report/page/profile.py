@@ -22,6 +22,7 @@ from attentropy.report.content.profile_words import (
 )
 from attentropy.report.page.document import draw_still
 from attentropy.report.text import for_terminal
+from attentropy.report.units import glue
 
 _WIDTH = 150  # columns in a pipe, which has no width of its own
 
@@ -55,13 +56,13 @@ def print_profile(trace: Trace) -> None:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     for title, (columns, rows) in (
         ("What recording costs", costs(profile)),
-        ("Where the recorded pass spends its time", shares(trace)),
+        ("Time by part, while recording", shares(trace)),
     ):
         table = Table(title=title)
         for i, name in enumerate(columns):
             table.add_column(name, justify="right" if i else "left")
         for row in rows:
-            table.add_row(*(Text(for_terminal(cell)) for cell in row))
+            table.add_row(*(Text(glue(for_terminal(cell))) for cell in row))
         console.print(table)
     for sentence in (*profile_sentences(profile), method(profile)):
         click.echo(for_terminal(sentence))

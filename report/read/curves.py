@@ -46,7 +46,7 @@ def lens_curves(trace: Trace) -> list[Curve]:
     if "lens_rank" in trace:
         ranks = trace.lens("lens_rank")
         share = _mean((ranks == 0).astype(np.float64), is_read & (ranks >= 0))
-        title = "share of positions whose top token the model predicts"
+        title = "share of positions where the lens's top token is the prediction"
         curves.append(Curve("predicted", title, share, top=1.0))
     if "lens_kl" in trace:
         curves.append(_quartiles("lens_kl", "KL to the last layer (nats)", trace.lens("lens_kl")))
@@ -67,7 +67,7 @@ def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -
         _of_heads("entropy", "attention entropy (nats)", read.entropy_sum, read.entropy_count)
     ]
     if visible is not None:
-        title = "normalized entropy (share of ln(visible))"
+        title = "normalized entropy (1 = uniform)"
         curves.append(
             _of_heads(
                 "normalized_entropy", title, read.normalized_sum, read.normalized_count, top=1.0

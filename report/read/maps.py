@@ -16,9 +16,9 @@ SCORES = {
     "entropy": "mean attention entropy (nats)",
     "sink": "sink: mean attention on the first key",
     "local": f"local: mean attention on the last {heads.LOCAL_KEYS} keys",
-    "previous": "previous: mean attention on the key before",
-    "induction": "induction: mean attention on what followed the same token",
-    "diffuse": "diffuse: mean entropy as a share of ln(visible)",
+    "previous": "previous: mean attention on the previous token",
+    "induction": "induction: mean attention on the token after the last repeat",
+    "diffuse": "diffuse: mean normalized entropy",
 }
 
 

@@ -75,7 +75,7 @@ def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]
         ("entropy", "visible"),
         PlaneStatistic(
             NORMALIZED, "normalized entropy", "H / ln(visible)",
-            "normalized attention entropy", Scale(0.0, 1.0, "of ln(visible)"),
+            "normalized attention entropy", Scale(0.0, 1.0),
         ),
     )  # fmt: skip
     for recorded in ATTENTION_STATISTICS:
@@ -95,22 +95,22 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
     yield (
         ("lens_kl",),
         PlaneStatistic(
-            "lens_kl", "divergence from the last layer", "KL (nats)",
-            "logit-lens divergence from the last layer", _divergence_scale(trace),
+            "lens_kl", "KL to the last layer", "KL (nats)",
+            "KL divergence to the last layer, in the logit lens", _divergence_scale(trace),
         ),
     )  # fmt: skip
     yield (
         ("lens_top_logprobs",),
         PlaneStatistic(
-            "probability", "probability of the likeliest token", "Probability",
-            "probability of the logit lens's likeliest token", Scale(0.0, 1.0),
+            "probability", "probability of the top token", "Probability",
+            "probability of the logit lens's top token", Scale(0.0, 1.0),
         ),
     )  # fmt: skip
     yield (
         ("lens_rank", "target_ids"),
         PlaneStatistic(
-            "lens_rank", "rank of the target (0: first)", "Rank (log)",
-            "logit-lens rank of the token that the model predicts",
+            "lens_rank", "lens_rank (0 = top-1)", "lens_rank (log)",
+            "rank (0 = top-1) of the model's prediction in the logit lens",
             Scale(0.0, float(last), "", 0, "logarithmic"), 16,
         ),
     )  # fmt: skip

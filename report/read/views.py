@@ -72,9 +72,12 @@ def view_names(trace: Trace) -> list[str]:
     return present
 
 
+_BLOCKS = {"attention": "attention block's", "mlp": "MLP block's"}
+
+
 def site_words(site: str) -> str:
     """Return the caption's words for the lens's site; none for the residual stream."""
-    return "" if site == "residual" else f" of the {site} block's output alone"
+    return "" if site == "residual" else f" of the {_BLOCKS.get(site, site)} output alone"
 
 
 def scale_end(trace: Trace, name: str) -> float:

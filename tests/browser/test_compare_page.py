@@ -8,6 +8,7 @@ from attentropy.report.compare.difference import ONLY_A, ONLY_B, compare
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.compared import observe
 from attentropy.report.read.views import read_view
+from attentropy.report.units import signed
 from traces import synthetic
 
 pytestmark = pytest.mark.browser
@@ -78,9 +79,9 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
     assert f"B: lens entropy {values[1][3]:.3f} nats" in read_tooltip(2, only_b)
     lines = read_tooltip(2, 7)
     change = values[1][6] - values[0][6]
-    assert f"B − A = {'+' if change > 0 else ''}{change:.3f} nats" in lines
-    assert f"A: lens entropy {values[0][6]:.3f} nats, likeliest" in lines
-    assert f"B: lens entropy {values[1][6]:.3f} nats, likeliest" in lines
+    assert f"B − A = {signed(change, 3)} nats" in lines
+    assert f"A: lens entropy {values[0][6]:.3f} nats, top token" in lines
+    assert f"B: lens entropy {values[1][6]:.3f} nats, top token" in lines
 
     page.click("[data-view=attention]")
     opened.quiet()
@@ -88,7 +89,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
     lines = read_tooltip(4, 9)
     means = [t["entropy"].mean(1)[4] for t in (a, b)]
     assert f"A: attention entropy {means[0][8]:.3f} nats, " in lines
-    assert "of ln 9 visible keys, most heads attend most to" in lines
+    assert "(9 visible keys), most heads attend most to" in lines
     page.select_option("#head", "1")
     opened.quiet()
     single = [t["entropy"][4, 1, 8] for t in (a, b)]

@@ -86,7 +86,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert opened.state()["pin"] == (
         "c,9,attention.heads.2.-1;r,0:3,4:14,attention.heads.2.-1;w,2:3,4:10,attention.heads.2.-1"
     )
-    assert "pinned already" in page.inner_text("#pins-note")
+    assert "Already pinned" in page.inner_text("#pins-note")
 
     # In the search field letters are typed as text; Escape moves the focus to the figure.
     opened.press("/")
@@ -102,7 +102,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert dialog.is_visible()
     assert page.evaluate("document.activeElement.textContent") == "Close"
     listed = dialog.locator("kbd").all_inner_texts()
-    assert {"←", "Home", "+", "[", "i", "r", "w", "/", "Escape", "?"} <= set(listed)
+    assert {"←", "Home", "+", "[", "i", "r", "w", "/", "Esc", "?"} <= set(listed)
     opened.press("i")
     opened.press("Escape")
     assert not dialog.is_visible()
@@ -159,7 +159,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
 
     page.click("#pin-column")
     column = opened.pinned(1)
-    assert column[0] == ["layer", "likeliest token", "lens entropy (nats)", "probability"]
+    assert column[0] == ["layer", "top token", "lens entropy (nats)", "probability"]
     for layer, _, entropy, probability in column[1:]:
         assert abs(float(entropy) - values[int(layer), 8]) < 0.0051
         top = np.exp(trace["lens_top_logprobs"][0, int(layer), 8, 0])
@@ -190,7 +190,7 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
     # "Show" on an inset moves the figure to its cells and its view.
     page.click("[data-view=attention]")
     page.select_option("#rows", "heads")
-    page.click("text=Show >> nth=0")
+    page.click(".pin button >> text=Show >> nth=0")
     state = opened.state()
     assert (state["view"], state["row"], state["col"]) == ("lens", "4", "7")
     page.get_by_role("button", name="Remove inset 2").click()
@@ -204,14 +204,14 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
         opened.go(f"view=lens&col={position}&pin={opened.state()['pin']}")
         page.click("#pin-column")
     assert page.locator(".pin").count() == 8
-    assert "remove one first" in page.inner_text("#pins-note")
+    assert "Remove one first" in page.inner_text("#pins-note")
     opened.assert_clean()
 
 
 def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace):
     fragment = (
         "view=attention&rows=layers&layer=0&head=1&palette=cividis&a=3&b=15&col=9&row=2"
-        "&mapLayer=2&mapHead=1&mapWindow=0&values=entropy&how=mean&stat=entropy&site=residual"
+        "&mapLayer=2&mapHead=1&mapWindow=0&values=entropy&how=mean&stat=entropy&site=residual&box=true"
         "&pin=c,9,attention.layers.0.1;r,1:5,3:12,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.1"
         "&find=capital%20of"
     )

@@ -106,8 +106,8 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     opened.quiet()
     tooltip = opened.page.inner_text("#tip")
     assert "mean of positions" in tooltip
-    assert "least" in tooltip
-    assert "single positions are not in the page here" in tooltip
+    assert ", min " in tooltip
+    assert "the page has no values of single positions here" in tooltip
     opened.page.evaluate(f"location.hash = 'view=attention&a={N - 12}&b={N}&col={N - 1}'")
     opened.page.reload()
     opened.settle()

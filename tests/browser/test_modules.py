@@ -102,7 +102,7 @@ def _explore(opened):
     shown.append(_over(opened, left + 20, top + size.overview + size.above + 20))
     for button in ("column", "section", "weights"):
         page.click(f"#pin-{button}")
-    page.click("text=Show >> nth=0")
+    page.click(".pin button >> text=Show >> nth=0")
     page.get_by_role("button", name="Remove inset 2").click()
     page.click("[data-finding] >> nth=0")
     page.select_option("#palette", "cividis")

@@ -161,11 +161,10 @@ def test_hovering_reads_the_exact_value(open_page, trace):
     tooltip = opened.page.inner_text("#tip")
     assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in tooltip
     assert tooltip.count("%") == 5
-    assert f"divergence from the last layer {trace['lens_kl'][0, 4, 13]:.3f} nats" in tooltip
+    assert f"KL to the last layer {trace['lens_kl'][0, 4, 13]:.3f} nats" in tooltip
     target = trace.text_of([trace["target_ids"][13]])[0].replace(" ", "_")
-    assert (
-        f"rank {trace['lens_rank'][0, 4, 13]} of {target}, which the model predicts here" in tooltip
-    )
+    rank = trace["lens_rank"][0, 4, 13] + 1
+    assert f"rank {rank}: {target}, the model's prediction" in tooltip
     assert "layer 4 · position 13" in tooltip
 
 

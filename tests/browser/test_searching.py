@@ -45,7 +45,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     page.fill("#search", "</script><b onclick=window.pwned=1>{{7*7}}")
     assert page.inner_text("#search-count") == "1 match"
     page.fill("#search", "[.*^$(")
-    assert page.inner_text("#search-count") == "no match"
+    assert page.inner_text("#search-count") == "no matches"
     words = [str(text) for text in lengthy["token_text"]]
     matches = sum("w1" in text for text in words)
     page.fill("#search", "w1")
@@ -64,11 +64,11 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     )
     start, stop = (
         int(text.replace(",", ""))
-        for text in re.search(r"drawn here: positions ([\d,]+) to ([\d,]+)", tooltip).groups()
+        for text in re.search(r"this column: positions ([\d,]+) to ([\d,]+)", tooltip).groups()
     )
     assert start <= position <= stop
     part = entropy[start : stop + 1]
-    numbers = re.search(r"mean ([\d.]+) nats, least ([\d.]+), largest ([\d.]+)", tooltip).groups()
+    numbers = re.search(r"mean ([\d.]+) nats, min ([\d.]+), max ([\d.]+)", tooltip).groups()
     wanted = [part.mean(), part.min(), part.max()]
     np.testing.assert_allclose([float(n) for n in numbers], wanted, atol=0.06)
 
@@ -85,7 +85,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
 
     # A note says which weights the trace does not contain.
     page.click("#pin-weights")
-    assert "No exact weights of position 500" in page.inner_text("#pins-note")
+    assert "The page has no exact weights of position 500" in page.inner_text("#pins-note")
     assert f"{LENGTH - 128:,}–{LENGTH - 1:,}" in page.inner_text("#pins-note")
     opened.assert_clean()
 
@@ -95,7 +95,7 @@ def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
     opened = open_page(lengthy, max_bytes=800_000)
     opened.page.fill("#search", "w1")
     message = opened.page.inner_text("#search-count")
-    missing = int(re.search(r"([\d,]+) tokens whose text", message)[1].replace(",", ""))
+    missing = int(re.search(r"([\d,]+) tokens not searched", message)[1].replace(",", ""))
     assert LENGTH // 2 < missing < LENGTH
     opened.page.click("#pin-section")
     opened.quiet()

@@ -65,7 +65,7 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     for stat, values in (("distance", means["distance"]), ("normalized_entropy", shares)):
         opened.page.select_option("#stat", stat)
         _assert_colours(opened, values, scales["attention", stat])
-    assert f"normalized entropy {shares[4, 9]:.3f} of ln(visible)" in _hover(opened, 4, 9)
+    assert f"normalized entropy {shares[4, 9]:.3f}, " in _hover(opened, 4, 9)
     assert f"entropy {means['entropy'][4, 9]:.3f} nats" in opened.page.inner_text("#tip")
     opened.page.select_option("#stat", "distance")
     assert f"mean distance {means['distance'][1, 5]:.3f} tokens" in opened.page.inner_text("#live")
@@ -85,17 +85,17 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     opened.page.select_option("#stat", "lens_rank")
     ranks = np.where(trace["lens_rank"] < 0, np.nan, trace["lens_rank"].astype(float))
     _assert_colours(opened, ranks[0], scales["lens", "lens_rank"])
-    assert f"rank of the target (0: first) {int(ranks[0, 3, 8])}\n" in _hover(opened, 3, 8)
+    assert f"lens_rank (0 = top-1) {int(ranks[0, 3, 8])}\n" in _hover(opened, 3, 8)
     opened.page.select_option("#site", "mlp")
     _assert_colours(opened, ranks[1], scales["lens", "lens_rank"])
     opened.page.select_option("#stat", "lens_kl")
     tooltip = _hover(opened, 3, 8)
-    assert f"divergence from the last layer {trace['lens_kl'][1, 3, 8]:.3f} nats" in tooltip
+    assert f"KL to the last layer {trace['lens_kl'][1, 3, 8]:.3f} nats" in tooltip
     top_token = trace.text_of(trace["lens_top_ids"][1, 3, 8])[0].strip()
     shown = np.exp(trace["lens_top_logprobs"][1, 3, 8, 0]) * 100
-    assert f"{shown:.1f} %" in tooltip.splitlines()[-5]
+    assert f"{shown:.1f}\u00a0%" in tooltip.splitlines()[-5]
     assert top_token in tooltip.splitlines()[-5]
-    assert "of the mlp block's output alone" in opened.page.inner_text("#caption")
+    assert "of the MLP block's output alone" in opened.page.inner_text("#caption")
     assert "Colour: blue 0.0, white " in opened.page.inner_text("#caption")
     opened.page.select_option("#palette", "cividis")
     assert "Colour: dark blue 0.0, grey " in opened.page.inner_text("#caption")

@@ -33,7 +33,7 @@ def _table(page, id):
     twin = page.locator(f".twin:has(#{id})")
     assert twin.locator("summary").text_content() == f"Table: {title}"
     assert twin.locator(".scroll").get_attribute("aria-label") == title
-    assert twin.locator(".csv").get_attribute("aria-label") == f"CSV of the table: {title}"
+    assert twin.locator(".csv").get_attribute("aria-label") == f"Export as CSV: {title}"
     head, *body = table.evaluate(
         "(t) => [...t.rows].map((row) => [...row.cells].map((cell) => cell.textContent))"
     )
@@ -74,7 +74,9 @@ def test_the_windows_table_follows_layer_head_and_values(open_page, trace):
     page.select_option("#map-values", "entropy")
     opened.quiet()
     title, _, rows = _table(page, "table-window")
-    assert title.startswith("Nats that keys add to the entropy of a query of layer 2, head 1")
+    assert title.startswith(
+        "Contributions (nats) of keys to the entropy of a query of layer 2, head 1"
+    )
     p = window[2, 1].astype(float)
     _same([row[1:] for row in rows], -p * np.log(np.where(p > 0, p, 1)))
     np.testing.assert_allclose(

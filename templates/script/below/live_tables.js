@@ -46,7 +46,7 @@ export function writeTable(id, title, columns, rows) {
   };
   for (const named of twin.querySelectorAll("summary bdi, caption bdi")) named.textContent = title;
   twin.querySelector(".scroll").setAttribute("aria-label", title);
-  twin.querySelector(".csv").setAttribute("aria-label", `CSV of the table: ${title}`);
+  twin.querySelector(".csv").setAttribute("aria-label", `Export as CSV: ${title}`);
   table.tHead.replaceChildren(line(columns.map(([name, number]) => {
     const cell = tableCell("th", name, { scope: "col" });
     if (number) cell.className = "number";

@@ -1,7 +1,7 @@
 // Reading the map and moving its frame, with the pointer and with keys.
 import { $, N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
-import { formatCount, formatSpan } from "../data/format.js";
+import { formatCount, formatPercent, formatSpan } from "../data/format.js";
 import { state } from "../data/state.js";
 import { attentionWeight, exactValues } from "../data/windows.js";
 import { moveRegion, region } from "../data/region.js";
@@ -39,7 +39,7 @@ function describeMap(query, key) {
   const index = (edges, p) => { let i = 0; while (i < edges.length - 2 && edges[i + 1] <= p) i++; return i; };
   const r = index(queries, q), c = index(keys, k), mass = mapValues.at(state.mapLayer, head, r, c);
   lines.push(Number.isFinite(mass)
-    ? `tile of queries ${formatSpan(queries[r], queries[r + 1])}, keys ${formatSpan(keys[c], keys[c + 1])}: ${mass.toPrecision(2)} of their attention`
+    ? `tile of queries ${formatSpan(queries[r], queries[r + 1])}, keys ${formatSpan(keys[c], keys[c + 1])}: ${formatPercent(mass)} of their attention`
     : whyNotReached(q) || "missing");
   return lines;
 }

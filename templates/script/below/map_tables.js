@@ -1,7 +1,7 @@
 // The tables of the attention map.
 import { N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
-import { formatRange } from "../data/format.js";
+import { countOf, formatRange } from "../data/format.js";
 import { state } from "../data/state.js";
 import { attentionWeight, exactValues } from "../data/windows.js";
 import { coversRegion, region } from "../data/region.js";
@@ -34,11 +34,11 @@ function weightsWithin(exact, { q0, q1, k0, k1 }) {
 export function writeMapTables() {
   const columns = [["queries", false], ["keys", false], ["share of the queries' attention", true]];
   const of = `layer ${report.layers[state.mapLayer]}, ${headLabel(mapHead())}`, rows = shareRows(tilesWithin(0, N, 0, N), mapValues.error);
-  writeTable("table-map", `The ${rows.length} tiles of the map that hold the most, ${of}`, columns, rows);
+  writeTable("table-map", `The ${countOf(rows.length, "tile")} of the map with the largest shares, ${of}`, columns, rows);
   const covering = exactValues.find(coversRegion), { q0, q1, k0, k1 } = region;
   const within = covering ? shareRows(weightsWithin(covering, region), covering.values.error) : shareRows(tilesWithin(q0, q1, k0, k1), mapValues.error);
   const frame = `queries ${formatRange(q0, q1)}, keys ${formatRange(k0, k1)}`;
-  writeTable("table-region", `The ${within.length} ${covering ? "exact weights" : "tiles"} in the purple frame (${frame}) that hold the most, ${of}`, columns, within);
+  writeTable("table-region", `The ${countOf(within.length, covering ? "largest exact weight" : "tile")}${covering ? "" : " with the largest shares"} in the purple frame (${frame}), ${of}`, columns, within);
 }
 
 export function writeReceivedTable() {
@@ -47,6 +47,6 @@ export function writeReceivedTable() {
   const rows = largest(entries, MOST_ROWS.received).map(([value, p]) => [
     every === 1 ? String(p) : formatRange(p, Math.min(N, p + every)), every === 1 ? texts.token(p) : `mean of ${every} keys`, fourDigits(value, received.error),
   ]);
-  const title = `The ${rows.length} ${every === 1 ? "keys" : `runs of ${every} keys`} that receive the most from all queries, layer ${report.layers[state.mapLayer]}, ${headLabel(heads[head])}`;
-  writeTable("table-received", title, [["key", false], ["token", false], ["received", true]], rows);
+  const title = `The ${countOf(rows.length, every === 1 ? "key" : "run")}${every === 1 ? "" : ` of ${every} keys`} that ${rows.length === 1 ? "receives" : "receive"} most attention from all queries, layer ${report.layers[state.mapLayer]}, ${headLabel(heads[head])}`;
+  writeTable("table-received", title, [["key", false], ["token", false], ["attention received", true]], rows);
 }

@@ -1,5 +1,6 @@
 // Every head's score, framed above its threshold, next to what uniform attention would give.
 import { $, report } from "../data/page.js";
+import { countOf } from "../data/format.js";
 import { unpack } from "../data/values.js";
 import { legendRows, legendTicks, SHARE } from "../data/colours.js";
 import { paintCells } from "../data/images.js";
@@ -37,10 +38,10 @@ export function drawRoster() {
   for (const [name, value] of Object.entries(theme())) rosterView.signal(name, value);
   rosterView.run();
   const parts = [];
-  if (!values.length) parts.push(`${names[s]} was not measured.`);
-  else if (threshold === null) parts.push("No threshold: a scale.");
-  else parts.push(`Framed: ${passing.length} of ${values.length} heads above ${threshold}${passing.length > report.liveCells ? " (too many to frame)" : ""}.`);
-  if (uniforms.length) parts.push(`A uniform row would give ${(uniforms.reduce((a, b) => a + b, 0) / uniforms.length).toPrecision(2)} (mean over layers; column at the right).`);
+  if (!values.length) parts.push(`The score ${names[s]} was not measured.`);
+  else if (threshold === null) parts.push("This score has no threshold.");
+  else parts.push(`${passing.length > report.liveCells ? "Too many to frame" : "Framed"}: ${passing.length} of ${countOf(values.length, "head")} above ${threshold}.`);
+  if (uniforms.length) parts.push(`Uniform attention: ${(uniforms.reduce((a, b) => a + b, 0) / uniforms.length).toPrecision(2)} (mean over layers; right column).`);
   $("roster-note").textContent = `${parts.join(" ")} Grey: missing.`;
 }
 
@@ -51,7 +52,7 @@ function listenRoster(canvas) {
     if (h < 0 || l < 0 || h >= heads || l >= layers) { hideTip(); return; }
     const lines = report.scores.names.map((name, s) => {
       const value = scoreValues.at(s, l, h), uniform = uniformValues.at(s, l);
-      const beside = Number.isFinite(uniform) ? ` (uniform ${uniform.toPrecision(2)})` : "";
+      const beside = Number.isFinite(uniform) ? ` (uniform: ${uniform.toPrecision(2)})` : "";
       return `${name} ${Number.isFinite(value) ? value.toPrecision(3) : "not measured"}${beside}`;
     });
     showTip([`layer ${report.layers[l]} · head ${h}`, ...lines], event);

@@ -20,8 +20,8 @@ function writeSpreadTable() {
     const visible = visibleKeys(layer, (start + stop) >> 1);
     if (Number.isFinite(values[0])) rows.push([formatRange(start, stop), ...values.map((value) => fourDigits(value, spreadValues.error)), fourDigits(visible >= 1 ? Math.log(visible) : NaN)]);
   }
-  const columns = [["positions", false], ["mean over heads", true], ["lowest head", true], ["highest head", true], ["ln(visible) in the middle", true]];
-  writeTable("table-spread", `Attention entropy in nats against the position, layer ${report.layers[layer]}`, columns, rows);
+  const columns = [["positions", false], ["mean over heads", true], ["lowest head", true], ["highest head", true], ["ln(visible keys) in the middle", true]];
+  writeTable("table-spread", `Attention entropy (nats) by position, layer ${report.layers[layer]}`, columns, rows);
 }
 
 export function drawSpread() {

@@ -27,8 +27,8 @@ export function drawWindow() {
     }
     windowView.data("map", [{ x0: 0, x1: n, y0: 0, y1: n, image: paintCells(n, exact.keys, at, { ...SHARE, high }, "weight", later) }]);
     $("map-scale").textContent = shares
-      ? `White 0 to dark ${high.toFixed(2)} nats added to the row's entropy; empty: not visible.`
-      : "White 0 to dark 1: attention weight; empty: not visible.";
+      ? `Colour: contribution to the row's entropy, from white (0) to dark blue (${high.toFixed(2)} nats); empty: not visible.`
+      : "Colour: attention weight, from white (0) to dark blue (1); empty: not visible.";
   }
   for (const [name, value] of Object.entries({ col: state.col, ...theme() })) windowView.signal(name, value);
   windowView.run();

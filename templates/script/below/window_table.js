@@ -1,5 +1,6 @@
 // The table of a window of exact weights.
 import { report } from "../data/page.js";
+import { countOf } from "../data/format.js";
 import { state } from "../data/state.js";
 import { attentionWeight, entropyShare, isMean } from "../data/windows.js";
 import { fourDigits, headLabel, MOST_ROWS, withToken, writeTable } from "./live_tables.js";
@@ -10,8 +11,8 @@ export function writeWindowTable(exact, head, shares) {
   const last = (first, many) => Array.from({ length: Math.min(many, MOST_ROWS.window) }, (_, i) => first + many - Math.min(many, MOST_ROWS.window) + i);
   const [down, across] = [last(firstQuery, queries), last(firstKey, keys)];
   const rows = down.map((q) => [withToken(q), ...across.map((k) => fourDigits(value(exact, state.mapLayer, head, q, k), exact.values.error))]);
-  const what = shares ? "Nats that keys add to the entropy of a query" : "Attention weights";
-  const excerpt = down.length < queries || across.length < keys ? `: the last ${down.length} of ${queries} queries` : "";
+  const what = shares ? "Contributions (nats) of keys to the entropy of a query" : "Attention weights";
+  const excerpt = down.length < queries || across.length < keys ? `: the last ${down.length} of ${countOf(queries, "query", "queries")}` : "";
   const title = `${what} of layer ${report.layers[state.mapLayer]}, ${headLabel(head, isMean(exact))}, from queries (rows) to keys${excerpt}`;
   writeTable("table-window", title, [["query", false], ...across.map((k) => [withToken(k), true])], rows);
 }

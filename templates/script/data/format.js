@@ -2,6 +2,18 @@
 
 export const formatCount = (n) => n.toLocaleString("en-US");
 
+// A number and its noun: "1 token", "2 tokens".
+export const countOf = (n, noun, plural = `${noun}s`) => `${formatCount(n)} ${n === 1 ? noun : plural}`;
+
+// A share in percent, with a space that does not break.
+export const formatPercent = (share) => `${(share * 100).toFixed(1)}\u00a0%`;
+
+// A value with its sign and a real minus; without a sign where it is written as zero.
+export function formatSigned(value, digits) {
+  const text = Math.abs(value).toFixed(digits);
+  return Number(text) === 0 ? text : `${value < 0 ? "−" : "+"}${text}`;
+}
+
 export const formatSpan = (a, b) => `${formatCount(a)}–${formatCount(b - 1)}`;
 
 export const formatRange = (a, b) => `${a} to ${b - 1}`;

@@ -9,7 +9,7 @@ import { describeCell } from "./describe.js";
 export function announce() {
   const rows = rowsShown(), row = rows[Math.min(state.row, rows.length - 1)];
   const [where, value] = describeCell(row, state.col), text = cellText(row, state.col);
-  const content = text ? `${state.view === "lens" ? "likeliest" : "attends most to"} ${text}` : "";
+  const content = text ? `${state.view === "lens" ? "top token" : "attends most to"} ${text}` : "";
   const sentence = [value, where, content].filter(Boolean).join("; ");
   if ($("live").textContent !== sentence) $("live").textContent = sentence;
 }

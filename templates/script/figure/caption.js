@@ -1,17 +1,23 @@
 // The texts below the figure.
 import { $, report } from "../data/page.js";
+import { markTerms } from "../data/terms.js";
 import { formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
 import { scaleShown, siteShown } from "../data/statistics.js";
 
-export function chartCaption() {
-  return state.view === "lens" ? report.placement.caption : "“Dummy tokens”: the chat template after the question";
+export const chartCaption = () => (state.box ? report.placement.captions[state.view] : "");
+
+// What the caption says of the box of template tokens.
+function boxWords() {
+  const caption = chartCaption();
+  return caption && ` Blue box: ${caption[0].toLowerCase()}${caption.slice(1)}.`;
 }
 
 // Write below the figure what it shows, in which colours, and where the inset is.
 export function writeCaption() {
   const lens = state.view === "lens", scale = scaleShown();
   const [, where] = (lens && report.sites.find(([name]) => name === siteShown())) || ["", ""];
-  $("caption").textContent = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words[state.palette])
-    .replace("{column}", () => formatCount(state.col));
+  const text = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words[state.palette])
+    .replace("{column}", () => formatCount(state.col)).replace("{box}", boxWords);
+  markTerms($("caption"), text);
 }

@@ -59,7 +59,7 @@ function pinCard(pin, i) {
     box.append(tableOf(`${title}: ${what}`, head, body));
     card.append(box);
   }
-  if (body.flat().some((cell) => cell.lastChild?.textContent.startsWith("≈"))) card.append(makeElement("p", "≈: the mean of several positions; single ones are not in the page here.", { className: "hint" }));
+  if (body.flat().some((cell) => cell.lastChild?.textContent.startsWith("≈"))) card.append(makeElement("p", "≈: mean of several positions; the page has no values of single positions here.", { className: "hint" }));
   if (note) card.append(makeElement("p", note, { className: "hint" }));
   return card;
 }

@@ -38,5 +38,6 @@ export function reflect() {
   for (const [id, name] of CHOOSERS) {
     if ($(id)) $(id).value = String(state[name]);
   }
+  if ($("box")) $("box").checked = state.box;
   reflectStatistic();
 }

@@ -4,7 +4,7 @@ import { N, report } from "../data/page.js";
 import { data, details, headDetails } from "../data/values.js";
 import { visibleKeys } from "../data/visible.js";
 import { texts, wordFull } from "../data/texts.js";
-import { formatCount } from "../data/format.js";
+import { countOf, formatCount, formatPercent, formatSigned } from "../data/format.js";
 import { state } from "../data/state.js";
 import { inLayer, rowName } from "../data/rows.js";
 import { topKey, topToken } from "../data/tokens.js";
@@ -39,7 +39,7 @@ function sideToken(side, row, column) {
   if (state.view === "lens") {
     const best = topToken(row, column, side);
     if (!best || best.id < 0) return "";
-    return `, likeliest ${wordFull(best.id)}${Number.isFinite(best.p) ? ` (${(best.p * 100).toFixed(1)} %)` : ""}`;
+    return `, top token ${wordFull(best.id)}${Number.isFinite(best.p) ? ` (${formatPercent(best.p)})` : ""}`;
   }
   const key = topKey(row, column, side ? data.topKeyB : data.topKey);
   return key < 0 ? "" : `, ${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(placesOf(key)[side])})`;
@@ -53,7 +53,7 @@ export function describeBoth(row, column) {
   const value = inLayer(row) ? row.plane.at(row.at, column) : NaN;
   if (kind) lines.push(`no difference: ${SIDES[2 - kind]} has no token here`);
   else if (value === undefined) lines.push(...describeTile(row, column, `B − A of ${what}`));
-  else if (Number.isFinite(value)) lines.push(`B − A = ${value > 0 ? "+" : ""}${formatNats(value, 0)}`);
+  else if (Number.isFinite(value)) lines.push(`B − A = ${formatSigned(value, 3)} nats`);
   else lines.push("no difference: not measured on both sides");
   const shares = SIDES.map((name, side) => {
     if (at[side] < 0 || !inLayer(row)) return NaN;
@@ -61,11 +61,11 @@ export function describeBoth(row, column) {
     if (own === undefined) return NaN;
     const visible = state.view === "attention" ? visibleKeys(row.entry, at[side], report.compare.visible[side]) : null;
     const normalized = visible > 1 ? own / Math.log(visible) : NaN;
-    const range = Number.isFinite(normalized) ? `, ${(normalized * 100).toFixed(1)} % of ln ${formatCount(visible)} visible keys` : "";
+    const range = Number.isFinite(normalized) ? `, normalized ${normalized.toFixed(3)} (${countOf(visible, "visible key")})` : "";
     lines.push(`${name}: ${what} ${formatNats(own, 0)}${range}${sideToken(side, row, column)}`);
     return normalized;
   });
-  const change = (shares[1] - shares[0]) * 100;
-  if (at[0] !== at[1] && Number.isFinite(change)) lines.push(`normalized B − A = ${change > 0 ? "+" : ""}${change.toFixed(1)} % of ln(visible)`);
+  const change = shares[1] - shares[0];
+  if (at[0] !== at[1] && Number.isFinite(change)) lines.push(`B − A of normalized entropy = ${formatSigned(change, 3)}`);
   return lines;
 }

@@ -3,7 +3,7 @@ import { N, report } from "../data/page.js";
 import { data, details, headDetails } from "../data/values.js";
 import { visibleKeys } from "../data/visible.js";
 import { texts, wordFull } from "../data/texts.js";
-import { formatCount } from "../data/format.js";
+import { countOf, formatCount, formatPercent } from "../data/format.js";
 import { planes } from "../data/planes.js";
 import { state } from "../data/state.js";
 import { lensDetail, otherSite, statName, statShown } from "../data/statistics.js";
@@ -34,21 +34,21 @@ function describeLens(row, position, value) {
   const lines = [`${statName()} ${formatAmount(value, row.plane.error)}`, ...describeEntropy(row, position)];
   if (!Number.isFinite(value)) return [...lines, whyNotRead(row, position)];
   const slot = details.slot(position), [kl, ranks] = ["lensKl", "lensRank"].map(lensDetail), stat = statShown();
-  if (slot < 0 || !lensDetail("topIds")) return [...lines, "likeliest tokens are not in the page here"];
-  if (kl && stat !== "lens_kl") lines.push(`divergence from the last layer ${formatNats(kl.at(row.entry, slot), kl.error)}`);
-  if (ranks) lines.push(`rank ${ranks.at(row.entry, slot)} of ${wordFull(lensDetail("targets").at(slot))}, which the model predicts here`);
+  if (slot < 0 || !lensDetail("topIds")) return [...lines, "the page has no top tokens for this position"];
+  if (kl && stat !== "lens_kl") lines.push(`KL to the last layer ${formatNats(kl.at(row.entry, slot), kl.error)}`);
+  if (ranks) lines.push(`rank ${formatCount(ranks.at(row.entry, slot) + 1)}: ${wordFull(lensDetail("targets").at(slot))}, the model's prediction`);
   for (let k = 0; k < lensDetail("topIds").shape[2]; k++) {
     const { id, p } = topToken(row, position, k);
-    if (id >= 0) lines.push(`${Number.isFinite(p) ? `${(p * 100).toFixed(1)} %` : "missing"}  ${wordFull(id)}`);
+    if (id >= 0) lines.push(`${Number.isFinite(p) ? formatPercent(p) : "missing"}  ${wordFull(id)}`);
   }
   return lines;
 }
 
 function describeAttention(row, position, value) {
   const visible = visibleKeys(row.entry, position);
-  const visibleText = visible === null ? "" : `, ${formatCount(visible)} visible keys (ln = ${visible ? Math.log(visible).toFixed(3) : "–"})`;
+  const visibleText = visible === null ? "" : `, ${countOf(visible, "visible key")}${visible ? ` (ln = ${Math.log(visible).toFixed(3)})` : ""}`;
   const lines = [`${statName()} ${formatAmount(value, row.plane.error)}${visibleText}`, ...describeEntropy(row, position)];
-  if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || whyNotReached(position) || (visible === 1 ? "only one key is visible here" : "no key is visible here")];
+  if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || whyNotReached(position) || (visible === 1 ? "undefined: only one key is visible" : "undefined: no key is visible")];
   const key = topKey(row, position);
   if (key >= 0) lines.push(`${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`);
   const slot = headDetails.slot(position);
@@ -77,5 +77,5 @@ export function describeDrawn(row, position, bin) {
   const from = Math.floor(position / bin) * bin, to = Math.min(N, from + bin);
   const [mean, low, high] = [0, 1, 2].map((how) => row.plane.over(row.at, from, to, how));
   if (!Number.isFinite(mean)) return [];
-  return [`drawn here: positions ${formatCount(from)} to ${formatCount(to - 1)}, mean ${withUnit(mean.toFixed(2))}, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`];
+  return [`this column: positions ${formatCount(from)} to ${formatCount(to - 1)}, mean ${withUnit(mean.toFixed(2))}, min ${low.toFixed(2)}, max ${high.toFixed(2)}`];
 }

@@ -1,7 +1,7 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
 import { N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
-import { formatCount, positionLabels, shorten } from "../data/format.js";
+import { countOf, formatCount, positionLabels, shorten } from "../data/format.js";
 import { legendRows, legendTicks } from "../data/colours.js";
 import { state, theme } from "../data/state.js";
 import { prepareStatistic, scaleShown, statisticReady } from "../data/statistics.js";
@@ -42,9 +42,9 @@ function drawOverview(rows) {
   figureView.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);
   figureView.data("overviewlabels", [{ y: 0.06, text: rows[0].label }, { y: 0.94, text: rows[rows.length - 1].label }]);
   const bin = overviewBin();
-  const extreme = { mean: "mean", low: "least", high: "largest" }[state.how];
-  const each = bin > 1 ? `, each column the ${extreme} of ${bin}` : "";
-  figureView.data("overviewtitle", [{ text: `all ${formatCount(N)} positions, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${each}` }]);
+  const summary = { mean: "mean", low: "minimum", high: "maximum" }[state.how];
+  const each = bin > 1 ? `, each column is the ${summary} of ${bin}` : "";
+  figureView.data("overviewtitle", [{ text: `${N > 1 ? "all " : ""}${countOf(N, "position")}, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${each}` }]);
 }
 
 function drawSection(rows) {
@@ -88,6 +88,7 @@ export function drawFigure(settled = true) {
   const signals = {
     rowcount: rows.length, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
     cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : layout.insetFont, insetPixels * 0.75),
+    box0: state.box ? report.placement.box[0] : 0, box1: state.box ? report.placement.box[1] : 0,
     ...theme(),
   };
   for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);

@@ -1,7 +1,7 @@
 // Search for a text in the tokens, also across neighbouring ones: a match is a run of tokens.
 import { $, N } from "../data/page.js";
 import { texts } from "../data/texts.js";
-import { formatCount } from "../data/format.js";
+import { countOf, formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
 import { figureView } from "./canvas.js";
 
@@ -55,9 +55,9 @@ export function matchFrom(position) {
 }
 
 function countMatches(here) {
-  const many = matches.starts.length, where = here >= 0 ? `${formatCount(here + 1)} of ${formatCount(many)}` : many === 1 ? "1 match" : `${formatCount(many)} matches`;
-  const missing = promptText?.missing ? ` (${formatCount(promptText.missing)} tokens whose text is not in the page are not searched)` : "";
-  const text = state.find ? `${many ? where : "no match"}${missing}` : "";
+  const many = matches.starts.length, where = here >= 0 ? `${formatCount(here + 1)} of ${formatCount(many)}` : countOf(many, "match", "matches");
+  const missing = promptText?.missing ? ` (${countOf(promptText.missing, "token")} not searched: text not in the page)` : "";
+  const text = state.find ? `${many ? where : "no matches"}${missing}` : "";
   if ($("search-count").textContent !== text) $("search-count").textContent = text;
   for (const id of ["search-previous", "search-next"]) $(id).disabled = !many;
 }

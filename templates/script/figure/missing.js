@@ -1,12 +1,12 @@
 // Why a cell has no value of its own.
 import { N, report } from "../data/page.js";
-import { formatCount } from "../data/format.js";
+import { countOf, formatCount } from "../data/format.js";
 import { withUnit } from "./amounts.js";
 
 export function whyNotReached(position) {
   const { partial } = report;
   if (!partial || position < partial.done) return "";
-  return `not recorded: the run stopped after ${formatCount(partial.done)} tokens${partial.reason ? ` (${partial.reason})` : ""}`;
+  return `not recorded: the run stopped after ${countOf(partial.done, "token")}${partial.reason ? ` (${partial.reason})` : ""}`;
 }
 
 // Why the lens has no value here. A column or a row without any value was not read at all.
@@ -14,7 +14,7 @@ export function whyNotRead(row, position) {
   const inColumn = report.layers.some((_, entry) => Number.isFinite(row.plane.over(entry, position, position + 1, 0)));
   if (!inColumn) return whyNotReached(position) || "the lens did not read this position";
   for (let p = 0; p < N; p += Math.max(1, Math.floor(N / 4096))) {
-    if (Number.isFinite(row.plane.over(row.at, p, p + 1, 0))) return "not read";
+    if (Number.isFinite(row.plane.over(row.at, p, p + 1, 0))) return "not read by the lens";
   }
   return "the lens did not read this layer";
 }
@@ -22,10 +22,10 @@ export function whyNotRead(row, position) {
 // The tile that stands for a position that the page does not have.
 export function describeTile(row, position, kind) {
   const tile = row.plane.tile(row.at, position);
-  if (!tile) return [`${kind} of single heads is not in the page here`];
+  if (!tile) return [`the page has no ${kind} of single heads here`];
   const { mean, low, high, from, to } = tile;
   const where = `mean of positions ${formatCount(from)} to ${formatCount(to - 1)}`;
   if (!Number.isFinite(mean)) return [`${kind} missing at ${where.slice(8)}`, whyNotReached(position)].filter(Boolean);
-  const range = low === undefined ? "" : `, least ${low.toFixed(2)}, largest ${high.toFixed(2)}`;
-  return [`${kind}: ${where} ${withUnit(mean.toFixed(2))}${range}`, "single positions are not in the page here"];
+  const range = low === undefined ? "" : `, min ${low.toFixed(2)}, max ${high.toFixed(2)}`;
+  return [`${kind}: ${where} ${withUnit(mean.toFixed(2))}${range}`, "the page has no values of single positions here"];
 }

@@ -64,7 +64,7 @@ function columnTable(pin, rows) {
   };
   const hasShares = !["probability", "max_prob"].includes(statShown()) && rows.some((row) => probability(row) !== undefined), { unit } = scaleShown();
   const names = rows.map((row) => cellText(row, p)), hasTexts = names.some(Boolean);
-  const head = [rowKind(), ...(hasTexts ? [lens ? "likeliest token" : "attends most to"] : []), `${statName()}${unit ? ` (${unit})` : ""}`, ...(hasShares ? [lens ? "probability" : "weight"] : [])];
+  const head = [rowKind(), ...(hasTexts ? [lens ? "top token" : "attends most to"] : []), `${statName()}${unit ? ` (${unit})` : ""}`, ...(hasShares ? [lens ? "probability" : "weight"] : [])];
   const body = rows.map((row, r) => {
     const share = probability(row), cells = [valueCell(row, p)];
     if (hasTexts) {
@@ -94,13 +94,13 @@ function rectangleTable({ r0, r1, p0, p1 }, rows) {
     body.push(cells);
   }
   const what = [tall > 1 ? `${tall} ${rowKind()}s` : "", wide > 1 ? `${formatCount(wide)} positions` : ""].filter(Boolean).join(" × ");
-  return { head, body: body.reverse(), note: one ? "" : `Too large to show cell by cell: each cell is the mean of ${what}.` };
+  return { head, body: body.reverse(), note: one ? "" : `Too large to show every cell: each cell is the mean of ${what}.` };
 }
 
 // Queries × the keys that the last query attends to most, and the rest of each query's attention.
 function weightTable({ r0, p0, p1 }, rows) {
   const exact = exactWindow(p1 - 1), row = rows[r0];
-  if (!exact) return { head: [], body: [], note: `No exact weights of these queries in the page. ${listWindows()}` };
+  if (!exact) return { head: [], body: [], note: `The page has no exact weights of these queries. ${listWindows()}` };
   const read = (q, k) => attentionWeight(exact, row.entry, row.head, q, k), last = Math.min(p1, exact.firstKey + exact.keys);
   const keys = Array.from({ length: last - exact.firstKey }, (_, i) => i + exact.firstKey)
     .sort((i, j) => read(p1 - 1, j) - read(p1 - 1, i) || i - j).slice(0, PIN_COLUMNS).sort((i, j) => i - j);
@@ -111,8 +111,8 @@ function weightTable({ r0, p0, p1 }, rows) {
     const visible = keys.filter((k) => k <= q || !report.causal), sum = visible.reduce((all, k) => all + read(q, k), 0);
     body.push([name(q), ...keys.map((k) => (visible.includes(k) ? cellOf(read(q, k)) : makeElement("td", "", { title: "not visible: the key comes later" }))), makeElement("td", Math.max(0, 1 - sum).toFixed(3), { className: "number" })]);
   }
-  const meanNote = isMean(exact) && row.head >= 0 ? " The trace holds the mean over heads only: that is shown." : "";
-  return { head: ["query", ...keys.map(name), "all other keys"], body, note: `The keys that query ${formatCount(p1 - 1)} attends to most.${meanNote}` };
+  const meanNote = isMean(exact) && row.head >= 0 ? " Shown as the mean over heads, because the trace has no single heads here." : "";
+  return { head: ["query", ...keys.map(name), "all other keys"], body, note: `Columns: the keys that query ${formatCount(p1 - 1)} attends to most.${meanNote}` };
 }
 
 export const PIN_TABLES = { c: columnTable, r: rectangleTable, w: weightTable };

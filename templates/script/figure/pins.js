@@ -33,9 +33,9 @@ export function pinFrom(text) {
 export function pinReading({ kind, r0, reading }) {
   return withReading(reading, (rows) => {
     if (kind === "w") return `attention weights of ${rowName(rows[r0])}`;
-    if (state.view === "lens") return `${statName()}${otherSite() ? `, ${siteShown()} output` : ""}, one row a layer`;
-    if (state.rows === "heads") return `${statName()} of layer ${report.layers[state.layer]}, one row a head`;
-    return `${statName()}, ${state.head < 0 ? "mean over heads" : `head ${headName(state.head)}`}, one row a layer`;
+    if (state.view === "lens") return `${statName()}${otherSite() ? `, ${siteShown()} output` : ""}, one row per layer`;
+    if (state.rows === "heads") return `${statName()} of layer ${report.layers[state.layer]}, one row per head`;
+    return `${statName()}, ${state.head < 0 ? "mean over heads" : `head ${headName(state.head)}`}, one row per layer`;
   });
 }
 
@@ -55,8 +55,8 @@ export const notePins = (text) => { $("pins-note").textContent = text; };
 
 export function addPin(kind, r0, r1, p0, p1, reading = currentReading()) {
   const pin = { kind, r0, r1, p0, p1, reading };
-  if (state.pins.some((other) => pinText(other) === pinText(pin))) notePins("That is pinned already.");
-  else if (state.pins.length >= MOST_PINS) notePins(`No more than ${MOST_PINS} insets: remove one first.`);
+  if (state.pins.some((other) => pinText(other) === pinText(pin))) notePins("Already pinned.");
+  else if (state.pins.length >= MOST_PINS) notePins(`There are already ${MOST_PINS} insets, the most that fit. Remove one first.`);
   else {
     state.pins.push(pin);
     notePins(`Inset ${state.pins.length} added below: ${pinTitle(pin)}.`);
@@ -68,15 +68,15 @@ export const pinColumn = () => addPin("c", 0, rowsShown().length, state.col, sta
 export const pinSection = () => addPin("r", 0, rowsShown().length, state.a, state.b);
 
 export function listWindows() {
-  if (!exactValues.length) return "The trace holds none.";
-  return `It holds those of queries ${exactValues.map((w) => formatSpan(w.firstQuery, w.firstQuery + w.queries)).join(", ")}.`;
+  if (!exactValues.length) return "The trace has none.";
+  return `It has those of queries ${exactValues.map((w) => formatSpan(w.firstQuery, w.firstQuery + w.queries)).join(", ")}.`;
 }
 
 // Pin the exact weights of the selected query and of those before it, in the selected row.
 export function pinWeights() {
   const exact = exactWindow(state.col);
   if (!exact) {
-    notePins(`No exact weights of position ${formatCount(state.col)} in the page. ${listWindows()}`);
+    notePins(`The page has no exact weights of position ${formatCount(state.col)}. ${listWindows()}`);
     return;
   }
   const row = Math.min(state.row, rowsShown().length - 1);

@@ -2,11 +2,11 @@
 import { $, makeElement } from "../data/page.js";
 
 const GESTURES = [
-  ["drag the purple frame", "moves the section; its edges stretch it"],
-  ["click a cell", "selects it: the green inset shows its column"],
-  ["drag over cells", "pins them as an inset"],
-  ["hover", "reads the value"],
-  ["Ctrl and wheel, or pinch", "closer and further"],
+  ["drag the purple frame", "move the section; drag an edge to resize it"],
+  ["click a cell", "select it; the green inset shows its column"],
+  ["drag over cells", "pin them as an inset"],
+  ["hover", "show the value"],
+  ["Ctrl + wheel, or pinch", "zoom in and out"],
 ];
 
 export function openHelp() {
@@ -26,6 +26,6 @@ export function listenToHelp(keys) {
   body.append(...GESTURES.map(([name, meaning]) => line([name], meaning)));
   list.append(body);
   const close = makeElement("button", "Close", { type: "button", autofocus: true, onclick: () => dialog.close() });
-  dialog.replaceChildren(makeElement("h2", "Keys of the figure", { id: "help-title" }), list, makeElement("p", "The arrows, Home and End are the figure's while it has the focus, the others also while nothing has.", { className: "hint" }), close);
+  dialog.replaceChildren(makeElement("h2", "Keys and gestures", { id: "help-title" }), list, makeElement("p", "Arrow keys, Home and End work when the figure is focused; the other keys work anywhere.", { className: "hint" }), close);
   $("help-open").addEventListener("click", openHelp);
 }

@@ -20,19 +20,19 @@ function changeLayer(by) {
 // Each: the label of the keys, what they do, and the action per name of a key. Keys that also scroll the
 // page (`scrolls`) belong to the figure only while it has the focus.
 export const KEYS = [
-  { label: "← →", meaning: "the position before or after; with shift ten further", scrolls: true,
+  { label: "← →", meaning: "previous or next position (with Shift: ten positions)", scrolls: true,
     actions: { ArrowLeft: (event) => selectCell(state.col - stepOf(event)), ArrowRight: (event) => selectCell(state.col + stepOf(event)) } },
-  { label: "↑ ↓", meaning: "the row above or below; with shift ten further", scrolls: true,
+  { label: "↑ ↓", meaning: "row above or below (with Shift: ten rows)", scrolls: true,
     actions: { ArrowUp: (event) => selectCell(state.col, state.row + stepOf(event)), ArrowDown: (event) => selectCell(state.col, state.row - stepOf(event)) } },
-  { label: "Home End", meaning: "the first and the last position", scrolls: true, actions: { Home: () => selectCell(0), End: () => selectCell(N - 1) } },
-  { label: "+ -", meaning: "closer and further, about the selected cell", actions: { "+": () => zoomBy(1), "-": () => zoomBy(-1) } },
-  { label: "[ ]", meaning: "the layer before or after: of the heads shown, or of the selected row", actions: { "[": () => changeLayer(-1), "]": () => changeLayer(1) } },
+  { label: "Home End", meaning: "first or last position", scrolls: true, actions: { Home: () => selectCell(0), End: () => selectCell(N - 1) } },
+  { label: "+ -", meaning: "zoom in or out around the selected cell", actions: { "+": () => zoomBy(1), "-": () => zoomBy(-1) } },
+  { label: "[ ]", meaning: "previous or next layer", actions: { "[": () => changeLayer(-1), "]": () => changeLayer(1) } },
   { label: "i", meaning: "pin the selected column as an inset", actions: { i: pinColumn } },
   { label: "r", meaning: "pin the section as an inset", actions: { r: pinSection } },
   { label: "w", meaning: "pin the exact attention weights of the selected position", actions: { w: pinWeights } },
-  { label: "/", meaning: "search for a token or a phrase; Enter goes on, shift and Enter back", actions: { "/": () => $("search").focus() } },
-  { label: "Escape", meaning: "leave: the figure, the search, this list; drop a rectangle that is being drawn", actions: { Escape: () => { if (!dropDrag()) document.activeElement.blur(); } } },
-  { label: "?", meaning: "this list", actions: { "?": () => openHelp() } },
+  { label: "/", meaning: "search for a token or a phrase (Enter: next match, Shift + Enter: previous)", actions: { "/": () => $("search").focus() } },
+  { label: "Esc", meaning: "close or cancel", actions: { Escape: () => { if (!dropDrag()) document.activeElement.blur(); } } },
+  { label: "?", meaning: "show this list", actions: { "?": () => openHelp() } },
 ];
 
 // A key with a modifier belongs to the browser; except AltGr, which some keyboards need for brackets.

@@ -47,14 +47,14 @@ def page():
 
 def test_the_findings_are_ratios_at_the_largest_size():
     findings = summary.findings(results(), [0, 1])
-    assert findings[0].startswith("2,048 tokens: ours, entropy in 8 ms, ")
-    assert "entropy off by 2.0e-06" in findings[0]
+    assert findings[0].startswith("2,048 tokens: attentropy (entropy) takes 8 ms (")
+    assert "entropy error at most 2.0e-06 nats" in findings[0]
     assert findings[1:] == [
-        "Entropy costs +4.2% over everything off.",
-        "0.90 × the speed of the fastest without entropy (flash, 7.2 ms).",
-        "1.75 × the speed of a fused kernel called twice "
-        "(flash twice, V := K, 14 ms, entropy outside of the bounds).",
-        "attention_received takes 0.55 × of the time of one pass with entropy.",
+        "With entropy it takes 1.04× the time of the same kernel without statistics.",
+        "0.90× the speed of the fastest kernel without entropy (flash, 7.2 ms).",
+        "1.75× the speed of the fastest fused kernel called twice "
+        "(flash twice, V := K, 14 ms, entropy outside tolerance).",
+        "attention_received takes 0.55× the time of one pass with entropy.",
     ]
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_compared_to_ours_where_ours_was_not_timed():
         for row in benchmark.rows
     )
     benchmark = replace(benchmark, rows=rows)
-    assert summary.findings(benchmark, [0, 1]) == ["Ours was not timed."]
+    assert summary.findings(benchmark, [0, 1]) == ["attentropy was not timed here."]
     timed = next(row for row in benchmark.rows if row.seconds)
     assert summary.cells(benchmark, timed, None)[3] == "–"
     assert next(iter(summary.untimed(benchmark.rows))) == "wrong: entropy is off by 1"
@@ -120,7 +120,7 @@ def test_one_size_is_drawn_as_bars():
         "vocabulary", "attentropy bench", row.rival, {}, {"flops_per_second": 1e11}, (case,), (row,)
     )
     assert "'type': 'bar'" in str(charts(benchmark, [0], WIDE)[0])
-    assert summary.findings(benchmark, [0])[-1].startswith("Its extra memory is 5.0% of")
+    assert summary.findings(benchmark, [0])[-1].startswith("Its extra memory is 5 % of")
     assert summary.rate_unit(benchmark)[0] == "GFLOP/s"
     assert list(benchmark.settings()) == ["8 numbers to 100 tokens, float32 on cpu"]
 

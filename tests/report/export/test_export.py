@@ -6,6 +6,7 @@ import json
 import os
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -245,13 +246,13 @@ def test_a_statistic_has_the_values_the_scale_and_the_words_of_the_page(both, li
 
     values, column, caption = drawn("lens", stat="lens_rank", site="mlp")
     np.testing.assert_array_equal(values, both["lens_rank"][1])
-    assert column == "rank of the target (0: first)"
-    assert "that the model predicts of the mlp block's output alone, of synthetic" in caption
+    assert column == "lens_rank (0 = top-1)"
+    assert "in the logit lens of the MLP block's output alone, of synthetic" in caption
     assert "red 1999 on a logarithmic scale" in caption
     assert np.isnan(drawn("lens", stat="lens_rank")[0][2, 6])
     values, column, _ = drawn("lens", stat="probability", site="mlp")
     np.testing.assert_allclose(values, np.exp(both["lens_top_logprobs"][1, ..., 0]), rtol=1e-6)
-    assert column == "probability of the likeliest token (share, 0 to 1)"
+    assert column == "probability of the top token (share, 0 to 1)"
     values, column, caption = drawn("attention", stat="distance", palette="cividis")
     np.testing.assert_allclose(values, both["distance"].mean(1), rtol=1e-6)
     assert column == "mean distance (tokens)"
@@ -289,9 +290,9 @@ def test_a_legend_says_which_statistic_it_is_of(both):
 
 def test_a_finding_is_told_where_its_own_statistic_is_shown(both):
     caption = attentropy.export(both, "attention", "csv", stat="normalized_entropy").caption
-    assert "light grey missing. Made with" not in caption
+    assert "light grey: missing. Made with" not in caption
     assert (
-        "light grey missing. Made with"
+        "light grey: missing. Made with"
         in attentropy.export(both, "attention", "csv", stat="distance").caption
     )
 
@@ -404,6 +405,48 @@ def test_what_was_not_recorded_names_what_to_run(trace, figure, missing, message
     assert not isinstance(error.value, UsageError)
 
 
+@pytest.mark.parametrize("figure", ["lens", "attention"])
+def test_the_template_box_can_be_left_out(trace, figure):
+    framed = attentropy.export(trace, figure)
+    plain = attentropy.export(trace, figure, template_box=False)
+    caption = {"lens": "Rehearsal at template tokens", "attention": "Template tokens after"}[figure]
+    assert caption in framed.data.decode()
+    assert "Blue box: " + caption[0].lower() in framed.caption
+    assert "emplate tokens after" not in plain.data.decode().split("</desc>")[1]
+    assert "Rehearsal at" not in plain.data.decode().split("</desc>")[1]
+    assert "Blue box" not in plain.caption
+    with pytest.raises(UsageError, match=r"template.box"):
+        attentropy.export(trace, "map", template_box=False)
+
+
+@pytest.mark.parametrize("width", [60, 85, 180])
+@pytest.mark.parametrize("section", ["0:2", "0:15", "12:17"])
+def test_the_caption_of_the_template_box_is_never_cut(trace, width, section):
+    picture = attentropy.export(trace, "lens", width=width, section=section).data.decode()
+    root = ElementTree.fromstring(picture)
+    sheet = float(root.get("viewBox").split()[2])
+    captions = [text for text in root.iter() if (text.text or "").startswith("Rehearsal at")]
+    if section != "0:2":  # the section shows a part of the box
+        assert captions
+    for caption in captions:
+        assert caption.text.endswith("%)")
+        right = _x_on_page(root, caption)
+        size = float(caption.get("font-size").removesuffix("px"))
+        assert right <= sheet
+        assert right - 0.62 * size * len(caption.text) >= 0
+
+
+def _x_on_page(root, wanted):
+    """Return where a text is anchored, from the left edge of the picture."""
+    parents = {child: parent for parent in root.iter() for child in parent}
+    x, node = 0.0, wanted
+    while node is not None:
+        for shift in re.findall(r"translate\(([-\d.]+)", node.get("transform", "")):
+            x += float(shift)
+        node = parents.get(node)
+    return x
+
+
 def test_the_command_writes_the_file_and_tells_its_caption(trace, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     trace.save("t.zarr.zip")
@@ -412,6 +455,11 @@ def test_the_command_writes_the_file_and_tells_its_caption(trace, tmp_path, monk
     document = attentropy.export(trace, "lens", section=(3, 9))
     assert (tmp_path / "fig.svg").read_bytes() == document.data
     assert document.caption in out
+    assert main(["export", "t.zarr.zip", "-o", "p.svg", "--no-template-box"]) == 0
+    plain = attentropy.export(trace, "lens", template_box=False)
+    assert Path("p.svg").read_bytes() == plain.data
+    Path("p.svg").unlink()
+    capsys.readouterr()
     assert main(["export", "t.zarr.zip", "-o", "fig.svg"]) == 2
     assert "--force" in capsys.readouterr().err
     again = ["export", "t.zarr.zip", "-o", "fig.CSV", "--figure", "map", "--json"]

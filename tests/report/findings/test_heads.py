@@ -39,14 +39,14 @@ def test_heads_past_a_threshold_are_counted_and_the_first_is_named():
     assert (o.is_found, o.layer, o.head, o.n, o.threshold) == (True, 4, 0, 18, 0.3)
     assert o.value == pytest.approx(0.95)
     assert o.statistic == "head_sink"
-    assert o.text.startswith("2 of 18 heads are sinks")
-    assert "> 0.3; a uniform row would give 0.003" in o.text
-    assert "layer 4 head 0 (0.95)" in o.text
+    assert o.text.startswith("2 of 18 heads are attention sinks")
+    assert "more than 30 % of the attention; uniform: 0.3 %" in o.text
+    assert o.text.endswith("Highest: L4H0, 95 %.")
 
 
 def test_one_head_is_said_to_be_one():
     findings = _by_id(_with(sink=_heads(0.1, l2h1=0.5), diffuse=_heads(0.5, l1h1=0.95)))
-    assert findings["head_sink"].text.startswith("1 of 18 heads is a sink")
+    assert findings["head_sink"].text.startswith("1 of 18 heads is an attention sink")
     assert findings["head_diffuse"].text.startswith("1 of 18 heads is diffuse")
 
 
@@ -64,9 +64,20 @@ def test_a_score_without_a_threshold_stands_beside_the_uniform_row():
     previous, induction = findings["head_previous"], findings["head_induction"]
     assert (previous.is_found, previous.layer, previous.head) == (True, 5, 2)
     assert previous.threshold == pytest.approx(0.02)
-    assert "0.7 on average, of 18 heads; a uniform row would give 0.02" in previous.text
+    assert previous.text == (
+        "Strongest previous-token head: L5H2, 70 % of its attention (uniform: 2 %)."
+    )
+    assert induction.text.startswith("Strongest induction head (on repeated random tokens): L0H0")
     assert not induction.is_found
     assert induction.threshold == pytest.approx(0.01)
+
+
+def test_a_head_is_named_by_the_number_that_the_model_gives_it():
+    trace = _with(sink=_heads(0.1, l4h0=0.95))
+    trace = Trace(trace.dataset.assign_coords(score_head=np.array([3, 7, 11], np.int32)))
+    o = _by_id(trace)["head_sink"]
+    assert o.head == 3
+    assert "L4H3, 95 %" in o.text
 
 
 def test_what_was_not_measured_has_no_finding():

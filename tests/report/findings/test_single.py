@@ -31,8 +31,9 @@ def test_rehearsal_is_found_where_rank_and_probability_pass():
     o = _by_id(_with_rehearsal(np.log(0.4), 1))["rehearsal"]
     assert (o.is_found, o.layer, o.position) == (True, 3, 14)
     assert o.value == pytest.approx(0.4)
-    assert "“assistant” (position 14), layer 3" in o.text
-    assert "1 of 30 cells" in o.text
+    assert "template token “assistant” (position 14) the logit lens at layer 3 already" in o.text
+    assert "40 % to “Can”, a later token of the answer (rank 2)" in o.text
+    assert "1 of 30 layer × template-token cells passes" in o.text
 
 
 @pytest.mark.parametrize(("p", "rank"), [(0.04, 1), (0.06, 5)])
@@ -50,7 +51,7 @@ def test_a_cell_that_passes_goes_before_a_likelier_one_that_does_not():
     assert strongest_rehearsal(trace).position == 14
 
 
-def test_rehearsal_outside_the_dummy_tokens_does_not_count():
+def test_rehearsal_outside_the_template_tokens_does_not_count():
     assert not _by_id(_with_rehearsal(np.log(0.9), 0, position=10))["rehearsal"].is_found
 
 
@@ -76,7 +77,7 @@ def test_extreme_layers_and_heads_are_those_of_the_numbers():
     trace.dataset["entropy"].values[4, 0] = np.log(np.arange(len(CHAT)) + 1)
     finding = _by_id(trace)["heads"]
     assert (finding.layer, finding.head) == (2, 1)
-    assert "layer 4 head 0 (100%)" in finding.text
+    assert finding.text.endswith("Most diffuse head: L4H0, 1.00.")
     assert finding.n == len(CHAT) - 1
 
 
@@ -88,6 +89,45 @@ def test_sink_mass_stands_beside_what_a_uniform_row_would_give():
     assert finding.is_found
     assert finding.value == pytest.approx(0.9)
     assert finding.threshold == pytest.approx(np.mean(4 / np.arange(16, n + 1)), abs=1e-6)
+
+
+def test_heads_are_named_by_the_numbers_that_the_model_gives_them():
+    trace = synthetic()
+    trace.dataset["entropy"].values[2, 1] = 0.0
+    trace = Trace(trace.dataset.assign_coords(head=np.array([4, 9, 20], np.int32)))
+    finding = _by_id(trace)["heads"]
+    assert finding.head == 9
+    assert "L2H9" in finding.text
+
+
+@pytest.mark.parametrize("entropy", [11.92, 0.0])
+def test_values_that_are_written_alike_are_said_to_be_equal(entropy):
+    trace = synthetic()
+    rows = np.arange(6)[:, None] * 1e-4
+    trace.dataset["lens_entropy"].values[0] = entropy + rows
+    trace.dataset["entropy"].values[:] = 0.5 * np.log(np.arange(len(CHAT)) + 1)
+    findings = _by_id(trace)
+    assert findings["lens_layers"].text == (
+        f"Mean lens entropy is {entropy:.2f} nats in every layer, over {len(CHAT)} positions."
+    )
+    assert findings["heads"].text == "All 18 heads have the same mean normalized entropy, 0.50."
+    assert findings["range"].text.endswith("By layer, it is 0.50 in every layer.")
+
+
+def test_one_layer_one_head_and_one_position_are_singular():
+    trace = synthetic(["a"], ["content"], layers=1, heads=1)
+    trace.dataset["lens_entropy"].values[:] = 2.0
+    findings = _by_id(trace)
+    text = "Mean lens entropy is 2.00 nats in layer 0, over 1 position."
+    assert findings["lens_layers"].text == text
+    assert not any(f"1 {word}s" in o.text for o in findings.values() for word in ("layer", "token"))
+    assert "the prompt is too short (it needs at least 16 tokens)" in findings["sinks"].text
+
+
+def test_ranks_that_people_read_count_from_one():
+    o = _by_id(_with_rehearsal(np.log(0.4), 0))["rehearsal"]
+    assert "(rank 1)" in o.text
+    assert "rank 0" not in " ".join(o.text for o in _by_id(synthetic()).values())
 
 
 def test_layers_without_attention_are_left_out():
@@ -104,16 +144,16 @@ def test_of_a_lens_that_read_a_part_only_that_part_is_counted():
         trace.dataset[name].values[0, :2] = np.nan
         trace.dataset[name].values[0, :, [3, 13]] = np.nan
     findings = _by_id(trace)
-    assert "1 of 16 cells" in findings["rehearsal"].text
+    assert "1 of 16 layer" in findings["rehearsal"].text
     assert findings["lens_layers"].n == len(CHAT) - 2
-    assert f"mean over {len(CHAT) - 2} positions" in findings["lens_layers"].text
+    assert f"over {len(CHAT) - 2} positions." in findings["lens_layers"].text
 
 
-def test_dummy_tokens_that_the_lens_did_not_read_are_said_to_be():
+def test_template_tokens_that_the_lens_did_not_read_are_said_to_be():
     trace = synthetic()
     for name in ("lens_entropy", "rehearsal"):
         trace.dataset[name].values[0, :, 12:] = np.nan
-    assert "did not read the dummy tokens" in _by_id(trace)["rehearsal"].text
+    assert "did not read the template tokens" in _by_id(trace)["rehearsal"].text
 
 
 def _with_sites(*sites):

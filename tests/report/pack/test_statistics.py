@@ -73,5 +73,5 @@ def test_entropy_has_the_resolution_that_it_has_without_the_others(trace, most, 
     assert len(with_them.encode()) <= most
     sentence = re.search(r'<p class="hint reduced">(.*?)</p>', with_them)[1]
     assert "Other statistics: " in sentence
-    for name in ("largest weight", "mean distance", "probability of the likeliest token"):
+    for name in ("largest weight", "mean distance", "probability of the top token"):
         assert name in sentence

@@ -127,7 +127,7 @@ def _unread(trace, positions):
 
 def test_positions_that_the_lens_did_not_read_are_said_to_be_missing():
     page = _page(_unread(synthetic(), slice(5, 12)))
-    assert "logit-lens entropy at 10 of 17 positions" in page
+    assert "logit-lens entropy</button> at 10 of 17 positions" in page
     assert 'class="content missing" title="position 6, content: missing"' in page
 
 
@@ -151,7 +151,8 @@ def test_a_raw_text_has_no_box():
     payload = json.loads(
         re.search(r'id="report">(.*?)</script>', _page(synthetic(["a", "b"], ["content"] * 2)))[1]
     )
-    assert payload["placement"]["caption"] == ""
+    assert set(payload["placement"]["captions"].values()) == {""}
+    assert 'id="box"' not in _page(synthetic(["a", "b"], ["content"] * 2))
 
 
 def test_no_place_of_the_machine_is_in_the_page(page, monkeypatch):

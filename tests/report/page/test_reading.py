@@ -57,8 +57,8 @@ def test_where_nothing_was_found_that_is_said_of_three():
 
 
 def test_a_finding_gives_statistic_value_threshold_and_n():
-    assert numbers(_finding("x", 0.25, 0.1)) == "x = 0.25 share; threshold 0.1; n = 8"
-    assert numbers(_finding("x", 0.25)) == "x = 0.25 share; no threshold; n = 8"
+    assert numbers(_finding("x", 0.25, 0.1)) == "x = 0.25; threshold 0.1; n = 8"
+    assert numbers(_finding("x", 0.25)) == "x = 0.25; no threshold; n = 8"
     assert numbers(_finding("x", None, 0.1)) == "x: not measured; threshold 0.1; n = 8"
 
 
@@ -137,7 +137,7 @@ def test_tables_of_a_long_trace_are_bounded_and_true():
     assert float(spread.rows[3][1]) == pytest.approx(part.mean(), rel=2e-3)
     heads = tables.of_heads(trace, ["entropy", "sink"], rows)
     assert len(heads.rows) == 129  # 128 heads and the uniform row
-    assert "128 of 180 heads" in heads.title
+    assert "128 heads (of 180)" in heads.title
     largest = tables.of_map(trace, "0").rows[0]
     assert float(largest[2]) == pytest.approx(trace["map"][0, 0].max(), rel=1e-3)
     received = tables.of_received(trace, "0").rows[0]

@@ -1,0 +1,265 @@
+"""The glossary: what the words of the page, of messages and of help mean.
+
+The page's tooltips, docs/glossary.md and `attentropy explain` read it. The formulas are those of
+docs/definitions.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term.
+
+    `definition` is one sentence without the term's name, `more` a longer explanation with the
+    formula where there is one. `aliases` are other names of the same thing. `forms` are the words
+    by which texts of the page speak of it where that is neither the name nor an alias.
+    """
+
+    name: str
+    definition: str
+    more: str = ""
+    see: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The name as an identifier: small letters and hyphens."""
+        return "-".join("".join(c if c.isalnum() else " " for c in self.name.lower()).split())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and its aliases."""
+        return (self.name, *self.aliases)
+
+
+TERMS = (
+    Term(
+        "attended distance",
+        "How many tokens back a query looks, averaged with its attention weights.",
+        "Σ_j p_ij (i − j) for query i, in tokens. The statistic is called `distance`.",
+        see=("attention entropy", "local head"), aliases=("mean distance",),
+    ),
+    Term(
+        "attention entropy",
+        "How widely one query spreads its attention over the keys it can see: 0 nats if one key "
+        "receives everything, ln(visible keys) if all receive the same.",
+        "H_i = −Σ_j p_ij ln p_ij for the attention weights p_ij of query i, per layer and head. "
+        "exp(H_i) is the effective number of keys.",
+        see=("normalized entropy", "visible keys", "nat", "attention sink"),
+    ),
+    Term(
+        "attention map",
+        "The attention weights of all queries (rows) on all keys (columns) of one layer; a long "
+        "prompt is shown in tiles.",
+        "No token × token array is ever stored for a long prompt: a second pass over queries and "
+        "keys adds the exact weights up, tile by tile.",
+        see=("tile", "visible keys"), aliases=("map",), forms=("map of all tokens",),
+    ),
+    Term(
+        "attention sink",
+        "A token, usually the first, that receives much attention whatever it says: heads with "
+        "nothing to do park their attention there.",
+        "The statistic `sink_mass` is the attention on the first four tokens; a head counts as a "
+        "sink where the first key receives more than 30 % of its attention (arXiv 2309.17453, "
+        "2410.10781).",
+        see=("uniform attention", "head score"), aliases=("sink", "sink mass"),
+    ),
+    Term(
+        "difference B − A",
+        "What changes from trace A to trace B: the value in B minus the value in A, so positive "
+        "means higher in B.",
+        "Both traces are aligned token by token first; a token that only one of them has gets no "
+        "value.",
+        see=("lens entropy", "attention entropy"), aliases=("B − A", "B - A", "difference"),
+    ),
+    Term(
+        "diffuse head",
+        "An attention head that spreads its attention almost evenly: its mean normalized entropy "
+        "is above 0.9.",
+        see=("normalized entropy", "head score", "uniform attention"), aliases=("diffuse",),
+    ),
+    Term(
+        "head score",
+        "A number per attention head that says how much the head behaves like a known kind: sink, "
+        "local, previous-token, induction or diffuse.",
+        "Scores are measured only where the prompt is long enough for the pattern (four times its "
+        "size); a score that was not measured is absent, never zero.",
+        see=("attention sink", "local head", "previous-token head", "induction head",
+             "diffuse head"),
+        forms=("scores of the heads",),
+    ),
+    Term(
+        "induction head",
+        "An attention head that looks for an earlier occurrence of the current token and attends "
+        "to what followed it, so that repeated text can be continued.",
+        "The score is the mean weight on the key after the previous occurrence of the same token, "
+        "measured on repeated random tokens (arXiv 2209.11895).",
+        see=("previous-token head", "head score"), aliases=("induction",),
+    ),
+    Term(
+        "KL",
+        "How far the logit lens at a layer is from the model's output: 0 nats if both give the "
+        "same probabilities.",
+        "The Kullback–Leibler divergence KL(P_final ‖ P_layer) = Σ_v P_final(v) ln(P_final(v) / "
+        "P_layer(v)). The statistic is called `lens_kl`.",
+        see=("logit lens", "nat"),
+        aliases=("KL divergence", "divergence from the last layer", "divergence"),
+    ),
+    Term(
+        "lens entropy",
+        "How uncertain the logit lens is about the next token: 0 nats if one token has "
+        "probability 1, ln(vocabulary size) if all are equally likely.",
+        "H = −Σ_v P_v ln P_v, where P is what the logit lens reads at one layer and position. A "
+        "vocabulary of 128,256 tokens gives at most 11.8 nats.",
+        see=("logit lens", "attention entropy", "nat"), aliases=("logit-lens entropy",),
+    ),
+    Term(
+        "lens site",
+        "Where the logit lens reads: the residual stream after a layer, or the output of the "
+        "layer's attention or MLP block alone.",
+        "Only the residual stream holds all that the layers so far have computed; the two others "
+        "show what one block adds.",
+        see=("logit lens",),
+        aliases=("site", "residual site", "residual stream", "attention site", "MLP site"),
+    ),
+    Term(
+        "local head",
+        "An attention head that stays near: more than 90 % of its attention is on the last 64 "
+        "keys.",
+        see=("attended distance", "head score"), aliases=("local",),
+    ),
+    Term(
+        "logit lens",
+        "A way to read a layer's intermediate state as if it were the last: the model's own final "
+        "norm and unembedding turn it into next-token probabilities.",
+        "At the last layer the lens gives the model's own output. At earlier layers it shows what "
+        "the model would say if it stopped there.",
+        see=("lens entropy", "lens site", "KL", "rank", "rehearsal"), aliases=("lens",),
+    ),
+    Term(
+        "max probability",
+        "The largest probability in a row: the largest attention weight of a query, or the "
+        "probability of the lens's top token.",
+        "For attention the statistic is called `max_prob`.",
+        see=("top key", "lens entropy"), aliases=("largest weight",),
+    ),
+    Term(
+        "nat",
+        "The unit of entropy with natural logarithms: 1 nat is 1.44 bits, and e^H is the "
+        "effective number of choices.",
+        "0.69 nats (ln 2) is the entropy of two equally likely choices, 2.3 nats (ln 10) that of "
+        "ten.",
+        see=("lens entropy", "attention entropy"),
+    ),
+    Term(
+        "normalized entropy",
+        "Attention entropy divided by its largest possible value, ln(visible keys): 0 is all "
+        "attention on one key, 1 is uniform attention.",
+        "H_i / ln(visible_i); undefined, not zero, where a query sees fewer than two keys. It "
+        "makes early and late queries comparable.",
+        see=("attention entropy", "visible keys", "uniform attention"),
+        aliases=("normalised entropy",), forms=("normalized attention entropy",),
+    ),
+    Term(
+        "previous-token head",
+        "An attention head that mostly attends to the token just before the current one.",
+        "The score is the mean weight of a query on the token before it (arXiv 2209.11895).",
+        see=("induction head", "head score"), aliases=("previous token head", "previous"),
+    ),
+    Term(
+        "rank",
+        "The place of a token when all tokens are sorted by probability; rank 1 (top-1) is the "
+        "most likely.",
+        "Where people read, ranks count from 1. The variables `lens_rank` and `rehearsal_rank` of "
+        "a trace and of its CSV count from 0, so their 0 is rank 1.",
+        see=("logit lens", "target log-probability"), aliases=("lens_rank", "top-1"),
+    ),
+    Term(
+        "rehearsal",
+        "A token of the coming answer that the logit lens already shows at a template token, "
+        "several positions before the model says it.",
+        "It counts as found where such a token is among the lens's top five and has a probability "
+        "of at least 5 %. Template tokens carry no content of their own, so a word of the answer "
+        "there means that the model already holds it.",
+        see=("template token", "logit lens", "rank"),
+    ),
+    Term(
+        "target log-probability",
+        "The logarithm of the probability that the logit lens at a layer gives to the token that "
+        "the model itself predicts.",
+        "ln P_layer(target), at most 0 nats. The statistic is called `lens_target_logprob`.",
+        see=("logit lens", "rank", "nat"),
+    ),
+    Term(
+        "template token",
+        "A token that the chat template adds around the user's text, such as a header, a role name "
+        "or an end-of-turn mark; also called dummy token.",
+        "The box in the figure marks those between the user's last word and the answer. A "
+        "rehearsal is looked for there.",
+        see=("rehearsal",), aliases=("dummy token",), forms=("chat template",),
+    ),
+    Term(
+        "tile",
+        "A block of queries × keys of the attention map, coloured by the share of its queries' "
+        "attention that falls on its keys.",
+        "Σ of p_ij over the tile, divided by the number of queries in it.",
+        see=("attention map",),
+    ),
+    Term(
+        "top key",
+        "The key to which a query attends most; where a cell stands for several heads, the one "
+        "that most heads choose.",
+        "argmax_j p_ij, called `top_key`; of equal weights the earlier key.",
+        see=("max probability", "attention entropy"), forms=("most attended token",),
+    ),
+    Term(
+        "uniform attention",
+        "Equal weight on every visible key: what a head without any preference would do, shown "
+        "for comparison.",
+        see=("attention entropy", "normalized entropy"), aliases=("uniform",),
+    ),
+    Term(
+        "visible keys",
+        "The keys that a query may attend to: in a causal model itself and everything before it, "
+        "or fewer where the layer has a sliding window.",
+        "The variable is called `visible`.",
+        see=("normalized entropy",),
+    ),
+)  # fmt: skip
+
+_BY_NAME = {name.casefold(): term for term in TERMS for name in term.names}
+
+
+def find(name: str) -> Term | None:
+    """Return the term with this name or alias, in any case, singular or plural; None for none."""
+    wanted = " ".join(name.casefold().split())
+    return _BY_NAME.get(wanted) or _BY_NAME.get(wanted.removesuffix("s"))
+
+
+def all_names() -> list[str]:
+    """Return every name and alias."""
+    return [name for term in TERMS for name in term.names]
+
+
+def forms_in_texts() -> Iterator[tuple[str, Term]]:
+    """Yield the words by which the page's texts speak of each term, the longest first.
+
+    Short aliases such as "local" or "lens" are ordinary words of a sentence and are left out.
+    """
+    words = [
+        (form, term)
+        for term in TERMS
+        for form in (term.name, *term.forms, *(a for a in term.aliases if a in _CLEAR_ALIASES))
+    ]
+    return iter(sorted(words, key=lambda pair: (-len(pair[0]), pair[0])))
+
+
+_CLEAR_ALIASES = frozenset(
+    ("logit-lens entropy", "B − A", "sink mass", "largest weight", "residual stream",
+     "mean distance", "divergence from the last layer", "dummy token", "uniform")
+)  # fmt: skip
