@@ -166,7 +166,9 @@ def _words_of(error: click.ClickException) -> str:
     unknown = (click.NoSuchOption, click.MissingParameter)
     if not isinstance(error, unknown) or error.ctx is None:
         return words
-    return f"{words.rstrip('.')}{'' if words.endswith('?') else ';'} see {error.ctx.command_path} -h"
+    return (
+        f"{words.rstrip('.')}{'' if words.endswith('?') else ';'} see {error.ctx.command_path} -h"
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.lens.budget import SITES
+from attentropy.engine.trace.statistics import OPTIONAL_STATS
 from attentropy.report.commands.prompt import read_prompt
 
 Parameters = Mapping[str, Any]
@@ -36,17 +38,28 @@ def run_arguments(parameters: Parameters) -> Arguments:
     if "no_chat_template" in arguments:
         arguments["chat_template"] = not arguments.pop("no_chat_template")
     if "stats" in arguments:
-        arguments["stats"] = _split(arguments["stats"])
+        arguments["stats"] = parse_stats(arguments["stats"])
     if "lens" in arguments:
         arguments["sites"] = parse_sites(arguments.pop("lens"))
     return arguments
 
 
+def parse_stats(text: str) -> tuple[str, ...]:
+    """Return the attention statistics that --stats names; "all" is all of them."""
+    stats = _split(text)
+    return ("entropy", *OPTIONAL_STATS) if "all" in stats else stats
+
+
 def parse_sites(text: str) -> tuple[str, ...]:
-    """Return the sites of the lens that --lens names; () for "none". Raises `UsageError`."""
+    """Return the sites of the lens that --lens names; () for "none", all for "all".
+
+    Raises `UsageError`.
+    """
     sites = _split(text)
     if "none" in sites and len(sites) > 1:
         raise UsageError("--lens none reads nothing; leave out the other sites")
+    if "all" in sites:
+        return SITES
     return () if sites == ("none",) else sites
 
 

@@ -20,7 +20,9 @@ model, or two models, revisions or precisions on one prompt. An output named `.z
 @click.command("compare", help=_HELP)
 @click.argument("a", type=Path)
 @click.argument("b", type=Path)
-@click.option("-o", "--output", "target", type=Path, default=Path("compare.html"), show_default=True)
+@click.option(
+    "-o", "--output", "target", type=Path, default=Path("compare.html"), show_default=True
+)
 @page_options
 @output.redact_option
 @output.force_option

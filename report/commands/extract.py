@@ -43,7 +43,6 @@ def command(
     **options: Any,
 ) -> None:
     """Run the model and write the trace."""
-    refuse_store(options["model"], advice="it is extracted already; to draw it: attentropy render {}")
     is_finished = resume and target.exists() and not _is_unfinished(target)
     output.check_target(
         target, force=force or is_finished, inputs=inputs_of(options), endings=TRACE_ENDINGS,
@@ -52,6 +51,9 @@ def command(
             "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}, from a trace",
         },
     )  # fmt: skip
+    refuse_store(
+        options["model"], advice="it is extracted already; to draw it: attentropy render {}"
+    )
     if redact_tokens and (resume or keep_cache):
         raise UsageError("--redact-tokens keeps nothing to resume from: leave out the other option")
     if is_finished:

@@ -60,7 +60,6 @@ attention, beside them."""
 @output.json_option
 def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Measure the model and print or write the profile."""
-    refuse_store(options["model"], advice="to draw it: attentropy render {}")
     if target is None and not as_json:
         target = Path("profile.html")
     if target is not None:
@@ -68,6 +67,7 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
             target, force=force, inputs=inputs_of(options), endings=PAGE_ENDINGS + TRACE_ENDINGS,
             as_json=as_json,
         )  # fmt: skip
+    refuse_store(options["model"], advice="to draw it: attentropy render {}")
     arguments = run_arguments(options)
     try:
         from attentropy.engine.profile.profile import profile
@@ -85,11 +85,13 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
             path = {"path": str(target)} if target is not None else {}
             click.echo(output.json_line(path | trace.attrs["profile"]))
             return
+        assert target is not None  # profile.html where nothing is named
+        if output.is_standard_output(target):
+            return
         from attentropy.report.page.profile import print_profile
 
         print_profile(trace)
-        if target is not None:
-            output.print_result(target, {}, as_json=False, then=output.next_step(target))
+        output.print_result(target, {}, as_json=False, then=output.next_step(target))
 
 
 def _write(trace: Trace, target: Path, *, force: bool) -> None:
