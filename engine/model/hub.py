@@ -55,8 +55,8 @@ def explain(error: BaseException, name: str, *, offline: bool) -> str:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
     sentences = {
-        errors.GatedRepoError: f"{name!r} is gated on the Hugging Face hub: accept its terms on its "
-        "page there, then log in with `hf auth login`",
+        errors.GatedRepoError: f"{name!r} is gated on the Hugging Face hub: accept its terms on "
+        "its page there, then log in with `hf auth login`",
         errors.RevisionNotFoundError: f"{name!r} has no such revision on the Hugging Face hub",
         errors.RepositoryNotFoundError: f"no model {name!r}: there is no such folder here, and no "
         "such public model on the Hugging Face hub (a private one needs `hf auth login`)",
@@ -64,8 +64,8 @@ def explain(error: BaseException, name: str, *, offline: bool) -> str:
         "id of the Hugging Face hub (org/name)",
         errors.LocalEntryNotFoundError: _not_cached(name, offline=offline),
         errors.OfflineModeIsEnabled: _not_cached(name, offline=offline),
-        errors.EntryNotFoundError: f"{name!r} on the Hugging Face hub has no config.json: it is not "
-        "a model for transformers",
+        errors.EntryNotFoundError: f"{name!r} on the Hugging Face hub has no config.json: it is "
+        "not a model for transformers",
     }
     for kind, sentence in sentences.items():
         if any(isinstance(one, kind) for one in causes):
