@@ -62,11 +62,12 @@ class _LazyGroup(click.Group):
 
 def _suggestion(word: str) -> str:
     """Return what a word that is no command may have meant."""
+    partial = " --partial" * word.endswith(".partial")
     if word.endswith(STORE_ENDINGS):
-        return f"to draw a trace: attentropy render {shlex.quote(word)}"
+        return f"to draw a trace: attentropy render {shlex.quote(word)}{partial}"
     if close := get_close_matches(word.lower(), _COMMANDS, 1, 0.6):
         return f"did you mean {close[0]!r}?"
-    if "/" in word:  # a hub id or a folder
+    if "/" in word or os.path.isdir(word):  # a hub id or a folder
         return f"to run a model: attentropy report {shlex.quote(word)}"
     return f"the commands are {', '.join(_COMMANDS)}"
 
@@ -163,9 +164,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _words_of(error: click.ClickException) -> str:
     """Return click's message as one line, with the command whose help says more."""
     words = " ".join(error.format_message().split())
-    unknown = (click.NoSuchOption, click.MissingParameter)
-    if not isinstance(error, unknown) or error.ctx is None:
+    if not isinstance(error, click.NoSuchOption | click.MissingParameter) or error.ctx is None:
         return words
+    if isinstance(error, click.NoSuchOption) and error.ctx.parent is None:
+        return f"{words.rstrip('.')}; a command comes first, such as: attentropy report"
     return (
         f"{words.rstrip('.')}{'' if words.endswith('?') else ';'} see {error.ctx.command_path} -h"
     )

@@ -60,6 +60,7 @@ attention, beside them."""
 @output.json_option
 def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Measure the model and print or write the profile."""
+    refuse_store(options["model"], advice="to draw it: attentropy render {}")
     if target is None and not as_json:
         target = Path("profile.html")
     if target is not None:
@@ -67,7 +68,6 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
             target, force=force, inputs=inputs_of(options), endings=PAGE_ENDINGS + TRACE_ENDINGS,
             as_json=as_json,
         )  # fmt: skip
-    refuse_store(options["model"], advice="to draw it: attentropy render {}")
     arguments = run_arguments(options)
     try:
         from attentropy.engine.profile.profile import profile

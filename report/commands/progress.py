@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,14 +58,14 @@ def progress_bar(console: Console, get_time: Callable[[], float] | None = None) 
         max_refresh = 0.5  # numbers that change more often cannot be read
 
         def render(self, task: Task) -> Text:
-            return Text(numbers_of(task))
+            return Text(numbers_of(task), no_wrap=True)
 
     class CountedBar(BarColumn):
-        def __call__(self, task: Task) -> Text:  # type: ignore[override]
-            return super().__call__(task) if _is_counted(task) else Text("")  # type: ignore[return-value]
+        def __call__(self, task: Task) -> Any:
+            return super().__call__(task) if _is_counted(task) else Text("")
 
     return Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), CountedBar(), Numbers(),
+        SpinnerColumn(), TextColumn("{task.description}"), CountedBar(bar_width=20), Numbers(),
         console=console, transient=True, get_time=get_time, speed_estimate_period=_WINDOW,
     )  # fmt: skip
 
@@ -81,8 +81,8 @@ def numbers_of(task: Task) -> str:
         parts.append(f"{task.speed:,.0f} tokens/s")
     left = task.time_remaining
     if left:
-        parts.append(f"about {format_seconds(left)} left")
-    return ", ".join(parts)
+        parts.append(f"{f'{left:.0f} s' if left < 60 else format_seconds(left)} left")
+    return "  ".join(parts)
 
 
 def _is_counted(task: Task) -> bool:

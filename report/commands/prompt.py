@@ -60,6 +60,8 @@ def parse_messages(text: str, name: str) -> list[Message]:
     """
     try:
         value = json.loads(text)
+    except RecursionError as error:
+        raise UsageError(f"{name}: {_FORMS}") from error
     except ValueError as error:
         value = _parse_lines(text, name, error)
     if isinstance(value, dict):
@@ -125,10 +127,9 @@ def _parse_numbers(text: str, name: str) -> Any:
     try:
         if "[" in text or "{" in text:
             return json.loads(text)
-        return [
-            int(number) for number in re.split(r"\s*,\s*|\s+", text.strip().strip(",")) if number
-        ]
-    except ValueError as error:
+        numbers = text.strip().removesuffix(",").rstrip()
+        return [int(number) for number in re.split(r"\s*,\s*|\s+", numbers)] if numbers else []
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{name} is neither JSON nor whole numbers between commas or blanks"
         ) from error

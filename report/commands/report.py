@@ -40,6 +40,7 @@ def command(
     **options: Any,
 ) -> None:
     """Run the model and write the page."""
+    refuse_store(options["model"], advice="to draw it: attentropy render {}")
     inputs = inputs_of(options)
     output.check_target(
         target, force=force, inputs=inputs, endings=PAGE_ENDINGS, as_json=as_json,
@@ -51,7 +52,6 @@ def command(
     )  # fmt: skip
     if save_trace is not None:
         output.check_target(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
-    refuse_store(options["model"], advice="to draw it: attentropy render {}")
     with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:
             trace = extract_trace(options, scratch=folder)
