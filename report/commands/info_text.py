@@ -84,7 +84,8 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
 
 def _lens_lines(lens: Facts, positions: int) -> Iterator[str]:
     """Yield the cost of the lens at one site, for the default and for all positions."""
-    yield from _part("Logit lens", f"{positions:,} of {lens['tokens']:,} positions")
+    read = f"{positions:,} of {lens['tokens']:,} positions" if positions else "none"
+    yield from _part("Logit lens", read)
     yield (
         f"  the model's own pass: {format_flops(lens['forward_flops'])} "
         f"({lens['parameters']:,} parameters)"

@@ -185,7 +185,8 @@ def say_answer(trace: Trace, target: Path) -> None:
     limit = trace.attrs.get("options", {}).get("max_new_tokens")
     is_cut = steps == limit and bool(dataset["generated_content"].values[-1])
     answer = for_terminal(trace.attrs["answer"]) or "(no text)"
-    cut = f" … (the first {steps} tokens; see --max-new-tokens)" if is_cut else ""
+    first = "the first token" if steps == 1 else f"the first {steps} tokens"
+    cut = f" … ({first}; see --max-new-tokens)" if is_cut else ""
     say(f"Answer: {answer}{cut}", target)
 
 

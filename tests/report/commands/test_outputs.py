@@ -1,6 +1,5 @@
 """Where results go: default names, endings, standard output, and what is said at the end."""
 
-import io
 import json
 import os
 import re
@@ -8,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from attentropy.engine.bench.case import VocabularyCase
+from attentropy.engine.bench.results import Results, Row
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
 from fuzz import without_pictures
 from traces import profiled, synthetic
@@ -79,7 +81,7 @@ REFUSALS = [
     (["export", "@a.zarr.zip", "-o", "x.html"], "attentropy render @a.zarr.zip -o x.html"),
     (["export", "@a.zarr.zip", "-o", "x.jpg"], "NAME.svg, NAME.png, NAME.pdf, NAME.csv"),
     (["export", "@a.zarr.zip", "-o", "-"], "add --format svg, png, pdf or csv"),
-    (["export", "@a.zarr.zip", "-o", "x.svg", "--format", "pdf"], "ends in .svg, and --format is pdf"),
+    (["export", "@a.zarr.zip", "-o", "x.svg", "--format", "pdf"], ".svg, and --format is pdf"),
     (["profile", "-o", "x.pdf"], "NAME.html, NAME.zarr, NAME.zarr.zip"),
     (["bench", "-o", "x.html"], "a page is written by: --html x.html"),
     (["bench", "--html", "x.json"], "NAME.html"),
@@ -104,11 +106,11 @@ def test_an_output_of_another_kind_is_refused_with_what_writes_it(
 @pytest.mark.parametrize(
     ("arguments", "start", "said"),
     [
-        (["render", "@a.zarr.zip"], b"<!DOCTYPE html>", ""),
-        (["compare", "@a.zarr.zip", "@b.zarr"], b"<!DOCTYPE html>", "- "),
-        (["export", "@a.zarr.zip", "--format", "svg"], b"<svg", "Lens"),
-        (["export", "@a.zarr.zip", "--format", "csv"], b"", "Lens"),
-        (["export", "@a.zarr.zip", "--format", "png"], b"\x89PNG\r\n\x1a\n", "Lens"),
+        (["render", "@a.zarr.zip"], b"<!doctype html>", ""),
+        (["compare", "@a.zarr.zip", "@b.zarr"], b"<!doctype html>", "- "),
+        (["export", "@a.zarr.zip", "--format", "svg"], b"<svg", "Logit-lens"),
+        (["export", "@a.zarr.zip", "--format", "csv"], b"", "Logit-lens"),
+        (["export", "@a.zarr.zip", "--format", "png"], b"\x89PNG\r\n\x1a\n", "Logit-lens"),
         (["export", "@p.zarr", "--figure", "profile", "--format", "pdf"], b"%PDF-", ""),
     ],
 )
@@ -131,20 +133,55 @@ def test_a_terminal_is_not_sent_the_bytes_of_a_picture(traces, here, capsys, mon
     assert "redirect it, or name a file" in capsys.readouterr().err
 
 
-@pytest.mark.costly
-def test_report_says_the_answer_and_the_page_and_extract_the_next_step(here, capsys):
-    run = ["-p", "Is Canberra a city?", "--no-scores"]
-    assert main(["report", *run, "--max-new-tokens", "1", "--save-trace", "t.zarr"]) == 0
+@pytest.fixture
+def recorded(monkeypatch):
+    """Return a trace, which `report` and `extract` get from a run that takes no time."""
+    trace = synthetic(layers=2, heads=2, window=False)
+
+    def run(options, output=None, force=False, **destination):
+        return trace if output is None else Trace.open(trace.save(output, force=force))
+
+    for command in ("report", "extract"):
+        monkeypatch.setattr(f"attentropy.report.commands.{command}.extract_trace", run)
+    return trace
+
+
+def test_report_says_the_answer_and_the_page(here, capsys, recorded):
+    with without_pictures():
+        assert main(["report", "--save-trace", "t.zarr"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert re.match(r"Answer: \S+ … \(the first 1 tokens?; see --max-new-tokens\)$", lines[0])
-    assert lines[1].startswith("- ")
+    assert lines[0] == "Answer: Canberra"
+    assert all(line.startswith("- ") for line in lines[1:-2])
     assert lines[-2] == "Wrote t.zarr."
     assert re.match(r"Wrote report\.html \(.* [kM]B\)\. Open it in a browser\.$", lines[-1])
-    assert main(["extract", "--no-scores", "-o", "it's.zarr.zip"]) == 0
+
+
+def test_an_answer_that_was_cut_short_says_how_to_get_more(here, capsys, recorded):
+    recorded.dataset.attrs["options"] = {"max_new_tokens": 3}
+    recorded.dataset["generated_content"][:] = 1
+    assert main(["extract"]) == 0
+    line = "Answer: Canberra … (the first 3 tokens; see --max-new-tokens)\n"
+    assert capsys.readouterr().out.startswith(line)
+    recorded.dataset["generated_content"][-1] = 0  # it ended by itself
+    assert main(["extract", "--force"]) == 0
+    assert capsys.readouterr().out.startswith("Answer: Canberra\n")
+
+
+def test_extract_says_the_next_step(here, capsys, recorded):
+    assert main(["extract", "-o", "it's.zarr.zip"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Answer: Canberra"
     assert re.match(r"Wrote it's\.zarr\.zip \(.* kB\)\. Next: attentropy render ", lines[1])
-    assert lines[1].endswith("""'it'"'"'s.zarr.zip'""")
+    assert lines[1].endswith("""render 'it'"'"'s.zarr.zip'""")
+
+
+def test_a_page_on_standard_output_is_all_of_it(here, capsys, recorded):
+    with without_pictures():
+        assert main(["report", "-o", "-"]) == 0
+    output = capsys.readouterr()
+    assert output.out.startswith("<!doctype html>")
+    assert output.err.startswith("Answer: Canberra\n- ")
+    assert os.listdir() == []
 
 
 @pytest.mark.costly
@@ -167,19 +204,24 @@ def test_resuming_a_finished_run_says_so_and_succeeds(traces, here, capsys):
     assert main(["extract", "-p", "x", "-o", "broken.zarr.zip", "--resume"]) == 1
 
 
-@pytest.mark.costly
-def test_bench_keeps_its_results_and_says_how_to_show_them(here, capsysbinary):
-    run = ["bench", "--what", "vocabulary", "-n", "8", "--width", "8", "--tokens", "16"]
-    run += ["--seconds", "0", "--rival", "*eager*"]
-    assert main([*run]) == 0
-    out = capsysbinary.readouterr().out
-    assert b"To show it again: attentropy bench --read bench.json" in out
-    written = Path("bench.json").read_bytes()
+def test_bench_keeps_its_results_and_says_how_to_show_them(here, capsys, monkeypatch):
+    case = VocabularyCase(8, 8, 16, "float32", "cpu")
+    rows = (Row(0, "ours", "ours", case.flops, (1e-3, 2e-3, 3e-3), 3),)
+    ceilings = {"flops_per_second": 1e9, "bytes_per_second": 1e9}
+    facts = {"device": "a machine"}
+    results = Results("vocabulary", "attentropy bench", "ours", facts, ceilings, (case,), rows)
+    monkeypatch.setattr("attentropy.report.commands.bench._measure", lambda **options: results)
+    assert main(["bench"]) == 0
+    assert capsys.readouterr().out.endswith("again: attentropy bench --read bench.json\n")
+    assert Path("bench.json").read_text("utf-8") == results.to_json()
+    assert main(["bench", "-o", "-"]) == 0
+    assert capsys.readouterr().out == results.to_json()
+    assert main(["bench", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(results.to_json())
     assert main(["bench", "--read", "bench.json", "--html", "-"]) == 0
-    assert capsysbinary.readouterr().out.lower().startswith(b"<!doctype html>")
-    assert main(["bench", "--read", "bench.json", "--html", "b.html"]) == 0
-    assert b"Wrote b.html" in capsysbinary.readouterr().out
-    assert Path("bench.json").read_bytes() == written
+    assert capsys.readouterr().out.lower().startswith("<!doctype html>")
+    assert main(["bench", "--html", "b.html"]) == 0
+    assert "Wrote b.html" in capsys.readouterr().out
     assert sorted(os.listdir()) == ["b.html", "bench.json"]
 
 

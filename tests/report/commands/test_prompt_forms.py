@@ -92,8 +92,8 @@ def test_what_is_beside_the_messages_is_noted(here, capsys):
     "written",
     [
         "[256, 64, 65]", "[[256, 64, 65]]", '{"input_ids": [256, 64, 65], "attention_mask": [1]}',
-        '{"input_ids": [[256, 64, 65]]}', "256,64,65", "256, 64, 65\n", "256 64\n65", "256,64,65,\n",
-        "256\t64 ,65", "256\r\n64\r\n65",
+        '{"input_ids": [[256, 64, 65]]}', "256,64,65", "256, 64, 65\n", "256 64\n65",
+        "256,64,65,\n",        "256\t64 ,65", "256\r\n64\r\n65",
     ],
 )  # fmt: skip
 def test_ids_are_json_or_numbers_between_commas_or_blanks(here, written, mark):
