@@ -64,14 +64,14 @@ def explain(error: BaseException, name: str, *, offline: bool) -> str:
         "id of the Hugging Face hub (org/name)",
         errors.LocalEntryNotFoundError: _not_cached(name, offline=offline),
         errors.OfflineModeIsEnabled: _not_cached(name, offline=offline),
-        errors.EntryNotFoundError: f"{name!r} on the Hugging Face hub has no config.json: it is "
-        "not a model for transformers",
+        errors.EntryNotFoundError: f"{name!r} on the Hugging Face hub does not have the files of a "
+        "transformers model (config.json, *.safetensors)",
     }
     for kind, sentence in sentences.items():
         if any(isinstance(one, kind) for one in causes):
             return sentence
     text = " ".join(str(error).split())
-    return f"no model {name!r} could be read: {_first_sentence(text) or type(error).__name__}"
+    return f"the model {name!r} could not be read: {_first_sentence(text) or type(error).__name__}"
 
 
 def _not_cached(name: str, *, offline: bool) -> str:

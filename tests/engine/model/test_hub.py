@@ -28,7 +28,7 @@ def _error(kind, cause=None):
         (errors.HFValidationError, "no id of the Hugging Face hub (org/name)"),
         (errors.LocalEntryNotFoundError, "cannot be reached: check the network"),
         (errors.OfflineModeIsEnabled, "cannot be reached: check the network"),
-        (errors.EntryNotFoundError, "has no config.json"),
+        (errors.EntryNotFoundError, "does not have the files of a transformers model"),
         (ValueError, "could not be read: There was a problem"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_prompt_that_reads_debug_is_a_prompt(here, capsys):
 
 def test_every_command_shows_its_help_and_help_says_where_debug_goes(capsys):
     for name in ("report", "extract", "render", "export", "compare", "profile", "bench", "info"):
-        assert main([name, "-h"]) == 0
+        assert main([name, "--help"]) == 0
         assert f"Usage: attentropy {name}" in capsys.readouterr().out
     assert main(["-h"]) == 0
     assert "anywhere on the line" in capsys.readouterr().out

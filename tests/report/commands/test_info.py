@@ -1,4 +1,4 @@
-"""`attentropy info` prints numbers with units, refuses what `extract` refuses, and says what next."""
+"""`info` prints numbers with units, refuses what `extract` refuses, and says what comes next."""
 
 import json
 import re
