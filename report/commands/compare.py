@@ -21,8 +21,9 @@ model, or two models, revisions or precisions on one prompt. An output named `.z
 @click.argument("a", type=Path)
 @click.argument("b", type=Path)
 @click.option(
-    "-o", "--output", "target", type=Path, default=Path("compare.html"), show_default=True
-)
+    "-o", "--output", "target", type=Path, default=Path("compare.html"), show_default=True,
+    help="Where the page or the comparison is written; - is standard output, for a page.",
+)  # fmt: skip
 @page_options
 @output.redact_option
 @output.force_option

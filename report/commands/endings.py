@@ -35,8 +35,8 @@ def check_ending(path: Path, endings: tuple[str, ...], elsewhere: Elsewhere) -> 
     if name.endswith(endings):
         return
     kind = next((kind for kind, ends in _KINDS.items() if name.endswith(ends)), "")
-    wanted = ", ".join(f"NAME{ending}" for ending in endings if ending != ".htm")
-    message = f"{path.name!r} is not a name for what this command writes, which is {wanted}"
+    wanted = ", ".join(ending for ending in endings if ending != ".htm")
+    message = f"{path.name!r}: this command writes a file that ends in {wanted}"
     if kind in elsewhere:
         message += f"; {kind} is written by: {elsewhere[kind]}"
     raise UsageError(message)

@@ -24,8 +24,9 @@ OUTPUT.partial beside it holds what there is."""
 @click.command("extract", help=_HELP)
 @run_options
 @click.option(
-    "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True
-)
+    "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True,
+    help="Where the trace is written: NAME.zarr or NAME.zarr.zip.",
+)  # fmt: skip
 @output.force_option
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run beside the output.")
 @click.option(

@@ -23,7 +23,10 @@ one self-contained HTML file."""
 @click.command("report", help=_HELP)
 @run_options
 @page_options
-@click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
+@click.option(
+    "-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True,
+    help="Where the page is written; - is standard output.",
+)  # fmt: skip
 @click.option("--save-trace", type=Path, metavar="PATH", help="Keep the trace too (.zarr.zip).")
 @output.redact_option
 @output.force_option
