@@ -43,8 +43,8 @@ def command(
     output.check_target(
         target, force=force, inputs=[a, b], endings=PAGE_ENDINGS + TRACE_ENDINGS, as_json=as_json,
         elsewhere={
-            "a figure": f"attentropy export NAME.zarr.zip -o {shlex.quote(str(target))}, "
-            "where compare -o NAME.zarr.zip keeps the comparison",
+            "a figure": f"attentropy export NAME.zarr.zip -o {shlex.quote(str(target))} "
+            "(compare -o NAME.zarr.zip keeps the comparison)",
         },
     )  # fmt: skip
 

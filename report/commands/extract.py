@@ -49,7 +49,7 @@ def command(
         target, force=force or is_finished, inputs=inputs_of(options), endings=TRACE_ENDINGS,
         elsewhere={
             "a page": f"attentropy report -o {shlex.quote(str(target))}",
-            "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}, from a trace",
+            "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}",
         },
     )  # fmt: skip
     refuse_store(

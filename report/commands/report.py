@@ -49,8 +49,8 @@ def command(
         target, force=force, inputs=inputs, endings=PAGE_ENDINGS, as_json=as_json,
         elsewhere={
             "a trace": f"attentropy extract -o {shlex.quote(str(target))} (or --save-trace here)",
-            "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}, "
-            "where --save-trace TRACE keeps the trace",
+            "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))} "
+            "(report --save-trace TRACE keeps the trace)",
         },
     )  # fmt: skip
     if save_trace is not None:
