@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import click
 
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.option_names import option_words
 from attentropy.report.text import for_terminal
 
@@ -31,7 +34,10 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    """A group that shows its help without importing its commands."""
+    """A group that shows its help without importing its commands.
+
+    Each command takes --debug as the group does.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -40,11 +46,32 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = import_module(f"attentropy.report.commands.{cmd_name}").command
+        if not any(parameter.name == "debug" for parameter in command.params):
+            command.params.append(_debug_option(hidden=True))
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}; {_suggestion(args[0])}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _suggestion(word: str) -> str:
+    """Return what a word that is no command may have meant."""
+    partial = " --partial" * word.endswith(".partial")
+    if word.endswith(STORE_ENDINGS):
+        return f"to draw a trace: attentropy render {shlex.quote(word)}{partial}"
+    if close := get_close_matches(word.lower(), _COMMANDS, 1, 0.6):
+        return f"did you mean {close[0]!r}?"
+    if "/" in word or os.path.isdir(word):  # a hub id or a folder
+        return f"to run a model: attentropy report {shlex.quote(word)}"
+    return f"the commands are {', '.join(_COMMANDS)}"
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -74,21 +101,35 @@ def _log_to_stderr() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def _turn_debug_on(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    root = ctx.find_root()
+    state = root.ensure_object(dict)
+    if value and not state.get("debug"):
+        state["debug"] = True
+        root.with_resource(_log_to_stderr())
+
+
+def _debug_option(*, hidden: bool = False) -> click.Option:
+    return click.Option(
+        ["--debug"], is_flag=True, is_eager=True, expose_value=False, callback=_turn_debug_on,
+        hidden=hidden, help="Show the whole traceback of an error; anywhere on the line.",
+    )  # fmt: skip
+
+
 @click.command(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="`attentropy report` alone runs the embedded model and writes report.html.",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
     help="Show the version and exit.",
 )  # fmt: skip
-@click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
-@click.pass_context
-def attentropy(ctx: click.Context, debug: bool) -> None:
+def attentropy() -> None:
     """Show where a language model is certain and where it is not, at any context length."""
-    if debug:
-        ctx.with_resource(_log_to_stderr())
+
+
+attentropy.params.append(_debug_option())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -99,13 +140,14 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     color = False if os.environ.get("NO_COLOR") else None
+    state: dict[str, bool] = {}
     try:
-        attentropy.main(arguments, "attentropy", standalone_mode=False, color=color)
+        attentropy.main(arguments, "attentropy", standalone_mode=False, color=color, obj=state)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
     except click.ClickException as error:
-        click.echo(f"error: {for_terminal(error.format_message())}", err=True)
+        click.echo(f"error: {for_terminal(_words_of(error))}", err=True)
         return 1 if not isinstance(error, click.UsageError) else 2
     except (click.Abort, KeyboardInterrupt) as error:
         cause = str(error.__cause__ or error)  # click raises Abort from the interruption
@@ -113,18 +155,30 @@ def main(arguments: list[str] | None = None) -> int:
         click.echo(f"interrupted: {reason}" if reason else "interrupted", err=True)
         return 130
     except Exception as error:
-        if "--debug" in arguments:
+        if state.get("debug"):
             raise
         click.echo(f"error: {_one_line(error)}", err=True)
         return 2 if isinstance(error, UsageError) else 1
     return 0
 
 
+def _words_of(error: click.ClickException) -> str:
+    """Return click's message as one line, with the command whose help says more."""
+    words = " ".join(error.format_message().split())
+    if not isinstance(error, click.NoSuchOption | click.MissingParameter) or error.ctx is None:
+        return words
+    if isinstance(error, click.NoSuchOption) and error.ctx.parent is None:
+        return f"{words.rstrip('.')}; a command comes first, such as: attentropy report"
+    return (
+        f"{words.rstrip('.')}{'' if words.endswith('?') else ';'} see {error.ctx.command_path} -h"
+    )
+
+
 def _one_line(error: Exception) -> str:
     text = for_terminal(" ".join(str(error).split()))
     if isinstance(error, AttentropyError):
         return option_words(text)
-    return f"{type(error).__name__}: {text[:200]} (run attentropy --debug … for the traceback)"
+    return f"{type(error).__name__}: {text[:200]} (add --debug for the traceback)"
 
 
 if __name__ == "__main__":

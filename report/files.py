@@ -20,8 +20,9 @@ def check_target(path: Path, *, force: bool, inputs: Iterable[str | Path | None]
         raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
     if path.is_dir() and not path.name.endswith(".zarr"):
         raise UsageError(f"{path.name!r} is a folder; name a file")
-    for source in inputs:
-        _check_apart(path, source)
+    check_apart(path, inputs)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path.name!r} is a device or a pipe; name a file")
     if path.exists() and not force:
         raise UsageError(f"{path.name!r} exists; use `force=True` to replace it")
     if not os.access(path.parent, os.W_OK):
@@ -29,8 +30,13 @@ def check_target(path: Path, *, force: bool, inputs: Iterable[str | Path | None]
     return path
 
 
-def _check_apart(path: Path, source: str | Path | None) -> None:
-    """Raise `UsageError` where writing to `path` would change what is read from `source`."""
+def check_apart(path: Path, inputs: Iterable[str | Path | None]) -> None:
+    """Raise `UsageError` where writing to `path` would change what is read from an input."""
+    for source in inputs:
+        _check_one(path, source)
+
+
+def _check_one(path: Path, source: str | Path | None) -> None:
     if source is None or str(source) == "-" or not Path(source).exists():
         return
     target, origin = path.resolve(), Path(source).resolve()

@@ -9,11 +9,44 @@ _NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=%|nats\b|ms\b|[kMG]B\b|[GT]FLOP/s)")
 
 def format_bytes(size: float) -> str:
     """Return a number of bytes in the unit that people read, such as `1.2 MB`."""
-    for unit in ("bytes", "kB", "MB"):
+    for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
-    return f"{size:.1f} GB"
+    return f"{size:,.1f} TB"
+
+
+def format_flops(flops: float) -> str:
+    """Return a number of floating-point operations in its unit, such as `5.28 TFLOP`."""
+    for unit in ("", "k", "M", "G", "T", "P"):
+        if flops < 999.5:
+            return f"{flops:.3g} {unit}FLOP"
+        flops /= 1000
+    return f"{flops:,.3g} EFLOP" if flops < 999.5 else f"{flops:,.0f} EFLOP"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time in the units that people read: `0.5 s`, `7 min 47 s`, `3 h 20 min`, `26 days`.
+
+    At most two units, and no more digits than a prediction is worth.
+    """
+    if seconds < 9.95:
+        return f"{seconds:.1f} s" if seconds >= 0.05 else "under 0.1 s"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    if round(seconds) < 3600:
+        return _two_units(round(seconds), "min", "s", 60)
+    if round(seconds / 60) < 48 * 60:
+        return _two_units(round(seconds / 60), "h", "min", 60)
+    days = seconds / 86_400
+    return (
+        f"{days:,.0f} days" if days >= 9.5 else _two_units(round(seconds / 3600), "days", "h", 24)
+    )
+
+
+def _two_units(value: int, large: str, small: str, factor: int) -> str:
+    whole, rest = divmod(value, factor)
+    return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

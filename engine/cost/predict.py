@@ -14,6 +14,7 @@ from attentropy.engine.cost.memory import MemoryBytes, alternatives, chunk_token
 from attentropy.engine.cost.options import CostOptions
 from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
 from attentropy.engine.cost.speed import duration, measure_rates
+from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.windows import default_window, map_tile, rectangles
 from attentropy.engine.model import source as model_source
 from attentropy.engine.model.config import config_facts, read_config
@@ -97,10 +98,20 @@ def describe(
         facts = {"name": name, "revision": revision} | config_facts(config)
         if tokens is None:
             return facts
+        _check_length(name, facts["positions"], tokens)
         device = model_source.resolve_device(None)
         dtype = model_source.resolve_dtype(None, config, device)
         prediction = predict(config, tokens, CostOptions(**options), device, dtype)
         return {**facts, "lens": lens_facts(config, tokens), **prediction}
+
+
+def _check_length(name: str, positions: int | None, tokens: int) -> None:
+    """Raise `UsageError` where `extract` would refuse a prompt of that length."""
+    if positions is not None and tokens > positions:
+        raise UsageError(
+            f"a prompt of {tokens:,} tokens is more than the {positions:,} positions of {name!r}; "
+            f"the longest is --tokens {positions}"
+        )
 
 
 def predict(

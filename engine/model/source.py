@@ -12,6 +12,7 @@ import torch
 
 from attentropy.engine import demo
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.model import hub
 from attentropy.engine.model.files import (
     INDEX,
     TOKENIZER_FILES,
@@ -95,14 +96,17 @@ def resolve_dtype(dtype: str | None, config: Any, device: torch.device) -> torch
 def errors_in_one_line(name: str, source: str) -> Iterator[None]:
     """Turn a library's loading errors into one line without `source`, and silence its warnings."""
     import transformers
+    from huggingface_hub import constants
 
     loggers = [logging.getLogger(n) for n in ("transformers", "huggingface_hub")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
+    is_offline = constants.HF_HUB_OFFLINE
     try:
-        yield
+        with hub.offline_if_unreachable(source):
+            yield
     except (AttentropyError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic in the tokenizer's Rust code is no Exception
@@ -114,10 +118,8 @@ def errors_in_one_line(name: str, source: str) -> Iterator[None]:
         reason = " ".join(text.replace(source, name).split())[:200] or type(error).__name__
         if "ignore_mismatched_sizes" in text:
             reason = "the sizes in its configuration are not those of its weights"
-        if isinstance(error, OSError):
-            raise AttentropyError(
-                f"no model {name!r}: neither a folder here nor reachable on the hub ({reason})"
-            ) from error
+        if isinstance(error, OSError) and not Path(source).is_dir():
+            raise AttentropyError(hub.explain(error, name, offline=is_offline)) from error
         raise AttentropyError(f"cannot load {name!r} ({reason})") from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -14,6 +14,7 @@ import click
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.report.commands import output
 from attentropy.report.commands.bench_grid import grid_for, list_of, parse_heads, parse_mask
+from attentropy.report.commands.endings import PAGE_ENDINGS, RESULT_ENDINGS
 from attentropy.report.commands.progress import show_status
 from attentropy.report.commands.quantities import count
 
@@ -63,7 +64,11 @@ where it is wrong. Without options: a grid of settings that fits the device."""
     "--read", "result_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Show results that -o wrote instead of measuring; give it again for more.",
 )  # fmt: skip
-@click.option("-o", "--output", "target", type=Path, help="Write the results as JSON, too.")
+@click.option(
+    "-o", "--output", "target", type=Path,
+    help="Where to write the results: NAME.json.  [default: bench.json, unless --json, --html or "
+    "--read is given]",
+)  # fmt: skip
 @click.option("--html", "page", type=Path, metavar="FILE", help="Write the results as a page.")
 @output.force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
@@ -76,11 +81,11 @@ def command(
     **options: Any,
 ) -> None:
     """Measure or read results, then write and print them."""
-    for path in (target, page):
-        if path is not None:
-            output.check_target(path, force=force, inputs=result_files)
     if result_files and target is not None:
         raise UsageError("--read measures nothing; leave -o out")
+    if target is None and not (result_files or as_json or page):
+        target = Path("bench.json")
+    _check_targets(target, page, force=force, inputs=result_files, as_json=as_json)
     runs = [_read(path) for path in result_files] if result_files else [_measure(**options)]
     if target is not None:
         output.write_text(target, runs[0].to_json())
@@ -88,6 +93,8 @@ def command(
         from attentropy.report.bench.results_page import render
 
         output.write_text(page, render(runs))
+    if any(path is not None and output.is_standard_output(path) for path in (target, page)):
+        return
     if as_json:
         facts = [json.loads(results.to_json()) for results in runs]
         click.echo(json.dumps(facts if len(facts) > 1 else facts[0]))
@@ -96,6 +103,30 @@ def command(
 
     for results in runs:
         show(results)
+    if target is not None:
+        again = f"attentropy bench --read {shlex.quote(str(target))}"
+        output.print_result(target, {}, as_json=False, then=f"To show it again: {again}")
+    if page is not None:
+        output.print_result(page, {}, as_json=False, then=output.next_step(page))
+
+
+def _check_targets(
+    target: Path | None,
+    page: Path | None,
+    *,
+    force: bool,
+    inputs: Sequence[Path],
+    as_json: bool,
+) -> None:
+    """Raise `UsageError` where the results or their page cannot be written."""
+    for path, endings in ((target, RESULT_ENDINGS), (page, PAGE_ENDINGS)):
+        if path is not None:
+            output.check_target(
+                path, force=force, inputs=inputs, endings=endings, as_json=as_json,
+                elsewhere={"a page": f"--html {shlex.quote(path.name)}"},
+            )  # fmt: skip
+    if target is not None and target == page:
+        raise UsageError("-o and --html both write to standard output; name a file in one of them")
 
 
 def _read(path: Path) -> Results:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from attentropy.report.commands import output
+from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS
 from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
@@ -18,7 +20,10 @@ model, or two models, revisions or precisions on one prompt. An output named `.z
 @click.command("compare", help=_HELP)
 @click.argument("a", type=Path)
 @click.argument("b", type=Path)
-@click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
+@click.option(
+    "-o", "--output", "target", type=Path, default=Path("compare.html"), show_default=True,
+    help="Where the page or the comparison is written; - is standard output, for a page.",
+)  # fmt: skip
 @page_options
 @output.redact_option
 @output.force_option
@@ -35,7 +40,13 @@ def command(
     as_json: bool,
 ) -> None:
     """Compare two traces and write the page."""
-    output.check_target(target, force=force, inputs=[a, b])
+    output.check_target(
+        target, force=force, inputs=[a, b], endings=PAGE_ENDINGS + TRACE_ENDINGS, as_json=as_json,
+        elsewhere={
+            "a figure": f"attentropy export NAME.zarr.zip -o {shlex.quote(str(target))} "
+            "(compare -o NAME.zarr.zip keeps the comparison)",
+        },
+    )  # fmt: skip
 
     from attentropy.engine.trace.dataset import Trace
     from attentropy.report.compare.difference import compare
@@ -43,7 +54,7 @@ def command(
     from attentropy.report.findings.compared import observe
 
     difference = compare(Trace.open(a), Trace.open(b), (a.name, b.name), redact=redact_tokens)
-    if target.name.endswith((".zarr", ".zarr.zip")):
+    if target.name.endswith(TRACE_ENDINGS):
         findings = observe(difference)
         difference.save(target, force=force)
     else:
@@ -57,6 +68,6 @@ def command(
         "aligned_by": "token texts" if difference.by_text else "token ids",
         "observations": [finding.to_json() for finding in findings],
     }
-    output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        output.print_findings(findings)
+        output.print_findings(findings, target)
+    output.print_result(target, facts, as_json=as_json, then=output.next_step(target))

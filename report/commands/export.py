@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report.commands import output
-from attentropy.report.export.figure_names import FIGURES, format_of
+from attentropy.report.commands.endings import FIGURE_ENDINGS, FIGURE_FORMATS, stem
+from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.text import for_terminal
 
+_FORMATS = ", ".join(FIGURE_FORMATS[:-1]) + f" or {FIGURE_FORMATS[-1]}"
 _STATISTICS = [
     "normalized_entropy",
     *(statistic.name for statistic in ATTENTION_STATISTICS if statistic.labels is not None),
@@ -60,8 +65,13 @@ head and in the inset that layer's weights; neither the mean over heads.
 )  # fmt: skip
 @click.option("--dpi", type=int, default=300, show_default=True, help="Pixels an inch of a PNG.")
 @click.option(
-    "-o", "--output", "target", type=Path, required=True, metavar="FILE",
-    help="NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn.",
+    "-o", "--output", "target", type=Path, metavar="FILE",
+    help="NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn; - is standard output.  "
+    "[default: TRACE-FIGURE.svg]",
+)  # fmt: skip
+@click.option(
+    "--format", type=click.Choice(FIGURE_FORMATS),
+    help="Format of the file, where its name does not say it.",
 )  # fmt: skip
 @output.redact_option
 @output.force_option
@@ -69,15 +79,22 @@ head and in the inset that layer's weights; neither the mean over heads.
 def command(
     path: Path,
     figure: str,
-    target: Path,
+    target: Path | None,
+    format: str | None,
     redact_tokens: bool,
     force: bool,
     as_json: bool,
     **choices: Any,
 ) -> None:
     """Write one figure."""
-    format = format_of(target)
-    output.check_target(target, force=force, inputs=[path])
+    target = target or Path(f"{stem(path)}-{figure}.{format or 'svg'}")
+    output.check_target(
+        target, force=force, inputs=[path], endings=FIGURE_ENDINGS, as_json=as_json,
+        elsewhere={
+            "a page": f"attentropy render {shlex.quote(str(path))} -o {shlex.quote(str(target))}"
+        },
+    )  # fmt: skip
+    format = _format_of(target, format)
     from attentropy.report.compare import stored
     from attentropy.report.export.export import export
 
@@ -88,4 +105,18 @@ def command(
     facts = {"title": result.title, "caption": result.caption}
     output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        click.echo(for_terminal(result.caption))
+        output.say(for_terminal(result.caption), target)
+
+
+def _format_of(target: Path, format: str | None) -> str:
+    """Return the format of the file. Raises `UsageError` where it is missing or contradicted."""
+    if output.is_standard_output(target):
+        if format is None:
+            raise UsageError(f"-o - does not say the format; add --format {_FORMATS}")
+        if format in ("png", "pdf") and sys.stdout.isatty():
+            raise UsageError(f"a {format} is no text for a terminal; redirect it, or name a file")
+        return format
+    ending = target.suffix.lower().removeprefix(".")
+    if format not in (None, ending):
+        raise UsageError(f"{target.name!r} ends in .{ending}, and --format is {format}")
+    return ending

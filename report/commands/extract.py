@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import click
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.commands import output
+from attentropy.report.commands.endings import TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
+from attentropy.report.text import for_terminal
 
 _HELP = """\
 Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
@@ -21,8 +24,9 @@ OUTPUT.partial beside it holds what there is."""
 @click.command("extract", help=_HELP)
 @run_options
 @click.option(
-    "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True
-)
+    "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True,
+    help="Where the trace is written: NAME.zarr or NAME.zarr.zip.",
+)  # fmt: skip
 @output.force_option
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run beside the output.")
 @click.option(
@@ -40,12 +44,26 @@ def command(
     **options: Any,
 ) -> None:
     """Run the model and write the trace."""
-    if not target.name.endswith((".zarr", ".zarr.zip")):
-        raise UsageError(f"{target.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
-    output.check_target(target, force=force, inputs=inputs_of(options))
+    is_finished = resume and target.exists() and not _is_unfinished(target)
+    output.check_target(
+        target, force=force or is_finished, inputs=inputs_of(options), endings=TRACE_ENDINGS,
+        elsewhere={
+            "a page": f"attentropy report -o {shlex.quote(str(target))}",
+            "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}",
+        },
+    )  # fmt: skip
+    refuse_store(
+        options["model"], advice="it is extracted already; to draw it: attentropy render {}"
+    )
     if redact_tokens and (resume or keep_cache):
         raise UsageError("--redact-tokens keeps nothing to resume from: leave out the other option")
-    if redact_tokens:
+    if is_finished:
+        from attentropy.engine.trace.dataset import Trace
+
+        trace = Trace.open(target)
+        name = for_terminal(str(target))
+        click.echo(f"note: {name} is finished; there is nothing to resume", err=True)
+    elif redact_tokens:
         from attentropy.engine.trace.redaction import redact
 
         with output.scratch_folder(target) as folder:
@@ -60,4 +78,12 @@ def command(
         "answer": trace.attrs["answer"],
         "variables": sorted(str(name) for name in trace.dataset.data_vars),
     }
-    output.print_result(target, facts, as_json=as_json)
+    if not as_json:
+        output.say_answer(trace, target)
+    output.print_result(target, facts, as_json=as_json, then=output.next_step(target))
+
+
+def _is_unfinished(target: Path) -> bool:
+    from attentropy.engine.trace.partial import PartialTrace
+
+    return PartialTrace(target).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -13,6 +14,8 @@ import click
 
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.endings import STORE_ENDINGS
+from attentropy.report.commands.info_text import describe_lines, prediction_lines
 from attentropy.report.commands.option_names import option_keys
 from attentropy.report.commands.options import info_options
 from attentropy.report.commands.output import Facts, json_line, size_of
@@ -51,7 +54,7 @@ def command(
         raise UsageError("what a run keeps is predicted for a prompt: give --tokens N too")
     if subject is None and tokens is None:
         facts = _machine_facts()
-    elif subject is not None and subject.endswith((".zarr", ".zarr.zip", ".partial")):
+    elif subject is not None and _is_store(subject):
         if tokens is not None:
             raise UsageError("--tokens is for a model; a trace has its own")
         facts = _store_facts(Path(subject))
@@ -65,7 +68,29 @@ def command(
     if as_json:
         click.echo(json_line(facts))
         return
-    _print(facts)
+    lines = prediction_lines(facts) if tokens is not None else describe_lines(facts)
+    for line in lines:
+        click.echo(line)
+    click.echo(f"\n{_next_step(subject, tokens)}")
+
+
+def _is_store(subject: str) -> bool:
+    return subject.rstrip("/").endswith(STORE_ENDINGS)
+
+
+def _next_step(subject: str | None, tokens: int | None) -> str:
+    """Return the command lines that a reader of the facts may want next."""
+    if subject is None and tokens is None:
+        return (
+            "Next: attentropy report                     the embedded model\n"
+            '      attentropy report MODEL -p "TEXT"     a model of yours'
+        )
+    model = "" if subject is None else f" {for_terminal(shlex.quote(subject))}"
+    if subject is not None and _is_store(subject):
+        return f"Next: attentropy render{model}{' --partial' * subject.endswith('.partial')}"
+    if tokens is None:
+        return f"Next: attentropy info{model} --tokens 4k     what a run over 4,096 tokens takes"
+    return f"Next: attentropy report{model} -f PROMPT.txt"
 
 
 def _machine_facts() -> Facts:
@@ -81,7 +106,7 @@ def _machine_facts() -> Facts:
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    facts["devices"] = [*gpus, f"cpu ({torch.get_num_threads()} threads)"]
+    facts["devices"] = [*gpus, _cpu(torch.get_num_threads())]
     from attentropy.engine.cost.predict import describe
     from attentropy.kernels.common.choice import has_triton
 
@@ -91,6 +116,10 @@ def _machine_facts() -> Facts:
 
     facts["embedded model"] = describe()
     return facts
+
+
+def _cpu(threads: int) -> str:
+    return f"cpu ({threads} thread{'s' * (threads != 1)})"
 
 
 def _check_torch() -> None:
@@ -153,21 +182,3 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _print(facts: Facts, indent: str = "", unit: str = "") -> None:
-    """Print lines of name and value; with the `unit` "bytes", all numbers are numbers of bytes."""
-    width = max((len(name) for name in facts), default=0)
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            click.echo(f"{indent}{for_terminal(name)}")
-            _print(value, indent + "  ", "bytes" if name.endswith("_bytes") else "")
-            continue
-        if isinstance(value, list):
-            value = ", ".join(str(item) for item in value) or "none"
-        elif isinstance(value, float):
-            value = f"{value:.3g}"
-        elif value is not None and (unit or name.endswith("_bytes")):
-            value = format_bytes(value)
-        text = "not there" if value is None else for_terminal(str(value))
-        click.echo(f"{indent}{for_terminal(name):<{width}}  {text}")

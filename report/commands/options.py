@@ -53,22 +53,23 @@ _MODEL = click.argument("model", required=False)
 _SUBJECT = (
     RunOption(
         ("-p", "--prompt"),
-        help="The prompt.",
+        help="The prompt; - reads standard input (here and in -f, -m and --ids).",
         attributes={"metavar": "TEXT"},
     ),
     RunOption(
         ("-f", "--file"),
-        help="A file with the prompt; - reads standard input (here, in -m and in --ids).",
+        help="A file with the prompt.",
         attributes={"metavar": "FILE"},
     ),
     RunOption(
         ("-m", "--messages"),
-        help="A file with chat messages: a list of role and content, tool turns too.",
+        help="A file with chat messages, tool turns too: a JSON list of role and content, "
+        '{"messages": [...]}, or one message per line (JSONL).',
         attributes={"metavar": "JSON"},
     ),
     RunOption(
         ("--ids",),
-        help="A file with token ids: a JSON list, or numbers and blanks.",
+        help="A file with token ids: a JSON list, or numbers separated by commas or blanks.",
         attributes={"metavar": "FILE"},
     ),
     RunOption(
@@ -105,8 +106,8 @@ _SUBJECT = (
 _RUN = (
     RunOption(
         ("--stats",),
-        help=f"Kept of attention beside its entropy: {', '.join(OPTIONAL_STATS)}; default all but "
-        f"{', '.join(name for name in OPTIONAL_STATS if name not in KEPT_STATS)}.",
+        help=f"Kept of attention beside its entropy: {', '.join(OPTIONAL_STATS)}; or all; "
+        f"default all but {', '.join(name for name in OPTIONAL_STATS if name not in KEPT_STATS)}.",
         attributes={"metavar": "NAMES"},
         info_help="Kept of attention beside its entropy.",
     ),
@@ -125,7 +126,7 @@ _RUN = (
     ),
     RunOption(
         ("--lens",),
-        help="What the logit lens reads in each layer: residual, attention, mlp, or none.",
+        help="What the logit lens reads in each layer: residual, attention, mlp, all or none.",
         attributes={"metavar": "SITES"},
         default="residual",
         info_help="What the lens reads: residual, attention, mlp, none.",

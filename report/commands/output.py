@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,14 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.report.files import check_target, write_bytes, write_text
+from attentropy.engine.errors import UsageError
+from attentropy.report import files
+from attentropy.report.commands.endings import (
+    PAGE_ENDINGS,
+    TRACE_ENDINGS,
+    Elsewhere,
+    check_ending,
+)
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
 if TYPE_CHECKING:
+    from attentropy.engine.trace.dataset import Trace
     from attentropy.report.findings.finding import Observation
-
-__all__ = ["check_target", "write_bytes", "write_text"]
 
 Facts = Mapping[str, Any]
 """What a command says about its result, by name; JSON values."""
@@ -33,10 +41,65 @@ redact_option = click.option(
 )  # fmt: skip
 
 
+def is_standard_output(path: Path) -> bool:
+    """Return whether an output is standard output, which is written as `-`."""
+    return str(path) == "-"
+
+
+def check_target(
+    path: Path,
+    *,
+    force: bool,
+    inputs: Iterable[str | Path | None] = (),
+    endings: tuple[str, ...] = (),
+    elsewhere: Elsewhere | None = None,
+    as_json: bool = False,
+) -> Path:
+    """Return `path` if it can be written at the end of the command. Raises `UsageError`.
+
+    No input of the command is ever replaced, not even with `force`: neither `path` nor what it
+    links to may be one of `inputs`, contain one, or lie within the store of a trace.
+    endings: those of which the name must have one, if any. elsewhere: what writes the others.
+    Standard output is for one file: not for a trace, and not together with `as_json`.
+    """
+    if is_standard_output(path):
+        _check_standard_output(endings, as_json=as_json)
+        return path
+    inputs = [*inputs]
+    files.check_apart(path, inputs)  # before its ending: it tells more
+    if endings:
+        check_ending(path, endings, elsewhere or {})
+    return files.check_target(path, force=force, inputs=inputs)
+
+
+def _check_standard_output(endings: tuple[str, ...], *, as_json: bool) -> None:
+    if endings == TRACE_ENDINGS:
+        raise UsageError(
+            "a trace cannot be written to standard output; name it NAME.zarr or NAME.zarr.zip"
+        )
+    if as_json:
+        raise UsageError("-o - and --json both write to standard output; leave one of them out")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step; `-` is standard output."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step; `-` is standard output."""
+    if is_standard_output(path):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    files.write_bytes(path, data)
+
+
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder next to `path`, which is removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    parent = None if is_standard_output(path) else path.parent
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=parent))
     try:
         yield folder
     finally:
@@ -49,19 +112,50 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def print_result(path: Path, facts: Facts, *, as_json: bool) -> None:
-    """Print path and size of the result, or these and `facts` as one JSON object."""
+def print_result(path: Path, facts: Facts, *, as_json: bool, then: str = "") -> None:
+    """Print path and size of the result, or these and `facts` as one JSON object.
+
+    then: what to do with it, a sentence.
+    """
+    if is_standard_output(path):
+        return
     size = size_of(path)
     if as_json:
         click.echo(json_line({"path": str(path), "bytes": size, **facts}))
         return
-    click.echo(f"{for_terminal(str(path))}  {format_bytes(size)}")
+    click.echo(f"Wrote {for_terminal(str(path))} ({format_bytes(size)}).{then and f' {then}'}")
 
 
-def print_findings(findings: Iterable[Observation]) -> None:
+def next_step(path: Path) -> str:
+    """Return what to do with a page or a store that a command wrote."""
+    if path.name.lower().endswith(PAGE_ENDINGS):
+        return "Open it in a browser."
+    return f"Next: attentropy render {for_terminal(shlex.quote(str(path)))}"
+
+
+def say(text: str, target: Path) -> None:
+    """Print a line for people, on standard error where standard output is the target."""
+    click.echo(text, err=is_standard_output(target))
+
+
+def say_answer(trace: Trace, target: Path) -> None:
+    """Print the answer of the model, and whether it was cut short."""
+    dataset = trace.dataset
+    steps = dataset.sizes.get("step", 0)
+    if not steps:
+        return
+    limit = trace.attrs.get("options", {}).get("max_new_tokens")
+    is_cut = steps == limit and bool(dataset["generated_content"].values[-1])
+    answer = for_terminal(trace.attrs["answer"]) or "(no text)"
+    first = "the first token" if steps == 1 else f"the first {steps} tokens"
+    cut = f" … ({first}; see --max-new-tokens)" if is_cut else ""
+    say(f"Answer: {answer}{cut}", target)
+
+
+def print_findings(findings: Iterable[Observation], target: Path) -> None:
     """Print one line per finding."""
     for finding in findings:
-        click.echo(f"- {for_terminal(finding.text)}")
+        say(f"- {for_terminal(finding.text)}", target)
 
 
 def json_line(facts: Facts) -> str:

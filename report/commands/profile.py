@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError, install_command
+from attentropy.engine.errors import AttentropyError, install_command
 from attentropy.report.commands import output
 from attentropy.report.commands.arguments import run_arguments
+from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.extraction import inputs_of, print_notes
 from attentropy.report.commands.options import subject_options
 from attentropy.report.commands.progress import show_progress
@@ -18,8 +19,6 @@ from attentropy.report.commands.quantities import TokenCount
 
 if TYPE_CHECKING:
     from attentropy.engine.trace.dataset import Trace
-
-_TRACE_SUFFIXES = (".zarr", ".zarr.zip")
 
 _HELP = """\
 Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
@@ -54,16 +53,21 @@ attention, beside them."""
 )  # fmt: skip
 @click.option(
     "-o", "--output", "target", type=Path,
-    help="Write what was measured and recorded: report.html, NAME.zarr or NAME.zarr.zip.",
+    help="Where to write what was measured and recorded: NAME.html, NAME.zarr or NAME.zarr.zip.  "
+    "[default: profile.html, with --json nothing]",
 )  # fmt: skip
 @output.force_option
 @output.json_option
 def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Measure the model and print or write the profile."""
+    refuse_store(options["model"], advice="to draw it: attentropy render {}")
+    if target is None and not as_json:
+        target = Path("profile.html")
     if target is not None:
-        if not target.name.endswith((*_TRACE_SUFFIXES, ".html")):
-            raise UsageError(f"{target.name!r}: name a report.html, NAME.zarr or NAME.zarr.zip")
-        output.check_target(target, force=force, inputs=inputs_of(options))
+        output.check_target(
+            target, force=force, inputs=inputs_of(options), endings=PAGE_ENDINGS + TRACE_ENDINGS,
+            as_json=as_json,
+        )  # fmt: skip
     arguments = run_arguments(options)
     try:
         from attentropy.engine.profile.profile import profile
@@ -81,15 +85,17 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
             path = {"path": str(target)} if target is not None else {}
             click.echo(output.json_line(path | trace.attrs["profile"]))
             return
+        assert target is not None  # profile.html where nothing is named
+        if output.is_standard_output(target):
+            return
         from attentropy.report.page.profile import print_profile
 
         print_profile(trace)
-        if target is not None:
-            output.print_result(target, {}, as_json=False)
+        output.print_result(target, {}, as_json=False, then=output.next_step(target))
 
 
 def _write(trace: Trace, target: Path, *, force: bool) -> None:
-    if target.name.endswith(_TRACE_SUFFIXES):
+    if target.name.endswith(TRACE_ENDINGS):
         trace.save(target, force=force)
         return
     from attentropy.report.drawing import to_html

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from attentropy.report.commands import output
+from attentropy.report.commands.endings import PAGE_ENDINGS, stem
 from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
@@ -16,7 +18,10 @@ into one self-contained HTML file."""
 
 @click.command("render", help=_HELP)
 @click.argument("path", metavar="TRACE", type=Path)
-@click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
+@click.option(
+    "-o", "--output", "target", type=Path,
+    help="Where the page is written; - is standard output.  [default: NAME.html of NAME.zarr]",
+)  # fmt: skip
 @click.option("--partial", is_flag=True, help="TRACE is the .partial folder of an unfinished run.")
 @page_options
 @output.redact_option
@@ -24,7 +29,7 @@ into one self-contained HTML file."""
 @output.json_option
 def command(
     path: Path,
-    target: Path,
+    target: Path | None,
     partial: bool,
     max_bytes: int,
     sections: tuple[str, ...],
@@ -34,7 +39,13 @@ def command(
     as_json: bool,
 ) -> None:
     """Write the page of a trace or a comparison."""
-    output.check_target(target, force=force, inputs=[path])
+    target = Path(f"{stem(path)}.html") if target is None else target
+    output.check_target(
+        target, force=force, inputs=[path], endings=PAGE_ENDINGS, as_json=as_json,
+        elsewhere={
+            "a figure": f"attentropy export {shlex.quote(str(path))} -o {shlex.quote(str(target))}"
+        },
+    )  # fmt: skip
 
     from attentropy.report.compare import stored
     from attentropy.report.drawing import render_page
@@ -44,4 +55,4 @@ def command(
     page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
     output.write_text(target, page)
     facts = {"observations": [finding.to_json() for finding in findings]}
-    output.print_result(target, facts, as_json=as_json)
+    output.print_result(target, facts, as_json=as_json, then=output.next_step(target))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from attentropy.report.commands import output
+from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
 from attentropy.report.commands.page_options import page_options
+from attentropy.report.text import for_terminal
 
 _HELP = """\
 Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
@@ -20,7 +23,10 @@ one self-contained HTML file."""
 @click.command("report", help=_HELP)
 @run_options
 @page_options
-@click.option("-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True)
+@click.option(
+    "-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True,
+    help="Where the page is written; - is standard output.",
+)  # fmt: skip
 @click.option("--save-trace", type=Path, metavar="PATH", help="Keep the trace too (.zarr.zip).")
 @output.redact_option
 @output.force_option
@@ -39,9 +45,18 @@ def command(
     """Run the model and write the page."""
     from attentropy.report.drawing import render_page
 
-    output.check_target(target, force=force, inputs=inputs_of(options))
+    refuse_store(options["model"], advice="to draw it: attentropy render {}")
+    inputs = inputs_of(options)
+    output.check_target(
+        target, force=force, inputs=inputs, endings=PAGE_ENDINGS, as_json=as_json,
+        elsewhere={
+            "a trace": f"attentropy extract -o {shlex.quote(str(target))} (or --save-trace here)",
+            "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))} "
+            "(report --save-trace TRACE keeps the trace)",
+        },
+    )  # fmt: skip
     if save_trace is not None:
-        output.check_target(save_trace, force=force, inputs=inputs_of(options))
+        output.check_target(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
     with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:
             trace = extract_trace(options, scratch=folder)
@@ -60,6 +75,9 @@ def command(
             "answer": trace.attrs["answer"],
             "observations": [finding.to_json() for finding in findings],
         }
-    output.print_result(target, facts, as_json=as_json)
     if not as_json:
-        output.print_findings(findings)
+        output.say_answer(trace, target)
+        output.print_findings(findings, target)
+        if save_trace is not None:
+            output.say(f"Wrote {for_terminal(str(save_trace))}.", target)
+    output.print_result(target, facts, as_json=as_json, then=output.next_step(target))

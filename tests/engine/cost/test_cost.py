@@ -77,7 +77,8 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
 
 
 def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
-    folder = save(tmp_path / "tiny", num_hidden_layers=8, hidden_size=96)
+    sizes = {"num_hidden_layers": 8, "hidden_size": 96, "max_position_embeddings": 8192}
+    folder = save(tmp_path / "tiny", **sizes)
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     monkeypatch.setattr(origin, "resolve_device", lambda device: torch.device("cpu"))
     whole = describe(folder, tokens=5000)["memory"]

@@ -137,7 +137,7 @@ def test_what_extract_would_refuse_is_refused(size, options):
 
 def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch):
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
-    config("llama").save_pretrained(tmp_path)
+    config("llama", max_position_embeddings=8192).save_pretrained(tmp_path)
     monkeypatch.setattr(origin, "resolve_device", lambda device: CPU)
     monkeypatch.setattr(predict, "free_bytes", lambda device: 2**40)
     facts = describe(tmp_path, tokens=5000, chunk=512, lens=(), map_tile="128")

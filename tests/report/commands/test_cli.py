@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -167,7 +168,7 @@ def test_sites_layers_and_positions_of_the_lens_are_chosen(here):
 
 
 def test_info_predicts_what_the_lens_costs(here, capsys):
-    folder = save(here / "tiny")
+    folder = save(here / "tiny", max_position_embeddings=8192)
     parameters = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(folder).parameters())
     assert main(["info", "tiny", "--tokens", "5000", "--json"]) == 0
     lens = json.loads(capsys.readouterr().out)["lens"]
@@ -451,11 +452,10 @@ def test_the_pypi_package_kernels_is_not_shadowed_in_the_repositorys_root():
 
 def test_info_prints_the_memory_and_time_of_a_run(here, capsys):
     save(here / "tiny")
-    assert main(["info", "tiny", "--tokens", "300"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    values = {line[0]: line[1:] for line in lines if len(line) > 1}
-    assert values["peak_bytes"][1] == "MB"
-    assert float(values["all"][0]) > 0
+    assert main(["info", "tiny", "--tokens", "200"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^Memory: \d+\.\d MB at the peak", out, re.M)
+    assert re.search(r"^Time: about .*(s|min)$", out, re.M)
 
 
 def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):

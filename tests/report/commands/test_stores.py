@@ -151,7 +151,7 @@ def test_a_saved_comparison_gives_the_bytes_that_the_comparison_gives(here, reda
 def test_info_says_of_which_two_a_comparison_is(stores, capsys):
     assert main(["info", str(stores["comparison"])]) == 0
     output = capsys.readouterr().out
-    for words in ("comparison ", *NAMES, "aligned_by", "token ids", "tokens in both"):
+    for words in ("comparison ", *NAMES, "aligned by", "token ids", "tokens in both"):
         assert words in output
 
 

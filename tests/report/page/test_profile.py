@@ -155,16 +155,21 @@ def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_pa
         return profiled()
 
     monkeypatch.setattr(engine, "profile", fake)
+    monkeypatch.chdir(tmp_path)
     runner = CliRunner()
     done = runner.invoke(command, ["folder", "--tokens", "128k", "--chunk", "8k", "--repeat", "2"])
     assert done.exit_code == 0, done.output
     assert "What recording costs" in done.output
+    assert "Wrote profile.html" in done.output
+    assert (tmp_path / "profile.html").exists()
     assert (arguments["tokens"], arguments["chunk"], arguments["repeat"]) == (131_072, 8192, 2)
     assert (arguments["model"], arguments["stats"], arguments["lens"]) == (
         "folder",
         ("entropy",),
         (),
     )
+    done = runner.invoke(command, ["-o", "-"])
+    assert done.stdout.startswith("<!doctype html>")  # and no table before it
     for name in ("p.html", "p.zarr.zip", "p.zarr"):
         done = runner.invoke(command, ["--json", "-o", str(tmp_path / name)])
         assert json.loads(done.stdout)["tokens"] == 4 * 4096
