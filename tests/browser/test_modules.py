@@ -238,6 +238,14 @@ def _walk(open_page, open_modules, walk: str, coverage=False) -> dict[str, set[s
     return idle
 
 
+def test_as_real_modules_the_page_opens_the_same(open_page, open_modules):
+    trace, options, _ = _cases("short")
+    modular, _ = open_modules(trace, **options)
+    assert _texts(modular) == _texts(open_page(trace, **options))
+    modular.assert_clean()
+
+
+@pytest.mark.slow
 def test_as_real_modules_the_page_does_the_same(open_page, open_modules):
     _walk(open_page, open_modules, "short")
 
