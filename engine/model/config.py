@@ -19,12 +19,6 @@ _MAX_FACT = 2**40
 _SECONDS = 60
 _MEBIBYTES = 1024
 
-_MAX_REMEMBERED = 100_000  # characters of a configuration
-
-# Texts and sizes of weights that a child process has accepted: a fork of a process that has torch
-# takes a third of a short run.
-_accepted: set[tuple[str, StoredSizes | None]] = set()
-
 _logger = logging.getLogger(__name__)
 
 
@@ -32,14 +26,10 @@ def read_config(folder: Path, name: str, weights: StoredSizes | None = None) -> 
     """Return the configuration in `folder`, after a bounded child process has read it.
 
     With `weights`, the child also builds the model that it describes, without memory for its
-    parameters. What the child has accepted is accepted again in this process. Raises
-    `AttentropyError` for an impossible configuration, and for a model that is larger than the
-    stored weights.
+    parameters. Raises `AttentropyError` for an impossible configuration, and for a model that is
+    larger than the stored weights.
     """
-    text = (folder / "config.json").read_text("utf-8")
-    if (text, weights) in _accepted:
-        return _parse(folder, name)
-    _refuse_nan(text, name)
+    _refuse_nan(folder, name)
 
     def work() -> None:
         config = _parse(folder, name)
@@ -48,8 +38,6 @@ def read_config(folder: Path, name: str, weights: StoredSizes | None = None) -> 
             _check_size(config, name, weights)
 
     run_bounded(work, seconds=_SECONDS, mebibytes=_MEBIBYTES)
-    if len(text) <= _MAX_REMEMBERED:
-        _accepted.add((text, weights))
     return _parse(folder, name)
 
 
@@ -100,13 +88,13 @@ def _parse(folder: Path, name: str) -> Any:
     return config
 
 
-def _refuse_nan(text: str, name: str) -> None:
+def _refuse_nan(folder: Path, name: str) -> None:
     def constant(word: str) -> float:
         if word == "NaN":
             raise AttentropyError(f"{name!r}: its configuration holds a NaN")
         return float(word.replace("Infinity", "inf"))
 
-    json.loads(text, parse_constant=constant)
+    json.loads((folder / "config.json").read_text("utf-8"), parse_constant=constant)
 
 
 def _check_facts(config: Any, name: str, weights: StoredSizes | None) -> None:

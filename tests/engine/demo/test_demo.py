@@ -116,12 +116,9 @@ def test_training_never_asks_a_reserved_pair():
 def test_every_position_it_claims_is_finite(embedded):
     positions = embedded.model.config.max_position_embeddings
     ids = torch.arange(positions)[None] % 1000
-    cache = None
     with torch.no_grad():
-        for part in ids.split(512, dim=1):  # the weights of all queries at once take a gigabyte
-            output = embedded.model(part, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            assert torch.isfinite(output.logits).all()
+        logits = embedded.model(ids, use_cache=False).logits
+    assert torch.isfinite(logits).all()
 
 
 def test_a_seed_gives_the_same_losses_and_learning_lowers_them():
