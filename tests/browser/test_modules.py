@@ -221,18 +221,15 @@ def _cases(name):
     return sited(), {}, _explore
 
 
-def _walk(open_page, open_modules, walk: str, coverage=False) -> dict[str, set[str]]:
-    """Take a walk on the joined page and on the modules; return the functions that did not run.
-
-    Without `coverage` it returns none.
-    """
+def _walk(open_page, open_modules, walk: str) -> dict[str, set[str]]:
+    """Take a walk on the joined page and on the modules; return the functions that did not run."""
     trace, options, explore = _cases(walk)
-    modular, profiler = open_modules(trace, coverage=coverage, **options)
+    modular, profiler = open_modules(trace, coverage=True, **options)
     joined = open_page(trace, **options)
     assert _texts(modular) == _texts(joined)
     shown = explore(modular)
     modular.assert_clean()
-    idle = _idle(profiler) if coverage else {}
+    idle = _idle(profiler)
     assert shown == explore(joined)
     joined.assert_clean()
     return idle
@@ -246,14 +243,11 @@ def test_as_real_modules_the_page_opens_the_same(open_page, open_modules):
 
 
 @pytest.mark.slow
-def test_as_real_modules_the_page_does_the_same(open_page, open_modules):
-    _walk(open_page, open_modules, "short")
-
-
-@pytest.mark.slow
-def test_every_function_of_the_modules_runs_in_one_of_three_walks(open_page, open_modules):
+def test_as_real_modules_the_page_does_the_same_in_walks_over_every_function(
+    open_page, open_modules
+):
     """A name that no module declares would therefore raise an error in a walk."""
-    idle = [_walk(open_page, open_modules, walk, True) for walk in ("short", "long", "pair")]
+    idle = [_walk(open_page, open_modules, walk) for walk in ("short", "long", "pair")]
     never = {module: set.intersection(*(walk[module] for walk in idle)) for module in idle[1]}
     # Methods of the placeholder plane, which is shown while the values of another plane load.
     never["data/statistics.js"] -= {"at", "tile", "over"}
