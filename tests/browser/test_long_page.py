@@ -9,7 +9,7 @@ from attentropy.report import palette
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import wide
 from attentropy.report.planes import make_tiles
-from traces import long
+from long_traces import long
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import wide
 from attentropy.report.findings.compared import observe
-from traces import CHAT, long, sited, synthetic
+from long_traces import long
+from traces import CHAT, sited, synthetic
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attentropy.report.figures.sizes import wide
-from traces import long
+from long_traces import long
 
 pytestmark = pytest.mark.browser
 
