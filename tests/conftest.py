@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import tempfile
+from functools import partial
 
 import pytest
 import torch
@@ -29,6 +30,20 @@ def pytest_collection_finish():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """Return a function that renders a trace once per set of options, for all workers.
+
+    `written(trace, observations, max_bytes=…)` returns the path of the page.
+    """
+    from pages import write_page  # it imports the report, which most tests do not need
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pages"
+    folder.mkdir(exist_ok=True)
+    return partial(write_page, folder)
 
 
 _FLAGS = [

@@ -26,9 +26,7 @@ from attentropy.engine.trace.types import Array, Form, JsonObject
 
 if TYPE_CHECKING:
     import zarr
-    from zarr.storage import LocalStore
 
-_METADATA = "zarr.json"  # in the folder of a group and in that of an array
 _LONG = dict.fromkeys(("query", "position", "window_query"), CHUNK_LENGTH)
 
 
@@ -119,7 +117,7 @@ def create_array(
 
     An array that exists already, with this shape and these chunks, stays as it is.
     """
-    if _has_array(group, name):
+    if name in group:
         array = _array(group, name)
         if (array.shape, array.chunks) == (shape, chunks):
             return array
@@ -154,29 +152,15 @@ def complete_group(group: zarr.Group, folder: Path, attributes: Mapping[str, Any
     """
     for file in folder.rglob("*.partial"):  # of a chunk whose writing was interrupted
         file.unlink()
-    for metadata in sorted(folder.glob(f"*/{_METADATA}")):
-        _fill_missing_chunks(group, metadata)
+    for name in sorted(group.array_keys()):
+        array = _array(group, name)
+        grid = [-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True)]
+        for at in np.ndindex(*grid):
+            if not (folder / name / "c").joinpath(*map(str, at)).exists():
+                sizes = zip(at, array.chunks, array.shape, strict=True)
+                region = tuple(slice(i * c, min(n, (i + 1) * c)) for i, c, n in sizes)
+                array[region] = array.fill_value
     group.attrs.put(_as_json(attributes))
-
-
-def _fill_missing_chunks(group: zarr.Group, metadata: Path) -> None:
-    """Write the chunks of one array that have no values yet; `metadata` is the array's own file.
-
-    Zarr opens the array only where a chunk is missing: to open each one takes as long as to write.
-    """
-    fields, folder = json.loads(metadata.read_bytes()), metadata.parent
-    shape, chunks = fields["shape"], fields["chunk_grid"]["configuration"]["chunk_shape"]
-    for at in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
-        if not (folder / "c").joinpath(*map(str, at)).exists():
-            sizes = zip(at, chunks, shape, strict=True)
-            region = tuple(slice(i * c, min(n, (i + 1) * c)) for i, c, n in sizes)
-            array = _array(group, folder.name)
-            array[region] = array.fill_value
-
-
-def _has_array(group: zarr.Group, name: str) -> bool:
-    """Return whether a group in a folder has the array `name`."""
-    return (cast("LocalStore", group.store).root / name / _METADATA).is_file()
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:

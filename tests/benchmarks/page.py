@@ -170,8 +170,8 @@ def _widen(tab: Any) -> None:
 
 
 def make(tokens: int, target: Path, layers: int = 32, heads: int = 32) -> None:
-    """Write a synthetic trace of a long prompt: see `traces.long`."""
-    from traces import long
+    """Write a synthetic trace of a long prompt: see `long_traces.long`."""
+    from long_traces import long
 
     long(tokens, layers=layers, heads=heads).save(target, force=True)
 

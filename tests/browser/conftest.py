@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import io
-import json
-import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,11 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import attentropy
-from attentropy.engine.trace.dataset import Trace
-from attentropy.report.compare.difference import Difference
-from attentropy.report.findings.single import observe
 from attentropy.report.page.document import template_text
-from attentropy.report.page.page import render
 from attentropy.report.page.program import ENTRY, bundle
 
 # Runs before the page's own script. Collects violations of the page's policy, and in `pending` what
@@ -153,45 +144,6 @@ class Opened:
         assert self.dialogs == []
         assert self.violations() == []
         assert self.requests == []
-
-
-def _content(trace: Trace) -> Iterator[bytes]:
-    """Yield the bytes of everything that a page shows of a trace, the same in every process."""
-    if isinstance(trace, Difference):
-        yield repr(trace.names).encode()
-        yield from _content(trace.a)
-        yield from _content(trace.b)
-        return
-    yield json.dumps(trace.attrs, sort_keys=True, default=str).encode()
-    for name, variable in sorted(trace.dataset.variables.items()):
-        values = variable.values
-        yield f"{name} {variable.dims} {values.dtype} {values.shape}".encode()
-        is_text = values.dtype.kind in "TOU"
-        yield (
-            repr(values.tolist()).encode("utf-8", "surrogatepass") if is_text else values.tobytes()
-        )
-
-
-@pytest.fixture(scope="session")
-def written(tmp_path_factory):
-    """Return a function that renders a trace once per set of options, for all workers."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "pages"
-    folder.mkdir(exist_ok=True)
-
-    def file(trace, observations=None, **options):
-        digest = hashlib.blake2b(digest_size=32)
-        digest.update(repr((observations, sorted(options.items()))).encode())
-        for part in _content(trace):
-            digest.update(part)
-        path = folder / f"{digest.hexdigest()}.html"
-        with open(path.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                path.write_text(render(trace, observations or observe(trace), **options), "utf-8")
-        return path
-
-    return file
 
 
 def listen(page: Any, own: tuple[str, ...] = ("file:", "data:")) -> Opened:

@@ -28,6 +28,7 @@ def file(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_it_fits_every_width_and_theme_without_a_complaint(chromium, file):
     pictures, complaints = set(), []
     context = chromium.new_context()

@@ -105,6 +105,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
     opened.assert_clean()
 
 
+@pytest.mark.slow
 def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_page, pair):
     of = pair[2]
     opened = open_page(

@@ -44,7 +44,12 @@ _CHOICES = {"stat": "lens_rank", "site": "mlp", "palette": "cividis"}
 
 @pytest.mark.parametrize(
     ("figure", "choices"),
-    [("lens", {}), ("attention", {}), ("lens", _CHOICES), ("attention", {"stat": "distance"})],
+    [
+        pytest.param("lens", {}, marks=pytest.mark.slow),
+        ("attention", {}),
+        ("lens", _CHOICES),
+        pytest.param("attention", {"stat": "distance"}, marks=pytest.mark.slow),
+    ],
 )
 def test_the_exported_figure_is_the_pages(open_page, figure, choices):
     trace = sited() if choices else synthetic()

@@ -75,7 +75,7 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     opened.assert_clean()
 
 
-@pytest.mark.parametrize("width", [1440, 420])
+@pytest.mark.parametrize("width", [pytest.param(1440, marks=pytest.mark.slow), 420])
 def test_a_comparison_of_hostile_strings_runs_none_of_them_and_fits(open_page, compared, width):
     of, observations = compared
     opened = open_page(of, observations=observations, width=width)

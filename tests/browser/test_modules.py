@@ -13,7 +13,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import wide
 from attentropy.report.findings.compared import observe
-from traces import CHAT, long, sited, synthetic
+from long_traces import long
+from traces import CHAT, sited, synthetic
 
 pytestmark = pytest.mark.browser
 
@@ -221,31 +222,33 @@ def _cases(name):
     return sited(), {}, _explore
 
 
-def _walk(open_page, open_modules, walk: str, coverage=False) -> dict[str, set[str]]:
-    """Take a walk on the joined page and on the modules; return the functions that did not run.
-
-    Without `coverage` it returns none.
-    """
+def _walk(open_page, open_modules, walk: str) -> dict[str, set[str]]:
+    """Take a walk on the joined page and on the modules; return the functions that did not run."""
     trace, options, explore = _cases(walk)
-    modular, profiler = open_modules(trace, coverage=coverage, **options)
+    modular, profiler = open_modules(trace, coverage=True, **options)
     joined = open_page(trace, **options)
     assert _texts(modular) == _texts(joined)
     shown = explore(modular)
     modular.assert_clean()
-    idle = _idle(profiler) if coverage else {}
+    idle = _idle(profiler)
     assert shown == explore(joined)
     joined.assert_clean()
     return idle
 
 
-def test_as_real_modules_the_page_does_the_same(open_page, open_modules):
-    _walk(open_page, open_modules, "short")
+def test_as_real_modules_the_page_opens_the_same(open_page, open_modules):
+    trace, options, _ = _cases("short")
+    modular, _ = open_modules(trace, **options)
+    assert _texts(modular) == _texts(open_page(trace, **options))
+    modular.assert_clean()
 
 
 @pytest.mark.slow
-def test_every_function_of_the_modules_runs_in_one_of_three_walks(open_page, open_modules):
+def test_as_real_modules_the_page_does_the_same_in_walks_over_every_function(
+    open_page, open_modules
+):
     """A name that no module declares would therefore raise an error in a walk."""
-    idle = [_walk(open_page, open_modules, walk, True) for walk in ("short", "long", "pair")]
+    idle = [_walk(open_page, open_modules, walk) for walk in ("short", "long", "pair")]
     never = {module: set.intersection(*(walk[module] for walk in idle)) for module in idle[1]}
     # Methods of the placeholder plane, which is shown while the values of another plane load.
     never["data/statistics.js"] -= {"at", "tile", "over"}

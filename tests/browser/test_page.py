@@ -236,7 +236,7 @@ def test_the_page_never_scrolls_sideways(open_page, trace, width):
     assert opened.errors == []
 
 
-@pytest.mark.parametrize("n", [1, 2048])
+@pytest.mark.parametrize("n", [1, pytest.param(2048, marks=pytest.mark.slow)])
 def test_any_length_opens(open_page, n):
     tokens, roles = [f"t{i}" for i in range(n)], ["content"] * n
     trace = synthetic(tokens, roles, window=n == 1, layers=2, heads=2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from attentropy.report.figures.sizes import wide
-from traces import long
+from long_traces import long
 
 pytestmark = pytest.mark.browser
 
@@ -90,6 +90,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     opened.assert_clean()
 
 
+@pytest.mark.slow
 def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
     open_page(lengthy, max_bytes=700_000).assert_clean()  # this page holds no texts at all
     opened = open_page(lengthy, max_bytes=800_000)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from traces import CHAT, long, synthetic
+from long_traces import long
+from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.browser
 

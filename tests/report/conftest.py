@@ -8,16 +8,13 @@ from contextlib import contextmanager
 import pytest
 
 from attentropy.report.export import export as report_export
-from attentropy.report.findings.single import observe
-from attentropy.report.page.page import render
 from traces import synthetic
 
 
 @pytest.fixture(scope="session")
-def plain_page():
+def plain_page(written):
     """Return the page of `synthetic()`, which many tests only read."""
-    trace = synthetic()
-    return render(trace, observe(trace))
+    return written(synthetic()).read_text("utf-8")
 
 
 @pytest.fixture(scope="session")

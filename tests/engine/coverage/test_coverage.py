@@ -97,6 +97,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_has_the_status_that_the_table_pins(name):
     if name not in class_names():

@@ -1,98 +1,27 @@
-"""Map, column sums, windows and head scores against the model's own eager weights, in float64."""
-
-from contextlib import contextmanager
+"""Map, column sums and windows against the model's own eager weights, in float64."""
 
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 from transformers import DynamicCache
 
-from attentropy.engine.attention import plan as layout
 from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.recorder import Recorder, recording
-from attentropy.engine.attention.selfcheck import attention_entries, check_model, listening
-from attentropy.engine.attention.stream import Stream
+from attentropy.engine.attention.selfcheck import check_model, listening
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.maps.head_scores import SCORES
-from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Rectangle
 from attentropy.engine.model.cache import continuing
-from attentropy.engine.trace.layout import array_layout
-from attentropy.engine.trace.sinks import MemorySink
-from attentropy.engine.trace.statistics import DEFAULT_STATS
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
+from swept import LENGTH, dataset, family_model, random_ids, streamed, sweeps_of, swept
 from tiny import model
 
-LENGTH = 301
-FAMILIES = {
-    "grouped": ("llama", {}),
-    "sliding": ("mistral", {"sliding_window": 70}),
-    "alternating": (
-        "gemma3_text",
-        {"sliding_window": 70, "head_dim": 16, "query_pre_attn_scalar": 16},
-    ),
-    "learned sinks": ("gpt_oss", {"sliding_window": 9, "head_dim": 16, "num_local_experts": 4}),
-}
 WINDOWS = (
     Rectangle("window", (237, 301), (237, 301), per_head=True, shares=True),
     Rectangle("window1", (90, 131), (3, 120), per_head=True),
     Rectangle("window2", (0, 301), (40, 41), per_head=False),
 )
-
-
-def _model(family):
-    kind, extra = FAMILIES[family]
-    return model(kind, max_position_embeddings=512, **extra)
-
-
-def _ids(length=LENGTH, seed=0):
-    return torch.randint(0, 250, (1, length), generator=torch.Generator().manual_seed(seed))
-
-
-def _eager(subject, ids):
-    """Return the eager weights over the keys, [layer, head, query, key] in float64."""
-    before = subject.config._attn_implementation
-    subject.set_attn_implementation("eager")
-    with torch.no_grad():
-        weights = subject(ids, output_attentions=True, use_cache=False).attentions
-    subject.set_attn_implementation(before)
-    p = torch.stack([w[0] for w in weights]).double()
-    return (p / p.sum(-1, keepdim=True)).numpy()
-
-
-def _sweeps(subject, tokens=LENGTH, **plan):
-    heads = [check_model(subject).heads.get(entry, 0) for entry in attention_entries(subject)]
-    return Sweeps(tokens, heads, **plan)
-
-
-def _swept(subject, ids, sweeps, chunk=None):
-    """Return the dataset recorded in one pass, or in chunks through the cache."""
-    cache = None if chunk is None else DynamicCache(config=subject.config)
-    chunk = chunk or ids.shape[1]
-    with _streamed(subject, sweeps) as arrays:
-        for start in range(0, ids.shape[1], chunk):
-            subject(ids[:, start : start + chunk], **continuing(cache), use_cache=cache is not None)
-    return _dataset(sweeps, arrays)
-
-
-@contextmanager
-def _streamed(subject, sweeps, stats=DEFAULT_STATS):
-    """Yield the arrays that collect what `sweeps` computes from the model's passes."""
-    plan, _ = layout.plan_attention(subject, sweeps.tokens, stats, None, "all")
-    sink = MemorySink()
-    fields = plan.fields(sweeps.tokens, "float32")
-    for name, (dims, shape) in sweeps.layout().items():
-        fields[name] = array_layout(name, dims, shape, sweeps.tokens, "float32")
-    for name, array in fields.items():
-        sink.create(name, array)
-    stream = Stream(plan, sink, sweeps)
-    recorder = Recorder(subject, stats=stats, stream=stream)
-    with torch.no_grad(), recording(subject, recorder):
-        yield sink.arrays
 
 
 class _CallListener(Listener):
@@ -117,11 +46,6 @@ def _attention_calls(subject, ids, **options):
     return listener.calls
 
 
-def _dataset(sweeps, arrays):
-    grown = {name: (dims, arrays[name]) for name, (dims, _) in sweeps.layout().items()}
-    return xr.Dataset(grown | sweeps.finished(), sweeps.coordinates())
-
-
 def _tiles(p, tile):
     """Return the mean weight that the queries of a tile put into it, from weights [.., N, N]."""
     rows = np.arange(0, p.shape[-2], tile[0])
@@ -131,17 +55,11 @@ def _tiles(p, tile):
     return sums / counts[:, None]
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def family(request):
-    subject = _model(request.param)
-    return subject, _eager(subject, _ids())
-
-
 @pytest.mark.parametrize("tile", [(16, 16), (7, 50), (301, 1), (512, 512)])
 @pytest.mark.parametrize("per_head", [False, True])
 def test_a_map_is_the_mean_mass_of_its_tiles(family, tile, per_head):
     subject, p = family
-    data = _swept(subject, _ids(), _sweeps(subject, tile=tile, map_per_head=per_head))
+    data = swept(subject, random_ids(), sweeps_of(subject, tile=tile, map_per_head=per_head))
     wanted = _tiles(p if per_head else p.mean(1, keepdims=True), tile)
     np.testing.assert_allclose(data["map"], wanted, atol=1e-5)
     np.testing.assert_allclose(data["map"].sum("map_key"), 1, atol=1e-5)
@@ -153,7 +71,7 @@ def test_a_map_is_the_mean_mass_of_its_tiles(family, tile, per_head):
 @pytest.mark.parametrize("tile", [None, (16, 16)])
 def test_what_keys_receive_is_the_column_sum_of_the_mean_over_heads(family, tile):
     subject, p = family
-    data = _swept(subject, _ids(), _sweeps(subject, tile=tile))
+    data = swept(subject, random_ids(), sweeps_of(subject, tile=tile))
     np.testing.assert_allclose(data["received"][:, 0], p.mean(1).sum(1), atol=1e-4)
     np.testing.assert_allclose(data["received"].sum("position"), LENGTH, rtol=1e-5)
     assert list(data["received_head"]) == [-1]
@@ -161,7 +79,7 @@ def test_what_keys_receive_is_the_column_sum_of_the_mean_over_heads(family, tile
 
 def test_windows_are_the_models_own_weights(family):
     subject, p = family
-    data = _swept(subject, _ids(), _sweeps(subject, rectangles=WINDOWS))
+    data = swept(subject, random_ids(), sweeps_of(subject, rectangles=WINDOWS))
     np.testing.assert_allclose(data["window"], p[:, :, 237:, 237:], atol=1e-5)
     np.testing.assert_allclose(data["window1"], p[:, :, 90:131, 3:120], atol=1e-5)
     mean = p.mean(1, keepdims=True)
@@ -176,7 +94,7 @@ def test_windows_are_the_models_own_weights(family):
 def test_a_window_of_the_mean_has_the_shares_of_the_entropy_beside_it(family):
     subject, p = family
     square = Rectangle("window", (237, 301), (237, 301), per_head=False, shares=True)
-    data = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
+    data = swept(subject, random_ids(), sweeps_of(subject, rectangles=[square]))
     share = -p * np.log(np.where(p > 0, p, 1))
     np.testing.assert_allclose(data["window"][:, 0], p.mean(1)[:, 237:, 237:], atol=1e-5)
     np.testing.assert_allclose(
@@ -184,109 +102,12 @@ def test_a_window_of_the_mean_has_the_shares_of_the_entropy_beside_it(family):
     )
 
 
-def _wanted_scores(p):
-    """Compute the scores by definition from weights [layer, head, query, key]; 0 is invisible."""
-    is_visible = p[:, 0] > 0
-    visible = is_visible.sum(-1)
-    row = np.arange(p.shape[-1])
-    entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(-1)
-    near = np.tril(np.ones(p.shape[-2:], bool)) & (row[:, None] - row < 64)
-    scores = {}
-    for layer, layers in enumerate(p):
-        enough = visible[layer].max()
-        sees, two = is_visible[layer, :, 0], visible[layer] >= 2
-        n = visible[layer]
-        previous = layers[:, row[1:], row[:-1]]
-        values = {
-            "sink": (layers[:, sees, 0].mean(-1), (1 / n[sees]).mean()),
-            "local": ((layers * near).sum(-1).mean(-1), (np.minimum(n, 64) / n).mean()),
-            "previous": (previous.mean(-1), (1 / n[1:]).mean()),
-            "entropy": (entropy[layer][:, two].mean(-1), None),
-            "diffuse": ((entropy[layer][:, two] / np.log(n[two])).mean(-1), None),
-        }
-        for name, (score, uniform) in values.items():
-            measured = name == "entropy" or enough >= SCORES[name].keys_needed
-            scores[name, layer] = score if measured else np.full_like(score, np.nan)
-            if uniform is not None:
-                scores["uniform", name, layer] = uniform if measured else np.nan
-    return scores
-
-
-def _assert_scores(data, p):
-    for name, wanted in _wanted_scores(p).items():
-        kind = "uniform" if name[0] == "uniform" else "head"
-        got = data[f"{kind}_{name[-2]}"][name[-1]]
-        np.testing.assert_allclose(got, wanted, atol=2e-5, err_msg=str(name))
-
-
-def test_head_scores_are_those_of_the_weights(family):
-    subject, p = family
-    data = _swept(subject, _ids(), _sweeps(subject))
-    _assert_scores(data, p)
-    assert list(data["score_head"]) == [0, 1, 2, 3]
-
-
-def test_a_uniform_head_scores_what_is_printed_as_uniform():
-    subject = _model("sliding")
-    with torch.no_grad():
-        subject.model.layers[1].self_attn.q_proj.weight.zero_()
-    data = _swept(subject, _ids(), _sweeps(subject))
-    for name in ("sink", "previous"):
-        uniform = float(data[f"uniform_{name}"][1])
-        np.testing.assert_allclose(data[f"head_{name}"][1], uniform, rtol=1e-4)
-    np.testing.assert_allclose(data["head_diffuse"][1], 1, rtol=1e-5)
-    assert float(data["uniform_sink"][1]) == pytest.approx((1 / np.arange(1, 71)).mean(), rel=1e-5)
-
-
-def test_a_score_that_the_prompt_is_too_short_for_is_absent():
-    subject = model()
-    for length, absent in ((7, {"sink", "local", "previous"}), (255, {"local"}), (256, set())):
-        data = _swept(subject, _ids(length), _sweeps(subject, length))
-        for name in ("sink", "local", "previous"):
-            for kind in ("head", "uniform"):
-                missing = np.isnan(data[f"{kind}_{name}"])
-                assert bool(missing.all()) == bool(missing.any()) == (name in absent), (
-                    name,
-                    length,
-                )
-        assert np.isfinite(data["head_entropy"]).all()
-
-
-def test_where_every_head_has_a_short_window_no_head_is_called_local():
-    subject = _model("sliding")
-    data = _swept(subject, _ids(), _sweeps(subject))
-    assert np.isnan(data["head_local"]).all()
-    assert np.isfinite(data["head_sink"]).all()
-
-
-def test_without_the_entropy_its_scores_are_absent():
-    subject = model()
-    sweeps = _sweeps(subject, 40)
-    with _streamed(subject, sweeps, ("max_prob",)) as arrays:
-        subject(_ids(40), use_cache=False)
-    data = _dataset(sweeps, arrays)
-    assert np.isnan(data["head_entropy"]).all()
-    assert np.isnan(data["head_diffuse"]).all()
-    assert np.isfinite(data["head_sink"]).all()
-
-
-def test_keys_without_an_order_have_no_last_ones():
-    q, k, v = torch.randn(3, 1, 2, 300, 16, generator=torch.Generator().manual_seed(0))
-    visibility = Visibility(Mask(300, 300, 0, causal=False))
-    lse = attention(q, k, v, causal=False).lse
-    sums = HeadSums([2])
-    sums.add(0, q, k, lse, visibility, {}, None)
-    assert np.isnan(sums.scores()["head_local"]).all()
-    p = torch.softmax(q[0].double() @ k[0].double().mT / 4, -1)
-    np.testing.assert_allclose(sums.scores()["head_sink"][0], p[:, :, 0].mean(-1), atol=1e-6)
-
-
 @pytest.mark.parametrize(("tile", "chunk"), [((16, 16), 16), ((16, 7), 48), ((9, 32), 99)])
 def test_chunks_through_the_cache_give_what_one_pass_gives(family, tile, chunk):
     subject, _ = family
     plan = {"tile": tile, "rectangles": WINDOWS}
-    whole = _swept(subject, _ids(), _sweeps(subject, **plan))
-    parts = _swept(subject, _ids(), _sweeps(subject, **plan), chunk)
+    whole = swept(subject, random_ids(), sweeps_of(subject, **plan))
+    parts = swept(subject, random_ids(), sweeps_of(subject, **plan), chunk)
     for name in {"map", "received", "window", "window1", "window2"} | {
         str(n) for n in whole if str(n).startswith(("head_", "uniform_"))
     }:
@@ -296,21 +117,21 @@ def test_chunks_through_the_cache_give_what_one_pass_gives(family, tile, chunk):
 
 
 def test_bands_of_column_sums_are_one_map(monkeypatch):
-    subject = _model("sliding")
+    subject = family_model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
-    whole = _swept(subject, _ids(), _sweeps(subject, **plan))
+    whole = swept(subject, random_ids(), sweeps_of(subject, **plan))
     monkeypatch.setattr("attentropy.engine.maps.sweeps.ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
-    bands = _swept(subject, _ids(), _sweeps(subject, **plan))
+    bands = swept(subject, random_ids(), sweeps_of(subject, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)
 
 
 def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
-    subject = _model("sliding")
+    subject = family_model("sliding")
     square = Rectangle("window", (200, 301), (190, 301), per_head=False, shares=True)
-    whole = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
+    whole = swept(subject, random_ids(), sweeps_of(subject, rectangles=[square]))
     monkeypatch.setattr("attentropy.engine.attention.weights.ALIVE_BYTES", 7 * 4 * 4 * 111)
-    parts = _swept(subject, _ids(), _sweeps(subject, rectangles=[square]))
+    parts = swept(subject, random_ids(), sweeps_of(subject, rectangles=[square]))
     for name in ("window", "window_entropy"):
         np.testing.assert_allclose(parts[name], whole[name], atol=1e-6)
 
@@ -327,11 +148,11 @@ class _Restored(Sweeps):
 
 
 def test_a_state_saved_and_restored_goes_on_where_it_was():
-    subject = _model("sliding")
-    heads = _sweeps(subject).heads
+    subject = family_model("sliding")
+    heads = sweeps_of(subject).heads
     plan = {"tile": (16, 16), "rectangles": WINDOWS}
-    wanted = _swept(subject, _ids(), Sweeps(LENGTH, heads, **plan), 48)
-    got = _swept(subject, _ids(), _Restored(LENGTH, heads, **plan), 48)
+    wanted = swept(subject, random_ids(), Sweeps(LENGTH, heads, **plan), 48)
+    got = swept(subject, random_ids(), _Restored(LENGTH, heads, **plan), 48)
     for name in wanted.data_vars:
         np.testing.assert_array_equal(got[name], wanted[name], err_msg=str(name))
 
@@ -339,20 +160,20 @@ def test_a_state_saved_and_restored_goes_on_where_it_was():
 @pytest.mark.parametrize("family_name", ["grouped", "alternating"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_leaves_everything_as_it_was(family_name, side):
-    subject = _model(family_name)
-    ids, pad = _ids(101), torch.zeros(1, 5, dtype=torch.int64)
+    subject = family_model(family_name)
+    ids, pad = random_ids(101), torch.zeros(1, 5, dtype=torch.int64)
     rectangles = [Rectangle("window", (40, 101), (30, 101), per_head=True)]
     plan = {"tile": (16, 7), "rectangles": rectangles}
-    wanted = _swept(subject, ids, _sweeps(subject, 101, **plan))
+    wanted = swept(subject, ids, sweeps_of(subject, 101, **plan))
     padded = torch.cat([pad, ids] if side == "left" else [ids, pad], 1)
     mask = torch.ones_like(padded)
     mask[:, slice(0, 5) if side == "left" else slice(-5, None)] = 0
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     calls = _attention_calls(subject, padded, attention_mask=mask, position_ids=positions)
-    sweeps = _sweeps(subject, 101, **plan)
+    sweeps = sweeps_of(subject, 101, **plan)
     results = [sweeps.on_attention(entry, *call) for entry, call in enumerate(calls)]
     rows = {name: np.stack([done[name][1] for done in results]) for name in results[0]}
-    got = _dataset(sweeps, rows)
+    got = dataset(sweeps, rows)
     for name in ("map", "received", "window", "head_sink", "head_previous", "head_entropy"):
         np.testing.assert_allclose(got[name], wanted[name], atol=1e-4, err_msg=name)
 
@@ -399,16 +220,16 @@ def _hidden(chunk):
 def test_a_pass_that_begins_within_a_tile_is_refused():
     subject = model()
     with pytest.raises(AttentropyError, match="multiple of 16 tokens") as caught:
-        _swept(subject, _ids(60), _sweeps(subject, 60, tile=(16, 16)), 20)
+        swept(subject, random_ids(60), sweeps_of(subject, 60, tile=(16, 16)), 20)
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_generated_after_the_prompt_is_left_out():
     subject = model()
-    ids = _ids(70)
-    wanted = _swept(subject, ids[:, :64], _sweeps(subject, 64, tile=(16, 16)))
+    ids = random_ids(70)
+    wanted = swept(subject, ids[:, :64], sweeps_of(subject, 64, tile=(16, 16)))
     for chunk in (64, 32, 48, 70):
-        sweeps, cache = _sweeps(subject, 64, tile=(16, 16)), DynamicCache(config=subject.config)
+        sweeps, cache = sweeps_of(subject, 64, tile=(16, 16)), DynamicCache(config=subject.config)
         tiles = np.full(sweeps.layout()["map"][1], np.nan)
         for part in ids.split(chunk, 1):
             for entry, call in enumerate(
@@ -427,9 +248,9 @@ def test_a_batch_is_refused():
     subject = model()
     with (
         pytest.raises(AttentropyError, match="one at a time"),
-        _streamed(subject, _sweeps(subject, 20)),
+        streamed(subject, sweeps_of(subject, 20)),
     ):
-        subject(_ids(20).repeat(2, 1), use_cache=False)
+        subject(random_ids(20).repeat(2, 1), use_cache=False)
 
 
 def test_a_layer_that_is_not_recorded_has_nothing():
@@ -447,7 +268,7 @@ def test_of_layers_without_attention_nothing_is_kept():
     subject = model(
         "lfm2", layer_types=["conv", "full_attention", "conv"], full_attn_idxs=[1], block_dim=48
     )
-    data = _swept(subject, _ids(40), _sweeps(subject, 40, tile=(8, 8)))
+    data = swept(subject, random_ids(40), sweeps_of(subject, 40, tile=(8, 8)))
     for name in ("map", "received", "head_sink", "head_entropy", "uniform_sink"):
         assert np.isnan(data[name][[0, 2]]).all(), name
         assert np.isfinite(data[name][1]).all(), name

@@ -153,7 +153,8 @@ ABSURD = {
 @pytest.mark.parametrize("name", ABSURD)
 def test_absurd_numbers_are_refused_before_anything_is_built(folder, name, monkeypatch):
     if name == "labels":  # they fill the memory of the child process, which takes time
-        monkeypatch.setattr(config_module, "_MEBIBYTES", 256)
+        monkeypatch.setattr(config_module, "_MEBIBYTES", 64)
+        load(folder)  # which has room
     _configure(folder, **ABSURD[name])
     with counted_calls() as calls:
         _refused(folder)

@@ -215,6 +215,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_is_refused_in_one_line(name, tmp_path, monkeypatch, renderings):
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,5 @@
 """The command line does the main job in one call and reports each error in one line."""
 
-import io
 import json
 import logging
 import os
@@ -17,33 +16,11 @@ from transformers import AutoModelForCausalLM
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import FORMAT_VERSION
 from attentropy.report.cli import main
+from refusals import assert_refused
 from tiny import save
 from traces import synthetic
 
 pytestmark = pytest.mark.costly
-
-ONE_LINE = "error: "
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def _fails(capsys, arguments, code, *words):
-    """Assert that the command exits with `code` and one line that has `words`; return the line."""
-    before = sorted(os.listdir())
-    assert main([str(a) for a in arguments]) == code
-    out, err = capsys.readouterr()
-    lines = [line for line in err.splitlines() if not line.startswith("note:")]
-    assert out == ""
-    assert len(lines) == 1, err
-    assert lines[0].startswith(ONE_LINE)
-    for word in words:
-        assert word in lines[0]
-    assert sorted(os.listdir()) == before
-    return lines[0]
 
 
 def test_report_writes_the_page_of_the_embedded_model(here, capsys):
@@ -91,68 +68,6 @@ def test_what_to_keep_beside_the_statistics_is_chosen_by_options(here, capsys, m
     output = capsys.readouterr().out
     assert "of 32 heads" in output
     assert "uniform: " in output
-
-
-def test_the_prompt_comes_from_a_file_standard_input_or_messages(here, capsys, monkeypatch):
-    save(here / "tiny")
-    (here / "p.txt").write_text("héllo", "utf-8")
-    (here / "m.json").write_text(json.dumps([{"role": "user", "content": "héllo"}]), "utf-8")
-    base = ["extract", "tiny", "--max-new-tokens", "0", "--force"]
-    assert main([*base, "-f", "p.txt", "-o", "a.zarr"]) == 0
-    assert main([*base, "-m", "m.json", "-o", "b.zarr"]) == 0
-    stdin = io.TextIOWrapper(io.BytesIO((here / "p.txt").read_bytes()))
-    monkeypatch.setattr("sys.stdin", stdin)
-    assert main([*base, "-f", "-", "-o", "c.zarr"]) == 0
-    ids = [list(Trace.open(f"{n}.zarr")["token_ids"]) for n in "abc"]
-    assert ids[0] == ids[1] == ids[2]
-
-
-def test_the_prompt_may_be_token_ids(here, monkeypatch):
-    save(here / "tiny")
-    (here / "ids.json").write_text("[256, 64, 65]")
-    (here / "ids.txt").write_text("256 64\n65\n")
-    base = ["extract", "tiny", "--max-new-tokens", "0", "--force"]
-    assert main([*base, "--ids", "ids.json", "-o", "a.zarr"]) == 0
-    assert main([*base, "--ids", "ids.txt", "-o", "b.zarr"]) == 0
-    stdin = io.TextIOWrapper(io.BytesIO(b"256 64 65"))
-    monkeypatch.setattr("sys.stdin", stdin)
-    assert main([*base, "--ids", "-", "-o", "c.zarr"]) == 0
-    traces = [Trace.open(f"{n}.zarr") for n in "abc"]
-    assert [list(trace["token_ids"]) for trace in traces] == [[256, 64, 65]] * 3
-    assert traces[0].roles == ["bos", "content", "content"]
-
-
-def test_messages_may_hold_tool_turns_and_parts_and_what_is_left_out_is_noted(here, capsys):
-    save(here / "tiny")
-    call = {"function": {"name": "f", "arguments": {"a": 1}}}
-    turns = [
-        {"role": "user", "content": [{"type": "text", "text": "héllo"}]},
-        {"role": "assistant", "content": "so", "tool_calls": [call]},
-        {"role": "tool", "content": "3"},
-    ]
-    (here / "m.json").write_text(json.dumps(turns), "utf-8")
-    run = ["extract", "tiny", "-m", "m.json", "--max-new-tokens", "0", "-o", "t.zarr"]
-    assert main(run) == 0
-    trace = Trace.open("t.zarr")
-    words = [t for t, r in zip(trace.tokens, trace.roles, strict=True) if r == "content"]
-    assert "".join(words) == "hélloso3"
-
-
-def test_a_doubled_bos_is_noted_on_standard_error_and_in_the_trace(here, capsys):
-    save(here / "tiny")
-    (here / "ids.txt").write_text("256 256 64")
-    assert main(["extract", "tiny", "--ids", "ids.txt", "-o", "t.zarr"]) == 0
-    assert "note: the prompt starts with two <|bos|>" in capsys.readouterr().err
-    assert "two <|bos|>" in Trace.open("t.zarr").attrs["notes"][0]
-
-
-def test_a_raw_prompt_without_lens(here):
-    save(here / "tiny")
-    run = ["extract", "tiny", "-p", "abc", "--no-chat-template", "--lens", "none", "-o", "t.zarr"]
-    assert main(run) == 0
-    trace = Trace.open("t.zarr")
-    assert trace.tokens == ["a", "b", "c"]
-    assert "lens_entropy" not in trace
 
 
 def test_sites_layers_and_positions_of_the_lens_are_chosen(here):
@@ -250,130 +165,8 @@ def test_bad_usage_is_one_line_and_code_2(here, capsys, arguments, words):
     (here / "empty.json").write_text("[]")
     (here / "floats.json").write_text("[1.5]")
     (here / "there.html").write_text("mine")
-    _fails(capsys, arguments, 2, *words)
+    assert_refused(capsys, arguments, 2, *words)
     assert (here / "there.html").read_text() == "mine"
-
-
-@pytest.mark.parametrize("missing", ["*.safetensors", "tokenizer*", "config.json"])
-def test_a_folder_that_lacks_a_part_is_named(here, capsys, missing):
-    folder = save(here / "tiny")
-    for file in folder.glob(missing):
-        file.unlink()
-    _fails(capsys, ["report", "tiny", "-p", "x"], 2, "'tiny'")
-
-
-def test_a_model_without_attention_is_refused(here, capsys):
-    save(here / "mamba", "mamba", state_size=4, expand=2, num_hidden_layers=2)
-    _fails(capsys, ["report", "mamba", "-p", "x"], 1, "attention")
-
-
-def _huge_layers(folder):
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"num_hidden_layers": 10**9, "hidden_size": 10**12}
-    (folder / "config.json").write_text(json.dumps(config))
-
-
-def _foreign_code(folder):
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config"}}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "evil.py").write_text("import os; os.mkdir('taken')")
-
-
-def _pickle_only(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-
-
-def _index_elsewhere(folder):
-    index = {"weight_map": {"lm_head.weight": "../x.bin"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-def _lying_header(folder):
-    entry = {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4 * 10**12]}
-    header = json.dumps({"lm_head.weight": entry}).encode()
-    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
-
-
-def _huge_tokenizer(folder):
-    with open(folder / "tokenizer.json", "r+b") as file:
-        file.truncate(10**11)
-
-
-def _template(written):
-    return lambda folder: (folder / "chat_template.jinja").write_text(written)
-
-
-HOSTILE = {
-    "layers": (_huge_layers, 1, "layers"),
-    "code": (_foreign_code, 1, "code of its own"),
-    "pickle": (_pickle_only, 2, "safetensors"),
-    "index": (_index_elsewhere, 2, "index"),
-    "header": (_lying_header, 1, "cannot load"),
-    "tokenizer": (_huge_tokenizer, 1, "tokenizer.json"),
-    "internals": (_template("{{ ''.__class__.__mro__ }}"), 2, "chat template"),
-    "bomb": (_template("{{ 'a' * 300000000 }}"), 2, "chat template"),
-    "loop": (_template("{% for i in [].append(1) %}{% endfor %}"), 2, "chat template"),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_strangers_folder_is_refused_in_one_line_and_nothing_of_it_runs(here, capsys, name):
-    spoil, code, word = HOSTILE[name]
-    spoil(save(here / "tiny"))
-    _fails(capsys, ["report", "tiny", "-p", "x"], code, word)
-    assert not (here / "taken").exists()
-
-
-# Runs behind the README's line, whose own peak it forgets.
-PEAK = """
-import resource, sys
-from pathlib import Path
-from attentropy.report.cli import main
-Path("/proc/self/clear_refs").write_text("5")
-def peak():
-    return [resource.getrusage(who).ru_maxrss for who in
-            (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-assert main(["extract", "good", "-p", "x", "-o", "t.zarr"]) == 0
-before = max(peak())
-for folder in sys.argv[1:]:
-    assert main(["extract", folder, "-p", "x", "-o", "u.zarr"]) in (1, 2)
-print("PEAK", (max(peak()) - before) // 1024)
-"""
-
-
-@pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    """Return what a new process prints for the README's line and, on Linux, for `PEAK` after it.
-
-    One process runs both, because importing the libraries takes most of the time.
-    """
-    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
-    code = next(line for line in readme.splitlines() if 'python -c "' in line).split('"')[1]
-    folder = tmp_path_factory.mktemp("strangers")
-    save(folder / "good")
-    for name, (spoil, _, _) in HOSTILE.items():
-        spoil(save(folder / name))
-    if sys.platform == "linux":
-        code += PEAK
-    command = [sys.executable, "-c", code, *HOSTILE]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def test_the_one_liner_of_the_readme_works(printed):
-    assert "answer 'Canberra'" in printed
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
-def test_a_strangers_folder_takes_little_memory(printed):
-    assert int(printed.split("PEAK")[1]) < 150  # MiB
-
-
-def test_an_unknown_hub_model_is_refused(here, capsys, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    _fails(capsys, ["report", "attentropy-tests/none", "-p", "x"], 1, "attentropy-tests/none")
 
 
 def _truncated(path):
@@ -405,13 +198,13 @@ def _newer(path):
 )  # fmt: skip
 def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):
     make(here / "t.zarr.zip")
-    _fails(capsys, ["render", name], 1, word)
+    assert_refused(capsys, ["render", name], 1, word)
 
 
 def test_a_failure_has_a_traceback_only_in_debug(here, capsys, monkeypatch):
     monkeypatch.setattr("attentropy.report.page.page.render", lambda *a, **options: 1 / 0)
     synthetic().save(here / "t.zarr")
-    assert "ZeroDivisionError" in _fails(capsys, ["render", "t.zarr"], 1, "--debug")
+    assert "ZeroDivisionError" in assert_refused(capsys, ["render", "t.zarr"], 1, "--debug")
     with pytest.raises(ZeroDivisionError):
         main(["--debug", "render", "t.zarr"])
 

@@ -18,8 +18,9 @@ from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
 from attentropy.report.export.pdf import normalize_pdf
 from attentropy.report.figures.sizes import fit_to_width, wide
+from long_traces import long
 from programs import run
-from traces import long, profiled, sited, synthetic
+from traces import profiled, sited, synthetic
 
 pytestmark = pytest.mark.costly
 

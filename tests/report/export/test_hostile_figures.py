@@ -27,7 +27,7 @@ FIGURES = ("lens", "attention", "map")
 
 
 @pytest.fixture(scope="module")
-def written(drawn_once):
+def documents(drawn_once):
     """Export each figure in each format.
 
     The cells of the lens's section show every string.
@@ -38,22 +38,20 @@ def written(drawn_once):
         100 + np.arange(LAYERS * n).reshape(n, -1).T % n
     )
     small = hostile_trace(ALL, window=True)
-    documents = {}
+    files = {}
     with drawn_once():
         for format in ("svg", "png", "pdf", "csv"):
             section = (0, -(-n // LAYERS))
-            documents["lens", format] = attentropy.export(
-                full, "lens", format, section=section, dpi=60
-            )
-            documents["attention", format] = attentropy.export(small, "attention", format, dpi=60)
+            files["lens", format] = attentropy.export(full, "lens", format, section=section, dpi=60)
+            files["attention", format] = attentropy.export(small, "attention", format, dpi=60)
             if format != "csv":  # the CSV of a map has no text
-                documents["map", format] = attentropy.export(small, "map", format, dpi=60)
-    return documents
+                files["map", format] = attentropy.export(small, "map", format, dpi=60)
+    return files
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_a_picture_of_hostile_strings_holds_text_and_nothing_that_runs(figure, written, tmp_path):
-    document = written[figure, "svg"]
+def test_a_picture_of_hostile_strings_holds_text_and_nothing_that_runs(figure, documents, tmp_path):
+    document = documents[figure, "svg"]
     root = ElementTree.fromstring(document.data)
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert not names & {"script", "foreignObject", "a", "use", "style", "animate", "set"}
@@ -67,24 +65,24 @@ def test_a_picture_of_hostile_strings_holds_text_and_nothing_that_runs(figure, w
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]", document.caption)
     (tmp_path / "f.svg").write_bytes(document.data)
     run("rsvg-convert", "-w", 400, tmp_path / "f.svg", "-o", tmp_path / "f.png")
-    for data in ((tmp_path / "f.png").read_bytes(), written[figure, "png"].data):
+    for data in ((tmp_path / "f.png").read_bytes(), documents[figure, "png"].data):
         Image.open(io.BytesIO(data)).load()
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_a_pdf_of_hostile_strings_opens_and_says_its_caption(figure, written, tmp_path):
+def test_a_pdf_of_hostile_strings_opens_and_says_its_caption(figure, documents, tmp_path):
     file = tmp_path / "f.pdf"
-    file.write_bytes(written[figure, "pdf"].data)
+    file.write_bytes(documents[figure, "pdf"].data)
     assert len(run("pdftotext", file, "-").split()) > 10
-    assert written[figure, "pdf"].caption[:40] in run("pdfinfo", file).decode()
+    assert documents[figure, "pdf"].caption[:40] in run("pdfinfo", file).decode()
     assert not re.search(
         rb"/(JavaScript|JS|OpenAction|AA|URI|Launch|EmbeddedFile)\b", file.read_bytes()
     )
 
 
 @pytest.mark.parametrize("figure", ["lens", "attention"])
-def test_every_hostile_string_is_drawn_and_none_is_a_formula(figure, written):
-    rows = list(csv.DictReader(io.StringIO(written[figure, "csv"].data.decode(), newline="")))
+def test_every_hostile_string_is_drawn_and_none_is_a_formula(figure, documents):
+    rows = list(csv.DictReader(io.StringIO(documents[figure, "csv"].data.decode(), newline="")))
     texts = {for_tooltip(text) for text in TOKENS}
     assert {_guarded(text) for text in texts} <= {row["token"] for row in rows}
     if figure == "lens":

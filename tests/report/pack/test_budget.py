@@ -11,7 +11,7 @@ from attentropy.report.findings.single import observe
 from attentropy.report.pack.budget import Budget, size
 from attentropy.report.page.page import render
 from attentropy.report.read.maps import pool_tiles
-from traces import long
+from long_traces import long
 
 pytestmark = pytest.mark.costly
 

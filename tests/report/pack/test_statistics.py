@@ -11,7 +11,8 @@ from attentropy.report import planes
 from attentropy.report.pack import page_values
 from attentropy.report.pack.extras import Extras
 from attentropy.report.page.page import render
-from traces import long, synthetic
+from long_traces import long
+from traces import synthetic
 
 pytestmark = pytest.mark.costly
 

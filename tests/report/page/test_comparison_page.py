@@ -18,7 +18,8 @@ from attentropy.report.findings.side_means import by_layer
 from attentropy.report.page.page import render
 from attentropy.report.read.views import read_view
 from attentropy.report.text import shorten_pair, stack_pair
-from traces import CHAT, long, synthetic
+from long_traces import long
+from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.costly
 

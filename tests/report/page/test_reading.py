@@ -15,7 +15,8 @@ from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from attentropy.report.read.curves import attention_curves, lens_curves
 from attentropy.report.read.views import read_view
-from traces import CHAT, long, synthetic
+from long_traces import long
+from traces import CHAT, synthetic
 
 
 def _finding(id, value=None, threshold=None, is_found=True, where="attention"):
