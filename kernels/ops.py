@@ -100,7 +100,7 @@ def _check_inputs(
     checks.check_implementation(call, impl)
     checks.check_tensors(call, {"q": q, "k": k, "v": v}, 4)
     if v.shape[:3] != k.shape[:3]:
-        raise ValueError(f"{call}: v differs from k in batch, heads or length")
+        raise ValueError(f"{call}: k and v differ in batch size, heads or length")
 
 
 def _check_statistics(
@@ -117,9 +117,11 @@ def _check_statistics(
         raise ValueError(f"{call}: unknown statistic {unknown[0]!r}; known: {', '.join(STATS)}")
     for name in stats:
         if STATISTICS[name].needs_sinks and sinks is None:
-            raise ValueError(f"{call}: {name} was asked for, and there are no sinks")
+            raise ValueError(f"{call}: the statistic {name} needs sinks")
     if sinks is not None and sinks.shape != (heads,):
-        raise ValueError(f"{call}: sinks {checks.describe(sinks)} is not [{heads}], one per head")
+        raise ValueError(
+            f"{call}: sinks must have shape [{heads}] (one per head), not {checks.describe(sinks)}"
+        )
     return ",".join(stats)
 
 
@@ -191,14 +193,16 @@ def _check_vocabulary(
     checks.check_tensors(call, {"hidden": hidden, "unembedding": unembedding}, 2)
     size = unembedding.shape[0]
     if hidden.shape[1] != unembedding.shape[1]:
-        raise ValueError(f"{call}: the last dimensions differ")
+        raise ValueError(f"{call}: hidden and unembedding differ in their last dimension")
     if not 0 <= top_k <= size or size == 0:
-        raise ValueError(f"{call}: top_k={top_k} is not within 0 and {size}")
+        raise ValueError(f"{call}: top_k must be between 0 and {size}, not {top_k}")
     if bias is not None and bias.shape != (size,):
-        raise ValueError(f"{call}: bias {checks.describe(bias)} is not [{size}]")
+        raise ValueError(f"{call}: bias must have shape [{size}], not {checks.describe(bias)}")
     if targets is not None:
         checks.check_targets(call, targets, hidden.shape[0])
     if final is not None:
         checks.check_tensors(call, {"hidden": hidden, "final": final}, 2)
         if final.shape != hidden.shape:
-            raise ValueError(f"{call}: final {checks.describe(final)} is not shaped as hidden")
+            raise ValueError(
+                f"{call}: final must have the shape of hidden, not {checks.describe(final)}"
+            )

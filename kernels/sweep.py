@@ -72,7 +72,7 @@ def attention_window(
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
         if not 0 <= start <= stop <= length:
-            raise ValueError(f"{call}: ({start}, {stop}) is not a range within {length}")
+            raise ValueError(f"{call}: ({start}, {stop}) is out of range (0 to {length})")
     _check_choice(call, "values", values, ("weight", "entropy"))
     return implementation.window(q, k, lse, rows, cols, values=values, score=score, mask=rule)
 
@@ -110,7 +110,7 @@ def attention_map(
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"{call}: a tile is one size or two, each at least 1")
+        raise ValueError(f"{call}: tile must be one size or two, each at least 1")
     _check_choice(call, "values", values, ("weight", "entropy"))
     _check_choice(call, "heads", heads, ("all", "mean"))
     return implementation.tile_mass(q, k, lse, sides, values, heads == "mean", score, rule)
@@ -173,7 +173,7 @@ def attention_at(
     call = checks.CallDescription("attention_at", q=q, k=k, keys=keys)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     if keys.shape != (q.shape[0], q.shape[2]) or keys.is_floating_point():
-        raise ValueError(f"{call}: keys are integers [B, Nq], one per query")
+        raise ValueError(f"{call}: keys must be integers of shape [B, Nq], one per query")
     return implementation.at(q, k, lse, keys.to(q.device, torch.int64), score, rule)
 
 
@@ -204,7 +204,7 @@ def attention_recent(
     call = checks.CallDescription("attention_recent", q=q, k=k, last=last)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     if last < 1:
-        raise ValueError(f"{call}: last={last} is not at least 1")
+        raise ValueError(f"{call}: last must be at least 1, not {last}")
     return implementation.recent(q, k, lse, last, score, rule)
 
 
@@ -228,7 +228,9 @@ def _prepare(
         arguments.get("query_offset"),
     )  # fmt: skip
     if lse.shape != q.shape[:3]:
-        raise ValueError(f"{call}: lse {checks.describe(lse)} is not [B, Hq, Nq] of q")
+        raise ValueError(
+            f"{call}: lse must have shape {list(q.shape[:3])}, not {checks.describe(lse)}"
+        )
     checks.check_inference(call, q, k, lse, score.slopes)
     return _implementation(choose(call, impl, q, attention_limit(q, k))), score, mask
 
@@ -246,4 +248,4 @@ def _check_choice(
     call: checks.CallDescription, name: str, value: str, choices: tuple[str, str]
 ) -> None:
     if value not in choices:
-        raise ValueError(f"{call}: {name}={value!r} is neither {choices[0]!r} nor {choices[1]!r}")
+        raise ValueError(f"{call}: {name} must be {choices[0]!r} or {choices[1]!r}, not {value!r}")

@@ -35,7 +35,7 @@ def listening(model: PreTrainedModel, hears: hook.Listener, *, masks_built: bool
 def attention_of(model: PreTrainedModel, implementation: str) -> Iterator[None]:
     """Give `model` another attention implementation while open.
 
-    Raises `AttentropyError` where the model does not let its attention be chosen.
+    Raises `AttentropyError` where the model does not allow that.
     """
     before = model.config._attn_implementation
     try:
@@ -52,12 +52,13 @@ def _set_attention(model: Any, implementation: str) -> None:
             model.set_attn_implementation(implementation)
         except (ValueError, AttributeError) as error:
             raise AttentropyError(
-                f"{type(model).__name__} does not let its attention be chosen"
+                f"{type(model).__name__} does not allow its attention implementation to be changed"
             ) from error
     if model.config._attn_implementation != implementation:
         raise AttentropyError(
-            f"{type(model).__name__} keeps its own attention implementation, which transformers' "
-            "attention interface does not reach"
+            f"{type(model).__name__} uses its own attention implementation, not transformers' "
+            "attention "
+            "interface"
         )
 
 

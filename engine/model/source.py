@@ -54,7 +54,7 @@ def locate_files(
 
     config = cached_file(source, "config.json", revision=revision)
     if config is None:
-        raise UsageError(f"{name!r} has no config.json: not a model")
+        raise UsageError(f"{name!r} is not a model (it has no config.json)")
     folder = Path(config).parent
     if not weights:
         return folder, folder.name
@@ -83,7 +83,7 @@ def resolve_dtype(dtype: str | None, config: Any, device: torch.device) -> torch
     """Return the dtype of that name; for None float32 on a CPU, else the checkpoint's own."""
     if dtype is not None:
         if dtype not in _DTYPES:
-            raise UsageError(f"`dtype` takes {', '.join(_DTYPES)}, not {dtype!r}")
+            raise UsageError(f"`dtype` must be one of {', '.join(_DTYPES)}, not {dtype!r}")
         return _DTYPES[dtype]
     own = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
     if device.type == "cpu" or not isinstance(own, torch.dtype):
@@ -109,14 +109,15 @@ def errors_in_one_line(name: str, source: str) -> Iterator[None]:
         text = str(error)
         if "trust_remote_code" in text or "custom code" in text:
             raise AttentropyError(
-                f"{name!r} needs code of its own to run, which attentropy never executes"
+                f"{name!r} needs its own code, which attentropy never runs"
             ) from error
         reason = " ".join(text.replace(source, name).split())[:200] or type(error).__name__
         if "ignore_mismatched_sizes" in text:
-            reason = "the sizes in its configuration are not those of its weights"
+            reason = "the sizes in its configuration do not match its weights"
         if isinstance(error, OSError):
             raise AttentropyError(
-                f"no model {name!r}: neither a folder here nor reachable on the hub ({reason})"
+                f"no model {name!r}: it is neither a local folder nor reachable on the hub "
+                f"({reason})"
             ) from error
         raise AttentropyError(f"cannot load {name!r} ({reason})") from error
     finally:

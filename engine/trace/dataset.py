@@ -74,7 +74,9 @@ class Trace(Drawn):
 
     def __init__(self, dataset: xr.Dataset) -> None:
         if dataset.attrs.get("format", self._form) != self._form:
-            raise TraceError("the dataset of a comparison is no trace: keep the `Difference`")
+            raise TraceError(
+                "this dataset is a comparison, not a trace; keep the `Difference` itself"
+            )
         _check_schema(dataset)
         self.dataset = dataset
 
@@ -93,7 +95,7 @@ class Trace(Drawn):
         if path.name.endswith(unfinished.SUFFIX) and path.is_dir():
             return cls._open_partial(path, is_wanted=partial)
         if partial:
-            raise TraceError(f"{path.name}: an unfinished trace is a folder named NAME.partial")
+            raise TraceError(f"{path.name} is not an unfinished trace (a folder NAME.partial)")
         return checked_trace(store.read_datasets(path, TRACE)[""], path.name)
 
     @classmethod
@@ -102,7 +104,7 @@ class Trace(Drawn):
         if not is_wanted:
             raise TraceError(
                 f"{path.name} is unfinished: {progress.words}; open it with `partial=True`, or "
-                "extract again with `resume=True`"
+                "continue the run with `resume=True`"
             )
         folder = path / unfinished.TRACE
         dataset = store.read_datasets(folder, TRACE, partial=True)[""]
@@ -246,11 +248,11 @@ def _check_schema(dataset: xr.Dataset) -> None:
     """Raise `TraceError` where the variables are not those of `schema`."""
     for name in REQUIRED:
         if name not in dataset.variables:
-            raise TraceError(f"trace without {name!r}: it is not a whole attentropy trace")
+            raise TraceError(f"the trace is incomplete: {name!r} is missing")
     for key, variable in dataset.variables.items():
         name = str(key)
         if name not in _SCHEMA:
-            raise TraceError(f"trace with an unknown variable {name[:40]!r}")
+            raise TraceError(f"the trace has an unknown variable {name[:40]!r}")
         dims, kind = _SCHEMA[name]
         if variable.dims != dims:
             raise TraceError(

@@ -201,14 +201,14 @@ def first_difference(earlier: Any, later: Any, name: str = "") -> tuple[str, Any
 def _read_run(folder: Path) -> JsonObject:
     try:
         if (folder / _RUN).stat().st_size > MAX_BYTES:
-            raise TraceError(f"{folder.name}: run.json is too large, refused")
+            raise TraceError(f"{folder.name}: run.json is too large, so it was not opened")
         run = json.loads((folder / _RUN).read_bytes())
     except (OSError, ValueError) as error:
         raise TraceError(f"{folder.name}: not an unfinished run (no readable run.json)") from error
     if not isinstance(run, dict) or run.get("format") != _FORMAT:
-        raise TraceError(f"{folder.name}: not an unfinished run of attentropy")
+        raise TraceError(f"{folder.name}: not an unfinished attentropy run")
     if run.get("format_version") != _VERSION:
-        raise TraceError(f"{folder.name}: begun by another version of attentropy")
+        raise TraceError(f"{folder.name}: started by another version of attentropy")
     return run
 
 

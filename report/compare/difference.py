@@ -90,7 +90,7 @@ class Difference(Trace):
         """
         path = Path(path)
         if partial:
-            raise TraceError(f"{path.name}: a comparison is never unfinished")
+            raise TraceError(f"{path.name}: a comparison cannot be opened with `partial=True`")
         pair = read_pair(path)
         try:
             check_alignment(pair.a, pair.b, pair.alignment)
@@ -259,9 +259,9 @@ def _dataset(difference: Difference) -> xr.Dataset:
         variables, coordinates = variables | lens, coordinates | own_coordinates
     if not variables:
         contents = " and ".join(
-            f"{side} holds {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
+            f"{side} has {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
         )
-        raise UsageError(f"neither lens nor attention is in both: {contents}")
+        raise UsageError(f"A and B have neither lens nor attention in common: {contents}")
     return xr.Dataset(variables, coordinates, {"format": COMPARISON.name})
 
 
