@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from attentropy.engine.trace.text import count as count
+
 _NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=%|nats\b|ms\b|[kMG]B\b|[GT]FLOP/s)")
 
 
@@ -14,11 +16,6 @@ def format_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """Return a number and its noun, `1 token` or `2,048 tokens`; `plural` where `s` is not it."""
-    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def percent(share: float) -> str:

@@ -58,6 +58,7 @@ class Job:
         }
         self._partial = partial
         self._earlier = earlier
+        self._has_begun = False  # the partial folder is this run's own
         self._reader = PromptReader(plan, MemorySink(), partial, show, gauge or Gauge())
         self._free = free_bytes(plan.ids.device)
 
@@ -83,6 +84,7 @@ class Job:
                 partial.stopped(None)
             else:
                 partial.begin(facts, lambda folder: plan.create_store(folder, self.attrs))
+            self._has_begun = True
             limit = QUEUE_BYTES
             if plan.memory is not None:  # a quarter of it may wait to be written
                 limit = max(1, min(QUEUE_BYTES, plan.memory // 4))
@@ -146,7 +148,12 @@ class Job:
             return
         why = failures.reason(error)
         remainder = ""
-        if self._partial is not None and not self._partial.temporary and self._partial.exists():
+        if (
+            self._partial is not None
+            and self._has_begun
+            and not self._partial.temporary
+            and self._partial.exists()
+        ):
             message = " ".join(f"{type(error).__name__}: {error}".split())
             self._partial.stopped(why or strip_paths(message)[:200])
             remainder = f"{self._partial.folder.name} has {self._partial.progress().words}"

@@ -25,6 +25,7 @@ from attentropy.engine.trace.schema import (
     TRACE,
     VARIABLES,
 )
+from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 
 _SCHEMA = {**VARIABLES, **COORDINATES}
@@ -133,9 +134,9 @@ class Trace(Drawn):
 
     def __repr__(self) -> str:
         attrs, sizes = self.attrs, self.dataset.sizes
-        words = [f"{len(self.tokens)} tokens", f"{sizes['layer']} layers"]
+        words = [count(len(self.tokens), "token"), count(sizes["layer"], "layer")]
         if "head" in sizes:
-            words.append(f"{sizes['head']} heads")
+            words.append(count(sizes["head"], "head"))
         if answer := str(attrs.get("answer", "")):
             words.append(f"answer {answer[:60]!r}")
         name = str(attrs.get("model", {}).get("name", "a model"))

@@ -22,6 +22,7 @@ from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_
 from attentropy.engine.trace.redaction import is_redacted, redact_together
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.statistics import is_key
+from attentropy.engine.trace.text import count
 from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
@@ -115,8 +116,11 @@ class Difference(Trace):
         return Difference(self.a, self.b, self.names, redact=True, alignment=self._alignment)
 
     def __repr__(self) -> str:
-        layers, many = self.dataset.sizes["layer"], f"{int(self.both.sum())} tokens in both"
-        return f"<Difference B − A: {many}, {self.kind.size} columns, {layers} layers>"
+        layers, many = self.dataset.sizes["layer"], count(int(self.both.sum()), "token")
+        return (
+            f"<Difference B − A: {many} in both, {count(self.kind.size, 'column')}, "
+            f"{count(layers, 'layer')}>"
+        )
 
     @property
     def both(self) -> np.ndarray:

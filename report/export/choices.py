@@ -91,8 +91,10 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
 
 
 def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
+    if not possible:
+        raise UsageError(f"`{choice}` {name!r}: the trace has nothing to choose from")
     if name not in possible:
-        raise refuse(choice, f"one of {', '.join(possible)}" if possible else "nothing here", name)
+        raise refuse(choice, f"one of {', '.join(possible)}", name)
 
 
 def _position(position: int, n: int) -> int:

@@ -159,7 +159,7 @@ def _add_details(values: FigureValues, source: ValueSource, budget: Budget) -> N
     elif source.sections:
         raise UsageError(
             "the `sections` do not fit into the page at full resolution; use shorter ones or "
-            "more `max_bytes`"
+            "a larger `max_bytes`"
         )
 
 

@@ -91,7 +91,7 @@ def test_static_keys_written_between_passes_are_refused():
     with record(subject):
         subject(PROMPT, **continuing(cache))
         cache.layers[0].keys.zero_()
-        with pytest.raises(AttentropyError, match="reordered or cut"):
+        with pytest.raises(AttentropyError, match="reordered or cropped"):
             subject(PROMPT[:, :1], **continuing(cache))
 
 

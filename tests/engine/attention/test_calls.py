@@ -138,7 +138,7 @@ def test_generation_records_each_token_that_the_model_reads(kind, extra, impleme
 
 def test_generation_without_a_cache_is_refused():
     subject, ids = model(), _prompts()[0][None]
-    with record(subject), pytest.raises(AttentropyError, match="a cache where it goes on"):
+    with record(subject), pytest.raises(AttentropyError, match="the KV cache to continue"):
         subject.generate(ids, max_new_tokens=3, min_new_tokens=3, use_cache=False, pad_token_id=1)
 
 

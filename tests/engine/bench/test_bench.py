@@ -188,7 +188,7 @@ def test_a_rival_that_dies_loses_one_case_and_goes_on(monkeypatch):
     rows = _run(monkeypatch, {"eager": [([_timed(1, 2, 3)], -9), ([_timed(4, 5, 6)], 0)]})
     assert _Scripted.requests == [("eager", [1, 2, 3]), ("eager", [3])]
     assert [bool(row.seconds) for row in rows] == [True, False, True]
-    assert rows[1].reason == "its process ended with code -9"
+    assert rows[1].reason == "its process exited with code -9"
     assert rows[2].seconds[1] == 5
 
 
@@ -264,7 +264,7 @@ def test_results_are_the_same_after_writing_and_reading():
 )
 def test_a_file_with_other_things_in_it_is_refused(change):
     document = json.loads(RESULTS.to_json()) | change
-    with pytest.raises(UsageError, match=r"'x\.json' holds no results"):
+    with pytest.raises(UsageError, match=r"'x\.json' does not contain results"):
         Results.from_json(json.dumps(document), "x.json")
 
 

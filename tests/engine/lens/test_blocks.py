@@ -93,7 +93,7 @@ def test_a_layer_that_scales_its_sum_is_refused(site):
     subject = model()
     decoder_layers(subject)[1].register_forward_hook(lambda m, args, out: out * 1.5)
     blocks = find_blocks(subject, IDS[:, :12])
-    with pytest.raises(LensRefused, match="layer 1 does not just add"):
+    with pytest.raises(LensRefused, match="layer 1 does more than add"):
         blocks.points(site)
 
 

@@ -221,7 +221,7 @@ def test_a_huge_file_is_refused_unread(folder, name):
 
 def test_a_tensor_without_a_place_is_said(folder):
     _configure(folder, num_hidden_layers=2)
-    assert "no place in the model" in load(folder).notes[0]
+    assert "that the model does not use" in load(folder).notes[0]
 
 
 def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path, monkeypatch):
@@ -241,7 +241,7 @@ def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path, monkeypatch):
         load("org/tiny")
     index = {"weight_map": {"a": "../x.bin"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(AttentropyError, match="index names a file"):
+    with pytest.raises(AttentropyError, match=r"may only name \.safetensors files"):
         load("org/tiny")
 
 

@@ -216,7 +216,9 @@ def test_messages_may_stand_in_an_object():
 
 @pytest.mark.parametrize("rows", [[IDS, IDS], torch.tensor([IDS, IDS]), {"input_ids": [IDS, [5]]}])
 def test_several_rows_are_refused_in_one_line(rows):
-    with pytest.raises(UsageError, match="the prompt has 2 rows of token ids, and one is read"):
+    with pytest.raises(
+        UsageError, match="the prompt has 2 rows of token ids, but only one can be read"
+    ):
         prepare(tokenizer(), rows)
 
 

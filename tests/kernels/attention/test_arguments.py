@@ -23,7 +23,7 @@ BAD = [
     (
         {"impl": "triton", "q": torch.zeros(2, 4, 9, 264), "k": torch.zeros(2, 2, 9, 264)},
         NotImplementedError,
-        "256; use 'portable'",
+        "256; use impl='portable'",
     ),
     (
         {"impl": "triton", "q": torch.zeros(2, 4, 9, 64, dtype=torch.float64)},

@@ -24,7 +24,7 @@ BAD = [
         attention_received,
         {"impl": "triton", "q": torch.zeros(2, 4, 9, 64, dtype=torch.float64)},
         NotImplementedError,
-        "float64; use 'portable'",
+        "float64; use impl='portable'",
     ),
     (attention_at, {"keys": torch.zeros(2, 8, dtype=torch.int64)}, ValueError, "keys"),
     (attention_at, {"keys": torch.zeros(2, 9)}, ValueError, "keys"),

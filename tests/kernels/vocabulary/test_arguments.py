@@ -23,7 +23,7 @@ from vocabulary_cases import random_inputs
         ({"final": torch.zeros(3, 24)}, ValueError, "final"),
         ({"bias": torch.zeros(3)}, ValueError, "bias"),
         ({"softcap": 0.0}, ValueError, "softcap"),
-        ({"top_k": 33, "impl": "triton"}, NotImplementedError, "over 32; use 'portable'"),
+        ({"top_k": 33, "impl": "triton"}, NotImplementedError, "over 32; use impl='portable'"),
         ({"final": torch.zeros(4, 24).half(), "impl": "triton"}, NotImplementedError, "types"),
     ],
 )

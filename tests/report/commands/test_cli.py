@@ -141,7 +141,7 @@ def test_a_doubled_bos_is_noted_on_standard_error_and_in_the_trace(here, capsys)
     save(here / "tiny")
     (here / "ids.txt").write_text("256 256 64")
     assert main(["extract", "tiny", "--ids", "ids.txt", "-o", "t.zarr"]) == 0
-    assert "note: the prompt starts with two <|bos|>" in capsys.readouterr().err
+    assert "note: the prompt starts with <|bos|> twice" in capsys.readouterr().err
     assert "two <|bos|>" in Trace.open("t.zarr").attrs["notes"][0]
 
 
@@ -219,15 +219,18 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny"], ["prompt"]),
         (["report", "tiny", "-p", "x", "--top-k", "0"], ["top-k"]),
         (["report", "tiny", "-p", "x", "--device", "toaster"], ["device"]),
-        (["report", "tiny", "-p", "x", "--lens", "head"], ["--lens takes"]),
-        (["report", "tiny", "-p", "x", "--map-tile", "big"], ["--map-tile takes", "64x32"]),
-        (["report", "tiny", "-p", "x", "--window", "1:2"], ["--window takes", "-64:,0:512"]),
+        (["report", "tiny", "-p", "x", "--lens", "head"], ["--lens must be"]),
+        (["report", "tiny", "-p", "x", "--map-tile", "big"], ["--map-tile must be", "64x32"]),
+        (["report", "tiny", "-p", "x", "--window", "1:2"], ["--window must be", "-64:,0:512"]),
         (
             ["report", "tiny", "-p", "x", "--window", "999:,:"],
             ["--window: 999:,: has no query"],
         ),
         (["report", "tiny", "-p", "x", "--lens", "none,mlp"], ["none"]),
-        (["report", "tiny", "-p", "x", "--lens", ""], ["--lens takes", "residual, attention, mlp"]),
+        (
+            ["report", "tiny", "-p", "x", "--lens", ""],
+            ["--lens must be", "residual, attention, mlp"],
+        ),
         (["report", "tiny", "-p", "x", "--lens-layers", "9"], ["--lens-layers", "0 to 2"]),
         (["report", "tiny", "-p", "x", "--lens-positions", "a:b"], ["--lens-positions", "'a:b'"]),
         (
@@ -305,7 +308,7 @@ def _template(written):
 
 HOSTILE = {
     "layers": (_huge_layers, 1, "layers"),
-    "code": (_foreign_code, 1, "code of its own"),
+    "code": (_foreign_code, 1, "its own code"),
     "pickle": (_pickle_only, 2, "safetensors"),
     "index": (_index_elsewhere, 2, "index"),
     "header": (_lying_header, 1, "cannot load"),
@@ -399,7 +402,7 @@ def _newer(path):
 
 @pytest.mark.parametrize(
     ("make", "name", "word"),
-    [(_truncated, "t.zarr.zip", "cut short"), (_foreign, "t.zarr.zip", "not a trace"),
+    [(_truncated, "t.zarr.zip", "truncated"), (_foreign, "t.zarr.zip", "not a trace"),
      (_newer, "new.zarr", "newer")],
 )  # fmt: skip
 def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):

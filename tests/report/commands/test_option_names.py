@@ -106,7 +106,7 @@ def test_no_message_of_the_engine_or_of_a_figure_names_an_option():
     ("message", "words"),
     [
         ("use `force=True` to replace it", "use --force to replace it"),
-        ("`map_tile` takes", "--map-tile takes"),
+        ("`map_tile` must be", "--map-tile must be"),
         ("give one with `prompt`", "give one with -p, -f or -m"),
         ('`dtype="bfloat16"` and `lens="none"`', "--dtype bfloat16 and --lens none"),
         ('`lens_positions="-128:"`', "--lens-positions -128:"),
@@ -125,14 +125,14 @@ def test_an_argument_becomes_its_option(message, words):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["extract", "--stats", "entropie"], "--stats takes"),
-        (["extract", "--layers", "x"], "--layers takes numbers"),
-        (["extract", "--heads", "mea"], "--heads takes"),
-        (["extract", "--lens", "none,mlp"], "--lens takes"),
-        (["extract", "--lens-layers", "1;2"], "--lens-layers takes"),
-        (["extract", "--lens-positions", "x"], "--lens-positions takes"),
-        (["extract", "--map-tile", "0"], "--map-tile takes"),
-        (["extract", "--window", "1:2"], "--window takes"),
+        (["extract", "--stats", "entropie"], "--stats must be"),
+        (["extract", "--layers", "x"], "--layers must be numbers"),
+        (["extract", "--heads", "mea"], "--heads must be"),
+        (["extract", "--lens", "none,mlp"], "--lens must be"),
+        (["extract", "--lens-layers", "1;2"], "--lens-layers must be"),
+        (["extract", "--lens-positions", "x"], "--lens-positions must be"),
+        (["extract", "--map-tile", "0"], "--map-tile must be"),
+        (["extract", "--window", "1:2"], "--window must be"),
     ],
 )
 def test_a_bad_value_of_an_option_names_the_option(arguments, message, tmp_path, capsys):

@@ -17,9 +17,9 @@ PAGE, FIGURE, FACTS = "a page", "a figure", "facts"
 SAVED = "is a saved comparison of two traces, not a trace: draw it with attentropy render"
 UNFINISHED = "is unfinished: 0 of 17 tokens"
 OLD = "a comparison that an earlier version saved as a trace; compare its two traces again"
-NEGATIVE = "negative values of (lens_)?entropy"
-CUT, NEWER = "cut short", "newer than this version reads"
-NO_TRACE, NO_STORE = "not a trace of attentropy", "no such file or folder"
+NEGATIVE = "(lens_)?entropy has negative values"
+CUT, NEWER = "truncated", "newer than this version supports"
+NO_TRACE, NO_STORE = "not an attentropy trace", "no such file or folder"
 
 # kind -> what render, export, info and compare (with a trace as B) make of it
 MATRIX = {

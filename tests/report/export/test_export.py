@@ -359,7 +359,7 @@ def test_a_profile_is_a_figure_as_well(lines, width, theme):
 @pytest.mark.parametrize(
     ("figure", "choices", "message"),
     [
-        ("lens", {"layer": 1}, "--layer is no choice of --figure lens"),
+        ("lens", {"layer": 1}, "--`layer` does not apply to the figure lens"),
         ("heads", {"section": "1:2"}, "takes --score"),
         ("lens", {"inset": 400}, "positions 0 to 16"),
         ("lens", {"inset": 1, "section": "4:9"}, "outside of --section 4:9"),
@@ -371,8 +371,8 @@ def test_a_profile_is_a_figure_as_well(lines, width, theme):
         ("lens", {"stat": "distance"}, "entropy, lens_kl, probability, lens_rank"),
         ("attention", {"stat": "lens_kl"}, "entropy, normalized_entropy, max_prob, distance, sink"),
         ("lens", {"site": "mlp"}, "choose one of residual"),
-        ("attention", {"site": "residual"}, "--site is no choice of --figure attention"),
-        ("map", {"stat": "entropy"}, "--stat is no choice of --figure map"),
+        ("attention", {"site": "residual"}, "--`site` does not apply to the figure attention"),
+        ("map", {"stat": "entropy"}, "--`stat` does not apply to the figure map"),
         ("nothing", {}, "lens, attention"),
         ("lens", {"width": 5}, "30 to 1000 mm"),
         ("lens", {"width": float("nan")}, "30 to 1000 mm"),
