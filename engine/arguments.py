@@ -222,8 +222,14 @@ def read_bytes(value: Any, argument: str) -> int:
 def read_choice(value: Any, argument: str, possible: Sequence[str]) -> str:
     """Return a text that is one of `possible`."""
     if not isinstance(value, str) or value not in possible:
-        raise refuse(argument, " or ".join(possible), value)
+        raise refuse(argument, either(possible), value)
     return value
+
+
+def either(possible: Sequence[str]) -> str:
+    """Return the names in words: "svg, png or csv"."""
+    *others, last = possible
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def read_torch_name(value: Any) -> str | None:

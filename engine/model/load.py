@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from attentropy.engine.arguments import either
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
@@ -183,7 +184,7 @@ def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, .
 def _check_installed(device: str | None, quantize: str | None) -> None:
     """Raise `UsageError` where a placement is unknown, or needs a library that is not here."""
     if quantize is not None and quantize not in _BITS:
-        raise UsageError(f"`quantize` must be {' or '.join(_BITS)}, not {quantize!r}")
+        raise UsageError(f"`quantize` must be {either(list(_BITS))}, not {quantize!r}")
     needed = ["accelerate"] if device == "auto" or quantize is not None else []
     needed += ["bitsandbytes"] if quantize is not None else []
     option = '`device="auto"`' if quantize is None else f'`quantize="{quantize}"`'

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from attentropy.engine import demo
+from attentropy.engine.arguments import either
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.files import (
     INDEX,
@@ -83,7 +84,7 @@ def resolve_dtype(dtype: str | None, config: Any, device: torch.device) -> torch
     """Return the dtype of that name; for None float32 on a CPU, else the checkpoint's own."""
     if dtype is not None:
         if dtype not in _DTYPES:
-            raise UsageError(f"`dtype` must be one of {', '.join(_DTYPES)}, not {dtype!r}")
+            raise UsageError(f"`dtype` must be {either(list(_DTYPES))}, not {dtype!r}")
         return _DTYPES[dtype]
     own = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
     if device.type == "cpu" or not isinstance(own, torch.dtype):

@@ -76,7 +76,7 @@ class Trace(Drawn):
     def __init__(self, dataset: xr.Dataset) -> None:
         if dataset.attrs.get("format", self._form) != self._form:
             raise TraceError(
-                "this dataset is a comparison, not a trace; keep the `Difference` itself"
+                "this dataset is a comparison, not a trace; keep the Difference itself"
             )
         _check_schema(dataset)
         self.dataset = dataset

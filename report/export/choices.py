@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.arguments import refuse
+from attentropy.engine.arguments import either, refuse
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
@@ -94,7 +94,7 @@ def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
     if not possible:
         raise UsageError(f"`{choice}` {name!r}: the trace has nothing to choose from")
     if name not in possible:
-        raise refuse(choice, f"one of {', '.join(possible)}", name)
+        raise refuse(choice, either(possible), name)
 
 
 def _position(position: int, n: int) -> int:

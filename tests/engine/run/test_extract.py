@@ -313,7 +313,7 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
         ({"lens": ("head",)}, "`lens` must be .* not 'head'"),
         ({"lens_layers": "8"}, "`lens_layers`: 8 is out of range"),
         ({"lens_layers": "template"}, "`lens_layers` must be .* not 'template'"),
-        ({"lens_positions": "9000:"}, "`lens_positions`: '9000:' selects none"),
+        ({"lens_positions": "9000:"}, "`lens_positions`: '9000:' selects nothing"),
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"top_k": 0}, "top_k"),
         ({"prompt": "x " * 5000}, "positions"),

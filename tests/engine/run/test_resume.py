@@ -333,7 +333,9 @@ def test_an_output_that_vanishes_stops_the_run_in_one_line(tmp_path, monkeypatch
 
     monkeypatch.setattr(writer.FolderSink, "create", creates)
     monkeypatch.setattr(prefill, "read_chunk", vanishes)
-    err = _fails([*RUN, "-o", str(tmp_path / "out" / "t.zarr")], capsys, "cannot write to the output")
+    err = _fails(
+        [*RUN, "-o", str(tmp_path / "out" / "t.zarr")], capsys, "cannot write to the output"
+    )
     assert "--resume" not in err
     assert [p.name for p in tmp_path.iterdir()] == ["gone"]
 

@@ -205,7 +205,7 @@ def test_traces_without_a_view_in_common_are_refused_and_one_is_enough():
     lens = [name for name in whole.dataset if str(name).startswith(("lens", "rehearsal"))]
     attention = [n for n, v in whole.dataset.items() if "query" in v.dims or n == "window"]
     only_lens, only_attention = (Trace(whole.dataset.drop_vars(n)) for n in (attention, lens))
-    with pytest.raises(UsageError, match="A holds lens at residual and B holds attention"):
+    with pytest.raises(UsageError, match="A has lens at residual and B has attention"):
         compare(only_lens, only_attention)
     assert list(compare(only_lens, whole).sides) == ["lens"]
     assert list(compare(whole, only_attention).sides) == ["attention"]

@@ -156,7 +156,7 @@ def test_a_comparison_does_not_pass_for_a_trace(tmp_path):
         ("entropy", lambda m: m["shape"].__setitem__(0, 2**62), "impossible shape"),
         ("entropy", lambda m: m["shape"].__setitem__(2, 2**40), "claims"),
         ("entropy", lambda m: m["shape"].__setitem__(2, 2**20), "truncated"),
-        ("entropy", lambda m: m.update(data_type={"name": "struct"}), "unknown type"),
+        ("entropy", lambda m: m.update(data_type={"name": "struct"}), "unknown data type"),
         ("entropy", lambda m: m.update(attributes={"a": 1}), "not stored as in a trace"),
         ("", lambda m: m["attributes"].update(format="other"), "not an attentropy trace"),
         ("", lambda m: m["attributes"].update(format="attentropy.comparison"), "not a trace"),
@@ -255,10 +255,10 @@ def test_sides_that_do_not_belong_together_are_refused(saved, tmp_path):
 def test_a_comparison_without_a_part_is_refused(folder, missing):
     part = folder / missing
     shutil.rmtree(part) if part.is_dir() else part.unlink()
-    _refused(folder, "truncated|json is missing|not a complete|but not")
+    _refused(folder, "truncated|json is missing|not a complete|but not|is missing or")
     if missing not in ("written.json", "b/entropy"):
         reseal(folder)
-        _refused(folder, "json is missing|not a complete|but not")
+        _refused(folder, "json is missing|not a complete|but not|is missing or")
 
 
 def test_unknown_arrays_and_groups_are_refused_or_ignored(folder):
