@@ -51,17 +51,17 @@ def attention_window(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the exact weights of a rectangle of queries and keys.
+    """Return the exact attention weights of a range of queries and a range of keys.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        rows: The queries (start, stop).
-        cols: The keys (start, stop).
+        rows: Range of queries (start, stop).
+        cols: Range of keys (start, stop).
         values: "weight" for p_ij, "entropy" for −p_ij ln p_ij in nats.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
         The values [B, Hq, rows, cols]; 0 where the query does not see the key.
@@ -88,21 +88,21 @@ def attention_map(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the attention map: the mean mass that the queries of a tile put on its keys.
+    """Return the attention map: per tile, the mean attention of its queries to its keys.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        tile: The size of a tile in tokens, one for both sides or (queries, keys).
+        tile: Tile size in tokens, one number or (queries, keys).
         values: "weight" sums p_ij, "entropy" −p_ij ln p_ij in nats.
-        heads: "all" keeps them, "mean" averages them without storing each.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        heads: "all" for one result per head, "mean" for the mean over heads.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
-        The map [B, Hq or 1, ⌈Nq/tile⌉, ⌈Nk/tile⌉]. The tiles of a row of tiles sum to 1, or to the
-        mean entropy of its queries.
+        The map [B, Hq or 1, ⌈Nq/tile⌉, ⌈Nk/tile⌉]. Each row of tiles sums to 1, or to the mean
+        entropy of its queries.
 
     Raises the errors of `attention`, and `ValueError` for an unknown choice or size.
     """
@@ -125,15 +125,15 @@ def attention_received(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return what each key receives from all queries together, Σ_i p_ij.
+    """Return the attention that each key receives from all queries, Σ_i p_ij.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        heads: "all" keeps them, "mean" averages them without storing each.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        heads: "all" for one result per head, "mean" for the mean over heads.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
         The sums [B, Hq or 1, Nk], between 0 and Nq.
@@ -155,15 +155,15 @@ def attention_at(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the weight that each query puts on one key of its own.
+    """Return the attention weight of each query on one given key.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        keys: One key per query [B, Nq], integers; no query sees a key outside of 0 … Nk − 1.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        keys: One key per query [B, Nq], integers; the weight is 0 outside 0 … Nk − 1.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
         The weights [B, Hq, Nq]; 0 where the query does not see its key.
@@ -186,18 +186,18 @@ def attention_recent(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the mass that each query puts on the last `last` keys that it sees.
+    """Return the total attention of each query to the last `last` keys that it sees.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        last: The number of keys, at least 1.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        last: Number of keys, at least 1.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
-        The mass [B, Hq, Nq]; 0 for a query that sees no key.
+        The sums [B, Hq, Nq]; 0 for a query that sees no key.
 
     Raises the errors of `attention`, and `ValueError` for `last` below 1.
     """

@@ -16,13 +16,15 @@ from attentropy.engine.errors import AttentropyError
 
 
 @contextmanager
-def listening(model: PreTrainedModel, hears: hook.Listener, *, masks_built: bool) -> Iterator[None]:
-    """Run the model's attention through the hook while open, and tell `hears` of each call."""
+def listening(
+    model: PreTrainedModel, listener: hook.Listener, *, masks_built: bool
+) -> Iterator[None]:
+    """Run the model's attention through the hook while open, and tell `listener` of each call."""
     hook.register()
     masks = built.set(masks_built)
     try:
         with attention_of(model, hook.NAME):
-            token = hook.listener.set(hears)
+            token = hook.listener.set(listener)
             try:
                 yield
             finally:

@@ -83,14 +83,17 @@ class Trace(Drawn):
 
     @classmethod
     def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
-        """Open the trace in a `.zarr` folder or a `.zarr.zip` file; values are read when used.
+        """Open a trace; values are read from disk when they are used.
 
-        partial: open what there is of an unfinished trace, in its `.partial` folder;
-        `attrs["partial"]` then gives how far it got, in tokens and chunks, and why it stopped,
-        where that is known.
-        Raises `TraceError` (one line) for a path that is absent, truncated, foreign, of a newer
-        format, or that uses a codec or type which a trace never has. A saved comparison is refused
-        too (`OtherFormat`): `attentropy.open` opens either.
+        Args:
+            path: A `.zarr` folder or a `.zarr.zip` file.
+            partial: Open an unfinished trace, a `.partial` folder. `attrs["partial"]` then says how
+                far it got (tokens, chunks) and, if known, why it stopped.
+
+        Raises:
+            TraceError: The path does not exist, or is not a complete and valid trace of a format
+                that this version supports. For a saved comparison it is `OtherFormat`;
+                `attentropy.open` opens both.
         """
         path = Path(path)
         if path.name.endswith(unfinished.SUFFIX) and path.is_dir():
@@ -121,15 +124,18 @@ class Trace(Drawn):
         return checked_trace(dataset.assign_attrs(partial=facts), path.name)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the trace, complete or not at all: a folder (`.zarr`) or one file (`.zarr.zip`).
+        """Write the trace to a folder (`.zarr`) or one file (`.zarr.zip`), and return the path.
 
-        Raises `UsageError` for another ending, a missing parent folder, or a path that exists
-        when `force` is false.
+        If writing fails, nothing is left at `path`.
+
+        Raises:
+            UsageError: The name has another ending, the parent folder does not exist, or the path
+                exists and `force` is false.
         """
         return store.write_datasets({"": stored_dataset(self)}, Path(path), force=force)
 
     def to_dataset(self) -> xr.Dataset:
-        """Return the labelled arrays themselves."""
+        """Return the labelled arrays, an `xarray.Dataset`."""
         return self.dataset
 
     def __repr__(self) -> str:
@@ -179,19 +185,22 @@ class Trace(Drawn):
 
     @property
     def site(self) -> str:
-        """The site that the lens shows by default: "residual", or the first site there is."""
+        """The default site of the lens: "residual" if it was recorded, otherwise the first one."""
         sites = self.sites
         return "residual" if "residual" in sites or not sites else sites[0]
 
     @property
     def sites(self) -> list[str]:
-        """The lens's sites, of "residual", "attention", "mlp"."""
+        """Where the lens read each layer, one or more of "residual", "attention" and "mlp"."""
         return [str(site) for site in self["site"]] if "site" in self else []
 
     def lens(self, name: str, positions: slice = slice(None), site: str | None = None) -> Array:
-        """Return the values of a lens variable, [layer, position] or [layer, position, k].
+        """Return a lens variable at one site, [layer, position] or [layer, position, k].
 
-        site: one of `sites`; `site` of the trace for None.
+        Args:
+            name: The variable, such as "lens_entropy".
+            positions: Positions to return; by default all.
+            site: One of `sites`; defaults to `site`.
         """
         sites = self.sites
         variable, index = self.dataset[name], sites.index(site or self.site) if sites else 0
@@ -211,7 +220,7 @@ class Trace(Drawn):
         return np.flatnonzero(template & (np.arange(roles.size) >= after))
 
     def text_of(self, ids: Iterable[int]) -> list[str]:
-        """Return the texts of vocabulary entries that the lens or the continuation named."""
+        """Return the text of each token id, "" for ids that neither lens nor answer contain."""
         texts = self._vocabulary
         return [texts.get(int(i), "") for i in ids]
 

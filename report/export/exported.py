@@ -22,8 +22,8 @@ class Exported:
 
     Attributes:
         data: The bytes of the file.
-        title: What is drawn, one line.
-        caption: The sentences for a paper, one line.
+        title: Title of the figure.
+        caption: Caption for a paper, one line.
         format: "svg", "png", "pdf" or "csv".
     """
 
