@@ -65,11 +65,11 @@ def test_a_dense_mask_with_a_hole_a_bias_or_a_head_of_its_own_is_refused():
 
 def test_a_mask_that_must_be_built_is_refused_before_it_grows_large(monkeypatch):
     monkeypatch.setattr(masks, "DENSE_TOKENS", 10)
-    with pytest.raises(UnknownMask, match="up to 10 tokens"):
+    with pytest.raises(UnknownMask, match="at most 10 tokens"):
         read_dense(_dense(), 11, 11)
     token = masks.built.set(True)
     try:
-        with pytest.raises(UnknownMask, match="up to 10 tokens"):
+        with pytest.raises(UnknownMask, match="at most 10 tokens"):
             masks.describe_mask(1, 11, 11, mask_function=None)
     finally:
         masks.built.reset(token)

@@ -65,7 +65,7 @@ def test_outputs_that_differ_are_refused(monkeypatch):
         return right(*tensors, scale=scale * 1.1, **rest)
 
     monkeypatch.setattr(attention_hook, "attention", wrong)
-    with pytest.raises(AttentropyError, match="other outputs"):
+    with pytest.raises(AttentropyError, match="different outputs"):
         check_same_outputs(model())
 
 
@@ -102,7 +102,7 @@ def test_padding_that_reaches_the_text_is_refused_where_it_is_met():
     assert len(_record(subject, _ids()).calls) == 1
     mask = torch.ones(1, 12, dtype=torch.int64)
     mask[:, :4] = 0
-    with pytest.raises(AttentropyError, match="padding change"):
+    with pytest.raises(AttentropyError, match="different outputs with padding"):
         _record(subject, _ids(), attention_mask=mask)
 
 

@@ -112,7 +112,7 @@ def test_blocks_that_layers_share_are_refused():
     layers = decoder_layers(subject)
     layers[2].mlp = layers[1].mlp
     blocks = find_blocks(subject, IDS[:, :12])
-    with pytest.raises(LensRefused, match="share their mlp block"):
+    with pytest.raises(LensRefused, match="several layers share one mlp block"):
         blocks.points("mlp")
     assert len(blocks.points("attention")) == 3
 

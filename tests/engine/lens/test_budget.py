@@ -47,7 +47,7 @@ def test_a_selection_that_is_none_is_named(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("12", "0 to 11"), ("-13", "0 to 11"), ("12:", "none")]
+    ("text", "message"), [("12", "0 to 11"), ("-13", "0 to 11"), ("12:", "selects nothing")]
 )
 def test_a_selection_of_nothing_is_refused(text, message):
     with pytest.raises(UsageError, match=message):

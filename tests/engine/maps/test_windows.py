@@ -67,7 +67,7 @@ def test_a_window_larger_than_the_budget_says_what_fits():
     text = str(caught.value)
     assert "\n" not in text
     assert "48828 MiB" in text
-    assert "square of 724" in text
+    assert "724 queries × 724 keys" in text
     assert "26 queries × " in text
     for fits in ("0:724,0:724", "0:26,0:20000"):
         rectangles([fits], 32000, 32, 8)

@@ -63,7 +63,7 @@ def _interrupted(monkeypatch, at, **arguments):
     """Run an extraction that Ctrl-C ends where it starts its chunk number `at`."""
     with monkeypatch.context() as patch:
         _stopping(patch, at, KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt, match=r"partial holds .*`resume=True`"):
+        with pytest.raises(KeyboardInterrupt, match=r"partial has .*`resume=True`"):
             extract(**arguments)
 
 
@@ -206,7 +206,7 @@ def test_ctrl_c_says_that_resume_goes_on(tmp_path, monkeypatch, capsys):
     run = ["extract", "-p", PROMPT, "--device", "cpu", "--chunk", "29", "-o", "t.zarr"]
     assert main(run) == 130
     err = capsys.readouterr().err.strip()  # the message follows the line break after ^C
-    assert err.startswith("interrupted: t.zarr.partial holds 29 of ")
+    assert err.startswith("interrupted: t.zarr.partial has 29 of ")
     assert err.endswith("use --resume to continue")
     assert "\n" not in err
     assert main(["report", *run[1:-2]]) == 130

@@ -212,7 +212,7 @@ def test_a_bound_on_memory_makes_the_chunks_small(embedded):
     assert 16 <= sizes[0] < sizes[-1]
     for memory, chunk in zip((24, 32, 64, 256), sizes, strict=True):
         assert 2 * prefill.bytes_of_pass(embedded.model, chunk, 4096) <= memory << 20
-    with pytest.raises(UsageError, match="`memory` is too little"):
+    with pytest.raises(UsageError, match="`memory` is too small"):
         chunk_for(1 << 20)
 
 
