@@ -300,6 +300,6 @@ def test_an_accident_is_found_where_its_values_are_read(folder, tmp_path, name, 
 
 def test_a_trace_of_the_first_version_has_no_digests_and_opens(folder):
     (folder / seal.NAME).unlink()
-    _refused(folder, f"no {seal.NAME}")
+    _refused(folder, f"{seal.NAME} is missing")
     _edit(folder, "", _attribute(format_version=1))
     assert np.isfinite(Trace.open(folder)["entropy"]).any()
