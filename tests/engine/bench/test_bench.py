@@ -228,7 +228,7 @@ def test_cases_that_begin_too_late_are_not_measured_and_errors_are_reasons():
 
 def test_what_cannot_be_here_starts_no_process(monkeypatch):
     rows = _run(monkeypatch, {"cudnn": []})
-    assert [row.reason for row in rows] == ["not on cpu"] * 3
+    assert [row.reason for row in rows] == ["does not run on cpu"] * 3
     assert _Scripted.requests == []
 
 
@@ -297,7 +297,7 @@ def test_the_command_measures_in_processes_and_prints_writes_and_reads_the_same(
     assert [row.rival for row in results.of(1)] == ["ours, entropy", "flex"]
     assert all(row.seconds for row in results.rows if row.group == "ours")
     if results.cases[0].device == "cpu":
-        assert results.of(0)[1].reason == "not on cpu"
+        assert results.of(0)[1].reason == "does not run on cpu"
     assert "65 tokens" in page.read_text()
     assert main(["bench", "--read", str(target)]) == 0
     assert "65 tokens, full, 4/2 heads" in capsys.readouterr().out

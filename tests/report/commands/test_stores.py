@@ -26,7 +26,7 @@ MATRIX = {
     "trace": (PAGE, FIGURE, FACTS, PAGE),
     "zipped trace": (PAGE, FIGURE, FACTS, PAGE),
     "partial": (UNFINISHED, UNFINISHED, FACTS, UNFINISHED),
-    "redacted trace": (PAGE, FIGURE, FACTS, "A holds no texts"),
+    "redacted trace": (PAGE, FIGURE, FACTS, "A is redacted"),
     "comparison": (PAGE, FIGURE, FACTS, SAVED),
     "zipped comparison": (PAGE, FIGURE, FACTS, SAVED),
     "redacted comparison": (PAGE, FIGURE, FACTS, SAVED),
