@@ -31,7 +31,5 @@ def select(
         else:
             raise UsageError(f"`{argument}`: {part} is out of range (0 to {size - 1})")
     if not indices:
-        raise UsageError(
-            f"`{argument}`: {text[:60]!r} selects nothing (0 to {size - 1} are possible)"
-        )
+        raise UsageError(f"`{argument}`: {text[:60]!r} selects nothing")
     return sorted(indices)

@@ -440,7 +440,7 @@ def test_a_prompt_of_words_is_profiled_with_its_tokens(tmp_path):
     [
         ({"tokens": 5, "prompt": [1, 2]}, "makes a random prompt"),
         ({}, "no prompt; give one with `prompt`, or random ids with `tokens`"),
-        ({"tokens": 300}, "has 256 positions"),
+        ({"tokens": 300}, "supports only 256"),
         ({"tokens": 5, "repeat": 0}, "`repeat` must be an integer of at least 1"),
     ],
 )

@@ -174,8 +174,8 @@ def test_info_predicts_what_the_lens_costs(here, capsys):
     assert lens["parameters"] == parameters
     assert lens["forward_flops"] == 2 * parameters * 5000
     whole, default = lens["at every position"], lens["by default"]
-    assert whole["positions"] == 5000
-    assert 1024 <= default["positions"] < 5000
+    assert whole["supports only 256"] == 5000
+    assert 1024 <= default["supports only 256"] < 5000
     assert default["flops"] <= lens["forward_flops"] < whole["flops"]
     product = 2 * 48 * 264
     assert whole["flops"] == product * (5000 * 3 * 2 + 1024 * 3 + 5000)
@@ -202,7 +202,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "  "], ["empty"]),
         (["report", "tiny", "-f", "latin.txt"], ["UTF-8", "latin.txt"]),
         (["report", "tiny", "-f", "none.txt"], ["none.txt"]),
-        (["report", "tiny", "-p", "x" * 400], ["positions", "256"]),
+        (["report", "tiny", "-p", "x" * 400], ["supports only 256"]),
         (["report", "tiny", "-p", "x", "-o", "none/r.html"], ["no folder"]),
         (["report", "tiny", "-p", "x", "-o", "there.html"], ["--force"]),
         (["report", "tiny", "-p", "x", "-o", "tiny"], ["folder"]),
@@ -224,7 +224,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "x", "--window", "1:2"], ["--window must be", "-64:,0:512"]),
         (
             ["report", "tiny", "-p", "x", "--window", "999:,:"],
-            ["--window: 999:,: has no query"],
+            ["--window: 999:,: selects no query"],
         ),
         (["report", "tiny", "-p", "x", "--lens", "none,mlp"], ["none"]),
         (
@@ -235,7 +235,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "x", "--lens-positions", "a:b"], ["--lens-positions", "'a:b'"]),
         (
             ["report", "tiny", "-p", "x", "--no-chat-template", "--lens-positions", "template"],
-            ["selects none"],
+            ["selects nothing"],
         ),
         (["info", "t.zarr", "--tokens", "9"], ["--tokens"]),
         (["extract", "tiny", "-p", "x", "-o", "trace.npz"], ["zarr"]),
@@ -402,7 +402,7 @@ def _newer(path):
 
 @pytest.mark.parametrize(
     ("make", "name", "word"),
-    [(_truncated, "t.zarr.zip", "truncated"), (_foreign, "t.zarr.zip", "not a trace"),
+    [(_truncated, "t.zarr.zip", "truncated"), (_foreign, "t.zarr.zip", "not an attentropy trace"),
      (_newer, "new.zarr", "newer")],
 )  # fmt: skip
 def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):

@@ -205,7 +205,7 @@ def test_the_page_of_two_traces_has_no_word_and_no_id(saved, tmp_path, monkeypat
 
 
 def test_traces_that_were_redacted_apart_are_not_compared(tmp_path):
-    with pytest.raises(UsageError, match=r"B holds no texts.*`redact=True`"):
+    with pytest.raises(UsageError, match=r"B is redacted.*`redact=True`"):
         compare(_secret(), redact(_secret()))
 
 
