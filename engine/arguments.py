@@ -37,11 +37,11 @@ _BINARY = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _BYTES = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)(b?)", re.IGNORECASE | re.ASCII)
 
 
-def refuse(argument: str, takes: str, value: Any) -> UsageError:
-    """Return the error of an argument that does not take `value`, one line."""
+def refuse(argument: str, what: str, value: Any) -> UsageError:
+    """Return the error of an argument that must be `what` and is `value`, one line."""
     display = " ".join(repr(value).split())
     display = display if len(display) <= 60 else f"{display[:59]}…"
-    return UsageError(f"`{argument}` takes {takes}, not {display}")
+    return UsageError(f"`{argument}` must be {what}, not {display}")
 
 
 def read_selection(value: Selection, argument: str, words: Sequence[str] = ("all",)) -> str | None:
@@ -56,7 +56,7 @@ def read_selection(value: Selection, argument: str, words: Sequence[str] = ("all
     parts = [part.strip() for part in text.split(",")] if text is not None else []
     if text is None or not all(part in words or _PART.fullmatch(part) for part in parts):
         named = " or ".join(f'"{word}"' for word in words)
-        raise refuse(argument, f'numbers, a slice, a text such as "0,5,10:", or {named}', value)
+        raise refuse(argument, f'numbers, a slice, a string such as "0,5,10:", or {named}', value)
     return ",".join(parts)
 
 
@@ -89,18 +89,18 @@ def read_names(
     if value is None:
         return tuple(default)
     parts = value.split(",") if isinstance(value, str) else _plain(value)
-    takes = f'some of {", ".join(possible)}, or "all"'
+    what = f'one or more of {", ".join(possible)}, or "all"'
     if not isinstance(parts, (list, tuple, set, frozenset)) or not all(
         isinstance(part, str) for part in parts
     ):
-        raise refuse(argument, takes, value)
+        raise refuse(argument, what, value)
     names = tuple(dict.fromkeys(part.strip() for part in parts))
     if names in (("none",), ()):
         return ()
     if names == ("all",):
         return tuple(possible)
     if unknown := [name for name in names if name not in possible]:
-        raise refuse(argument, takes, unknown[0])
+        raise refuse(argument, what, unknown[0])
     return names
 
 
@@ -114,8 +114,8 @@ def read_tile(value: str | int | tuple[int, int] | None, argument: str = "map_ti
     else:
         text = sides if isinstance(sides, str) else str(_integer(sides))
     if text not in ("auto", "none") and not _TILE.fullmatch(text):
-        takes = '"auto", "none", tokens such as 64, or queries by keys such as "64x32"'
-        raise refuse(argument, takes, value)
+        what = '"auto", "none", a size in tokens such as 64, or queries × keys such as "64x32"'
+        raise refuse(argument, what, value)
     return text
 
 
@@ -150,19 +150,19 @@ def _window_text(value: Any, argument: str) -> str:
     if match is None or "-" in match.groups():
         raise _not_a_window(argument, value)
     if max(len(end) for end in match.groups()) > _MOST_DIGITS:
-        raise UsageError(f"`{argument}`: no prompt is as long as {text[:60]!r}")
+        raise UsageError(f"`{argument}`: the numbers in {text[:60]!r} are too large")
     return match[0]
 
 
 def _not_a_window(argument: str, value: Any) -> UsageError:
-    return refuse(argument, 'pairs of queries and keys such as "-64:,0:512"', value)
+    return refuse(argument, 'ranges of queries and keys such as "-64:,0:512"', value)
 
 
 def read_span(value: Span, argument: str) -> str:
     """Return positions from a to before b as the text "a:b"."""
     text = _span_text(value)
     if text is None:
-        raise refuse(argument, "positions a:b as Python counts them", value)
+        raise refuse(argument, 'a range of positions such as "0:512" or "-64:"', value)
     return text
 
 
@@ -173,7 +173,7 @@ def read_spans(value: Any, argument: str) -> tuple[str, ...]:
     if _span_text(value) is not None:
         value = (value,)
     if not isinstance(value, (list, tuple)):
-        raise refuse(argument, "positions a:b as Python counts them", value)
+        raise refuse(argument, 'a range of positions such as "0:512" or "-64:"', value)
     return tuple(read_span(one, argument) for one in value)
 
 
@@ -193,15 +193,15 @@ def _span_text(value: Any) -> str | None:
 
 def read_count(value: Any, argument: str, least: int = 1) -> int:
     """Return a whole number of at least `least`; a text may have k for 1,024 or m for 1,024²."""
-    takes = f"a whole number of {least:,} or more"
+    what = f"an integer of at least {least:,}"
     if isinstance(value, str):
         try:
             value = parse_count(value)
         except ValueError as error:
-            raise refuse(argument, takes, value) from error
+            raise refuse(argument, what, value) from error
     number = _integer(value)
     if not isinstance(number, int) or number < least:
-        raise refuse(argument, takes, value)
+        raise refuse(argument, what, value)
     return number
 
 
@@ -222,8 +222,14 @@ def read_bytes(value: Any, argument: str) -> int:
 def read_choice(value: Any, argument: str, possible: Sequence[str]) -> str:
     """Return a text that is one of `possible`."""
     if not isinstance(value, str) or value not in possible:
-        raise refuse(argument, " or ".join(possible), value)
+        raise refuse(argument, either(possible), value)
     return value
+
+
+def either(possible: Sequence[str]) -> str:
+    """Return the names in words: "svg, png or csv"."""
+    *others, last = possible
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def read_torch_name(value: Any) -> str | None:
@@ -243,7 +249,7 @@ def parse_bytes(text: str) -> int:
     unit = match[2].lower()
     size = int(float(match[1]) * (_BINARY[unit] if match[3] else _DECIMAL[unit]))
     if size < 1:
-        raise ValueError(f"{text!r}: at least one byte")
+        raise ValueError(f"{text!r} is less than one byte")
     return size
 
 
@@ -255,9 +261,9 @@ def parse_count(text: str) -> int:
     """
     digits, factor = (text[:-1], _BINARY[text[-1]]) if text[-1:] in ("k", "m") else (text, 1)
     if not digits.isdecimal():
-        raise ValueError(f"{text!r}: give sizes such as 1k,4096")
+        raise ValueError(f"{text!r} is not a size; give sizes such as 1k,4096")
     if int(digits) < 1:
-        raise ValueError("a size is at least 1")
+        raise ValueError("a size must be at least 1")
     return int(digits) * factor
 
 

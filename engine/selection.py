@@ -29,7 +29,7 @@ def select(
         elif -size <= int(part) < size:
             indices.add(int(part) % size)
         else:
-            raise UsageError(f"`{argument}`: there is no {part}; they count from 0 to {size - 1}")
+            raise UsageError(f"`{argument}`: {part} is out of range (0 to {size - 1})")
     if not indices:
-        raise UsageError(f"`{argument}`: {text[:60]!r} selects none of {size}")
+        raise UsageError(f"`{argument}`: {text[:60]!r} selects nothing")
     return sorted(indices)

@@ -49,34 +49,36 @@ def attention(
     stats: str | Sequence[str] = "entropy",
     impl: Implementation | None = None,
 ) -> AttentionResult:
-    """Return softmax attention and statistics of each of its rows, in O(N) memory.
+    """Return softmax attention and statistics per query, in O(N) memory.
 
     Online softmax: Milakov & Gimelshein 2018; tiled attention: Dao et al. 2022.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k, v: Keys [B, Hkv, Nk, D] and values [B, Hkv, Nk, Dv]; Hq is a multiple of Hkv.
-        scale: The factor of q · k; 1/√D by default.
-        causal: The query i, at position a = query_offset + i, sees the keys j ≤ a.
-        window: Of these, the keys a − window < j; when not causal, those with |a − j| < window.
-        chunk: Of these, the keys in its own chunk of so many keys, counted from key_starts.
-        softcap: score ← softcap · tanh(score / softcap), after the scale.
-        sinks: One more logit per head [Hq] in the denominator of `out`, not of other results.
-        slopes: ALiBi slopes [Hq], score − slope · (a − j).
-        key_starts, key_lengths: The first key [B] that is not padding, and how many are not [B].
-        segments: The packed sequence [B, Nk] of each key; the query's own is segments[:, a].
-        query_offset: The position of query 0; Nk − Nq by default (aligned at the bottom right).
-        stats: The statistics to compute, any of `STATS`: "entropy", "entropy,max_prob" or a
-            sequence of names; `sink_prob` needs sinks.
-        impl: The implementation; None lets the tensors' device decide.
+        scale: Factor applied to q · k; 1/√D by default.
+        causal: Whether query i, at position a = query_offset + i, sees only the keys j ≤ a.
+        window: Sliding window: only keys j > a − window; if not causal, |a − j| < window.
+        chunk: Chunked attention: only keys in the query's own chunk of this many keys, counted
+            from key_starts.
+        softcap: If given, score ← softcap · tanh(score / softcap), after the scale.
+        sinks: Learned sink logits [Hq]: an extra term in the softmax denominator of `out` only.
+        slopes: ALiBi slopes [Hq]: score − slope · (a − j).
+        key_starts, key_lengths: First key that is not padding [B], and number of such keys [B].
+        segments: Number of the packed sequence that each key belongs to [B, Nk]; a query sees only
+            keys with the number segments[:, a].
+        query_offset: Position of query 0; Nk − Nq by default (the queries are the last tokens).
+        stats: Statistics to compute, from `STATS`: "entropy", "entropy,max_prob" or a list;
+            "sink_prob" needs `sinks`.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
 
     Returns:
         `out` [B, Hq, Nq, Dv], `lse` and the statistics [B, Hq, Nq], in nats where logarithmic.
 
     Raises:
-        ValueError, TypeError: An argument has a shape, a value or a type that does not fit.
-        RuntimeError: An input requires grad while grad is on; the operation is for inference only.
-        NotImplementedError: The implementation that `impl` names cannot compute the call.
+        ValueError, TypeError: An argument has an invalid shape, value or type.
+        RuntimeError: An input requires grad and gradients are enabled; there is no backward pass.
+        NotImplementedError: The implementation chosen with `impl` does not support the arguments.
     """
     call = checks.CallDescription("attention", q=q, k=k, v=v)
     _check_inputs(call, q, k, v, impl)
@@ -100,7 +102,7 @@ def _check_inputs(
     checks.check_implementation(call, impl)
     checks.check_tensors(call, {"q": q, "k": k, "v": v}, 4)
     if v.shape[:3] != k.shape[:3]:
-        raise ValueError(f"{call}: v differs from k in batch, heads or length")
+        raise ValueError(f"{call}: k and v differ in batch size, heads or length")
 
 
 def _check_statistics(
@@ -117,9 +119,11 @@ def _check_statistics(
         raise ValueError(f"{call}: unknown statistic {unknown[0]!r}; known: {', '.join(STATS)}")
     for name in stats:
         if STATISTICS[name].needs_sinks and sinks is None:
-            raise ValueError(f"{call}: {name} was asked for, and there are no sinks")
+            raise ValueError(f"{call}: the statistic {name} needs sinks")
     if sinks is not None and sinks.shape != (heads,):
-        raise ValueError(f"{call}: sinks {checks.describe(sinks)} is not [{heads}], one per head")
+        raise ValueError(
+            f"{call}: sinks must have shape [{heads}] (one per head), not {checks.describe(sinks)}"
+        )
     return ",".join(stats)
 
 
@@ -143,22 +147,21 @@ def vocabulary(
         hidden: Hidden states [N, d].
         unembedding: The unembedding matrix [V, d].
         bias: A bias per token [V].
-        scale: The factor of the logits.
-        softcap: logit ← softcap · tanh(logit / softcap), after the scale.
-        top_k: The number of most likely tokens to return, 0 for none; the triton implementation
-            takes at most 32.
-        targets: Token ids [N] or [N, T] whose log-probabilities and ranks are returned.
-        final: The last layer's hidden states [N, d], read by the same head, for `kl`.
-        impl: The implementation; None lets the tensors' device decide.
+        scale: Factor applied to the logits.
+        softcap: If given, logit ← softcap · tanh(logit / softcap), after the scale.
+        top_k: Number of most likely tokens to return, 0 for none; at most 32 with "triton".
+        targets: Token ids [N] or [N, T] whose log-probability and rank to return.
+        final: Hidden states of the last layer [N, d], for `kl`.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
 
     Returns:
-        A `VocabularyResult`: natural logarithms, so the unit is the nat.
+        A `VocabularyResult`, in nats.
 
     Raises:
-        ValueError: An argument has a shape or a value that does not fit.
+        ValueError: An argument has an invalid shape or value.
         TypeError: An input is not a floating-point tensor, or the targets are not integers.
-        RuntimeError: An input requires grad while grad is on; the operation is for inference only.
-        NotImplementedError: The implementation that `impl` names cannot compute the call.
+        RuntimeError: An input requires grad and gradients are enabled; there is no backward pass.
+        NotImplementedError: The implementation chosen with `impl` does not support the arguments.
 
     Online softmax: Milakov & Gimelshein 2018; logit lens: nostalgebraist 2020.
     """
@@ -191,14 +194,16 @@ def _check_vocabulary(
     checks.check_tensors(call, {"hidden": hidden, "unembedding": unembedding}, 2)
     size = unembedding.shape[0]
     if hidden.shape[1] != unembedding.shape[1]:
-        raise ValueError(f"{call}: the last dimensions differ")
+        raise ValueError(f"{call}: hidden and unembedding differ in their last dimension")
     if not 0 <= top_k <= size or size == 0:
-        raise ValueError(f"{call}: top_k={top_k} is not within 0 and {size}")
+        raise ValueError(f"{call}: top_k must be between 0 and {size}, not {top_k}")
     if bias is not None and bias.shape != (size,):
-        raise ValueError(f"{call}: bias {checks.describe(bias)} is not [{size}]")
+        raise ValueError(f"{call}: bias must have shape [{size}], not {checks.describe(bias)}")
     if targets is not None:
         checks.check_targets(call, targets, hidden.shape[0])
     if final is not None:
         checks.check_tensors(call, {"hidden": hidden, "final": final}, 2)
         if final.shape != hidden.shape:
-            raise ValueError(f"{call}: final {checks.describe(final)} is not shaped as hidden")
+            raise ValueError(
+                f"{call}: final must have the shape of hidden, not {checks.describe(final)}"
+            )

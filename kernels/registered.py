@@ -107,7 +107,7 @@ def vocabulary(
     if targets is not None and targets.numel():
         lowest, highest = (int(end) for end in targets.aminmax())  # waits for the device
         if not 0 <= lowest <= highest < size:
-            raise ValueError(f"vocabulary: a target is not an id within 0 and {size - 1}")
+            raise ValueError(f"vocabulary: a target is out of range (vocabulary size {size})")
     limit = vocabulary_limit(hidden, unembedding, final, top_k)
     implementation = choose("vocabulary", impl, hidden, limit)
     module = reference if implementation == "reference" else portable_vocabulary

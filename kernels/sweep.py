@@ -51,17 +51,17 @@ def attention_window(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the exact weights of a rectangle of queries and keys.
+    """Return the exact attention weights of a range of queries and a range of keys.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        rows: The queries (start, stop).
-        cols: The keys (start, stop).
+        rows: Range of queries (start, stop).
+        cols: Range of keys (start, stop).
         values: "weight" for p_ij, "entropy" for −p_ij ln p_ij in nats.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
         The values [B, Hq, rows, cols]; 0 where the query does not see the key.
@@ -72,7 +72,7 @@ def attention_window(
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     for (start, stop), length in ((rows, q.shape[2]), (cols, k.shape[2])):
         if not 0 <= start <= stop <= length:
-            raise ValueError(f"{call}: ({start}, {stop}) is not a range within {length}")
+            raise ValueError(f"{call}: ({start}, {stop}) is out of range (0 to {length})")
     _check_choice(call, "values", values, ("weight", "entropy"))
     return implementation.window(q, k, lse, rows, cols, values=values, score=score, mask=rule)
 
@@ -88,21 +88,21 @@ def attention_map(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the attention map: the mean mass that the queries of a tile put on its keys.
+    """Return the attention map: per tile, the mean attention of its queries to its keys.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        tile: The size of a tile in tokens, one for both sides or (queries, keys).
+        tile: Tile size in tokens, one number or (queries, keys).
         values: "weight" sums p_ij, "entropy" −p_ij ln p_ij in nats.
-        heads: "all" keeps them, "mean" averages them without storing each.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        heads: "all" for one result per head, "mean" for the mean over heads.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
-        The map [B, Hq or 1, ⌈Nq/tile⌉, ⌈Nk/tile⌉]. The tiles of a row of tiles sum to 1, or to the
-        mean entropy of its queries.
+        The map [B, Hq or 1, ⌈Nq/tile⌉, ⌈Nk/tile⌉]. Each row of tiles sums to 1, or to the mean
+        entropy of its queries.
 
     Raises the errors of `attention`, and `ValueError` for an unknown choice or size.
     """
@@ -110,7 +110,7 @@ def attention_map(
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     sides = (tile, tile) if isinstance(tile, int) else tuple(tile)
     if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"{call}: a tile is one size or two, each at least 1")
+        raise ValueError(f"{call}: tile must be one size or two, each at least 1")
     _check_choice(call, "values", values, ("weight", "entropy"))
     _check_choice(call, "heads", heads, ("all", "mean"))
     return implementation.tile_mass(q, k, lse, sides, values, heads == "mean", score, rule)
@@ -125,15 +125,15 @@ def attention_received(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return what each key receives from all queries together, Σ_i p_ij.
+    """Return the attention that each key receives from all queries, Σ_i p_ij.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        heads: "all" keeps them, "mean" averages them without storing each.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        heads: "all" for one result per head, "mean" for the mean over heads.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
         The sums [B, Hq or 1, Nk], between 0 and Nq.
@@ -155,15 +155,15 @@ def attention_at(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the weight that each query puts on one key of its own.
+    """Return the attention weight of each query on one given key.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        keys: One key per query [B, Nq], integers; no query sees a key outside of 0 … Nk − 1.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        keys: One key per query [B, Nq], integers; the weight is 0 outside 0 … Nk − 1.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
         The weights [B, Hq, Nq]; 0 where the query does not see its key.
@@ -173,7 +173,7 @@ def attention_at(
     call = checks.CallDescription("attention_at", q=q, k=k, keys=keys)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     if keys.shape != (q.shape[0], q.shape[2]) or keys.is_floating_point():
-        raise ValueError(f"{call}: keys are integers [B, Nq], one per query")
+        raise ValueError(f"{call}: keys must be integers of shape [B, Nq], one per query")
     return implementation.at(q, k, lse, keys.to(q.device, torch.int64), score, rule)
 
 
@@ -186,25 +186,25 @@ def attention_recent(
     impl: Implementation | None = None,
     **mask: Unpack[MaskArguments],
 ) -> Tensor:
-    """Return the mass that each query puts on the last `last` keys that it sees.
+    """Return the total attention of each query to the last `last` keys that it sees.
 
     Args:
         q: Queries [B, Hq, Nq, D].
         k: Keys [B, Hkv, Nk, D].
         lse: ln Σ_j exp s_ij of each query [B, Hq, Nq], from `attention` with the same mask.
-        last: The number of keys, at least 1.
-        impl: The implementation; None lets the tensors' device decide.
-        **mask: The mask arguments that `attention` had.
+        last: Number of keys, at least 1.
+        impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
+        **mask: The same mask arguments as in the call of `attention`.
 
     Returns:
-        The mass [B, Hq, Nq]; 0 for a query that sees no key.
+        The sums [B, Hq, Nq]; 0 for a query that sees no key.
 
     Raises the errors of `attention`, and `ValueError` for `last` below 1.
     """
     call = checks.CallDescription("attention_recent", q=q, k=k, last=last)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
     if last < 1:
-        raise ValueError(f"{call}: last={last} is not at least 1")
+        raise ValueError(f"{call}: last must be at least 1, not {last}")
     return implementation.recent(q, k, lse, last, score, rule)
 
 
@@ -228,7 +228,9 @@ def _prepare(
         arguments.get("query_offset"),
     )  # fmt: skip
     if lse.shape != q.shape[:3]:
-        raise ValueError(f"{call}: lse {checks.describe(lse)} is not [B, Hq, Nq] of q")
+        raise ValueError(
+            f"{call}: lse must have shape {list(q.shape[:3])}, not {checks.describe(lse)}"
+        )
     checks.check_inference(call, q, k, lse, score.slopes)
     return _implementation(choose(call, impl, q, attention_limit(q, k))), score, mask
 
@@ -246,4 +248,4 @@ def _check_choice(
     call: checks.CallDescription, name: str, value: str, choices: tuple[str, str]
 ) -> None:
     if value not in choices:
-        raise ValueError(f"{call}: {name}={value!r} is neither {choices[0]!r} nor {choices[1]!r}")
+        raise ValueError(f"{call}: {name} must be {choices[0]!r} or {choices[1]!r}, not {value!r}")

@@ -69,7 +69,7 @@ def report(trace: Trace, path: str | Path, *, force: bool = False, **options: An
     """
     target = Path(path)
     if not target.name.lower().endswith((".html", ".htm")):
-        raise UsageError(f"{target.name!r}: a report is named NAME.html")
+        raise UsageError(f"{target.name!r}: name the report NAME.html")
     check_target(target, force=force)
     write_text(target, to_html(trace, **options))
     return target
@@ -92,7 +92,7 @@ def export(
         return draw_figure(trace, figure, format or "svg", **choices)
     target = Path(path)
     if format is not None:
-        raise UsageError("`format` is that of the path; leave one of them out")
+        raise UsageError("the path already gives the `format`; leave one of them out")
     ending = format_of(target)
     check_target(target, force=force)
     return draw_figure(trace, figure, ending, **choices).save(target, force=force)

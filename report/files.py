@@ -17,7 +17,7 @@ def check_target(path: Path, *, force: bool, inputs: Iterable[str | Path | None]
     of `inputs`, contain one, or lie within the store of a trace.
     """
     if not path.parent.is_dir():
-        raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
+        raise UsageError(f"cannot write {path.name!r}: there is no folder {str(path.parent)!r}")
     if path.is_dir() and not path.name.endswith(".zarr"):
         raise UsageError(f"{path.name!r} is a folder; name a file")
     check_apart(path, inputs)
@@ -26,7 +26,7 @@ def check_target(path: Path, *, force: bool, inputs: Iterable[str | Path | None]
     if path.exists() and not force:
         raise UsageError(f"{path.name!r} exists; use `force=True` to replace it")
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"cannot write to the folder of {path.name!r}")
+        raise UsageError(f"cannot write to the output folder {str(path.parent)!r}")
     return path
 
 

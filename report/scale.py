@@ -52,7 +52,9 @@ class Scale:
                 f"symmetric ends, such as {-high:g}:{high:g}"
             )
         if self.kind == "logarithmic" and low < 0:
-            raise UsageError(f"`range` {low:g}:{high:g}: a logarithmic scale begins at 0 or above")
+            raise UsageError(
+                f"`range` {low:g}:{high:g}: a logarithmic scale must start at 0 or above"
+            )
         digits = max(self.digits, _digits(low, high))
         return replace(
             self, low=low, high=high, digits=digits, cuts_low=low > self.low,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from attentropy.engine.trace.text import count as count
+
 _NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=%|nats\b|ms\b|[kMG]B\b|[GT]FLOP/s)")
 
 
@@ -47,11 +49,6 @@ def format_seconds(seconds: float) -> str:
 def _two_units(value: int, large: str, small: str, factor: int) -> str:
     whole, rest = divmod(value, factor)
     return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """Return a number and its noun, `1 token` or `2,048 tokens`; `plural` where `s` is not it."""
-    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def percent(share: float) -> str:

@@ -56,8 +56,8 @@ class CacheWatch:
             for (keys, changes), (before, then) in zip(now, left, strict=True)
         ):
             raise AttentropyError(
-                "the cache was reordered or cut after a recorded pass (beam search, assisted "
-                "decoding, a crop); record greedy decoding or sampling"
+                "the KV cache was reordered or cropped after a recorded pass (as in beam search or "
+                "assisted decoding); use greedy decoding or sampling"
             )
 
     def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
@@ -72,8 +72,8 @@ class CacheWatch:
             return
         if int(cache.get_seq_length()) > 0:
             raise AttentropyError(
-                "a pass continues another cache than the pass before it left (assisted decoding, "
-                "a copy); use one record() per sequence"
+                "this pass does not continue from the KV cache that the previous pass left (as in "
+                "assisted decoding, or with a copied cache); use one record() per sequence"
             )
 
     def _after(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:

@@ -41,7 +41,7 @@ class Call:
         has_moved = has_begun & (start != self.start)
         if (has_tokens & (has_moved | (first != expected))).any():
             raise AttentropyError(
-                "the recorded passes do not follow each other; use one record() per sequence"
+                "the recorded passes are not consecutive; use one record() per sequence"
             )
         self.start = np.where(has_tokens, start, self.start)
         self.stop = np.where(has_tokens, stop, self.stop)

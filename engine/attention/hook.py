@@ -98,7 +98,7 @@ def attention_forward(
     mask = visibility.mask
     if is_described and mask.causal and sliding_window not in (None, mask.window):
         raise AttentropyError(
-            f"{name} asks for a window of {sliding_window}, and its mask has "
+            f"{name} has a sliding window of {sliding_window}, but its mask has a window of "
             f"{mask.window}; its entropies would be wrong"
         )
     current = listener.get()
@@ -124,9 +124,11 @@ def _visibility(name: str, mask: Visibility | Tensor | None, queries: int, keys:
         try:
             return read_dense(mask, queries, keys)
         except UnknownMask as error:
-            raise UnknownMask(f"{name} gives attention {error}") from error
+            raise UnknownMask(f"{name} uses {error}") from error
     if mask is None:
-        raise AttentropyError(f"{name} calls attention without a mask, so who sees whom is unknown")
+        raise AttentropyError(
+            f"{name} calls attention without a mask, so it is unknown which keys each query sees"
+        )
     return mask
 
 
@@ -135,14 +137,14 @@ def _check_arguments(name: str, extra: dict[str, Any], keys: int) -> None:
     indices = extra.pop("indices", None)
     if indices is not None and not _select_all(indices, keys):
         raise AttentropyError(
-            f"{name} selects {indices.shape[-1]} of {keys} keys for each query, which "
-            "attentropy does not follow; shorten the text until it selects all"
+            f"{name} selects {indices.shape[-1]} of {keys} keys for each query (sparse attention), "
+            "which attentropy does not support; use a text so short that it selects all keys"
         )
     for argument, value in extra.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if argument not in _HARMLESS and (is_number or isinstance(value, Tensor)):
             raise AttentropyError(
-                f"{name} passes {argument!r} to attention, which attentropy does not know; its "
+                f"{name} passes {argument!r} to attention, which attentropy does not support; its "
                 "entropies would be wrong"
             )
 
@@ -152,8 +154,9 @@ def _check_mask(name: str, visibility: Visibility, queries: int, keys: int) -> N
     mask = visibility.mask
     if (queries, keys) != (mask.queries, mask.keys):
         raise AttentropyError(
-            f"{name} has {queries} queries over {keys} keys where its mask has "
-            f"{mask.queries} over {mask.keys}; attentropy cannot place them"
+            f"{name} has {queries} queries and {keys} keys, but its mask is for {mask.queries} "
+            "queries "
+            f"and {mask.keys} keys"
         )
 
 

@@ -16,13 +16,15 @@ from attentropy.engine.errors import AttentropyError
 
 
 @contextmanager
-def listening(model: PreTrainedModel, hears: hook.Listener, *, masks_built: bool) -> Iterator[None]:
-    """Run the model's attention through the hook while open, and tell `hears` of each call."""
+def listening(
+    model: PreTrainedModel, listener: hook.Listener, *, masks_built: bool
+) -> Iterator[None]:
+    """Run the model's attention through the hook while open, and tell `listener` of each call."""
     hook.register()
     masks = built.set(masks_built)
     try:
         with attention_of(model, hook.NAME):
-            token = hook.listener.set(hears)
+            token = hook.listener.set(listener)
             try:
                 yield
             finally:
@@ -35,7 +37,7 @@ def listening(model: PreTrainedModel, hears: hook.Listener, *, masks_built: bool
 def attention_of(model: PreTrainedModel, implementation: str) -> Iterator[None]:
     """Give `model` another attention implementation while open.
 
-    Raises `AttentropyError` where the model does not let its attention be chosen.
+    Raises `AttentropyError` where the model does not allow that.
     """
     before = model.config._attn_implementation
     try:
@@ -52,12 +54,13 @@ def _set_attention(model: Any, implementation: str) -> None:
             model.set_attn_implementation(implementation)
         except (ValueError, AttributeError) as error:
             raise AttentropyError(
-                f"{type(model).__name__} does not let its attention be chosen"
+                f"{type(model).__name__} does not allow its attention implementation to be changed"
             ) from error
     if model.config._attn_implementation != implementation:
         raise AttentropyError(
-            f"{type(model).__name__} keeps its own attention implementation, which transformers' "
-            "attention interface does not reach"
+            f"{type(model).__name__} uses its own attention implementation, not transformers' "
+            "attention "
+            "interface"
         )
 
 

@@ -57,7 +57,7 @@ def describe_mask(
             kv_offset=kv_offset, mask_function=mask_function, attention_mask=attention_mask, **rest,
         )  # fmt: skip
     if mask_function is None or q_length is None:
-        raise UnknownMask("this model asks for a mask in a way that attentropy does not know")
+        raise UnknownMask("this model requests its mask in a way that attentropy does not support")
     pattern = _read(mask_function)
     starts, lengths = _padding(attention_mask, kv_length, int(kv_offset), batch_size)
     mask = Mask(
@@ -83,13 +83,13 @@ def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
     _check_dense(keys)
     if mask.ndim != 4 or tuple(mask.shape[2:]) != (queries, keys):
         raise UnknownMask(
-            f"a mask {list(mask.shape)} of its own for {queries} queries, {keys} keys"
+            f"a custom mask of shape {list(mask.shape)} for {queries} queries and {keys} keys"
         )
     visible = mask if mask.dtype == torch.bool else mask == 0
     if mask.dtype != torch.bool and not bool((visible | (mask < -1e4)).all()):
-        raise UnknownMask("a mask of its own that also changes the scores (a bias)")
+        raise UnknownMask("a custom mask that also changes the scores (a bias)")
     if not torch.equal(visible[:, :1].expand_as(visible), visible):
-        raise UnknownMask("a mask of its own that differs between the heads")
+        raise UnknownMask("a custom mask that differs between heads")
     visible = visible[:, 0]
     offset = keys - queries
     key = torch.arange(keys, device=visible.device)
@@ -111,8 +111,7 @@ def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
     # A padded query's own row may be anything: no one reads it.
     if not bool((same | ~anyone[:, offset:, None]).all()):
         raise UnknownMask(
-            "a mask of its own that no window or padding describes, such as that of sparse "
-            "attention, which leaves keys out"
+            "a custom mask that is more than a window and padding, such as that of sparse attention"
         )
     return Visibility(read)
 
@@ -120,7 +119,7 @@ def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
 def _check_dense(keys: int) -> None:
     if keys > DENSE_TOKENS:
         raise UnknownMask(
-            f"this model needs its mask built, which is done up to {DENSE_TOKENS} tokens; "
+            f"this model needs a dense mask, which is built for at most {DENSE_TOKENS:,} tokens; "
             "shorten the text"
         )
 
@@ -150,7 +149,7 @@ def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
         parts = [part for part in closed["mask_functions"] if not _never(part)]
         if len(parts) == 1:
             return _read(parts[0])
-    raise UnknownMask(f"a mask pattern that attentropy cannot describe ({name})")
+    raise UnknownMask(f"a mask pattern that attentropy does not support ({name})")
 
 
 def _never(function: Callable[..., Tensor]) -> bool:
@@ -172,7 +171,7 @@ def _padding(
     if attention_mask is None:
         return (torch.full((batch_size,), -first_key) if first_key else None), None
     if attention_mask.ndim != 2:
-        raise UnknownMask(f"an attention mask of {attention_mask.ndim} dimensions, expected 2")
+        raise UnknownMask(f"an attention mask with {attention_mask.ndim} dimensions instead of 2")
     mask = _padding_mask(attention_mask, first_key + keys)
     if bool(mask.all()):
         return _padding(None, keys, first_key, batch_size)
@@ -214,4 +213,4 @@ def _verify(
         if padding is not None:
             expected = expected & padding[batch, key + visibility.first_key]
         if not torch.equal(visibility.of(b).mask.sees(query, key)[0], expected.expand_as(query)):
-            raise UnknownMask("a mask that differs from the pattern attentropy read off it")
+            raise UnknownMask("a mask that does not follow the pattern that it seems to have")

@@ -107,8 +107,8 @@ def _check_inference(model: nn.Module) -> None:
         raise AttentropyError("the model is in training mode; call model.eval() before recording")
     if torch.is_grad_enabled():
         raise AttentropyError(
-            "gradients are enabled inside record(), which records inference only; leave "
-            "torch.enable_grad() out"
+            "gradients are enabled inside record(), which records inference only; remove "
+            "torch.enable_grad()"
         )
 
 

@@ -20,7 +20,7 @@ from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
 NOT_RECORDED = "not recorded (`layers`)"
-_NO_ATTENTION = "not applicable: this layer makes no softmax attention call"
+_NO_ATTENTION = "not applicable: this layer has no softmax attention"
 
 
 def read_stats(stats: Names, default: Sequence[str] = KEPT_STATS) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def plan_attention(
     if kept_heads is None:
         keys = [name for name in names if is_key(name)]
         names = [name for name in names if name not in keys]
-        remarks += [f"{name} has no mean over the heads and is left out" for name in keys]
+        remarks += [f"{name} cannot be averaged over heads, so it is left out" for name in keys]
     notes = []
     for (layer, _), count in zip(entries, counts, strict=True):
         if not count:

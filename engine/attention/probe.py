@@ -158,8 +158,8 @@ def run_own(
         raise
     except MODEL_ERRORS as error:
         raise AttentropyError(
-            f"{type(model).__name__} does not run on token ids alone, so recording it cannot be "
-            f"checked ({_one_line(error)})"
+            f"{type(model).__name__} does not run on token ids alone, so attentropy cannot check "
+            f"what it records ({_one_line(error)})"
         ) from error
 
 

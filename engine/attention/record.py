@@ -57,7 +57,7 @@ class Recording(Recorder):
                 "nothing was recorded; run the model inside the with block of record()"
             )
         if self.failure is not None or self.passes.is_broken:
-            why = self.failure or "a pass failed while it was recorded"
+            why = self.failure or "a forward pass failed during the recording"
             raise AttentropyError(f"{why}; run it again in a new record()")
         return [self._trace(sequence) for sequence in range(len(self._recorded))]
 
@@ -67,7 +67,8 @@ class Recording(Recorder):
         traces = self.traces
         if len(traces) > 1:
             raise AttentropyError(
-                f"this batch has {len(traces)} sequences; use recorder.traces, one trace each"
+                f"this batch has {len(traces)} sequences; use recorder.traces, one trace per "
+                "sequence"
             )
         return traces[0]
 

@@ -83,7 +83,8 @@ class Recorder(Listener):
         batch = result.lse.shape[0]
         if self.sequences not in (None, batch):
             raise AttentropyError(
-                f"a pass over {batch} sequences follows one over {self.sequences}; use one "
+                f"the batch size changed from {self.sequences} to {batch} between two passes; use "
+                "one "
                 "record() per batch"
             )
         starts, stops = visibility.tokens(batch)
@@ -96,7 +97,9 @@ class Recorder(Listener):
         if self.stream is not None and not self.stream.records(layer):
             return
         if self.stream is not None and batch > 1:
-            raise AttentropyError("a stream takes one sequence; record the prompts one at a time")
+            raise AttentropyError(
+                "only one sequence can be recorded here; record one prompt at a time"
+            )
         streams = self._streams(batch)
         parts = split_batch(tensors, visibility, score, result, streams[0].plan.names)
         for stream, part in zip(streams, parts, strict=True):
@@ -122,8 +125,8 @@ class Recorder(Listener):
         index = self._called[layer]
         if index and self.calls[layer, index - 1].rows != visibility.queries:
             raise AttentropyError(
-                "a pass begins another sequence, or the same one anew; use one record() per "
-                "sequence, and a cache where it goes on"
+                "this pass starts a new sequence, or the same one again; use one record() per "
+                "sequence, and the KV cache to continue a sequence"
             )
         self._called[layer] += 1
         call = self.calls[layer, index] = Call(layer, index, module)
@@ -136,11 +139,12 @@ class Recorder(Listener):
                 return call
         if calls:
             raise AttentropyError(
-                f"a pass begins at token {position} where {max(call.rows for call in calls)} are "
-                "recorded; its passes must follow each other, in one record() per sequence"
+                f"this pass starts at token {position}, but {max(call.rows for call in calls)} "
+                "tokens are "
+                "recorded; passes must be consecutive, with one record() per sequence"
             )
         raise AttentropyError(
-            "recording began in the middle of a sequence; start with an empty cache"
+            "the recording started in the middle of a sequence; start with an empty KV cache"
         )
 
     def values(self, name: str, layer: int, index: int = 0, sequence: int = 0) -> np.ndarray:
@@ -189,8 +193,8 @@ def recording(model: PreTrainedModel, recorder: Recorder) -> Iterator[Recorder]:
     if missing := facts.calls - set(recorder.calls) if recorder.calls else set():
         layer = min(missing)[0]
         raise AttentropyError(
-            f"layer {layer} of {type(model).__name__} made no attention call in this pass, and "
-            "made one over a shorter text; its entropies would be missing"
+            f"layer {layer} of {type(model).__name__} made no attention call in this pass, "
+            "although it did for a shorter text; its entropies would be missing"
         )
 
 

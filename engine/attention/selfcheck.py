@@ -103,8 +103,8 @@ def check_probe(probe: Probe) -> None:
     error = _output_difference(probe, own, recorded)
     if error is not None:
         raise AttentropyError(
-            f"{name} gives other outputs through transformers' attention interface "
-            f"(by {error:.3g}); its entropies would be wrong"
+            f"{name} gives different outputs through transformers' attention interface "
+            f"(difference {error:.3g}); its entropies would be wrong"
         )
     heads = {key: call.heads for key, call in recorded.calls.calls.items()}
     _checked[model] = ModelCheck(heads, recorded.masks_built, recorded.calls.has_sinks)
@@ -115,20 +115,21 @@ def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
     name, calls = type(model).__name__, recorded.calls.calls
     if not calls:
         raise NoAttention(
-            f"{name} has no attention layer that transformers' attention interface reaches; "
-            "there is no attention entropy to record"
+            f"{name} has no layer that calls transformers' attention interface, so there is no "
+            "attention entropy to record"
         )
     if any(call.rows != recorded.tokens for call in calls.values()):
         raise AttentropyError(
-            f"{name} attends over other sequences than its tokens (patches, an encoder's); "
-            "its entropies have no place among the prompt's tokens"
+            f"{name} attends to sequences other than its tokens (such as patches or an encoder's "
+            "output), so its entropies do not belong to the prompt's tokens"
         )
     called = {layer for layer, _ in calls}
     for layer, kind in enumerate(layer_kinds(model)):
         if kind in _SOFTMAX_LAYERS and layer not in called:
             raise AttentropyError(
-                f"layer {layer} of {name} is of the kind {kind} and makes no call to transformers' "
-                "attention interface; its entropies would be missing"
+                f"layer {layer} of {name} ({kind}) does not call transformers' attention "
+                "interface; "
+                "its entropies would be missing"
             )
 
 
@@ -173,7 +174,7 @@ def _padding_refused(model: PreTrainedModel) -> str | None:
     if distance is None:
         return None
     return (
-        f"{type(model).__name__} lets padding change the tokens' outputs (by {distance:.3g}); "
+        f"{type(model).__name__} gives different outputs with padding (difference {distance:.3g}); "
         "record one prompt at a time, without padding"
     )
 

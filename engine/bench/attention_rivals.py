@@ -135,7 +135,9 @@ def _prepare_eager(q: Tensor, k: Tensor, v: Tensor, case: AttentionCase) -> Run:
     pairs = case.heads * case.length**2
     needed, free = pairs * (q.element_size() + 8), _free_bytes(case.device)
     if needed > free:
-        raise MemoryError(f"needs {needed / 1e9:.0f} GB for its weights, {free / 1e9:.0f} are free")
+        raise MemoryError(
+            f"needs {needed / 1e9:.0f} GB for its weights, {free / 1e9:.0f} GB are free"
+        )
     group, scale = case.heads // case.key_heads, case.head_size**-0.5
     k, v = (t.repeat_interleave(group, 1) for t in (k, v))
 

@@ -31,7 +31,7 @@ RIVALS: dict[str, dict[str, Rival]] = {
     "vocabulary": vocabulary_rivals.RIVALS,
 }
 OURS = {"attention": attention_rivals.OURS, "vocabulary": vocabulary_rivals.OURS}
-NO_TIME = "no time was left"
+NO_TIME = "time limit reached"
 
 _log = logging.getLogger(__name__)
 

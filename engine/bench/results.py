@@ -88,7 +88,9 @@ class Results:
             machine = {_text(k): _text(v) for k, v in content["machine"].items()}
             return cls(what, command, ours, machine, ceilings, cases, rows)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise UsageError(f"{name!r} holds no results of attentropy bench --json") from error
+            raise UsageError(
+                f"{name!r} does not contain results of attentropy bench --json"
+            ) from error
 
 
 def _filled(row: Row) -> dict[str, Any]:

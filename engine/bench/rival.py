@@ -38,7 +38,7 @@ class Rival:
     def why_absent(self, device: str) -> str | None:
         """Return why it cannot be tried on this device; None if it can."""
         if device not in self.devices:
-            return f"not on {device}"
+            return f"does not run on {device}"
         if self.module is not None and find_spec(self.module) is None:
             return f"{self.module} is not installed"
         return None

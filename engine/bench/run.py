@@ -145,7 +145,7 @@ def _collect_answers(
         # `measure.main` ends so where the device broke; its last answer says why.
         has_reason = bool(answered) and code == 1
         if len(answers) < len(cases) and not has_reason:
-            answers.append({"reason": f"its process ended with code {code}"})
+            answers.append({"reason": f"its process exited with code {code}"})
         if len(answers) == len(cases):
             return answers
         process = _Process()

@@ -101,4 +101,4 @@ def _judge_number(name: str, values: Tensor, truth: _Truth) -> Judgement:
         high = (log_p > truth.target - 2 * bound).sum(-1)
         distance = torch.maximum(low - values, values - high).clamp_min(0)
         return judge(distance.double(), 0.0)
-    raise ValueError(f"no right answer for {name}")
+    raise ValueError(f"no reference values for {name}")

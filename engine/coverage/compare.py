@@ -53,7 +53,7 @@ def compare(name: str) -> Verdicts:
         _log.info("%s cannot be compared", name, exc_info=error)
         verdict = (
             NOT_APPLICABLE,
-            f"no tiny model of it runs on token ids alone ({_one_line(error)})",
+            f"no tiny model of this class runs on token ids alone ({_one_line(error)})",
         )
         return {"attention": verdict, "lens": verdict}
     return _compare_attention(model, ids, own) | {"lens": _compare_lens(model, ids)}
@@ -91,12 +91,14 @@ def _check_same(recorder: Recording, logits: Tensor, own: Eager, rows: slice) ->
         raise Wrong(f"logits differ by {error:.2g} of their scale")
     calls = list(recorder.calls.values())
     if len(calls) != len(own.entropies):
-        raise Wrong(f"{len(calls)} attention calls recorded, eager had {len(own.entropies)}")
+        raise Wrong(f"{len(calls)} attention calls recorded instead of {len(own.entropies)}")
     for call, eager in zip(calls, own.entropies, strict=True):
         entropies = torch.from_numpy(recorder.values("entropy", call.layer, call.index)).double()
         expected = eager[:, rows]
         if entropies.shape != expected.shape:
-            raise Wrong(f"entropies {list(entropies.shape)}, eager's {list(expected.shape)}")
+            raise Wrong(
+                f"entropies of shape {list(entropies.shape)} instead of {list(expected.shape)}"
+            )
         error = float((entropies - expected).abs().max())
         if not error <= ENTROPY:
             raise Wrong(f"layer {call.layer}: entropy differs by {error:.2g} nats")
@@ -113,7 +115,7 @@ def _compare_padded(model: PreTrainedModel, ids: Tensor, *, left: bool) -> Verdi
     # As in `compare`: a pass of the model's own that fails leaves nothing to compare with.
     except Exception as error:
         _log.info("%s fails with padding", type(model).__name__, exc_info=error)
-        return NOT_APPLICABLE, f"its own eager pass fails ({_one_line(error)})"
+        return NOT_APPLICABLE, f"its own eager attention fails with padding ({_one_line(error)})"
     return _verdict(lambda: _check_same(*_record(model, padded, attention_mask=mask), own, rows))
 
 
@@ -124,7 +126,7 @@ def _compare_chunked(model: PreTrainedModel, ids: Tensor, own: Eager) -> Verdict
         with torch.no_grad():
             first = model(ids[:, :SPLIT], use_cache=True)
             if (cache := cache_of(first)) is None:
-                raise ValueError("it leaves no cache")
+                raise ValueError("it has no KV cache")
             second = model(ids[:, SPLIT:], use_cache=True, **continuing(cache))
         return torch.cat([first.logits, second.logits], 1)
 
@@ -134,9 +136,9 @@ def _compare_chunked(model: PreTrainedModel, ids: Tensor, own: Eager) -> Verdict
     # As in `compare`: passes of the model's own that fail leave nothing to compare with.
     except Exception as error:
         _log.info("%s fails in chunks", type(model).__name__, exc_info=error)
-        return NOT_APPLICABLE, f"its own eager chunks fail ({_one_line(error)})"
+        return NOT_APPLICABLE, f"its own eager attention fails in chunks ({_one_line(error)})"
     if not difference <= LOGITS * max(1.0, float(own.logits.abs().max())):
-        return NOT_APPLICABLE, "its own eager chunks differ from one pass"
+        return NOT_APPLICABLE, "its own eager attention gives different outputs in chunks"
 
     def check() -> None:
         with record(model, stats=("entropy",), length=LENGTH) as recorder:

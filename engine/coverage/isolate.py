@@ -66,10 +66,10 @@ def _result(pipe: Connection, process: BaseProcess, seconds: float) -> T | str:
         if pipe.poll():
             result: T = pipe.recv()
             return result
-        return f"not done after {seconds:.0f} s"
+        return f"not finished after {seconds:.0f} s"
     except EOFError:
         process.join()
-        return f"the process ended with exit code {process.exitcode}"
+        return f"the process exited with code {process.exitcode}"
     finally:
         process.kill()
         process.join()

@@ -68,7 +68,7 @@ class Blocks:
         if not modules:
             raise LensRefused(f"no {site} block found in the decoder layers")
         if len(set(modules)) < len(modules):
-            raise LensRefused(f"layers share their {site} block")
+            raise LensRefused(f"several layers share one {site} block")
         return points
 
     def computing(self, site: str) -> list[nn.Module | None]:
@@ -101,7 +101,7 @@ class Blocks:
         names = self._mlp_names()
         if len(names) > 1:
             raise LensRefused(
-                f"the MLP's place differs between layers ({', '.join(sorted(names))})"
+                f"the MLP has different names in different layers ({', '.join(sorted(names))})"
             )
         name = next(iter(names), None)
         points: list[Point | None] = []
@@ -119,7 +119,7 @@ class Blocks:
 
 
 def _unexplained(layer: int) -> str:
-    return f"layer {layer} does not just add an attention block's and an MLP's output to its input"
+    return f"layer {layer} does more than add an attention output and an MLP output to its input"
 
 
 def find_blocks(model: PreTrainedModel, input_ids: Tensor) -> Blocks:
@@ -141,7 +141,7 @@ def find_blocks(model: PreTrainedModel, input_ids: Tensor) -> Blocks:
 def checked_blocks(layers: Sequence[nn.Module], explained: Sequence[ExplainedLayer]) -> Blocks:
     """Return the blocks of a watched pass; `LensRefused` where not each layer ran once."""
     if len(explained) != len(layers):
-        raise LensRefused(f"{len(explained)} outputs from {len(layers)} decoder layers")
+        raise LensRefused(f"{len(layers)} decoder layers gave {len(explained)} outputs in one pass")
     return Blocks(explained)
 
 

@@ -87,7 +87,9 @@ def checked_lens(model: PreTrainedModel, head_pass: HeadPass) -> Lens:
     layers = decoder_layers(model)
     residual = head_pass.states["residual"][0]
     if head_pass.layer_runs != len(layers) or residual is None:
-        raise LensRefused(f"{head_pass.layer_runs} outputs from {len(layers)} decoder layers")
+        raise LensRefused(
+            f"{len(layers)} decoder layers gave {head_pass.layer_runs} outputs in one pass"
+        )
     assert head_pass.logits is not None
     head = _head(model)
     norm = _modules_before_head(head_pass.steps, residual, head)
@@ -97,7 +99,7 @@ def checked_lens(model: PreTrainedModel, head_pass: HeadPass) -> Lens:
 def _head(model: PreTrainedModel) -> nn.Module:
     head: nn.Module | None = model.get_output_embeddings()
     if head is None or getattr(head, "weight", None) is None:
-        raise LensRefused(f"{type(model).__name__} has no output embeddings to read with")
+        raise LensRefused(f"{type(model).__name__} has no output embeddings (unembedding matrix)")
     return head
 
 
@@ -188,8 +190,9 @@ def _matching_lens(
         plain = None if plain is None else plain.to(expected.device)
         if plain is None or plain.shape != expected.shape:
             raise LensRefused(
-                f"the last residual of {type(model).__name__}, {list(residual.shape)}, is not what "
-                "its head reads (several streams, or other positions)"
+                f"the output head of {type(model).__name__} does not read its last residual, of "
+                "shape "
+                f"{list(residual.shape)} (several streams, or different positions)"
             )
         coarse = {torch.float32: 1e-4, torch.float16: 1e-2}.get(logits.dtype, 5e-2)
         tolerance = coarse * max(1.0, float(expected.abs().max()))
@@ -204,7 +207,7 @@ def _matching_lens(
                 weight = cast(Tensor, fetch_parameter(head, "weight"))
                 return Lens(norm, weight, bias, scale, softcap)
     raise LensRefused(
-        f"the lens of the last residual differs from the model's own logits by {worst:.3g}"
+        f"the lens's logits at the last layer differ from the model's own by {worst:.3g}"
     )
 
 

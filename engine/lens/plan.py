@@ -132,7 +132,7 @@ def _site_points(
         try:
             points[site] = blocks.points(site)
         except LensRefused as error:
-            notes.append(f"no lens of the {site} site: {error}")
+            notes.append(f"no lens at {site}: {error}")
     return points
 
 
@@ -155,6 +155,7 @@ def _default_positions(size: LensSize, text: Prompt, notes: list[str]) -> list[i
     if len(positions) < n:
         notes.append(
             f"the lens reads {len(positions):,} of {n:,} positions (template, tail and an even "
-            'sample of the rest), within its budget; `lens_positions="all"` reads every one'
+            "sample "
+            'of the rest) to stay within its budget; use `lens_positions="all"` to read all'
         )
     return positions

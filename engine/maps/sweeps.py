@@ -229,8 +229,9 @@ class Sweeps:
         tall, wide = self.tile or (stop - start, 1)
         if self.tile is not None and start % tall:
             raise AttentropyError(
-                f"a pass begins at token {start}, within a tile of the map; passes of a multiple "
-                f"of {tall} tokens, or another map tile, would do"
+                f"a pass starts at token {start}, inside a tile of the attention map; use passes "
+                "of a "
+                f"multiple of {tall} tokens, or another `map_tile`"
             )
         heads = here.query.shape[1] if self.map_per_head else 1
         keys, dropped = here.visibility.mask.keys, here.visibility.first_key

@@ -80,7 +80,9 @@ def rectangles(value: Any, tokens: int, layers: int, heads: int) -> list[Rectang
         spans = [_slice(span).indices(tokens)[:2] for span in text.split(",")]
         for (start, stop), what in zip(spans, ("query", "key"), strict=True):
             if stop <= start:
-                raise UsageError(f"`windows`: {text} has no {what} in a prompt of {tokens} tokens")
+                raise UsageError(
+                    f"`windows`: {text} selects no {what} in a prompt of {tokens} tokens"
+                )
         (q0, q1), (k0, k1) = spans
         values = layers * (q1 - q0) * (k1 - k0)
         if 4 * values > WINDOW_BYTES:
@@ -109,8 +111,9 @@ def map_tile(value: Any, tokens: int, layers: int, heads: int = 1) -> Tile | Non
     if needed > MAP_LIMIT_BYTES:
         fits = _tile_within(MAP_LIMIT_BYTES, tokens, layers * heads)
         raise UsageError(
-            f"`map_tile`: a map in tiles of {text} takes {needed / 2**30:.1f} GiB, and "
-            f"{MAP_LIMIT_BYTES / 2**30:.0f} GiB is the most; a tile of {fits} fits"
+            f"`map_tile`: a map with tile size {text} takes {needed / 2**30:.1f} GiB, more than "
+            "the "
+            f"limit of {MAP_LIMIT_BYTES / 2**30:.0f} GiB; a tile size of {fits} fits"
         )
     return tile
 
@@ -136,10 +139,10 @@ def _slice(text: str) -> slice:
 
 def _too_large(rows: int, keys: int, layers: int) -> str:
     fit = WINDOW_BYTES // (4 * layers)  # values of one layer
-    ways = [f"a square of {math.isqrt(fit)} tokens"]
-    ways += [f"{fit // keys} of its queries by all its keys"] if fit >= keys else []
+    ways = [f"{math.isqrt(fit)} queries × {math.isqrt(fit)} keys"]
+    ways += [f"{fit // keys} queries × {keys} keys"] if fit >= keys else []
     return (
-        f"{rows} queries by {keys} keys in {layers} layers take "
-        f"{4 * layers * rows * keys / 2**20:.0f} MiB, and {WINDOW_BYTES // 2**20} MiB is the most; "
-        f"{' or '.join(ways)} would fit"
+        f"{rows} queries × {keys} keys in {layers} layers take "
+        f"{4 * layers * rows * keys / 2**20:.0f} MiB, more than the limit of "
+        f"{WINDOW_BYTES // 2**20} MiB; {' or '.join(ways)} would fit"
     )

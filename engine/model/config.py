@@ -80,7 +80,7 @@ def _parse(folder: Path, name: str) -> Any:
         method = quantization.get("quant_method") if isinstance(quantization, dict) else None
         if method not in _QUANTIZATIONS:
             raise AttentropyError(
-                f"{name!r}: quantisation {str(method)[:40]!r} is not one that attentropy loads"
+                f"{name!r}: attentropy does not support the quantisation {str(method)[:40]!r}"
             )
     # A configuration may name an attention kernel to download and run: no name is accepted.
     config._attn_implementation = None
@@ -91,7 +91,7 @@ def _parse(folder: Path, name: str) -> Any:
 def _refuse_nan(folder: Path, name: str) -> None:
     def constant(word: str) -> float:
         if word == "NaN":
-            raise AttentropyError(f"{name!r}: its configuration holds a NaN")
+            raise AttentropyError(f"{name!r}: its configuration contains NaN")
         return float(word.replace("Infinity", "inf"))
 
     json.loads((folder / "config.json").read_text("utf-8"), parse_constant=constant)
@@ -104,11 +104,13 @@ def _check_facts(config: Any, name: str, weights: StoredSizes | None) -> None:
         if value is None or isinstance(value, list):  # a list has one for each layer
             continue
         if type(value) is not int or not 1 <= value <= _MAX_FACT:
-            raise AttentropyError(f"{name!r}: its configuration gives {str(value)[:40]!r} {key}")
+            raise AttentropyError(
+                f"{name!r}: its configuration has an invalid number of {key}: {str(value)[:40]!r}"
+            )
     layers = facts["layers"]
     if weights is not None and isinstance(layers, int) and layers > weights.tensors:
         raise AttentropyError(
-            f"{name!r}: its configuration gives {layers} layers, and its weights have "
+            f"{name!r}: its configuration has {layers} layers, but its weights have only "
             f"{weights.tensors} tensors"
         )
 
@@ -126,6 +128,6 @@ def _check_size(config: Any, name: str, weights: StoredSizes) -> None:
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in model.buffers())
     if parameters > max_parameters or buffers > weights.bytes + _MAX_BUFFER_BYTES:
         raise AttentropyError(
-            f"{name!r}: its configuration asks for {parameters} parameters and {buffers >> 20} MiB "
-            f"of tables, and its weights have {weights.elements} elements"
+            f"{name!r}: its configuration needs {parameters} parameters and {buffers >> 20} MiB of "
+            f"buffers, but its weights have only {weights.elements} elements"
         )

@@ -42,14 +42,16 @@ def check_files(folder: Path, name: str, *, weights: bool = True) -> None:
     if (folder / "adapter_config.json").exists():
         raise UsageError(f"{name!r} is an adapter; merge it into its base model first")
     if not (folder / "config.json").is_file():
-        raise UsageError(f"{name!r} has no config.json: not a model folder")
+        raise UsageError(f"{name!r} is not a model folder (it has no config.json)")
     if weights and not any(folder.glob("*.safetensors")):
         raise UsageError(
             f"{name!r} has no .safetensors weights; save them with "
             "model.save_pretrained(folder) (pickled weights are never read)"
         )
     if weights and not has_tokenizer(folder):
-        raise UsageError(f"{name!r} has no tokenizer; save one with tokenizer.save_pretrained")
+        raise UsageError(
+            f"{name!r} has no tokenizer; save one with tokenizer.save_pretrained(folder)"
+        )
     for file in sorted(folder.iterdir()):
         if (
             file.suffix in _TEXT_ENDINGS
@@ -57,7 +59,7 @@ def check_files(folder: Path, name: str, *, weights: bool = True) -> None:
             and file.stat().st_size > _MAX_TEXT_BYTES
         ):
             size = file.stat().st_size >> 20
-            raise AttentropyError(f"{name!r}: its {file.name} has {size} MiB, too large to read")
+            raise AttentropyError(f"{name!r}: its {file.name} is too large to read ({size} MiB)")
     if weights:
         list_weight_files(folder, name)
 
@@ -78,11 +80,13 @@ def list_weight_files(folder: Path, name: str) -> list[str]:
     try:
         files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise UsageError(f"{name!r} has a broken {INDEX}") from error
+        raise UsageError(f"{name!r}: its {INDEX} cannot be read") from error
     for file in files:
         is_inside = isinstance(file, str) and Path(file).name == file
         if not is_inside or not file.endswith(".safetensors"):
-            raise UsageError(f"{name!r}: its index names a file that is refused")
+            raise UsageError(
+                f"{name!r}: its {INDEX} may only name .safetensors files in the same folder"
+            )
     return [WEIGHTS] if (folder / WEIGHTS).is_file() else sorted(files)
 
 
@@ -94,7 +98,7 @@ def read_sizes(folder: Path, name: str) -> StoredSizes:
     for file in list_weight_files(folder, name):
         path = folder / file
         if not path.is_file():
-            raise UsageError(f"{name!r} lacks its {file}")
+            raise UsageError(f"{name!r}: {file} is missing")
         size += path.stat().st_size
         with safe_open(path, framework="numpy") as weights:
             for key in weights.keys():  # noqa: SIM118  (it is no mapping)

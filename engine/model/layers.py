@@ -23,7 +23,7 @@ def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
         for module in root.modules() if root is not None else ():
             if isinstance(module, nn.ModuleList) and len(module) == count:
                 return list(module)
-    raise LensRefused(f"no list of {count} decoder layers in {type(model).__name__}")
+    raise LensRefused(f"{type(model).__name__} has no list of its {count} decoder layers")
 
 
 def layer_count(model: PreTrainedModel) -> int:

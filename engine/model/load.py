@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from attentropy.engine.arguments import either
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
@@ -98,7 +99,9 @@ def with_random_weights(
     import transformers
 
     if device == "auto":
-        raise UsageError('random weights are made on one device; leave `device="auto"` out')
+        raise UsageError(
+            'random weights can be created on one device only; leave `device="auto"` out'
+        )
     source, name = origin.resolve_source(model, weights=False)
     torch_device = origin.resolve_device(device)
     with origin.errors_in_one_line(name, source):
@@ -112,8 +115,9 @@ def with_random_weights(
         needed, free = empty.num_parameters() * weights_dtype.itemsize, free_bytes(torch_device)
         if free is not None and needed > free:
             raise AttentropyError(
-                f"{name!r} with random weights takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
-                f'are free on {torch_device}; `dtype="bfloat16"` or another `device` may do'
+                f"{name!r} with random weights takes {needed / 1e9:.1f} GB, but only "
+                f"{free / 1e9:.1f} GB are free on {torch_device}; "
+                'try `dtype="bfloat16"` or another `device`'
             )
         on_gpu = [torch_device] if torch_device.type == "cuda" else []
         with torch.random.fork_rng(on_gpu), torch_device:
@@ -135,7 +139,7 @@ def wrap_loaded(model: Any, tokenizer: Any) -> LoadedModel:
     Raises `UsageError` where the tokenizer is missing or is not a tokenizer.
     """
     if tokenizer is None:
-        raise UsageError("a loaded model needs its `tokenizer`")
+        raise UsageError("a model that is already loaded needs its `tokenizer`")
     check_tokenizer(tokenizer)
     return LoadedModel(model, tokenizer, *source_of(model))
 
@@ -144,7 +148,7 @@ def check_tokenizer(tokenizer: Any) -> None:
     """Raise `UsageError` where a value is not a tokenizer."""
     if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
         raise UsageError(
-            f"`tokenizer`: a {type(tokenizer).__name__} is no tokenizer of transformers"
+            f"`tokenizer` must be a transformers tokenizer, not {type(tokenizer).__name__}"
         )
 
 
@@ -161,17 +165,18 @@ def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, .
     """Return what differs between files and model; refuse a model whose weights are incomplete."""
     if missing := sorted(info["missing_keys"]):
         raise AttentropyError(
-            f"{name!r}: its weights lack {len(missing)} tensors of the model ({missing[0]})"
+            f"{name!r}: tensors missing from its weights: {len(missing)}, such as {missing[0]}"
         )
     notes = []
     if unused := sorted(info["unexpected_keys"]):
         notes.append(
-            f"{len(unused)} tensors of the weights have no place in the model ({unused[0]})"
+            f"tensors in its weights that the model does not use: {len(unused)}, such as "
+            f"{unused[0]}"
         )
     if getattr(config, "auto_map", None):
         notes.append(
-            "the model brings code of its own, which is never run: "
-            f"it was read as transformers' {config.model_type}"
+            "the model comes with its own code, which is never run; it was loaded as "
+            f"transformers' {config.model_type}"
         )
     return tuple(notes)
 
@@ -179,13 +184,13 @@ def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, .
 def _check_installed(device: str | None, quantize: str | None) -> None:
     """Raise `UsageError` where a placement is unknown, or needs a library that is not here."""
     if quantize is not None and quantize not in _BITS:
-        raise UsageError(f"`quantize` takes {' or '.join(_BITS)}, not {quantize!r}")
+        raise UsageError(f"`quantize` must be {either(list(_BITS))}, not {quantize!r}")
     needed = ["accelerate"] if device == "auto" or quantize is not None else []
     needed += ["bitsandbytes"] if quantize is not None else []
     option = '`device="auto"`' if quantize is None else f'`quantize="{quantize}"`'
     for library in needed:
         if find_spec(library) is None:
-            raise UsageError(f"{option} needs {library}: {install_command('placement')}")
+            raise UsageError(f"{option} needs {library}; run: {install_command('placement')}")
 
 
 def _placement(
@@ -203,7 +208,7 @@ def _placement(
         from transformers import BitsAndBytesConfig
 
         if getattr(config, "quantization_config", None) is not None:
-            raise UsageError("this checkpoint is quantised already; leave `quantize` out")
+            raise UsageError("this checkpoint is already quantised; leave `quantize` out")
         # It warns about a cast in each 8-bit product, once per layer and call.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         placement["quantization_config"] = BitsAndBytesConfig(

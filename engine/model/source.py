@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from attentropy.engine import demo
+from attentropy.engine.arguments import either
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model import hub
 from attentropy.engine.model.files import (
@@ -55,7 +56,7 @@ def locate_files(
 
     config = cached_file(source, "config.json", revision=revision)
     if config is None:
-        raise UsageError(f"{name!r} has no config.json: not a model")
+        raise UsageError(f"{name!r} is not a model (it has no config.json)")
     folder = Path(config).parent
     if not weights:
         return folder, folder.name
@@ -84,7 +85,7 @@ def resolve_dtype(dtype: str | None, config: Any, device: torch.device) -> torch
     """Return the dtype of that name; for None float32 on a CPU, else the checkpoint's own."""
     if dtype is not None:
         if dtype not in _DTYPES:
-            raise UsageError(f"`dtype` takes {', '.join(_DTYPES)}, not {dtype!r}")
+            raise UsageError(f"`dtype` must be {either(list(_DTYPES))}, not {dtype!r}")
         return _DTYPES[dtype]
     own = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
     if device.type == "cpu" or not isinstance(own, torch.dtype):
@@ -113,11 +114,11 @@ def errors_in_one_line(name: str, source: str) -> Iterator[None]:
         text = str(error)
         if "trust_remote_code" in text or "custom code" in text:
             raise AttentropyError(
-                f"{name!r} needs code of its own to run, which attentropy never executes"
+                f"{name!r} needs its own code, which attentropy never runs"
             ) from error
         reason = " ".join(text.replace(source, name).split())[:200] or type(error).__name__
         if "ignore_mismatched_sizes" in text:
-            reason = "the sizes in its configuration are not those of its weights"
+            reason = "the sizes in its configuration do not match its weights"
         if isinstance(error, OSError) and not Path(source).is_dir():
             raise AttentropyError(hub.explain(error, name, offline=is_offline)) from error
         raise AttentropyError(f"cannot load {name!r} ({reason})") from error

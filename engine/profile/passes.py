@@ -101,8 +101,8 @@ class Passes:
             result.chunks.append(gauge.read())
             if cache is None and last < spans[-1][1]:
                 raise AttentropyError(
-                    f"{type(self.run.loaded.model).__name__} keeps no cache, so it reads the "
-                    f"prompt in one pass: `chunk={self.tokens}`"
+                    f"{type(self.run.loaded.model).__name__} has no KV cache, so it must read the "
+                    f"prompt in one pass; use `chunk={self.tokens}`"
                 )
 
 

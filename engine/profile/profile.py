@@ -74,7 +74,9 @@ def profile(
     tokens = None if tokens is None else read_count(tokens, "tokens")
     dtype, device = read_torch_name(dtype), read_torch_name(device)
     if tokens is not None and prompt is not None:
-        raise UsageError("`tokens` makes a prompt of its own; leave the other one out")
+        raise UsageError(
+            "`tokens` makes a random prompt, so no other prompt can be given; leave one of them out"
+        )
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)
     loaded = _load(
@@ -88,7 +90,7 @@ def profile(
         folder = scratch or stack.enter_context(tempfile.TemporaryDirectory(prefix="attentropy-"))
         passes = _plan_passes(loaded, text, chunk, kept_stats, sites, Path(folder))
         measurement = measure_variants(passes, repeat, show)
-        show("measuring the ceilings", 0, 1)
+        show("measuring the upper bounds", 0, 1)
         trace = profile_trace(
             measurement, passes.run.chunks, passes.parts, loaded, kept_stats, sites
         )
@@ -113,7 +115,7 @@ def _load(
         return LoadedModel(model, None, type(model).__name__, None)
     if random_weights:
         if quantize is not None:
-            raise UsageError("random weights are not quantised; leave `quantize` out")
+            raise UsageError("random weights cannot be quantised; leave `quantize` out")
         return with_random_weights(model, revision=revision, dtype=dtype, device=device)
     return load(model, revision=revision, dtype=dtype, device=device, quantize=quantize)
 
@@ -121,10 +123,12 @@ def _load(
 def _check_device(loaded: LoadedModel) -> None:
     """Raise `AttentropyError` for a model on several devices, or on one that has no clock here."""
     if len(devices := device_names(loaded.model)) > 1:
-        raise AttentropyError(f"profile measures one device, and the model is on {len(devices)}")
+        raise AttentropyError(
+            f"profile measures a single device, but the model is on {len(devices)}"
+        )
     device = input_device(loaded.model)
     if device.type not in ("cpu", "cuda"):
-        raise AttentropyError(f'profile has no clock for {device.type}; use `device="cpu"`')
+        raise AttentropyError(f'profile cannot time {device.type}; use `device="cpu"`')
 
 
 def _plan_passes(
@@ -141,7 +145,9 @@ def _plan_passes(
     notes = [*loaded.notes, *text.notes]
     parts = find_parts(loaded.model, ids[:, :PROBE_TOKENS])
     if parts.without_mlp:
-        notes.append(f'the MLP of layers {parts.without_mlp} was not told apart, and is in "other"')
+        notes.append(
+            f'the MLP of layers {parts.without_mlp} is not timed separately, but in "other"'
+        )
     chunk = chunk or chunk_tokens(
         model_size(loaded.model.config), loaded.model.dtype.itemsize,
         on_cpu=device.type == "cpu", free=free_bytes(device),

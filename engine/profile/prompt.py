@@ -48,11 +48,12 @@ def profile_prompt(
         text = without_texts(ids)
     else:
         raise UsageError(
-            f"{loaded.name!r} has no tokenizer; give token ids as the `prompt`, or `tokens`"
+            f"{loaded.name!r} has no tokenizer; give token ids with `prompt`, or use `tokens`"
         )
     if facts["positions"] is not None and len(text.ids) > facts["positions"]:
         raise UsageError(
-            f"{len(text.ids)} tokens, and {loaded.name!r} has {facts['positions']} positions"
+            f"the prompt has {len(text.ids)} tokens, but {loaded.name!r} supports only "
+            f"{facts['positions']}; shorten it"
         )
     return text
 

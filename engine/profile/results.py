@@ -200,7 +200,7 @@ def totals(
     return {
         "tokens": tokens,
         "repeat": len(measurement.passes[RECORDING]),
-        "interleaved": "pass by pass, the order rotated; ratios of passes of the same round",
+        "interleaved": "one pass of each per round, in rotating order; ratios are within a round",
         "clock": measurement.clock,
         "memory": measurement.counter,
         "variants": variants,

@@ -68,16 +68,16 @@ def check(q: Tensor, v: Tensor, tokens: int, **options: Any) -> None:
     is_padded = options.get("key_starts") is not None or options.get("key_lengths") is not None
     reasons = {
         "a sliding window": window is not None and window < tokens,
-        "attention in chunks": chunk is not None and chunk < tokens,
+        "chunked attention": chunk is not None and chunk < tokens,
         "a softcap": options.get("softcap") is not None,
         "learned sinks": options.get("sinks") is not None,
         "padding": is_padded,
-        "attention without causal order": not options.get("causal", True),
-        "values of another size than the keys": q.shape[-1] != v.shape[-1],
+        "non-causal attention": not options.get("causal", True),
+        "values and keys of different sizes": q.shape[-1] != v.shape[-1],
     }
     for reason, holds in reasons.items():
         if holds:
-            raise NotFused(f"this model has {reason}, which PyTorch's fused kernels do not take")
+            raise NotFused(f"this model has {reason}, which PyTorch's fused kernels do not support")
 
 
 def fastest(

@@ -66,7 +66,7 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> 
 
 def _refusal(error: Exception) -> str:
     reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-    return f"the model's chat template refuses these messages ({reason}); try `chat_template=False`"
+    return f"the model's chat template rejects these messages ({reason}); try `chat_template=False`"
 
 
 def _best_form(tokenizer: PreTrainedTokenizerBase, messages: list[Message], limit: int) -> Chat:
@@ -89,7 +89,7 @@ def _best_form(tokenizer: PreTrainedTokenizerBase, messages: list[Message], limi
             return chat
         first = first or chat
     if first is None:
-        raise UsageError(_refusal(failure or ValueError("it does not take them")))
+        raise UsageError(_refusal(failure or ValueError("it does not accept them")))
     return first
 
 
@@ -125,7 +125,9 @@ def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message],
         )
     )
     if len(text) > limit:
-        raise UsageError(f"the chat template renders {len(text)} characters, refused")
+        raise UsageError(
+            f"the chat template expands to {len(text):,} characters, which is too long"
+        )
     return text
 
 
@@ -155,7 +157,7 @@ def _locate_words(
             is_lost = True
             chat.notes.append(f"the chat template leaves out the content of {who}")
         elif doubt:
-            chat.notes.append(f"the chat template rewrites {path[1]!r} of {who}: {doubt}")
+            chat.notes.append(f"the chat template rewrites {path[1]!r} of {who}; {doubt}")
     chat.content = _merge(chat.content)
     return chat, is_lost
 

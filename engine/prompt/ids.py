@@ -28,13 +28,13 @@ def read_ids(prompt: Any) -> list[int] | None:
 def _of_tokenizer(encoded: Mapping[str, Any]) -> list[int]:
     ids = _row(encoded["input_ids"])
     if ids is None:
-        raise UsageError(f"a prompt is {KINDS}: its input_ids are not numbers")
+        raise UsageError("the prompt's input_ids must be numbers")
     mask = encoded.get("attention_mask")
     if mask is None:
         return ids
     shown = _row(mask)
     if shown is None or len(shown) != len(ids):
-        raise UsageError("the prompt's attention_mask is not one number for each of its ids")
+        raise UsageError("the prompt's attention_mask must have one number per token id")
     return [token for token, is_shown in zip(ids, shown, strict=True) if is_shown]
 
 
@@ -48,8 +48,8 @@ def _row(values: Any) -> list[int] | None:
         if all(row is not None for row in rows):
             if len(rows) > 1:
                 raise UsageError(
-                    f"the prompt has {len(rows)} rows of token ids, and one is read at a time; "
-                    "give each row alone"
+                    f"the prompt has {len(rows)} rows of token ids, but only one can be read at a "
+                    "time; pass each row separately"
                 )
             return rows[0]
     try:
@@ -61,5 +61,5 @@ def _row(values: Any) -> list[int] | None:
 def _whole(value: Any) -> int:
     """Return a whole number. Raises `TypeError` for anything else."""
     if isinstance(value, bool):
-        raise TypeError("a truth value is no token id")
+        raise TypeError("a bool is not a token id")
     return index(value)

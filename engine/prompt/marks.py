@@ -75,11 +75,14 @@ class WordFinder:
         if pieces and all(self.text[a:b] in value for a, b in pieces):
             return self._join(pieces, value), ""
         if marked is not None:
-            return marked, "its tokens are what became of it"
+            return marked, "its tokens are those of the rewritten text"
         changed = self._changed_span(path, self.marks[0] * len(value))
         if all(self.text[a:b] == value for a, b in changed):
             return changed, ""
-        return changed, "all that depends on it counts as content, template words between too"
+        return (
+            changed,
+            "all text that depends on it counts as content, even template text in between",
+        )
 
     def _render_with(self, changes: list[Change]) -> str | None:
         return self.render(with_changes(self.messages, changes))

@@ -20,7 +20,7 @@ Change: TypeAlias = tuple[KeyPath, Any]
 def check_messages(messages: Any) -> list[Message]:
     """Return a copy of `messages`. Raises `UsageError` for anything but text messages."""
     if not isinstance(messages, Sequence) or not all(isinstance(m, Mapping) for m in messages):
-        raise UsageError(f"a prompt is {KINDS}")
+        raise UsageError(f"a prompt must be {KINDS}")
     return [_check_message(message) for message in messages]
 
 
@@ -79,9 +79,9 @@ def _check_message(message: Mapping[str, Any]) -> Message:
     if isinstance(content, list):
         for part in content:
             if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
-                raise UsageError('only text can be read: each part of a content needs "text"')
+                raise UsageError('only text is supported: each part of a message needs "text"')
     elif not isinstance(content, str) and not (content is None and message.get("tool_calls")):
-        raise UsageError('each message needs text under "role" and "content"')
+        raise UsageError('each message needs a "role" and a "content", both of them text')
     if not isinstance(message.get("role"), str):
-        raise UsageError('each message needs text under "role" and "content"')
+        raise UsageError('each message needs a "role" and a "content", both of them text')
     return copy.deepcopy({key: value for key, value in message.items() if value is not None})

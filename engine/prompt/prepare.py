@@ -81,7 +81,7 @@ def prepare(
     vocabulary = len(tokenizer) if vocabulary is None else vocabulary
     if ids is not None:
         if system is not None:
-            raise UsageError("token ids are read as they are; leave `system` out")
+            raise UsageError("token ids are used as they are; leave `system` out")
         _check_ids(ids, vocabulary)  # before the tokenizer sees them
         prepared = _from_ids(tokenizer, ids)
     else:
@@ -157,13 +157,13 @@ def _from_text(
     if not (chat_template and getattr(tokenizer, "chat_template", None)):
         if system is not None or not plain:
             raise UsageError(
-                "chat messages and `system` need a chat template, and this tokenizer has none; "
-                "give a text with `prompt`"
+                "this tokenizer has no chat template, which chat messages and `system` need; give "
+                "plain text with `prompt`"
             )
         return _tokenize(tokenizer, prompt, [(0, len(prompt))], chat=False)
     if system is not None:
         if messages[0]["role"] == "system":
-            raise UsageError("the messages have a system turn already; leave `system` out")
+            raise UsageError("the messages already have a system turn; leave `system` out")
         messages.insert(0, {"role": "system", "content": system})
     chat = render_chat(tokenizer, messages)
     prepared = _tokenize(tokenizer, chat.text, chat.content, chat=True)
@@ -180,7 +180,7 @@ def _tokenize(
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UsageError("the prompt holds half of a surrogate pair, not text") from error
+        raise UsageError("the prompt is not valid text (it has an unpaired surrogate)") from error
     # The template writes the special tokens itself.
     encode = {"add_special_tokens": not chat, "verbose": False}
     notes = []
@@ -193,11 +193,12 @@ def _tokenize(
         places, missing = _places_without_offsets(tokenizer, text, ids)
         if missing:
             notes.append(
-                f"this tokenizer does not say where its tokens are in the text, and {missing} of "
-                f"{len(ids)} could not be found there: places and roles around them are shared"
+                f"this tokenizer gives no character offsets, and {missing} of {len(ids)} tokens "
+                "could "
+                "not be found in the text; they share the places and roles of their neighbours"
             )
     if not ids:
-        raise UsageError("the tokenizer makes no token of this prompt")
+        raise UsageError("the tokenizer gives no tokens for this prompt")
     roles = ["content" if inside else "template" for inside in _are_inside(places, content)]
     if not chat:  # tokens of no width are those that the tokenizer puts around the text
         first = next((i for i, (a, b) in enumerate(places) if a < b), len(ids))
@@ -259,7 +260,7 @@ def _bos_notes(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
     if bos is None:
         return []
     if ids[:2] == [bos, bos]:
-        return [f"the prompt starts with two {name}, where models are trained with one"]
+        return [f"the prompt starts with {name} twice; models are trained with one"]
     if ids[0] != bos and tokenizer("a", verbose=False)["input_ids"][0] == bos:
-        return [f"the prompt starts without {name}, which this tokenizer puts before a text"]
+        return [f"the prompt does not start with {name}, which this tokenizer adds to every text"]
     return []

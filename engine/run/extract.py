@@ -180,7 +180,7 @@ def _run(job: Job, max_new_tokens: int, show: Progress) -> Trace:
     arrays = answer_arrays(plan.loaded, answer)
     content = arrays["generated_content"][1].astype(bool)
     if plan.lens is not None:
-        show("looking for the answer", 0, 1)
+        show("measuring rehearsal", 0, 1)
         job.rehearse([token for (token, _), keep in zip(answer, content, strict=True) if keep])
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     words = [str(t) for t, keep in zip(arrays["generated_text"][1], content, strict=True) if keep]
@@ -190,10 +190,10 @@ def _run(job: Job, max_new_tokens: int, show: Progress) -> Trace:
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:
     if isinstance(model, PreTrainedModel):
         if names := [name for name, value in placement.items() if value is not None]:
-            raise UsageError(f"`{names[0]}` is for a model to load, and this one is loaded already")
+            raise UsageError(f"`{names[0]}` does not apply to a model that is already loaded")
         return wrap_loaded(model, tokenizer)
     if tokenizer is not None:
-        raise UsageError("`tokenizer` is for a loaded model; a folder or a hub id has its own")
+        raise UsageError("`tokenizer` is only for a model that is already loaded")
     return load(model, **placement)
 
 
@@ -201,7 +201,7 @@ def _check_length(loaded: LoadedModel, tokens: int) -> None:
     positions = config_facts(loaded.model.config)["positions"]
     if positions is not None and tokens > positions:
         raise UsageError(
-            f"the prompt has {tokens} tokens, and {loaded.name!r} has {positions} positions; "
+            f"the prompt has {tokens} tokens, but {loaded.name!r} supports only {positions}; "
             "shorten it"
         )
 

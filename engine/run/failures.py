@@ -32,11 +32,9 @@ def reason(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         if error.errno in _FULL:
             return "the disk is full"
-        if error.errno in _CLOSED:
-            return "the output folder cannot be written to"
-        if error.errno in _GONE or isinstance(error, FileNotFoundError):
-            return "the output folder has vanished"
-        return f"writing failed ({error.strerror or type(error).__name__})"
+        if error.errno in _CLOSED | _GONE or isinstance(error, FileNotFoundError):
+            return "cannot write to the output folder"
+        return f"cannot write the output ({error.strerror or type(error).__name__})"
     if isinstance(error, RuntimeError) and "CUDA error" in str(error):
         return f"the GPU failed ({strip_paths(str(error).splitlines()[0])[:120]})"
     return None

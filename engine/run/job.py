@@ -58,6 +58,7 @@ class Job:
         }
         self._partial = partial
         self._earlier = earlier
+        self._has_begun = False  # the partial folder is this run's own
         self._reader = PromptReader(plan, MemorySink(), partial, show, gauge or Gauge())
         self._free = free_bytes(plan.ids.device)
 
@@ -83,6 +84,7 @@ class Job:
                 partial.stopped(None)
             else:
                 partial.begin(facts, lambda folder: plan.create_store(folder, self.attrs))
+            self._has_begun = True
             limit = QUEUE_BYTES
             if plan.memory is not None:  # a quarter of it may wait to be written
                 limit = max(1, min(QUEUE_BYTES, plan.memory // 4))
@@ -146,10 +148,15 @@ class Job:
             return
         why = failures.reason(error)
         remainder = ""
-        if self._partial is not None and not self._partial.temporary and self._partial.exists():
+        if (
+            self._partial is not None
+            and self._has_begun
+            and not self._partial.temporary
+            and self._partial.exists()
+        ):
             message = " ".join(f"{type(error).__name__}: {error}".split())
             self._partial.stopped(why or strip_paths(message)[:200])
-            remainder = f"{self._partial.folder.name} holds {self._partial.progress().words}"
+            remainder = f"{self._partial.folder.name} has {self._partial.progress().words}"
         resumable = f"{remainder}; use `resume=True` to continue" if remainder else ""
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(resumable) from None
@@ -159,9 +166,9 @@ class Job:
             return  # nothing of ours was written
         if failures.out_of_memory(error):
             advice = self._fitting()
-            again = " (in a new run: `force=True`)" if remainder else ""
+            again = " (start over with `force=True`)" if remainder else ""
             raise RunStopped(
-                f"{why} in chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
+                f"{why} with chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
             )
         raise RunStopped(why, resumable) from error
 
@@ -196,7 +203,7 @@ class Job:
         )
         size = size_of(model)
         if size is None:
-            return "a smaller `chunk`, a shorter prompt or another `device` would do"
+            return "try a smaller `chunk`, a shorter prompt or another `device`"
         needed = cost.memory_bytes(size, size_of_run)
         free = self._free if self._free is not None else 0
         states = lens.bytes_per_token() if lens is not None else 0
@@ -208,8 +215,8 @@ class Job:
             if cost.memory_bytes(size, other)["peak_bytes"] <= free + needed["weights_bytes"]:
                 fits.append(option)
         if not fits:
-            return "a shorter prompt, or another `device`, would do"
-        return f"{' or '.join(fits[:2])} would take less"
+            return "try a shorter prompt or another `device`"
+        return f"try {' or '.join(fits[:2])}"
 
 
 def _check_same(
@@ -220,8 +227,8 @@ def _check_same(
     if difference is not None:
         name, then, now = (str(part)[:60] for part in difference)
         raise UsageError(
-            f"{partial.folder.name!r} is of another run: {name} was {then}, and is {now} now; "
-            "use `resume=True` with what it was started with, or start over with `force=True`"
+            f"{partial.folder.name!r} belongs to another run: {name} was {then} and is now {now}; "
+            "use `resume=True` with the same arguments as that run, or `force=True` to start over"
         )
 
 
@@ -235,7 +242,7 @@ def open_partial(
     """
     if output is None:
         if resume or keep_cache:
-            raise UsageError("`resume` and `keep_cache` are for a run with an `output`")
+            raise UsageError("`resume` and `keep_cache` need an `output`")
         return None
     partial = PartialTrace(Path(output))
     store.check_target(partial.target, force=force)

@@ -107,16 +107,18 @@ def compare_chunks(probe: RunProbe) -> str | None:
                 parts.append(outputs(output))
                 cache, start = cache_of(output), stop
                 if cache is None:
-                    return f"{name} has no cache to go on from"
+                    return f"{name} has no KV cache"
     except AttentropyError:
         raise
     except MODEL_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         logger.debug("reading in chunks failed", exc_info=True)
-        return f"{name} does not go on from its cache ({type(error).__name__}: {reason})"
+        return (
+            f"{name} fails when it continues from its KV cache ({type(error).__name__}: {reason})"
+        )
     distance = difference(outputs(probe.passes.own), torch.cat(parts, 1), model.dtype)
     if distance is not None:
-        return f"{name} gives other outputs in chunks (by {distance:.3g})"
+        return f"{name} gives different outputs in chunks (difference {distance:.3g})"
     return None
 
 
@@ -148,7 +150,7 @@ def chunk_tokens(
     needed = 2 * bytes_of_pass(model, chunk, states)
     if memory is not None and needed > memory:
         raise UsageError(
-            f"`memory` is too little: a chunk of {chunk} tokens takes {needed >> 20} MiB"
+            f"`memory` is too small: a chunk of {chunk} tokens needs {needed >> 20} MiB"
         )
     return chunk
 
@@ -191,6 +193,6 @@ def check_keepable(model: Any, cache: Any) -> None:
         or any(type(layer) is not DynamicLayer for layer in layers)
     ):
         raise UsageError(
-            f"`keep_cache` is for caches of plain keys and values, and {type(model).__name__} has "
-            "another; leave it out, and `resume=True` reads the finished chunks again"
+            f"`keep_cache` does not support the cache of {type(model).__name__}; leave it out "
+            "(`resume=True` then reads the finished chunks again)"
         )

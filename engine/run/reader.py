@@ -100,7 +100,7 @@ class PromptReader:
 
         def show_layer(layer: int) -> None:
             if len(plan.passes) == 1:
-                self.show("reading the lens", layer, count)
+                self.show("computing the lens", layer, count)
 
         return output, lens.read(self.sink, states, start, stop, self.gauge, show_layer)
 
@@ -149,7 +149,7 @@ class PromptReader:
         output, cache = None, None
         with prefill.without_recording(plan.loaded.model, plan.stats, plan.attention.layers):
             for start, stop in passes:
-                self.show("reading again what is recorded", start, plan.tokens)
+                self.show("reading the finished chunks again", start, plan.tokens)
                 output = prefill.read_chunk(plan.loaded.model, plan.ids, start, stop, cache)
                 cache = cache_of(output)
         return output

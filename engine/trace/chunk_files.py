@@ -47,7 +47,7 @@ def read_facts(path: Path) -> dict[str, str]:
     with open(path, "rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > MAX_BYTES:
-            raise TraceError(f"{path.name}: its header is too large, refused")
+            raise TraceError(f"{path.name}: its header is too large, so it was not opened")
         try:
             metadata = json.loads(file.read(size)).get("__metadata__", {})
             facts = {str(name): str(text) for name, text in metadata.items()}

@@ -25,6 +25,7 @@ from attentropy.engine.trace.schema import (
     TRACE,
     VARIABLES,
 )
+from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 
 _SCHEMA = {**VARIABLES, **COORDINATES}
@@ -74,26 +75,31 @@ class Trace(Drawn):
 
     def __init__(self, dataset: xr.Dataset) -> None:
         if dataset.attrs.get("format", self._form) != self._form:
-            raise TraceError("the dataset of a comparison is no trace: keep the `Difference`")
+            raise TraceError(
+                "this dataset is a comparison, not a trace; keep the Difference itself"
+            )
         _check_schema(dataset)
         self.dataset = dataset
 
     @classmethod
     def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
-        """Open the trace in a `.zarr` folder or a `.zarr.zip` file; values are read when used.
+        """Open a trace; values are read from disk when they are used.
 
-        partial: open what there is of an unfinished trace, in its `.partial` folder;
-        `attrs["partial"]` then gives how far it got, in tokens and chunks, and why it stopped,
-        where that is known.
-        Raises `TraceError` (one line) for a path that is absent, truncated, foreign, of a newer
-        format, or that uses a codec or type which a trace never has. A saved comparison is refused
-        too (`OtherFormat`): `attentropy.open` opens either.
+        Args:
+            path: A `.zarr` folder or a `.zarr.zip` file.
+            partial: Open an unfinished trace, a `.partial` folder. `attrs["partial"]` then says how
+                far it got (tokens, chunks) and, if known, why it stopped.
+
+        Raises:
+            TraceError: The path does not exist, or is not a complete and valid trace of a format
+                that this version supports. For a saved comparison it is `OtherFormat`;
+                `attentropy.open` opens both.
         """
         path = Path(path)
         if path.name.endswith(unfinished.SUFFIX) and path.is_dir():
             return cls._open_partial(path, is_wanted=partial)
         if partial:
-            raise TraceError(f"{path.name}: an unfinished trace is a folder named NAME.partial")
+            raise TraceError(f"{path.name} is not an unfinished trace (a folder NAME.partial)")
         return checked_trace(store.read_datasets(path, TRACE)[""], path.name)
 
     @classmethod
@@ -102,7 +108,7 @@ class Trace(Drawn):
         if not is_wanted:
             raise TraceError(
                 f"{path.name} is unfinished: {progress.words}; open it with `partial=True`, or "
-                "extract again with `resume=True`"
+                "continue the run with `resume=True`"
             )
         folder = path / unfinished.TRACE
         dataset = store.read_datasets(folder, TRACE, partial=True)[""]
@@ -118,22 +124,25 @@ class Trace(Drawn):
         return checked_trace(dataset.assign_attrs(partial=facts), path.name)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the trace, complete or not at all: a folder (`.zarr`) or one file (`.zarr.zip`).
+        """Write the trace to a folder (`.zarr`) or one file (`.zarr.zip`), and return the path.
 
-        Raises `UsageError` for another ending, a missing parent folder, or a path that exists
-        when `force` is false.
+        If writing fails, nothing is left at `path`.
+
+        Raises:
+            UsageError: The name has another ending, the parent folder does not exist, or the path
+                exists and `force` is false.
         """
         return store.write_datasets({"": stored_dataset(self)}, Path(path), force=force)
 
     def to_dataset(self) -> xr.Dataset:
-        """Return the labelled arrays themselves."""
+        """Return the labelled arrays, an `xarray.Dataset`."""
         return self.dataset
 
     def __repr__(self) -> str:
         attrs, sizes = self.attrs, self.dataset.sizes
-        words = [f"{len(self.tokens)} tokens", f"{sizes['layer']} layers"]
+        words = [count(len(self.tokens), "token"), count(sizes["layer"], "layer")]
         if "head" in sizes:
-            words.append(f"{sizes['head']} heads")
+            words.append(count(sizes["head"], "head"))
         if answer := str(attrs.get("answer", "")):
             words.append(f"answer {answer[:60]!r}")
         name = str(attrs.get("model", {}).get("name", "a model"))
@@ -176,19 +185,22 @@ class Trace(Drawn):
 
     @property
     def site(self) -> str:
-        """The site that the lens shows by default: "residual", or the first site there is."""
+        """The default site of the lens: "residual" if it was recorded, otherwise the first one."""
         sites = self.sites
         return "residual" if "residual" in sites or not sites else sites[0]
 
     @property
     def sites(self) -> list[str]:
-        """The lens's sites, of "residual", "attention", "mlp"."""
+        """Where the lens read each layer, one or more of "residual", "attention" and "mlp"."""
         return [str(site) for site in self["site"]] if "site" in self else []
 
     def lens(self, name: str, positions: slice = slice(None), site: str | None = None) -> Array:
-        """Return the values of a lens variable, [layer, position] or [layer, position, k].
+        """Return a lens variable at one site, [layer, position] or [layer, position, k].
 
-        site: one of `sites`; `site` of the trace for None.
+        Args:
+            name: The variable, such as "lens_entropy".
+            positions: Positions to return; by default all.
+            site: One of `sites`; defaults to `site`.
         """
         sites = self.sites
         variable, index = self.dataset[name], sites.index(site or self.site) if sites else 0
@@ -208,7 +220,7 @@ class Trace(Drawn):
         return np.flatnonzero(template & (np.arange(roles.size) >= after))
 
     def text_of(self, ids: Iterable[int]) -> list[str]:
-        """Return the texts of vocabulary entries that the lens or the continuation named."""
+        """Return the text of each token id, "" for ids that neither lens nor answer contain."""
         texts = self._vocabulary
         return [texts.get(int(i), "") for i in ids]
 
@@ -246,11 +258,11 @@ def _check_schema(dataset: xr.Dataset) -> None:
     """Raise `TraceError` where the variables are not those of `schema`."""
     for name in REQUIRED:
         if name not in dataset.variables:
-            raise TraceError(f"trace without {name!r}: it is not a whole attentropy trace")
+            raise TraceError(f"the trace is incomplete: {name!r} is missing")
     for key, variable in dataset.variables.items():
         name = str(key)
         if name not in _SCHEMA:
-            raise TraceError(f"trace with an unknown variable {name[:40]!r}")
+            raise TraceError(f"the trace has an unknown variable {name[:40]!r}")
         dims, kind = _SCHEMA[name]
         if variable.dims != dims:
             raise TraceError(

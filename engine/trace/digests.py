@@ -36,5 +36,5 @@ def parse_digests(written: Mapping[str, object]) -> dict[str, str]:
     Raises `ValueError` for anything else.
     """
     if not all(isinstance(value, str) for value in written.values()):
-        raise ValueError(f"{NAME} holds something other than digests")
+        raise ValueError(f"{NAME} contains something other than digests")
     return {name: str(value) for name, value in written.items()}

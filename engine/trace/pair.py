@@ -79,9 +79,9 @@ def read_pair(path: Path) -> TracePair:
     root = datasets[""]
     names, aligned_by = root.attrs.get("names"), root.attrs.get("aligned_by")
     if not isinstance(names, list) or len(names) != 2 or not all(map(_is_name, names)):
-        raise TraceError(f"{path.name}: its attribute 'names' is not what a comparison says there")
+        raise TraceError(f"{path.name}: its attribute 'names' is invalid")
     if aligned_by not in _ALIGNED_BY:
-        raise TraceError(f"{path.name}: its attribute 'aligned_by' is not 'ids' or 'texts'")
+        raise TraceError(f"{path.name}: its attribute 'aligned_by' must be 'ids' or 'texts'")
     a, b = (checked_trace(datasets[side], f"{path.name}/{side}") for side in ("a", "b"))
     alignment = _read_alignment(
         root, path.name, aligned_by == "texts", len(a.tokens), len(b.tokens)
@@ -96,7 +96,7 @@ def _read_alignment(
     matches = []
     for array, count in (("match_a", count_a), ("match_b", count_b)):
         if array not in root or root[array].dtype.kind not in "iu":
-            raise TraceError(f"{name}: a comparison without a readable {array!r}")
+            raise TraceError(f"{name}: {array!r} of the comparison is missing or cannot be read")
         if root[array].size > min(count_a, count_b):
             raise TraceError(f"{name}: the values of {array} do not fit the traces")
         values = root[array].values.astype(np.int64)

@@ -11,6 +11,7 @@ its commit exists, which is written last and in one step.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import shutil
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attentropy.engine.errors import TraceError, strip_paths
+from attentropy.engine.errors import AttentropyError, TraceError, strip_paths
 from attentropy.engine.trace import store
 from attentropy.engine.trace.chunk_files import (
     MAX_BYTES,
@@ -80,7 +81,10 @@ class PartialTrace:
         return (self.folder / _RUN).is_file() and self.trace.is_dir()
 
     def begin(self, run: Mapping[str, Any], fill: Callable[[Path], object]) -> None:
-        """Create the folder with everything that `fill(trace folder)` writes, or not at all."""
+        """Create the folder with everything that `fill(trace folder)` writes, or not at all.
+
+        Raises `AttentropyError` where another run created it at the same time.
+        """
         self.discard()
         scratch = self.target.with_name(f".{self.target.name}{SUFFIX}")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -91,7 +95,7 @@ class PartialTrace:
             fill(scratch / TRACE)
             facts = {"format": _FORMAT, "format_version": _VERSION, "reason": None, **run}
             _write_run(scratch, facts)
-            scratch.rename(self.folder)
+            _rename_new(scratch, self.folder, self.target.name)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
@@ -201,15 +205,25 @@ def first_difference(earlier: Any, later: Any, name: str = "") -> tuple[str, Any
 def _read_run(folder: Path) -> JsonObject:
     try:
         if (folder / _RUN).stat().st_size > MAX_BYTES:
-            raise TraceError(f"{folder.name}: run.json is too large, refused")
+            raise TraceError(f"{folder.name}: run.json is too large, so it was not opened")
         run = json.loads((folder / _RUN).read_bytes())
     except (OSError, ValueError) as error:
         raise TraceError(f"{folder.name}: not an unfinished run (no readable run.json)") from error
     if not isinstance(run, dict) or run.get("format") != _FORMAT:
-        raise TraceError(f"{folder.name}: not an unfinished run of attentropy")
+        raise TraceError(f"{folder.name}: not an unfinished attentropy run")
     if run.get("format_version") != _VERSION:
-        raise TraceError(f"{folder.name}: begun by another version of attentropy")
+        raise TraceError(f"{folder.name}: started by another version of attentropy")
     return run
+
+
+def _rename_new(folder: Path, target: Path, name: str) -> None:
+    """Rename a folder to one that does not exist. Raises `AttentropyError` if it does."""
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise AttentropyError(f"another run is writing to {name}") from error
 
 
 def _write_run(folder: Path, run: Mapping[str, Any]) -> None:

@@ -19,12 +19,12 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.types import Array, ArraysByName, Attributes, JsonObject
 
 NOTE = (
-    "texts are left out: a token stands by its role and its length in characters, an id by a "
-    "number of this trace's own, the same for the same token"
+    "text is redacted: each token is shown as its role and its length in characters, and token ids "
+    "are replaced by numbers, the same number for the same token"
 )
 NOTE_TOGETHER = (
-    "texts are left out: a token stands by a number, its role and its length in characters; the "
-    "number is the same wherever the text is, in A and in B"
+    "text is redacted: each token is shown as a number, its role and its length in characters, the "
+    "same number for the same text in A and in B"
 )
 # In the order in which numbers are assigned.
 _IDS = (

@@ -110,11 +110,11 @@ NEVER_NEGATIVE = frozenset(
 REQUIRED = ("layer", "position", "token_ids", "token_text", "role")
 
 TRACE = Form(
-    FORMAT, FORMAT_VERSION, "a trace", "open it with `Trace.open`", {**VARIABLES, **COORDINATES}
+    FORMAT, FORMAT_VERSION, "a trace", "open it with Trace.open", {**VARIABLES, **COORDINATES}
 )
 # A saved comparison: two traces, and which positions of A and of B are one token.
 COMPARISON = Form(
     "attentropy.comparison", 1, "a saved comparison of two traces",
-    "draw it with attentropy render or export, or open it with `attentropy.open`",
+    "draw it with attentropy render or export, or open it with attentropy.open",
     {"match_a": (("match",), "i"), "match_b": (("match",), "i")}, {"a": TRACE, "b": TRACE},
 )  # fmt: skip

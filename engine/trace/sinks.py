@@ -182,7 +182,7 @@ class FolderSink(Sink):
         Writing would create it again.
         """
         if _identity(self._folder) != self._identity:
-            raise FileNotFoundError(f"{self._folder.name} is no longer there")
+            raise FileNotFoundError(f"{self._folder.name} no longer exists")
 
 
 def _identity(folder: Path) -> tuple[int, int]:

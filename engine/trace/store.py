@@ -67,9 +67,9 @@ def write_datasets(datasets: Mapping[str, xr.Dataset], path: Path, *, force: boo
 def check_target(path: Path, *, force: bool) -> None:
     """Raise `UsageError` where no trace could be put at `path`."""
     if not path.name.endswith((".zarr", ".zarr.zip")):
-        raise UsageError(f"{path.name!r}: a trace is named NAME.zarr (folder) or NAME.zarr.zip")
+        raise UsageError(f"{path.name!r}: name the trace NAME.zarr (a folder) or NAME.zarr.zip")
     if not path.parent.is_dir():
-        raise UsageError(f"no folder {str(path.parent)!r} to write {path.name!r} into")
+        raise UsageError(f"cannot write {path.name!r}: there is no folder {str(path.parent)!r}")
     if path.exists() and not force:
         raise UsageError(f"{path.name!r} exists; use `force=True` to replace it")
 

@@ -1,4 +1,4 @@
-"""Texts as arrays of strings."""
+"""Texts as arrays of strings, and numbers with their nouns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from attentropy.engine.trace.types import Array
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun, `1 token` or `2,048 tokens`; `plural` where `s` is not it."""
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
 
 
 def text_array(values: Iterable[str]) -> Array:

@@ -34,16 +34,16 @@ def describe(value: object) -> str:
 def check_implementation(call: CallDescription, impl: str | None) -> None:
     """Raise `ValueError` for an implementation that does not exist."""
     if impl is not None and impl not in IMPLEMENTATIONS:
-        raise ValueError(f"{call}: impl={impl!r} is none of {', '.join(IMPLEMENTATIONS)}")
+        raise ValueError(f"{call}: impl must be one of {', '.join(IMPLEMENTATIONS)}, not {impl!r}")
 
 
 def check_tensors(call: CallDescription, tensors: dict[str, Tensor], dims: int) -> None:
     """Raise unless all are floating-point tensors of `dims` dimensions on one device."""
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            raise TypeError(f"{call}: {name} is not a floating-point tensor")
+            raise TypeError(f"{call}: {name} must be a floating-point tensor")
         if tensor.ndim != dims:
-            raise ValueError(f"{call}: {name} has {tensor.ndim} dimensions, expected {dims}")
+            raise ValueError(f"{call}: {name} must have {dims} dimensions, not {tensor.ndim}")
     first, *others = tensors.values()
     if any(other.device != first.device for other in others):
         raise ValueError(f"{call}: the tensors are on different devices")
@@ -53,23 +53,23 @@ def check_inference(call: CallDescription, *tensors: Tensor | None) -> None:
     """Raise `RuntimeError` if an input requires grad while grad is on."""
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         raise RuntimeError(
-            f"{call}: inference only, and an input requires grad; "
-            "use torch.no_grad() or detach it yourself"
+            f"{call}: an input requires grad, and there is no backward pass; "
+            "use torch.no_grad() or detach the input"
         )
 
 
 def check_softcap(call: CallDescription, softcap: float | None) -> None:
     """Raise `ValueError` for a softcap that is not positive."""
     if softcap is not None and not softcap > 0:
-        raise ValueError(f"{call}: softcap={softcap} is not positive")
+        raise ValueError(f"{call}: softcap must be positive, not {softcap}")
 
 
 def check_targets(call: CallDescription, targets: Tensor, rows: int) -> None:
     """Raise unless the targets are integers [rows] or [rows, T]."""
     if targets.is_floating_point() or targets.dtype == torch.bool:
-        raise TypeError(f"{call}: targets are {targets.dtype}, not ids")
+        raise TypeError(f"{call}: targets must be integer ids, not {targets.dtype}")
     if targets.ndim not in (1, 2) or targets.shape[0] != rows:
-        raise ValueError(f"{call}: targets {describe(targets)} is not [N] or [N, T]")
+        raise ValueError(f"{call}: targets must have shape [N] or [N, T], not {describe(targets)}")
 
 
 def check_scores(
@@ -93,14 +93,15 @@ def check_scores(
     """
     batch, heads, queries, dim = q.shape
     if k.shape[0] != batch or k.shape[3] != dim:
-        raise ValueError(f"{call}: q and k differ in batch or head size")
+        raise ValueError(f"{call}: q and k differ in batch size or head size")
     if k.shape[1] == 0 or heads % k.shape[1]:
         raise ValueError(
-            f"{call}: {heads} query heads are not a multiple of {k.shape[1]} key heads"
+            f"{call}: the number of query heads ({heads}) must be a multiple of the number of "
+            f"key heads ({k.shape[1]})"
         )
     for name, size in (("window", window), ("chunk", chunk)):
         if size is not None and size < 1:
-            raise ValueError(f"{call}: {name}={size} is not at least 1")
+            raise ValueError(f"{call}: {name} must be at least 1, not {size}")
     check_softcap(call, softcap)
     keys = k.shape[2]
     for name, tensor, expected in (
@@ -110,7 +111,9 @@ def check_scores(
         ("segments", segments, (batch, keys)),
     ):
         if tensor is not None and tuple(tensor.shape) != expected:
-            raise ValueError(f"{call}: {name} {describe(tensor)} is not {list(expected)}")
+            raise ValueError(
+                f"{call}: {name} must have shape {list(expected)}, not {describe(tensor)}"
+            )
     offset = keys - queries if query_offset is None else int(query_offset)
     mask = Mask(queries, keys, offset, causal, window, chunk, key_starts, key_lengths, segments)
     return mask, Score(dim**-0.5 if scale is None else float(scale), softcap, slopes)

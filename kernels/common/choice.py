@@ -25,7 +25,9 @@ def choose(call: object, impl: str | None, tensor: Tensor, limit: str | None) ->
         use_triton = tensor.is_cuda and limit is None and has_triton()
         return "triton" if use_triton else "portable"
     if impl == "triton" and limit is not None:
-        raise NotImplementedError(f"{call}: impl='triton' lacks {limit}; use 'portable'")
+        raise NotImplementedError(
+            f"{call}: impl='triton' does not support {limit}; use impl='portable'"
+        )
     if impl == "triton" and not has_triton():
         raise ImportError(f"{call}: impl='triton' needs triton, which is not installed")
     return cast(Implementation, impl)

@@ -15,7 +15,7 @@ def check_device(x: Tensor, kernel: object) -> None:
     """Raise `ValueError` for a tensor that is not on a GPU, unless Triton interprets the kernel."""
     if not x.is_cuda and isinstance(kernel, triton.JITFunction):
         raise ValueError(
-            f"impl='triton' runs on a GPU and the tensors are on {x.device}; use 'portable' "
+            f"impl='triton' needs a GPU, but the tensors are on {x.device}; use impl='portable' "
             "(TRITON_INTERPRET=1 lets tests run the kernels here)"
         )
 

@@ -45,9 +45,9 @@ class KernelStatistic:
 class AttentionResult:
     """Output and statistics of `attention`; a statistic that was not requested is None.
 
-    For H query heads and N queries, `out` is [B, H, N, Dv] in the type of v, all others are
+    For H query heads and N queries, `out` is [B, H, N, Dv] in the dtype of v; all others are
     [B, H, N]: float32 (float64 from the reference and for float64 inputs), `top_key` int32. A query
-    that sees no key has zero `out`, `lse` −inf, `top_key` −1, `sink_prob` 1 and NaN elsewhere.
+    that sees no key has `out` 0, `lse` −inf, `top_key` −1, `sink_prob` 1, and NaN otherwise.
 
     out: the attention's output.
     lse: ln Σ_j exp s_ij over the visible keys, nats.
@@ -55,9 +55,9 @@ class AttentionResult:
     max_prob: the largest weight of the row.
     varentropy: the variance of ln p_ij under p, nats².
     distance: Σ_j p_ij (i − j), the mean attended distance, tokens.
-    sink_mass: the weight on the first four keys that are not padding.
+    sink_mass: the total weight of the first four keys that are not padding.
     sink_prob: the share of the softmax that the learned sink takes.
-    top_key: the key with the largest weight, the lowest of equals.
+    top_key: the key with the largest weight; among equal weights the first.
     """
 
     out: Tensor

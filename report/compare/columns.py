@@ -49,8 +49,9 @@ def aligned(a: Trace, b: Trace) -> Alignment:
     longer = max(len(one), len(other))
     if of_a.size < LEAST_MATCH * longer:
         raise UsageError(
-            f"{of_a.size} of the longer prompt's {longer} tokens are in both: at least half must "
-            "be, or there is no position to compare"
+            f"only {of_a.size} of the longer prompt's {longer} tokens are in both; prompts that "
+            "share "
+            "less than half of their tokens cannot be compared"
         )
     return Alignment(of_a, of_b, by_text)
 
@@ -65,13 +66,13 @@ def check_alignment(a: Trace, b: Trace, alignment: Alignment) -> None:
     if of_a.size < max(1, LEAST_MATCH * max(len(a.tokens), len(b.tokens))):
         raise TraceError("less than half of the longer prompt's tokens are in both")
     if is_redacted(a) != is_redacted(b):
-        raise TraceError("one side holds texts, the other none")
+        raise TraceError("only one of the two traces is redacted")
     if alignment.by_text:
         one, other = np.array(_compared_texts(a), object), np.array(_compared_texts(b), object)
     else:
         one, other = a["token_ids"], b["token_ids"]
     if (one[of_a] != other[of_b]).any():
-        raise TraceError("tokens that differ are aligned")
+        raise TraceError("different tokens are aligned")
 
 
 def _compared_texts(trace: Trace) -> list[str]:

@@ -15,8 +15,9 @@ def check_texts(a: Trace, b: Trace) -> None:
     for side, trace in (("A", a), ("B", b)):
         if is_redacted(trace):
             raise UsageError(
-                f"{side} holds no texts, and its ids are numbers of its own: compare traces that "
-                "hold theirs, with `redact=True`"
+                f"{side} is redacted, so its tokens cannot be compared; compare the original "
+                "traces "
+                "with `redact=True`"
             )
 
 
@@ -24,14 +25,14 @@ def check_traces(a: Trace, b: Trace) -> None:
     """Refuse what is a comparison already."""
     for side, trace in (("A", a), ("B", b)):
         if trace.attrs.get("format") == COMPARISON.name:
-            raise UsageError(f"{side} is a comparison of two traces already: compare two traces")
+            raise UsageError(f"{side} is already a comparison; compare two traces")
 
 
 def check_layers(a: Trace, b: Trace) -> None:
     """Refuse traces with different numbers of layers."""
     one, other = a.dataset.sizes["layer"], b.dataset.sizes["layer"]
     if one != other:
-        raise UsageError(f"A has {one} layers and B {other}: there are no layers to compare")
+        raise UsageError(f"different layer counts ({one} and {other}) cannot be compared")
 
 
 def contents_words(trace: Trace) -> str:

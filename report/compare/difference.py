@@ -22,6 +22,7 @@ from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_
 from attentropy.engine.trace.redaction import is_redacted, redact_together
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.statistics import is_key
+from attentropy.engine.trace.text import count
 from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
@@ -48,11 +49,10 @@ Variables = dict[str, Any]  # by name, what xarray takes: dimensions and values
 class Difference(Trace):
     """B − A of two traces.
 
-    `kind` [columns] says of each column whether it is of BOTH, ONLY_A or ONLY_B; `at_a` and `at_b`
-    [columns] say which position of each side it is, -1 for none. `by_text` is true where the tokens
-    were aligned by their texts, because the ids of the two mean different texts. `names` are those
-    of A and B. With `redact` the texts are compared, and none is stored. With an `alignment` the
-    texts are not compared again.
+    `kind` [columns] is BOTH, ONLY_A or ONLY_B for each column; `at_a` and `at_b` [columns] are its
+    position in A and in B, -1 for none. `by_text` is true if the tokens were aligned by text,
+    because the two vocabularies differ. `names` are the names of A and B. With `redact`, texts are
+    used for the alignment but not stored. With an `alignment`, texts are not compared again.
     """
 
     _form = COMPARISON.name
@@ -83,14 +83,14 @@ class Difference(Trace):
 
     @classmethod
     def open(cls, path: str | Path, *, partial: bool = False) -> Difference:
-        """Open the comparison that `save` wrote; values are read when they are used.
+        """Open a saved comparison; values are read from disk when they are used.
 
-        Raises `TraceError` (one line) for what `Trace.open` refuses, for a trace, and with
-        `partial`: there is no unfinished comparison.
+        Raises `TraceError` if the path is not a valid comparison, and with `partial` (comparisons
+        are never unfinished).
         """
         path = Path(path)
         if partial:
-            raise TraceError(f"{path.name}: a comparison is never unfinished")
+            raise TraceError(f"{path.name}: a comparison cannot be opened with `partial=True`")
         pair = read_pair(path)
         try:
             check_alignment(pair.a, pair.b, pair.alignment)
@@ -99,11 +99,11 @@ class Difference(Trace):
             raise TraceError(f"{path.name}: {str(error).removeprefix(f'{path.name}: ')}") from error
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the comparison, complete or not at all: a folder (`.zarr`) or one `.zarr.zip`.
+        """Write the comparison to a folder (`.zarr`) or a single file (`.zarr.zip`).
 
-        The store has both traces, their names and their alignment; `attentropy.open` opens it.
-        Raises `UsageError` for another ending, a missing parent folder, or a path that exists
-        when `force` is false.
+        The store contains both traces, their names and their alignment; `attentropy.open` opens
+        it. Raises `UsageError` if the name has another ending, the parent folder does not exist, or
+        the path exists and `force` is false.
         """
         pair = TracePair(self.a, self.b, self.names, self._alignment)
         return write_pair(pair, Path(path), force=force)
@@ -115,8 +115,11 @@ class Difference(Trace):
         return Difference(self.a, self.b, self.names, redact=True, alignment=self._alignment)
 
     def __repr__(self) -> str:
-        layers, many = self.dataset.sizes["layer"], f"{int(self.both.sum())} tokens in both"
-        return f"<Difference B − A: {many}, {self.kind.size} columns, {layers} layers>"
+        layers, many = self.dataset.sizes["layer"], count(int(self.both.sum()), "token")
+        return (
+            f"<Difference B − A: {many} in both, {count(self.kind.size, 'column')}, "
+            f"{count(layers, 'layer')}>"
+        )
 
     @property
     def both(self) -> np.ndarray:
@@ -189,22 +192,22 @@ def compare(
 ) -> Difference:
     """Return the difference B − A of two traces: two prompts of one model, or two models.
 
-    The two are aligned by token: by ids if they mean the same texts in both, otherwise by texts.
+    Tokens are aligned by id if both have the same vocabulary, otherwise by text.
 
     Args:
         a: The first trace.
-        b: The second trace, with as many layers.
-        names: What the report calls the two.
+        b: The second trace, with the same number of layers.
+        names: Names of the two in the report.
         redact: Align the texts, then replace each by its length and role.
 
     Returns:
-        The difference. Its columns are A's positions, with B's own tokens between them; its
-        entropies are B − A in nats, NaN in a column that one side alone has. A notebook shows it;
+        The difference. Its columns are A's positions with B's additional tokens in between; its
+        entropies are B − A in nats, NaN in columns that only one side has. A notebook shows it;
         `difference.report("compare.html")` writes the report.
 
     Raises:
-        UsageError: Less than half of the longer prompt is in both, the numbers of layers differ,
-            neither lens nor attention is in both, or a trace is redacted already.
+        UsageError: Less than half of the longer prompt's tokens are in both, the layer counts
+            differ, the traces have no values in common, or one is redacted already.
 
     Examples:
         >>> from attentropy import compare, extract
@@ -259,9 +262,9 @@ def _dataset(difference: Difference) -> xr.Dataset:
         variables, coordinates = variables | lens, coordinates | own_coordinates
     if not variables:
         contents = " and ".join(
-            f"{side} holds {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
+            f"{side} has {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
         )
-        raise UsageError(f"neither lens nor attention is in both: {contents}")
+        raise UsageError(f"A and B have neither lens nor attention in common: {contents}")
     return xr.Dataset(variables, coordinates, {"format": COMPARISON.name})
 
 

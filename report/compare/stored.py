@@ -11,11 +11,14 @@ from attentropy.report.compare.difference import Difference
 
 
 def open(path: str | Path, *, partial: bool = False) -> Trace | Difference:
-    """Open what a `.zarr` folder or a `.zarr.zip` file holds: a trace, or a saved comparison.
+    """Open a trace or a saved comparison; values are read from disk when they are used.
 
-    partial: open what there is of an unfinished trace, in its `.partial` folder.
-    Values are read when they are used. Raises `TraceError` (one line) for what is neither, and for
-    what is damaged or unsafe.
+    Args:
+        path: A `.zarr` folder or a `.zarr.zip` file.
+        partial: Open an unfinished trace, a `.partial` folder.
+
+    Raises:
+        TraceError: The path is neither a trace nor a comparison, or it is damaged or unsafe.
     """
     try:
         return Trace.open(path, partial=partial)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from attentropy.engine.arguments import refuse
+from attentropy.engine.arguments import either, refuse
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
@@ -60,11 +60,11 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     _check_name("theme", theme, THEMES)
     if isinstance(trace, Difference) and figure not in _OF_DIFFERENCES:
         shown = " and ".join(_OF_DIFFERENCES)
-        raise UsageError(f"`figure` {figure!r}: a comparison of two traces has {shown}")
+        raise UsageError(f"`figure` {figure!r} does not apply to a comparison, which has {shown}")
     values = {name: value for name, value in requests.items() if value is not None}
     for name in values:
         if name not in FIGURES[figure]:
-            takes = ", ".join(f"`{choice}`" for choice in FIGURES[figure]) or "none of them"
+            takes = ", ".join(f"`{choice}`" for choice in FIGURES[figure]) or "no choices"
             raise UsageError(f"`{name}` does not apply to the figure {figure}, which takes {takes}")
     n = trace.dataset.sizes["position"]
     if "palette" in values:
@@ -91,13 +91,15 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
 
 
 def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
+    if not possible:
+        raise UsageError(f"`{choice}` {name!r}: the trace has nothing to choose from")
     if name not in possible:
-        raise refuse(choice, f"one of {', '.join(possible)}" if possible else "nothing here", name)
+        raise refuse(choice, either(possible), name)
 
 
 def _position(position: int, n: int) -> int:
     if not -n <= position < n:
-        raise UsageError(f"`inset`: there is no {position}; the positions are 0 to {n - 1}")
+        raise UsageError(f"`inset`: position {position} is out of range (0 to {n - 1})")
     return position % n
 
 
@@ -105,7 +107,7 @@ def _layer_index(trace: Trace, layer: int) -> int:
     matches = np.flatnonzero(trace["layer"] == layer)
     if not matches.size:
         layers = _list_numbers(trace["layer"])
-        raise UsageError(f"`layer`: there is no {layer}; the trace holds layers {layers}")
+        raise UsageError(f"`layer`: {layer} is not in the trace, which has layers {layers}")
     return int(matches[0])
 
 
@@ -116,9 +118,9 @@ def head_index(names: np.ndarray, head: int | None) -> int | None:
     matches = np.flatnonzero(names == head)
     if not matches.size:
         available = (
-            "the mean over heads" if list(names) == [-1] else f"heads {_list_numbers(names)}"
+            "only the mean over heads" if list(names) == [-1] else f"heads {_list_numbers(names)}"
         )
-        raise UsageError(f"`head`: there is no {head}; this holds {available}")
+        raise UsageError(f"`head`: {head} is not in the trace, which has {available}")
     return int(matches[0])
 
 

@@ -70,7 +70,7 @@ def _check_recorded(trace: Trace, figure: str) -> None:
     variable = {"lens": "lens_entropy", "attention": "entropy"}[figure]
     if variable not in trace:
         argument = '`lens="residual"`' if figure == "lens" else '`stats="entropy"`'
-        raise AttentropyError(f"the trace holds no {figure} entropy: extract with {argument}")
+        raise AttentropyError(f"the trace has no {figure} entropy; extract it with {argument}")
 
 
 def _chart(
@@ -109,7 +109,7 @@ def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
     start, stop, column = placement.start, placement.stop, choices.inset
     if choices.section is not None and not start <= column < stop:
         raise UsageError(
-            f"`inset` {column} lies outside of `section` {start}:{stop}: leave one of them out"
+            f"`inset` {column} is outside `section` {start}:{stop}; leave one of them out"
         )
     shift = min(0, column - start) + max(0, column + 1 - stop)
     return replace(placement, start=start + shift, stop=stop + shift, column=column)

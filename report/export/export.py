@@ -103,7 +103,7 @@ def export(
     read_choice(format, "format", FORMATS)
     _check_range("width", width, _WIDTHS, "mm")
     _check_range("font_size", font_size, _FONTS, "points")
-    _check_range("dpi", dpi, _DPI, "pixels an inch")
+    _check_range("dpi", dpi, _DPI, "dpi")
     requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette, "range": range,
@@ -133,7 +133,8 @@ def _layout_pixels(width: float, font_size: float) -> int:
         limit = points * _LABEL / (_NARROWEST if pixels < _NARROWEST else _WIDEST)
         side = "at most" if pixels < _NARROWEST else "at least"
         raise UsageError(
-            f"`font_size={font_size:g}` does not suit `width={width:g}`: {side} {limit:.1f} points"
+            f"`font_size={font_size:g}` does not suit `width={width:g}`; use {side} {limit:.1f} "
+            "points"
         )
     return pixels
 
@@ -146,7 +147,7 @@ def _encode_image(image: str, format: str, width: float, dpi: int, plan: FigureP
         return image_files.pdf(image, width, plan.title, plan.caption)
     own, height = image_files.pixels(image)
     if (width / _MM * dpi) ** 2 * height / own > _MOST_PIXELS:
-        raise UsageError(f"`dpi={dpi}` makes a picture of more than {_MOST_PIXELS:,} pixels")
+        raise UsageError(f"`dpi={dpi}` makes an image of more than {_MOST_PIXELS:,} pixels")
     return image_files.png(image, width, dpi, plan.title, plan.caption)
 
 

@@ -22,8 +22,8 @@ class Exported:
 
     Attributes:
         data: The bytes of the file.
-        title: What is drawn, one line.
-        caption: The sentences for a paper, one line.
+        title: Title of the figure.
+        caption: Caption for a paper, one line.
         format: "svg", "png", "pdf" or "csv".
     """
 
@@ -40,7 +40,9 @@ class Exported:
         """
         target = Path(path)
         if format_of(target) != self.format:
-            raise UsageError(f"{target.name!r}: this figure is a .{self.format} file")
+            raise UsageError(
+                f"{target.name!r}: name the file NAME.{self.format}, which is this figure's format"
+            )
         check_target(target, force=force)
         write_bytes(target, self.data)
         return target

@@ -31,5 +31,5 @@ def format_of(path: Path) -> str:
     name = path.suffix.lower().removeprefix(".")
     if name not in FORMATS:
         endings = ", ".join(f".{name}" for name in FORMATS)
-        raise UsageError(f"{path.name!r}: name a file that ends in {endings}")
+        raise UsageError(f"{path.name!r}: the file name must end in {endings}")
     return name

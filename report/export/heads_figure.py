@@ -26,12 +26,12 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     """Return the figure `heads`. Raises `AttentropyError` if the trace has no scores of heads."""
     names = score_names(trace)
     if not names:
-        raise AttentropyError("the trace holds no scores of heads: extract with `scores=True`")
+        raise AttentropyError("the trace has no head scores; extract it with `scores=True`")
     name = choices.score or names[0]
     rows = [str(int(layer)) for layer in trace["layer"]]
     scale = views.entropy_scale(trace, "attention", choices.range) if name == "entropy" else SHARES
     if choices.range and name != "entropy":
-        raise UsageError(f"`range` is for score entropy; {name} is a share between 0 and 1")
+        raise UsageError(f"`range` applies to the score entropy only; {name} is always 0 to 1")
 
     def draw(width: int) -> VegaLite:
         layers, heads = trace[f"head_{name}"].shape

@@ -26,7 +26,7 @@ def pixels(picture: str) -> tuple[float, float]:
     """Return width and height of an SVG in its own units."""
     match = _SIZE.search(picture)
     if match is None:
-        raise ValueError("an SVG without width and height")
+        raise ValueError("the SVG has no width and height")
     return float(match[1]), float(match[2])
 
 
@@ -80,7 +80,7 @@ def pdf(picture: str, width: float, title: str, caption: str) -> bytes:
     resized = _SIZE.sub(size, picture, count=1)
     document = _convert_to_pdf(resized) or _convert_to_pdf(_embeddable(resized))
     if document is None:
-        raise AttentropyError("no PDF can be made of this figure: write it as SVG or PNG")
+        raise AttentropyError("this figure cannot be converted to PDF; write it as SVG or PNG")
     return normalize_pdf(document, title, caption)
 
 

@@ -47,7 +47,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         return _plan_tiles(trace, choices, entry, pixels)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:
         return _plan_weights(trace, choices, entry)
-    raise AttentropyError("the trace holds no attention map: extract with a `map_tile`")
+    raise AttentropyError("the trace has no attention map; extract it with a `map_tile`")
 
 
 def _plan_tiles(trace: Trace, choices: ExportChoices, entry: int, pixels: int) -> FigurePlan:
@@ -83,7 +83,7 @@ def _plan_tiles(trace: Trace, choices: ExportChoices, entry: int, pixels: int) -
 def _plan_weights(trace: Trace, choices: ExportChoices, entry: int) -> FigurePlan:
     """Return the map of a short prompt, whose exact weights are recorded as a whole."""
     if choices.section is not None:
-        raise UsageError("the map of this prompt is whole; leave `section` out")
+        raise UsageError("the map already shows the whole prompt in detail; leave `section` out")
     names = trace["window_head"] if "window_head" in trace else np.array([-1])
     head_index(names, choices.head)
     window = exact_weights.window_weights(trace, "window", entry, choices.head)

@@ -23,7 +23,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     """Return the figure `profile`. Raises `AttentropyError` if the trace has no profile."""
     profile = trace.attrs.get("profile")
     if "profile_seconds" not in trace or not isinstance(profile, dict):
-        raise AttentropyError("the trace holds no profile: make one with the command profile")
+        raise AttentropyError("the trace has no profile; make one with attentropy profile")
     side_by_side = pixels >= _SIDE_BY_SIDE
 
     def draw(width: int) -> VegaLite:

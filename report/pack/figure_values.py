@@ -110,7 +110,7 @@ def pack_within(source: ValueSource, budget: Budget) -> FigureValues:
     ways = (partial(_overview, source.views, coarser) for coarser in (1, 2, 4, 8, 16))
     overview = budget.first(ways, 0.3)
     if overview is None:
-        raise UsageError("`max_bytes` leaves no room for the overview; allow more")
+        raise UsageError("`max_bytes` is too small for the overview; increase it")
     packed, steps = overview["packed"] | source.sides.kinds(), overview["steps"]
     at_length = pack_at_length_within(source.trace, source.attention, budget)
     values = FigureValues(
@@ -158,8 +158,8 @@ def _add_details(values: FigureValues, source: ValueSource, budget: Budget) -> N
         values.packed |= details["packed"]
     elif source.sections:
         raise UsageError(
-            "the `sections` do not fit into the page one position at a time; give shorter ones or "
-            "more `max_bytes`"
+            "the `sections` do not fit into the page at full resolution; use shorter ones or "
+            "a larger `max_bytes`"
         )
 
 

@@ -69,7 +69,7 @@ def render_page(report: Report, max_bytes: int = MAX_BYTES) -> str:
         raise UsageError(f"`max_bytes` must be larger than {frame.size:,}")
     page = frame.filled(pack_values(report.values, budget, max_bytes))
     if len(page.encode()) > max_bytes:
-        raise RuntimeError(f"the page took {len(page.encode())} bytes of {max_bytes}")
+        raise RuntimeError(f"the page takes {len(page.encode()):,} bytes, more than `max_bytes`")
     return page
 
 

@@ -19,7 +19,7 @@ def read_range(value: Any, n: int, argument: str) -> Range:
     ends = (int(end) if end else None for end in text.split(":"))
     start, stop, _ = slice(*ends).indices(n)
     if stop <= start:
-        raise UsageError(f"`{argument}`: {text} has none of the {n} positions")
+        raise UsageError(f"`{argument}`: {text} selects none of the {n} positions")
     return start, stop
 
 

@@ -22,9 +22,7 @@ def parse_range(value: Any) -> Ends:
     try:
         low, high = (float(part) for part in parts)
     except (TypeError, ValueError):
-        raise UsageError(
-            f"`range` {value!r}: give the low and the high end, such as 0:10"
-        ) from None
+        raise UsageError(f"`range` {value!r}: give a low and a high end, such as 0:10") from None
     return low, high
 
 

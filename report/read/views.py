@@ -68,7 +68,7 @@ def view_names(trace: Trace) -> list[str]:
     variables = {"lens": "lens_entropy", "attention": "entropy"}
     present = [name for name, variable in variables.items() if variable in trace]
     if not present:
-        raise TraceError("the trace holds no entropies: there is nothing to show")
+        raise TraceError("the trace has no entropies, so there is nothing to show")
     return present
 
 

@@ -15,7 +15,8 @@ from attentropy.report.page.payload import facts
 from attentropy.report.read.plane_statistics import statistics_of
 from attentropy.report.read.ranges import parse_ranges
 from attentropy.report.read.views import read_view, view_names
-from traces import long, synthetic
+from long_traces import long
+from traces import synthetic
 
 
 @pytest.fixture(scope="module")

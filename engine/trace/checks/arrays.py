@@ -51,17 +51,17 @@ class ArrayMetadata:
         self._trace, self._name = trace, name
         dtype = metadata["data_type"]
         if not isinstance(dtype, str) or dtype not in _TYPES:
-            raise TraceError(f"{trace}: {name} has an unknown type, refused")
+            raise TraceError(f"{trace}: {name} has an unknown data type, so it was not opened")
         packed = self._is_compressed(metadata["codecs"], dtype)
         self._check_keys(metadata)
         if tuple(metadata["dimension_names"]) != dims:
-            raise TraceError(f"{trace}: {name} has other dimensions than {', '.join(dims)}")
+            raise TraceError(f"{trace}: {name} must have the dimensions {', '.join(dims)}")
         shape, lengths = self._sizes(metadata)
         items = math.prod(lengths)
         size = None if dtype == "string" else items * np.dtype(dtype).itemsize
         self.chunk_bytes = _POINTER_BYTES * items if size is None else size
         if self.chunk_bytes > _MAX_CHUNK_BYTES:
-            raise TraceError(f"{trace}: {name} has chunks over 1 GiB, refused")
+            raise TraceError(f"{trace}: {name} has chunks over 1 GiB, so it was not opened")
         self._grid = [-(-n // c) for n, c in zip(shape, lengths, strict=True)]
         self.chunks = math.prod(self._grid)
         self.bytes = self.chunks * self.chunk_bytes
@@ -73,7 +73,9 @@ class ArrayMetadata:
         names = [codec["name"] for codec in codecs]
         for name in names:
             if name not in ("bytes", "vlen-utf8", "zstd"):
-                raise TraceError(f"{where} uses an unknown codec {str(name)[:40]!r}, refused")
+                raise TraceError(
+                    f"{where} uses an unknown codec {str(name)[:40]!r}, so it was not opened"
+                )
         first = "vlen-utf8" if dtype == "string" else "bytes"
         options = [codec.get("configuration") or {} for codec in codecs]
         if (
@@ -82,7 +84,7 @@ class ArrayMetadata:
             or any(codec.keys() - {"name", "configuration"} for codec in codecs)
             or any(option.keys() - {"level", "checksum"} for option in options[1:])
         ):
-            raise TraceError(f"{where} uses codecs as no trace does, refused")
+            raise TraceError(f"{where} uses codecs that no trace uses, so it was not opened")
         return len(names) > 1
 
     def _check_keys(self, metadata: Mapping[str, Any]) -> None:
@@ -95,7 +97,9 @@ class ArrayMetadata:
             or metadata["chunk_grid"]["name"] != "regular"
             or metadata.keys() - _KEYS
         ):
-            raise TraceError(f"{self._trace}: {self._name} is stored in a way no trace is, refused")
+            raise TraceError(
+                f"{self._trace}: {self._name} is not stored as in a trace, so it was not opened"
+            )
 
     def _sizes(self, metadata: Mapping[str, Any]) -> tuple[list[int], list[int]]:
         """Return the array's shape and the shape of its chunks."""
@@ -103,7 +107,9 @@ class ArrayMetadata:
         lengths = metadata["chunk_grid"]["configuration"]["chunk_shape"]
         are_lengths = all(type(n) is int and 0 <= n < _MAX_LENGTH for n in (*shape, *lengths))
         if not are_lengths or 0 in lengths or not len(shape) == len(lengths) == len(names):
-            raise TraceError(f"{self._trace}: {self._name} has an impossible shape, refused")
+            raise TraceError(
+                f"{self._trace}: {self._name} has an impossible shape, so it was not opened"
+            )
         return list(shape), list(lengths)
 
     def check_chunks(self, files: Mapping[str, int], stored: int) -> None:
@@ -117,6 +123,6 @@ class ArrayMetadata:
             present = sum(f"{self._name}/c/{'/'.join(map(str, at))}" in files for at in places)
         if present < self.chunks:
             raise TraceError(
-                f"{self._trace}: the trace is cut short: {self._name} has "
+                f"{self._trace}: the trace is truncated: {self._name} has "
                 f"{present or min(stored, self.chunks)} of {self.chunks} chunks"
             )

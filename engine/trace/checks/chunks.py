@@ -78,19 +78,23 @@ class CheckedStore(WrapperStore["Store"]):
         name = key.partition("/c/")[0].removesuffix("/zarr.json")
         content = await self._store.get(key, prototype)
         if byte_range is not None:
-            raise TraceError(f"{self._trace}: {name} is stored in a way no trace is, refused")
+            raise TraceError(
+                f"{self._trace}: {name} is not stored as in a trace, so it was not read"
+            )
         if content is not None:
             self._check(key, name, is_chunk, content.to_bytes())
         elif is_chunk and self._digests is not None:
-            raise TraceError(f"{self._trace}: the values of {name} are damaged (a chunk is gone)")
+            raise TraceError(
+                f"{self._trace}: the values of {name} are damaged (a chunk is missing)"
+            )
         return content
 
     def _check(self, key: str, name: str, is_chunk: bool, data: bytes) -> None:
         if self._digests is not None and self._digests.get(key) != digest(data):
             raise TraceError(
-                f"{self._trace}: the values of {name} are damaged (not those that were written)"
+                f"{self._trace}: the values of {name} are damaged (checksum mismatch)"
                 if is_chunk
-                else f"{self._trace}: {key} is damaged (not what was written)"
+                else f"{self._trace}: {key} is damaged (checksum mismatch)"
             )
         claim = self._claims.get(name)
         if claim is not None and is_chunk:
@@ -101,11 +105,11 @@ class CheckedStore(WrapperStore["Store"]):
         size = frame_bytes(data) if claim.packed else len(data)
         if claim.size is not None:
             if size != claim.size:
-                raise TraceError(f"{damaged} (of another size)")
+                raise TraceError(f"{damaged} (wrong size)")
         elif size is None or size > _MAX_TEXT_BYTES:
-            raise TraceError(f"{damaged} (of another size)")
+            raise TraceError(f"{damaged} (wrong size)")
         elif _count_texts(data, claim.packed) != claim.items:
-            raise TraceError(f"{damaged} (of another number)")
+            raise TraceError(f"{damaged} (wrong number of texts)")
 
 
 def _count_texts(data: bytes, packed: bool) -> int | None:

@@ -42,28 +42,38 @@ def _list_folder(path: Path) -> dict[str, int]:
                 elif stat.S_ISREG(status.st_mode):
                     sizes[name] = status.st_size
                 elif stat.S_ISLNK(status.st_mode):
-                    raise TraceError(f"{path.name}: a link may lead outside of the trace, refused")
+                    raise TraceError(
+                        f"{path.name} contains a link, which may lead outside the trace, so it was "
+                        "not opened"
+                    )
                 else:
-                    raise TraceError(f"{path.name}: neither files nor folders in it, refused")
+                    raise TraceError(
+                        f"{path.name} contains something other than files and folders, so it was "
+                        "not opened"
+                    )
                 if len(sizes) + len(folders) > MAX_FILES:
-                    raise TraceError(f"{path.name}: over {MAX_FILES:,} files, refused")
+                    raise TraceError(
+                        f"{path.name} has more than {MAX_FILES:,} files, so it was not opened"
+                    )
     return sizes
 
 
 def _list_archive(path: Path) -> dict[str, int]:
     if not zipfile.is_zipfile(path):
-        raise TraceError(f"{path.name}: not a trace, or cut short (no whole zip archive)")
+        raise TraceError(f"{path.name}: not a trace, or truncated (not a complete zip archive)")
     size = path.stat().st_size
     if _directory_bytes(path, size) > _MAX_DIRECTORY_BYTES:
-        raise TraceError(f"{path.name}: over {MAX_FILES:,} files, refused")
+        raise TraceError(f"{path.name} has more than {MAX_FILES:,} files, so it was not opened")
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
     if len({info.filename for info in infos}) != len(infos):
-        raise TraceError(f"{path.name}: the same entry twice in the archive, refused")
+        raise TraceError(f"{path.name}: the archive has the same entry twice, so it was not opened")
     for info in infos:
         _check_entry(path.name, info)
     if sum(info.file_size for info in infos) > size:
-        raise TraceError(f"{path.name}: entries larger than the archive, refused")
+        raise TraceError(
+            f"{path.name}: the archive has entries larger than itself, so it was not opened"
+        )
     return {info.filename: info.file_size for info in infos if not info.is_dir()}
 
 
@@ -71,15 +81,19 @@ def _check_entry(trace: str, info: zipfile.ZipInfo) -> None:
     """Raise `TraceError` for an archive entry that no trace has."""
     name, mode = info.orig_filename, info.external_attr >> 16
     if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name:
-        raise TraceError(f"{trace}: an archive entry leads out of the trace, refused")
+        raise TraceError(
+            f"{trace}: an archive entry points outside the trace, so it was not opened"
+        )
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise TraceError(f"{trace}: a link in the archive, refused")
+        raise TraceError(f"{trace}: the archive contains a link, so it was not opened")
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
-        raise TraceError(f"{trace}: a compressed or encrypted archive entry, refused")
+        raise TraceError(
+            f"{trace}: an archive entry is compressed or encrypted, so it was not opened"
+        )
     if PurePosixPath(trace, name).suffix in (".zip", ".zarr"):
-        raise TraceError(f"{trace}: an archive within the archive, refused")
+        raise TraceError(f"{trace}: the archive contains another archive, so it was not opened")
     if info.compress_size != info.file_size:
-        raise TraceError(f"{trace}: an archive entry with two sizes, refused")
+        raise TraceError(f"{trace}: an archive entry has two sizes, so it was not opened")
 
 
 def _directory_bytes(path: Path, size: int) -> int:

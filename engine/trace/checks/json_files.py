@@ -37,21 +37,23 @@ class JsonFiles:
         """
         trace = self._path.name
         if name not in self._sizes:
-            raise TraceError(f"{trace}: not a whole Zarr v3 trace (no {name})")
+            raise TraceError(f"{trace}: not a complete Zarr v3 trace ({name} is missing)")
         if self._sizes[name] > max_bytes:
-            raise TraceError(f"{trace}: {name} is too large, refused")
+            raise TraceError(f"{trace}: {name} is too large, so it was not opened")
         try:
             content = json.loads(
                 self._bytes(name), parse_constant=_refuse_number, parse_float=_finite
             )
         except RecursionError as error:
-            raise TraceError(f"{trace}: {name} is nested too deep, refused") from error
+            raise TraceError(
+                f"{trace}: {name} is nested too deeply, so it was not opened"
+            ) from error
         except ValueError as error:
-            raise TraceError(f"{trace}: {name} is no JSON ({reason(error)})") from error
+            raise TraceError(f"{trace}: {name} is not valid JSON ({reason(error)})") from error
         if not isinstance(content, dict):
             raise TraceError(f"{trace}: {name} is not Zarr v3")
         if not _is_flat(content, _MAX_DEPTH):
-            raise TraceError(f"{trace}: {name} is nested too deep, refused")
+            raise TraceError(f"{trace}: {name} is nested too deeply, so it was not opened")
         return content
 
     def _bytes(self, name: str) -> bytes:
@@ -62,7 +64,7 @@ class JsonFiles:
 
 
 def _refuse_number(text: str) -> float:
-    raise ValueError(f"{text} is not a number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _finite(text: str) -> float:

@@ -81,7 +81,8 @@ class _Store:
             expected = consolidated.consolidated(self.metadata, name)
             if copy is not None and _as_text(copy) != _as_text(expected):
                 raise TraceError(
-                    f"{self.trace}: {name} and the arrays' own metadata differ, refused"
+                    f"{self.trace}: {name} and the arrays' own metadata differ, so it was not "
+                    "opened"
                 )
 
     def read_digests(self) -> dict[str, str]:
@@ -89,7 +90,9 @@ class _Store:
         content = self.files.read(digests.NAME, 100 * len(self.sizes) + 100)
         sealed = digests.parse_digests(content)
         if missing := sorted(set(sealed) - set(self.sizes)):
-            raise TraceError(f"{self.trace}: the trace is cut short: no {missing[0][:60]!r}")
+            raise TraceError(
+                f"{self.trace}: the trace is truncated: {missing[0][:60]!r} is missing"
+            )
         return sealed
 
     def _read_arrays(
@@ -123,19 +126,19 @@ def _check_group(trace: str, group: Mapping[str, Any], form: Form) -> None:
         for other in (TRACE, COMPARISON):
             if own == other.name:
                 raise OtherFormat(f"{trace} is {other.words}, not {form.words}: {other.opener}")
-        raise TraceError(f"{trace}: not a trace of attentropy")
+        raise TraceError(f"{trace}: not an attentropy trace")
     own_version = group["attributes"].get("format_version")
     if type(own_version) is not int or own_version < 1:
         raise TraceError(f"{trace}: the trace has no format version")
     if own_version > form.version:
         raise TraceError(
-            f"{trace}: trace format {own_version} is newer than this version reads "
+            f"{trace}: trace format {own_version} is newer than this version supports "
             f"({form.version}); update attentropy"
         )
     # Zarr would take array metadata inside the group's metadata for that of the arrays: it must be
     # a copy, see `check_copies`.
     if group.get("node_type") != "group" or group.keys() - _GROUP_KEYS:
-        raise TraceError(f"{trace}: its group is stored in a way no trace is, refused")
+        raise TraceError(f"{trace}: its group is not stored as in a trace, so it was not opened")
 
 
 def _check_chunks(
@@ -144,7 +147,9 @@ def _check_chunks(
     """Raise `TraceError` where a chunk is missing or the chunks claim too many bytes."""
     claimed_bytes = sum(array.bytes for array in arrays.values())
     if claimed_bytes > _MAX_BYTES:
-        raise TraceError(f"{trace}: the trace claims {claimed_bytes} bytes, refused")
+        raise TraceError(
+            f"{trace}: the trace claims to have {claimed_bytes:,} bytes, so it was not opened"
+        )
     stored = Counter(name.partition("/c/")[0] for name in sizes if "/c/" in name)
     unpacked_bytes = 0
     for name, array in arrays.items():
@@ -154,5 +159,6 @@ def _check_chunks(
     stored_bytes = sum(sizes.values())
     if unpacked_bytes > _FREE_BYTES + _MAX_RATIO * stored_bytes:
         raise TraceError(
-            f"{trace}: {stored_bytes} bytes that claim to be {unpacked_bytes}, refused"
+            f"{trace}: {stored_bytes:,} bytes claim to unpack to {unpacked_bytes:,}, so it was not "
+            "opened"
         )

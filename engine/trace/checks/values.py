@@ -51,7 +51,7 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
     for name, kind in _ATTRIBUTE_TYPES.items():
         value = dataset.attrs.get(name)
         if value is not None and not isinstance(value, kind):
-            raise TraceError(f"{trace}: its attribute {name!r} is not what a trace says there")
+            raise TraceError(f"{trace}: its attribute {name!r} is invalid")
     _check_numbers(dataset.attrs, trace)
     is_earlier = dataset.attrs.get("format_version") in (1, 2)
     if is_earlier and dataset.attrs.keys() == {"format", "format_version"}:
@@ -68,7 +68,7 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
     for name, others in _NEEDS.items():
         missing = [other for other in others if other not in dataset.variables]
         if name in dataset.variables and missing:
-            raise TraceError(f"{trace}: it holds {name} without {missing[0]}")
+            raise TraceError(f"{trace}: it has {name} but not {missing[0]}")
     _check_sizes(dataset, trace)
     for name in map(str, dataset.coords):
         if dataset[name].dtype.kind in "iu" and dataset[name].size:
@@ -80,7 +80,9 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
 def check_range(values: Array, trace: str, name: str) -> None:
     """Raise `TraceError` for values of the array `name` that no recording gives; NaN is missing."""
     if name.rpartition("/")[2] in NEVER_NEGATIVE and (values < _LOWEST).any():
-        raise TraceError(f"{trace}: negative values of {name}, which no model gives; refused")
+        raise TraceError(
+            f"{trace}: {name} has negative values, which are impossible, so it was not opened"
+        )
 
 
 def _check_numbers(value: object, trace: str) -> None:
@@ -97,10 +99,10 @@ def _check_sizes(dataset: xr.Dataset, trace: str) -> None:
     sizes = dataset.sizes
     tokens = sizes.get("position", 0)
     if tokens < 1 or sizes.get("layer", 0) < 1 or sizes.get("query", tokens) != tokens:
-        raise TraceError(f"{trace}: queries, positions and layers do not fit together")
+        raise TraceError(f"{trace}: queries, positions and layers have inconsistent sizes")
     for name in ("site", "head", "k", *(d for d in sizes if "_head" in str(d))):
         if sizes.get(name, 1) < 1:
-            raise TraceError(f"{trace}: no entry along {name}")
+            raise TraceError(f"{trace}: {name} is empty")
 
 
 def _is_in_range(name: str, values: Array) -> bool:

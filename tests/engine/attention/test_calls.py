@@ -138,7 +138,7 @@ def test_generation_records_each_token_that_the_model_reads(kind, extra, impleme
 
 def test_generation_without_a_cache_is_refused():
     subject, ids = model(), _prompts()[0][None]
-    with record(subject), pytest.raises(AttentropyError, match="a cache where it goes on"):
+    with record(subject), pytest.raises(AttentropyError, match="the KV cache to continue"):
         subject.generate(ids, max_new_tokens=3, min_new_tokens=3, use_cache=False, pad_token_id=1)
 
 
@@ -166,7 +166,7 @@ def test_tokens_after_right_padding_are_refused(masked):
     mask = torch.cat([padded["attention_mask"], new], 1) if masked else None
     with record(subject):
         cache = cache_of(subject(**padded, use_cache=True))
-        with pytest.raises(AttentropyError, match="middle" if masked else "follow"):
+        with pytest.raises(AttentropyError, match="middle" if masked else "not consecutive"):
             subject(new, **continuing(cache), attention_mask=mask)
 
 
@@ -176,5 +176,5 @@ def test_a_pass_that_forgets_the_left_padding_is_refused():
     new = torch.ones(len(LENGTHS), 1, dtype=torch.int64)
     with record(subject):
         cache = cache_of(subject(**padded, use_cache=True))
-        with pytest.raises(AttentropyError, match="follow"):
+        with pytest.raises(AttentropyError, match="not consecutive"):
             subject(new, **continuing(cache))

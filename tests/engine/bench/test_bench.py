@@ -54,7 +54,7 @@ def test_a_rival_that_dies_loses_one_case_and_goes_on(monkeypatch):
     rows = _run(monkeypatch, {"eager": [([_timed(1, 2, 3)], -9), ([_timed(4, 5, 6)], 0)]})
     assert _Scripted.requests == [("eager", [1, 2, 3]), ("eager", [3])]
     assert [bool(row.seconds) for row in rows] == [True, False, True]
-    assert rows[1].reason == "its process ended with code -9"
+    assert rows[1].reason == "its process exited with code -9"
     assert rows[2].seconds[1] == 5
 
 
@@ -94,7 +94,7 @@ def test_cases_that_begin_too_late_are_not_measured_and_errors_are_reasons():
 
 def test_what_cannot_be_here_starts_no_process(monkeypatch):
     rows = _run(monkeypatch, {"cudnn": []})
-    assert [row.reason for row in rows] == ["not on cpu"] * 3
+    assert [row.reason for row in rows] == ["does not run on cpu"] * 3
     assert _Scripted.requests == []
 
 
@@ -130,7 +130,7 @@ def test_results_are_the_same_after_writing_and_reading():
 )
 def test_a_file_with_other_things_in_it_is_refused(change):
     document = json.loads(RESULTS.to_json()) | change
-    with pytest.raises(UsageError, match=r"'x\.json' holds no results"):
+    with pytest.raises(UsageError, match=r"'x\.json' does not contain results"):
         Results.from_json(json.dumps(document), "x.json")
 
 
@@ -163,7 +163,7 @@ def test_the_command_measures_in_processes_and_prints_writes_and_reads_the_same(
     assert [row.rival for row in results.of(1)] == ["ours, entropy", "flex"]
     assert all(row.seconds for row in results.rows if row.group == "ours")
     if results.cases[0].device == "cpu":
-        assert results.of(0)[1].reason == "not on cpu"
+        assert results.of(0)[1].reason == "does not run on cpu"
     assert "65 tokens" in page.read_text()
     assert main(["bench", "--read", str(target)]) == 0
     assert "65 tokens, full, 4/2 heads" in capsys.readouterr().out

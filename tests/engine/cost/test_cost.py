@@ -72,8 +72,8 @@ def test_each_alternative_takes_less_and_the_gentlest_comes_first():
         option: memory_bytes(size, other)["peak_bytes"] for option, other in cheaper_runs.items()
     }
     assert all(peak < needed for peak in peaks.values())
-    assert "--dtype bfloat16" not in cheaper_runs  # the weights are bfloat16 already
-    assert peaks["--quantize 4bit"] < peaks["--quantize 8bit"] < needed
+    assert '`dtype="bfloat16"`' not in cheaper_runs  # the weights are bfloat16 already
+    assert peaks['`quantize="4bit"`'] < peaks['`quantize="8bit"`'] < needed
 
 
 def test_a_run_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):

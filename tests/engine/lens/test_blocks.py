@@ -93,7 +93,7 @@ def test_a_layer_that_scales_its_sum_is_refused(site):
     subject = model()
     decoder_layers(subject)[1].register_forward_hook(lambda m, args, out: out * 1.5)
     blocks = find_blocks(subject, IDS[:, :12])
-    with pytest.raises(LensRefused, match="layer 1 does not just add"):
+    with pytest.raises(LensRefused, match="layer 1 does more than add"):
         blocks.points(site)
 
 
@@ -112,7 +112,7 @@ def test_blocks_that_layers_share_are_refused():
     layers = decoder_layers(subject)
     layers[2].mlp = layers[1].mlp
     blocks = find_blocks(subject, IDS[:, :12])
-    with pytest.raises(LensRefused, match="share their mlp block"):
+    with pytest.raises(LensRefused, match="several layers share one mlp block"):
         blocks.points("mlp")
     assert len(blocks.points("attention")) == 3
 

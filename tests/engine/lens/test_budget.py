@@ -42,12 +42,12 @@ def test_a_selection_reads_as_python_does(text, indices):
     "text", ["", "x", "1-3", "1:2:3:4", "1:2:0", "1.5", "0,", "0x1", "template", "١:"]
 )
 def test_a_selection_that_is_none_is_named(text):
-    with pytest.raises(UsageError, match=r"`lens_layers` takes numbers, a slice, a text"):
+    with pytest.raises(UsageError, match=r"`lens_layers` must be numbers, a slice, a string"):
         read_selection(text, "lens_layers")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("12", "0 to 11"), ("-13", "0 to 11"), ("12:", "none")]
+    ("text", "message"), [("12", "0 to 11"), ("-13", "0 to 11"), ("12:", "selects nothing")]
 )
 def test_a_selection_of_nothing_is_refused(text, message):
     with pytest.raises(UsageError, match=message):
@@ -56,7 +56,7 @@ def test_a_selection_of_nothing_is_refused(text, message):
 
 def test_sites_come_in_one_order():
     assert read_sites(["mlp", "residual"]) == ("residual", "mlp")
-    with pytest.raises(UsageError, match=r"`lens` takes some of residual, .* not 'head'"):
+    with pytest.raises(UsageError, match=r"`lens` must be one or more of residual, .* not 'head'"):
         read_sites(["head"])
 
 

@@ -247,7 +247,7 @@ def test_what_is_generated_after_the_prompt_is_left_out():
 def test_a_batch_is_refused():
     subject = model()
     with (
-        pytest.raises(AttentropyError, match="one at a time"),
+        pytest.raises(AttentropyError, match="one prompt at a time"),
         streamed(subject, sweeps_of(subject, 20)),
     ):
         subject(random_ids(20).repeat(2, 1), use_cache=False)

@@ -109,14 +109,14 @@ def test_a_library_that_is_missing_is_named_with_the_way_to_get_it(
         "attentropy.engine.model.load.find_spec",
         lambda name: None if name == missing else find_spec("json"),
     )
-    needed = f"needs {missing}: {install_command('placement')}"
+    needed = f"needs {missing}; run: {install_command('placement')}"
     with pytest.raises(UsageError, match=re.escape(needed)) as caught:
         load(folder, **option)
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_number_of_bits_is_refused(folder):
-    with pytest.raises(UsageError, match="unknown quantisation '3bit'"):
+    with pytest.raises(UsageError, match="`quantize` must be 4bit or 8bit, not '3bit'"):
         load(folder, quantize="3bit")
 
 

@@ -58,7 +58,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["../evil.safetensors", "weights.bin", "/etc/x.safetensors"])
 def test_an_index_that_leads_elsewhere_is_refused(folder, name):
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
-    assert "refused" in _refused(folder, UsageError)
+    assert "may only name .safetensors files" in _refused(folder, UsageError)
 
 
 def test_code_of_the_models_own_is_never_run(folder):
@@ -222,7 +222,7 @@ def test_a_huge_file_is_refused_unread(folder, name):
 
 def test_a_tensor_without_a_place_is_said(folder):
     _configure(folder, num_hidden_layers=2)
-    assert "no place in the model" in load(folder).notes[0]
+    assert "that the model does not use" in load(folder).notes[0]
 
 
 def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path, monkeypatch):
@@ -242,7 +242,7 @@ def test_a_model_of_the_hub_is_held_to_the_same(folder, tmp_path, monkeypatch):
         load("org/tiny")
     index = {"weight_map": {"a": "../x.bin"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(AttentropyError, match="index names a file"):
+    with pytest.raises(AttentropyError, match=r"may only name \.safetensors files"):
         load("org/tiny")
 
 

@@ -210,7 +210,7 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
     assert torch.equal(
         half.model.rotary_emb.inv_freq, first.model.model.rotary_emb.inv_freq
     )  # positions are not weights
-    with pytest.raises(UsageError, match="no tokenizer; give token ids as the `prompt`"):
+    with pytest.raises(UsageError, match="no tokenizer; give token ids with `prompt`"):
         profile(tmp_path, "words", random_weights=True)
     trace = profile(tmp_path, tokens=40, random_weights=True, repeat=1)
     assert trace.attrs["profile"]["random_weights"] is True
@@ -233,10 +233,10 @@ def test_a_prompt_of_words_is_profiled_with_its_tokens(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tokens": 5, "prompt": [1, 2]}, "makes a prompt of its own"),
+        ({"tokens": 5, "prompt": [1, 2]}, "makes a random prompt"),
         ({}, "no prompt; give one with `prompt`, or random ids with `tokens`"),
-        ({"tokens": 300}, "has 256 positions"),
-        ({"tokens": 5, "repeat": 0}, "`repeat` takes a whole number of 1 or more"),
+        ({"tokens": 300}, "supports only 256"),
+        ({"tokens": 5, "repeat": 0}, "`repeat` must be an integer of at least 1"),
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(options, message):

@@ -177,16 +177,16 @@ def test_a_template_with_its_own_bos_gets_no_second_one():
 def test_a_doubled_bos_is_said():
     prompt = prepare(_with_bos(None), "<|bos|>ab")
     assert prompt.roles == ["bos", "bos", "content", "content", "eos"]
-    assert "two <|bos|>" in prompt.notes[0]
+    assert "<|bos|> twice" in prompt.notes[0]
     prompt = prepare(tokenizer("{{ bos_token }}" + TEMPLATE), "ab")
-    assert "two <|bos|>" in prompt.notes[0]
-    assert "two <|bos|>" in prepare(tokenizer(), [256, 256, 64]).notes[0]
+    assert "<|bos|> twice" in prompt.notes[0]
+    assert "<|bos|> twice" in prepare(tokenizer(), [256, 256, 64]).notes[0]
 
 
 def test_a_missing_bos_is_said_where_the_tokenizer_would_add_it():
     without = TEMPLATE.replace("{{ bos_token }}", "")
-    assert "without <|bos|>" in prepare(_with_bos(without), "ab").notes[0]
-    assert "without <|bos|>" in prepare(_with_bos(None), [64, 65]).notes[0]
+    assert "does not start with <|bos|>" in prepare(_with_bos(without), "ab").notes[0]
+    assert "does not start with <|bos|>" in prepare(_with_bos(None), [64, 65]).notes[0]
     assert prepare(tokenizer(without), "ab").notes == []
 
 
@@ -216,7 +216,9 @@ def test_messages_may_stand_in_an_object():
 
 @pytest.mark.parametrize("rows", [[IDS, IDS], torch.tensor([IDS, IDS]), {"input_ids": [IDS, [5]]}])
 def test_several_rows_are_refused_in_one_line(rows):
-    with pytest.raises(UsageError, match="the prompt has 2 rows of token ids, and one is read"):
+    with pytest.raises(
+        UsageError, match="the prompt has 2 rows of token ids, but only one can be read"
+    ):
         prepare(tokenizer(), rows)
 
 

@@ -268,13 +268,13 @@ def test_a_slow_tokenizer_has_places_and_roles():
     subject.chat_template = "[{{ messages[0].content }}]"
     prompt = prepare(subject, "hello world")
     assert prompt.roles == ["template", "content", "content", "content", "template"]
-    assert "without <s>" in prompt.notes[0]
+    assert "does not start with <s>" in prompt.notes[0]
 
 
 def test_what_a_slow_tokenizer_loses_is_said():
     prompt = prepare(Slow(["hello", " ", "world"]), "hello big world")
     assert prompt.tokens == ["<s>", "hello", " ", "big", " ", "world"]
-    assert "1 of 6 could not be found" in prompt.notes[0]
+    assert "1 of 6 tokens could not be found" in prompt.notes[0]
     _tiles(prompt)
 
 

@@ -219,8 +219,8 @@ def test_a_site_that_is_refused_is_noted_and_the_others_are_read(tmp_path):
     result = extract(folder, "Hello", device="cpu", lens=("residual", "attention"))
     assert list(result["site"]) == ["residual"]
     assert result.attrs["notes"] == [
-        "no lens of the attention site: layer 0 does not just add an attention block's and an "
-        "MLP's output to its input"
+        "no lens at attention: layer 0 does more than add an attention output and an MLP "
+        "output to its input"
     ]
     alone = extract(folder, "Hello", device="cpu", lens=("attention",))
     assert "lens_entropy" not in alone
@@ -310,18 +310,18 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lens": ("head",)}, "`lens` takes .* not 'head'"),
-        ({"lens_layers": "8"}, "`lens_layers`: there is no 8"),
-        ({"lens_layers": "template"}, "`lens_layers` takes .* not 'template'"),
-        ({"lens_positions": "9000:"}, "`lens_positions`: '9000:' selects none"),
+        ({"lens": ("head",)}, "`lens` must be .* not 'head'"),
+        ({"lens_layers": "8"}, "`lens_layers`: 8 is out of range"),
+        ({"lens_layers": "template"}, "`lens_layers` must be .* not 'template'"),
+        ({"lens_positions": "9000:"}, "`lens_positions`: '9000:' selects nothing"),
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"top_k": 0}, "top_k"),
-        ({"prompt": "x " * 5000}, "positions"),
+        ({"prompt": "x " * 5000}, "supports only 4096"),
         ({"prompt": "   "}, "empty"),
-        ({"map_tile": "0"}, "`map_tile` takes .* not '0'"),
-        ({"map_heads": "each"}, "`map_heads` takes mean or all, not 'each'"),
-        ({"windows": ["1:2"]}, "`windows` takes pairs of queries and keys .* not '1:2'"),
-        ({"windows": ["40:,:"]}, "`windows`: 40:,: has no query in a prompt of 17 tokens"),
+        ({"map_tile": "0"}, "`map_tile` must be .* not '0'"),
+        ({"map_heads": "each"}, "`map_heads` must be mean or all, not 'each'"),
+        ({"windows": ["1:2"]}, "`windows` must be ranges of queries and keys .* not '1:2'"),
+        ({"windows": ["40:,:"]}, "`windows`: 40:,: selects no query in a prompt of 17 tokens"),
     ],
 )
 def test_arguments_that_cannot_work(options, message):
@@ -332,12 +332,12 @@ def test_arguments_that_cannot_work(options, message):
 def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embedded, monkeypatch):
     read = []
     hook = embedded.model.register_forward_pre_hook(lambda m, args: read.append(args[0].shape[1]))
-    with pytest.raises(UsageError, match="a square of 1448 tokens"):
+    with pytest.raises(UsageError, match="1448 queries × 1448 keys"):
         extract(embedded.model, [5] * 3000, tokenizer=embedded.tokenizer, windows=["0:2000,:"])
     hook.remove()
     assert max(read) <= 32
     monkeypatch.setattr("attentropy.engine.run.extract.load", None)
-    with pytest.raises(UsageError, match="pairs of queries and keys"):
+    with pytest.raises(UsageError, match="ranges of queries and keys"):
         extract(device="cpu", windows=["here"])
 
 
@@ -355,9 +355,9 @@ def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, em
     ("options", "message"),
     [
         ({}, "needs its `tokenizer`"),
-        ({"tokenizer": "gpt2"}, "a str is no tokenizer"),
-        ({"tokenizer": True, "dtype": "bfloat16"}, "`dtype` is for a model to load"),
-        ({"tokenizer": True, "device": "cpu"}, "`device` is for a model to load"),
+        ({"tokenizer": "gpt2"}, "must be a transformers tokenizer, not str"),
+        ({"tokenizer": True, "dtype": "bfloat16"}, "`dtype` does not apply to a model"),
+        ({"tokenizer": True, "device": "cpu"}, "`device` does not apply to a model"),
         ({"tokenizer": True, "prompt": None}, "no prompt; give one with `prompt`"),
     ],
 )
@@ -370,5 +370,5 @@ def test_a_loaded_model_with_arguments_that_cannot_work(embedded, options, messa
 
 
 def test_a_folder_takes_no_tokenizer(embedded):
-    with pytest.raises(UsageError, match="has its own"):
+    with pytest.raises(UsageError, match="only for a model that is already loaded"):
         extract(prompt="hello", tokenizer=embedded.tokenizer)

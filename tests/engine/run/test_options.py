@@ -22,11 +22,11 @@ def test_extract_takes_the_options_with_their_defaults():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"memory": 0}, "`memory` takes a number of bytes"),
-        ({"chunk": 0}, "`chunk` takes a whole number of 1 or more, not 0"),
+        ({"memory": 0}, "`memory` must be a number of bytes"),
+        ({"chunk": 0}, "`chunk` must be an integer of at least 1, not 0"),
         ({"top_k": 0}, "top_k"),
         ({"storage": "int8"}, "storage"),
-        ({"lens": ("head",)}, "`lens` takes some of"),
+        ({"lens": ("head",)}, "`lens` must be one or more of"),
     ],
 )
 def test_options_that_cannot_work_are_refused_before_a_model_is_loaded(options, message):

@@ -63,7 +63,7 @@ def _interrupted(monkeypatch, at, **arguments):
     """Run an extraction that Ctrl-C ends where it starts its chunk number `at`."""
     with monkeypatch.context() as patch:
         _stopping(patch, at, KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt, match=r"partial holds .*`resume=True`"):
+        with pytest.raises(KeyboardInterrupt, match=r"partial has .*`resume=True`"):
             extract(**arguments)
 
 
@@ -131,12 +131,15 @@ def stopped(stopped_once, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompt": PROMPT + "x"}, "of another run: prompt sha256 was"),
-        ({"prompt": PROMPT.replace("Paris", "London")}, "of another run: prompt sha256 was"),
-        ({"top_k": 3}, "of another run: options top_k was 5, and is 3 now"),
-        ({"chunk": 40}, "of another run: options chunk was 29, and is 40 now"),
-        ({"keep_cache": True}, "of another run: keep_cache was False, and is True now"),
-        ({"storage": "float16"}, "of another run: options storage was float32"),
+        ({"prompt": PROMPT + "x"}, "belongs to another run: prompt sha256 was"),
+        (
+            {"prompt": PROMPT.replace("Paris", "London")},
+            "belongs to another run: prompt sha256 was",
+        ),
+        ({"top_k": 3}, "belongs to another run: options top_k was 5 and is now 3"),
+        ({"chunk": 40}, "belongs to another run: options chunk was 29 and is now 40"),
+        ({"keep_cache": True}, "belongs to another run: keep_cache was False and is now True"),
+        ({"storage": "float16"}, "belongs to another run: options storage was float32"),
     ],
 )
 def test_another_run_is_not_mixed_in_and_the_first_difference_named(stopped, changes, message):
@@ -154,7 +157,7 @@ def test_another_models_weights_are_another_run(tmp_path, monkeypatch):
     _interrupted(monkeypatch, 1, model=folder, **rest)
     save(tmp_path / "other", seed=1)
     shutil.copy(tmp_path / "other" / "model.safetensors", folder)
-    with pytest.raises(UsageError, match="of another run: weights was"):
+    with pytest.raises(UsageError, match="belongs to another run: weights was"):
         extract(folder, resume=True, **rest)
 
 
@@ -203,8 +206,8 @@ def test_ctrl_c_says_that_resume_goes_on(tmp_path, monkeypatch, capsys):
     run = ["extract", "-p", PROMPT, "--device", "cpu", "--chunk", "29", "-o", "t.zarr"]
     assert main(run) == 130
     err = capsys.readouterr().err.strip()  # the message follows the line break after ^C
-    assert err.startswith("interrupted: t.zarr.partial holds 29 of ")
-    assert err.endswith("--resume goes on")
+    assert err.startswith("interrupted: t.zarr.partial has 29 of ")
+    assert err.endswith("use --resume to continue")
     assert "\n" not in err
     assert main(["report", *run[1:-2]]) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
@@ -265,8 +268,8 @@ def test_a_disk_of_512_kib_is_full_in_one_line_and_the_store_opens(tiny_disk, wa
 
 @pytest.mark.parametrize(
     ("number", "message"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot be written to"),
-     (errno.EIO, "writing failed")],
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "cannot write to the output folder"),
+     (errno.EIO, "cannot write the output")],
 )  # fmt: skip
 def test_a_disk_that_fails_stops_the_run_in_one_line(
     tmp_path, wanted, monkeypatch, capsys, number, message
@@ -281,7 +284,7 @@ def test_a_disk_that_fails_stops_the_run_in_one_line(
 
     with monkeypatch.context() as patch:
         patch.setattr(writer.FolderSink, "_check_folder", fails)
-        _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, message, "--resume goes on")
+        _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, message, "use --resume to continue")
     assert [p.name for p in tmp_path.iterdir()] == ["t.zarr.partial"]
     assert_holds(tmp_path / "t.zarr.partial", wanted)
     trace = extract(prompt=PROMPT, output=tmp_path / "t.zarr", resume=True, **OPTIONS)
@@ -302,8 +305,8 @@ def test_a_read_only_folder_is_refused_before_the_run(tmp_path, capsys, monkeypa
         assert main([*RUN, "-o", str(folder / "t.zarr")]) == 2
         err = capsys.readouterr().err
         assert err.count("\n") == 1
-        assert "cannot be written to" in err
-        with pytest.raises(AttentropyError, match="cannot be written to"):
+        assert "cannot write to the output folder" in err
+        with pytest.raises(AttentropyError, match="cannot write to the output folder"):
             extract(prompt=PROMPT, output=folder / "t.zarr", **OPTIONS)
         assert list(folder.iterdir()) == []
     finally:
@@ -330,7 +333,9 @@ def test_an_output_that_vanishes_stops_the_run_in_one_line(tmp_path, monkeypatch
 
     monkeypatch.setattr(writer.FolderSink, "create", creates)
     monkeypatch.setattr(prefill, "read_chunk", vanishes)
-    err = _fails([*RUN, "-o", str(tmp_path / "out" / "t.zarr")], capsys, "vanished")
+    err = _fails(
+        [*RUN, "-o", str(tmp_path / "out" / "t.zarr")], capsys, "cannot write to the output"
+    )
     assert "--resume" not in err
     assert [p.name for p in tmp_path.iterdir()] == ["gone"]
 
@@ -349,17 +354,33 @@ def test_out_of_memory_names_what_would_have_fitted(tmp_path, monkeypatch, capsy
     with monkeypatch.context() as patch:
         _stopping(patch, 2, error)
         err = _fails(
-            [*RUN, "-o", str(tmp_path / "t.zarr")], capsys, "out of memory in chunks of 29"
+            [*RUN, "-o", str(tmp_path / "t.zarr")], capsys, "out of memory with chunks of 29"
         )
     assert "--chunk 14" in err
-    assert "t.zarr.partial holds 58 of" in err
+    assert "t.zarr.partial has 58 of" in err
     assert_holds(tmp_path / "t.zarr.partial", wanted)
 
 
 def test_a_lost_gpu_is_one_line(tmp_path, monkeypatch, capsys):
     lost = RuntimeError("CUDA error: unspecified launch failure\nCompile with `TORCH_USE_CUDA_DSA`")
     _stopping(monkeypatch, 1, lost)
-    _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, "GPU failed", "--resume goes on")
+    _fails([*RUN, "-o", str(tmp_path / "t.zarr")], capsys, "GPU failed", "use --resume to continue")
+
+
+def test_a_run_that_loses_its_place_to_another_leaves_the_other_alone(tmp_path, monkeypatch):
+    target = tmp_path / "t.zarr"
+    other = tmp_path / "t.zarr.partial"
+
+    def another_begins_too(self):
+        other.mkdir()
+        (other / "run.json").write_text("{}")
+        (other / "trace.zarr").mkdir()
+
+    monkeypatch.setattr("attentropy.engine.trace.partial.PartialTrace.discard", another_begins_too)
+    with pytest.raises(AttentropyError, match=r"^another run is writing to t\.zarr$"):
+        extract(prompt="Paris", device="cpu", output=target, lens="none", scores=False)
+    assert (other / "run.json").read_text() == "{}"
+    assert [path.name for path in tmp_path.iterdir()] == ["t.zarr.partial"]
 
 
 def test_nothing_is_left_of_a_report_that_fails(tmp_path, monkeypatch, capsys):

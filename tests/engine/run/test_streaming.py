@@ -169,7 +169,7 @@ def test_chosen_heads_are_kept_and_their_mean_is_that_of_the_finite_values(whole
     np.testing.assert_allclose(mean["entropy"][:, 0], whole["entropy"].mean(1), atol=1e-6)
     assert (mean["heads"] == 4).all()
     assert "top_key" not in mean
-    assert any("top_key has no mean" in note for note in mean.attrs["notes"])
+    assert any("top_key cannot be averaged" in note for note in mean.attrs["notes"])
 
 
 def test_statistics_are_those_that_were_asked_for(embedded):
@@ -212,17 +212,17 @@ def test_a_bound_on_memory_makes_the_chunks_small(embedded):
     assert 16 <= sizes[0] < sizes[-1]
     for memory, chunk in zip((24, 32, 64, 256), sizes, strict=True):
         assert 2 * prefill.bytes_of_pass(embedded.model, chunk, 4096) <= memory << 20
-    with pytest.raises(UsageError, match="`memory` is too little"):
+    with pytest.raises(UsageError, match="`memory` is too small"):
         chunk_for(1 << 20)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stats": ("entropi",)}, "`stats` takes .* not 'entropi'"),
-        ({"layers": "9"}, "`layers`: there is no 9"),
-        ({"heads": "4"}, "`heads`: there is no 4"),
-        ({"heads": "some"}, "`heads` takes .* not 'some'"),
+        ({"stats": ("entropi",)}, "`stats` must be .* not 'entropi'"),
+        ({"layers": "9"}, "`layers`: 9 is out of range"),
+        ({"heads": "4"}, "`heads`: 4 is out of range"),
+        ({"heads": "some"}, "`heads` must be .* not 'some'"),
         ({"storage": "int8"}, "storage"),
         ({"chunk": 0}, "chunk"),
         ({"resume": True}, "output"),
@@ -241,7 +241,7 @@ def test_arguments_that_cannot_work(tmp_path, monkeypatch, options, message):
 
 def test_a_sliding_cache_is_not_kept(tmp_path):
     folder = save(tmp_path / "tiny", "mistral", sliding_window=24)
-    with pytest.raises(UsageError, match="`keep_cache` is for caches of plain keys"):
+    with pytest.raises(UsageError, match="`keep_cache` does not support the cache"):
         extract(folder, "Hello", device="cpu", output=tmp_path / "t.zarr", keep_cache=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny"]
 

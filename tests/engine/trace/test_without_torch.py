@@ -9,6 +9,7 @@ import pytest
 
 import attentropy
 from attentropy.engine import trace
+from attentropy.engine.errors import install_command
 
 ROOM = Path(trace.__file__).parent
 CODE = """
@@ -58,4 +59,4 @@ except ImportError as error:
     for name, words in lines.items():
         own = "extract" if name == "from" else name
         assert words.startswith(f"attentropy.{own} needs torch, which is not installed; ")
-        assert words.endswith("pip install -e '.[extract]'")
+        assert words.endswith(f"run: {install_command('extract')}")

@@ -19,16 +19,16 @@ BAD = [
     (attention_map, {"tile": 3, "heads": "some"}, ValueError, "heads"),
     (attention_map, {"tile": 3, "values": "sum"}, ValueError, "values"),
     (attention_map, {"tile": 3, "windw": 3}, TypeError, "windw"),
-    (attention_received, {"window": 0}, ValueError, "window=0"),
+    (attention_received, {"window": 0}, ValueError, "window must be at least 1, not 0"),
     (
         attention_received,
         {"impl": "triton", "q": torch.zeros(2, 4, 9, 64, dtype=torch.float64)},
         NotImplementedError,
-        "float64; use 'portable'",
+        "float64; use impl='portable'",
     ),
     (attention_at, {"keys": torch.zeros(2, 8, dtype=torch.int64)}, ValueError, "keys"),
     (attention_at, {"keys": torch.zeros(2, 9)}, ValueError, "keys"),
-    (attention_recent, {"last": 0}, ValueError, "last=0"),
+    (attention_recent, {"last": 0}, ValueError, "last must be at least 1, not 0"),
 ]
 
 

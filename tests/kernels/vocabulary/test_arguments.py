@@ -23,7 +23,7 @@ from vocabulary_cases import random_inputs
         ({"final": torch.zeros(3, 24)}, ValueError, "final"),
         ({"bias": torch.zeros(3)}, ValueError, "bias"),
         ({"softcap": 0.0}, ValueError, "softcap"),
-        ({"top_k": 33, "impl": "triton"}, NotImplementedError, "over 32; use 'portable'"),
+        ({"top_k": 33, "impl": "triton"}, NotImplementedError, "over 32; use impl='portable'"),
         ({"final": torch.zeros(4, 24).half(), "impl": "triton"}, NotImplementedError, "types"),
     ],
 )
@@ -47,7 +47,7 @@ except ValueError as error:
 def test_a_compiled_kernel_without_a_gpu_says_what_to_use(monkeypatch):
     compiled = triton.JITFunction(triton_launch.sweep.fn)
     monkeypatch.setattr(triton_launch, "sweep", compiled)
-    with pytest.raises(ValueError, match="use 'portable'"):
+    with pytest.raises(ValueError, match="use impl='portable'"):
         vocabulary(torch.zeros(2, 4), torch.zeros(9, 4), impl="triton")
 
 
@@ -58,4 +58,4 @@ def test_without_a_gpu_and_the_interpreter_triton_says_what_to_use(monkeypatch):
     process = subprocess.run(
         [sys.executable, "-c", _NO_GPU], capture_output=True, text=True, check=True
     )
-    assert "use 'portable'" in process.stdout
+    assert "use impl='portable'" in process.stdout

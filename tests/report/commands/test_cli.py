@@ -118,7 +118,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "  "], ["empty"]),
         (["report", "tiny", "-f", "latin.txt"], ["UTF-8", "latin.txt"]),
         (["report", "tiny", "-f", "none.txt"], ["none.txt"]),
-        (["report", "tiny", "-p", "x" * 400], ["positions", "256"]),
+        (["report", "tiny", "-p", "x" * 400], ["supports only 256"]),
         (["report", "tiny", "-p", "x", "-o", "none/r.html"], ["no folder"]),
         (["report", "tiny", "-p", "x", "-o", "there.html"], ["--force"]),
         (["report", "tiny", "-p", "x", "-o", "tiny"], ["folder"]),
@@ -135,20 +135,23 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny"], ["prompt"]),
         (["report", "tiny", "-p", "x", "--top-k", "0"], ["top-k"]),
         (["report", "tiny", "-p", "x", "--device", "toaster"], ["device"]),
-        (["report", "tiny", "-p", "x", "--lens", "head"], ["--lens takes"]),
-        (["report", "tiny", "-p", "x", "--map-tile", "big"], ["--map-tile takes", "64x32"]),
-        (["report", "tiny", "-p", "x", "--window", "1:2"], ["--window takes", "-64:,0:512"]),
+        (["report", "tiny", "-p", "x", "--lens", "head"], ["--lens must be"]),
+        (["report", "tiny", "-p", "x", "--map-tile", "big"], ["--map-tile must be", "64x32"]),
+        (["report", "tiny", "-p", "x", "--window", "1:2"], ["--window must be", "-64:,0:512"]),
         (
             ["report", "tiny", "-p", "x", "--window", "999:,:"],
-            ["--window: 999:,: has no query"],
+            ["--window: 999:,: selects no query"],
         ),
         (["report", "tiny", "-p", "x", "--lens", "none,mlp"], ["none"]),
-        (["report", "tiny", "-p", "x", "--lens", ""], ["--lens takes", "residual, attention, mlp"]),
+        (
+            ["report", "tiny", "-p", "x", "--lens", ""],
+            ["--lens must be", "residual, attention, mlp"],
+        ),
         (["report", "tiny", "-p", "x", "--lens-layers", "9"], ["--lens-layers", "0 to 2"]),
         (["report", "tiny", "-p", "x", "--lens-positions", "a:b"], ["--lens-positions", "'a:b'"]),
         (
             ["report", "tiny", "-p", "x", "--no-chat-template", "--lens-positions", "template"],
-            ["selects none"],
+            ["selects nothing"],
         ),
         (["info", "t.zarr", "--tokens", "9"], ["--tokens"]),
         (["extract", "tiny", "-p", "x", "-o", "trace.npz"], ["zarr"]),
@@ -193,7 +196,7 @@ def _newer(path):
 
 @pytest.mark.parametrize(
     ("make", "name", "word"),
-    [(_truncated, "t.zarr.zip", "cut short"), (_foreign, "t.zarr.zip", "not a trace"),
+    [(_truncated, "t.zarr.zip", "truncated"), (_foreign, "t.zarr.zip", "not an attentropy trace"),
      (_newer, "new.zarr", "newer")],
 )  # fmt: skip
 def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):

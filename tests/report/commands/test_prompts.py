@@ -61,8 +61,8 @@ def test_a_doubled_bos_is_noted_on_standard_error_and_in_the_trace(here, capsys)
     save(here / "tiny")
     (here / "ids.txt").write_text("256 256 64")
     assert main(["extract", "tiny", "--ids", "ids.txt", "-o", "t.zarr"]) == 0
-    assert "note: the prompt starts with two <|bos|>" in capsys.readouterr().err
-    assert "two <|bos|>" in Trace.open("t.zarr").attrs["notes"][0]
+    assert "note: the prompt starts with <|bos|> twice" in capsys.readouterr().err
+    assert "<|bos|> twice" in Trace.open("t.zarr").attrs["notes"][0]
 
 
 def test_a_raw_prompt_without_lens(here):

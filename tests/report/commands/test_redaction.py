@@ -65,7 +65,7 @@ def test_the_page_of_a_redacted_trace_has_no_word_and_no_id(saved, tmp_path, mon
     assert "‹content·8›" in page
     assert "‹vocabulary·7›" in page
     assert "‹answer·7›" in page
-    assert "a number of this trace" in page
+    assert "the same number for the same token" in page
     texts = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])["texts"]
     assert "‹template·17›" in [*texts["short"], *texts["full"].values()]
 
@@ -199,13 +199,13 @@ def test_the_page_of_two_traces_has_no_word_and_no_id(saved, tmp_path, monkeypat
         output = "".join(capsys.readouterr())
         page = (tmp_path / "r.html").read_text("utf-8")
         assert bool(_tells(page_text(page))) is bool(_tells(output)) is tells
-        assert ("texts are left out" in page) is not tells
+        assert ("text is redacted" in page) is not tells
         assert "One model on two prompts" in page
     assert {p.name for p in tmp_path.iterdir()} == {"b.zarr", "r.html"}
 
 
 def test_traces_that_were_redacted_apart_are_not_compared(tmp_path):
-    with pytest.raises(UsageError, match=r"B holds no texts.*`redact=True`"):
+    with pytest.raises(UsageError, match=r"B is redacted.*`redact=True`"):
         compare(_secret(), redact(_secret()))
 
 

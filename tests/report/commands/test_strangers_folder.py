@@ -65,7 +65,7 @@ def _template(written):
 
 HOSTILE = {
     "layers": (_huge_layers, 1, "layers"),
-    "code": (_foreign_code, 1, "code of its own"),
+    "code": (_foreign_code, 1, "its own code"),
     "pickle": (_pickle_only, 2, "safetensors"),
     "index": (_index_elsewhere, 2, "index"),
     "header": (_lying_header, 1, "cannot load"),

@@ -125,11 +125,11 @@ def test_one_function_opens_either_and_each_class_its_own(saved, tmp_path):
     trace = synthetic(layers=2, heads=2, window=False).save(tmp_path / "t.zarr")
     assert type(attentropy.open(trace)) is Trace
     assert type(attentropy.open(saved)) is Difference
-    with pytest.raises(OtherFormat, match=r"d\.zarr is a saved comparison .*`attentropy\.open`"):
+    with pytest.raises(OtherFormat, match=r"d\.zarr is a saved comparison .*attentropy\.open"):
         Trace.open(saved)
     with pytest.raises(OtherFormat, match=r"t\.zarr is a trace, not a saved comparison"):
         Difference.open(trace)
-    with pytest.raises(TraceError, match="never unfinished"):
+    with pytest.raises(TraceError, match="cannot be opened with"):
         Difference.open(saved, partial=True)
     assert "open" in dir(attentropy)
     assert "open" not in attentropy.__all__
@@ -138,10 +138,10 @@ def test_one_function_opens_either_and_each_class_its_own(saved, tmp_path):
 def test_a_comparison_does_not_pass_for_a_trace(tmp_path):
     difference = pair()
     for take in (Trace, redact):
-        with pytest.raises(TraceError, match="of a comparison is no trace"):
+        with pytest.raises(TraceError, match="is a comparison, not a trace"):
             take(difference.dataset if take is Trace else difference)
     for sides in ((difference, difference.a), (difference.a, difference)):
-        with pytest.raises(UsageError, match=r"[AB] is a comparison of two traces already"):
+        with pytest.raises(UsageError, match=r"[AB] is already a comparison"):
             compare(*sides)
     old = as_version_2_saved(difference, tmp_path / "old.zarr.zip")
     with pytest.raises(TraceError, match="an earlier version saved as a trace"):
@@ -155,15 +155,15 @@ def test_a_comparison_does_not_pass_for_a_trace(tmp_path):
         ("entropy", lambda m: m.update(codecs=[{"name": "numcodecs.pickle"}]), "numcodecs.pickle"),
         ("entropy", lambda m: m["shape"].__setitem__(0, 2**62), "impossible shape"),
         ("entropy", lambda m: m["shape"].__setitem__(2, 2**40), "claims"),
-        ("entropy", lambda m: m["shape"].__setitem__(2, 2**20), "cut short"),
-        ("entropy", lambda m: m.update(data_type={"name": "struct"}), "unknown type"),
-        ("entropy", lambda m: m.update(attributes={"a": 1}), "a way no trace is"),
-        ("", lambda m: m["attributes"].update(format="other"), "not a trace of attentropy"),
+        ("entropy", lambda m: m["shape"].__setitem__(2, 2**20), "truncated"),
+        ("entropy", lambda m: m.update(data_type={"name": "struct"}), "unknown data type"),
+        ("entropy", lambda m: m.update(attributes={"a": 1}), "not stored as in a trace"),
+        ("", lambda m: m["attributes"].update(format="other"), "not an attentropy trace"),
         ("", lambda m: m["attributes"].update(format="attentropy.comparison"), "not a trace"),
         ("", lambda m: m["attributes"].update(format_version=99), "newer than this version"),
         ("", lambda m: m["attributes"].update(notes="a"), "attribute 'notes'"),
         ("", lambda m: m["attributes"].update(options={"a": 10**30}), "out of range"),
-        ("", lambda m: m.update(evil={"a": 1}), "its group is stored"),
+        ("", lambda m: m.update(evil={"a": 1}), "its group is not stored"),
         ("", lambda m: m.update(zarr_format=2), "not Zarr v3"),
     ],
 )  # fmt: skip
@@ -187,7 +187,7 @@ def test_what_no_trace_claims_is_refused_on_either_side(folder, side, name, chan
         (lambda a: a.update(aligned_by=[]), "attribute 'aligned_by'"),
         (lambda a: a.update(format_version=2), "newer than this version"),
         (lambda a: a.update(format_version="1"), "no format version"),
-        (lambda a: a.update(format="attentropy.other"), "not a trace of attentropy"),
+        (lambda a: a.update(format="attentropy.other"), "not an attentropy trace"),
     ],
 )
 def test_what_no_comparison_says_of_itself_is_refused(folder, change, message):
@@ -230,7 +230,7 @@ def _realigned(difference, of_a, of_b):
 def test_an_alignment_of_tokens_that_differ_is_refused(differences, tmp_path, which):
     of, at = differences[which], differences[which]._alignment
     shifted = _realigned(of, at.of_a[:-1], [*at.of_b[:3], *at.of_b[4:]])
-    _refused(shifted.save(tmp_path / "d.zarr"), "tokens that differ are aligned")
+    _refused(shifted.save(tmp_path / "d.zarr"), "different tokens are aligned")
     few = _realigned(of, at.of_a[:4], at.of_b[:4])
     _refused(few.save(tmp_path / "e.zarr"), "less than half")
     none = _realigned(of, at.of_a[:0].tolist(), at.of_b[:0].tolist())
@@ -239,7 +239,10 @@ def test_an_alignment_of_tokens_that_differ_is_refused(differences, tmp_path, wh
 
 def test_sides_that_do_not_belong_together_are_refused(saved, tmp_path):
     parts = {"layers": synthetic(layers=3, heads=2), "texts": redact(synthetic(layers=2, heads=2))}
-    for name, message in (("layers", "A has 2 layers and B 3"), ("texts", "one side holds texts")):
+    for name, message in (
+        ("layers", r"different layer counts \(2 and 3\)"),
+        ("texts", "only one of the two traces is redacted"),
+    ):
         path = shutil.copytree(saved, tmp_path / name / "d.zarr")
         shutil.rmtree(path / "b")
         shutil.copytree(parts[name].save(tmp_path / f"{name}.zarr"), path / "b")
@@ -252,10 +255,10 @@ def test_sides_that_do_not_belong_together_are_refused(saved, tmp_path):
 def test_a_comparison_without_a_part_is_refused(folder, missing):
     part = folder / missing
     shutil.rmtree(part) if part.is_dir() else part.unlink()
-    _refused(folder, "cut short|no .*json|not a whole|without")
+    _refused(folder, "truncated|json is missing|not a complete|but not|is missing or")
     if missing not in ("written.json", "b/entropy"):
         reseal(folder)
-        _refused(folder, "no .*json|not a whole|without")
+        _refused(folder, "json is missing|not a complete|but not|is missing or")
 
 
 def test_unknown_arrays_and_groups_are_refused_or_ignored(folder):
@@ -297,7 +300,7 @@ def test_links_and_changed_copies_of_metadata_are_refused(folder):
     reseal(folder)
     assert attentropy.open(folder)
     (folder / "a" / "evil").symlink_to("/etc")
-    _refused(folder, "a link may lead outside")
+    _refused(folder, "contains a link")
 
 
 @pytest.mark.parametrize("name", sorted(NEVER_NEGATIVE & set(synthetic().dataset.variables)))
@@ -308,7 +311,7 @@ def test_values_that_no_recording_makes_negative_are_refused(tmp_path, name):
     assert Trace.open(Trace(dataset).save(tmp_path / "fine.zarr"))[name].size
     values.reshape(-1)[-1] = -0.28
     path = Trace(dataset).save(tmp_path / "t.zarr.zip")
-    with pytest.raises(TraceError, match=f"negative values of {name}"):
+    with pytest.raises(TraceError, match=f"{name} has negative values"):
         Trace.open(path)[name]
 
 

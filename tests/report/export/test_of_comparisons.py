@@ -63,11 +63,11 @@ def test_heads_have_a_scale_about_zero_and_the_most_attended_tokens_of_both(diff
 @pytest.mark.parametrize(
     ("figure", "choices", "message"),
     [
-        ("map", {}, "a comparison of two traces has lens and attention"),
-        ("heads", {}, "a comparison of two traces has lens and attention"),
-        ("profile", {}, "a comparison of two traces has lens and attention"),
-        ("lens", {"stat": "probability"}, "choose one of entropy"),
-        ("attention", {"stat": "max_prob"}, "choose one of entropy"),
+        ("map", {}, "a comparison, which has lens and attention"),
+        ("heads", {}, "a comparison, which has lens and attention"),
+        ("profile", {}, "a comparison, which has lens and attention"),
+        ("lens", {"stat": "probability"}, "must be entropy, not"),
+        ("attention", {"stat": "max_prob"}, "must be entropy, not"),
     ],
 )
 def test_what_a_comparison_does_not_have_is_refused(difference, figure, choices, message):

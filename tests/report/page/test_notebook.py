@@ -153,9 +153,9 @@ def test_a_trace_and_a_difference_write_their_reports(difference, tmp_path):
         assert path.read_text("utf-8") == subject.to_html(max_bytes=3_000_000, sections="2:9")
     with pytest.raises(UsageError, match="use `force=True` to replace it"):
         synthetic().report(path)
-    with pytest.raises(UsageError, match=r"a report is named NAME\.html"):
+    with pytest.raises(UsageError, match=r"name the report NAME\.html"):
         synthetic().report(tmp_path / "x.pdf")
-    with pytest.raises(UsageError, match="`max_bytes` takes a number of bytes"):
+    with pytest.raises(UsageError, match="`max_bytes` must be a number of bytes"):
         synthetic().to_html(max_bytes="big")
 
 
@@ -171,9 +171,9 @@ def test_a_trace_exports_its_figures_by_the_paths_ending(tmp_path):
     assert figure.save(tmp_path / "g.svg").read_bytes() == figure.data
     with pytest.raises(UsageError, match="exists"):
         figure.save(tmp_path / "g.svg")
-    with pytest.raises(UsageError, match=r"this figure is a \.svg file"):
+    with pytest.raises(UsageError, match=r"name the file NAME\.svg"):
         figure.save(tmp_path / "g.png")
-    with pytest.raises(UsageError, match="name a file that ends in"):
+    with pytest.raises(UsageError, match="must end in"):
         trace.export(tmp_path / "g.jpg")
 
 
