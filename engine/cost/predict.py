@@ -110,7 +110,7 @@ def _check_length(name: str, positions: int | None, tokens: int) -> None:
     if positions is not None and tokens > positions:
         raise UsageError(
             f"a prompt of {tokens:,} tokens is more than the {positions:,} positions of {name!r}; "
-            f"the longest is --tokens {positions}"
+            f"the most is `tokens={positions}`"
         )
 
 

@@ -14,7 +14,7 @@ from long_traces import long
 pytestmark = pytest.mark.browser
 
 N, LAYERS = 131_072, 4
-LENS_HIGH = 10.0
+LENS_HIGH = np.log(128_256)
 
 
 @pytest.fixture(scope="module")

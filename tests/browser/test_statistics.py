@@ -124,7 +124,7 @@ def test_a_signed_view_has_white_at_zero_and_its_ends_beyond_its_scale(open_page
     values[0, 2, 5:8] = 0.0
     values[0, 3, 6] = np.nan
     signed = Scale(-2.0, 2.0, "nats", 1, "diverging")
-    monkeypatch.setattr(views, "entropy_scale", lambda trace, name: signed)
+    monkeypatch.setattr(views, "entropy_scale", lambda trace, name, ends: signed)
     opened = open_page(trace, fragment=f"#view=lens&a={SHOWN.start}&b={SHOWN.stop}&col=5")
     _assert_colours(opened, values[0], signed)
     assert tuple(colors(signed.at(np.zeros(1)), 0, 1)[0]) == (0xF7, 0xF7, 0xF7)

@@ -121,7 +121,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
         (["report", "tiny", "-p", "x" * 400], ["supports only 256"]),
         (["report", "tiny", "-p", "x", "-o", "none/r.html"], ["no folder"]),
         (["report", "tiny", "-p", "x", "-o", "there.html"], ["--force"]),
-        (["report", "tiny", "-p", "x", "-o", "tiny"], ["folder"]),
+        (["report", "tiny", "-p", "x", "-o", "folder.html"], ["folder"]),
         (["report", "tiny", "-p", "x", "-f", "latin.txt"], ["one of"]),
         (["report", "tiny", "-p", "x", "--ids", "ids.txt"], ["one of"]),
         (["report", "tiny", "--ids", "ids.txt"], ["264", "position 1"]),
@@ -168,6 +168,7 @@ def test_bad_usage_is_one_line_and_code_2(here, capsys, arguments, words):
     (here / "empty.json").write_text("[]")
     (here / "floats.json").write_text("[1.5]")
     (here / "there.html").write_text("mine")
+    (here / "folder.html").mkdir()
     assert_refused(capsys, arguments, 2, *words)
     assert (here / "there.html").read_text() == "mine"
 

@@ -86,7 +86,7 @@ REFUSALS = [
     (["bench", "-o", "x.html"], "a page is written by: --html x.html"),
     (["bench", "--html", "x.json"], ".html"),
     (["bench", "-o", "-", "--html", "-"], "both write to standard output"),
-    (["report", "-o", "pipe.html"], "is a device or a pipe; -o - writes to standard output"),
+    (["report", "-o", "pipe.html"], "is a device or a pipe; name a file"),
 ]  # fmt: skip
 
 

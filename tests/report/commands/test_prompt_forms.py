@@ -8,7 +8,6 @@ import pytest
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
-from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.prompt import read_prompt
 
 TURNS = [{"role": "user", "content": "héllo"}, {"role": "assistant", "content": "so\n"}]
@@ -157,12 +156,3 @@ def test_all_statistics_and_all_sites_are_kept_of_ids_from_standard_input(here, 
     assert list(trace["site"]) == ["residual", "attention", "mlp"]
     for name in ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key", "lse"):
         assert name in trace
-
-
-def test_all_is_every_name_that_can_be_given():
-    from attentropy.engine.lens.budget import SITES
-    from attentropy.engine.trace.statistics import OPTIONAL_STATS
-
-    arguments = run_arguments({"stats": "all", "lens": "all"})
-    assert set(arguments["stats"]) == {"entropy", *OPTIONAL_STATS}
-    assert SITES in arguments.values()

@@ -165,7 +165,7 @@ def test_what_differs_in_the_texts_differs_without_them(both):
     findings, same = map(observe, both)
     assert [replace(one, text="") for one in findings] == [replace(one, text="") for one in same]
     texts = {one.id: one.text for one in same}
-    assert re.search(r"A says “‹(\d+)·answer·7›”, B says “‹(?!\1·)\d+·answer·10›”", texts["answer"])
+    assert re.search(r"“‹(\d+)·answer·7›” in A, “‹(?!\1·)\d+·answer·10›” in B", texts["answer"])
     assert "The predicted next token differs" in texts["predictions"]
     (a, b) = re.search(
         r"“‹(\d+)·vocab\S*” in A, “‹(\d+)·vocab\S*” in B", texts["predictions"]

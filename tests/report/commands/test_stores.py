@@ -95,7 +95,9 @@ def test_a_command_draws_a_store_or_refuses_it_in_one_line(
         assert (here / result).exists() == (expected != FACTS)
         is_about_two = "comparison" in kind or command == "compare"
         text = output.out if expected == FACTS else (here / result).read_text("utf-8")
-        sign = {PAGE: "B − A", FIGURE: "B − A (nats)", FACTS: "comparison "}[expected]
+        sign = {PAGE: "B − A by layer and position", FIGURE: "B − A (nats)", FACTS: "comparison "}[
+            expected
+        ]
         assert (sign in text) == is_about_two
         negative = r"[-−]0\.\d+ nats of entropy|lens is most uncertain.{0,40}[-−]0\.\d"
         assert not re.search(negative, text)

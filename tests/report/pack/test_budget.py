@@ -50,9 +50,9 @@ def test_a_long_page_keeps_its_budget_and_the_same_bytes(trace, most):
 def test_a_reduced_page_says_how_and_how_exactly(trace):
     page = render(trace, observe(trace), max_bytes=900_000)
     sentence = re.search(r'<p class="hint reduced">(.*?)</p>', page)[1]
-    assert "24,000 positions into 0.9 MB" in sentence
-    assert "mean of 16 or 128 positions (min and max by choice)" in sentence
-    assert "lens entropy in the overview ±0.02 nats" in sentence
+    assert "24,000 positions into 0.9\N{NO-BREAK SPACE}MB" in sentence
+    assert "mean of 16 or 128 positions (or their minimum or " in sentence
+    assert "lens entropy in the overview ±0.02\N{NO-BREAK SPACE}nats" in sentence
     assert "23,0" in sentence or "23,9" in sentence
 
 
@@ -73,7 +73,7 @@ def test_a_budget_for_less_than_the_frame_is_refused_in_one_line(trace):
 def test_a_long_prompt_is_folded_and_never_a_span_for_each_token(page):
     assert 1_500_000 < len(page.encode()) <= 3_000_000
     assert page.count("<span class=") < 1100
-    assert "… 23,000 tokens …" in page
+    assert "… 23,000 tokens not shown …" in page
 
 
 def test_a_short_page_holds_everything(plain_page):
@@ -93,8 +93,8 @@ def test_what_a_long_trace_does_not_hold_is_said_to_be_missing(trace):
     names = [name for name in trace.dataset if str(name).startswith(("map", "head_", "received"))]
     bare = type(trace)(trace.dataset.drop_vars(names))
     page = render(bare, [], max_bytes=2_000_000)
-    assert "extract with a `map_tile`" in page
-    assert "extract with `scores=True`" in page
+    assert "record it with `map_tile`" in page
+    assert "record them with `scores=True`" in page
     assert 'id="map-figure"' not in page
     assert 'id="roster"' not in page
 

@@ -124,7 +124,7 @@ def test_a_long_difference_fits_into_its_bytes_with_a_gap_in_the_middle():
     text = render(of, observe(of), attention=attention, max_bytes=1_200_000)
     assert len(text.encode()) <= 1_200_000
     assert (read_view(of, "attention", attention).values[:, :2600] == 0).all()
-    with pytest.raises(UsageError, match="allow more than that"):
+    with pytest.raises(UsageError, match="`max_bytes` must be larger than"):
         render(of, observe(of), attention=attention, max_bytes=10_000)
 
 
@@ -138,7 +138,7 @@ def test_the_command_writes_the_page_and_says_what_differs(of, tmp_path, capsys)
     assert {o["id"] for o in summary["observations"]} >= {"answer", "lens_change", "heads"}
     assert "a.zarr.zip" in (tmp_path / "out.html").read_text("utf-8")
     assert main(["compare", *paths, "-o", target]) == 2
-    assert "exists; give --force" in capsys.readouterr().err
+    assert "exists; use --force" in capsys.readouterr().err
 
     other = str(synthetic(layers=3).save(tmp_path / "c.zarr.zip"))
     assert main(["compare", paths[0], other, "-o", str(tmp_path / "none.html")]) == 2
