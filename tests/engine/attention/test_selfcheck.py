@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from attentropy.engine.attention import hook as attention_hook
@@ -31,8 +32,11 @@ def _ids(length=12):
 @pytest.mark.parametrize("kind", ["bloom", "codegen", "xglm", "mamba"])
 def test_record_itself_refuses_what_the_interface_does_not_reach(kind):
     sizes = {"n_layer": 2, "n_head": 4, "rotary_dim": 4} if kind in ("bloom", "codegen") else {}
+    subject = model(kind, **sizes)
+    if subject._supports_attention_backend:
+        pytest.skip(f"transformers {transformers.__version__} reaches {kind} by the interface")
     with pytest.raises(AttentropyError) as caught:
-        _record(model(kind, **sizes), _ids())
+        _record(subject, _ids())
     assert "\n" not in str(caught.value)
 
 

@@ -37,6 +37,10 @@ def test_a_plan_from_one_shared_pass_is_that_of_passes_of_its_own():
     counting.remove()
     assert len(runs) == 1
     assert notes == []
-    assert shared == wanted
+    # Entry by entry: the weights are one tensor, which does not compare as one value.
+    assert {**vars(shared), "lens": vars(shared.lens)} == {
+        **vars(wanted),
+        "lens": vars(wanted.lens),
+    }
     assert shared.sites == list(SITES)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in subject.modules())
