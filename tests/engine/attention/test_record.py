@@ -7,6 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from attentropy.engine.attention.record import record
 from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from tiny import model, save, tokenizer
@@ -76,8 +77,8 @@ def test_embeddings_have_no_ids(subject):
 def test_ids_after_embeddings_stand_in_their_place(subject):
     with record(subject, tokenizer=tokenizer(), length=7) as recorder:
         embeddings = subject.get_input_embeddings()(IDS[:, :4])
-        cache = subject(inputs_embeds=embeddings, use_cache=True).past_key_values
-        subject(IDS[:, 4:], past_key_values=cache)
+        cache = cache_of(subject(inputs_embeds=embeddings, use_cache=True))
+        subject(IDS[:, 4:], **continuing(cache))
     assert recorder.trace["token_ids"].tolist() == [-1] * 4 + IDS[0, 4:].tolist()
     assert recorder.trace.tokens == ["[?]"] * 4 + ["<|end|>", "<|start|>", "a"]
 
@@ -103,8 +104,8 @@ def test_chunks_and_generation_name_the_tokens_that_the_model_read(subject):
         out = subject.generate(IDS, max_new_tokens=5, min_new_tokens=5, do_sample=False)
     assert recorder.trace["token_ids"].tolist() == out[0, :-1].tolist()
     with record(subject) as recorder:
-        cache = subject(IDS[:, :3], use_cache=True).past_key_values
-        subject(IDS[:, 3:], past_key_values=cache)
+        cache = cache_of(subject(IDS[:, :3], use_cache=True))
+        subject(IDS[:, 3:], **continuing(cache))
     assert recorder.trace["token_ids"].tolist() == IDS[0].tolist()
 
 
@@ -147,7 +148,7 @@ def test_a_pass_that_never_began_does_no_harm(subject):
 
 def test_a_recording_that_is_refused_at_its_end_is_no_trace(subject):
     with pytest.raises(AttentropyError, match="reordered or cropped"), record(subject) as recorder:
-        subject(IDS, use_cache=True).past_key_values.crop(-4)
+        cache_of(subject(IDS, use_cache=True)).crop(-4)
     with pytest.raises(AttentropyError, match="reordered or cropped"):
         _ = recorder.trace
 
