@@ -21,10 +21,13 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("engine", "kernels", "report")
 # What only developers run; its words are not a user's.
 _DEVELOPERS = ("demo", "coverage")
-_STRING = re.compile(
-    r'"(?:[^"\\\n]|\\.)*"' r"|'(?:[^'\\\n]|\\.)*'" r"|`(?:[^`\\$]|\\.|\$(?!\{)|\$\{[^{}`]*\})*`"
+_HELPS = ("help", "epilog", "metavar", "_HELP", "_COMMANDS")  # gathered from click itself
+_SCRIPT = re.compile(  # a comment, a regular expression, a string, and what opens and closes
+    r"//[^\n]*|/\*[\s\S]*?\*/"
+    r"|(?:(?<=[(,=:!&|?\n])|(?<=return)) ?/(?![/*])(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\[])+/"
+    r"|(?P<string>\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*')|[`{}]"
 )
-_COMMENT = re.compile(r"(?m)^[ \t]*//[^\n]*|/\*[\s\S]*?\*/")
+_TEMPLATE = re.compile(r"\\.|`|\$\{")
 _BLOCKS = "p|li|h[1-6]|td|th|summary|figcaption|caption|label|option|button|div|section|title|tr"
 
 
@@ -59,9 +62,7 @@ def messages() -> Iterator[Words]:
 def script_texts() -> Iterator[Words]:
     """Yield the texts of the page's script."""
     for path in sorted((ROOT / "templates/script").rglob("*.js")):
-        code = _COMMENT.sub("", path.read_text("utf-8"))
-        for match in _STRING.finditer(code):
-            text = re.sub(r"\$\{([^}]*)\}", r"‹\1›", match[0][1:-1])
+        for text in _strings(path.read_text("utf-8")):
             if _is_prose(text):
                 yield Words("script", str(path.relative_to(ROOT)), text)
 
@@ -79,10 +80,10 @@ def template_texts() -> Iterator[Words]:
 def page_texts() -> Iterator[Words]:
     """Yield the sentences of pages of made-up traces."""
     for name, page in _pages().items():
-        seen = set()
-        for line in _lines_of(re.sub(r'(?s)<script.*?</script>|<style.*?</style>', "", page)):
-            if _is_prose(line) and line not in seen:
-                seen.add(line)
+        said = set()
+        for line in _lines_of(re.sub(r"(?s)<script.*?</script>|<style.*?</style>", "", page)):
+            if _is_prose(line) and line not in said:
+                said.add(line)
                 yield Words("page", name, line)
 
 
@@ -112,11 +113,13 @@ def docstrings() -> Iterator[Words]:
     """Yield what `help` says of the public names, and the first paragraph of other docstrings."""
     import inspect
 
-    public = {name: one for name, one in _public()}
+    public = dict(_public())
     for name, one in public.items():
         yield Words("help()", name, inspect.getdoc(one) or "")
         for method, value in vars(one).items() if inspect.isclass(one) else ():
-            if not method.startswith("_") and (words := inspect.getdoc(getattr(one, method, value))):
+            if not method.startswith("_") and (
+                words := inspect.getdoc(getattr(one, method, value))
+            ):
                 yield Words("help()", f"{name}.{method}", words)
     for path, tree in _modules():
         for node in ast.walk(tree):
@@ -160,9 +163,9 @@ def _passed_over(tree: ast.Module) -> set[int]:
             skipped.add(id(node.value))
         elif isinstance(node, ast.JoinedStr):
             skipped |= {id(part) for part in ast.walk(node)} - {id(node)}
-        elif isinstance(node, ast.keyword) and node.arg in ("help", "epilog", "metavar"):
-            skipped |= {id(part) for part in ast.walk(node)}
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "_HELP":
+        elif getattr(node, "arg", "") in _HELPS or (
+            isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in _HELPS
+        ):
             skipped |= {id(part) for part in ast.walk(node)}
     return skipped
 
@@ -177,6 +180,34 @@ def _text(node: ast.AST) -> str | None:
             for part in node.values
         )
     return None
+
+
+def _strings(code: str) -> Iterator[str]:
+    """Yield the strings of a script; what a template inserts stands in ‹ ›."""
+    open_ones: list[tuple[str, int, int]] = []  # text so far, start of what is inserted, braces
+    at, text, inside = 0, "", False
+    while match := (_TEMPLATE if inside else _SCRIPT).search(code, at):
+        before, token, at = code[at : match.start()], match[0], match.end()
+        if inside:
+            text += before
+            if token == "`":
+                yield text
+                inside = False
+            elif token == "${":
+                open_ones.append((text, at, 0))
+                inside = False
+            else:
+                text += token[1]
+        elif token == "`":
+            text, inside = "", True
+        elif token in "{}" and open_ones:
+            start, place, depth = open_ones.pop()
+            if token == "}" and not depth:
+                text, inside = f"{start}‹{code[place : match.start()]}›", True
+            else:
+                open_ones.append((start, place, depth + (1 if token == "{" else -1)))
+        elif match["string"]:
+            yield token[1:-1]
 
 
 def _lines_of(page: str) -> Iterator[str]:
@@ -206,7 +237,7 @@ def _pages() -> dict[str, str]:
     from traces import profiled, renumbered, synthetic
 
     plain, profile = synthetic(), profiled()
-    other = renumbered(synthetic(plain.tokens[:9] + [" Fiji"] + plain.tokens[11:], seed=7), plain)
+    other = renumbered(synthetic([*plain.tokens[:9], " Fiji", *plain.tokens[11:]], seed=7), plain)
     bench = ROOT / "tests/benchmarks/h200-attention.json"
     pages = {
         "single trace": render_page(plain)[0],

@@ -145,9 +145,9 @@ def _plan_passes(
     notes = [*loaded.notes, *text.notes]
     parts = find_parts(loaded.model, ids[:, :PROBE_TOKENS])
     if parts.without_mlp:
-        notes.append(
-            f'the MLP of layers {parts.without_mlp} is not timed separately, but in "other"'
-        )
+        name = "layer" if len(parts.without_mlp) == 1 else "layers"
+        listed = ", ".join(map(str, parts.without_mlp))
+        notes.append(f'the MLP of {name} {listed} is not timed separately, but in "other"')
     chunk = chunk or chunk_tokens(
         model_size(loaded.model.config), loaded.model.dtype.itemsize,
         on_cpu=device.type == "cpu", free=free_bytes(device),

@@ -29,6 +29,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace, first_difference
 from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
+from attentropy.engine.trace.text import count
 
 Arrays = Mapping[str, tuple[Any, np.ndarray]]
 
@@ -168,7 +169,8 @@ class Job:
             advice = self._fitting()
             again = " (start over with `force=True`)" if remainder else ""
             raise RunStopped(
-                f"{why} with chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
+                f"{why} with chunks of {count(self.plan.chunk, 'token')}; {advice}{again}",
+                remainder,
             )
         raise RunStopped(why, resumable) from error
 

@@ -186,7 +186,7 @@ def extras_note(extras: Extras, figure: FigureValues) -> str:
     parts += [f"single heads: not in the page of {', '.join(lost)}"] if lost else []
     sentences = [f"Other statistics: {'; '.join(parts)}."] if parts else []
     errors = ", ".join(_errors(extras))
-    sentences += [f"They are within: {errors}."] if errors else []
+    sentences += [f"Their rounding: {errors}."] if errors else []
     return "".join(f" {sentence}" for sentence in sentences)
 
 
