@@ -80,10 +80,10 @@ def template_texts() -> Iterator[Words]:
 def page_texts() -> Iterator[Words]:
     """Yield the sentences of pages of made-up traces."""
     for name, page in _pages().items():
-        said = set()
+        written = set()
         for line in _lines_of(re.sub(r"(?s)<script.*?</script>|<style.*?</style>", "", page)):
-            if _is_prose(line) and line not in said:
-                said.add(line)
+            if _is_prose(line) and line not in written:
+                written.add(line)
                 yield Words("page", name, line)
 
 

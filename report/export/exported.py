@@ -34,7 +34,14 @@ class Exported:
     format: str = field(default="svg")
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the file and return its path.
+        """Write the file.
+
+        Args:
+            path: The file to write, with the ending of this figure's `format`.
+            force: Overwrite an existing file.
+
+        Returns:
+            The path.
 
         Raises:
             UsageError: The path ends in another format, or it exists and `force` is false.
