@@ -21,7 +21,14 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("engine", "kernels", "report")
 # What only developers run; its words are not a user's.
 _DEVELOPERS = ("demo", "coverage")
-_HELPS = ("help", "epilog", "metavar", "_HELP", "_COMMANDS")  # gathered from click itself
+_HELPS = (
+    "help",
+    "info_help",
+    "epilog",
+    "metavar",
+    "_HELP",
+    "_COMMANDS",
+)  # gathered from click itself
 _SCRIPT = re.compile(  # a comment, a regular expression, a string, and what opens and closes
     r"//[^\n]*|/\*[\s\S]*?\*/"
     r"|(?:(?<=[(,=:!&|?\n])|(?<=return)) ?/(?![/*])(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\n\[])+/"

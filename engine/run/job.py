@@ -37,7 +37,7 @@ Arrays = Mapping[str, tuple[Any, np.ndarray]]
 class Job:
     """A run that is under way: `read` and `finish` do it while this is open.
 
-    It leaves the trace in its place, or a folder beside it that `resume` continues. partial: that
+    It leaves the trace in its place, or a folder next to it that `resume` continues. partial: that
     folder, None for a run in memory. earlier: what the folder says of the run that it holds, empty
     for a new one. `show` is called with the progress; `gauge` measures lens and writing.
     """
@@ -237,7 +237,7 @@ def _check_same(
 def open_partial(
     output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
 ) -> PartialTrace | None:
-    """Return the unfinished run's folder beside `output`, None without an output.
+    """Return the unfinished run's folder next to `output`, None without an output.
 
     With `force` what an earlier run left, and a trace at `output`, may be replaced. Raises
     `UsageError` for what cannot work.

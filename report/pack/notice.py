@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from attentropy.report.pack.figure_values import FigureValues
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
-from attentropy.report.units import count
+from attentropy.report.units import count, error_bound
 
 # What the page's packed values are of, and the unit of their rounding errors.
 _ROUNDED = {
@@ -78,7 +78,7 @@ def _errors(values: FigureValues) -> Iterator[str]:
         add("received attention", at_length["received"]["error"])
     for kind, error in largest.items():
         if error > 0:
-            yield f"{kind} ±{error:.1g}{_UNITS.get(kind, '')}"
+            yield f"{kind} ±{error_bound(error)}{_UNITS.get(kind, '')}"
 
 
 def _count(ranges: Sequence[Range]) -> str:

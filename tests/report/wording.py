@@ -6,7 +6,7 @@ import re
 
 # A regular expression, with small letters -> the words to use.
 FORBIDDEN: dict[str, str] = {
-    r"\bbesides? its\b|\bbeside\b": "besides, next to, in addition to, or compared with",
+    r"\bbeside\b": "besides, next to, in addition to, or compared with",
     r"\blikeliest\b": "most likely, or top",
     r"\b(go|goes|going) on (with|to|at|in|from)\b": "continue",
     r"\banew\b": "again, or over",
