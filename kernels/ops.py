@@ -51,8 +51,6 @@ def attention(
 ) -> AttentionResult:
     """Return softmax attention and statistics per query, in O(N) memory.
 
-    Online softmax: Milakov & Gimelshein 2018; tiled attention: Dao et al. 2022.
-
     Args:
         q: Queries [B, Hq, Nq, D].
         k, v: Keys [B, Hkv, Nk, D] and values [B, Hkv, Nk, Dv]; Hq is a multiple of Hkv.
@@ -76,9 +74,20 @@ def attention(
         `out` [B, Hq, Nq, Dv], `lse` and the statistics [B, Hq, Nq], in nats where logarithmic.
 
     Raises:
-        ValueError, TypeError: An argument has an invalid shape, value or type.
+        ValueError: An argument has an invalid shape or value.
+        TypeError: An input is not a floating-point tensor.
         RuntimeError: An input requires grad and gradients are enabled; there is no backward pass.
         NotImplementedError: The implementation chosen with `impl` does not support the arguments.
+
+    Examples:
+        >>> import torch
+        >>> from attentropy import attention
+        >>> q, k, v = torch.randn(3, 1, 2, 8, 4).unbind()  # 2 heads, 8 tokens, head size 4
+        >>> result = attention(q, k, v, stats="entropy,max_prob")
+        >>> result.out.shape, result.entropy.shape
+        (torch.Size([1, 2, 8, 4]), torch.Size([1, 2, 8]))
+
+    Sources: online softmax: Milakov & Gimelshein 2018; tiled attention: Dao et al. 2022.
     """
     call = checks.CallDescription("attention", q=q, k=k, v=v)
     _check_inputs(call, q, k, v, impl)
@@ -163,7 +172,14 @@ def vocabulary(
         RuntimeError: An input requires grad and gradients are enabled; there is no backward pass.
         NotImplementedError: The implementation chosen with `impl` does not support the arguments.
 
-    Online softmax: Milakov & Gimelshein 2018; logit lens: nostalgebraist 2020.
+    Examples:
+        >>> import torch
+        >>> from attentropy import vocabulary
+        >>> result = vocabulary(torch.randn(3, 16), torch.randn(100, 16), top_k=5)
+        >>> result.entropy.shape, result.top_ids.shape  # rows, rows × top_k
+        (torch.Size([3]), torch.Size([3, 5]))
+
+    Sources: online softmax: Milakov & Gimelshein 2018; logit lens: nostalgebraist 2020.
     """
     call = checks.CallDescription("vocabulary", hidden=hidden, unembedding=unembedding)
     checks.check_implementation(call, impl)

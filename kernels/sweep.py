@@ -66,7 +66,16 @@ def attention_window(
     Returns:
         The values [B, Hq, rows, cols]; 0 where the query does not see the key.
 
-    Raises the errors of `attention`, and `ValueError` for ranges outside the tensors.
+    Raises:
+        ValueError: A range is outside the tensors, or invalid shapes or values.
+        TypeError, RuntimeError, NotImplementedError: As in `attention`.
+
+    Examples:
+        >>> import torch
+        >>> from attentropy import attention, attention_window
+        >>> q, k, v = torch.randn(3, 1, 2, 8, 4).unbind()  # 2 heads, 8 tokens, head size 4
+        >>> attention_window(q, k, attention(q, k, v).lse, rows=(4, 8), cols=(0, 8)).shape
+        torch.Size([1, 2, 4, 8])
     """
     call = checks.CallDescription("attention_window", q=q, k=k, rows=rows, cols=cols)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
@@ -104,7 +113,16 @@ def attention_map(
         The map [B, Hq or 1, ⌈Nq/tile⌉, ⌈Nk/tile⌉]. Each row of tiles sums to 1, or to the mean
         entropy of its queries.
 
-    Raises the errors of `attention`, and `ValueError` for an unknown choice or size.
+    Raises:
+        ValueError: An unknown choice, or a tile below 1, or invalid shapes or values.
+        TypeError, RuntimeError, NotImplementedError: As in `attention`.
+
+    Examples:
+        >>> import torch
+        >>> from attentropy import attention, attention_map
+        >>> q, k, v = torch.randn(3, 1, 2, 8, 4).unbind()  # 2 heads, 8 tokens, head size 4
+        >>> attention_map(q, k, attention(q, k, v).lse, tile=4, heads="mean").shape
+        torch.Size([1, 1, 2, 2])
     """
     call = checks.CallDescription("attention_map", q=q, k=k, tile=tile)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
@@ -138,7 +156,16 @@ def attention_received(
     Returns:
         The sums [B, Hq or 1, Nk], between 0 and Nq.
 
-    Raises the errors of `attention`, and `ValueError` for an unknown choice.
+    Raises:
+        ValueError: An unknown choice, or invalid shapes or values.
+        TypeError, RuntimeError, NotImplementedError: As in `attention`.
+
+    Examples:
+        >>> import torch
+        >>> from attentropy import attention, attention_received
+        >>> q, k, v = torch.randn(3, 1, 2, 8, 4).unbind()  # 2 heads, 8 tokens, head size 4
+        >>> attention_received(q, k, attention(q, k, v).lse).shape
+        torch.Size([1, 2, 8])
     """
     call = checks.CallDescription("attention_received", q=q, k=k)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
@@ -168,7 +195,16 @@ def attention_at(
     Returns:
         The weights [B, Hq, Nq]; 0 where the query does not see its key.
 
-    Raises the errors of `attention`, and `ValueError` for keys that do not fit.
+    Raises:
+        ValueError: `keys` are not integers [B, Nq], or invalid shapes or values.
+        TypeError, RuntimeError, NotImplementedError: As in `attention`.
+
+    Examples:
+        >>> import torch
+        >>> from attentropy import attention, attention_at
+        >>> q, k, v = torch.randn(3, 1, 2, 8, 4).unbind()  # 2 heads, 8 tokens, head size 4
+        >>> attention_at(q, k, attention(q, k, v).lse, keys=torch.zeros(1, 8).long()).shape
+        torch.Size([1, 2, 8])
     """
     call = checks.CallDescription("attention_at", q=q, k=k, keys=keys)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)
@@ -199,7 +235,16 @@ def attention_recent(
     Returns:
         The sums [B, Hq, Nq]; 0 for a query that sees no key.
 
-    Raises the errors of `attention`, and `ValueError` for `last` below 1.
+    Raises:
+        ValueError: `last` is below 1, or invalid shapes or values.
+        TypeError, RuntimeError, NotImplementedError: As in `attention`.
+
+    Examples:
+        >>> import torch
+        >>> from attentropy import attention, attention_recent
+        >>> q, k, v = torch.randn(3, 1, 2, 8, 4).unbind()  # 2 heads, 8 tokens, head size 4
+        >>> attention_recent(q, k, attention(q, k, v).lse, last=4).shape
+        torch.Size([1, 2, 8])
     """
     call = checks.CallDescription("attention_recent", q=q, k=k, last=last)
     implementation, score, rule = _prepare(call, q, k, lse, impl, mask)

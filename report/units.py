@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from attentropy.engine.trace.text import count as count
@@ -57,6 +58,12 @@ def percent(share: float) -> str:
     if 0 < value < 0.05:
         return "< 0.1 %"
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
+
+
+def error_bound(error: float) -> str:
+    """Return a positive error with one digit, rounded up, so that it is never understated."""
+    unit = 10.0 ** math.floor(math.log10(error))
+    return f"{math.ceil(error / unit * (1 - 1e-9)) * unit:.1g}"
 
 
 def glue(text: str) -> str:

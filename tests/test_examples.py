@@ -12,6 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import attentropy
 from attentropy.engine import demo
 from attentropy.engine.trace.drawn import Drawn
+from attentropy.report.compare.difference import Difference
+from attentropy.report.export.exported import Exported
+from read_aloud import public_functions
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,10 +55,7 @@ def test_the_commands_of_readme_have_their_options(monkeypatch, tmp_path):
         command.make_context(name, arguments)  # raises for an option that is not there
 
 
-EXAMPLES = {
-    "extract": attentropy.extract, "record": attentropy.record, "export": attentropy.export,
-    "compare": attentropy.compare, "Trace": attentropy.Trace, "report": Drawn.report,
-}  # fmt: skip
+EXAMPLES = {**public_functions(), "Trace": attentropy.Trace, "report": Drawn.report}
 
 
 @pytest.mark.costly
@@ -75,4 +75,18 @@ def test_help_has_its_sections_and_names_every_parameter(name):
     for section in SECTIONS:
         assert section in words or (section, name) == ("Returns:", "record")
     for parameter in inspect.signature(EXAMPLES[name]).parameters:
-        assert re.search(rf"^    {parameter}: ", words, re.MULTILINE), parameter
+        assert re.search(rf"^    (\w+, )?(\*\*)?{parameter}(, \w+)?: ", words, re.M), parameter
+
+
+def test_help_of_a_method_has_its_sections():
+    import inspect
+
+    methods = {
+        "Trace": ("open", "save", "lens", "report", "to_html", "export"),
+        "Difference": ("open", "save"), "Exported": ("save",),
+    }  # fmt: skip
+    for home in (attentropy.Trace, Difference, Exported):
+        for name in methods[home.__name__]:
+            words = inspect.getdoc(getattr(home, name))
+            for section in ("Args:", "Returns:", "Raises:"):
+                assert section in words, (home, name)

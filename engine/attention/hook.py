@@ -13,6 +13,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from attentropy.engine.attention.masks import UnknownMask, describe_mask, read_dense
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.trace.text import count
 from attentropy.kernels.common.choice import Implementation
 from attentropy.kernels.ops import AttentionResult, attention
 
@@ -137,8 +138,9 @@ def _check_arguments(name: str, extra: dict[str, Any], keys: int) -> None:
     indices = extra.pop("indices", None)
     if indices is not None and not _select_all(indices, keys):
         raise AttentropyError(
-            f"{name} selects {indices.shape[-1]} of {keys} keys for each query (sparse attention), "
-            "which attentropy does not support; use a text so short that it selects all keys"
+            f"{name} selects {indices.shape[-1]:,} of {count(keys, 'key')} for each query (sparse "
+            "attention), which attentropy does not support; use a text so short that it "
+            "selects all keys"
         )
     for argument, value in extra.items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -154,9 +156,9 @@ def _check_mask(name: str, visibility: Visibility, queries: int, keys: int) -> N
     mask = visibility.mask
     if (queries, keys) != (mask.queries, mask.keys):
         raise AttentropyError(
-            f"{name} has {queries} queries and {keys} keys, but its mask is for {mask.queries} "
-            "queries "
-            f"and {mask.keys} keys"
+            f"{name} has {count(queries, 'query', 'queries')} and {count(keys, 'key')}, but "
+            f"its mask is for {count(mask.queries, 'query', 'queries')} and "
+            f"{count(mask.keys, 'key')}"
         )
 
 

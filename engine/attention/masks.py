@@ -18,6 +18,7 @@ from transformers import AttentionMaskInterface
 
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.trace.text import count
 from attentropy.kernels.common.mask import Mask
 
 # A mask that a model builds itself, or must be given whole, is read back up to this many keys.
@@ -83,7 +84,8 @@ def read_dense(mask: Tensor, queries: int, keys: int) -> Visibility:
     _check_dense(keys)
     if mask.ndim != 4 or tuple(mask.shape[2:]) != (queries, keys):
         raise UnknownMask(
-            f"a custom mask of shape {list(mask.shape)} for {queries} queries and {keys} keys"
+            f"a custom mask of shape {list(mask.shape)} for {count(queries, 'query', 'queries')} "
+            f"and {count(keys, 'key')}"
         )
     visible = mask if mask.dtype == torch.bool else mask == 0
     if mask.dtype != torch.bool and not bool((visible | (mask < -1e4)).all()):
@@ -171,7 +173,9 @@ def _padding(
     if attention_mask is None:
         return (torch.full((batch_size,), -first_key) if first_key else None), None
     if attention_mask.ndim != 2:
-        raise UnknownMask(f"an attention mask with {attention_mask.ndim} dimensions instead of 2")
+        raise UnknownMask(
+            f"an attention mask with {count(attention_mask.ndim, 'dimension')} instead of 2"
+        )
     mask = _padding_mask(attention_mask, first_key + keys)
     if bool(mask.all()):
         return _padding(None, keys, first_key, batch_size)

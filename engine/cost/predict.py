@@ -20,6 +20,7 @@ from attentropy.engine.model import source as model_source
 from attentropy.engine.model.config import config_facts, read_config
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.selection import select
+from attentropy.engine.trace.text import count
 
 _TEMPLATE = 32  # positions of a chat's template; only the prompt would give their true number
 
@@ -109,7 +110,7 @@ def _check_length(name: str, positions: int | None, tokens: int) -> None:
     """Raise `UsageError` where `extract` would refuse a prompt of that length."""
     if positions is not None and tokens > positions:
         raise UsageError(
-            f"a prompt of {tokens:,} tokens is more than the {positions:,} positions of {name!r}; "
+            f"{name!r} supports only {count(positions, 'token')}, not {tokens:,}; "
             f"the most is `tokens={positions}`"
         )
 

@@ -29,6 +29,7 @@ from attentropy.engine.lens.additions import (
 )
 from attentropy.engine.lens.points import Point, Points, first_tensor
 from attentropy.engine.model.layers import decoder_layers
+from attentropy.engine.trace.text import count
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ def find_blocks(model: PreTrainedModel, input_ids: Tensor) -> Blocks:
 def checked_blocks(layers: Sequence[nn.Module], explained: Sequence[ExplainedLayer]) -> Blocks:
     """Return the blocks of a watched pass; `LensRefused` where not each layer ran once."""
     if len(explained) != len(layers):
-        raise LensRefused(f"{len(layers)} decoder layers gave {len(explained)} outputs in one pass")
+        raise LensRefused(
+            f"{count(len(layers), 'decoder layer')} gave {count(len(explained), 'output')} in one "
+            "pass"
+        )
     return Blocks(explained)
 
 

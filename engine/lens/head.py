@@ -20,6 +20,7 @@ from attentropy.engine.lens.lens import Lens
 from attentropy.engine.lens.points import Point, States, capture_states
 from attentropy.engine.model.devices import fetch_parameter
 from attentropy.engine.model.layers import decoder_layers
+from attentropy.engine.trace.text import count
 
 
 @dataclass
@@ -88,7 +89,8 @@ def checked_lens(model: PreTrainedModel, head_pass: HeadPass) -> Lens:
     residual = head_pass.states["residual"][0]
     if head_pass.layer_runs != len(layers) or residual is None:
         raise LensRefused(
-            f"{len(layers)} decoder layers gave {head_pass.layer_runs} outputs in one pass"
+            f"{count(len(layers), 'decoder layer')} gave {count(head_pass.layer_runs, 'output')} "
+            "in one pass"
         )
     assert head_pass.logits is not None
     head = _head(model)

@@ -21,6 +21,7 @@ from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.selection import select
+from attentropy.engine.trace.text import count
 
 # The last layer's states, which every cell's target and divergence are computed from.
 FINAL = "final"
@@ -154,8 +155,8 @@ def _default_positions(size: LensSize, text: Prompt, notes: list[str]) -> list[i
     positions = sample_positions(text.roles, size.budget(n))
     if len(positions) < n:
         notes.append(
-            f"the lens reads {len(positions):,} of {n:,} positions (template, tail and an even "
-            "sample "
-            'of the rest) to stay within its budget; use `lens_positions="all"` to read all'
+            f"the lens reads {len(positions):,} of {count(n, 'position')} (template, tail and an "
+            "even sample of the rest) to stay within its budget; use "
+            '`lens_positions="all"` to read all'
         )
     return positions

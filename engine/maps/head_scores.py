@@ -1,4 +1,4 @@
-"""The scores by which a head is called a sink, local, diffuse …, with the threshold beside each.
+"""The scores by which a head is called a sink, local, diffuse …, each with its threshold.
 
 Nothing here imports torch: the report reads the same table.
 """

@@ -18,6 +18,7 @@ from attentropy.engine.attention.window_size import (
 )
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.schema import REQUESTED_WINDOWS
+from attentropy.engine.trace.text import count
 
 # A map with the default tile takes no more than the first in float32, and has no more tiles on a
 # side than a short prompt's window has tokens; one with a requested tile takes no more than the
@@ -81,7 +82,7 @@ def rectangles(value: Any, tokens: int, layers: int, heads: int) -> list[Rectang
         for (start, stop), what in zip(spans, ("query", "key"), strict=True):
             if stop <= start:
                 raise UsageError(
-                    f"`windows`: {text} selects no {what} in a prompt of {tokens} tokens"
+                    f"`windows`: {text} selects no {what} in a prompt of {count(tokens, 'token')}"
                 )
         (q0, q1), (k0, k1) = spans
         values = layers * (q1 - q0) * (k1 - k0)
@@ -139,10 +140,13 @@ def _slice(text: str) -> slice:
 
 def _too_large(rows: int, keys: int, layers: int) -> str:
     fit = WINDOW_BYTES // (4 * layers)  # values of one layer
-    ways = [f"{math.isqrt(fit)} queries × {math.isqrt(fit)} keys"]
-    ways += [f"{fit // keys} queries × {keys} keys"] if fit >= keys else []
+    ways = [f"{math.isqrt(fit):,} queries × {math.isqrt(fit):,} keys"]
+    ways += (
+        [f"{count(fit // keys, 'query', 'queries')} × {count(keys, 'key')}"] if fit >= keys else []
+    )
     return (
-        f"{rows} queries × {keys} keys in {layers} layers take "
+        f"{count(rows, 'query', 'queries')} × {count(keys, 'key')} in {count(layers, 'layer')} "
+        "take "
         f"{4 * layers * rows * keys / 2**20:.0f} MiB, more than the limit of "
         f"{WINDOW_BYTES // 2**20} MiB; {' or '.join(ways)} would fit"
     )

@@ -10,6 +10,7 @@ from typing import Any
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.files import StoredSizes
 from attentropy.engine.model.sandbox import run_bounded
+from attentropy.engine.trace.text import count
 
 _QUANTIZATIONS = {"bitsandbytes", "fp8", "mxfp4"}
 _WEIGHTS_PER_ELEMENT = 2.1  # a stored byte may hold two quantised weights
@@ -110,8 +111,8 @@ def _check_facts(config: Any, name: str, weights: StoredSizes | None) -> None:
     layers = facts["layers"]
     if weights is not None and isinstance(layers, int) and layers > weights.tensors:
         raise AttentropyError(
-            f"{name!r}: its configuration has {layers} layers, but its weights have only "
-            f"{weights.tensors} tensors"
+            f"{name!r}: its configuration has {count(layers, 'layer')}, but its weights have "
+            f"only {count(weights.tensors, 'tensor')}"
         )
 
 
@@ -128,6 +129,7 @@ def _check_size(config: Any, name: str, weights: StoredSizes) -> None:
     buffers = sum(buffer.numel() * buffer.element_size() for buffer in model.buffers())
     if parameters > max_parameters or buffers > weights.bytes + _MAX_BUFFER_BYTES:
         raise AttentropyError(
-            f"{name!r}: its configuration needs {parameters} parameters and {buffers >> 20} MiB of "
-            f"buffers, but its weights have only {weights.elements} elements"
+            f"{name!r}: its configuration needs {count(parameters, 'parameter')} and "
+            f"{buffers >> 20:,} MiB of buffers, but its weights have only "
+            f"{count(weights.elements, 'element')}"
         )

@@ -20,6 +20,7 @@ from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.files import has_tokenizer, read_sizes
+from attentropy.engine.trace.text import count
 
 _BITS: dict[str, dict[str, Any]] = {
     "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
@@ -165,13 +166,14 @@ def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, .
     """Return what differs between files and model; refuse a model whose weights are incomplete."""
     if missing := sorted(info["missing_keys"]):
         raise AttentropyError(
-            f"{name!r}: tensors missing from its weights: {len(missing)}, such as {missing[0]}"
+            f"{name!r}: its weights do not contain {count(len(missing), 'tensor')} that the model "
+            f"needs, such as {missing[0]}"
         )
     notes = []
     if unused := sorted(info["unexpected_keys"]):
         notes.append(
-            f"tensors in its weights that the model does not use: {len(unused)}, such as "
-            f"{unused[0]}"
+            f"its weights contain {count(len(unused), 'tensor')} that the model does not use, such "
+            f"as {unused[0]}"
         )
     if getattr(config, "auto_map", None):
         notes.append(

@@ -53,20 +53,50 @@ def profile(
     scratch: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Trace:
-    """Measure `model` over `prompt`, or over `tokens` random ordinary ids.
+    """Measure the time and memory of each layer of a model, and what recording costs.
 
-    The trace has the statistics that were recorded, `profile_seconds`, `profile_bytes` and
-    attrs["profile"].
+    The prompt is read in passes of three variants, in turns: recorded as `extract` does it (with
+    its default exact window, but no map and no head scores), without recording, and on PyTorch's
+    fused attention.
 
-    model, tokenizer, prompt and placement are those of `extract`; random_weights: see
-    `with_random_weights`. chunk: tokens of a pass through the cache, by default from the memory
-    that is free. stats: what is recorded, as `extract` takes them, and lens what the lens reads,
-    by default nothing; besides them the exact window that a run keeps by default, no map and no
-    head scores. Each variant is measured `repeat` times after a warm-up. scratch: a folder of the
-    caller's, which then holds the trace; without it the passes write into a temporary folder, and
-    the trace ends up in memory.
+    Args:
+        model: A hub id, a local folder, or a transformers model that is loaded already; None for
+            the embedded model.
+        prompt: The prompt, as in `extract`. Leave it out if `tokens` is given.
+        tokenizer: The tokenizer of a loaded model; not needed with `tokens`.
+        tokens: Length of a prompt of random token ids, such as 4096 or "4k".
+        chunk: Number of tokens per forward pass; by default what fits in the free memory.
+        random_weights: Measure the model with random weights, without loading its own.
+        stats: Attention statistics to record: "entropy" or more, as in `extract`.
+        lens: Where the logit lens reads each layer, as in `extract`; by default nowhere.
+        repeat: Number of measured passes per variant, after a warm-up.
+        chat_template: Whether a text goes through the chat template.
+        system: A system turn before the prompt.
+        revision: Branch, tag or commit of a hub model.
+        dtype: Weight dtype, as in `extract`.
+        device: "cpu", "cuda" or "cuda:1"; one device only.
+        quantize: "4bit" or "8bit" weights (bitsandbytes).
+        scratch: A folder that keeps the recorded trace; by default a temporary one is used and
+            the trace is loaded into memory.
+        progress: Called as progress(stage, done, total).
 
-    Raises `UsageError` and `AttentropyError` as `extract` does, and for a model on several devices.
+    Returns:
+        A trace of the recorded statistics with two more variables, both [chunk, layer, part]:
+        `trace["profile_seconds"]` in seconds and `trace["profile_bytes"]`, the peak memory in
+        bytes. `trace.attrs["profile"]` has the totals and ratios of the variants.
+
+    Raises:
+        UsageError: An argument that cannot work; the message names it in backticks.
+        AttentropyError: The model cannot be recorded exactly, or is on several devices or on one
+            that cannot be timed.
+
+    Examples:
+        >>> from attentropy.engine.profile.profile import profile
+        >>> trace = profile(tokens=64, repeat=1)
+        >>> trace["profile_seconds"].shape[1]  # layers
+        8
+        >>> trace.attrs["profile"]["tokens"]
+        64
     """
     sites, kept_stats = read_sites(lens, ()), read_stats(stats, ("entropy",))
     repeat = read_count(repeat, "repeat")
@@ -145,9 +175,9 @@ def _plan_passes(
     notes = [*loaded.notes, *text.notes]
     parts = find_parts(loaded.model, ids[:, :PROBE_TOKENS])
     if parts.without_mlp:
-        notes.append(
-            f'the MLP of layers {parts.without_mlp} is not timed separately, but in "other"'
-        )
+        name = "layer" if len(parts.without_mlp) == 1 else "layers"
+        listed = ", ".join(map(str, parts.without_mlp))
+        notes.append(f'the MLP of {name} {listed} is not timed separately, but in "other"')
     chunk = chunk or chunk_tokens(
         model_size(loaded.model.config), loaded.model.dtype.itemsize,
         on_cpu=device.type == "cpu", free=free_bytes(device),

@@ -14,6 +14,7 @@ from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.ids import read_ids
 from attentropy.engine.prompt.prepare import Prompt, PromptLike, prepare, without_texts
+from attentropy.engine.trace.text import count
 
 
 def profile_prompt(
@@ -52,8 +53,8 @@ def profile_prompt(
         )
     if facts["positions"] is not None and len(text.ids) > facts["positions"]:
         raise UsageError(
-            f"the prompt has {len(text.ids)} tokens, but {loaded.name!r} supports only "
-            f"{facts['positions']}; shorten it"
+            f"the prompt has {count(len(text.ids), 'token')}, but {loaded.name!r} supports only "
+            f"{facts['positions']:,}; shorten the prompt"
         )
     return text
 

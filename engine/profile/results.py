@@ -200,7 +200,7 @@ def totals(
     return {
         "tokens": tokens,
         "repeat": len(measurement.passes[RECORDING]),
-        "interleaved": "one pass of each per round, in rotating order; ratios are within a round",
+        "interleaved": "each round runs every variant once; ratios compare passes of one round",
         "clock": measurement.clock,
         "memory": measurement.counter,
         "variants": variants,

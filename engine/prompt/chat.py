@@ -126,7 +126,8 @@ def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message],
     )
     if len(text) > limit:
         raise UsageError(
-            f"the chat template expands to {len(text):,} characters, which is too long"
+            f"the chat template expands to {len(text):,} characters, which is too much; shorten "
+            "the messages"
         )
     return text
 

@@ -20,7 +20,7 @@ from attentropy.engine.prompt.tokens import (
     token_spans,
     vocabulary_text,
 )
-from attentropy.engine.trace.text import text_array
+from attentropy.engine.trace.text import count, text_array
 from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:
@@ -193,9 +193,9 @@ def _tokenize(
         places, missing = _places_without_offsets(tokenizer, text, ids)
         if missing:
             notes.append(
-                f"this tokenizer gives no character offsets, and {missing} of {len(ids)} tokens "
-                "could "
-                "not be found in the text; they share the places and roles of their neighbours"
+                f"this tokenizer gives no character offsets, and {missing:,} of "
+                f"{count(len(ids), 'token')} could not be found in the text; they share "
+                "the places and roles of their neighbours"
             )
     if not ids:
         raise UsageError("the tokenizer gives no tokens for this prompt")

@@ -20,6 +20,7 @@ from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.statistics import KEPT_STATS
+from attentropy.engine.trace.text import count
 
 # A trace without an output goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
@@ -201,8 +202,8 @@ def _check_length(loaded: LoadedModel, tokens: int) -> None:
     positions = config_facts(loaded.model.config)["positions"]
     if positions is not None and tokens > positions:
         raise UsageError(
-            f"the prompt has {tokens} tokens, but {loaded.name!r} supports only {positions}; "
-            "shorten it"
+            f"the prompt has {count(tokens, 'token')}, but {loaded.name!r} supports only "
+            f"{positions:,}; shorten the prompt"
         )
 
 

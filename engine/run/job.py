@@ -29,6 +29,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace, first_difference
 from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
+from attentropy.engine.trace.text import count
 
 Arrays = Mapping[str, tuple[Any, np.ndarray]]
 
@@ -36,7 +37,7 @@ Arrays = Mapping[str, tuple[Any, np.ndarray]]
 class Job:
     """A run that is under way: `read` and `finish` do it while this is open.
 
-    It leaves the trace in its place, or a folder beside it that `resume` continues. partial: that
+    It leaves the trace in its place, or a folder next to it that `resume` continues. partial: that
     folder, None for a run in memory. earlier: what the folder says of the run that it holds, empty
     for a new one. `show` is called with the progress; `gauge` measures lens and writing.
     """
@@ -168,7 +169,8 @@ class Job:
             advice = self._fitting()
             again = " (start over with `force=True`)" if remainder else ""
             raise RunStopped(
-                f"{why} with chunks of {self.plan.chunk:,} tokens; {advice}{again}", remainder
+                f"{why} with chunks of {count(self.plan.chunk, 'token')}; {advice}{again}",
+                remainder,
             )
         raise RunStopped(why, resumable) from error
 
@@ -235,7 +237,7 @@ def _check_same(
 def open_partial(
     output: str | Path | None, *, force: bool, resume: bool, keep_cache: bool
 ) -> PartialTrace | None:
-    """Return the unfinished run's folder beside `output`, None without an output.
+    """Return the unfinished run's folder next to `output`, None without an output.
 
     With `force` what an earlier run left, and a trace at `output`, may be replaced. Raises
     `UsageError` for what cannot work.

@@ -36,7 +36,7 @@ class RunPlan:
 
     ids [1, N]. `chunk` tokens are read in a pass, `step` stored in a chunk; `requested_chunk` is
     the number that both were made from. `stats` are computed, `attention` says what stays of them.
-    `keep_cache`: the keys and values of each chunk go beside its commit. `memory`: bytes that the
+    `keep_cache`: the keys and values of each chunk go next to its commit. `memory`: bytes that the
     run may hold, None where nobody has said. `attrs` are the trace's.
     """
 

@@ -24,6 +24,7 @@ from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.devices import device_of
 from attentropy.engine.model.layers import decoder_layers, layer_of
 from attentropy.engine.run.probe import RunProbe
+from attentropy.engine.trace.text import count
 
 logger = logging.getLogger("attentropy.run")
 
@@ -150,7 +151,7 @@ def chunk_tokens(
     needed = 2 * bytes_of_pass(model, chunk, states)
     if memory is not None and needed > memory:
         raise UsageError(
-            f"`memory` is too small: a chunk of {chunk} tokens needs {needed >> 20} MiB"
+            f"`memory` is too small: a chunk of {count(chunk, 'token')} needs {needed >> 20:,} MiB"
         )
     return chunk
 

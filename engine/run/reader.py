@@ -1,6 +1,6 @@
 """Read a prompt chunk by chunk: recorded, seen through the lens, written, committed.
 
-A run with a folder beside its target (see `partial`) may be cut off at any moment and continued;
+A run with a folder next to its target (see `partial`) may be cut off at any moment and continued;
 one without keeps its arrays in memory. Nothing else differs.
 """
 

@@ -90,6 +90,9 @@ class Trace(Drawn):
             partial: Open an unfinished trace, a `.partial` folder. `attrs["partial"]` then says how
                 far it got (tokens, chunks) and, if known, why it stopped.
 
+        Returns:
+            The trace.
+
         Raises:
             TraceError: The path does not exist, or is not a complete and valid trace of a format
                 that this version supports. For a saved comparison it is `OtherFormat`;
@@ -124,9 +127,16 @@ class Trace(Drawn):
         return checked_trace(dataset.assign_attrs(partial=facts), path.name)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the trace to a folder (`.zarr`) or one file (`.zarr.zip`), and return the path.
+        """Write the trace to a folder (`.zarr`) or one file (`.zarr.zip`).
 
         If writing fails, nothing is left at `path`.
+
+        Args:
+            path: NAME.zarr or NAME.zarr.zip.
+            force: Overwrite what exists at `path`.
+
+        Returns:
+            The path.
 
         Raises:
             UsageError: The name has another ending, the parent folder does not exist, or the path
@@ -200,7 +210,14 @@ class Trace(Drawn):
         Args:
             name: The variable, such as "lens_entropy".
             positions: Positions to return; by default all.
-            site: One of `sites`; defaults to `site`.
+            site: One of `sites`; by default the trace's own `site`.
+
+        Returns:
+            The values, in nats where the variable is an entropy, KL or log-probability.
+
+        Raises:
+            KeyError: The trace does not have the variable.
+            ValueError: The trace does not have the site.
         """
         sites = self.sites
         variable, index = self.dataset[name], sites.index(site or self.site) if sites else 0

@@ -42,7 +42,17 @@ class Drawn:
         return written
 
     def to_html(self, **options: Any) -> str:
-        """Return the HTML report as text; the options are those of `report`."""
+        """Return the HTML report as text.
+
+        Args:
+            **options: `max_bytes`, `sections` and `range`, as in `report`.
+
+        Returns:
+            The page, one HTML document.
+
+        Raises:
+            UsageError: An option cannot work.
+        """
         page: str = _drawing().to_html(self, **options)
         return page
 

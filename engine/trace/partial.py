@@ -29,6 +29,7 @@ from attentropy.engine.trace.chunk_files import (
     write_durably,
     write_tensors,
 )
+from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import JsonObject
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Progress:
     def words(self) -> str:
         """The progress in words: "1,024 of 4,096 tokens (out of memory)"."""
         why = f" ({self.reason})" if self.reason else ""
-        return f"{self.done:,} of {self.tokens:,} tokens{why}"
+        return f"{self.done:,} of {count(self.tokens, 'token')}{why}"
 
 
 class PartialTrace:

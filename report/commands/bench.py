@@ -82,7 +82,7 @@ def command(
 ) -> None:
     """Measure or read results, then write and print them."""
     if result_files and target is not None:
-        raise UsageError("--read measures nothing; leave -o out")
+        raise UsageError("--read only shows results; leave -o out")
     if target is None and not (result_files or as_json or page):
         target = Path("bench.json")
     _check_targets(target, page, force=force, inputs=result_files, as_json=as_json)
@@ -151,7 +151,7 @@ def _measure(
     try:
         import torch
     except ImportError as error:
-        raise AttentropyError(f"bench needs torch: {install_command('gpu')}") from error
+        raise AttentropyError(f"bench needs torch; run: {install_command('gpu')}") from error
     from attentropy.engine.bench.measure import OURS, RIVALS
     from attentropy.engine.bench.results import Results
     from attentropy.engine.bench.run import run
@@ -161,7 +161,7 @@ def _measure(
     names = _matching(list(RIVALS[what]), patterns)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not has_triton():
-        raise AttentropyError(f"bench on a GPU needs triton: {install_command('gpu')}")
+        raise AttentropyError(f"bench on a GPU needs triton; run: {install_command('gpu')}")
     grid = grid_for(what, device, values)
     cases = grid.cases(what, device)
     ceilings = machine.upper_bounds(device, grid.dtype)
@@ -187,7 +187,7 @@ def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise UsageError(f"no rival {pattern!r}; there are: {'; '.join(names)}")
+            raise UsageError(f"--rival: no method {pattern!r}; the methods are: {'; '.join(names)}")
     return [
         name
         for name in names

@@ -51,7 +51,7 @@ def refuse_store(model: str | None, *, advice: str) -> None:
         return
     path = Path(model)
     if not path.exists():
-        raise UsageError(f"{path.name!r}: no such file or folder (and no name of a model)")
+        raise UsageError(f"{path.name!r}: no such file or folder (and not the name of a model)")
     is_unfinished = path.name.endswith(".partial")
     what = "an unfinished trace" if is_unfinished else "a trace"
     option = " --partial" * is_unfinished

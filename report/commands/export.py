@@ -114,7 +114,7 @@ def _format_of(target: Path, format: str | None) -> str:
         if format is None:
             raise UsageError(f"-o - does not say the format; add --format {_FORMATS}")
         if format in ("png", "pdf") and sys.stdout.isatty():
-            raise UsageError(f"a {format} is no text for a terminal; redirect it, or name a file")
+            raise UsageError(f"a terminal cannot show a {format}; redirect it, or name a file")
         return format
     ending = target.suffix.lower().removeprefix(".")
     if format not in (None, ending):

@@ -52,11 +52,11 @@ def command(
             "a figure": f"attentropy export TRACE -o {shlex.quote(str(target))}",
         },
     )  # fmt: skip
-    refuse_store(
-        options["model"], advice="it is extracted already; to draw it: attentropy render {}"
-    )
+    refuse_store(options["model"], advice="to draw it: attentropy render {}")
     if redact_tokens and (resume or keep_cache):
-        raise UsageError("--redact-tokens keeps nothing to resume from: leave out the other option")
+        raise UsageError(
+            "--redact-tokens leaves nothing to resume; leave out --resume and --keep-cache"
+        )
     if is_finished:
         from attentropy.engine.trace.dataset import Trace
 

@@ -55,7 +55,7 @@ def _import_extract() -> Callable[..., Trace]:
         import transformers  # noqa: F401
     except ImportError as error:
         raise AttentropyError(
-            f"running a model needs {error.name or 'torch'}: {install_command('extract')}"
+            f"running a model needs {error.name or 'torch'}; run: {install_command('extract')}"
         ) from error
     from attentropy.engine.run.extract import extract
 

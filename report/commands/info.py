@@ -51,12 +51,12 @@ def command(
     """Print facts about this machine, a model or a trace."""
     has_options = any(value not in (None, ()) for value in options.values())
     if has_options and tokens is None:
-        raise UsageError("what a run keeps is predicted for a prompt: give --tokens N too")
+        raise UsageError("these options need a prompt length; add --tokens N")
     if subject is None and tokens is None:
         facts = _machine_facts()
     elif subject is not None and _is_store(subject):
         if tokens is not None:
-            raise UsageError("--tokens is for a model; a trace has its own")
+            raise UsageError("--tokens applies to a model; a trace has its own token count")
         facts = _store_facts(Path(subject))
     else:
         _check_torch()
@@ -83,7 +83,7 @@ def _next_step(subject: str | None, tokens: int | None) -> str:
     if subject is None and tokens is None:
         return (
             "Next: attentropy report                     the embedded model\n"
-            '      attentropy report MODEL -p "TEXT"     a model of yours'
+            '      attentropy report MODEL -p "TEXT"     your own model'
         )
     model = "" if subject is None else f" {for_terminal(shlex.quote(subject))}"
     if subject is not None and _is_store(subject):
@@ -126,7 +126,9 @@ def _check_torch() -> None:
     """Raise `AttentropyError` if a library is missing that describing a model needs."""
     for name in ("torch", "transformers"):
         if find_spec(name) is None:
-            raise AttentropyError(f"describing a model needs {name}: {install_command('extract')}")
+            raise AttentropyError(
+                f"describing a model needs {name}; run: {install_command('extract')}"
+            )
 
 
 def _store_facts(path: Path) -> Facts:

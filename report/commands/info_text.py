@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from attentropy.engine.trace.text import count
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes, format_flops, format_seconds
 
@@ -60,8 +61,9 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
     """Yield what a model's run over a prompt takes, as `describe` predicts it."""
     run, memory, disk, seconds = (facts[key] for key in ("run", "memory", "disk", "seconds"))
     tokens = facts["lens"]["tokens"]
-    yield f"{for_terminal(facts['name'])}, a prompt of {tokens:,} tokens"
-    yield f"on {memory['device']} in {memory['dtype']}, read {run['chunk']:,} tokens at a time"
+    yield f"{for_terminal(facts['name'])}, a prompt of {count(tokens, 'token')}"
+    chunk = count(run["chunk"], "token")
+    yield f"on {memory['device']} in {memory['dtype']}, read {chunk} at a time"
     yield from _part("Time", f"about {format_seconds(seconds['all'])}")
     yield from _columns((name, format_seconds(seconds[key])) for key, name in _STAGES.items())
     free = memory["available_bytes"]
@@ -78,17 +80,21 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
     yield from _columns(_bytes(disk, _DISK))
     yield from _lens_lines(facts["lens"], run["lens_positions"])
     tile = run["map_tile"]
-    size = "none" if tile is None else f"tiles of {tile[0]} queries × {tile[1]} keys"
+    size = (
+        "none"
+        if tile is None
+        else f"tiles of {count(tile[0], 'query', 'queries')} × {count(tile[1], 'key')}"
+    )
     yield from _part("Attention map", size)
 
 
 def _lens_lines(lens: Facts, positions: int) -> Iterator[str]:
     """Yield the cost of the lens at one site, for the default and for all positions."""
-    read = f"{positions:,} of {lens['tokens']:,} positions" if positions else "none"
+    read = f"{positions:,} of {count(lens['tokens'], 'position')}" if positions else "none"
     yield from _part("Logit lens", read)
     yield (
         f"  the model's own pass: {format_flops(lens['forward_flops'])} "
-        f"({lens['parameters']:,} parameters)"
+        f"({count(lens['parameters'], 'parameter')})"
     )
     for name in ("by default", "at every position"):
         cost = lens[name]

@@ -73,7 +73,7 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
         from attentropy.engine.profile.profile import profile
     except ImportError as error:
         raise AttentropyError(
-            f"profile needs {error.name or 'torch'}: {install_command('extract')}"
+            f"profile needs {error.name or 'torch'}; run: {install_command('extract')}"
         ) from error
     with tempfile.TemporaryDirectory(prefix="attentropy-") as folder:
         with show_progress() as progress:

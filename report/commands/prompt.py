@@ -117,9 +117,9 @@ def parse_ids(text: str, name: str) -> list[int]:
             raise UsageError(f"{name} has {len(value)} lists of token ids; give one of them")
         value = value[0]
     if not isinstance(value, list) or any(type(token) is not int for token in value):
-        raise UsageError(f"{name} holds something other than whole numbers")
+        raise UsageError(f"{name} contains something other than whole numbers")
     if not value:
-        raise UsageError(f"{name} holds no token id")
+        raise UsageError(f"{name} contains no token ids")
     return value
 
 
@@ -131,7 +131,7 @@ def _parse_numbers(text: str, name: str) -> Any:
         return [int(number) for number in re.split(r"\s*,\s*|\s+", numbers)] if numbers else []
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"{name} is neither JSON nor whole numbers between commas or blanks"
+            f"{name} is neither JSON nor whole numbers separated by commas or spaces"
         ) from error
 
 

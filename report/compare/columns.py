@@ -14,6 +14,7 @@ from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.pair import Alignment
 from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.text import count
 from attentropy.report.compare.align import align
 
 LEAST_MATCH = 0.5  # of the longer side's tokens
@@ -49,9 +50,8 @@ def aligned(a: Trace, b: Trace) -> Alignment:
     longer = max(len(one), len(other))
     if of_a.size < LEAST_MATCH * longer:
         raise UsageError(
-            f"only {of_a.size} of the longer prompt's {longer} tokens are in both; prompts that "
-            "share "
-            "less than half of their tokens cannot be compared"
+            f"only {of_a.size:,} of the longer prompt's {count(longer, 'token')} are in both; "
+            "prompts that share less than half of their tokens cannot be compared"
         )
     return Alignment(of_a, of_b, by_text)
 

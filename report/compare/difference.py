@@ -85,8 +85,15 @@ class Difference(Trace):
     def open(cls, path: str | Path, *, partial: bool = False) -> Difference:
         """Open a saved comparison; values are read from disk when they are used.
 
-        Raises `TraceError` if the path is not a valid comparison, and with `partial` (comparisons
-        are never unfinished).
+        Args:
+            path: A `.zarr` folder or a `.zarr.zip` file.
+            partial: Must be false: a comparison is never unfinished.
+
+        Returns:
+            The difference.
+
+        Raises:
+            TraceError: The path is not a valid comparison, or `partial` is true.
         """
         path = Path(path)
         if partial:
@@ -102,8 +109,18 @@ class Difference(Trace):
         """Write the comparison to a folder (`.zarr`) or a single file (`.zarr.zip`).
 
         The store contains both traces, their names and their alignment; `attentropy.open` opens
-        it. Raises `UsageError` if the name has another ending, the parent folder does not exist, or
-        the path exists and `force` is false.
+        it.
+
+        Args:
+            path: NAME.zarr or NAME.zarr.zip.
+            force: Overwrite what exists at `path`.
+
+        Returns:
+            The path.
+
+        Raises:
+            UsageError: The name has another ending, the parent folder does not exist, or the path
+                exists and `force` is false.
         """
         pair = TracePair(self.a, self.b, self.names, self._alignment)
         return write_pair(pair, Path(path), force=force)

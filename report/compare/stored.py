@@ -17,8 +17,18 @@ def open(path: str | Path, *, partial: bool = False) -> Trace | Difference:
         path: A `.zarr` folder or a `.zarr.zip` file.
         partial: Open an unfinished trace, a `.partial` folder.
 
+    Returns:
+        The `Trace`, or the `Difference` for a comparison that `difference.save` wrote.
+
     Raises:
         TraceError: The path is neither a trace nor a comparison, or it is damaged or unsafe.
+
+    Examples:
+        >>> import attentropy, pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> path = attentropy.extract().save(folder / "trace.zarr.zip")
+        >>> attentropy.open(path)["entropy"].shape  # layer, head, query
+        (8, 4, 17)
     """
     try:
         return Trace.open(path, partial=partial)

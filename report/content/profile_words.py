@@ -56,13 +56,13 @@ class ProfileWords:
 def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows of what recording costs: each variant's time, rate and memory."""
     columns = [
-        "", "median time", "min … max", "tokens/s", "time of recording vs this",
-        "attention kernel", "kernel of recording vs this", "kernel rate (of matmul peak)",
+        "", "median time", "min … max", "tokens/s", "recording / this row",
+        "attention kernel", "kernel, recording / this row", "kernel rate (of matmul peak)",
         "peak memory",
     ]  # fmt: skip
     names = {
         "recording": f"recording {', '.join(profile['stats'])}",
-        "off": "recording nothing",
+        "off": "no recording",
         "fused": f"PyTorch fused attention ({profile['fused_backend']})",
     }
     rows = []
@@ -98,7 +98,7 @@ def shares(trace: Trace) -> tuple[list[str], list[list[str]]]:
         ]
         for part, time in profile["parts_seconds"].items()
     ]  # fmt: skip
-    return ["", "time", "share", "peak memory in a layer"], rows
+    return ["", "time", "share", "peak memory of one layer"], rows
 
 
 def profile_sentences(profile: dict[str, Any]) -> list[str]:
@@ -110,12 +110,12 @@ def profile_sentences(profile: dict[str, Any]) -> list[str]:
         f"{profile['chunk']:,}: {recording['tokens_per_second']:,.0f} tokens/s while recording "
         f"{', '.join(profile['stats'])}."
     ]
-    words = {"off": "recording nothing", "fused": "PyTorch fused attention"}
+    words = {"off": "the same pass without recording", "fused": "PyTorch's fused attention"}
     for name, ratio in profile["ratios"].items():
         pass_ratio, kernel_ratio = (_ratio(ratio[part]) for part in ("whole", "kernel"))
         lines.append(
-            f"Recording takes {pass_ratio} the time of {words.get(name, name)}; its attention "
-            f"kernel, {kernel_ratio}."
+            f"Recording takes {pass_ratio} the time of {words.get(name, name)} (attention kernel: "
+            f"{kernel_ratio})."
         )
     if profile["not_fused"]:
         lines.append(f"Not compared with a fused kernel: {profile['not_fused']}.")
@@ -140,12 +140,12 @@ def method(profile: dict[str, Any]) -> str:
     versions = ", ".join(
         f"{k} {machine[k]}" for k in ("attentropy", "torch", "triton") if k in machine
     )
-    memory = profile["memory"] or "not measured on this system"
+    memory = f"{profile['memory']}, in a separate pass" if profile["memory"] else "not measured"
     return (
         f"{machine['device']} ({machine['threads']}), {versions}, {machine['time']}. Timing: "
         f"{profile['clock']}; median of {count(profile['repeat'], 'pass', 'passes')} after a "
         f"warm-up; {profile['interleaved']}; ranges are min … max. Writing to disk is included in "
-        f"the timing. Memory: {memory}, in a separate pass."
+        f"the timing. Memory: {memory}."
     )
 
 
@@ -218,7 +218,7 @@ def read_profile(trace: Trace) -> ProfileWords | None:
 
 def unreadable_profile(error: Exception) -> TraceError:
     """Return the error of a profile that cannot be read or drawn."""
-    return TraceError(f"the trace's profile is not one ({reason(error)})")
+    return TraceError(f"the trace's profile is invalid ({reason(error)})")
 
 
 def _profile_words(trace: Trace) -> ProfileWords:

@@ -147,7 +147,9 @@ def _encode_image(image: str, format: str, width: float, dpi: int, plan: FigureP
         return image_files.pdf(image, width, plan.title, plan.caption)
     own, height = image_files.pixels(image)
     if (width / _MM * dpi) ** 2 * height / own > _MOST_PIXELS:
-        raise UsageError(f"`dpi={dpi}` makes an image of more than {_MOST_PIXELS:,} pixels")
+        raise UsageError(
+            f"`dpi={dpi}` makes an image of more than {_MOST_PIXELS:,} pixels; use a lower one"
+        )
     return image_files.png(image, width, dpi, plan.title, plan.caption)
 
 

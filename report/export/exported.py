@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.text import count
 from attentropy.report.export.figure_names import format_of
 from attentropy.report.files import check_target, write_bytes
 from attentropy.report.units import format_bytes
@@ -33,7 +34,14 @@ class Exported:
     format: str = field(default="svg")
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the file and return its path.
+        """Write the file.
+
+        Args:
+            path: The file to write, with the ending of this figure's `format`.
+            force: Overwrite an existing file.
+
+        Returns:
+            The path.
 
         Raises:
             UsageError: The path ends in another format, or it exists and `force` is false.
@@ -69,5 +77,5 @@ class Exported:
             for line in lines[: _SHOWN_LINES + 1]
         ]
         rest = len(lines) - len(rows)
-        more = f"<p>… and {rest:,} more lines</p>" if rest else ""
+        more = f"<p>… and {count(rest, 'more line')}</p>" if rest else ""
         return f"<table>{''.join(rows)}</table>{more}"

@@ -39,7 +39,8 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
     comma = "," if " of " in title else ""
     start = f"{title}{comma} of {model_name(trace)} over a prompt of {count(n, 'token')}."
     if isinstance(trace, Difference):
-        start = f"{title}. {_sides(trace)} {int(trace.both.sum()):,} of {n:,} columns are in both."
+        shared = f"{int(trace.both.sum()):,} of {count(n, 'column')} are in both."
+        start = f"{title}. {_sides(trace)} {shared}"
     caption = " ".join(sentence for sentence in (start, *sentences, _version()) if sentence)
     return for_terminal(" ".join(caption.split()))
 
@@ -47,7 +48,7 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
 def _sides(difference: Difference) -> str:
     """Return which two traces are compared."""
     return " ".join(
-        f"{side}: {name[:200]}, {model_name(trace)} over {len(trace.tokens):,} tokens."
+        f"{side}: {name[:200]}, {model_name(trace)} over {count(len(trace.tokens), 'token')}."
         for side, name, trace in zip("AB", difference.names, difference.traces, strict=True)
     )
 

@@ -47,7 +47,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         return _plan_tiles(trace, choices, entry, pixels)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:
         return _plan_weights(trace, choices, entry)
-    raise AttentropyError("the trace has no attention map; extract it with a `map_tile`")
+    raise AttentropyError('the trace has no attention map; extract it with `map_tile="auto"`')
 
 
 def _plan_tiles(trace: Trace, choices: ExportChoices, entry: int, pixels: int) -> FigurePlan:

@@ -57,7 +57,7 @@ class Size:
 
 
 def wide(rows: int) -> Size:
-    """Return the sizes for a screen: beside the findings at 1440 pixels, or full width."""
+    """Return the sizes for a screen: next to the findings at 1440 pixels, or full width."""
     return Size(126, 48, 648, 14, _height(rows), _overview(rows), 12)
 
 

@@ -165,8 +165,8 @@ def _by_layer(difference: Difference) -> Observation | None:
     is_found = abs(change) >= CHANGED
     if is_found:
         text = (
-            f"Mean lens entropy {over} changes most in {example}; over all layers by "
-            f"{signed(overall)} nats."
+            f"Mean lens entropy {over} changes most in {example}; the "
+            f"mean over all layers changes by {signed(overall)} nats."
         )
     elif signed(change) == "0.00":
         text = f"Mean lens entropy {over} is the same in every layer."
@@ -208,8 +208,8 @@ def _settled(difference: Difference) -> Observation | None:
         by = "" if is_found else f"B − A = {signed(mean, 1)} layers "
         layers = [layer_name(difference, int(side[column])) for side in settled]
         text += (
-            f" ({by}on average; earlier at {earlier:,}, later at {later:,}, at the same layer at "
-            f"{n - earlier - later:,} of {count(n, 'position')}). The largest change is at "
+            f" ({by}on average; in B earlier at {earlier:,}, later at {later:,}, at the same layer "
+            f"at {n - earlier - later:,} of {count(n, 'position')}). The largest change is at "
             f"{quoted(difference.tokens[column])} ({column_words(difference, column)}): "
             f"{layers[0]} in A, {layers[1]} in B"
         )

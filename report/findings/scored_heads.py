@@ -13,7 +13,7 @@ from attentropy.report.units import count, percent
 
 # Score: one head that passes, several heads that do, what passes, with {threshold}.
 _KINDS = {
-    "sink": ("is an attention sink", "are attention sinks",
+    "sink": ("has an attention sink", "have an attention sink",
              "first key receives more than {threshold} of the attention"),
     "local": ("is local", "are local",
               f"more than {{threshold}} of the attention on the last {LOCAL_KEYS} keys"),

@@ -21,6 +21,7 @@ from attentropy.report.pack.figure_values import FigureValues
 from attentropy.report.pack.texts import Dictionary, lens_details
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.plane_statistics import NORMALIZED, Plane, extra_planes
+from attentropy.report.units import error_bound
 
 _PIECES = ("tiles", "part", "whole")
 _LEAST = 5_000  # bytes below which no plane is read: of a long trace that takes seconds
@@ -186,7 +187,7 @@ def extras_note(extras: Extras, figure: FigureValues) -> str:
     parts += [f"single heads: not in the page of {', '.join(lost)}"] if lost else []
     sentences = [f"Other statistics: {'; '.join(parts)}."] if parts else []
     errors = ", ".join(_errors(extras))
-    sentences += [f"They are within: {errors}."] if errors else []
+    sentences += [f"Rounding of other statistics: {errors}."] if errors else []
     return "".join(f" {sentence}" for sentence in sentences)
 
 
@@ -206,7 +207,7 @@ def _errors(extras: Extras) -> Iterator[str]:
         worst = max(errors, default=0)
         if worst > 0:
             unit = plane.statistic.scale.unit
-            yield f"{_name(plane)} ±{worst:.1g}{f' {unit}' if unit else ''}"
+            yield f"{_name(plane)} ±{error_bound(worst)}{f' {unit}' if unit else ''}"
 
 
 def _name(plane: Plane) -> str:

@@ -7,79 +7,78 @@ from collections.abc import Iterator, Sequence
 from attentropy.report.pack.figure_values import FigureValues
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
-from attentropy.report.units import count
+from attentropy.report.units import count, error_bound
 
-_NAMES = {
-    "lensTiles": "lens entropy in the overview",
-    "lensWhole": "lens entropy",
-    "lensPart": "lens entropy in the sections",
-    "attentionTiles": "attention entropy in the overview",
-    "attentionWhole": "attention entropy",
-    "attentionPart": "attention entropy in the sections",
-    "headsTiles": "entropy of single heads in the overview",
-    "headsPart": "entropy of single heads",
-    "topLogprobs": "log-probabilities",
-    "lensKl": "KL",
-    "maxProb": "largest weights",
-}
+# What the page's packed values are of, and the unit of their rounding errors.
+_ROUNDED = {
+    "lensTiles": "entropies", "lensWhole": "entropies", "lensPart": "entropies",
+    "attentionTiles": "entropies", "attentionWhole": "entropies", "attentionPart": "entropies",
+    "headsTiles": "entropies", "headsPart": "entropies", "lensKl": "KL",
+    "topLogprobs": "log-probabilities", "maxProb": "weights",
+}  # fmt: skip
+_UNITS = {"entropies": " nats", "KL": " nats", "log-probabilities": " nats"}
 _VIEWS = {"lens": "lens entropy", "attention": "attention entropy (mean over heads)"}
-_NATS = ("Tiles", "Whole", "Part", "lensKl", "topLogprobs")
 
 
 def reduction(source: ValueSource, values: FigureValues, max_bytes: int) -> str:
     """Return one line about resolution and rounding; for a complete page about rounding alone."""
     errors = ", ".join(_errors(values))
-    rounding = f"Rounding errors: {errors}." if errors else "Values are exact."
+    rounding = f"Rounding: {errors}." if errors else "Values are exact."
     all_steps = values.steps or {view.name: view.step for view in source.views}
     steps = " or ".join(str(step) for step in sorted(set(all_steps.values())))
+    mean = f"the mean (or minimum or maximum, as chosen) of {steps} positions"
     if not values.steps:
-        many = (
-            f"Each overview column is the mean of {steps} positions (or their minimum or maximum, "
-            "as chosen). "
-        )
-        return (many if max(all_steps.values()) > 1 else "") + rounding
-    clauses = [
+        overview = f"Each overview column is {mean}. " if max(all_steps.values()) > 1 else ""
+        return overview + rounding
+    sentences = [
         f"To fit {count(source.positions, 'position')} into {max_bytes / 1e6:g} MB, each overview "
-        f"column is the mean of {steps} positions (or their minimum or maximum, as chosen)",
-        *_clauses(source, values),
+        f"column is {mean}.",
+        *_sentences(source, values),
+        rounding,
     ]
-    return "; ".join(clauses) + f". {rounding}"
+    return " ".join(sentences)
 
 
-def _clauses(source: ValueSource, values: FigureValues) -> Iterator[str]:
+def _sentences(source: ValueSource, values: FigureValues) -> Iterator[str]:
     """Yield what a reduced page holds besides its overview."""
     everywhere = [_VIEWS[v.name] for v in source.views if f"{v.name}Whole" in values.packed]
+    everything = "all values"
     if everywhere:
-        yield f"{' and '.join(everywhere)} at full resolution"
-    yield (
-        f"all other values at full resolution at {_count(values.ranges)} ({_list(values.ranges)})"
-    )
+        yield f"Full resolution at every position: {' and '.join(everywhere)}."
+        everything = "all other values"
+    yield f"Full resolution at {_count(values.ranges)} ({_list(values.ranges)}): {everything}."
     if source.trace.dataset.sizes.get("head", 0) > 1:
         tiles = f"means of {values.head_step} positions" if values.head_step else ""
         ranges = values.head_ranges
         single = f"full resolution at {_list(ranges)}" if ranges else ""
-        yield f"single heads: {' and '.join(filter(None, (tiles, single))) or 'left out'}"
+        yield f"Single heads: {' and '.join(filter(None, (tiles, single))) or 'left out'}."
     pool = values.at_length["map"]["pool"] if "map" in values.at_length else 1
     if pool > 1:
-        yield f"each tile of the map stands for {pool} × {pool} of the trace's"
+        yield f"Each map tile stands for {pool} × {pool} tiles of the trace."
 
 
 def _errors(values: FigureValues) -> Iterator[str]:
-    """Yield the rounding errors in words."""
+    """Yield the largest rounding error of each kind of value, in words."""
+    largest: dict[str, float] = {}
+
+    def add(kind: str, error: float) -> None:
+        largest[kind] = max(error, largest.get(kind, 0))
+
     for name, packed in values.packed.items():
-        if packed["error"] > 0 and name in _NAMES:
-            unit = " nats" if name.endswith(_NATS) else ""
-            yield f"{_NAMES[name]} ±{packed['error']:.1g}{unit}"
+        if name in _ROUNDED:
+            add(_ROUNDED[name], packed["error"])
     at_length = values.at_length
-    errors = {
-        "map": at_length["map"]["error"] if "map" in at_length else 0,
-        "received": at_length["received"]["error"] if "received" in at_length else 0,
-        "spread": at_length["spread"]["error"] if "spread" in at_length else 0,
-    }
-    yield from (f"{name} ±{error:.1g}" for name, error in errors.items() if error > 0)
-    windows = [window["values"]["error"] for window in at_length["windows"]]
-    if any(windows):
-        yield f"exact weights ±{max(windows):.1g}"
+    if "spread" in at_length:
+        add("entropies", at_length["spread"]["error"])
+    for window in at_length["windows"]:
+        add("weights", window["values"]["error"])
+    if "map" in at_length:
+        add("map", at_length["map"]["error"])
+    if "received" in at_length:
+        add("received attention", at_length["received"]["error"])
+    for kind, error in largest.items():
+        if error > 0:
+            yield f"{kind} ±{error_bound(error)}{_UNITS.get(kind, '')}"
 
 
 def _count(ranges: Sequence[Range]) -> str:

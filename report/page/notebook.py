@@ -59,4 +59,6 @@ def _table(trace: Trace, names: list[str]) -> str:
             f"{mean:>12.2f}" if np.isfinite(mean) else f"{'missing':>12}" for mean in row.means
         )
         lines.append(f"{row.layer:>5}" + "".join(means))
-    return "\n".join([*lines, "(for the pictures: pip install altair vl-convert-python)"])
+    return "\n".join(
+        [*lines, "To see the figure, install Altair: pip install altair vl-convert-python"]
+    )

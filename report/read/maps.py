@@ -17,7 +17,7 @@ SCORES = {
     "sink": "sink: mean attention on the first key",
     "local": f"local: mean attention on the last {heads.LOCAL_KEYS} keys",
     "previous": "previous: mean attention on the previous token",
-    "induction": "induction: mean attention on the token after the last repeat",
+    "induction": "induction: mean attention on the token after the previous occurrence",
     "diffuse": "diffuse: mean normalized entropy",
 }
 

@@ -25,3 +25,10 @@ def test_a_signed_value_that_is_written_as_zero_has_no_sign():
     assert [signed(v) for v in (0.5, -0.5, 0.001, -0.001, 0.0)] == [
         "+0.50", "−0.50", "0.00", "0.00", "0.00",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "text"), [(0.0141, "0.02"), (0.02, "0.02"), (0.00096, "0.001"), (3.1e-5, "4e-05")]
+)
+def test_a_rounding_error_is_never_understated(error, text):
+    assert error_bound(error) == text

@@ -15,6 +15,7 @@ import numpy as np
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.files import MAX_FILES
+from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Dims
 
 _TYPES = {"float16", "float32", "int8", "int16", "int32", "int64", "uint8", "string"}
@@ -124,5 +125,5 @@ class ArrayMetadata:
         if present < self.chunks:
             raise TraceError(
                 f"{self._trace}: the trace is truncated: {self._name} has "
-                f"{present or min(stored, self.chunks)} of {self.chunks} chunks"
+                f"{present or min(stored, self.chunks):,} of {count(self.chunks, 'chunk')}"
             )

@@ -332,7 +332,7 @@ def test_arguments_that_cannot_work(options, message):
 def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embedded, monkeypatch):
     read = []
     hook = embedded.model.register_forward_pre_hook(lambda m, args: read.append(args[0].shape[1]))
-    with pytest.raises(UsageError, match="1448 queries × 1448 keys"):
+    with pytest.raises(UsageError, match="1,448 queries × 1,448 keys"):
         extract(embedded.model, [5] * 3000, tokenizer=embedded.tokenizer, windows=["0:2000,:"])
     hook.remove()
     assert max(read) <= 32

@@ -280,5 +280,5 @@ def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):
     assert main(["info", *options, "--map-tile", "none", "--window", "0:9,0:9"]) == 0
     assert "map_bytes" not in json.loads(capsys.readouterr().out)["disk"]
     assert main(["info", "--heads", "mean"]) == 2
-    assert "give --tokens N too" in capsys.readouterr().err
+    assert "add --tokens N" in capsys.readouterr().err
     assert main(["info", "--tokens", "100", "--window", "9"]) == 2

@@ -112,7 +112,8 @@ def test_more_tokens_than_positions_are_refused_as_extract_refuses_them(capsys, 
         assert main(["info", *arguments]) == 2
         output = capsys.readouterr()
         assert output.out == ""
-        assert "4,096 positions of 'attentropy-demo'; the most is --tokens 4096" in output.err
+        assert "'attentropy-demo' supports only 4,096 tokens" in output.err
+        assert "the most is --tokens 4096" in output.err
         assert output.err.count("\n") == 1
     assert main(["info", "--tokens", "4096"]) == 0
     output = capsys.readouterr()

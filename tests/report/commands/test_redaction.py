@@ -123,7 +123,7 @@ def test_a_run_leaves_no_word_beside_what_it_was_asked_for(command, tmp_path, mo
 def test_a_run_that_may_go_on_cannot_be_redacted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["extract", "--redact-tokens", "--resume"]) == 2
-    assert "--redact-tokens keeps nothing" in capsys.readouterr().err
+    assert "--redact-tokens leaves nothing to resume" in capsys.readouterr().err
 
 
 # Two tokens longer; one token and the answer are replaced by others of the same length.

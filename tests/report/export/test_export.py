@@ -399,7 +399,7 @@ def test_what_a_figure_or_a_trace_does_not_have_is_one_line(trace, figure, choic
     [
         ("lens", ["lens_entropy"], '`lens="residual"`'),
         ("attention", ["entropy"], '`stats="entropy"`'),
-        ("map", ["window"], "`map_tile`"),
+        ("map", ["window"], '`map_tile="auto"`'),
         ("heads", [], "`scores=True`"),
         ("profile", [], "attentropy profile"),
     ],

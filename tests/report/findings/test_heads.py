@@ -39,14 +39,14 @@ def test_heads_past_a_threshold_are_counted_and_the_first_is_named():
     assert (o.is_found, o.layer, o.head, o.n, o.threshold) == (True, 4, 0, 18, 0.3)
     assert o.value == pytest.approx(0.95)
     assert o.statistic == "head_sink"
-    assert o.text.startswith("2 of 18 heads are attention sinks")
+    assert o.text.startswith("2 of 18 heads have an attention sink")
     assert "more than 30 % of the attention; uniform: 0.3 %" in o.text
     assert o.text.endswith("Highest: L4H0, 95 %.")
 
 
 def test_one_head_is_said_to_be_one():
     findings = _by_id(_with(sink=_heads(0.1, l2h1=0.5), diffuse=_heads(0.5, l1h1=0.95)))
-    assert findings["head_sink"].text.startswith("1 of 18 heads is an attention sink")
+    assert findings["head_sink"].text.startswith("1 of 18 heads has an attention sink")
     assert findings["head_diffuse"].text.startswith("1 of 18 heads is diffuse")
 
 
@@ -55,7 +55,9 @@ def test_a_threshold_that_no_head_passes_is_said_to_be_passed_by_none(name, thre
     scores = _heads(threshold / 2, l3h2=threshold)
     o = _by_id(_with(**{name: scores.astype(np.float64) - 1e-3}))[f"head_{name}"]
     assert not o.is_found
-    assert o.text.startswith("None of 18 heads is")
+    assert o.text.startswith(
+        f"None of 18 heads {'has an attention sink' if name == 'sink' else 'is'}"
+    )
     assert (o.layer, o.head, o.threshold) == (3, 2, threshold)
 
 

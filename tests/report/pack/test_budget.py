@@ -51,8 +51,16 @@ def test_a_reduced_page_says_how_and_how_exactly(trace):
     page = render(trace, observe(trace), max_bytes=900_000)
     sentence = re.search(r'<p class="hint reduced">(.*?)</p>', page)[1]
     assert "24,000 positions into 0.9\N{NO-BREAK SPACE}MB" in sentence
-    assert "mean of 16 or 128 positions (or their minimum or " in sentence
-    assert "lens entropy in the overview ±0.02\N{NO-BREAK SPACE}nats" in sentence
+    assert "the mean (or minimum or maximum, as chosen) of 16 or 128 positions." in sentence
+    # One error per kind of value, the greatest.
+    rounding = re.search(r"Rounding: (.*?)\.( |$)", re.sub(r"<[^>]*>", "", sentence))[1]
+    stated = re.findall(r"entropies ±(\S+)\N{NO-BREAK SPACE}nats", rounding)
+    payload = _payload(page) | _payload(page, "later")
+    errors = [
+        one["error"] for name, one in payload.items() if name.endswith(("Tiles", "Whole", "Part"))
+    ]
+    assert len(stated) == 1
+    assert max(errors) <= float(stated[0]) < 2 * max(errors)
     assert "23,0" in sentence or "23,9" in sentence
 
 
