@@ -21,15 +21,15 @@ from attentropy.report.text import for_terminal
 
 # Name -> its line in `--help`; the command itself is in report/commands/NAME.py.
 _COMMANDS = {
-    "report": "Run a model over a prompt and write the HTML report.",
-    "extract": "Run a model over a prompt and write the trace.",
-    "render": "Turn a trace into the HTML report; needs no torch.",
-    "export": "Write one figure of a trace as SVG, PNG, PDF or CSV, for a paper.",
-    "compare": "Show what differs between two traces, aligned by token.",
-    "profile": "Measure each layer's time and memory, and what recording costs.",
-    "bench": "Time attention with entropy beside the other ways to get it.",
-    "info": "Say what would run here, what a model needs or what a trace holds.",
-    "explain": "Say what a term of the page means, such as rehearsal or sink.",
+    "report": "Run a model on a prompt and write the HTML report.",
+    "extract": "Run a model on a prompt and write a trace.",
+    "render": "Render a trace as an HTML report, without PyTorch.",
+    "export": "Export one figure of a trace as SVG, PNG, PDF or CSV.",
+    "compare": "Compare two traces, aligned by token.",
+    "profile": "Profile time and memory per layer, and the cost of recording.",
+    "bench": "Benchmark attention with entropy against alternatives.",
+    "info": "Show versions and devices, a model's cost, or a trace's contents.",
+    "explain": "Explain a term of the report, such as rehearsal or sink.",
 }
 
 
@@ -112,14 +112,14 @@ def _turn_debug_on(ctx: click.Context, param: click.Parameter, value: bool) -> N
 def _debug_option(*, hidden: bool = False) -> click.Option:
     return click.Option(
         ["--debug"], is_flag=True, is_eager=True, expose_value=False, callback=_turn_debug_on,
-        hidden=hidden, help="Show the whole traceback of an error; anywhere on the line.",
+        hidden=hidden, help="Show the full traceback of an error (accepted anywhere).",
     )  # fmt: skip
 
 
 @click.command(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="`attentropy report` alone runs the embedded model and writes report.html.",
+    epilog="Start here: `attentropy report` runs the embedded model and writes report.html.",
 )
 @click.option(
     "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,

@@ -22,54 +22,67 @@ if TYPE_CHECKING:
     from attentropy.engine.bench.results import Results
 
 _HELP = """\
-Time attention with entropy, or the vocabulary's statistics, beside the ceiling and beside
-the other ways to get them, each in a process of its own, on random data; ours is not timed
-where it is wrong. Without options: a grid of settings that fits the device."""
+Benchmark attention with entropy, or the vocabulary statistics of the logit lens, against
+alternatives and against an upper bound. Each implementation runs on random data in its own
+process. Our own are compared with float64 first, and not timed if they are wrong. By default
+the benchmark runs over a grid of sizes that fits the device."""
 
 
 @click.command("bench", help=_HELP)
 @click.option(
     "--what", type=click.Choice(["attention", "vocabulary"]), default="attention",
-    show_default=True, help="Which operation.",
+    show_default=True, help="Operation to benchmark.",
 )  # fmt: skip
 @click.option(
     "-n", "--sizes", callback=list_of(count), metavar="N,…",
-    help="Tokens of the attention, or rows read through the vocabulary, such as 1k,128k.",
+    help="Sequence lengths, or numbers of rows for the vocabulary, such as 1k,128k.",
 )  # fmt: skip
-@click.option("--heads", callback=list_of(parse_heads), metavar="Q/K,…", help="Query/key heads.")
-@click.option("-d", "--head-size", callback=list_of(count), metavar="D,…", help="Of the attention.")
 @click.option(
-    "--mask", callback=list_of(parse_mask), metavar="KIND,…", help="causal, full or both."
+    "--heads",
+    callback=list_of(parse_heads),
+    metavar="Q/K,…",
+    help="Numbers of query/key heads, such as 64/8.",
 )
-@click.option("--width", type=click.IntRange(1), help="Of a hidden state (vocabulary).")
-@click.option("--tokens", type=click.IntRange(1), help="In the vocabulary.")
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16", "float16"]))
+@click.option("-d", "--head-size", callback=list_of(count), metavar="D,…", help="Head sizes.")
+@click.option(
+    "--mask",
+    callback=list_of(parse_mask),
+    metavar="KIND,…",
+    help="Attention mask: causal, full or both.",
+)
+@click.option("--width", type=click.IntRange(1), help="Hidden size (vocabulary).")
+@click.option("--tokens", type=click.IntRange(1), help="Vocabulary size (vocabulary).")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Dtype of the inputs."
+)
 @click.option(
     "--rival", "patterns", multiple=True, metavar="NAME",
-    help="Only these, * for any letters: 'ours*'; give it again for more.",
+    help="Implementation to run, by name or pattern such as 'ours*'. Repeatable.  [default: all]",
 )  # fmt: skip
 @click.option(
     "--seconds", type=click.FloatRange(0), default=2.0, show_default=True,
-    help="Of timing for each rival and case.",
+    help="Seconds of timing per implementation and case.",
 )  # fmt: skip
 @click.option(
     "--rounds", type=click.IntRange(1), default=1, show_default=True,
-    help="All rivals one after the other, that many times over; their times are pooled.",
+    help="Rounds over all implementations, in turns; the times are pooled.",
 )  # fmt: skip
 @click.option(
     "--limit", type=click.FloatRange(0), metavar="MINUTES", default=60.0, show_default=True,
-    help="Begin no case after that; what was measured by then is kept.",
+    help="Start no new case after this many minutes.",
 )  # fmt: skip
 @click.option(
     "--read", "result_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-    help="Show results that -o wrote instead of measuring; give it again for more.",
+    help="Show the results of an earlier run instead of measuring. Repeatable.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", "target", type=Path,
-    help="Where to write the results: NAME.json.  [default: bench.json, unless --json, --html or "
+    help="Output file for the results, NAME.json.  [default: bench.json, unless --json, --html or "
     "--read is given]",
 )  # fmt: skip
-@click.option("--html", "page", type=Path, metavar="FILE", help="Write the results as a page.")
+@click.option(
+    "--html", "page", type=Path, metavar="FILE", help="Write the results as an HTML page."
+)
 @output.force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(

@@ -12,9 +12,9 @@ from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS
 from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
-Show B − A of two traces (`.zarr` or `.zarr.zip`), aligned by token: two prompts of one
-model, or two models, revisions or precisions on one prompt. An output named `.zarr` or
-`.zarr.zip` keeps the comparison itself, for render and export."""
+Compare two traces (`.zarr` or `.zarr.zip`), aligned by token, and show B − A: two prompts of
+one model, or two models, revisions or precisions on one prompt. Save the comparison itself,
+for render and export, with an output named `.zarr` or `.zarr.zip`."""
 
 
 @click.command("compare", help=_HELP)
@@ -22,7 +22,7 @@ model, or two models, revisions or precisions on one prompt. An output named `.z
 @click.argument("b", type=Path)
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("compare.html"), show_default=True,
-    help="Where the page or the comparison is written; - is standard output, for a page.",
+    help="Output file of the page or the comparison; - writes the page to standard output.",
 )  # fmt: skip
 @page_options
 @output.redact_option

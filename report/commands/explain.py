@@ -13,7 +13,7 @@ from attentropy.report.glossary import TERMS, Term, all_names, find
 from attentropy.report.text import for_terminal
 
 _WIDTH = 88
-_HELP = "Print what TERM means, such as rehearsal; without TERM, list all terms."
+_HELP = "Explain TERM, such as rehearsal. Without TERM, list all terms."
 
 
 @click.command("explain", help=_HELP)

@@ -22,56 +22,79 @@ _STATISTICS = [
     *(statistic.name for statistic in ATTENTION_STATISTICS if statistic.labels is not None),
 ]
 _HELP = f"""\
-Write one figure of TRACE's page as a file, and print its caption.
+Export one figure of TRACE, or of a saved comparison, as a file, and print its caption.
 
-The lens shows --stat entropy, lens_kl, probability or lens_rank; attention entropy,
-{", ".join(_STATISTICS[:-1])} or {_STATISTICS[-1]}: those that the trace holds.
+--figure lens can show --stat entropy, lens_kl, probability or lens_rank; --figure attention
+can show entropy, {", ".join(_STATISTICS[:-1])} or {_STATISTICS[-1]}, if the trace has it.
 
-Attention: --head H shows one head in every layer, --layer L the heads of one layer, both one
-head and in the inset that layer's weights; neither the mean over heads.
+--figure attention shows the mean over heads by default, one head of every layer with --head,
+and all heads of one layer with --layer. With both, the inset shows the attention weights of
+that head.
 """
 
 
 @click.command("export", help=_HELP)
 @click.argument("path", metavar="TRACE", type=Path)
-@click.option("--figure", type=click.Choice(list(FIGURES)), default="lens", show_default=True)
-@click.option("--stat", metavar="NAME", help="What the colours show, as on the page; see above.")
-@click.option("--site", metavar="NAME", help="Of the lens: residual, attention or mlp.")
-@click.option("--section", metavar="A:B", help="Positions magnified, as Python counts them.")
-@click.option("--inset", type=int, metavar="POSITION", help="The position shown beside them.")
-@click.option("--layer", type=int, metavar="L", help="Of attention or the map; see above.")
-@click.option("--head", type=int, metavar="H", help="Of attention or the map; see above.")
-@click.option("--score", metavar="NAME", help="Of the heads: sink, local, previous …")
-@click.option("--palette", type=click.Choice(["diverging", "cividis"]), help="Of the entropies.")
+@click.option(
+    "--figure",
+    type=click.Choice(list(FIGURES)),
+    default="lens",
+    show_default=True,
+    help="Figure to export.",
+)
+@click.option(
+    "--stat", metavar="NAME", help="Statistic shown by the colours; see above.  [default: entropy]"
+)
+@click.option("--site", metavar="NAME", help="Lens site: residual, attention or mlp.")
+@click.option("--section", metavar="A:B", help="Positions to magnify, as a Python slice: -64:.")
+@click.option("--inset", type=int, metavar="POSITION", help="Position shown in the inset.")
+@click.option(
+    "--layer", type=int, metavar="L", help="Layer of the attention or map figure; see above."
+)
+@click.option(
+    "--head", type=int, metavar="H", help="Head of the attention or map figure; see above."
+)
+@click.option(
+    "--score",
+    metavar="NAME",
+    help="Score of --figure heads: sink, local, previous, induction or diffuse.",
+)
+@click.option(
+    "--palette",
+    type=click.Choice(["diverging", "cividis"]),
+    help="Colour palette of the entropies.",
+)
 @click.option(
     "--range", metavar="LOW:HIGH",
-    help="Ends of the colour scale, such as 0:10; by default nothing is cut.",
+    help="Colour range, such as 0:10.  [default: the full range of values]",
 )  # fmt: skip
 @click.option(
     "--template-box/--no-template-box",
     default=True,
-    help="Frame the template tokens after the question (lens and attention); default: do.",
+    help="Mark the template tokens after the question with a box (lens and attention).  "
+    "[default: template-box]",
 )
 @click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
+    help="Colour theme.",
 )  # fmt: skip
 @click.option(
     "--width", type=float, metavar="MM", default=180.0, show_default=True,
-    help="In print: 180 for a page's width, 85 for a column's.",
+    help="Figure width in mm: 180 for a page, 85 for a column.",
 )  # fmt: skip
 @click.option(
     "--font-size", type=float, metavar="PT", default=7.0, show_default=True,
-    help="Of the labels, in print.",
+    help="Label size in points.",
 )  # fmt: skip
-@click.option("--dpi", type=int, default=300, show_default=True, help="Pixels an inch of a PNG.")
+@click.option("--dpi", type=int, default=300, show_default=True, help="PNG resolution in dpi.")
 @click.option(
     "-o", "--output", "target", type=Path, metavar="FILE",
-    help="NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn; - is standard output.  "
-    "[default: TRACE-FIGURE.svg]",
+    help="Output file: NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the plotted values; - writes "
+    "to standard output.  [default: TRACE-FIGURE.svg]",
 )  # fmt: skip
 @click.option(
     "--format", type=click.Choice(FIGURE_FORMATS),
-    help="Format of the file, where its name does not say it.",
+    help="File format, if the file name has no ending.",
 )  # fmt: skip
 @output.redact_option
 @output.force_option

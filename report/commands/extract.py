@@ -16,21 +16,21 @@ from attentropy.report.commands.options import run_options
 from attentropy.report.text import for_terminal
 
 _HELP = """\
-Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
-what was recorded: a `.zarr` folder, or one `.zarr.zip` file. Until that is whole,
-OUTPUT.partial beside it holds what there is."""
+Run MODEL (a hub id or a folder; by default the embedded model) on a prompt and write the
+trace: a `.zarr` folder or a `.zarr.zip` file. Until the trace is complete, the folder
+OUTPUT.partial has the recorded part."""
 
 
 @click.command("extract", help=_HELP)
 @run_options
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True,
-    help="Where the trace is written: NAME.zarr or NAME.zarr.zip.",
+    help="Output: NAME.zarr or NAME.zarr.zip.",
 )  # fmt: skip
 @output.force_option
-@click.option("--resume", is_flag=True, help="Go on with the unfinished run beside the output.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted run.")
 @click.option(
-    "--keep-cache", is_flag=True, help="Keep keys and values until it is whole: --resume is faster."
+    "--keep-cache", is_flag=True, help="Keep the KV cache on disk so that --resume is faster."
 )
 @output.redact_option
 @output.json_option

@@ -29,22 +29,22 @@ if TYPE_CHECKING:
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
 
 _HELP = """\
-Without an argument: versions, devices, and which implementation would run. With a MODEL:
-its sizes, from its configuration alone, and with --tokens what a run takes (without a MODEL:
-the embedded one's). With a TRACE (`.zarr`, `.zarr.zip`, `.partial`) or
-a saved comparison: what it holds."""
+Show versions, devices and the attention implementation of this machine. For a MODEL, show
+its sizes, which need its configuration only; with --tokens, also the memory, time and disk
+space of a run (without MODEL: of the embedded model). For a TRACE (`.zarr`, `.zarr.zip`,
+`.partial`) or a saved comparison, show its contents."""
 
 
 @click.command("info", help=_HELP)
 @click.argument("subject", required=False, metavar="[MODEL|TRACE]")
-@click.option("--revision", metavar="REV", help="Branch, tag or commit of a hub model.")
+@click.option("--revision", metavar="REV", help="Branch, tag or commit of a model on the hub.")
 @click.option(
     "--tokens", type=TokenCount(), metavar="N",
-    help="Say what a run over a prompt of N tokens, such as 128k, takes: memory, time, the trace's "
-    "size on a disk, the lens's part. The options below are those of extract.",
+    help="Predict memory, time and disk space for a prompt of N tokens, such as 128k, with the "
+    "options of extract below.",
 )  # fmt: skip
 @info_options
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     subject: str | None, revision: str | None, tokens: int | None, as_json: bool, **options: Any
 ) -> None:

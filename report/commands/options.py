@@ -49,157 +49,163 @@ class RunOption:
         return click.option(*self.flags, help=self.info_help, **attributes)(function)
 
 
+_LEFT_OUT = [name for name in OPTIONAL_STATS if name not in KEPT_STATS]
+LENS_HELP = (
+    "Outputs that the logit lens reads in each layer: residual, attention, mlp, all or none."
+)
+
 _MODEL = click.argument("model", required=False)
 _SUBJECT = (
     RunOption(
         ("-p", "--prompt"),
-        help="The prompt; - reads standard input (here and in -f, -m and --ids).",
+        help="Prompt text; - reads it from standard input (also for -f, -m and --ids).",
         attributes={"metavar": "TEXT"},
     ),
     RunOption(
         ("-f", "--file"),
-        help="A file with the prompt.",
+        help="Text file with the prompt.",
         attributes={"metavar": "FILE"},
     ),
     RunOption(
         ("-m", "--messages"),
-        help="A file with chat messages, tool turns too: a JSON list of role and content, "
-        '{"messages": [...]}, or one message per line (JSONL).',
+        help="File with chat messages, including tool turns: a JSON list of messages with role and "
+        'content, {"messages": [...]}, or one message per line (JSONL).',
         attributes={"metavar": "JSON"},
     ),
     RunOption(
         ("--ids",),
-        help="A file with token ids: a JSON list, or numbers separated by commas or blanks.",
+        help="File with token ids: a JSON list, or numbers separated by commas or whitespace.",
         attributes={"metavar": "FILE"},
     ),
     RunOption(
         ("--system",),
-        help="A system turn before the prompt.",
+        help="System message to put before the prompt.",
         attributes={"metavar": "TEXT"},
     ),
     RunOption(
         ("--no-chat-template",),
-        help="Read the prompt as raw text.",
+        help="Use the prompt as raw text, without the chat template.",
         attributes={"is_flag": True},
     ),
     RunOption(
         ("--revision",),
-        help="Branch, tag or commit of a hub model.",
+        help="Branch, tag or commit of a model on the hub.",
         attributes={"metavar": "REV"},
     ),
     RunOption(
         ("--dtype",),
-        help="Of the weights; by default the checkpoint's own, float32 on a CPU.",
+        help="Weight dtype.  [default: the checkpoint's; float32 on a CPU]",
         attributes={"type": click.Choice(["float32", "bfloat16", "float16"])},
     ),
     RunOption(
         ("--device",),
-        help="cpu, cuda, cuda:1 …, or auto for all there are; default: cuda where there is one.",
+        help="Device: cpu, cuda or cuda:1; auto spreads the layers over all GPUs.  "
+        "[default: cuda if available]",
         attributes={"metavar": "NAME"},
     ),
     RunOption(
         ("--quantize",),
-        help="Load the weights in fewer bits (needs bitsandbytes).",
+        help="Quantize the weights (requires bitsandbytes).",
         attributes={"type": click.Choice(["4bit", "8bit"])},
     ),
 )
 _RUN = (
     RunOption(
         ("--stats",),
-        help=f"Kept of attention beside its entropy: {', '.join(OPTIONAL_STATS)}; or all; "
-        f"default all but {', '.join(name for name in OPTIONAL_STATS if name not in KEPT_STATS)}.",
+        help=f"Attention statistics to record besides entropy: {', '.join(OPTIONAL_STATS)}, or "
+        f"all.  [default: all except {', '.join(_LEFT_OUT)}]",
         attributes={"metavar": "NAMES"},
-        info_help="Kept of attention beside its entropy.",
+        info_help="Attention statistics to record besides entropy.",
     ),
     RunOption(
         ("--layers",),
-        help="Layers whose attention is kept: 0,5,10: or -4:.",
+        help="Layers whose attention is recorded, such as 0,5,10: or -4:.  [default: all]",
         attributes={"metavar": "LAYERS"},
-        info_help="Layers whose attention is kept.",
+        info_help="Layers whose attention is recorded.",
     ),
     RunOption(
         ("--heads",),
-        help="Heads that are kept: all, some (0,3,5:), or their mean.",
+        help="Heads to record: all, a selection such as 0,3,5:, or mean for their mean.",
         attributes={"metavar": "HEADS"},
         default="all",
-        info_help="Heads that are kept: all, some, or their mean.",
+        info_help="Heads to record: all, a selection, or mean for their mean.",
     ),
     RunOption(
         ("--lens",),
-        help="What the logit lens reads in each layer: residual, attention, mlp, all or none.",
+        help=LENS_HELP,
         attributes={"metavar": "SITES"},
         default="residual",
-        info_help="What the lens reads: residual, attention, mlp, none.",
+        info_help=LENS_HELP,
     ),
     RunOption(
         ("--lens-layers",),
-        help="Layers that it reads: 0,5,10: or -4:; default all.",
+        help="Layers read by the logit lens, such as 0,5,10: or -4:.  [default: all]",
         attributes={"metavar": "LAYERS"},
-        info_help="Layers that it reads.",
+        info_help="Layers read by the logit lens.",
     ),
     RunOption(
         ("--lens-positions",),
-        help="Positions that it reads: -512:, 0:100, template or all; default all up to a budget.",
+        help="Positions read by the logit lens: a range such as -512: or 0:100, template, or all.  "
+        "[default: all, up to a compute budget]",
         attributes={"metavar": "POSITIONS"},
-        info_help="Positions that it reads.",
+        info_help="Positions read by the logit lens.",
     ),
     RunOption(
         ("--map-tile",),
-        help="Tokens to a tile of the token × token map: 64, 64x32 (queries by keys), or "
-        "none; auto: a map of at most 16 MiB where the prompt has more than 512 "
-        "tokens.",
+        help="Tile size, in tokens, of the attention map: 64, 64x32 (queries × keys), or none; "
+        "auto chooses a map of at most 16 MiB for prompts longer than 512 tokens.",
         attributes={"metavar": "SIZE"},
         default="auto",
-        info_help="Of the token × token map.",
+        info_help="Tile size, in tokens, of the attention map.",
     ),
     RunOption(
         ("--map-heads",),
-        help="The map of the heads' mean, or one for each head.",
+        help="One attention map of the mean over heads, or one per head.",
         attributes={"type": click.Choice(["mean", "all"])},
         default="mean",
     ),
     RunOption(
         ("--window", "windows"),
-        help="Keep the exact attention weights of these queries and keys, as in "
-        "-64:,0:512; up to eight times.",
+        help="Exact attention weights to record, as queries,keys: -64:,0:512. Repeatable, up to "
+        "eight times.",
         attributes={"metavar": "Q0:Q1,K0:K1", "multiple": True},
-        info_help="Exact weights.",
+        info_help="Exact attention weights to record.",
     ),
     RunOption(
         ("--scores/--no-scores",),
-        help="Score the heads (sink, local, previous, induction, diffuse).",
+        help="Score each head (sink, local, previous, induction, diffuse).",
         default=True,
     ),
     RunOption(
         ("--max-new-tokens",),
-        help="Length of the greedy answer.",
+        help="Maximum length of the generated answer, in tokens.",
         attributes={"type": click.IntRange(0)},
         default=8,
     ),
     RunOption(
         ("--top-k",),
-        help="Likeliest tokens kept per cell.",
+        help="Number of most likely tokens to record per lens cell.",
         attributes={"type": click.IntRange(1, 32)},
         default=5,
     ),
     RunOption(
         ("--chunk",),
-        help="Tokens read at a time; default from the memory that is free.",
+        help="Tokens per forward pass.  [default: chosen from the free memory]",
         attributes={"type": click.IntRange(1), "metavar": "TOKENS"},
-        info_help="Tokens read at a time.",
+        info_help="Tokens per forward pass.",
         info_type=TokenCount(),
     ),
     RunOption(
         ("--memory",),
-        help="What the run may hold beside weights and cache: 2GiB; it decides the chunk.",
+        help="Memory budget, such as 2GiB, excluding weights and KV cache (sets the chunk size).",
         attributes={"type": ByteSize(), "metavar": "BYTES"},
     ),
     RunOption(
         ("--storage",),
-        help="Of the values in the trace; float16 says how far off it is.",
+        help="Storage dtype of the trace; with float16 the trace also has the rounding errors.",
         attributes={"type": click.Choice(["float32", "float16"])},
         default="float32",
-        info_help="Of the trace's values.",
+        info_help="Storage dtype of the trace.",
     ),
 )
 # In the order of `info --help`.

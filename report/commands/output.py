@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 """What a command says about its result, by name; JSON values."""
 
-force_option = click.option("--force", is_flag=True, help="Replace what is there.")
+force_option = click.option("--force", is_flag=True, help="Overwrite an existing output.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 redact_option = click.option(
     "--redact-tokens", is_flag=True,
-    help="Write lengths and roles in place of all texts, and numbers in place of token ids.",
+    help="Replace each text by its length and role, and each token id by a number.",
 )  # fmt: skip
 
 

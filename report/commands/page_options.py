@@ -14,16 +14,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
     click.option(
         "--max-bytes", type=ByteSize(), default="10MB", show_default=True, metavar="BYTES",
-        help="Size of the page; what does not fit is reduced, and the page says how.",
+        help="Maximum page size. Data that does not fit is reduced, and the page says how.",
     ),
     click.option(
         "--section", "sections", multiple=True, metavar="A:B",
-        help="Positions that the page holds one by one; the figure opens at the first.",
+        help="Positions to keep at full resolution; the figure opens on the first range. "
+        "Repeatable.",
     ),
     click.option(
         "--range", "ranges", multiple=True, metavar="LOW:HIGH",
-        help="Ends of the colour scale of the entropies in nats, such as 0:10 or lens=0:10; "
-        "by default nothing is cut.",
+        help="Colour range of the entropies in nats, such as 0:10, or of one view, such as "
+        "lens=0:10. Repeatable.  [default: the full range of values]",
     ),
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from attentropy.report.commands import output
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.extraction import inputs_of, print_notes
-from attentropy.report.commands.options import subject_options
+from attentropy.report.commands.options import LENS_HELP, subject_options
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.commands.quantities import TokenCount
 
@@ -21,40 +21,43 @@ if TYPE_CHECKING:
     from attentropy.engine.trace.dataset import Trace
 
 _HELP = """\
-Time MODEL's parts layer by layer over a prompt read in chunks and recorded as extract does,
-measure their memory, and set the same passes without recording, and on PyTorch's fused
-attention, beside them."""
+Profile time and memory of MODEL per layer while it processes a prompt in chunks and records
+it as extract does. The same passes without recording, and with PyTorch's fused attention,
+give the cost of recording."""
 
 
 @click.command("profile", help=_HELP)
 @subject_options
 @click.option(
-    "--tokens", type=TokenCount(), metavar="N", help="Random ids instead of a prompt: 128k."
+    "--tokens",
+    type=TokenCount(),
+    metavar="N",
+    help="Length of a random prompt, such as 128k, instead of a prompt of your own.",
 )
 @click.option(
     "--chunk", type=TokenCount(), metavar="TOKENS",
-    help="Of each pass through the cache; by default what the free memory allows.",
+    help="Tokens per forward pass.  [default: chosen from the free memory]",
 )  # fmt: skip
 @click.option(
     "--random-weights", is_flag=True,
-    help="Weights made here; a folder with a config.json is then enough.",
+    help="Use random weights; MODEL then needs a config.json only.",
 )  # fmt: skip
 @click.option(
     "--stats", metavar="NAMES", default="entropy", show_default=True,
-    help="What is recorded, such as entropy,max_prob,distance.",
+    help="Attention statistics to record, such as entropy,max_prob,distance.",
 )  # fmt: skip
 @click.option(
     "--lens", metavar="SITES", default="none", show_default=True,
-    help="What the lens reads meanwhile: residual, attention, mlp.",
+    help=LENS_HELP,
 )  # fmt: skip
 @click.option(
     "--repeat", type=click.IntRange(1), metavar="R", default=3, show_default=True,
-    help="Times that each variant is timed.",
+    help="Number of times that each variant runs.",
 )  # fmt: skip
 @click.option(
     "-o", "--output", "target", type=Path,
-    help="Where to write what was measured and recorded: NAME.html, NAME.zarr or NAME.zarr.zip.  "
-    "[default: profile.html, with --json nothing]",
+    help="Output file: NAME.html for a report, NAME.zarr or NAME.zarr.zip for the trace.  "
+    "[default: profile.html; none with --json]",
 )  # fmt: skip
 @output.force_option
 @output.json_option

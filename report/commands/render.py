@@ -12,17 +12,17 @@ from attentropy.report.commands.endings import PAGE_ENDINGS, stem
 from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
-Turn TRACE (`.zarr`, `.zarr.zip`, or with --partial `NAME.partial`), or a saved comparison,
-into one self-contained HTML file."""
+Render TRACE (`.zarr`, `.zarr.zip`, or `NAME.partial` with --partial), or a saved comparison,
+as one self-contained HTML file."""
 
 
 @click.command("render", help=_HELP)
 @click.argument("path", metavar="TRACE", type=Path)
 @click.option(
     "-o", "--output", "target", type=Path,
-    help="Where the page is written; - is standard output.  [default: NAME.html of NAME.zarr]",
+    help="Output file; - writes to standard output.  [default: NAME.html for NAME.zarr]",
 )  # fmt: skip
-@click.option("--partial", is_flag=True, help="TRACE is the .partial folder of an unfinished run.")
+@click.option("--partial", is_flag=True, help="Render the .partial folder of an unfinished run.")
 @page_options
 @output.redact_option
 @output.force_option

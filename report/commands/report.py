@@ -16,8 +16,8 @@ from attentropy.report.commands.page_options import page_options
 from attentropy.report.text import for_terminal
 
 _HELP = """\
-Run MODEL (a hub id or folder; the embedded one if none is given) over a prompt and write
-one self-contained HTML file."""
+Run MODEL (a hub id or a folder; by default the embedded model) on a prompt and write the
+report, one self-contained HTML file."""
 
 
 @click.command("report", help=_HELP)
@@ -25,9 +25,14 @@ one self-contained HTML file."""
 @page_options
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True,
-    help="Where the page is written; - is standard output.",
+    help="Output file; - writes to standard output.",
 )  # fmt: skip
-@click.option("--save-trace", type=Path, metavar="PATH", help="Keep the trace too (.zarr.zip).")
+@click.option(
+    "--save-trace",
+    type=Path,
+    metavar="PATH",
+    help="Save the trace, too: NAME.zarr or NAME.zarr.zip.",
+)
 @output.redact_option
 @output.force_option
 @output.json_option

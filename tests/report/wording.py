@@ -17,7 +17,7 @@ FORBIDDEN: dict[str, str] = {
     r"column|line|prompt)\b": "per layer, per head, …",
     r"\bone (row|cell|column|line|trace|value) an? \w+": "one row per layer",
     r"\brank 0\b": "rank 1: people count from 1",
-    r"\brivals?\b(?![:'\w])": "alternative, baseline or method",
+    r"(?<!--)\brivals?\b(?![:'\w])": "alternative, baseline or method",
     r"\bblanks\b": "spaces",
     r"(?<!there )\bis no (number|size|text|name|folder|file|trace|model|choice|argument)\b":
         "is not a …",
