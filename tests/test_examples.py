@@ -1,7 +1,6 @@
-"""The examples of README, docs and docstrings run, in order, on a model as a user loads it."""
+"""The examples of docstrings run on a model as a user loads it; see also test_documents."""
 
 import doctest
-import importlib
 import re
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from attentropy.report.export.exported import Exported
 from read_aloud import public_functions
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SECTIONS = ("Args:", "Returns:", "Raises:", "Examples:")
 
 
@@ -32,27 +29,6 @@ def names(tmp_path, monkeypatch):
     ids = tokenizer("What is the capital of France?", return_tensors="pt")["input_ids"]
     q, k, v = torch.randn(3, 1, 4, 16, 8).unbind()
     return {"model": model, "tokenizer": tokenizer, "input_ids": ids, "q": q, "k": k, "v": v}
-
-
-@pytest.mark.costly
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_python_of_a_document_runs_in_order(document, names):
-    blocks = PYTHON.findall(document.read_text("utf-8"))
-    if document.name == "README.md":
-        assert blocks
-    for block in blocks:
-        exec(compile(block, str(document), "exec"), names)
-
-
-def test_the_commands_of_readme_have_their_options(monkeypatch, tmp_path):
-    text = (ROOT / "README.md").read_text("utf-8")
-    lines = re.findall(r"^ {4}attentropy (.+?)(?:\s{2,}#.*)?$", text, re.MULTILINE)
-    assert len(lines) > 5
-    for line in lines:
-        words = line.split(" # ")[0].replace("[MODEL|TRACE]", "MODEL")
-        name, *arguments = re.findall(r'"[^"]*"|\S+', words)
-        command = importlib.import_module(f"attentropy.report.commands.{name}").command
-        command.make_context(name, arguments)  # raises for an option that is not there
 
 
 EXAMPLES = {**public_functions(), "Trace": attentropy.Trace, "report": Drawn.report}
