@@ -84,7 +84,7 @@ def test_bench_measures_a_cpu_and_refuses_a_gpu_with_the_command_that_installs_i
     assert runs[3][0] == 0, runs[3][2]
     code, out, error = runs[4]
     assert (code, out) == (1, "")
-    assert error == f"error: bench on a GPU needs triton: {install_command('gpu')}\n"
+    assert error == f"error: bench on a GPU needs triton; run: {install_command('gpu')}\n"
 
 
 def test_naming_the_kernels_says_that_triton_is_not_installed(results):

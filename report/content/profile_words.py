@@ -114,8 +114,8 @@ def profile_sentences(profile: dict[str, Any]) -> list[str]:
     for name, ratio in profile["ratios"].items():
         pass_ratio, kernel_ratio = (_ratio(ratio[part]) for part in ("whole", "kernel"))
         lines.append(
-            f"Recording takes {pass_ratio} the time of {words.get(name, name)} (attention kernel: "
-            f"{kernel_ratio})."
+            f"Recording takes {pass_ratio} the time of {words.get(name, name)}. The "
+            f"attention kernel alone: {kernel_ratio}."
         )
     if profile["not_fused"]:
         lines.append(f"Not compared with a fused kernel: {profile['not_fused']}.")

@@ -83,7 +83,7 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
     what, kind = (
         ("lens entropy", "top token")
         if view.name == "lens"
-        else ("attention entropy, mean over heads", "most attended token")
+        else ("attention entropy (mean over heads)", "most attended token")
     )
     columns = [Column("layer", number=False)]
     for i in range(start, stop):

@@ -122,12 +122,15 @@ def _rehearsals(difference: Difference) -> Observation | None:
     clauses = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = difference.traces[side]
-        state = "found" if one.is_found else "not found"
         clauses.append(
-            f"{state} in {name} ({'' if one.is_found else 'at most '}{percent(one.probability)} "
-            f"for {quoted(one.token)}, rank {one.rank + 1:,}, at "
+            f"in {name} ({'' if one.is_found else 'at most '}{percent(one.probability)} for "
+            f"{quoted(one.token)}, rank {one.rank + 1:,}, at "
             f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)})"
         )
+    states = ["found" if one.is_found else "not found" for one in best]
+    words = f"{states[0]} {clauses[0]}, {states[1]} {clauses[1]}"
+    if a.is_found == b.is_found:
+        words = f"{states[0]} {clauses[0]} {'and' if a.is_found else 'or'} {clauses[1]}"
     change = b.probability - a.probability
     differs = a.is_found != b.is_found or (
         a.is_found and b.is_found and abs(change) >= REHEARSAL_PROBABILITY
@@ -138,7 +141,7 @@ def _rehearsals(difference: Difference) -> Observation | None:
         np.flatnonzero((difference.at_a, difference.at_b)[stronger] == best[stronger].position)[0]
     )
     return Observation(
-        "rehearsal", f"Rehearsal {verb}: {clauses[0]}, {clauses[1]}.", "rehearsal, B − A", change,
+        "rehearsal", f"Rehearsal {verb}: {words}.", "rehearsal, B − A", change,
         "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, difference.traces)), differs,
         _first_view(difference), best[stronger].entry, column,
     )  # fmt: skip

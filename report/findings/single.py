@@ -121,8 +121,8 @@ def _rehearsal(trace: Trace) -> Observation:
     else:
         tokens = count(int(is_read.any(0).sum()), "template token")
         text = (
-            f"No rehearsal found at {tokens}. The strongest is {where}: {lens} {gives}, a "
-            f"later token of the answer (rank {best.rank + 1:,})."
+            f"No rehearsal found at {tokens}. The strongest candidate is {where}: {lens} {gives}, "
+            f"a later token of the answer (rank {best.rank + 1:,})."
         )
     return Observation(
         name, text, name, best.probability, "probability", threshold, cells, best.is_found,
@@ -158,6 +158,8 @@ def _settled(trace: Trace) -> Observation | None:
     where = f"from {layer_name(trace, first)} onward"
     if first == entries[0]:
         where = "at every layer read" if entries.size > 1 else f"at {layer_name(trace, first)}"
+    elif first == entries[-1]:
+        where = f"only at {layer_name(trace, first)}"
     text = (
         f"At the last position the lens's top token is the model's prediction {token} {where} "
         f"({count(int(entries.size), 'layer')} read; lens entropy {entropy:.2f} nats at "

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attentropy.report.units import count, percent, signed
+from attentropy.report.units import count, error_bound, percent, signed
 
 
 def test_singular_and_plural_follow_the_number():

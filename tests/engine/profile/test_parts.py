@@ -170,4 +170,4 @@ def test_a_layer_that_is_not_explained_has_its_attention_calls_module_and_no_mlp
     assert parts.without_mlp == [1]
     assert parts.attention[1] is subject.model.layers[1].inner.self_attn
     trace = profile(subject, tokens=30, chunk=30, repeat=1)
-    assert any("layers [1]" in note for note in trace.attrs["notes"])
+    assert any("the MLP of layer 1 is" in note for note in trace.attrs["notes"])

@@ -55,10 +55,9 @@ def test_a_reduced_page_says_how_and_how_exactly(trace):
     # One error per kind of value, the greatest.
     rounding = re.search(r"Rounding: (.*?)\.( |$)", re.sub(r"<[^>]*>", "", sentence))[1]
     stated = re.findall(r"entropies ±(\S+)\N{NO-BREAK SPACE}nats", rounding)
-    payload = _payload(page) | _payload(page, "later")
-    errors = [
-        one["error"] for name, one in payload.items() if name.endswith(("Tiles", "Whole", "Part"))
-    ]
+    packed = _payload(page)["packed"] | _payload(page, "later")["packed"]
+    kinds = ("Tiles", "Whole", "Part")
+    errors = [packed[name]["error"] for name in packed if name.endswith(kinds)]
     assert len(stated) == 1
     assert max(errors) <= float(stated[0]) < 2 * max(errors)
     assert "23,0" in sentence or "23,9" in sentence
