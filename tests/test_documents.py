@@ -93,8 +93,8 @@ def test_the_commands_of_a_document_run_in_order(document, folder, monkeypatch, 
         if words[0] in SET_UP:
             continue
         if words[0] == "echo":
-            given = words[1].encode()
-            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+            text = words[1].encode()
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
             words = words[words.index("|") + 1 :]
         if words[:2] == ["python", "-c"]:
             exec(words[2], {})

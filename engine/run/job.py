@@ -157,7 +157,7 @@ class Job:
         ):
             message = " ".join(f"{type(error).__name__}: {error}".split())
             self._partial.stopped(why or strip_paths(message)[:200])
-            remainder = f"{self._partial.folder.name} has {self._partial.progress().words}"
+            remainder = f"{self._partial.folder.name} has {self._partial.progress().counts}"
         resumable = f"{remainder}; use `resume=True` to continue" if remainder else ""
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(resumable) from None

@@ -57,8 +57,12 @@ class Progress:
     @property
     def words(self) -> str:
         """The progress in words: "1,024 of 4,096 tokens (out of memory)"."""
-        why = f" ({self.reason})" if self.reason else ""
-        return f"{self.done:,} of {count(self.tokens, 'token')}{why}"
+        return f"{self.counts} ({self.reason})" if self.reason else self.counts
+
+    @property
+    def counts(self) -> str:
+        """The progress alone, for a sentence that says why the run stopped."""
+        return f"{self.done:,} of {count(self.tokens, 'token')}"
 
 
 class PartialTrace:
