@@ -59,33 +59,20 @@ print(json.dumps([runs, named, sorted(name for name in sys.modules if name[:6] =
 """
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Return (exit code, output, errors) of each run, the error of a named `impl`, and modules."""
+def test_everything_runs_without_triton_and_what_needs_it_says_so(tmp_path):
+    """One process for all of it: importing the libraries takes most of the time."""
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TRITON], cwd=tmp_path_factory.mktemp("runs"),
-        capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", WITHOUT_TRITON], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_extract_render_and_info_run(results):
-    runs, _, modules = results
-    assert [code for code, _, _ in runs[:3]] == [0, 0, 0], runs
-    facts = json.loads(runs[2][1])
+    runs, named, modules = json.loads(done.stdout.splitlines()[-1])
+    extract, render, info, bench, bench_on_a_gpu = runs
+    assert [code for code, _, _ in (extract, render, info, bench)] == [0] * 4, runs
+    facts = json.loads(info[1])
     assert facts["packages"]["triton"] is None
     assert facts["attention"] == "portable"
     assert modules == []
-
-
-def test_bench_measures_a_cpu_and_refuses_a_gpu_with_the_command_that_installs_it(results):
-    runs, _, _ = results
-    assert runs[3][0] == 0, runs[3][2]
-    code, out, error = runs[4]
-    assert (code, out) == (1, "")
-    assert error == f"error: bench on a GPU needs triton; run: {install_command('gpu')}\n"
-
-
-def test_naming_the_kernels_says_that_triton_is_not_installed(results):
-    assert results[1].endswith("impl='triton' needs triton, which is not installed")
+    assert bench_on_a_gpu == [
+        1, "", f"error: bench on a GPU needs triton; run: {install_command('gpu')}\n"
+    ]  # fmt: skip
+    assert named.endswith("impl='triton' needs triton, which is not installed")

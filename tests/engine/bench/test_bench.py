@@ -178,7 +178,7 @@ def test_the_command_measures_in_processes_and_prints_writes_and_reads_the_same(
         (["--heads", "8"], "QUERY/KEY"),
         (["--heads", "8/8,8/3"], "multiple"),
         (["--mask", "both"], "neither causal nor full"),
-        (["--rival", "theirs"], "no rival"),
+        (["--rival", "theirs"], "no method"),
         (["--read", "no-such-file"], "cannot be read"),
     ],
 )

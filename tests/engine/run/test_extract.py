@@ -316,7 +316,7 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
         ({"lens_positions": "9000:"}, "`lens_positions`: '9000:' selects nothing"),
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"top_k": 0}, "top_k"),
-        ({"prompt": "x " * 5000}, "supports only 4096"),
+        ({"prompt": "x " * 5000}, "supports only 4,096"),
         ({"prompt": "   "}, "empty"),
         ({"map_tile": "0"}, "`map_tile` must be .* not '0'"),
         ({"map_heads": "each"}, "`map_heads` must be mean or all, not 'each'"),
