@@ -63,9 +63,8 @@ def _interrupted(monkeypatch, at, **arguments):
     """Run an extraction that Ctrl-C ends where it starts its chunk number `at`."""
     with monkeypatch.context() as patch:
         _stopping(patch, at, KeyboardInterrupt())
-        with pytest.raises(
-            KeyboardInterrupt, match=r"partial has [\d,]+ of \d+ tokens; use `resume=True`"
-        ):
+        pattern = r"partial has [\d,]+ of \d+ tokens; use `resume=True`"
+        with pytest.raises(KeyboardInterrupt, match=pattern):
             extract(**arguments)
 
 
