@@ -12,6 +12,7 @@ from attentropy.report.export.csv_table import CsvTable, token
 from attentropy.report.export.entropy_lines import columns_of, lines_of
 from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, make_caption
 from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
+from attentropy.report.export.fitted_texts import fit_texts
 from attentropy.report.figures import exact_weights, heatmap_data
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import (
@@ -21,8 +22,8 @@ from attentropy.report.figures.placement import (
     place,
     without_box,
 )
-from attentropy.report.figures.sizes import fit_to_width
-from attentropy.report.figures.specification import VegaLite
+from attentropy.report.figures.sizes import CELL_MARGIN, Size, fit_to_width
+from attentropy.report.figures.specification import Row, Rows, VegaLite
 from attentropy.report.findings.observations import observe
 
 _COMPARED = {
@@ -82,6 +83,7 @@ def _chart(
     size = fit_to_width(count, width)
     data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
     state = heatmap_data.state(trace, size, placement, count)
+    _fit_cells(data, rows, size, placement, state)
     if rows.title != "layer":
         data["rowtitle"] = [{"text": rows.title}]
         for title in data["overviewtitle"]:
@@ -91,11 +93,34 @@ def _chart(
         inset_title = f"layer {int(trace['layer'][entry])}"
         if not inset.mean:
             inset_title += f" head {head}"
-        elif size.inset > 100:
+        elif not size.is_narrow:
             inset_title = f"weights, {inset_title}"
         data |= exact_weights.datasets(trace, inset, inset_title, size.inset)
         state |= exact_weights.state(inset, size.height)
     return heatmap(size, state, data)
+
+
+def _fit_cells(
+    data: dict[str, Rows], rows: FigureRows, size: Size, placement: Placement, state: Row
+) -> None:
+    """Cut the texts of section and inset, and the labels of columns, to the width of a cell."""
+    view, start, stop = rows.view, placement.start, placement.stop
+    letters = heatmap_data.cell_letters(size, stop - start)
+    room = size.section / (stop - start) - CELL_MARGIN
+    fit_texts(data["cells"], lambda k: view.texts(start, stop, k), letters, room, state["cellfont"])
+    label_letters = heatmap_data.label_letters(size, stop - start)
+    if label_letters >= 2:  # tokens, not numbers
+        tokens = view.trace.tokens
+        fit_texts(
+            data["columns"],
+            lambda k: [heatmap_data.column_labels(tokens, start, stop, k)],
+            label_letters, room, state["labelfont"],
+        )  # fmt: skip
+    fit_texts(
+        data["inset"],
+        lambda k: heatmap_data.inset_texts(view, size, placement.column, k),
+        size.inset_letters, size.inset - CELL_MARGIN, state["insetfont"],
+    )  # fmt: skip
 
 
 def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,26 +13,31 @@ from attentropy.report.export.figure_rows import FigureRows, HeadView
 from attentropy.report.figures.exact_weights import InsetWeights
 from attentropy.report.figures.heatmap_data import tile_means
 from attentropy.report.figures.placement import Placement
+from attentropy.report.read.cells import tokens_of_sides
+from attentropy.report.text import shorten
 
 _BEFORE = ("part", "layer", "head", "first position", "last position", "token")
-_AFTER = (
-    "top token", "top token probability", "key position", "key token", "attention weight",
-)  # fmt: skip
+_TOP = ("top token", "top token probability")
+_AFTER = ("key position", "key token", "attention weight")
 _ISOLATES = str.maketrans("", "", "\u2068\u2069")
 _TEXT_COLUMNS = 120
 
+_TopTokens = list[list[tuple[Cell, ...]]]
+"""The token that each cell [row][column] names, uncut, and its probability if known.
 
-@dataclass(frozen=True)
-class _TopTokens:
-    """The token that each cell [row][column] names, uncut, and its probability if known."""
-
-    names: list[list[str]]
-    probabilities: list[list[Cell]]
+In a comparison: those of A, then those of B.
+"""
 
 
 def columns_of(rows: FigureRows) -> tuple[str, ...]:
     """Return the names of the columns."""
-    return (*_BEFORE, rows.column, *_AFTER)
+    return (*_BEFORE, rows.column, *_top_columns(rows), *_AFTER)
+
+
+def _top_columns(rows: FigureRows) -> tuple[str, ...]:
+    if isinstance(rows.view.trace, Difference):
+        return tuple(f"{name} in {side}" for side in "AB" for name in _TOP)
+    return _TOP
 
 
 def lines_of(
@@ -63,14 +67,12 @@ def _tile_lines(
 ) -> Iterator[Line]:
     """Yield the mean of each `size` positions, from the position `start` on."""
     tokens, n = trace["token_text"], trace.dataset.sizes["position"]
+    rest = [None] * (len(_top_columns(rows)) + len(_AFTER))
     for r in range(means.shape[0]):
         for c, value in enumerate(means[r]):
             first, last = start + c * size, min(n, start + (c + 1) * size) - 1
             name = token(tokens, first) if size == 1 else None
-            yield (
-                part, *_layer_and_head(trace, rows, r), first, last, name, value,
-                None, None, None, None, None,
-            )  # fmt: skip
+            yield (part, *_layer_and_head(trace, rows, r), first, last, name, value, *rest)
 
 
 def _cell_lines(trace: Trace, rows: FigureRows, part: str, start: int, stop: int) -> Iterator[Line]:
@@ -81,7 +83,7 @@ def _cell_lines(trace: Trace, rows: FigureRows, part: str, start: int, stop: int
         for p in range(start, stop):
             yield (
                 part, *_layer_and_head(trace, rows, r), p, p, token(tokens, p), values[r, p],
-                top.names[r][p - start], top.probabilities[r][p - start], None, None, None,
+                *top[r][p - start], None, None, None,
             )  # fmt: skip
 
 
@@ -89,11 +91,12 @@ def _weight_lines(trace: Trace, rows: FigureRows, row: int, inset: InsetWeights)
     tokens = trace["token_text"]
     entry, head = rows.cells[row]
     name = "mean" if inset.mean or head is None else head
+    before_keys = [None] * (1 + len(_top_columns(rows)))
     for i, query in enumerate(inset.queries):
         for j, key in enumerate(inset.keys):
             yield (
                 "inset", int(trace["layer"][entry]), name, query, query, token(tokens, query),
-                None, None, None, key, token(tokens, key), inset.weights[i, j],
+                *before_keys, key, token(tokens, key), inset.weights[i, j],
             )  # fmt: skip
 
 
@@ -105,18 +108,48 @@ def _layer_and_head(trace: Trace, rows: FigureRows, r: int) -> tuple[int, int | 
 
 
 def _top_tokens(rows: FigureRows, start: int, stop: int) -> _TopTokens:
-    view, trace = rows.view, rows.view.trace
-    names = [
-        [text.translate(_ISOLATES) for text in row]
-        for row in view.texts(start, stop, _TEXT_COLUMNS)
-    ]
-    probabilities: list[list[Cell]] = [[None] * (stop - start) for _ in rows.cells]
-    if isinstance(trace, Difference):  # a token of A and one of B: no one probability
-        return _TopTokens(names, probabilities)
+    view, trace, span = rows.view, rows.view.trace, slice(start, stop)
+    if isinstance(trace, Difference):
+        return _of_both_sides(rows, trace, span)
+    names = view.texts(start, stop, _TEXT_COLUMNS)
+    probabilities: np.ndarray | None = None
     if view.name == "lens":
-        logprobs = trace.lens("lens_top_logprobs", slice(start, stop))[..., 0]
-        probabilities = [list(row) for row in np.exp(logprobs)]
+        probabilities = np.exp(trace.lens("lens_top_logprobs", span)[..., 0])
     elif isinstance(view, HeadView) and "max_prob" in trace:
         values = trace.dataset["max_prob"]
-        probabilities = [list(values[e, h, start:stop].values) for e, h in view.cells]
-    return _TopTokens(names, probabilities)
+        probabilities = np.stack([values[e, h, span].values for e, h in view.cells])
+    return [
+        [
+            (name.translate(_ISOLATES), None if probabilities is None else probabilities[r, c])
+            for c, name in enumerate(row)
+        ]
+        for r, row in enumerate(names)
+    ]
+
+
+def _of_both_sides(rows: FigureRows, difference: Difference, span: slice) -> _TopTokens:
+    view = rows.view
+    probabilities: np.ndarray | None = None
+    if not isinstance(view, HeadView):
+        pairs = tokens_of_sides(difference, view.name, span)
+        if view.name == "lens":
+            probabilities = np.exp(difference.lens("lens_top_logprobs", span))
+    elif "top_key" in difference:
+        pairs = view.tokens_of_sides(difference, span)
+    else:
+        pairs = [[(None, None)] * len(difference.kind[span]) for _ in view.cells]
+    if isinstance(view, HeadView) and all("max_prob" in side for side in difference.traces):
+        values = [difference.of_side("max_prob", side) for side in (0, 1)]
+        probabilities = np.stack(
+            [np.stack([side[e, h, span].values for side in values], -1) for e, h in view.cells]
+        )
+
+    def cells(r: int, c: int) -> tuple[Cell, ...]:
+        names = [
+            None if text is None else shorten(text, _TEXT_COLUMNS).translate(_ISOLATES)
+            for text in pairs[r][c]
+        ]
+        own = (None, None) if probabilities is None else probabilities[r, c]
+        return (names[0], own[0], names[1], own[1])
+
+    return [[cells(r, c) for c in range(len(pairs[r]))] for r in range(len(pairs))]

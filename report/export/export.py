@@ -17,6 +17,7 @@ from attentropy.report.export.choices import ExportChoices, check_choices
 from attentropy.report.export.exported import Exported
 from attentropy.report.export.figure_names import FORMATS
 from attentropy.report.export.figure_plan import FigurePlan
+from attentropy.report.export.fonts import name_sign_font
 from attentropy.report.figures.specification import Rows, VegaLite
 from attentropy.report.page.document import draw_svg
 from attentropy.report.read.ranges import Ends
@@ -176,7 +177,7 @@ def _draw(plan: FigurePlan, choices: ExportChoices, layout: int) -> str:
         parameter["value"] = colours.get(parameter["name"], parameter["value"])
     for name in _RAMPS & chart["datasets"].keys():
         chart["datasets"][name] = _smooth_ramp(chart["datasets"][name])
-    return draw_svg(chart)
+    return name_sign_font(draw_svg(chart))
 
 
 def _smooth_ramp(ramp: Rows) -> Rows:

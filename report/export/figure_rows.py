@@ -42,11 +42,20 @@ class HeadView(View):
         ]
 
     def _pairs(self, difference: Difference, span: slice, letters: int) -> list[list[str]]:
-        tokens = difference.tokens
+        return [
+            [shorten_pair(a, b, letters) if a is not None and b is not None else "" for a, b in row]
+            for row in self.tokens_of_sides(difference, span)
+        ]
+
+    def tokens_of_sides(
+        self, difference: Difference, span: slice
+    ) -> list[list[tuple[str | None, str | None]]]:
+        """Return the most attended token of A and that of B, None without one, by row."""
+        tokens: dict[int, str | None] = {-1: None} | dict(enumerate(difference.tokens))
         sides = [difference.of_side("top_key", side) for side in (0, 1)]
         return [
             [
-                shorten_pair(tokens[a], tokens[b], letters) if min(a, b) >= 0 else ""
+                (tokens[a], tokens[b])
                 for a, b in zip(
                     *(side[entry, head, span].values.tolist() for side in sides), strict=True
                 )

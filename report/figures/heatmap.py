@@ -11,6 +11,7 @@ import altair as alt
 from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
+    INK,
     PURPLE,
     blank,
     colour_ramp,
@@ -30,7 +31,13 @@ from attentropy.report.figures.pins import (
     numbered_cells,
     numbered_columns,
 )
-from attentropy.report.figures.sizes import CAPTION, FUNNEL, LABELS, STRIP, Size
+from attentropy.report.figures.sizes import (
+    CAPTION,
+    FUNNEL,
+    LABELS,
+    STRIP,
+    Size,
+)
 from attentropy.report.figures.specification import (
     Datasets,
     Parameters,
@@ -75,7 +82,7 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
         "spacing": 0,
         "bounds": "flush",
     }
-    has_room = size.inset > 100
+    has_room = not size.is_narrow
     padding = {
         "left": 44 if has_room else 28, "right": 42 if has_room else 26, "top": 16, "bottom": 4,
     }  # fmt: skip
@@ -196,7 +203,7 @@ def _caption(size: Size) -> VegaLite:
     It is never cut: it moves to the right where there is no room for it at the left, and takes a
     smaller font where it is longer than the figure is wide.
     """
-    largest = 12 if size.inset > 100 else 9
+    largest = 9 if size.is_narrow else 12
     font = f"min({largest}, {size.total} / ({_BOLD_LETTER} * max(1, length(datum.text))))"
     left_end = f"{_BOLD_LETTER} * datum.font * length(datum.text) - {size.left}"
     return layer(
@@ -266,9 +273,18 @@ def _legend(size: Size) -> VegaLite:
         "ticks", x=alt.XValue(size.legend + 5), y=unit_scale("y:Q"), align="left",
         baseline="middle", fontSize=11,
     )  # fmt: skip
-    title = text_mark(
-        "legendtitle", x=alt.XValue(size.legend + 22), y=alt.YValue(-10), align="right",
-        baseline="bottom", fontSize=11,
+    # The unit stands on a line of its own where the title would reach into the section.
+    in_lines = r"replace(datum.text, ' (', '\n(')" if size.is_narrow else "datum.text"
+    title = (
+        dataset("legendtitle")
+        .transform_calculate(text=in_lines)
+        .mark_text(
+            color=INK, align="right", baseline="line-bottom", lineBreak="\n", fontSize=11,
+        )
+        .encode(
+            x=alt.XValue(size.legend + 22), y=alt.YValue(-24 if size.is_narrow else -10),
+            text=alt.Text("text:N"),
+        )
     )  # fmt: skip
     ramp = colour_ramp(size.legend)
     return layer(ramp, ticks, title, width=size.legend, height=size.height)

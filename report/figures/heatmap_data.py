@@ -12,7 +12,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.figures.placement import Placement
-from attentropy.report.figures.sizes import LIVE_CELLS, Size
+from attentropy.report.figures.sizes import LETTER, LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
@@ -22,7 +22,6 @@ from attentropy.report.text import shorten
 from attentropy.report.units import count
 
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
-_LETTER = 7.2  # pixels per letter of a label
 
 CellTexts = Sequence[Sequence[str | list[str]]]
 """The text of each cell [row][column]; a list has one text per line."""
@@ -135,12 +134,18 @@ def _section_datasets(
     letters = label_letters(size, stop - start)
     columns = numbers(start, stop, size.section)
     if letters >= 2:
-        columns = [{"xc": i + 0.5, "text": shorten(tokens[i], letters)} for i in range(start, stop)]
+        labels = column_labels(tokens, start, stop, letters)
+        columns = [{"xc": start + i + 0.5, "text": label} for i, label in enumerate(labels)]
     if not is_live(size, stop - start, row_count):
         picture = tile(values, scale, start, 1, palette)
         return {"part": picture, "cells": [], "columns": columns}
-    texts = view.texts(start, stop, min(12, letters))
+    texts = view.texts(start, stop, cell_letters(size, stop - start))
     return {"part": [], "cells": grid(values, texts, start, scale, palette), "columns": columns}
+
+
+def column_labels(tokens: Sequence[str], start: int, stop: int, letters: int) -> list[str]:
+    """Return the texts under the columns of a section, cut to `letters`."""
+    return [shorten(token, letters) for token in tokens[start:stop]]
 
 
 def _row_labels(rows: Sequence[str]) -> dict[str, Rows]:
@@ -155,14 +160,14 @@ def _row_labels(rows: Sequence[str]) -> dict[str, Rows]:
 def _inset_datasets(
     trace: Trace, size: Size, column: int, view: View, palette: str
 ) -> dict[str, Rows]:
-    texts = _inset_texts(view, size, column)
+    texts = inset_texts(view, size, column, size.inset_letters)
     cells = grid(view.values[:, column : column + 1], texts, 0, view.scale, palette)
     name = shorten(trace.tokens[column], min(16, int(size.inset / 6.5)))
     return {
         "inset": _raise_two_lines(cells, size),
         "insetrows": [],
         "insetcolumns": [{"xc": 0.5, "text": name}],
-        "insettitle": [{"text": f"{view.column_title(is_narrow=size.inset <= 100)} {column:,}"}],
+        "insettitle": [{"text": f"{view.column_title(is_narrow=size.is_narrow)} {column:,}"}],
     }
 
 
@@ -181,10 +186,10 @@ def _raise_two_lines(inset: list[Row], size: Size) -> Rows:
     return inset
 
 
-def _inset_texts(view: View, size: Size, column: int) -> CellTexts:
-    """Return the texts of the magnified column."""
+def inset_texts(view: View, size: Size, column: int, letters: int) -> CellTexts:
+    """Return the texts of the magnified column, cut to `letters`."""
     has_two_lines = size.two_lines(len(view.values))
-    return view.inset_texts(column, size.inset_letters, has_two_lines=has_two_lines)
+    return view.inset_texts(column, letters, has_two_lines=has_two_lines)
 
 
 def is_live(size: Size, columns: int, rows: int) -> bool:
@@ -197,7 +202,12 @@ def label_letters(size: Size, columns: int) -> int:
 
     Labels of fewer than two letters are left out.
     """
-    return int(size.section / max(1, columns) / _LETTER)
+    return int(size.section / max(1, columns) / LETTER)
+
+
+def cell_letters(size: Size, columns: int) -> int:
+    """Return the number of letters to which the texts of a section's cells are cut."""
+    return min(12, label_letters(size, columns))
 
 
 def state(trace: Trace, size: Size, placement: Placement, rows: int) -> Row:

@@ -8,6 +8,8 @@ STRIP = 34
 FUNNEL = 30
 LABELS = 26
 CAPTION = 30
+LETTER = 7.2  # pixels per letter of a label
+CELL_MARGIN = 3  # pixels of a cell's width that its text leaves free
 # So many rectangles with text a browser redraws smoothly; a section with more shows a picture.
 LIVE_CELLS = 2500
 # A figure that is narrower (in pixels) is laid out for a telephone.
@@ -27,6 +29,11 @@ class Size:
     columns: int
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether the sizes are those for a telephone."""
+        return self.inset <= 100
+
+    @property
     def left(self) -> int:
         """The left edge of the section."""
         return self.inset + self.gap
@@ -39,12 +46,12 @@ class Size:
     @property
     def inset_font(self) -> int:
         """The font size of the inset: larger than that of the section if there is room."""
-        return 15 if self.inset > 100 else 12
+        return 12 if self.is_narrow else 15
 
     @property
     def inset_letters(self) -> int:
         """The number of letters of a token that fit into the inset."""
-        return int(self.inset / (0.8 if self.inset > 100 else 0.65) / self.inset_font)
+        return int(self.inset / (0.65 if self.is_narrow else 0.8) / self.inset_font)
 
     def two_lines(self, rows: int) -> bool:
         """Return whether each of the inset's `rows` cells has room for two lines of text."""
@@ -63,7 +70,7 @@ def wide(rows: int) -> Size:
 
 def narrow(rows: int) -> Size:
     """Return the sizes for a telephone."""
-    return Size(58, 34, 156, 8, _height(rows), _overview(rows), 4)
+    return Size(58, 38, 148, 8, _height(rows), _overview(rows), 4)
 
 
 def small(rows: int) -> Size:

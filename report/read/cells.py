@@ -158,6 +158,19 @@ def token_pairs(
 
     None stands where a side has no token.
     """
+    return [
+        [(a, b) if a is not None and b is not None else None for a, b in row]
+        for row in tokens_of_sides(difference, view, span)
+    ]
+
+
+def tokens_of_sides(
+    difference: Difference, view: str, span: slice
+) -> list[list[tuple[str | None, str | None]]]:
+    """Return the top or most attended token of A and that of B, one list per layer.
+
+    A side without a token has None.
+    """
     texts: dict[int, str]
     if view == "lens":
         ids = difference.lens("lens_top_ids", span)
@@ -169,8 +182,9 @@ def token_pairs(
         ]
         ids, texts = np.stack(sides, -1), dict(enumerate(difference.tokens))
     else:
-        columns = len(range(difference.kind.size)[span])
-        return [[None] * columns for _ in range(difference.dataset.sizes["layer"])]
+        ids = np.full((difference.dataset.sizes["layer"], difference.kind[span].size, 2), -1)
+        texts = {}
     return [
-        [(texts[a], texts[b]) if min(a, b) >= 0 else None for a, b in row] for row in ids.tolist()
+        [(texts[a] if a >= 0 else None, texts[b] if b >= 0 else None) for a, b in row]
+        for row in ids.tolist()
     ]

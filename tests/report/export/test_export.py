@@ -83,7 +83,7 @@ def test_labels_have_the_asked_for_size_in_print(trace, width, points):
     )
     unit = width / 25.4 * 72 / float(root.get("viewBox").split()[2])
     sizes = {
-        text.text: float(text.get("font-size").removesuffix("px")) * unit
+        " ".join(text.itertext()): float(text.get("font-size").removesuffix("px")) * unit
         for text in root.iter("{http://www.w3.org/2000/svg}text")
     }
     for label in ("Entropy (nats)", "layer", "0.0"):

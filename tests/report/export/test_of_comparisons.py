@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import compare
 from attentropy.report.export.export import export
+from attentropy.report.text import mark_whitespace
 from traces import synthetic
 
 
@@ -37,10 +39,49 @@ def test_values_caption_and_names_are_those_of_two(difference, figure):
     overview = [line for line in lines if line["part"] == "overview"]
     drawn = np.array([float(line["B − A (nats)"]) for line in overview])
     np.testing.assert_allclose(drawn.reshape(a.shape), b - a, atol=1e-6)
-    assert {line["top token probability"] for line in lines} == {""}
-    assert all(
-        "→" in line["top token"] or line["top token"] for line in lines if line["part"] == "section"
-    )
+    assert not any("→" in cell for line in lines for cell in line.values())
+
+
+@pytest.mark.parametrize(
+    ("figure", "choices"), [("lens", {}), ("attention", {}), ("attention", {"head": 1})]
+)
+def test_a_table_has_the_top_token_of_either_side_with_its_probability(difference, figure, choices):
+    """A mean over heads has no probability; a cell of one head has its largest weight."""
+    _, lines = _table(difference, figure, **choices)
+    drawn = [line for line in lines if line["part"] in ("section", "inset")]
+    assert drawn
+    for line in drawn:
+        entry, at = int(line["layer"]), int(line["first position"])
+        for name, trace in zip("AB", difference.traces, strict=True):
+            text, written = line[f"top token in {name}"], line[f"top token probability in {name}"]
+            assert text
+            if figure == "lens":
+                (token,) = trace.text_of(trace.lens("lens_top_ids")[entry, at, :1])
+                expected = np.exp(trace.lens("lens_top_logprobs")[entry, at, 0])
+            elif choices:
+                token = trace.tokens[int(trace["top_key"][entry, 1, at])]
+                expected = trace["max_prob"][entry, 1, at]
+            else:
+                assert written == ""
+                continue
+            assert text.lstrip("'_") == mark_whitespace(str(token)).lstrip("_")
+            assert float(written) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_token_of_one_side_alone_leaves_the_cells_of_the_other_empty():
+    a = synthetic(layers=2, heads=2, window=False)
+    texts = np.array([*a.tokens[:5], " other", *a.tokens[6:]], np.dtypes.StringDType())
+    ids = np.array([*a["token_ids"][:5], 999, *a["token_ids"][6:]])
+    b = Trace(a.dataset.assign_coords(
+        token_ids=("position", ids.astype(np.int32)), token_text=("position", texts)
+    ))  # fmt: skip
+    _, lines = _table(compare(a, b), "lens", section="0:9")
+    sides = [line for line in lines if line["part"] == "section" and not line["B − A (nats)"]]
+    assert sides
+    for line in sides:
+        filled = [bool(line[f"top token in {name}"]) for name in "AB"]
+        assert sum(filled) == 1
+        assert [bool(line[f"top token probability in {name}"]) for name in "AB"] == filled
 
 
 @pytest.mark.parametrize("choices", [{"head": 1}, {"layer": 2}, {"layer": 0, "head": 0}])
@@ -54,10 +95,10 @@ def test_heads_have_a_scale_about_zero_and_the_most_attended_tokens_of_both(diff
         value = [float(side["entropy"][layer, head, at]) for side in difference.traces]
         assert float(line["B − A (nats)"]) == pytest.approx(value[1] - value[0], abs=1e-6)
         keys = [int(side["top_key"][layer, head, at]) for side in difference.traces]
-        texts = [difference.tokens[key].strip() for key in keys]
-        assert keys[0] == keys[1] or (
-            texts[0][:6] in line["top token"] and "→" in line["top token"]
-        )
+        texts = [difference.tokens[key] for key in keys]
+        assert [line[f"top token in {name}"].lstrip("'_") for name in "AB"] == [
+            mark_whitespace(text).lstrip("_") for text in texts
+        ]
 
 
 @pytest.mark.parametrize(
