@@ -82,18 +82,18 @@ def commands_in(block):
 
 
 def recipe(target):
-    """Return the arguments with which a target of the Makefile runs the command line, if it does."""
+    """Return the arguments that a target of the Makefile gives to the command line, if any."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
     rule = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
     line = re.search(r"attentropy\.report\.cli (.*)", rule[1])
     return shlex.split(line[1]) if line else None
 
 
+WITH_CODE = [path for path in DOCUMENTS if {"python", "sh"} & set(dict(blocks(path)))]
+
+
 @pytest.mark.costly
-@pytest.mark.parametrize(
-    "document", [path for path in DOCUMENTS if {"python", "sh"} & {kind for kind, _ in blocks(path)}],
-    ids=lambda path: path.name,
-)  # fmt: skip
+@pytest.mark.parametrize("document", WITH_CODE, ids=lambda path: path.name)
 def test_the_blocks_of_a_document_run_in_order(document, folder, names, monkeypatch, capsys):
     for language, block in blocks(document):
         if language == "python":
