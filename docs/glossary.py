@@ -7,8 +7,8 @@ from attentropy.report.glossary import TERMS, Term
 HEAD = """\
 # Glossary
 
-What the words of the page, of messages and of `--help` mean. `attentropy explain TERM` prints the
-same, and the page shows the definitions where a word first appears in a section.
+The terms used in the page, in messages and in `--help`. `attentropy explain TERM` prints the same
+definitions, and the page shows one where a term first appears in a section.
 [definitions.md](definitions.md) has every number with its formula and range.
 
 <!-- Written by `python docs/glossary.py` from report/glossary.py. -->

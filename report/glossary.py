@@ -57,13 +57,13 @@ TERMS = (
         "The attention weights of all queries (rows) on all keys (columns) of one layer; a long "
         "prompt is shown in tiles.",
         "No token × token array is ever stored for a long prompt: a second pass over queries and "
-        "keys adds the exact weights up, tile by tile.",
+        "keys sums the exact weights, tile by tile.",
         see=("tile", "visible keys"), aliases=("map",), forms=("map of all tokens",),
     ),
     Term(
         "attention sink",
         "A token, usually the first, that receives much attention whatever it says: heads with "
-        "nothing to do park their attention there.",
+        "nothing to look for park their attention there.",
         "The statistic `sink_mass` is the attention on the first four tokens; a head counts as a "
         "sink where the first key receives more than 30 % of its attention (arXiv 2309.17453, "
         "2410.10781).",
@@ -129,8 +129,8 @@ TERMS = (
     ),
     Term(
         "local head",
-        "An attention head that stays near: more than 90 % of its attention is on the last 64 "
-        "keys.",
+        "An attention head that looks at nearby tokens: more than 90 % of its attention is on the "
+        "last 64 keys.",
         see=("attended distance", "head score"), aliases=("local",),
     ),
     Term(
@@ -183,7 +183,7 @@ TERMS = (
         "rehearsal",
         "A token of the coming answer that the logit lens already shows at a template token, "
         "several positions before the model says it.",
-        "It counts as found where such a token is among the lens's top five and has a probability "
+        "It counts where such a token is among the lens's top five and has a probability "
         "of at least 5 %. Template tokens carry no content of their own, so a word of the answer "
         "there means that the model already holds it.",
         see=("template token", "logit lens", "rank"),
@@ -199,8 +199,8 @@ TERMS = (
         "template token",
         "A token that the chat template adds around the user's text, such as a header, a role name "
         "or an end-of-turn mark; also called dummy token.",
-        "The box in the figure marks those between the user's last word and the answer. A "
-        "rehearsal is looked for there.",
+        "The box in the figure marks those between the user's last word and the answer. "
+        "Rehearsals are looked for there.",
         see=("rehearsal",), aliases=("dummy token",), forms=("chat template",),
     ),
     Term(
@@ -214,7 +214,7 @@ TERMS = (
         "top key",
         "The key to which a query attends most; where a cell stands for several heads, the one "
         "that most heads choose.",
-        "argmax_j p_ij, called `top_key`; of equal weights the earlier key.",
+        "argmax_j p_ij, called `top_key`; of equal weights, the earlier key wins.",
         see=("max probability", "attention entropy"), forms=("most attended token",),
     ),
     Term(

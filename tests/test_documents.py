@@ -16,13 +16,17 @@ from traces import synthetic
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MEASUREMENTS = [ROOT / "tests/benchmarks/README.md", ROOT / "engine/demo/README.md"]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LANGUAGES = {"python", "sh", "text"}
+PROGRAMS = r"attentropy|make|source|pip|python3?|echo|import|from"
 # Limits for what takes minutes as it stands.
 LIMITS = {
     "bench": ["--seconds", "0", "--sizes", "64", "--rival", "ours, entropy"],
     "profile": ["--tokens", "64", "--repeat", "1"],
 }
 SET_UP = ("make", "source", "pip", "python3")
+# What commands write where no output is named.
+DEFAULTS = {"trace.html", "compare.html", "profile.html", "bench.json"}
 
 
 def blocks(document):
@@ -63,60 +67,78 @@ def names(folder):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_block_is_of_a_language_that_is_tested(document):
     text = document.read_text("utf-8")
-    assert {language for language, _ in blocks(document)} <= {"python", "sh", "text"}
-    indented = re.findall(r"(?<=\n\n) {4}\S.*", BLOCK.sub("", text))
-    assert indented == [], "a code block needs its language"
-
-
-@pytest.mark.costly
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_python_of_a_document_runs_in_order(document, names):
-    code = [block for language, block in blocks(document) if language == "python"]
-    assert code or document.name not in ("README.md", "trace-format.md")
-    for block in code:
-        exec(compile(block, str(document), "exec"), names)
-
-
-def commands(document):
-    """Yield the words of every command of the shell blocks, comments left out."""
+    assert {language for language, _ in blocks(document)} <= LANGUAGES
+    rest = BLOCK.sub("", text)
+    code = re.findall(r"(?<=\n\n)(?: {4}|\t)\S.*|^ *(?:```|~~~).*", rest, re.MULTILINE)
+    assert code == [], "a code block needs its language"
     for language, block in blocks(document):
-        if language == "sh":
-            for line in block.replace("\\\n", " ").splitlines():
-                if words := shlex.split(line, comments=True):
-                    yield words
+        assert language != "text" or not re.search(rf"^({PROGRAMS})\b", block, re.MULTILINE), block
+
+
+def commands_in(block):
+    """Return the words of every command of a shell block, comments left out."""
+    lines = block.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+def recipe(target):
+    """Return the arguments that a target of the Makefile gives to the command line, if any."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    rule = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
+    line = re.search(r"attentropy\.report\.cli (.*)", rule[1])
+    return shlex.split(line[1]) if line else None
+
+
+WITH_CODE = [path for path in DOCUMENTS if {"python", "sh"} & set(dict(blocks(path)))]
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_commands_of_a_document_run_in_order(document, folder, monkeypatch, capsys):
-    for words in commands(document):
-        if words[0] in SET_UP:
-            continue
-        if words[0] == "echo":
-            text = words[1].encode()
-            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
-            words = words[words.index("|") + 1 :]
-        if words[:2] == ["python", "-c"]:
-            exec(words[2], {})
-            continue
-        assert words[0] == "attentropy", words
-        assert main([*words[1:], *LIMITS.get(words[1], [])]) == 0, (words, capsys.readouterr().err)
-        if "-o" in words:
-            assert Path(words[words.index("-o") + 1]).exists(), words
-    names = {path.name for path in folder.iterdir()}
+@pytest.mark.parametrize("document", WITH_CODE, ids=lambda path: path.name)
+def test_the_blocks_of_a_document_run_in_order(document, folder, names, monkeypatch, capsys):
+    for language, block in blocks(document):
+        if language == "python":
+            exec(compile(block, str(document), "exec"), names)
+        elif language == "sh":
+            for words in commands_in(block):
+                run(words, monkeypatch, capsys)
     if document.name == "README.md":
-        assert names >= {"report.html", "trace.html", "compare.html", "profile.html", "bench.json"}
+        assert {path.name for path in folder.iterdir()} >= DEFAULTS
+
+
+def run(words, monkeypatch, capsys):
+    """Run one command in this process; what installs is checked by the test of the set-up."""
+    if words[0] == "make" and (arguments := recipe(words[1])):
+        words = ["attentropy", *arguments]
+    if words[0] in SET_UP:
+        return
+    if words[0] == "echo":
+        assert words[2] == "|"
+        text = io.TextIOWrapper(io.BytesIO(words[1].encode()))
+        monkeypatch.setattr("sys.stdin", text)
+        words = words[3:]
+    if words[:2] == ["python", "-c"]:
+        exec(words[2], {})
+        return
+    assert words[0] == "attentropy", words
+    assert main([*words[1:], *LIMITS.get(words[1], [])]) == 0, (words, capsys.readouterr().err)
+    if "-o" in words:
+        assert Path(words[words.index("-o") + 1]).exists(), words
 
 
 def test_the_set_up_names_what_the_project_has():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     extras = set(project["project"]["optional-dependencies"])
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    lines = [words for words in commands(ROOT / "README.md") if words[0] in SET_UP]
+    shell = [block for kind, block in blocks(ROOT / "README.md") if kind == "sh"]
+    lines = [words for block in shell for words in commands_in(block) if words[0] in SET_UP]
     assert {words[0] for words in lines} == set(SET_UP)
     for words in lines:
         if words[0] == "make":
             assert words[1] in targets
+        elif words[0] in ("source", "python3"):
+            assert words in (["source", ".venv/bin/activate"], ["python3", "-m", "venv", ".venv"])
+        else:
+            assert words[:2] in (["pip", "install"], ["pip", "wheel"])
         for extra in re.findall(r"\[(\w+)\]", " ".join(words)):
             assert extra in extras
         for wheel in re.findall(r"attentropy-(\S+?)-py3", " ".join(words)):
