@@ -30,7 +30,7 @@ engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training
 report.text report.palette report.units report.images report.glossary report.files
-report.planes report.scale
+report.planes report.scale report.terminal
 report.compare
 report.read
 report.findings

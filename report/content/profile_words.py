@@ -57,7 +57,7 @@ def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Return columns and rows of what recording costs: each variant's time, rate and memory."""
     columns = [
         "", "median time", "min … max", "tokens/s", "recording / this row",
-        "attention kernel", "kernel, recording / this row", "kernel rate (of matmul peak)",
+        "attention kernel", "kernel, recording / this row", "kernel rate", "kernel rate / matmul",
         "peak memory",
     ]  # fmt: skip
     names = {
@@ -78,7 +78,8 @@ def costs(profile: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
                 f"{ratio['whole'][1]:.2f}×" if ratio else "–",
                 seconds(variant["kernel_seconds"][1]),
                 f"{ratio['kernel'][1]:.2f}×" if ratio else "–",
-                rate(variant["kernel_flops_per_second"], profile),
+                _unit(variant["kernel_flops_per_second"]),
+                _to_matmul(variant["kernel_flops_per_second"], profile),
                 format_bytes(variant["peak_bytes"]),
             ]
         )
@@ -123,8 +124,8 @@ def profile_sentences(profile: dict[str, Any]) -> list[str]:
         lines.append(
             f"The attention kernel runs at "
             f"{rate(recording['kernel_flops_per_second'], profile)}, the projections and MLPs at "
-            f"{rate(products, profile)}. Matmul peak measured on this machine: "
-            f"{_unit(profile['ceilings']['flops_per_second'])}."
+            f"{rate(products, profile)}. Matmul is a large matrix product measured on this "
+            f"machine: {_unit(profile['ceilings']['flops_per_second'])}."
         )
     lines.append(
         f"The parts sum to {100 * (1 + profile['parts_off_by']):.1f} % of the wall time (worst "
@@ -159,8 +160,13 @@ def seconds(value: float) -> str:
 
 
 def rate(flops: float, profile: dict[str, Any]) -> str:
-    """Return FLOP per second, and their share of the matmul peak measured here."""
-    return f"{_unit(flops)} ({percent(flops / profile['ceilings']['flops_per_second'])})"
+    """Return FLOP per second, and their ratio to the matrix product's measured here."""
+    return f"{_unit(flops)} ({_to_matmul(flops, profile)} matmul)"
+
+
+def _to_matmul(flops: float, profile: dict[str, Any]) -> str:
+    """Return a rate as a multiple of the matrix product's: in another dtype it may be above 1."""
+    return f"{flops / profile['ceilings']['flops_per_second']:.2f}×"
 
 
 def layers(trace: Trace) -> tuple[list[str], list[list[str]]]:
@@ -227,7 +233,7 @@ def _profile_words(trace: Trace) -> ProfileWords:
 
     profile = trace.attrs["profile"]
     tables = {
-        "What recording costs": costs(profile),
+        "Cost of recording": costs(profile),
         "Time by part, while recording": shares(trace),
         "Time and peak memory by layer, over all chunks": layers(trace),
     }

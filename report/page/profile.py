@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from attentropy.engine.trace.checks.unreadable import UNREADABLE
 from attentropy.engine.trace.dataset import Trace
@@ -21,10 +17,8 @@ from attentropy.report.content.profile_words import (
     unreadable_profile,
 )
 from attentropy.report.page.document import draw_still
+from attentropy.report.terminal import print_table
 from attentropy.report.text import for_terminal
-from attentropy.report.units import glue
-
-_WIDTH = 150  # columns in a pipe, which has no width of its own
 
 
 @dataclass(frozen=True)
@@ -53,16 +47,7 @@ def draw_profile(profile: ProfileWords) -> ProfilePictures:
 def print_profile(trace: Trace) -> None:
     """Print the tables and the sentences to standard output."""
     profile = trace.attrs["profile"]
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
-    for title, (columns, rows) in (
-        ("What recording costs", costs(profile)),
-        ("Time by part, while recording", shares(trace)),
-    ):
-        table = Table(title=title)
-        for i, name in enumerate(columns):
-            table.add_column(name, justify="right" if i else "left")
-        for row in rows:
-            table.add_row(*(Text(glue(for_terminal(cell))) for cell in row))
-        console.print(table)
+    print_table("Cost of recording", *costs(profile))
+    print_table("Time by part, while recording", *shares(trace))
     for sentence in (*profile_sentences(profile), method(profile)):
         click.echo(for_terminal(sentence))

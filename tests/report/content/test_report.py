@@ -77,7 +77,7 @@ def test_a_profile_is_part_of_the_report_where_the_trace_has_one(report):
     assert report.profile is None
     profile = read_report(profiled(), []).profile
     assert set(profile.charts) == {"wide", "narrow"}
-    assert profile.tables[0].title == "What recording costs"
+    assert profile.tables[0].title == "Cost of recording"
 
 
 def test_a_trace_without_entropies_has_no_report(trace):

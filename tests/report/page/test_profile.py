@@ -123,7 +123,7 @@ def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
     text = " ".join(profile_sentences(profile))
     assert "Recording takes 1.10× (1.01–1.20×) the time of the same pass without" in text
     assert "The attention kernel alone: 1.03× (1.02–1.04×)." in text
-    assert "600 TFLOP/s (75 %)" in text
+    assert "600 TFLOP/s (0.75× matmul)" in text
     assert "sum to 98.8 % of the wall time" in text
     assert "adds 1.5 MB to peak memory" in text
     columns, rows = costs(profile)
@@ -133,6 +133,14 @@ def test_the_numbers_are_told_with_their_spread_and_against_the_ceiling():
     ]  # fmt: skip
     columns, rows = shares(trace)
     assert all(len(row) == len(columns) for row in rows)
+
+
+def test_a_rate_above_the_matrix_products_is_a_ratio_and_no_share():
+    profile = profiled().attrs["profile"]
+    profile["ceilings"]["flops_per_second"] = 6e14 / 2.44
+    assert "600 TFLOP/s (2.44× matmul)" in " ".join(profile_sentences(profile))
+    assert "2.44×" in costs(profile)[1][0]
+    assert not any("%" in cell for row in costs(profile)[1] for cell in row)
 
 
 def test_without_a_fused_kernel_the_reason_is_told():
@@ -159,7 +167,7 @@ def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_pa
     runner = CliRunner()
     done = runner.invoke(command, ["folder", "--tokens", "128k", "--chunk", "8k", "--repeat", "2"])
     assert done.exit_code == 0, done.output
-    assert "What recording costs" in done.output
+    assert "Cost of recording" in done.output
     assert "Wrote profile.html" in done.output
     assert (tmp_path / "profile.html").exists()
     assert (arguments["tokens"], arguments["chunk"], arguments["repeat"]) == (131_072, 8192, 2)
