@@ -34,7 +34,7 @@ def print_table(
     for part in _parts(widths, console.width):
         table = Table(title=None if heading is None else Text(for_terminal(heading)))
         for i in part:
-            table.add_column(heads[i], justify="right" if i else "left", width=widths[i])
+            table.add_column(Text(heads[i]), justify="right" if i else "left", width=widths[i])
         for row in cells:
             table.add_row(*(Text(glue(row[i]), no_wrap=i > 0) for i in part))
         console.print(table)
@@ -44,17 +44,16 @@ def print_table(
 def _widths(heads: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> list[int]:
     """Return the characters of each column; only headings and the first column may wrap.
 
-    They wrap to what their words need where one table has no room for all columns otherwise.
+    They wrap no more than needed for one table, or to few characters where one has no room.
     """
-    roomy, tight = (
-        [_names(heads, rows, limit // share)]
-        + [
-            max(min(cell_len(head), heading), _longest_word(head), *map(cell_len, cells))
-            for head, *cells in zip(heads[1:], *(row[1:] for row in rows), strict=True)
-        ]
-        for share, heading in ((3, _HEADING), (5, 0))
-    )
-    return tight if _total(roomy) > limit else roomy
+    for share, heading in ((1, _HEADING), (3, _HEADING), (4, 0)):
+        widths = [_names(heads, rows, limit // share)]
+        for head, *cells in zip(heads[1:], *(row[1:] for row in rows), strict=True):
+            most = max(min(cell_len(head), heading), _longest_word(head))
+            widths.append(max(most, *map(cell_len, cells)))
+        if _total(widths) <= limit:
+            break
+    return widths
 
 
 def _names(heads: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> int:

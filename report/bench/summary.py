@@ -10,8 +10,9 @@ from attentropy.report.units import count, format_bytes, percent
 
 NOTE = (
     "Times are per run. Matmul peak: the rate of a product of two large square matrices, measured "
-    "on this machine; a small case that stays in cache can exceed 100 %. Errors: the largest at sampled places, compared with float64 on the same inputs; (!) marks values "
-    "outside the project's tolerance. Extra memory: peak memory beyond the inputs."
+    "on this machine; a small case that stays in cache can exceed 100 %. Errors: the largest at "
+    "sampled places, compared with float64 on the same inputs; (!) marks values outside the "
+    "project's tolerance. Extra memory: peak memory beyond the inputs."
 )
 # Group of alternatives -> what a finding calls its fastest one.
 _GROUP_WORDS = {
