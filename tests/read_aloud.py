@@ -100,7 +100,9 @@ def helps() -> Iterator[Words]:
 
     from attentropy.report.cli import attentropy as cli
 
-    with click.Context(cli, info_name="attentropy", max_content_width=120) as context:
+    with click.Context(
+        cli, info_name="attentropy", max_content_width=120, **cli.context_settings
+    ) as context:
         yield Words("help", "attentropy --help", cli.get_help(context))
         for name in cli.list_commands(context):
             command = cli.get_command(context, name)

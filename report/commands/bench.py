@@ -15,6 +15,7 @@ from attentropy.engine.errors import AttentropyError, UsageError, install_comman
 from attentropy.report.commands import output
 from attentropy.report.commands.bench_grid import grid_for, list_of, parse_heads, parse_mask
 from attentropy.report.commands.endings import PAGE_ENDINGS, RESULT_ENDINGS
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.progress import show_status
 from attentropy.report.commands.quantities import count
 
@@ -24,51 +25,75 @@ if TYPE_CHECKING:
 _HELP = """\
 Benchmark attention with entropy, or the vocabulary statistics of the logit lens, against
 alternatives and against an upper bound. Each implementation runs on random data in its own
-process. Our own are compared with float64 first, and not timed if they are wrong. By default
-the benchmark runs over a grid of sizes that fits the device."""
+process. Attentropy's own are first checked against float64, and are not timed if they are
+wrong. By default the benchmark runs over a grid of sizes that suits the device."""
+_EXAMPLES = examples(
+    "attentropy bench -n 1k,4k --rival 'ours*' -o ours.json",
+    "attentropy bench --what vocabulary --html vocabulary.html",
+    "attentropy bench --read bench.json",
+)
 
 
-@click.command("bench", help=_HELP)
+@click.command("bench", help=_HELP, epilog=_EXAMPLES)
 @click.option(
     "--what", type=click.Choice(["attention", "vocabulary"]), default="attention",
     show_default=True, help="Operation to benchmark.",
 )  # fmt: skip
 @click.option(
     "-n", "--sizes", callback=list_of(count), metavar="N,…",
-    help="Sequence lengths, or numbers of rows for the vocabulary, such as 1k,128k.",
+    help="Sequence lengths, or numbers of rows for the vocabulary, such as 1k,128k.  "
+    "[default: depends on the device]",
 )  # fmt: skip
 @click.option(
     "--heads",
     callback=list_of(parse_heads),
     metavar="Q/K,…",
-    help="Numbers of query/key heads, such as 64/8.",
+    help="Numbers of query/key heads, such as 64/8.  [default: depends on the device]",
 )
-@click.option("-d", "--head-size", callback=list_of(count), metavar="D,…", help="Head sizes.")
+@click.option(
+    "-d",
+    "--head-size",
+    callback=list_of(count),
+    metavar="D,…",
+    help="Head sizes, such as 64,128.  [default: depends on the device]",
+)
 @click.option(
     "--mask",
     callback=list_of(parse_mask),
     metavar="KIND,…",
-    help="Attention mask: causal, full or both.",
+    help="Attention masks: causal, full, or both as causal,full.  [default: depends on the device]",
 )
-@click.option("--width", type=click.IntRange(1), help="Hidden size (vocabulary).")
-@click.option("--tokens", type=click.IntRange(1), help="Vocabulary size (vocabulary).")
 @click.option(
-    "--dtype", type=click.Choice(["float32", "bfloat16", "float16"]), help="Dtype of the inputs."
+    "--width",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Hidden size, for --what vocabulary.  [default: depends on the device]",
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Vocabulary size, for --what vocabulary.  [default: depends on the device]",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Dtype of the inputs.  [default: depends on the device]",
 )
 @click.option(
     "--rival", "patterns", multiple=True, metavar="NAME",
     help="Implementation to run, by name or pattern such as 'ours*'. Repeatable.  [default: all]",
 )  # fmt: skip
 @click.option(
-    "--seconds", type=click.FloatRange(0), default=2.0, show_default=True,
-    help="Seconds of timing per implementation and case.",
+    "--seconds", type=click.FloatRange(0), metavar="SECONDS", default=2, show_default=True,
+    help="Timing budget per implementation and case.",
 )  # fmt: skip
 @click.option(
-    "--rounds", type=click.IntRange(1), default=1, show_default=True,
-    help="Rounds over all implementations, in turns; the times are pooled.",
+    "--rounds", type=click.IntRange(1), metavar="N", default=1, show_default=True,
+    help="Number of rounds over all implementations; the times of all rounds are pooled.",
 )  # fmt: skip
 @click.option(
-    "--limit", type=click.FloatRange(0), metavar="MINUTES", default=60.0, show_default=True,
+    "--limit", type=click.FloatRange(0), metavar="MINUTES", default=60, show_default=True,
     help="Start no new case after this many minutes.",
 )  # fmt: skip
 @click.option(
@@ -81,7 +106,11 @@ the benchmark runs over a grid of sizes that fits the device."""
     "--read is given]",
 )  # fmt: skip
 @click.option(
-    "--html", "page", type=Path, metavar="FILE", help="Write the results as an HTML page."
+    "--html",
+    "page",
+    type=Path,
+    metavar="FILE",
+    help="HTML page to write, with the results as charts and tables.",
 )
 @output.force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

@@ -9,20 +9,26 @@ import click
 
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
 Compare two traces (`.zarr` or `.zarr.zip`), aligned by token, and show B − A: two prompts of
-one model, or two models, revisions or precisions on one prompt. Save the comparison itself,
-for render and export, with an output named `.zarr` or `.zarr.zip`."""
+one model, or two models, revisions or precisions on one prompt. To save the
+comparison itself, for render and export, name the output `.zarr` or `.zarr.zip`."""
+_EXAMPLES = examples(
+    "attentropy compare base.zarr.zip tuned.zarr.zip",
+    "attentropy compare base.zarr.zip tuned.zarr.zip -o difference.zarr.zip",
+)
 
 
-@click.command("compare", help=_HELP)
+@click.command("compare", help=_HELP, epilog=_EXAMPLES)
 @click.argument("a", type=Path)
 @click.argument("b", type=Path)
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("compare.html"), show_default=True,
-    help="Output file of the page or the comparison; - writes the page to standard output.",
+    help="Output file: NAME.html for a page, NAME.zarr or NAME.zarr.zip for the comparison; - "
+    "writes the page to standard output.",
 )  # fmt: skip
 @page_options
 @output.redact_option

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.output import json_line
 from attentropy.report.glossary import TERMS, Term, all_names, find
 from attentropy.report.text import for_terminal
@@ -16,7 +17,13 @@ _WIDTH = 88
 _HELP = "Explain TERM, such as rehearsal. Without TERM, list all terms."
 
 
-@click.command("explain", help=_HELP)
+_EXAMPLES = examples(
+    "attentropy explain",
+    "attentropy explain rehearsal",
+)
+
+
+@click.command("explain", help=_HELP, epilog=_EXAMPLES)
 @click.argument("words", metavar="[TERM]", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(words: tuple[str, ...], as_json: bool) -> None:

@@ -13,6 +13,7 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import FIGURE_ENDINGS, FIGURE_FORMATS, stem
+from attentropy.report.commands.examples import examples
 from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.text import for_terminal
 
@@ -31,9 +32,14 @@ can show entropy, {", ".join(_STATISTICS[:-1])} or {_STATISTICS[-1]}, if the tra
 and all heads of one layer with --layer. With both, the inset shows the attention weights of
 that head.
 """
+_EXAMPLES = examples(
+    "attentropy export trace.zarr.zip -o lens.pdf --width 85",
+    "attentropy export trace.zarr.zip --figure attention --layer 5 -o layer5.png",
+    "attentropy export trace.zarr.zip --stat lens_kl --format csv -o -",
+)
 
 
-@click.command("export", help=_HELP)
+@click.command("export", help=_HELP, epilog=_EXAMPLES)
 @click.argument("path", metavar="TRACE", type=Path)
 @click.option(
     "--figure",
@@ -45,8 +51,10 @@ that head.
 @click.option(
     "--stat", metavar="NAME", help="Statistic shown by the colours; see above.  [default: entropy]"
 )
-@click.option("--site", metavar="NAME", help="Lens site: residual, attention or mlp.")
-@click.option("--section", metavar="A:B", help="Positions to magnify, as a Python slice: -64:.")
+@click.option(
+    "--site", metavar="NAME", help="Lens site: residual, attention or mlp.  [default: residual]"
+)
+@click.option("--section", metavar="A:B", help="Positions to magnify, such as 0:128 or -64:.")
 @click.option("--inset", type=int, metavar="POSITION", help="Position shown in the inset.")
 @click.option(
     "--layer", type=int, metavar="L", help="Layer of the attention or map figure; see above."
@@ -57,12 +65,13 @@ that head.
 @click.option(
     "--score",
     metavar="NAME",
-    help="Score of --figure heads: sink, local, previous, induction or diffuse.",
+    help="Score shown by --figure heads: entropy, sink, local, previous, induction or diffuse.  "
+    "[default: entropy]",
 )
 @click.option(
     "--palette",
     type=click.Choice(["diverging", "cividis"]),
-    help="Colour palette of the entropies.",
+    help="Colour palette of the entropies.  [default: diverging]",
 )
 @click.option(
     "--range", metavar="LOW:HIGH",
@@ -79,14 +88,16 @@ that head.
     help="Colour theme.",
 )  # fmt: skip
 @click.option(
-    "--width", type=float, metavar="MM", default=180.0, show_default=True,
+    "--width", type=float, metavar="MM", default=180, show_default=True,
     help="Figure width in mm: 180 for a page, 85 for a column.",
 )  # fmt: skip
 @click.option(
-    "--font-size", type=float, metavar="PT", default=7.0, show_default=True,
+    "--font-size", type=float, metavar="PT", default=7, show_default=True,
     help="Label size in points.",
 )  # fmt: skip
-@click.option("--dpi", type=int, default=300, show_default=True, help="PNG resolution in dpi.")
+@click.option(
+    "--dpi", type=int, metavar="N", default=300, show_default=True, help="PNG resolution in dpi."
+)
 @click.option(
     "-o", "--output", "target", type=Path, metavar="FILE",
     help="Output file: NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the plotted values; - writes "
@@ -94,7 +105,7 @@ that head.
 )  # fmt: skip
 @click.option(
     "--format", type=click.Choice(FIGURE_FORMATS),
-    help="File format, if the file name has no ending.",
+    help="File format, for -o - or without -o.  [default: svg without -o]",
 )  # fmt: skip
 @output.redact_option
 @output.force_option

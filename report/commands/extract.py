@@ -11,21 +11,26 @@ import click
 from attentropy.engine.errors import UsageError
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import TRACE_ENDINGS, refuse_store
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
 from attentropy.report.text import for_terminal
 
 _HELP = """\
 Run MODEL (a hub id or a folder; by default the embedded model) on a prompt and write the
-trace: a `.zarr` folder or a `.zarr.zip` file. Until the trace is complete, the folder
-OUTPUT.partial has the recorded part."""
+trace: a `.zarr` folder or a `.zarr.zip` file. During the run, the folder OUTPUT.partial
+contains what has been recorded so far; after an interruption, --resume continues from it."""
+_EXAMPLES = examples(
+    "attentropy extract ./my-model -f book.txt -o book.zarr.zip",
+    "attentropy extract ./my-model -f book.txt -o book.zarr.zip --resume",
+)
 
 
-@click.command("extract", help=_HELP)
+@click.command("extract", help=_HELP, epilog=_EXAMPLES)
 @run_options
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("trace.zarr.zip"), show_default=True,
-    help="Output: NAME.zarr or NAME.zarr.zip.",
+    help="Output file NAME.zarr.zip, or folder NAME.zarr.",
 )  # fmt: skip
 @output.force_option
 @click.option("--resume", is_flag=True, help="Resume an interrupted run.")

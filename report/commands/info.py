@@ -15,9 +15,10 @@ import click
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.endings import STORE_ENDINGS
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.info_text import describe_lines, prediction_lines
 from attentropy.report.commands.option_names import option_keys
-from attentropy.report.commands.options import info_options
+from attentropy.report.commands.options import info_options, run_option
 from attentropy.report.commands.output import Facts, json_line, size_of
 from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.text import for_terminal
@@ -30,18 +31,23 @@ _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-conv
 
 _HELP = """\
 Show versions, devices and the attention implementation of this machine. For a MODEL, show
-its sizes, which need its configuration only; with --tokens, also the memory, time and disk
-space of a run (without MODEL: of the embedded model). For a TRACE (`.zarr`, `.zarr.zip`,
-`.partial`) or a saved comparison, show its contents."""
+its architecture (only its configuration is loaded); with --tokens, the memory, time and disk
+space that a run takes (without MODEL: a run of the embedded model). For a TRACE (`.zarr`,
+`.zarr.zip`, `.partial`) or a saved comparison, show its contents."""
+_EXAMPLES = examples(
+    "attentropy info",
+    "attentropy info Qwen/Qwen3-0.6B --tokens 128k",
+    "attentropy info trace.zarr.zip",
+)
 
 
-@click.command("info", help=_HELP)
+@click.command("info", help=_HELP, epilog=_EXAMPLES)
 @click.argument("subject", required=False, metavar="[MODEL|TRACE]")
-@click.option("--revision", metavar="REV", help="Branch, tag or commit of a model on the hub.")
+@run_option("--revision")
 @click.option(
     "--tokens", type=TokenCount(), metavar="N",
-    help="Predict memory, time and disk space for a prompt of N tokens, such as 128k, with the "
-    "options of extract below.",
+    help="Prompt length, such as 128k, for which to predict memory, time and disk space, with "
+    "the options of extract below.",
 )  # fmt: skip
 @info_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -14,10 +14,10 @@ Lines = Iterable[tuple[str, str]]
 
 _STAGES = {
     "load": "loading the model",
-    "check": "checking it",
-    "read_the_prompt": "reading the prompt",
+    "check": "checking the model",
+    "read_the_prompt": "processing the prompt",
     "sweep_again": "attention map and received attention",
-    "answer": "answering",
+    "answer": "generating the answer",
     "read_the_lens": "logit lens",
 }
 _MEMORY = {
@@ -39,6 +39,7 @@ _DISK = {
 _NAMES = {
     "attention": "attention kernel",
     "kv_heads": "key/value heads",
+    "positions": "context length",
     "weights_sha256": "SHA-256 of the weights",
 }
 
@@ -63,7 +64,7 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
     tokens = facts["lens"]["tokens"]
     yield f"{for_terminal(facts['name'])}, a prompt of {count(tokens, 'token')}"
     chunk = count(run["chunk"], "token")
-    yield f"on {memory['device']} in {memory['dtype']}, read {chunk} at a time"
+    yield f"on {memory['device']} in {memory['dtype']}, processed in chunks of {chunk}"
     yield from _part("Time", f"about {format_seconds(seconds['all'])}")
     yield from _columns((name, format_seconds(seconds[key])) for key, name in _STAGES.items())
     free = memory["available_bytes"]

@@ -7,7 +7,7 @@ those that decide what a run costs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import click
@@ -22,17 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 class RunOption:
     """One option of a run.
 
-    `attributes` are further arguments of `click.option`. `info_help` is the help text in `info`,
-    where the option has no default; None if `info` does not have the option. `info_type` is its
-    type there if that differs.
+    `attributes` are further arguments of `click.option`. A default in words is a part of `help`.
     """
 
     flags: tuple[str, ...]
     help: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
     default: Any = None
-    info_help: str | None = None
-    info_type: TokenCount | None = None
 
     def decorate(self, function: F) -> F:
         """Add the option to a command that runs a model."""
@@ -42,23 +38,19 @@ class RunOption:
         return click.option(*self.flags, help=self.help, **attributes)(function)
 
     def decorate_info(self, function: F) -> F:
-        """Add the option to `info`."""
-        attributes = dict(self.attributes)
-        if self.info_type is not None:
-            attributes["type"] = self.info_type
-        return click.option(*self.flags, help=self.info_help, **attributes)(function)
+        """Add the option to `info`, where its value is None unless it is given."""
+        shown = "" if self.default is None else f"  [default: {self.default}]"
+        return click.option(*self.flags, help=f"{self.help}{shown}", **self.attributes)(function)
 
 
 _LEFT_OUT = [name for name in OPTIONAL_STATS if name not in KEPT_STATS]
-LENS_HELP = (
-    "Outputs that the logit lens reads in each layer: residual, attention, mlp, all or none."
-)
 
 _MODEL = click.argument("model", required=False)
 _SUBJECT = (
     RunOption(
         ("-p", "--prompt"),
-        help="Prompt text; - reads it from standard input (also for -f, -m and --ids).",
+        help="Prompt text; - reads it from standard input (also for -f, -m and --ids).  [default: "
+        "an example question, for the embedded model only]",
         attributes={"metavar": "TEXT"},
     ),
     RunOption(
@@ -115,40 +107,35 @@ _RUN = (
         help=f"Attention statistics to record besides entropy: {', '.join(OPTIONAL_STATS)}, or "
         f"all.  [default: all except {', '.join(_LEFT_OUT)}]",
         attributes={"metavar": "NAMES"},
-        info_help="Attention statistics to record besides entropy.",
     ),
     RunOption(
         ("--layers",),
         help="Layers whose attention is recorded, such as 0,5,10: or -4:.  [default: all]",
         attributes={"metavar": "LAYERS"},
-        info_help="Layers whose attention is recorded.",
     ),
     RunOption(
         ("--heads",),
         help="Heads to record: all, a selection such as 0,3,5:, or mean for their mean.",
         attributes={"metavar": "HEADS"},
         default="all",
-        info_help="Heads to record: all, a selection, or mean for their mean.",
     ),
     RunOption(
         ("--lens",),
-        help=LENS_HELP,
+        help="Outputs that the logit lens reads in each layer: residual, attention, mlp, all or "
+        "none.",
         attributes={"metavar": "SITES"},
         default="residual",
-        info_help=LENS_HELP,
     ),
     RunOption(
         ("--lens-layers",),
         help="Layers read by the logit lens, such as 0,5,10: or -4:.  [default: all]",
         attributes={"metavar": "LAYERS"},
-        info_help="Layers read by the logit lens.",
     ),
     RunOption(
         ("--lens-positions",),
         help="Positions read by the logit lens: a range such as -512: or 0:100, template, or all.  "
         "[default: all, up to a compute budget]",
         attributes={"metavar": "POSITIONS"},
-        info_help="Positions read by the logit lens.",
     ),
     RunOption(
         ("--map-tile",),
@@ -156,11 +143,10 @@ _RUN = (
         "auto chooses a map of at most 16 MiB for prompts longer than 512 tokens.",
         attributes={"metavar": "SIZE"},
         default="auto",
-        info_help="Tile size, in tokens, of the attention map.",
     ),
     RunOption(
         ("--map-heads",),
-        help="One attention map of the mean over heads, or one per head.",
+        help="Attention map of the mean over heads, or one map per head.",
         attributes={"type": click.Choice(["mean", "all"])},
         default="mean",
     ),
@@ -169,7 +155,6 @@ _RUN = (
         help="Exact attention weights to record, as queries,keys: -64:,0:512. Repeatable, up to "
         "eight times.",
         attributes={"metavar": "Q0:Q1,K0:K1", "multiple": True},
-        info_help="Exact attention weights to record.",
     ),
     RunOption(
         ("--scores/--no-scores",),
@@ -178,22 +163,20 @@ _RUN = (
     ),
     RunOption(
         ("--max-new-tokens",),
-        help="Maximum length of the generated answer, in tokens.",
-        attributes={"type": click.IntRange(0)},
+        help="Maximum length of the generated answer.",
+        attributes={"type": click.IntRange(0), "metavar": "TOKENS"},
         default=8,
     ),
     RunOption(
         ("--top-k",),
         help="Number of most likely tokens to record per lens cell.",
-        attributes={"type": click.IntRange(1, 32)},
+        attributes={"type": click.IntRange(1, 32), "metavar": "K"},
         default=5,
     ),
     RunOption(
         ("--chunk",),
-        help="Tokens per forward pass.  [default: chosen from the free memory]",
-        attributes={"type": click.IntRange(1), "metavar": "TOKENS"},
-        info_help="Tokens per forward pass.",
-        info_type=TokenCount(),
+        help="Tokens per forward pass, such as 4k.  [default: chosen from the free memory]",
+        attributes={"type": TokenCount(), "metavar": "TOKENS"},
     ),
     RunOption(
         ("--memory",),
@@ -205,7 +188,6 @@ _RUN = (
         help="Storage dtype of the trace; with float16 the trace also has the rounding errors.",
         attributes={"type": click.Choice(["float32", "float16"])},
         default="float32",
-        info_help="Storage dtype of the trace.",
     ),
 )
 # In the order of `info --help`.
@@ -237,9 +219,17 @@ def run_options(function: F) -> F:
     return subject_options(function)
 
 
+def run_option(flag: str, **changes: Any) -> Callable[[F], F]:
+    """Return the decorator that adds the option `flag` alone, with some attributes changed."""
+    return replace(_by_flag(flag), **changes).decorate
+
+
 def info_options(function: F) -> F:
     """Add the options of a run that decide what it costs, for `info`."""
-    by_flag = {option.flags[0]: option for option in _RUN}
     for flag in reversed(_INFO_FLAGS):
-        function = by_flag[flag].decorate_info(function)
+        function = _by_flag(flag).decorate_info(function)
     return function
+
+
+def _by_flag(flag: str) -> RunOption:
+    return next(option for option in (*_SUBJECT, *_RUN) if flag in option.flags)

@@ -12,8 +12,9 @@ from attentropy.engine.errors import AttentropyError, install_command
 from attentropy.report.commands import output
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import inputs_of, print_notes
-from attentropy.report.commands.options import LENS_HELP, subject_options
+from attentropy.report.commands.options import run_option, subject_options
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.commands.quantities import TokenCount
 
@@ -24,9 +25,14 @@ _HELP = """\
 Profile time and memory of MODEL per layer while it processes a prompt in chunks and records
 it as extract does. The same passes without recording, and with PyTorch's fused attention,
 give the cost of recording."""
+_EXAMPLES = examples(
+    "attentropy profile --tokens 2k",
+    "attentropy profile ./my-model --tokens 128k --chunk 8k -o profile.html",
+    "attentropy profile ./my-config --random-weights --tokens 32k --json",
+)
 
 
-@click.command("profile", help=_HELP)
+@click.command("profile", help=_HELP, epilog=_EXAMPLES)
 @subject_options
 @click.option(
     "--tokens",
@@ -34,22 +40,16 @@ give the cost of recording."""
     metavar="N",
     help="Length of a random prompt, such as 128k, instead of a prompt of your own.",
 )
-@click.option(
-    "--chunk", type=TokenCount(), metavar="TOKENS",
-    help="Tokens per forward pass.  [default: chosen from the free memory]",
-)  # fmt: skip
+@run_option("--chunk")
 @click.option(
     "--random-weights", is_flag=True,
-    help="Use random weights; MODEL then needs a config.json only.",
+    help="Use random weights; MODEL then only needs a config.json.",
 )  # fmt: skip
 @click.option(
     "--stats", metavar="NAMES", default="entropy", show_default=True,
     help="Attention statistics to record, such as entropy,max_prob,distance.",
 )  # fmt: skip
-@click.option(
-    "--lens", metavar="SITES", default="none", show_default=True,
-    help=LENS_HELP,
-)  # fmt: skip
+@run_option("--lens", default="none")
 @click.option(
     "--repeat", type=click.IntRange(1), metavar="R", default=3, show_default=True,
     help="Number of times that each variant runs.",

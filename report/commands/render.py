@@ -9,14 +9,19 @@ import click
 
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS, stem
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
 Render TRACE (`.zarr`, `.zarr.zip`, or `NAME.partial` with --partial), or a saved comparison,
 as one self-contained HTML file."""
+_EXAMPLES = examples(
+    "attentropy render trace.zarr.zip",
+    "attentropy render trace.zarr.zip --section -512: -o end.html",
+)
 
 
-@click.command("render", help=_HELP)
+@click.command("render", help=_HELP, epilog=_EXAMPLES)
 @click.argument("path", metavar="TRACE", type=Path)
 @click.option(
     "-o", "--output", "target", type=Path,

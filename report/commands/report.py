@@ -10,6 +10,7 @@ import click
 
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
+from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
 from attentropy.report.commands.page_options import page_options
@@ -18,9 +19,14 @@ from attentropy.report.text import for_terminal
 _HELP = """\
 Run MODEL (a hub id or a folder; by default the embedded model) on a prompt and write the
 report, one self-contained HTML file."""
+_EXAMPLES = examples(
+    "attentropy report",
+    'attentropy report Qwen/Qwen3-0.6B -p "Why is the sky blue?"',
+    "attentropy report ./my-model -m chat.json -o chat.html",
+)
 
 
-@click.command("report", help=_HELP)
+@click.command("report", help=_HELP, epilog=_EXAMPLES)
 @run_options
 @page_options
 @click.option(
@@ -31,7 +37,7 @@ report, one self-contained HTML file."""
     "--save-trace",
     type=Path,
     metavar="PATH",
-    help="Save the trace, too: NAME.zarr or NAME.zarr.zip.",
+    help="Also save the trace, as NAME.zarr.zip or NAME.zarr.",
 )
 @output.redact_option
 @output.force_option
