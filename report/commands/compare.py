@@ -13,8 +13,8 @@ from attentropy.report.commands.examples import examples
 from attentropy.report.commands.page_options import page_options
 
 _HELP = """\
-Compare two traces (`.zarr` or `.zarr.zip`), aligned by token, and show B − A: two prompts of
-one model, or two models, revisions or precisions on one prompt. To save the
+Compare two traces (`.zarr` or `.zarr.zip`), aligned by token, and show the difference, B minus
+A: two prompts of one model, or two models, revisions or precisions on one prompt. To save the
 comparison itself, for render and export, name the output `.zarr` or `.zarr.zip`."""
 _EXAMPLES = examples(
     "attentropy compare base.zarr.zip tuned.zarr.zip",

@@ -12,6 +12,8 @@ FORBIDDEN: dict[str, str] = {
     r"\banew\b": "again, or over",
     r"\bis none of\b|\bare none of\b": "is not one of, or is out of range",
     r"\bnot there\b": "does not exist, is missing, or is not installed",
+    r"\bwhat is there\b": "an existing file, or an existing output",
+    r"\bkept of\b": "recorded for, or kept from",
     r"\bvanish(es|ed)?\b": "no longer exists",
     r"\b(numbers|columns|pixels|tokens|values|row|rows|cell|cells) an? (layer|head|token|inch|row|"
     r"column|line|prompt)\b": "per layer, per head, …",
