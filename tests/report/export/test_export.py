@@ -16,6 +16,7 @@ from PIL import Image
 import attentropy
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
+from attentropy.report.export.fonts import widths
 from attentropy.report.export.pdf import normalize_pdf
 from attentropy.report.figures.sizes import fit_to_width, wide
 from long_traces import long
@@ -439,6 +440,32 @@ def test_the_caption_of_the_template_box_is_never_cut(trace, width, section):
         size = float(caption.get("font-size").removesuffix("px"))
         assert right <= sheet
         assert right - 0.62 * size * len(caption.text) >= 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [85, 180])
+@pytest.mark.parametrize("tokens", [17, 200])
+def test_the_box_and_its_whole_caption_are_drawn_or_left_out(trace, tokens, width, theme):
+    shown = trace if tokens == 17 else long(200, layers=3, heads=3, read=200, window=16)
+    assert len(shown.tokens) == tokens
+    choices = {"width": width, "theme": theme}
+    framed, plain = (
+        ElementTree.fromstring(
+            attentropy.export(shown, "lens", template_box=box, **choices).data.decode()
+        )
+        for box in (True, False)
+    )
+    captions, none = (
+        [text for text in root.iter() if re.match("Rehearsal at|Template", text.text or "")]
+        for root in (framed, plain)
+    )
+    assert none == []
+    (caption,) = captions
+    font = float(caption.get("font-size").removesuffix("px"))
+    right = _x_on_page(framed, caption)
+    assert right <= float(framed.get("viewBox").split()[2])
+    # Bold text is at most a tenth wider.
+    assert right - 1.1 * widths([caption.text])[caption.text] * font >= 0
 
 
 def _x_on_page(root, wanted):
