@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from wording import phrases_in
 
 import attentropy
 from attentropy.engine.demo import path as embedded_folder
@@ -73,6 +74,15 @@ def test_every_block_is_of_a_language_that_is_tested(document):
     assert code == [], "a code block needs its language"
     for language, block in blocks(document):
         assert language != "text" or not re.search(rf"^({PROGRAMS})\b", block, re.MULTILINE), block
+
+
+@pytest.mark.parametrize(
+    "document", [*DOCUMENTS, *MEASUREMENTS, ROOT / "CHANGELOG.md"],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)  # fmt: skip
+def test_no_document_has_a_forbidden_phrase(document):
+    prose = re.sub(r"`[^`]*`", "‹›", BLOCK.sub("", document.read_text("utf-8")))
+    assert phrases_in(" ".join(prose.split())) == []
 
 
 def commands_in(block):

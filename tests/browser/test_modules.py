@@ -116,7 +116,7 @@ def _explore(opened):
     page.select_option("#map-values", "entropy")
     shown.append(_csv(opened, "table-window"))
     page.select_option("#map-head", "1")
-    opened.go("view=lens&col=2&pin=r,1:5,3:12,lens.layers.0.-1")
+    opened.go("view=lens&col=2&box=false&pin=r,1:5,3:12,lens.layers.0.-1")
     shown.append(_texts(opened))
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.set_viewport_size({"width": 500, "height": 1100})
