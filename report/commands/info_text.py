@@ -18,6 +18,7 @@ _STAGES = {
     "sweep_again": "attention map and received attention",
     "answer": "answering",
     "read_the_lens": "logit lens",
+    "token_logprobs": "log-probabilities of the tokens",
 }
 _MEMORY = {
     "weights_bytes": "weights",
