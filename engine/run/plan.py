@@ -15,10 +15,10 @@ from attentropy.engine.attention.plan import AttentionPlan, first_entries, plan_
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.arrays import LensArrays
-from attentropy.engine.lens.given_tokens import GivenTokens
 from attentropy.engine.lens.head import checked_lens
 from attentropy.engine.lens.plan import LensPlan
 from attentropy.engine.lens.plan import plan_lens as plan_lens
+from attentropy.engine.lens.token_logprobs import TokenLogprobs
 from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Tile
@@ -56,7 +56,7 @@ class RunPlan:
     sweeps: Sweeps
     lens: LensArrays | None
     attrs: Mapping[str, Any]
-    given_tokens: GivenTokens | None = None
+    token_logprobs: TokenLogprobs | None = None
     storage: str = "float32"
     keep_cache: bool = False
     memory: int | None = None
@@ -86,8 +86,8 @@ class RunPlan:
             fields[name] = array_layout(name, dims, shape, self.step, self.storage, tall)
         if self.lens is not None:
             fields |= self.lens.fields(len(self.attention.entries), self.step, self.storage)
-        if self.given_tokens is not None:
-            fields |= self.given_tokens.fields(self.tokens, self.step, self.storage)
+        if self.token_logprobs is not None:
+            fields |= self.token_logprobs.fields(self.tokens, self.step, self.storage)
         return fields
 
     @property
@@ -133,9 +133,9 @@ def plan_run(
     )  # fmt: skip
     probe.check()
     reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
-    given_tokens = None
+    token_logprobs = None
     if options.token_logprob:
-        given_tokens = _plan_given_tokens(probe, reading, notes)
+        token_logprobs = _plan_token_logprobs(probe, reading, notes)
     attention_plan, remarks = plan_attention(
         loaded.model, len(text.ids), options.stats, options.layers, options.heads
     )
@@ -156,7 +156,7 @@ def plan_run(
     return RunPlan(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
         stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
-        lens=lens, given_tokens=given_tokens,
+        lens=lens, token_logprobs=token_logprobs,
         attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory,
     )  # fmt: skip
@@ -172,9 +172,9 @@ def _plan_lens(
     )  # fmt: skip
 
 
-def _plan_given_tokens(
+def _plan_token_logprobs(
     probe: RunProbe, reading: LensPlan | None, notes: list[str]
-) -> GivenTokens | None:
+) -> TokenLogprobs | None:
     """Return what reads ln p of the text's tokens; None, with the reason in `notes`, if nothing."""
     try:
         if probe.head_pass is None:
@@ -183,7 +183,7 @@ def _plan_given_tokens(
     except LensRefused as error:
         notes.append(f"no {TOKEN_LOGPROB}: {error}")
         return None
-    return GivenTokens(lens, decoder_layers(probe.model)[-1])
+    return TokenLogprobs(lens, decoder_layers(probe.model)[-1])
 
 
 def _recorded_options(

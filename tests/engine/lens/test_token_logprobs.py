@@ -29,8 +29,8 @@ def _oracle(subject, ids):
     with torch.no_grad():
         logits = copy.deepcopy(subject).double()(torch.tensor([ids]), use_cache=False).logits[0]
     logprobs = logits.log_softmax(-1)
-    given = logprobs[:-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
-    return np.concatenate([[np.nan], given.numpy()])
+    values = logprobs[:-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
+    return np.concatenate([[np.nan], values.numpy()])
 
 
 def _extract(subject, ids, **options):

@@ -14,10 +14,10 @@ from attentropy.engine.trace.layout import ArrayLayout, array_layout
 from attentropy.engine.trace.sinks import Sink
 
 NAME = "token_logprob"
-_STATE = "given_tokens.state"
+_STATE = "token_logprobs.state"
 
 
-class GivenTokens:
+class TokenLogprobs:
     """Reads what the model gave each token before it saw it: ln p(token | the tokens before it).
 
     lens: the model's own path from the last layer, `last`, to the vocabulary. No logits are stored:
