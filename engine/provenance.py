@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,6 +11,7 @@ import attentropy
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import device_names, input_device
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.model.vocabulary import vocabulary_sha256
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.kernels.common.choice import has_triton
@@ -49,11 +49,10 @@ def describe_run(loaded: LoadedModel) -> dict[str, Any]:
 
 def _tokenizer(tokenizer: Any) -> dict[str, Any]:
     """Return the kind of the tokenizer, and hashes by which two runs can be compared."""
-    vocabulary = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=True)
     template = tokenizer.chat_template
     return {
         "type": type(tokenizer).__name__,
-        "sha256": hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "sha256": vocabulary_sha256(tokenizer),
         "chat_template_sha256": (
             hashlib.sha256(str(template).encode()).hexdigest() if template else None
         ),

@@ -166,6 +166,12 @@ TERMS = (
         aliases=("normalised entropy",), forms=("normalized attention entropy",),
     ),
     Term(
+        "perplexity",
+        "How many tokens the model hesitates between, on average, before it sees the next token of "
+        "the text: 1 if it was always certain of the right one.",
+        "exp of the mean surprisal.", see=("surprisal",),
+    ),
+    Term(
         "previous-token head",
         "An attention head that mostly attends to the token just before the current one.",
         "The score is the mean weight of a query on the token before it (arXiv 2209.11895).",
@@ -187,6 +193,13 @@ TERMS = (
         "of at least 5 %. Template tokens carry no content of their own, so a word of the answer "
         "there means that the model already holds it.",
         see=("template token", "logit lens", "rank"),
+    ),
+    Term(
+        "surprisal",
+        "How unexpected a token of the text was to the model, in nats: 0 if the model was certain "
+        "of it.",
+        "−ln p of the token given the tokens before it; the trace has ln p as `token_logprob`.",
+        see=("perplexity", "nat"),
     ),
     Term(
         "target log-probability",

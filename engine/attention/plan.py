@@ -15,7 +15,7 @@ from attentropy.engine.attention.selfcheck import attention_entries, check_model
 from attentropy.engine.model.layers import layer_kinds
 from attentropy.engine.selection import select
 from attentropy.engine.trace.layout import ArrayLayout, array_layout
-from attentropy.engine.trace.statistics import KEPT_STATS, is_key
+from attentropy.engine.trace.statistics import KEPT_ATTENTION, is_key
 from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
@@ -23,13 +23,15 @@ NOT_RECORDED = "not recorded (`layers`)"
 _NO_ATTENTION = "not applicable: this layer has no softmax attention"
 
 
-def read_stats(stats: Names, default: Sequence[str] = KEPT_STATS) -> tuple[str, ...]:
+def read_stats(
+    stats: Names, default: Sequence[str] = KEPT_ATTENTION, others: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the statistics to keep.
 
-    Entropy is always one of them, and sink_prob where there are sinks. Raises `UsageError` for an
-    unknown one.
+    Entropy is always one of them, and sink_prob where there are sinks. others: names that are not
+    of attention. Raises `UsageError` for an unknown one.
     """
-    names = read_names(stats, "stats", (*STATS, "lse"), default)
+    names = read_names(stats, "stats", (*STATS, "lse", *others), default)
     return tuple(dict.fromkeys(("entropy", *(s for s in names if s != "sink_prob"))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from attentropy.engine.arguments import (
@@ -15,7 +15,7 @@ from attentropy.engine.attention.plan import read_stats
 from attentropy.engine.lens.budget import read_sites
 from attentropy.engine.maps.plan import MAP_HEADS
 from attentropy.engine.maps.windows import check_windows
-from attentropy.engine.trace.statistics import KEPT_STATS
+from attentropy.engine.trace.statistics import KEPT_STATS, TOKEN_LOGPROB
 
 STORAGES = ("float32", "float16")
 
@@ -26,6 +26,7 @@ class CostOptions:
 
     An instance holds each in one form, whatever the caller gave: `stats` (the entropy first) and
     `lens` (sites in the order in which they are read) as tuples, selections as texts, None for all.
+    `stats` has those of attention, and `token_logprob` whether the text's tokens are read, too.
     Raises `UsageError` for one that cannot work, whatever the model and the prompt.
     """
 
@@ -41,6 +42,7 @@ class CostOptions:
     scores: bool = True
     chunk: Any = None
     storage: str = "float32"
+    token_logprob: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:
         for name, value in self._read().items():
@@ -48,8 +50,10 @@ class CostOptions:
 
     def _read(self) -> dict[str, Any]:
         """Return the options that have several forms, each in the one that the engine reads."""
+        stats = read_stats(self.stats, KEPT_STATS, others=(TOKEN_LOGPROB,))
         return {
-            "stats": read_stats(self.stats),
+            "stats": tuple(name for name in stats if name != TOKEN_LOGPROB),
+            "token_logprob": TOKEN_LOGPROB in stats,
             "layers": read_selection(self.layers, "layers"),
             "heads": read_selection(self.heads, "heads", ("all", "mean")) or "all",
             "lens": read_sites(self.lens),

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PretrainedConfig
 from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, default_window
 from attentropy.engine.trace.layout import NARROW
-from attentropy.engine.trace.statistics import KEPT_STATS
+from attentropy.engine.trace.statistics import KEPT_ATTENTION
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RecordingSize:
     empty, the automatic one alone). itemsize: bytes of a value that may be stored as float16.
     """
 
-    stats: tuple[str, ...] = KEPT_STATS
+    stats: tuple[str, ...] = KEPT_ATTENTION
     layers: int | None = None
     heads: int | None = None
     tile: Tile | None = None
@@ -32,6 +32,7 @@ class RecordingSize:
     rectangles: tuple[Rectangle, ...] = ()
     itemsize: int = 4
     top_k: int = 5
+    token_logprob: bool = True
 
     def rows(self, size: ModelSize, tokens: int) -> dict[str, int]:
         """Return the bytes of each statistic for `tokens` queries, uncompressed."""

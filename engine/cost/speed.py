@@ -54,6 +54,7 @@ class StageSeconds(TypedDict):
     sweep_again: float
     answer: float
     read_the_lens: float
+    token_logprobs: float
     all: float
 
 
@@ -114,6 +115,7 @@ def duration(size: ModelSize, run: RunSize, rates: Rates, steps: int = 8) -> Sta
     sweep = sweeps * scores / rates.swept
     answer = steps * (weights / rates.copied + layers * _CALLS)
     lens = lens_flops / rates.lens if run.positions else 0.0
+    tokens = n * head / rates.lens if run.recording.token_logprob else 0.0
     return {
         "load": load,
         "check": check,
@@ -121,5 +123,6 @@ def duration(size: ModelSize, run: RunSize, rates: Rates, steps: int = 8) -> Sta
         "sweep_again": sweep,
         "answer": answer,
         "read_the_lens": lens,
-        "all": load + check + prompt + sweep + answer + lens,
+        "token_logprobs": tokens,
+        "all": load + check + prompt + sweep + answer + lens + tokens,
     }

@@ -13,13 +13,17 @@ from torch import Tensor
 
 from attentropy.engine.attention.plan import AttentionPlan, first_entries, plan_attention
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
+from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.arrays import LensArrays
+from attentropy.engine.lens.head import checked_lens
 from attentropy.engine.lens.plan import LensPlan
 from attentropy.engine.lens.plan import plan_lens as plan_lens
+from attentropy.engine.lens.token_logprobs import TokenLogprobs
 from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Tile
 from attentropy.engine.model.devices import free_bytes, input_device
+from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.provenance import describe_run, provenance
@@ -28,6 +32,7 @@ from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe
 from attentropy.engine.trace import store
 from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
+from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class RunPlan:
     sweeps: Sweeps
     lens: LensArrays | None
     attrs: Mapping[str, Any]
+    token_logprobs: TokenLogprobs | None = None
     storage: str = "float32"
     keep_cache: bool = False
     memory: int | None = None
@@ -80,6 +86,8 @@ class RunPlan:
             fields[name] = array_layout(name, dims, shape, self.step, self.storage, tall)
         if self.lens is not None:
             fields |= self.lens.fields(len(self.attention.entries), self.step, self.storage)
+        if self.token_logprobs is not None:
+            fields |= self.token_logprobs.fields(self.tokens, self.step, self.storage)
         return fields
 
     @property
@@ -119,9 +127,15 @@ def plan_run(
         chunk = earlier["asked"]
     keep_cache = options.keep_cache or earlier.get("keep_cache") is True
     in_chunks = _may_be_chunked(len(text.ids), chunk, options.memory)
-    probe = RunProbe(loaded.model, ids, sites, in_chunks=in_chunks, use_cache=keep_cache)
+    probe = RunProbe(
+        loaded.model, ids, sites, in_chunks=in_chunks, use_cache=keep_cache,
+        head=options.token_logprob,
+    )  # fmt: skip
     probe.check()
     reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
+    token_logprobs = None
+    if options.token_logprob:
+        token_logprobs = _plan_token_logprobs(probe, reading, notes)
     attention_plan, remarks = plan_attention(
         loaded.model, len(text.ids), options.stats, options.layers, options.heads
     )
@@ -142,7 +156,7 @@ def plan_run(
     return RunPlan(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
         stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
-        lens=lens,
+        lens=lens, token_logprobs=token_logprobs,
         attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory,
     )  # fmt: skip
@@ -156,6 +170,20 @@ def _plan_lens(
         loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
     )  # fmt: skip
+
+
+def _plan_token_logprobs(
+    probe: RunProbe, reading: LensPlan | None, notes: list[str]
+) -> TokenLogprobs | None:
+    """Return what reads ln p of the text's tokens; None, with the reason in `notes`, if nothing."""
+    try:
+        if probe.head_pass is None:
+            raise LensRefused("the model has no head that predicts the next token")
+        lens = reading.lens if reading is not None else checked_lens(probe.model, probe.head_pass)
+    except LensRefused as error:
+        notes.append(f"no {TOKEN_LOGPROB}: {error}")
+        return None
+    return TokenLogprobs(lens, decoder_layers(probe.model)[-1])
 
 
 def _recorded_options(

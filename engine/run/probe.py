@@ -26,8 +26,8 @@ class RunProbe:
     """At most one pass of a model's own attention over the prompt's first tokens, and one recorded.
 
     ids [1, N] are the prompt's. `in_chunks`: whether these may be read in chunks. `use_cache`:
-    whether the recorded pass has to leave a cache. `cuts`: where the
-    probe's pieces end.
+    whether the recorded pass has to leave a cache. `head`: whether the model's own pass is to show
+    its head even without `sites`. `cuts`: where the probe's pieces end.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class RunProbe:
         *,
         in_chunks: bool = False,
         use_cache: bool = False,
+        head: bool = False,
     ) -> None:
         probe = ids[:, : _CUTS[-1] if in_chunks else _TOKENS]
         self.cuts = [max(1, probe.shape[1] * cut // _CUTS[-1]) for cut in _CUTS]
@@ -51,7 +52,7 @@ class RunProbe:
             first=self.cuts[0] if in_chunks else None,
             use_cache=use_cache or in_chunks,
             masks_built=needs_masks_built(model),
-            own_watch=self._watch_head() if sites else None,
+            own_watch=self._watch_head() if sites or head else None,
             recorded_watch=self._watch_blocks if self._has_blocks else None,
         )
 

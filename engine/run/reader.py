@@ -7,7 +7,7 @@ one without keeps its arrays in memory. Nothing else differs.
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,19 +90,28 @@ class PromptReader:
 
     def _run_pass(self, start: int, stop: int, cache: Any) -> tuple[Any, CommitParts]:
         """Return the model's output, and what a continued run needs of the lens."""
-        plan, lens = self.plan, self.plan.lens
-        model = plan.loaded.model
-        if lens is None or not lens.reading.positions_within(start, stop):
-            return prefill.read_chunk(model, plan.ids, start, stop, cache), ({}, {})
-        with lens.reading.capture(start, stop) as states:
-            output = prefill.read_chunk(model, plan.ids, start, stop, cache)
+        plan, lens, logprobs = self.plan, self.plan.lens, self.plan.token_logprobs
+        if lens is not None and not lens.reading.positions_within(start, stop):
+            lens = None
+        with (
+            nullcontext({}) if lens is None else lens.reading.capture(start, stop) as states,
+            nullcontext({}) if logprobs is None else logprobs.capture() as last_states,
+        ):
+            output = prefill.read_chunk(plan.loaded.model, plan.ids, start, stop, cache)
+        tensors: dict[str, Tensor] = {}
+        if logprobs is not None:
+            with self.gauge.within("lens"):
+                tensors = logprobs.read(self.sink, last_states, plan.ids[0, start:stop], start)
+        if lens is None:
+            return output, (tensors, {})
         count = len(lens.reading.sites) * len(lens.reading.layers)
 
         def show_layer(layer: int) -> None:
             if len(plan.passes) == 1:
                 self.show("computing the lens", layer, count)
 
-        return output, lens.read(self.sink, states, start, stop, self.gauge, show_layer)
+        lens_tensors, facts = lens.read(self.sink, states, start, stop, self.gauge, show_layer)
+        return output, (tensors | lens_tensors, facts)
 
     def _commit(self, partial: PartialTrace, index: int, output: Any, parts: CommitParts) -> None:
         """Write what makes the chunk a finished one, once its values are written."""
@@ -133,6 +142,8 @@ class PromptReader:
             self.sink.errors |= json.loads(facts.get("errors", "{}"))
             if plan.lens is not None:
                 plan.lens.restore(tensors, facts, start)
+            if plan.token_logprobs is not None:
+                plan.token_logprobs.restore(tensors, plan.ids.device)
         sums = partial.read_state("sweeps", len(passes) - 1) if plan.sweeps.state() else {}
         plan.sweeps.restore({name: values.numpy() for name, values in sums.items()})
         if plan.keep_cache and partial.has_cache(len(passes)):

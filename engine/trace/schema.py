@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, TOKEN_LOGPROB
 from attentropy.engine.trace.types import Form, Schema
 
 FORMAT = "attentropy.trace"
@@ -56,6 +56,7 @@ VARIABLES: Schema = {
     "rehearsal_ids": (_LENS, "i"),
     "rehearsal_rank": (_LENS, "i"),
     "target_ids": (("position",), "i"),
+    TOKEN_LOGPROB: (("query",), "f"),
     "generated_ids": (("step",), "i"),
     "generated_logprob": (("step",), "f"),
     "generated_content": (("step",), "i"),

@@ -87,11 +87,16 @@ ATTENTION_STATISTICS = (
 
 BY_NAME = {statistic.name: statistic for statistic in ATTENTION_STATISTICS}
 
-# What `record` computes when no statistic is named, and what `extract` writes.
+# What `record` computes when no statistic is named; what `extract` writes of attention, and of all.
 DEFAULT_STATS = tuple(one.name for one in ATTENTION_STATISTICS if one.default)
-KEPT_STATS = (*DEFAULT_STATS, "lse")
+KEPT_ATTENTION = (*DEFAULT_STATS, "lse")
+# ln p of each token of the text under the model's own output: one number per token, not per head.
+TOKEN_LOGPROB = "token_logprob"
+KEPT_STATS = (*KEPT_ATTENTION, TOKEN_LOGPROB)
 # What can be named: entropy is always recorded, and sink_prob wherever a model has learned sinks.
-OPTIONAL_STATS = tuple(name for name in BY_NAME if name not in ("entropy", "sink_prob"))
+OPTIONAL_STATS = (
+    *(name for name in BY_NAME if name not in ("entropy", "sink_prob")), TOKEN_LOGPROB,
+)  # fmt: skip
 
 
 def is_key(name: str) -> bool:

@@ -25,6 +25,7 @@ from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
 if TYPE_CHECKING:
+    from attentropy.engine.trace.dataset import Trace
     from attentropy.report.compare.difference import Difference
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
@@ -154,12 +155,21 @@ def _store_facts(path: Path) -> Facts:
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
         "tokens": len(trace.tokens),
         "answer": trace.attrs.get("answer"),
+        **_perplexity_facts(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),
         "model": trace.attrs.get("model"),
         "versions": trace.attrs.get("versions"),
         "notes": trace.attrs.get("notes"),
     }
+
+
+def _perplexity_facts(trace: Trace) -> Facts:
+    """Return the perplexity of each group of tokens; nothing where the trace has no probability."""
+    from attentropy.report.read.perplexity import perplexities
+
+    facts = {name: round(one.value, 3) for name, one in perplexities(trace).items()}
+    return {"perplexity": facts} if facts else {}
 
 
 def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:

@@ -19,6 +19,7 @@ _STAGES = {
     "sweep_again": "attention map and received attention",
     "answer": "generating the answer",
     "read_the_lens": "logit lens",
+    "token_logprobs": "log-probabilities of the tokens",
 }
 _MEMORY = {
     "weights_bytes": "weights",

@@ -21,11 +21,15 @@ LEAST_MATCH = 0.5  # of the longer side's tokens
 
 
 def same_vocabulary(a: Trace, b: Trace) -> bool:
-    """Return whether ids mean the same texts: one tokenizer, or no shared id with two texts."""
+    """Return whether ids mean the same texts.
+
+    The hashes of the two vocabularies say so. Where a trace has none, no id that both prompts use
+    may have two texts.
+    """
     tokenizers = [trace.attrs.get("tokenizer") for trace in (a, b)]
     digests = [one.get("sha256") if isinstance(one, dict) else None for one in tokenizers]
-    if digests[0] is not None and digests[0] == digests[1]:
-        return True
+    if None not in digests:
+        return digests[0] == digests[1]
     one, other = _texts(a), _texts(b)
     shared = one.keys() & other.keys()
     return bool(shared) and all(one[i] == other[i] for i in shared)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
+from attentropy.report.read.perplexity import perplexities
 from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
@@ -53,6 +55,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             "give its values."
         ),
         answer=for_prompt(str(attrs.get("answer", ""))),
+        perplexity=_perplexity(trace),
         partial=progress_banner(trace),
         prompt=_prompt(trace, view.values[deepest], view.scale),
         provenance=list(_provenance(dict(attrs))),
@@ -68,6 +71,7 @@ def deepest_layer(view: View) -> int:
 def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> PromptWords:
     """Return the prompt, its tokens coloured by `entropies`, [N]."""
     texts, roles = trace.tokens, trace["role"]
+    surprisals = -trace[TOKEN_LOGPROB] if TOKEN_LOGPROB in trace else np.full(len(texts), np.nan)
 
     def tokens(start: int, stop: int) -> list[TokenWord]:
         return [
@@ -75,7 +79,7 @@ def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> PromptWords:
                 text=mark_whitespace(texts[i]) if texts[i].strip() == "" else for_prompt(texts[i]),
                 role=str(roles[i]),
                 shade=_shade(entropies[i], scale),
-                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}",
+                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}",
             )
             for i in range(start, stop)
         ]
@@ -180,6 +184,20 @@ def _of_lens(trace: Trace) -> str:
 def _nats(value: float) -> str:
     """Return an entropy with its unit."""
     return f"{value:.2f} nats" if np.isfinite(value) else "missing"
+
+
+def _surprisal(value: float) -> str:
+    """Return a token's surprisal; empty where there is none."""
+    return f", surprisal {value:.2f} nats" if np.isfinite(value) else ""
+
+
+def _perplexity(trace: Trace) -> str:
+    """Return the perplexity of the text in one sentence; empty where it is not recorded."""
+    clauses = [
+        f"{one.value:,.3g} over {count(one.tokens, f'{name} token')}"
+        for name, one in perplexities(trace).items()
+    ]
+    return f"Perplexity: {', '.join(clauses)}." if clauses else ""
 
 
 def _shade(value: float, scale: Scale) -> str:

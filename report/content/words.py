@@ -54,6 +54,7 @@ class TraceWords(Words):
     """Texts of the page of one trace; `provenance` are names and values."""
 
     prompt: PromptWords
+    perplexity: str
     provenance: list[tuple[str, str]]
 
 

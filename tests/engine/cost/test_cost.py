@@ -11,7 +11,7 @@ from attentropy.engine.cost import predict
 from attentropy.engine.cost import speed as pace
 from attentropy.engine.cost.memory import alternatives, memory_bytes
 from attentropy.engine.cost.predict import describe
-from attentropy.engine.cost.size import RunSize, model_size
+from attentropy.engine.cost.size import RecordingSize, RunSize, model_size
 from attentropy.engine.model import source as origin
 from benchmarks.prediction import Subject, measured, predicted, sizes
 from tiny import config, save
@@ -98,3 +98,5 @@ def test_time_is_the_sum_of_its_stages_and_grows_with_the_prompt():
     assert short["all"] == pytest.approx(sum(v for k, v in short.items() if k != "all"))
     assert 2 < long["read_the_prompt"] / short["read_the_prompt"] < 4
     assert pace.duration(size, RunSize(1000, 4, 0), rates)["read_the_lens"] == 0
+    silent = RunSize(1000, 4, 0, recording=RecordingSize(token_logprob=False))
+    assert pace.duration(size, silent, rates)["token_logprobs"] == 0 < short["token_logprobs"]

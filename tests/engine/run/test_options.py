@@ -15,7 +15,7 @@ NOT_OPTIONS = {"model", "prompt", "tokenizer", "progress"}
 def test_extract_takes_the_options_with_their_defaults():
     parameters = inspect.signature(extract).parameters
     keywords = {name: p.default for name, p in parameters.items() if name not in NOT_OPTIONS}
-    assert keywords == {field.name: field.default for field in fields(Options)}
+    assert keywords == {field.name: field.default for field in fields(Options) if field.init}
     assert MISSING not in keywords.values()
 
 

@@ -1,7 +1,7 @@
 """The trace's table of attention statistics and the kernels' name the same numbers."""
 
 from attentropy.engine.trace.schema import VARIABLES
-from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, BY_NAME, KEPT_STATS
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, BY_NAME, KEPT_ATTENTION
 from attentropy.kernels.common.statistics import STATISTICS, is_integer
 from attentropy.kernels.ops import STATS
 
@@ -18,5 +18,5 @@ def test_positions_of_keys_are_integers_in_both_and_in_the_trace():
 
 
 def test_what_is_recorded_by_default_can_be_recorded():
-    assert set(KEPT_STATS) <= set(BY_NAME)
+    assert set(KEPT_ATTENTION) <= set(BY_NAME)
     assert all(need in VARIABLES for one in ATTENTION_STATISTICS for need in one.needs)

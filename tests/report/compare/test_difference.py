@@ -173,6 +173,26 @@ def test_other_tokenizers_are_aligned_by_text():
     assert of.same_length
 
 
+def test_a_few_shared_ids_do_not_make_one_vocabulary_of_two():
+    a, b = synthetic(), synthetic(seed=1)
+    few = a["token_ids"] % 3 == 0  # each means the same text in both
+    ids = np.where(few, b["token_ids"], b["token_ids"] + 5000)
+    b = Trace(b.dataset.assign_coords(token_ids=("position", ids)))
+    b = Trace(b.dataset.assign_attrs(tokenizer={"sha256": "9" * 64}))
+    of = compare(a, b)
+    assert of.by_text
+    assert of.both.sum() == len(CHAT)
+
+
+@pytest.mark.parametrize("tokenizers", [(None, None), ({"sha256": "9" * 64}, None)])
+def test_without_both_hashes_ids_are_compared_where_none_has_two_texts(tokenizers):
+    a, b = (
+        Trace(synthetic(seed=seed).dataset.assign_attrs(tokenizer=tokenizer))
+        for seed, tokenizer in enumerate(tokenizers)
+    )
+    assert not compare(a, b).by_text
+
+
 def test_heads_of_other_models_are_compared_in_their_mean():
     a, b = synthetic(heads=3), synthetic(heads=5, seed=1)
     of = compare(a, b)
