@@ -13,38 +13,53 @@ from transformers import PreTrainedModel
 from attentropy.engine.attention import hook
 from attentropy.engine.attention.masks import built
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.inner import uncompiled
 
 
 @contextmanager
 def listening(
     model: PreTrainedModel, listener: hook.Listener, *, masks_built: bool
 ) -> Iterator[None]:
-    """Run the model's attention through the hook while open, and tell `listener` of each call."""
+    """Run the model's attention through the hook while open, and tell `listener` of each call.
+
+    Other models may be listened to at the same time, each by its own listener.
+    """
     hook.register()
-    masks = built.set(masks_built)
-    try:
-        with attention_of(model, hook.NAME):
-            token = hook.listener.set(listener)
-            try:
-                yield
-            finally:
-                hook.listener.reset(token)
-    finally:
-        built.reset(masks)
+    modules = frozenset(id(module) for module in model.modules())
+    mine = hook.Listening(listener, modules, masks_built)
+    others = [other for other in hook.open_listeners.get() if not other.modules & modules]
+    if any(other.masks_built != masks_built for other in others):
+        raise AttentropyError(
+            f"{type(model).__name__} needs its masks in another form than the model that is being "
+            "recorded; record one model after the other"
+        )
+    with attention_of(model, hook.NAME):
+        _listen((*hook.open_listeners.get(), mine))
+        try:
+            yield
+        finally:  # whatever the order in which listeners end
+            _listen(tuple(one for one in hook.open_listeners.get() if one is not mine))
+
+
+def _listen(listeners: tuple[hook.Listening, ...]) -> None:
+    hook.open_listeners.set(listeners)
+    built.set(bool(listeners) and listeners[-1].masks_built)
 
 
 @contextmanager
 def attention_of(model: PreTrainedModel, implementation: str) -> Iterator[None]:
     """Give `model` another attention implementation while open.
 
-    Raises `AttentropyError` where the model does not allow that.
+    Compiled code is left aside meanwhile: it would be that of another attention. Raises
+    `AttentropyError` where the model does not allow that.
     """
     before = model.config._attn_implementation
-    try:
-        _set_attention(model, implementation)
-        yield
-    finally:
-        _set_attention(model, before)
+    with uncompiled():
+        try:
+            _set_attention(model, implementation)
+            yield
+        finally:
+            _set_attention(model, before)
 
 
 def _set_attention(model: Any, implementation: str) -> None:

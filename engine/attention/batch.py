@@ -1,0 +1,101 @@
+"""The sequences that passes read side by side, followed from their first tokens to their last."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from torch import Tensor, nn
+
+from attentropy.engine.attention.calls import Call
+from attentropy.engine.attention.stream import Stream
+from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.errors import AttentropyError
+
+
+class Batch:
+    """The `size` sequences of a batch: their attention calls, and the stream of each.
+
+    not_finite: the first token of each sequence (by its number) at which the model's own outputs
+    were not finite. place: the mask of the latest pass's first call.
+    """
+
+    def __init__(
+        self, size: int, streams: Sequence[Stream], calls: Mapping[tuple[int, int], Call] | None
+    ) -> None:
+        self.size = size
+        self.streams = streams
+        self.calls: dict[tuple[int, int], Call] = dict(calls or {})
+        self.not_finite: dict[int, int] = {}
+        self.place: Visibility | None = None
+        self._begun: dict[int, int] = defaultdict(int)  # calls of each layer in the first pass
+
+    def follow(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
+        """Return the call that this pass continues, or a new one where the batch begins.
+
+        Raises `AttentropyError` where its rows are not the next ones.
+        """
+        if visibility.position:
+            call = self._continued(layer, visibility.position)
+        else:
+            call = self._new(layer, module, visibility)
+        call.follow(visibility, self.size)
+        return call
+
+    def spans(self) -> list[tuple[int, int, int]]:
+        """Return the rows of the latest pass that are tokens: (first, stop, token of the first).
+
+        One for each sequence, rows counted within the pass; first = stop where it has none.
+        """
+        assert self.place is not None
+        position, end = self.place.position, self.place.end
+        spans = []
+        for start, stop in zip(
+            *(ends.tolist() for ends in self.place.tokens(self.size)), strict=True
+        ):
+            first = max(position, start)
+            last = max(first, min(end, stop))
+            spans.append((first - position, last - position, first - start))
+        return spans
+
+    def note_finite(self, rows: Tensor) -> None:
+        """Take which rows [sequences, queries] of the latest pass's output are finite."""
+        if bool(rows.all()):
+            return
+        for sequence, (first, stop, token) in enumerate(self.spans()):
+            wrong = np.flatnonzero(~rows[sequence, first:stop].numpy())
+            if wrong.size:
+                self.not_finite.setdefault(sequence, token + int(wrong[0]))
+
+    def missing_call(self, expected: set[tuple[int, int]]) -> tuple[int, int] | None:
+        """Return a call that made fewer rows than the others, None where there is none."""
+        rows = max((call.rows for call in self.calls.values()), default=0)
+        short = [key for key, call in self.calls.items() if call.rows != rows]
+        return min([*short, *(expected - set(self.calls))], default=None)
+
+    def _new(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
+        index = self._begun[layer]
+        if index and self.calls[layer, index - 1].rows != visibility.queries:
+            raise AttentropyError(
+                "the calls of one layer in this pass have different numbers of rows; attentropy "
+                "records models of one sequence of tokens"
+            )
+        self._begun[layer] += 1
+        call = self.calls[layer, index] = Call(layer, index, module)
+        return call
+
+    def _continued(self, layer: int, position: int) -> Call:
+        calls = [call for (at, _), call in self.calls.items() if at == layer]
+        for call in calls:
+            if call.rows == position:
+                return call
+        if calls:
+            raise AttentropyError(
+                f"this pass starts at token {position}, but {max(call.rows for call in calls)} "
+                "tokens are recorded; passes must be consecutive, with the KV cache that the pass "
+                "before them left"
+            )
+        raise AttentropyError(
+            "the recording started in the middle of a sequence; start with an empty KV cache"
+        )
