@@ -18,7 +18,8 @@ class Batch:
     """The `size` sequences of a batch: their attention calls, and the stream of each.
 
     not_finite: the first token of each sequence (by its number) at which the model's own outputs
-    were not finite. place: the mask of the latest pass's first call.
+    were not finite. place: the mask of the latest pass's first call. finite_scores: of each call of
+    the pass under way, see `finite.finite_scores`.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class Batch:
         self.calls: dict[tuple[int, int], Call] = dict(calls or {})
         self.not_finite: dict[int, int] = {}
         self.place: Visibility | None = None
+        self.finite_scores: list[Tensor] = []
         self._begun: dict[int, int] = defaultdict(int)  # calls of each layer in the first pass
 
     def follow(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
@@ -59,14 +61,29 @@ class Batch:
             spans.append((first - position, last - position, first - start))
         return spans
 
-    def note_finite(self, rows: Tensor) -> None:
-        """Take which rows [sequences, queries] of the latest pass's output are finite."""
+    def note_finite(self, outputs: Sequence[Tensor]) -> None:
+        """Take which rows [sequences, queries] of the latest pass's outputs are finite.
+
+        Where any is not, the scores tell the token with which it began.
+        """
+        shown = [first for rows in outputs if (first := self._first_wrong(rows))]
+        if shown:
+            scores = (self._first_wrong(rows.cpu()) for rows in self.finite_scores)
+            for first in (next((first for first in scores if first), {}), *shown):
+                for sequence, token in first.items():
+                    self.not_finite.setdefault(sequence, token)
+        self.finite_scores = []
+
+    def _first_wrong(self, rows: Tensor) -> dict[int, int]:
+        """Return the first token of each sequence whose row [sequences, queries] is False."""
         if bool(rows.all()):
-            return
+            return {}
+        found = {}
         for sequence, (first, stop, token) in enumerate(self.spans()):
             wrong = np.flatnonzero(~rows[sequence, first:stop].numpy())
             if wrong.size:
-                self.not_finite.setdefault(sequence, token + int(wrong[0]))
+                found[sequence] = token + int(wrong[0])
+        return found
 
     def missing_call(self, expected: set[tuple[int, int]]) -> tuple[int, int] | None:
         """Return a call that made fewer rows than the others, None where there is none."""

@@ -17,13 +17,24 @@ def finite_rows(values: Tensor) -> Tensor:
     return values.detach().amax(-1).isfinite()
 
 
-def why_not_finite(own: Tensor, first: int = 0) -> str | None:
+def finite_scores(lse: Tensor) -> Tensor:
+    """Return at which queries of a call's `lse` [B, H, N] all scores are finite, [B, N] bool.
+
+    In the first call that shows any, these are the tokens that are wrong themselves: from there on
+    0 × inf may spoil every row.
+    """
+    return finite_rows(lse.transpose(1, 2))
+
+
+def why_not_finite(own: Tensor, first: int | None = None) -> str | None:
     """Return what the model's own outputs [1, n, size] show, None where they are finite.
 
-    first: the token of the first row.
+    first: the token with which it began, where that is known.
     """
     rows = np.flatnonzero(~finite_rows(own)[0].cpu().numpy())
-    return not_finite_from(first + int(rows[0])) if rows.size else None
+    if not rows.size:
+        return None
+    return not_finite_from(int(rows[0]) if first is None else first)
 
 
 def rows_of_output(output: object, queries: int) -> Tensor | None:

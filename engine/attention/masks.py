@@ -151,6 +151,11 @@ def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
         parts = [part for part in closed["mask_functions"] if not _never(part)]
         if len(parts) == 1:
             return _read(parts[0])
+        if any(part.__qualname__.split(".")[0] == "blockwise_overlay" for part in parts):
+            raise UnknownMask(
+                "in this model the tokens of an image see each other, which attentropy does not "
+                "support; record it with a text alone"
+            )
     raise UnknownMask(f"a mask pattern that attentropy does not support ({name})")
 
 

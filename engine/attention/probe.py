@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from attentropy.engine.attention.finite import finite_scores
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
 from attentropy.engine.attention.visibility import Visibility
@@ -61,6 +62,7 @@ class CallList(Listener):
         self.calls: dict[tuple[int, int], ShortCall] = {}
         self.has_sinks = False
         self.is_causal = True
+        self.not_finite: int | None = None  # the first token whose scores are not finite
 
     def on_attention(
         self, module: nn.Module, tensors: Any, visibility: Visibility, score: Any, result: Any
@@ -71,6 +73,9 @@ class CallList(Listener):
         self.calls[layer, index] = ShortCall(visibility.queries, tensors[0].shape[1], module)
         self.has_sinks |= result.sink_prob is not None
         self.is_causal &= visibility.mask.causal
+        wrong = (~finite_scores(result.lse)[0]).nonzero()
+        if self.not_finite is None and len(wrong):
+            self.not_finite = int(wrong[0])
 
 
 @dataclass(frozen=True)
@@ -213,6 +218,8 @@ def difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
     Logits of −inf on both sides do not differ.
     """
     coarse = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2}.get(dtype, 5e-2)
+    if not own.numel():
+        return None
     finite = own.isfinite()
     error = float(torch.where((own == ours) & ~finite, 0.0, (own - ours).abs()).max())
     scale = float(torch.where(finite, own, 0.0).abs().max())

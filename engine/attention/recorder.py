@@ -14,7 +14,7 @@ from attentropy.engine.attention import hook
 from attentropy.engine.attention.batch import Batch
 from attentropy.engine.attention.cache_watch import CacheWatch
 from attentropy.engine.attention.calls import Call
-from attentropy.engine.attention.finite import not_finite_from, rows_of_output
+from attentropy.engine.attention.finite import finite_scores, rows_of_output
 from attentropy.engine.attention.growing import Growing
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
@@ -75,10 +75,9 @@ class Recorder(Listener):
         """The attention calls of the latest batch in order."""
         return self.batches[-1].calls if self.batches else {}
 
-    def notes(self, batch: int = -1, sequence: int = 0) -> list[str]:
-        """Return what a reader of a sequence's values has to know."""
-        first = self.batches[batch].not_finite.get(sequence) if self.batches else None
-        return [] if first is None else [not_finite_from(first)]
+    def first_not_finite(self, batch: int = -1, sequence: int = 0) -> int | None:
+        """Return a sequence's first token at which the model's own outputs are not finite."""
+        return self.batches[batch].not_finite.get(sequence) if self.batches else None
 
     def stats_of(self, module: nn.Module) -> tuple[str, ...]:
         """Return the recorder's statistics; none in a layer that is not to be recorded."""
@@ -115,6 +114,7 @@ class Recorder(Listener):
         self._has_unchecked_padding |= bool(is_padded) and not self._padding_is_checked
         layer = layer_of(self.model, module)
         call = batch.follow(layer, module, visibility)
+        batch.finite_scores.append(finite_scores(result.lse))
         if self.stream is not None and not self.stream.records(layer):
             return
         parts = split_batch(tensors, visibility, score, result, batch.streams[0].plan.names)
@@ -135,6 +135,7 @@ class Recorder(Listener):
                 "the recording started in the middle of a sequence; start with an empty KV cache"
             )
         self.batches[-1].place = visibility
+        self.batches[-1].finite_scores = []
 
     def _new_batch(self, size: int) -> Batch:
         if self.stream is not None:
@@ -167,11 +168,8 @@ class Recorder(Listener):
                 "pass, although it did for a shorter text; its entropies would be missing"
             )
         assert batch.place is not None
-        for part in (output, inner):
-            rows = rows_of_output(part, batch.place.queries)
-            if rows is not None and len(rows) == batch.size:
-                batch.note_finite(rows)
-                return
+        parts = (rows_of_output(part, batch.place.queries) for part in (output, inner))
+        batch.note_finite([rows for rows in parts if rows is not None and len(rows) == batch.size])
 
     def values(self, name: str, layer: int, index: int = 0, sequence: int = 0) -> np.ndarray:
         """Return one statistic of one call of a sequence of the latest batch, [heads, tokens]."""

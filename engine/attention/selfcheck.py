@@ -107,9 +107,9 @@ def check_probe(probe: Probe) -> None:
         _checked[model] = _check_of_base(model, probe.ids)
         return
     own = outputs(probe.own)
-    if (why := why_not_finite(own)) is not None:
-        raise AttentropyError(f"{name}: {why}")
     recorded = probe.recorded
+    if (why := why_not_finite(own, recorded.calls.not_finite)) is not None:
+        raise AttentropyError(f"{name}: {why}")
     _check_calls(model, recorded)
     error = _output_difference(probe, own, recorded)
     if error is not None:

@@ -82,7 +82,8 @@ class RecordedLens:
             ]
             for name in LENS_FIELDS:
                 values[name].append([result[name] for result in results])
-        self._states.update({site: [None] * len(states) for site, states in self._states.items()})
+        for states in self._states.values():  # in place: the hooks write into these lists
+            states[:] = [None] * len(states)
         arrays = {name: np.array(sites) for name, sites in values.items()}
         at = 0
         for one, (first, stop, _) in zip(read, spans, strict=True):

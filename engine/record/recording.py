@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from attentropy.engine.attention.batch import Batch
+from attentropy.engine.attention.finite import not_finite_from
 from attentropy.engine.attention.plan import AttentionPlan, first_entries
 from attentropy.engine.attention.recorded import RecordedSequence
 from attentropy.engine.attention.recorder import Recorder, recording
@@ -138,9 +139,10 @@ class Recording(Recorder):
         options: dict[str, Any] = {"stats": kept}
         if self.lens is not None:
             options["lens"] = self.lens.sites
-        notes = [
-            *self.whole.notes, *text.notes, *self.notes(number, sequence), *self.lens_notes
-        ]  # fmt: skip
+        notes = [*self.whole.notes, *text.notes, *self.lens_notes]
+        first = self.first_not_finite(number, sequence)
+        if first is not None:
+            notes.append(not_finite_from(first))
         attrs = provenance(self._described, text, notes, options)
         plan = recorded.plan_of_calls(self.model)
         more = self._lens_arrays(plan, number, sequence)
