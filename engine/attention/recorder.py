@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention import hook
 from attentropy.engine.attention.batch import Batch
 from attentropy.engine.attention.cache_watch import CacheWatch
 from attentropy.engine.attention.calls import Call
@@ -27,11 +26,10 @@ from attentropy.engine.attention.selfcheck import (
     why_padding_is_refused,
 )
 from attentropy.engine.attention.stream import Stream, split_batch
-from attentropy.engine.attention.supported import check_supported
+from attentropy.engine.attention.supported import check_free, check_supported
 from attentropy.engine.attention.tail_window import TailWindow
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
-from attentropy.engine.model.inner import text_model
 from attentropy.engine.model.layers import layer_count, layer_of
 from attentropy.kernels.common.choice import Implementation
 from attentropy.kernels.ops import AttentionResult
@@ -191,18 +189,6 @@ class Recorder(Listener):
             raise AttentropyError(refusal)
 
 
-def check_free(model: PreTrainedModel) -> None:
-    """Raise `AttentropyError` where the model is being recorded, as its configuration says."""
-    if hook.NAME in (
-        model.config._attn_implementation,
-        text_model(model).config._attn_implementation,
-    ):
-        raise AttentropyError(
-            "this model, or one that shares its configuration object, is already being recorded; "
-            "use one record() at a time for it"
-        )
-
-
 @contextmanager
 def recording(model: PreTrainedModel, recorder: Recorder) -> Iterator[Recorder]:
     """Tell `recorder`, which is yielded, of every attention call of `model` while this is open.
@@ -233,4 +219,4 @@ def recording(model: PreTrainedModel, recorder: Recorder) -> Iterator[Recorder]:
         yield recorder
 
 
-__all__ = ["Call", "Recorder", "check_free", "check_same_outputs", "recording"]
+__all__ = ["Call", "Recorder", "check_same_outputs", "recording"]

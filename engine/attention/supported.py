@@ -8,8 +8,22 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
+from attentropy.engine.attention import hook
 from attentropy.engine.errors import AttentropyError, LensRefused
+from attentropy.engine.model.inner import text_model
 from attentropy.engine.model.layers import decoder_layers
+
+
+def check_free(model: PreTrainedModel) -> None:
+    """Raise `AttentropyError` where the model is being recorded, as its configuration says."""
+    if hook.NAME in (
+        model.config._attn_implementation,
+        text_model(model).config._attn_implementation,
+    ):
+        raise AttentropyError(
+            "this model, or one that shares its configuration object, is already being recorded; "
+            "use one record() at a time for it"
+        )
 
 
 def check_supported(model: PreTrainedModel) -> None:

@@ -10,8 +10,7 @@ import torch
 
 from attentropy.engine.arguments import Names, read_count
 from attentropy.engine.attention.plan import read_stats
-from attentropy.engine.attention.recorder import check_free
-from attentropy.engine.attention.supported import check_supported
+from attentropy.engine.attention.supported import check_free, check_supported
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.lens.budget import read_sites
 from attentropy.engine.model.inner import inner_model, text_model
