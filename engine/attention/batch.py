@@ -31,7 +31,7 @@ class Batch:
         self.not_finite: dict[int, int] = {}
         self.place: Visibility | None = None
         self.finite_scores: list[Tensor] = []
-        self._begun: dict[int, int] = defaultdict(int)  # calls of each layer in the first pass
+        self._first_calls: dict[int, int] = defaultdict(int)  # of each layer, in the first pass
 
     def follow(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
         """Return the call that this pass continues, or a new one where the batch begins.
@@ -78,12 +78,12 @@ class Batch:
         """Return the first token of each sequence whose row [sequences, queries] is False."""
         if bool(rows.all()):
             return {}
-        found = {}
+        tokens = {}
         for sequence, (first, stop, token) in enumerate(self.spans()):
             wrong = np.flatnonzero(~rows[sequence, first:stop].numpy())
             if wrong.size:
-                found[sequence] = token + int(wrong[0])
-        return found
+                tokens[sequence] = token + int(wrong[0])
+        return tokens
 
     def missing_call(self, expected: set[tuple[int, int]]) -> tuple[int, int] | None:
         """Return a call that made fewer rows than the others, None where there is none."""
@@ -92,13 +92,13 @@ class Batch:
         return min([*short, *(expected - set(self.calls))], default=None)
 
     def _new(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
-        index = self._begun[layer]
+        index = self._first_calls[layer]
         if index and self.calls[layer, index - 1].rows != visibility.queries:
             raise AttentropyError(
                 "the calls of one layer in this pass have different numbers of rows; attentropy "
                 "records models of one sequence of tokens"
             )
-        self._begun[layer] += 1
+        self._first_calls[layer] += 1
         call = self.calls[layer, index] = Call(layer, index, module)
         return call
 

@@ -105,8 +105,8 @@ def _check_inference(model: nn.Module) -> None:
 
 def _check_no_weights(model: Any, kwargs: dict[str, Any]) -> None:
     """Raise `AttentropyError` where a pass is to return its attention weights."""
-    asked = kwargs.get("output_attentions")
-    if asked or (asked is None and getattr(model.config, "output_attentions", False)):
+    weights = kwargs.get("output_attentions")
+    if weights or (weights is None and getattr(model.config, "output_attentions", False)):
         raise AttentropyError(
             "no attention weights exist while a model is recorded, so output_attentions=True would "
             "return none; leave it out, or run that pass outside record()"

@@ -23,8 +23,8 @@ def input_device(model: Any) -> torch.device:
     device = model.device if weight is None else weight.device
     if device.type != "meta":
         return torch.device(device)
-    found = None if table is None else _execution_device(table)
-    return found or torch.device("cpu")
+    execution = None if table is None else _execution_device(table)
+    return execution or torch.device("cpu")
 
 
 def device_names(model: Any) -> list[str]:

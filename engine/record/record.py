@@ -86,9 +86,9 @@ def record(
     check_supported(whole.model)
     check_free(whole.model)
     with torch.no_grad():
-        found, notes = plan_recorded_lens(whole.model, text_model(whole.model), sites)
+        recorded_lens, notes = plan_recorded_lens(whole.model, text_model(whole.model), sites)
         recorder = Recording(
-            whole, tokenizer, names, impl=impl, length=length, lens=found, lens_notes=notes
+            whole, tokenizer, names, impl=impl, length=length, lens=recorded_lens, lens_notes=notes
         )
         with recorder.open():
             yield recorder

@@ -135,8 +135,8 @@ class Recording(Recorder):
         recorded = batch.streams[sequence]
         assert isinstance(recorded, RecordedSequence)
         text = self._text(number, sequence, recorded.tokens)
-        kept = [name for name in (*self.stats, "lse") if name in recorded.sink.names]
-        options: dict[str, Any] = {"stats": kept}
+        names = [name for name in (*self.stats, "lse") if name in recorded.sink.names]
+        options: dict[str, Any] = {"stats": names}
         if self.lens is not None:
             options["lens"] = self.lens.sites
         notes = [*self.whole.notes, *text.notes, *self.lens_notes]

@@ -119,8 +119,8 @@ def compare_chunks(probe: RunProbe) -> str | None:
             f"{name} fails when it continues from its KV cache ({type(error).__name__}: {reason})"
         )
     own = outputs(probe.passes.own)
-    kept = finite_rows(own)[0]  # the others are the model's own, whatever the chunks
-    distance = difference(own[:, kept], torch.cat(parts, 1)[:, kept], model.dtype)
+    is_finite = finite_rows(own)[0]  # the others are the model's own, whatever the chunks
+    distance = difference(own[:, is_finite], torch.cat(parts, 1)[:, is_finite], model.dtype)
     if distance is not None:
         return f"{name} gives different outputs in chunks (difference {distance:.3g})"
     return None
