@@ -149,7 +149,7 @@ def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
             "output), so its entropies do not belong to the prompt's tokens"
         )
     called = {layer for layer, _ in calls}
-    if (missing := _layers_elsewhere(model, called)) is not None:
+    if (missing := _layer_elsewhere(model, set(calls))) is not None:
         raise AttentropyError(
             f"layer {missing} of {name} is not in this process, although its configuration has "
             f"{layer_count(model)} layers; load all layers in one process"
@@ -163,10 +163,13 @@ def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
             )
 
 
-def _layers_elsewhere(model: PreTrainedModel, called: set[int]) -> int | None:
-    """Return a layer without attention of which there is no module either; None if all are here."""
-    silent = sorted(set(range(layer_count(model))) - called)
-    if not silent:
+def _layer_elsewhere(model: PreTrainedModel, calls: set[tuple[int, int]]) -> int | None:
+    """Return a layer without attention of which there is no module either; None if all are here.
+
+    A model that runs its layers in loops may count each of its rounds as layers.
+    """
+    silent = sorted(set(range(layer_count(model))) - {layer for layer, _ in calls})
+    if not silent or any(index for _, index in calls):
         return None
     try:
         decoder_layers(model)
