@@ -9,17 +9,20 @@ import numpy as np
 from torch import Tensor, nn
 
 from attentropy.engine.attention.calls import Call
+from attentropy.engine.attention.finite import finite_scores
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
+
+# Of so few rows (when tokens are generated) the scores are kept as they are, until they are needed.
+_FEW_ROWS = 16
 
 
 class Batch:
     """The `size` sequences of a batch: their attention calls, and the stream of each.
 
     not_finite: the first token of each sequence (by its number) at which the model's own outputs
-    were not finite. place: the mask of the latest pass's first call. finite_scores: of each call of
-    the pass under way, see `finite.finite_scores`.
+    were not finite. place: the mask of the latest pass's first call.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class Batch:
         self.calls: dict[tuple[int, int], Call] = dict(calls or {})
         self.not_finite: dict[int, int] = {}
         self.place: Visibility | None = None
-        self.finite_scores: list[Tensor] = []
+        self._scores: list[Tensor] = []  # of each call of the pass under way
         self._first_calls: dict[int, int] = defaultdict(int)  # of each layer, in the first pass
 
     def follow(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
@@ -61,6 +64,15 @@ class Batch:
             spans.append((first - position, last - position, first - start))
         return spans
 
+    def begin_pass(self, place: Visibility) -> None:
+        """Take the mask of the first call of a pass."""
+        self.place = place
+        self._scores = []
+
+    def take_scores(self, lse: Tensor) -> None:
+        """Keep of a call's `lse` [B, H, N] what tells where its scores are finite."""
+        self._scores.append(lse if lse.shape[2] <= _FEW_ROWS else finite_scores(lse))
+
     def note_finite(self, outputs: Sequence[Tensor]) -> None:
         """Take which rows [sequences, queries] of the latest pass's outputs are finite.
 
@@ -68,11 +80,12 @@ class Batch:
         """
         shown = [first for rows in outputs if (first := self._first_wrong(rows))]
         if shown:
-            scores = (self._first_wrong(rows.cpu()) for rows in self.finite_scores)
+            rows = (finite_scores(s) if s.ndim == 3 else s for s in self._scores)
+            scores = (self._first_wrong(finite.cpu()) for finite in rows)
             for first in (next((first for first in scores if first), {}), *shown):
                 for sequence, token in first.items():
                     self.not_finite.setdefault(sequence, token)
-        self.finite_scores = []
+        self._scores = []
 
     def _first_wrong(self, rows: Tensor) -> dict[int, int]:
         """Return the first token of each sequence whose row [sequences, queries] is False."""

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from attentropy.engine.attention.batch import Batch
 from attentropy.engine.attention.cache_watch import CacheWatch
 from attentropy.engine.attention.calls import Call
-from attentropy.engine.attention.finite import finite_scores, rows_of_output
+from attentropy.engine.attention.finite import rows_of_output
 from attentropy.engine.attention.growing import Growing
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
@@ -112,7 +112,7 @@ class Recorder(Listener):
         self._has_unchecked_padding |= bool(is_padded) and not self._padding_is_checked
         layer = layer_of(self.model, module)
         call = batch.follow(layer, module, visibility)
-        batch.finite_scores.append(finite_scores(result.lse))
+        batch.take_scores(result.lse)
         if self.stream is not None and not self.stream.records(layer):
             return
         parts = split_batch(tensors, visibility, score, result, batch.streams[0].plan.names)
@@ -132,8 +132,7 @@ class Recorder(Listener):
             raise AttentropyError(
                 "the recording started in the middle of a sequence; start with an empty KV cache"
             )
-        self.batches[-1].place = visibility
-        self.batches[-1].finite_scores = []
+        self.batches[-1].begin_pass(visibility)
 
     def _new_batch(self, size: int) -> Batch:
         if self.stream is not None:
