@@ -14,7 +14,7 @@ def not_finite_from(token: int) -> str:
 
 def finite_rows(values: Tensor) -> Tensor:
     """Return which rows of outputs [B, n, size] are finite, [B, n] bool; −inf is a logit too."""
-    return values.detach().amax(-1).isfinite()
+    return values.detach().amax(-1) < torch.inf  # NaN is not less
 
 
 def finite_scores(lse: Tensor) -> Tensor:

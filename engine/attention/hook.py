@@ -75,13 +75,18 @@ class Listening:
     masks_built: bool
 
 
-# Those that are open, the outermost first.
-open_listeners: ContextVar[tuple[Listening, ...]] = ContextVar("attentropy_listeners", default=())
+class Open:
+    """The listeners that are open, the outermost first: those of every thread.
+
+    `generate` often runs in a thread of its own, and its text is streamed to another.
+    """
+
+    listeners: tuple[Listening, ...] = ()
 
 
 def listener_of(module: torch.nn.Module) -> Listener | None:
     """Return the innermost listener to a module's calls, None where there is none."""
-    for listening in reversed(open_listeners.get()):
+    for listening in reversed(Open.listeners):
         if id(module) in listening.modules:
             return listening.listener
     return None

@@ -6,14 +6,17 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from attentropy.engine.attention import hook
-from attentropy.engine.attention.masks import built
+from attentropy.engine.attention.masks import Built
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.inner import uncompiled
+
+_lock = Lock()
 
 
 @contextmanager
@@ -27,23 +30,25 @@ def listening(
     hook.register()
     modules = frozenset(id(module) for module in model.modules())
     mine = hook.Listening(listener, modules, masks_built)
-    others = [other for other in hook.open_listeners.get() if not other.modules & modules]
+    others = [other for other in hook.Open.listeners if not other.modules & modules]
     if any(other.masks_built != masks_built for other in others):
         raise AttentropyError(
             f"{type(model).__name__} needs its masks in another form than the model that is being "
             "recorded; record one model after the other"
         )
     with attention_of(model, hook.NAME):
-        _listen((*hook.open_listeners.get(), mine))
+        _listen(add=mine)
         try:
             yield
         finally:  # whatever the order in which listeners end
-            _listen(tuple(one for one in hook.open_listeners.get() if one is not mine))
+            _listen(remove=mine)
 
 
-def _listen(listeners: tuple[hook.Listening, ...]) -> None:
-    hook.open_listeners.set(listeners)
-    built.set(bool(listeners) and listeners[-1].masks_built)
+def _listen(add: hook.Listening | None = None, remove: hook.Listening | None = None) -> None:
+    with _lock:
+        remaining = [one for one in hook.Open.listeners if one is not remove]
+        hook.Open.listeners = (*remaining, *([] if add is None else [add]))
+        Built.needed = any(one.masks_built for one in hook.Open.listeners[-1:])
 
 
 @contextmanager

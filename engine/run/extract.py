@@ -195,6 +195,11 @@ def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> Loa
         inner = inner_model(model)
         if names := [name for name, value in placement.items() if value is not None]:
             raise UsageError(f"`{names[0]}` does not apply to a model that is already loaded")
+        if not inner.model.can_generate() and inner.model.get_output_embeddings() is None:
+            raise UsageError(
+                f"{type(inner.model).__name__} has no head that predicts tokens, so it has no "
+                "answer and no lens; record its attention with attentropy.record"
+            )
         loaded = wrap_loaded(inner.model, tokenizer)
         return replace(loaded, notes=(*loaded.notes, *inner.notes))
     if tokenizer is not None:

@@ -45,6 +45,12 @@ class TestOneOutputPerText:
         assert_eager(recorder.trace, subject, input_ids=IDS)
         assert recorder.trace["token_ids"].tolist() == IDS[0].tolist()
 
+    def test_extract_has_nothing_to_answer_with(self):
+        subject = LlamaForSequenceClassification(config(num_labels=1)).eval()
+        for part in (subject, subject.model):
+            with pytest.raises(UsageError, match=r"no head .* with attentropy\.record"):
+                extract(part, IDS, tokenizer=tokenizer())
+
     def test_padding_is_checked_in_its_base(self):
         torch.manual_seed(0)
         subject = LlamaForSequenceClassification(config(num_labels=1)).eval()

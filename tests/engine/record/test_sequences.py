@@ -179,11 +179,15 @@ def test_a_cache_that_was_filled_before_is_refused_and_leaves_no_half_trace():
         _ = recorder.traces
 
 
-def test_another_thread_records_nothing_into_this_one():
+def test_threads_record_their_models_and_no_other():
     subject, other = model(), model(seed=1)
     with record(subject) as recorder:
-        subject(A)
-        thread = threading.Thread(target=lambda: other(B))
+        thread = threading.Thread(
+            target=lambda: (other.generate(B), subject.generate(A, max_new_tokens=4))
+        )
         thread.start()
         thread.join()
-    assert_eager(recorder.trace, subject, input_ids=A)
+    trace = recorder.trace
+    assert trace["token_ids"].tolist()[:5] == A[0].tolist()
+    assert set(trace.roles[5:]) == {"generated"}
+    assert_eager(trace, subject, input_ids=torch.tensor(trace["token_ids"][None]).long())
