@@ -25,6 +25,7 @@ engine.provenance
 engine.attention
 engine.maps
 engine.lens
+engine.record
 engine.cost
 engine.run
 engine.profile

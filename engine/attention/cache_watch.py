@@ -6,7 +6,7 @@ recorded until then are no longer those of the sequence that is continued.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import ref
@@ -35,11 +35,11 @@ class CacheWatch:
             self._is_paused = False
 
     @contextmanager
-    def over(self, model: nn.Module) -> Iterator[None]:
-        """Watch the passes of `model` while this is open; raises as `check` does."""
-        callees = {model, getattr(model, "base_model", model)}  # either may be called
-        handles = [m.register_forward_pre_hook(self._before, with_kwargs=True) for m in callees]
-        handles += [m.register_forward_hook(self._after, with_kwargs=True) for m in callees]
+    def over(self, callers: Iterable[nn.Module]) -> Iterator[None]:
+        """Watch the passes that begin with any of `callers` while open; raises as `check` does."""
+        callers = tuple(callers)
+        handles = [m.register_forward_pre_hook(self._before, with_kwargs=True) for m in callers]
+        handles += [m.register_forward_hook(self._after, with_kwargs=True) for m in callers]
         try:
             yield
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -62,7 +63,34 @@ class Listener(Protocol):
         """
 
 
-listener: ContextVar[Listener | None] = ContextVar("attentropy_listener", default=None)
+@dataclass(frozen=True)
+class Listening:
+    """A listener, and the modules (their ids) of the model whose calls it is told of.
+
+    masks_built: whether that model needs its masks built.
+    """
+
+    listener: Listener
+    modules: frozenset[int]
+    masks_built: bool
+
+
+class Open:
+    """The listeners that are open, the outermost first: those of every thread.
+
+    `generate` often runs in a thread of its own, and its text is streamed to another.
+    """
+
+    listeners: tuple[Listening, ...] = ()
+
+
+def listener_of(module: torch.nn.Module) -> Listener | None:
+    """Return the innermost listener to a module's calls, None where there is none."""
+    for listening in reversed(Open.listeners):
+        if id(module) in listening.modules:
+            return listening.listener
+    return None
+
 
 # The function that computes a call: None for the kernels; a profile sets what it times or compares.
 attention_function: ContextVar[Callable[..., AttentionResult] | None] = ContextVar(
@@ -102,7 +130,7 @@ def attention_forward(
             f"{name} has a sliding window of {sliding_window}, but its mask has a window of "
             f"{mask.window}; its entropies would be wrong"
         )
-    current = listener.get()
+    current = listener_of(module)
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
     result = (attention_function.get() or attention)(
         query,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -24,7 +23,11 @@ from attentropy.kernels.common.mask import Mask
 # A mask that a model builds itself, or must be given whole, is read back up to this many keys.
 DENSE_TOKENS = 4096
 
-built: ContextVar[bool] = ContextVar("attentropy_masks_built", default=False)
+
+class Built:
+    """Whether the models that are recorded need their masks built, in every thread."""
+
+    needed = False
 
 
 class UnknownMask(AttentropyError):
@@ -45,12 +48,12 @@ def describe_mask(
 
     `attention_mask` is padding, [B, tokens], or a description made earlier, which is handed back.
     Raises `UnknownMask` for a pattern or padding that the description cannot hold. Where
-    `built` is set, the mask itself instead, up to `DENSE_TOKENS` keys: for models that combine
-    masks themselves, see `read_dense`.
+    `Built.needed` is set, the mask itself instead, up to `DENSE_TOKENS` keys: for models that
+    combine masks themselves, see `read_dense`.
     """
     if isinstance(attention_mask, Visibility):
         return attention_mask
-    if built.get():
+    if Built.needed:
         _check_dense(int(kv_length))
         build = AttentionMaskInterface()["eager"]
         return build(
@@ -151,6 +154,11 @@ def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
         parts = [part for part in closed["mask_functions"] if not _never(part)]
         if len(parts) == 1:
             return _read(parts[0])
+        if any(part.__qualname__.split(".")[0] == "blockwise_overlay" for part in parts):
+            raise UnknownMask(
+                "in this model the tokens of an image see each other, which attentropy does not "
+                "support; record it with a text alone"
+            )
     raise UnknownMask(f"a mask pattern that attentropy does not support ({name})")
 
 

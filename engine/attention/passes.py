@@ -1,56 +1,62 @@
-"""The passes that a recording follows: the ids that the model was given, and whether each ended."""
+"""The passes of one model, told apart by the calls of the model itself: where each begins and ends.
+
+A pass is the outermost call of the model, of its base, or of what is around it. The attention calls
+within it belong to it, whatever their lengths.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
-
-UNKNOWN = -1  # the id of a token that the model was given as an embedding
-_TWO = -2  # of a place that two passes gave different ids
-
-
-@dataclass(frozen=True)
-class _PassIds:
-    """The ids [batch, queries] of one pass that starts at row `position` of the padded batch.
-
-    starts and stops: the rows [batch] at which each sequence's tokens start and stop.
-    """
-
-    ids: np.ndarray
-    position: int
-    starts: np.ndarray
-    stops: np.ndarray
 
 
 class PassWatch:
     """Follows the passes of one model while `over` is open.
 
     Only inference is recorded: a pass with gradients, or of a model in training mode, is refused.
+    number: of the pass that is under way, counted from 1. ids: the ids [batch, tokens] that it was
+    given, None for embeddings.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, around: Iterable[nn.Module] = ()) -> None:
         self.model = model
-        self.has_failed = False
-        self._open: list[nn.Module] = []  # the modules whose pass has not ended, outermost first
-        self._ids: Tensor | None = None  # of the pass that is under way, until they are placed
-        self._parts: list[_PassIds] = []
+        self.callers = tuple(dict.fromkeys((*around, model, getattr(model, "base_model", model))))
+        self.number = 0
+        self.ids: Tensor | None = None
+        self._open: list[nn.Module] = []  # the modules whose call has not ended, outermost first
+        self._inner: Any = None  # the output of a call within the pass
+        self._is_paused = False
 
     @contextmanager
-    def over(self) -> Iterator[None]:
-        """Watch the passes of the model, or of its base model, while this is open."""
-        callees = {self.model, getattr(self.model, "base_model", self.model)}
-        handles = [m.register_forward_pre_hook(self._before, with_kwargs=True) for m in callees]
-        handles += [m.register_forward_hook(self._after, always_call=True) for m in callees]
+    def over(self, ended: Callable[[Any, Any], None]) -> Iterator[None]:
+        """Watch the passes while this is open.
+
+        ended: called after each pass with its output, None where it failed, and with the output of
+        the last call within it.
+        """
+
+        def after(module: nn.Module, args: Any, output: Any) -> None:
+            if self._is_paused or module not in self._open:  # it was refused before it began
+                return
+            del self._open[self._open.index(module) :]
+            if self._open:
+                self._inner = output
+                return
+            inner, self._inner, self.ids = self._inner, None, None
+            with self._paused():  # passes that are made now are not of the sequence
+                ended(output, inner)
+
+        handles = [
+            m.register_forward_pre_hook(self._before, with_kwargs=True) for m in self.callers
+        ]
+        handles += [m.register_forward_hook(after, always_call=True) for m in self.callers]
         try:
             yield
         finally:
@@ -58,47 +64,32 @@ class PassWatch:
                 handle.remove()
 
     @property
-    def is_broken(self) -> bool:
-        """Whether the last pass did not end."""
-        return self.has_failed or bool(self._open)
+    def is_open(self) -> bool:
+        """Whether a pass has begun and not ended."""
+        return bool(self._open)
 
-    def place(self, visibility: Visibility, batch: int) -> None:
-        """Note where the tokens of the pass under way stand, from its first attention call."""
-        ids, self._ids = self._ids, None
-        if ids is None or tuple(ids.shape) != (batch, visibility.queries):
-            return
-        starts, stops = (ends.numpy() for ends in visibility.tokens(batch))
-        self._parts.append(_PassIds(ids.cpu().numpy(), visibility.position, starts, stops))
-
-    def token_ids(self, sequence: int, tokens: int) -> list[int]:
-        """Return the ids of one sequence of `tokens` tokens; `UNKNOWN` where none was given."""
-        ids = np.full(tokens, UNKNOWN, np.int64)
-        for part in self._parts:
-            start, stop = int(part.starts[sequence]), int(part.stops[sequence])
-            first = max(part.position, start)
-            last = min(part.position + part.ids.shape[1], stop, start + tokens)
-            if last <= first:
-                continue
-            new = part.ids[sequence, first - part.position : last - part.position]
-            place = ids[first - start : last - start]
-            place[...] = np.where((place == UNKNOWN) | (place == new), new, _TWO)
-        return [int(token) if token != _TWO else UNKNOWN for token in ids]
+    @contextmanager
+    def _paused(self) -> Iterator[None]:
+        self._is_paused = True
+        try:
+            yield
+        finally:
+            self._is_paused = False
 
     def _before(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        if module in self._open:  # its last pass was interrupted
+        if self._is_paused:
+            return
+        if module in self._open:  # its last call was interrupted
             del self._open[self._open.index(module) :]
         if not self._open:
             _check_inference(self.model)
-            self._ids = _input_ids(module, args, kwargs)
+            self.number += 1
+            self._inner = None
+            self.ids = _input_ids(module, args, kwargs)
+        if self.ids is None:
+            self.ids = _input_ids(module, args, kwargs)
+        _check_no_weights(self.model, kwargs)
         self._open.append(module)
-
-    def _after(self, module: nn.Module, args: Any, output: Any) -> None:
-        if module not in self._open:  # it was refused before it began
-            return
-        del self._open[self._open.index(module) :]
-        if not self._open:
-            self.has_failed = output is None
-            self._ids = None
 
 
 def _check_inference(model: nn.Module) -> None:
@@ -109,6 +100,16 @@ def _check_inference(model: nn.Module) -> None:
         raise AttentropyError(
             "gradients are enabled inside record(), which records inference only; remove "
             "torch.enable_grad()"
+        )
+
+
+def _check_no_weights(model: Any, kwargs: dict[str, Any]) -> None:
+    """Raise `AttentropyError` where a pass is to return its attention weights."""
+    weights = kwargs.get("output_attentions")
+    if weights or (weights is None and getattr(model.config, "output_attentions", False)):
+        raise AttentropyError(
+            "no attention weights exist while a model is recorded, so output_attentions=True would "
+            "return none; leave it out, or run that pass outside record()"
         )
 
 

@@ -17,11 +17,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from attentropy.engine.attention.finite import finite_scores
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import cache_of
+from attentropy.engine.model.inner import uncompiled
 from attentropy.engine.model.layers import layer_of
 from attentropy.kernels.common.choice import Implementation
 
@@ -60,6 +62,7 @@ class CallList(Listener):
         self.calls: dict[tuple[int, int], ShortCall] = {}
         self.has_sinks = False
         self.is_causal = True
+        self.not_finite: int | None = None  # the first token whose scores are not finite
 
     def on_attention(
         self, module: nn.Module, tensors: Any, visibility: Visibility, score: Any, result: Any
@@ -70,6 +73,9 @@ class CallList(Listener):
         self.calls[layer, index] = ShortCall(visibility.queries, tensors[0].shape[1], module)
         self.has_sinks |= result.sink_prob is not None
         self.is_causal &= visibility.mask.causal
+        wrong = (~finite_scores(result.lse)[0]).nonzero()
+        if self.not_finite is None and len(wrong):
+            self.not_finite = int(wrong[0])
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,7 @@ def run_own(
     Raises `AttentropyError` where the model does not run on token ids alone.
     """
     try:
-        with torch.no_grad(), watch or nullcontext():
+        with torch.no_grad(), uncompiled(), watch or nullcontext():
             return model(ids, use_cache=False, **extra)
     except AttentropyError:
         raise
@@ -192,16 +198,32 @@ def run_recorded(
 
 
 def outputs(output: Any) -> Tensor:
-    """Return logits, or the last hidden state of a model without a head, [1, n, size] float32."""
+    """Return logits, or the last hidden state of a model without a head, [1, n, size] float32.
+
+    The logits of a classifier are [1, labels]: see `has_token_outputs`.
+    """
     logits = getattr(output, "logits", None)
     return (output[0] if logits is None else logits).float()
 
 
+def has_token_outputs(output: Any, tokens: int) -> bool:
+    """Return whether a pass over `tokens` tokens gave an output for each of them."""
+    values = outputs(output)
+    return values.ndim == 3 and values.shape[1] == tokens
+
+
 def difference(own: Tensor, ours: Tensor, dtype: torch.dtype) -> float | None:
-    """Return the largest difference, None where the type's rounding explains it."""
+    """Return the largest difference, None where the type's rounding explains it.
+
+    Logits of −inf on both sides do not differ.
+    """
     coarse = {torch.float64: 1e-4, torch.float32: 1e-4, torch.float16: 2e-2}.get(dtype, 5e-2)
-    error = float((own - ours).abs().max())
-    return None if error <= coarse * max(1.0, float(own.abs().max())) else error
+    if not own.numel():
+        return None
+    finite = own.isfinite()
+    error = float(torch.where((own == ours) & ~finite, 0.0, (own - ours).abs()).max())
+    scale = float(torch.where(finite, own, 0.0).abs().max())
+    return None if error <= coarse * max(1.0, scale) else error
 
 
 def _one_line(error: Exception) -> str:

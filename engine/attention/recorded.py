@@ -36,23 +36,31 @@ class RecordedSequence(Stream):
         return self.sink.rows("visible")
 
     def trace(
-        self, model: PreTrainedModel, tokens: Mapping[str, Any], attrs: Mapping[str, Any]
+        self,
+        plan: AttentionPlan,
+        tokens: Mapping[str, Any],
+        attrs: Mapping[str, Any],
+        more: Mapping[str, Any] | None = None,
     ) -> Trace:
-        """Return the attention statistics so far, with the coordinates of the `tokens`."""
-        plan = self._plan_of_calls(model)
+        """Return the attention statistics so far, with the coordinates of the `tokens`.
+
+        plan: of `plan_of_calls`. more: further arrays and coordinates.
+        """
         order = [self.entry(*entry) if entry in self.heads else None for entry in plan.entries]
         arrays: Arrays = {
             name: (shape.dims, self.sink.array(name, shape, order))
             for name, shape in plan.fields(plan.tokens, "float32").items()
         }
         windows, coords = self._windows(order)
-        return lay_out(arrays | windows, {**plan.coords(), **coords, **tokens}, attrs)
+        return lay_out(
+            arrays | windows, {**plan.coords(), **coords, **tokens, **(more or {})}, attrs
+        )
 
     def values(self, name: str, layer: int, index: int) -> np.ndarray:
         """Return one statistic of one attention call, [heads, tokens]."""
         return np.concatenate(self.sink.parts(name, self.entry(layer, index)), axis=-1)
 
-    def _plan_of_calls(self, model: PreTrainedModel) -> AttentionPlan:
+    def plan_of_calls(self, model: PreTrainedModel) -> AttentionPlan:
         """Return the plan that would have led to what came: every call, and every silent layer."""
         called = {layer for layer, _ in self.heads}
         silent = [(layer, 0) for layer in range(layer_count(model)) if layer not in called]

@@ -10,18 +10,21 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from attentropy.engine.attention.finite import why_not_finite
 from attentropy.engine.attention.listening import attention_of, listening
 from attentropy.engine.attention.probe import (
     Probe,
     RecordedPass,
     difference,
+    has_token_outputs,
     outputs,
     run_own,
     run_recorded,
 )
-from attentropy.engine.errors import AttentropyError, NoAttention
+from attentropy.engine.attention.supported import check_supported
+from attentropy.engine.errors import AttentropyError, LensRefused, NoAttention
 from attentropy.engine.model.devices import input_device
-from attentropy.engine.model.layers import layer_count, layer_kinds
+from attentropy.engine.model.layers import decoder_layers, layer_count, layer_kinds
 
 _PROBE_TOKENS = 16
 _PROBE_PADDING = 3
@@ -34,12 +37,14 @@ class ModelCheck:
     """What a model's probe showed.
 
     Each attention call (layer, call) with its number of query heads, whether the model combines
-    masks itself and so needs them built, and whether it has learned sinks.
+    masks itself and so needs them built, whether it has learned sinks, and whether no token sees
+    those after it.
     """
 
     heads: dict[tuple[int, int], int]
     masks_built: bool
     has_sinks: bool
+    is_causal: bool
 
     @property
     def calls(self) -> set[tuple[int, int]]:
@@ -80,7 +85,7 @@ def check_same_outputs(model: PreTrainedModel, input_ids: Tensor | None = None) 
     Raises:
         AttentropyError: the model cannot be recorded.
     """
-    check_probe(Probe(model, _probe_ids(model) if input_ids is None else input_ids))
+    check_probe(Probe(model, probe_ids(model) if input_ids is None else input_ids))
 
 
 def needs_masks_built(model: PreTrainedModel) -> bool:
@@ -97,8 +102,14 @@ def ensure_checked(probe: Probe) -> None:
 def check_probe(probe: Probe) -> None:
     """Compare the two passes of `probe`; raises as `check_same_outputs` does."""
     model, name = probe.model, type(probe.model).__name__
+    check_supported(model)
+    if not has_token_outputs(probe.own, probe.ids.shape[1]):
+        _checked[model] = _check_of_base(model, probe.ids)
+        return
     own = outputs(probe.own)
     recorded = probe.recorded
+    if (why := why_not_finite(own, recorded.calls.not_finite)) is not None:
+        raise AttentropyError(f"{name}: {why}")
     _check_calls(model, recorded)
     error = _output_difference(probe, own, recorded)
     if error is not None:
@@ -107,7 +118,21 @@ def check_probe(probe: Probe) -> None:
             f"(difference {error:.3g}); its entropies would be wrong"
         )
     heads = {key: call.heads for key, call in recorded.calls.calls.items()}
-    _checked[model] = ModelCheck(heads, recorded.masks_built, recorded.calls.has_sinks)
+    _checked[model] = ModelCheck(
+        heads, recorded.masks_built, recorded.calls.has_sinks, recorded.calls.is_causal
+    )
+
+
+def _check_of_base(model: PreTrainedModel, ids: Tensor) -> ModelCheck:
+    """Check the base of a model with one output per text, such as a classifier."""
+    base = model.base_model
+    if base is model or not isinstance(base, PreTrainedModel):
+        raise AttentropyError(
+            f"{type(model).__name__} has no output for each token, so attentropy cannot check what "
+            "it records; give the model without its head"
+        )
+    check_same_outputs(base, ids)
+    return _checked[base]
 
 
 def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
@@ -124,6 +149,11 @@ def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
             "output), so its entropies do not belong to the prompt's tokens"
         )
     called = {layer for layer, _ in calls}
+    if (missing := _layer_elsewhere(model, set(calls))) is not None:
+        raise AttentropyError(
+            f"layer {missing} of {name} is not in this process, although its configuration has "
+            f"{layer_count(model)} layers; load all layers in one process"
+        )
     for layer, kind in enumerate(layer_kinds(model)):
         if kind in _SOFTMAX_LAYERS and layer not in called:
             raise AttentropyError(
@@ -131,6 +161,21 @@ def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
                 "interface; "
                 "its entropies would be missing"
             )
+
+
+def _layer_elsewhere(model: PreTrainedModel, calls: set[tuple[int, int]]) -> int | None:
+    """Return a layer without attention of which there is no module either; None if all are here.
+
+    A model that runs its layers in loops may count each of its rounds as layers.
+    """
+    silent = sorted(set(range(layer_count(model))) - {layer for layer, _ in calls})
+    if not silent or any(index for _, index in calls):
+        return None
+    try:
+        decoder_layers(model)
+    except LensRefused:
+        return silent[0]
+    return None
 
 
 def _output_difference(probe: Probe, own: Tensor, recorded: RecordedPass) -> float | None:
@@ -159,17 +204,22 @@ def why_padding_is_refused(model: PreTrainedModel, own_attention: str | None = N
 
 
 def _padding_refused(model: PreTrainedModel) -> str | None:
-    ids = _probe_ids(model)
+    ids = probe_ids(model)
     padded = torch.cat([ids[:, :1].expand(-1, _PROBE_PADDING), ids], 1)
     mask = torch.ones_like(padded)
     mask[:, :_PROBE_PADDING] = 0
     try:
-        own = outputs(run_own(model, padded, attention_mask=mask))
+        own_output = run_own(model, padded, attention_mask=mask)
+        if not has_token_outputs(own_output, padded.shape[1]):
+            return _padding_refused(cast(PreTrainedModel, model.base_model))
+        own = outputs(own_output)
         masks_built = check_model(model).masks_built
         recorded = run_recorded(model, padded, masks_built=masks_built, attention_mask=mask)
     except AttentropyError as error:
         return str(error)
     ours = outputs(recorded.output)
+    if (why := why_not_finite(own[:, _PROBE_PADDING:])) is not None:
+        return f"with padding, {why}"
     distance = difference(own[:, _PROBE_PADDING:], ours[:, _PROBE_PADDING:], model.dtype)
     if distance is None:
         return None
@@ -179,12 +229,17 @@ def _padding_refused(model: PreTrainedModel) -> str | None:
     )
 
 
-def _probe_ids(model: PreTrainedModel) -> Tensor:
+def probe_ids(model: PreTrainedModel) -> Tensor:
     """Return ids from the middle of the vocabulary, where few models keep special tokens."""
     try:
         size = int(cast(Any, model.get_input_embeddings()).num_embeddings)
     except (NotImplementedError, AttributeError):
-        size = model.config.get_text_config().vocab_size
+        size = getattr(model.config.get_text_config(), "vocab_size", None) or 0
+    if not size:
+        raise AttentropyError(
+            f"{type(model).__name__} has no vocabulary of tokens; only models that read text can "
+            "be recorded"
+        )
     ids = torch.linspace(size // 3, 2 * size // 3, _PROBE_TOKENS).long()
     return ids[None].to(input_device(model))
 
@@ -199,5 +254,6 @@ __all__ = [
     "listening",
     "needs_masks_built",
     "outputs",
+    "probe_ids",
     "why_padding_is_refused",
 ]

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.record import Recording, record
 from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.eager import Eager, run_eager
 from attentropy.engine.coverage.tiny import VOCABULARY, tiny_model
@@ -18,6 +17,8 @@ from attentropy.engine.lens.head import find_lens
 from attentropy.engine.lens.points import Point, capture_states
 from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.layers import decoder_layers
+from attentropy.engine.record.record import record
+from attentropy.engine.record.recording import Recording
 
 # Several times as long as every window and chunk of the tiny configurations.
 LENGTH = 40

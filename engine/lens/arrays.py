@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # Variable of the trace -> field of the lens's result.
-_FIELDS = {
+LENS_FIELDS = {
     "lens_entropy": "entropy",
     "lens_kl": "kl",
     "lens_top_ids": "top_ids",
@@ -69,7 +69,7 @@ class LensArrays:
         """Return the arrays of a trace with `layers` entries, positions stored by `step`."""
         n, dims = len(self.text.ids), ("site", "layer", "position", "k")
         fields = {}
-        for name in (*_FIELDS, *_REHEARSAL):
+        for name in (*LENS_FIELDS, *_REHEARSAL):
             last = (self.top_k,) if "_top_" in name else ()
             shape = (len(self.reading.sites), layers, n, *last)
             fields[name] = array_layout(name, dims[: len(shape)], shape, step, storage)
@@ -138,7 +138,7 @@ class LensArrays:
         start: int, stop: int,
     ) -> None:  # fmt: skip
         """Write one layer's values at `rows` of the chunk; entry: (site, layer) in the trace."""
-        for name, attribute in _FIELDS.items():
+        for name, attribute in LENS_FIELDS.items():
             values = getattr(result, attribute)
             chunk = _spread(values, rows, stop - start, sink.fields[name].fill)
             sink.put(name, (*entry, slice(start, stop)), chunk)

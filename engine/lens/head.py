@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from attentropy.engine.attention.finite import why_not_finite
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.lens import Lens
 from attentropy.engine.lens.points import Point, States, capture_states
@@ -186,6 +187,8 @@ def _matching_lens(
     config = model.config.get_text_config()
     bias = fetch_parameter(head, "bias")
     expected = logits[0].float()
+    if (why := why_not_finite(logits)) is not None:
+        raise LensRefused(why)
     worst = float("inf")
     with torch.no_grad():
         plain = _plain_logits(head, norm, residual)

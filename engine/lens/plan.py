@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from attentropy.engine.arguments import Selection
 from attentropy.engine.errors import LensRefused
@@ -95,7 +96,7 @@ def plan_lens(
         return None
     modules = decoder_layers(loaded.model)
     selected = select(layers, len(modules), "lens_layers")
-    points = _site_points(loaded, probe, sites, blocks, notes)
+    points = site_points(loaded.model, probe, sites, blocks, notes)
     points = {
         site: [point if layer in selected else None for layer, point in enumerate(site_points)]
         for site, site_points in points.items()
@@ -113,8 +114,8 @@ def plan_lens(
     return LensPlan(lens, points, selected, rows, len(text.ids))
 
 
-def _site_points(
-    loaded: LoadedModel,
+def site_points(
+    model: PreTrainedModel,
     probe: Tensor,
     sites: Sequence[str],
     blocks: Blocks | None,
@@ -123,12 +124,12 @@ def _site_points(
     """Return the points of each site that the model has; the others are noted."""
     points: dict[str, Points] = {}
     if "residual" in sites:
-        points["residual"] = [Point(layer) for layer in decoder_layers(loaded.model)]
+        points["residual"] = [Point(layer) for layer in decoder_layers(model)]
     others = [site for site in sites if site != "residual"]
     if not others:
         return points
     if blocks is None:
-        blocks = find_blocks(loaded.model, probe)
+        blocks = find_blocks(model, probe)
     for site in others:
         try:
             points[site] = blocks.points(site)

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 
 def input_device(model: Any) -> torch.device:
     """Return the device that the input embeddings are computed on, where token ids must be."""
-    table = model.get_input_embeddings()
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:  # a whole of several models
+        table = None
     weight = getattr(table, "weight", None)
     device = model.device if weight is None else weight.device
     if device.type != "meta":
         return torch.device(device)
-    return _execution_device(table) or torch.device("cpu")
+    execution = None if table is None else _execution_device(table)
+    return execution or torch.device("cpu")
 
 
 def device_names(model: Any) -> list[str]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from torch import nn
 
 from attentropy.engine import demo
 from attentropy.engine.arguments import Names, Selection
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.config import config_facts
+from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_arrays
@@ -27,7 +29,7 @@ SCRATCH_BYTES = 256 * 2**20
 
 
 def extract(
-    model: str | Path | PreTrainedModel | None = None,
+    model: str | Path | nn.Module | None = None,
     prompt: PromptLike | None = None,
     *,
     tokenizer: Any = None,
@@ -67,7 +69,7 @@ def extract(
 
     Args:
         model: A hub id, a local folder, or a transformers model that is loaded already (with its
-            `tokenizer`); None for the embedded model.
+            `tokenizer`), also compiled or with adapters of peft; None for the embedded model.
         prompt: A text (the user's turn if the model has a chat template), chat messages as
             transformers takes them, token ids (a list, or an array or tensor [N] or [1, N]), or
             what a tokenizer returned for one text; None for the embedded model's question.
@@ -189,10 +191,17 @@ def _run(job: Job, max_new_tokens: int, show: Progress) -> Trace:
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:
-    if isinstance(model, PreTrainedModel):
+    if not (model is None or isinstance(model, (str, Path))):
+        inner = inner_model(model)
         if names := [name for name, value in placement.items() if value is not None]:
             raise UsageError(f"`{names[0]}` does not apply to a model that is already loaded")
-        return wrap_loaded(model, tokenizer)
+        if not inner.model.can_generate() and inner.model.get_output_embeddings() is None:
+            raise UsageError(
+                f"{type(inner.model).__name__} has no head that predicts tokens, so it has no "
+                "answer and no lens; record its attention with attentropy.record"
+            )
+        loaded = wrap_loaded(inner.model, tokenizer)
+        return replace(loaded, notes=(*loaded.notes, *inner.notes))
     if tokenizer is not None:
         raise UsageError("`tokenizer` is only for a model that is already loaded")
     return load(model, **placement)

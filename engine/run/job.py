@@ -118,6 +118,7 @@ class Job:
         self._sink.flush()
         arrays = {**arrays, **self.plan.sweeps.finished()}
         attrs = {**self.attrs, **attrs}
+        attrs["notes"] = [*attrs["notes"], *self._reader.notes()]
         if self._sink.errors:
             attrs["storage_error"] = dict(sorted(self._sink.errors.items()))
         if self._partial is None:

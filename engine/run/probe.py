@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from attentropy.engine.attention.probe import CallList, Probe
 from attentropy.engine.attention.selfcheck import ensure_checked, needs_masks_built
+from attentropy.engine.attention.supported import check_free
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.blocks import Blocks, ExplainedLayer, checked_blocks, watch_blocks
 from attentropy.engine.lens.head import HeadPass, watch_head
@@ -58,6 +59,7 @@ class RunProbe:
 
     def check(self) -> None:
         """Check the model unless that was done before; see `selfcheck.check_same_outputs`."""
+        check_free(self.model)
         ensure_checked(self.passes)
 
     @property

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attentropy.engine.attention.finite import not_finite_from
 from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
@@ -44,6 +45,8 @@ class PromptReader:
         self.partial = partial
         self.show = show
         self.gauge = gauge
+        self.not_finite: int | None = None  # the first token whose outputs are not finite
+        self._recorder: Recorder | None = None
 
     def read(self) -> Any:
         """Read what is not read yet, and return the output of the last pass.
@@ -73,8 +76,12 @@ class PromptReader:
         plan = self.plan
         stream = Stream(plan.attention, self.sink, plan.sweeps, start=start)
         model = plan.loaded.model
-        recorder = Recorder(model, stats=plan.stats, length=plan.tokens, stream=stream)
-        return recording(model, recorder)
+        self._recorder = Recorder(model, stats=plan.stats, length=plan.tokens, stream=stream)
+        return recording(model, self._recorder)
+
+    def notes(self) -> list[str]:
+        """Return what a reader of the trace has to know of the passes."""
+        return [] if self.not_finite is None else [not_finite_from(self.not_finite)]
 
     def read_chunk(self, index: int, cache: Any) -> Any:
         """Return the output of one of the plan's passes, made while `recording`.
@@ -83,6 +90,8 @@ class PromptReader:
         """
         start, stop = self.plan.passes[index]
         output, parts = self._run_pass(start, stop, cache)
+        if self.not_finite is None and self._recorder is not None:
+            self.not_finite = self._recorder.first_not_finite()
         if self.partial is not None:
             with self.gauge.within("writing"):
                 self._commit(self.partial, index, output, parts)
@@ -122,12 +131,15 @@ class PromptReader:
         if index == len(plan.passes) - 1:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
 
+        not_finite = json.dumps(self.not_finite)
+
         def commit() -> None:
             if sums:
                 partial.write_state("sweeps", index, sums)
             if cached:
                 partial.write_state("cache", index, cached)
-            partial.commit(index, tensors, facts | {"errors": json.dumps(sink.errors)})
+            more = {"errors": json.dumps(sink.errors), "not_finite": not_finite}
+            partial.commit(index, tensors, facts | more)
 
         waiting = (*sums.values(), *cached.values(), *tensors.values())
         sink.then(commit, sum(part.nbytes for part in waiting))
@@ -140,6 +152,7 @@ class PromptReader:
         for index, (start, _) in enumerate(passes):
             tensors, facts = partial.read_commit(index)
             self.sink.errors |= json.loads(facts.get("errors", "{}"))
+            self.not_finite = json.loads(facts.get("not_finite", "null"))
             if plan.lens is not None:
                 plan.lens.restore(tensors, facts, start)
             if plan.token_logprobs is not None:

@@ -10,7 +10,7 @@ FORMAT = "attentropy.trace"
 # of its arrays' metadata.
 FORMAT_VERSION = 3
 
-ROLES = ("bos", "eos", "template", "content", "generated", "padding")
+ROLES = ("bos", "eos", "template", "content", "image", "generated", "padding")
 
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")

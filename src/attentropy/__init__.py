@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from attentropy.engine.attention.record import record
+    from attentropy.engine.record.record import record
     from attentropy.engine.run.extract import extract
     from attentropy.engine.trace.dataset import Trace
     from attentropy.kernels.ops import attention, vocabulary
@@ -37,7 +37,7 @@ _HOMES = {
     "compare": "attentropy.report.compare.difference",
     "extract": "attentropy.engine.run.extract",
     "open": "attentropy.report.compare.stored",
-    "record": "attentropy.engine.attention.record",
+    "record": "attentropy.engine.record.record",
     "vocabulary": "attentropy.kernels.ops",
 }
 

@@ -6,9 +6,9 @@ import torch
 import transformers
 from transformers import DynamicCache, StaticCache
 
-from attentropy.engine.attention.record import record
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import cache_of, continuing
+from attentropy.engine.record.record import record
 from tiny import model
 
 WINDOWED = {"sliding_window": 7, "head_dim": 16}
@@ -150,12 +150,18 @@ def test_several_sequences_have_no_single_trace():
         _ = recorder.trace
 
 
+@torch.no_grad()
 def test_a_batch_that_changes_its_size_is_refused():
     subject, ids = model(), _prompts()[0][None]
-    with torch.no_grad(), record(subject):
-        subject(ids, use_cache=False)
-        with pytest.raises(AttentropyError, match="one record"):
-            subject(ids.repeat(2, 1), use_cache=False)
+    with record(subject):
+        cache = cache_of(subject(ids, use_cache=True))
+        cache.batch_repeat_interleave(2)
+        with pytest.raises(AttentropyError, match="reordered or cropped"):
+            subject(ids[:, :1].repeat(2, 1), **continuing(cache))
+    with record(subject):
+        cache = cache_of(subject(ids, use_cache=True))
+        with pytest.raises(Exception, match="size"):
+            subject(ids[:, :1].repeat(2, 1), **continuing(cache))
 
 
 @torch.no_grad()

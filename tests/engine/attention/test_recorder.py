@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine.attention.record import record
 from attentropy.engine.attention.recorder import check_same_outputs
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import cache_of, continuing
+from attentropy.engine.record.record import record
 from tiny import config, model
 
 KINDS = [
@@ -148,7 +148,9 @@ def test_a_second_sequence_does_not_overwrite_the_first():
     with torch.no_grad(), record(subject) as recorder:
         subject(_ids(), use_cache=False)
         subject(_ids(seed=1), use_cache=False)
-    assert (recorder.trace["call"] == [0, 1] * 3).all()
+    for trace, seed in zip(recorder.traces, (0, 1), strict=True):
+        assert trace["layer"].tolist() == [0, 1, 2]
+        assert trace["token_ids"].tolist() == _ids(seed=seed)[0].tolist()
 
 
 def test_recording_begun_in_the_middle_of_a_sequence_is_refused():

@@ -6,7 +6,6 @@ import transformers
 from torch import nn
 
 from attentropy.engine.attention import hook as attention_hook
-from attentropy.engine.attention.record import record
 from attentropy.engine.attention.selfcheck import (
     check_model,
     check_same_outputs,
@@ -16,6 +15,7 @@ from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.tiny import tiny_model
 from attentropy.engine.errors import AttentropyError, NoAttention
 from attentropy.engine.model.layers import layer_of
+from attentropy.engine.record.record import record
 from tiny import config, model
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 import transformers
 
-from attentropy.engine.attention.record import record
 from attentropy.engine.coverage import compare as comparison
 from attentropy.engine.coverage import table, tiny
 from attentropy.engine.coverage.classes import class_names, find_class
 from attentropy.engine.coverage.compare import compare
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.record.record import record
 
 PINNED = table.read_status()
 ROWS = PINNED["classes"]

@@ -2,7 +2,6 @@
 
 import torch
 
-from attentropy.engine.attention.record import record
 from attentropy.engine.lens.blocks import checked_blocks, watch_blocks
 from attentropy.engine.lens.budget import SITES
 from attentropy.engine.lens.head import watch_head
@@ -10,6 +9,7 @@ from attentropy.engine.lens.plan import plan_lens
 from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.record.record import record
 from tiny import model
 
 

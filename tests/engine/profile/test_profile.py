@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine.attention.record import record
+from attentropy.engine.attention.recorded import RecordedSequence
 from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.errors import AttentropyError, RunStopped, UsageError
 from attentropy.engine.model import load as models
@@ -16,6 +16,7 @@ from attentropy.engine.profile import torch_attention as fused
 from attentropy.engine.profile.parts import find_parts
 from attentropy.engine.profile.profile import profile
 from attentropy.engine.profile.prompt import ordinary_ids
+from attentropy.engine.record.record import record
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sinks import FolderSink
@@ -70,7 +71,8 @@ def test_every_pass_hands_its_values_on_as_they_are_made(monkeypatch):
         np.testing.assert_array_equal(values["visible"], trace["visible"])
     recording = [r for r in recorders if any(call.rows == 83 for call in r.calls.values())]
     assert recording
-    assert not any(recorder._recorded for recorder in recording)
+    streams = [stream for r in recording for batch in r.batches for stream in batch.streams]
+    assert not any(isinstance(stream, RecordedSequence) for stream in streams)
 
 
 def test_the_temporary_folder_goes_and_the_values_stay(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ import gc
 import sys
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, masking_utils
-from attentropy.engine.attention.record import record
+from attentropy.engine.record.record import record
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.run.extract import extract
 

@@ -5,10 +5,10 @@ import torch
 from transformers import AutoModel
 
 from attentropy.engine import demo
-from attentropy.engine.attention.record import record
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.load import load
+from attentropy.engine.record.record import record
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.probe import RunProbe
 from tiny import config, model

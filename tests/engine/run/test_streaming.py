@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from attentropy.engine.attention.record import record
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.cache import cache_in, cache_of
+from attentropy.engine.record.record import record
 from attentropy.engine.run import prefill
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.probe import RunProbe

@@ -5,9 +5,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from attentropy.engine.attention.record import record
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.cache import cache_of, continuing
+from attentropy.engine.record.record import record
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from tiny import model, save, tokenizer
