@@ -11,6 +11,7 @@ import attentropy
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import device_names, input_device
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.vocabulary import vocabulary_sha256
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.prompt.prepare import Prompt
@@ -31,6 +32,7 @@ def describe_run(loaded: LoadedModel) -> dict[str, Any]:
     devices = device_names(model)
     on_gpu = input_device(model).type == "cuda"
     facts = config_facts(model.config) | {
+        "positions": usable_positions(model),
         "name": loaded.name,
         "revision": loaded.revision,
         "parameters": model.num_parameters(),

@@ -17,8 +17,10 @@ from attentropy.engine.cost.speed import duration, measure_rates
 from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.windows import default_window, map_tile, rectangles
 from attentropy.engine.model import source as model_source
+from attentropy.engine.model.classes import empty_model
 from attentropy.engine.model.config import config_facts, read_config
 from attentropy.engine.model.devices import free_bytes
+from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.selection import select
 from attentropy.engine.trace.text import count
 
@@ -99,6 +101,7 @@ def describe(
         facts = {"name": name, "revision": revision} | config_facts(config)
         if tokens is None:
             return facts
+        facts["positions"] = usable_positions(empty_model(config))
         _check_length(name, facts["positions"], tokens)
         device = model_source.resolve_device(None)
         dtype = model_source.resolve_dtype(None, config, device)

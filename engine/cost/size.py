@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig
+from transformers import PretrainedConfig
 
 from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, default_window
+from attentropy.engine.model.classes import empty_model
 from attentropy.engine.trace.layout import NARROW
 from attentropy.engine.trace.statistics import KEPT_ATTENTION
 
@@ -104,8 +105,7 @@ def model_size(config: PretrainedConfig) -> ModelSize:
 
     Raises what transformers raises for a configuration that no model can be built from.
     """
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    model = empty_model(config)
     text = config.get_text_config()
 
     def fact(*names: str) -> int | None:

@@ -24,6 +24,7 @@ from attentropy.engine.maps.windows import (
 )
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.model.positions import usable_positions
 
 MAP_HEADS = ("mean", "all")
 
@@ -80,7 +81,7 @@ def _induction(
     facts = config_facts(loaded.model.config)
     first = loaded.tokenizer.bos_token_id
     ordinary = ordinary_ids(loaded.tokenizer, facts["vocabulary"])
-    ids = repeated_tokens(ordinary, first=first, positions=facts["positions"])
+    ids = repeated_tokens(ordinary, first=first, positions=usable_positions(loaded.model))
     scores = np.full((len(entries), max(heads)), np.nan, np.float32)
     for entry, values in induction_scores(loaded.model, ids).items():
         at = entries.index(entry)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.classes import empty_model
 from attentropy.engine.model.files import StoredSizes
 from attentropy.engine.model.sandbox import run_bounded
 from attentropy.engine.trace.text import count
@@ -17,6 +18,16 @@ _WEIGHTS_PER_ELEMENT = 2.1  # a stored byte may hold two quantised weights
 _MAX_COMPUTED = 4_000_000  # elements of tables that a model computes, which no file holds
 _MAX_BUFFER_BYTES = 2**28  # in addition to the bytes of the weights
 _MAX_FACT = 2**40
+# Names of the number of positions: most models', GPT-2's, Whisper's decoder, MPT's, Bark's …
+_POSITIONS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_target_positions",
+    "max_text_positions",
+    "max_seq_len",
+    "n_ctx",
+    "block_size",
+)
 _SECONDS = 60
 _MEBIBYTES = 1024
 
@@ -58,7 +69,7 @@ def config_facts(config: Any) -> dict[str, Any]:
         "kv_heads": fact("num_key_value_heads") or heads,
         "hidden_size": fact("hidden_size", "n_embd"),
         "vocabulary": fact("vocab_size"),
-        "positions": fact("max_position_embeddings", "n_positions"),
+        "positions": fact(*_POSITIONS),
     }
 
 
@@ -118,11 +129,9 @@ def _check_facts(config: Any, name: str, weights: StoredSizes | None) -> None:
 
 def _check_size(config: Any, name: str, weights: StoredSizes) -> None:
     import torch
-    import transformers
 
     torch.set_num_threads(1)  # a forked child does not have its parent's threads
-    with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    model = empty_model(config)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     quantized = getattr(config, "quantization_config", None) is not None
     max_parameters = weights.elements * (_WEIGHTS_PER_ELEMENT if quantized else 1) + _MAX_COMPUTED

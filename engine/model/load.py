@@ -1,4 +1,4 @@
-"""Loading a causal language model safely.
+"""Loading a language model safely.
 
 A model from a stranger is data: only safetensors are read, none of its code runs, and no attention
 kernel that its configuration names is downloaded.
@@ -17,6 +17,7 @@ import torch
 from attentropy.engine.arguments import either
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.engine.model import source as origin
+from attentropy.engine.model.classes import empty_model, model_class
 from attentropy.engine.model.config import read_config
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.files import has_tokenizer, read_sizes
@@ -68,7 +69,7 @@ def load(
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=commit, trust_remote_code=False
         )
-        outcome: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        outcome: Any = model_class(config).from_pretrained(
             source,
             config=config,
             revision=commit,
@@ -109,10 +110,7 @@ def with_random_weights(
         folder, commit = origin.locate_files(source, name, revision, weights=False)
         config = read_config(folder, name)
         weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
-        with torch.device("meta"):
-            empty: Any = transformers.AutoModelForCausalLM.from_config(
-                config, trust_remote_code=False
-            )
+        empty = empty_model(config)
         needed, free = empty.num_parameters() * weights_dtype.itemsize, free_bytes(torch_device)
         if free is not None and needed > free:
             raise AttentropyError(
@@ -123,7 +121,7 @@ def with_random_weights(
         on_gpu = [torch_device] if torch_device.type == "cuda" else []
         with torch.random.fork_rng(on_gpu), torch_device:
             torch.manual_seed(0)
-            randomized: Any = transformers.AutoModelForCausalLM.from_config(
+            randomized: Any = model_class(config).from_config(
                 config, dtype=weights_dtype, trust_remote_code=False
             )
         tokenizer = None

@@ -12,6 +12,7 @@ from attentropy.engine import demo
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.ids import read_ids
 from attentropy.engine.prompt.prepare import Prompt, PromptLike, prepare, without_texts
 from attentropy.engine.trace.text import count
@@ -51,10 +52,11 @@ def profile_prompt(
         raise UsageError(
             f"{loaded.name!r} has no tokenizer; give token ids with `prompt`, or use `tokens`"
         )
-    if facts["positions"] is not None and len(text.ids) > facts["positions"]:
+    positions = usable_positions(loaded.model)
+    if positions is not None and len(text.ids) > positions:
         raise UsageError(
             f"the prompt has {count(len(text.ids), 'token')}, but {loaded.name!r} supports only "
-            f"{facts['positions']:,}; shorten the prompt"
+            f"{positions:,}; shorten the prompt"
         )
     return text
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from attentropy.engine.lens.rehearsal import find_content
 from attentropy.engine.model.cache import cache_of, continuing
-from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.tokens import vocabulary_text
 from attentropy.engine.trace.text import text_array
 
@@ -22,7 +22,7 @@ def greedy(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tu
     Stops after the end of turn, and at the model's last position.
     """
     ends = _end_ids(loaded)
-    positions = config_facts(loaded.model.config)["positions"]
+    positions = usable_positions(loaded.model)
     if positions is not None:
         steps = min(steps, positions - ids.shape[1] + 1)
     generated: list[tuple[int, float]] = []

@@ -14,6 +14,7 @@ from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
+from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_arrays
 from attentropy.engine.run.job import Job, open_partial
@@ -208,7 +209,7 @@ def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> Loa
 
 
 def _check_length(loaded: LoadedModel, tokens: int) -> None:
-    positions = config_facts(loaded.model.config)["positions"]
+    positions = usable_positions(loaded.model)
     if positions is not None and tokens > positions:
         raise UsageError(
             f"the prompt has {count(tokens, 'token')}, but {loaded.name!r} supports only "
