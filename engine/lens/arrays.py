@@ -34,6 +34,8 @@ LENS_FIELDS = {
     "lens_target_logprob": "target_logprob",
     "lens_rank": "target_rank",
 }
+# Of the token that the model itself predicts next at each position.
+_OF_TARGETS = ("lens_target_logprob", "lens_rank")
 _REHEARSAL = {"rehearsal": "logprob", "rehearsal_ids": "ids", "rehearsal_rank": "rank"}
 
 
@@ -42,8 +44,9 @@ class LensArrays:
 
     entries: the index of each layer along the trace's `layer`; a layer that calls attention several
     times has its lens at its first call. tokenizer: without one, vocabulary entries are named by
-    their numbers. What is not read stays NaN, or −1 in integers. Until the answer is generated,
-    only the residuals of the rehearsed positions are kept, on the host.
+    their numbers. is_causal: whether the model predicts the next token; without it there are no
+    targets and no rehearsal. What is not read stays NaN, or −1 in integers. Until the answer is
+    generated, only the residuals of the rehearsed positions are kept, on the host.
     """
 
     def __init__(
@@ -53,15 +56,23 @@ class LensArrays:
         tokenizer: PreTrainedTokenizerBase | None,
         entries: Mapping[int, int],
         top_k: int,
+        *,
+        is_causal: bool = True,
     ) -> None:
         self.reading = reading
+        self.is_causal = is_causal
+        self._fields = {
+            name: field
+            for name, field in LENS_FIELDS.items()
+            if is_causal or name not in _OF_TARGETS
+        }
         self.text = text
         self.tokenizer = tokenizer
         self.entries = entries
         self.top_k = top_k
         self.vocabulary: dict[int, str] = {}
         self._target_ids = np.full(len(text.ids), -1, np.int32)
-        latest = latest_positions(text.roles, REHEARSED_POSITIONS)
+        latest = latest_positions(text.roles, REHEARSED_POSITIONS) if is_causal else []
         self._rehearsed = np.array(sorted(set(latest) & set(reading.positions)), np.int64)
         self._residuals: dict[tuple[str, int], list[Tensor]] = {}
 
@@ -69,11 +80,12 @@ class LensArrays:
         """Return the arrays of a trace with `layers` entries, positions stored by `step`."""
         n, dims = len(self.text.ids), ("site", "layer", "position", "k")
         fields = {}
-        for name in (*LENS_FIELDS, *_REHEARSAL):
+        for name in (*self._fields, *(_REHEARSAL if self.is_causal else ())):
             last = (self.top_k,) if "_top_" in name else ()
             shape = (len(self.reading.sites), layers, n, *last)
             fields[name] = array_layout(name, dims[: len(shape)], shape, step, storage)
-        fields["target_ids"] = array_layout("target_ids", ("position",), (n,), step, storage)
+        if self.is_causal:
+            fields["target_ids"] = array_layout("target_ids", ("position",), (n,), step, storage)
         return fields
 
     def coords(self) -> dict[str, tuple[str, np.ndarray]]:
@@ -96,10 +108,12 @@ class LensArrays:
         lens, rows = self.reading.lens, np.array(positions) - start
         final = states[FINAL][-1]
         assert final is not None
-        predicted = self._read_targets(sink, final, rows, start, stop, gauge)
+        predicted = None
+        if self.is_causal:
+            predicted = self._read_targets(sink, final, rows, start, stop, gauge)
         target_ids = self._target_ids[start:stop]
         tensors = {"target_ids": torch.from_numpy(target_ids.copy())}
-        token_ids = {*target_ids[rows].tolist()}
+        token_ids = {*target_ids[rows].tolist()} if self.is_causal else set()
         rehearsed = torch.from_numpy(np.flatnonzero(np.isin(rows + start, self._rehearsed)))
         count = 0
         for s, site in enumerate(self.reading.sites):
@@ -138,7 +152,7 @@ class LensArrays:
         start: int, stop: int,
     ) -> None:  # fmt: skip
         """Write one layer's values at `rows` of the chunk; entry: (site, layer) in the trace."""
-        for name, attribute in LENS_FIELDS.items():
+        for name, attribute in self._fields.items():
             values = getattr(result, attribute)
             chunk = _spread(values, rows, stop - start, sink.fields[name].fill)
             sink.put(name, (*entry, slice(start, stop)), chunk)

@@ -178,6 +178,8 @@ def _run(job: Job, max_new_tokens: int, show: Progress) -> Trace:
     """Read the prompt, answer it, look for the answer, and return the trace."""
     plan = job.plan
     output = job.read()
+    if not plan.is_causal:
+        return job.finish({} if plan.lens is None else vocabulary_arrays(plan.lens.vocabulary), {})
     show("answering", 0, 1)
     answer = greedy(plan.loaded, plan.ids, output, max_new_tokens)
     del output

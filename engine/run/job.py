@@ -53,7 +53,7 @@ class Job:
         self.plan = plan
         self.attrs = {
             **plan.attrs,
-            "answer": "",
+            **({"answer": ""} if plan.is_causal else {}),
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
         }

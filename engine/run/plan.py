@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.attention.plan import AttentionPlan, first_entries, plan_attention
+from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.arrays import LensArrays
@@ -41,8 +42,9 @@ class RunPlan:
 
     ids [1, N]. `chunk` tokens are read in a pass, `step` stored in a chunk; `requested_chunk` is
     the number that both were made from. `stats` are computed, `attention` says what stays of them.
-    `keep_cache`: the keys and values of each chunk go next to its commit. `memory`: bytes that the
-    run may hold, None where nobody has said. `attrs` are the trace's.
+    `is_causal`: no token sees those after it, so the model predicts the next one. `keep_cache`: the
+    keys and values of each chunk go next to its commit. `memory`: bytes that the run may hold, None
+    where nobody has said. `attrs` are the trace's.
     """
 
     loaded: LoadedModel
@@ -57,6 +59,7 @@ class RunPlan:
     lens: LensArrays | None
     attrs: Mapping[str, Any]
     token_logprobs: TokenLogprobs | None = None
+    is_causal: bool = True
     storage: str = "float32"
     keep_cache: bool = False
     memory: int | None = None
@@ -134,7 +137,10 @@ def plan_run(
     probe.check()
     reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
     token_logprobs = None
-    if options.token_logprob:
+    is_causal = check_model(loaded.model).is_causal
+    if not is_causal:
+        notes.append(_both_ways(loaded))
+    elif options.token_logprob:
         token_logprobs = _plan_token_logprobs(probe, reading, notes)
     attention_plan, remarks = plan_attention(
         loaded.model, len(text.ids), options.stats, options.layers, options.heads
@@ -152,14 +158,25 @@ def plan_run(
     lens = None
     if reading is not None:
         entries = first_entries(attention_plan)
-        lens = LensArrays(reading, text, loaded.tokenizer, entries, options.top_k)
+        lens = LensArrays(
+            reading, text, loaded.tokenizer, entries, options.top_k, is_causal=is_causal
+        )
     return RunPlan(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
         stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
-        lens=lens, token_logprobs=token_logprobs,
+        lens=lens, token_logprobs=token_logprobs, is_causal=is_causal,
         attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory,
     )  # fmt: skip
+
+
+def _both_ways(loaded: LoadedModel) -> str:
+    """Return what a reader has to know of a masked LM's trace."""
+    return (
+        f"{type(loaded.model).__name__} is a masked language model: its tokens also see those "
+        "after them, and its head predicts the token at each position itself. So there is no "
+        f"answer, no next-token target, no rehearsal and no {TOKEN_LOGPROB}"
+    )
 
 
 def _plan_lens(

@@ -80,7 +80,7 @@ def command(
         )
     facts = {
         "tokens": len(trace.tokens),
-        "answer": trace.attrs["answer"],
+        "answer": trace.attrs.get("answer"),
         "variables": sorted(str(name) for name in trace.dataset.data_vars),
     }
     if not as_json:

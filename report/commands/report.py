@@ -83,7 +83,7 @@ def command(
         output.write_text(target, page)
         facts = {
             "tokens": len(trace.tokens),
-            "answer": trace.attrs["answer"],
+            "answer": trace.attrs.get("answer"),
             "observations": [finding.to_json() for finding in findings],
         }
     if not as_json:
