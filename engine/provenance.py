@@ -39,6 +39,8 @@ def describe_run(loaded: LoadedModel) -> dict[str, Any]:
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": devices[0].split(":")[0] if len(devices) == 1 else ", ".join(devices),
     }
+    if loaded.quantization is not None:
+        facts["quantization"] = loaded.quantization
     if loaded.revision is None:  # a folder, whose name alone says little
         facts["weights_sha256"] = weights_sha256(model)
     return {

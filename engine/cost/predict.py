@@ -20,6 +20,7 @@ from attentropy.engine.model import source as model_source
 from attentropy.engine.model.classes import empty_model
 from attentropy.engine.model.config import config_facts, read_config
 from attentropy.engine.model.devices import free_bytes
+from attentropy.engine.model.gguf import is_gguf
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.selection import select
 from attentropy.engine.trace.text import count
@@ -95,6 +96,8 @@ def describe(
     `CostOptions`.
     """
     source, name = model_source.resolve_source(model, weights=False)
+    if is_gguf(source):
+        raise UsageError(f"{name!r} is a GGUF file; `info` reads folders, hub ids and traces")
     with model_source.errors_in_one_line(name, source):
         folder, _ = model_source.locate_files(source, name, revision, weights=False)
         config = read_config(folder, name)

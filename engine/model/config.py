@@ -34,23 +34,45 @@ _MEBIBYTES = 1024
 _logger = logging.getLogger(__name__)
 
 
-def read_config(folder: Path, name: str, weights: StoredSizes | None = None) -> Any:
+def read_config(
+    folder: Path, name: str, weights: StoredSizes | None = None, gguf: str | None = None
+) -> Any:
     """Return the configuration in `folder`, after a bounded child process has read it.
 
-    With `weights`, the child also builds the model that it describes, without memory for its
-    parameters. Raises `AttentropyError` for an impossible configuration, and for a model that is
-    larger than the stored weights.
+    gguf: the name of the folder's GGUF file, which has both it and the tokenizer; the child makes
+    that, too. With `weights`, the child also builds the model that it describes, without memory for
+    its parameters. Raises `AttentropyError` for an impossible configuration, and for a model that
+    is larger than the stored weights.
     """
-    _refuse_nan(folder, name)
+    mebibytes = _MEBIBYTES
+    if gguf is None:
+        _refuse_nan(folder, name)
+    else:
+        mebibytes += (folder / gguf).stat().st_size >> 20  # it is mapped as a whole
 
     def work() -> None:
-        config = _parse(folder, name)
+        config = _parse(folder, name, gguf)
+        if gguf is not None:
+            transformers_tokenizer(folder, gguf)
         _check_facts(config, name, weights)
         if weights is not None:
             _check_size(config, name, weights)
 
-    run_bounded(work, seconds=_SECONDS, mebibytes=_MEBIBYTES)
-    return _parse(folder, name)
+    run_bounded(work, seconds=_SECONDS, mebibytes=mebibytes)
+    return _parse(folder, name, gguf)
+
+
+def transformers_tokenizer(folder: str | Path, gguf: str | None = None, **source: Any) -> Any:
+    """Return the tokenizer of a folder, a hub id or a GGUF file; no code of its author runs."""
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(
+        str(folder), trust_remote_code=False, **source, **_file_argument(gguf)
+    )
+
+
+def _file_argument(gguf: str | None) -> dict[str, str]:
+    return {} if gguf is None else {"gguf_file": gguf}
 
 
 def config_facts(config: Any) -> dict[str, Any]:
@@ -83,10 +105,12 @@ def _global_value(config: Any, name: str) -> Any:
         return None
 
 
-def _parse(folder: Path, name: str) -> Any:
+def _parse(folder: Path, name: str, gguf: str | None) -> Any:
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+    config = transformers.AutoConfig.from_pretrained(
+        str(folder), trust_remote_code=False, **_file_argument(gguf)
+    )
     quantization = getattr(config, "quantization_config", None)
     if quantization is not None:
         method = quantization.get("quant_method") if isinstance(quantization, dict) else None

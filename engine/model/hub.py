@@ -21,7 +21,7 @@ def offline_if_unreachable(source: str) -> Iterator[None]:
     """
     from huggingface_hub import constants
 
-    if Path(source).is_dir() or constants.HF_HUB_OFFLINE or _is_reachable(constants.ENDPOINT):
+    if Path(source).exists() or constants.HF_HUB_OFFLINE or _is_reachable(constants.ENDPOINT):
         yield
         return
     constants.HF_HUB_OFFLINE = True

@@ -6,6 +6,8 @@ kernel that its configuration names is downloaded.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,9 +18,10 @@ import torch
 
 from attentropy.engine.arguments import either
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
+from attentropy.engine.model import gguf
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.classes import empty_model, model_class
-from attentropy.engine.model.config import read_config
+from attentropy.engine.model.config import read_config, transformers_tokenizer
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.files import has_tokenizer, read_sizes
 from attentropy.engine.trace.text import count
@@ -38,6 +41,7 @@ class LoadedModel:
     name: str
     revision: str | None
     notes: tuple[str, ...] = ()
+    quantization: str | None = None  # of the file that the weights were dequantized from
 
 
 def load(
@@ -48,7 +52,7 @@ def load(
     device: str | None = None,
     quantize: str | None = None,
 ) -> LoadedModel:
-    """Load the model of a hub id or a local folder; the embedded model for None.
+    """Load the model of a hub id, a local folder or a GGUF file; the embedded model for None.
 
     dtype: float32, bfloat16, float16, or None for the checkpoint's own (float32 on a CPU).
     device: as in torch, "auto" for all there are (accelerate distributes the layers), or None for
@@ -56,19 +60,17 @@ def load(
     Raises `UsageError` for a source that cannot be a model and for a library that is not installed,
     `AttentropyError` where loading fails.
     """
-    import transformers
-
     source, name = origin.resolve_source(model)
     torch_device = origin.resolve_device(None if device == "auto" else device)
     _check_installed(device, quantize)
+    if gguf.is_gguf(source):
+        return _load_gguf(source, name, dtype, device, torch_device, quantize)
     with origin.errors_in_one_line(name, source):
         folder, commit = origin.locate_files(source, name, revision)
         config = read_config(folder, name, read_sizes(folder, name))
         weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
         placement = _placement(config, device, torch_device, quantize, weights_dtype)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            source, revision=commit, trust_remote_code=False
-        )
+        tokenizer = transformers_tokenizer(source, revision=commit)
         outcome: Any = model_class(config).from_pretrained(
             source,
             config=config,
@@ -85,6 +87,51 @@ def load(
     return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
 
 
+def _load_gguf(
+    source: str,
+    name: str,
+    dtype: str | None,
+    device: str | None,
+    torch_device: torch.device,
+    quantize: str | None,
+) -> LoadedModel:
+    """Load the model of a GGUF file, whose weights are dequantized."""
+    if quantize is not None:
+        raise UsageError(f"the weights of {name!r} are dequantized; leave `quantize` out")
+    header = gguf.read_header(Path(source), name)
+    # An error may name the folder that only this function knows.
+    with (
+        gguf.folder_of(source) as folder,
+        origin.errors_in_one_line(name, str(folder)),
+        contextlib.redirect_stderr(io.StringIO()),  # its bar of progress has no switch
+    ):
+        file = Path(source).name
+        config = read_config(folder, name, header.sizes, file)
+        weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
+        if dtype is None and torch_device.type != "cpu" and header.quantization != "F32":
+            weights_dtype = torch.bfloat16
+        tokenizer = transformers_tokenizer(folder, file)
+        outcome: Any = model_class(config).from_pretrained(
+            str(folder),
+            config=config,
+            gguf_file=file,
+            dtype=weights_dtype,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **gguf.dequantized(),
+            **({"device_map": "auto"} if device == "auto" else {}),
+        )
+    loaded, info = outcome
+    notes = (
+        header.note,
+        *_loading_notes(info, config, name),
+    )
+    loaded = loaded if device == "auto" else loaded.to(torch_device)
+    for configured in (loaded.config, tokenizer):
+        configured.name_or_path = name
+    return LoadedModel(loaded.eval(), tokenizer, name, None, notes, header.quantization)
+
+
 def with_random_weights(
     model: str | Path | None = None,
     *,
@@ -98,13 +145,13 @@ def with_random_weights(
     `tokenizer` is None where the source has none. Raises as `load` does, and `AttentropyError`
     where the weights are larger than the free memory.
     """
-    import transformers
-
     if device == "auto":
         raise UsageError(
             'random weights can be created on one device only; leave `device="auto"` out'
         )
     source, name = origin.resolve_source(model, weights=False)
+    if gguf.is_gguf(source):
+        raise UsageError(f"{name!r} is a GGUF file; random weights need a folder or a hub id")
     torch_device = origin.resolve_device(device)
     with origin.errors_in_one_line(name, source):
         folder, commit = origin.locate_files(source, name, revision, weights=False)
@@ -126,9 +173,7 @@ def with_random_weights(
             )
         tokenizer = None
         if has_tokenizer(folder):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                source, revision=commit, trust_remote_code=False
-            )
+            tokenizer = transformers_tokenizer(source, revision=commit)
     return LoadedModel(randomized.eval(), tokenizer, name, commit, ("its weights are random",))
 
 

@@ -21,6 +21,7 @@ from attentropy.engine.model.files import (
     check_files,
     list_weight_files,
 )
+from attentropy.engine.model.gguf import check_installed, is_gguf
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -28,8 +29,10 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 def resolve_source(model: str | Path | None, *, weights: bool = True) -> tuple[str, str]:
     """Return where transformers finds the model, and the name to print, never a complete path.
 
+    The source of a GGUF file is its path.
+
     weights: False where a folder with a configuration is enough.
-    Raises `UsageError` for what is neither a model folder nor a hub id.
+    Raises `UsageError` for what is no model folder, GGUF file or hub id.
     """
     if model is None:
         return str(demo.path()), demo.DEFAULT_NAME
@@ -38,8 +41,13 @@ def resolve_source(model: str | Path | None, *, weights: bool = True) -> tuple[s
         check_files(folder, folder.resolve().name, weights=weights)
         return str(folder), folder.resolve().name
     text = str(model)
+    if is_gguf(folder):
+        check_installed(folder.name)
+        return str(folder), folder.name
     if folder.exists():
-        raise UsageError(f"{folder.name!r} is a file; give a model folder or a hub id (org/name)")
+        raise UsageError(
+            f"{folder.name!r} is a file; give a model folder, a .gguf file or a hub id (org/name)"
+        )
     if folder.is_absolute() or text.startswith((".", "~")) or text.count("/") > 1 or not text:
         raise UsageError(f"no model folder at {text!r}")
     return text, text
@@ -119,7 +127,7 @@ def errors_in_one_line(name: str, source: str) -> Iterator[None]:
         reason = " ".join(text.replace(source, name).split())[:200] or type(error).__name__
         if "ignore_mismatched_sizes" in text:
             reason = "the sizes in its configuration do not match its weights"
-        if isinstance(error, OSError) and not Path(source).is_dir():
+        if isinstance(error, OSError) and not Path(source).exists():
             raise AttentropyError(hub.explain(error, name, offline=is_offline)) from error
         raise AttentropyError(f"cannot load {name!r} ({reason})") from error
     finally:
