@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from attentropy.engine.arguments import read_choice
+from attentropy.engine.attention.probe import MODEL_ERRORS
 from attentropy.engine.attention.selfcheck import attention_entries, check_model
+from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.induction import (
     induction_scores,
     ordinary_ids,
@@ -26,6 +29,8 @@ from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.model.positions import usable_positions
 
+logger = logging.getLogger("attentropy.maps")
+
 MAP_HEADS = ("mean", "all")
 
 
@@ -38,13 +43,15 @@ def plan_sweeps(
     windows: Any = (),
     scores: bool = True,
     recorded: Collection[int] | None = None,
+    notes: list[str] | None = None,
 ) -> tuple[Sweeps, dict[str, Any]]:
     """Plan what a run over `tokens` tokens keeps besides the statistics, and name its options.
 
     tile and windows: as `windows.map_tile` and `windows.rectangles` take them, whose `UsageError`s
     are raised before anything runs but the model's check. What keys receive is kept along with a
     map, or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the
-    model once over `repeated_tokens`. `recorded`: the layers that are, where it is not all of them.
+    model once over `repeated_tokens`; `notes` gets the reason where it does not read them.
+    `recorded`: the layers that are, where it is not all of them.
     """
     read_choice(map_heads, "map_heads", MAP_HEADS)
     windows = check_windows(windows)
@@ -63,7 +70,7 @@ def plan_sweeps(
     }  # fmt: skip
     induction = None
     if scores:
-        ids, induction = _induction(loaded, entries, heads)
+        ids, induction = _induction(loaded, entries, heads, notes if notes is not None else [])
         if ids:
             options["induction"] = {"tokens": len(ids), "uniform": uniform_induction(ids)}
     sweeps = Sweeps(
@@ -75,15 +82,29 @@ def plan_sweeps(
 
 
 def _induction(
-    loaded: LoadedModel, entries: Sequence[tuple[int, int]], heads: Sequence[int]
+    loaded: LoadedModel,
+    entries: Sequence[tuple[int, int]],
+    heads: Sequence[int],
+    notes: list[str],
 ) -> tuple[list[int], np.ndarray]:
-    """Return the repeated tokens, and the induction scores [entries, heads] over them."""
+    """Return the repeated tokens, and the induction scores [entries, heads] over them.
+
+    The user's prompt may fit a model that does not take these tokens (sparse attention has a
+    largest length): then there are none, and the reason is in `notes`.
+    """
     facts = config_facts(loaded.model.config)
     first = loaded.tokenizer.bos_token_id
     ordinary = ordinary_ids(loaded.tokenizer, facts["vocabulary"])
     ids = repeated_tokens(ordinary, first=first, positions=usable_positions(loaded.model))
     scores = np.full((len(entries), max(heads)), np.nan, np.float32)
-    for entry, values in induction_scores(loaded.model, ids).items():
+    try:
+        by_call = induction_scores(loaded.model, ids)
+    except (AttentropyError, *MODEL_ERRORS) as error:
+        logger.debug("the repeated tokens cannot be read", exc_info=True)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        notes.append(f"no induction scores: the text of repeated tokens was not read ({reason})")
+        return [], scores
+    for entry, values in by_call.items():
         at = entries.index(entry)
         scores[at, : heads[at]] = values[: heads[at]]
     return ids, scores

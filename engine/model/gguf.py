@@ -37,10 +37,9 @@ class GgufHeader:
     @property
     def note(self) -> str:
         """What a reader of a trace has to know of the weights."""
-        is_packed = self.quantization not in _FLOATS
-        return (
-            f"the weights are from a GGUF file ({self.quantization}{', dequantized' * is_packed})"
-        )
+        kind = self.quantization
+        how = kind if kind in _FLOATS else f"{kind}, dequantized"
+        return f"the weights are from a GGUF file ({how})"
 
 
 def is_gguf(source: str | Path) -> bool:
@@ -125,6 +124,8 @@ class _Header:
             value = self._value(self._number("<I"))
             if key == "general.alignment":
                 alignment = value if isinstance(value, int) else 0
+            if key.endswith(".block_count") and isinstance(value, int) and value > tensors:
+                raise _BrokenHeader(f"it counts {value:,} layers and {tensors:,} tensors")
         if not 1 <= alignment <= 2**20:
             raise _BrokenHeader("its alignment is impossible")
         return self._read_tensors(tensors, alignment)

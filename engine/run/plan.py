@@ -150,7 +150,7 @@ def plan_run(
         prefill.check_keepable(loaded.model, probe.cache())
     sweeps, sweep_options = plan_sweeps(
         loaded, len(text.ids), recorded=attention_plan.layers, tile=options.map_tile,
-        map_heads=options.map_heads, windows=options.windows, scores=options.scores,
+        map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
     )  # fmt: skip
     requested = _requested_chunk(loaded, ids, reading, chunk, options.memory)
     chunk, step = _chunk(probe, len(text.ids), requested, sweeps.tile, notes)

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.coverage.classes import find_class
+from attentropy.engine.coverage.tiny import tiny_model
 from attentropy.engine.maps.induction import (
     REPEATED_TOKENS,
     InductionProbe,
@@ -13,8 +15,11 @@ from attentropy.engine.maps.induction import (
     repeated_tokens,
     uniform_induction,
 )
+from attentropy.engine.run.extract import extract
 from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import attention
+from attentropy.report.findings.single import observe
+from attentropy.report.page.page import render
 from tiny import model, tokenizer
 
 IDS = repeated_tokens(range(250), first=256)
@@ -105,3 +110,24 @@ def test_the_model_is_left_as_it_was():
     before = subject.config._attn_implementation
     induction_scores(subject, IDS)
     assert subject.config._attn_implementation == before
+
+
+def test_a_sparse_model_that_cannot_read_the_repeated_tokens_is_recorded_without_their_score():
+    subject = tiny_model(find_class("DeepseekV32ForCausalLM"))
+    assert 40 < subject.config.index_topk < len(IDS)
+    words = tokenizer()
+    words.bos_token = None  # its number is larger than this model's vocabulary
+    trace = extract(subject, list(range(3, 43)), tokenizer=words, max_new_tokens=1)
+    note = next(note for note in trace.attrs["notes"] if "no induction scores" in note)
+    assert "sparse attention" in note
+    assert np.isnan(trace["head_induction"]).all()
+    assert np.isfinite(trace["head_diffuse"]).any()
+
+
+def test_a_model_that_fails_on_the_repeated_tokens_is_recorded_without_their_score():
+    subject = model(vocab_size=200, pad_token_id=0)  # fewer than the tokenizer's first token
+    trace = extract(subject, list(range(3, 43)), tokenizer=tokenizer(), max_new_tokens=1)
+    assert any("no induction scores" in note for note in trace.attrs["notes"])
+    assert np.isfinite(trace["entropy"]).all()
+    page = render(trace, observe(trace))
+    assert "no induction scores" in page

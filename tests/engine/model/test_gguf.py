@@ -67,7 +67,6 @@ def test_the_page_says_what_the_weights_are(pair, tmp_path, capsys):
 
 @needs_gguf
 def test_a_template_from_a_gguf_file_runs_in_the_sandbox(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiny, "TEMPLATE", "{% for i in range(10**9) %}{{ i }}{% endfor %}")
     words = tiny.tokenizer("{% for i in range(10**9) %}{{ i }}{% endfor %}")
     monkeypatch.setattr(ggufs, "tokenizer", lambda: words)
     ggufs.write(tmp_path / "m.gguf")
