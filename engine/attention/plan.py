@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from attentropy.engine.arguments import Names, Selection, read_names
 from attentropy.engine.attention.selfcheck import attention_entries, check_model
-from attentropy.engine.model.layers import layer_kinds
+from attentropy.engine.model.layers import layer_count, layer_kinds
 from attentropy.engine.selection import select
 from attentropy.engine.trace.layout import ArrayLayout, array_layout
 from attentropy.engine.trace.statistics import KEPT_ATTENTION, is_key
@@ -20,18 +20,25 @@ from attentropy.engine.trace.text import text_array
 from attentropy.kernels.ops import STATS
 
 NOT_RECORDED = "not recorded (`layers`)"
+NO_STATS = "not recorded (`stats`)"
 _NO_ATTENTION = "not applicable: this layer has no softmax attention"
 
 
 def read_stats(
-    stats: Names, default: Sequence[str] = KEPT_ATTENTION, others: Sequence[str] = ()
+    stats: Names,
+    default: Sequence[str] = KEPT_ATTENTION,
+    others: Sequence[str] = (),
+    *,
+    may_be_none: bool = False,
 ) -> tuple[str, ...]:
     """Return the statistics to keep.
 
-    Entropy is always one of them, and sink_prob where there are sinks. others: names that are not
-    of attention. Raises `UsageError` for an unknown one.
+    Entropy is always one of them, and sink_prob where there are sinks; with `may_be_none`, "none"
+    is none at all. others: names that are not of attention. Raises `UsageError` for an unknown one.
     """
     names = read_names(stats, "stats", (*STATS, "lse", *others), default)
+    if may_be_none and not names:
+        return ()
     return tuple(dict.fromkeys(("entropy", *(s for s in names if s != "sink_prob"))))
 
 
@@ -126,6 +133,20 @@ def plan_attention(
         heads=kept_heads,
     )
     return plan, remarks
+
+
+def plan_no_attention(model: PreTrainedModel, tokens: int) -> AttentionPlan:
+    """Return the plan of a run that keeps nothing of attention; the model need not have any."""
+    layers = layer_count(model)
+    return AttentionPlan(
+        tokens=tokens,
+        entries=[(layer, 0) for layer in range(layers)],
+        counts=[0] * layers,
+        notes=[NO_STATS] * layers,
+        layers=frozenset(),
+        names=("entropy",),
+        heads=None,
+    )
 
 
 def why_none(model: PreTrainedModel, layer: int) -> str:

@@ -147,7 +147,7 @@ def _check_calls(model: PreTrainedModel, recorded: RecordedPass) -> None:
     if not calls:
         raise NoAttention(
             f"{name} has no layer that calls transformers' attention interface, so there is no "
-            "attention entropy to record"
+            'attention entropy to record; with `stats="none"` a run reads the lens alone'
         )
     if any(call.rows != recorded.tokens for call in calls.values()):
         raise AttentropyError(

@@ -50,7 +50,7 @@ class CostOptions:
 
     def _read(self) -> dict[str, Any]:
         """Return the options that have several forms, each in the one that the engine reads."""
-        stats = read_stats(self.stats, KEPT_STATS, others=(TOKEN_LOGPROB,))
+        stats = read_stats(self.stats, KEPT_STATS, others=(TOKEN_LOGPROB,), may_be_none=True)
         return {
             "stats": tuple(name for name in stats if name != TOKEN_LOGPROB),
             "token_logprob": TOKEN_LOGPROB in stats,

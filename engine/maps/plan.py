@@ -81,6 +81,15 @@ def plan_sweeps(
     return sweeps, options
 
 
+def plan_no_sweeps(entries: int, tokens: int) -> tuple[Sweeps, dict[str, Any]]:
+    """Plan a run of so many layers that reads no weights; see `plan_sweeps`."""
+    sweeps = Sweeps(
+        tokens, [0] * entries, tile=None, map_per_head=False, received=False, rectangles=[],
+        scores=False, induction=None,
+    )  # fmt: skip
+    return sweeps, {"map_tile": None, "map_heads": "mean", "windows": [], "scores": False}
+
+
 def _induction(
     loaded: LoadedModel,
     entries: Sequence[tuple[int, int]],

@@ -86,7 +86,7 @@ def extract(
         max_new_tokens: Length of the greedy answer, from which `rehearsal` is measured.
         top_k: Number of most likely tokens that the lens records per cell.
         stats: Attention statistics to record besides entropy: "max_prob", "distance", …, several of
-            them ("max_prob,lse" or a list), or "all".
+            them ("max_prob,lse" or a list), or "all"; "none" for the lens alone.
         layers: Layers whose attention is recorded; by default all.
         heads: Heads whose attention is recorded: "all", a selection, or "mean" for the mean over
             heads.

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.attention.layout import lay_out
-from attentropy.engine.attention.recorder import Recorder
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize
 from attentropy.engine.errors import AttentropyError, RunStopped, UsageError, strip_paths
@@ -93,7 +92,7 @@ class Job:
         for name, field in plan.fields.items():
             self._sink.create(name, field)
 
-    def recording(self) -> AbstractContextManager[Recorder]:
+    def recording(self) -> AbstractContextManager[Any]:
         """Record the attention calls of the chunks that are read while this is open."""
         return self._reader.recording()
 

@@ -11,16 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.plan import AttentionPlan, first_entries, plan_attention
+from attentropy.engine.attention.plan import (
+    NO_STATS,
+    AttentionPlan,
+    first_entries,
+    plan_attention,
+    plan_no_attention,
+)
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
-from attentropy.engine.errors import LensRefused
+from attentropy.engine.errors import LensRefused, NoAttention, UsageError
 from attentropy.engine.lens.arrays import LensArrays
 from attentropy.engine.lens.head import checked_lens
 from attentropy.engine.lens.plan import LensPlan
 from attentropy.engine.lens.plan import plan_lens as plan_lens
 from attentropy.engine.lens.token_logprobs import TokenLogprobs
-from attentropy.engine.maps.plan import plan_sweeps
+from attentropy.engine.maps.plan import plan_no_sweeps, plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Tile
 from attentropy.engine.model.devices import free_bytes, input_device
@@ -68,6 +74,11 @@ class RunPlan:
     def tokens(self) -> int:
         """Tokens of the prompt."""
         return self.ids.shape[1]
+
+    @property
+    def records_attention(self) -> bool:
+        """Whether attention is followed at all."""
+        return bool(set(self.attention.notes) - {NO_STATS})
 
     @property
     def passes(self) -> list[tuple[int, int]]:
@@ -134,24 +145,16 @@ def plan_run(
         loaded.model, ids, sites, in_chunks=in_chunks, use_cache=keep_cache,
         head=options.token_logprob,
     )  # fmt: skip
-    probe.check()
+    is_causal = _check(probe, options)
     reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
     token_logprobs = None
-    is_causal = check_model(loaded.model).is_causal
     if not is_causal:
         notes.append(_both_ways(loaded))
     elif options.token_logprob:
         token_logprobs = _plan_token_logprobs(probe, reading, notes)
-    attention_plan, remarks = plan_attention(
-        loaded.model, len(text.ids), options.stats, options.layers, options.heads
-    )
-    notes += remarks
+    attention_plan, sweeps, sweep_options = _plan_attention(loaded, text, options, notes)
     if keep_cache:
         prefill.check_keepable(loaded.model, probe.cache())
-    sweeps, sweep_options = plan_sweeps(
-        loaded, len(text.ids), recorded=attention_plan.layers, tile=options.map_tile,
-        map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
-    )  # fmt: skip
     requested = _requested_chunk(loaded, ids, reading, chunk, options.memory)
     chunk, step = _chunk(probe, len(text.ids), requested, sweeps.tile, notes)
     recorded = _recorded_options(options, attention_plan, chunk, len(text.ids)) | sweep_options
@@ -168,6 +171,42 @@ def plan_run(
         attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
         keep_cache=keep_cache, memory=options.memory,
     )  # fmt: skip
+
+
+def _check(probe: RunProbe, options: Options) -> bool:
+    """Check the probe's model, and return whether no token sees those after it.
+
+    Without statistics of attention there may be none. Raises as `RunProbe.check` does.
+    """
+    try:
+        probe.check()
+    except NoAttention:
+        if options.stats:
+            raise
+        return True
+    return check_model(probe.model).is_causal
+
+
+def _plan_attention(
+    loaded: LoadedModel, text: Prompt, options: Options, notes: list[str]
+) -> tuple[AttentionPlan, Sweeps, dict[str, Any]]:
+    """Return what is kept of attention and of its weights, with the options that name these."""
+    tokens = len(text.ids)
+    if not options.stats:
+        if options.windows:
+            raise UsageError('`windows` has weights of attention; leave out `stats="none"`')
+        notes.append('attention was not recorded (`stats="none"`)')
+        attention_plan = plan_no_attention(loaded.model, tokens)
+        return attention_plan, *plan_no_sweeps(len(attention_plan.entries), tokens)
+    attention_plan, remarks = plan_attention(
+        loaded.model, tokens, options.stats, options.layers, options.heads
+    )
+    notes += remarks
+    sweeps, sweep_options = plan_sweeps(
+        loaded, tokens, recorded=attention_plan.layers, tile=options.map_tile,
+        map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
+    )  # fmt: skip
+    return attention_plan, sweeps, sweep_options
 
 
 def _both_ways(loaded: LoadedModel) -> str:

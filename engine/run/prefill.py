@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,7 +21,7 @@ from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK, transient_bytes
 from attentropy.engine.cost.size import ModelSize, model_size
-from attentropy.engine.errors import AttentropyError, UsageError
+from attentropy.engine.errors import AttentropyError, NoAttention, UsageError
 from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.devices import device_of
 from attentropy.engine.model.layers import decoder_layers, layer_of
@@ -72,6 +73,10 @@ def without_recording(
 ) -> Any:
     """Let passes give what recorded ones do while this is open; see `Ignored`."""
     ignored = Ignored(model, stats, layers)
+    try:
+        check_model(model)
+    except NoAttention:
+        return nullcontext()
     return listening(model, ignored, masks_built=check_model(model).masks_built)
 
 

@@ -71,9 +71,11 @@ class PromptReader:
         self.show("reading the prompt", plan.tokens, plan.tokens)
         return output
 
-    def recording(self, start: int = 0) -> AbstractContextManager[Recorder]:
+    def recording(self, start: int = 0) -> AbstractContextManager[Any]:
         """Record the attention calls of the passes from token `start` on while this is open."""
         plan = self.plan
+        if not plan.records_attention:
+            return nullcontext()
         stream = Stream(plan.attention, self.sink, plan.sweeps, start=start)
         model = plan.loaded.model
         self._recorder = Recorder(model, stats=plan.stats, length=plan.tokens, stream=stream)

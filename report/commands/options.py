@@ -105,7 +105,7 @@ _RUN = (
     RunOption(
         ("--stats",),
         help=f"Attention statistics to record besides entropy: {', '.join(OPTIONAL_STATS)}, or "
-        f"all.  [default: all except {', '.join(_LEFT_OUT)}]",
+        f"all; none for the lens alone.  [default: all except {', '.join(_LEFT_OUT)}]",
         attributes={"metavar": "NAMES"},
     ),
     RunOption(
