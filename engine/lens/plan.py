@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ FINAL = "final"
 class LensPlan:
     """The lens, its `points` by site, and the `layers` and `positions` to read, both ascending.
 
-    length: tokens of the prompt.
+    length: tokens of the prompt, which the tokens of the answer follow.
     """
 
     lens: Lens
@@ -39,6 +39,13 @@ class LensPlan:
     layers: list[int]
     positions: list[int]
     length: int
+
+    def with_answer(self, room: int) -> LensPlan:
+        """Return the plan that also reads every token of an answer of at most `room` tokens.
+
+        To generate a token takes longer than to read it.
+        """
+        return replace(self, positions=[*self.positions, *range(self.length, self.length + room)])
 
     @property
     def sites(self) -> list[str]:
