@@ -37,30 +37,73 @@ def continuing(cache: Any) -> dict[str, Any]:
 class CachePoint:
     """A cache as it is now, to which `restored` returns after passes that continued it.
 
-    Layers that only grow are cut back, so that no second copy of a long prompt is in memory; of the
-    others (sliding windows, states of linear attention), whose size does not grow, copies are kept.
+    Layers that only grow get `room` for so many tokens in place, so that a step copies none of
+    them, and are cut back: no second copy of a long prompt is in memory. Of the others (sliding
+    windows, states of linear attention), whose size does not grow, copies are kept.
     """
 
-    def __init__(self, cache: Any) -> None:
+    def __init__(self, cache: Any, room: int) -> None:
         self._cache = cache
         layers = getattr(cache, "layers", None)
-        self._is_whole = layers is None
-        self._saved: Any = copy.deepcopy(cache) if layers is None else [_saved(x) for x in layers]
+        self._whole = copy.deepcopy(cache) if layers is None else None
+        self._saved = [_saved(layer) for layer in layers or ()]
+        for i, layer in enumerate(layers or ()):
+            if type(layer) is DynamicLayer and layer.is_initialized:
+                layers[i] = _RoomyLayer(layer, room)
 
     def restored(self) -> Any:
         """Return the cache as it was."""
-        if self._is_whole:
-            return copy.deepcopy(self._saved)
-        del self._cache.layers[len(self._saved) :]  # those that came later
-        for layer, saved in zip(self._cache.layers, self._saved, strict=True):
+        if self._whole is not None or self._cache is None:
+            return copy.deepcopy(self._whole)
+        layers = self._cache.layers
+        del layers[len(self._saved) :]  # those that came later
+        for i, (layer, saved) in enumerate(zip(layers, self._saved, strict=True)):
+            if isinstance(layer, _RoomyLayer):
+                layer = layers[i] = layer.plain
             if isinstance(saved, int):
-                if layer.is_initialized and layer.get_seq_length() > saved:
-                    layer.keys, layer.values = (
-                        part[..., :saved, :] for part in (layer.keys, layer.values)
-                    )
+                _cut(layer, saved)
             else:
                 vars(layer).update({name: _copied(value) for name, value in saved.items()})
         return self._cache
+
+
+class _RoomyLayer(DynamicLayer):
+    """A layer whose next `room` tokens are written in place behind those that it has."""
+
+    def __init__(self, plain: DynamicLayer, room: int) -> None:
+        super().__init__()
+        self.plain = plain
+        self.is_initialized, self.dtype, self.device = True, plain.dtype, plain.device
+        self._buffers = [_with_room(part, room) for part in (plain.keys, plain.values)]
+        self._use(plain.get_seq_length())
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the new tokens, and return all keys and values."""
+        start = self.get_seq_length()
+        stop = start + key_states.shape[-2]
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[..., start:stop, :] = new
+        self._use(stop)
+        return self.keys, self.values
+
+    def _use(self, tokens: int) -> None:
+        self.keys, self.values = (buffer[..., :tokens, :] for buffer in self._buffers)
+        self.plain.keys, self.plain.values = self.keys, self.values  # not a copy of their own
+
+
+def _with_room(tensor: torch.Tensor, room: int) -> torch.Tensor:
+    *others, tokens, width = tensor.shape
+    buffer = tensor.new_empty((*others, tokens + room, width))
+    buffer[..., :tokens, :] = tensor
+    return buffer
+
+
+def _cut(layer: DynamicLayer, tokens: int) -> None:
+    """Cut a layer that only grows after its first tokens."""
+    if layer.is_initialized and layer.get_seq_length() > tokens:
+        layer.keys, layer.values = (part[..., :tokens, :] for part in (layer.keys, layer.values))
 
 
 def _saved(layer: Any) -> int | dict[str, Any]:

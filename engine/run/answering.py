@@ -36,11 +36,24 @@ class Answering:
             if not reader.finished:
                 self._answer_first()
             reader.read()
+        else:
+            output = reader.read()
+            while not self._is_finished():
+                output = self._block(output)
+            self._show()
+        self._note_what_the_lens_left_out()
+
+    def _note_what_the_lens_left_out(self) -> None:
+        start, count = self.plan.tokens, len(self.reader.answer)
+        if self.plan.lens is None:
             return
-        output = reader.read()
-        while not self._is_finished():
-            output = self._block(output)
-        self._show()
+        read = len(self.plan.lens.reading.positions_within(start, start + count))
+        if read < count:
+            self.notes.append(
+                f"the lens reads {read:,} of the answer's {count:,} tokens (the first ones, and an "
+                'even sample of the rest) to stay within its budget; use `lens_positions="all"` to '
+                "read all"
+            )
 
     def _is_finished(self) -> bool:
         answer = self.reader.answer
@@ -55,8 +68,9 @@ class Answering:
         """Generate a block of tokens after `output`, and return the output of reading them."""
         self._show()
         reader, cache = self.reader, cache_of(output)
-        point = CachePoint(cache)
-        tokens = self._decode(output, min(self.plan.block, self.plan.room - len(reader.answer)))
+        count = min(self.plan.block, self.plan.room - len(reader.answer))
+        point = CachePoint(cache, count)
+        tokens = self._decode(output, count)
         start, stop = reader.add_pass(tokens)
         if self._is_recorded:
             try:

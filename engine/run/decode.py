@@ -76,7 +76,7 @@ def decode(
     first token among all that are generated.
     """
     ends, tokens, sequence = end_ids(loaded), list[Token](), ids
-    with torch.no_grad():
+    with torch.inference_mode():
         while True:
             tokens.append(choose(logits, sampling, step + len(tokens)))
             if tokens[-1].id in ends or len(tokens) == count:

@@ -99,7 +99,8 @@ def extract(
             them, "all", or "none" (also ()).
         lens_layers: Layers that the lens reads; by default all.
         lens_positions: Positions of the prompt that the lens reads, also "template"; by default
-            all, up to a budget of computation and memory. It reads every token of the answer.
+            all, up to a budget of computation and memory. Besides these it reads the answer, from
+            token 1,024 on within the same budget; "all" reads all of both.
         map_tile: Tile size, in tokens, of the attention map (token × token): 64, (64, 32) for
             queries × keys, "none", or "auto".
         map_heads: "mean" for one map, "all" for one map per head.

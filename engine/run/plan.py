@@ -33,7 +33,7 @@ from attentropy.engine.trace import store
 from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
 
 # Tokens that are generated before they are read, and recorded, in one pass.
-ANSWER_BLOCK = 256
+ANSWER_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,7 @@ def plan_run(
         loaded.model, probe_ids(ids, room), sites, in_chunks=in_chunks, use_cache=keep_cache
     )
     probe.check()
-    reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
-    if reading is not None:
-        reading = reading.with_answer(room)
+    reading = _plan_lens(loaded, probe, text, options, room, notes) if sites else None
     attention_plan, remarks = plan_attention(
         loaded.model, len(text.ids) + room, options.stats, options.layers, options.heads
     )
@@ -189,12 +187,14 @@ def _room(loaded: LoadedModel, tokens: int, wanted: int) -> int:
 
 
 def _plan_lens(
-    loaded: LoadedModel, probe: RunProbe, text: Prompt, options: Options, notes: list[str]
+    loaded: LoadedModel, probe: RunProbe, text: Prompt, options: Options, room: int,
+    notes: list[str],
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
     return plan_lens(
         loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
+        room=room,
     )  # fmt: skip
 
 
