@@ -152,7 +152,7 @@ class Trace(Drawn):
 
     def __repr__(self) -> str:
         attrs, sizes = self.attrs, self.dataset.sizes
-        words = [count(len(self.tokens), "token"), count(sizes["layer"], "layer")]
+        words = [count(self.prompt_tokens, "token"), count(sizes["layer"], "layer")]
         if "head" in sizes:
             words.append(count(sizes["head"], "head"))
         if answer := str(attrs.get("answer", "")):

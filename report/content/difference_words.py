@@ -132,7 +132,7 @@ def _side(difference: Difference, side: int) -> SideWords:
         letter="AB"[side],
         name=for_sentence(difference.names[side]),
         model=", ".join(for_sentence(str(value), 200) for value in values if value is not None),
-        tokens=count(len(trace.tokens), "token"),
+        tokens=count(trace.prompt_tokens, "token"),
         answer=for_prompt(str(trace.attrs.get("answer", ""))),
     )
 

@@ -36,7 +36,7 @@ class TokenWord:
 
 @dataclass(frozen=True)
 class PromptWords:
-    """The prompt's tokens; of a long prompt the middle is folded.
+    """The tokens of a prompt, or of its answer; of many the middle is folded.
 
     `folded` has two parts where some of the `hidden` tokens are not in the page, and `left_out`
     stands between them.
@@ -54,6 +54,7 @@ class TraceWords(Words):
     """Texts of the page of one trace; `provenance` are names and values."""
 
     prompt: PromptWords
+    generated: PromptWords
     provenance: list[tuple[str, str]]
 
 
