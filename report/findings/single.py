@@ -160,8 +160,10 @@ def _settled(trace: Trace) -> Observation | None:
         where = "at every layer read" if entries.size > 1 else f"at {layer_name(trace, first)}"
     elif first == entries[-1]:
         where = f"only at {layer_name(trace, first)}"
+    has_answer = trace.dataset.sizes["position"] > position + 1
+    last = "the prompt's last" if has_answer else "the last"
     text = (
-        f"At the last position the lens's top token is the model's prediction {token} {where} "
+        f"At {last} position the lens's top token is the model's prediction {token} {where} "
         f"({count(int(entries.size), 'layer')} read; lens entropy {entropy:.2f} nats at "
         f"{layer_name(trace, first)})."
     )
