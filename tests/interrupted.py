@@ -57,10 +57,10 @@ def assert_holds(partial: Path, wanted: Trace, chunk: int = OPTIONS["chunk"]) ->
     done = state["done"]
     assert state["tokens"] == wanted.prompt_tokens
     assert done % chunk == 0 or done == wanted.prompt_tokens
-    known = wanted.prompt_tokens + state["answered"]
-    assert len(trace.tokens) == known
-    assert trace["token_ids"].tolist() == wanted["token_ids"][:known].tolist()
-    assert trace.roles == wanted.roles[:known]
+    named = wanted.prompt_tokens + state["answered"]
+    assert len(trace.tokens) == named
+    assert trace["token_ids"].tolist() == wanted["token_ids"][:named].tolist()
+    assert trace.roles == wanted.roles[:named]
     rows_done = done + state["answered"]
     for name, variable in wanted.dataset.data_vars.items():
         if variable.dims[-1] == "query" or str(name).startswith("lens_"):

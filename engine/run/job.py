@@ -217,6 +217,7 @@ class Job:
             positions=len(lens.positions) if lens is not None else 0,
             sites=len(lens.sites) if lens is not None else 1,
             on_cpu=run.ids.device.type == "cpu",
+            answer=run.room,
         )
         size = size_of(model)
         if size is None:

@@ -131,7 +131,7 @@ class PromptReader:
         if stop >= plan.tokens:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
             here = self.answer[max(0, start - plan.tokens) : stop - plan.tokens]
-            facts = facts | {ANSWER: answer_fact(plan.loaded, here)}
+            facts = facts | ({ANSWER: answer_fact(plan.loaded, here)} if here else {})
 
         def commit() -> None:
             if sums:

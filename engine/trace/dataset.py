@@ -52,7 +52,8 @@ class Trace(Drawn):
 
     Attributes:
         dataset: The `xarray.Dataset` itself.
-        tokens: Text of each position, [N].
+        tokens: Text of each position, [N]: the prompt's, then those of the answer.
+        prompt_tokens: The number of positions of the prompt.
         roles: Role of each position, [N]: "bos", "eos", "template", "content", …
         attrs: Provenance: model, tokenizer, prompt, versions, options, notes.
 
@@ -65,7 +66,7 @@ class Trace(Drawn):
         >>> path = extract().save(pathlib.Path(tempfile.mkdtemp()) / "trace.zarr.zip")
         >>> trace = Trace.open(path)
         >>> trace["entropy"].shape, trace["lens_entropy"].shape
-        ((8, 4, 17), (1, 8, 17))
+        ((8, 4, 20), (1, 8, 20))
         >>> trace.tokens[5:9]
         ['What', ' is', ' the', ' capital']
         >>> print(trace.report(path.with_name("report.html")).name)

@@ -153,6 +153,7 @@ def _store_facts(path: Path) -> Facts:
         "size": size,
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
         "tokens": trace.prompt_tokens,
+        "answer tokens": len(trace.tokens) - trace.prompt_tokens,
         "answer": trace.attrs.get("answer"),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),

@@ -103,9 +103,9 @@ def test_rows_are_those_of_eager_attention_over_the_whole_sequence(family):
 def test_a_greedy_answer_is_that_of_transformers(family):
     subject, own, ids = family
     trace = extract(subject, ids, tokenizer=own, max_new_tokens=30, chunk=16, lens="none")
-    given = torch.tensor([ids])
+    prompt = torch.tensor([ids])
     wanted = subject.generate(
-        given, attention_mask=torch.ones_like(given), max_new_tokens=30, do_sample=False,
+        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=30, do_sample=False,
         pad_token_id=0,
     )  # fmt: skip
     assert trace["token_ids"].tolist() == wanted[0].tolist()
@@ -114,15 +114,15 @@ def test_a_greedy_answer_is_that_of_transformers(family):
 
 def test_a_cache_returns_to_where_it_was(family):
     subject, _, ids = family
-    given = torch.tensor([ids])
+    prompt = torch.tensor([ids])
     with torch.no_grad():
-        cache = cache_of(subject(given[:, :15], use_cache=True))
+        cache = cache_of(subject(prompt[:, :15], use_cache=True))
         point = CachePoint(cache, 9)
         for i in (3, 4, 5, 6, 7, 8, 9, 3, 4):
             cache = cache_of(subject(torch.tensor([[i]]), use_cache=True, **continuing(cache)))
-        logits = subject(given[:, 15:], use_cache=True, **continuing(point.restored())).logits
-        again = cache_of(subject(given[:, :15], use_cache=True))
-        wanted = subject(given[:, 15:], use_cache=True, **continuing(again)).logits
+        logits = subject(prompt[:, 15:], use_cache=True, **continuing(point.restored())).logits
+        again = cache_of(subject(prompt[:, :15], use_cache=True))
+        wanted = subject(prompt[:, 15:], use_cache=True, **continuing(again)).logits
     torch.testing.assert_close(logits, wanted, atol=1e-6, rtol=0)
 
 

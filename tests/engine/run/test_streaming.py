@@ -151,10 +151,11 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
     assert (trace["heads"] == 4).all()
     for name in ("entropy", "max_prob", "lse", "window"):
         # The other layers run another kernel, without statistics: the last bits differ.
-        limit = TOLERANCES.get(name, 1e-5)
-        np.testing.assert_allclose(
-            trace[name][is_recorded], whole[name][is_recorded], atol=limit, err_msg=name
-        )
+        limit, n = TOLERANCES.get(name, 1e-5), whole.prompt_tokens
+        values, wanted = trace[name][is_recorded], whole[name][is_recorded]
+        np.testing.assert_allclose(values[..., :n], wanted[..., :n], atol=limit, err_msg=name)
+        # Either run is within 1e-5 of the exact rows of the answer.
+        np.testing.assert_allclose(values[..., n:], wanted[..., n:], atol=2e-5, err_msg=name)
         assert np.isnan(trace[name][~is_recorded]).all()
     assert (trace["top_key"][~is_recorded] == -1).all()
     np.testing.assert_allclose(trace["lens_entropy"], whole["lens_entropy"], atol=1e-5)
