@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
@@ -136,6 +137,8 @@ def split_sentence(trace: Trace) -> str:
     n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     if n <= prompt:
         return ""
+    if isinstance(trace, Difference):
+        return " Vertical line: the answers begin."
     return f" Vertical line: the answer begins ({count(n - prompt, 'generated token')})."
 
 
