@@ -87,9 +87,9 @@ class AttentionPlanes:
     """Attention entropy of all layers, as means over heads, over queries and over tiles.
 
     mean: over heads, [layer, N]. heads: [layer, head, tiles], where a tile is the mean of `step`
-    queries. entropy_sum, entropy_count: per head [layer, head], the sum of entropy over the prompt's
-    queries that have one, and the number of these queries. normalized_sum, normalized_count: the same of
-    normalized_entropy, which only queries that see two keys or more have.
+    queries. entropy_sum, entropy_count: per head [layer, head], the sum of entropy over the
+    prompt's queries that have one, and the number of these queries. normalized_sum,
+    normalized_count: the same of normalized_entropy, which only queries that see two keys or more have.
     """
 
     mean: np.ndarray

@@ -65,7 +65,8 @@ def assert_holds(partial: Path, wanted: Trace, chunk: int = OPTIONS["chunk"]) ->
     for name, variable in wanted.dataset.data_vars.items():
         if variable.dims[-1] == "query" or str(name).startswith("lens_"):
             rows = [
-                slice(rows_done) if d in ("query", "position") else slice(None) for d in variable.dims
+                slice(rows_done) if d in ("query", "position") else slice(None)
+                for d in variable.dims
             ]
             values = trace.dataset[name].values[tuple(rows)]
             np.testing.assert_array_equal(values, variable.values[tuple(rows)], err_msg=str(name))

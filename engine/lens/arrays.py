@@ -42,7 +42,8 @@ class LensArrays:
 
     entries: the index of each layer along the trace's `layer`; a layer that calls attention several
     times has its lens at its first call. tokenizer: without one, vocabulary entries are named by
-    their numbers. room: how many tokens of an answer may follow those of `text`. What is not read stays NaN, or −1 in integers. Until the answer is generated,
+    their numbers. room: how many tokens of an answer may follow those of `text`.
+    What is not read stays NaN, or −1 in integers. Until the answer is generated,
     only the residuals of the rehearsed positions are kept, on the host.
     """
 

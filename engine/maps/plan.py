@@ -69,7 +69,8 @@ def plan_sweeps(
             options["induction"] = {"tokens": len(ids), "uniform": uniform_induction(ids)}
     sweeps = Sweeps(
         tokens, heads, tile=sides, map_per_head=map_heads == "all", received=tile != "none",
-        rectangles=[default_window(tokens, layers, largest), *requested], scores=scores, answer=answer,
+        rectangles=[default_window(tokens, layers, largest), *requested], scores=scores,
+        answer=answer,
         induction=induction,
     )  # fmt: skip
     return sweeps, options

@@ -283,9 +283,7 @@ def _tokens_of(call: _Pass, begin: int, end: int | None) -> _Pass | None:
 def _add_scores(scores: HeadSums, entry: int, here: _Pass | None) -> None:
     """Take the queries of a pass into the scores of its heads, if it has any."""
     if here is not None:
-        scores.add(
-            entry, here.query, here.key, here.lse, here.visibility, here.score, here.entropy
-        )
+        scores.add(entry, here.query, here.key, here.lse, here.visibility, here.score, here.entropy)
 
 
 def _named(scores: dict[str, np.ndarray], of: str = "") -> Results:

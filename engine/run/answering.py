@@ -79,7 +79,8 @@ class Answering:
             except AttentropyError as error:
                 self._is_recorded = False
                 self.notes.append(
-                    f"the tokens from position {start} on, in the answer, were not recorded: {error}"
+                    f"the tokens from position {start} on, in the answer, were not recorded: "
+                    f"{error}"
                 )
         model = self.plan.loaded.model
         return prefill.read_chunk(model, reader.ids, start, stop, point.restored())
@@ -100,5 +101,3 @@ class Answering:
             plan.loaded, reader.ids, output.logits[:, -1], cache_of(output), plan.sampling,
             step=len(reader.answer), count=count,
         )  # fmt: skip
-
-

@@ -36,6 +36,9 @@ class Sampling:
         }  # fmt: skip
 
 
+GREEDY = Sampling()
+
+
 @dataclass(frozen=True)
 class Token:
     """A generated token, and what the model's output said of it, whatever `Sampling` chose from.
@@ -94,10 +97,8 @@ def decode(
 def choose(logits: Tensor, sampling: Sampling, step: int) -> Token:
     """Return the token of one step; logits [1, V]."""
     logprobs = logits[0].float().log_softmax(-1)
-    if sampling.temperature is None:
-        at = logprobs.argmax(-1)
-    else:
-        at = _draw(logprobs, sampling, step)
+    is_greedy = sampling.temperature is None
+    at = logprobs.argmax(-1) if is_greedy else _draw(logprobs, sampling, step)
     own = logprobs[at]
     numbers = torch.stack(  # one copy from the device for all
         [at.double(), own.double(), (logprobs > own).sum().double(), _entropy(logprobs).double()]

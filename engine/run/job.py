@@ -243,7 +243,10 @@ def _padded(arrays: Arrays, tokens: int) -> Arrays:
     def pad(dims: Any, values: np.ndarray) -> np.ndarray:
         if "position" not in dims:
             return values
-        widths = [(0, tokens - n if dim == "position" else 0) for dim, n in zip(dims, values.shape, strict=True)]
+        widths = [
+            (0, tokens - n if dim == "position" else 0)
+            for dim, n in zip(dims, values.shape, strict=True)
+        ]
         return np.pad(values, widths, constant_values=np.nan)
 
     return {name: (dims, pad(dims, values)) for name, (dims, values) in arrays.items()}

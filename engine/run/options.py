@@ -46,7 +46,8 @@ class Options(CostOptions):
             "dtype": read_torch_name(self.dtype),
             "device": read_torch_name(self.device),
             "temperature": (
-                None if self.temperature is None
+                None
+                if self.temperature is None
                 else read_number(self.temperature, "temperature", "a number of at least 0", 0)
             ),
             "top_p": read_number(

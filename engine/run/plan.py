@@ -26,7 +26,7 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import with_room
-from attentropy.engine.run.decode import Sampling
+from attentropy.engine.run.decode import GREEDY, Sampling
 from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe, probe_ids
 from attentropy.engine.trace import store
@@ -66,7 +66,7 @@ class RunPlan:
     memory: int | None = None
     room: int = 0
     block: int = ANSWER_BLOCK
-    sampling: Sampling = Sampling()
+    sampling: Sampling = GREEDY
     why_whole: str | None = None
 
     @property
@@ -187,7 +187,11 @@ def _room(loaded: LoadedModel, tokens: int, wanted: int) -> int:
 
 
 def _plan_lens(
-    loaded: LoadedModel, probe: RunProbe, text: Prompt, options: Options, room: int,
+    loaded: LoadedModel,
+    probe: RunProbe,
+    text: Prompt,
+    options: Options,
+    room: int,
     notes: list[str],
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
@@ -204,7 +208,8 @@ def _recorded_options(
     """Return the options that the trace names."""
     return {
         "chat_template": options.chat_template, "max_new_tokens": options.max_new_tokens,
-        **(options.sampling.facts() if options.max_new_tokens else {}), "top_k": options.top_k, "stats": list(attention_plan.names),
+        **(options.sampling.facts() if options.max_new_tokens else {}), "top_k": options.top_k,
+        "stats": list(attention_plan.names),
         "layers": options.layers or "all", "heads": options.heads,
         "lens": list(options.lens), "lens_layers": options.lens_layers or "all",
         "lens_positions": options.lens_positions or "within the budget",

@@ -262,9 +262,7 @@ class Trace(Drawn):
         return {int(i): str(text) for i, text in pairs}
 
 
-def _with_answer(
-    dataset: xr.Dataset, prompt: int, ids: list[int], texts: list[str]
-) -> xr.Dataset:
+def _with_answer(dataset: xr.Dataset, prompt: int, ids: list[int], texts: list[str]) -> xr.Dataset:
     """Cut an unfinished trace after the answer's finished tokens, and name these."""
     end = min(prompt + len(ids), dataset.sizes.get("position", 0))
     sizes = {dim: slice(end) for dim in TOKEN_DIMS if dim in dataset.sizes}

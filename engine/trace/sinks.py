@@ -93,7 +93,9 @@ class MemorySink(Sink):
         for name, field in self.fields.items():
             array, shape = self.arrays[name], field.of_tokens(tokens)
             if array.shape != shape:
-                array = array if all(map(int.__ge__, array.shape, shape)) else self._grown(name, tokens)
+                array = (
+                    array if all(map(int.__ge__, array.shape, shape)) else self._grown(name, tokens)
+                )
                 self.arrays[name] = array[tuple(map(slice, shape))].copy()
 
     def _grown(self, name: str, tokens: int) -> Array:

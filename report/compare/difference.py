@@ -151,7 +151,7 @@ class Difference(Trace):
 
     @property
     def compared(self) -> np.ndarray:
-        """The columns that findings are about, [columns] bool: the prompts' that both sides have."""
+        """The columns that findings are about, [columns] bool: those of both prompts."""
         compared: np.ndarray = self.both & (np.arange(self.kind.size) < self._prompt_columns)
         return compared
 

@@ -70,9 +70,7 @@ def deepest_layer(view: View) -> int:
     return int(measured[-1]) if measured.size else len(view.values) - 1
 
 
-def _words(
-    trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: int
-) -> PromptWords:
+def _words(trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: int) -> PromptWords:
     """Return the tokens first … last−1, coloured by `entropies`, [N]."""
     texts, roles = trace.tokens, trace["role"]
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
-from attentropy.report.export.choices import ExportChoices
 from attentropy.report.content.trace_words import split_sentence
+from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, token
 from attentropy.report.export.entropy_lines import columns_of, lines_of
 from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, make_caption

@@ -29,7 +29,11 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         raise AttentropyError("the trace has no head scores; extract it with `scores=True`")
     name = choices.score or names[0]
     rows = [str(int(layer)) for layer in trace["layer"]]
-    scale = views.entropy_scale(trace, "attention", choices.range) if name.endswith("entropy") else SHARES
+    scale = (
+        views.entropy_scale(trace, "attention", choices.range)
+        if name.endswith("entropy")
+        else SHARES
+    )
     if choices.range and not name.endswith("entropy"):
         raise UsageError(f"`range` applies to the score entropy only; {name} is always 0 to 1")
 

@@ -21,8 +21,8 @@ def regions(
     """Return the ranges of single positions, ascending and without overlap.
 
     These are `sections`, the tail, the place where the answer begins, the template's tokens (the
-    last ones where there are many), and for each view the stretches of `width` positions with the lowest and the
-    highest mean.
+    last ones where there are many), and for each view the stretches of `width`
+    positions with the lowest and the highest mean.
     """
     n = len(trace["role"])
     wanted = [*sections, (max(0, n - _TAIL * width), n)]

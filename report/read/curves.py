@@ -81,7 +81,9 @@ def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -
         statistic = BY_NAME[name]
         if name in trace and statistic.labels is not None:
             title, top = statistic.labels.curve, 1.0 if statistic.upper_end == "one" else None
-            sums = np.array([_sums(values[:, :prompt]) for values in planes.read_layers(trace, name)])
+            sums = np.array(
+                [_sums(values[:, :prompt]) for values in planes.read_layers(trace, name)]
+            )
             curves.append(_of_heads(name, title, sums[:, 0], sums[:, 1], top=top))
     if visible is not None:
         curves = [_with_uniform(trace, curve, visible) for curve in curves]

@@ -11,7 +11,8 @@ from attentropy.report import planes
 
 LONG = 512  # positions from which on entropy is drawn against the position
 
-# The titles of the heads' scores, over the prompt unless they say "answer"; their thresholds are in `engine.maps.head_scores`.
+# The titles of the heads' scores, over the prompt unless they say "answer"; their thresholds are in
+# `engine.maps.head_scores`.
 SCORES = {
     "entropy": "mean attention entropy (nats)",
     "sink": "sink: mean attention on the first key",

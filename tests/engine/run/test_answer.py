@@ -294,5 +294,3 @@ def test_a_short_answer_takes_no_room_for_a_long_one(endless, monkeypatch):
 def test_arguments_that_cannot_work(endless, options, message):
     with pytest.raises(UsageError, match=message):
         _answered(endless, **options)
-
-
