@@ -89,7 +89,8 @@ class AttentionPlanes:
     mean: over heads, [layer, N]. heads: [layer, head, tiles], where a tile is the mean of `step`
     queries. entropy_sum, entropy_count: per head [layer, head], the sum of entropy over the
     prompt's queries that have one, and the number of these queries. normalized_sum,
-    normalized_count: the same of normalized_entropy, which only queries that see two keys or more have.
+    normalized_count: the same of normalized_entropy, which only queries that see two
+    keys or more have.
     """
 
     mean: np.ndarray
