@@ -85,7 +85,8 @@ def plan_lens(
     the budget (see `LensSize.budget`). Of an answer of at most `room` tokens, which follows, it
     reads those of `LensSize.of_answer`, or all where `positions` is "all". A site that is
     refused is skipped and noted. head_pass and blocks: what a pass over `probe` [1, n]
-    showed already (`watch_head`, `watch_blocks`); without them the model makes passes of its own for them.
+    showed already (`watch_head`, `watch_blocks`); without them the model makes
+    passes of its own for them.
     """
     try:
         if head_pass is None:
