@@ -48,7 +48,11 @@ def test_findings_are_those_of_the_prompt():
     trace = answered()
     for finding, wanted in zip(observe(trace), observe(prompt_of(trace)), strict=True):
         assert finding.text.replace("the prompt's last", "the last") == wanted.text
-        assert (finding.value, finding.n, finding.position) == (wanted.value, wanted.n, wanted.position)
+        assert (finding.value, finding.n, finding.position) == (
+            wanted.value,
+            wanted.n,
+            wanted.position,
+        )
 
 
 def test_curves_and_map_are_those_of_the_prompt():
