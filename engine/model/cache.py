@@ -44,7 +44,7 @@ class CachePoint:
 
     def __init__(self, cache: Any, room: int) -> None:
         self._cache = cache
-        layers = getattr(cache, "layers", None)
+        layers: Any = getattr(cache, "layers", None)
         self._whole = copy.deepcopy(cache) if layers is None else None
         self._saved = [_saved(layer) for layer in layers or ()]
         for i, layer in enumerate(layers or ()):
@@ -70,7 +70,7 @@ class CachePoint:
 class _RoomyLayer(DynamicLayer):
     """A layer whose next `room` tokens are written in place behind those that it has."""
 
-    def __init__(self, plain: DynamicLayer, room: int) -> None:
+    def __init__(self, plain: Any, room: int) -> None:
         super().__init__()
         self.plain = plain
         self.is_initialized, self.dtype, self.device = True, plain.dtype, plain.device
@@ -85,12 +85,13 @@ class _RoomyLayer(DynamicLayer):
         stop = start + key_states.shape[-2]
         for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[..., start:stop, :] = new
-        self._use(stop)
-        return self.keys, self.values
+        return self._use(stop)
 
-    def _use(self, tokens: int) -> None:
-        self.keys, self.values = (buffer[..., :tokens, :] for buffer in self._buffers)
-        self.plain.keys, self.plain.values = self.keys, self.values  # not a copy of their own
+    def _use(self, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = (buffer[..., :tokens, :] for buffer in self._buffers)
+        self.keys, self.values = keys, values
+        self.plain.keys, self.plain.values = keys, values  # not a copy of their own
+        return keys, values
 
 
 def _with_room(tensor: torch.Tensor, room: int) -> torch.Tensor:
@@ -100,7 +101,7 @@ def _with_room(tensor: torch.Tensor, room: int) -> torch.Tensor:
     return buffer
 
 
-def _cut(layer: DynamicLayer, tokens: int) -> None:
+def _cut(layer: Any, tokens: int) -> None:
     """Cut a layer that only grows after its first tokens."""
     if layer.is_initialized and layer.get_seq_length() > tokens:
         layer.keys, layer.values = (part[..., :tokens, :] for part in (layer.keys, layer.values))
