@@ -99,7 +99,7 @@ def _overview_chart(size: Size) -> VegaLite:
     scale = size.total
     return layer(
         picture("tile", ("0", "n"), y_scale("y0:Q")),
-        _split(f"split / n * {scale}", "-12", size.overview, _OVERVIEW_SPLIT_OPACITY),
+        _split(f"split / n * {scale}", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
         frame(PURPLE, f"a / n * {scale}", f"b / n * {scale}", size.overview, 2.5),
         rule(
             GREEN, f"(col + 0.5) / n * {scale}", f"(col + 0.5) / n * {scale}",
