@@ -42,7 +42,8 @@ class LensArrays:
 
     entries: the index of each layer along the trace's `layer`; a layer that calls attention several
     times has its lens at its first call. tokenizer: without one, vocabulary entries are named by
-    their numbers. What is not read stays NaN, or −1 in integers. Until the answer is generated,
+    their numbers. room: how many tokens of an answer may follow those of `text`.
+    What is not read stays NaN, or −1 in integers. Until the answer is generated,
     only the residuals of the rehearsed positions are kept, on the host.
     """
 
@@ -53,21 +54,23 @@ class LensArrays:
         tokenizer: PreTrainedTokenizerBase | None,
         entries: Mapping[int, int],
         top_k: int,
+        room: int = 0,
     ) -> None:
+        self.length = len(text.ids) + room
         self.reading = reading
         self.text = text
         self.tokenizer = tokenizer
         self.entries = entries
         self.top_k = top_k
         self.vocabulary: dict[int, str] = {}
-        self._target_ids = np.full(len(text.ids), -1, np.int32)
+        self._target_ids = np.full(self.length, -1, np.int32)
         latest = latest_positions(text.roles, REHEARSED_POSITIONS)
         self._rehearsed = np.array(sorted(set(latest) & set(reading.positions)), np.int64)
         self._residuals: dict[tuple[str, int], list[Tensor]] = {}
 
     def fields(self, layers: int, step: int, storage: str) -> dict[str, ArrayLayout]:
         """Return the arrays of a trace with `layers` entries, positions stored by `step`."""
-        n, dims = len(self.text.ids), ("site", "layer", "position", "k")
+        n, dims = self.length, ("site", "layer", "position", "k")
         fields = {}
         for name in (*LENS_FIELDS, *_REHEARSAL):
             last = (self.top_k,) if "_top_" in name else ()
@@ -163,7 +166,7 @@ class LensArrays:
         at = self._rehearsed
         if not at.size:
             return
-        own = np.array(_own_tokens(self.text, self._target_ids.tolist()))[at]
+        own = np.array(_own_tokens(self.text, self._target_ids[: len(self.text.ids)].tolist()))[at]
         for s, site in enumerate(self.reading.sites):
             layers = [layer for layer in self.reading.layers if (site, layer) in self._residuals]
             residuals = [torch.cat(self._residuals[site, layer]) for layer in layers]

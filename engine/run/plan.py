@@ -22,17 +22,23 @@ from attentropy.engine.lens.token_logprobs import TokenLogprobs
 from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Tile
+from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import free_bytes, input_device
 from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
+from attentropy.engine.run.answer import with_room
+from attentropy.engine.run.decode import GREEDY, Sampling
 from attentropy.engine.run.options import Options
-from attentropy.engine.run.probe import RunProbe
+from attentropy.engine.run.probe import RunProbe, probe_ids
 from attentropy.engine.trace import store
 from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
+
+# Tokens that are generated before they are read, and recorded, in one pass.
+ANSWER_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class RunPlan:
     the number that both were made from. `stats` are computed, `attention` says what stays of them.
     `keep_cache`: the keys and values of each chunk go next to its commit. `memory`: bytes that the
     run may hold, None where nobody has said. `attrs` are the trace's.
+
+    At most `room` tokens are generated, as `sampling` says, and read in blocks of `block`. Where
+    the model does not continue from its cache (`why_whole` says why), the answer is generated
+    first, and read together with the prompt in one pass.
     """
 
     loaded: LoadedModel
@@ -60,11 +70,20 @@ class RunPlan:
     storage: str = "float32"
     keep_cache: bool = False
     memory: int | None = None
+    room: int = 0
+    block: int = ANSWER_BLOCK
+    sampling: Sampling = GREEDY
+    why_whole: str | None = None
 
     @property
     def tokens(self) -> int:
         """Tokens of the prompt."""
         return self.ids.shape[1]
+
+    @property
+    def length(self) -> int:
+        """The most tokens that the trace may have: the prompt's and those of the answer."""
+        return self.tokens + self.room
 
     @property
     def passes(self) -> list[tuple[int, int]]:
@@ -73,8 +92,12 @@ class RunPlan:
 
     @property
     def coords(self) -> dict[str, tuple[str, np.ndarray]]:
-        """All coordinates that are known before the first pass."""
-        coords = {**self.text.coordinates(), **self.attention.coords(), **self.sweeps.coordinates()}
+        """All coordinates that are known before the first pass.
+
+        Those of the tokens have `length` entries, the answer's of them without texts.
+        """
+        text = with_room(self.text, self.room)
+        coords = {**text.coordinates(), **self.attention.coords(), **self.sweeps.coordinates()}
         return coords | (self.lens.coords() if self.lens is not None else {})
 
     @property
@@ -87,7 +110,7 @@ class RunPlan:
         if self.lens is not None:
             fields |= self.lens.fields(len(self.attention.entries), self.step, self.storage)
         if self.token_logprobs is not None:
-            fields |= self.token_logprobs.fields(self.tokens, self.step, self.storage)
+            fields |= self.token_logprobs.fields(self.length, self.step, self.storage)
         return fields
 
     @property
@@ -122,22 +145,23 @@ def plan_run(
     """
     ids = torch.tensor([text.ids], device=input_device(loaded.model))
     notes = [*loaded.notes, *text.notes]
+    room = _room(loaded, len(text.ids), options.max_new_tokens)
     sites, chunk = options.lens, options.chunk
     if chunk is None and type(earlier.get("asked")) is int:
         chunk = earlier["asked"]
     keep_cache = options.keep_cache or earlier.get("keep_cache") is True
-    in_chunks = _may_be_chunked(len(text.ids), chunk, options.memory)
+    in_chunks = room > 0 or _may_be_chunked(len(text.ids), chunk, options.memory)
     probe = RunProbe(
-        loaded.model, ids, sites, in_chunks=in_chunks, use_cache=keep_cache,
+        loaded.model, probe_ids(ids, room), sites, in_chunks=in_chunks, use_cache=keep_cache,
         head=options.token_logprob,
     )  # fmt: skip
     probe.check()
-    reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
+    reading = _plan_lens(loaded, probe, text, options, room, notes) if sites else None
     token_logprobs = None
     if options.token_logprob:
         token_logprobs = _plan_token_logprobs(probe, reading, notes)
     attention_plan, remarks = plan_attention(
-        loaded.model, len(text.ids), options.stats, options.layers, options.heads
+        loaded.model, len(text.ids) + room, options.stats, options.layers, options.heads
     )
     notes += remarks
     if keep_cache:
@@ -145,30 +169,48 @@ def plan_run(
     sweeps, sweep_options = plan_sweeps(
         loaded, len(text.ids), recorded=attention_plan.layers, tile=options.map_tile,
         map_heads=options.map_heads, windows=options.windows, scores=options.scores,
+        answer=room > 0,
     )  # fmt: skip
     requested = _requested_chunk(loaded, ids, reading, chunk, options.memory)
+    is_limited = options.chunk is not None or options.memory is not None
+    block = min(ANSWER_BLOCK, requested) if is_limited else ANSWER_BLOCK
     chunk, step = _chunk(probe, len(text.ids), requested, sweeps.tile, notes)
+    if chunk >= len(text.ids):
+        step = max(len(text.ids), min(len(text.ids) + room, CHUNK_LENGTH))
     recorded = _recorded_options(options, attention_plan, chunk, len(text.ids)) | sweep_options
     lens = None
     if reading is not None:
         entries = first_entries(attention_plan)
-        lens = LensArrays(reading, text, loaded.tokenizer, entries, options.top_k)
+        lens = LensArrays(reading, text, loaded.tokenizer, entries, options.top_k, room)
     return RunPlan(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
         stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
         lens=lens, token_logprobs=token_logprobs,
         attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
-        keep_cache=keep_cache, memory=options.memory,
+        keep_cache=keep_cache, memory=options.memory, room=room, block=block,
+        sampling=options.sampling, why_whole=prefill.why_whole(probe) if room else None,
     )  # fmt: skip
 
 
+def _room(loaded: LoadedModel, tokens: int, wanted: int) -> int:
+    """Return how many tokens may be generated and read after a prompt of `tokens` tokens."""
+    positions = config_facts(loaded.model.config)["positions"]
+    return wanted if positions is None else max(0, min(wanted, positions - tokens))
+
+
 def _plan_lens(
-    loaded: LoadedModel, probe: RunProbe, text: Prompt, options: Options, notes: list[str]
+    loaded: LoadedModel,
+    probe: RunProbe,
+    text: Prompt,
+    options: Options,
+    room: int,
+    notes: list[str],
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
     return plan_lens(
         loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
+        room=room,
     )  # fmt: skip
 
 
@@ -192,7 +234,8 @@ def _recorded_options(
     """Return the options that the trace names."""
     return {
         "chat_template": options.chat_template, "max_new_tokens": options.max_new_tokens,
-        "top_k": options.top_k, "stats": list(attention_plan.names),
+        **(options.sampling.facts() if options.max_new_tokens else {}), "top_k": options.top_k,
+        "stats": list(attention_plan.names),
         "layers": options.layers or "all", "heads": options.heads,
         "lens": list(options.lens), "lens_layers": options.lens_layers or "all",
         "lens_positions": options.lens_positions or "within the budget",

@@ -153,7 +153,8 @@ def _store_facts(path: Path) -> Facts:
         "trace": path.name,
         "size": size,
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
-        "tokens": len(trace.tokens),
+        "tokens": trace.prompt_tokens,
+        "answer tokens": len(trace.tokens) - trace.prompt_tokens,
         "answer": trace.attrs.get("answer"),
         **_perplexity_facts(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
@@ -181,7 +182,7 @@ def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
         **{
             side: {
                 "name": own,
-                "tokens": len(trace.tokens),
+                "tokens": trace.prompt_tokens,
                 "answer": trace.attrs.get("answer"),
                 "model": trace.attrs.get("model"),
                 "versions": trace.attrs.get("versions"),

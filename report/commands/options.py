@@ -163,9 +163,25 @@ _RUN = (
     ),
     RunOption(
         ("--max-new-tokens",),
-        help="Maximum length of the generated answer.",
+        help="Maximum length of the answer, which is recorded too: 2000 for a chain of thought.",
         attributes={"type": click.IntRange(0), "metavar": "TOKENS"},
         default=8,
+        info_help="Maximum length of the answer.",
+    ),
+    RunOption(
+        ("--temperature",),
+        help="Sample the answer at this temperature; by default it is greedy.",
+        attributes={"type": click.FloatRange(0), "metavar": "T"},
+    ),
+    RunOption(
+        ("--top-p",),
+        help="Sample from the fewest tokens that together have this probability.",
+        attributes={"type": click.FloatRange(0, 1, min_open=True), "metavar": "P"},
+    ),
+    RunOption(
+        ("--seed",),
+        help="Seed of the sampling (default 0).",
+        attributes={"type": click.IntRange(0), "metavar": "N"},
     ),
     RunOption(
         ("--top-k",),
@@ -200,6 +216,7 @@ _INFO_FLAGS = (
     "--lens",
     "--lens-layers",
     "--lens-positions",
+    "--max-new-tokens",
     "--chunk",
     "--storage",
 )

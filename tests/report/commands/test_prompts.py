@@ -70,5 +70,5 @@ def test_a_raw_prompt_without_lens(here):
     run = ["extract", "tiny", "-p", "abc", "--no-chat-template", "--lens", "none", "-o", "t.zarr"]
     assert main(run) == 0
     trace = Trace.open("t.zarr")
-    assert trace.tokens == ["a", "b", "c"]
+    assert trace.tokens[: trace.prompt_tokens] == ["a", "b", "c"]
     assert "lens_entropy" not in trace
