@@ -163,24 +163,24 @@ _RUN = (
     ),
     RunOption(
         ("--max-new-tokens",),
-        help="Maximum length of the answer, which is recorded too: 2000 for a chain of thought.",
+        help="Maximum length of the generated answer, which is recorded, too, in tokens.",
         attributes={"type": click.IntRange(0), "metavar": "TOKENS"},
         default=8,
-        info_help="Maximum length of the answer.",
     ),
     RunOption(
         ("--temperature",),
-        help="Sample the answer at this temperature; by default it is greedy.",
+        help="Temperature at which the answer is sampled.  [default: none, greedy decoding]",
         attributes={"type": click.FloatRange(0), "metavar": "T"},
     ),
     RunOption(
         ("--top-p",),
-        help="Sample from the fewest tokens that together have this probability.",
+        help="Nucleus sampling: the fewest tokens that together have this probability.  "
+        "[default: 1, all tokens]",
         attributes={"type": click.FloatRange(0, 1, min_open=True), "metavar": "P"},
     ),
     RunOption(
         ("--seed",),
-        help="Seed of the sampling (default 0).",
+        help="Seed of the sampling.  [default: 0]",
         attributes={"type": click.IntRange(0), "metavar": "N"},
     ),
     RunOption(

@@ -121,7 +121,7 @@ def _overview_chart(size: Size) -> VegaLite:
     )  # fmt: skip
 
 
-def _split(x: str, top: str, bottom: int, opacity: str) -> alt.LayerChart:
+def _split(x: str, top: str, bottom: int, opacity: str) -> VegaLite:
     """Return the line between prompt and answer at `x` (expression), on a seam of paper.
 
     So it stands out on dark cells and on light ones.
@@ -131,7 +131,7 @@ def _split(x: str, top: str, bottom: int, opacity: str) -> alt.LayerChart:
         rule(color, x, x, top, str(bottom), strokeWidth=width).encode(opacity=shown)
         for color, width in ((PAPER, 5), (INK, 2))
     )
-    return alt.LayerChart(layer=[seam, line])
+    return layer(seam, line)
 
 
 def _funnel_chart(size: Size) -> VegaLite:
