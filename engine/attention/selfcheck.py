@@ -108,8 +108,8 @@ def check_probe(probe: Probe) -> None:
         return
     own = outputs(probe.own)
     recorded = probe.recorded
-    if (why := why_not_finite(own, recorded.calls.not_finite)) is not None:
-        raise AttentropyError(f"{name}: {why}")
+    if why_not_finite(own) is not None:
+        raise AttentropyError(f"{name}: {why_not_finite(own, _first_not_finite(probe))}")
     _check_calls(model, recorded)
     error = _output_difference(probe, own, recorded)
     if error is not None:
@@ -121,6 +121,14 @@ def check_probe(probe: Probe) -> None:
     _checked[model] = ModelCheck(
         heads, recorded.masks_built, recorded.calls.has_sinks, recorded.calls.is_causal
     )
+
+
+def _first_not_finite(probe: Probe) -> int | None:
+    """Return the first token whose scores are not finite; the recorded pass may have read fewer."""
+    recorded = probe.recorded
+    if recorded.calls.not_finite is None and recorded.tokens < probe.ids.shape[1]:
+        recorded = run_recorded(probe.model, probe.ids, masks_built=recorded.masks_built)
+    return recorded.calls.not_finite
 
 
 def _check_of_base(model: PreTrainedModel, ids: Tensor) -> ModelCheck:
