@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -124,11 +125,18 @@ def check_probe(probe: Probe) -> None:
 
 
 def _first_not_finite(probe: Probe) -> int | None:
-    """Return the first token whose scores are not finite; the recorded pass may have read fewer."""
-    recorded = probe.recorded
-    if recorded.calls.not_finite is None and recorded.tokens < probe.ids.shape[1]:
-        recorded = run_recorded(probe.model, probe.ids, masks_built=recorded.masks_built)
-    return recorded.calls.not_finite
+    """Return the token with which outputs stop being finite, None where no beginning shows it.
+
+    In one pass over all tokens, 0 × inf may spoil the rows before it, too: the shortest beginning
+    of the probe with such an output ends in that token.
+    """
+    lengths = range(1, probe.ids.shape[1] + 1)
+
+    def is_wrong(length: int) -> bool:
+        return why_not_finite(outputs(run_own(probe.model, probe.ids[:, :length]))) is not None
+
+    shortest = bisect_left(lengths, True, key=is_wrong)
+    return shortest if shortest < len(lengths) else None
 
 
 def _check_of_base(model: PreTrainedModel, ids: Tensor) -> ModelCheck:
