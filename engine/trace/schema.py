@@ -10,7 +10,7 @@ FORMAT = "attentropy.trace"
 # of its arrays' metadata.
 FORMAT_VERSION = 3
 
-ROLES = ("bos", "eos", "template", "content", "generated", "padding")
+ROLES = ("bos", "eos", "template", "content", "reasoning", "generated", "padding")
 
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
@@ -90,6 +90,8 @@ COORDINATES: Schema = {
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
+    "message": (("position",), "i"),
+    "segment": (("position",), "s"),
     "byte_start": (("position",), "i"),
     "byte_end": (("position",), "i"),
     "generated_text": (("step",), "s"),
