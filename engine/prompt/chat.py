@@ -71,9 +71,7 @@ def render_chat(
     return Chat(text, [Word(**word | {"path": tuple(word["path"])}) for word in words], notes)
 
 
-def _best_form(
-    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int
-) -> Chat:
+def _best_form(tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int) -> Chat:
     """Return the first form of the messages in which no content is lost, else the first at all.
 
     Text and a list of text parts mean the same, and templates often accept only one of them.
@@ -158,14 +156,19 @@ def _render_first(
     tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int
 ) -> tuple[str, bool]:
     """Return the rendered text, and whether it ends with words that are to be continued."""
-    last = conversation.messages[-1]
-    is_open = last["role"] == "assistant" and bool(last.get("content"))
-    if is_open and not last.get("tool_calls"):
+    if _ends_open(conversation):
         try:
             return _apply_template(tokenizer, conversation, limit, continues=True), True
         except ValueError:  # the template changes them: they end as it ends them
             pass
     return _apply_template(tokenizer, conversation, limit, continues=False), False
+
+
+def _ends_open(conversation: Conversation) -> bool:
+    """Return whether the last words are the assistant's, which are continued."""
+    last = conversation.messages[-1]
+    has_words = last["role"] == "assistant" and bool(last.get("content"))
+    return has_words and not last.get("tool_calls")
 
 
 def _apply_template(
@@ -202,14 +205,12 @@ def _locate_words(
         except _TEMPLATE_ERRORS:
             return None
 
-    found = WordFinder(render_again, text, conversation).find(list(conversation.leaves()))
-    words = [word for finding in found.values() for word in finding.words]
-    notes = dropped_notes(conversation, found)
-    last = conversation.messages[-1]
-    if last["role"] == "assistant" and last.get("content") and not continues:
-        if not last.get("tool_calls"):
-            notes.append("the chat template ends the last message, which is not continued")
-    return Chat(text, _disjoint(words), notes), loses_content(conversation, found)
+    findings = WordFinder(render_again, text, conversation).find(list(conversation.leaves()))
+    words = [word for finding in findings.values() for word in finding.words]
+    notes = dropped_notes(conversation, findings)
+    if _ends_open(conversation) and not continues:
+        notes.append("the chat template ends the last message, which is not continued")
+    return Chat(text, _disjoint(words), notes), loses_content(conversation, findings)
 
 
 def _disjoint(words: list[Word]) -> list[Word]:

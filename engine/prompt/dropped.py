@@ -4,45 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attentropy.engine.prompt.marks import Finding, is_told
+from attentropy.engine.prompt.marks import Finding
 from attentropy.engine.prompt.messages import NAME, Conversation, KeyPath
+from attentropy.engine.prompt.parts import is_written
 from attentropy.engine.prompt.reasoning import KEYS
 
 _Found = Mapping[KeyPath, Finding]
 
 
-def loses_content(conversation: Conversation, found: _Found) -> bool:
+def loses_content(conversation: Conversation, findings: _Found) -> bool:
     """Return whether a message's content is missing completely, in this form of the messages."""
     return any(
-        paths and all(not found[path].words for path in paths)
+        paths and all(not findings[path].words for path in paths)
         for i in range(len(conversation.messages))
-        for paths in [[path for path in found if path[:3] == ("messages", i, "content")]]
+        for paths in [[path for path in findings if path[:3] == ("messages", i, "content")]]
     )
 
 
-def dropped_notes(conversation: Conversation, found: _Found) -> list[str]:
+def dropped_notes(conversation: Conversation, findings: _Found) -> list[str]:
     """Return a note for each content, reasoning, tool call and argument that is not shown."""
     notes = []
     for i, message in enumerate(conversation.messages):
-        own = {path: finding for path, finding in found.items() if path[:2] == ("messages", i)}
+        own = {path: finding for path, finding in findings.items() if path[:2] == ("messages", i)}
         who = f"message {i + 1} ({message['role'][:20]})"
-        told = {path: finding for path, finding in own.items() if is_told(path)}
+        reported = {path: finding for path, finding in own.items() if is_written(path)}
         for role, what in (("content", "the content"), ("reasoning", "the reasoning")):
-            shown = sum(word.role == role for finding in told.values() for word in finding.words)
-            missing = sum(finding.missing.count(role) for finding in told.values())
-            if role == "reasoning" and shown and _is_repeated(told):
+            shown = sum(
+                word.role == role for finding in reported.values() for word in finding.words
+            )
+            missing = sum(finding.missing.count(role) for finding in reported.values())
+            if role == "reasoning" and shown and _is_repeated(reported):
                 missing = 0
             if missing:
                 part = "a part of " if shown else ""
                 notes.append(f"the chat template leaves out {part}{what} of {who}")
         notes += _call_notes(own, who)
-        for path, finding in told.items():
+        for path, finding in reported.items():
             if finding.doubt:
-                notes.append(
-                    f"the chat template rewrites {path[2]!r} of {who}; {finding.doubt}"
-                )
+                notes.append(f"the chat template rewrites {path[2]!r} of {who}; {finding.doubt}")
     for key in ("tools", "documents"):
-        own = {path: finding for path, finding in found.items() if path[0] == key}
+        own = {path: finding for path, finding in findings.items() if path[0] == key}
         lost = [n for n in {p[1] for p in own} if not any(own[p].words for p in own if p[1] == n)]
         if lost:
             part = "some of the " if len(lost) < len({path[1] for path in own}) else "the "
@@ -50,9 +51,9 @@ def dropped_notes(conversation: Conversation, found: _Found) -> list[str]:
     return notes
 
 
-def _is_repeated(told: _Found) -> bool:
+def _is_repeated(reported: _Found) -> bool:
     """Return whether a message has its reasoning under two names, of which one is shown."""
-    return sum(path[-1] in KEYS for path in told) > 1
+    return sum(path[-1] in KEYS for path in reported) > 1
 
 
 def _call_notes(own: _Found, who: str) -> list[str]:

@@ -15,7 +15,8 @@ from itertools import count
 from typing import Any, TypeAlias
 
 from attentropy.engine.prompt.messages import NAME, Changes, Conversation, KeyPath
-from attentropy.engine.prompt.reasoning import KEYS, has_marker, split_reasoning
+from attentropy.engine.prompt.parts import Part, cut_text, is_written, marked, shown_end
+from attentropy.engine.prompt.reasoning import KEYS
 from attentropy.engine.prompt.tokens import Span
 
 # Renders a conversation; None where the template fails on it.
@@ -26,7 +27,6 @@ _Event: TypeAlias = tuple[str, int, int]
 
 _FIRST_MARK = 0x2A000
 _FIRST_NUMBER = 7_310_000_001
-_TAG = re.compile(r"<[^<>]*>")
 # How templates write numbers, truth values and nothing.
 _WRITERS: tuple[Callable[[Any], str], ...] = (json.dumps, str)
 
@@ -54,18 +54,6 @@ class Finding:
     doubt: str = ""
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A part of a leaf, and the marks that were put around it (one number in place of a number)."""
-
-    path: KeyPath
-    role: str
-    offset: int
-    words: str
-    start: str
-    stop: str
-
-
 class WordFinder:
     """Finds the words of `conversation` in `text`, its plain rendering."""
 
@@ -83,8 +71,8 @@ class WordFinder:
             return {}
         for cut in (False, True):
             for write in _WRITERS:
-                if (found := self._try(leaves, write, cut_tags=cut)) is not None:
-                    return found
+                if (findings := self._try(leaves, write, cut_tags=cut)) is not None:
+                    return findings
                 if all(isinstance(value, str) for _, value in leaves):
                     break
         if len(leaves) > 1:
@@ -98,13 +86,13 @@ class WordFinder:
     ) -> dict[KeyPath, Finding] | None:
         """Return what marks around all leaves at once find; None where they change the text."""
         changes: dict[KeyPath, Any] = {}
-        parts: list[_Part] = []
+        parts: list[Part] = []
         shown: dict[str, str] = {}  # the text that stands for each mark in the plain rendering
         for path, value in leaves:
             own = list(self._parts(path, value, cut_tags))
             parts += own
             if isinstance(value, str):
-                changes[path] = _marked(value, own)
+                changes[path] = marked(value, own)
                 shown |= {mark: "" for part in own for mark in (part.start, part.stop)}
             else:
                 changes[path] = int(own[0].start)
@@ -112,38 +100,38 @@ class WordFinder:
         plain, events = self._read(changes, shown)
         if plain != self._text:
             return None
-        kept = self._kept_blanks(changes, shown, events)
+        blanks = self._kept_blanks(changes, shown, events)
         values = dict(leaves)
         at: dict[str, list[int]] = {}
         for i, (mark, _, _) in enumerate(events):
             at.setdefault(mark, []).append(i)
-        found = {path: Finding() for path in values}
+        findings = {path: Finding() for path in values}
         for part in parts:
             pairs = _pairs(part, at)
             if pairs is None:
                 return None
-            finding = found[part.path]
+            finding = findings[part.path]
             if not pairs and part.words:  # a template may choose a word for a truth value
                 finding.missing.append(part.role)
             for first, last in pairs:
-                word = self._word(part, values[part.path], events, first, last, kept)
+                word = self._word(part, values[part.path], events, first, last, blanks)
                 if word.offset is None and part.words:
                     finding.doubt = "its tokens are those of the rewritten text"
                 finding.words.append(word)
         for path, value in values.items():
-            found[path].words = self._joined(found[path].words, value)
-        return found
+            findings[path].words = self._joined(findings[path].words, value)
+        return findings
 
-    def _parts(self, path: KeyPath, value: Any, cut_tags: bool) -> Iterator[_Part]:
+    def _parts(self, path: KeyPath, value: Any, cut_tags: bool) -> Iterator[Part]:
         """Yield the parts of a leaf, with new marks."""
         if not isinstance(value, str):
             number = str(next(self._numbers))
-            yield _Part(path, "content", 0, "", number, number)
+            yield Part(path, "content", 0, "", number, number)
         elif path[-1] == NAME:  # one mark at the end, so that a sorted mapping stays so
-            yield _Part(path, "content", 0, value, "", next(self._marks))
+            yield Part(path, "content", 0, value, "", next(self._marks))
         else:
-            for role, (a, b) in _sections(path, value, self._conversation, cut_tags):
-                yield _Part(path, role, a, value[a:b], next(self._marks), next(self._marks))
+            for role, (a, b) in cut_text(path, value, self._conversation, cut_tags):
+                yield Part(path, role, a, value[a:b], next(self._marks), next(self._marks))
 
     def _read(self, changes: Changes, shown: dict[str, str]) -> tuple[str | None, list[_Event]]:
         """Return the rendering with the changes, read without marks, and where the marks stand."""
@@ -156,11 +144,11 @@ class WordFinder:
         events: list[_Event] = []
         plain: list[str] = []
         size = last = 0
-        for found in re.finditer(pattern, rendered):
-            between, own = rendered[last : found.start()], shown[found.group()]
-            last = found.end()
+        for match in re.finditer(pattern, rendered):
+            between, own = rendered[last : match.start()], shown[match.group()]
+            last = match.end()
             size += len(between)
-            events.append((found.group(), size, size + len(own)))
+            events.append((match.group(), size, size + len(own)))
             size += len(own)
             plain += (between, own)
         return "".join([*plain, rendered[last:]]), events
@@ -186,21 +174,21 @@ class WordFinder:
         return lead, trail
 
     def _word(
-        self, part: _Part, value: Any, events: list[_Event], first: int, last: int,
-        kept: tuple[list[int], list[int]],
+        self, part: Part, value: Any, events: list[_Event], first: int, last: int,
+        blanks: tuple[list[int], list[int]],
     ) -> Word:  # fmt: skip
         """Return the word between two marks, with the ends of its text that the template kept."""
         text = self._text
         if not part.start:  # a name
             return Word(events[last][1] - len(part.words), events[last][1], part.path, part.role, 0)
-        start, stop = events[first][2 if first != last else 1], events[last][1 if first != last else 2]
+        start, stop = events[first][1], events[last][2]  # a mark of a text has no width
         if not part.words or text[start:stop] != part.words:
             return Word(start, stop, part.path, part.role, None)
         offset = part.offset
-        lead = _shown_end(value[:offset], kept[0][first])
+        lead = shown_end(value[:offset], blanks[0][first])
         if text[:start].endswith(lead):
             start, offset = start - len(lead), offset - len(lead)
-        trail = _shown_end(value[part.offset + len(part.words) :], kept[1][last], first=True)
+        trail = shown_end(value[part.offset + len(part.words) :], blanks[1][last], first=True)
         if text.startswith(trail, stop):
             stop += len(trail)
         return Word(start, stop, part.path, part.role, offset)
@@ -233,7 +221,7 @@ class WordFinder:
         at = value.find(self._text[start:stop])
         if at >= 0 and self._text[start:stop].strip() == core:
             return Finding([Word(start, stop, path, role, at)])
-        if not is_told(path):  # an id that the template reads: nothing that people wrote
+        if not is_written(path):  # an id that the template reads: nothing that people wrote
             return Finding()
         return Finding(
             [Word(start, stop, path, role, None)],
@@ -258,62 +246,10 @@ class WordFinder:
         return [(start, len(text) - stop)] if start + stop < len(text) else []
 
 
-def is_told(path: KeyPath) -> bool:
-    """Return whether a text is one whose loss is told: content or reasoning of a message."""
-    return path[0] == "messages" and len(path) > 2 and path[2] in ("content", *KEYS)
-
-
-def _sections(
-    path: KeyPath, value: str, conversation: Conversation, cut_tags: bool
-) -> Iterator[tuple[str, Span]]:
-    """Yield the parts of a text that get marks of their own: role, start and stop."""
-    runs: list[tuple[str, Span]] = [("content", (0, len(value)))]
-    if path[-1] in KEYS:
-        runs = [("reasoning", (0, len(value)))]
-    elif is_told(path) and conversation.messages[path[1]].get("role") == "assistant":
-        runs = split_reasoning(value) or runs
-    for role, (start, stop) in runs:
-        cuts = [start, stop]
-        if cut_tags:
-            tags = [found.span() for found in _TAG.finditer(value, start, stop)]
-            cuts = [start, *(at for tag in tags for at in tag), stop]
-        pieces = [_core(value, a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=True)]
-        pieces = [(a, b) for a, b in pieces if a < b] or [_core(value, start, stop)]
-        yield from ((role, piece) for piece in pieces)
-
-
-def _core(value: str, start: int, stop: int) -> Span:
-    """Return the span without the blanks at its ends."""
-    text = value[start:stop]
-    return start + len(text) - len(text.lstrip()), start + len(text.rstrip())
-
-
-def _marked(value: str, parts: list[_Part]) -> str:
-    pieces = []
-    at = 0
-    for part in parts:
-        pieces += [value[at : part.offset], part.start, part.words, part.stop]
-        at = part.offset + len(part.words)
-    return "".join([*pieces, value[at:]])
-
-
-def _pairs(part: _Part, at: Mapping[str, list[int]]) -> list[tuple[int, int]] | None:
+def _pairs(part: Part, at: Mapping[str, list[int]]) -> list[tuple[int, int]] | None:
     """Return the numbers of the events of a part's marks; None where they are no pairs."""
     starts, stops = at.get(part.start or part.stop, []), at.get(part.stop, [])
     if len(starts) != len(stops):
         return None
     pairs = list(zip(starts, stops, strict=True))
     return pairs if all(first <= last for first, last in pairs) else None
-
-
-def _shown_end(outside: str, blanks: int, *, first: bool = False) -> str:
-    """Return what of the text beside a part is shown with it: kept blanks, or tags.
-
-    first: whether the part is before that text, so that its first blanks are kept.
-    """
-    blanks = max(0, min(blanks, len(outside)))
-    if not outside.strip():
-        return outside[:blanks] if first else outside[len(outside) - blanks :]
-    if _TAG.sub("", outside).strip() or has_marker(outside):
-        return ""
-    return outside

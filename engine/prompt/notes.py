@@ -32,15 +32,13 @@ def control_notes(
         name = str(tokenizer.convert_ids_to_tokens(token))[:40]
         times = "" if number == 1 else f" ({count(number, 'time')})"
         notes.append(f"{name} in the text became a control token{times}")
-    if others := len(typed) - _NAMED:
-        if others > 0:
-            notes.append(f"{count(others, 'other text')} in the prompt became control tokens too")
+    if len(typed) > _NAMED:
+        others = count(len(typed) - _NAMED, "other text")
+        notes.append(f"{others} in the prompt became control tokens too")
     return notes
 
 
-def unread_arguments(
-    tokenizer: PreTrainedTokenizerBase, conversation: Conversation
-) -> list[str]:
+def unread_arguments(tokenizer: PreTrainedTokenizerBase, conversation: Conversation) -> list[str]:
     """Return the names of the template's arguments that its source does not mention."""
     source = str(tokenizer.chat_template)
     return [

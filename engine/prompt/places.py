@@ -13,7 +13,7 @@ from attentropy.engine.prompt.turns import Segment
 
 @dataclass(frozen=True)
 class Place:
-    """A run of characters with its role, its message (-1 for none) and its segment ("" for none)."""
+    """A run of characters: role, message (-1 for none) and segment ("" for none)."""
 
     start: int
     stop: int
@@ -34,12 +34,12 @@ def place_words(
     words: Iterable[Word], conversation: Conversation, segments: Iterable[Segment]
 ) -> list[Place]:
     """Return the places of the words of a chat; `segments` are those of its last message."""
-    asked = ("messages", len(conversation.messages) - 1, "content")
+    last_content = ("messages", len(conversation.messages) - 1, "content")
     places: list[Place] = []
     for word in words:
         message, segment = conversation.sources(word.path)
         place = Place(word.start, word.stop, word.role, message, segment)
-        if word.path[:3] == asked and word.offset is not None:
+        if word.path[:3] == last_content and word.offset is not None:
             places += _cut(place, word.offset, segments)
         else:
             places.append(place)
@@ -51,17 +51,17 @@ def place_tokens(spans: list[Span], places: list[Place]) -> list[Place]:
 
     Tokens of the template between two places of one message, or of one segment, belong to it too.
     """
-    found: list[Place | None] = []
+    own_places: list[Place | None] = []
     between: list[tuple[int, int]] = []  # of each token: the places before and after it
     at = 0
     for start, stop in spans:
         while at < len(places) and places[at].stop <= start:
             at += 1
         inside = start < stop and at < len(places) and places[at].start < stop
-        found.append(places[at] if inside else None)
+        own_places.append(places[at] if inside else None)
         between.append((at - 1, at))
     tokens = []
-    for place, (i, j) in zip(found, between, strict=True):
+    for place, (i, j) in zip(own_places, between, strict=True):
         if place is None:
             place = _TEMPLATE
             if 0 <= i < j < len(places):

@@ -101,9 +101,9 @@ def prepare(
     ids = read_ids(prompt)
     vocabulary = len(tokenizer) if vocabulary is None else vocabulary
     if ids is not None:
-        given = {"system": system, "question": question, "tools": tools,
+        others = {"system": system, "question": question, "tools": tools,
                  "template_args": template_args}  # fmt: skip
-        for name in (name for name, value in given.items() if value is not None):
+        for name in (name for name, value in others.items() if value is not None):
             raise UsageError(f"token ids are used as they are; leave `{name}` out")
         _check_ids(ids, vocabulary)  # before the tokenizer sees them
         prepared = _from_ids(tokenizer, ids)
@@ -171,9 +171,7 @@ def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
     return _prompt(tokenizer, text, ids, places, roles, chat=False)
 
 
-def _from_turns(
-    tokenizer: PreTrainedTokenizerBase, turns: Turns, chat_template: bool
-) -> Prompt:
+def _from_turns(tokenizer: PreTrainedTokenizerBase, turns: Turns, chat_template: bool) -> Prompt:
     if not (chat_template and getattr(tokenizer, "chat_template", None)):
         if turns.needs_template:
             raise UsageError(

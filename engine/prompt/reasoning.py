@@ -16,7 +16,7 @@ MARKERS = (
 # Keys of a message under which its reasoning stands apart from its content.
 KEYS = ("reasoning_content", "reasoning", "thinking")
 
-_OPENING = {opening: closing for opening, closing in MARKERS}
+_OPENING = dict(MARKERS)
 _CLOSING = {closing for _, closing in MARKERS} - {"<|end|>"}  # which ends other things too
 
 
@@ -28,8 +28,8 @@ def split_reasoning(text: str, *, is_open: bool = False) -> list[tuple[str, Span
     """
     runs: list[tuple[str, Span]] = []
     start, closing = 0, "" if is_open else None
-    for found in _pattern.finditer(text):
-        marker = found.group()
+    for match in _pattern.finditer(text):
+        marker = match.group()
         if closing is None and marker in _OPENING:
             role, closing = "content", _OPENING[marker]
         elif closing == marker or (closing == "" and marker in _CLOSING):
@@ -38,8 +38,8 @@ def split_reasoning(text: str, *, is_open: bool = False) -> list[tuple[str, Span
             role = "reasoning"
         else:
             continue
-        runs.append((role, (start, found.start())))
-        start = found.end()
+        runs.append((role, (start, match.start())))
+        start = match.end()
     runs.append(("content" if closing is None else "reasoning", (start, len(text))))
     return [(role, (a, b)) for role, (a, b) in runs if text[a:b].strip()]
 

