@@ -157,7 +157,7 @@ def extract(
     )  # fmt: skip
     partial = open_partial(output, force=force, resume=resume, keep_cache=keep_cache)
     if prompt is None:
-        if model is not None:
+        if model is not None or question is not None:
             raise UsageError("no prompt; give one with `prompt`")
         prompt = demo.DEFAULT_PROMPT
     show = progress or (lambda stage, done, total: None)
