@@ -157,7 +157,7 @@ class Reading:
 
 
 def faults(tokenizer: Any, chat: str) -> tuple[str, list[str]]:
-    """Return the outcome for one chat ("ok", "refused", "unread"), and what is wrong."""
+    """Return the outcome for one chat (see README.md), and what is wrong."""
     messages, tools = CHATS[chat]
 
     def render(turns: Any) -> str:
@@ -172,8 +172,8 @@ def faults(tokenizer: Any, chat: str) -> tuple[str, list[str]]:
         prompt = prepare(tokenizer, messages, tools=tools)
     except UsageError as error:
         return "refused", [f"refused: {error}"] if text is not None else []
-    if text is None:
-        return "other form", []
+    if text is None:  # the template takes the messages in another form only
+        return "mended", []
     if prompt.text != text:
         return "other form", []  # a content would be lost, or printed as a list
     reading = Reading(messages, tools)
@@ -219,6 +219,7 @@ def _is_given(token: str, tools: Any, messages: Any) -> bool:
 def main(arguments: list[str]) -> int:
     """Check every template and return the exit status."""
     tokenizer = AutoTokenizer.from_pretrained(arguments[0])
+    tokenizer.bos_token = tokenizer.bos_token or tokenizer.eos_token  # many templates write one
     bad = 0
     totals: dict[str, int] = {}
     print("| template | " + " | ".join(CHATS) + " |")
