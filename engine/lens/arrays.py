@@ -223,6 +223,6 @@ def _own_tokens(text: Prompt, predicted: Sequence[int]) -> list[int]:
     """
     tokens = list(predicted)
     for i in range(len(tokens) - 1):
-        if text.roles[i] != "content":
+        if text.roles[i] not in ("content", "reasoning"):
             tokens[i] = text.ids[i + 1]
     return tokens

@@ -8,6 +8,7 @@ pass is measured by the same hooks.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def profile(
     repeat: int = 3,
     chat_template: bool = True,
     system: str | None = None,
+    question: str | None = None,
+    tools: Sequence[Any] | None = None,
+    template_args: Mapping[str, Any] | None = None,
     revision: str | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -114,7 +118,10 @@ def profile(
         device=device, quantize=quantize,
     )  # fmt: skip
     _check_device(loaded)
-    text = profile_prompt(loaded, model, prompt, tokens, chat_template=chat_template, system=system)
+    text = profile_prompt(
+        loaded, model, prompt, tokens, chat_template=chat_template, system=system,
+        question=question, tools=tools, template_args=template_args,
+    )  # fmt: skip
     show("checking the model", 0, 1)
     with ExitStack() as stack:
         folder = scratch or stack.enter_context(tempfile.TemporaryDirectory(prefix="attentropy-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ def extract(
     tokenizer: Any = None,
     chat_template: bool = True,
     system: str | None = None,
+    question: str | None = None,
+    tools: Sequence[Any] | None = None,
+    template_args: Mapping[str, Any] | None = None,
     revision: str | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -79,6 +83,12 @@ def extract(
         tokenizer: The tokenizer of a loaded model.
         chat_template: Whether a text goes through the chat template.
         system: A system turn before the prompt.
+        question: A question about the prompt, which is then a document: both are one user turn,
+            the document, a blank line, the question. The tokens of each carry its name as their
+            `segment`.
+        tools: Tools for the chat template, as transformers takes them: JSON schemas or functions.
+        template_args: Other arguments for the chat template, such as {"enable_thinking": False}
+            or {"documents": [...]}.
         revision: Branch, tag or commit of a hub model.
         dtype: Weight dtype, "float32", "bfloat16", "float16" or the torch.dtype; by default the
             checkpoint's own (float32 on a CPU).
@@ -150,7 +160,8 @@ def extract(
         >>> extract(model, "Hello", tokenizer=tokenizer)  # doctest: +SKIP
     """
     options = Options(
-        chat_template=chat_template, system=system, revision=revision, dtype=dtype, device=device,
+        chat_template=chat_template, system=system, question=question, tools=tools,
+        template_args=template_args, revision=revision, dtype=dtype, device=device,
         quantize=quantize, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
         seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
@@ -160,7 +171,7 @@ def extract(
     )  # fmt: skip
     partial = open_partial(output, force=force, resume=resume, keep_cache=keep_cache)
     if prompt is None:
-        if model is not None:
+        if model is not None or question is not None:
             raise UsageError("no prompt; give one with `prompt`")
         prompt = demo.DEFAULT_PROMPT
     show = progress or (lambda stage, done, total: None)
@@ -171,6 +182,9 @@ def extract(
         prompt,
         chat_template=chat_template,
         system=system,
+        question=question,
+        tools=tools,
+        template_args=template_args,
         vocabulary=config_facts(loaded.model.config)["vocabulary"],
     )
     _check_length(loaded, len(text.ids))

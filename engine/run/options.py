@@ -25,6 +25,9 @@ class Options(CostOptions):
 
     chat_template: bool = True
     system: str | None = None
+    question: str | None = None
+    tools: Any = None
+    template_args: Any = None
     revision: str | None = None
     dtype: Any = None
     device: Any = None

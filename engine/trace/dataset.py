@@ -244,7 +244,7 @@ class Trace(Drawn):
         Empty where the prompt has no template token there, as in a raw text.
         """
         roles = self["role"]
-        content = np.flatnonzero(roles == "content")
+        content = np.flatnonzero(np.isin(roles, ("content", "reasoning")))
         after = content[-1] + 1 if content.size else 0
         template = np.isin(roles, ("template", "eos", "bos"))
         return np.flatnonzero(template & (np.arange(roles.size) >= after))

@@ -10,7 +10,9 @@ FORMAT = "attentropy.trace"
 # of its arrays' metadata; since version 4 the tokens of the answer follow those of the prompt.
 FORMAT_VERSION = 4
 
-ROLES = ("bos", "eos", "template", "content", "image", "generated", "padding")
+ROLES = (
+    "bos", "eos", "template", "content", "reasoning", "image", "generated", "padding",
+)  # fmt: skip
 
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
@@ -98,6 +100,8 @@ COORDINATES: Schema = {
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
+    "message": (("position",), "i"),
+    "segment": (("position",), "s"),
     "byte_start": (("position",), "i"),
     "byte_end": (("position",), "i"),
     "generated_text": (("step",), "s"),

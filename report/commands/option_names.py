@@ -19,6 +19,7 @@ _NAMES = {
     "prompt": "-p, -f or -m",
     "redact": "--redact-tokens",
     "sections": "--section",
+    "tools": "-m",
     "windows": "--window",
 }
 # Arguments that are on where nobody says so: the option switches them off.

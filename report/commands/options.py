@@ -59,9 +59,14 @@ _SUBJECT = (
         attributes={"metavar": "FILE"},
     ),
     RunOption(
+        ("--question",),
+        help="Question about the prompt: document, blank line and question become one user turn.",
+        attributes={"metavar": "TEXT"},
+    ),
+    RunOption(
         ("-m", "--messages"),
         help="File with chat messages, including tool turns: a JSON list of messages with role and "
-        'content, {"messages": [...]}, or one message per line (JSONL).',
+        'content, {"messages": [...], "tools": [...]}, or one message per line (JSONL).',
         attributes={"metavar": "JSON"},
     ),
     RunOption(
@@ -73,6 +78,11 @@ _SUBJECT = (
         ("--system",),
         help="System message to put before the prompt.",
         attributes={"metavar": "TEXT"},
+    ),
+    RunOption(
+        ("--template-args",),
+        help="JSON object with arguments for the chat template: '{\"enable_thinking\": false}'.",
+        attributes={"metavar": "JSON"},
     ),
     RunOption(
         ("--no-chat-template",),

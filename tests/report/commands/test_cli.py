@@ -117,7 +117,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
     ("arguments", "words"),
     [
         (["report", "./no-such-folder", "-p", "x"], ["no model folder"]),
-        (["report", "tiny", "-p", "  "], ["empty"]),
+        (["report", "tiny", "-p", "  ", "--no-chat-template"], ["empty"]),
         (["report", "tiny", "-f", "latin.txt"], ["UTF-8", "latin.txt"]),
         (["report", "tiny", "-f", "none.txt"], ["none.txt"]),
         (["report", "tiny", "-p", "x" * 400], ["supports only 256"]),
