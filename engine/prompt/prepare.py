@@ -11,12 +11,13 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.chat import render_chat
+from attentropy.engine.prompt.encode import encode, encode_chat, has_chat_format
 from attentropy.engine.prompt.ids import read_ids
-from attentropy.engine.prompt.messages import Messages, check_messages, has_words
+from attentropy.engine.prompt.messages import Message, Messages, check_messages, has_words
 from attentropy.engine.prompt.tokens import (
     Span,
-    align_pieces,
     decoded_pieces,
+    dummy_prefixes,
     token_spans,
     vocabulary_text,
 )
@@ -154,69 +155,54 @@ def _from_text(
     messages = check_messages([{"role": "user", "content": prompt}] if plain else prompt)
     if not has_words(messages):
         raise UsageError("the prompt is empty; give some text with `prompt`")
-    if not (chat_template and getattr(tokenizer, "chat_template", None)):
+    if not (chat_template and has_chat_format(tokenizer)):
         if system is not None or not plain:
             raise UsageError(
                 "this tokenizer has no chat template, which chat messages and `system` need; give "
                 "plain text with `prompt`"
             )
-        return _tokenize(tokenizer, prompt, [(0, len(prompt))], chat=False)
+        return _tokenize(tokenizer, prompt, [(0, len(prompt))])
     if system is not None:
         if messages[0]["role"] == "system":
             raise UsageError("the messages already have a system turn; leave `system` out")
         messages.insert(0, {"role": "system", "content": system})
     chat = render_chat(tokenizer, messages)
-    prepared = _tokenize(tokenizer, chat.text, chat.content, chat=True)
+    prepared = _tokenize(tokenizer, chat.text, chat.content, messages)
     prepared.notes.extend(chat.notes)
     return prepared
 
 
 def _tokenize(
-    tokenizer: PreTrainedTokenizerBase, text: str, content: list[Span], *, chat: bool
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    content: list[Span],
+    messages: list[Message] | None = None,
 ) -> Prompt:
-    """Tokenise `text`; `content` are the character spans of words not the template's, in order."""
+    """Tokenise `text`; `content` are the character spans of words not the template's, in order.
+
+    messages: those that `text` renders; None where it is not a chat.
+    """
     if not text.strip():
         raise UsageError("the prompt is empty; give some text with `prompt`")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UsageError("the prompt is not valid text (it has an unpaired surrogate)") from error
-    # The template writes the special tokens itself.
-    encode = {"add_special_tokens": not chat, "verbose": False}
-    notes = []
-    if tokenizer.is_fast:
-        encoded = tokenizer(text, return_offsets_mapping=True, **encode)
-        ids = [int(i) for i in encoded["input_ids"]]
-        places = [(int(a), int(b)) for a, b in encoded["offset_mapping"]]
-    else:
-        ids = [int(i) for i in tokenizer(text, **encode)["input_ids"]]
-        places, missing = _places_without_offsets(tokenizer, text, ids)
-        if missing:
-            notes.append(
-                f"this tokenizer gives no character offsets, and {missing:,} of "
-                f"{count(len(ids), 'token')} could not be found in the text; they share "
-                "the places and roles of their neighbours"
-            )
+    encoded = (
+        encode(tokenizer, text, special_tokens=True)
+        if messages is None
+        else encode_chat(tokenizer, text, messages)
+    )
+    ids, places, notes = encoded.ids, encoded.places, encoded.notes
     if not ids:
         raise UsageError("the tokenizer gives no tokens for this prompt")
     roles = ["content" if inside else "template" for inside in _are_inside(places, content)]
-    if not chat:  # tokens of no width are those that the tokenizer puts around the text
+    if messages is None:  # tokens of no width are those that the tokenizer puts around the text
         first = next((i for i, (a, b) in enumerate(places) if a < b), len(ids))
         last = next((i for i, (a, b) in enumerate(reversed(places)) if a < b), 0)
         roles[:first] = ["bos"] * first
         roles[len(ids) - last :] = ["eos"] * last
-    return _prompt(tokenizer, text, ids, places, roles, chat=chat, notes=notes)
-
-
-def _places_without_offsets(
-    tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]
-) -> tuple[list[Span], int]:
-    """Return character spans of the tokens, and how many are not in the text."""
-    bare = [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
-    added = next((i for i in range(len(ids)) if ids[i : i + len(bare)] == bare), 0)
-    places, missing = align_pieces(text, decoded_pieces(tokenizer, bare))
-    after = len(ids) - len(bare) - added
-    return [(0, 0)] * added + places + [(len(text), len(text))] * after, missing
+    return _prompt(tokenizer, text, ids, places, roles, chat=messages is not None, notes=notes)
 
 
 def _are_inside(places: list[Span], content: list[Span]) -> list[bool]:
@@ -241,6 +227,9 @@ def _prompt(
     notes: list[str] | None = None,
 ) -> Prompt:
     """Return the prompt of tokens at character spans `places` of `text`."""
+    places = list(places)
+    for i in dummy_prefixes(text, tokenizer.convert_ids_to_tokens(ids), places):
+        places[i] = (places[i][0], places[i][0])
     tokens, spans = token_spans(text, places)
     names = vocabulary_text(tokenizer, ids)
     tokens = [
