@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -106,17 +107,25 @@ def _fill_gaps(text: str, offsets: Sequence[Span]) -> list[Span]:
         if start == stop:
             placed.append((shown, shown))
             continue
-        if 0 < shown < start:
+        if 0 < shown < stop and start != shown:
             if letter_ends is None:
-                letter_ends = [letter.end() for letter in _LETTER.finditer(text)]
-            own = min(start, letter_ends[bisect_left(letter_ends, shown)])
-            widen_last(own)
-            shown = own
+                letter_ends = [0, *(letter.end() for letter in _LETTER.finditer(text))]
+            i = bisect_left(letter_ends, shown)
+            own = letter_ends[i]
+            if start > shown or _is_composed(text[letter_ends[i - 1] : own]):
+                own = min(own, start if start > shown else stop)
+                widen_last(own)
+                shown = own
         placed.append((min(start, shown), stop))
         shown = max(shown, stop)
     if 0 < shown < len(text):
         widen_last(len(text))
     return placed
+
+
+def _is_composed(letter: str) -> bool:
+    """Return whether a normaliser makes fewer characters of a letter and its marks."""
+    return len(unicodedata.normalize("NFC", letter)) < len(letter)
 
 
 def dummy_prefixes(text: str, pieces: Sequence[str | None], offsets: Sequence[Span]) -> list[int]:

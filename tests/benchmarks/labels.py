@@ -56,7 +56,7 @@ def main(folders):
                     found = [("refused", text, error)]
                 read += 1
                 for what, name, right in found:
-                    print(f"  {form} {what}: {ascii(name)} for {ascii(right)}")
+                    print(f"  {form} {what}: {name!a} for {right!a}")
                 wrong += bool(found)
         print(f"{folder}: {wrong} of {read} texts with a wrong name")
         total += wrong

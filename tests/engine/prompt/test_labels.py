@@ -3,10 +3,10 @@
 import unicodedata
 
 import pytest
-import tiny
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+import tiny
 from attentropy.engine.maps.induction import ordinary_ids
 from attentropy.engine.prompt.encode import has_chat_format
 from attentropy.engine.prompt.prepare import prepare
