@@ -44,6 +44,7 @@ class Prompt:
     spans: list[Span]
     chat: bool
     notes: list[str] = field(default_factory=list)
+    segments: list[str] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:
@@ -53,7 +54,10 @@ class Prompt:
 
     def coordinates(self) -> dict[str, tuple[str, Array]]:
         """Return ids, texts, roles and spans as a trace's coordinates along `position`."""
-        return {
+        sources: dict[str, tuple[str, Array]] = {}
+        if self.segments:
+            sources["segment"] = ("position", text_array(self.segments))
+        return sources | {
             "position": ("position", np.arange(len(self.ids), dtype=np.int32)),
             "token_ids": ("position", np.array(self.ids, np.int32)),
             "token_text": ("position", text_array(self.tokens)),

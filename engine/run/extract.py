@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
+from attentropy.engine.trace.segments import segment_names
 from attentropy.engine.trace.statistics import KEPT_STATS
 from attentropy.engine.trace.text import count
 
@@ -33,6 +36,7 @@ def extract(
     tokenizer: Any = None,
     chat_template: bool = True,
     system: str | None = None,
+    segments: Mapping[str, Any] | None = None,
     revision: str | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -74,6 +78,8 @@ def extract(
         tokenizer: The tokenizer of a loaded model.
         chat_template: Whether a text goes through the chat template.
         system: A system turn before the prompt.
+        segments: Names of parts of the prompt, for `trace.by("segment")`: {"name": [start, stop]}
+            in characters of the messages' words, or {"name": "its words"}.
         revision: Branch, tag or commit of a hub model.
         dtype: Weight dtype, "float32", "bfloat16", "float16" or the torch.dtype; by default the
             checkpoint's own (float32 on a CPU).
@@ -159,6 +165,9 @@ def extract(
         system=system,
         vocabulary=config_facts(loaded.model.config)["vocabulary"],
     )
+    if segments is not None:
+        names = segment_names(text.tokens, text.roles, segments)
+        text = dataclasses.replace(text, segments=names)
     _check_length(loaded, len(text.ids))
     show("checking the model", 0, 1)
     earlier = partial.run() if partial is not None and resume else {}

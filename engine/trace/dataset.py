@@ -5,16 +5,16 @@ Nothing here imports torch, so a trace can be read and rendered anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
-from attentropy.engine.trace import store
+from attentropy.engine.trace import store, units
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.schema import (
@@ -25,6 +25,7 @@ from attentropy.engine.trace.schema import (
     TRACE,
     VARIABLES,
 )
+from attentropy.engine.trace.segments import with_segments
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 
@@ -224,6 +225,45 @@ class Trace(Drawn):
         if positions == slice(None):  # needed again and again: read once, completely
             return _widen(variable.values[index])
         return _widen(variable[index, :, positions].values)
+
+    def by(self, unit: str, statistics: Iterable[str] | None = None) -> xr.Dataset:
+        """Return sums and means over each word, message or segment, in float64.
+
+        Args:
+            unit: "token", "word" (by Unicode's word boundaries), "message" or "segment".
+            statistics: Variables with one number per token, such as "max_prob"; by default
+                "entropy", "lens_entropy" and "received" as far as the trace has them.
+
+        Returns:
+            Along the dimension `unit`: `text`, `role`, `start`, `stop`, `tokens` (how many);
+            NAME_sum (NaN where a token has no value) and NAME_mean; `surprisal_sum` and
+            `surprisal_mean`, and `answer_attention`, the mean weight of generated tokens on the
+            unit, where the trace has what they need.
+
+        Raises:
+            UsageError: The unit or a statistic is not in the trace.
+
+        Examples:
+            >>> from attentropy import extract
+            >>> words = extract().by("word")
+            >>> [str(text) for text in words["text"].values[3:8]]
+            [' is', ' the', ' capital', ' of', ' Australia']
+            >>> words["entropy_sum"].dims
+            ('layer', 'head', 'word')
+        """
+        return units.by(self, unit, statistics)
+
+    def with_segments(self, segments: Mapping[str, Any]) -> Trace:
+        """Return the trace with named parts of the prompt, for `by("segment")`.
+
+        Args:
+            segments: For each name the characters [start, stop] of the prompt's words, or the
+                words themselves, which must occur once.
+
+        Raises:
+            UsageError: A part is not in the prompt, or two share a token.
+        """
+        return with_segments(self, segments)
 
     def dummy_positions(self) -> Array:
         """Return the positions of the template tokens after the last content token, [n] int.

@@ -86,6 +86,11 @@ def _redact(trace: Trace, numbering: _Numbering, note: str) -> Trace:
         if name in trace:
             texts = [str(text) for text in trace[name]]
             arrays[name] = _marks(numbering, [word] * len(texts), texts)
+    if "segment" in trace:
+        names = [str(name) for name in trace["segment"]]
+        order = {name: i for i, name in enumerate(dict.fromkeys(name for name in names if name))}
+        own = [f"segment {order[name] + 1}" if name else "" for name in names]
+        arrays["segment"] = np.array(own, np.dtypes.StringDType())
     arrays |= _numbers(numbering, trace)
     for name, values in arrays.items():
         dataset = dataset.assign({name: xr.Variable(dataset[name].dims, values)})

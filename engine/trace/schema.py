@@ -90,6 +90,8 @@ COORDINATES: Schema = {
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
+    "message": (("position",), "i"),
+    "segment": (("position",), "s"),
     "byte_start": (("position",), "i"),
     "byte_end": (("position",), "i"),
     "generated_text": (("step",), "s"),

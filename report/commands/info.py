@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shlex
 import sys
@@ -25,6 +26,7 @@ from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
 if TYPE_CHECKING:
+    from attentropy.engine.trace.dataset import Trace
     from attentropy.report.compare.difference import Difference
 
 _PACKAGES = ("attentropy", "torch", "triton", "transformers", "altair", "vl-convert-python", "zarr")
@@ -153,6 +155,7 @@ def _store_facts(path: Path) -> Facts:
         "size": size,
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
         "tokens": len(trace.tokens),
+        **_unit_counts(trace),
         "answer": trace.attrs.get("answer"),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),
@@ -160,6 +163,17 @@ def _store_facts(path: Path) -> Facts:
         "versions": trace.attrs.get("versions"),
         "notes": trace.attrs.get("notes"),
     }
+
+
+def _unit_counts(trace: Trace) -> Facts:
+    """Return how many words, messages and segments a trace has, of those that it has."""
+    from attentropy.engine.trace.units import units_of
+
+    counts = {}
+    for unit in ("word", "message", "segment"):
+        with contextlib.suppress(UsageError):
+            counts[f"{unit}s"] = len(units_of(trace, unit).names)
+    return counts
 
 
 def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
