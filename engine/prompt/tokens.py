@@ -63,7 +63,8 @@ def _own_bytes(tokenizer: Any, token_id: int, piece: str) -> list[int]:
     if _BYTE_PIECE.fullmatch(piece):
         return [int(piece[3:5], 16)]
     if hasattr(tokenizer, "tokenizer"):  # tekken: its pieces are text, and so without these bytes
-        inner = getattr(getattr(tokenizer.tokenizer, "instruct_tokenizer", None), "tokenizer", None)
+        inner: Any = getattr(tokenizer.tokenizer, "instruct_tokenizer", None)
+        inner = getattr(inner, "tokenizer", None)
         if hasattr(inner, "id_to_byte_piece"):
             return [*inner.id_to_byte_piece(token_id)]
     alphabet = _byte_alphabet()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from attentropy.engine.trace.readable import Readable
 from attentropy.engine.trace.schema import REQUESTED_WINDOWS
 from attentropy.engine.trace.types import Array
 
-if TYPE_CHECKING:
-    from attentropy.engine.trace.dataset import Trace
 
-
-def answer_attention(trace: Trace, numbers: Array, units: int) -> Array | None:
+def answer_attention(trace: Readable, numbers: Array, units: int) -> Array | None:
     """Return the mean weight of generated tokens on each unit, [layer, window_head, unit] float64.
 
     A mass is the sum of the weights over the unit's tokens, averaged over the generated tokens
@@ -30,7 +26,7 @@ def answer_attention(trace: Trace, numbers: Array, units: int) -> Array | None:
     return None
 
 
-def _masses(trace: Trace, end: str, rows: Array, numbers: Array, units: int) -> Array:
+def _masses(trace: Readable, end: str, rows: Array, numbers: Array, units: int) -> Array:
     variable = trace.dataset[f"window{end}"]
     keys = trace[f"window_key{end}"]
     of_keys = numbers[keys]
@@ -40,6 +36,7 @@ def _masses(trace: Trace, end: str, rows: Array, numbers: Array, units: int) -> 
     masses = np.zeros((*variable.shape[:2], units))
     for layer in range(variable.shape[0]):
         weights = np.asarray(variable[layer].values, np.float64)[:, rows][..., inside]
-        np.add.at(masses[layer], (slice(None), of_keys[inside]), weights.mean(-2))
+        for head, row in enumerate(weights.mean(-2)):
+            masses[layer, head] = np.bincount(of_keys[inside], row, units)
     masses[..., present < needed] = np.nan
     return masses

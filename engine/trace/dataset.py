@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import xarray as xr
 
-from attentropy.engine.errors import TraceError
+from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store, units
 from attentropy.engine.trace.checks.values import check_values
@@ -25,8 +25,8 @@ from attentropy.engine.trace.schema import (
     TRACE,
     VARIABLES,
 )
-from attentropy.engine.trace.segments import with_segments
-from attentropy.engine.trace.text import count
+from attentropy.engine.trace.segments import segment_names
+from attentropy.engine.trace.text import count, text_array
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 
 _SCHEMA = {**VARIABLES, **COORDINATES}
@@ -246,8 +246,6 @@ class Trace(Drawn):
         Examples:
             >>> from attentropy import extract
             >>> words = extract().by("word")
-            >>> [str(text) for text in words["text"].values[3:8]]
-            [' is', ' the', ' capital', ' of', ' Australia']
             >>> words["entropy_sum"].dims
             ('layer', 'head', 'word')
         """
@@ -263,7 +261,10 @@ class Trace(Drawn):
         Raises:
             UsageError: A part is not in the prompt, or two share a token.
         """
-        return with_segments(self, segments)
+        if self.attrs.get("redacted") is True:
+            raise UsageError("`segments`: the trace is redacted, so its text is unknown")
+        names = segment_names(self.tokens, self.roles, segments)
+        return Trace(self.dataset.assign_coords(segment=("position", text_array(names))))
 
     def dummy_positions(self) -> Array:
         """Return the positions of the template tokens after the last content token, [n] int.

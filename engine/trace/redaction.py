@@ -87,9 +87,9 @@ def _redact(trace: Trace, numbering: _Numbering, note: str) -> Trace:
             texts = [str(text) for text in trace[name]]
             arrays[name] = _marks(numbering, [word] * len(texts), texts)
     if "segment" in trace:
-        names = [str(name) for name in trace["segment"]]
-        order = {name: i for i, name in enumerate(dict.fromkeys(name for name in names if name))}
-        own = [f"segment {order[name] + 1}" if name else "" for name in names]
+        parts = [str(part) for part in trace["segment"]]
+        order = {part: i for i, part in enumerate(dict.fromkeys(part for part in parts if part))}
+        own = [f"segment {order[part] + 1}" if part else "" for part in parts]
         arrays["segment"] = np.array(own, np.dtypes.StringDType())
     arrays |= _numbers(numbering, trace)
     for name, values in arrays.items():

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.text import text_array
-
-if TYPE_CHECKING:
-    from attentropy.engine.trace.dataset import Trace
 
 _FORM = 'a name for each part: {"name": [start, stop]} in characters, or {"name": "its words"}'
-
-
-def with_segments(trace: Trace, segments: Mapping[str, Any]) -> Trace:
-    """Return the trace with named segments; see `Trace.with_segments`."""
-    if trace.attrs.get("redacted") is True:
-        raise UsageError("`segments`: the trace is redacted, so its text is unknown")
-    names = segment_names(trace.tokens, trace.roles, segments)
-    return type(trace)(trace.dataset.assign_coords(segment=("position", text_array(names))))
 
 
 def segment_names(
@@ -62,9 +50,9 @@ def _span(name: Any, part: Any, text: str) -> tuple[int, int]:
     if isinstance(part, str) and part:
         times = text.count(part)
         if times != 1:
-            found = f"{times} times" if times else "nowhere"
+            where = f"{times} times" if times else "nowhere"
             raise UsageError(
-                f"`segments`: the words of {name!r} are {found} in the prompt; give "
+                f"`segments`: the words of {name!r} are {where} in the prompt; give "
                 "[start, stop] in characters"
             )
         return text.index(part), text.index(part) + len(part)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
 
 import numpy as np
 import regex
@@ -18,11 +17,9 @@ import xarray as xr
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.answer_attention import answer_attention
+from attentropy.engine.trace.readable import Readable
 from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array, Dims
-
-if TYPE_CHECKING:
-    from attentropy.engine.trace.dataset import Trace
 
 UNITS = ("token", "word", "message", "segment")
 DEFAULT_STATISTICS = ("entropy", "lens_entropy", "received")
@@ -49,7 +46,7 @@ class Units:
         return order, np.concatenate([[0], np.cumsum(self.tokens)[:-1]]).astype(np.int64)
 
 
-def units_of(trace: Trace, unit: str) -> Units:
+def units_of(trace: Readable, unit: str) -> Units:
     """Return the units of one kind.
 
     Raises `UsageError` for an unknown kind, and for one that the trace has none of.
@@ -65,16 +62,16 @@ def units_of(trace: Trace, unit: str) -> Units:
         advice = "record a chat" if unit == "message" else "name some of its text with `segments`"
         raise UsageError(f"the trace has no {unit}s; {advice}")
     if unit == "message":
-        found, numbers = np.unique(trace["message"], return_inverse=True)
-        numbers = numbers - np.count_nonzero(found < 0)
-        return Units(np.maximum(numbers, -1), [str(i) for i in found if i >= 0])
+        messages, numbers = np.unique(trace["message"], return_inverse=True)
+        numbers = numbers - np.count_nonzero(messages < 0)
+        return Units(np.maximum(numbers, -1), [str(i) for i in messages if i >= 0])
     segments = [str(name) for name in trace["segment"]]
     names = list(dict.fromkeys(name for name in segments if name))
     places = {name: i for i, name in enumerate(names)} | {"": -1}
     return Units(np.array([places[name] for name in segments], np.int64), names)
 
 
-def _words(trace: Trace) -> Units:
+def _words(trace: Readable) -> Units:
     if trace.attrs.get("redacted") is True:
         raise UsageError("the trace is redacted, so its words are unknown; use `by='token'`")
     tokens = trace.tokens
@@ -119,7 +116,7 @@ def _share(before: Array, after: Array) -> bool:
     return bool(max(before[0], after[0]) < min(before[1], after[1]))
 
 
-def by(trace: Trace, unit: str, statistics: Iterable[str] | None = None) -> xr.Dataset:
+def by(trace: Readable, unit: str, statistics: Iterable[str] | None = None) -> xr.Dataset:
     """Return statistics of each unit's tokens; see `Trace.by`."""
     units = units_of(trace, unit)
     order, starts = units.members()
@@ -130,7 +127,7 @@ def by(trace: Trace, unit: str, statistics: Iterable[str] | None = None) -> xr.D
     texts, own = units.names, numbers
     if unit in ("message", "segment"):
         own = text_array(texts) if unit == "segment" else np.array(texts, np.int64)
-        places = zip(bounds[:-1], bounds[1:], strict=True)
+        places = pairwise(bounds)
         texts = ["".join(tokens[i] for i in order[a:b]) for a, b in places]
     coords: dict[str, tuple[Dims, Array]] = {
         unit: ((unit,), own),
@@ -156,7 +153,9 @@ def by(trace: Trace, unit: str, statistics: Iterable[str] | None = None) -> xr.D
     return dataset.assign_coords({name: trace.dataset[name] for name in kept})
 
 
-def _aggregate(trace: Trace, name: str, unit: str, units: Units) -> dict[str, tuple[Dims, Array]]:
+def _aggregate(
+    trace: Readable, name: str, unit: str, units: Units
+) -> dict[str, tuple[Dims, Array]]:
     """Return sum and mean of one variable over the tokens of each unit."""
     variable = trace.dataset[name] if name in trace else None
     is_per_token = variable is not None and str(variable.dims[-1]) in _TOKEN_AXES
@@ -172,7 +171,7 @@ def _aggregate(trace: Trace, name: str, unit: str, units: Units) -> dict[str, tu
     return {f"{name}_sum": (to, sums), f"{name}_mean": (to, means)}
 
 
-def _at_positions(trace: Trace, axis: str, rows: Array) -> Array:
+def _at_positions(trace: Readable, axis: str, rows: Array) -> Array:
     """Return rows [..., query] or [..., position] as [..., position]; NaN for other positions."""
     if axis == "position" or "query" not in trace:
         return rows

@@ -51,13 +51,13 @@ def main(folders):
         for text in TEXTS:
             for form in FORMS:
                 try:
-                    found = list(wrong_names(tokenizer, unicodedata.normalize(form, text)))
+                    names = list(wrong_names(tokenizer, unicodedata.normalize(form, text)))
                 except AttentropyError as error:
-                    found = [("refused", text, error)]
+                    names = [("refused", text, error)]
                 read += 1
-                for what, name, right in found:
+                for what, name, right in names:
                     print(f"  {form} {what}: {name!a} for {right!a}")
-                wrong += bool(found)
+                wrong += bool(names)
         print(f"{folder}: {wrong} of {read} texts with a wrong name")
         total += wrong
     return total

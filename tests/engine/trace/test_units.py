@@ -126,8 +126,6 @@ def test_surprisal_is_of_the_given_tokens_but_the_first():
     trace = trace_of(TEXTS["German"])
     logprob = np.linspace(-3, -0.1, len(trace.tokens)).astype(np.float32)
     logprob[0] = np.nan
-    schema = {**trace.dataset.data_vars}
-    del schema
     stand_in = _WithLogprob(trace.dataset, logprob)
     words = stand_in.by("word", [])
     bounds = zip(words["start"].values, words["stop"].values, strict=True)
@@ -161,7 +159,7 @@ def test_the_answers_attention_adds_up_over_a_unit():
         np.testing.assert_allclose(
             words["answer_attention"].values[..., i], weights[..., a:b].sum(-1), rtol=1e-12
         )
-    np.testing.assert_allclose(words["answer_attention"].sum(-1), 1, atol=1e-6)
+    np.testing.assert_allclose(words["answer_attention"].values.sum(-1), 1, atol=1e-6)
     assert "answer_attention" not in trace_of(TEXTS["English"]).by("word")
 
 
