@@ -5,17 +5,18 @@ Nothing here imports torch, so a trace can be read and rendered anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import xarray as xr
 
-from attentropy.engine.errors import TraceError, UsageError
+from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
-from attentropy.engine.trace import store, units
+from attentropy.engine.trace import store
 from attentropy.engine.trace.checks.values import check_values
+from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.schema import (
     COORDINATES,
@@ -25,15 +26,14 @@ from attentropy.engine.trace.schema import (
     TRACE,
     VARIABLES,
 )
-from attentropy.engine.trace.segments import segment_names
-from attentropy.engine.trace.text import count, text_array
+from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 
 _SCHEMA = {**VARIABLES, **COORDINATES}
 _NUMPY_KINDS = {"f": "f", "i": "iu", "s": "TUO"}
 
 
-class Trace(Drawn):
+class Trace(Drawn, Divided):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
@@ -225,46 +225,6 @@ class Trace(Drawn):
         if positions == slice(None):  # needed again and again: read once, completely
             return _widen(variable.values[index])
         return _widen(variable[index, :, positions].values)
-
-    def by(self, unit: str, statistics: Iterable[str] | None = None) -> xr.Dataset:
-        """Return sums and means over each word, message or segment, in float64.
-
-        Args:
-            unit: "token", "word" (by Unicode's word boundaries), "message" or "segment".
-            statistics: Variables with one number per token, such as "max_prob"; by default
-                "entropy", "lens_entropy" and "received" as far as the trace has them.
-
-        Returns:
-            Along the dimension `unit`: `text`, `role`, `start`, `stop`, `tokens` (how many);
-            NAME_sum (NaN where a token has no value) and NAME_mean; `surprisal_sum` and
-            `surprisal_mean`, and `answer_attention`, the mean weight of generated tokens on the
-            unit, where the trace has what they need.
-
-        Raises:
-            UsageError: The unit or a statistic is not in the trace.
-
-        Examples:
-            >>> from attentropy import extract
-            >>> words = extract().by("word")
-            >>> words["entropy_sum"].dims
-            ('layer', 'head', 'word')
-        """
-        return units.by(self, unit, statistics)
-
-    def with_segments(self, segments: Mapping[str, Any]) -> Trace:
-        """Return the trace with named parts of the prompt, for `by("segment")`.
-
-        Args:
-            segments: For each name the characters [start, stop] of the prompt's words, or the
-                words themselves, which must occur once.
-
-        Raises:
-            UsageError: A part is not in the prompt, or two share a token.
-        """
-        if self.attrs.get("redacted") is True:
-            raise UsageError("`segments`: the trace is redacted, so its text is unknown")
-        names = segment_names(self.tokens, self.roles, segments)
-        return Trace(self.dataset.assign_coords(segment=("position", text_array(names))))
 
     def dummy_positions(self) -> Array:
         """Return the positions of the template tokens after the last content token, [n] int.

@@ -148,9 +148,9 @@ def by(trace: Readable, unit: str, statistics: Iterable[str] | None = None) -> x
     mass = answer_attention(trace, units.numbers, len(units.names))
     if mass is not None:
         dataset = dataset.assign(answer_attention=(("layer", "window_head", unit), mass))
-    kept = [name for name in ("layer", "call", "head", "site", "received_head", "window_head")
+    axes = [name for name in ("layer", "call", "head", "site", "received_head", "window_head")
             if name in trace and set(trace.dataset[name].dims) & set(dataset.dims)]  # fmt: skip
-    return dataset.assign_coords({name: trace.dataset[name] for name in kept})
+    return dataset.assign_coords({name: trace.dataset[name] for name in axes})
 
 
 def _aggregate(
