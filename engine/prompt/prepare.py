@@ -21,7 +21,7 @@ from attentropy.engine.prompt.tokens import (
     token_spans,
     vocabulary_text,
 )
-from attentropy.engine.trace.text import count, text_array
+from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:

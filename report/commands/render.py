@@ -12,7 +12,6 @@ from attentropy.report.commands.endings import PAGE_ENDINGS, stem
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.page_options import page_options
 from attentropy.report.commands.segments import name_segments
-from attentropy.report.commands.segments import name_segments
 
 _HELP = """\
 Render TRACE (`.zarr`, `.zarr.zip`, or `NAME.partial` with --partial), or a saved comparison,
