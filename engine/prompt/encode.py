@@ -81,5 +81,6 @@ def _notes(missing: int, tokens: int) -> list[str]:
         return []
     return [
         f"this tokenizer gives no character offsets, and {missing:,} of "
-        f"{count(tokens, 'token')} could not be found in the text; they share the places and roles of their neighbours"
+        f"{count(tokens, 'token')} could not be found in the text; they share "
+        "the places and roles of their neighbours"
     ]
