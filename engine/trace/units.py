@@ -160,7 +160,7 @@ def _aggregate(
     variable = trace.dataset[name] if name in trace else None
     is_per_token = variable is not None and str(variable.dims[-1]) in _TOKEN_AXES
     if variable is None or variable.dtype.kind != "f" or not is_per_token:
-        raise UsageError(f"`statistics`: {name!r} is no measurement per token of this trace")
+        raise UsageError(f"{name!r} is no measurement per token of this trace")
     dims = tuple(map(str, variable.dims))
     shape = tuple(variable.shape[:-1])
     sums, means = np.empty((*shape, len(units.names))), np.empty((*shape, len(units.names)))
