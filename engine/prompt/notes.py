@@ -40,7 +40,7 @@ def control_notes(
 
 def unread_arguments(tokenizer: PreTrainedTokenizerBase, conversation: Conversation) -> list[str]:
     """Return the names of the template's arguments that its source does not mention."""
-    source = str(tokenizer.chat_template)
+    source = str(getattr(tokenizer, "chat_template", None) or "")
     return [
         name for name in conversation.arguments
         if name not in ("tools", "documents") and not re.search(rf"\b{re.escape(name)}\b", source)

@@ -11,19 +11,20 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.chat import render_chat
+from attentropy.engine.prompt.encode import encode, encode_chat, has_chat_format
 from attentropy.engine.prompt.ids import read_ids
-from attentropy.engine.prompt.messages import Messages
+from attentropy.engine.prompt.messages import Conversation, Messages
 from attentropy.engine.prompt.notes import bos_notes, control_notes, unread_arguments
 from attentropy.engine.prompt.places import Place, place_text, place_tokens, place_words
 from attentropy.engine.prompt.tokens import (
     Span,
-    align_pieces,
     decoded_pieces,
+    dummy_prefixes,
     token_spans,
     vocabulary_text,
 )
 from attentropy.engine.prompt.turns import Turns, read_turns
-from attentropy.engine.trace.text import count, text_array
+from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
 
 
 def _from_turns(tokenizer: PreTrainedTokenizerBase, turns: Turns, chat_template: bool) -> Prompt:
-    if not (chat_template and getattr(tokenizer, "chat_template", None)):
+    if not (chat_template and has_chat_format(tokenizer)):
         if turns.needs_template:
             raise UsageError(
                 "this tokenizer has no chat template, which chat messages and `system` need; give "
@@ -186,11 +187,11 @@ def _from_turns(tokenizer: PreTrainedTokenizerBase, turns: Turns, chat_template:
         text = turns.text or ""
         if not text.strip():
             raise UsageError("the prompt is empty; give some text with `prompt`")
-        return _tokenize(tokenizer, text, place_text(text, turns.segments), chat=False)
+        return _tokenize(tokenizer, text, place_text(text, turns.segments))
     advise = "" if turns.needs_template else "; try `chat_template=False`"
     chat = render_chat(tokenizer, turns.conversation, advise=advise)
     places = place_words(chat.words, turns.conversation, turns.segments)
-    prepared = _tokenize(tokenizer, chat.text, places, chat=True)
+    prepared = _tokenize(tokenizer, chat.text, places, turns.conversation)
     prepared.notes.extend(chat.notes)
     if turns.segments and not any(place.segment for place in places):
         prepared.notes.append("the chat template rewrites the prompt; its segments are unknown")
@@ -200,56 +201,41 @@ def _from_turns(tokenizer: PreTrainedTokenizerBase, turns: Turns, chat_template:
 
 
 def _tokenize(
-    tokenizer: PreTrainedTokenizerBase, text: str, words: list[Place], *, chat: bool
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    words: list[Place],
+    conversation: Conversation | None = None,
 ) -> Prompt:
-    """Tokenise `text`; `words` are the places of words not the template's, in order."""
+    """Tokenise `text`; `words` are the places of words not the template's, in order.
+
+    conversation: the one that `text` renders; None where it is not a chat.
+    """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UsageError("the prompt is not valid text (it has an unpaired surrogate)") from error
-    # The template writes the special tokens itself.
-    encode = {"add_special_tokens": not chat, "verbose": False}
-    notes = []
-    if tokenizer.is_fast:
-        encoded = tokenizer(text, return_offsets_mapping=True, **encode)
-        ids = [int(i) for i in encoded["input_ids"]]
-        places = [(int(a), int(b)) for a, b in encoded["offset_mapping"]]
-    else:
-        ids = [int(i) for i in tokenizer(text, **encode)["input_ids"]]
-        places, missing = _places_without_offsets(tokenizer, text, ids)
-        if missing:
-            notes.append(
-                f"this tokenizer gives no character offsets, and {missing:,} of "
-                f"{count(len(ids), 'token')} could not be found in the text; they share "
-                "the places and roles of their neighbours"
-            )
+    encoded = (
+        encode(tokenizer, text, special_tokens=True)
+        if conversation is None
+        else encode_chat(tokenizer, text, conversation.messages, **conversation.arguments)
+    )
+    ids, places, notes = encoded.ids, encoded.places, encoded.notes
     if not ids:
         raise UsageError("the tokenizer gives no tokens for this prompt")
     sources = place_tokens(places, words)
     roles = [source.role for source in sources]
-    if not chat:  # tokens of no width are those that the tokenizer puts around the text
+    if conversation is None:  # tokens of no width are those that the tokenizer puts around the text
         first = next((i for i, (a, b) in enumerate(places) if a < b), len(ids))
         last = next((i for i, (a, b) in enumerate(reversed(places)) if a < b), 0)
         roles[:first] = ["bos"] * first
         roles[len(ids) - last :] = ["eos"] * last
     prepared = _prompt(
-        tokenizer, text, ids, places, roles, chat=chat, notes=notes,
+        tokenizer, text, ids, places, roles, chat=conversation is not None, notes=notes,
         messages=[source.message for source in sources],
         segments=[source.segment for source in sources],
     )  # fmt: skip
     prepared.notes.extend(control_notes(tokenizer, ids, prepared.roles))
     return prepared
-
-
-def _places_without_offsets(
-    tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]
-) -> tuple[list[Span], int]:
-    """Return character spans of the tokens, and how many are not in the text."""
-    bare = [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
-    added = next((i for i in range(len(ids)) if ids[i : i + len(bare)] == bare), 0)
-    places, missing = align_pieces(text, decoded_pieces(tokenizer, bare))
-    after = len(ids) - len(bare) - added
-    return [(0, 0)] * added + places + [(len(text), len(text))] * after, missing
 
 
 def _prompt(
@@ -265,6 +251,9 @@ def _prompt(
     segments: list[str] | None = None,
 ) -> Prompt:
     """Return the prompt of tokens at character spans `places` of `text`."""
+    places = list(places)
+    for i in dummy_prefixes(text, tokenizer.convert_ids_to_tokens(ids), places):
+        places[i] = (places[i][0], places[i][0])
     tokens, spans = token_spans(text, places)
     names = vocabulary_text(tokenizer, ids)
     tokens = [

@@ -22,6 +22,7 @@ from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
+from attentropy.engine.trace.segments import segment_names
 from attentropy.engine.trace.statistics import KEPT_STATS
 from attentropy.engine.trace.text import count
 
@@ -39,6 +40,7 @@ def extract(
     question: str | None = None,
     tools: Sequence[Any] | None = None,
     template_args: Mapping[str, Any] | None = None,
+    segments: Mapping[str, Any] | None = None,
     revision: str | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -89,6 +91,8 @@ def extract(
         tools: Tools for the chat template, as transformers takes them: JSON schemas or functions.
         template_args: Other arguments for the chat template, such as {"enable_thinking": False}
             or {"documents": [...]}.
+        segments: Names of parts of the prompt, for `trace.by("segment")`: {"name": [start, stop]}
+            in characters of the messages' words, or {"name": "its words"}.
         revision: Branch, tag or commit of a hub model.
         dtype: Weight dtype, "float32", "bfloat16", "float16" or the torch.dtype; by default the
             checkpoint's own (float32 on a CPU).
@@ -187,6 +191,12 @@ def extract(
         template_args=template_args,
         vocabulary=config_facts(loaded.model.config)["vocabulary"],
     )
+    if segments is not None:
+        names = segment_names(text.tokens, text.roles, segments)
+        earlier_names = text.segments or [""] * len(names)  # of a document and a question
+        text = replace(
+            text, segments=[new or old for new, old in zip(names, earlier_names, strict=True)]
+        )
     _check_length(loaded, len(text.ids))
     show("checking the model", 0, 1)
     earlier = partial.run() if partial is not None and resume else {}

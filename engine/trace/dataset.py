@@ -16,6 +16,7 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store
 from attentropy.engine.trace.checks.values import check_values
+from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.schema import (
@@ -33,7 +34,7 @@ _SCHEMA = {**VARIABLES, **COORDINATES}
 _NUMPY_KINDS = {"f": "f", "i": "iu", "s": "TUO"}
 
 
-class Trace(Drawn):
+class Trace(Drawn, Divided):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attentropy.report.commands.prompt import parse_template_args, read_prompt
+from attentropy.report.commands.segments import read_segments
 
 Parameters = Mapping[str, Any]
 """The parameters of a command by name, as click passes them."""
@@ -34,6 +35,8 @@ def run_arguments(parameters: Parameters) -> Arguments:
         arguments["prompt"] = read_prompt(*(parameters[source] for source in _PROMPT_SOURCES))
     if "template_args" in arguments:
         arguments["template_args"] = parse_template_args(arguments["template_args"])
+    if "segments" in arguments:
+        arguments["segments"] = read_segments(arguments["segments"])
     if "no_chat_template" in arguments:
         arguments["chat_template"] = not arguments.pop("no_chat_template")
     return arguments

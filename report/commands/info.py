@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shlex
 import sys
@@ -155,6 +156,7 @@ def _store_facts(path: Path) -> Facts:
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
         "tokens": trace.prompt_tokens,
         "answer tokens": len(trace.tokens) - trace.prompt_tokens,
+        **_unit_counts(trace),
         "answer": trace.attrs.get("answer"),
         **_perplexity_facts(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
@@ -171,6 +173,17 @@ def _perplexity_facts(trace: Trace) -> Facts:
 
     facts = {name: round(one.value, 3) for name, one in perplexities(trace).items()}
     return {"perplexity": facts} if facts else {}
+
+
+def _unit_counts(trace: Trace) -> Facts:
+    """Return how many words, messages and segments a trace has, of those that it has."""
+    from attentropy.engine.trace.units import units_of
+
+    counts = {}
+    for unit in ("word", "message", "segment"):
+        with contextlib.suppress(UsageError):
+            counts[f"{unit}s"] = len(units_of(trace, unit).names)
+    return counts
 
 
 def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:

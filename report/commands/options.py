@@ -113,6 +113,12 @@ _SUBJECT = (
 )
 _RUN = (
     RunOption(
+        ("--segments",),
+        help='JSON file that names parts of the prompt: {"name": [start, stop]} in characters, '
+        'or {"name": "its words"}.',
+        attributes={"metavar": "FILE"},
+    ),
+    RunOption(
         ("--stats",),
         help=f"Attention statistics to record besides entropy: {', '.join(OPTIONAL_STATS)}, or "
         f"all.  [default: all except {', '.join(_LEFT_OUT)}]",
