@@ -76,6 +76,9 @@ def profile(
         repeat: Number of measured passes per variant, after a warm-up.
         chat_template: Whether a text goes through the chat template.
         system: A system turn before the prompt.
+        question: A question about the prompt, as in `extract`.
+        tools: Tools for the chat template, as in `extract`.
+        template_args: Other arguments for the chat template, as in `extract`.
         revision: Branch, tag or commit of a hub model.
         dtype: Weight dtype, as in `extract`.
         device: "cpu", "cuda" or "cuda:1"; one device only.

@@ -62,6 +62,8 @@ def _extended(
     return replace(
         text, ids=text.ids + ids, tokens=text.tokens + tokens, roles=text.roles + [ROLE] * len(ids),
         spans=text.spans + spans,
+        messages=text.messages and text.messages + [-1] * len(ids),
+        segments=text.segments and text.segments + [""] * len(ids),
     )  # fmt: skip
 
 

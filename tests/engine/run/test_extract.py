@@ -330,7 +330,7 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
         ({"max_new_tokens": -1}, "max_new_tokens"),
         ({"top_k": 0}, "top_k"),
         ({"prompt": "x " * 5000}, "supports only 4,096"),
-        ({"prompt": "   "}, "empty"),
+        ({"prompt": "   ", "chat_template": False}, "empty"),
         ({"map_tile": "0"}, "`map_tile` must be .* not '0'"),
         ({"map_heads": "each"}, "`map_heads` must be mean or all, not 'each'"),
         ({"windows": ["1:2"]}, "`windows` must be ranges of queries and keys .* not '1:2'"),
