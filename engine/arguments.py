@@ -8,6 +8,7 @@ command line prints such a name as its option.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from operator import index
@@ -203,6 +204,20 @@ def read_count(value: Any, argument: str, least: int = 1) -> int:
     if not isinstance(number, int) or number < least:
         raise refuse(argument, what, value)
     return number
+
+
+def read_number(
+    value: Any, argument: str, what: str, low: float, high: float = math.inf, *,
+    is_open: bool = False,
+) -> float:  # fmt: skip
+    """Return a finite number from `low` (above it, with `is_open`) to `high`; `what` names it."""
+    plain = _plain(value)
+    is_number = isinstance(plain, (int, float)) and not isinstance(plain, bool)
+    if not is_number or not math.isfinite(plain) or not low <= plain <= high:
+        raise refuse(argument, what, value)
+    if is_open and plain == low:
+        raise refuse(argument, what, value)
+    return float(plain)
 
 
 def read_bytes(value: Any, argument: str) -> int:

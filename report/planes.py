@@ -87,9 +87,10 @@ class AttentionPlanes:
     """Attention entropy of all layers, as means over heads, over queries and over tiles.
 
     mean: over heads, [layer, N]. heads: [layer, head, tiles], where a tile is the mean of `step`
-    queries. entropy_sum, entropy_count: per head [layer, head], the sum of entropy over the queries
-    that have one, and the number of these queries. normalized_sum, normalized_count: the same of
-    normalized_entropy, which only queries that see two keys or more have.
+    queries. entropy_sum, entropy_count: per head [layer, head], the sum of entropy over the
+    prompt's queries that have one, and the number of these queries. normalized_sum,
+    normalized_count: the same of normalized_entropy, which only queries that see two
+    keys or more have.
     """
 
     mean: np.ndarray
@@ -114,16 +115,17 @@ def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
     head_tiles = np.empty((count, heads, -(-n // size)), np.float32)
     total, normalized = np.zeros((2, count, heads))
     entropy_count, normalized_count = np.zeros((2, count, heads), np.int64)
-    starts = np.arange(0, n, size)
+    starts, prompt = np.arange(0, n, size), trace.prompt_tokens
 
     def read(layer: int) -> None:
         values = trace.dataset["entropy"][layer].values
         mean[layer], head_tiles[layer] = _average(values, starts)
+        values = values[:, :prompt]
         finite = np.isfinite(values)
         entropy = np.where(finite, values, 0.0)
         total[layer], entropy_count[layer] = entropy.sum(-1, dtype=np.float64), finite.sum(-1)
         if "visible" in trace:
-            factors = _inverse_ceiling(trace, layer)
+            factors = _inverse_ceiling(trace, layer)[:prompt]
             normalized[layer] = entropy @ np.nan_to_num(factors)
             normalized_count[layer] = (finite & np.isfinite(factors)).sum(-1)
 

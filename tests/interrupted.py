@@ -55,12 +55,18 @@ def assert_holds(partial: Path, wanted: Trace, chunk: int = OPTIONS["chunk"]) ->
     trace = Trace.open(partial, partial=True)
     state = trace.attrs["partial"]
     done = state["done"]
-    assert state["tokens"] == len(wanted.tokens) == len(trace.tokens)
-    assert done % chunk == 0 or done == len(wanted.tokens)
+    assert state["tokens"] == wanted.prompt_tokens
+    assert done % chunk == 0 or done == wanted.prompt_tokens
+    named = wanted.prompt_tokens + state["answered"]
+    assert len(trace.tokens) == named
+    assert trace["token_ids"].tolist() == wanted["token_ids"][:named].tolist()
+    assert trace.roles == wanted.roles[:named]
+    rows_done = done + state["answered"]
     for name, variable in wanted.dataset.data_vars.items():
         if variable.dims[-1] == "query" or str(name).startswith("lens_"):
             rows = [
-                slice(done) if d in ("query", "position") else slice(None) for d in variable.dims
+                slice(rows_done) if d in ("query", "position") else slice(None)
+                for d in variable.dims
             ]
             values = trace.dataset[name].values[tuple(rows)]
             np.testing.assert_array_equal(values, variable.values[tuple(rows)], err_msg=str(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -112,8 +113,8 @@ def check_probe(probe: Probe) -> None:
         return
     own = outputs(probe.own)
     recorded = probe.recorded
-    if (why := why_not_finite(own, recorded.calls.not_finite)) is not None:
-        raise AttentropyError(f"{name}: {why}")
+    if why_not_finite(own) is not None:
+        raise AttentropyError(f"{name}: {why_not_finite(own, _first_not_finite(probe))}")
     _check_calls(model, recorded)
     error = _output_difference(probe, own, recorded)
     if error is not None and not calls_agree(
@@ -127,6 +128,21 @@ def check_probe(probe: Probe) -> None:
     _checked[model] = ModelCheck(
         heads, recorded.masks_built, recorded.calls.has_sinks, recorded.calls.is_causal
     )
+
+
+def _first_not_finite(probe: Probe) -> int | None:
+    """Return the token with which outputs stop being finite, None where no beginning shows it.
+
+    In one pass over all tokens, 0 × inf may spoil the rows before it, too: the shortest beginning
+    of the probe with such an output ends in that token.
+    """
+    lengths = range(1, probe.ids.shape[1] + 1)
+
+    def is_wrong(length: int) -> bool:
+        return why_not_finite(outputs(run_own(probe.model, probe.ids[:, :length]))) is not None
+
+    shortest = bisect_left(lengths, True, key=is_wrong)
+    return shortest if shortest < len(lengths) else None
 
 
 def _check_of_base(model: PreTrainedModel, ids: Tensor) -> ModelCheck:

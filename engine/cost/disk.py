@@ -10,7 +10,7 @@ from attentropy.engine.lens.budget import REHEARSED_POSITIONS
 from attentropy.engine.maps.windows import map_bytes
 from attentropy.engine.trace.statistics import is_key
 
-_HEAD_SCORES = 6
+_HEAD_SCORES, _ANSWER_SCORES = 6, 5
 
 # The share that zstd leaves of the values, as traces of the embedded model and of random ones show.
 _FLOATS, _IDS, _COUNTS, _SQUARE = 0.88, 0.4, 0.6, 0.5
@@ -36,10 +36,10 @@ def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
     Zeros and repeats compress well, entropies hardly: the values decide, so this is within a
     quarter of what is then written, and no closer.
     """
-    recording, n, layers = run.recording, run.tokens, size.layers
+    recording, n, layers = run.recording, run.length, size.layers
     rows = recording.rows(size, n)
     statistics = sum(value * (_IDS if is_key(name) else _FLOATS) for name, value in rows.items())
-    windows = recording.windows(size, n) * recording.itemsize / 4 * _SQUARE
+    windows = recording.windows(size, run.tokens) * recording.itemsize / 4 * _SQUARE
     parts = {
         "statistics_bytes": round(statistics + 4 * layers * n * _COUNTS),
         "windows_bytes": round(windows),
@@ -48,7 +48,8 @@ def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
     if recording.tile is not None or recording.received:
         parts["map_bytes"] = round(_maps(size, run))
     if recording.scores:
-        parts["scores_bytes"] = 4 * layers * size.heads * _HEAD_SCORES
+        scores = _HEAD_SCORES + (_ANSWER_SCORES if run.answer else 0)
+        parts["scores_bytes"] = 4 * layers * size.heads * scores
     if run.positions:
         parts["lens_bytes"] = round(_lens(size, run))
     files = 40 + layers * (len(recording.stats) + 8) * math.ceil(n / (run.chunk or n)) / 8
@@ -71,7 +72,7 @@ def _maps(size: ModelSize, run: RunSize) -> float:
 def _lens(size: ModelSize, run: RunSize) -> float:
     """Return the bytes of what the lens reads, and of the rehearsal."""
     recording = run.recording
-    cells = run.sites * size.layers * run.positions
+    cells = run.sites * size.layers * (run.positions + run.answer_positions)
     floats, ids = 3 + recording.top_k, 1 + recording.top_k
     rehearsed = run.sites * size.layers * min(run.positions, REHEARSED_POSITIONS)
     total = cells * (floats * recording.itemsize * _FLOATS + 4 * ids * _IDS)

@@ -49,13 +49,15 @@ def memory_bytes(size: ModelSize, run: RunSize) -> MemoryBytes:
     its own memory. If a prompt is read in chunks, only cache and bookkeeping grow with its length:
     states, statistics and activations are those of one chunk.
     """
-    n, item, chunk = run.tokens, run.itemsize, run.pass_tokens
-    is_chunked = chunk < n
+    n, item, chunk = run.length, run.itemsize, run.pass_tokens
+    is_chunked = chunk < run.tokens
     weights = _weights(size, run)
     # Keys and values of one layer.
     keys = 2 * size.key_heads * size.head_size * min(n, size.window or n)
     cache = size.layers * keys * item
-    waiting = sum(run.recording.rows(size, chunk).values()) + run.recording.windows(size, n)
+    queries = chunk if is_chunked else n
+    waiting = sum(run.recording.rows(size, queries).values())
+    waiting += run.recording.windows(size, run.tokens)
     waiting = min(waiting, QUEUE_BYTES) if is_chunked else waiting
     states, residuals, reading = _lens(size, run)
     activations = transient_bytes(size, chunk, item)

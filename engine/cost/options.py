@@ -40,6 +40,7 @@ class CostOptions:
     map_heads: str = "mean"
     windows: Any = ()
     scores: bool = True
+    max_new_tokens: int = 8
     chunk: Any = None
     storage: str = "float32"
     token_logprob: bool = field(init=False, default=True)
@@ -64,6 +65,7 @@ class CostOptions:
             "map_tile": read_tile(self.map_tile),
             "map_heads": read_choice(self.map_heads, "map_heads", MAP_HEADS),
             "windows": check_windows(self.windows),
+            "max_new_tokens": read_count(self.max_new_tokens, "max_new_tokens", least=0),
             "chunk": None if self.chunk is None else read_count(self.chunk, "chunk"),
             "storage": read_choice(self.storage, "storage", STORAGES),
         }

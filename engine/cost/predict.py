@@ -32,6 +32,7 @@ class RunFacts(TypedDict):
     """The run that a prediction is about."""
 
     chunk: int | None
+    answer_tokens: int
     lens_positions: int
     map_tile: list[int] | None
 
@@ -140,6 +141,7 @@ def predict(
     return {
         "run": {
             "chunk": run.chunk,
+            "answer_tokens": run.answer,
             "lens_positions": run.positions,
             "map_tile": list(run.recording.tile) if run.recording.tile else None,
         },
@@ -183,9 +185,14 @@ def run_size(
     else:
         words = {"template": range(min(tokens, _TEMPLATE))}
         positions = len(select(options.lens_positions, tokens, "lens_positions", words))
+    answer = options.max_new_tokens
+    if size.positions is not None:
+        answer = max(0, min(answer, size.positions - tokens))
+    is_all = options.lens_positions == "all"
     run = RunSize(
         tokens, item, positions, len(sites), on_cpu=on_cpu,
-        recording=_recording_size(size, tokens, options),
+        recording=_recording_size(size, tokens, options), answer=answer,
+        answer_positions=(answer if is_all else len(lens.of_answer(answer))) if sites else 0,
     )  # fmt: skip
     chunk = options.chunk
     if chunk is None:

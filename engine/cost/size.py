@@ -10,6 +10,7 @@ from transformers import PretrainedConfig
 from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, default_window
 from attentropy.engine.model.classes import empty_model
+from attentropy.engine.model.config import config_facts
 from attentropy.engine.trace.layout import NARROW
 from attentropy.engine.trace.statistics import KEPT_ATTENTION
 
@@ -72,6 +73,7 @@ class ModelSize:
     vocabulary: int
     stored: int  # bytes of a number in the checkpoint
     window: int | None  # the sliding window, if every layer has one
+    positions: int | None = None  # the most tokens of a sequence
 
     def lens(self, itemsize: int, sites: int) -> LensSize:
         """Return the size of a lens that reads every layer."""
@@ -82,7 +84,8 @@ class ModelSize:
 class RunSize:
     """What the cost of a run depends on besides its model.
 
-    itemsize: bytes of one weight once loaded. positions: how many the lens reads.
+    itemsize: bytes of one weight once loaded. positions: how many of the prompt the lens reads, and
+    answer_positions of the answer's `answer` tokens.
     """
 
     tokens: int
@@ -93,6 +96,13 @@ class RunSize:
     on_cpu: bool = True
     chunk: int | None = None  # tokens per pass; None for all
     recording: RecordingSize = field(default_factory=RecordingSize)
+    answer: int = 0
+    answer_positions: int = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt and of the answer."""
+        return self.tokens + self.answer
 
     @property
     def pass_tokens(self) -> int:
@@ -147,4 +157,5 @@ def model_size(config: PretrainedConfig) -> ModelSize:
         vocabulary=fact("vocab_size") or 1,
         stored=own_dtype.itemsize,
         window=window if not kinds - {"sliding_attention"} else None,
+        positions=config_facts(config)["positions"],
     )

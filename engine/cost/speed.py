@@ -90,10 +90,11 @@ def measure_rates(size: ModelSize, run: RunSize, device: torch.device, dtype: to
     return Rates(product, copied, scores, 2 * 2 * rows * size.width * columns / reading, swept)
 
 
-def duration(size: ModelSize, run: RunSize, rates: Rates, steps: int = 8) -> StageSeconds:
+def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     """Return the seconds of each stage of a run, and their sum.
 
-    The model is on this machine's disk; `steps` tokens are generated.
+    The model is on this machine's disk. Each token of the answer is generated in a step of its own,
+    and then read as the prompt's are.
     """
     n, layers = run.tokens, size.layers
     head = 2.0 * size.width * size.vocabulary
@@ -108,12 +109,17 @@ def duration(size: ModelSize, run: RunSize, rates: Rates, steps: int = 8) -> Sta
     growing = (chunks - 1) * (cache / rates.copied + layers * _CALLS)
     scores = size.heads * visible * (n - visible / 2) * layers
     sweeps = (run.recording.tile is not None) + run.recording.received
-    lens_flops = size.lens(run.itemsize, run.sites).cost(run.positions, n).flops
+    lens_size = size.lens(run.itemsize, run.sites)
+    lens_flops = lens_size.cost(run.positions, n).flops
+    lens_flops += lens_size.cost(run.answer_positions, n).flops
     load = _START + 2 * size.parameters * (size.stored + run.itemsize) / rates.copied
     check = _PASSES * short_pass
     prompt = 2.0 * n * size.active / rates.product + between + growing + scores / rates.scores
     sweep = sweeps * scores / rates.swept
-    answer = steps * (weights / rates.copied + layers * _CALLS)
+    grown = cache * (n + run.answer / 2) / n  # read in each step
+    step = weights / rates.copied + grown / rates.copied + layers * _CALLS
+    answer = run.answer * (step + 2.0 * size.active / rates.product)
+    answer += run.answer * size.heads * (visible + run.answer / 2) * layers / rates.scores
     lens = lens_flops / rates.lens if run.positions else 0.0
     tokens = n * head / rates.lens if run.recording.token_logprob else 0.0
     return {

@@ -44,9 +44,10 @@ class LensArrays:
 
     entries: the index of each layer along the trace's `layer`; a layer that calls attention several
     times has its lens at its first call. tokenizer: without one, vocabulary entries are named by
-    their numbers. is_causal: whether the model predicts the next token; without it there are no
-    targets and no rehearsal. What is not read stays NaN, or −1 in integers. Until the answer is
-    generated, only the residuals of the rehearsed positions are kept, on the host.
+    their numbers. room: how many tokens of an answer may follow those of `text`. is_causal: whether
+    the model predicts the next token; without it there are no targets and no rehearsal. What is not
+    read stays NaN, or −1 in integers. Until the answer is generated, only the residuals of the
+    rehearsed positions are kept, on the host.
     """
 
     def __init__(
@@ -56,9 +57,11 @@ class LensArrays:
         tokenizer: PreTrainedTokenizerBase | None,
         entries: Mapping[int, int],
         top_k: int,
+        room: int = 0,
         *,
         is_causal: bool = True,
     ) -> None:
+        self.length = len(text.ids) + room
         self.reading = reading
         self.is_causal = is_causal
         self._fields = {
@@ -71,14 +74,14 @@ class LensArrays:
         self.entries = entries
         self.top_k = top_k
         self.vocabulary: dict[int, str] = {}
-        self._target_ids = np.full(len(text.ids), -1, np.int32)
+        self._target_ids = np.full(self.length, -1, np.int32)
         latest = latest_positions(text.roles, REHEARSED_POSITIONS) if is_causal else []
         self._rehearsed = np.array(sorted(set(latest) & set(reading.positions)), np.int64)
         self._residuals: dict[tuple[str, int], list[Tensor]] = {}
 
     def fields(self, layers: int, step: int, storage: str) -> dict[str, ArrayLayout]:
         """Return the arrays of a trace with `layers` entries, positions stored by `step`."""
-        n, dims = len(self.text.ids), ("site", "layer", "position", "k")
+        n, dims = self.length, ("site", "layer", "position", "k")
         fields = {}
         for name in (*self._fields, *(_REHEARSAL if self.is_causal else ())):
             last = (self.top_k,) if "_top_" in name else ()
@@ -177,7 +180,7 @@ class LensArrays:
         at = self._rehearsed
         if not at.size:
             return
-        own = np.array(_own_tokens(self.text, self._target_ids.tolist()))[at]
+        own = np.array(_own_tokens(self.text, self._target_ids[: len(self.text.ids)].tolist()))[at]
         for s, site in enumerate(self.reading.sites):
             layers = [layer for layer in self.reading.layers if (site, layer) in self._residuals]
             residuals = [torch.cat(self._residuals[site, layer]) for layer in layers]
@@ -234,6 +237,6 @@ def _own_tokens(text: Prompt, predicted: Sequence[int]) -> list[int]:
     """
     tokens = list(predicted)
     for i in range(len(tokens) - 1):
-        if text.roles[i] != "content":
+        if text.roles[i] not in ("content", "reasoning"):
             tokens[i] = text.ids[i + 1]
     return tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,19 @@ class LensSize:
             else:
                 high = middle - 1
         return low
+
+    def of_answer(self, room: int) -> list[int]:
+        """Return which of an answer's tokens, at most `room`, the lens reads by default.
+
+        The first 1,024, and of the others as many as it can read without computing more than the
+        model did for them: every second one, say. So the choice does not depend on the length that
+        the answer will have.
+        """
+        one = self.cost(1, 1)
+        rehearsed = 2.0 * self.width * self.vocabulary * self.layers * self.sites  # prompt's alone
+        step = max(1, math.ceil((one.flops - rehearsed) / max(1.0, one.forward_flops)))
+        first = min(room, REHEARSED_POSITIONS)
+        return [*range(first), *range(first + step - 1, room, step)]
 
 
 def latest_positions(roles: Sequence[str], count: int) -> list[int]:

@@ -32,7 +32,7 @@ FINAL = "final"
 class LensPlan:
     """The lens, its `points` by site, and the `layers` and `positions` to read, both ascending.
 
-    length: tokens of the prompt.
+    length: tokens of the prompt, which the tokens of the answer follow.
     """
 
     lens: Lens
@@ -78,13 +78,16 @@ def plan_lens(
     *,
     head_pass: HeadPass | None = None,
     blocks: Blocks | None = None,
+    room: int = 0,
 ) -> LensPlan | None:
     """Plan the lens's part in a run; None, with the reason in `notes`, where it can read nothing.
 
     layers and positions: as `select` reads them; by default every layer, and every position up to
-    the budget (see `LensSize.budget`). A site that is refused is skipped and noted. head_pass and
-    blocks: what a pass over `probe` [1, n] showed already (`watch_head`, `watch_blocks`); without
-    them the model makes passes of its own for them.
+    the budget (see `LensSize.budget`). Of an answer of at most `room` tokens, which follows, it
+    reads those of `LensSize.of_answer`, or all where `positions` is "all". A site that is
+    refused is skipped and noted. head_pass and blocks: what a pass over `probe` [1, n]
+    showed already (`watch_head`, `watch_blocks`); without them the model makes
+    passes of its own for them.
     """
     try:
         if head_pass is None:
@@ -105,13 +108,15 @@ def plan_lens(
         return None
     last = len(modules) - 1
     points[FINAL] = [Point(modules[last]) if layer == last else None for layer in range(last + 1)]
+    size = _size(loaded, lens, layers=len(selected), sites=len(points) - 1)
     if positions is None:
-        size = _size(loaded, lens, layers=len(selected), sites=len(points) - 1)
         rows = _default_positions(size, text, notes)
     else:
         words = {"template": template_positions(text.roles)}
         rows = select(positions, len(text.ids), "lens_positions", words)
-    return LensPlan(lens, points, selected, rows, len(text.ids))
+    length = len(text.ids)
+    answer = range(room) if positions == "all" else size.of_answer(room)
+    return LensPlan(lens, points, selected, rows + [length + i for i in answer], length)
 
 
 def site_points(

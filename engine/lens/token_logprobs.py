@@ -46,7 +46,8 @@ class TokenLogprobs:
         """
         state = states[NAME][0]
         assert state is not None
-        before = state[:-1] if self._state is None else torch.cat([self._state, state[:-1]])
+        earlier = self._state if start else None
+        before = state[:-1] if earlier is None else torch.cat([earlier, state[:-1]])
         self._state = state[-1:].clone()
         values = torch.full((len(ids),), torch.nan)
         if len(before):

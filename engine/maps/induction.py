@@ -46,7 +46,8 @@ def repeated_tokens(
 
 def ordinary_ids(tokenizer: Any, vocabulary: int) -> list[int]:
     """Return the ids of text: no special or added tokens, none beyond the tokenizer."""
-    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    added = getattr(tokenizer, "get_added_vocab", dict)  # mistral_common's tokenizers have none
+    special = {*tokenizer.all_special_ids, *added().values()}
     return [i for i in range(min(vocabulary, len(tokenizer))) if i not in special]
 
 

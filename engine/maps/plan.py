@@ -44,6 +44,7 @@ def plan_sweeps(
     scores: bool = True,
     recorded: Collection[int] | None = None,
     notes: list[str] | None = None,
+    answer: bool = False,
 ) -> tuple[Sweeps, dict[str, Any]]:
     """Plan what a run over `tokens` tokens keeps besides the statistics, and name its options.
 
@@ -51,7 +52,8 @@ def plan_sweeps(
     are raised before anything runs but the model's check. What keys receive is kept along with a
     map, or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the
     model once over `repeated_tokens`; `notes` gets the reason where it does not read them.
-    `recorded`: the layers that are, where it is not all of them.
+    `recorded`: the layers that are, where it is not all of them. `answer`: whether the tokens of an
+    answer may follow, whose scores are kept apart.
     """
     read_choice(map_heads, "map_heads", MAP_HEADS)
     windows = check_windows(windows)
@@ -76,6 +78,7 @@ def plan_sweeps(
     sweeps = Sweeps(
         tokens, heads, tile=sides, map_per_head=map_heads == "all", received=tile != "none",
         rectangles=[default_window(tokens, layers, largest), *requested], scores=scores,
+        answer=answer,
         induction=induction,
     )  # fmt: skip
     return sweeps, options

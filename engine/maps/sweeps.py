@@ -22,6 +22,7 @@ from attentropy.engine.maps.windows import Rectangle, Tile
 from attentropy.kernels.sweep import attention_map
 
 Layout = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
+Results = dict[str, tuple[tuple[str, ...], np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class _Pass:
 class Sweeps:
     """What is kept of one sequence of `tokens` tokens, whose attention calls `on_attention` takes.
 
+    Where an `answer` follows these, the heads' scores over its tokens are kept, apart from those
+    over the `tokens`; map, received and windows are of the `tokens` alone.
+
+
     heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
     that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
     keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
@@ -72,6 +77,7 @@ class Sweeps:
         received: bool = True,
         rectangles: Sequence[Rectangle] = (),
         scores: bool = True,
+        answer: bool = False,
         induction: np.ndarray | None = None,
     ) -> None:
         self.tokens = tokens
@@ -82,6 +88,7 @@ class Sweeps:
         self.induction = induction
         self._received = np.zeros((len(self.heads), tokens)) if received else None
         self._scores = HeadSums(self.heads) if scores else None
+        self._answer_scores = HeadSums(self.heads) if scores and answer else None
 
     def layout(self) -> Layout:
         """Return the variables that grow row by row, NaN until written: name → (dims, shape)."""
@@ -134,7 +141,10 @@ class Sweeps:
         recorded; scores are taken from it) [1, Hq, Nq]. Padding is left out, and so is what comes
         after the `tokens`. Raises `AttentropyError` where a pass begins within a tile of the map.
         """
-        here = self._tokens_of(_Pass(query, key, lse, visibility, score, entropy))
+        call = _Pass(query, key, lse, visibility, score, entropy)
+        if self._answer_scores is not None:
+            _add_scores(self._answer_scores, entry, _tokens_of(call, self.tokens, None))
+        here = _tokens_of(call, 0, self.tokens)
         if here is None:
             return {}
         rows: dict[str, tuple[int, np.ndarray]] = {}
@@ -143,18 +153,16 @@ class Sweeps:
         for rectangle in self.rectangles:
             rows |= _rectangle(rectangle, here)
         if self._scores is not None:
-            self._scores.add(
-                entry, here.query, here.key, here.lse, here.visibility, score, here.entropy
-            )
+            _add_scores(self._scores, entry, here)
         return rows
 
-    def finished(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    def finished(self) -> Results:
         """Return what is known at the end: name → (dimensions, float32 values).
 
         Σ_i p_ij of each key as the mean over heads, and the heads' scores; NaN where nothing was
         measured.
         """
-        results: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        results: Results = {}
         if self._received is not None:
             has_calls = (
                 self._received.sum(1)[:, None, None] > 0
@@ -162,9 +170,9 @@ class Sweeps:
             values = np.where(has_calls, self._received[:, None], np.nan).astype(np.float32)
             results["received"] = (("layer", "received_head", "position"), values)
         if self._scores is not None:
-            for name, values in self._scores.scores().items():
-                dims = ("layer", "score_head") if name.startswith("head_") else ("layer",)
-                results[name] = (dims, values)
+            results |= _named(self._scores.scores())
+            if self._answer_scores is not None:
+                results |= _named(self._answer_scores.scores(), "answer_")
             if self.induction is not None:
                 results["head_induction"] = (("layer", "score_head"), self.induction)
         return results
@@ -172,7 +180,9 @@ class Sweeps:
     def state(self) -> dict[str, np.ndarray]:
         """Return copies of the sums so far, to be saved and given to `restore`."""
         results = {} if self._received is None else {"received": self._received.copy()}
-        return results | ({} if self._scores is None else self._scores.state())
+        results |= {} if self._scores is None else self._scores.state()
+        answer = {} if self._answer_scores is None else self._answer_scores.state()
+        return results | {f"answer_{name}": values for name, values in answer.items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Continue from what `state` returned, as if this had followed its passes."""
@@ -180,43 +190,11 @@ class Sweeps:
             self._received[...] = state["received"]
         if self._scores is not None:
             self._scores.restore(state)
-
-    def _tokens_of(self, call: _Pass) -> _Pass | None:
-        """Return the pass without padding, its positions counted from the first token.
-
-        None if no row of it is one of the `tokens`.
-        """
-        visibility = call.visibility
-        start, stop = visibility.span()
-        stop = min(stop, start + self.tokens)
-        first, last = max(visibility.position, start), min(visibility.end, stop)
-        if last <= first:
-            return None
-        low = max(0, start - visibility.first_key)
-        high = min(visibility.mask.keys, stop - visibility.first_key)
-        dropped = visibility.first_key + low - start  # tokens that the cache has dropped
-        counted = (
-            visibility.mask.chunk is not None and dropped > 0
-        )  # chunks are counted from the first token
-        rows = slice(first - visibility.position, last - visibility.position)
-        return replace(
-            call,
-            query=call.query[:, :, rows],
-            key=call.key[:, :, low:high],
-            lse=call.lse[:, :, rows],
-            entropy=None if call.entropy is None else call.entropy[:, :, rows],
-            visibility=Visibility(
-                replace(
-                    visibility.mask,
-                    queries=last - first,
-                    keys=high - low,
-                    query_offset=first - start - dropped,
-                    key_starts=torch.tensor([-dropped]) if counted else None,
-                    key_lengths=None,
-                ),
-                first_key=dropped,
-            ),
-        )
+        if self._answer_scores is not None:
+            prefix = "answer_"
+            self._answer_scores.restore(
+                {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+            )
 
     def _sums_of_columns(self, entry: int, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:
         """Return the map's rows, and add to the column sums, by one sweep.
@@ -261,6 +239,61 @@ class Sweeps:
         left = dropped // wide
         values[:, :, left : left + rows.shape[2]] = rows
         return {"map": (start // tall, values)}
+
+
+def _tokens_of(call: _Pass, begin: int, end: int | None) -> _Pass | None:
+    """Return the pass without padding, its positions counted from the first token.
+
+    Its queries are those of the tokens begin … end−1, up to the last one for None; where it has no
+    such query, None is returned.
+    """
+    visibility = call.visibility
+    start, stop = visibility.span()
+    stop = stop if end is None else min(stop, start + end)
+    first, last = max(visibility.position, start + begin), min(visibility.end, stop)
+    if last <= first:
+        return None
+    low = max(0, start - visibility.first_key)
+    high = min(visibility.mask.keys, stop - visibility.first_key)
+    dropped = visibility.first_key + low - start  # tokens that the cache has dropped
+    counted = (
+        visibility.mask.chunk is not None and dropped > 0
+    )  # chunks are counted from the first token
+    rows = slice(first - visibility.position, last - visibility.position)
+    return replace(
+        call,
+        query=call.query[:, :, rows],
+        key=call.key[:, :, low:high],
+        lse=call.lse[:, :, rows],
+        entropy=None if call.entropy is None else call.entropy[:, :, rows],
+        visibility=Visibility(
+            replace(
+                visibility.mask,
+                queries=last - first,
+                keys=high - low,
+                query_offset=first - start - dropped,
+                key_starts=torch.tensor([-dropped]) if counted else None,
+                key_lengths=None,
+            ),
+            first_key=dropped,
+        ),
+    )
+
+
+def _add_scores(scores: HeadSums, entry: int, here: _Pass | None) -> None:
+    """Take the queries of a pass into the scores of its heads, if it has any."""
+    if here is not None:
+        scores.add(entry, here.query, here.key, here.lse, here.visibility, here.score, here.entropy)
+
+
+def _named(scores: dict[str, np.ndarray], of: str = "") -> Results:
+    """Return scores as variables: head_sink, or head_answer_sink with `of` "answer_"."""
+    results: Results = {}
+    for name, values in scores.items():
+        kind, _, score = name.partition("_")
+        dims = ("layer", "score_head") if kind == "head" else ("layer",)
+        results[f"{kind}_{of}{score}"] = (dims, values)
+    return results
 
 
 def _rectangle(rectangle: Rectangle, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:

@@ -8,6 +8,7 @@ pass is measured by the same hooks.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def profile(
     repeat: int = 3,
     chat_template: bool = True,
     system: str | None = None,
+    question: str | None = None,
+    tools: Sequence[Any] | None = None,
+    template_args: Mapping[str, Any] | None = None,
     revision: str | None = None,
     dtype: Any = None,
     device: Any = None,
@@ -72,6 +76,9 @@ def profile(
         repeat: Number of measured passes per variant, after a warm-up.
         chat_template: Whether a text goes through the chat template.
         system: A system turn before the prompt.
+        question: A question about the prompt, as in `extract`.
+        tools: Tools for the chat template, as in `extract`.
+        template_args: Other arguments for the chat template, as in `extract`.
         revision: Branch, tag or commit of a hub model.
         dtype: Weight dtype, as in `extract`.
         device: "cpu", "cuda" or "cuda:1"; one device only.
@@ -114,7 +121,10 @@ def profile(
         device=device, quantize=quantize,
     )  # fmt: skip
     _check_device(loaded)
-    text = profile_prompt(loaded, model, prompt, tokens, chat_template=chat_template, system=system)
+    text = profile_prompt(
+        loaded, model, prompt, tokens, chat_template=chat_template, system=system,
+        question=question, tools=tools, template_args=template_args,
+    )  # fmt: skip
     show("checking the model", 0, 1)
     with ExitStack() as stack:
         folder = scratch or stack.enter_context(tempfile.TemporaryDirectory(prefix="attentropy-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ def profile_prompt(
     *,
     chat_template: bool,
     system: str | None,
+    question: str | None = None,
+    tools: Sequence[Any] | None = None,
+    template_args: Mapping[str, Any] | None = None,
 ) -> Prompt:
     """Return the prompt, or `tokens` random ids.
 
@@ -44,7 +48,7 @@ def profile_prompt(
     if loaded.tokenizer is not None:
         text = prepare(
             loaded.tokenizer, prompt, vocabulary=facts["vocabulary"], chat_template=chat_template,
-            system=system,
+            system=system, question=question, tools=tools, template_args=template_args,
         )  # fmt: skip
     elif (ids := read_ids(prompt)) is not None:
         text = without_texts(ids)

@@ -5,17 +5,18 @@ A template is a stranger's program: it runs in a bounded child process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.sandbox import WorkFailed, run_bounded
-from attentropy.engine.prompt.marks import WordFinder, free_marks
-from attentropy.engine.prompt.messages import Message, leaves
-from attentropy.engine.prompt.tokens import Span
+from attentropy.engine.prompt.dropped import dropped_notes, loses_content
+from attentropy.engine.prompt.marks import Word, WordFinder
+from attentropy.engine.prompt.messages import Conversation, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,93 +36,153 @@ _TEMPLATE_ERRORS = (
 
 @dataclass
 class Chat:
-    """The rendered text, the sorted character spans of the messages' words, and notes."""
+    """The rendered text, its words in order (none overlap another), and notes."""
 
     text: str
-    content: list[Span]
+    words: list[Word]
     notes: list[str] = field(default_factory=list)
 
 
-def render_chat(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> Chat:
-    """Render checked messages with the tokenizer's chat template, for an answer to follow.
+def render_chat(
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, *, advise: str = ""
+) -> Chat:
+    """Render a checked conversation with the tokenizer's chat template, for an answer to follow.
 
-    A conversation that ends with the assistant's words is continued, not answered again. Raises
-    `UsageError` for a template that fails, that writes a million characters more than the messages
-    have, or that takes more than 3 s or 256 MiB (and more for a long prompt).
+    A conversation that ends with the assistant's words is continued, not answered again. advise:
+    what to try where the template rejects it. Raises `UsageError` for a template that fails, that
+    writes a million characters more than the messages have, or that takes more than 3 s or 256 MiB
+    (and more for a long prompt).
     """
-    size = sum(len(value) for _, value in leaves(messages) if isinstance(value, str))
+    size = sum(len(value) for _, value in conversation.leaves() if isinstance(value, str))
 
     def work() -> list[Any]:
-        chat = _best_form(tokenizer, messages, _CHARACTERS + 2 * size)
-        return [chat.text, chat.content, chat.notes]
+        chat = _best_form(tokenizer, conversation, _CHARACTERS + 2 * size)
+        return [chat.text, [asdict(word) for word in chat.words], chat.notes]
 
     try:
-        text, content, notes = run_bounded(
+        text, words, notes = run_bounded(
             work, seconds=_SECONDS + size // 100_000, mebibytes=_MEBIBYTES + size // 10_000
         )
     except WorkFailed as error:
-        raise UsageError(_refusal(error)) from error
-    return Chat(text, [(start, stop) for start, stop in content], notes)
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise UsageError(
+            f"the model's chat template rejects these messages ({reason}){advise}"
+        ) from error
+    return Chat(text, [Word(**word | {"path": tuple(word["path"])}) for word in words], notes)
 
 
-def _refusal(error: Exception) -> str:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-    return f"the model's chat template rejects these messages ({reason}); try `chat_template=False`"
-
-
-def _best_form(tokenizer: PreTrainedTokenizerBase, messages: list[Message], limit: int) -> Chat:
+def _best_form(tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int) -> Chat:
     """Return the first form of the messages in which no content is lost, else the first at all.
 
     Text and a list of text parts mean the same, and templates often accept only one of them.
     """
     first: Chat | None = None
     failure: Exception | None = None
-    for form in _forms(messages):
+    for form in _forms(conversation):
         try:
-            text = _apply_template(tokenizer, form, limit)
+            text, continues = _render_first(tokenizer, form, limit)
         except _TEMPLATE_ERRORS as error:
             failure = failure or error
             continue
-        if any(_is_printed(message.get("content"), text) for message in form):
+        if any(_is_printed(message.get("content"), text) for message in form.messages):
             continue
-        chat, is_lost = _locate_words(tokenizer, form, text, limit)
+        chat, is_lost = _locate_words(tokenizer, form, text, limit, continues)
         if not is_lost:
             return chat
         first = first or chat
     if first is None:
-        raise UsageError(_refusal(failure or ValueError("it does not accept them")))
+        raise WorkFailed(str(failure or "it does not accept them"))
     return first
 
 
-def _forms(messages: list[Message]) -> Iterator[list[Message]]:
-    """Yield the messages as they are, with contents as one text, and with contents as parts."""
-    yield messages
-    forms = (
-        lambda c: "".join(part["text"] for part in c) if isinstance(c, list) else c,
-        lambda c: [{"type": "text", "text": c}] if isinstance(c, str) else c,
-    )
-    for form in forms:
-        other = [m | {"content": form(m["content"])} if "content" in m else m for m in messages]
-        if other != messages:
-            yield other
+def _forms(conversation: Conversation) -> Iterator[Conversation]:
+    """Yield the messages as they are, and in other forms that mean the same.
+
+    A content that is null may be absent or empty, contents may be one text or parts, and the
+    arguments of a call a text of JSON or its mapping.
+    """
+    yielded: list[list[Message]] = []
+    kinds: tuple[Callable[[Any], Any], ...] = (lambda c: c, _as_text, _as_parts)
+    for parse in (False, True):
+        for kind in kinds:
+            for null in ("keep", "absent", "empty"):
+                messages = [_form(m, kind, null, parse) for m in conversation.messages]
+                if messages not in yielded:
+                    yielded.append(messages)
+                    yield Conversation(messages, conversation.arguments)
+
+
+def _form(message: Message, kind: Callable[[Any], Any], null: str, parse: bool) -> Message:
+    other = dict(message)
+    if null != "keep":
+        other = {key: value for key, value in other.items() if value is not None}
+    if null == "empty":
+        other.setdefault("content", "")
+    if other.get("content") is not None:
+        other["content"] = kind(other["content"])
+    calls = other.get("tool_calls")
+    if parse and isinstance(calls, list):
+        other["tool_calls"] = [_parsed(call) for call in calls]
+    return other
+
+
+def _parsed(call: Any) -> Any:
+    """Return a tool call whose arguments are a mapping, where they were its JSON."""
+    try:
+        arguments = json.loads(call["function"]["arguments"])
+    except (TypeError, KeyError, ValueError, RecursionError):
+        return call
+    if not isinstance(arguments, dict):
+        return call
+    return call | {"function": call["function"] | {"arguments": arguments}}
+
+
+def _as_text(content: Any) -> Any:
+    if isinstance(content, list) and all("text" in part for part in content):
+        return "".join(part["text"] for part in content)
+    return content
+
+
+def _as_parts(content: Any) -> Any:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _is_printed(content: Any, text: str) -> bool:
     """Return whether the template wrote a list itself where it should have written its parts."""
-    return isinstance(content, list) and str(content) in text
+    return isinstance(content, list) and bool(content) and str(content) in text
 
 
-def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message], limit: int) -> str:
+def _render_first(
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int
+) -> tuple[str, bool]:
+    """Return the rendered text, and whether it ends with words that are to be continued."""
+    if _ends_open(conversation):
+        try:
+            return _apply_template(tokenizer, conversation, limit, continues=True), True
+        except ValueError:  # the template changes them: they end as it ends them
+            pass
+    return _apply_template(tokenizer, conversation, limit, continues=False), False
+
+
+def _ends_open(conversation: Conversation) -> bool:
+    """Return whether the last words are the assistant's, which are continued."""
+    last = conversation.messages[-1]
+    has_words = last["role"] == "assistant" and bool(last.get("content"))
+    return has_words and not last.get("tool_calls")
+
+
+def _apply_template(
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int, *, continues: bool
+) -> str:
     """Return the rendered text. Raises `UsageError` where it has more than `limit` characters."""
-    last = messages[-1]
-    is_answer = last["role"] == "assistant"
-    is_open = is_answer and bool(last.get("content")) and not last.get("tool_calls")
+    is_answer = conversation.messages[-1]["role"] == "assistant"
     text = str(
         tokenizer.apply_chat_template(
-            messages,
+            conversation.messages,
             tokenize=False,
             add_generation_prompt=not is_answer,
-            continue_final_message=is_open,
+            continue_final_message=continues,
+            **conversation.arguments,
         )
     )
     if len(text) > limit:
@@ -133,42 +194,32 @@ def _apply_template(tokenizer: PreTrainedTokenizerBase, messages: list[Message],
 
 
 def _locate_words(
-    tokenizer: PreTrainedTokenizerBase, messages: list[Message], text: str, limit: int
-) -> tuple[Chat, bool]:
-    """Return where the words of `messages` are in `text`, and whether a content is missing."""
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, text: str, limit: int,
+    continues: bool,
+) -> tuple[Chat, bool]:  # fmt: skip
+    """Return where the conversation's words are in `text`, and whether a content is missing."""
 
-    def render_again(changed: list[Message]) -> str | None:
+    def render_again(changed: Conversation) -> str | None:
         try:
-            return _apply_template(tokenizer, changed, limit)
+            return _apply_template(tokenizer, changed, limit, continues=continues)
         except _TEMPLATE_ERRORS:
             return None
 
-    finder = WordFinder(render_again, text, messages, free_marks(text, str(messages)))
-    remaining = list(leaves(messages))
-    chat = Chat(text, [])
-    if spans := finder.find_all([leaf for leaf in remaining if isinstance(leaf[1], str)]):
-        chat.content = spans
-        remaining = [leaf for leaf in remaining if not isinstance(leaf[1], str)]
-    is_lost = False
-    for path, _ in remaining:
-        spans, doubt = finder.find(path)
-        chat.content += spans
-        who = f"message {path[0] + 1} ({messages[path[0]]['role'][:20]})"
-        if not spans and path[1] == "content":
-            is_lost = True
-            chat.notes.append(f"the chat template leaves out the content of {who}")
-        elif doubt:
-            chat.notes.append(f"the chat template rewrites {path[1]!r} of {who}; {doubt}")
-    chat.content = _merge(chat.content)
-    return chat, is_lost
+    findings = WordFinder(render_again, text, conversation).find(list(conversation.leaves()))
+    words = [word for finding in findings.values() for word in finding.words]
+    notes = dropped_notes(conversation, findings)
+    if _ends_open(conversation) and not continues:
+        notes.append("the chat template ends the last message, which is not continued")
+    return Chat(text, _disjoint(words), notes), loses_content(conversation, findings)
 
 
-def _merge(spans: list[Span]) -> list[Span]:
-    """Return the spans in order, those that overlap merged."""
-    merged: list[Span] = []
-    for start, stop in sorted(spans):
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
-        else:
-            merged.append((start, stop))
-    return merged
+def _disjoint(words: list[Word]) -> list[Word]:
+    """Return the words in order; of those that overlap, the longer one of the first has its way."""
+    disjoint: list[Word] = []
+    for word in sorted(words, key=lambda word: (word.start, -word.stop)):
+        reached = disjoint[-1].stop if disjoint else 0
+        if word.start >= reached:
+            disjoint.append(word)
+        elif word.stop > reached:
+            disjoint.append(Word(reached, word.stop, word.path, word.role, None))
+    return [word for word in disjoint if word.start < word.stop]

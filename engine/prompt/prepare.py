@@ -11,16 +11,20 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.chat import render_chat
+from attentropy.engine.prompt.encode import encode, encode_chat, has_chat_format
 from attentropy.engine.prompt.ids import read_ids
-from attentropy.engine.prompt.messages import Messages, check_messages, has_words
+from attentropy.engine.prompt.messages import Conversation, Messages
+from attentropy.engine.prompt.notes import bos_notes, control_notes, unread_arguments
+from attentropy.engine.prompt.places import Place, place_text, place_tokens, place_words
 from attentropy.engine.prompt.tokens import (
     Span,
-    align_pieces,
     decoded_pieces,
+    dummy_prefixes,
     token_spans,
     vocabulary_text,
 )
-from attentropy.engine.trace.text import count, text_array
+from attentropy.engine.prompt.turns import Turns, read_turns
+from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:
@@ -34,7 +38,11 @@ PromptLike: TypeAlias = str | Messages | Sequence[int] | Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Prompt:
-    """The tokens of one sequence, [N] each; `spans` are UTF-8 byte offsets into `text`."""
+    """The tokens of one sequence, [N] each; `spans` are UTF-8 byte offsets into `text`.
+
+    messages: the number of the chat message whose words a token belongs to, -1 for none. segments:
+    the name of its segment, "" for none. Both are empty lists where no token has one.
+    """
 
     text: str
     ids: list[int]
@@ -43,6 +51,8 @@ class Prompt:
     spans: list[Span]
     chat: bool
     notes: list[str] = field(default_factory=list)
+    messages: list[int] = field(default_factory=list)
+    segments: list[str] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:
@@ -51,8 +61,16 @@ class Prompt:
         return hashlib.sha256(text).hexdigest()
 
     def coordinates(self) -> dict[str, tuple[str, Array]]:
-        """Return ids, texts, roles and spans as a trace's coordinates along `position`."""
-        return {
+        """Return ids, texts, roles and spans as a trace's coordinates along `position`.
+
+        Messages and segments are among them where a token has one.
+        """
+        sources: dict[str, tuple[str, Array]] = {}
+        if self.messages:
+            sources["message"] = ("position", np.array(self.messages, np.int32))
+        if self.segments:
+            sources["segment"] = ("position", text_array(self.segments))
+        return sources | {
             "position": ("position", np.arange(len(self.ids), dtype=np.int32)),
             "token_ids": ("position", np.array(self.ids, np.int32)),
             "token_text": ("position", text_array(self.tokens)),
@@ -68,26 +86,35 @@ def prepare(
     *,
     chat_template: bool = True,
     system: str | None = None,
+    question: str | None = None,
+    tools: Sequence[Any] | None = None,
+    template_args: Mapping[str, Any] | None = None,
     vocabulary: int | None = None,
 ) -> Prompt:
     """Tokenise a text, chat messages as transformers takes them, or ids (see `ids.read_ids`).
 
-    A text becomes the user's turn where the tokenizer has a chat template. vocabulary: the number
-    of ids that the model has, the tokenizer's own number for None. Raises `UsageError` for an
-    empty prompt, messages without a template, a template that fails (see `render_chat`), and ids
-    that the model does not have.
+    A text becomes the user's turn where the tokenizer has a chat template; with a `question`, the
+    text is the document that it is about. tools and template_args are for the template, which
+    renders them as transformers does. vocabulary: the number of ids that the model has, the
+    tokenizer's own number for None. Raises `UsageError` for an empty prompt, messages without a
+    template, a template that fails (see `render_chat`), and ids that the model does not have.
     """
     ids = read_ids(prompt)
     vocabulary = len(tokenizer) if vocabulary is None else vocabulary
     if ids is not None:
-        if system is not None:
-            raise UsageError("token ids are used as they are; leave `system` out")
+        others = {"system": system, "question": question, "tools": tools,
+                 "template_args": template_args}  # fmt: skip
+        for name in (name for name, value in others.items() if value is not None):
+            raise UsageError(f"token ids are used as they are; leave `{name}` out")
         _check_ids(ids, vocabulary)  # before the tokenizer sees them
         prepared = _from_ids(tokenizer, ids)
     else:
-        prepared = _from_text(tokenizer, prompt, chat_template, system)
+        turns = read_turns(
+            prompt, system=system, question=question, tools=tools, template_args=template_args
+        )
+        prepared = _from_turns(tokenizer, turns, chat_template)
         _check_ids(prepared.ids, vocabulary)
-    prepared.notes.extend(_bos_notes(tokenizer, prepared.ids))
+    prepared.notes.extend(bos_notes(tokenizer, prepared.ids))
     return prepared
 
 
@@ -145,89 +172,70 @@ def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
     return _prompt(tokenizer, text, ids, places, roles, chat=False)
 
 
-def _from_text(
-    tokenizer: PreTrainedTokenizerBase, prompt: Any, chat_template: bool, system: str | None
-) -> Prompt:
-    plain = isinstance(prompt, str)
-    if isinstance(prompt, Mapping) and "messages" in prompt:
-        prompt = prompt["messages"]
-    messages = check_messages([{"role": "user", "content": prompt}] if plain else prompt)
-    if not has_words(messages):
-        raise UsageError("the prompt is empty; give some text with `prompt`")
-    if not (chat_template and getattr(tokenizer, "chat_template", None)):
-        if system is not None or not plain:
+def _from_turns(tokenizer: PreTrainedTokenizerBase, turns: Turns, chat_template: bool) -> Prompt:
+    if not (chat_template and has_chat_format(tokenizer)):
+        if turns.needs_template:
             raise UsageError(
                 "this tokenizer has no chat template, which chat messages and `system` need; give "
                 "plain text with `prompt`"
             )
-        return _tokenize(tokenizer, prompt, [(0, len(prompt))], chat=False)
-    if system is not None:
-        if messages[0]["role"] == "system":
-            raise UsageError("the messages already have a system turn; leave `system` out")
-        messages.insert(0, {"role": "system", "content": system})
-    chat = render_chat(tokenizer, messages)
-    prepared = _tokenize(tokenizer, chat.text, chat.content, chat=True)
+        if turns.conversation.arguments:
+            raise UsageError(
+                "no chat template is used, which `tools` and `template_args` are for; leave them "
+                "out"
+            )
+        text = turns.text or ""
+        if not text.strip():
+            raise UsageError("the prompt is empty; give some text with `prompt`")
+        return _tokenize(tokenizer, text, place_text(text, turns.segments))
+    advise = "" if turns.needs_template else "; try `chat_template=False`"
+    chat = render_chat(tokenizer, turns.conversation, advise=advise)
+    places = place_words(chat.words, turns.conversation, turns.segments)
+    prepared = _tokenize(tokenizer, chat.text, places, turns.conversation)
     prepared.notes.extend(chat.notes)
+    if turns.segments and not any(place.segment for place in places):
+        prepared.notes.append("the chat template rewrites the prompt; its segments are unknown")
+    unread = unread_arguments(tokenizer, turns.conversation)
+    prepared.notes.extend(f"the chat template does not read {name!r}" for name in unread)
     return prepared
 
 
 def _tokenize(
-    tokenizer: PreTrainedTokenizerBase, text: str, content: list[Span], *, chat: bool
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    words: list[Place],
+    conversation: Conversation | None = None,
 ) -> Prompt:
-    """Tokenise `text`; `content` are the character spans of words not the template's, in order."""
-    if not text.strip():
-        raise UsageError("the prompt is empty; give some text with `prompt`")
+    """Tokenise `text`; `words` are the places of words not the template's, in order.
+
+    conversation: the one that `text` renders; None where it is not a chat.
+    """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UsageError("the prompt is not valid text (it has an unpaired surrogate)") from error
-    # The template writes the special tokens itself.
-    encode = {"add_special_tokens": not chat, "verbose": False}
-    notes = []
-    if tokenizer.is_fast:
-        encoded = tokenizer(text, return_offsets_mapping=True, **encode)
-        ids = [int(i) for i in encoded["input_ids"]]
-        places = [(int(a), int(b)) for a, b in encoded["offset_mapping"]]
-    else:
-        ids = [int(i) for i in tokenizer(text, **encode)["input_ids"]]
-        places, missing = _places_without_offsets(tokenizer, text, ids)
-        if missing:
-            notes.append(
-                f"this tokenizer gives no character offsets, and {missing:,} of "
-                f"{count(len(ids), 'token')} could not be found in the text; they share "
-                "the places and roles of their neighbours"
-            )
+    encoded = (
+        encode(tokenizer, text, special_tokens=True)
+        if conversation is None
+        else encode_chat(tokenizer, text, conversation.messages, **conversation.arguments)
+    )
+    ids, places, notes = encoded.ids, encoded.places, encoded.notes
     if not ids:
         raise UsageError("the tokenizer gives no tokens for this prompt")
-    roles = ["content" if inside else "template" for inside in _are_inside(places, content)]
-    if not chat:  # tokens of no width are those that the tokenizer puts around the text
+    sources = place_tokens(places, words)
+    roles = [source.role for source in sources]
+    if conversation is None:  # tokens of no width are those that the tokenizer puts around the text
         first = next((i for i, (a, b) in enumerate(places) if a < b), len(ids))
         last = next((i for i, (a, b) in enumerate(reversed(places)) if a < b), 0)
         roles[:first] = ["bos"] * first
         roles[len(ids) - last :] = ["eos"] * last
-    return _prompt(tokenizer, text, ids, places, roles, chat=chat, notes=notes)
-
-
-def _places_without_offsets(
-    tokenizer: PreTrainedTokenizerBase, text: str, ids: list[int]
-) -> tuple[list[Span], int]:
-    """Return character spans of the tokens, and how many are not in the text."""
-    bare = [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
-    added = next((i for i in range(len(ids)) if ids[i : i + len(bare)] == bare), 0)
-    places, missing = align_pieces(text, decoded_pieces(tokenizer, bare))
-    after = len(ids) - len(bare) - added
-    return [(0, 0)] * added + places + [(len(text), len(text))] * after, missing
-
-
-def _are_inside(places: list[Span], content: list[Span]) -> list[bool]:
-    """Return whether each token has a character of `content`; both are in order."""
-    inside = []
-    at = 0
-    for start, stop in places:
-        while at < len(content) and content[at][1] <= start:
-            at += 1
-        inside.append(start < stop and at < len(content) and content[at][0] < stop)
-    return inside
+    prepared = _prompt(
+        tokenizer, text, ids, places, roles, chat=conversation is not None, notes=notes,
+        messages=[source.message for source in sources],
+        segments=[source.segment for source in sources],
+    )  # fmt: skip
+    prepared.notes.extend(control_notes(tokenizer, ids, prepared.roles))
+    return prepared
 
 
 def _prompt(
@@ -239,8 +247,13 @@ def _prompt(
     *,
     chat: bool,
     notes: list[str] | None = None,
+    messages: list[int] | None = None,
+    segments: list[str] | None = None,
 ) -> Prompt:
     """Return the prompt of tokens at character spans `places` of `text`."""
+    places = list(places)
+    for i in dummy_prefixes(text, tokenizer.convert_ids_to_tokens(ids), places):
+        places[i] = (places[i][0], places[i][0])
     tokens, spans = token_spans(text, places)
     names = vocabulary_text(tokenizer, ids)
     tokens = [
@@ -251,16 +264,8 @@ def _prompt(
         if token != tokenizer.bos_token_id:
             break
         roles[i] = "bos"
-    return Prompt(text, ids, tokens, roles, spans, chat, notes or [])
-
-
-def _bos_notes(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
-    """Return a note where the prompt starts with two beginning-of-text tokens, or lacks one."""
-    bos, name = tokenizer.bos_token_id, tokenizer.bos_token
-    if bos is None:
-        return []
-    if ids[:2] == [bos, bos]:
-        return [f"the prompt starts with {name} twice; models are trained with one"]
-    if ids[0] != bos and tokenizer("a", verbose=False)["input_ids"][0] == bos:
-        return [f"the prompt does not start with {name}, which this tokenizer adds to every text"]
-    return []
+    return Prompt(
+        text, ids, tokens, roles, spans, chat, notes or [],
+        messages if messages and max(messages) >= 0 else [],
+        segments if segments and any(segments) else [],
+    )  # fmt: skip

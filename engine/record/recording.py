@@ -76,7 +76,7 @@ class Recording(Recorder):
         if self.generations.has_begun and not visibility.position:
             raise AttentropyError(
                 "this pass starts a new sequence, or the same one again; use one record() per "
-                "sequence, and the KV cache to continue a sequence (`use_cache=True`)"
+                "sequence, and the KV cache to continue a sequence (use_cache=True)"
             )
         super().begin_pass(visibility, size)
         if len(self._ids) < len(self.batches):

@@ -1,72 +1,91 @@
-"""Generate the greedy answer after a prompt, and lay it out for the trace."""
+"""Lay a generated answer out for the trace: its tokens as positions, and along `step`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from attentropy.engine.errors import TraceError
 from attentropy.engine.lens.rehearsal import find_content
-from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.load import LoadedModel
-from attentropy.engine.model.positions import usable_positions
+from attentropy.engine.prompt.prepare import Prompt, name_tokens
 from attentropy.engine.prompt.tokens import vocabulary_text
+from attentropy.engine.run.decode import Token, end_ids
+from attentropy.engine.trace.partial import ANSWER
 from attentropy.engine.trace.text import text_array
 
-
-def greedy(loaded: LoadedModel, ids: Tensor, output: Any, steps: int) -> list[tuple[int, float]]:
-    """Continue greedily through the cache: (id, ln P) of each generated token, at most `steps`.
-
-    Stops after the end of turn, and at the model's last position.
-    """
-    ends = _end_ids(loaded)
-    positions = usable_positions(loaded.model)
-    if positions is not None:
-        steps = min(steps, positions - ids.shape[1] + 1)
-    generated: list[tuple[int, float]] = []
-    cache = cache_of(output)
-    logits = output.logits[:, -1]
-    sequence = ids
-    with torch.no_grad():
-        while len(generated) < steps:
-            logprobs = logits.float().log_softmax(-1)
-            token = int(logprobs.argmax(-1))
-            generated.append((token, float(logprobs[0, token])))
-            if token in ends or len(generated) == steps:
-                break
-            new = torch.tensor([[token]], device=ids.device)
-            sequence = torch.cat([sequence, new], 1)
-            if cache is None:
-                output = loaded.model(sequence, use_cache=False, logits_to_keep=1)
-            else:
-                output = loaded.model(new, use_cache=True, logits_to_keep=1, **continuing(cache))
-                cache = cache_of(output)
-            logits = output.logits[:, -1]
-    return generated
+ROLE = "generated"
+_CONTEXT = 8  # tokens of the prompt that are decoded with the answer: a first blank stays
 
 
-def _end_ids(loaded: LoadedModel) -> set[int]:
-    ends: set[int | None] = set()
-    generation = getattr(loaded.model, "generation_config", None)
-    for holder in (generation, loaded.model.config, loaded.tokenizer):
-        value = getattr(holder, "eos_token_id", None)
-        ends |= set(value) if isinstance(value, (list, tuple)) else {value}
-    return {int(i) for i in ends if i is not None}
-
-
-def answer_arrays(loaded: LoadedModel, answer: list[tuple[int, float]]) -> dict[str, Any]:
+def answer_arrays(loaded: LoadedModel, answer: Sequence[Token]) -> dict[str, Any]:
     """Return the generated tokens as the trace's arrays along `step`."""
-    ids = [token for token, _ in answer]
+    ids = [token.id for token in answer]
     texts = vocabulary_text(loaded.tokenizer, ids)
-    content = find_content(ids, texts, set(loaded.tokenizer.all_special_ids), _end_ids(loaded))
+    content = find_content(ids, texts, set(loaded.tokenizer.all_special_ids), end_ids(loaded))
     return {
         "generated_ids": ("step", np.array(ids, np.int32)),
-        "generated_logprob": ("step", np.array([p for _, p in answer], np.float32)),
+        "generated_logprob": ("step", np.array([token.logprob for token in answer], np.float32)),
+        "generated_rank": ("step", np.array([token.rank for token in answer], np.int32)),
+        "generated_entropy": ("step", np.array([token.entropy for token in answer], np.float32)),
         "generated_content": ("step", np.array(content, np.int8)),
         "generated_text": ("step", text_array(texts)),
     }
+
+
+def with_answer(loaded: LoadedModel, text: Prompt, ids: Sequence[int]) -> Prompt:
+    """Return the prompt and the generated tokens `ids` as one sequence of tokens."""
+    if not ids:
+        return text
+    before = text.ids[-_CONTEXT:]
+    named = name_tokens(loaded.tokenizer, [*before, *ids])
+    tokens, spans = named.tokens[len(before) :], named.spans[len(before) :]
+    end = max((stop for _, stop in text.spans), default=0)
+    start = spans[0][0]
+    spans = [(end + max(0, a - start), end + max(0, b - start)) for a, b in spans]
+    return _extended(text, list(ids), tokens, spans)
+
+
+def with_room(text: Prompt, room: int) -> Prompt:
+    """Return the prompt followed by `room` tokens that are not generated yet."""
+    end = max((stop for _, stop in text.spans), default=0)
+    return _extended(text, [-1] * room, [""] * room, [(end, end)] * room)
+
+
+def _extended(
+    text: Prompt, ids: list[int], tokens: list[str], spans: list[tuple[int, int]]
+) -> Prompt:
+    return replace(
+        text, ids=text.ids + ids, tokens=text.tokens + tokens, roles=text.roles + [ROLE] * len(ids),
+        spans=text.spans + spans,
+        messages=text.messages and text.messages + [-1] * len(ids),
+        segments=text.segments and text.segments + [""] * len(ids),
+    )  # fmt: skip
+
+
+def answer_fact(loaded: LoadedModel, answer: Sequence[Token]) -> str:
+    """Return the tokens as the text that a commit keeps of them; `read_answer_fact` reads it."""
+    ids = [token.id for token in answer]
+    fact = {
+        "ids": ids, "texts": [str(text) for text in vocabulary_text(loaded.tokenizer, ids)],
+        "tokens": [astuple(token) for token in answer],
+    }  # fmt: skip
+    return json.dumps(fact)
+
+
+def read_answer_fact(facts: Mapping[str, str]) -> list[Token]:
+    """Return the tokens among what a commit keeps. Raises `TraceError` where they are damaged."""
+    try:
+        tokens = json.loads(facts.get(ANSWER, "{}")).get("tokens", [])
+        return [Token(int(i), float(p), int(rank), float(h)) for i, p, rank, h in tokens]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise TraceError(
+            "the answer in a finished chunk cannot be read; start over with `force=True`"
+        ) from error
 
 
 def vocabulary_arrays(texts: dict[int, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.prepare import PromptLike, prepare
-from attentropy.engine.run.answer import answer_arrays, greedy, vocabulary_arrays
+from attentropy.engine.run.answer import answer_arrays, vocabulary_arrays
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
+from attentropy.engine.trace.segments import segment_names
 from attentropy.engine.trace.statistics import KEPT_STATS
 from attentropy.engine.trace.text import count
 
@@ -36,11 +38,18 @@ def extract(
     tokenizer: Any = None,
     chat_template: bool = True,
     system: str | None = None,
+    question: str | None = None,
+    tools: Sequence[Any] | None = None,
+    template_args: Mapping[str, Any] | None = None,
+    segments: Mapping[str, Any] | None = None,
     revision: str | None = None,
     dtype: Any = None,
     device: Any = None,
     quantize: str | None = None,
     max_new_tokens: int = 8,
+    temperature: float | None = None,
+    top_p: float = 1.0,
+    seed: int = 0,
     top_k: int = 5,
     stats: Names = KEPT_STATS,
     layers: Selection = None,
@@ -77,13 +86,26 @@ def extract(
         tokenizer: The tokenizer of a loaded model.
         chat_template: Whether a text goes through the chat template.
         system: A system turn before the prompt.
+        question: A question about the prompt, which is then a document: both are one user turn,
+            the document, a blank line, the question. The tokens of each carry its name as their
+            `segment`.
+        tools: Tools for the chat template, as transformers takes them: JSON schemas or functions.
+        template_args: Other arguments for the chat template, such as {"enable_thinking": False}
+            or {"documents": [...]}.
+        segments: Names of parts of the prompt, for `trace.by("segment")`: {"name": [start, stop]}
+            in characters of the messages' words, or {"name": "its words"}.
         revision: Branch, tag or commit of a hub model.
         dtype: Weight dtype, "float32", "bfloat16", "float16" or the torch.dtype; by default the
             checkpoint's own (float32 on a CPU).
         device: "cpu", "cuda", "cuda:1" or a torch.device; "auto" spreads the layers over all
             devices. By default CUDA if there is any.
         quantize: "4bit" or "8bit" weights (bitsandbytes).
-        max_new_tokens: Length of the greedy answer, from which `rehearsal` is measured.
+        max_new_tokens: Maximum length of the answer, whose tokens follow the prompt's in the trace
+            (role "generated") and from which `rehearsal` is measured. 2000 leaves room for a chain
+            of thought; the answer stops at the end of the turn.
+        temperature: Sample the answer at this temperature; by default (and at 0) it is greedy.
+        top_p: When sampling, choose among the fewest tokens that together have this probability.
+        seed: Seed of the sampling; the same seed gives the same answer.
         top_k: Number of most likely tokens that the lens records per cell.
         stats: Attention statistics to record besides entropy: "max_prob", "distance", …, several of
             them ("max_prob,lse" or a list), or "all"; "none" for the lens alone.
@@ -93,8 +115,9 @@ def extract(
         lens: Where the logit lens reads each layer: "residual", "attention", "mlp", several of
             them, "all", or "none" (also ()).
         lens_layers: Layers that the lens reads; by default all.
-        lens_positions: Positions that the lens reads, also "template"; by default all, up to a
-            budget of computation and memory.
+        lens_positions: Positions of the prompt that the lens reads, also "template"; by default
+            all, up to a budget of computation and memory. Besides these it reads the answer, from
+            token 1,024 on within the same budget; "all" reads all of both.
         map_tile: Tile size, in tokens, of the attention map (token × token): 64, (64, 32) for
             queries × keys, "none", or "auto".
         map_heads: "mean" for one map, "all" for one map per head.
@@ -132,16 +155,20 @@ def extract(
         >>> trace = extract(prompt="What is the capital of Japan?", heads=[0, 1], stats="entropy")
         >>> trace
         <Trace of 'attentropy-demo': 17 tokens, 8 layers, 2 heads, answer 'Tokyo'>
-        >>> trace["entropy"].shape  # layer, head, query
-        (8, 2, 17)
+        >>> trace["entropy"].shape  # layer, head, query: the prompt's and three of the answer
+        (8, 2, 20)
+        >>> trace.tokens[trace.prompt_tokens :]
+        ['T', 'okyo', '<|eot_id|>']
 
         A model that is loaded already:
 
         >>> extract(model, "Hello", tokenizer=tokenizer)  # doctest: +SKIP
     """
     options = Options(
-        chat_template=chat_template, system=system, revision=revision, dtype=dtype, device=device,
-        quantize=quantize, max_new_tokens=max_new_tokens, top_k=top_k, stats=stats, layers=layers,
+        chat_template=chat_template, system=system, question=question, tools=tools,
+        template_args=template_args, revision=revision, dtype=dtype, device=device,
+        quantize=quantize, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
+        seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
         map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores, storage=storage,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
@@ -149,7 +176,7 @@ def extract(
     )  # fmt: skip
     partial = open_partial(output, force=force, resume=resume, keep_cache=keep_cache)
     if prompt is None:
-        if model is not None:
+        if model is not None or question is not None:
             raise UsageError("no prompt; give one with `prompt`")
         prompt = demo.DEFAULT_PROMPT
     show = progress or (lambda stage, done, total: None)
@@ -160,8 +187,17 @@ def extract(
         prompt,
         chat_template=chat_template,
         system=system,
+        question=question,
+        tools=tools,
+        template_args=template_args,
         vocabulary=config_facts(loaded.model.config)["vocabulary"],
     )
+    if segments is not None:
+        names = segment_names(text.tokens, text.roles, segments)
+        earlier_names = text.segments or [""] * len(names)  # of a document and a question
+        text = replace(
+            text, segments=[new or old for new, old in zip(names, earlier_names, strict=True)]
+        )
     _check_length(loaded, len(text.ids))
     show("checking the model", 0, 1)
     earlier = partial.run() if partial is not None and resume else {}
@@ -169,25 +205,23 @@ def extract(
     if scratch is not None and plan.nbytes > SCRATCH_BYTES:
         partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:
-        trace = _run(job, max_new_tokens, show)
+        trace = _run(job, show)
     show("done", 1, 1)
     return trace
 
 
-def _run(job: Job, max_new_tokens: int, show: Progress) -> Trace:
-    """Read the prompt, answer it, look for the answer, and return the trace."""
+def _run(job: Job, show: Progress) -> Trace:
+    """Read the prompt, answer it, look for the answer in it, and return the trace."""
     plan = job.plan
-    output = job.read()
     if not plan.is_causal:
+        job.read()
         return job.finish({} if plan.lens is None else vocabulary_arrays(plan.lens.vocabulary), {})
-    show("answering", 0, 1)
-    answer = greedy(plan.loaded, plan.ids, output, max_new_tokens)
-    del output
+    answer = job.answer()
     arrays = answer_arrays(plan.loaded, answer)
     content = arrays["generated_content"][1].astype(bool)
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
-        job.rehearse([token for (token, _), keep in zip(answer, content, strict=True) if keep])
+        job.rehearse([token.id for token, keep in zip(answer, content, strict=True) if keep])
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     words = [str(t) for t, keep in zip(arrays["generated_text"][1], content, strict=True) if keep]
     return job.finish(arrays, {"answer": "".join(words).strip()})

@@ -19,6 +19,9 @@ from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.run import failures
+from attentropy.engine.run.answer import with_answer
+from attentropy.engine.run.answering import Answering
+from attentropy.engine.run.decode import Token
 from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.prefill import bytes_of_pass, size_of
@@ -34,7 +37,7 @@ Arrays = Mapping[str, tuple[Any, np.ndarray]]
 
 
 class Job:
-    """A run that is under way: `read` and `finish` do it while this is open.
+    """A run that is under way: `answer` and `finish` do it while this is open.
 
     It leaves the trace in its place, or a folder next to it that `resume` continues. partial: that
     folder, None for a run in memory. earlier: what the folder says of the run that it holds, empty
@@ -59,7 +62,8 @@ class Job:
         self._partial = partial
         self._earlier = earlier
         self._has_begun = False  # the partial folder is this run's own
-        self._reader = PromptReader(plan, MemorySink(), partial, show, gauge or Gauge())
+        sink = MemorySink(plan.tokens + min(plan.room, plan.block))
+        self._reader = PromptReader(plan, sink, partial, show, gauge or Gauge())
         self._free = free_bytes(plan.ids.device)
 
     def __enter__(self) -> Job:
@@ -69,10 +73,18 @@ class Job:
     def _sink(self) -> Sink:
         return self._reader.sink
 
-    def read(self) -> Any:
-        """Begin, and return the output of the prompt's last pass; all of it is recorded then."""
+    def answer(self) -> list[Token]:
+        """Begin, read the prompt and answer it; all of both is recorded then."""
         self.begin()
-        return self._reader.read()
+        answering = Answering(self._reader)
+        answering.read()
+        self.attrs["notes"] = [*self.attrs["notes"], *answering.notes]
+        return self._reader.answer
+
+    def read(self) -> None:
+        """Begin, and read the prompt alone: the model has no answer."""
+        self.begin()
+        self._reader.read()
 
     def begin(self) -> None:
         """Make the sink, with all of the trace in it but its values."""
@@ -115,7 +127,12 @@ class Job:
         arrays: name → (dimensions, values).
         """
         self._sink.flush()
-        arrays = {**arrays, **self.plan.sweeps.finished()}
+        plan, tokens = self.plan, self._reader.ids.shape[1]
+        arrays = {**arrays, **_padded(plan.sweeps.finished(), tokens)}
+        if plan.room:
+            answer = self._reader.ids[0, plan.tokens :].tolist()
+            arrays |= with_answer(plan.loaded, plan.text, answer).coordinates()
+            arrays["query"] = ("query", np.arange(tokens, dtype=np.int32))
         attrs = {**self.attrs, **attrs}
         attrs["notes"] = [*attrs["notes"], *self._reader.notes()]
         if self._sink.errors:
@@ -123,6 +140,8 @@ class Job:
         if self._partial is None:
             return self._in_memory(arrays, attrs)
         group = store.open_group(self._partial.trace)
+        for name, field in plan.fields.items():
+            store.shorten_array(group, name, field.of_tokens(tokens))
         for name, (dims, values) in arrays.items():
             store.write_array(group, name, (dims,) if isinstance(dims, str) else dims, values)
         store.complete_group(group, self._partial.trace, attrs)
@@ -132,6 +151,7 @@ class Job:
 
     def _in_memory(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
         assert isinstance(self._sink, MemorySink)
+        self._sink.shorten(self._reader.ids.shape[1])
         grown = {
             name: (field.dims, self._sink.arrays[name]) for name, field in self.plan.fields.items()
         }
@@ -202,6 +222,7 @@ class Job:
             positions=len(lens.positions) if lens is not None else 0,
             sites=len(lens.sites) if lens is not None else 1,
             on_cpu=run.ids.device.type == "cpu",
+            answer=run.room,
         )
         size = size_of(model)
         if size is None:
@@ -219,6 +240,21 @@ class Job:
         if not fits:
             return "try a shorter prompt or another `device`"
         return f"try {' or '.join(fits[:2])}"
+
+
+def _padded(arrays: Arrays, tokens: int) -> Arrays:
+    """Return arrays of the prompt alone with missing values for the answer's positions."""
+
+    def pad(dims: Any, values: np.ndarray) -> np.ndarray:
+        if "position" not in dims:
+            return values
+        widths = [
+            (0, tokens - n if dim == "position" else 0)
+            for dim, n in zip(dims, values.shape, strict=True)
+        ]
+        return np.pad(values, widths, constant_values=np.nan)
+
+    return {name: (dims, pad(dims, values)) for name, (dims, values) in arrays.items()}
 
 
 def _check_same(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from attentropy.engine.arguments import read_bytes, read_count, read_torch_name
+from attentropy.engine.arguments import read_bytes, read_count, read_number, read_torch_name, refuse
 from attentropy.engine.cost.options import CostOptions
+from attentropy.engine.run.decode import Sampling
 
 # Called with a stage, the steps done, and the steps in all.
 Progress = Callable[[str, int, int], None]
@@ -24,11 +25,16 @@ class Options(CostOptions):
 
     chat_template: bool = True
     system: str | None = None
+    question: str | None = None
+    tools: Any = None
+    template_args: Any = None
     revision: str | None = None
     dtype: Any = None
     device: Any = None
     quantize: str | None = None
-    max_new_tokens: int = 8
+    temperature: Any = None
+    top_p: Any = 1.0
+    seed: int = 0
     top_k: int = 5
     memory: Any = None
     output: str | Path | None = None
@@ -42,10 +48,23 @@ class Options(CostOptions):
         return super()._read() | {
             "dtype": read_torch_name(self.dtype),
             "device": read_torch_name(self.device),
-            "max_new_tokens": read_count(self.max_new_tokens, "max_new_tokens", least=0),
+            "temperature": (
+                None
+                if self.temperature is None
+                else read_number(self.temperature, "temperature", "a number of at least 0", 0)
+            ),
+            "top_p": read_number(
+                self.top_p, "top_p", "a number above 0 and at most 1", 0, 1, is_open=True
+            ),
+            "seed": _read_seed(self.seed),
             "top_k": read_count(self.top_k, "top_k"),
             "memory": memory,
         }
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the answer's tokens are chosen; a temperature of 0 is greedy."""
+        return Sampling(self.temperature or None, self.top_p, self.seed)
 
     @property
     def placement(self) -> dict[str, str | None]:
@@ -56,3 +75,10 @@ class Options(CostOptions):
             "device": self.device,
             "quantize": self.quantize,
         }
+
+
+def _read_seed(value: Any) -> int:
+    seed = read_count(value, "seed", least=0)
+    if seed >= 2**63:
+        raise refuse("seed", "an integer from 0 to 2⁶³ − 1", value)
+    return seed

@@ -32,14 +32,20 @@ from attentropy.engine.maps.windows import Tile
 from attentropy.engine.model.devices import free_bytes, input_device
 from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.model.load import LoadedModel
+from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
+from attentropy.engine.run.answer import with_room
+from attentropy.engine.run.decode import GREEDY, Sampling
 from attentropy.engine.run.options import Options
-from attentropy.engine.run.probe import RunProbe
+from attentropy.engine.run.probe import RunProbe, probe_ids
 from attentropy.engine.trace import store
 from attentropy.engine.trace.layout import CHUNK_LENGTH, ArrayLayout, array_layout
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
+
+# Tokens that are generated before they are read, and recorded, in one pass.
+ANSWER_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,10 @@ class RunPlan:
     `is_causal`: no token sees those after it, so the model predicts the next one. `keep_cache`: the
     keys and values of each chunk go next to its commit. `memory`: bytes that the run may hold, None
     where nobody has said. `attrs` are the trace's.
+
+    At most `room` tokens are generated, as `sampling` says, and read in blocks of `block`. Where
+    the model does not continue from its cache (`why_whole` says why), the answer is generated
+    first, and read together with the prompt in one pass.
     """
 
     loaded: LoadedModel
@@ -69,6 +79,10 @@ class RunPlan:
     storage: str = "float32"
     keep_cache: bool = False
     memory: int | None = None
+    room: int = 0
+    block: int = ANSWER_BLOCK
+    sampling: Sampling = GREEDY
+    why_whole: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -81,14 +95,23 @@ class RunPlan:
         return bool(set(self.attention.notes) - {NO_STATS})
 
     @property
+    def length(self) -> int:
+        """The most tokens that the trace may have: the prompt's and those of the answer."""
+        return self.tokens + self.room
+
+    @property
     def passes(self) -> list[tuple[int, int]]:
         """First token and end of each pass."""
         return prefill.chunk_bounds(self.tokens, self.chunk)
 
     @property
     def coords(self) -> dict[str, tuple[str, np.ndarray]]:
-        """All coordinates that are known before the first pass."""
-        coords = {**self.text.coordinates(), **self.attention.coords(), **self.sweeps.coordinates()}
+        """All coordinates that are known before the first pass.
+
+        Those of the tokens have `length` entries, the answer's of them without texts.
+        """
+        text = with_room(self.text, self.room)
+        coords = {**text.coordinates(), **self.attention.coords(), **self.sweeps.coordinates()}
         return coords | (self.lens.coords() if self.lens is not None else {})
 
     @property
@@ -101,7 +124,7 @@ class RunPlan:
         if self.lens is not None:
             fields |= self.lens.fields(len(self.attention.entries), self.step, self.storage)
         if self.token_logprobs is not None:
-            fields |= self.token_logprobs.fields(self.tokens, self.step, self.storage)
+            fields |= self.token_logprobs.fields(self.length, self.step, self.storage)
         return fields
 
     @property
@@ -136,40 +159,47 @@ def plan_run(
     """
     ids = torch.tensor([text.ids], device=input_device(loaded.model))
     notes = [*loaded.notes, *text.notes]
+    room = _room(loaded, len(text.ids), options.max_new_tokens)
     sites, chunk = options.lens, options.chunk
     if chunk is None and type(earlier.get("asked")) is int:
         chunk = earlier["asked"]
     keep_cache = options.keep_cache or earlier.get("keep_cache") is True
-    in_chunks = _may_be_chunked(len(text.ids), chunk, options.memory)
+    in_chunks = room > 0 or _may_be_chunked(len(text.ids), chunk, options.memory)
     probe = RunProbe(
-        loaded.model, ids, sites, in_chunks=in_chunks, use_cache=keep_cache,
+        loaded.model, probe_ids(ids, room), sites, in_chunks=in_chunks, use_cache=keep_cache,
         head=options.token_logprob,
     )  # fmt: skip
     is_causal = _check(probe, options)
-    reading = _plan_lens(loaded, probe, text, options, notes) if sites else None
+    room = room if is_causal else 0  # a masked LM has no answer
+    reading = _plan_lens(loaded, probe, text, options, room, notes) if sites else None
     token_logprobs = None
     if not is_causal:
         notes.append(_both_ways(loaded))
     elif options.token_logprob:
         token_logprobs = _plan_token_logprobs(probe, reading, notes)
-    attention_plan, sweeps, sweep_options = _plan_attention(loaded, text, options, notes)
+    attention_plan, sweeps, sweep_options = _plan_attention(loaded, text, options, room, notes)
     if keep_cache:
         prefill.check_keepable(loaded.model, probe.cache())
     requested = _requested_chunk(loaded, ids, reading, chunk, options.memory)
+    is_limited = options.chunk is not None or options.memory is not None
+    block = min(ANSWER_BLOCK, requested) if is_limited else ANSWER_BLOCK
     chunk, step = _chunk(probe, len(text.ids), requested, sweeps.tile, notes)
+    if chunk >= len(text.ids):
+        step = max(len(text.ids), min(len(text.ids) + room, CHUNK_LENGTH))
     recorded = _recorded_options(options, attention_plan, chunk, len(text.ids)) | sweep_options
     lens = None
     if reading is not None:
         entries = first_entries(attention_plan)
         lens = LensArrays(
-            reading, text, loaded.tokenizer, entries, options.top_k, is_causal=is_causal
+            reading, text, loaded.tokenizer, entries, options.top_k, room, is_causal=is_causal
         )
     return RunPlan(
         loaded=loaded, text=text, ids=ids, chunk=chunk, step=step, requested_chunk=requested,
         stats=computed_stats(options.stats), attention=attention_plan, sweeps=sweeps,
         lens=lens, token_logprobs=token_logprobs, is_causal=is_causal,
         attrs=provenance(describe_run(loaded), text, notes, recorded), storage=options.storage,
-        keep_cache=keep_cache, memory=options.memory,
+        keep_cache=keep_cache, memory=options.memory, room=room, block=block,
+        sampling=options.sampling, why_whole=prefill.why_whole(probe) if room else None,
     )  # fmt: skip
 
 
@@ -188,7 +218,7 @@ def _check(probe: RunProbe, options: Options) -> bool:
 
 
 def _plan_attention(
-    loaded: LoadedModel, text: Prompt, options: Options, notes: list[str]
+    loaded: LoadedModel, text: Prompt, options: Options, room: int, notes: list[str]
 ) -> tuple[AttentionPlan, Sweeps, dict[str, Any]]:
     """Return what is kept of attention and of its weights, with the options that name these."""
     tokens = len(text.ids)
@@ -196,15 +226,16 @@ def _plan_attention(
         if options.windows:
             raise UsageError('`windows` has weights of attention; leave out `stats="none"`')
         notes.append('attention was not recorded (`stats="none"`)')
-        attention_plan = plan_no_attention(loaded.model, tokens)
+        attention_plan = plan_no_attention(loaded.model, tokens + room)
         return attention_plan, *plan_no_sweeps(len(attention_plan.entries), tokens)
     attention_plan, remarks = plan_attention(
-        loaded.model, tokens, options.stats, options.layers, options.heads
+        loaded.model, tokens + room, options.stats, options.layers, options.heads
     )
     notes += remarks
     sweeps, sweep_options = plan_sweeps(
         loaded, tokens, recorded=attention_plan.layers, tile=options.map_tile,
         map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
+        answer=room > 0,
     )  # fmt: skip
     return attention_plan, sweeps, sweep_options
 
@@ -218,13 +249,25 @@ def _both_ways(loaded: LoadedModel) -> str:
     )
 
 
+def _room(loaded: LoadedModel, tokens: int, wanted: int) -> int:
+    """Return how many tokens may be generated and read after a prompt of `tokens` tokens."""
+    positions = usable_positions(loaded.model)
+    return wanted if positions is None else max(0, min(wanted, positions - tokens))
+
+
 def _plan_lens(
-    loaded: LoadedModel, probe: RunProbe, text: Prompt, options: Options, notes: list[str]
+    loaded: LoadedModel,
+    probe: RunProbe,
+    text: Prompt,
+    options: Options,
+    room: int,
+    notes: list[str],
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
     return plan_lens(
         loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
+        room=room,
     )  # fmt: skip
 
 
@@ -248,7 +291,8 @@ def _recorded_options(
     """Return the options that the trace names."""
     return {
         "chat_template": options.chat_template, "max_new_tokens": options.max_new_tokens,
-        "top_k": options.top_k, "stats": list(attention_plan.names),
+        **(options.sampling.facts() if options.max_new_tokens else {}), "top_k": options.top_k,
+        "stats": list(attention_plan.names),
         "layers": options.layers or "all", "heads": options.heads,
         "lens": list(options.lens), "lens_layers": options.lens_layers or "all",
         "lens_positions": options.lens_positions or "within the budget",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -21,6 +22,16 @@ _TOKENS = 16
 # Where the probe of a prompt that may be read in chunks is cut: it is recorded up to the first cut,
 # and continued from there in two more pieces.
 _CUTS = (12, 24, 32)
+
+
+def probe_ids(ids: Tensor, room: int) -> Tensor:
+    """Return the tokens to probe with: the prompt's [1, N], repeated where it is very short.
+
+    So that they can be read in pieces. They are no more than prompt and answer (`room`) together.
+    """
+    wanted = min(_CUTS[-1], ids.shape[1] + room)
+    repeats = -(-wanted // ids.shape[1])
+    return torch.cat([ids] * repeats, 1)[:, : max(wanted, ids.shape[1])] if repeats > 1 else ids
 
 
 class RunProbe:
@@ -42,7 +53,7 @@ class RunProbe:
         head: bool = False,
     ) -> None:
         probe = ids[:, : _CUTS[-1] if in_chunks else _TOKENS]
-        self.cuts = [max(1, probe.shape[1] * cut // _CUTS[-1]) for cut in _CUTS]
+        self.cuts = sorted({max(1, probe.shape[1] * cut // _CUTS[-1]) for cut in _CUTS})
         self.model = model
         self._head_pass: HeadPass | None = None
         self._explained: list[ExplainedLayer] = []

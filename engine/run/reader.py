@@ -21,9 +21,11 @@ from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.cache import cache_of
 from attentropy.engine.run import prefill
+from attentropy.engine.run.answer import answer_fact, read_answer_fact
+from attentropy.engine.run.decode import Token
 from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
-from attentropy.engine.trace.partial import PartialTrace
+from attentropy.engine.trace.partial import ANSWER, PartialTrace
 from attentropy.engine.trace.sinks import Sink
 
 # What a chunk's commit holds besides its values: tensors and facts, each by name.
@@ -47,19 +49,26 @@ class PromptReader:
         self.gauge = gauge
         self.not_finite: int | None = None  # the first token whose outputs are not finite
         self._recorder: Recorder | None = None
+        self.ids = plan.ids  # of the tokens that are known so far, [1, n]
+        self.passes = plan.passes
+        self.answer: list[Token] = []
+
+    @property
+    def finished(self) -> int:
+        """How many passes an earlier run finished."""
+        return 0 if self.partial is None else self.partial.progress().commits
 
     def read(self) -> Any:
         """Read what is not read yet, and return the output of the last pass.
 
-        What an earlier run left in `partial` is taken in first: its chunks go through the model
-        once more, unrecorded, or their keys and values are loaded.
+        What an earlier run left in `partial` is taken in first, its part of the answer too: its
+        chunks go through the model once more, unrecorded, or their keys and values are loaded.
         """
-        plan, passes = self.plan, self.plan.passes
-        done, output = 0, None
-        if self.partial is not None:
-            done = -(-self.partial.progress().done // plan.chunk)
+        plan, output = self.plan, None
+        done = self.finished
         if done:
-            output = self._restore(passes[:done])
+            output = self._restore(done)
+        passes = self.passes
         if done == len(passes):
             return output
         cache = cache_of(output)
@@ -70,6 +79,15 @@ class PromptReader:
                 cache = cache_of(output)
         self.show("reading the prompt", plan.tokens, plan.tokens)
         return output
+
+    def add_pass(self, answer: list[Token]) -> tuple[int, int]:
+        """Add a pass over the next tokens of the answer, and return its start and stop."""
+        start = self.ids.shape[1]
+        new = torch.tensor([[token.id for token in answer]], device=self.ids.device)
+        self.ids = torch.cat([self.ids, new], 1)
+        self.answer += answer
+        self.passes = [*self.passes, (start, self.ids.shape[1])]
+        return self.passes[-1]
 
     def recording(self, start: int = 0) -> AbstractContextManager[Any]:
         """Record the attention calls of the passes from token `start` on while this is open."""
@@ -90,7 +108,7 @@ class PromptReader:
 
         Its lens is read, and its commit follows its values.
         """
-        start, stop = self.plan.passes[index]
+        start, stop = self.passes[index]
         output, parts = self._run_pass(start, stop, cache)
         if self.not_finite is None and self._recorder is not None:
             self.not_finite = self._recorder.first_not_finite()
@@ -108,17 +126,17 @@ class PromptReader:
             nullcontext({}) if lens is None else lens.reading.capture(start, stop) as states,
             nullcontext({}) if logprobs is None else logprobs.capture() as last_states,
         ):
-            output = prefill.read_chunk(plan.loaded.model, plan.ids, start, stop, cache)
+            output = prefill.read_chunk(plan.loaded.model, self.ids, start, stop, cache)
         tensors: dict[str, Tensor] = {}
         if logprobs is not None:
             with self.gauge.within("lens"):
-                tensors = logprobs.read(self.sink, last_states, plan.ids[0, start:stop], start)
+                tensors = logprobs.read(self.sink, last_states, self.ids[0, start:stop], start)
         if lens is None:
             return output, (tensors, {})
         count = len(lens.reading.sites) * len(lens.reading.layers)
 
         def show_layer(layer: int) -> None:
-            if len(plan.passes) == 1:
+            if len(self.passes) == 1:
                 self.show("computing the lens", layer, count)
 
         lens_tensors, facts = lens.read(self.sink, states, start, stop, self.gauge, show_layer)
@@ -127,11 +145,13 @@ class PromptReader:
     def _commit(self, partial: PartialTrace, index: int, output: Any, parts: CommitParts) -> None:
         """Write what makes the chunk a finished one, once its values are written."""
         plan, sink, (tensors, facts) = self.plan, self.sink, parts
-        start, stop = plan.passes[index]
+        start, stop = self.passes[index]
         sums = {name: torch.from_numpy(np.array(v)) for name, v in plan.sweeps.state().items()}
         cached = prefill.cache_tensors(cache_of(output), start, stop) if plan.keep_cache else {}
-        if index == len(plan.passes) - 1:
+        if stop >= plan.tokens:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
+            here = self.answer[max(0, start - plan.tokens) : stop - plan.tokens]
+            facts = facts | ({ANSWER: answer_fact(plan.loaded, here)} if here else {})
 
         not_finite = json.dumps(self.not_finite)
 
@@ -146,20 +166,28 @@ class PromptReader:
         waiting = (*sums.values(), *cached.values(), *tensors.values())
         sink.then(commit, sum(part.nbytes for part in waiting))
 
-    def _restore(self, passes: list[tuple[int, int]]) -> Any:
+    def _restore(self, done: int) -> Any:
         """Take in the chunks that are finished; return the output that the last of them gave."""
         plan, partial = self.plan, self.partial
         assert partial is not None
         tensors: dict[str, Tensor] = {}
-        for index, (start, _) in enumerate(passes):
+        for index in range(done):
             tensors, facts = partial.read_commit(index)
+            answer = read_answer_fact(facts)
+            if index >= len(plan.passes):
+                self.add_pass(answer)
+            elif answer:  # prompt and answer were read in one pass
+                self.add_pass(answer)
+                self.passes = [(0, self.ids.shape[1])]
+            start = self.passes[index][0]
             self.sink.errors |= json.loads(facts.get("errors", "{}"))
             self.not_finite = json.loads(facts.get("not_finite", "null"))
             if plan.lens is not None:
                 plan.lens.restore(tensors, facts, start)
             if plan.token_logprobs is not None:
                 plan.token_logprobs.restore(tensors, plan.ids.device)
-        sums = partial.read_state("sweeps", len(passes) - 1) if plan.sweeps.state() else {}
+        passes = self.passes[:done]
+        sums = partial.read_state("sweeps", done - 1) if plan.sweeps.state() else {}
         plan.sweeps.restore({name: values.numpy() for name, values in sums.items()})
         if plan.keep_cache and partial.has_cache(len(passes)):
             parts = [partial.read_state("cache", index) for index in range(len(passes))]
@@ -176,6 +204,6 @@ class PromptReader:
         with prefill.without_recording(plan.loaded.model, plan.stats, plan.attention.layers):
             for start, stop in passes:
                 self.show("reading the finished chunks again", start, plan.tokens)
-                output = prefill.read_chunk(plan.loaded.model, plan.ids, start, stop, cache)
+                output = prefill.read_chunk(plan.loaded.model, self.ids, start, stop, cache)
                 cache = cache_of(output)
         return output

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -16,7 +16,9 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store
 from attentropy.engine.trace.checks.values import check_values
+from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
+from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.schema import (
     COORDINATES,
     FORMAT,
@@ -32,7 +34,7 @@ _SCHEMA = {**VARIABLES, **COORDINATES}
 _NUMPY_KINDS = {"f": "f", "i": "iu", "s": "TUO"}
 
 
-class Trace(Drawn):
+class Trace(Drawn, Divided):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
@@ -51,7 +53,8 @@ class Trace(Drawn):
 
     Attributes:
         dataset: The `xarray.Dataset` itself.
-        tokens: Text of each position, [N].
+        tokens: Text of each position, [N]: the prompt's, then those of the answer.
+        prompt_tokens: The number of positions of the prompt.
         roles: Role of each position, [N]: "bos", "eos", "template", "content", …
         attrs: Provenance: model, tokenizer, prompt, versions, options, notes.
 
@@ -64,7 +67,7 @@ class Trace(Drawn):
         >>> path = extract().save(pathlib.Path(tempfile.mkdtemp()) / "trace.zarr.zip")
         >>> trace = Trace.open(path)
         >>> trace["entropy"].shape, trace["lens_entropy"].shape
-        ((8, 4, 17), (1, 8, 17))
+        ((8, 4, 20), (1, 8, 20))
         >>> trace.tokens[5:9]
         ['What', ' is', ' the', ' capital']
         >>> print(trace.report(path.with_name("report.html")).name)
@@ -115,6 +118,7 @@ class Trace(Drawn):
             )
         folder = path / unfinished.TRACE
         dataset = store.read_datasets(folder, TRACE, partial=True)[""]
+        dataset = _with_answer(dataset, progress.tokens, *unfinished.read_answer(path))
         texts = unfinished.read_vocabulary(path)
         dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
             vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
@@ -122,7 +126,7 @@ class Trace(Drawn):
         )
         facts: PartialFacts = {
             "tokens": progress.tokens, "done": progress.done, "chunks": progress.chunks,
-            "reason": progress.reason,
+            "reason": progress.reason, "answered": progress.answered,
         }  # fmt: skip
         return checked_trace(dataset.assign_attrs(partial=facts), path.name)
 
@@ -150,7 +154,7 @@ class Trace(Drawn):
 
     def __repr__(self) -> str:
         attrs, sizes = self.attrs, self.dataset.sizes
-        words = [count(len(self.tokens), "token"), count(sizes["layer"], "layer")]
+        words = [count(self.prompt_tokens, "token"), count(sizes["layer"], "layer")]
         if "head" in sizes:
             words.append(count(sizes["head"], "head"))
         if answer := str(attrs.get("answer", "")):
@@ -194,6 +198,16 @@ class Trace(Drawn):
         return [str(role) for role in self["role"]]
 
     @property
+    def prompt_tokens(self) -> int:
+        """The number of positions of the prompt; the tokens of the answer follow them."""
+        n, facts = self.dataset.sizes["position"], self.attrs.get("prompt")
+        tokens = facts.get("tokens") if isinstance(facts, dict) else None
+        if type(tokens) is int and 0 < tokens <= n:
+            return tokens
+        generated = np.flatnonzero(self["role"] == "generated")
+        return int(generated[0]) if generated.size and generated[0] else n
+
+    @property
     def site(self) -> str:
         """The default site of the lens: "residual" if it was recorded, otherwise the first one."""
         sites = self.sites
@@ -231,7 +245,7 @@ class Trace(Drawn):
         Empty where the prompt has no template token there, as in a raw text.
         """
         roles = self["role"]
-        content = np.flatnonzero(roles == "content")
+        content = np.flatnonzero(np.isin(roles, ("content", "reasoning")))
         after = content[-1] + 1 if content.size else 0
         template = np.isin(roles, ("template", "eos", "bos"))
         return np.flatnonzero(template & (np.arange(roles.size) >= after))
@@ -247,6 +261,21 @@ class Trace(Drawn):
             return {}
         pairs = zip(self["vocabulary_ids"], self["vocabulary_text"], strict=True)
         return {int(i): str(text) for i, text in pairs}
+
+
+def _with_answer(dataset: xr.Dataset, prompt: int, ids: list[int], texts: list[str]) -> xr.Dataset:
+    """Cut an unfinished trace after the answer's finished tokens, and name these."""
+    end = min(prompt + len(ids), dataset.sizes.get("position", 0))
+    sizes = {dim: slice(end) for dim in TOKEN_DIMS if dim in dataset.sizes}
+    dataset = dataset.isel(sizes)
+    names: dict[str, tuple[list[Any], Any]] = {
+        "token_ids": (ids, np.int32), "token_text": (texts, np.dtypes.StringDType()),
+    }  # fmt: skip
+    for name, (values, dtype) in names.items():
+        if name in dataset and values:
+            own = dataset[name].values[:prompt].tolist() + values
+            dataset = dataset.assign({name: ("position", np.array(own[:end], dtype))})
+    return dataset
 
 
 def checked_trace(dataset: xr.Dataset, name: str) -> Trace:

@@ -24,6 +24,8 @@ NARROW = frozenset(
 )  # fmt: skip
 
 _INTEGERS = frozenset(name for name, (_, kind) in VARIABLES.items() if kind == "i")
+# Dimensions along which a trace grows while its answer is generated.
+TOKEN_DIMS = ("query", "position")
 _ONE_PER_CHUNK = ("layer", "site")
 
 
@@ -45,6 +47,15 @@ class ArrayLayout:
     def nbytes(self) -> int:
         """Bytes of all values."""
         return math.prod(self.shape) * self.dtype.itemsize
+
+    def of_tokens(self, tokens: int | None) -> tuple[int, ...]:
+        """Return the shape with at most `tokens` queries or positions; None for all."""
+        if tokens is None:
+            return self.shape
+        return tuple(
+            min(size, tokens) if dim in TOKEN_DIMS else size
+            for dim, size in zip(self.dims, self.shape, strict=True)
+        )
 
     @property
     def chunks(self) -> tuple[int, ...]:

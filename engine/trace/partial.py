@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIX = ".partial"
+ANSWER = "answer"  # the fact of a commit that names the generated tokens
 TRACE = "trace.zarr"  # the store within the folder
 
 _FORMAT, _VERSION = "attentropy.partial", 1
@@ -46,13 +47,19 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run got: `done` of `tokens` tokens, in `chunks` chunks of `chunk` tokens each."""
+    """How far a run got: `done` of `tokens` tokens, in `chunks` chunks of `chunk` tokens each.
+
+    These are the prompt's; `commits` chunks are finished in all, and `answered` tokens of the
+    answer are in those that follow the prompt's.
+    """
 
     tokens: int
     done: int
     chunks: int
     chunk: int
     reason: str | None
+    commits: int = 0
+    answered: int = 0
 
     @property
     def words(self) -> str:
@@ -62,7 +69,8 @@ class Progress:
     @property
     def counts(self) -> str:
         """The progress alone, for a sentence that says why the run stopped."""
-        return f"{self.done:,} of {count(self.tokens, 'token')}"
+        answer = f" and {count(self.answered, 'token')} of the answer" if self.answered else ""
+        return f"{self.done:,} of {count(self.tokens, 'token')}{answer}"
 
 
 class PartialTrace:
@@ -175,12 +183,37 @@ def read_progress(folder: Path) -> Progress:
     if type(tokens) is not int or type(chunk) is not int or min(tokens, chunk) < 1:
         raise TraceError(f"{folder.name}: run.json does not say how long the run is")
     chunks = -(-tokens // chunk)
-    done = 0
-    while done < chunks and (folder / "commits" / f"{done:06d}.safetensors").is_file():
-        done += 1
+    commits = answered = 0
+    while (file := folder / "commits" / f"{commits:06d}.safetensors").is_file():
+        commits += 1
+        if commits >= chunks:  # the last one may hold prompt and answer
+            answered += len(_answer_of(file)[0])
     reason = run.get("reason")
     reason = strip_paths(" ".join(reason.split()))[:300] if isinstance(reason, str) else None
-    return Progress(tokens, min(tokens, done * chunk), chunks, chunk, reason)
+    done = min(tokens, min(commits, chunks) * chunk)
+    return Progress(tokens, done, chunks, chunk, reason, commits, answered)
+
+
+def read_answer(folder: Path) -> tuple[list[int], list[str]]:
+    """Return ids and texts of the answer's tokens that the finished chunks name."""
+    ids, texts = list[int](), list[str]()
+    for file in sorted((folder / "commits").glob("[0-9]*.safetensors")):
+        own_ids, own_texts = _answer_of(file)
+        ids += own_ids
+        texts += own_texts
+    return ids, texts
+
+
+def _answer_of(commit: Path) -> tuple[list[int], list[str]]:
+    try:
+        answer = json.loads(read_facts(commit).get(ANSWER, "{}"))
+        ids = [int(i) for i in answer.get("ids", [])]
+        texts = [str(text) for text in answer.get("texts", [])]
+        if len(ids) != len(texts):
+            raise ValueError("as many texts as ids")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise TraceError(f"{commit.name}: the answer in it cannot be read") from error
+    return ids, texts
 
 
 def read_vocabulary(folder: Path) -> dict[int, str]:

@@ -86,6 +86,11 @@ def _redact(trace: Trace, numbering: _Numbering, note: str) -> Trace:
         if name in trace:
             texts = [str(text) for text in trace[name]]
             arrays[name] = _marks(numbering, [word] * len(texts), texts)
+    if "segment" in trace:
+        parts = [str(part) for part in trace["segment"]]
+        order = {part: i for i, part in enumerate(dict.fromkeys(part for part in parts if part))}
+        own = [f"segment {order[part] + 1}" if part else "" for part in parts]
+        arrays["segment"] = np.array(own, np.dtypes.StringDType())
     arrays |= _numbers(numbering, trace)
     for name, values in arrays.items():
         dataset = dataset.assign({name: xr.Variable(dataset[name].dims, values)})

@@ -7,10 +7,12 @@ from attentropy.engine.trace.types import Form, Schema
 
 FORMAT = "attentropy.trace"
 # Since version 2 a trace has digests of its files; since version 3 its group's metadata has a copy
-# of its arrays' metadata.
-FORMAT_VERSION = 3
+# of its arrays' metadata; since version 4 the tokens of the answer follow those of the prompt.
+FORMAT_VERSION = 4
 
-ROLES = ("bos", "eos", "template", "content", "image", "generated", "padding")
+ROLES = (
+    "bos", "eos", "template", "content", "reasoning", "image", "generated", "padding",
+)  # fmt: skip
 
 _ATTENTION = ("layer", "head", "query")
 _LENS = ("site", "layer", "position")
@@ -21,6 +23,9 @@ _PROFILE = ("chunk", "layer", "part")
 # Numbers of the windows requested with `--window`, in addition to the automatic `window`:
 # window1, window2, …
 REQUESTED_WINDOWS = tuple(range(1, 9))
+
+# Scores of the heads over the answer's tokens; induction is measured on a text of its own.
+ANSWER_SCORES = ("entropy", "sink", "local", "previous", "diffuse")
 
 # Entropies are in nats.
 VARIABLES: Schema = {
@@ -39,6 +44,8 @@ VARIABLES: Schema = {
     "uniform_sink": (("layer",), "f"),
     "uniform_local": (("layer",), "f"),
     "uniform_previous": (("layer",), "f"),
+    **{f"head_answer_{name}": (_SCORE, "f") for name in ANSWER_SCORES},
+    **{f"uniform_answer_{name}": (("layer",), "f") for name in ("sink", "local", "previous")},
     **{
         f"window{i}": (("layer", f"window_head{i}", f"window_query{i}", f"window_key{i}"), "f")
         for i in REQUESTED_WINDOWS
@@ -59,6 +66,8 @@ VARIABLES: Schema = {
     TOKEN_LOGPROB: (("query",), "f"),
     "generated_ids": (("step",), "i"),
     "generated_logprob": (("step",), "f"),
+    "generated_rank": (("step",), "i"),
+    "generated_entropy": (("step",), "f"),
     "generated_content": (("step",), "i"),
 }
 
@@ -91,6 +100,8 @@ COORDINATES: Schema = {
     "token_ids": (("position",), "i"),
     "token_text": (("position",), "s"),
     "role": (("position",), "s"),
+    "message": (("position",), "i"),
+    "segment": (("position",), "s"),
     "byte_start": (("position",), "i"),
     "byte_end": (("position",), "i"),
     "generated_text": (("step",), "s"),
@@ -104,7 +115,9 @@ NEVER_NEGATIVE = frozenset(
     (*(one.name for one in ATTENTION_STATISTICS if not one.is_signed and not one.is_key),
      "window", "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "map", "received",
      "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
-     "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl")
+     "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl",
+     "generated_entropy", *(f"head_answer_{name}" for name in ANSWER_SCORES),
+     *(f"uniform_answer_{name}" for name in ("sink", "local", "previous")))
 )  # fmt: skip
 
 # Without these a trace is not a trace.

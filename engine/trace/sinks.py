@@ -64,19 +64,46 @@ class Sink:
 
 
 class MemorySink(Sink):
-    """Arrays in memory: `arrays` has their values by name."""
+    """Arrays in memory: `arrays` has their values by name.
 
-    def __init__(self) -> None:
+    tokens: how many queries and positions there is room for at first, None for all; the arrays grow
+    to their full shape as values come.
+    """
+
+    def __init__(self, tokens: int | None = None) -> None:
         super().__init__()
         self.arrays: ArraysByName = {}
+        self._tokens = tokens
 
     def create(self, name: str, field: ArrayLayout) -> None:
         if name not in self.fields:
-            self.arrays[name] = np.full(field.shape, field.fill, field.dtype)
+            self.arrays[name] = np.full(field.of_tokens(self._tokens), field.fill, field.dtype)
         super().create(name, field)
 
     def put(self, name: str, at: Place, values: Values) -> None:
-        self.arrays[name][at] = self._narrow(name, host_array(values))
+        array, field = self.arrays[name], self.fields[name]
+        end = max((one.stop for one in at if isinstance(one, slice)), default=0)
+        for axis, place in enumerate(at):
+            if isinstance(place, slice) and place.stop > array.shape[axis] < field.shape[axis]:
+                array = self.arrays[name] = self._grown(name, max(end, 2 * array.shape[axis]))
+        array[at] = self._narrow(name, host_array(values))
+
+    def shorten(self, tokens: int) -> None:
+        """Cut the arrays after `tokens` queries or positions."""
+        for name, field in self.fields.items():
+            array, shape = self.arrays[name], field.of_tokens(tokens)
+            if array.shape != shape:
+                array = (
+                    array if all(map(int.__ge__, array.shape, shape)) else self._grown(name, tokens)
+                )
+                self.arrays[name] = array[tuple(map(slice, shape))].copy()
+
+    def _grown(self, name: str, tokens: int) -> Array:
+        """Return a copy of an array that has room for `tokens` queries or positions."""
+        field, before = self.fields[name], self.arrays[name]
+        array = np.full(field.of_tokens(tokens), field.fill, field.dtype)
+        array[tuple(map(slice, before.shape))] = before
+        return array
 
     def then(self, action: Callable[[], None], size: int = 0) -> None:
         action()

@@ -133,6 +133,13 @@ def create_array(
     )
 
 
+def shorten_array(group: zarr.Group, name: str, shape: tuple[int, ...]) -> None:
+    """Cut an array of a group to `shape`."""
+    array = _array(group, name)
+    if array.shape != shape:
+        array.resize(shape)
+
+
 def write_array(group: zarr.Group, name: str, dims: Sequence[object], values: Array) -> None:
     """Create the array `name` of a group and write its values."""
     is_text = values.dtype.kind in "TUO"

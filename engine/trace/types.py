@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 
 from numpy.typing import NDArray
 
@@ -79,12 +79,16 @@ class PromptFacts(TypedDict, total=False):
 
 
 class PartialFacts(TypedDict):
-    """Attribute `partial`: how far an unfinished run got, in tokens, and why it stopped."""
+    """Attribute `partial`: how far an unfinished run got, in tokens, and why it stopped.
+
+    `tokens` and `done` are the prompt's, `answered` counts the tokens of the answer.
+    """
 
     tokens: int
     done: int
     chunks: int
     reason: str | None
+    answered: NotRequired[int]
 
 
 class Attributes(TypedDict, total=False):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attentropy.report.commands.prompt import read_prompt
+from attentropy.report.commands.prompt import parse_template_args, read_prompt
+from attentropy.report.commands.segments import read_segments
 
 Parameters = Mapping[str, Any]
 """The parameters of a command by name, as click passes them."""
@@ -32,6 +33,10 @@ def run_arguments(parameters: Parameters) -> Arguments:
     }
     if "prompt" in parameters:
         arguments["prompt"] = read_prompt(*(parameters[source] for source in _PROMPT_SOURCES))
+    if "template_args" in arguments:
+        arguments["template_args"] = parse_template_args(arguments["template_args"])
+    if "segments" in arguments:
+        arguments["segments"] = read_segments(arguments["segments"])
     if "no_chat_template" in arguments:
         arguments["chat_template"] = not arguments.pop("no_chat_template")
     return arguments

@@ -14,6 +14,7 @@ from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import FIGURE_ENDINGS, FIGURE_FORMATS, stem
 from attentropy.report.commands.examples import examples
+from attentropy.report.commands.segments import name_segments
 from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.text import for_terminal
 
@@ -48,6 +49,14 @@ _EXAMPLES = examples(
     show_default=True,
     help="Figure to export.",
 )
+@click.option(
+    "--by", type=click.Choice(["token", "word", "message", "segment"]),
+    help="Write sums and means per unit as CSV instead of a figure.",
+)  # fmt: skip
+@click.option(
+    "--segments", metavar="FILE",
+    help="JSON file of named parts of the prompt, for --by segment; see `render`.",
+)  # fmt: skip
 @click.option(
     "--stat", metavar="NAME", help="Statistic shown by the colours; see above.  [default: entropy]"
 )
@@ -113,6 +122,8 @@ _EXAMPLES = examples(
 def command(
     path: Path,
     figure: str,
+    by: str | None,
+    segments: str | None,
     target: Path | None,
     format: str | None,
     redact_tokens: bool,
@@ -121,7 +132,7 @@ def command(
     **choices: Any,
 ) -> None:
     """Write one figure."""
-    target = target or Path(f"{stem(path)}-{figure}.{format or 'svg'}")
+    target = target or Path(f"{stem(path)}-{by or figure}.{format or ('csv' if by else 'svg')}")
     output.check_target(
         target, force=force, inputs=[path], endings=FIGURE_ENDINGS, as_json=as_json,
         elsewhere={
@@ -133,8 +144,9 @@ def command(
     from attentropy.report.export.export import export
 
     trace = stored.open(path)
+    trace = trace if segments is None else name_segments(trace, segments)
     trace = stored.without_texts(trace) if redact_tokens else trace
-    result = export(trace, figure, format, **choices)
+    result = export(trace, figure, format, by=by, **choices)
     output.write_bytes(target, result.data)
     facts = {"title": result.title, "caption": result.caption}
     output.print_result(target, facts, as_json=as_json)

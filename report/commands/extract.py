@@ -79,7 +79,7 @@ def command(
             options, output=target, force=force, resume=resume, keep_cache=keep_cache
         )
     facts = {
-        "tokens": len(trace.tokens),
+        "tokens": trace.prompt_tokens,
         "answer": trace.attrs.get("answer"),
         "variables": sorted(str(name) for name in trace.dataset.data_vars),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shlex
 import sys
@@ -153,7 +154,9 @@ def _store_facts(path: Path) -> Facts:
         "trace": path.name,
         "size": size,
         **({"unfinished": trace.attrs["partial"]} if partial else {}),
-        "tokens": len(trace.tokens),
+        "tokens": trace.prompt_tokens,
+        "answer tokens": len(trace.tokens) - trace.prompt_tokens,
+        **_unit_counts(trace),
         "answer": trace.attrs.get("answer"),
         **_perplexity_facts(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
@@ -172,6 +175,17 @@ def _perplexity_facts(trace: Trace) -> Facts:
     return {"perplexity": facts} if facts else {}
 
 
+def _unit_counts(trace: Trace) -> Facts:
+    """Return how many words, messages and segments a trace has, of those that it has."""
+    from attentropy.engine.trace.units import units_of
+
+    counts = {}
+    for unit in ("word", "message", "segment"):
+        with contextlib.suppress(UsageError):
+            counts[f"{unit}s"] = len(units_of(trace, unit).names)
+    return counts
+
+
 def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
     """Return of which two traces a comparison is, and what it contains."""
     sides = zip(("A", "B"), difference.names, difference.traces, strict=True)
@@ -181,7 +195,7 @@ def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
         **{
             side: {
                 "name": own,
-                "tokens": len(trace.tokens),
+                "tokens": trace.prompt_tokens,
                 "answer": trace.attrs.get("answer"),
                 "model": trace.attrs.get("model"),
                 "versions": trace.attrs.get("versions"),

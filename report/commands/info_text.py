@@ -63,7 +63,8 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
     """Yield what a model's run over a prompt takes, as `describe` predicts it."""
     run, memory, disk, seconds = (facts[key] for key in ("run", "memory", "disk", "seconds"))
     tokens = facts["lens"]["tokens"]
-    yield f"{for_terminal(facts['name'])}, a prompt of {count(tokens, 'token')}"
+    answer = f" and an answer of {run['answer_tokens']:,}" if run.get("answer_tokens") else ""
+    yield f"{for_terminal(facts['name'])}, a prompt of {count(tokens, 'token')}{answer}"
     chunk = count(run["chunk"], "token")
     yield f"on {memory['device']} in {memory['dtype']}, processed in chunks of {chunk}"
     yield from _part("Time", f"about {format_seconds(seconds['all'])}")

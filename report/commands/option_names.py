@@ -19,11 +19,12 @@ _NAMES = {
     "prompt": "-p, -f or -m",
     "redact": "--redact-tokens",
     "sections": "--section",
+    "tools": "-m",
     "windows": "--window",
 }
 # Arguments that are on where nobody says so: the option switches them off.
 _NEGATED = {"chat_template", "scores"}
-_WITHOUT_OPTION = {"path", "tokenizer"}  # of Python alone
+_WITHOUT_OPTION = {"model", "path", "tokenizer"}  # of Python alone
 
 
 def option_words(message: str) -> str:

@@ -59,9 +59,14 @@ _SUBJECT = (
         attributes={"metavar": "FILE"},
     ),
     RunOption(
+        ("--question",),
+        help="Question about the prompt: document, blank line and question become one user turn.",
+        attributes={"metavar": "TEXT"},
+    ),
+    RunOption(
         ("-m", "--messages"),
         help="File with chat messages, including tool turns: a JSON list of messages with role and "
-        'content, {"messages": [...]}, or one message per line (JSONL).',
+        'content, {"messages": [...], "tools": [...]}, or one message per line (JSONL).',
         attributes={"metavar": "JSON"},
     ),
     RunOption(
@@ -73,6 +78,11 @@ _SUBJECT = (
         ("--system",),
         help="System message to put before the prompt.",
         attributes={"metavar": "TEXT"},
+    ),
+    RunOption(
+        ("--template-args",),
+        help="JSON object with arguments for the chat template: '{\"enable_thinking\": false}'.",
+        attributes={"metavar": "JSON"},
     ),
     RunOption(
         ("--no-chat-template",),
@@ -102,6 +112,12 @@ _SUBJECT = (
     ),
 )
 _RUN = (
+    RunOption(
+        ("--segments",),
+        help='JSON file that names parts of the prompt: {"name": [start, stop]} in characters, '
+        'or {"name": "its words"}.',
+        attributes={"metavar": "FILE"},
+    ),
     RunOption(
         ("--stats",),
         help=f"Attention statistics to record besides entropy: {', '.join(OPTIONAL_STATS)}, or "
@@ -163,9 +179,25 @@ _RUN = (
     ),
     RunOption(
         ("--max-new-tokens",),
-        help="Maximum length of the generated answer.",
+        help="Maximum length of the generated answer, which is recorded, too, in tokens.",
         attributes={"type": click.IntRange(0), "metavar": "TOKENS"},
         default=8,
+    ),
+    RunOption(
+        ("--temperature",),
+        help="Temperature at which the answer is sampled.  [default: none, greedy decoding]",
+        attributes={"type": click.FloatRange(0), "metavar": "T"},
+    ),
+    RunOption(
+        ("--top-p",),
+        help="Nucleus sampling: the fewest tokens that together have this probability.  "
+        "[default: 1, all tokens]",
+        attributes={"type": click.FloatRange(0, 1, min_open=True), "metavar": "P"},
+    ),
+    RunOption(
+        ("--seed",),
+        help="Seed of the sampling.  [default: 0]",
+        attributes={"type": click.IntRange(0), "metavar": "N"},
     ),
     RunOption(
         ("--top-k",),
@@ -200,6 +232,7 @@ _INFO_FLAGS = (
     "--lens",
     "--lens-layers",
     "--lens-positions",
+    "--max-new-tokens",
     "--chunk",
     "--storage",
 )

@@ -18,8 +18,8 @@ from attentropy.report.text import for_terminal
 Message = dict[str, Any]
 """A chat message, with its role and content."""
 
-Prompt = str | list[Message] | list[int]
-"""A text, chat messages, or token ids."""
+Prompt = str | list[Message] | list[int] | dict[str, Any]
+"""A text, chat messages, token ids, or messages and tools in an object."""
 
 _FORMS = (
     'messages are a JSON list of {"role": …, "content": …}, {"messages": [that list]}, or one '
@@ -41,8 +41,6 @@ def read_prompt(
         raise UsageError("give one of -p, -f, -m and --ids")
     if text == "-":
         text, file = None, "-"
-    if text is not None and not text.strip():
-        raise UsageError("the prompt is empty; give some text with -p, -f or -m")
     if file is not None:
         return _read_text(file, note_mark=True)
     if messages is not None:
@@ -52,8 +50,21 @@ def read_prompt(
     return text
 
 
-def parse_messages(text: str, name: str) -> list[Message]:
+def parse_template_args(text: str) -> dict[str, Any]:
+    """Return the arguments of a chat template. Raises `UsageError` for no object of JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--template-args is not JSON ({str(error)[:80]})") from error
+    if not isinstance(value, dict):
+        raise UsageError('--template-args must be a JSON object, such as {"enable_thinking": true}')
+    return value
+
+
+def parse_messages(text: str, name: str) -> list[Message] | dict[str, Any]:
     """Return the messages of a JSON list, of {"messages": [...]}, or of lines of JSON.
+
+    With "tools" besides the messages, both are returned in an object.
 
     A line is a message, or {"messages": [...]} if there is no other. name: of the source, for
     messages. Raises `UsageError` for anything else.
@@ -81,10 +92,15 @@ def parse_messages(text: str, name: str) -> list[Message]:
     return list(value)
 
 
-def _unwrap(conversation: Mapping[str, Any], name: str) -> list[Message]:
-    if others := [key for key in conversation if key != "messages"]:
-        _note(f'{name}: only "messages" is read, not {", ".join(map(repr, others[:5]))}')
-    return parse_messages(json.dumps(conversation["messages"]), name)
+def _unwrap(conversation: Mapping[str, Any], name: str) -> list[Message] | dict[str, Any]:
+    if others := [key for key in conversation if key not in ("messages", "tools")]:
+        _note(
+            f'{name}: only "messages" and "tools" are read, not {", ".join(map(repr, others[:5]))}'
+        )
+    messages = parse_messages(json.dumps(conversation["messages"]), name)
+    if not conversation.get("tools"):
+        return messages
+    return {"messages": messages, "tools": conversation["tools"]}
 
 
 def _parse_lines(text: str, name: str, error: ValueError) -> list[Any]:

@@ -11,6 +11,7 @@ from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS, stem
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.page_options import page_options
+from attentropy.report.commands.segments import name_segments
 
 _HELP = """\
 Render TRACE (`.zarr`, `.zarr.zip`, or `NAME.partial` with --partial), or a saved comparison,
@@ -27,6 +28,11 @@ _EXAMPLES = examples(
     "-o", "--output", "target", type=Path,
     help="Output file; - writes to standard output.  [default: NAME.html for NAME.zarr]",
 )  # fmt: skip
+@click.option(
+    "--segments", metavar="FILE",
+    help='JSON file that names parts of the prompt: {"name": [start, stop]} in characters, or '
+    '{"name": "its words"}.',
+)  # fmt: skip
 @click.option("--partial", is_flag=True, help="Render the .partial folder of an unfinished run.")
 @page_options
 @output.redact_option
@@ -35,6 +41,7 @@ _EXAMPLES = examples(
 def command(
     path: Path,
     target: Path | None,
+    segments: str | None,
     partial: bool,
     max_bytes: int,
     sections: tuple[str, ...],
@@ -56,6 +63,7 @@ def command(
     from attentropy.report.drawing import render_page
 
     trace = stored.open(path, partial=partial)
+    trace = trace if segments is None else name_segments(trace, segments)
     trace = stored.without_texts(trace) if redact_tokens else trace
     page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
     output.write_text(target, page)

@@ -82,7 +82,7 @@ def command(
         page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
         output.write_text(target, page)
         facts = {
-            "tokens": len(trace.tokens),
+            "tokens": trace.prompt_tokens,
             "answer": trace.attrs.get("answer"),
             "observations": [finding.to_json() for finding in findings],
         }

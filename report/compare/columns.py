@@ -42,7 +42,7 @@ def _texts(trace: Trace) -> dict[int, str]:
 
 
 def aligned(a: Trace, b: Trace) -> Alignment:
-    """Return the positions of A and of B that are one token.
+    """Return the positions of A and of B that are one token: of both prompts, or of both answers.
 
     Raises `UsageError` where less than half of the longer prompt is in both.
     """
@@ -50,13 +50,19 @@ def aligned(a: Trace, b: Trace) -> Alignment:
     one, other = (trace.tokens if by_text else trace["token_ids"].tolist() for trace in (a, b))
     numbers: dict[Any, int] = {}
     sequences = [[numbers.setdefault(token, len(numbers)) for token in s] for s in (one, other)]
-    of_a, of_b = align(*sequences)
-    longer = max(len(one), len(other))
+    ends = a.prompt_tokens, b.prompt_tokens
+    of_a, of_b = align(*(tokens[:end] for tokens, end in zip(sequences, ends, strict=True)))
+    longer = max(ends)
     if of_a.size < LEAST_MATCH * longer:
         raise UsageError(
             f"only {of_a.size:,} of the longer prompt's {count(longer, 'token')} are in both; "
             "prompts that share less than half of their tokens cannot be compared"
         )
+    answers = align(*(tokens[end:] for tokens, end in zip(sequences, ends, strict=True)))
+    of_a, of_b = (
+        np.concatenate([own, more + end])
+        for own, more, end in zip((of_a, of_b), answers, ends, strict=True)
+    )
     return Alignment(of_a, of_b, by_text)
 
 
@@ -67,7 +73,10 @@ def check_alignment(a: Trace, b: Trace, alignment: Alignment) -> None:
     texts, those with the same number are the same.
     """
     of_a, of_b = alignment.of_a, alignment.of_b
-    if of_a.size < max(1, LEAST_MATCH * max(len(a.tokens), len(b.tokens))):
+    in_prompt = of_a < a.prompt_tokens
+    if (in_prompt != (of_b < b.prompt_tokens)).any():
+        raise TraceError("tokens of a prompt are aligned with tokens of an answer")
+    if in_prompt.sum() < max(1, LEAST_MATCH * max(a.prompt_tokens, b.prompt_tokens)):
         raise TraceError("less than half of the longer prompt's tokens are in both")
     if is_redacted(a) != is_redacted(b):
         raise TraceError("only one of the two traces is redacted")
@@ -86,12 +95,31 @@ def _compared_texts(trace: Trace) -> list[str]:
     return [text.partition("·")[0] for text in trace.tokens]
 
 
-def columns(alignment: Alignment, count_a: int, count_b: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which position of A and of B each column is, -1 for none.
+def columns(alignment: Alignment, a: Trace, b: Trace) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return which position of A and of B each column is, -1 for none, and how many are prompt.
 
-    The columns are in A's order; tokens of B alone stand before the next match.
+    The columns are in A's order; tokens of B alone stand before the next match. Those of the
+    answers follow those of the prompts.
     """
     of_a, of_b = alignment.of_a, alignment.of_b
+    ends = a.prompt_tokens, b.prompt_tokens
+    split = int((of_a < ends[0]).sum())
+    prompts = _columns(of_a[:split], of_b[:split], *ends)
+    answers = _columns(
+        of_a[split:] - ends[0], of_b[split:] - ends[1],
+        len(a.tokens) - ends[0], len(b.tokens) - ends[1],
+    )  # fmt: skip
+    at_a, at_b = (
+        np.concatenate([first, np.where(then >= 0, then + end, -1)])
+        for first, then, end in zip(prompts, answers, ends, strict=True)
+    )
+    return at_a, at_b, len(prompts[0])
+
+
+def _columns(
+    of_a: np.ndarray, of_b: np.ndarray, count_a: int, count_b: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns of two sequences, whose matches are `of_a` and `of_b`."""
     other = np.full(count_a, -1)
     other[of_a] = of_b
     only_b = np.setdiff1d(np.arange(count_b), of_b)

@@ -74,7 +74,7 @@ class Difference(Trace):
         self.names = names
         self._alignment = alignment
         self.by_text = alignment.by_text
-        self.at_a, self.at_b = columns(alignment, len(a.tokens), len(b.tokens))
+        self.at_a, self.at_b, self._prompt_columns = columns(alignment, a, b)
         self.kind = np.where(
             self.at_b < 0, ONLY_A, np.where(self.at_a < 0, ONLY_B, BOTH)
         ).astype(np.int8)  # fmt: skip
@@ -145,9 +145,20 @@ class Difference(Trace):
         return columns
 
     @property
+    def prompt_tokens(self) -> int:
+        """The number of columns of the prompts; those of the answers follow them."""
+        return self._prompt_columns
+
+    @property
+    def compared(self) -> np.ndarray:
+        """The columns that findings are about, [columns] bool: those of both prompts."""
+        compared: np.ndarray = self.both & (np.arange(self.kind.size) < self._prompt_columns)
+        return compared
+
+    @property
     def same_length(self) -> bool:
-        """Whether every query sees as many tokens on both sides: no column is of one side alone."""
-        return bool(self.both.all())
+        """Whether every query of the prompts sees as many tokens on both sides."""
+        return bool(self.both[: self._prompt_columns].all())
 
     @cached_property
     def sides(self) -> dict[str, np.ndarray]:
@@ -231,7 +242,7 @@ def compare(
         >>> a = extract(prompt="What is the capital of Japan?")
         >>> b = extract(prompt="What is the capital of Austria?")
         >>> compare(a, b)
-        <Difference B − A: 16 tokens in both, 18 columns, 8 layers>
+        <Difference B − A: 17 tokens in both, 23 columns, 8 layers>
     """
     return Difference(a, b, names, redact=redact)
 

@@ -27,8 +27,8 @@ def open(path: str | Path, *, partial: bool = False) -> Trace | Difference:
         >>> import attentropy, pathlib, tempfile
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> path = attentropy.extract().save(folder / "trace.zarr.zip")
-        >>> attentropy.open(path)["entropy"].shape  # layer, head, query
-        (8, 4, 17)
+        >>> attentropy.open(path)["entropy"].shape  # layer, head, query of prompt and answer
+        (8, 4, 20)
     """
     try:
         return Trace.open(path, partial=partial)

@@ -15,6 +15,7 @@ from attentropy.report.content.trace_words import (
     deepest_layer,
     package_version,
     progress_banner,
+    split_sentence,
 )
 from attentropy.report.content.words import (
     DifferenceWords,
@@ -98,7 +99,7 @@ def difference_captions(views: Sequence[View]) -> dict[str, str]:
             f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or a "
             "token that only one side has. Top: every column; the purple frame is magnified "
             f"below. {cells[view.name]} (or A above B); one token if both are the same. Green: "
-            "the selected column magnified.{box}"
+            f"the selected column magnified.{{box}}{split_sentence(view.trace)}"
         )
         for view in views
     }
@@ -132,7 +133,7 @@ def _side(difference: Difference, side: int) -> SideWords:
         letter="AB"[side],
         name=for_sentence(difference.names[side]),
         model=", ".join(for_sentence(str(value), 200) for value in values if value is not None),
-        tokens=count(len(trace.tokens), "token"),
+        tokens=count(trace.prompt_tokens, "token"),
         answer=for_prompt(str(trace.attrs.get("answer", ""))),
     )
 

@@ -90,6 +90,7 @@ def _axes(trace: Trace, subject: Subject) -> Axes:
     heads = tuple(int(head) for head in trace["head"]) if "head" in trace else ()
     return Axes(
         positions=trace.dataset.sizes["position"],
+        prompt=trace.prompt_tokens,
         layers=rows,
         heads=heads,
         head_counts=tuple(min(int(count), len(heads)) for count in counts),

@@ -25,7 +25,7 @@ ChartsByWidth = Mapping[str, Chart]  # "wide", for a screen, and "narrow", for a
 
 @dataclass(frozen=True)
 class Axes:
-    """The figure's rows and columns.
+    """The figure's rows and columns, of which the first `prompt` are the prompt's.
 
     `layers` and `heads` are the numbers that the model gives them; `head_counts` says how many
     heads each layer has, `attention_notes` why a layer has no attention. `visible` gives the keys
@@ -34,6 +34,7 @@ class Axes:
     """
 
     positions: int
+    prompt: int
     layers: tuple[str, ...]
     heads: tuple[int, ...]
     head_counts: tuple[int, ...]

@@ -25,6 +25,7 @@ _NAMES = {
     "attention": ("Attention", "Attention by layer"),
     "map": ("Map", "Where attention goes"),
     "heads": ("Heads", "Attention heads"),
+    "answer": ("Answer", "Answer"),
     "profile": ("Profile", "Profile"),
     "tables": ("Tables", "The figure as tables"),
     "provenance": ("Provenance", "Provenance"),
@@ -47,6 +48,10 @@ _LOOK = {
     "heads": (
         "Look for framed heads, whose score is above the threshold, and for layers whose heads "
         "all look alike."
+    ),
+    "answer": (
+        "Look for tokens with a high entropy or a low probability: there the answer could have "
+        "gone another way."
     ),
     "profile": "Look for the parts that grow with the prompt, and for what recording adds.",
     "tables": (
@@ -128,6 +133,7 @@ def trace_sections(
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows[0]),
         "heads": _heads(trace, rows),
+        "answer": _answer(trace),
         "profile": _profile(profile_tables),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
@@ -237,6 +243,14 @@ def _heads(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the heads' scores."""
     names = score_names(trace)
     return Section("heads", tables={"roster": tables.of_heads(trace, names, rows)} if names else {})
+
+
+def _answer(trace: Trace) -> Section:
+    """Return the section of the answer: its tokens with what the model's output said of them."""
+    needed = ("generated_logprob", "generated_rank", "generated_entropy")
+    if any(name not in trace for name in needed) or not trace.dataset.sizes.get("step"):
+        return Section("answer")
+    return Section("answer", tables={"answer": tables.of_answer(trace)})
 
 
 def _profile(profile_tables: Sequence[ProfileTable]) -> Section:

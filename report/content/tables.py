@@ -29,6 +29,7 @@ _SPREAD = 64
 _TILES = 64
 _WINDOW = 24
 _KEYS = 32
+_STEPS = 2048
 
 Cell = str | None  # a number as it is written, or text; None: missing
 
@@ -186,7 +187,7 @@ def of_window(trace: Trace, label: str) -> ChartTable:
 def of_map(trace: Trace, label: str) -> ChartTable:
     """Return the tiles with the largest shares: first layer, first head of the map."""
     weights = np.nan_to_num(pool_tiles(trace, 0, 1)[0])
-    n = trace.dataset.sizes["position"]
+    n = trace.prompt_tokens
     queries, keys = (tile_edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
     order = np.argsort(-weights, axis=None, kind="stable")[:_TILES]
     cells: list[list[Cell]] = []
@@ -195,6 +196,30 @@ def of_map(trace: Trace, label: str) -> ChartTable:
             cells.append([_span(queries, q), _span(keys, k), number(float(weights[q, k]))])
     title = f"The {count(len(cells), 'tile')} of the map with the largest shares, layer {label}"
     return ChartTable("table-map", title, _shares(), cells)
+
+
+def of_answer(trace: Trace) -> ChartTable:
+    """Return the generated tokens with their probability, rank and entropy."""
+    texts = [str(text) for text in trace["generated_text"]]
+    steps = len(texts)
+    values = (
+        np.exp(trace["generated_logprob"].astype(np.float64)),
+        trace["generated_rank"].astype(np.float64) + 1,
+        trace["generated_entropy"].astype(np.float64),
+    )
+    first = trace.prompt_tokens
+    cells: list[list[Cell]] = [
+        [str(first + i), shorten(texts[i], 24), *(number(float(v[i])) for v in values)]
+        for i in range(min(steps, _STEPS))
+    ]
+    columns = [
+        Column("position", number=False), Column("token", number=False), Column("probability"),
+        Column("rank (1 = top-1)"), Column("entropy (nats)"),
+    ]  # fmt: skip
+    title = f"The {count(steps, 'generated token')}, from the model's output at each step"
+    if steps > _STEPS:
+        title = f"The first {_STEPS:,} of {title.removeprefix('The ')}"
+    return ChartTable("table-answer", title, columns, cells)
 
 
 def of_region() -> ChartTable:

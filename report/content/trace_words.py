@@ -10,6 +10,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
@@ -31,17 +32,20 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     """Return the page's texts; `view` is the one that opens, `rows` the names of its layers."""
     attrs = trace.attrs
     model = attrs.get("model", {})
-    n = trace.dataset.sizes["position"]
+    n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
+    tokens = count(prompt, "token")
+    if n > prompt:
+        tokens += f" and {n - prompt:,} of the answer"
     name = for_sentence(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
     return TraceWords(
         version=package_version(),
-        title=f"attentropy: {name}, {count(n, 'token')}",
+        title=f"attentropy: {name}, {count(prompt, 'token')}",
         heading=f"Where {name} is certain and where it is not",
         subtitle=(
-            f"{count(n, 'token')}, {count(len(rows), 'layer')}, "
+            f"{tokens}, {count(len(rows), 'layer')}, "
             f"{count(trace.dataset.sizes.get('head', 0), 'head')}, "
             f"{_parameters(model.get('parameters'))}{for_sentence(str(model.get('dtype', '')))} on "
             f"{for_sentence(str(model.get('device', 'unknown device')))}; all entropies in nats"
@@ -57,7 +61,8 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         answer=for_prompt(str(attrs.get("answer", ""))),
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
-        prompt=_prompt(trace, view.values[deepest], view.scale),
+        prompt=_words(trace, view.values[deepest], view.scale, 0, prompt),
+        generated=_words(trace, view.values[deepest], view.scale, prompt, n),
         provenance=list(_provenance(dict(attrs))),
     )
 
@@ -68,8 +73,8 @@ def deepest_layer(view: View) -> int:
     return int(measured[-1]) if measured.size else len(view.values) - 1
 
 
-def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> PromptWords:
-    """Return the prompt, its tokens coloured by `entropies`, [N]."""
+def _words(trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: int) -> PromptWords:
+    """Return the tokens first … last−1, coloured by `entropies`, [N]."""
     texts, roles = trace.tokens, trace["role"]
     surprisals = -trace[TOKEN_LOGPROB] if TOKEN_LOGPROB in trace else np.full(len(texts), np.nan)
 
@@ -81,10 +86,10 @@ def _prompt(trace: Trace, entropies: np.ndarray, scale: Scale) -> PromptWords:
                 shade=_shade(entropies[i], scale),
                 title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}",
             )
-            for i in range(start, stop)
+            for i in range(first + start, first + stop)
         ]
 
-    return _folded(trace.dataset.sizes["position"], tokens)
+    return _folded(last - first, tokens)
 
 
 def _folded(n: int, tokens: Callable[[int, int], list[TokenWord]]) -> PromptWords:
@@ -107,6 +112,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     names = [view.name for view in views]
     lens = _of_lens(trace) if "lens" in names else ""
     lowest = f"layer {int(trace['layer'][0])}"
+    split = split_sentence(trace)
     parts = {
         "lens": (
             f"{{what}}{lens}, one row per layer, {lowest} at the bottom",
@@ -122,10 +128,20 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     return {
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
-            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{box}}"
+            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{box}}{split}"
         )
         for name in names
     }
+
+
+def split_sentence(trace: Trace) -> str:
+    """Return what the line between prompt and answer is, after a blank; empty without an answer."""
+    n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
+    if n <= prompt:
+        return ""
+    if isinstance(trace, Difference):
+        return " Vertical line: the answers begin."
+    return f" Vertical line: the answer begins ({count(n - prompt, 'generated token')})."
 
 
 def filled_caption(template: str, view: View, placed: Placement) -> str:
@@ -158,7 +174,7 @@ def progress_banner(trace: Trace) -> str:
 
 def missing_attention(trace: Trace) -> str:
     """Return what a long prompt's page cannot show of its attention, and why; empty for nothing."""
-    if "entropy" not in trace or trace.dataset.sizes["position"] <= LONG:
+    if "entropy" not in trace or trace.prompt_tokens <= LONG:
         return ""
     missing = []
     if "map" not in trace:

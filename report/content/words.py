@@ -36,7 +36,7 @@ class TokenWord:
 
 @dataclass(frozen=True)
 class PromptWords:
-    """The prompt's tokens; of a long prompt the middle is folded.
+    """The tokens of a prompt, or of its answer; of many the middle is folded.
 
     `folded` has two parts where some of the `hidden` tokens are not in the page, and `left_out`
     stands between them.
@@ -55,6 +55,7 @@ class TraceWords(Words):
 
     prompt: PromptWords
     perplexity: str
+    generated: PromptWords
     provenance: list[tuple[str, str]]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.trace_words import split_sentence
 from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, token
 from attentropy.report.export.entropy_lines import columns_of, lines_of
@@ -61,7 +62,8 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         trace, title, _overview_sentence(trace, rows, placement, live),
         _inset_sentence(trace, rows, row, placement, inset, size.inset >= 120),
         f"Blue box: {in_sentence(placement.caption)}." if _has_box(placement) else "",
-        colour_sentence(rows.view.scale, choices.palette), _finding(trace, choices, rows),
+        colour_sentence(rows.view.scale, choices.palette), split_sentence(trace).strip(),
+        _finding(trace, choices, rows),
     )  # fmt: skip
     table = CsvTable(columns_of(rows), lines_of(trace, rows, row, placement, inset, live))
     return FigurePlan(draw, title, caption, table)

@@ -6,6 +6,7 @@ from attentropy.engine.arguments import Span, read_choice, refuse
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette as page_palette
+from attentropy.report.compare.difference import Difference
 from attentropy.report.export import (
     entropy_figure,
     heads_figure,
@@ -16,8 +17,9 @@ from attentropy.report.export import (
 from attentropy.report.export.choices import ExportChoices, check_choices
 from attentropy.report.export.exported import Exported
 from attentropy.report.export.figure_names import FORMATS
-from attentropy.report.export.figure_plan import FigurePlan
+from attentropy.report.export.figure_plan import FigurePlan, make_caption
 from attentropy.report.export.fonts import name_sign_font
+from attentropy.report.export.units_table import units_table
 from attentropy.report.figures.specification import Rows, VegaLite
 from attentropy.report.page.document import draw_svg
 from attentropy.report.read.ranges import Ends
@@ -43,6 +45,7 @@ def export(
     figure: str = "lens",
     format: str = "svg",
     *,
+    by: str | None = None,
     stat: str | None = None,
     site: str | None = None,
     section: Span | None = None,
@@ -66,6 +69,8 @@ def export(
         trace: The trace.
         figure: "lens", "attention", "map", "heads" or "profile".
         format: "svg", "png", "pdf", or "csv" for the values drawn.
+        by: "token", "word", "message" or "segment": the sums and means of `Trace.by` as "csv",
+            whatever the figure, one line per unit, statistic and layer.
         stat: What the colours show. For "lens": "entropy", "lens_kl", "probability" or
             "lens_rank"; for "attention": "entropy", "normalized_entropy", "max_prob", … as far as
             the trace has them.
@@ -105,6 +110,8 @@ def export(
     _check_range("width", width, _WIDTHS, "mm")
     _check_range("font_size", font_size, _FONTS, "points")
     _check_range("dpi", dpi, _DPI, "dpi")
+    if by is not None:
+        return _units(trace, by, format)
     requests = {
         "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette, "range": range,
@@ -119,6 +126,16 @@ def export(
         image = _draw_to_width(plan, choices, pixels)
         data = _encode_image(image, format, width, dpi, plan)
     return Exported(data, plan.title, plan.caption, format)
+
+
+def _units(trace: Trace, by: str, format: str) -> Exported:
+    """Return the statistics of a trace's units as CSV."""
+    if format != "csv":
+        raise UsageError("`by` needs `format='csv'`; a figure by unit is not drawn yet")
+    if isinstance(trace, Difference):
+        raise UsageError("`by` does not apply to a comparison; export its two traces")
+    title = f"Statistics by {by}"
+    return Exported(units_table(trace, by).encode(), title, make_caption(trace, title), format)
 
 
 def _check_range(name: str, value: float, ends: tuple[float, float], unit: str) -> None:

@@ -35,9 +35,9 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
 
     The caption contains no control character.
     """
-    n = trace.dataset.sizes["position"]
+    n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     comma = "," if " of " in title else ""
-    start = f"{title}{comma} of {model_name(trace)} over a prompt of {count(n, 'token')}."
+    start = f"{title}{comma} of {model_name(trace)} over a prompt of {count(prompt, 'token')}."
     if isinstance(trace, Difference):
         shared = f"{int(trace.both.sum()):,} of {count(n, 'column')} are in both."
         start = f"{title}. {_sides(trace)} {shared}"
@@ -48,7 +48,7 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
 def _sides(difference: Difference) -> str:
     """Return which two traces are compared."""
     return " ".join(
-        f"{side}: {name[:200]}, {model_name(trace)} over {count(len(trace.tokens), 'token')}."
+        f"{side}: {name[:200]}, {model_name(trace)} over {count(trace.prompt_tokens, 'token')}."
         for side, name, trace in zip("AB", difference.names, difference.traces, strict=True)
     )
 

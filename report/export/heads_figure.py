@@ -29,8 +29,12 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         raise AttentropyError("the trace has no head scores; extract it with `scores=True`")
     name = choices.score or names[0]
     rows = [str(int(layer)) for layer in trace["layer"]]
-    scale = views.entropy_scale(trace, "attention", choices.range) if name == "entropy" else SHARES
-    if choices.range and name != "entropy":
+    scale = (
+        views.entropy_scale(trace, "attention", choices.range)
+        if name.endswith("entropy")
+        else SHARES
+    )
+    if choices.range and not name.endswith("entropy"):
         raise UsageError(f"`range` applies to the score entropy only; {name} is always 0 to 1")
 
     def draw(width: int) -> VegaLite:
@@ -39,7 +43,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         return roster.roster_of(trace, name, rows, width < SLIM, scale, size, complete=True)
 
     colours = _WEIGHT_COLOURS
-    if name == "entropy":
+    if name.endswith("entropy"):
         colours = colour_sentence(scale, choices.palette)
     title = "Scores of the attention heads"
     caption = make_caption(

@@ -133,7 +133,7 @@ def _tile_lines(
     if window is not None:
         yield from _weight_lines(trace, entry, window, number)
     points = received_points(trace, entry, head)[0]
-    n = trace.dataset.sizes["position"]
+    n = trace.prompt_tokens
     starts = [*(int(point["x"]) for point in points), n]
     for point, (first, stop) in zip(points, pairwise(starts), strict=True):
         yield "received", layer, name, 0, n - 1, None, first, stop - 1, None, None, point["y"]

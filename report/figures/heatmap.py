@@ -12,6 +12,7 @@ from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
     INK,
+    PAPER,
     PURPLE,
     blank,
     colour_ramp,
@@ -51,13 +52,18 @@ _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
 _BOX_OPACITY = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
 _COLUMN_OPACITY = "col >= a && col < b ? 1 : 0"
+# The line at which the answer begins; there is none where all tokens are the prompt's.
+_HAS_SPLIT = "split > 0 && split < n"
+_SPLIT_OPACITY = f"{_HAS_SPLIT} && split > a && split < b ? 1 : 0"
+_OVERVIEW_SPLIT_OPACITY = f"{_HAS_SPLIT} ? 1 : 0"
 
 
 def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of the figure.
 
     `state` has the first values of the parameters (see `heatmap_data.state`): n positions,
-    rowcount, a and b (section), col (inset), box0 and box1, colours, font sizes.
+    rowcount, a and b (section), col (inset), box0 and box1, split (where the answer begins),
+    colours, font sizes.
 
     `datasets` are tile {url} of the overview and part {url} of the section, cells, columns, rows,
     inset, insetrows, insetcolumns, legend, ticks and titles (see `heatmap_data.datasets`), and
@@ -93,6 +99,7 @@ def _overview_chart(size: Size) -> VegaLite:
     scale = size.total
     return layer(
         picture("tile", ("0", "n"), y_scale("y0:Q")),
+        _split(f"split / n * {scale}", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
         frame(PURPLE, f"a / n * {scale}", f"b / n * {scale}", size.overview, 2.5),
         rule(
             GREEN, f"(col + 0.5) / n * {scale}", f"(col + 0.5) / n * {scale}",
@@ -112,6 +119,19 @@ def _overview_chart(size: Size) -> VegaLite:
         matches_above(),
         resolve={"scale": {"y": "independent"}}, width=size.total, height=size.overview,
     )  # fmt: skip
+
+
+def _split(x: str, top: str, bottom: int, opacity: str) -> VegaLite:
+    """Return the line between prompt and answer at `x` (expression), on a seam of paper.
+
+    So it stands out on dark cells and on light ones.
+    """
+    shown = alt.OpacityValue(alt.ExprRef(opacity))
+    seam, line = (
+        rule(color, x, x, top, str(bottom), strokeWidth=width).encode(opacity=shown)
+        for color, width in ((PAPER, 5), (INK, 2))
+    )
+    return layer(seam, line)
 
 
 def _funnel_chart(size: Size) -> VegaLite:
@@ -176,6 +196,7 @@ def _section(size: Size) -> VegaLite:
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",
             baseline="middle", fontSize=11,
         ),
+        _split(_section_pixels(size, "split"), "-6", size.height + LABELS, _SPLIT_OPACITY),
         frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
         frame(BLUE, box0, box1, size.height + LABELS, 2.5, _BOX_OPACITY),
         frame(GREEN, left, right, size.height, 2.5, _COLUMN_OPACITY),

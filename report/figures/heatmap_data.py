@@ -216,7 +216,7 @@ def state(trace: Trace, size: Size, placement: Placement, rows: int) -> Row:
     return {
         "n": trace.dataset.sizes["position"], "rowcount": rows,
         "a": placement.start, "b": placement.stop, "col": placement.column,
-        "box0": placement.box_start, "box1": placement.box_stop,
+        "box0": placement.box_start, "box1": placement.box_stop, "split": trace.prompt_tokens,
         "insetwidth": 1, "insetheight": rows,
         **LIGHT,
         "cellfont": 0 if row_height < 8 else min(12, row_height * 0.7),

@@ -14,6 +14,7 @@ from attentropy.report.units import percent
 
 # The caption of the box in a figure that does not show the lens.
 BOX_CAPTION = "Template tokens after the question"
+_ANSWER_PART = 3  # of a section's columns, one part of so many may be the answer's
 _NOT_MEASURED = "Template tokens (rehearsal not measured)"
 
 
@@ -57,15 +58,18 @@ def pair_columns(columns: int) -> int:
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
     """Return the placement of section, inset and box.
 
-    By default the section is the prompt's tail, and the inset is the template token with the
-    strongest rehearsal. A `section` that is passed contains the inset. If the lens read only a part
-    of the prompt, the section ends with that part.
+    By default the section is the prompt's tail with the beginning of the answer, and the inset is
+    the template token with the strongest rehearsal. A `section` that is passed contains the inset.
+    If the lens read only a part of the prompt, the section ends with that part.
     """
     stop = _lens_stop(trace)
+    column = min(stop, trace.prompt_tokens) - 1
+    if stop > trace.prompt_tokens:
+        stop = min(stop, max(columns, trace.prompt_tokens + columns // _ANSWER_PART))
     start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
     dummies = trace.dummy_positions()
-    column = best.position if best is not None else stop - 1
+    column = best.position if best is not None else column
     if section is not None:
         start, stop = section
         column = column if start <= column < stop else stop - 1
@@ -82,10 +86,14 @@ def _place_difference(
     The box says what is rehearsed on both sides.
     """
     change = np.abs(subtract(*next(iter(difference.sides.values()))))
-    stop = int(np.flatnonzero(difference.both)[-1]) + 1
-    start = max(0, stop - pair_columns(columns))
+    prompt, columns = difference.prompt_tokens, pair_columns(columns)
+    stop = int(np.flatnonzero(difference.compared)[-1]) + 1
+    if difference.kind.size > prompt:
+        stop = min(difference.kind.size, max(columns, prompt + columns // _ANSWER_PART))
+    start = max(0, stop - columns)
     start, stop = section or (start, stop)
     finite = np.isfinite(change[:, start:stop])
+    finite &= np.arange(start, stop) < max(prompt, start + 1)  # the inset is one of the prompt's
     mean = np.where(finite, change[:, start:stop], 0).sum(0) / np.maximum(finite.sum(0), 1)
     box = _last_run(difference.dummy_positions())
     probabilities = ", ".join(

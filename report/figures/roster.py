@@ -125,7 +125,7 @@ def roster_of(
     """
     values = trace[f"head_{name}"].astype(np.float64)
     layers, heads = values.shape
-    scale, palette = (entropies, "diverging") if name == "entropy" else (SHARES, "weight")
+    scale, palette = (entropies, "diverging") if name.endswith("entropy") else (SHARES, "weight")
     datasets = {
         "one": [{"o": 1}],
         "scores": _image_row(values, heads, scale, palette),

@@ -48,7 +48,7 @@ def first_state(trace: Trace, region: Range | None = None) -> dict[str, int]:
     The region is `region` in queries and keys, by default the prompt's tail, which is enlarged to
     twice the exact window if there is one.
     """
-    n = trace.dataset.sizes["position"]
+    n = trace.prompt_tokens
     name = next(iter(window_names(trace)), None)
     exact = {"wq0": -1, "wq1": -1, "wk0": -1, "wk1": -1}
     side = max(1, n // 8)
@@ -83,7 +83,7 @@ def tiles_of(trace: Trace, entry: int, head: int, most_tiles: int = _MOST_TILES)
 
     `entry` and `head` are indices of the recorded layers and of the map's heads.
     """
-    n = trace.dataset.sizes["position"]
+    n = trace.prompt_tokens
     pool = tile_size(min(trace.dataset["map"].shape[2:]), most_tiles)
     queries, keys = (tile_edges(trace[f"map_{axis}"], pool, n) for axis in ("query", "key"))
     return MapTiles(pool_tiles(trace, entry, pool)[head], queries, keys)

@@ -61,7 +61,7 @@ def _answers(difference: Difference) -> Observation:
         text = f"The answer is the same in A and B: {answers[0]}."
     else:
         text = f"The answers differ: {answers[0]} in A, {answers[1]} in B."
-    last = np.flatnonzero(difference.both)[-1]
+    last = np.flatnonzero(difference.compared)[-1]
     return Observation(
         "answer", text, "generated tokens in common, from the first", float(shared), "tokens",
         float(longest), longest, shared < longest, _first_view(difference), None, int(last),
@@ -87,7 +87,7 @@ def _predictions(difference: Difference) -> Observation | None:
         difference.spread(number_texts(trace, trace["target_ids"], numbers), side)
         for side, trace in enumerate(difference.traces)
     ])  # fmt: skip
-    is_read = (targets >= 0).all(0) & difference.both
+    is_read = (targets >= 0).all(0) & difference.compared
     n = int(is_read.sum())
     if not n:
         return None
@@ -193,7 +193,7 @@ def _settled(difference: Difference) -> Observation | None:
     settled = np.stack(
         [difference.spread(settling(trace), side) for side, trace in enumerate(difference.traces)]
     )
-    is_counted = np.isfinite(settled).all(0) & difference.both
+    is_counted = np.isfinite(settled).all(0) & difference.compared
     n = int(is_counted.sum())
     if not n:
         return None

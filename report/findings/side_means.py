@@ -1,4 +1,4 @@
-"""Means of both sides of a difference, by layer and by head, over the positions of both."""
+"""Means of both sides of a difference, by layer and by head, over the positions of both prompts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Means:
 
 def by_layer(difference: Difference, view: str) -> Means:
     """Return the mean entropy of each layer [layer], for a view of `of.sides`."""
-    return _means(difference.sides[view], difference.both)
+    return _means(difference.sides[view], difference.compared)
 
 
 def _means(sides: np.ndarray, both: np.ndarray) -> Means:
@@ -53,11 +53,11 @@ def by_head(difference: Difference) -> tuple[Means, Means | None]:
     for entry in range(difference.dataset.sizes["layer"]):
         means = difference.sides["attention"][:, entry, None]
         sides = np.stack([one[entry].values for one in entropy]) if entropy else means
-        nats.append(_means(sides, difference.both))
+        nats.append(_means(sides, difference.compared))
         if visible:
             keys = np.stack([one[entry].values for one in visible])[:, None]
             shares.append(
-                _means(sides / np.log(np.where(keys >= 2, keys, np.nan)), difference.both)
+                _means(sides / np.log(np.where(keys >= 2, keys, np.nan)), difference.compared)
             )
     return _stacked(nats), _stacked(shares) if shares else None
 

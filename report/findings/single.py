@@ -142,10 +142,10 @@ def _no_rehearsal(trace: Trace, is_read: np.ndarray) -> str:
 
 
 def _settled(trace: Trace) -> Observation | None:
-    """Return from which layer on the lens's top token at the last position is the model's."""
+    """Return from which layer on the lens's top token at the prompt's end is the model's."""
     if "lens_rank" not in trace or trace.site != "residual":
         return None
-    position = trace.dataset.sizes["position"] - 1
+    position = trace.prompt_tokens - 1
     ranks = trace.lens("lens_rank")[:, position]
     is_read = np.isfinite(trace.lens("lens_entropy")[:, position])
     entries = np.flatnonzero((ranks >= 0) & is_read)
@@ -160,8 +160,10 @@ def _settled(trace: Trace) -> Observation | None:
         where = "at every layer read" if entries.size > 1 else f"at {layer_name(trace, first)}"
     elif first == entries[-1]:
         where = f"only at {layer_name(trace, first)}"
+    has_answer = trace.dataset.sizes["position"] > position + 1
+    last = "the prompt's last" if has_answer else "the last"
     text = (
-        f"At the last position the lens's top token is the model's prediction {token} {where} "
+        f"At {last} position the lens's top token is the model's prediction {token} {where} "
         f"({count(int(entries.size), 'layer')} read; lens entropy {entropy:.2f} nats at "
         f"{layer_name(trace, first)})."
     )
@@ -173,7 +175,7 @@ def _settled(trace: Trace) -> Observation | None:
 
 def _lens_layers(trace: Trace) -> Observation | None:
     """Return the layers with the lowest and the highest mean lens entropy."""
-    values = trace.lens("lens_entropy")
+    values = trace.lens("lens_entropy", slice(trace.prompt_tokens))
     if not np.isfinite(values).any():
         return None
     values = np.where(np.isfinite(values), values, np.nan)
@@ -259,9 +261,10 @@ def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observat
 
 def _sinks(trace: Trace) -> Observation:
     """Return the mean sink mass of queries that see enough keys, and the head with the most."""
-    parts, expected = [], 0.0
+    parts, expected, prompt = [], 0.0, trace.prompt_tokens
     for entry, values in enumerate(planes.read_layers(trace, "sink_mass")):
-        visible = trace.dataset["visible"][entry].values.astype(np.float64)
+        visible = trace.dataset["visible"][entry, :prompt].values.astype(np.float64)
+        values = values[:, :prompt]
         is_counted = np.isfinite(values) & (visible >= _SINK_VISIBLE)
         total = np.where(is_counted, values, 0).sum(-1, dtype=np.float64)
         parts.append((total, is_counted.sum(-1)))
@@ -270,7 +273,7 @@ def _sinks(trace: Trace) -> Observation:
     n = int(counted.sum())
     if not n:
         why = f"no query sees at least {_SINK_VISIBLE} keys"
-        if trace.dataset.sizes["position"] < _SINK_VISIBLE:
+        if prompt < _SINK_VISIBLE:
             why = f"the prompt is too short (it needs at least {_SINK_VISIBLE} tokens)"
         text = f"Sink mass was not measured: {why}."
         return Observation(

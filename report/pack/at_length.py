@@ -176,7 +176,7 @@ def _map(trace: Trace, pool: int) -> _Map | None:
     queries, keys = variable.sizes["map_query"], variable.sizes["map_key"]
     if pool > 1 and min(queries, keys) < 2 * pool:
         return None
-    n = trace.dataset.sizes["position"]
+    n = trace.prompt_tokens
     values = np.stack([pool_tiles(trace, layer, pool) for layer in range(variable.sizes["layer"])])
     return {
         "map": {
@@ -193,7 +193,7 @@ def _received(trace: Trace, columns: int) -> _Received | None:
     """Pack what keys receive in at most `columns` tiles; None where it was not recorded."""
     if "received" not in trace:
         return None
-    values = trace["received"].astype(np.float32)
+    values = trace["received"][..., : trace.prompt_tokens].astype(np.float32)
     layers, heads, n = values.shape
     size = planes.tile_size(n, columns)
     means = planes.make_tiles(values.reshape(layers * heads, n), size).mean

@@ -20,12 +20,14 @@ def regions(
 ) -> list[Range]:
     """Return the ranges of single positions, ascending and without overlap.
 
-    These are `sections`, the tail, the template's tokens (the last ones where
-    there are many), and for each view the stretches of `width` positions with the lowest and the
-    highest mean.
+    These are `sections`, the tail, the place where the answer begins, the template's tokens (the
+    last ones where there are many), and for each view the stretches of `width`
+    positions with the lowest and the highest mean.
     """
     n = len(trace["role"])
     wanted = [*sections, (max(0, n - _TAIL * width), n)]
+    if (split := trace.prompt_tokens) < n:
+        wanted.append((max(0, split - width), min(n, split + width)))
     template = np.flatnonzero(np.isin(trace["role"], ("template", "bos", "eos")))[-width:]
     wanted += [(max(0, i - _MARGIN), min(n, i + _MARGIN + 1)) for i in template.tolist()]
     for view, tiled in views:

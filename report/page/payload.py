@@ -49,6 +49,7 @@ class Facts(TypedDict):
     """The facts by the names that the script gives them."""
 
     n: int
+    prompt: int
     views: list[str]
     layers: list[str]
     heads: int
@@ -84,6 +85,7 @@ def facts(report: Report) -> Facts:
     axes, views, placed = report.axes, report.views, report.placement
     payload: Facts = {
         "n": axes.positions,
+        "prompt": axes.prompt,
         "views": [view.name for view in views],
         "layers": list(axes.layers),
         "heads": len(axes.heads),

@@ -33,28 +33,30 @@ class Curve:
 
 
 def lens_curves(trace: Trace) -> list[Curve]:
-    """Return the curves of the lens, over the positions that it read.
+    """Return the curves of the lens, over the prompt's positions that it read.
 
     These are the mean entropy (nats) with its quartiles, the share of positions whose top token is
     the one that the model predicts, and the mean divergence (nats) with its quartiles.
     """
     if "lens_entropy" not in trace:
         return []
-    entropy = trace.lens("lens_entropy")
+    prompt = slice(trace.prompt_tokens)
+    entropy = trace.lens("lens_entropy", prompt)
     is_read = np.isfinite(entropy)
     curves = [_quartiles("lens_entropy", "lens entropy (nats)", entropy)]
     if "lens_rank" in trace:
-        ranks = trace.lens("lens_rank")
+        ranks = trace.lens("lens_rank", prompt)
         share = _mean((ranks == 0).astype(np.float64), is_read & (ranks >= 0))
         title = "share of positions where the lens's top token is the prediction"
         curves.append(Curve("predicted", title, share, top=1.0))
     if "lens_kl" in trace:
-        curves.append(_quartiles("lens_kl", "KL to the last layer (nats)", trace.lens("lens_kl")))
+        divergence = trace.lens("lens_kl", prompt)
+        curves.append(_quartiles("lens_kl", "KL to the last layer (nats)", divergence))
     return [curve for curve in curves if np.isfinite(curve.mean).any()]
 
 
 def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -> list[Curve]:
-    """Return the curves of attention: means over queries and heads, lowest and highest head.
+    """Return the curves of attention: means over the prompt's queries and heads, and their range.
 
     One layer of one statistic is in memory at a time. With `read` the entropies of all heads are
     not read again.
@@ -62,7 +64,9 @@ def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -
     read = read or planes.read_attention(trace)
     if read is None:
         return []
-    visible = trace["visible"].astype(np.float64) if "visible" in trace else None
+    prompt, visible = trace.prompt_tokens, None
+    if "visible" in trace:
+        visible = trace["visible"][:, :prompt].astype(np.float64)
     curves = [
         _of_heads("entropy", "attention entropy (nats)", read.entropy_sum, read.entropy_count)
     ]
@@ -77,7 +81,9 @@ def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -
         statistic = BY_NAME[name]
         if name in trace and statistic.labels is not None:
             title, top = statistic.labels.curve, 1.0 if statistic.upper_end == "one" else None
-            sums = np.array([_sums(values) for values in planes.read_layers(trace, name)])
+            sums = np.array(
+                [_sums(values[:, :prompt]) for values in planes.read_layers(trace, name)]
+            )
             curves.append(_of_heads(name, title, sums[:, 0], sums[:, 1], top=top))
     if visible is not None:
         curves = [_with_uniform(trace, curve, visible) for curve in curves]

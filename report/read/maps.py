@@ -6,12 +6,13 @@ import numpy as np
 
 from attentropy.engine.maps import head_scores as heads
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.schema import REQUESTED_WINDOWS
+from attentropy.engine.trace.schema import ANSWER_SCORES, REQUESTED_WINDOWS
 from attentropy.report import planes
 
 LONG = 512  # positions from which on entropy is drawn against the position
 
-# The titles of the heads' scores; their thresholds are in `engine.maps.head_scores`.
+# The titles of the heads' scores, over the prompt unless they say "answer"; their thresholds are in
+# `engine.maps.head_scores`.
 SCORES = {
     "entropy": "mean attention entropy (nats)",
     "sink": "sink: mean attention on the first key",
@@ -20,6 +21,8 @@ SCORES = {
     "induction": "induction: mean attention on the token after the previous occurrence",
     "diffuse": "diffuse: mean normalized entropy",
 }
+_ANSWER = "answer_"
+SCORES |= {f"{_ANSWER}{name}": f"answer: {SCORES[name]}" for name in ANSWER_SCORES}
 
 
 def has_map(trace: Trace) -> bool:
@@ -28,7 +31,7 @@ def has_map(trace: Trace) -> bool:
         return False
     sizes = trace.dataset.sizes
     covered = min(sizes.get("window_query", 0), sizes.get("window_key", 0))
-    return covered < sizes["position"]
+    return covered < trace.prompt_tokens
 
 
 def window_names(trace: Trace) -> list[str]:
@@ -39,12 +42,18 @@ def window_names(trace: Trace) -> list[str]:
 
 
 def score_names(trace: Trace) -> list[str]:
-    """Return the names of the scores in the trace."""
-    return [name for name in SCORES if f"head_{name}" in trace]
+    """Return the names of the scores in the trace; those of an answer only if measured."""
+    return [
+        name
+        for name in SCORES
+        if f"head_{name}" in trace
+        and (not name.startswith(_ANSWER) or np.isfinite(trace[f"head_{name}"]).any())
+    ]
 
 
 def score_threshold(name: str) -> float | None:
     """Return the value above which a head has the score's name; None for a score without one."""
+    name = name.removeprefix(_ANSWER)
     return heads.SCORES[name].threshold if name in heads.SCORES else None
 
 
@@ -67,7 +76,7 @@ def pool_tiles(trace: Trace, layer: int, pool: int) -> np.ndarray:
     values = trace.dataset["map"][layer].values.astype(np.float64)
     if pool == 1:
         return values
-    rows = np.diff(np.append(trace["map_query"], trace.dataset.sizes["position"]))[:, None]
+    rows = np.diff(np.append(trace["map_query"], trace.prompt_tokens))[:, None]
     starts = np.arange(0, values.shape[1], pool)
     values = np.add.reduceat(values * rows, starts, axis=1) / np.add.reduceat(rows, starts)
     return np.add.reduceat(values, np.arange(0, values.shape[2], pool), axis=2)

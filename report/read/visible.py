@@ -46,7 +46,9 @@ def run_progress(trace: Trace) -> RunProgress | None:
     state = trace.attrs.get("partial")
     if not isinstance(state, dict):
         return None
-    done = state.get("done")
+    done, answered = state.get("done"), state.get("answered")
+    if isinstance(done, int) and isinstance(answered, int):
+        done += answered
     reason = state.get("reason")
     return {
         "tokens": int(trace.dataset.sizes["position"]),

@@ -1,5 +1,5 @@
 // The map of a long prompt: all of it in tiles, the region of its frame, and an exact window.
-import { N, report } from "../data/page.js";
+import { PROMPT, report } from "../data/page.js";
 import { formatCount, formatSpan, positionLabels } from "../data/format.js";
 import { SHARE } from "../data/colours.js";
 import { paintCells } from "../data/images.js";
@@ -61,7 +61,7 @@ export function drawMap() {
     mapView.data("window", window ? [exactPicture(window)] : []);
     if (received) {
       findReceivedRange();
-      mapView.data("received", receivedOver(0, N));
+      mapView.data("received", receivedOver(0, PROMPT));
       mapView.data("receivedends", receivedRange.map((y, i) => ({ at: i ? 0.92 : 0.08, text: powerOfTen(y) })));
     }
     mapView.data("windowtitle", window ? [{ text: `exact: queries ${formatSpan(window.firstQuery, window.firstQuery + window.queries)} × keys ${formatSpan(window.firstKey, window.firstKey + window.keys)}` }] : []);

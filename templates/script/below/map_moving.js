@@ -1,5 +1,5 @@
 // Reading the map and moving its frame, with the pointer and with keys.
-import { $, N, report } from "../data/page.js";
+import { $, PROMPT, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { formatCount, formatPercent, formatSpan } from "../data/format.js";
 import { state } from "../data/state.js";
@@ -16,7 +16,7 @@ import { drawMap, drawMapSoon, mapSide, mapView, openMap } from "./map.js";
 function onMap(canvas, event) {
   const { x, y } = pointerOn(mapView, canvas, event);
   const inside = x >= -4 && y >= -4 && x <= mapSide + 4 && y <= mapSide + 4;
-  const at = (pixels) => Math.max(0, Math.min(N, (pixels / mapSide) * N));
+  const at = (pixels) => Math.max(0, Math.min(PROMPT, (pixels / mapSide) * PROMPT));
   return { inside, key: at(x), query: at(y) };
 }
 
@@ -30,7 +30,7 @@ function onRegion(canvas, event) {
 
 function describeMap(query, key) {
   const { queries, keys } = report.map, head = Math.max(0, state.mapHead);
-  const [q, k] = [Math.min(N - 1, Math.floor(query)), Math.min(N - 1, Math.floor(key))];
+  const [q, k] = [Math.min(PROMPT - 1, Math.floor(query)), Math.min(PROMPT - 1, Math.floor(key))];
   const name = (p) => `${formatCount(p)}${texts.full(p) ? ` · ${texts.full(p)}` : ""}`;
   const lines = [`layer ${report.layers[state.mapLayer]} · query ${name(q)}`, `key ${name(k)}`];
   const window = exactValues.find((w) => Number.isFinite(attentionWeight(w, state.mapLayer, report.map.heads[head], q, k)));

@@ -1,5 +1,5 @@
 // The tables of the attention map.
-import { N, report } from "../data/page.js";
+import { PROMPT, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { countOf, formatRange } from "../data/format.js";
 import { state } from "../data/state.js";
@@ -33,7 +33,7 @@ function weightsWithin(exact, { q0, q1, k0, k1 }) {
 
 export function writeMapTables() {
   const columns = [["queries", false], ["keys", false], ["share of the queries' attention", true]];
-  const of = `layer ${report.layers[state.mapLayer]}, ${headLabel(mapHead())}`, rows = shareRows(tilesWithin(0, N, 0, N), mapValues.error);
+  const of = `layer ${report.layers[state.mapLayer]}, ${headLabel(mapHead())}`, rows = shareRows(tilesWithin(0, PROMPT, 0, PROMPT), mapValues.error);
   writeTable("table-map", `The ${countOf(rows.length, "tile")} of the map with the largest shares, ${of}`, columns, rows);
   const covering = exactValues.find(coversRegion), { q0, q1, k0, k1 } = region;
   const within = covering ? shareRows(weightsWithin(covering, region), covering.values.error) : shareRows(tilesWithin(q0, q1, k0, k1), mapValues.error);
@@ -45,7 +45,7 @@ export function writeReceivedTable() {
   const { every, heads } = report.received, head = Math.max(0, heads.indexOf(mapHead())), entries = [];
   for (let i = 0; i < received.shape[2]; i++) entries.push([received.at(state.mapLayer, head, i), i * every]);
   const rows = largest(entries, MOST_ROWS.received).map(([value, p]) => [
-    every === 1 ? String(p) : formatRange(p, Math.min(N, p + every)), every === 1 ? texts.token(p) : `mean of ${every} keys`, fourDigits(value, received.error),
+    every === 1 ? String(p) : formatRange(p, Math.min(PROMPT, p + every)), every === 1 ? texts.token(p) : `mean of ${every} keys`, fourDigits(value, received.error),
   ]);
   const title = `The ${countOf(rows.length, every === 1 ? "key" : "run")}${every === 1 ? "" : ` of ${every} keys`} that ${rows.length === 1 ? "receives" : "receive"} most attention from all queries, layer ${report.layers[state.mapLayer]}, ${headLabel(heads[head])}`;
   writeTable("table-received", title, [["key", false], ["token", false], ["attention received", true]], rows);

@@ -17,7 +17,7 @@ export function drawRoster() {
   if (!rosterView) return;
   const { names, thresholds, titles } = report.scores, s = rosterState.score;
   const [, layers, heads] = scoreValues.shape, threshold = thresholds[s];
-  const isEntropy = names[s] === "entropy", scale = (isEntropy && report.scales.attention) || SHARE, palette = isEntropy ? "diverging" : "weight";
+  const isEntropy = names[s].endsWith("entropy"), scale = (isEntropy && report.scales.attention) || SHARE, palette = isEntropy ? "diverging" : "weight";
   const values = [], passing = [];
   for (let l = 0; l < layers; l++) {
     for (let h = 0; h < heads; h++) {

@@ -1,5 +1,5 @@
 // The fields of an address: each with the values that it may have.
-import { N, report } from "./page.js";
+import { N, PROMPT, report } from "./page.js";
 import { HOW } from "./planes.js";
 import { SITES } from "./state.js";
 
@@ -20,4 +20,4 @@ export const FIELDS = {
   box: (text) => (text === "true" || text === "false" ? text === "true" : undefined),
 };
 
-export const REGION_FIELDS = { q0: integerIn(0, N), q1: integerIn(1, N + 1), k0: integerIn(0, N), k1: integerIn(1, N + 1) };
+export const REGION_FIELDS = { q0: integerIn(0, PROMPT), q1: integerIn(1, PROMPT + 1), k0: integerIn(0, PROMPT), k1: integerIn(1, PROMPT + 1) };

@@ -2,6 +2,8 @@
 
 export const report = JSON.parse(document.getElementById("report").textContent);
 export const N = report.n;
+// The prompt's tokens; those of the answer follow them. The map is of the prompt alone.
+export const PROMPT = report.prompt;
 
 export const $ = (id) => document.getElementById(id);
 

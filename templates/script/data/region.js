@@ -1,12 +1,12 @@
 // The region of the attention map that its frame magnifies.
-import { N } from "./page.js";
+import { PROMPT } from "./page.js";
 
-export const region = { q0: 0, q1: N, k0: 0, k1: N };
+export const region = { q0: 0, q1: PROMPT, k0: 0, k1: PROMPT };
 
 export function moveRegion(q0, k0, queries, keys) {
   const fit = (from, wanted) => {
-    const size = Math.max(1, Math.min(N, Math.round(wanted)));
-    const start = Math.max(0, Math.min(N - size, Math.round(from)));
+    const size = Math.max(1, Math.min(PROMPT, Math.round(wanted)));
+    const start = Math.max(0, Math.min(PROMPT - size, Math.round(from)));
     return [start, start + size];
   };
   [region.q0, region.q1] = fit(q0, queries);

@@ -1,5 +1,5 @@
 // The state in the address bar, so that a link shares the view.
-import { N, report } from "../data/page.js";
+import { N, PROMPT, report } from "../data/page.js";
 import { state } from "../data/state.js";
 import { region } from "../data/region.js";
 import { FIELDS, LONGEST_SEARCH, REGION_FIELDS } from "../data/fields.js";
@@ -39,7 +39,7 @@ export function readAddress() {
   if (state.b <= state.a) state.b = Math.min(N, state.a + 1);
   read(region, REGION_FIELDS);
   for (const axis of ["q", "k"]) {
-    if (region[`${axis}1`] <= region[`${axis}0`]) region[`${axis}1`] = Math.min(N, region[`${axis}0`] + 1);
+    if (region[`${axis}1`] <= region[`${axis}0`]) region[`${axis}1`] = Math.min(PROMPT, region[`${axis}0`] + 1);
   }
   const find = fields.get("find") ?? "";
   state.find = find.length <= LONGEST_SEARCH ? find : "";

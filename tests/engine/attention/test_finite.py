@@ -24,7 +24,7 @@ def _spoiled(at, value=float("inf"), subject=None):
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-@pytest.mark.parametrize("at", [20, 33])
+@pytest.mark.parametrize("at", [33, 38])
 def test_after_the_probe_it_is_noted(at, value):
     subject = _spoiled(at, value)
     options = {"tokenizer": tokenizer(), "scores": False, "max_new_tokens": 1}
@@ -33,6 +33,11 @@ def test_after_the_probe_it_is_noted(at, value):
         subject(IDS)
         subject(IDS[:, :at])
     assert [trace.attrs["notes"] for trace in recorder.traces] == [[NOTE.format(at)], []]
+
+
+def test_in_a_part_of_the_probe_that_is_not_recorded_the_token_is_the_right_one():
+    with pytest.raises(AttentropyError, match=NOTE.format(20)):
+        extract(_spoiled(20), IDS, tokenizer=tokenizer())
 
 
 @pytest.mark.parametrize(

@@ -63,12 +63,21 @@ def test_a_conversation_that_ends_with_the_assistant_is_continued():
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n ", [{"role": "user", "content": " "}]])
-def test_an_empty_prompt_is_refused(prompt):
-    with pytest.raises(UsageError, match="empty"):
-        prepare(tokenizer(), prompt)
+def test_a_blank_prompt_runs_where_the_template_gives_tokens(prompt):
+    prepared = prepare(tokenizer(), prompt)
+    assert prepared.text.endswith("<|start|>user\n<|end|><|start|>assistant\n")
+    assert set(prepared.roles) == {"bos", "template"}
+    assert prepared.notes == []
     if isinstance(prompt, str):
         with pytest.raises(UsageError, match="empty"):
             prepare(tokenizer(), prompt, chat_template=False)
+    with pytest.raises(UsageError, match="no tokens"):
+        prepare(tokenizer("{{ messages[0].content | trim }}"), prompt)
+
+
+def test_no_messages_are_refused():
+    with pytest.raises(UsageError, match="empty"):
+        prepare(tokenizer(), {"messages": []})
 
 
 @pytest.mark.parametrize("messages", [[{"role": "user"}], [{"content": "x"}], [{"role": 1}]])

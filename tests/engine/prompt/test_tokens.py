@@ -220,7 +220,8 @@ def test_tokens_tile_random_text(fast):
 
 
 def test_words_read_as_people_write_them(fast):
-    tokens = [t for t in prepare(fast, "hello the the of").tokens if t not in ("[CLS]", "[SEP]")]
+    prompt = prepare(fast, "hello the the of")
+    tokens = [t for t, (a, b) in zip(prompt.tokens, prompt.spans, strict=True) if a < b]
     assert "".join(tokens) == "hello the the of"
     assert not any(mark in token for token in tokens for mark in "▁Ġ#")
 

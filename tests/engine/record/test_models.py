@@ -304,7 +304,7 @@ class TestAdapters:
             out = subject.generate(input_ids=IDS, max_new_tokens=4, min_new_tokens=4)
         assert recorder.trace.roles[-3:] == ["generated"] * 3
         assert recorder.trace["token_ids"].tolist() == out[0, :-1].tolist()
-        trace = extract(subject, IDS, tokenizer=tokenizer(), scores=False, max_new_tokens=1)
+        trace = extract(subject, IDS, tokenizer=tokenizer(), scores=False, max_new_tokens=0)
         assert_eager(trace, subject.get_base_model(), input_ids=IDS)
         assert "the model has adapters of peft: default" in trace.attrs["notes"]
 

@@ -41,7 +41,7 @@ def test_the_lens_alone_is_that_of_the_models_own_outputs(subject):
     logprobs = logits.log_softmax(-1)
     wanted = -(logprobs.exp() * logprobs).sum(-1)
     np.testing.assert_allclose(trace["lens_entropy"][0, -1], wanted, atol=1e-4)
-    assert trace["generated_ids"][0] == int(logits[-1].argmax())
+    assert trace["generated_ids"][0] == int(logits[trace.prompt_tokens - 1].argmax())
     assert np.isfinite(trace["lens_entropy"]).all()
     assert np.isnan(trace["entropy"]).all()
     assert set(trace["attention_note"]) == {"not recorded (`stats`)"}

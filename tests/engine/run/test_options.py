@@ -9,7 +9,7 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.options import Options
 
-NOT_OPTIONS = {"model", "prompt", "tokenizer", "progress"}
+NOT_OPTIONS = {"model", "prompt", "segments", "tokenizer", "progress"}
 
 
 def test_extract_takes_the_options_with_their_defaults():

@@ -95,11 +95,11 @@ def test_a_run_that_was_stopped_before_its_answer_goes_on(
 ):
     target = tmp_path / "t.zarr"
     with monkeypatch.context() as patch:
-        patch.setattr("attentropy.engine.run.extract.greedy", lambda *a: 1 / 0)
+        patch.setattr("attentropy.engine.run.answering.decode", lambda *a, **k: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             extract(prompt=PROMPT, output=target, keep_cache=keep_cache, **OPTIONS)
     state = Trace.open(tmp_path / "t.zarr.partial", partial=True).attrs["partial"]
-    assert state["done"] == state["tokens"] == len(wanted.tokens)
+    assert state["done"] == state["tokens"] == wanted.prompt_tokens
     assert "ZeroDivisionError" in state["reason"]
     assert_equal(extract(prompt=PROMPT, output=target, resume=True, **OPTIONS), wanted)
 

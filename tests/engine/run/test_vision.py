@@ -59,10 +59,12 @@ def test_its_text_is_recorded_from_the_folder(folder):
     trace = extract(folder, ids, device="cpu", max_new_tokens=2)
     assert trace.attrs["model"]["type"] == kind
     assert not trace.attrs["notes"]
+    read = trace["token_ids"].tolist()
+    assert read[: len(ids)] == ids
     model = MODELS[kind]().double()
     model.set_attn_implementation("eager")
     with torch.no_grad():
-        output = model(torch.tensor([ids]), output_attentions=True, use_cache=False)
+        output = model(torch.tensor([read]), output_attentions=True, use_cache=False)
     weights = torch.stack([w[0] for w in output.attentions]).double()
     wanted = -torch.where(weights > 0, weights * weights.log(), 0.0).sum(-1)
     np.testing.assert_allclose(trace["entropy"], wanted, atol=2e-5)
@@ -70,7 +72,7 @@ def test_its_text_is_recorded_from_the_folder(folder):
     np.testing.assert_allclose(
         trace["lens_entropy"][0, -1], -(logprobs.exp() * logprobs).sum(-1), atol=1e-4
     )
-    own = logprobs[:-1].gather(-1, torch.tensor(ids[1:])[:, None])[:, 0]
+    own = logprobs[:-1].gather(-1, torch.tensor(read[1:])[:, None])[:, 0]
     np.testing.assert_allclose(trace["token_logprob"][1:], own, atol=1e-4)
-    assert trace["generated_ids"][0] == int(logprobs[-1].argmax())
-    assert set(trace["role"]) == {"content"}
+    assert trace["generated_ids"][0] == int(logprobs[trace.prompt_tokens - 1].argmax())
+    assert set(trace["role"]) == {"content", "generated"}

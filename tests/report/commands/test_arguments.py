@@ -13,7 +13,8 @@ from attentropy.report.commands.profile import command as profile_command
 
 _OWN = {"target", "force", "as_json", "redact_tokens", "resume", "keep_cache"}
 _EVERYTHING = [
-    "folder", "-p", "hello", "--system", "s", "--no-chat-template", "--revision", "r", "--dtype",
+    "folder", "-p", "hello", "--system", "s", "--question", "q", "--template-args",
+    '{"a": 1}', "--no-chat-template", "--revision", "r", "--dtype",
     "float32", "--device", "cpu", "--quantize", "8bit", "--stats", "entropy, lse", "--layers", "0",
     "--heads", "mean", "--lens", "mlp,residual", "--lens-layers", "1", "--lens-positions", "-8:",
     "--map-tile", "64", "--map-heads", "all", "--window", "-4:,0:4", "--no-scores",
@@ -30,7 +31,8 @@ def _parameters(command, *arguments):
 def test_every_option_of_a_run_reaches_extract():
     arguments = run_arguments(_parameters(extract_command, *_EVERYTHING))
     assert arguments == {
-        "model": "folder", "prompt": "hello", "system": "s", "chat_template": False,
+        "model": "folder", "prompt": "hello", "system": "s", "question": "q",
+        "template_args": {"a": 1}, "chat_template": False,
         "revision": "r", "dtype": "float32", "device": "cpu", "quantize": "8bit",
         "stats": "entropy, lse", "layers": "0", "heads": "mean", "lens": "mlp,residual",
         "lens_layers": "1", "lens_positions": "-8:", "map_tile": "64", "map_heads": "all",

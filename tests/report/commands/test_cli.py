@@ -44,7 +44,8 @@ def test_extract_and_info_agree(here, capsys):
     assert main(["info", "t.zarr", "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
     trace = Trace.open("t.zarr")
-    assert info["tokens"] == len(trace.tokens)
+    assert info["tokens"] == trace.prompt_tokens
+    assert info["answer tokens"] == len(trace.tokens) - trace.prompt_tokens
     assert info["model"]["name"] == "tiny"
     assert trace.dataset.sizes["step"] <= 2
     assert np.isfinite(trace["lens_entropy"]).all()
@@ -79,7 +80,8 @@ def test_sites_layers_and_positions_of_the_lens_are_chosen(here):
     assert list(trace["site"]) == ["residual", "attention"]
     read = np.isfinite(trace["lens_entropy"])
     assert read.any((0, 2)).tolist() == [True, False, True]
-    assert np.flatnonzero(read.any((0, 1))).tolist() == list(range(len(trace.tokens)))[-3:]
+    last = list(range(trace.prompt_tokens))[-3:]  # of the prompt, and the answer
+    assert np.flatnonzero(read.any((0, 1))).tolist() == [*last, trace.prompt_tokens]
 
 
 def test_info_predicts_what_the_lens_costs(here, capsys):
@@ -115,7 +117,7 @@ def test_info_describes_this_machine_and_a_model(here, capsys):
     ("arguments", "words"),
     [
         (["report", "./no-such-folder", "-p", "x"], ["no model folder"]),
-        (["report", "tiny", "-p", "  "], ["empty"]),
+        (["report", "tiny", "-p", "  ", "--no-chat-template"], ["empty"]),
         (["report", "tiny", "-f", "latin.txt"], ["UTF-8", "latin.txt"]),
         (["report", "tiny", "-f", "none.txt"], ["none.txt"]),
         (["report", "tiny", "-p", "x" * 400], ["supports only 256"]),
@@ -272,7 +274,9 @@ def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):
     ]
     assert main(["info", *options, "--chunk", "1k", "--storage", "float16"]) == 0
     prediction = json.loads(capsys.readouterr().out)
-    assert prediction["run"] == {"chunk": 1024, "lens_positions": 0, "map_tile": [8, 8]}
+    assert prediction["run"] == {
+        "chunk": 1024, "answer_tokens": 0, "lens_positions": 0, "map_tile": [8, 8],
+    }  # fmt: skip
     rows = 8 * 4096
     assert prediction["disk"]["statistics_bytes"] == pytest.approx(
         rows * (2 * 0.88 + 4 * 0.6), rel=1e-3

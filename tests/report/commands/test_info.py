@@ -36,7 +36,7 @@ FACTS = {
     "disk": {"statistics_bytes": 43_100_000, "tokens_bytes": 21, "all_bytes": 2_512_000_000_000},
     "seconds": {
         "load": 0.7, "check": 0.01, "read_the_prompt": 2.2e6, "sweep_again": 93, "answer": 45,
-        "read_the_lens": 5400, "all": 2.29e6,
+        "read_the_lens": 5400, "token_logprobs": 90, "all": 2.29e6,
     },
 }  # fmt: skip
 

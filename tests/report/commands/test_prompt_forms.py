@@ -8,7 +8,7 @@ import pytest
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
-from attentropy.report.commands.prompt import read_prompt
+from attentropy.report.commands.prompt import parse_template_args, read_prompt
 
 TURNS = [{"role": "user", "content": "héllo"}, {"role": "assistant", "content": "so\n"}]
 LINES = "\n".join(json.dumps(turn) for turn in TURNS)
@@ -79,11 +79,26 @@ def test_what_is_no_list_of_messages_is_refused(here, written, words):
 
 
 def test_what_is_beside_the_messages_is_noted(here, capsys):
-    (here / "m.json").write_text(json.dumps({"messages": TURNS, "tools": [], "id": 3}))
+    (here / "m.json").write_text(json.dumps({"messages": TURNS, "user": "u", "id": 3}))
     assert read_prompt(None, None, "m.json", None) == TURNS
     assert capsys.readouterr().err == (
-        "note: 'm.json': only \"messages\" is read, not 'tools', 'id'\n"
+        "note: 'm.json': only \"messages\" and \"tools\" are read, not 'user', 'id'\n"
     )
+
+
+def test_tools_come_with_the_messages(here, capsys):
+    request = {"messages": TURNS, "tools": [{"type": "function", "function": {"name": "f"}}]}
+    (here / "m.json").write_text(json.dumps(request))
+    assert read_prompt(None, None, "m.json", None) == request
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("written", ["{", "[1]", "[" * 100_000, '"x"'])
+def test_arguments_of_the_template_are_an_object(written):
+    with pytest.raises(UsageError, match="--template-args") as caught:
+        parse_template_args(written)
+    assert "\n" not in str(caught.value)
+    assert parse_template_args('{"enable_thinking": false}') == {"enable_thinking": False}
 
 
 @pytest.mark.parametrize("mark", [b"", MARK])

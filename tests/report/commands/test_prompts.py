@@ -70,5 +70,38 @@ def test_a_raw_prompt_without_lens(here):
     run = ["extract", "tiny", "-p", "abc", "--no-chat-template", "--lens", "none", "-o", "t.zarr"]
     assert main(run) == 0
     trace = Trace.open("t.zarr")
-    assert trace.tokens == ["a", "b", "c"]
+    assert trace.tokens[: trace.prompt_tokens] == ["a", "b", "c"]
     assert "lens_entropy" not in trace
+
+
+def test_a_document_and_a_question_are_segments_of_the_trace_and_arguments_reach_the_template(here):
+    save(here / "tiny")
+    (here / "d.txt").write_text("héllo\n", "utf-8")
+    base = ["extract", "tiny", "-f", "d.txt", "--question", "so?", "--max-new-tokens", "0"]
+    assert main([*base, "--template-args", '{"depth": 1}', "--scores", "-o", "t.zarr"]) == 0
+    trace = Trace.open("t.zarr")
+    assert list(trace["segment"]) == [
+        {"h": "document", "s": "question"}.get(piece, "") for piece in _spelt(trace, "héllo", "so?")
+    ]
+    assert set(trace["message"].tolist()) == {-1, 0}
+    assert trace.attrs["notes"][0] == "the chat template does not read 'depth'"
+    assert Trace.open("t.zarr").roles.count("content") == len("hello\n\nso?") + 1  # é: two bytes
+
+
+def _spelt(trace, document, question):
+    """Return "h" for each token of the document, "s" for each of the question, "" for others."""
+    text = "".join(trace.tokens).encode()
+    ranges = {
+        "h": (start := text.index(document.encode()), start + len(document.encode())),
+        "s": (start := text.index(question.encode()), start + len(question.encode())),
+    }
+    starts = trace["byte_start"].tolist()
+    return [next((n for n, (a, b) in ranges.items() if a <= at < b), "") for at in starts]
+
+
+def test_a_blank_prompt_runs_where_there_is_a_template(here, capsys):
+    save(here / "tiny")
+    base = ["extract", "tiny", "-p", "", "--max-new-tokens", "0", "-o"]
+    assert main([*base, "a.zarr"]) == 0
+    assert main([*base, "b.zarr", "--no-chat-template"]) == 2
+    assert "the prompt is empty" in capsys.readouterr().err

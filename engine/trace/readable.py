@@ -1,0 +1,31 @@
+"""What a function reads of a trace, for the modules that the trace itself imports."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import xarray as xr
+
+from attentropy.engine.trace.types import Array, Attributes
+
+
+class Readable(Protocol):
+    """The arrays of a trace by name, its tokens and its provenance."""
+
+    dataset: xr.Dataset
+
+    @property
+    def tokens(self) -> list[str]:
+        """The text of each position, [N]."""
+
+    @property
+    def roles(self) -> list[str]:
+        """The role of each position, [N]."""
+
+    @property
+    def attrs(self) -> Attributes:
+        """Provenance."""
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __getitem__(self, name: str) -> Array: ...

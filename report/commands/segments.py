@@ -1,0 +1,30 @@
+"""The file of `--segments`: names for parts of a prompt, written by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import Difference
+
+
+def read_segments(name: str) -> Any:
+    """Return what the file holds; `engine.trace.segments` checks it. Raises `UsageError`."""
+    path = Path(name)
+    try:
+        return json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UsageError(f"`segments`: {path.name!r} cannot be read ({reason})") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"`segments`: {path.name!r} is not a JSON file in UTF-8") from error
+
+
+def name_segments(trace: Trace, name: str) -> Trace:
+    """Return the trace with the segments of a file. Raises `UsageError`."""
+    if isinstance(trace, Difference):
+        raise UsageError("`segments` does not apply to a comparison")
+    return trace.with_segments(read_segments(name))

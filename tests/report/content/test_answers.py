@@ -1,0 +1,140 @@
+"""A page shows the answer after the prompt, and what is said of the prompt stays the same."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.difference import compare
+from attentropy.report.content.read_report import read_report
+from attentropy.report.figures.heatmap_data import state
+from attentropy.report.figures.placement import place
+from attentropy.report.figures.sizes import wide
+from attentropy.report.findings.observations import observe
+from attentropy.report.page.page import render
+from traces import CHAT, chat_roles, synthetic
+
+STORED = Path(__file__).parents[2] / "engine" / "trace" / "stored" / "version3.zarr.zip"
+ANSWER = ("Can", "berra", "<|eot_id|>")
+_IDS: dict[str, int] = {}  # of texts, in all traces of this module
+
+
+def answered(answer=ANSWER, seed=0, **options):
+    """Return a synthetic trace of a prompt and its answer."""
+    roles = chat_roles(CHAT) + ["generated"] * len(answer)
+    data = synthetic((*CHAT, *answer), roles, generated=answer, seed=seed, **options).dataset
+    n, steps = len(CHAT), len(answer)
+    keep = {"window_query": slice(n), "window_key": slice(n)}
+    data = data.isel({dim: part for dim, part in keep.items() if dim in data.sizes})
+    values = np.linspace(0.1, 2, steps).astype(np.float32)
+    ids = [_IDS.setdefault(text, len(_IDS)) for text in (*CHAT, *answer)]
+    data = data.assign_coords(token_ids=("position", np.array(ids, np.int32)))
+    data = data.assign(
+        generated_rank=("step", np.arange(steps, dtype=np.int32)),
+        generated_entropy=("step", values),
+    )
+    return Trace(data.assign_attrs(prompt={"sha256": "2" * 64, "tokens": n, "chat": True}))
+
+
+def prompt_of(trace):
+    """Return the trace without its answer's positions."""
+    n = trace.prompt_tokens
+    return Trace(trace.dataset.isel(query=slice(n), position=slice(n)))
+
+
+def test_findings_are_those_of_the_prompt():
+    trace = answered()
+    for finding, wanted in zip(observe(trace), observe(prompt_of(trace)), strict=True):
+        assert finding.text.replace("the prompt's last", "the last") == wanted.text
+        assert (finding.value, finding.n, finding.position) == (
+            wanted.value,
+            wanted.n,
+            wanted.position,
+        )
+
+
+def test_curves_and_map_are_those_of_the_prompt():
+    trace = answered()
+    report, wanted = (read_report(t, observe(t)) for t in (trace, prompt_of(trace)))
+    for name in ("lens", "attention"):
+        for curve, own in wanted.sections[name].curves.items():
+            np.testing.assert_array_equal(report.sections[name].curves[curve].mean, own.mean)
+    assert (report.axes.positions, report.axes.prompt) == (20, 17)
+    assert "map" not in report.charts  # the exact window has the whole prompt
+
+
+def test_a_line_separates_prompt_and_answer():
+    trace = answered()
+    placed = place(trace, 12)
+    assert state(trace, wide(6), placed, 6)["split"] == 17
+    page = render(trace, observe(trace))
+    assert "Vertical line: the answer begins (3 generated tokens)." in page
+    report = read_report(trace, observe(trace))
+    assert [token.text for token in report.words.generated.first] == list(ANSWER)
+    assert {token.role for token in report.words.generated.first} == {"generated"}
+    alone = render(prompt_of(trace), observe(prompt_of(trace)))
+    assert "Vertical line" not in alone
+
+
+@pytest.mark.parametrize(
+    ("steps", "columns", "wanted"),
+    [(3, 12, (8, 20)), (200, 12, (9, 21)), (200, 60, (0, 60))],
+)
+def test_the_section_opens_where_the_answer_begins(steps, columns, wanted):
+    placed = place(answered(tuple(f" w{i}" for i in range(steps)), window=False), columns)
+    assert (placed.start, placed.stop) == wanted
+    assert placed.start <= placed.column < 17
+
+
+def test_the_table_of_the_answer_counts_ranks_from_one():
+    report = read_report(answered(), [])
+    table = report.sections["answer"].tables["answer"]
+    assert [row[:2] for row in table.rows] == [["17", "Can"], ["18", "berra"], ["19", "<|eot_id|>"]]
+    assert [row[3] for row in table.rows] == ["1", "2", "3"]
+    assert table.rows[0][2] == f"{np.exp(-0.1):.4g}"
+
+
+def test_prompts_are_aligned_with_prompts_and_answers_with_answers():
+    a = answered((" is", " of", "x"))
+    b = answered(("x", " capital", " is"), seed=1)
+    difference = compare(a, b)
+    assert difference.prompt_tokens == 17
+    assert difference.compared.sum() == 17
+    for at_a, at_b in zip(difference.at_a, difference.at_b, strict=True):
+        if min(at_a, at_b) >= 0:
+            assert (at_a < 17) == (at_b < 17)
+            assert a.tokens[at_a] == b.tokens[at_b]
+    assert difference.dataset["role"].values.tolist()[17:] == ["generated"] * (
+        difference.kind.size - 17
+    )
+    place(difference, 12)
+    render(difference, observe(difference))
+
+
+def test_long_answers_that_differ_do_not_stop_a_comparison():
+    a, b = (
+        answered(tuple(f" {name}{i}" for i in range(60)), seed=seed, window=False)
+        for seed, name in enumerate("ab")
+    )
+    assert compare(a, b).both.sum() == 17
+
+
+def test_a_comparison_with_answers_is_saved_and_opened(tmp_path):
+    difference = compare(answered(), answered(("Can", "ada", "<|eot_id|>"), seed=1))
+    opened = type(difference).open(difference.save(tmp_path / "d.zarr"))
+    np.testing.assert_array_equal(opened.at_a, difference.at_a)
+    assert opened.prompt_tokens == difference.prompt_tokens == 17
+
+
+def test_a_trace_of_version_3_opens_and_is_drawn():
+    trace = Trace.open(STORED)
+    assert trace.attrs["format_version"] == 3
+    assert trace.prompt_tokens == len(trace.tokens) == 17
+    assert trace.attrs["answer"] == "Tokyo"
+    page = render(trace, observe(trace))
+    assert "Answer: <b><bdi>Tokyo</bdi></b>" in page
+    assert "Vertical line" not in page
+    facts = json.loads(page.split('id="report">')[1].split("</script>")[0])
+    assert (facts["n"], facts["prompt"]) == (17, 17)
