@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from attentropy.engine.prompt.messages import Conversation
 from attentropy.engine.trace.text import count
@@ -20,7 +21,8 @@ def control_notes(
 ) -> list[str]:
     """Return a note for each control token that the words of the prompt became."""
     special = set(tokenizer.all_special_ids) - {getattr(tokenizer, "unk_token_id", None)}
-    added = getattr(tokenizer, "added_tokens_decoder", {})
+    added: Any = getattr(tokenizer, "added_tokens_decoder", None)
+    added = added if isinstance(added, Mapping) else {}  # a method where there is no such table
     special |= {token for token, entry in added.items() if getattr(entry, "special", False)}
     special -= {getattr(tokenizer, "unk_token_id", None)}
     typed = Counter(
