@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import platform
 import shlex
 import sys
@@ -171,8 +172,13 @@ def _perplexity_facts(trace: Trace) -> Facts:
     """Return the perplexity of each group of tokens; nothing where the trace has no probability."""
     from attentropy.report.read.perplexity import perplexities
 
-    facts = {name: round(one.value, 3) for name, one in perplexities(trace).items()}
+    facts = {name: _rounded(one.value) for name, one in perplexities(trace).items()}
     return {"perplexity": facts} if facts else {}
+
+
+def _rounded(value: float) -> float | int:
+    """Return a value to three digits; a large one as a whole number, so without an exponent."""
+    return round(value) if 100 <= value < math.inf else round(value, 3)
 
 
 def _unit_counts(trace: Trace) -> Facts:

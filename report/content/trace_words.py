@@ -210,7 +210,7 @@ def _surprisal(value: float) -> str:
 def _perplexity(trace: Trace) -> str:
     """Return the perplexity of the text in one sentence; empty where it is not recorded."""
     clauses = [
-        f"{one.value:,.3g} over {count(one.tokens, f'{name} token')}"
+        f"{one.words} over {count(one.tokens, f'{name} token')}"
         for name, one in perplexities(trace).items()
     ]
     return f"Perplexity: {', '.join(clauses)}." if clauses else ""

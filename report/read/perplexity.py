@@ -18,6 +18,11 @@ class Perplexity:
     value: float
     tokens: int
 
+    @property
+    def words(self) -> str:
+        """The value for people, without an exponent."""
+        return f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:.3g}"
+
 
 def perplexities(trace: Trace) -> Mapping[str, Perplexity]:
     """Return the perplexity of the content, of the generated tokens and of the prompt.

@@ -9,7 +9,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.commands import info
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
-from attentropy.report.read.perplexity import perplexities
+from attentropy.report.read.perplexity import Perplexity, perplexities
 from traces import synthetic
 
 
@@ -46,6 +46,14 @@ def test_a_trace_without_probabilities_has_none(trace):
 def test_impossible_probabilities_of_a_stranger_warn_of_nothing(trace):
     values = perplexities(_with_logprobs(synthetic(), np.full(17, -1e30)))
     assert values["prompt"].value == np.inf
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(1.0, "1"), (2.718, "2.72"), (99.96, "100"), (5_127_000.4, "5,127,000")]
+)
+def test_a_large_one_is_said_without_an_exponent(value, words):
+    assert Perplexity(value, 3).words == words
+    assert "e" not in str(info._rounded(value))
 
 
 def test_the_page_and_info_say_it(trace, tmp_path):
