@@ -7,7 +7,6 @@ all queries) is a few numbers per key and head.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,39 +17,12 @@ from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.attention.weights import ALIVE_BYTES, exact_weights
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.head_sums import HeadSums
+from attentropy.engine.maps.token_call import TokenCall, tokens_of
 from attentropy.engine.maps.windows import Rectangle, Tile
 from attentropy.kernels.sweep import attention_map
 
 Layout = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
 Results = dict[str, tuple[tuple[str, ...], np.ndarray]]
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """One attention call without its padding.
-
-    Keys and queries are tokens, the first of each `visibility.first_key` and `visibility.position`.
-    """
-
-    query: Tensor
-    key: Tensor
-    lse: Tensor
-    visibility: Visibility
-    score: dict[str, Any]
-    entropy: Tensor | None
-
-    @property
-    def rows(self) -> tuple[int, int]:
-        return self.visibility.position, self.visibility.end
-
-    def part(self, start: int, stop: int) -> _Pass:
-        """Return the queries start … stop−1, counted from the first."""
-        query, lse = (part[:, :, start:stop] for part in (self.query, self.lse))
-        return replace(self, query=query, lse=lse, visibility=self.visibility.part(start, stop))
-
-    @property
-    def where(self) -> dict[str, Any]:
-        return self.score | self.visibility.arguments()
 
 
 class Sweeps:
@@ -141,10 +113,10 @@ class Sweeps:
         recorded; scores are taken from it) [1, Hq, Nq]. Padding is left out, and so is what comes
         after the `tokens`. Raises `AttentropyError` where a pass begins within a tile of the map.
         """
-        call = _Pass(query, key, lse, visibility, score, entropy)
+        call = TokenCall(query, key, lse, visibility, score, entropy)
         if self._answer_scores is not None:
-            _add_scores(self._answer_scores, entry, _tokens_of(call, self.tokens, None))
-        here = _tokens_of(call, 0, self.tokens)
+            _add_scores(self._answer_scores, entry, tokens_of(call, self.tokens, None))
+        here = tokens_of(call, 0, self.tokens)
         if here is None:
             return {}
         rows: dict[str, tuple[int, np.ndarray]] = {}
@@ -196,7 +168,7 @@ class Sweeps:
                 {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
             )
 
-    def _sums_of_columns(self, entry: int, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:
+    def _sums_of_columns(self, entry: int, here: TokenCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the map's rows, and add to the column sums, by one sweep.
 
         Tiles as tall as the map's and one key wide have both.
@@ -241,46 +213,7 @@ class Sweeps:
         return {"map": (start // tall, values)}
 
 
-def _tokens_of(call: _Pass, begin: int, end: int | None) -> _Pass | None:
-    """Return the pass without padding, its positions counted from the first token.
-
-    Its queries are those of the tokens begin … end−1, up to the last one for None; where it has no
-    such query, None is returned.
-    """
-    visibility = call.visibility
-    start, stop = visibility.span()
-    stop = stop if end is None else min(stop, start + end)
-    first, last = max(visibility.position, start + begin), min(visibility.end, stop)
-    if last <= first:
-        return None
-    low = max(0, start - visibility.first_key)
-    high = min(visibility.mask.keys, stop - visibility.first_key)
-    dropped = visibility.first_key + low - start  # tokens that the cache has dropped
-    counted = (
-        visibility.mask.chunk is not None and dropped > 0
-    )  # chunks are counted from the first token
-    rows = slice(first - visibility.position, last - visibility.position)
-    return replace(
-        call,
-        query=call.query[:, :, rows],
-        key=call.key[:, :, low:high],
-        lse=call.lse[:, :, rows],
-        entropy=None if call.entropy is None else call.entropy[:, :, rows],
-        visibility=Visibility(
-            replace(
-                visibility.mask,
-                queries=last - first,
-                keys=high - low,
-                query_offset=first - start - dropped,
-                key_starts=torch.tensor([-dropped]) if counted else None,
-                key_lengths=None,
-            ),
-            first_key=dropped,
-        ),
-    )
-
-
-def _add_scores(scores: HeadSums, entry: int, here: _Pass | None) -> None:
+def _add_scores(scores: HeadSums, entry: int, here: TokenCall | None) -> None:
     """Take the queries of a pass into the scores of its heads, if it has any."""
     if here is not None:
         scores.add(entry, here.query, here.key, here.lse, here.visibility, here.score, here.entropy)
@@ -296,7 +229,7 @@ def _named(scores: dict[str, np.ndarray], of: str = "") -> Results:
     return results
 
 
-def _rectangle(rectangle: Rectangle, here: _Pass) -> dict[str, tuple[int, np.ndarray]]:
+def _rectangle(rectangle: Rectangle, here: TokenCall) -> dict[str, tuple[int, np.ndarray]]:
     """Return the rows of a rectangle that a pass has; keys that it does not have weigh nothing."""
     start, stop = here.rows
     first, last = max(rectangle.rows[0], start), min(rectangle.rows[1], stop)

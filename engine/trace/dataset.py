@@ -16,6 +16,7 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store
 from attentropy.engine.trace.checks.values import check_values
+from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.layout import TOKEN_DIMS
@@ -23,15 +24,10 @@ from attentropy.engine.trace.schema import (
     COORDINATES,
     FORMAT,
     FORMAT_VERSION,
-    REQUIRED,
     TRACE,
-    VARIABLES,
 )
 from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
-
-_SCHEMA = {**VARIABLES, **COORDINATES}
-_NUMPY_KINDS = {"f": "f", "i": "iu", "s": "TUO"}
 
 
 class Trace(Drawn, Divided):
@@ -81,7 +77,7 @@ class Trace(Drawn, Divided):
             raise TraceError(
                 "this dataset is a comparison, not a trace; keep the Difference itself"
             )
-        _check_schema(dataset)
+        check_schema(dataset)
         self.dataset = dataset
 
     @classmethod
@@ -298,21 +294,3 @@ def stored_dataset(trace: Trace) -> xr.Dataset:
 def _widen(values: Array) -> Array:
     """Return float16 values as float32: a sum of many would leave float16's range."""
     return values.astype(np.float32) if values.dtype == np.float16 else values
-
-
-def _check_schema(dataset: xr.Dataset) -> None:
-    """Raise `TraceError` where the variables are not those of `schema`."""
-    for name in REQUIRED:
-        if name not in dataset.variables:
-            raise TraceError(f"the trace is incomplete: {name!r} is missing")
-    for key, variable in dataset.variables.items():
-        name = str(key)
-        if name not in _SCHEMA:
-            raise TraceError(f"the trace has an unknown variable {name[:40]!r}")
-        dims, kind = _SCHEMA[name]
-        if variable.dims != dims:
-            raise TraceError(
-                f"trace variable {name!r} has dimensions {variable.dims}, expected {dims}"
-            )
-        if variable.dtype.kind not in _NUMPY_KINDS[kind]:
-            raise TraceError(f"trace variable {name!r} has type {variable.dtype}, expected {kind}")
