@@ -15,18 +15,14 @@ from attentropy.engine.attention.plan import (
     NO_STATS,
     AttentionPlan,
     first_entries,
-    plan_attention,
-    plan_no_attention,
 )
-from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
-from attentropy.engine.errors import LensRefused, NoAttention, UsageError
+from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.arrays import LensArrays
 from attentropy.engine.lens.head import checked_lens
 from attentropy.engine.lens.plan import LensPlan
 from attentropy.engine.lens.plan import plan_lens as plan_lens
 from attentropy.engine.lens.token_logprobs import TokenLogprobs
-from attentropy.engine.maps.plan import plan_no_sweeps, plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import Tile
 from attentropy.engine.model.devices import free_bytes, input_device
@@ -37,6 +33,7 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.provenance import describe_run, provenance
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import with_room
+from attentropy.engine.run.attention import both_ways, check_attention, plan_recording
 from attentropy.engine.run.decode import GREEDY, Sampling
 from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe, probe_ids
@@ -169,15 +166,15 @@ def plan_run(
         loaded.model, probe_ids(ids, room), sites, in_chunks=in_chunks, use_cache=keep_cache,
         head=options.token_logprob,
     )  # fmt: skip
-    is_causal = _check(probe, options)
+    is_causal = check_attention(probe, options)
     room = room if is_causal else 0  # a masked LM has no answer
     reading = _plan_lens(loaded, probe, text, options, room, notes) if sites else None
     token_logprobs = None
     if not is_causal:
-        notes.append(_both_ways(loaded))
+        notes.append(both_ways(loaded))
     elif options.token_logprob:
         token_logprobs = _plan_token_logprobs(probe, reading, notes)
-    attention_plan, sweeps, sweep_options = _plan_attention(loaded, text, options, room, notes)
+    attention_plan, sweeps, sweep_options = plan_recording(loaded, text, options, room, notes)
     if keep_cache:
         prefill.check_keepable(loaded.model, probe.cache())
     requested = _requested_chunk(loaded, ids, reading, chunk, options.memory)
@@ -201,52 +198,6 @@ def plan_run(
         keep_cache=keep_cache, memory=options.memory, room=room, block=block,
         sampling=options.sampling, why_whole=prefill.why_whole(probe) if room else None,
     )  # fmt: skip
-
-
-def _check(probe: RunProbe, options: Options) -> bool:
-    """Check the probe's model, and return whether no token sees those after it.
-
-    Without statistics of attention there may be none. Raises as `RunProbe.check` does.
-    """
-    try:
-        probe.check()
-    except NoAttention:
-        if options.stats:
-            raise
-        return True
-    return check_model(probe.model).is_causal
-
-
-def _plan_attention(
-    loaded: LoadedModel, text: Prompt, options: Options, room: int, notes: list[str]
-) -> tuple[AttentionPlan, Sweeps, dict[str, Any]]:
-    """Return what is kept of attention and of its weights, with the options that name these."""
-    tokens = len(text.ids)
-    if not options.stats:
-        if options.windows:
-            raise UsageError('`windows` has weights of attention; leave out `stats="none"`')
-        notes.append('attention was not recorded (`stats="none"`)')
-        attention_plan = plan_no_attention(loaded.model, tokens + room)
-        return attention_plan, *plan_no_sweeps(len(attention_plan.entries), tokens)
-    attention_plan, remarks = plan_attention(
-        loaded.model, tokens + room, options.stats, options.layers, options.heads
-    )
-    notes += remarks
-    sweeps, sweep_options = plan_sweeps(
-        loaded, tokens, recorded=attention_plan.layers, tile=options.map_tile,
-        map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
-        answer=room > 0,
-    )  # fmt: skip
-    return attention_plan, sweeps, sweep_options
-
-
-def _both_ways(loaded: LoadedModel) -> str:
-    """Return what a reader has to know of a masked LM's trace."""
-    return (
-        f"{type(loaded.model).__name__} is a masked language model: its tokens also see those "
-        "after them, and its head predicts the token at each position itself. So there is no "
-        f"answer, no next-token target, no rehearsal and no {TOKEN_LOGPROB}"
-    )
 
 
 def _room(loaded: LoadedModel, tokens: int, wanted: int) -> int:
