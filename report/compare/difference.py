@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
-from attentropy.engine.errors import AttentropyError, TraceError, UsageError
+from attentropy.engine.errors import AttentropyError, TraceError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_pair
 from attentropy.engine.trace.redaction import is_redacted, redact_together
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.statistics import is_key
 from attentropy.engine.trace.text import count
-from attentropy.report import planes
 from attentropy.report.compare.columns import (
     OnColumns,
     aligned,
@@ -35,15 +33,11 @@ from attentropy.report.compare.common import (
     check_layers,
     check_texts,
     check_traces,
-    contents_words,
-    lens_sites,
-    number_texts,
     site_entry,
 )
+from attentropy.report.compare.subtraction import mean_over_heads, subtracted
 
 BOTH, ONLY_A, ONLY_B = 0, 1, 2
-
-Variables = dict[str, Any]  # by name, what xarray takes: dimensions and values
 
 
 class Difference(Trace):
@@ -79,7 +73,7 @@ class Difference(Trace):
             self.at_b < 0, ONLY_A, np.where(self.at_a < 0, ONLY_B, BOTH)
         ).astype(np.int8)  # fmt: skip
         self.a, self.b = redact_together(a, b) if redact else (a, b)
-        super().__init__(_dataset(self))
+        super().__init__(subtracted(self))
 
     @classmethod
     def open(cls, path: str | Path, *, partial: bool = False) -> Difference:
@@ -170,7 +164,7 @@ class Difference(Trace):
         if "lens_entropy" in self:
             sides["lens"] = np.stack([self.lens_of(side, "lens_entropy") for side in (0, 1)])
         if "entropy" in self:
-            sides["attention"] = _mean_over_heads(self)
+            sides["attention"] = mean_over_heads(self)
         return sides
 
     def of_side(self, name: str, side: int) -> xr.DataArray:
@@ -247,121 +241,5 @@ def compare(
     return Difference(a, b, names, redact=redact)
 
 
-def subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return B − A; NaN where a side has no value, and of two infinities."""
-    with np.errstate(invalid="ignore"):
-        change: np.ndarray = b - a
-    return change
-
-
 def _unchanged(values: np.ndarray) -> np.ndarray:
     return values
-
-
-def _dataset(difference: Difference) -> xr.Dataset:
-    """Return the variables of both sides as differences, on the columns."""
-    a, b = difference.traces
-
-    def merged(name: str) -> np.ndarray:
-        """Return A's values where it has a token, else B's."""
-        of_a, of_b = (
-            a[name][np.maximum(difference.at_a, 0)],
-            b[name][np.maximum(difference.at_b, 0)],
-        )
-        values: np.ndarray = np.where(difference.at_a >= 0, of_a, of_b)
-        return values
-
-    text = np.dtypes.StringDType()
-    coordinates: Variables = {
-        "layer": ("layer", a["layer"]),
-        "position": ("position", np.arange(difference.kind.size, dtype=np.int32)),
-        "token_ids": ("position", merged("token_ids")),
-        "token_text": ("position", merged("token_text").astype(text)),
-        "role": ("position", merged("role").astype(text)),
-    }
-    coordinates |= {"call": ("layer", a["call"])} if "call" in a else {}
-    variables: Variables = {}
-    if "entropy" in a and "entropy" in b:
-        variables, own_coordinates = _attention(difference)
-        coordinates |= own_coordinates
-    site = next((site for site in lens_sites(a) if site in lens_sites(b)), None)
-    if site is not None:
-        lens, own_coordinates = _lens(difference, site)
-        variables, coordinates = variables | lens, coordinates | own_coordinates
-    if not variables:
-        contents = " and ".join(
-            f"{side} has {contents_words(trace)}" for side, trace in (("A", a), ("B", b))
-        )
-        raise UsageError(f"A and B have neither lens nor attention in common: {contents}")
-    return xr.Dataset(variables, coordinates, {"format": COMPARISON.name})
-
-
-def _attention(difference: Difference) -> tuple[Variables, Variables]:
-    """Return B − A of every head, as variables and coordinates.
-
-    Where the heads of the two are not the same, the only head is the mean over heads.
-    """
-    a, b = difference.traces
-    dims = ("layer", "head", "query")
-    if not difference.heads_match:
-        means = _mean_over_heads(difference)
-        variables: Variables = {"entropy": (dims, subtract(*means)[:, None])}
-        return variables, {"head": ("head", np.array([-1], np.int32))}
-    lazy = OnColumns(
-        [t.dataset["entropy"] for t in difference.traces],
-        [difference.at_a, difference.at_b],
-        subtract,
-    )
-    variables = {"entropy": (dims, indexing.LazilyIndexedArray(lazy))}
-    if "top_key" in a and "top_key" in b:
-        variables["top_key"] = (dims, difference.of_side("top_key", 0).variable._data)
-    coordinates: Variables = {"head": ("head", a["head"])}
-    if "heads" in a and "heads" in b:
-        coordinates["heads"] = ("layer", np.minimum(a["heads"], b["heads"]))
-    return variables, coordinates
-
-
-def _mean_over_heads(difference: Difference) -> np.ndarray:
-    """Return both sides' attention entropy, the mean over heads, [2, layer, columns]."""
-    sides = []
-    for trace, at in zip(difference.traces, (difference.at_a, difference.at_b), strict=True):
-        attention = planes.read_attention(trace)
-        assert attention is not None  # the caller knows that there is attention
-        sides.append(on_columns(attention.mean, at))
-    return np.stack(sides)
-
-
-def _lens(difference: Difference, site: str) -> tuple[Variables, Variables]:
-    """Return B − A of the lens's entropy, and each side's top token with its log-probability.
-
-    The tokens of both sides get new numbers, by their texts.
-    """
-    layers, n = difference.a.dataset.sizes["layer"], difference.kind.size
-    values = np.empty((2, layers, n), np.float32)
-    ids, logprobs = (
-        np.full((layers, n, 2), -1, np.int32),
-        np.full((layers, n, 2), np.nan, np.float32),
-    )
-    numbers: dict[str, int] = {}
-    for side, (trace, at) in enumerate(
-        zip(difference.traces, (difference.at_a, difference.at_b), strict=True)
-    ):
-        entry = site_entry(trace, site)
-        values[side] = on_columns(trace.dataset["lens_entropy"][entry].values, at)
-        if "lens_top_ids" in trace:
-            own = number_texts(trace, trace.dataset["lens_top_ids"][entry, ..., 0].values, numbers)
-            ids[..., side] = on_columns(own, at)
-        if "lens_top_logprobs" in trace:
-            top = trace.dataset["lens_top_logprobs"][entry, ..., 0].values
-            logprobs[..., side] = on_columns(top, at)
-    lens, text = ("site", "layer", "position"), np.dtypes.StringDType()
-    variables: Variables = {
-        "lens_entropy": (lens, subtract(*values)[None]),
-        "lens_top_ids": ((*lens, "k"), ids[None]),
-        "lens_top_logprobs": ((*lens, "k"), logprobs[None]),
-    }
-    return variables, {
-        "site": ("site", np.array([site], text)),
-        "vocabulary_ids": ("vocabulary", np.arange(len(numbers), dtype=np.int32)),
-        "vocabulary_text": ("vocabulary", np.array(list(numbers), text)),
-    }

@@ -12,8 +12,8 @@ from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
     INK,
-    PAPER,
     PURPLE,
+    answer_line,
     blank,
     colour_ramp,
     dataset,
@@ -99,7 +99,7 @@ def _overview_chart(size: Size) -> VegaLite:
     scale = size.total
     return layer(
         picture("tile", ("0", "n"), y_scale("y0:Q")),
-        _split(f"split / n * {scale}", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
+        answer_line(f"split / n * {scale}", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
         frame(PURPLE, f"a / n * {scale}", f"b / n * {scale}", size.overview, 2.5),
         rule(
             GREEN, f"(col + 0.5) / n * {scale}", f"(col + 0.5) / n * {scale}",
@@ -119,19 +119,6 @@ def _overview_chart(size: Size) -> VegaLite:
         matches_above(),
         resolve={"scale": {"y": "independent"}}, width=size.total, height=size.overview,
     )  # fmt: skip
-
-
-def _split(x: str, top: str, bottom: int, opacity: str) -> VegaLite:
-    """Return the line between prompt and answer at `x` (expression), on a seam of paper.
-
-    So it stands out on dark cells and on light ones.
-    """
-    shown = alt.OpacityValue(alt.ExprRef(opacity))
-    seam, line = (
-        rule(color, x, x, top, str(bottom), strokeWidth=width).encode(opacity=shown)
-        for color, width in ((PAPER, 5), (INK, 2))
-    )
-    return layer(seam, line)
 
 
 def _funnel_chart(size: Size) -> VegaLite:
@@ -196,7 +183,7 @@ def _section(size: Size) -> VegaLite:
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",
             baseline="middle", fontSize=11,
         ),
-        _split(_section_pixels(size, "split"), "-6", size.height + LABELS, _SPLIT_OPACITY),
+        answer_line(_section_pixels(size, "split"), "-6", size.height + LABELS, _SPLIT_OPACITY),
         frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
         frame(BLUE, box0, box1, size.height + LABELS, 2.5, _BOX_OPACITY),
         frame(GREEN, left, right, size.height, 2.5, _COLUMN_OPACITY),

@@ -6,7 +6,7 @@ from typing import Any
 
 import altair as alt
 
-from attentropy.report.figures.specification import Channels, VegaLite, view
+from attentropy.report.figures.specification import Channels, VegaLite, layer, view
 
 # Colours of frames: of the section, the inset, the dummy tokens and the pins. They are parameters,
 # since a dark page has other colours.
@@ -137,3 +137,16 @@ def colour_ramp(width: int) -> alt.Chart:
         )
     )
     return chart
+
+
+def answer_line(x: str, top: str, bottom: int, opacity: str) -> VegaLite:
+    """Return the line between prompt and answer at `x` (expression), on a seam of paper.
+
+    So it stands out on dark cells and on light ones.
+    """
+    shown = alt.OpacityValue(alt.ExprRef(opacity))
+    seam, line = (
+        rule(color, x, x, top, str(bottom), strokeWidth=width).encode(opacity=shown)
+        for color, width in ((PAPER, 5), (INK, 2))
+    )
+    return layer(seam, line)

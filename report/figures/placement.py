@@ -8,7 +8,8 @@ from functools import singledispatch
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.compare.difference import Difference, subtract
+from attentropy.report.compare.difference import Difference
+from attentropy.report.compare.subtraction import subtract
 from attentropy.report.findings.single import strongest_rehearsal
 from attentropy.report.units import percent
 
