@@ -180,7 +180,7 @@ class _Header:
         try:
             return self._take(length).decode()
         except UnicodeDecodeError as error:
-            raise _BrokenHeader("a name is no text") from error
+            raise _BrokenHeader("a name is not valid text") from error
 
     def _value(self, kind: int) -> Any:
         """Pass over a value; return it where it is a number."""
