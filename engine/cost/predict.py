@@ -98,7 +98,9 @@ def describe(
     """
     source, name = model_source.resolve_source(model, weights=False)
     if is_gguf(source):
-        raise UsageError(f"{name!r} is a GGUF file, whose cost cannot be predicted; give a folder or a hub id")
+        raise UsageError(
+            f"{name!r} is a GGUF file, whose cost cannot be predicted; give a folder or a hub id"
+        )
     with model_source.errors_in_one_line(name, source):
         folder, _ = model_source.locate_files(source, name, revision, weights=False)
         config = read_config(folder, name)
