@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.report import planes
 from attentropy.report.compare.columns import OnColumns, on_columns
 from attentropy.report.compare.common import contents_words, lens_sites, number_texts, site_entry
 
-if TYPE_CHECKING:
-    from attentropy.report.compare.difference import Difference
-
 Variables = dict[str, Any]  # by name, what xarray takes: dimensions and values
+
+
+class Aligned(Protocol):
+    """What is subtracted: two traces, and the position of each at every column, −1 for none."""
+
+    at_a: np.ndarray
+    at_b: np.ndarray
+    kind: np.ndarray
+
+    @property
+    def traces(self) -> tuple[Trace, Trace]:
+        """A and B."""
+
+    @property
+    def heads_match(self) -> bool:
+        """Whether the heads of the two are the same."""
+
+    def of_side(self, name: str, side: int) -> xr.DataArray:
+        """Return a statistic of one side on the columns."""
 
 
 def subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -27,7 +44,7 @@ def subtract(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return change
 
 
-def subtracted(difference: Difference) -> xr.Dataset:
+def subtracted(difference: Aligned) -> xr.Dataset:
     """Return the variables of both sides as differences, on the columns."""
     a, b = difference.traces
 
@@ -65,7 +82,7 @@ def subtracted(difference: Difference) -> xr.Dataset:
     return xr.Dataset(variables, coordinates, {"format": COMPARISON.name})
 
 
-def _attention(difference: Difference) -> tuple[Variables, Variables]:
+def _attention(difference: Aligned) -> tuple[Variables, Variables]:
     """Return B − A of every head, as variables and coordinates.
 
     Where the heads of the two are not the same, the only head is the mean over heads.
@@ -90,7 +107,7 @@ def _attention(difference: Difference) -> tuple[Variables, Variables]:
     return variables, coordinates
 
 
-def mean_over_heads(difference: Difference) -> np.ndarray:
+def mean_over_heads(difference: Aligned) -> np.ndarray:
     """Return both sides' attention entropy, the mean over heads, [2, layer, columns]."""
     sides = []
     for trace, at in zip(difference.traces, (difference.at_a, difference.at_b), strict=True):
@@ -100,12 +117,12 @@ def mean_over_heads(difference: Difference) -> np.ndarray:
     return np.stack(sides)
 
 
-def _lens(difference: Difference, site: str) -> tuple[Variables, Variables]:
+def _lens(difference: Aligned, site: str) -> tuple[Variables, Variables]:
     """Return B − A of the lens's entropy, and each side's top token with its log-probability.
 
     The tokens of both sides get new numbers, by their texts.
     """
-    layers, n = difference.a.dataset.sizes["layer"], difference.kind.size
+    layers, n = difference.traces[0].dataset.sizes["layer"], difference.kind.size
     values = np.empty((2, layers, n), np.float32)
     ids, logprobs = (
         np.full((layers, n, 2), -1, np.int32),
