@@ -34,7 +34,7 @@ torch.set_num_threads(int(sys.argv[3]))
 before, begun = resident("VmRSS"), time.perf_counter()
 trace = engine.extract(sys.argv[1], open(sys.argv[2]).read(), device="cpu")
 seconds = time.perf_counter() - begun
-assert len(trace.tokens) == int(sys.argv[4]), len(trace.tokens)
+assert trace.prompt_tokens == int(sys.argv[4]), trace.prompt_tokens
 print(json.dumps({"bytes": resident("VmHWM") - before, "seconds": seconds}))
 """
 
