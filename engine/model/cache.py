@@ -73,7 +73,8 @@ class _RoomyLayer(DynamicLayer):
     def __init__(self, plain: Any, room: int) -> None:
         super().__init__()
         self.plain = plain
-        self.is_initialized, self.dtype, self.device = True, plain.dtype, plain.device
+        self.is_initialized = True
+        self.dtype, self.device = plain.keys.dtype, plain.keys.device
         self._buffers = [_with_room(part, room) for part in (plain.keys, plain.values)]
         self._use(plain.get_seq_length())
 

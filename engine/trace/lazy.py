@@ -20,6 +20,7 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.checks.arrays import Claim
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 from attentropy.engine.trace.checks.values import check_range
+from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.types import Array, Form
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
 
 
 def open_datasets(
-    path: Path, form: Form, claims: Mapping[str, Claim], digests: Mapping[str, str] | None
+    path: Path,
+    form: Form,
+    claims: Mapping[str, Claim],
+    digests: Mapping[str, str] | None,
+    *,
+    partial: bool = False,
 ) -> dict[str, xr.Dataset]:
     """Open the arrays in `claims` of the Zarr v3 folder or zip at `path`, with its attributes.
 
     Returns the dataset of the store itself, called "", and of each of its groups. digests: of all
-    files, by name; None where the trace has none.
+    files, by name; None where the trace has none. partial: the trace is of an unfinished run.
     """
     import zarr
     from zarr.storage import LocalStore, ZipStore
@@ -49,8 +55,22 @@ def open_datasets(
             array.rpartition("/")[2]: _variable(group[array.rpartition("/")[2]], path.name, array)
             for array in own
         }
+        if partial:
+            variables = _of_equal_lengths(variables)
         datasets[name] = xr.Dataset(variables, attrs=group.attrs.asdict())
     return datasets
+
+
+def _of_equal_lengths(variables: dict[str, xr.Variable]) -> dict[str, xr.Variable]:
+    """Cut arrays along the tokens to the shortest: a run may be stopped while it cuts them."""
+    for dim in TOKEN_DIMS:
+        lengths = [one.sizes[dim] for one in variables.values() if dim in one.dims]
+        cut = slice(min(lengths, default=0))
+        variables = {
+            name: one.isel({dim: cut}) if dim in one.dims and one.sizes[dim] > cut.stop else one
+            for name, one in variables.items()
+        }
+    return variables
 
 
 def _variable(stored: Any, trace: str, name: str) -> xr.Variable:

@@ -40,7 +40,7 @@ def read_datasets(path: Path, form: Form, *, partial: bool = False) -> dict[str,
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
         claims, digests = inspect(path, form, partial=partial)
-        return lazy.open_datasets(path, form, claims, digests)
+        return lazy.open_datasets(path, form, claims, digests, partial=partial)
     except TraceError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as error:
@@ -115,11 +115,14 @@ def create_array(
 ) -> zarr.Array[Any]:
     """Create the array `name` of a group, without chunks yet.
 
-    An array that exists already, with this shape and these chunks, stays as it is.
+    An array that exists already, with these chunks, keeps its values; one that a run cut before it
+    was stopped gets its shape back.
     """
     if name in group:
         array = _array(group, name)
-        if (array.shape, array.chunks) == (shape, chunks):
+        if array.chunks == chunks:
+            if array.shape != shape:
+                array.resize(shape)
             return array
     return group.create_array(
         name,

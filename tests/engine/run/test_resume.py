@@ -104,6 +104,16 @@ def test_a_run_that_was_stopped_before_its_answer_goes_on(
     assert_equal(extract(prompt=PROMPT, output=target, resume=True, **OPTIONS), wanted)
 
 
+def test_a_run_that_was_stopped_while_its_arrays_were_cut_keeps_their_values(tmp_path, monkeypatch):
+    target, options = tmp_path / "t.zarr", OPTIONS | {"max_new_tokens": 9}  # the answer is shorter
+    with monkeypatch.context() as patch:
+        patch.setattr("attentropy.engine.trace.store.complete_group", lambda *a: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            extract(prompt=PROMPT, output=target, **options)
+    trace = extract(prompt=PROMPT, output=target, resume=True, **options)
+    assert_equal(trace, extract(prompt=PROMPT, output=tmp_path / "whole.zarr", **options))
+
+
 def test_a_run_that_was_stopped_twice_goes_on(wanted, tmp_path, monkeypatch):
     target = tmp_path / "t.zarr"
     for at, resume in ((1, False), (2, True), (2, True)):
