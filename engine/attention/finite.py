@@ -26,15 +26,10 @@ def finite_scores(lse: Tensor) -> Tensor:
     return finite_rows(lse.transpose(1, 2))
 
 
-def why_not_finite(own: Tensor, first: int | None = None) -> str | None:
-    """Return what the model's own outputs [1, n, size] show, None where they are finite.
-
-    first: the token with which it began, where that is known.
-    """
+def why_not_finite(own: Tensor) -> str | None:
+    """Return what the model's own outputs [1, n, size] show, None where they are finite."""
     rows = np.flatnonzero(~finite_rows(own)[0].cpu().numpy())
-    if not rows.size:
-        return None
-    return not_finite_from(int(rows[0]) if first is None else first)
+    return not_finite_from(int(rows[0])) if rows.size else None
 
 
 def rows_of_output(output: object, queries: int) -> Tensor | None:

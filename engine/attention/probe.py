@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from attentropy.engine.attention.finite import finite_scores
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
 from attentropy.engine.attention.visibility import Visibility
@@ -62,7 +61,6 @@ class CallList(Listener):
         self.calls: dict[tuple[int, int], ShortCall] = {}
         self.has_sinks = False
         self.is_causal = True
-        self.not_finite: int | None = None  # the first token whose scores are not finite
 
     def on_attention(
         self, module: nn.Module, tensors: Any, visibility: Visibility, score: Any, result: Any
@@ -73,9 +71,6 @@ class CallList(Listener):
         self.calls[layer, index] = ShortCall(visibility.queries, tensors[0].shape[1], module)
         self.has_sinks |= result.sink_prob is not None
         self.is_causal &= visibility.mask.causal
-        wrong = (~finite_scores(result.lse)[0]).nonzero()
-        if self.not_finite is None and len(wrong):
-            self.not_finite = int(wrong[0])
 
 
 @dataclass(frozen=True)

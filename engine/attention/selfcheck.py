@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from attentropy.engine.attention.call_check import calls_agree
-from attentropy.engine.attention.finite import why_not_finite
+from attentropy.engine.attention.finite import finite_rows, not_finite_from, why_not_finite
 from attentropy.engine.attention.listening import attention_of, listening
 from attentropy.engine.attention.probe import (
     Probe,
@@ -113,8 +113,8 @@ def check_probe(probe: Probe) -> None:
         return
     own = outputs(probe.own)
     recorded = probe.recorded
-    if why_not_finite(own) is not None:
-        raise AttentropyError(f"{name}: {why_not_finite(own, _first_not_finite(probe))}")
+    if not finite_rows(own).all():
+        raise AttentropyError(f"{name}: {not_finite_from(_first_not_finite(probe))}")
     _check_calls(model, recorded)
     error = _output_difference(probe, own, recorded)
     if error is not None and not calls_agree(
@@ -130,19 +130,17 @@ def check_probe(probe: Probe) -> None:
     )
 
 
-def _first_not_finite(probe: Probe) -> int | None:
-    """Return the token with which outputs stop being finite, None where no beginning shows it.
+def _first_not_finite(probe: Probe) -> int:
+    """Return the token with which the outputs of `probe.own` stop being finite.
 
     In one pass over all tokens, 0 × inf may spoil the rows before it, too: the shortest beginning
     of the probe with such an output ends in that token.
     """
-    lengths = range(1, probe.ids.shape[1] + 1)
 
     def is_wrong(length: int) -> bool:
-        return why_not_finite(outputs(run_own(probe.model, probe.ids[:, :length]))) is not None
+        return not finite_rows(outputs(run_own(probe.model, probe.ids[:, :length]))).all()
 
-    shortest = bisect_left(lengths, True, key=is_wrong)
-    return shortest if shortest < len(lengths) else None
+    return bisect_left(range(1, probe.ids.shape[1]), True, key=is_wrong)
 
 
 def _check_of_base(model: PreTrainedModel, ids: Tensor) -> ModelCheck:

@@ -81,10 +81,8 @@ def load(
             output_loading_info=True,
             **placement,
         )
-    loaded, info = outcome
-    notes = _loading_notes(info, config, name)
-    loaded = loaded if placement else loaded.to(torch_device)
-    return LoadedModel(loaded.eval(), tokenizer, name, commit, notes)
+    ready, notes = _ready(outcome, config, name, None if placement else torch_device)
+    return LoadedModel(ready, tokenizer, name, commit, notes)
 
 
 def _load_gguf(
@@ -121,15 +119,22 @@ def _load_gguf(
             **gguf.dequantized(),
             **({"device_map": "auto"} if device == "auto" else {}),
         )
-    loaded, info = outcome
-    notes = (
-        header.note,
-        *_loading_notes(info, config, name),
-    )
-    loaded = loaded if device == "auto" else loaded.to(torch_device)
-    for configured in (loaded.config, tokenizer):
+    ready, notes = _ready(outcome, config, name, None if device == "auto" else torch_device)
+    for configured in (ready.config, tokenizer):
         configured.name_or_path = name
-    return LoadedModel(loaded.eval(), tokenizer, name, None, notes, header.quantization)
+    return LoadedModel(ready, tokenizer, name, None, (header.note, *notes), header.quantization)
+
+
+def _ready(
+    outcome: Any, config: Any, name: str, device: torch.device | None
+) -> tuple[Any, tuple[str, ...]]:
+    """Return the model of `from_pretrained`'s `outcome`, ready to run, and notes on its loading.
+
+    device: where it goes; None where it was placed while it was loaded.
+    """
+    loaded, info = outcome
+    notes = _loading_notes(info, config, name)
+    return (loaded if device is None else loaded.to(device)).eval(), notes
 
 
 def with_random_weights(
