@@ -1,4 +1,4 @@
-"""Tiny random models that read images beside text, and inputs with one image."""
+"""Tiny random models that read images and text, and inputs with one image."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class PassWatch:
 
     @property
     def is_open(self) -> bool:
-        """Whether a pass has begun and not ended."""
+        """Whether a pass is under way."""
         return bool(self._open)
 
     @contextmanager

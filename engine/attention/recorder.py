@@ -120,7 +120,7 @@ class Recorder(Listener):
             stream.on_attention(layer, call.index, part)
 
     def begin_pass(self, visibility: Visibility, size: int) -> None:
-        """Take the place of a pass under way, of `size` sequences: it continues, or begins anew."""
+        """Take the place of a pass under way, of `size` sequences, which it continues or starts."""
         if not visibility.position:
             if self.batches and self.stream is not None:
                 raise AttentropyError(

@@ -59,7 +59,7 @@ def _has_token_embeddings(model: PreTrainedModel) -> bool:
 
 
 def _has_encoder(model: PreTrainedModel) -> bool:
-    """Return whether a model of an encoder-decoder family has the encoder beside a decoder."""
+    """Return whether a model of an encoder-decoder family has both an encoder and a decoder."""
     names = [name.rpartition(".")[2] for name, _ in model.named_modules()]
     return "encoder" in names and "decoder" in names
 

@@ -31,7 +31,6 @@ class Sweeps:
     Where an `answer` follows these, the heads' scores over its tokens are kept, apart from those
     over the `tokens`; map, received and windows are of the `tokens` alone.
 
-
     heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
     that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
     keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the

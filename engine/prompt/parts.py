@@ -65,9 +65,9 @@ def marked(value: str, parts: list[Part]) -> str:
 
 
 def shown_end(outside: str, blanks: int, *, first: bool = False) -> str:
-    """Return what of the text beside a part is shown with it: kept blanks, or tags.
+    """Return the text next to a part that is shown with it: spaces or tags.
 
-    first: whether the part is before that text, so that its first blanks are kept.
+    first: whether the part is before that text, so that its first spaces stay.
     """
     blanks = max(0, min(blanks, len(outside)))
     if not outside.strip():
