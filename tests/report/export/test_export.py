@@ -16,7 +16,6 @@ from PIL import Image
 import attentropy
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
-from attentropy.report.export.fonts import widths
 from attentropy.report.export.pdf import normalize_pdf
 from attentropy.report.figures.sizes import fit_to_width, wide
 from long_traces import long
@@ -409,74 +408,6 @@ def test_what_was_not_recorded_names_what_to_run(trace, figure, missing, message
     with pytest.raises(AttentropyError, match=message) as error:
         attentropy.export(type(trace)(trace.dataset.drop_vars(missing)), figure)
     assert not isinstance(error.value, UsageError)
-
-
-@pytest.mark.parametrize("figure", ["lens", "attention"])
-def test_the_template_box_can_be_left_out(trace, figure):
-    framed = attentropy.export(trace, figure)
-    plain = attentropy.export(trace, figure, template_box=False)
-    caption = {"lens": "Rehearsal at template tokens", "attention": "Template tokens after"}[figure]
-    assert caption in framed.data.decode()
-    assert "Blue box: " + caption[0].lower() in framed.caption
-    assert "emplate tokens after" not in plain.data.decode().split("</desc>")[1]
-    assert "Rehearsal at" not in plain.data.decode().split("</desc>")[1]
-    assert "Blue box" not in plain.caption
-    with pytest.raises(UsageError, match=r"template.box"):
-        attentropy.export(trace, "map", template_box=False)
-
-
-@pytest.mark.parametrize("width", [60, 85, 180])
-@pytest.mark.parametrize("section", ["0:2", "0:15", "12:17"])
-def test_the_caption_of_the_template_box_is_never_cut(trace, width, section):
-    picture = attentropy.export(trace, "lens", width=width, section=section).data.decode()
-    root = ElementTree.fromstring(picture)
-    sheet = float(root.get("viewBox").split()[2])
-    captions = [text for text in root.iter() if (text.text or "").startswith("Rehearsal at")]
-    if section != "0:2":  # the section shows a part of the box
-        assert captions
-    for caption in captions:
-        assert caption.text.endswith("%)")
-        right = _x_on_page(root, caption)
-        size = float(caption.get("font-size").removesuffix("px"))
-        assert right <= sheet
-        assert right - 0.62 * size * len(caption.text) >= 0
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [85, 180])
-@pytest.mark.parametrize("tokens", [17, 200])
-def test_the_box_and_its_whole_caption_are_drawn_or_left_out(trace, tokens, width, theme):
-    shown = trace if tokens == 17 else long(200, layers=3, heads=3, read=200, window=16)
-    assert len(shown.tokens) == tokens
-    choices = {"width": width, "theme": theme}
-    framed, plain = (
-        ElementTree.fromstring(
-            attentropy.export(shown, "lens", template_box=box, **choices).data.decode()
-        )
-        for box in (True, False)
-    )
-    captions, none = (
-        [text for text in root.iter() if re.match("Rehearsal at|Template", text.text or "")]
-        for root in (framed, plain)
-    )
-    assert none == []
-    (caption,) = captions
-    font = float(caption.get("font-size").removesuffix("px"))
-    right = _x_on_page(framed, caption)
-    assert right <= float(framed.get("viewBox").split()[2])
-    # Bold text is at most a tenth wider.
-    assert right - 1.1 * widths([caption.text])[caption.text] * font >= 0
-
-
-def _x_on_page(root, wanted):
-    """Return where a text is anchored, from the left edge of the picture."""
-    parents = {child: parent for parent in root.iter() for child in parent}
-    x, node = 0.0, wanted
-    while node is not None:
-        for shift in re.findall(r"translate\(([-\d.]+)", node.get("transform", "")):
-            x += float(shift)
-        node = parents.get(node)
-    return x
 
 
 def test_the_command_writes_the_file_and_tells_its_caption(trace, tmp_path, monkeypatch, capsys):
