@@ -9,10 +9,10 @@ from attentropy.engine.prompt.messages import NAME, Conversation, KeyPath
 from attentropy.engine.prompt.parts import is_written
 from attentropy.engine.prompt.reasoning import KEYS
 
-_Found = Mapping[KeyPath, Finding]
+_Findings = Mapping[KeyPath, Finding]
 
 
-def loses_content(conversation: Conversation, findings: _Found) -> bool:
+def loses_content(conversation: Conversation, findings: _Findings) -> bool:
     """Return whether a message's content is missing completely, in this form of the messages."""
     return any(
         paths and all(not findings[path].words for path in paths)
@@ -21,7 +21,7 @@ def loses_content(conversation: Conversation, findings: _Found) -> bool:
     )
 
 
-def dropped_notes(conversation: Conversation, findings: _Found) -> list[str]:
+def dropped_notes(conversation: Conversation, findings: _Findings) -> list[str]:
     """Return a note for each content, reasoning, tool call and argument that is not shown."""
     notes = []
     for i, message in enumerate(conversation.messages):
@@ -51,12 +51,12 @@ def dropped_notes(conversation: Conversation, findings: _Found) -> list[str]:
     return notes
 
 
-def _is_repeated(reported: _Found) -> bool:
+def _is_repeated(reported: _Findings) -> bool:
     """Return whether a message has its reasoning under two names, of which one is shown."""
     return sum(path[-1] in KEYS for path in reported) > 1
 
 
-def _call_notes(own: _Found, who: str) -> list[str]:
+def _call_notes(own: _Findings, who: str) -> list[str]:
     """Return a note where names or arguments of a message's tool calls are missing."""
     calls = {
         path: finding for path, finding in own.items()
