@@ -74,6 +74,18 @@ class Lens:
             final=None if final is None else self._normed(final),
         )
 
+    @torch.no_grad()
+    def logits(self, residual: Tensor, ids: Tensor) -> Tensor:
+        """Return the logits of the vocabulary's entries `ids` [T] at each residual, [N, T]."""
+        hidden = self._normed(residual)
+        exact = torch.promote_types(hidden.dtype, torch.float32)
+        ids = ids.to(self.weight.device)
+        logits = hidden.to(exact) @ self.weight[ids].to(exact).T
+        if self.bias is not None:
+            logits = logits + self.bias[ids].to(exact)
+        logits = logits * self.scale
+        return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
+
     def _normed(self, residual: Tensor) -> Tensor:
         """Return the normed residual on the head's device.
 

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from attentropy.engine.lens.lens import Lens
 
+_ROWS = 1024  # rows whose logits of all the answer's tokens exist at once
+
 
 @dataclass(frozen=True)
 class Rehearsal:
@@ -62,18 +64,32 @@ def rehearse(
     if not unique or not len(positions):
         return Rehearsal(logprob, ids, rank)
     at = np.asarray(positions)
-    excluded = np.asarray(own)[at][:, None] == np.asarray(unique)[None, :]  # [n, T]
-    targets = torch.tensor(unique).expand(len(at), -1)
-    rows = np.arange(len(at))
+    tokens = torch.tensor(unique)
+    is_own = torch.as_tensor(np.asarray(own)[at])[:, None] == tokens  # [n, T]
     for layer, residual in enumerate(residuals):
+        best = _most_likely(lens, residual, tokens, is_own)
+        targets = tokens[best.clamp_min(0)][:, None]
         result = lens.read(residual, top_k=0, targets=targets)
         assert result.target_logprob is not None
         assert result.target_rank is not None
-        values = np.where(excluded, -np.inf, result.target_logprob.cpu().numpy())
-        best = values.argmax(-1)
-        is_measured = np.isfinite(values[rows, best])
-        logprob[layer, at] = np.where(is_measured, values[rows, best], np.nan)
-        ids[layer, at] = np.where(is_measured, np.asarray(unique)[best], -1)
-        ranks = result.target_rank.cpu().numpy()[rows, best]
-        rank[layer, at] = np.where(is_measured, ranks, -1)
+        values = result.target_logprob[:, 0].cpu().numpy()
+        is_measured = (best >= 0).numpy() & np.isfinite(values)
+        logprob[layer, at] = np.where(is_measured, values, np.nan)
+        ids[layer, at] = np.where(is_measured, targets[:, 0].numpy(), -1)
+        rank[layer, at] = np.where(is_measured, result.target_rank[:, 0].cpu().numpy(), -1)
     return Rehearsal(logprob, ids, rank)
+
+
+def _most_likely(lens: Lens, residual: Tensor, tokens: Tensor, excluded: Tensor) -> Tensor:
+    """Return which of `tokens` [T] is the most likely one at each residual, [n] int64.
+
+    excluded: [n, T]; -1 where all are. Only this one token of each row then needs a rank, which
+    takes a look at the whole vocabulary.
+    """
+    parts = []
+    for first in range(0, len(residual), _ROWS):
+        rows = slice(first, first + _ROWS)
+        logits = lens.logits(residual[rows], tokens).cpu()
+        best = logits.masked_fill_(excluded[rows], -torch.inf).argmax(-1)
+        parts.append(torch.where(excluded[rows].all(-1), -1, best))
+    return torch.cat(parts)

@@ -37,6 +37,7 @@ class Sampling:
 
 
 GREEDY = Sampling()
+_NUCLEUS = 1024  # so many tokens are looked through first; sorting a vocabulary takes longer
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,23 @@ def _entropy(logprobs: Tensor) -> Tensor:
 def _draw(logprobs: Tensor, sampling: Sampling, step: int) -> Tensor:
     """Return the index that the step's random number falls on, [] int64."""
     assert sampling.temperature is not None
-    weights = (logprobs.double() / sampling.temperature).softmax(-1)
+    weights = (logprobs / sampling.temperature).softmax(-1)
     order = None
     if sampling.top_p < 1:
-        weights, order = weights.sort(descending=True, stable=True)
-        before = weights.cumsum(-1) - weights
-        weights = torch.where(before < sampling.top_p, weights, 0.0)
-    bounds = weights.cumsum(-1)
+        weights, order = _nucleus(weights, sampling.top_p)
+    bounds = weights.double().cumsum(-1)
     drawn = np.random.default_rng([sampling.seed, step]).random() * bounds[-1]
     at = torch.searchsorted(bounds, drawn.reshape(1), right=True)[0]
     last = (weights > 0).nonzero()[-1, 0]  # where rounding leads beyond all that can be drawn
     at = torch.minimum(at, last)
     return at if order is None else order[at]
+
+
+def _nucleus(weights: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """Return the fewest of `weights` [V] that hold `top_p` together, and their indices."""
+    size = min(len(weights), _NUCLEUS)
+    values, order = weights.topk(size)
+    if size < len(weights) and float(values.double().sum()) < top_p:  # few outputs are so flat
+        values, order = weights.sort(descending=True)
+    before = values.double().cumsum(-1) - values
+    return torch.where(before < top_p, values, 0.0), order

@@ -7,7 +7,7 @@ import torch
 from attentropy.engine.coverage.tiny import tiny_model
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.cache import CachePoint, cache_of, continuing
-from attentropy.engine.run import prefill
+from attentropy.engine.run import decode, prefill
 from attentropy.engine.run.decode import Sampling, choose
 from attentropy.engine.run.extract import extract
 from attentropy.engine.run.reader import PromptReader
@@ -194,7 +194,9 @@ def test_a_seed_gives_one_answer_and_another_seed_another(endless):
         assert first["generated_rank"][i] == int((row > row[token]).sum())
 
 
-def test_draws_follow_temperature_and_top_p():
+@pytest.mark.parametrize("first", [1, 3, 1024])
+def test_draws_follow_temperature_and_top_p(monkeypatch, first):
+    monkeypatch.setattr(decode, "_NUCLEUS", first)  # whatever is looked through before all
     logits = torch.tensor([[2.0, 1.0, 0.5, -1.0, -3.0]])
     counts = np.zeros(5)
     for step in range(4000):
