@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -158,6 +161,25 @@ def synthetic(
         "notes": [],
     }  # fmt: skip
     return Trace(xr.Dataset(data, coords, attrs))
+
+
+def save_synthetic(path: Path | str, **options: Any) -> Path:
+    """Save `synthetic(**options)` at a path that does not exist, computed once per process."""
+    path = Path(path)
+    for name, content in _stored(path.name.endswith(".zip"), **options).items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return path
+
+
+@lru_cache(maxsize=16)
+def _stored(is_archive: bool, **options: Any) -> dict[str, bytes]:
+    """Return the content of a trace's files by their names in it; an archive is named "."."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = synthetic(**options).save(Path(folder) / ("t.zarr" + ".zip" * is_archive))
+        files = [path] if is_archive else [p for p in path.rglob("*") if p.is_file()]
+        return {p.relative_to(path).as_posix(): p.read_bytes() for p in files}
 
 
 def sited(seed: int = 3) -> Trace:

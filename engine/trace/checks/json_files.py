@@ -17,10 +17,21 @@ _MAX_DEPTH = 32
 
 
 class JsonFiles:
-    """Reads the JSON files of the trace at `path`; `sizes` has the bytes of each file by name."""
+    """Reads the JSON files of the trace at `path`; `sizes` has the bytes of each file by name.
+
+    An archive is open, and its directory read, once for all files: use it with `with`.
+    """
 
     def __init__(self, path: Path, sizes: Mapping[str, int]) -> None:
         self._path, self._sizes = path, sizes
+        self._archive = None if path.is_dir() else zipfile.ZipFile(path)
+
+    def __enter__(self) -> JsonFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._archive is not None:
+            self._archive.close()
 
     def read_metadata(self, name: str, max_bytes: int) -> JsonObject:
         """Return a file of Zarr v3 metadata. Raises `TraceError` as `read` does."""
@@ -57,10 +68,9 @@ class JsonFiles:
         return content
 
     def _bytes(self, name: str) -> bytes:
-        if self._path.is_dir():
+        if self._archive is None:
             return (self._path / name).read_bytes()
-        with zipfile.ZipFile(self._path) as archive:
-            return archive.read(name)
+        return self._archive.read(name)
 
 
 def _refuse_number(text: str) -> float:

@@ -39,13 +39,14 @@ def inspect(
     of `UNREADABLE`.
     """
     sizes = list_files(path)
-    store = _Store(path.name, JsonFiles(path, sizes), sizes, {})
-    claims: dict[str, Claim] = {}
-    for name, part in form.parts().items():
-        claims |= store.inspect_part(f"{name}/" if name else "", part, partial=partial)
-    version = store.metadata["zarr.json"]["attributes"]["format_version"]
-    has_digests = version > 1 or form.groups or digests.NAME in sizes
-    sealed = store.read_digests() if has_digests and not partial else None
+    with JsonFiles(path, sizes) as files:
+        store = _Store(path.name, files, sizes, {})
+        claims: dict[str, Claim] = {}
+        for name, part in form.parts().items():
+            claims |= store.inspect_part(f"{name}/" if name else "", part, partial=partial)
+        version = store.metadata["zarr.json"]["attributes"]["format_version"]
+        has_digests = version > 1 or form.groups or digests.NAME in sizes
+        sealed = store.read_digests() if has_digests and not partial else None
     store.check_copies()
     return claims, sealed
 

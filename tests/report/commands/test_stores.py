@@ -10,7 +10,7 @@ from attentropy.report.cli import main
 from attentropy.report.export.export import export
 from fuzz import without_pictures
 from stores import NAMES, make_stores, pair
-from traces import synthetic
+from traces import save_synthetic
 
 # What each command makes of a store: PAGE, FIGURE, FACTS, or the words of its refusal.
 PAGE, FIGURE, FACTS = "a page", "a figure", "facts"
@@ -54,12 +54,6 @@ CELLS = [
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     return make_stores(tmp_path_factory.mktemp("stores"))
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def _digest(path: Path) -> str:
@@ -129,11 +123,25 @@ def test_a_store_given_as_a_model_stays_as_it_is(stores, here, capsys, command, 
     assert _digest(stores[kind]) == before
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Return a folder with two traces and their comparison with all texts, as commands wrote it."""
+    folder = tmp_path_factory.mktemp("two")
+    for seed, name in enumerate(NAMES):
+        save_synthetic(folder / name, layers=2, heads=2, window=False, seed=seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["compare", *NAMES, "-o", "whole.zarr"]) == 0
+    return folder
+
+
 @pytest.mark.costly
 @pytest.mark.parametrize("redacted", [False, True])
-def test_a_saved_comparison_gives_the_bytes_that_the_comparison_gives(here, redacted):
-    synthetic(layers=2, heads=2, window=False, seed=0).save(NAMES[0])
-    synthetic(layers=2, heads=2, window=False, seed=1).save(NAMES[1])
+def test_a_saved_comparison_gives_the_bytes_that_the_comparison_gives(
+    two, here, drawn_once, redacted
+):
+    for path in two.iterdir():
+        (here / path.name).symlink_to(path)
     redact = ["--redact-tokens"] * redacted
     with without_pictures():
         assert main(["compare", *NAMES, *redact, "-o", "made.html"]) == 0
@@ -142,12 +150,14 @@ def test_a_saved_comparison_gives_the_bytes_that_the_comparison_gives(here, reda
             assert main(["compare", *NAMES, *redact, "-o", name]) == 0
             assert main(["render", name, "-o", "r.html", "--force"]) == 0
             assert Path("r.html").read_bytes() == compared
-        assert main(["compare", *NAMES, "-o", "whole.zarr"]) == 0
         assert main(["render", "whole.zarr", *redact, "-o", "r.html", "--force"]) == 0
         assert Path("r.html").read_bytes() == compared
-    for figure, form in (("lens", "csv"), ("attention", "csv"), ("lens", "svg")):
-        assert main(["export", "d.zarr.zip", "--figure", figure, "-o", f"f.{form}", "--force"]) == 0
-        assert Path(f"f.{form}").read_bytes() == export(pair(redacted=redacted), figure, form).data
+    difference = pair(redacted=redacted)
+    with drawn_once():
+        for figure, form in (("lens", "csv"), ("attention", "csv"), ("lens", "svg")):
+            options = ["--figure", figure, "-o", f"f.{form}", "--force"]
+            assert main(["export", "d.zarr.zip", *options]) == 0
+            assert Path(f"f.{form}").read_bytes() == export(difference, figure, form).data
 
 
 def test_info_says_of_which_two_a_comparison_is(stores, capsys):
@@ -175,7 +185,7 @@ OUTPUTS = {
 @pytest.mark.parametrize("command", list(OUTPUTS))
 def test_an_input_is_never_overwritten_not_even_by_force(here, capsys, command, way):
     ending = ".csv" if command == "export" else ".zarr"
-    other = synthetic(layers=1, heads=1, window=False).save("other.zarr")
+    other = save_synthetic("other.zarr", layers=1, heads=1, window=False)
     source = here / f"s{ending}"
     source.write_text("an input")
     target = {
@@ -188,7 +198,7 @@ def test_an_input_is_never_overwritten_not_even_by_force(here, capsys, command, 
     elif way == "hard link":
         target.hardlink_to(source)
     elif way == "within":
-        source = synthetic(layers=1, heads=1, window=False).save(here / "w.zarr")
+        source = save_synthetic(here / "w.zarr", layers=1, heads=1, window=False)
         target = source / f"r{ending}"
     before = _digest(source)
     arguments = [part.format(source, target, other) for part in OUTPUTS[command]]
