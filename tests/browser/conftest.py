@@ -76,13 +76,25 @@ class Opened:
     errors: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
+    shown: tuple[Any, ...] | None = None  # the file, the size and whether it is dark
 
     def clear(self) -> None:
         """Leave the page, and forget what it raised."""
         self.page.goto("about:blank")
         self.page.mouse.move(0, 0)
+        self._forget()
+
+    def _forget(self) -> None:
         for messages in (self.errors, self.requests, self.dialogs):
             messages.clear()
+
+    def follow(self, fragment: str) -> None:
+        """Go to a state of the page, as it is after it opened in that state."""
+        self.page.mouse.move(0, 0)
+        self.page.emulate_media(color_scheme="dark" if self.shown and self.shown[3] else "light")
+        self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        self._forget()
+        self.go(fragment.removeprefix("#"))
 
     def settle(self) -> None:
         """Wait until the page is completely loaded and the figure shows the current state."""
@@ -185,7 +197,9 @@ def tabs(chromium):
 def open_page(request, chromium, written, tabs):
     """Render a trace and open the file: `open_page(trace, width=…, touch=…, max_bytes=…)`.
 
-    A page that was opened before with the same `touch` and `scripts` closes.
+    A page that was opened before with the same `touch` and `scripts` closes. Opening takes a second
+    of a processor: a test of what `fragment` shows, and not of how a page opens, may say
+    `fresh=False` and follows it as a link where this page is still open in this size.
     """
     failed = request.session.testsfailed
 
@@ -199,6 +213,7 @@ def open_page(request, chromium, written, tabs):
         touch=False,
         scripts=True,
         fragment="",
+        fresh=True,
         **options,
     ):
         file = written(trace, observations, **options)
@@ -207,7 +222,12 @@ def open_page(request, chromium, written, tabs):
             context.set_offline(True)
             tabs[touch, scripts] = listen(context.new_page())
         result = tabs[touch, scripts]
+        shown = (file, width, height, dark)
+        if not fresh and result.shown == shown:
+            result.follow(fragment)
+            return result
         result.clear()
+        result.shown = shown
         result.page.set_viewport_size({"width": width, "height": height})
         result.page.emulate_media(media="null", color_scheme="dark" if dark else "light")
         result.page.goto(file.as_uri() + fragment)

@@ -51,7 +51,7 @@ def test_the_overview_is_the_mean_of_its_positions_or_their_extreme_by_choice(op
 
 
 def test_a_section_anywhere_shows_single_positions(open_page, trace):
-    opened = open_page(trace)
+    opened = open_page(trace, fresh=False)
     values = trace["entropy"].mean(1)
     for columns in (12, 300, 2400):
         assert _wrong_cells(opened, values, 71_234, columns) == 0
@@ -84,7 +84,9 @@ def _wrong_cells(opened, values, start, columns):
 
 def test_the_inset_is_its_column(open_page, trace):
     column = int(np.flatnonzero(np.isfinite(trace["lens_entropy"][0, 0]))[500])
-    opened = open_page(trace, fragment=f"#view=lens&a={column - 5}&b={column + 5}&col={column}")
+    opened = open_page(
+        trace, fragment=f"#view=lens&a={column - 5}&b={column + 5}&col={column}", fresh=False
+    )
     size = wide(LAYERS)
     pixels, (left, top) = opened.pixels(), opened.corner()
     top += size.overview + size.above
@@ -94,7 +96,8 @@ def test_the_inset_is_its_column(open_page, trace):
 
 
 def test_a_lens_that_read_a_sample_leaves_no_stripes_in_the_overview(open_page, trace):
-    opened = open_page(trace, fragment="#view=lens&a=60000&b=60010&col=60001")
+    fragment = "#view=lens&a=60000&b=60010&col=60001"
+    opened = open_page(trace, fragment=fragment, fresh=False)
     size = wide(LAYERS)
     pixels, (left, top) = opened.pixels(), opened.corner()
     row = pixels[round(top + 10), round(left) + 4 : round(left + size.total) - 4]
@@ -126,7 +129,8 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
 
 def test_the_map_its_region_and_its_window_have_the_colours_of_their_shares(open_page, trace):
     start = N - 40_000
-    opened = open_page(trace, height=4200, fragment=f"#q0={start}&q1={N}&k0={start}&k1={N}")
+    fragment = f"#q0={start}&q1={N}&k0={start}&k1={N}"
+    opened = open_page(trace, height=4200, fragment=fragment, fresh=False)
     opened.page.wait_for_selector(".drawn > #map")
     opened.quiet()
     pixels = opened.pixels()
@@ -158,7 +162,7 @@ def _share(pixels, left, top, size, q, k, values, index):
 
 
 def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
-    opened = open_page(trace, height=4200)
+    opened = open_page(trace, height=4200, fresh=False)
     opened.page.wait_for_selector(".drawn > #map")
     opened.quiet()
     left, top = opened.corner("#map")
@@ -175,7 +179,7 @@ def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
 
 
 def test_the_roster_frames_the_heads_above_the_threshold(open_page, trace):
-    opened = open_page(trace, height=4200)
+    opened = open_page(trace, height=4200, fresh=False)
     opened.page.wait_for_selector(".drawn > #roster")
     opened.page.select_option("#score", "1")
     opened.quiet()

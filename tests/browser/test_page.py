@@ -84,7 +84,8 @@ def test_the_page_opens_offline_without_a_complaint_before_and_after_dragging(op
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_cells_have_the_colour_of_their_value(open_page, trace, moved):
-    opened = open_page(trace, fragment="#view=lens&a=2&b=12&col=4" if moved else "")
+    fragment = "#view=lens&a=2&b=12&col=4" if moved else ""
+    opened = open_page(trace, fragment=fragment, fresh=not moved)
     values, n = trace["lens_entropy"][0], len(CHAT)
     high = math.log(2000)
     start, columns, column = (2, 10, 4) if moved else (n - 12, 12, None)
@@ -103,13 +104,51 @@ def test_cells_have_the_colour_of_their_value(open_page, trace, moved):
 
 
 def test_attention_cells_have_the_colour_of_their_value(open_page, trace):
-    opened = open_page(trace, fragment="#view=attention&rows=layers&head=1&a=5&b=17&col=14")
+    fragment = "#view=attention&rows=layers&head=1&a=5&b=17&col=14"
+    opened = open_page(trace, fragment=fragment, fresh=False)
     values = trace["entropy"][:, 1]
     pixels, layout = opened.pixels(), _layout(opened, 6)
     for row in range(6):
         for i in range(12):
             point = layout.section(i, 12, row, 6)
             _assert_colour(pixels, point, values[row, 5 + i], math.log(len(CHAT)))
+
+
+def test_hovering_reads_the_exact_value(open_page, trace):
+    opened = open_page(trace, fragment="#view=lens&a=5&b=17", fresh=False)
+    x, y = _layout(opened, 6).section(8, 12, 4, 6)
+    opened.page.mouse.move(x, y)
+    opened.quiet()
+    tooltip = opened.page.inner_text("#tip")
+    assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in tooltip
+    assert tooltip.count("%") == 5
+    assert f"KL to the last layer {trace['lens_kl'][0, 4, 13]:.3f} nats" in tooltip
+    target = trace.text_of([trace["target_ids"][13]])[0].replace(" ", "_")
+    rank = trace["lens_rank"][0, 4, 13] + 1
+    assert f"rank {rank}: {target}, the model's prediction" in tooltip
+    assert "layer 4 · position 13" in tooltip
+
+
+def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page, trace):
+    opened = open_page(trace, fragment="#view=lens&a=5&b=17", fresh=False)
+    opened.page.mouse.click(*_layout(opened, 6).section(3, 12, 2, 6))
+    opened.quiet()
+    assert "col=8&row=2" in opened.address()
+    opened.page.focus("#figure")
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.keyboard.press("ArrowUp")
+    opened.quiet()
+    assert "col=9&row=3" in opened.address()
+    assert "layer 3 · position 9" in opened.page.inner_text("#live")
+
+
+def test_no_name_of_the_charts_reaches_the_global_object(open_page, trace):
+    opened = open_page(trace, fresh=False)
+    names = opened.page.evaluate(
+        "['vega', 'vegaEmbed', 'vegaLite', 'view', 'report']"
+        ".filter((n) => n in window && !(window[n] instanceof Element))"
+    )
+    assert names == []
 
 
 def test_a_long_prompts_overview_is_not_mirrored_and_its_values_are_true(open_page):
@@ -153,34 +192,6 @@ def test_what_is_missing_or_not_read_is_grey_and_says_why(open_page):
         assert why in opened.page.inner_text("#tip")
 
 
-def test_hovering_reads_the_exact_value(open_page, trace):
-    opened = open_page(trace)
-    x, y = _layout(opened, 6).section(8, 12, 4, 6)
-    opened.page.mouse.move(x, y)
-    opened.quiet()
-    tooltip = opened.page.inner_text("#tip")
-    assert f"{trace['lens_entropy'][0, 4, 13]:.3f} nats" in tooltip
-    assert tooltip.count("%") == 5
-    assert f"KL to the last layer {trace['lens_kl'][0, 4, 13]:.3f} nats" in tooltip
-    target = trace.text_of([trace["target_ids"][13]])[0].replace(" ", "_")
-    rank = trace["lens_rank"][0, 4, 13] + 1
-    assert f"rank {rank}: {target}, the model's prediction" in tooltip
-    assert "layer 4 · position 13" in tooltip
-
-
-def test_clicking_a_column_moves_the_inset_and_the_arrow_keys_do_too(open_page, trace):
-    opened = open_page(trace)
-    opened.page.mouse.click(*_layout(opened, 6).section(3, 12, 2, 6))
-    opened.quiet()
-    assert "col=8&row=2" in opened.address()
-    opened.page.focus("#figure")
-    opened.page.keyboard.press("ArrowRight")
-    opened.page.keyboard.press("ArrowUp")
-    opened.quiet()
-    assert "col=9&row=3" in opened.address()
-    assert "layer 3 · position 9" in opened.page.inner_text("#live")
-
-
 def test_hostile_tokens_are_shown_and_never_run(open_page):
     trace = synthetic(HOSTILE, HOSTILE_ROLES, words=[*HOSTILE[2:6], "مرحبا", "日本", "a", "😀"])
     trace.dataset.attrs["answer"] = "</b><script>window.pwned=1</script>"
@@ -203,15 +214,6 @@ def test_hostile_tokens_are_shown_and_never_run(open_page):
         "日本語",
     ):
         assert text in shown
-
-
-def test_no_name_of_the_charts_reaches_the_global_object(open_page, trace):
-    opened = open_page(trace)
-    names = opened.page.evaluate(
-        "['vega', 'vegaEmbed', 'vegaLite', 'view', 'report']"
-        ".filter((n) => n in window && !(window[n] instanceof Element))"
-    )
-    assert names == []
 
 
 def test_without_scripts_the_picture_the_findings_and_the_table_are_there(open_page, trace):

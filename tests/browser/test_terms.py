@@ -1,7 +1,11 @@
 """Definitions open by mouse and keyboard, and the reader can switch the template box off."""
 
+import pytest
+
 from attentropy.report.glossary import find
 from traces import synthetic
+
+pytestmark = pytest.mark.browser
 
 
 def test_a_term_opens_its_definition_by_mouse_and_by_keyboard(open_page):
