@@ -4,6 +4,7 @@ import io
 import re
 import shlex
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from wording import phrases_in
 import attentropy
 from attentropy.engine.demo import path as embedded_folder
 from attentropy.report.cli import main
-from traces import synthetic
+from fuzz import without_pictures
+from quick import quick_measurements
+from traces import save_synthetic, synthetic
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,10 +57,9 @@ def names(folder):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    a, b = synthetic(), synthetic(seed=1)
     for name in ("t.zarr", "t.zarr.zip"):
-        a.save(name)
-    attentropy.compare(a, b).save("d.zarr")
+        save_synthetic(name)
+    attentropy.compare(synthetic(), synthetic(seed=1)).save("d.zarr")
     tokenizer = AutoTokenizer.from_pretrained("my-model")
     ids = tokenizer("What is the capital of France?", return_tensors="pt")["input_ids"]
     q, k, v = torch.randn(3, 1, 4, 16, 8).unbind()
@@ -103,14 +105,26 @@ WITH_CODE = [path for path in DOCUMENTS if {"python", "sh"} & set(dict(blocks(pa
 
 
 @pytest.mark.costly
-@pytest.mark.parametrize("document", WITH_CODE, ids=lambda path: path.name)
-def test_the_blocks_of_a_document_run_in_order(document, folder, names, monkeypatch, capsys):
-    for language, block in blocks(document):
-        if language == "python":
-            exec(compile(block, str(document), "exec"), names)
-        elif language == "sh":
-            for words in commands_in(block):
-                run(words, monkeypatch, capsys)
+@pytest.mark.parametrize(
+    ("document", "whole"),
+    [
+        *((document, False) for document in WITH_CODE),
+        *(pytest.param(document, True, marks=pytest.mark.slow) for document in WITH_CODE),
+    ],
+    ids=lambda value: getattr(value, "name", "whole" if value else "quick"),
+)
+def test_the_blocks_of_a_document_run_in_order(document, whole, folder, names, monkeypatch, capsys):
+    """Unless `whole`, its dozen pages have no pictures, and measurements do not fill their time."""
+    with ExitStack() as stack:
+        if not whole:
+            stack.enter_context(without_pictures())
+            stack.enter_context(quick_measurements())
+        for language, block in blocks(document):
+            if language == "python":
+                exec(compile(block, str(document), "exec"), names)
+            elif language == "sh":
+                for words in commands_in(block):
+                    run(words, monkeypatch, capsys)
     if document.name == "README.md":
         assert {path.name for path in folder.iterdir()} >= DEFAULTS
 

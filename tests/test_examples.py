@@ -13,6 +13,7 @@ from attentropy.engine import demo
 from attentropy.engine.trace.drawn import Drawn
 from attentropy.report.compare.difference import Difference
 from attentropy.report.export.exported import Exported
+from quick import quick_measurements
 from read_aloud import public_functions
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,8 @@ EXAMPLES = {**public_functions(), "Trace": attentropy.Trace, "report": Drawn.rep
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_example_of_a_docstring_gives_what_it_shows(name, names):
     example = doctest.DocTestFinder(recurse=False).find(EXAMPLES[name], name, globs=names)
-    results = [doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(one) for one in example]
+    with quick_measurements():
+        results = [doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(one) for one in example]
     assert sum(one.attempted for one in results) > 0
     assert not any(one.failed for one in results)
 
