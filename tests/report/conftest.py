@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from contextlib import contextmanager
+from functools import wraps
+from hashlib import blake2b
 
 import pytest
+import vl_convert
 
 from attentropy.report.export import export as report_export
 from traces import synthetic
+
+_CONVERSIONS = ("vegalite_to_svg", "vegalite_to_vega")
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _converted_once():
+    """Let a chart be converted once however many pages have it: that is most of a page's time."""
+
+    def once(convert):
+        converted = {}
+
+        @wraps(convert)
+        def convert_once(chart):
+            key = blake2b(json.dumps(chart).encode()).digest()
+            if key not in converted:
+                converted[key] = convert(chart)
+            return copy.deepcopy(converted[key])
+
+        return convert_once
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _CONVERSIONS:
+            patch.setattr(vl_convert, name, once(getattr(vl_convert, name)))
+        yield
+
+
+@pytest.fixture
+def converted_again(_converted_once, monkeypatch):
+    """Convert every chart in a test again, as a test must that compares two drawings."""
+    for name in _CONVERSIONS:
+        monkeypatch.setattr(vl_convert, name, getattr(vl_convert, name).__wrapped__)
 
 
 @pytest.fixture(scope="session")

@@ -132,6 +132,7 @@ def test_all_pictures_are_the_same_picture(documents, tmp_path):
     assert mean_difference(ours, other) > 12
 
 
+@pytest.mark.usefixtures("converted_again")
 def test_the_same_trace_gives_the_same_bytes(documents, trace):
     for format in ("svg", "pdf", "csv"):
         assert attentropy.export(trace, "lens", format).data == documents[format].data

@@ -8,6 +8,7 @@ import pytest
 import attentropy
 from attentropy.engine.errors import UsageError
 from attentropy.report.export.fonts import widths
+from grids import diagonal, pairwise
 from long_traces import long
 from traces import synthetic
 
@@ -33,8 +34,7 @@ def test_the_template_box_can_be_left_out(trace, figure):
         attentropy.export(trace, "map", template_box=False)
 
 
-@pytest.mark.parametrize("width", [60, 85, 180])
-@pytest.mark.parametrize("section", ["0:2", "0:15", "12:17"])
+@diagonal({"section": ["0:2", "0:15", "12:17"], "width": [60, 85, 180]})
 def test_the_caption_of_the_template_box_is_never_cut(trace, width, section):
     picture = attentropy.export(trace, "lens", width=width, section=section).data.decode()
     root = ElementTree.fromstring(picture)
@@ -50,9 +50,7 @@ def test_the_caption_of_the_template_box_is_never_cut(trace, width, section):
         assert right - 0.62 * size * len(caption.text) >= 0
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [85, 180])
-@pytest.mark.parametrize("tokens", [17, 200])
+@pairwise({"tokens": [17, 200], "width": [85, 180], "theme": ["light", "dark"]})
 def test_the_box_and_its_whole_caption_are_drawn_or_left_out(trace, tokens, width, theme):
     shown = trace if tokens == 17 else long(200, layers=3, heads=3, read=200, window=16)
     assert len(shown.tokens) == tokens

@@ -39,6 +39,7 @@ def _payload(page, name="report"):
     return json.loads(re.search(f'id="{name}">(.*?)</script>', page, re.S)[1])
 
 
+@pytest.mark.usefixtures("converted_again")
 @pytest.mark.parametrize("most", [1_000_000, pytest.param(3_000_000, marks=pytest.mark.slow)])
 def test_a_long_page_keeps_its_budget_and_the_same_bytes(trace, most):
     findings = observe(trace)

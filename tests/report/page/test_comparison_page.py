@@ -42,6 +42,7 @@ def page(of):
     return render(of, observe(of))
 
 
+@pytest.mark.usefixtures("converted_again")
 def test_the_page_is_the_same_bytes_again_and_nothing_in_it_is_unescaped(of, page):
     again = compare(of.a, of.b, of.names)
     assert render(again, observe(again)) == page

@@ -58,6 +58,7 @@ def test_the_document_names_no_address_and_no_inline_handler(page):
     assert "url(" not in re.search(r"<style>(.*?)</style>", page, re.S)[1]
 
 
+@pytest.mark.usefixtures("converted_again")
 def test_the_same_trace_gives_the_same_bytes(page):
     assert page == _page(synthetic())
 

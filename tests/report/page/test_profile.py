@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from contextlib import ExitStack
 from itertools import pairwise
 
 import numpy as np
@@ -25,9 +26,17 @@ from attentropy.report.page.page import render
 from attentropy.report.page.profile import draw_profile
 from attentropy.report.units import glue
 from counted import CountedClock
+from fuzz import without_pictures
 from traces import PARTS, profiled, synthetic
 
 pytestmark = pytest.mark.costly
+
+
+@pytest.fixture
+def stack():
+    """Yield a stack of contexts that are left after the test."""
+    with ExitStack() as contexts:
+        yield contexts
 
 
 def test_each_layers_bars_are_its_seconds_stacked_without_a_gap():
@@ -104,6 +113,7 @@ def test_the_narrow_figure_fits_a_telephone():
         assert float(re.search(r'\bwidth="([\d.]+)"', svg)[1]) <= 420 - 2 * 10 - 2 * 11
 
 
+@pytest.mark.usefixtures("converted_again")
 def test_the_page_shows_a_profile_where_there_is_one_and_escapes_the_machines_name(plain_page):
     trace = profiled()
     page = render(trace, observe(trace))
@@ -153,7 +163,9 @@ def test_without_a_fused_kernel_the_reason_is_told():
     assert len(costs(profile)[1]) == 2
 
 
-def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_path, monkeypatch):
+def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(
+    tmp_path, monkeypatch, stack
+):
     from attentropy.engine.profile import profile as engine
 
     arguments = {}
@@ -164,6 +176,7 @@ def test_the_command_prints_tables_or_json_and_writes_a_report_or_a_trace(tmp_pa
 
     monkeypatch.setattr(engine, "profile", fake)
     monkeypatch.chdir(tmp_path)
+    stack.enter_context(without_pictures())
     runner = CliRunner()
     done = runner.invoke(command, ["folder", "--tokens", "128k", "--chunk", "8k", "--repeat", "2"])
     assert done.exit_code == 0, done.output
