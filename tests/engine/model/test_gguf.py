@@ -15,6 +15,7 @@ from attentropy.engine.errors import AttentropyError, UsageError, install_comman
 from attentropy.engine.model.gguf import read_header
 from attentropy.engine.run.extract import extract
 from attentropy.report.cli import main
+from fuzz import without_pictures
 
 MESSAGES = [{"role": "user", "content": "Hello there, whoever you are."}]
 needs_gguf = pytest.mark.skipif(
@@ -60,7 +61,8 @@ def test_a_gguf_file_gives_what_the_safetensors_give(pair):
 def test_the_page_says_what_the_weights_are(pair, tmp_path, capsys):
     file, _, quantization = pair
     page = tmp_path / "r.html"
-    assert main(["report", str(file), "-p", "Hello", "-o", str(page), "--device", "cpu"]) == 0
+    with without_pictures():
+        assert main(["report", str(file), "-p", "Hello", "-o", str(page), "--device", "cpu"]) == 0
     assert f"GGUF file ({quantization}" in page.read_text("utf-8")
     assert "de-quantizing" not in capsys.readouterr().err
 

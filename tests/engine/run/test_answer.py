@@ -13,6 +13,7 @@ from attentropy.engine.run.extract import extract
 from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sinks import MemorySink
+from grids import diagonal
 from interrupted import assert_equal
 from tiny import model, tokenizer
 
@@ -147,8 +148,9 @@ def test_a_model_that_must_read_in_one_pass_gives_the_same_rows(endless, monkeyp
             np.testing.assert_allclose(trace[name], wanted[name], atol=2e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("keep_cache", [False, True], ids=["replayed", "kept"])
-@pytest.mark.parametrize("way", [{}, SAMPLED], ids=["greedy", "sampled"])
+@diagonal(
+    {"way": {"greedy": {}, "sampled": SAMPLED}, "keep_cache": {"replayed": False, "kept": True}}
+)
 def test_a_run_that_was_stopped_within_its_answer_goes_on_to_the_same_bits(
     endless, tmp_path, monkeypatch, way, keep_cache
 ):

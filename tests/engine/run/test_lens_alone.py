@@ -12,6 +12,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
+from fuzz import without_pictures
 
 TEXT = "Paris is the capital of France, and Rome is that of Italy."
 KINDS = {
@@ -59,7 +60,8 @@ def test_the_lens_alone_is_that_of_a_run_in_chunks_into_a_folder(subject, tmp_pa
 @pytest.mark.costly
 def test_its_page_is_written(subject):
     trace = _extract(subject, stats="none")
-    page = render(trace, observe(trace))
+    with without_pictures():
+        page = render(trace, observe(trace))
     assert "attention was not recorded" in page
 
 

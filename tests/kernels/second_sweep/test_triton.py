@@ -15,8 +15,6 @@ from close import assert_close, available, bounds, inputs, on_devices
 from grids import every_second
 from sweep_cases import MASKS
 
-cases = pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
-
 
 def _on(device, mask, queries, keys):
     """Return `masked_inputs` with two heads of one key head, on the device."""
@@ -39,7 +37,7 @@ def _both(run, *arguments, bound, **mask):
 
 
 @on_devices
-@cases
+@every_second("mask", MASKS, 0)
 def test_triton_received_matches_the_reference(device, mask, poisoned):
     q, k, lse, mask, bound = _on(device, mask, 70, 75)
     _both(attention_received, q, k, lse, bound=bound * 70, **mask)

@@ -11,12 +11,15 @@ from tiny import save
 
 pytestmark = pytest.mark.costly
 
+# What these tests do not read, and what takes most of the time of a short run.
+LESS = ["--lens", "none", "--no-scores", "--map-tile", "none"]
+
 
 def test_the_prompt_comes_from_a_file_standard_input_or_messages(here, capsys, monkeypatch):
     save(here / "tiny")
     (here / "p.txt").write_text("héllo", "utf-8")
     (here / "m.json").write_text(json.dumps([{"role": "user", "content": "héllo"}]), "utf-8")
-    base = ["extract", "tiny", "--max-new-tokens", "0", "--force"]
+    base = ["extract", "tiny", "--max-new-tokens", "0", "--force", *LESS]
     assert main([*base, "-f", "p.txt", "-o", "a.zarr"]) == 0
     assert main([*base, "-m", "m.json", "-o", "b.zarr"]) == 0
     stdin = io.TextIOWrapper(io.BytesIO((here / "p.txt").read_bytes()))
@@ -30,7 +33,7 @@ def test_the_prompt_may_be_token_ids(here, monkeypatch):
     save(here / "tiny")
     (here / "ids.json").write_text("[256, 64, 65]")
     (here / "ids.txt").write_text("256 64\n65\n")
-    base = ["extract", "tiny", "--max-new-tokens", "0", "--force"]
+    base = ["extract", "tiny", "--max-new-tokens", "0", "--force", *LESS]
     assert main([*base, "--ids", "ids.json", "-o", "a.zarr"]) == 0
     assert main([*base, "--ids", "ids.txt", "-o", "b.zarr"]) == 0
     stdin = io.TextIOWrapper(io.BytesIO(b"256 64 65"))
@@ -50,7 +53,7 @@ def test_messages_may_hold_tool_turns_and_parts_and_what_is_left_out_is_noted(he
         {"role": "tool", "content": "3"},
     ]
     (here / "m.json").write_text(json.dumps(turns), "utf-8")
-    run = ["extract", "tiny", "-m", "m.json", "--max-new-tokens", "0", "-o", "t.zarr"]
+    run = ["extract", "tiny", "-m", "m.json", "--max-new-tokens", "0", "-o", "t.zarr", *LESS]
     assert main(run) == 0
     trace = Trace.open("t.zarr")
     words = [t for t, r in zip(trace.tokens, trace.roles, strict=True) if r == "content"]
@@ -60,7 +63,7 @@ def test_messages_may_hold_tool_turns_and_parts_and_what_is_left_out_is_noted(he
 def test_a_doubled_bos_is_noted_on_standard_error_and_in_the_trace(here, capsys):
     save(here / "tiny")
     (here / "ids.txt").write_text("256 256 64")
-    assert main(["extract", "tiny", "--ids", "ids.txt", "-o", "t.zarr"]) == 0
+    assert main(["extract", "tiny", "--ids", "ids.txt", "-o", "t.zarr", *LESS]) == 0
     assert "note: the prompt starts with <|bos|> twice" in capsys.readouterr().err
     assert "<|bos|> twice" in Trace.open("t.zarr").attrs["notes"][0]
 
@@ -101,7 +104,7 @@ def _spelt(trace, document, question):
 
 def test_a_blank_prompt_runs_where_there_is_a_template(here, capsys):
     save(here / "tiny")
-    base = ["extract", "tiny", "-p", "", "--max-new-tokens", "0", "-o"]
+    base = ["extract", "tiny", "-p", "", "--max-new-tokens", "0", *LESS, "-o"]
     assert main([*base, "a.zarr"]) == 0
     assert main([*base, "b.zarr", "--no-chat-template"]) == 2
     assert "the prompt is empty" in capsys.readouterr().err

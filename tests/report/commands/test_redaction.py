@@ -230,7 +230,13 @@ def everything_saved(tmp_path_factory):
     return Trace(dataset).save(tmp_path_factory.mktemp("every") / "t.zarr")
 
 
-@pytest.mark.parametrize("figure", ["lens", "attention", "map", "heads", "profile"])
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "lens", "map", "profile",
+        *(pytest.param(figure, marks=pytest.mark.slow) for figure in ("attention", "heads")),
+    ],
+)  # fmt: skip
 def test_a_figure_of_a_redacted_trace_has_no_word(
     figure, everything_saved, drawn_once, tmp_path, monkeypatch, capsys
 ):
