@@ -71,7 +71,10 @@ _PLACES = {
 _CHUNKS, _LAYERS = 3, 3  # of a tiny profile
 
 
-@pytest.mark.parametrize(("kind", "parts"), [("llama", tuple(_PLACES)), ("olmo2", ("mlp",))])
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [("llama", tuple(_PLACES)), pytest.param("olmo2", ("mlp",), marks=pytest.mark.slow)],
+)
 def test_what_slows_a_part_down_is_found_in_it_and_nowhere_else(kind, parts, clock):
     quick = counted(kind).attrs["profile"]["parts_seconds"]
     subject = model(kind)

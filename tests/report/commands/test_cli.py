@@ -18,7 +18,7 @@ from attentropy.engine.trace.schema import FORMAT_VERSION
 from attentropy.report.cli import main
 from refusals import assert_refused
 from tiny import save
-from traces import synthetic
+from traces import save_synthetic
 
 pytestmark = pytest.mark.costly
 
@@ -176,7 +176,7 @@ def test_bad_usage_is_one_line_and_code_2(here, capsys, arguments, words):
 
 
 def _truncated(path):
-    synthetic().save(path)
+    save_synthetic(path)
     path.write_bytes(path.read_bytes()[:2000])
 
 
@@ -186,8 +186,7 @@ def _foreign(path):
 
 
 def _newer(path):
-    trace = synthetic()
-    trace.save(path.with_suffix(""))
+    save_synthetic(path.with_suffix(""))
     metadata = path.with_suffix("") / "zarr.json"
     metadata.write_text(
         metadata.read_text().replace(
@@ -209,7 +208,7 @@ def test_a_trace_that_cannot_be_read_is_refused(here, capsys, make, name, word):
 
 def test_a_failure_has_a_traceback_only_in_debug(here, capsys, monkeypatch):
     monkeypatch.setattr("attentropy.report.page.page.render", lambda *a, **options: 1 / 0)
-    synthetic().save(here / "t.zarr")
+    save_synthetic(here / "t.zarr")
     assert "ZeroDivisionError" in assert_refused(capsys, ["render", "t.zarr"], 1, "--debug")
     with pytest.raises(ZeroDivisionError):
         main(["--debug", "render", "t.zarr"])
@@ -220,7 +219,7 @@ def test_debug_also_shows_what_the_package_logs(here, capsys, monkeypatch):
     monkeypatch.setattr(
         "attentropy.report.page.page.render", lambda *a, **options: logger.debug("swallowed") or ""
     )
-    synthetic().save(here / "t.zarr")
+    save_synthetic(here / "t.zarr")
     for arguments, shown in ((["--debug"], True), ([], False)):
         assert main([*arguments, "render", "t.zarr", "--force"]) == 0
         assert ("DEBUG attentropy.engine: swallowed" in capsys.readouterr().err) == shown

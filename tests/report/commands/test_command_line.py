@@ -7,7 +7,7 @@ import pytest
 
 from attentropy.engine.errors import AttentropyError
 from attentropy.report.cli import main
-from traces import synthetic
+from traces import save_synthetic
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_store_as_a_model_is_told_which_command_draws_it(here, capsys, command
     if name.endswith(".partial"):
         (here / name).mkdir()
     else:
-        synthetic(layers=1, heads=1, window=False).save(here / name)
+        save_synthetic(here / name, layers=1, heads=1, window=False)
     assert main([command, name]) == 2
     error = capsys.readouterr().err
     partial = " --partial" * name.endswith(".partial")

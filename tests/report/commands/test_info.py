@@ -9,7 +9,7 @@ from attentropy.engine.cost import speed
 from attentropy.report.cli import main
 from attentropy.report.commands.info_text import describe_lines, prediction_lines
 from attentropy.report.units import format_bytes, format_flops, format_seconds
-from traces import synthetic
+from traces import save_synthetic
 
 # What `describe` returned for a long prompt on a slow machine, as far as people read it.
 FACTS = {
@@ -129,7 +129,7 @@ def test_more_tokens_than_positions_are_refused_as_extract_refuses_them(capsys, 
 @pytest.mark.costly
 def test_what_to_do_next_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    synthetic(layers=1, heads=1, window=False).save("t.zarr.zip")
+    save_synthetic("t.zarr.zip", layers=1, heads=1, window=False)
     assert main(["info", "t.zarr.zip"]) == 0
     assert capsys.readouterr().out.endswith("\nNext: attentropy render t.zarr.zip\n")
     assert main(["info"]) == 0

@@ -12,7 +12,7 @@ from attentropy.engine.bench.results import Results, Row
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
 from fuzz import without_pictures
-from traces import profiled, synthetic
+from traces import profiled, save_synthetic, synthetic
 
 
 @pytest.fixture(scope="module")
@@ -186,9 +186,8 @@ def test_a_page_on_standard_output_is_all_of_it(here, capsys, recorded):
 
 @pytest.mark.costly
 def test_resuming_a_finished_run_says_so_and_succeeds(traces, here, capsys):
-    trace = synthetic(layers=1, heads=1, window=False)
     for name in ("t.zarr", "t.zarr.zip"):
-        before = trace.save(here / name).stat()
+        before = save_synthetic(here / name, layers=1, heads=1, window=False).stat()
         for arguments in ([], ["--force"], ["--json"]):
             assert main(["extract", "-p", "x", "-o", name, "--resume", *arguments]) == 0
             output = capsys.readouterr()
