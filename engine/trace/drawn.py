@@ -73,8 +73,8 @@ class Drawn:
             figure: "lens" (default), "attention", "map", "heads" or "profile".
             format: The format without a path: "svg" (default), "png", "pdf" or "csv".
             force: Overwrite an existing file.
-            **choices: What `attentropy.export` takes: `by`, `stat`, `site`, `section`, `inset`, `layer`,
-                `head`, `width` in millimetres, and more.
+            **choices: What `attentropy.export` takes: `by`, `stat`, `site`, `section`, `inset`,
+                `layer`, `head`, `width` in millimetres, and more.
 
         Returns:
             The path, or without one the figure (`Exported`), which a notebook shows.

@@ -116,7 +116,8 @@ COORDINATES: Schema = {
 NEVER_NEGATIVE = frozenset(
     (*(one.name for one in ATTENTION_STATISTICS if not one.is_signed and not one.is_key),
      "window", "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "map", "received",
-     "answer_attention", "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
+     "answer_attention",
+     "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
      "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl",
      "generated_entropy", *(f"head_answer_{name}" for name in ANSWER_SCORES),
      *(f"uniform_answer_{name}" for name in ("sink", "local", "previous")))

@@ -79,14 +79,19 @@ def _words(trace: Readable) -> Units:
     if trace.attrs.get("redacted") is True:
         raise UsageError("the trace is redacted, so its words are unknown; use `by='token'`")
     tokens = trace.tokens
-    spans = None
-    if "byte_start" in trace and "byte_end" in trace:
-        spans = np.stack([trace["byte_start"], trace["byte_end"]], -1)
-    numbers = np.cumsum(starts_word(tokens, trace.roles, spans)) - 1
+    numbers = np.cumsum(word_starts(trace)) - 1
     names = [""] * (int(numbers[-1]) + 1 if len(tokens) else 0)
     for number, token in zip(numbers.tolist(), tokens, strict=True):
         names[number] += token
     return Units(numbers, names)
+
+
+def word_starts(trace: Readable) -> Array:
+    """Return whether each token of a trace starts a word, [N] bool; see `starts_word`."""
+    spans = None
+    if "byte_start" in trace and "byte_end" in trace:
+        spans = np.stack([trace["byte_start"], trace["byte_end"]], -1)
+    return starts_word(trace.tokens, trace.roles, spans)
 
 
 def starts_word(tokens: Sequence[str], roles: Sequence[str], spans: Array | None = None) -> Array:

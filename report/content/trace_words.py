@@ -11,6 +11,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.token_words import token_words
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
@@ -77,6 +78,7 @@ def _words(trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: 
     """Return the tokens first … last−1, coloured by `entropies`, [N]."""
     texts, roles = trace.tokens, trace["role"]
     surprisals = -trace[TOKEN_LOGPROB] if TOKEN_LOGPROB in trace else np.full(len(texts), np.nan)
+    words = token_words(trace, entropies, surprisals)
 
     def tokens(start: int, stop: int) -> list[TokenWord]:
         return [
@@ -84,7 +86,8 @@ def _words(trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: 
                 text=mark_whitespace(texts[i]) if texts[i].strip() == "" else for_prompt(texts[i]),
                 role=str(roles[i]),
                 shade=_shade(entropies[i], scale),
-                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}",
+                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}"
+                f"{words(i)}",
             )
             for i in range(first + start, first + stop)
         ]

@@ -74,7 +74,8 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
         columns.sentence if columns is not None else "",
         _inset_sentence(rows, row, placement, inset, size.inset >= 120, kind),
         f"Blue box: {in_sentence(placement.caption)}." if _has_box(placement) else "",
-        colour_sentence(rows.view.scale, choices.palette), split_sentence(trace).strip() if has_split else "",
+        colour_sentence(rows.view.scale, choices.palette),
+        split_sentence(trace).strip() if has_split else "",
         _finding(trace, choices, rows) if columns is None else "",
     )  # fmt: skip
     table = CsvTable(columns_of(rows), lines_of(trace, rows, row, placement, inset, live))

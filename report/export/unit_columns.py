@@ -121,4 +121,3 @@ def _trace_of(trace: Trace, units: Units, kind: str) -> Trace:
 def in_units(text: str, kind: str) -> str:
     """Return a label about positions as one about units."""
     return text.replace("position", kind).replace("pos.", kind)
-
