@@ -71,10 +71,11 @@ class UnitColumns:
     def _lines(self, trace: Trace) -> Iterator[Line]:
         order, starts = self.units.members()
         ends = np.append(starts[1:], order.size) - 1
+        tokens = trace.tokens
         for i, values in enumerate(self.rows.view.values.T):
             own = self.units.names[i] if self.kind != "word" else i
             place = int(order[starts[i]]), int(order[ends[i]])
-            text = for_tooltip(self.trace.tokens[i])
+            text = for_tooltip("".join(tokens[p] for p in order[starts[i] : ends[i] + 1]))
             for value, (entry, head) in zip(values, self.rows.cells, strict=True):
                 name = None if self.rows.view.name == "lens" else "mean" if head is None else head
                 layer = int(trace["layer"][entry])
@@ -104,8 +105,7 @@ def _trace_of(trace: Trace, units: Units, kind: str) -> Trace:
     last = order[np.append(starts[1:], order.size) - 1]
     dataset = trace.dataset.drop_vars(window_names(trace))
     dataset = dataset.isel({dim: last for dim in ("position", "query") if dim in dataset.sizes})
-    names = units.names if kind != "message" else [f"message {name}" for name in units.names]
-    dataset = dataset.assign_coords(token_text=("position", text_array(names)))
+    dataset = dataset.assign_coords(token_text=("position", text_array(units.names)))
     for dim in ("position", "query"):
         if dim in dataset.sizes:
             dataset = dataset.assign_coords({dim: np.arange(len(last), dtype=np.int32)})

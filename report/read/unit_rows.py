@@ -138,8 +138,8 @@ def _curves(
     for i in sorted(order.tolist()):
         if is_measured[:, i].any():
             line = None if uniform is None else np.where(is_measured[:, i], uniform[i], np.nan)
-            band = (low[:, i], high[:, i]) if several else (None, None)
-            yield Curve(f"{kind}{i}", labels[i], mean[:, i], *band, line, top)
+            ends = {"low": low[:, i], "high": high[:, i]} if several else {}
+            yield Curve(f"{kind}{i}", labels[i], mean[:, i], uniform=line, top=top, **ends)
 
 
 def _uniform(trace: Trace, units: Units) -> np.ndarray | None:
