@@ -228,7 +228,7 @@ def of_units(units: UnitRows) -> ChartTable:
     """Return one row per message or segment, and for the rest of the text."""
     has_answer = any(np.isfinite(row.mass) for row in units.rows)
     named = [row for row in units.rows if row.label not in (REST, ANSWER)]
-    kept = [*named[:_UNITS], *units.rows[len(named) :]]
+    rows = [*named[:_UNITS], *units.rows[len(named) :]]
     columns = [
         Column(units.kind, number=False), Column("text", number=False), Column("tokens"),
         Column("perplexity"), Column("surprisal (nats)"), Column("lens entropy (nats)"),
@@ -236,8 +236,10 @@ def of_units(units: UnitRows) -> ChartTable:
     ]  # fmt: skip
     columns += [Column("attention from the answer")] if has_answer else []
     cells: list[list[Cell]] = []
-    for row in kept:
-        measured = (np.exp(row.surprisal), row.surprisal, row.lens_entropy, row.entropy)
+    for row in rows:
+        with np.errstate(over="ignore"):  # of a stranger's trace
+            perplexity = float(np.exp(row.surprisal))
+        measured = (perplexity, row.surprisal, row.lens_entropy, row.entropy)
         line: list[Cell] = [row.label, row.text, f"{row.tokens:,}", *map(number, measured)]
         line += [percent(row.mass) if np.isfinite(row.mass) else None] if has_answer else []
         cells.append(line)

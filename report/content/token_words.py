@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.units import aggregate, units_of
 from attentropy.report.text import for_sentence
 from attentropy.report.units import count
@@ -14,19 +15,19 @@ from attentropy.report.units import count
 _LETTERS = 60
 
 
-def token_words(
-    trace: Trace, entropies: np.ndarray, surprisals: np.ndarray
-) -> Callable[[int], str]:
-    """Return a function that gives the words about the word of a position, after a semicolon.
+def token_words(trace: Trace, entropies: np.ndarray) -> Callable[[int], str]:
+    """Return a function that gives what is said of the word of a position, after a semicolon.
 
-    They are empty for a word of one token, and in a redacted trace. `entropies` and `surprisals`
-    are those of the tokens, [N]; the first token of a text has no surprisal.
+    That is nothing for a word of one token, and in a redacted trace. `entropies` are those of the
+    tokens, [N].
     """
     if trace.attrs.get("redacted") is True:
         return lambda position: ""
     units = units_of(trace, "word")
     tokens = units.tokens
-    sums, _ = aggregate(surprisals.astype(np.float64), units, undefined=0)
+    sums = np.full(len(tokens), np.nan)
+    if TOKEN_LOGPROB in trace:  # which the first token of a text does not have
+        sums, _ = aggregate(-trace[TOKEN_LOGPROB].astype(np.float64), units, undefined=0)
     _, means = aggregate(entropies.astype(np.float64), units)
 
     def words(position: int) -> str:

@@ -40,6 +40,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     name = for_sentence(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
+    words = token_words(trace, view.values[deepest])
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
     return TraceWords(
         version=package_version(),
@@ -62,8 +63,8 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         answer=for_prompt(str(attrs.get("answer", ""))),
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
-        prompt=_words(trace, view.values[deepest], view.scale, 0, prompt),
-        generated=_words(trace, view.values[deepest], view.scale, prompt, n),
+        prompt=_words(trace, view, words, 0, prompt),
+        generated=_words(trace, view, words, prompt, n),
         provenance=list(_provenance(dict(attrs))),
     )
 
@@ -74,11 +75,16 @@ def deepest_layer(view: View) -> int:
     return int(measured[-1]) if measured.size else len(view.values) - 1
 
 
-def _words(trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: int) -> PromptWords:
-    """Return the tokens first … last−1, coloured by `entropies`, [N]."""
+def _words(
+    trace: Trace, view: View, words: Callable[[int], str], first: int, last: int
+) -> PromptWords:
+    """Return the tokens first … last−1, coloured by the entropies of the deepest layer.
+
+    `words`: what a tooltip says of the word of a position.
+    """
+    entropies, scale = view.values[deepest_layer(view)], view.scale
     texts, roles = trace.tokens, trace["role"]
     surprisals = -trace[TOKEN_LOGPROB] if TOKEN_LOGPROB in trace else np.full(len(texts), np.nan)
-    words = token_words(trace, entropies, surprisals)
 
     def tokens(start: int, stop: int) -> list[TokenWord]:
         return [

@@ -26,11 +26,11 @@ def units_table(
     What heads have is the mean over them; of one `layer` there is every head instead, and of a
     `head` that one. Raises `UsageError` where the trace has no such units, layer or head.
     """
-    entries = range(trace.dataset.sizes["layer"])
-    chosen = list(entries) if layer is None else [layer_index(trace, layer)]
+    entries = list(range(trace.dataset.sizes["layer"]))
+    entries = entries if layer is None else [layer_index(trace, layer)]
     if head is not None:
         head_index(trace["head"] if "head" in trace else np.array([]), head)
-    lines = _lines(trace.by(unit), unit, chosen, head, has_every_head=layer is not None)
+    lines = _lines(trace.by(unit), unit, entries, head, has_every_head=layer is not None)
     return CsvTable((unit, *_COLUMNS), lines)
 
 

@@ -50,13 +50,13 @@ class UnitRows:
 
 def unit_rows(trace: Trace, attention: planes.AttentionPlanes | None) -> list[UnitRows]:
     """Return what the trace has of its messages, if there are two or more, and of its segments."""
-    found = []
+    read = []
     for kind in KINDS:
         if kind in trace:
             units = units_of(trace, kind)
             if len(units.names) > (kind == "message"):
-                found.append(_read(trace, attention, kind, units))
-    return found
+                read.append(_read(trace, attention, kind, units))
+    return read
 
 
 def _read(
@@ -148,12 +148,12 @@ def _uniform(trace: Trace, units: Units) -> np.ndarray | None:
     None where some of them do not see all tokens before them.
     """
     n, prompt = len(trace.tokens), trace.prompt_tokens
-    seen = np.arange(prompt, n) + 1
-    if "visible" not in trace or not seen.size or (trace["visible"][:, prompt:] != seen).any():
+    keys = np.arange(prompt, n) + 1
+    if "visible" not in trace or not keys.size or (trace["visible"][:, prompt:] != keys).any():
         return None
     last = len(units.names) - 1  # the answer itself, of which a token sees what is before it
-    shares = units.tokens[:, None] / seen
-    shares[last] = (seen - prompt) / seen
+    shares = units.tokens[:, None] / keys
+    shares[last] = (keys - prompt) / keys
     mean: np.ndarray = shares.mean(1)
     return mean
 
