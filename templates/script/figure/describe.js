@@ -33,11 +33,11 @@ function surprisalOf(a, b) {
 
 // The surprisal of the token, and what is known of its word where that has more tokens.
 function describeText(row, position) {
-  const own = surprisalOf(position, position + 1), error = data.surprisal?.error ?? 0, word = texts.wordAt(position);
+  const own = surprisalOf(position, position + 1), error = data.surprisal?.error ?? 0, named = texts.wordAt(position);
   const lines = Number.isFinite(own) ? [`surprisal ${formatNats(own, error)}`] : [];
-  if (!word) return lines;
-  const positions = Array.from({ length: word.to - word.from }, (_, i) => word.from + i);
-  const values = positions.map((p) => (inLayer(row) ? row.plane.at(row.at, p) : NaN)), sum = surprisalOf(word.from, word.to);
+  if (!named) return lines;
+  const positions = Array.from({ length: named.to - named.from }, (_, i) => named.from + i);
+  const values = positions.map((p) => (inLayer(row) ? row.plane.at(row.at, p) : NaN)), sum = surprisalOf(named.from, named.to);
   const mean = values.reduce((a, b) => a + b, 0) / values.length, parts = [];
   if (Number.isFinite(sum)) parts.push(`surprisal ${formatNats(sum, error)}`);
   if (Number.isFinite(mean)) parts.push(`mean ${statName()} ${formatAmount(mean, row.plane.error)}`);
