@@ -34,8 +34,8 @@ and all heads of one layer with --layer. With both, the inset shows the attentio
 that head.
 
 --by word (or message, segment) alone writes a CSV of every statistic per word: surprisal,
-entropies, and the attention that the answer pays to it; --layer and --head select as above.
-With --figure, or with a picture as output, the figure has a column per word.
+entropies, and the share of the answer's attention; --layer and --head select as above. With
+--figure, or with a picture as output, the figure has a column per word.
 """
 _EXAMPLES = examples(
     "attentropy export trace.zarr.zip -o lens.pdf --width 85",
@@ -68,8 +68,12 @@ _EXAMPLES = examples(
 @click.option(
     "--site", metavar="NAME", help="Lens site: residual, attention or mlp.  [default: residual]"
 )
-@click.option("--section", metavar="A:B", help="Positions to magnify, such as 0:128 or -64:.")
-@click.option("--inset", type=int, metavar="POSITION", help="Position shown in the inset.")
+@click.option(
+    "--section", metavar="A:B", help="Positions (with --by, units) to magnify: 0:128 or -64:."
+)
+@click.option(
+    "--inset", type=int, metavar="POSITION", help="Position (or unit) shown in the inset."
+)
 @click.option(
     "--layer", type=int, metavar="L", help="Layer of the attention or map figure; see above."
 )
