@@ -171,12 +171,12 @@ def _of_variable(trace: Readable, name: str, unit: str, units: Units) -> dict[st
     if variable is None or variable.dtype.kind != "f" or not is_per_token:
         raise UsageError(f"{name!r} is no measurement per token of this trace")
     dims = (*map(str, variable.dims[:-1]), unit)
-    return {
-        f"{name}_{of}": xr.Variable(
-            dims, indexing.LazilyIndexedArray(_OfUnits(trace, name, units, which))
-        )
-        for which, of in enumerate(("sum", "mean"))
-    }
+    derived = {}
+    for which, of in enumerate(("sum", "mean")):
+        lazy = indexing.LazilyIndexedArray(_OfUnits(trace, name, units, which))
+        cached = indexing.MemoryCachedArray(lazy)  # type: ignore[no-untyped-call]
+        derived[f"{name}_{of}"] = xr.Variable(dims, cached)
+    return derived
 
 
 class _OfUnits(BackendArray):
