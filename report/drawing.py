@@ -79,7 +79,7 @@ def export(
     trace: Trace,
     path: str | Path | None = None,
     *,
-    figure: str = "lens",
+    figure: str | None = None,
     format: str | None = None,
     force: bool = False,
     **choices: Any,

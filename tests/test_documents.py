@@ -47,6 +47,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "prompt.txt").write_text(question)
     (tmp_path / "messages.json").write_text(f'[{{"role": "user", "content": "{question}"}}]')
     (tmp_path / "ids.txt").write_text("5 6 7")
+    (tmp_path / "parts.json").write_text('{"start": [0, 8]}')
     (tmp_path / "book.txt").write_text("Paris is a city. " * 20)
     return tmp_path
 

@@ -58,14 +58,16 @@ def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
 
 
 def _maps(size: ModelSize, run: RunSize) -> float:
-    """Return the bytes of the token × token map and of what each token receives."""
+    """Return the bytes of the token × token map, and of what each token receives."""
     recording, total = run.recording, 0.0
     if recording.tile is not None:
         heads = size.heads if recording.map_per_head else 1
         values = map_bytes(recording.tile, run.tokens, size.layers, heads)
         total += values * recording.itemsize / 4 * _SQUARE
     if recording.received:
-        total += 4 * size.layers * run.tokens * _FLOATS
+        values = size.layers * run.tokens
+        values += recording.answer_weights(size, run.tokens, run.answer)
+        total += 4 * values * _FLOATS
     return total
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import PretrainedConfig
 
+from attentropy.engine.attention.window_size import kept_per_head
 from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, default_window
 from attentropy.engine.model.classes import empty_model
@@ -53,6 +54,13 @@ class RecordingSize:
             * (one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0])
             for one in self.rectangles or default
         )  # fmt: skip
+
+    def answer_weights(self, size: ModelSize, tokens: int, answer: int) -> int:
+        """Return how many values say what an answer of so many tokens attends to."""
+        if not (self.received and answer):
+            return 0
+        heads = size.heads if kept_per_head(size.layers * size.heads * tokens) else 1
+        return size.layers * heads * (tokens + answer)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,9 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     grown = cache * (n + run.answer / 2) / n  # read in each step
     step = weights / rates.copied + grown / rates.copied + layers * _CALLS
     answer = run.answer * (step + 2.0 * size.active / rates.product)
-    answer += run.answer * size.heads * (visible + run.answer / 2) * layers / rates.scores
+    grown_scores = run.answer * size.heads * (visible + run.answer / 2) * layers
+    answer += grown_scores / rates.scores
+    answer += grown_scores / rates.swept if run.recording.received else 0.0
     lens = lens_flops / rates.lens if run.positions else 0.0
     tokens = n * head / rates.lens if run.recording.token_logprob else 0.0
     return {

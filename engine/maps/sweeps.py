@@ -16,6 +16,7 @@ from torch import Tensor
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.attention.weights import ALIVE_BYTES, exact_weights
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.maps.answer_sums import AnswerSums
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.token_call import TokenCall, tokens_of
 from attentropy.engine.maps.windows import Rectangle, Tile
@@ -29,7 +30,8 @@ class Sweeps:
     """What is kept of one sequence of `tokens` tokens, whose attention calls `on_attention` takes.
 
     Where an `answer` follows these, the heads' scores over its tokens are kept, apart from those
-    over the `tokens`; map, received and windows are of the `tokens` alone.
+    over the `tokens`, and what its tokens attend to; map, received and windows are of the `tokens`
+    alone.
 
     heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
     that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
@@ -60,6 +62,7 @@ class Sweeps:
         self._received = np.zeros((len(self.heads), tokens)) if received else None
         self._scores = HeadSums(self.heads) if scores else None
         self._answer_scores = HeadSums(self.heads) if scores and answer else None
+        self._answer_sums = AnswerSums(self.heads, tokens) if received and answer else None
 
     def layout(self) -> Layout:
         """Return the variables that grow row by row, NaN until written: name → (dims, shape)."""
@@ -92,6 +95,8 @@ class Sweeps:
             variables[f"window_key{r.suffix}"] = np.arange(*r.keys)
         if self._received is not None:
             variables["received_head"] = _heads(None)
+        if self._answer_sums is not None:
+            variables["answer_head"] = _heads(largest if self._answer_sums.per_head else None)
         if self._scores is not None:
             variables["score_head"] = _heads(largest)
         return {name: (name, values.astype(np.int32)) for name, values in variables.items()}
@@ -113,8 +118,11 @@ class Sweeps:
         after the `tokens`. Raises `AttentropyError` where a pass begins within a tile of the map.
         """
         call = TokenCall(query, key, lse, visibility, score, entropy)
-        if self._answer_scores is not None:
-            _add_scores(self._answer_scores, entry, tokens_of(call, self.tokens, None))
+        if self._answer_scores is not None or self._answer_sums is not None:
+            answer = tokens_of(call, self.tokens, None)
+            _add_scores(self._answer_scores, entry, answer)
+            if self._answer_sums is not None and answer is not None:
+                self._answer_sums.add(entry, answer)
         here = tokens_of(call, 0, self.tokens)
         if here is None:
             return {}
@@ -123,15 +131,14 @@ class Sweeps:
             rows |= self._sums_of_columns(entry, here)
         for rectangle in self.rectangles:
             rows |= _rectangle(rectangle, here)
-        if self._scores is not None:
-            _add_scores(self._scores, entry, here)
+        _add_scores(self._scores, entry, here)
         return rows
 
     def finished(self) -> Results:
         """Return what is known at the end: name → (dimensions, float32 values).
 
-        Σ_i p_ij of each key as the mean over heads, and the heads' scores; NaN where nothing was
-        measured.
+        Σ_i p_ij of each key as the mean over heads, what the answer attends to, and the heads'
+        scores; NaN where nothing was measured.
         """
         results: Results = {}
         if self._received is not None:
@@ -140,6 +147,9 @@ class Sweeps:
             )  # each query gives its mass to a key
             values = np.where(has_calls, self._received[:, None], np.nan).astype(np.float32)
             results["received"] = (("layer", "received_head", "position"), values)
+        if self._answer_sums is not None:
+            means = self._answer_sums.means()
+            results["answer_attention"] = (("layer", "answer_head", "position"), means)
         if self._scores is not None:
             results |= _named(self._scores.scores())
             if self._answer_scores is not None:
@@ -153,6 +163,7 @@ class Sweeps:
         results = {} if self._received is None else {"received": self._received.copy()}
         results |= {} if self._scores is None else self._scores.state()
         answer = {} if self._answer_scores is None else self._answer_scores.state()
+        answer |= {} if self._answer_sums is None else self._answer_sums.state()
         return results | {f"answer_{name}": values for name, values in answer.items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
@@ -161,11 +172,12 @@ class Sweeps:
             self._received[...] = state["received"]
         if self._scores is not None:
             self._scores.restore(state)
+        prefix = "answer_"
+        answer = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
         if self._answer_scores is not None:
-            prefix = "answer_"
-            self._answer_scores.restore(
-                {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
-            )
+            self._answer_scores.restore(answer)
+        if self._answer_sums is not None:
+            self._answer_sums.restore(answer)
 
     def _sums_of_columns(self, entry: int, here: TokenCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the map's rows, and add to the column sums, by one sweep.
@@ -212,9 +224,9 @@ class Sweeps:
         return {"map": (start // tall, values)}
 
 
-def _add_scores(scores: HeadSums, entry: int, here: TokenCall | None) -> None:
-    """Take the queries of a pass into the scores of its heads, if it has any."""
-    if here is not None:
+def _add_scores(scores: HeadSums | None, entry: int, here: TokenCall | None) -> None:
+    """Take the queries of a pass into the scores of its heads, if there are both."""
+    if scores is not None and here is not None:
         scores.add(entry, here.query, here.key, here.lse, here.visibility, here.score, here.entropy)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from attentropy.engine.trace.readable import Readable
@@ -9,34 +11,56 @@ from attentropy.engine.trace.schema import REQUESTED_WINDOWS
 from attentropy.engine.trace.types import Array
 
 
-def answer_attention(trace: Readable, numbers: Array, units: int) -> Array | None:
-    """Return the mean weight of generated tokens on each unit, [layer, window_head, unit] float64.
+@dataclass(frozen=True)
+class AnswerAttention:
+    """The mean weight of the answer's tokens on each unit, [layer, head, unit] float64.
 
-    A mass is the sum of the weights over the unit's tokens, averaged over the generated tokens
-    whose exact weights the trace has. numbers: the unit of each position, -1 for none. A unit has
-    NaN unless the weights on all its tokens are there. None where no window has generated rows.
+    heads: their numbers, -1 for the mean over heads.
     """
-    is_generated = trace["role"] == "generated"
+
+    heads: Array
+    masses: Array
+
+
+def answer_attention(trace: Readable, numbers: Array, units: int) -> AnswerAttention | None:
+    """Return what the answer attends to; None where the trace does not have it.
+
+    A mass is the sum of the weights over the unit's tokens, averaged over the tokens of the answer.
+    It is taken from `answer_attention`, or from the exact weights of a window that has rows of the
+    answer. numbers: the unit of each position, -1 for none. A unit has NaN unless the weights on
+    all its tokens are there.
+    """
+    if "answer_attention" in trace:
+        variable = trace.dataset["answer_attention"]
+        masses = np.empty((*variable.shape[:2], units))
+        for layer in range(len(masses)):
+            weights = np.asarray(variable[layer].values, np.float64)
+            masses[layer] = _sums(weights, numbers, units)
+        return AnswerAttention(trace["answer_head"], masses)
+    is_answer = trace["role"] == "generated"
+    is_answer[trace.prompt_tokens :] = True
     for end in ("", *map(str, REQUESTED_WINDOWS)):
-        if f"window{end}" not in trace:
-            continue
-        rows = np.flatnonzero(is_generated[trace[f"window_query{end}"]])
-        if rows.size:
-            return _masses(trace, end, rows, numbers, units)
+        if f"window{end}" in trace:
+            rows = np.flatnonzero(is_answer[trace[f"window_query{end}"]])
+            if rows.size:
+                masses = _masses_of_window(trace, end, rows, numbers, units)
+                return AnswerAttention(trace[f"window_head{end}"], masses)
     return None
 
 
-def _masses(trace: Readable, end: str, rows: Array, numbers: Array, units: int) -> Array:
-    variable = trace.dataset[f"window{end}"]
-    keys = trace[f"window_key{end}"]
-    of_keys = numbers[keys]
-    inside = np.flatnonzero(of_keys >= 0)
-    present = np.bincount(of_keys[inside], minlength=units)
-    needed = np.bincount(numbers[numbers >= 0], minlength=units)
-    masses = np.zeros((*variable.shape[:2], units))
-    for layer in range(variable.shape[0]):
-        weights = np.asarray(variable[layer].values, np.float64)[:, rows][..., inside]
-        for head, row in enumerate(weights.mean(-2)):
-            masses[layer, head] = np.bincount(of_keys[inside], row, units)
-    masses[..., present < needed] = np.nan
+def _masses_of_window(
+    trace: Readable, end: str, rows: Array, numbers: Array, units: int
+) -> Array:  # fmt: skip
+    variable, keys = trace.dataset[f"window{end}"], trace[f"window_key{end}"]
+    masses = np.empty((*variable.shape[:2], units))
+    for layer in range(len(masses)):
+        weights = np.full((variable.shape[1], len(numbers)), np.nan)
+        weights[:, keys] = np.asarray(variable[layer].values, np.float64)[:, rows].mean(-2)
+        masses[layer] = _sums(weights, numbers, units)
     return masses
+
+
+def _sums(weights: Array, numbers: Array, units: int) -> Array:
+    """Return the sums of weights [head, position] over each unit, [head, unit]."""
+    inside = np.flatnonzero(numbers >= 0)
+    return np.stack([np.bincount(numbers[inside], row[inside], units) for row in weights])

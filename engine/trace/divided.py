@@ -30,8 +30,9 @@ class Divided:
         Returns:
             Along the dimension `unit`: `text`, `role`, `start`, `stop`, `tokens` (how many);
             NAME_sum (NaN where a token has no value) and NAME_mean; `surprisal_sum` and
-            `surprisal_mean`, and `answer_attention`, the mean weight of generated tokens on the
-            unit, where the trace has what they need.
+            `surprisal_mean`, and `answer_attention`, the share of the answer's attention that the
+            unit receives in each layer and head, where the trace has what they need. NAME_sum and
+            NAME_mean are computed when they are read: of a long trace, read one layer at a time.
 
         Raises:
             UsageError: The unit or a statistic is not in the trace.

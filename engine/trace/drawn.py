@@ -60,7 +60,7 @@ class Drawn:
         self,
         path: str | Path | None = None,
         *,
-        figure: str = "lens",
+        figure: str | None = None,
         format: str | None = None,
         force: bool = False,
         **choices: Any,
@@ -70,11 +70,11 @@ class Drawn:
         Args:
             path: NAME.svg, NAME.png, NAME.pdf, or NAME.csv for the values drawn; None to return
                 the figure.
-            figure: "lens", "attention", "map", "heads" or "profile".
+            figure: "lens" (default), "attention", "map", "heads" or "profile".
             format: The format without a path: "svg" (default), "png", "pdf" or "csv".
             force: Overwrite an existing file.
-            **choices: What `attentropy.export` takes: `stat`, `site`, `section`, `inset`, `layer`,
-                `head`, `width` in millimetres, and more.
+            **choices: What `attentropy.export` takes: `by`, `stat`, `site`, `section`, `inset`,
+                `layer`, `head`, `width` in millimetres, and more.
 
         Returns:
             The path, or without one the figure (`Exported`), which a notebook shows.

@@ -23,6 +23,10 @@ class Readable(Protocol):
         """The role of each position, [N]."""
 
     @property
+    def prompt_tokens(self) -> int:
+        """The number of positions of the prompt; the answer's follow them."""
+
+    @property
     def attrs(self) -> Attributes:
         """Provenance."""
 

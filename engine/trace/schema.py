@@ -35,6 +35,7 @@ VARIABLES: Schema = {
     "window_entropy": (_WINDOW, "f"),
     "map": (("layer", "map_head", "map_query", "map_key"), "f"),
     "received": (("layer", "received_head", "position"), "f"),
+    "answer_attention": (("layer", "answer_head", "position"), "f"),
     "head_entropy": (_SCORE, "f"),
     "head_sink": (_SCORE, "f"),
     "head_local": (_SCORE, "f"),
@@ -87,6 +88,7 @@ COORDINATES: Schema = {
     "map_query": (("map_query",), "i"),
     "map_key": (("map_key",), "i"),
     "received_head": (("received_head",), "i"),
+    "answer_head": (("answer_head",), "i"),
     "score_head": (("score_head",), "i"),
     **{
         f"window_{part}{i}": ((f"window_{part}{i}",), "i")
@@ -114,6 +116,7 @@ COORDINATES: Schema = {
 NEVER_NEGATIVE = frozenset(
     (*(one.name for one in ATTENTION_STATISTICS if not one.is_signed and not one.is_key),
      "window", "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "map", "received",
+     "answer_attention",
      "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
      "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl",
      "generated_entropy", *(f"head_answer_{name}" for name in ANSWER_SCORES),

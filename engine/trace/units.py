@@ -10,14 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import regex
 import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.answer_attention import answer_attention
 from attentropy.engine.trace.readable import Readable
+from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array, Dims
 
@@ -75,14 +79,19 @@ def _words(trace: Readable) -> Units:
     if trace.attrs.get("redacted") is True:
         raise UsageError("the trace is redacted, so its words are unknown; use `by='token'`")
     tokens = trace.tokens
-    spans = None
-    if "byte_start" in trace and "byte_end" in trace:
-        spans = np.stack([trace["byte_start"], trace["byte_end"]], -1)
-    numbers = np.cumsum(starts_word(tokens, trace.roles, spans)) - 1
+    numbers = np.cumsum(word_starts(trace)) - 1
     names = [""] * (int(numbers[-1]) + 1 if len(tokens) else 0)
     for number, token in zip(numbers.tolist(), tokens, strict=True):
         names[number] += token
     return Units(numbers, names)
+
+
+def word_starts(trace: Readable) -> Array:
+    """Return whether each token of a trace starts a word, [N] bool; see `starts_word`."""
+    spans = None
+    if "byte_start" in trace and "byte_end" in trace:
+        spans = np.stack([trace["byte_start"], trace["byte_end"]], -1)
+    return starts_word(trace.tokens, trace.roles, spans)
 
 
 def starts_word(tokens: Sequence[str], roles: Sequence[str], spans: Array | None = None) -> Array:
@@ -140,38 +149,68 @@ def by(trace: Readable, unit: str, statistics: Iterable[str] | None = None) -> x
     dataset = xr.Dataset(coords=coords)
     wanted = DEFAULT_STATISTICS if statistics is None else statistics
     for name in wanted if statistics is not None else (n for n in wanted if n in trace):
-        dataset = dataset.assign(_aggregate(trace, name, unit, units))
-    if "token_logprob" in trace:
-        rows = _at_positions(trace, "query", -trace["token_logprob"].astype(np.float64))
-        sums, means = _of_units(rows, units, undefined=0)
+        dataset = dataset.assign(_of_variable(trace, name, unit, units))
+    if TOKEN_LOGPROB in trace:
+        rows = at_positions(trace, "query", -trace[TOKEN_LOGPROB].astype(np.float64))
+        sums, means = aggregate(rows, units, undefined=0)
         dataset = dataset.assign(surprisal_sum=((unit,), sums), surprisal_mean=((unit,), means))
-    mass = answer_attention(trace, units.numbers, len(units.names))
-    if mass is not None:
-        dataset = dataset.assign(answer_attention=(("layer", "window_head", unit), mass))
-    axes = [name for name in ("layer", "call", "head", "site", "received_head", "window_head")
+    answer = answer_attention(trace, units.numbers, len(units.names))
+    if answer is not None:
+        dims = ("layer", "answer_head", unit)
+        dataset = dataset.assign(answer_attention=(dims, answer.masses))
+        dataset = dataset.assign_coords(answer_head=answer.heads)
+    axes = [name for name in ("layer", "call", "head", "site", "received_head")
             if name in trace and set(trace.dataset[name].dims) & set(dataset.dims)]  # fmt: skip
     return dataset.assign_coords({name: trace.dataset[name] for name in axes})
 
 
-def _aggregate(
-    trace: Readable, name: str, unit: str, units: Units
-) -> dict[str, tuple[Dims, Array]]:
-    """Return sum and mean of one variable over the tokens of each unit."""
+def _of_variable(trace: Readable, name: str, unit: str, units: Units) -> dict[str, xr.Variable]:
+    """Return sum and mean of one variable over the tokens of each unit, computed when read."""
     variable = trace.dataset[name] if name in trace else None
     is_per_token = variable is not None and str(variable.dims[-1]) in _TOKEN_AXES
     if variable is None or variable.dtype.kind != "f" or not is_per_token:
         raise UsageError(f"{name!r} is no measurement per token of this trace")
-    dims = tuple(map(str, variable.dims))
-    shape = tuple(variable.shape[:-1])
-    sums, means = np.empty((*shape, len(units.names))), np.empty((*shape, len(units.names)))
-    for at in np.ndindex(shape[:1]):  # one layer or site at a time: a trace can be large
-        rows = _at_positions(trace, dims[-1], np.asarray(variable[at].values, np.float64))
-        sums[at], means[at] = _of_units(rows, units)
-    to = (*dims[:-1], unit)
-    return {f"{name}_sum": (to, sums), f"{name}_mean": (to, means)}
+    dims = (*map(str, variable.dims[:-1]), unit)
+    derived = {}
+    for which, of in enumerate(("sum", "mean")):
+        lazy = indexing.LazilyIndexedArray(_OfUnits(trace, name, units, which))
+        cached = indexing.MemoryCachedArray(lazy)  # type: ignore[no-untyped-call]
+        derived[f"{name}_{of}"] = xr.Variable(dims, cached)
+    return derived
 
 
-def _at_positions(trace: Readable, axis: str, rows: Array) -> Array:
+class _OfUnits(BackendArray):
+    """Sums (0) or means (1) of one variable, computed when they are read, for a row or a layer.
+
+    So no more than one layer of a long trace is in memory besides the result.
+    """
+
+    def __init__(self, trace: Readable, name: str, units: Units, which: int) -> None:
+        self._trace, self._units, self._which = trace, units, which
+        self._variable = trace.dataset[name].variable
+        self.shape = (*self._variable.shape[:-1], len(units.names))
+        self.dtype = np.dtype(np.float64)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Array:
+        first, *rest = key
+        if isinstance(first, slice) and rest:
+            result = np.empty(np.broadcast_to(np.nan, self.shape)[key].shape)
+            for i, entry in enumerate(range(self.shape[0])[first]):
+                result[i] = self._read((entry, *rest))
+            return result
+        *at, own = key
+        rows = np.asarray(self._variable[(*at, slice(None))].values, np.float64)
+        rows = at_positions(self._trace, str(self._variable.dims[-1]), rows)
+        values: Array = aggregate(rows, self._units)[self._which][..., own]
+        return values
+
+
+def at_positions(trace: Readable, axis: str, rows: Array) -> Array:
     """Return rows [..., query] or [..., position] as [..., position]; NaN for other positions."""
     if axis == "position" or "query" not in trace:
         return rows
@@ -180,7 +219,7 @@ def _at_positions(trace: Readable, axis: str, rows: Array) -> Array:
     return at_position
 
 
-def _of_units(rows: Array, units: Units, undefined: int | None = None) -> tuple[Array, Array]:
+def aggregate(rows: Array, units: Units, undefined: int | None = None) -> tuple[Array, Array]:
     """Return the float64 sum and mean of rows [..., position] in each unit.
 
     A sum is NaN where a token has no value, a mean where none has. undefined: a position that has

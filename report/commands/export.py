@@ -32,11 +32,17 @@ can show entropy, {", ".join(_STATISTICS[:-1])} or {_STATISTICS[-1]}, if the tra
 --figure attention shows the mean over heads by default, one head of every layer with --head,
 and all heads of one layer with --layer. With both, the inset shows the attention weights of
 that head.
+
+--by word (or message, segment) alone writes a CSV of every statistic per word: surprisal,
+entropies, and the share of the answer's attention; --layer and --head select as above. With
+--figure, or with a picture as output, the figure has a column per word.
 """
 _EXAMPLES = examples(
     "attentropy export trace.zarr.zip -o lens.pdf --width 85",
     "attentropy export trace.zarr.zip --figure attention --layer 5 -o layer5.png",
     "attentropy export trace.zarr.zip --stat lens_kl --format csv -o -",
+    "attentropy export trace.zarr.zip --by word -o words.csv",
+    "attentropy export trace.zarr.zip --by word --figure attention -o words.pdf",
 )
 
 
@@ -45,13 +51,12 @@ _EXAMPLES = examples(
 @click.option(
     "--figure",
     type=click.Choice(list(FIGURES)),
-    default="lens",
-    show_default=True,
-    help="Figure to export.",
+    help="Figure to export.  [default: lens]",
 )
 @click.option(
     "--by", type=click.Choice(["token", "word", "message", "segment"]),
-    help="Write sums and means per unit as CSV instead of a figure.",
+    help="Unit of the figure's columns (lens and attention); alone, write sums and means per unit "
+    "as CSV.",
 )  # fmt: skip
 @click.option(
     "--segments", metavar="FILE",
@@ -63,8 +68,12 @@ _EXAMPLES = examples(
 @click.option(
     "--site", metavar="NAME", help="Lens site: residual, attention or mlp.  [default: residual]"
 )
-@click.option("--section", metavar="A:B", help="Positions to magnify, such as 0:128 or -64:.")
-@click.option("--inset", type=int, metavar="POSITION", help="Position shown in the inset.")
+@click.option(
+    "--section", metavar="A:B", help="Positions (with --by, units) to magnify: 0:128 or -64:."
+)
+@click.option(
+    "--inset", type=int, metavar="POSITION", help="Position (or unit) shown in the inset."
+)
 @click.option(
     "--layer", type=int, metavar="L", help="Layer of the attention or map figure; see above."
 )
@@ -121,7 +130,7 @@ _EXAMPLES = examples(
 @output.json_option
 def command(
     path: Path,
-    figure: str,
+    figure: str | None,
     by: str | None,
     segments: str | None,
     target: Path | None,
@@ -132,7 +141,9 @@ def command(
     **choices: Any,
 ) -> None:
     """Write one figure."""
-    target = target or Path(f"{stem(path)}-{by or figure}.{format or ('csv' if by else 'svg')}")
+    parts = [name for name in (figure or (None if by else "lens"), by) if name]
+    ending = format or ("csv" if by and figure is None else "svg")
+    target = target or Path(f"{stem(path)}-{'-'.join(parts)}.{ending}")
     output.check_target(
         target, force=force, inputs=[path], endings=FIGURE_ENDINGS, as_json=as_json,
         elsewhere={

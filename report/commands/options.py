@@ -114,8 +114,8 @@ _SUBJECT = (
 _RUN = (
     RunOption(
         ("--segments",),
-        help='JSON file that names parts of the prompt: {"name": [start, stop]} in characters, '
-        'or {"name": "its words"}.',
+        help='JSON file that names parts of the prompt, each a row of the report: {"name": '
+        '[start, stop]} in characters, or {"name": "its words"}.',
         attributes={"metavar": "FILE"},
     ),
     RunOption(

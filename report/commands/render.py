@@ -30,8 +30,8 @@ _EXAMPLES = examples(
 )  # fmt: skip
 @click.option(
     "--segments", metavar="FILE",
-    help='JSON file that names parts of the prompt: {"name": [start, stop]} in characters, or '
-    '{"name": "its words"}.',
+    help='JSON file that names parts of the prompt, each a row of the report: {"name": '
+    '[start, stop]} in characters, or {"name": "its words"}.',
 )  # fmt: skip
 @click.option("--partial", is_flag=True, help="Render the .partial folder of an unfinished run.")
 @page_options

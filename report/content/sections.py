@@ -17,6 +17,7 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
 from attentropy.report.read.curves import Curve, attention_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
+from attentropy.report.read.unit_rows import UnitRows, unit_rows
 from attentropy.report.read.views import View
 
 _NAMES = {
@@ -25,11 +26,17 @@ _NAMES = {
     "attention": ("Attention", "Attention by layer"),
     "map": ("Map", "Where attention goes"),
     "heads": ("Heads", "Attention heads"),
+    "messages": ("Messages", "Messages of the chat"),
+    "segments": ("Segments", "Segments of the prompt"),
     "answer": ("Answer", "Answer"),
     "profile": ("Profile", "Profile"),
     "tables": ("Tables", "The figure as tables"),
     "provenance": ("Provenance", "Provenance"),
 }
+_LOOK_UNITS = (
+    "Look for {} that the answer attends to more or less than their length explains (the dashed "
+    "line), and for those that surprise the model."
+)
 _LOOK = {
     "layers": "Look for the layers where A and B diverge.",
     "lens": (
@@ -49,6 +56,8 @@ _LOOK = {
         "Look for framed heads, whose score is above the threshold, and for layers whose heads "
         "all look alike."
     ),
+    "messages": _LOOK_UNITS.format("messages"),
+    "segments": _LOOK_UNITS.format("segments"),
     "answer": (
         "Look for tokens with a high entropy or a low probability: there the answer could have "
         "gone another way."
@@ -60,7 +69,6 @@ _LOOK = {
     ),
     "provenance": "What this page was made from. The same trace and version give the same bytes.",
 }
-
 
 # What follows a finding's value; shares and probabilities are plain numbers.
 _UNITS = {
@@ -133,11 +141,15 @@ def trace_sections(
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows[0]),
         "heads": _heads(trace, rows),
+        "messages": Section("messages"),
+        "segments": Section("segments"),
         "answer": _answer(trace),
         "profile": _profile(profile_tables),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }
+    for units in unit_rows(trace, attention):
+        sections[f"{units.kind}s"] = _units(units)
     lines: dict[str, list[FindingLine]] = {}
     on_first_screen = set(highlights(observations))
     for i, observation in enumerate(observations):
@@ -251,6 +263,12 @@ def _answer(trace: Trace) -> Section:
     if any(name not in trace for name in needed) or not trace.dataset.sizes.get("step"):
         return Section("answer")
     return Section("answer", tables={"answer": tables.of_answer(trace)})
+
+
+def _units(units: UnitRows) -> Section:
+    """Return the section of messages or segments: the answer's attention to each, and a table."""
+    id = f"{units.kind}s"
+    return Section(id, _by_name(id, units.curves), {id: tables.of_units(units)})
 
 
 def _profile(profile_tables: Sequence[ProfileTable]) -> Section:

@@ -19,9 +19,10 @@ from attentropy.report.figures.exact_weights import window_weights
 from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.read.curves import Curve
 from attentropy.report.read.maps import SCORES, pool_tiles, tile_edges
+from attentropy.report.read.unit_rows import ANSWER, REST, UnitRows
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten
-from attentropy.report.units import count
+from attentropy.report.units import count, percent
 
 COLUMNS = 24  # positions of the section
 _HEADS = 128
@@ -30,6 +31,7 @@ _TILES = 64
 _WINDOW = 24
 _KEYS = 32
 _STEPS = 2048
+_UNITS = 128
 
 Cell = str | None  # a number as it is written, or text; None: missing
 
@@ -220,6 +222,31 @@ def of_answer(trace: Trace) -> ChartTable:
     if steps > _STEPS:
         title = f"The first {_STEPS:,} of {title.removeprefix('The ')}"
     return ChartTable("table-answer", title, columns, cells)
+
+
+def of_units(units: UnitRows) -> ChartTable:
+    """Return one row per message or segment, and for the rest of the text."""
+    has_answer = any(np.isfinite(row.mass) for row in units.rows)
+    named = [row for row in units.rows if row.label not in (REST, ANSWER)]
+    rows = [*named[:_UNITS], *units.rows[len(named) :]]
+    columns = [
+        Column(units.kind, number=False), Column("text", number=False), Column("tokens"),
+        Column("perplexity"), Column("surprisal (nats)"), Column("lens entropy (nats)"),
+        Column("attention entropy (nats)"),
+    ]  # fmt: skip
+    columns += [Column("attention from the answer")] if has_answer else []
+    cells: list[list[Cell]] = []
+    for row in rows:
+        with np.errstate(over="ignore"):  # of a stranger's trace
+            perplexity = float(np.exp(row.surprisal))
+        measured = (perplexity, row.surprisal, row.lens_entropy, row.entropy)
+        line: list[Cell] = [row.label, row.text, f"{row.tokens:,}", *map(number, measured)]
+        line += [percent(row.mass) if np.isfinite(row.mass) else None] if has_answer else []
+        cells.append(line)
+    title = f"The {count(len(named), units.kind)}, means over the tokens of each"
+    if len(named) > _UNITS:
+        title = f"The first {_UNITS} of {title.removeprefix('The ')}"
+    return ChartTable(f"table-{units.kind}s", title, columns, cells)
 
 
 def of_region() -> ChartTable:

@@ -11,6 +11,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.token_words import token_words
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
@@ -39,6 +40,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     name = for_sentence(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
+    words = token_words(trace, view.values[deepest])
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
     return TraceWords(
         version=package_version(),
@@ -61,8 +63,8 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         answer=for_prompt(str(attrs.get("answer", ""))),
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
-        prompt=_words(trace, view.values[deepest], view.scale, 0, prompt),
-        generated=_words(trace, view.values[deepest], view.scale, prompt, n),
+        prompt=_words(trace, view, words, 0, prompt),
+        generated=_words(trace, view, words, prompt, n),
         provenance=list(_provenance(dict(attrs))),
     )
 
@@ -73,8 +75,14 @@ def deepest_layer(view: View) -> int:
     return int(measured[-1]) if measured.size else len(view.values) - 1
 
 
-def _words(trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: int) -> PromptWords:
-    """Return the tokens first … last−1, coloured by `entropies`, [N]."""
+def _words(
+    trace: Trace, view: View, words: Callable[[int], str], first: int, last: int
+) -> PromptWords:
+    """Return the tokens first … last−1, coloured by the entropies of the deepest layer.
+
+    `words`: what a tooltip says of the word of a position.
+    """
+    entropies, scale = view.values[deepest_layer(view)], view.scale
     texts, roles = trace.tokens, trace["role"]
     surprisals = -trace[TOKEN_LOGPROB] if TOKEN_LOGPROB in trace else np.full(len(texts), np.nan)
 
@@ -84,7 +92,8 @@ def _words(trace: Trace, entropies: np.ndarray, scale: Scale, first: int, last: 
                 text=mark_whitespace(texts[i]) if texts[i].strip() == "" else for_prompt(texts[i]),
                 role=str(roles[i]),
                 shade=_shade(entropies[i], scale),
-                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}",
+                title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}"
+                f"{words(i)}",
             )
             for i in range(first + start, first + stop)
         ]

@@ -11,6 +11,7 @@ import numpy as np
 from attentropy.engine.arguments import either, refuse
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.units import units_of
 from attentropy.report.compare.difference import Difference
 from attentropy.report.export.figure_names import FIGURES
 from attentropy.report.read import plane_statistics as statistics
@@ -31,12 +32,14 @@ class ExportChoices:
     """The choices of one figure.
 
     `stat` and `site` have the names that the page uses; the site "" is the one that the page opens
-    with. `section` [start, stop) and `inset` are positions. `layer` is the index of a recorded
+    with. `by`: the columns are words, messages or segments, and `section` [start, stop) and `inset`
+    count these; None for positions. `layer` is the index of a recorded
     layer, `head` the number of a head. `range` has the ends of the scale. None: not chosen.
     `template_box`: whether the template tokens after the question are framed.
     """
 
     figure: str
+    by: str | None = None
     stat: str = "entropy"
     site: str = ""
     section: Range | None = None
@@ -67,6 +70,12 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
             takes = ", ".join(f"`{choice}`" for choice in FIGURES[figure]) or "no choices"
             raise UsageError(f"`{name}` does not apply to the figure {figure}, which takes {takes}")
     n = trace.dataset.sizes["position"]
+    if "by" in values:
+        if isinstance(trace, Difference):
+            raise UsageError("`by` does not apply to a comparison; export its two traces")
+        n = len(units_of(trace, values["by"]).names)
+        if values["by"] == "token":
+            del values["by"]
     if "palette" in values:
         _check_name("palette", values["palette"], PALETTES)
     if "stat" in values:
@@ -80,9 +89,9 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     if "section" in values:
         values["section"] = read_range(values["section"], n, "section")
     if "inset" in values:
-        values["inset"] = _position(values["inset"], n)
+        values["inset"] = _position(values["inset"], n, values.get("by", "position"))
     if "layer" in values:
-        values["layer"] = _layer_index(trace, values["layer"])
+        values["layer"] = layer_index(trace, values["layer"])
     if "range" in values:
         values["range"] = parse_range(values["range"])
     if "score" in values:
@@ -97,13 +106,14 @@ def _check_name(choice: str, name: str, possible: Sequence[str]) -> None:
         raise refuse(choice, either(possible), name)
 
 
-def _position(position: int, n: int) -> int:
+def _position(position: int, n: int, kind: str) -> int:
     if not -n <= position < n:
-        raise UsageError(f"`inset`: position {position} is out of range (0 to {n - 1})")
+        raise UsageError(f"`inset`: {kind} {position} is out of range (0 to {n - 1})")
     return position % n
 
 
-def _layer_index(trace: Trace, layer: int) -> int:
+def layer_index(trace: Trace, layer: int) -> int:
+    """Return the index of a layer's number. Raises `UsageError` if it is missing."""
     matches = np.flatnonzero(trace["layer"] == layer)
     if not matches.size:
         layers = _list_numbers(trace["layer"])

@@ -14,6 +14,7 @@ from attentropy.report.export.entropy_lines import columns_of, lines_of
 from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, make_caption
 from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
 from attentropy.report.export.fitted_texts import fit_texts
+from attentropy.report.export.unit_columns import in_units, unit_columns
 from attentropy.report.figures import exact_weights, heatmap_data
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import (
@@ -43,29 +44,42 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     """
     _check_recorded(trace, choices.figure)
     rows = rows_of(trace, choices)
+    columns = None if choices.by is None else unit_columns(trace, rows, choices.by)
+    shown, kind = trace, "position"
+    if columns is not None:
+        shown, rows, kind = columns.trace, columns.rows, columns.kind
+    elif isinstance(trace, Difference):
+        kind = "column"
     size = fit_to_width(len(rows.labels), pixels)
-    placement = _placement(trace, choices, size.columns)
+    placement = _placement(shown, choices, size.columns)
     # The row of the inset's weights: the chosen layer, or the first row where a row is a head.
     row = choices.layer if choices.layer is not None and rows.title == "layer" else 0
     entry, head = rows.cells[row]
     inset = None
     if choices.figure == "attention":
-        inset = exact_weights.inset(trace, placement.column, entry, head)
+        inset = exact_weights.inset(shown, placement.column, entry, head)
         inset = inset and exact_weights.fit_queries(inset, size.inset)
 
     def draw(width: int) -> VegaLite:
-        return _chart(trace, choices.palette, width, placement, rows, rows.cells[row], inset)
+        return _chart(
+            shown, choices.palette, width, placement, rows, rows.cells[row], inset, kind
+        )  # fmt: skip
 
     live = heatmap_data.is_live(size, placement.stop - placement.start, len(rows.labels))
     title = rows.what[0].upper() + rows.what[1:]
+    title += f" by {kind}" if columns is not None else ""
+    has_split = shown.prompt_tokens < shown.dataset.sizes["position"]
     caption = make_caption(
-        trace, title, _overview_sentence(trace, rows, placement, live),
-        _inset_sentence(trace, rows, row, placement, inset, size.inset >= 120),
+        trace, title, _overview_sentence(rows, placement, live, kind),
+        columns.sentence if columns is not None else "",
+        _inset_sentence(rows, row, placement, inset, size.inset >= 120, kind),
         f"Blue box: {in_sentence(placement.caption)}." if _has_box(placement) else "",
-        colour_sentence(rows.view.scale, choices.palette), split_sentence(trace).strip(),
-        _finding(trace, choices, rows),
+        colour_sentence(rows.view.scale, choices.palette),
+        split_sentence(trace).strip() if has_split else "",
+        _finding(trace, choices, rows) if columns is None else "",
     )  # fmt: skip
     table = CsvTable(columns_of(rows), lines_of(trace, rows, row, placement, inset, live))
+    table = table if columns is None else columns.lines(trace)
     return FigurePlan(draw, title, caption, table)
 
 
@@ -78,9 +92,12 @@ def _check_recorded(trace: Trace, figure: str) -> None:
 
 def _chart(
     trace: Trace, palette: str, width: int, placement: Placement, rows: FigureRows,
-    cell: tuple[int, int | None], inset: exact_weights.InsetWeights | None,
+    cell: tuple[int, int | None], inset: exact_weights.InsetWeights | None, kind: str,
 ) -> VegaLite:  # fmt: skip
-    """Return the chart for a layout of `width` pixels; `cell` is the row of the inset's weights."""
+    """Return the chart for a layout of `width` pixels.
+
+    `cell` is the row of the inset's weights, `kind` what a column stands for.
+    """
     count = len(rows.labels)
     size = fit_to_width(count, width)
     data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
@@ -90,6 +107,9 @@ def _chart(
         data["rowtitle"] = [{"text": rows.title}]
         for title in data["overviewtitle"]:
             title["text"] = title["text"].replace("every layer", "every head")
+    if kind not in ("position", "column"):
+        for title in (*data["overviewtitle"], *data["insettitle"]):
+            title["text"] = in_units(title["text"], kind)
     if inset is not None:
         entry, head = cell
         inset_title = f"layer {int(trace['layer'][entry])}"
@@ -151,35 +171,36 @@ def _has_box(placement: Placement) -> bool:
     )
 
 
-def _overview_sentence(trace: Trace, rows: FigureRows, placement: Placement, live: bool) -> str:
+def _overview_sentence(rows: FigureRows, placement: Placement, live: bool, kind: str) -> str:
+    trace = rows.view.trace
     what = f"one row per layer, layer {rows.labels[0]} at the bottom"
     if rows.title != "layer":
         what = f"one row per {rows.title}"
     elif rows.view.name == "attention":
         head = rows.cells[0][1]
         what += ", mean over heads" if head is None else f", head {head_name(head)}"
-    mean = f", each column the mean of {rows.view.step} positions" if rows.view.step > 1 else ""
+    mean = f", each column the mean of {rows.view.step} {kind}s" if rows.view.step > 1 else ""
     names = ", whose cells show the lens's top token"
     if rows.view.name != "lens":
         names = ", whose cells show the most attended token" if "top_key" in trace else ""
     names = names if live else ""
     if isinstance(trace, Difference) and names:
         names += " in A → in B"
-    each = "column" if isinstance(trace, Difference) else "position"
+    names = names if kind in ("position", "column") else ""
     return (
-        f"Top: every {each} ({what}{mean}); the purple frame is magnified below ({each}s "
+        f"Top: every {kind} ({what}{mean}); the purple frame is magnified below ({kind}s "
         f"{placement.start:,} to {placement.stop - 1:,}){names}."
     )
 
 
 def _inset_sentence(
-    trace: Trace, rows: FigureRows, row: int, placement: Placement,
-    inset: exact_weights.InsetWeights | None, is_wide: bool,
+    rows: FigureRows, row: int, placement: Placement,
+    inset: exact_weights.InsetWeights | None, is_wide: bool, kind: str,
 ) -> str:  # fmt: skip
-    each = "column" if isinstance(trace, Difference) else "position"
-    position = f"{each} {placement.column:,} ({token(trace['token_text'], placement.column)})"
+    trace = rows.view.trace
+    position = f"{kind} {placement.column:,} ({token(trace['token_text'], placement.column)})"
     if inset is None:
-        has_probability = rows.view.name == "lens" and is_wide and each == "position"
+        has_probability = rows.view.name == "lens" and is_wide and kind in ("position", "word")
         probability = ", with the probability of the top token" if has_probability else ""
         return f"Green: {position} magnified{probability}."
     entry, head = rows.cells[row]

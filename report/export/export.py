@@ -14,7 +14,7 @@ from attentropy.report.export import (
     map_figure,
     profile_figure,
 )
-from attentropy.report.export.choices import ExportChoices, check_choices
+from attentropy.report.export.choices import ExportChoices, Requests, check_choices
 from attentropy.report.export.exported import Exported
 from attentropy.report.export.figure_names import FORMATS
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
@@ -42,7 +42,7 @@ _PLANS = {
 
 def export(
     trace: Trace,
-    figure: str = "lens",
+    figure: str | None = None,
     format: str = "svg",
     *,
     by: str | None = None,
@@ -67,16 +67,17 @@ def export(
 
     Args:
         trace: The trace.
-        figure: "lens", "attention", "map", "heads" or "profile".
+        figure: "lens" (default), "attention", "map", "heads" or "profile".
         format: "svg", "png", "pdf", or "csv" for the values drawn.
-        by: "token", "word", "message" or "segment": the sums and means of `Trace.by` as "csv",
-            whatever the figure, one line per unit, statistic and layer.
+        by: "word", "message" or "segment": one column of "lens" or "attention" for each, with the
+            mean over its tokens. As "csv" and without a `figure`, the sums and means of `Trace.by`:
+            one line per unit, statistic and layer, with `layer` and `head` as below.
         stat: What the colours show. For "lens": "entropy", "lens_kl", "probability" or
             "lens_rank"; for "attention": "entropy", "normalized_entropy", "max_prob", … as far as
             the trace has them.
         site: Lens site: "residual", "attention" or "mlp".
-        section: Positions to magnify: "a:b", (a, b) or slice(a, b); in a map, those of its
-            magnified region.
+        section: Positions to magnify (with `by`, units): "a:b", (a, b) or slice(a, b); in a map,
+            those of its magnified region.
         inset: Position to magnify next to the section.
         layer: Layer. In "attention", `head` alone shows one head in every layer, `layer` alone the
             heads of one layer, both one head with the weights of that layer in the inset, and
@@ -110,13 +111,14 @@ def export(
     _check_range("width", width, _WIDTHS, "mm")
     _check_range("font_size", font_size, _FONTS, "points")
     _check_range("dpi", dpi, _DPI, "dpi")
-    if by is not None:
-        return _units(trace, by, format)
     requests = {
-        "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
+        "by": by, "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette, "range": range,
         "template_box": None if template_box else False,
     }  # fmt: skip
+    if by is not None and figure is None and format == "csv":
+        return _units(trace, by, requests)
+    figure = figure or "lens"
     choices = check_choices(trace, figure, theme, requests)
     pixels = _layout_pixels(width, font_size)
     plan = _PLANS[figure](trace, choices, pixels)
@@ -128,14 +130,16 @@ def export(
     return Exported(data, plan.title, plan.caption, format)
 
 
-def _units(trace: Trace, by: str, format: str) -> Exported:
+def _units(trace: Trace, by: str, requests: Requests) -> Exported:
     """Return the statistics of a trace's units as CSV."""
-    if format != "csv":
-        raise UsageError("`by` needs `format='csv'`; a figure by unit is not drawn yet")
     if isinstance(trace, Difference):
         raise UsageError("`by` does not apply to a comparison; export its two traces")
+    for name, value in requests.items():
+        if value is not None and name not in ("by", "layer", "head"):
+            raise UsageError(f"`{name}` needs a `figure` with `by`; `figure='lens'`")
     title = f"Statistics by {by}"
-    return Exported(units_table(trace, by).encode(), title, make_caption(trace, title), format)
+    table = units_table(trace, by, requests["layer"], requests["head"])
+    return Exported(table.encode(), title, make_caption(trace, title), "csv")
 
 
 def _check_range(name: str, value: float, ends: tuple[float, float], unit: str) -> None:

@@ -9,8 +9,9 @@ from attentropy.engine.errors import UsageError
 FORMATS = ("svg", "png", "pdf", "csv")
 
 FIGURES: dict[str, tuple[str, ...]] = {
-    "lens": ("stat", "site", "section", "inset", "palette", "range", "template_box"),
+    "lens": ("by", "stat", "site", "section", "inset", "palette", "range", "template_box"),
     "attention": (
+        "by",
         "stat",
         "section",
         "inset",

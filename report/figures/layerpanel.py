@@ -61,7 +61,7 @@ def _axes(curve: Curve, last: int) -> tuple[alt.X, alt.Scale, alt.Axis]:
         axis=alt.Axis(title="layer", grid=False, tickMinStep=1, tickCount=min(8, last),
                       labelExpr="labels[datum.value]", **style),
     )  # fmt: skip
-    is_share = curve.top == 1.0
+    is_share = curve.top is not None
     scale = alt.Scale(domain=[0, curve.top if is_share else _largest(curve)], nice=not is_share)
     labels: Channels = {"labelExpr": PERCENT_LABEL} if is_share else {"format": "~g"}
     axis = alt.Axis(title=None, tickCount=4, **labels, **style)

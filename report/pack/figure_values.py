@@ -15,6 +15,7 @@ from typing import TypedDict
 import numpy as np
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.report import planes
 from attentropy.report.pack.at_length import (
     AtLength,
@@ -114,7 +115,7 @@ def pack_within(source: ValueSource, budget: Budget) -> FigureValues:
     packed, steps = overview["packed"] | source.sides.kinds(), overview["steps"]
     at_length = pack_at_length_within(source.trace, source.attention, budget)
     values = FigureValues(
-        token_texts(source.trace, []), no_lens_details()["vocabulary"], packed, steps=steps,
+        token_texts(source.trace, [], None), no_lens_details()["vocabulary"], packed, steps=steps,
         at_length=at_length,
     )  # fmt: skip
     _add_details(values, source, budget)
@@ -122,7 +123,9 @@ def pack_within(source: ValueSource, budget: Budget) -> FigureValues:
         plane = budget.first((partial(_plane, view, bits) for bits in (16, 8)), 0.75)
         values.packed |= plane or {}
     everywhere = [(0, source.positions)]
-    texts = budget.first([lambda: {"texts": token_texts(source.trace, everywhere)}], 0.8)
+    texts = budget.first(
+        [lambda: {"texts": token_texts(source.trace, everywhere, source.word_starts)}], 0.8
+    )
     if texts is not None:
         values.texts = texts["texts"]
     if source.attention is not None:
@@ -173,14 +176,18 @@ def _details_of(source: ValueSource, choose_ranges: Callable[[], list[Range]]) -
 
 
 def _details(source: ValueSource, ranges: list[Range], bits: int | None) -> _Details:
-    """Pack what is known of single positions besides their entropy: texts and the lens's tokens."""
+    """Pack what is known of single positions besides entropy: texts, surprisal, lens's tokens."""
     has_lens = any(view.name == "lens" for view in source.views)
     lens: LensDetails = (
         lens_details(source.trace, source.trace.site, ranges, bits)
         if has_lens
         else no_lens_details()
     )
-    return {**lens, "texts": token_texts(source.trace, ranges), "ranges": ranges}
+    texts = token_texts(source.trace, ranges, source.word_starts)
+    if TOKEN_LOGPROB in source.trace:
+        surprisals = -source.trace[TOKEN_LOGPROB][positions_of(ranges)]
+        lens["packed"]["surprisal"] = pack(surprisals, bits)
+    return {**lens, "texts": texts, "ranges": ranges}
 
 
 def _add_heads(

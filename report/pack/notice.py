@@ -14,9 +14,9 @@ _ROUNDED = {
     "lensTiles": "entropies", "lensWhole": "entropies", "lensPart": "entropies",
     "attentionTiles": "entropies", "attentionWhole": "entropies", "attentionPart": "entropies",
     "headsTiles": "entropies", "headsPart": "entropies", "lensKl": "KL",
-    "topLogprobs": "log-probabilities", "maxProb": "weights",
+    "topLogprobs": "log-probabilities", "maxProb": "weights", "surprisal": "surprisal",
 }  # fmt: skip
-_UNITS = {"entropies": " nats", "KL": " nats", "log-probabilities": " nats"}
+_UNITS = dict.fromkeys(("entropies", "KL", "log-probabilities", "surprisal"), " nats")
 _VIEWS = {"lens": "lens entropy", "attention": "attention entropy (mean over heads)"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -23,12 +23,16 @@ class Dictionary(TypedDict):
 
 
 class TokenTexts(Dictionary):
-    """A dictionary of tokens, with a number into it and into `roles` for each position."""
+    """A dictionary of tokens, with a number into it and into `roles` for each position.
+
+    `starts`: whether each position starts a word, where some word has two tokens.
+    """
 
     ranges: list[list[int]]
     index: PackedArray
     roles: list[str]
     role: PackedArray
+    starts: NotRequired[PackedArray]
 
 
 class LensDetails(TypedDict):
@@ -38,21 +42,26 @@ class LensDetails(TypedDict):
     vocabulary: Dictionary
 
 
-def token_texts(trace: Trace, ranges: Sequence[Range]) -> TokenTexts:
-    """Return tokens and roles at the positions of `ranges`."""
+def token_texts(
+    trace: Trace, ranges: Sequence[Range], word_starts: np.ndarray | None
+) -> TokenTexts:
+    """Return tokens, roles and the starts of words at the positions of `ranges`."""
     at = positions_of(ranges)
     numbers: dict[str, int] = {}
     words = trace["token_text"][at].tolist()
     index = [numbers.setdefault(text, len(numbers)) for text in words]
     roles: dict[str, int] = {}
     role = [roles.setdefault(name, len(roles)) for name in trace["role"][at].tolist()]
-    return {
+    texts: TokenTexts = {
         **_dictionary(numbers, _TOKEN_COLUMNS),
         "ranges": [list(r) for r in ranges],
         "index": pack(np.array(index, np.int32)),
         "roles": list(roles),
         "role": pack(np.array(role, np.int32)),
     }
+    if word_starts is not None:
+        texts["starts"] = pack(word_starts[at].astype(np.int32))
+    return texts
 
 
 def no_lens_details() -> LensDetails:

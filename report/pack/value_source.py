@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.units import word_starts
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.pack.sides import Sides
 from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
@@ -25,6 +30,14 @@ class ValueSource:
     attention: planes.AttentionPlanes | None
     sections: Sequence[Range]
     sides: Sides
+
+    @cached_property
+    def word_starts(self) -> np.ndarray | None:
+        """Whether each token starts a word; None where no word has two tokens, or none is known."""
+        if isinstance(self.trace, Difference) or self.trace.attrs.get("redacted") is True:
+            return None
+        starts = word_starts(self.trace)
+        return None if starts.all() else starts
 
     @property
     def positions(self) -> int:

@@ -40,6 +40,7 @@ _NEEDS = {
     **{statistic.name: statistic.needs for statistic in ATTENTION_STATISTICS if statistic.needs},
     "window_entropy": ("window",),
     "received": ("received_head",),
+    "answer_attention": ("answer_head",),
     "vocabulary_ids": ("vocabulary_text",),
     "vocabulary_text": ("vocabulary_ids",),
     "profile_seconds": ("profile_bytes", "profile_outside", "part", "outside"),

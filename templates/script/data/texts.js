@@ -1,5 +1,5 @@
 // The texts of the prompt's tokens, and of the vocabulary that the lens names tokens from.
-import { report } from "./page.js";
+import { N, report } from "./page.js";
 import { slots, unpackAll } from "./values.js";
 import { vocabularyShown } from "./statistics.js";
 
@@ -7,11 +7,23 @@ export let texts = null;
 
 export async function readTexts() {
   const { short, full, roles, ranges } = report.texts;
-  const textSlots = slots(ranges), { index, role } = await unpackAll({ index: report.texts.index, role: report.texts.role });
+  const names = ["index", "role", "starts"].filter((name) => report.texts[name]);
+  const textSlots = slots(ranges), { index, role, starts } = await unpackAll(Object.fromEntries(names.map((name) => [name, report.texts[name]])));
+  const continues = (p) => { const i = textSlots.slot(p); return i >= 0 && !starts.get(i); };
   texts = {
     token: (p) => { const i = textSlots.slot(p); return i < 0 ? "" : short[index.get(i)]; },
     full: (p) => { const i = textSlots.slot(p); return i < 0 ? "" : full[index.get(i)] ?? short[index.get(i)]; },
     role: (p) => { const i = textSlots.slot(p); return i < 0 ? "" : roles[role.get(i)]; },
+    // The tokens [from, to) of the word at a position; null for a word of one token, and for one of which
+    // the page has only a part.
+    wordAt: (p) => {
+      if (!starts || textSlots.slot(p) < 0) return null;
+      let from = p, to = p + 1;
+      while (continues(from)) from--;
+      while (continues(to)) to++;
+      const isWhole = textSlots.slot(from) >= 0 && (to === N || textSlots.slot(to) >= 0);
+      return isWhole && to - from > 1 ? { from, to } : null;
+    },
   };
 }
 

@@ -3,7 +3,7 @@ import { N, report } from "../data/page.js";
 import { data, details, headDetails } from "../data/values.js";
 import { visibleKeys } from "../data/visible.js";
 import { texts, wordFull } from "../data/texts.js";
-import { countOf, formatCount, formatPercent } from "../data/format.js";
+import { countOf, formatCount, formatPercent, shorten } from "../data/format.js";
 import { planes } from "../data/planes.js";
 import { state } from "../data/state.js";
 import { lensDetail, otherSite, statName, statShown } from "../data/statistics.js";
@@ -20,7 +20,30 @@ export function describeCell(row, position) {
   const lines = [`${rowName(row)} · position ${formatCount(position)}${text ? ` · ${text} (${role})` : ""}`];
   const value = inLayer(row) ? row.plane.at(row.at, position) : NaN;
   if (value === undefined) return [...lines, ...describeTile(row, position, statName())];
-  return [...lines, ...(state.view === "lens" ? describeLens(row, position, value) : describeAttention(row, position, value))];
+  return [...lines, ...(state.view === "lens" ? describeLens(row, position, value) : describeAttention(row, position, value)), ...describeText(row, position)];
+}
+
+// The sum of the surprisals of the tokens from `a` to `b`; NaN where the page does not have all of them.
+// The first token of a text has none.
+function surprisalOf(a, b) {
+  let sum = 0;
+  for (let p = Math.max(a, Math.min(1, b - 1)); p < b; p++) sum += data.surprisal && details.slot(p) >= 0 ? data.surprisal.get(details.slot(p)) : NaN;
+  return sum;
+}
+
+// The surprisal of the token, and what is known of its word where that has more tokens.
+function describeText(row, position) {
+  const own = surprisalOf(position, position + 1), error = data.surprisal?.error ?? 0, named = texts.wordAt(position);
+  const lines = Number.isFinite(own) ? [`surprisal ${formatNats(own, error)}`] : [];
+  if (!named) return lines;
+  const positions = Array.from({ length: named.to - named.from }, (_, i) => named.from + i);
+  const values = positions.map((p) => (inLayer(row) ? row.plane.at(row.at, p) : NaN)), sum = surprisalOf(named.from, named.to);
+  const mean = values.reduce((a, b) => a + b, 0) / values.length, parts = [];
+  if (Number.isFinite(sum)) parts.push(`surprisal ${formatNats(sum, error)}`);
+  if (Number.isFinite(mean)) parts.push(`mean ${statName()} ${formatAmount(mean, row.plane.error)}`);
+  // A token that is the rest of a character has no text of its own.
+  const text = positions.map((p) => texts.full(p)).filter((part) => part !== "·").join("").replace(/^_/, "");
+  return [...lines, `word \u2068${shorten(text, 60)}\u2069 (${countOf(values.length, "token")})${parts.length ? `: ${parts.join(", ")}` : ""}`];
 }
 
 // The entropy of the same cell, next to another statistic, where the page has it.

@@ -62,11 +62,82 @@ def test_a_file_that_names_no_segments_is_refused(run, stored, tmp_path, content
     assert output.strip().count("\n") == 0
 
 
-def test_by_needs_a_csv_and_units(run, stored, tmp_path):
-    for options, words in ((("-o", tmp_path / "w.svg"), "csv"), ((), "no segments")):
+def test_units_that_the_trace_does_not_have_are_refused(run, stored, tmp_path):
+    for options in (("-o", tmp_path / "w.svg"), (), ("--figure", "attention")):
         status, output = run("export", stored, "--by", "segment", *options)
         assert status != 0
-        assert words in output
+        assert "no segments" in output
+        assert output.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--figure", "map"), "--by does not apply to the figure map"),
+        (("--stat", "max_prob"), "--figure"), (("--layer", "9"), "--layer"),
+        (("--head", "7"), "--head"), (("--figure", "lens", "--inset", "99"), "word 99"),
+    ],
+)  # fmt: skip
+def test_choices_that_units_do_not_leave_are_refused(run, stored, tmp_path, options, words):
+    status, output = run("export", stored, "--by", "word", *options, "-o", tmp_path / "w.csv")
+    assert status != 0
+    assert words in output
+    assert output.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "layers", "heads"),
+    [
+        ((), range(6), ["mean"]), (("--layer", 4), [4], [0, 1, 2]),
+        (("--head", 2), range(6), [2]), (("--layer", 4, "--head", 1), [4], [1]),
+    ],
+)  # fmt: skip
+def test_layers_and_heads_are_selected_as_in_the_figure(
+    run, stored, tmp_path, options, layers, heads
+):
+    path = tmp_path / "w.csv"
+    assert run("export", stored, "--by", "word", *options, "-o", path)[0] == 0
+    lines = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+    own = [line for line in lines if line["statistic"] == "entropy"]
+    assert {(line["layer"], line["head"]) for line in own} == {
+        (str(layer), str(head)) for layer in layers for head in heads
+    }
+    words = Trace.open(stored).by("word")
+    for line in own:
+        values = words["entropy_mean"].sel(layer=int(line["layer"]), word=int(line["word"]))
+        value = values.mean() if line["head"] == "mean" else values.sel(head=int(line["head"]))
+        assert float(line["mean"]) == pytest.approx(float(value), rel=1e-14)
+
+
+@pytest.mark.parametrize("figure", ["lens", "attention"])
+def test_a_figure_by_word_has_the_mean_over_the_tokens_of_each(run, stored, tmp_path, figure):
+    path = tmp_path / "w.csv"
+    assert run("export", stored, "--by", "word", "--figure", figure, "-o", path)[0] == 0
+    words = Trace.open(stored).by("word")
+    expected = words["lens_entropy_mean"][0]
+    if figure == "attention":
+        expected = words["entropy_mean"].mean("head")
+    lines = list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+    assert len(lines) == expected.size
+    for line in lines:
+        value = float(expected.sel(layer=int(line["layer"]), word=int(line["word"])))
+        assert float(line["entropy (nats)"]) == pytest.approx(value, rel=1e-6)
+
+
+def test_a_figure_by_unit_is_drawn(run, tmp_path):
+    tokens = [*traces.CHAT]
+    tokens[10:11] = [" Aus", "tralia"]
+    roles = traces.chat_roles(tokens)
+    trace = traces.synthetic(tokens, roles).with_segments({"question": [0, 7], "place": [8, 28]})
+    path = trace.save(tmp_path / "t.zarr")
+    for by, labels in (("word", ("_Aus", "word 1")), ("segment", ("question", "place"))):
+        svg = tmp_path / f"{by}.svg"
+        status, output = run("export", path, "--by", by, "--figure", "attention", "-o", svg)
+        assert status == 0, output
+        assert f"Attention entropy by {by}" in output
+        assert f"the mean over the tokens of a {by}" in output.replace("\n", " ")
+        for label in labels:
+            assert label in svg.read_text("utf-8")
 
 
 def test_info_counts_the_units(run, stored):
