@@ -17,7 +17,8 @@ from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.prepare import PromptLike, prepare
-from attentropy.engine.run.answer import answer_arrays, vocabulary_arrays
+from attentropy.engine.prompt.reasoning import answer_parts
+from attentropy.engine.run.answer import answer_arrays, answer_texts, vocabulary_arrays, with_answer
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
@@ -217,14 +218,19 @@ def _run(job: Job, show: Progress) -> Trace:
         job.read()
         return job.finish({} if plan.lens is None else vocabulary_arrays(plan.lens.vocabulary), {})
     answer = job.answer()
-    arrays = answer_arrays(plan.loaded, answer)
+    ids = [token.id for token in answer]
+    text = with_answer(plan.loaded, plan.text, ids)
+    parts = answer_parts(text.tokens, plan.tokens)
+    arrays = answer_arrays(plan.loaded, answer, parts)
     content = arrays["generated_content"][1].astype(bool)
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
-        job.rehearse([token.id for token, keep in zip(answer, content, strict=True) if keep])
+        job.rehearse([token for token, keep in zip(ids, content, strict=True) if keep])
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
-    words = [str(t) for t, keep in zip(arrays["generated_text"][1], content, strict=True) if keep]
-    return job.finish(arrays, {"answer": "".join(words).strip()})
+    if answer:
+        arrays |= text.coordinates()
+    texts = text.tokens[plan.tokens :]
+    return job.finish(arrays, answer_texts(plan.loaded, ids, texts, parts))
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:

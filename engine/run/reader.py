@@ -20,6 +20,7 @@ from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.cache import cache_of
+from attentropy.engine.prompt.tokens import vocabulary_text
 from attentropy.engine.run import prefill
 from attentropy.engine.run.answer import answer_fact, read_answer_fact
 from attentropy.engine.run.decode import Token
@@ -51,6 +52,7 @@ class PromptReader:
         self._recorder: Recorder | None = None
         self.ids = plan.ids  # of the tokens that are known so far, [1, n]
         self.passes = plan.passes
+        self.texts = list(plan.text.tokens)  # of the same tokens
         self.answer: list[Token] = []
 
     @property
@@ -83,8 +85,9 @@ class PromptReader:
     def add_pass(self, answer: list[Token]) -> tuple[int, int]:
         """Add a pass over the next tokens of the answer, and return its start and stop."""
         start = self.ids.shape[1]
-        new = torch.tensor([[token.id for token in answer]], device=self.ids.device)
-        self.ids = torch.cat([self.ids, new], 1)
+        new = [token.id for token in answer]
+        self.ids = torch.cat([self.ids, torch.tensor([new], device=self.ids.device)], 1)
+        self.texts += vocabulary_text(self.plan.loaded.tokenizer, new)
         self.answer += answer
         self.passes = [*self.passes, (start, self.ids.shape[1])]
         return self.passes[-1]
@@ -151,7 +154,8 @@ class PromptReader:
         if stop >= plan.tokens:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
             here = self.answer[max(0, start - plan.tokens) : stop - plan.tokens]
-            facts = facts | ({ANSWER: answer_fact(plan.loaded, here)} if here else {})
+            if here:
+                facts = facts | {ANSWER: answer_fact(here, self.texts[:stop], plan.tokens)}
 
         not_finite = json.dumps(self.not_finite)
 

@@ -16,7 +16,7 @@ def answer_attention(trace: Readable, numbers: Array, units: int) -> Array | Non
     whose exact weights the trace has. numbers: the unit of each position, -1 for none. A unit has
     NaN unless the weights on all its tokens are there. None where no window has generated rows.
     """
-    is_generated = trace["role"] == "generated"
+    is_generated = trace.is_generated
     for end in ("", *map(str, REQUESTED_WINDOWS)):
         if f"window{end}" not in trace:
             continue

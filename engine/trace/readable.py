@@ -23,6 +23,10 @@ class Readable(Protocol):
         """The role of each position, [N]."""
 
     @property
+    def is_generated(self) -> Array:
+        """Whether the model generated the token at each position, [N] bool."""
+
+    @property
     def attrs(self) -> Attributes:
         """Provenance."""
 
