@@ -62,12 +62,12 @@ def leaves_reasoning_open(text: str) -> bool:
     return last >= 0 and not text[last + len(opening) :].strip() and closing not in text[last:]
 
 
-def answer_parts(tokens: Sequence[str], start: int) -> list[str]:
+def answer_parts(tokens: Sequence[str], start: int, *, has_ended: bool = False) -> list[str]:
     """Return what each generated token is: "reasoning", "content" or "marker".
 
     A token is reasoning if all of it is between two markers, or after one that the answer never
     closes; the prompt may have opened the first. tokens: the texts of prompt and answer, of which
-    the answer begins at `start`.
+    the answer begins at `start`. has_ended: whether its last token is the end of the turn.
     """
     before, tokens = "".join(tokens[max(0, start - _BEFORE) : start]), tokens[start:]
     text = "".join(tokens)
@@ -87,6 +87,8 @@ def answer_parts(tokens: Sequence[str], start: int) -> list[str]:
             own.append("reasoning")
         else:
             own.append("content" if "content" in among else "marker")
+    if has_ended:
+        own[-1] = "marker"
     return own
 
 

@@ -77,8 +77,9 @@ class GenerationWatch:
         for first, last, ends in self._answers(batch, start, len(text.ids)):
             answer = text.ids[first:last]
             length = next((i + 1 for i, token in enumerate(answer) if token in ends), len(answer))
-            own = answer_roles(answer_parts(text.tokens[: first + length], first))
-            roles[first:last] = own + ["padding"] * (len(answer) - length)
+            has_ended = answer[length - 1] in ends
+            parts = answer_parts(text.tokens[: first + length], first, has_ended=has_ended)
+            roles[first:last] = answer_roles(parts) + ["padding"] * (len(answer) - length)
         return roles
 
     def prompt_tokens(self, batch: int, start: int, tokens: int) -> int:

@@ -72,8 +72,15 @@ def with_answer(loaded: LoadedModel, text: Prompt, ids: Sequence[int]) -> Prompt
     start = spans[0][0]
     spans = [(end + max(0, a - start), end + max(0, b - start)) for a, b in spans]
     whole = _extended(text, list(ids), tokens, spans)
-    parts = answer_parts(whole.tokens, len(text.ids))
+    parts = parts_of_answer(loaded, whole.ids, whole.tokens, len(text.ids))
     return replace(whole, roles=text.roles + answer_roles(parts))
+
+
+def parts_of_answer(
+    loaded: LoadedModel, ids: Sequence[int], texts: Sequence[str], start: int
+) -> list[str]:
+    """Return what `answer_parts` says of the tokens from `start` on; `ids` and `texts` are all."""
+    return answer_parts(texts, start, has_ended=bool(ids) and int(ids[-1]) in end_ids(loaded))
 
 
 def with_room(text: Prompt, room: int) -> Prompt:
@@ -93,16 +100,11 @@ def _extended(
     )  # fmt: skip
 
 
-def answer_fact(answer: Sequence[Token], texts: Sequence[str], prompt: int) -> str:
-    """Return what a commit keeps of the tokens of `answer`; `read_answer_fact` reads it.
-
-    texts: of all tokens up to the last of these, of which the first `prompt` are the prompt's:
-    what a token is depends on those before it.
-    """
-    roles, count = answer_roles(answer_parts(texts, prompt)), len(answer)
+def answer_fact(answer: Sequence[Token], texts: Sequence[str], roles: Sequence[str]) -> str:
+    """Return what a commit keeps of tokens of the answer; `read_answer_fact` reads it."""
     fact = {
-        "ids": [token.id for token in answer], "texts": [str(text) for text in texts[-count:]],
-        "roles": roles[-count:], "tokens": [astuple(token) for token in answer],
+        "ids": [token.id for token in answer], "texts": [str(text) for text in texts],
+        "roles": list(roles), "tokens": [astuple(token) for token in answer],
     }  # fmt: skip
     return json.dumps(fact)
 

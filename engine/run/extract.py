@@ -17,8 +17,13 @@ from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.prepare import PromptLike, prepare
-from attentropy.engine.prompt.reasoning import answer_parts
-from attentropy.engine.run.answer import answer_arrays, answer_texts, vocabulary_arrays, with_answer
+from attentropy.engine.run.answer import (
+    answer_arrays,
+    answer_texts,
+    parts_of_answer,
+    vocabulary_arrays,
+    with_answer,
+)
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
@@ -220,7 +225,7 @@ def _run(job: Job, show: Progress) -> Trace:
     answer = job.answer()
     ids = [token.id for token in answer]
     text = with_answer(plan.loaded, plan.text, ids)
-    parts = answer_parts(text.tokens, plan.tokens)
+    parts = parts_of_answer(plan.loaded, text.ids, text.tokens, plan.tokens)
     arrays = answer_arrays(plan.loaded, answer, parts)
     content = arrays["generated_content"][1].astype(bool)
     if plan.lens is not None:

@@ -20,9 +20,10 @@ from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.cache import cache_of
+from attentropy.engine.prompt.reasoning import answer_roles
 from attentropy.engine.prompt.tokens import vocabulary_text
 from attentropy.engine.run import prefill
-from attentropy.engine.run.answer import answer_fact, read_answer_fact
+from attentropy.engine.run.answer import answer_fact, parts_of_answer, read_answer_fact
 from attentropy.engine.run.decode import Token
 from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
@@ -154,8 +155,7 @@ class PromptReader:
         if stop >= plan.tokens:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
             here = self.answer[max(0, start - plan.tokens) : stop - plan.tokens]
-            if here:
-                facts = facts | {ANSWER: answer_fact(here, self.texts[:stop], plan.tokens)}
+            facts = facts | ({ANSWER: self._answer_fact(here, stop)} if here else {})
 
         not_finite = json.dumps(self.not_finite)
 
@@ -169,6 +169,12 @@ class PromptReader:
 
         waiting = (*sums.values(), *cached.values(), *tensors.values())
         sink.then(commit, sum(part.nbytes for part in waiting))
+
+    def _answer_fact(self, tokens: list[Token], stop: int) -> str:
+        """Return what the commit of a pass that ends at `stop` keeps of the answer's `tokens`."""
+        ids, texts, count = self.ids[0, :stop].tolist(), self.texts[:stop], len(tokens)
+        roles = answer_roles(parts_of_answer(self.plan.loaded, ids, texts, self.plan.tokens))
+        return answer_fact(tokens, texts[-count:], roles[-count:])
 
     def _restore(self, done: int) -> Any:
         """Take in the chunks that are finished; return the output that the last of them gave."""
