@@ -234,8 +234,8 @@ def _run(job: Job, show: Progress) -> Trace:
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     if answer:
         arrays |= text.coordinates()
-    texts = text.tokens[plan.tokens :]
-    return job.finish(arrays, answer_texts(plan.loaded, ids, texts, parts))
+    attrs = answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)
+    return job.finish(arrays, attrs)
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:

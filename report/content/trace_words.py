@@ -15,6 +15,7 @@ from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.perplexity import perplexities
+from attentropy.report.read.reasoning import answer_words, reasoning_end
 from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
@@ -34,8 +35,9 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     model = attrs.get("model", {})
     n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     tokens = count(prompt, "token")
+    start = reasoning_end(trace)
     if n > prompt:
-        tokens += f" and {n - prompt:,} of the answer"
+        tokens += f"{' and' if start == prompt else ','} {answer_words(trace)}"
     name = for_sentence(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
@@ -62,7 +64,9 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
         prompt=_words(trace, view.values[deepest], view.scale, 0, prompt),
-        generated=_words(trace, view.values[deepest], view.scale, prompt, n),
+        reasoning=_words(trace, view.values[deepest], view.scale, prompt, start),
+        generated=_words(trace, view.values[deepest], view.scale, start, n),
+        has_reasoning=bool((trace["role"] == "reasoning").any()),
         provenance=list(_provenance(dict(attrs))),
     )
 
@@ -141,7 +145,13 @@ def split_sentence(trace: Trace) -> str:
         return ""
     if isinstance(trace, Difference):
         return " Vertical line: the answers begin."
-    return f" Vertical line: the answer begins ({count(n - prompt, 'generated token')})."
+    end = reasoning_end(trace)
+    if end == prompt:
+        return f" Vertical line: the answer begins ({count(n - prompt, 'generated token')})."
+    begin = f" Vertical line: the answer begins with its reasoning ({count(end - prompt, 'token')})"
+    if end == n:
+        return f"{begin}, which is all of it."
+    return f"{begin}. Dashed: the answer itself begins ({count(n - end, 'token')})."
 
 
 def filled_caption(template: str, view: View, placed: Placement) -> str:

@@ -51,11 +51,16 @@ class PromptWords:
 
 @dataclass(frozen=True)
 class TraceWords(Words):
-    """Texts of the page of one trace; `provenance` are names and values."""
+    """Texts of the page of one trace; `provenance` are names and values.
+
+    `reasoning` is what is generated before the answer itself; `has_reasoning`: prompt or answer.
+    """
 
     prompt: PromptWords
     perplexity: str
+    reasoning: PromptWords
     generated: PromptWords
+    has_reasoning: bool
     provenance: list[tuple[str, str]]
 
 

@@ -117,9 +117,9 @@ def test_what_is_measured_of_the_prompt_ends_with_it(subject, monkeypatch):
 def test_reasoning_is_not_rehearsed(subject, monkeypatch):
     _script(monkeypatch, "Hm abc</think>xyz.")
     trace = _extract(subject, OPENED, lens="residual", scores=False)
-    found = set(trace["rehearsal_ids"].ravel().tolist()) - {-1}
-    assert found
-    assert found <= set(_ids("xyz"))
+    rehearsed = set(trace["rehearsal_ids"].ravel().tolist()) - {-1}
+    assert rehearsed
+    assert rehearsed <= set(_ids("xyz"))
     _script(monkeypatch, "Hm abc")
     alone = _extract(subject, OPENED, lens="residual", max_new_tokens=6)
     assert np.isnan(alone["rehearsal"]).all()
