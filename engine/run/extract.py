@@ -107,8 +107,9 @@ def extract(
             devices. By default CUDA if there is any.
         quantize: "4bit" or "8bit" weights (bitsandbytes).
         max_new_tokens: Maximum length of the answer, whose tokens follow the prompt's in the trace
-            (role "generated") and from which `rehearsal` is measured. 2000 leaves room for a chain
-            of thought; the answer stops at the end of the turn.
+            (role "generated", or "reasoning" between a template's markers). 2000 leaves room for a
+            chain of thought; the answer stops at the end of the turn. `rehearsal` is measured from
+            the answer without its reasoning.
         temperature: Sample the answer at this temperature; by default (and at 0) it is greedy.
         top_p: When sampling, choose among the fewest tokens that together have this probability.
         seed: Seed of the sampling; the same seed gives the same answer.
