@@ -50,6 +50,7 @@ from attentropy.report.figures.specification import (
     view,
 )
 
+_GAP_TO_LINE = 4  # pixels between the box and the line at which the answer begins
 _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
 _BOX_OPACITY = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
@@ -173,6 +174,7 @@ def _section(size: Size) -> VegaLite:
     x, y = x_scale("x0:Q", "a", "b"), y_scale("y0:Q")
     cells = dataset("cells").encode(x=x, y=y)
     box0, box1 = (_section_pixels(size, name) for name in ("box0", "box1"))
+    box1 = f"{box1} - (box1 == split && {HAS_SPLIT} ? {_GAP_TO_LINE} : 0)"
     left, right = (_column_pixels(size, offset) for offset in (0, 1))
     return layer(
         picture("part", ("a", "b"), y_scale("y0:Q")),
