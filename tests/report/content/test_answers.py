@@ -1,11 +1,13 @@
 """A page shows the answer after the prompt, and what is said of the prompt stays the same."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import attentropy
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact
 from attentropy.report.commands.output import answer_facts, say_answer
@@ -17,6 +19,7 @@ from attentropy.report.figures.sizes import wide
 from attentropy.report.figures.spread import WIDE, first_spread
 from attentropy.report.findings.observations import observe
 from attentropy.report.page.page import render
+from attentropy.report.palette import LIGHT
 from attentropy.report.planes import read_attention
 from attentropy.report.read.reasoning import reasoning_end
 from traces import CHAT, chat_roles, synthetic
@@ -190,6 +193,19 @@ def test_every_chart_of_positions_has_the_lines_of_the_answer(make):
         lines = json.dumps(chart)
         assert "split > 0 && split < n" in lines
         assert "reasoned > split && reasoned < n" in lines
+
+
+def test_the_lines_of_an_answer_stand_free_where_it_begins_and_its_reasoning_ends():
+    picture = attentropy.export(reasoned(), "lens", section="8:23").data.decode()
+    ink, blue = LIGHT["ink"], LIGHT["blue"]
+    lines = re.findall(rf'translate\(([\d.]+),-6\)"[^>]*stroke="{ink}"([^>]*)', picture)
+    assert len(lines) == 2
+    (first, solid), (second, dashed) = ((float(x), rest) for x, rest in lines)
+    assert "dasharray" in dashed
+    assert "dasharray" not in solid
+    assert second / first == pytest.approx((20 - 8) / (17 - 8), abs=1e-3)
+    start, width = map(float, re.search(rf'"M([\d.]+),0h([\d.]+)[^>]*"{blue}"', picture).groups())
+    assert first - 6 < start + width < first - 2  # the box of the prompt's last tokens
 
 
 def test_prompts_are_aligned_with_prompts_and_answers_with_answers():
