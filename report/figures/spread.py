@@ -34,6 +34,7 @@ from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.visible import visible_keys
 
 WIDE, NARROW = (1010, 210), (290, 190)
+_SHORT_NOTE = "line: mean · band: range of heads · dashed: ln(visible)"
 NOTE = "line: mean over heads · band: lowest to highest head · dashed: ln(visible keys)"
 _CEILING_POINTS = 130
 
@@ -43,7 +44,7 @@ def spread(size: tuple[int, int], state: Parameters, datasets: Datasets) -> Vega
 
     Parameters: n, split (where the answer begins), reasoned (where its reasoning ends), top
     (nats), colours. Datasets: heads {x, mean, low, high} with x the middle of a
-    tile, ceiling {x, y}, note.
+    tile, ceiling {x, y}, note, one.
     """
     x, y = _channels(size[0] > 500)
     heads = dataset("heads")
@@ -97,7 +98,8 @@ def first_spread(
     rows: dict[str, Rows] = {
         "heads": points,
         "ceiling": ceiling(trace, layer, n),
-        "note": [{"text": NOTE}],
+        "note": [{"text": NOTE if size == WIDE else _SHORT_NOTE}],
+        "one": [{"o": 1}],
     }
     ends = {"split": trace.prompt_tokens, "reasoned": reasoning_end(trace)}
     return spread(size, {"n": n, **ends, "top": high * 1.04, **LIGHT}, rows)

@@ -24,9 +24,6 @@ def reasoning_end(trace: Trace) -> int:
     return end
 
 
-def answer_words(trace: Trace) -> str:
-    """Return how long the answer is: "563 tokens of reasoning and 37 of the answer"."""
-    n, prompt, end = trace.dataset.sizes["position"], trace.prompt_tokens, reasoning_end(trace)
-    if end == prompt:
-        return f"{n - prompt:,} of the answer"
-    return f"{end - prompt:,} of reasoning" + (f" and {n - end:,} of the answer" if end < n else "")
+def reasoning_tokens(trace: Trace) -> int:
+    """Return how many of the generated tokens are reasoning, markers left out."""
+    return int((trace.is_generated & (trace["role"] == "reasoning")).sum())

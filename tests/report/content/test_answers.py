@@ -2,7 +2,9 @@
 
 import json
 import re
+from base64 import b64decode
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from attentropy.report.figures.placement import place
 from attentropy.report.figures.sizes import wide
 from attentropy.report.figures.spread import WIDE, first_spread
 from attentropy.report.findings.observations import observe
+from attentropy.report.page.document import draw_still
 from attentropy.report.page.page import render
-from attentropy.report.palette import LIGHT
+from attentropy.report.palette import DARK, LIGHT
 from attentropy.report.planes import read_attention
 from attentropy.report.read.reasoning import reasoning_end
 from traces import CHAT, chat_roles, synthetic
@@ -121,12 +124,12 @@ def test_reasoning_is_apart_from_the_answer_on_the_page():
     assert [token.text for token in words.reasoning.first] == list(REASONED[:3])
     assert [token.text for token in words.generated.first] == list(REASONED[3:])
     assert [token.role for token in words.reasoning.first] == _REASONED_ROLES[:3]
-    assert "17 tokens, 3 of reasoning and 3 of the answer" in words.subtitle
+    assert "17 tokens and 6 of the answer, 2 of them reasoning, 6 layers" in words.subtitle
     assert page.index('<h2 class="generated">Reasoning</h2>') < page.index(">Answer</h2>")
     assert "Italic: reasoning." in page
     assert (
-        "Vertical line: the answer begins with its reasoning (3 tokens). "
-        "Dashed: the answer itself begins (3 tokens)."
+        "Vertical line: the answer begins (6 generated tokens, 2 of them reasoning). "
+        "Dashed line: its reasoning ends."
     ) in page
     table = report.sections["answer"].tables["answer"]
     assert [row[2] for row in table.rows] == ["reasoning"] * 3 + ["answer"] * 3
@@ -146,7 +149,9 @@ def test_an_answer_that_ends_within_its_reasoning_says_so(capsys):
     trace = answered((" Hm", "."), answer_roles=["reasoning"] * 2)
     attrs = {"answer": "", "reasoning": "Hm.", "options": {"max_new_tokens": 2}}
     trace = Trace(trace.dataset.drop_vars("rehearsal").assign_attrs(attrs))
-    assert "its reasoning (2 tokens), which is all of it." in render(trace, [])
+    page = render(trace, [])
+    assert "the answer begins (2 generated tokens, 2 of them reasoning)." in page
+    assert "Dashed line" not in page
     say_answer(trace, Path("page.html"))
     assert capsys.readouterr().out == (
         "Reasoning: Hm. … (the first 2 tokens; see --max-new-tokens)\n"
@@ -193,6 +198,20 @@ def test_every_chart_of_positions_has_the_lines_of_the_answer(make):
         lines = json.dumps(chart)
         assert "split > 0 && split < n" in lines
         assert "reasoned > split && reasoned < n" in lines
+
+
+def test_entropy_by_position_has_the_lines_on_a_light_and_on_a_dark_page():
+    trace = reasoned()
+    chart = first_spread(trace, read_attention(trace), 0, WIDE, 3.0)
+    still = draw_still(chart)
+    for address, theme in ((still.light, LIGHT), (still.dark, DARK)):
+        picture = unquote(address.partition(",")[2])
+        if ";base64" in address:
+            picture = b64decode(address.partition(",")[2]).decode()
+        line = r'<line transform="translate\(([\d.]+),-4\)[^>]*stroke="{}" stroke-width="{}"'
+        for color, width in ((theme["paper"], 5), (theme["ink"], 2)):
+            at = [float(x) for x in re.findall(line.format(color, width), picture)]
+            assert at == pytest.approx([17 / 23 * WIDE[0], 20 / 23 * WIDE[0]], abs=0.01)
 
 
 def test_the_lines_of_an_answer_stand_free_where_it_begins_and_its_reasoning_ends():
