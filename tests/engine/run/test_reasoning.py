@@ -94,6 +94,7 @@ def test_the_roles_and_texts_of_an_answer_are_those_between_its_markers(subject,
     assert own == [c for c in answer if c.isalnum()]
 
 
+@pytest.mark.costly
 def test_a_trace_tells_prompt_reasoning_and_answer_apart(subject, monkeypatch, tmp_path):
     ids = _script(monkeypatch, "Hm.</think>Four.")
     trace = _extract(subject, OPENED, output=tmp_path / "t.zarr.zip")
@@ -114,6 +115,7 @@ def test_what_is_measured_of_the_prompt_ends_with_it(subject, monkeypatch):
     )
 
 
+@pytest.mark.costly
 def test_reasoning_is_not_rehearsed(subject, monkeypatch):
     _script(monkeypatch, "Hm abc</think>xyz.")
     trace = _extract(subject, OPENED, lens="residual", scores=False)
@@ -138,6 +140,7 @@ def test_perplexity_is_taken_over_reasoning_and_answer_apart(subject, monkeypatc
         assert values[name].value == pytest.approx(np.exp(-own.mean()))
 
 
+@pytest.mark.costly
 def test_a_run_that_stops_within_its_reasoning_knows_it(subject, monkeypatch, tmp_path):
     text = "Hm, " * 8 + "\n</think>\nFour."
     _script(monkeypatch, text)
