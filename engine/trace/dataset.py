@@ -51,6 +51,7 @@ class Trace(Drawn, Divided):
         dataset: The `xarray.Dataset` itself.
         tokens: Text of each position, [N]: the prompt's, then those of the answer.
         prompt_tokens: The number of positions of the prompt.
+        is_generated: Whether the model generated the token of each position, [N] bool.
         roles: Role of each position, [N]: "bos", "eos", "template", "content", …
         attrs: Provenance: model, tokenizer, prompt, versions, options, notes.
 
