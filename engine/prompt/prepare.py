@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -59,6 +59,18 @@ class Prompt:
         """The hash of the text that was tokenised, of the ids where there is no text."""
         text = self.text.encode("utf-8", "surrogatepass") or np.array(self.ids, "<i8").tobytes()
         return hashlib.sha256(text).hexdigest()
+
+    def first(self, tokens: int) -> Prompt:
+        """Return the first `tokens` tokens alone, and the text up to their end."""
+        if tokens == len(self.ids):
+            return self
+        end = max((stop for _, stop in self.spans[:tokens]), default=0)
+        text = self.text.encode("utf-8", "surrogatepass")[:end].decode("utf-8", "surrogatepass")
+        return replace(
+            self, text=text, ids=self.ids[:tokens], tokens=self.tokens[:tokens],
+            roles=self.roles[:tokens], spans=self.spans[:tokens],
+            messages=self.messages[:tokens], segments=self.segments[:tokens],
+        )  # fmt: skip
 
     def coordinates(self) -> dict[str, tuple[str, Array]]:
         """Return ids, texts, roles and spans as a trace's coordinates along `position`.

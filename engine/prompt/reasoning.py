@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from attentropy.engine.prompt.tokens import Span
 
@@ -18,6 +19,11 @@ KEYS = ("reasoning_content", "reasoning", "thinking")
 
 _OPENING = dict(MARKERS)
 _CLOSING = {closing for _, closing in MARKERS} - {"<|end|>"}  # which ends other things too
+_BEFORE = 16  # tokens of the prompt that may hold the marker at its end
+# What gpt-oss writes before each part of its answer: to whom it speaks, and in which channel.
+_HEADER = re.compile(
+    r"(?:<\|start\|>[^<]*)?<\|channel\|>[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
+)
 
 
 def split_reasoning(text: str, *, is_open: bool = False) -> list[tuple[str, Span]]:
@@ -54,6 +60,41 @@ def leaves_reasoning_open(text: str) -> bool:
     opened = [text.rfind(opening) for opening, _ in MARKERS]
     last, (opening, closing) = max(zip(opened, MARKERS, strict=True))
     return last >= 0 and not text[last + len(opening) :].strip() and closing not in text[last:]
+
+
+def answer_parts(tokens: Sequence[str], start: int, *, has_ended: bool = False) -> list[str]:
+    """Return what each generated token is: "reasoning", "content" or "marker".
+
+    A token is reasoning if all of it is between two markers, or after one that the answer never
+    closes; the prompt may have opened the first. tokens: the texts of prompt and answer, of which
+    the answer begins at `start`. has_ended: whether its last token is the end of the turn.
+    """
+    before, tokens = "".join(tokens[max(0, start - _BEFORE) : start]), tokens[start:]
+    text = "".join(tokens)
+    parts = ["marker"] * len(text)
+    for role, (start, stop) in split_reasoning(text, is_open=leaves_reasoning_open(before)):
+        parts[start:stop] = [role] * (stop - start)
+    for header in _HEADER.finditer(text):
+        parts[header.start() : header.end()] = ["marker"] * len(header.group())
+    own: list[str] = []
+    at = 0
+    for token in tokens:
+        among = set(parts[at : at + len(token)])
+        at += len(token)
+        if not among:  # the rest of a character
+            own.append(own[-1] if own else "content")
+        elif among == {"reasoning"}:
+            own.append("reasoning")
+        else:
+            own.append("content" if "content" in among else "marker")
+    if has_ended:
+        own[-1] = "marker"
+    return own
+
+
+def answer_roles(parts: Iterable[str]) -> list[str]:
+    """Return the role of each generated token; `parts` are those of `answer_parts`."""
+    return ["reasoning" if part == "reasoning" else "generated" for part in parts]
 
 
 _pattern = re.compile("|".join(re.escape(m) for pair in MARKERS for m in pair))

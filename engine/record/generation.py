@@ -9,6 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.prompt.reasoning import answer_parts, answer_roles
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -64,23 +67,34 @@ class GenerationWatch:
             if before is not None:
                 model.generate = before
 
-    def roles(self, batch: int, start: int, ids: list[int], roles: list[str]) -> list[str]:
+    def roles(self, batch: int, start: int, text: Prompt) -> list[str]:
         """Return the roles of a sequence that begins at row `start` of its batch.
 
-        Generated tokens are "generated", and those that fill a batch up after an answer's end
-        "padding".
+        Generated tokens are "reasoning" or "generated", and those that fill a batch up after an
+        answer's end "padding".
         """
-        named = list(roles)
+        roles = list(text.roles)
+        for first, last, ends in self._answers(batch, start, len(text.ids)):
+            answer = text.ids[first:last]
+            length = next((i + 1 for i, token in enumerate(answer) if token in ends), len(answer))
+            has_ended = answer[length - 1] in ends
+            parts = answer_parts(text.tokens[: first + length], first, has_ended=has_ended)
+            roles[first:last] = answer_roles(parts) + ["padding"] * (len(answer) - length)
+        return roles
+
+    def prompt_tokens(self, batch: int, start: int, tokens: int) -> int:
+        """Return how many of a sequence's tokens come before the first generated one."""
+        return min((first for first, _, _ in self._answers(batch, start, tokens)), default=tokens)
+
+    def _answers(
+        self, batch: int, start: int, tokens: int
+    ) -> Iterator[tuple[int, int, frozenset[int]]]:
+        """Yield the generated tokens of a sequence, first and end, and the ids that end them."""
         for generation in self.generations:
-            if generation.batch != batch:
-                continue
-            has_ended = False
-            for i in range(
-                max(0, generation.start - start), min(len(ids), generation.stop - start)
-            ):
-                named[i] = "padding" if has_ended else "generated"
-                has_ended |= ids[i] in generation.ends
-        return named
+            first = max(0, generation.start - start)
+            last = min(tokens, generation.stop - start)
+            if generation.batch == batch and first < last:
+                yield first, last, generation.ends
 
 
 def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -37,8 +37,9 @@ def record(
     reads: one after the other, or in batches padded on the left or on the right (with their
     `attention_mask`), each from its first token on, in one pass or in several through the KV cache.
     `model.generate` works with greedy decoding and sampling; it records a row for each token that
-    the model reads, so for all but the last one generated, and these have the role "generated".
-    A sequence that ends before the rest of its batch continues with padding tokens.
+    the model reads, so for all but the last one generated, and these have the role "generated",
+    or "reasoning" between markers such as <think> and </think>. A sequence that ends before the
+    rest of its batch continues with padding tokens.
 
     Args:
         model: A transformers model in evaluation mode, also compiled or with adapters of peft. Of

@@ -143,7 +143,9 @@ class Recording(Recorder):
         first = self.first_not_finite(number, sequence)
         if first is not None:
             notes.append(not_finite_from(first))
-        attrs = provenance(self._described, text, notes, options)
+        start = _first_row(batch, sequence)
+        prompt = text.first(self.generations.prompt_tokens(number, start, len(text.ids)))
+        attrs = provenance(self._described, prompt, notes, options)
         plan = recorded.plan_of_calls(self.model)
         more = self._lens_arrays(plan, number, sequence)
         return recorded.trace(plan, text.coordinates(), attrs, more)
@@ -157,7 +159,8 @@ class Recording(Recorder):
             for token, role in zip(text.ids, text.roles, strict=True)
         ]
         start = _first_row(self.batches[number], sequence)
-        return replace(text, roles=self.generations.roles(number, start, text.ids, roles))
+        text = replace(text, roles=roles)
+        return replace(text, roles=self.generations.roles(number, start, text))
 
     def _lens_arrays(self, plan: AttentionPlan, number: int, sequence: int) -> dict[str, Any]:
         rows = self._lens_rows[number][sequence]

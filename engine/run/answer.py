@@ -13,20 +13,26 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.lens.rehearsal import find_content
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt, name_tokens
+from attentropy.engine.prompt.reasoning import answer_parts, answer_roles
 from attentropy.engine.prompt.tokens import vocabulary_text
 from attentropy.engine.run.decode import Token, end_ids
 from attentropy.engine.trace.partial import ANSWER
 from attentropy.engine.trace.text import text_array
 
-ROLE = "generated"
 _CONTEXT = 8  # tokens of the prompt that are decoded with the answer: a first blank stays
 
 
-def answer_arrays(loaded: LoadedModel, answer: Sequence[Token]) -> dict[str, Any]:
-    """Return the generated tokens as the trace's arrays along `step`."""
+def answer_arrays(
+    loaded: LoadedModel, answer: Sequence[Token], parts: Sequence[str]
+) -> dict[str, Any]:
+    """Return the generated tokens as the trace's arrays along `step`.
+
+    parts: what `answer_parts` says of each token; only the answer itself has content tokens.
+    """
     ids = [token.id for token in answer]
     texts = vocabulary_text(loaded.tokenizer, ids)
-    content = find_content(ids, texts, set(loaded.tokenizer.all_special_ids), end_ids(loaded))
+    words = find_content(ids, texts, set(loaded.tokenizer.all_special_ids), end_ids(loaded))
+    content = [word and part == "content" for word, part in zip(words, parts, strict=True)]
     return {
         "generated_ids": ("step", np.array(ids, np.int32)),
         "generated_logprob": ("step", np.array([token.logprob for token in answer], np.float32)),
@@ -35,6 +41,24 @@ def answer_arrays(loaded: LoadedModel, answer: Sequence[Token]) -> dict[str, Any
         "generated_content": ("step", np.array(content, np.int8)),
         "generated_text": ("step", text_array(texts)),
     }
+
+
+def answer_texts(
+    loaded: LoadedModel, ids: Sequence[int], texts: Sequence[str], parts: Sequence[str]
+) -> dict[str, str]:
+    """Return the answer as the trace's attributes: its text, and that of its reasoning if any.
+
+    Special tokens and what follows the end of the turn are in neither. texts: of the tokens `ids`
+    in their places; parts: as `answer_arrays` takes them.
+    """
+    special, ends = set(loaded.tokenizer.all_special_ids), end_ids(loaded)
+    length = next((i for i, token in enumerate(ids) if token in ends), len(ids))
+    rows = list(zip(ids, texts, parts, strict=True))[:length]
+    whole = {
+        name: "".join(text for token, text, own in rows if own == part and token not in special)
+        for name, part in (("answer", "content"), ("reasoning", "reasoning"))
+    }
+    return {name: text.strip() for name, text in whole.items() if name == "answer" or text.strip()}
 
 
 def with_answer(loaded: LoadedModel, text: Prompt, ids: Sequence[int]) -> Prompt:
@@ -47,7 +71,16 @@ def with_answer(loaded: LoadedModel, text: Prompt, ids: Sequence[int]) -> Prompt
     end = max((stop for _, stop in text.spans), default=0)
     start = spans[0][0]
     spans = [(end + max(0, a - start), end + max(0, b - start)) for a, b in spans]
-    return _extended(text, list(ids), tokens, spans)
+    whole = _extended(text, list(ids), tokens, spans)
+    parts = parts_of_answer(loaded, whole.ids, whole.tokens, len(text.ids))
+    return replace(whole, roles=text.roles + answer_roles(parts))
+
+
+def parts_of_answer(
+    loaded: LoadedModel, ids: Sequence[int], texts: Sequence[str], start: int
+) -> list[str]:
+    """Return what `answer_parts` says of the tokens from `start` on; `ids` and `texts` are all."""
+    return answer_parts(texts, start, has_ended=bool(ids) and int(ids[-1]) in end_ids(loaded))
 
 
 def with_room(text: Prompt, room: int) -> Prompt:
@@ -60,19 +93,18 @@ def _extended(
     text: Prompt, ids: list[int], tokens: list[str], spans: list[tuple[int, int]]
 ) -> Prompt:
     return replace(
-        text, ids=text.ids + ids, tokens=text.tokens + tokens, roles=text.roles + [ROLE] * len(ids),
-        spans=text.spans + spans,
+        text, ids=text.ids + ids, tokens=text.tokens + tokens, spans=text.spans + spans,
+        roles=text.roles + ["generated"] * len(ids),
         messages=text.messages and text.messages + [-1] * len(ids),
         segments=text.segments and text.segments + [""] * len(ids),
     )  # fmt: skip
 
 
-def answer_fact(loaded: LoadedModel, answer: Sequence[Token]) -> str:
-    """Return the tokens as the text that a commit keeps of them; `read_answer_fact` reads it."""
-    ids = [token.id for token in answer]
+def answer_fact(answer: Sequence[Token], texts: Sequence[str], roles: Sequence[str]) -> str:
+    """Return what a commit keeps of tokens of the answer; `read_answer_fact` reads it."""
     fact = {
-        "ids": ids, "texts": [str(text) for text in vocabulary_text(loaded.tokenizer, ids)],
-        "tokens": [astuple(token) for token in answer],
+        "ids": [token.id for token in answer], "texts": [str(text) for text in texts],
+        "roles": list(roles), "tokens": [astuple(token) for token in answer],
     }  # fmt: skip
     return json.dumps(fact)
 

@@ -17,7 +17,13 @@ from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.prepare import PromptLike, prepare
-from attentropy.engine.run.answer import answer_arrays, vocabulary_arrays
+from attentropy.engine.run.answer import (
+    answer_arrays,
+    answer_texts,
+    parts_of_answer,
+    vocabulary_arrays,
+    with_answer,
+)
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import plan_run
@@ -101,8 +107,9 @@ def extract(
             devices. By default CUDA if there is any.
         quantize: "4bit" or "8bit" weights (bitsandbytes).
         max_new_tokens: Maximum length of the answer, whose tokens follow the prompt's in the trace
-            (role "generated") and from which `rehearsal` is measured. 2000 leaves room for a chain
-            of thought; the answer stops at the end of the turn.
+            (role "generated", or "reasoning" between a template's markers). 2000 leaves room for a
+            chain of thought; the answer stops at the end of the turn. `rehearsal` is measured from
+            the answer without its reasoning.
         temperature: Sample the answer at this temperature; by default (and at 0) it is greedy.
         top_p: When sampling, choose among the fewest tokens that together have this probability.
         seed: Seed of the sampling; the same seed gives the same answer.
@@ -217,14 +224,19 @@ def _run(job: Job, show: Progress) -> Trace:
         job.read()
         return job.finish({} if plan.lens is None else vocabulary_arrays(plan.lens.vocabulary), {})
     answer = job.answer()
-    arrays = answer_arrays(plan.loaded, answer)
+    ids = [token.id for token in answer]
+    text = with_answer(plan.loaded, plan.text, ids)
+    parts = parts_of_answer(plan.loaded, text.ids, text.tokens, plan.tokens)
+    arrays = answer_arrays(plan.loaded, answer, parts)
     content = arrays["generated_content"][1].astype(bool)
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
-        job.rehearse([token.id for token, keep in zip(answer, content, strict=True) if keep])
+        job.rehearse([token for token, keep in zip(ids, content, strict=True) if keep])
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
-    words = [str(t) for t, keep in zip(arrays["generated_text"][1], content, strict=True) if keep]
-    return job.finish(arrays, {"answer": "".join(words).strip()})
+    if answer:
+        arrays |= text.coordinates()
+    attrs = answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)
+    return job.finish(arrays, attrs)
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:

@@ -19,7 +19,6 @@ from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.run import failures
-from attentropy.engine.run.answer import with_answer
 from attentropy.engine.run.answering import Answering
 from attentropy.engine.run.decode import Token
 from attentropy.engine.run.options import Progress
@@ -130,8 +129,6 @@ class Job:
         plan, tokens = self.plan, self._reader.ids.shape[1]
         arrays = {**arrays, **_padded(plan.sweeps.finished(), tokens)}
         if plan.room:
-            answer = self._reader.ids[0, plan.tokens :].tolist()
-            arrays |= with_answer(plan.loaded, plan.text, answer).coordinates()
             arrays["query"] = ("query", np.arange(tokens, dtype=np.int32))
         attrs = {**self.attrs, **attrs}
         attrs["notes"] = [*attrs["notes"], *self._reader.notes()]

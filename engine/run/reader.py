@@ -20,8 +20,10 @@ from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.cache import cache_of
+from attentropy.engine.prompt.reasoning import answer_roles
+from attentropy.engine.prompt.tokens import vocabulary_text
 from attentropy.engine.run import prefill
-from attentropy.engine.run.answer import answer_fact, read_answer_fact
+from attentropy.engine.run.answer import answer_fact, parts_of_answer, read_answer_fact
 from attentropy.engine.run.decode import Token
 from attentropy.engine.run.options import Progress
 from attentropy.engine.run.plan import RunPlan
@@ -51,6 +53,7 @@ class PromptReader:
         self._recorder: Recorder | None = None
         self.ids = plan.ids  # of the tokens that are known so far, [1, n]
         self.passes = plan.passes
+        self.texts = list(plan.text.tokens)  # of the same tokens
         self.answer: list[Token] = []
 
     @property
@@ -83,8 +86,9 @@ class PromptReader:
     def add_pass(self, answer: list[Token]) -> tuple[int, int]:
         """Add a pass over the next tokens of the answer, and return its start and stop."""
         start = self.ids.shape[1]
-        new = torch.tensor([[token.id for token in answer]], device=self.ids.device)
-        self.ids = torch.cat([self.ids, new], 1)
+        new = [token.id for token in answer]
+        self.ids = torch.cat([self.ids, torch.tensor([new], device=self.ids.device)], 1)
+        self.texts += vocabulary_text(self.plan.loaded.tokenizer, new)
         self.answer += answer
         self.passes = [*self.passes, (start, self.ids.shape[1])]
         return self.passes[-1]
@@ -151,7 +155,7 @@ class PromptReader:
         if stop >= plan.tokens:
             tensors = tensors | {"logits": output.logits[:, -1:].cpu()}
             here = self.answer[max(0, start - plan.tokens) : stop - plan.tokens]
-            facts = facts | ({ANSWER: answer_fact(plan.loaded, here)} if here else {})
+            facts = facts | ({ANSWER: self._answer_fact(here, stop)} if here else {})
 
         not_finite = json.dumps(self.not_finite)
 
@@ -165,6 +169,12 @@ class PromptReader:
 
         waiting = (*sums.values(), *cached.values(), *tensors.values())
         sink.then(commit, sum(part.nbytes for part in waiting))
+
+    def _answer_fact(self, tokens: list[Token], stop: int) -> str:
+        """Return what the commit of a pass that ends at `stop` keeps of the answer's `tokens`."""
+        ids, texts, count = self.ids[0, :stop].tolist(), self.texts[:stop], len(tokens)
+        roles = answer_roles(parts_of_answer(self.plan.loaded, ids, texts, self.plan.tokens))
+        return answer_fact(tokens, texts[-count:], roles[-count:])
 
     def _restore(self, done: int) -> Any:
         """Take in the chunks that are finished; return the output that the last of them gave."""

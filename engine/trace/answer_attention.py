@@ -37,11 +37,10 @@ def answer_attention(trace: Readable, numbers: Array, units: int) -> AnswerAtten
             weights = np.asarray(variable[layer].values, np.float64)
             masses[layer] = _sums(weights, numbers, units)
         return AnswerAttention(trace["answer_head"], masses)
-    is_answer = trace["role"] == "generated"
-    is_answer[trace.prompt_tokens :] = True
+    is_generated = trace.is_generated
     for end in ("", *map(str, REQUESTED_WINDOWS)):
         if f"window{end}" in trace:
-            rows = np.flatnonzero(is_answer[trace[f"window_query{end}"]])
+            rows = np.flatnonzero(is_generated[trace[f"window_query{end}"]])
             if rows.size:
                 masses = _masses_of_window(trace, end, rows, numbers, units)
                 return AnswerAttention(trace[f"window_head{end}"], masses)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import xarray as xr
@@ -15,11 +15,11 @@ import xarray as xr
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store
+from attentropy.engine.trace.answered import is_generated, prompt_length, with_answer
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
-from attentropy.engine.trace.layout import TOKEN_DIMS
 from attentropy.engine.trace.schema import (
     COORDINATES,
     FORMAT,
@@ -51,6 +51,7 @@ class Trace(Drawn, Divided):
         dataset: The `xarray.Dataset` itself.
         tokens: Text of each position, [N]: the prompt's, then those of the answer.
         prompt_tokens: The number of positions of the prompt.
+        is_generated: Whether the model generated the token of each position, [N] bool.
         roles: Role of each position, [N]: "bos", "eos", "template", "content", …
         attrs: Provenance: model, tokenizer, prompt, versions, options, notes.
 
@@ -114,7 +115,7 @@ class Trace(Drawn, Divided):
             )
         folder = path / unfinished.TRACE
         dataset = store.read_datasets(folder, TRACE, partial=True)[""]
-        dataset = _with_answer(dataset, progress.tokens, *unfinished.read_answer(path))
+        dataset = with_answer(dataset, progress.tokens, unfinished.read_answer(path))
         texts = unfinished.read_vocabulary(path)
         dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
             vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
@@ -196,12 +197,16 @@ class Trace(Drawn, Divided):
     @property
     def prompt_tokens(self) -> int:
         """The number of positions of the prompt; the tokens of the answer follow them."""
-        n, facts = self.dataset.sizes["position"], self.attrs.get("prompt")
-        tokens = facts.get("tokens") if isinstance(facts, dict) else None
-        if type(tokens) is int and 0 < tokens <= n:
-            return tokens
-        generated = np.flatnonzero(self["role"] == "generated")
-        return int(generated[0]) if generated.size and generated[0] else n
+        facts = self.attrs.get("prompt")
+        return prompt_length(self["role"], facts if isinstance(facts, dict) else {})
+
+    @property
+    def is_generated(self) -> Array:
+        """Whether the model generated the token at each position, [N] bool.
+
+        These tokens have the role "generated", or "reasoning" between a template's markers.
+        """
+        return is_generated(self["role"], self.prompt_tokens)
 
     @property
     def site(self) -> str:
@@ -240,7 +245,7 @@ class Trace(Drawn, Divided):
 
         Empty where the prompt has no template token there, as in a raw text.
         """
-        roles = self["role"]
+        roles = self["role"][: self.prompt_tokens]
         content = np.flatnonzero(np.isin(roles, ("content", "reasoning")))
         after = content[-1] + 1 if content.size else 0
         template = np.isin(roles, ("template", "eos", "bos"))
@@ -257,21 +262,6 @@ class Trace(Drawn, Divided):
             return {}
         pairs = zip(self["vocabulary_ids"], self["vocabulary_text"], strict=True)
         return {int(i): str(text) for i, text in pairs}
-
-
-def _with_answer(dataset: xr.Dataset, prompt: int, ids: list[int], texts: list[str]) -> xr.Dataset:
-    """Cut an unfinished trace after the answer's finished tokens, and name these."""
-    end = min(prompt + len(ids), dataset.sizes.get("position", 0))
-    sizes = {dim: slice(end) for dim in TOKEN_DIMS if dim in dataset.sizes}
-    dataset = dataset.isel(sizes)
-    names: dict[str, tuple[list[Any], Any]] = {
-        "token_ids": (ids, np.int32), "token_text": (texts, np.dtypes.StringDType()),
-    }  # fmt: skip
-    for name, (values, dtype) in names.items():
-        if name in dataset and values:
-            own = dataset[name].values[:prompt].tolist() + values
-            dataset = dataset.assign({name: ("position", np.array(own[:end], dtype))})
-    return dataset
 
 
 def checked_trace(dataset: xr.Dataset, name: str) -> Trace:

@@ -187,33 +187,42 @@ def read_progress(folder: Path) -> Progress:
     while (file := folder / "commits" / f"{commits:06d}.safetensors").is_file():
         commits += 1
         if commits >= chunks:  # the last one may hold prompt and answer
-            answered += len(_answer_of(file)[0])
+            answered += len(_answer_of(file).ids)
     reason = run.get("reason")
     reason = strip_paths(" ".join(reason.split()))[:300] if isinstance(reason, str) else None
     done = min(tokens, min(commits, chunks) * chunk)
     return Progress(tokens, done, chunks, chunk, reason, commits, answered)
 
 
-def read_answer(folder: Path) -> tuple[list[int], list[str]]:
-    """Return ids and texts of the answer's tokens that the finished chunks name."""
-    ids, texts = list[int](), list[str]()
-    for file in sorted((folder / "commits").glob("[0-9]*.safetensors")):
-        own_ids, own_texts = _answer_of(file)
-        ids += own_ids
-        texts += own_texts
-    return ids, texts
+@dataclass(frozen=True)
+class AnswerTokens:
+    """Ids, texts and roles of the answer's tokens that are finished, a value each per token."""
+
+    ids: list[int]
+    texts: list[str]
+    roles: list[str]
 
 
-def _answer_of(commit: Path) -> tuple[list[int], list[str]]:
+def read_answer(folder: Path) -> AnswerTokens:
+    """Return the answer's tokens that the finished chunks name."""
+    own = [_answer_of(file) for file in sorted((folder / "commits").glob("[0-9]*.safetensors"))]
+    return AnswerTokens(
+        [i for part in own for i in part.ids], [text for part in own for text in part.texts],
+        [role for part in own for role in part.roles],
+    )  # fmt: skip
+
+
+def _answer_of(commit: Path) -> AnswerTokens:
     try:
         answer = json.loads(read_facts(commit).get(ANSWER, "{}"))
         ids = [int(i) for i in answer.get("ids", [])]
         texts = [str(text) for text in answer.get("texts", [])]
-        if len(ids) != len(texts):
-            raise ValueError("as many texts as ids")
+        roles = [str(role) for role in answer.get("roles", ["generated"] * len(ids))]
+        if not len(ids) == len(texts) == len(roles):
+            raise ValueError("as many texts and roles as ids")
     except (ValueError, TypeError, AttributeError) as error:
         raise TraceError(f"{commit.name}: the answer in it cannot be read") from error
-    return ids, texts
+    return AnswerTokens(ids, texts, roles)
 
 
 def read_vocabulary(folder: Path) -> dict[int, str]:

@@ -23,8 +23,8 @@ class Readable(Protocol):
         """The role of each position, [N]."""
 
     @property
-    def prompt_tokens(self) -> int:
-        """The number of positions of the prompt; the answer's follow them."""
+    def is_generated(self) -> Array:
+        """Whether the model generated the token at each position, [N] bool."""
 
     @property
     def attrs(self) -> Attributes:

@@ -129,6 +129,8 @@ def _redact_attributes(numbering: _Numbering, attrs: Attributes, note: str) -> J
         **attrs, "redacted": True, "prompt": prompt, "notes": [*notes, note],
         "answer": numbering.mark("answer", answer) if answer else "",
     }  # fmt: skip
+    if reasoning := str(attrs.get("reasoning", "")):
+        redacted["reasoning"] = numbering.mark("reasoning", reasoning)
     if isinstance(attrs.get("partial"), dict):
         redacted["partial"] = {**attrs["partial"], "reason": None}
     return redacted

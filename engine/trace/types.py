@@ -104,6 +104,7 @@ class Attributes(TypedDict, total=False):
     options: JsonObject
     notes: list[str]
     answer: str
+    reasoning: str
     profile: JsonObject
     partial: PartialFacts
     redacted: bool

@@ -80,7 +80,7 @@ def command(
         )
     facts = {
         "tokens": trace.prompt_tokens,
-        "answer": trace.attrs.get("answer"),
+        **output.answer_facts(trace),
         "variables": sorted(str(name) for name in trace.dataset.data_vars),
     }
     if not as_json:

@@ -21,7 +21,7 @@ from attentropy.report.commands.examples import examples
 from attentropy.report.commands.info_text import describe_lines, prediction_lines
 from attentropy.report.commands.option_names import option_keys
 from attentropy.report.commands.options import info_options, run_option
-from attentropy.report.commands.output import Facts, json_line, size_of
+from attentropy.report.commands.output import Facts, answer_facts, json_line, size_of
 from attentropy.report.commands.quantities import TokenCount
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
@@ -158,7 +158,7 @@ def _store_facts(path: Path) -> Facts:
         "tokens": trace.prompt_tokens,
         "answer tokens": len(trace.tokens) - trace.prompt_tokens,
         **_unit_counts(trace),
-        "answer": trace.attrs.get("answer"),
+        **answer_facts(trace),
         **_perplexity_facts(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),
@@ -202,7 +202,7 @@ def _comparison_facts(name: str, size: str, difference: Difference) -> Facts:
             side: {
                 "name": own,
                 "tokens": trace.prompt_tokens,
-                "answer": trace.attrs.get("answer"),
+                **answer_facts(trace),
                 "model": trace.attrs.get("model"),
                 "versions": trace.attrs.get("versions"),
                 "notes": trace.attrs.get("notes"),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from attentropy.engine.trace.dataset import Trace
     from attentropy.report.findings.finding import Observation
 
+_REASONING = 200  # characters of an answer's reasoning that are printed
+
 Facts = Mapping[str, Any]
 """What a command says about its result, by name; JSON values."""
 
@@ -139,17 +141,28 @@ def say(text: str, target: Path) -> None:
 
 
 def say_answer(trace: Trace, target: Path) -> None:
-    """Print the answer of the model, and whether it was cut short."""
+    """Print the answer of the model with the start of its reasoning, and whether it was cut."""
     dataset = trace.dataset
     steps = dataset.sizes.get("step", 0)
     if not steps:
         return
     limit = trace.attrs.get("options", {}).get("max_new_tokens")
-    is_cut = steps == limit and bool(dataset["generated_content"].values[-1])
-    answer = for_terminal(trace.attrs["answer"]) or "(no text)"
+    is_open = str(trace["role"][-1]) == "reasoning"
+    is_cut = steps == limit and (is_open or bool(dataset["generated_content"].values[-1]))
     first = "the first token" if steps == 1 else f"the first {steps} tokens"
     cut = f" … ({first}; see --max-new-tokens)" if is_cut else ""
-    say(f"Answer: {answer}{cut}", target)
+    if reasoning := for_terminal(trace.attrs.get("reasoning", "")):
+        if len(reasoning) > _REASONING:
+            reasoning = f"{reasoning[:_REASONING].rstrip()} …"
+        say(f"Reasoning: {reasoning}{cut if is_open else ''}", target)
+    if not is_open:
+        say(f"Answer: {for_terminal(trace.attrs['answer']) or '(no text)'}{cut}", target)
+
+
+def answer_facts(trace: Trace) -> Facts:
+    """Return the answer's text, and that of its reasoning where it has any."""
+    names = ("answer", "reasoning") if trace.attrs.get("reasoning") else ("answer",)
+    return {name: trace.attrs.get(name) for name in names}
 
 
 def print_findings(findings: Iterable[Observation], target: Path) -> None:

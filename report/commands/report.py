@@ -83,7 +83,7 @@ def command(
         output.write_text(target, page)
         facts = {
             "tokens": trace.prompt_tokens,
-            "answer": trace.attrs.get("answer"),
+            **output.answer_facts(trace),
             "observations": [finding.to_json() for finding in findings],
         }
     if not as_json:

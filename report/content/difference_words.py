@@ -64,6 +64,7 @@ def difference_words(difference: Difference, view: View, rows: Sequence[str]) ->
         sides=[_side(difference, side) for side in (0, 1)],
         columns=_tokens(difference, view, deepest),
         absent=_absent(difference),
+        has_reasoning=bool((difference["role"] == "reasoning").any()),
         by_layer=_means_by_layer(difference, rows),
         both_provenances=list(_provenances(difference)),
     )

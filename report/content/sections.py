@@ -221,7 +221,7 @@ def summary(curve: Curve, rows: Sequence[str]) -> str:
 def _lens(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the lens: its curves and their table."""
     curves = lens_curves(trace)
-    title = "Logit lens by layer, over all positions read"
+    title = f"Logit lens by layer, over all {_prompt(trace)}positions read"
     return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
 
 
@@ -230,12 +230,17 @@ def _attention(
 ) -> Section:
     """Return the section of attention: its curves, and for a long prompt its spread."""
     curves = attention_curves(trace, attention)
-    title = "Attention by layer, means over all queries and heads"
+    title = f"Attention by layer, means over all {_prompt(trace)}queries and heads"
     own = _curve_table("attention", title, curves, rows)
     if attention is not None and attention.mean.shape[1] > LONG:
         layer = first_layer(attention)
         own["spread"] = tables.of_spread(trace, attention, layer, rows[layer])
     return Section("attention", _by_name("attention", curves), own)
+
+
+def _prompt(trace: Trace) -> str:
+    """Return the word that limits positions to the prompt's, where an answer follows them."""
+    return "prompt " if trace.prompt_tokens < trace.dataset.sizes["position"] else ""
 
 
 def _map(trace: Trace, label: str) -> Section:

@@ -19,6 +19,7 @@ from attentropy.report.figures.exact_weights import window_weights
 from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.read.curves import Curve
 from attentropy.report.read.maps import SCORES, pool_tiles, tile_edges
+from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.unit_rows import ANSWER, REST, UnitRows
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten
@@ -210,12 +211,18 @@ def of_answer(trace: Trace) -> ChartTable:
         trace["generated_entropy"].astype(np.float64),
     )
     first = trace.prompt_tokens
+    reasoning = reasoning_end(trace) - first
+    parts = ["reasoning"] * reasoning + ["answer"] * (steps - reasoning) if reasoning else []
     cells: list[list[Cell]] = [
-        [str(first + i), shorten(texts[i], 24), *(number(float(v[i])) for v in values)]
+        [
+            str(first + i), shorten(texts[i], 24), *parts[i : i + 1],
+            *(number(float(v[i])) for v in values),
+        ]
         for i in range(min(steps, _STEPS))
-    ]
+    ]  # fmt: skip
     columns = [
-        Column("position", number=False), Column("token", number=False), Column("probability"),
+        Column("position", number=False), Column("token", number=False),
+        *([Column("part", number=False)] if parts else []), Column("probability"),
         Column("rank (1 = top-1)"), Column("entropy (nats)"),
     ]  # fmt: skip
     title = f"The {count(steps, 'generated token')}, from the model's output at each step"

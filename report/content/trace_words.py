@@ -16,6 +16,7 @@ from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.perplexity import perplexities
+from attentropy.report.read.reasoning import reasoning_end, reasoning_tokens
 from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
@@ -35,8 +36,9 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     model = attrs.get("model", {})
     n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     tokens = count(prompt, "token")
+    start = reasoning_end(trace)
     if n > prompt:
-        tokens += f" and {n - prompt:,} of the answer"
+        tokens += f" and {n - prompt:,} of the answer{_of_reasoning(trace)}"
     name = for_sentence(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
@@ -64,7 +66,10 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
         prompt=_words(trace, view, words, 0, prompt),
-        generated=_words(trace, view, words, prompt, n),
+        reasoning=_words(trace, view, words, prompt, start),
+        generated=_words(trace, view, words, start, n),
+        split=split_sentence(trace).strip(),
+        has_reasoning=bool((trace["role"] == "reasoning").any()),
         provenance=list(_provenance(dict(attrs))),
     )
 
@@ -150,7 +155,15 @@ def split_sentence(trace: Trace) -> str:
         return ""
     if isinstance(trace, Difference):
         return " Vertical line: the answers begin."
-    return f" Vertical line: the answer begins ({count(n - prompt, 'generated token')})."
+    tokens = f"{count(n - prompt, 'generated token')}{_of_reasoning(trace)}"
+    dashed = " Dashed line: its reasoning ends." if prompt < reasoning_end(trace) < n else ""
+    return f" Vertical line: the answer begins ({tokens}).{dashed}"
+
+
+def _of_reasoning(trace: Trace) -> str:
+    """Return how many of the generated tokens are reasoning, after a comma; empty for none."""
+    tokens = reasoning_tokens(trace)
+    return f", {tokens:,} of them reasoning" if tokens else ""
 
 
 def filled_caption(template: str, view: View, placed: Placement) -> str:
@@ -218,9 +231,11 @@ def _surprisal(value: float) -> str:
 
 def _perplexity(trace: Trace) -> str:
     """Return the perplexity of the text in one sentence; empty where it is not recorded."""
+    values = perplexities(trace)
+    names = {"generated": "other generated"} if "reasoning" in values else {}
     clauses = [
-        f"{one.words} over {count(one.tokens, f'{name} token')}"
-        for name, one in perplexities(trace).items()
+        f"{one.words} over {count(one.tokens, f'{names.get(name, name)} token')}"
+        for name, one in values.items()
     ]
     return f"Perplexity: {', '.join(clauses)}." if clauses else ""
 

@@ -51,11 +51,18 @@ class PromptWords:
 
 @dataclass(frozen=True)
 class TraceWords(Words):
-    """Texts of the page of one trace; `provenance` are names and values."""
+    """Texts of the page of one trace; `provenance` are names and values.
+
+    `reasoning` is what is generated before the answer itself; `has_reasoning`: prompt or answer.
+    `split` says what the lines are at which the answer begins and its reasoning ends.
+    """
 
     prompt: PromptWords
     perplexity: str
+    reasoning: PromptWords
     generated: PromptWords
+    split: str
+    has_reasoning: bool
     provenance: list[tuple[str, str]]
 
 
@@ -98,10 +105,14 @@ class ProvenanceEntry:
 
 @dataclass(frozen=True)
 class DifferenceWords(Words):
-    """Texts of the page of a difference; `absent` names the views that one side alone has."""
+    """Texts of the page of a difference; `absent` names the views that one side alone has.
+
+    `has_reasoning`: some token is reasoning.
+    """
 
     sides: list[SideWords]
     columns: list[TokenWord]
     absent: str
+    has_reasoning: bool
     by_layer: MeansByLayer
     both_provenances: list[ProvenanceEntry]

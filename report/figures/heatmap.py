@@ -11,7 +11,9 @@ import altair as alt
 from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
+    HAS_SPLIT,
     INK,
+    IS_REASONED,
     PURPLE,
     answer_line,
     blank,
@@ -48,14 +50,15 @@ from attentropy.report.figures.specification import (
     view,
 )
 
+_GAP_TO_LINE = 4  # pixels between the box and the line at which the answer begins
 _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
 _BOX_OPACITY = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
 _COLUMN_OPACITY = "col >= a && col < b ? 1 : 0"
-# The line at which the answer begins; there is none where all tokens are the prompt's.
-_HAS_SPLIT = "split > 0 && split < n"
-_SPLIT_OPACITY = f"{_HAS_SPLIT} && split > a && split < b ? 1 : 0"
-_OVERVIEW_SPLIT_OPACITY = f"{_HAS_SPLIT} ? 1 : 0"
+# The lines at which the answer begins and its reasoning ends.
+_REASONED_OPACITY = f"{IS_REASONED} && reasoned > a && reasoned < b ? 1 : 0"
+_SPLIT_OPACITY = f"{HAS_SPLIT} && split > a && split < b ? 1 : 0"
+_OVERVIEW_SPLIT_OPACITY = f"{HAS_SPLIT} ? 1 : 0"
 
 
 def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
@@ -63,6 +66,7 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
 
     `state` has the first values of the parameters (see `heatmap_data.state`): n positions,
     rowcount, a and b (section), col (inset), box0 and box1, split (where the answer begins),
+    reasoned (where its reasoning ends),
     colours, font sizes.
 
     `datasets` are tile {url} of the overview and part {url} of the section, cells, columns, rows,
@@ -100,6 +104,9 @@ def _overview_chart(size: Size) -> VegaLite:
     return layer(
         picture("tile", ("0", "n"), y_scale("y0:Q")),
         answer_line(f"split / n * {scale}", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
+        answer_line(
+            f"reasoned / n * {scale}", "-3", size.overview, f"{IS_REASONED} ? 1 : 0", is_dashed=True
+        ),
         frame(PURPLE, f"a / n * {scale}", f"b / n * {scale}", size.overview, 2.5),
         rule(
             GREEN, f"(col + 0.5) / n * {scale}", f"(col + 0.5) / n * {scale}",
@@ -167,6 +174,7 @@ def _section(size: Size) -> VegaLite:
     x, y = x_scale("x0:Q", "a", "b"), y_scale("y0:Q")
     cells = dataset("cells").encode(x=x, y=y)
     box0, box1 = (_section_pixels(size, name) for name in ("box0", "box1"))
+    box1 = f"{box1} - (box1 == split && {HAS_SPLIT} ? {_GAP_TO_LINE} : 0)"
     left, right = (_column_pixels(size, offset) for offset in (0, 1))
     return layer(
         picture("part", ("a", "b"), y_scale("y0:Q")),
@@ -184,6 +192,10 @@ def _section(size: Size) -> VegaLite:
             baseline="middle", fontSize=11,
         ),
         answer_line(_section_pixels(size, "split"), "-6", size.height + LABELS, _SPLIT_OPACITY),
+        answer_line(
+            _section_pixels(size, "reasoned"), "-6", size.height + LABELS, _REASONED_OPACITY,
+            is_dashed=True,
+        ),
         frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
         frame(BLUE, box0, box1, size.height + LABELS, 2.5, _BOX_OPACITY),
         frame(GREEN, left, right, size.height, 2.5, _COLUMN_OPACITY),

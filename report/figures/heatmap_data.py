@@ -16,6 +16,7 @@ from attentropy.report.figures.sizes import LETTER, LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
+from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
 from attentropy.report.text import shorten
@@ -217,6 +218,7 @@ def state(trace: Trace, size: Size, placement: Placement, rows: int) -> Row:
         "n": trace.dataset.sizes["position"], "rowcount": rows,
         "a": placement.start, "b": placement.stop, "col": placement.column,
         "box0": placement.box_start, "box1": placement.box_stop, "split": trace.prompt_tokens,
+        "reasoned": reasoning_end(trace),
         "insetwidth": 1, "insetheight": rows,
         **LIGHT,
         "cellfont": 0 if row_height < 8 else min(12, row_height * 0.7),

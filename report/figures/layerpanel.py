@@ -63,7 +63,7 @@ def _axes(curve: Curve, last: int) -> tuple[alt.X, alt.Scale, alt.Axis]:
     )  # fmt: skip
     is_share = curve.top is not None
     scale = alt.Scale(domain=[0, curve.top if is_share else _largest(curve)], nice=not is_share)
-    labels: Channels = {"labelExpr": PERCENT_LABEL} if is_share else {"format": "~g"}
+    labels: Channels = {"labelExpr": PERCENT_LABEL} if is_share else {"format": ",~r"}
     axis = alt.Axis(title=None, tickCount=4, **labels, **style)
     return x, scale, axis
 

@@ -13,6 +13,10 @@ from attentropy.report.figures.specification import Channels, VegaLite, layer, v
 PURPLE, GREEN, BLUE, ORANGE = (alt.ExprRef(n) for n in ("purple", "green", "blue", "orange"))
 INK, PAPER = alt.ExprRef("ink"), alt.ExprRef("paper")
 
+# Whether there is a line at which the answer begins, and one at which its reasoning ends.
+HAS_SPLIT = "split > 0 && split < n"
+IS_REASONED = "reasoned > split && reasoned < n"
+
 End = str | int
 """The end of an axis: a number, or an expression of the parameters."""
 
@@ -139,14 +143,18 @@ def colour_ramp(width: int) -> alt.Chart:
     return chart
 
 
-def answer_line(x: str, top: str, bottom: int, opacity: str) -> VegaLite:
-    """Return the line between prompt and answer at `x` (expression), on a seam of paper.
+def answer_line(
+    x: str, top: str, bottom: int, opacity: str, *, is_dashed: bool = False
+) -> VegaLite:
+    """Return the line at which the answer begins, at `x` (expression), on a seam of paper.
 
-    So it stands out on dark cells and on light ones.
+    So it stands out on dark cells and on light ones. The dashed one is between its reasoning and
+    the answer itself.
     """
+    dashes = {"strokeDash": [4, 3]} if is_dashed else {}
     shown = alt.OpacityValue(alt.ExprRef(opacity))
     seam, line = (
-        rule(color, x, x, top, str(bottom), strokeWidth=width).encode(opacity=shown)
-        for color, width in ((PAPER, 5), (INK, 2))
+        rule(color, x, x, top, str(bottom), strokeWidth=width, **more).encode(opacity=shown)
+        for color, width, more in ((PAPER, 5, {}), (INK, 2, dashes))
     )
     return layer(seam, line)

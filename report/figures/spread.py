@@ -10,7 +10,15 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.figures.marks import BLUE, INK, dataset, text_mark
+from attentropy.report.figures.marks import (
+    BLUE,
+    HAS_SPLIT,
+    INK,
+    IS_REASONED,
+    answer_line,
+    dataset,
+    text_mark,
+)
 from attentropy.report.figures.specification import (
     Channels,
     Datasets,
@@ -22,9 +30,11 @@ from attentropy.report.figures.specification import (
     specification,
 )
 from attentropy.report.palette import LIGHT
+from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.visible import visible_keys
 
 WIDE, NARROW = (1010, 210), (290, 190)
+_SHORT_NOTE = "line: mean · band: range of heads · dashed: ln(visible)"
 NOTE = "line: mean over heads · band: lowest to highest head · dashed: ln(visible keys)"
 _CEILING_POINTS = 130
 
@@ -32,8 +42,9 @@ _CEILING_POINTS = 130
 def spread(size: tuple[int, int], state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of the figure.
 
-    Parameters: n, top (nats), colours. Datasets: heads {x, mean, low, high} with x the middle of a
-    tile, ceiling {x, y}, note.
+    Parameters: n, split (where the answer begins), reasoned (where its reasoning ends), top
+    (nats), colours. Datasets: heads {x, mean, low, high} with x the middle of a
+    tile, ceiling {x, y}, note, one.
     """
     x, y = _channels(size[0] > 500)
     heads = dataset("heads")
@@ -50,7 +61,11 @@ def spread(size: tuple[int, int], state: Parameters, datasets: Datasets) -> Vega
     )
     note = text_mark("note", x=alt.XValue(size[0] - 6), y=alt.YValue(-7), align="right",
                      baseline="bottom", fontSize=11)  # fmt: skip
-    views = layer(band, dashes, line, note, width=size[0], height=size[1])
+    ends = [
+        answer_line(f"{at} / n * {size[0]}", "-4", size[1], f"{shown} ? 1 : 0", is_dashed=is_dashed)
+        for at, shown, is_dashed in (("split", HAS_SPLIT, False), ("reasoned", IS_REASONED, True))
+    ]
+    views = layer(band, dashes, line, *ends, note, width=size[0], height=size[1])
     padding = {"left": 6, "right": 20, "top": 22, "bottom": 6}
     return specification(views, state, datasets, padding)
 
@@ -83,9 +98,11 @@ def first_spread(
     rows: dict[str, Rows] = {
         "heads": points,
         "ceiling": ceiling(trace, layer, n),
-        "note": [{"text": NOTE}],
+        "note": [{"text": NOTE if size == WIDE else _SHORT_NOTE}],
+        "one": [{"o": 1}],
     }
-    return spread(size, {"n": n, "top": high * 1.04, **LIGHT}, rows)
+    ends = {"split": trace.prompt_tokens, "reasoned": reasoning_end(trace)}
+    return spread(size, {"n": n, **ends, "top": high * 1.04, **LIGHT}, rows)
 
 
 def ceiling(trace: Trace, layer: int, n: int) -> Rows:

@@ -138,6 +138,8 @@ def _no_rehearsal(trace: Trace, is_read: np.ndarray) -> str:
         return "the trace has no logit lens"
     if not is_read.any():
         return "the lens did not read the template tokens"
+    if trace.attrs.get("reasoning") and not trace.attrs.get("answer"):
+        return "the answer ends within its reasoning, which is not looked for"
     return "the answer has no word to look for"
 
 

@@ -27,27 +27,28 @@ def reduction(source: ValueSource, values: FigureValues, max_bytes: int) -> str:
     all_steps = values.steps or {view.name: view.step for view in source.views}
     steps = " or ".join(str(step) for step in sorted(set(all_steps.values())))
     mean = f"the mean (or minimum or maximum, as chosen) of {steps} positions"
+    is_reduced = max(all_steps.values()) > 1
     if not values.steps:
-        overview = f"Each overview column is {mean}. " if max(all_steps.values()) > 1 else ""
-        return overview + rounding
-    sentences = [
-        f"To fit {count(source.positions, 'position')} into {max_bytes / 1e6:g} MB, each overview "
-        f"column is {mean}.",
-        *_sentences(source, values),
-        rounding,
-    ]
-    return " ".join(sentences)
+        return f"Each overview column is {mean}. {rounding}" if is_reduced else rounding
+    why = f"To fit {count(source.positions, 'position')} into {max_bytes / 1e6:g} MB"
+    how = f"each overview column is {mean}" if is_reduced else "values are rounded or left out"
+    return " ".join([f"{why}, {how}.", *_sentences(source, values), rounding])
 
 
 def _sentences(source: ValueSource, values: FigureValues) -> Iterator[str]:
     """Yield what a reduced page holds besides its overview."""
     everywhere = [_VIEWS[v.name] for v in source.views if f"{v.name}Whole" in values.packed]
     everything = "all values"
-    if everywhere:
-        yield f"Full resolution at every position: {' and '.join(everywhere)}."
-        everything = "all other values"
-    yield f"Full resolution at {_count(values.ranges)} ({_list(values.ranges)}): {everything}."
-    if source.trace.dataset.sizes.get("head", 0) > 1:
+    are_heads_apart = source.trace.dataset.sizes.get("head", 0) > 1 and values.head_step != 1
+    if values.ranges == [(0, source.positions)]:
+        but = " but those of single heads" if are_heads_apart else ""
+        yield f"Full resolution at every position: all values{but}."
+    else:
+        if everywhere:
+            yield f"Full resolution at every position: {' and '.join(everywhere)}."
+            everything = "all other values"
+        yield f"Full resolution at {_count(values.ranges)} ({_list(values.ranges)}): {everything}."
+    if are_heads_apart:
         tiles = f"means of {values.head_step} positions" if values.head_step else ""
         ranges = values.head_ranges
         single = f"full resolution at {_list(ranges)}" if ranges else ""

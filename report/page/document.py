@@ -106,11 +106,12 @@ def _rounded(number: re.Match[str]) -> str:
 def _darkened(image: str) -> str:
     """Return the same picture in the colours of a dark page.
 
-    These are the colour of the background, which is named first, and those of everything around the
-    values.
+    These are the colour of the background, which is named first and which lines have for a seam,
+    and those of everything around the values.
     """
     light, dark = palette.LIGHT, palette.DARK
     image = image.replace(f'fill="{light["paper"]}"', f'fill="{dark["paper"]}"', 1)
+    image = re.sub(rf'(<line [^>]*stroke="){light["paper"]}"', rf'\g<1>{dark["paper"]}"', image)
     dark_of = {light[name]: dark[name] for name in light if name != "paper"}
     return re.sub(
         r'\b(fill|stroke)="(#[0-9a-f]{6})"',

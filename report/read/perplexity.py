@@ -25,16 +25,21 @@ class Perplexity:
 
 
 def perplexities(trace: Trace) -> Mapping[str, Perplexity]:
-    """Return the perplexity of the content, of the generated tokens and of the prompt.
+    """Return the perplexity of the content, of what the model generated, and of the prompt.
 
-    A name is absent where the trace has no such token with a probability; the first token of a text
-    never has one.
+    Generated reasoning is apart from the other generated tokens. A name is absent where the trace
+    has no such token with a probability; the first token of a text never has one.
     """
     if TOKEN_LOGPROB not in trace:
         return {}
     logprobs, roles = trace[TOKEN_LOGPROB].astype(np.float64), trace["role"]
-    groups = {name: roles == name for name in ("content", "generated")}
-    groups["prompt"] = ~groups["generated"]
+    generated = trace.is_generated
+    groups = {
+        "content": roles == "content",
+        "reasoning": generated & (roles == "reasoning"),
+        "generated": generated & (roles != "reasoning"),
+        "prompt": ~generated & (roles != "padding"),
+    }
     results = {}
     for name, group in groups.items():
         values = logprobs[group & np.isfinite(logprobs)]

@@ -24,7 +24,7 @@ _WORDS = {
 }
 _ATTRIBUTE_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("model", "tokenizer", "prompt", "versions", "options", "profile"), dict),
-    **dict.fromkeys(("answer", "implementation"), str),
+    **dict.fromkeys(("answer", "reasoning", "implementation"), str),
     "partial": dict, "notes": list,
 }  # fmt: skip
 _MAX_INTEGER = 2**31 - 1
