@@ -56,6 +56,19 @@ def check_installed(name: str) -> None:
             )
 
 
+def unpack_zeros(kind: str, values: int) -> None:
+    """Dequantize at least that many zeros of a type, as loading does: a measurement times it."""
+    import numpy as np
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    number = GGMLQuantizationType[kind]
+    block, block_bytes = GGML_QUANT_SIZES[number]
+    packed = np.zeros((1, -(-values // block) * block_bytes), np.uint8)
+    floats = {"F32": np.float32, "F16": np.float16}
+    dequantize(packed.view(floats.get(kind, np.uint8)), number).copy()
+
+
 def dequantized() -> dict[str, Any]:
     """Return the options of `from_pretrained` by which no kernel for packed weights is downloaded.
 
