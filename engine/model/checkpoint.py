@@ -99,9 +99,10 @@ def _open_gguf(path: Path, name: str) -> Iterator[Checkpoint]:
     header = gguf.read_header(path, name)
     # An error may name the folder that only this function knows.
     with (
-        gguf.folder_of(path) as folder,
-        origin.errors_in_one_line(name, str(folder)),
+        gguf.linked(path) as link,
+        origin.errors_in_one_line(name, str(link.parent)),
         contextlib.redirect_stderr(io.StringIO()),  # its bar of progress has no switch
     ):
-        config = read_config(folder, name, header.sizes, path.name)
-        yield Checkpoint(str(folder), folder, config, None, path.name, header)
+        folder, file = link.parent, link.name
+        config = read_config(folder, name, header.sizes, file)
+        yield Checkpoint(str(folder), folder, config, None, file, header)

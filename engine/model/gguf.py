@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.engine.model.files import StoredSizes
 
+_ENDING = ".gguf"
+_MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MAX_HEADER = 64 * 2**20  # bytes; a vocabulary of 262,144 tokens takes 15 MiB
 _MAX_KEYS = 10_000
@@ -43,8 +45,16 @@ class GgufHeader:
 
 
 def is_gguf(source: str | Path) -> bool:
-    """Return whether a source is the path of a GGUF file."""
-    return str(source).endswith(".gguf") and Path(source).is_file()
+    """Return whether a source is the path of a GGUF file, by its name or, as in Ollama's folder
+    of nameless files, by its first bytes.
+    """
+    path = Path(source)
+    if not path.is_file():
+        return False
+    if path.name.endswith(_ENDING):
+        return True
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def check_installed(name: str) -> None:
@@ -81,19 +91,19 @@ def dequantized() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def folder_of(file: str | Path) -> Iterator[Path]:
-    """Make a folder that has the file and nothing else while this is open.
+def linked(file: str | Path) -> Iterator[Path]:
+    """Make a folder that has the file and nothing else, and yield its path there, ending in .gguf.
 
     transformers would also read what lies next to the file, of another model perhaps.
     """
     source = Path(file).expanduser().resolve()
     with tempfile.TemporaryDirectory(prefix="attentropy-gguf-") as folder:
-        link = Path(folder) / source.name
+        link = Path(folder) / (source.name.removesuffix(_ENDING) + _ENDING)
         try:
             link.symlink_to(source)
         except OSError:  # Windows allows it to few users
             os.link(source, link)
-        yield Path(folder)
+        yield link
 
 
 def read_header(path: Path, name: str) -> GgufHeader:
@@ -123,7 +133,7 @@ class _Header:
         self._size = size
 
     def read(self) -> GgufHeader:
-        if self._take(4) != b"GGUF":
+        if self._take(len(_MAGIC)) != _MAGIC:
             raise _BrokenHeader("it does not begin as one")
         version = self._number("<I")
         if version not in _VERSIONS:

@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from attentropy.engine.errors import AttentropyError, LensRefused
+from attentropy.engine.trace.text import count
 
 
 def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
@@ -15,15 +16,15 @@ def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
 
     Raises `LensRefused` where no list of modules has as many entries as the configuration says.
     """
-    count = getattr(model.config.get_text_config(), "num_hidden_layers", None)
-    if count is None:
+    number = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    if number is None:
         raise LensRefused(f"{type(model).__name__} does not say how many decoder layers it has")
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
     for root in (decoder, model):
         for module in root.modules() if root is not None else ():
-            if isinstance(module, nn.ModuleList) and len(module) == count:
+            if isinstance(module, nn.ModuleList) and len(module) == number:
                 return list(module)
-    raise LensRefused(f"{type(model).__name__} has no list of its {count} decoder layers")
+    raise LensRefused(f"{type(model).__name__} has no list of its {number} decoder layers")
 
 
 def layer_count(model: PreTrainedModel) -> int:
@@ -43,7 +44,7 @@ def layer_of(model: PreTrainedModel, module: nn.Module) -> int:
     Raises `AttentropyError` where it has neither, or several layers share it.
     """
     own = getattr(module, "layer_idx", None)
-    if own is not None:
+    if own is not None and int(own) >= 0:  # Zamba 2 gives −1 to all
         return int(own)
     try:
         layers = decoder_layers(model)
@@ -51,5 +52,8 @@ def layer_of(model: PreTrainedModel, module: nn.Module) -> int:
         layers = []
     inside = [i for i, layer in enumerate(layers) if any(m is module for m in layer.modules())]
     if len(inside) != 1:
-        raise AttentropyError(f"{type(module).__name__} does not say which layer it is")
+        raise AttentropyError(
+            f"{type(module).__name__} belongs to {count(len(inside), 'layer')} of "
+            f"{type(model).__name__}, so attentropy cannot number its calls"
+        )
     return inside[0]
