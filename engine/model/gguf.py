@@ -45,8 +45,9 @@ class GgufHeader:
 
 
 def is_gguf(source: str | Path) -> bool:
-    """Return whether a source is the path of a GGUF file, by its name or, as in Ollama's folder
-    of nameless files, by its first bytes.
+    """Return whether a source is the path of a GGUF file.
+
+    Its name says so or, as in Ollama's folder of files without endings, its first bytes.
     """
     path = Path(source)
     if not path.is_file():

@@ -16,8 +16,8 @@ def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
 
     Raises `LensRefused` where no list of modules has as many entries as the configuration says.
     """
-    number = getattr(model.config.get_text_config(), "num_hidden_layers", None)
-    if number is None:
+    number = layer_count(model)
+    if not number:
         raise LensRefused(f"{type(model).__name__} does not say how many decoder layers it has")
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
     for root in (decoder, model):
@@ -28,8 +28,18 @@ def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
 
 
 def layer_count(model: PreTrainedModel) -> int:
-    """Return the number of layers that the configuration gives; 0 where it gives none."""
-    return int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
+    """Return the number of layers that the configuration gives; 0 where it gives none.
+
+    A decoder of an encoder-decoder family (BART, Whisper) shares the configuration of both, whose
+    `num_hidden_layers` is the encoder's.
+    """
+    config = model.config.get_text_config()
+    own = getattr(config, "decoder_layers", None)
+    if isinstance(own, int) and any(
+        name.rpartition(".")[2] == "decoder" for name, _ in model.named_modules()
+    ):
+        return own
+    return int(getattr(config, "num_hidden_layers", None) or 0)
 
 
 def layer_kinds(model: PreTrainedModel) -> list[str]:
