@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model import gguf
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.classes import empty_model
@@ -18,8 +19,16 @@ from attentropy.engine.model.config import read_config, transformers_tokenizer
 from attentropy.engine.model.files import has_tokenizer, read_sizes
 from attentropy.engine.model.sandbox import run_bounded
 
-# What transformers raises for a configuration that no model with a head over words is made from.
-NO_MODEL = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# What is raised for a configuration that no model with a head over words can be made from.
+NO_MODEL = (
+    ArithmeticError,
+    AttentropyError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 _SECONDS = 20
 _MEBIBYTES = 1024
 

@@ -8,7 +8,6 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from attentropy.engine.errors import AttentropyError, LensRefused
-from attentropy.engine.trace.text import count
 
 
 def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
@@ -63,7 +62,7 @@ def layer_of(model: PreTrainedModel, module: nn.Module) -> int:
     inside = [i for i, layer in enumerate(layers) if any(m is module for m in layer.modules())]
     if len(inside) != 1:
         raise AttentropyError(
-            f"{type(module).__name__} belongs to {count(len(inside), 'layer')} of "
-            f"{type(model).__name__}, so attentropy cannot number its calls"
+            f"{type(module).__name__} does not say which layer of {type(model).__name__} it is; "
+            "models whose layers share one attention module are not supported"
         )
     return inside[0]

@@ -96,7 +96,7 @@ def _ready(
     device: where it goes; None where it was placed while it was loaded.
     """
     loaded, info = outcome
-    notes = _loading_notes(info, config, name)
+    notes = _loading_notes(info, config, name, type(loaded).__name__)
     return (loaded if device is None else loaded.to(device)).eval(), notes
 
 
@@ -171,9 +171,19 @@ def source_of(model: Any) -> tuple[str, str | None]:
     return source or type(model).__name__, commit
 
 
-def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:
-    """Return what differs between files and model; refuse a model whose weights are incomplete."""
-    if missing := sorted(info["missing_keys"]):
+def _loading_notes(info: dict[str, Any], config: Any, name: str, loaded_as: str) -> tuple[str, ...]:
+    """Return what differs between files and model; refuse a model whose weights are incomplete.
+
+    loaded_as: the name of the model's class.
+    """
+    missing = sorted(info["missing_keys"])
+    saved_as = next(iter(getattr(config, "architectures", None) or ()), loaded_as)
+    if missing and saved_as != loaded_as:
+        raise AttentropyError(
+            f"{name!r} was saved as {saved_as}, without the head that predicts tokens; load it "
+            "with transformers and record its attention with attentropy.record"
+        )
+    if missing:
         raise AttentropyError(
             f"{name!r}: its weights do not contain {count(len(missing), 'tensor')} that the model "
             f"needs, such as {missing[0]}"

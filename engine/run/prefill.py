@@ -118,8 +118,8 @@ def compare_chunks(probe: RunProbe) -> str | None:
                 cache, start = cache_of(output), stop
                 if cache is None:
                     return f"{name} has no KV cache"
-    except AttentropyError:
-        raise
+    except AttentropyError as error:  # what is refused of the whole text too, stops the run later
+        return f"{name} cannot be recorded in chunks ({error})"
     except MODEL_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         logger.debug("reading in chunks failed", exc_info=True)
@@ -147,7 +147,7 @@ def size_of(model: PreTrainedModel) -> ModelSize | None:
     """Return the model's sizes; None for a class that its configuration alone does not make."""
     try:
         return model_size(model.config)
-    except MODEL_ERRORS:
+    except (AttentropyError, *MODEL_ERRORS):
         logger.debug("no model can be made from the configuration alone", exc_info=True)
         return None
 
