@@ -24,7 +24,7 @@ _MAX_KEYS = 10_000
 _MAX_TENSORS = 100_000
 _MAX_NAME = 65_535
 _BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # by type of value
-_SCALARS = {4: "<I", 5: "<i", 10: "<Q", 11: "<q", 6: "<f", 12: "<d"}
+_SCALARS = {2: "<H", 4: "<I", 5: "<i", 10: "<Q", 11: "<q", 6: "<f", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -148,6 +148,10 @@ class _Header:
             value = self._value(self._number("<I"))
             if key == "general.alignment":
                 alignment = value if isinstance(value, int) else 0
+            if key == "split.count" and isinstance(value, int) and value > 1:
+                raise _BrokenHeader(
+                    f"it is one of {value:,} parts; join them with llama-gguf-split --merge"
+                )
             if key.endswith(".block_count") and isinstance(value, int) and value > tensors:
                 raise _BrokenHeader(f"it counts {value:,} layers and {tensors:,} tensors")
         if not 1 <= alignment <= 2**20:

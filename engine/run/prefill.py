@@ -16,7 +16,13 @@ from transformers.cache_utils import DynamicLayer
 from attentropy.engine.attention.finite import finite_rows
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
-from attentropy.engine.attention.probe import MODEL_ERRORS, RecordedPass, difference, outputs
+from attentropy.engine.attention.probe import (
+    MODEL_ERRORS,
+    RecordedPass,
+    difference,
+    outputs,
+    run_own,
+)
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK, transient_bytes
@@ -130,9 +136,28 @@ def compare_chunks(probe: RunProbe) -> str | None:
     own = outputs(probe.passes.own)
     is_finite = finite_rows(own)[0]  # the others are the model's own, whatever the chunks
     distance = difference(own[:, is_finite], torch.cat(parts, 1)[:, is_finite], model.dtype)
-    if distance is not None:
-        return f"{name} gives different outputs in chunks (difference {distance:.3g})"
-    return None
+    if distance is None:
+        return None
+    if (own_distance := _difference_of_fewer(probe)) is not None:
+        why = " (its weights are quantized)" if getattr(model, "is_quantized", False) else ""
+        return (
+            f"the outputs of {name} depend on which tokens are read together, by "
+            f"{own_distance:.3g} without attentropy too{why}"
+        )
+    return f"{name} gives different outputs in chunks (difference {distance:.3g})"
+
+
+def _difference_of_fewer(probe: RunProbe) -> float | None:
+    """Return how far a model's own outputs change where it reads fewer tokens at once.
+
+    None where they do not. The columns in which LLM.int8 keeps more digits are chosen by the
+    largest value in any of the tokens of a pass.
+    """
+    model, first = probe.passes.model, probe.cuts[0]
+    fewer = outputs(run_own(model, probe.passes.ids[:, :first]))
+    own = outputs(probe.passes.own)[:, :first]
+    is_finite = finite_rows(own)[0]
+    return difference(own[:, is_finite], fewer[:, is_finite], model.dtype)
 
 
 def _recorded(probe: RunProbe) -> RecordedPass | None:

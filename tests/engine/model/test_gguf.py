@@ -218,6 +218,7 @@ HOSTILE = {
     "offset": _header(tensors=1, body=_tensor([4], offset=2**50) + bytes(64)),
     "kind": _header(tensors=1, body=_tensor([4], kind=250) + bytes(64)),
     "cut": _header(tensors=1, body=_text(b"t")),
+    "part": _header(keys=1, body=_text(b"split.count") + struct.pack("<IH", 2, 3)),
 }
 
 

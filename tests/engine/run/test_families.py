@@ -105,6 +105,31 @@ def test_the_lens_alone_is_read_where_attention_is_the_models_own():
         assert ("masked language model" in notes) != is_causal
 
 
+class Together(torch.nn.Linear):
+    """A product whose digits depend on all tokens of a pass, as those of LLM.int8 do."""
+
+    def forward(self, values):
+        step = values.abs().max() / 8
+        return super().forward((values / step).round() * step)
+
+
+@pytest.mark.parametrize("is_quantized", [False, True])
+def test_a_model_whose_outputs_depend_on_the_tokens_of_a_pass_is_read_in_one(is_quantized):
+    model = tiny.model()
+    for layer in model.model.layers:
+        layer.mlp.down_proj.__class__ = Together
+    model.is_quantized = is_quantized
+    trace = extract(model, IDS, tokenizer=tiny.tokenizer(None), max_new_tokens=2, chunk=16)
+    (note,) = (n for n in trace.attrs["notes"] if "one pass" in n)
+    assert "depend on which tokens are read together, by " in note
+    assert ("without attentropy too (its weights are quantized)" in note) == is_quantized
+    ids = torch.tensor(trace["token_ids"][None]).long()
+    for entropy, expected in zip(
+        trace["entropy"], eager_entropies(model, input_ids=ids, use_cache=False), strict=True
+    ):
+        np.testing.assert_allclose(entropy, expected[0], atol=2e-5)
+
+
 def _albert():
     return AlbertForMaskedLM(AlbertConfig(
         vocab_size=264, embedding_size=48, hidden_size=48, intermediate_size=64,
