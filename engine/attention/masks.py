@@ -150,8 +150,8 @@ def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
         merged: dict[str, Any] = {}
         for part in closed["mask_functions"]:
             for key, value in _read(part).items():
-                known = merged.setdefault(key, value)
-                if known is not value and known != value:
+                earlier = merged.setdefault(key, value)
+                if earlier is not value and earlier != value:
                     raise UnknownMask(f"a mask with two different {key} patterns")
         return merged
     if name == "or_masks":  # the tokens of an image see each other

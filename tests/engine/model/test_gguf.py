@@ -150,7 +150,8 @@ def test_random_weights_need_its_header_alone(pair):
         assert value.shape == drawn[name].shape
         # The file names no padding, whose row of the table the folder's configuration clears.
         assert value.equal(drawn[name]) or name == "model.embed_tokens.weight"
-    assert ours.tokenizer.get_vocab() == ggufs.vocabulary(ours.model.config.vocab_size)
+    words = ggufs.vocabulary(ours.model.config.vocab_size)
+    assert ours.tokenizer.get_vocab().items() >= words.items()
     assert (ours.name, ours.quantization) == ("model.gguf", None)
     assert str(file.parent) not in str(ours.model.config)
     trace = profile(file, tokens=40, random_weights=True, repeat=1, device="cpu")
