@@ -83,8 +83,8 @@ class Visibility:
             None if numbers is None else numbers[one]
             for numbers in (mask.key_starts, mask.key_lengths, mask.last_keys)
         )
-        rules = {"key_starts": starts, "key_lengths": lengths, "last_keys": last}
-        return replace(self, mask=replace(mask, **rules))
+        mask = replace(mask, key_starts=starts, key_lengths=lengths, last_keys=last)
+        return replace(self, mask=mask)
 
     def part(self, start: int, stop: int) -> Visibility:
         """Return what the queries start … stop−1 may see, counted from the first."""
