@@ -54,7 +54,7 @@ def describe_run(loaded: LoadedModel) -> dict[str, Any]:
 
 def _quantization(config: Any) -> str | None:
     """Return how the weights in memory are quantized (4bit and 8bit: bitsandbytes), None if not."""
-    own = getattr(config, "quantization_config", None)
+    own: Any = getattr(config, "quantization_config", None)
     facts = own.to_dict() if hasattr(own, "to_dict") else own
     if not isinstance(facts, dict):
         return None
