@@ -11,7 +11,7 @@ class AttentropyError(Exception):
 
 
 class NoAttention(AttentropyError):
-    """A model in which no layer calls transformers' attention interface. Exit code 1."""
+    """A model that does not compute attention through transformers' interface. Exit code 1."""
 
 
 class LensRefused(AttentropyError):

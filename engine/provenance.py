@@ -39,8 +39,9 @@ def describe_run(loaded: LoadedModel) -> dict[str, Any]:
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": devices[0].split(":")[0] if len(devices) == 1 else ", ".join(devices),
     }
-    if loaded.quantization is not None:
-        facts["quantization"] = loaded.quantization
+    quantization = loaded.quantization or _quantization(model.config)
+    if quantization is not None:
+        facts["quantization"] = quantization
     if loaded.revision is None:  # a folder, whose name alone says little
         facts["weights_sha256"] = weights_sha256(model)
     return {
@@ -49,6 +50,17 @@ def describe_run(loaded: LoadedModel) -> dict[str, Any]:
         "implementation": "triton" if on_gpu and has_triton() else "portable",
         "versions": _versions(),
     }
+
+
+def _quantization(config: Any) -> str | None:
+    """Return how the weights in memory are quantized (4bit and 8bit: bitsandbytes), None if not."""
+    own: Any = getattr(config, "quantization_config", None)
+    facts = own.to_dict() if hasattr(own, "to_dict") else own
+    if not isinstance(facts, dict):
+        return None
+    bits = [name for name in ("4bit", "8bit") if facts.get(f"load_in_{name}")]
+    method = facts.get("quant_method")
+    return bits[0] if bits else str(getattr(method, "value", method))
 
 
 def _tokenizer(tokenizer: Any) -> dict[str, Any]:

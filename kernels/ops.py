@@ -46,6 +46,7 @@ def attention(
     key_lengths: Tensor | None = None,
     segments: Tensor | None = None,
     query_offset: int | None = None,
+    last_keys: Tensor | None = None,
     stats: str | Sequence[str] = "entropy",
     impl: Implementation | None = None,
 ) -> AttentionResult:
@@ -66,6 +67,8 @@ def attention(
         segments: Number of the packed sequence that each key belongs to [B, Nk]; a query sees only
             keys with the number segments[:, a].
         query_offset: Position of query 0; Nk − Nq by default (the queries are the last tokens).
+        last_keys: Last key that the query at each position sees [B, Nk], in place of its own
+            position in causal order: the tokens of an image see each other in some models.
         stats: Statistics to compute, from `STATS`: "entropy", "entropy,max_prob" or a list;
             "sink_prob" needs `sinks`.
         impl: "triton", "portable" or "reference"; by default the fastest on the tensors' device.
@@ -93,13 +96,13 @@ def attention(
     _check_inputs(call, q, k, v, impl)
     mask, score = checks.check_scores(
         call, q, k, scale, softcap, slopes, causal, window, chunk, key_starts, key_lengths,
-        segments, query_offset,
+        segments, query_offset, last_keys,
     )  # fmt: skip
     names = _check_statistics(call, stats, sinks, q.shape[1])
     checks.check_inference(call, q, k, v, sinks, slopes)
     results = torch.ops.attentropy.attention(
         q, k, v, sinks, slopes, key_starts, key_lengths, segments, score.scale, softcap, causal,
-        window, chunk, mask.query_offset, names, impl,
+        window, chunk, mask.query_offset, names, impl, last_keys,
     )  # fmt: skip
     return AttentionResult(**dict(zip(attention_names(names), results, strict=True)))
 

@@ -26,7 +26,8 @@ _LIBRARY = torch.library.Library("attentropy", "DEF")
 _LIBRARY.define(
     "attention(Tensor q, Tensor k, Tensor v, Tensor? sinks, Tensor? slopes, Tensor? key_starts, "
     "Tensor? key_lengths, Tensor? segments, float scale, float? softcap, bool causal, "
-    "SymInt? window, SymInt? chunk, SymInt query_offset, str stats, str? impl) -> Tensor[]"
+    "SymInt? window, SymInt? chunk, SymInt query_offset, str stats, str? impl, "
+    "Tensor? last_keys=None) -> Tensor[]"
 )
 
 
@@ -48,16 +49,17 @@ def attention(
     query_offset: int,
     stats: str,
     impl: str | None,
+    last_keys: Tensor | None = None,
 ) -> list[Tensor]:
     """Return `attention_names(stats)` by `impl`, or by the best for the tensors' device."""
     mask = Mask(
         q.shape[2], k.shape[2], query_offset, causal, window, chunk, key_starts, key_lengths,
-        segments,
+        segments, last_keys,
     )  # fmt: skip
     score = Score(scale, softcap, slopes)
     names = attention_names(stats)
     requested = tuple(names[2:])
-    implementation = choose("attention", impl, q, attention_limit(q, v))
+    implementation = choose("attention", impl, q, attention_limit(q, v, last_keys))
     if implementation == "reference":
         results = reference.attention(q, k, v, score=score, mask=mask, sinks=sinks)
         return [results[name] for name in names]
@@ -75,7 +77,7 @@ def attention(
 
 @torch.library.register_fake("attentropy::attention")
 def _(q, k, v, *rest):  # type: ignore[no-untyped-def]
-    stats, impl = rest[-2:]
+    stats, impl = rest[11:13]
     exact = torch.float64 if impl == "reference" or q.dtype == torch.float64 else torch.float32
     rows = q.shape[:3]
     results = [q.new_empty(*rows, v.shape[-1], dtype=exact if impl == "reference" else v.dtype)]

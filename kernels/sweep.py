@@ -38,6 +38,7 @@ class MaskArguments(TypedDict, total=False):
     key_lengths: Tensor | None
     segments: Tensor | None
     query_offset: int | None
+    last_keys: Tensor | None
 
 
 def attention_window(
@@ -270,14 +271,15 @@ def _prepare(
         call, q, k, arguments.get("scale"), arguments.get("softcap"), arguments.get("slopes"),
         arguments.get("causal", True), arguments.get("window"), arguments.get("chunk"),
         arguments.get("key_starts"), arguments.get("key_lengths"), arguments.get("segments"),
-        arguments.get("query_offset"),
+        arguments.get("query_offset"), arguments.get("last_keys"),
     )  # fmt: skip
     if lse.shape != q.shape[:3]:
         raise ValueError(
             f"{call}: lse must have shape {list(q.shape[:3])}, not {checks.describe(lse)}"
         )
     checks.check_inference(call, q, k, lse, score.slopes)
-    return _implementation(choose(call, impl, q, attention_limit(q, k))), score, mask
+    implementation = choose(call, impl, q, attention_limit(q, k, mask.last_keys))
+    return _implementation(implementation), score, mask
 
 
 def _implementation(name: Implementation) -> SecondSweep:

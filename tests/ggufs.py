@@ -52,14 +52,20 @@ def write(path: Path, quantization: str = "F32") -> Any:
     return subject
 
 
+def vocabulary(size: int) -> dict[str, int]:
+    """Return the file's tokens with their ids: the tokenizer's, and names for the ids left over."""
+    words = tokenizer()
+    tokens = {number: token for token, number in words.get_vocab().items()}
+    tokens[len(words)] = "ĠĠ"  # for the one merge that there is
+    return {tokens.get(number, f"[unused{number}]"): number for number in range(size)}
+
+
 def _add_tokenizer(writer: Any, words: Any, size: int) -> None:
-    vocabulary = {number: token for token, number in words.get_vocab().items()}
-    vocabulary[len(words)] = "ĠĠ"  # for the one merge that there is
     special = set(words.all_special_ids)
     numbers = range(size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list([vocabulary.get(number, f"[unused{number}]") for number in numbers])
+    writer.add_token_list(list(vocabulary(size)))
     writer.add_token_types([3 if number in special else 1 for number in numbers])
     writer.add_token_merges(["Ġ Ġ"])  # an empty list has no type
     writer.add_bos_token_id(words.bos_token_id)

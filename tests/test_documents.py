@@ -5,12 +5,14 @@ import re
 import shlex
 import tomllib
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from wording import phrases_in
 
 import attentropy
+import ggufs
 from attentropy.engine.demo import path as embedded_folder
 from attentropy.report.cli import main
 from fuzz import without_pictures
@@ -29,6 +31,7 @@ LIMITS = {
     "profile": ["--tokens", "64", "--repeat", "1"],
 }
 SET_UP = ("make", "source", "pip", "python3")
+HAS_GGUF = all(find_spec(name) for name in ("gguf", "accelerate"))
 # What commands write where no output is named.
 DEFAULTS = {"trace.html", "compare.html", "profile.html", "bench.json"}
 
@@ -49,6 +52,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "ids.txt").write_text("5 6 7")
     (tmp_path / "parts.json").write_text('{"start": [0, 8]}')
     (tmp_path / "book.txt").write_text("Paris is a city. " * 20)
+    if HAS_GGUF:
+        ggufs.write(tmp_path / "model.gguf")
     return tmp_path
 
 
@@ -134,7 +139,7 @@ def run(words, monkeypatch, capsys):
     """Run one command in this process; what installs is checked by the test of the set-up."""
     if words[0] == "make" and (arguments := recipe(words[1])):
         words = ["attentropy", *arguments]
-    if words[0] in SET_UP:
+    if words[0] in SET_UP or ("model.gguf" in words and not HAS_GGUF):
         return
     if words[0] == "echo":
         assert words[2] == "|"

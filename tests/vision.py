@@ -64,14 +64,25 @@ def qwen2_vl() -> tuple[Any, dict[str, Any]]:
     return Qwen2VLForConditionalGeneration(config).eval(), inputs
 
 
-def gemma3() -> tuple[Any, dict[str, Any]]:
-    """Return a model of the Gemma 3 family, whose image tokens see each other, and its inputs."""
+def gemma3(tokens: int = 4) -> tuple[Any, dict[str, Any]]:
+    """Return a model of the Gemma 3 family, whose image tokens see each other, and its inputs.
+
+    tokens: of the image.
+    """
     torch.manual_seed(0)
     config = Gemma3Config(
-        text_config={**TEXT, "head_dim": 16, "sliding_window": 7}, vision_config=TOWER,
-        mm_tokens_per_image=4, image_token_index=IMAGE,
+        text_config={
+            **TEXT, "head_dim": 16, "sliding_window": 7,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        },
+        vision_config=TOWER, mm_tokens_per_image=tokens, image_token_index=IMAGE,
     )  # fmt: skip
-    ids = torch.tensor([[5, 6, 7, *[IMAGE] * 4, 8, 9]])
-    inputs = {"input_ids": ids, "pixel_values": torch.randn(1, 3, 16, 16)}
+    ids = torch.tensor([[5, 6, 7, *[IMAGE] * tokens, 8, 9]])
+    inputs = {"pixel_values": torch.randn(1, 3, 16, 16)}
+    return Gemma3ForConditionalGeneration(config).eval(), followed(inputs, ids)
+
+
+def followed(inputs: dict[str, Any], ids: torch.Tensor) -> dict[str, Any]:
+    """Return the inputs of Gemma 3 with other tokens, which have the same image."""
     kinds = {"attention_mask": torch.ones_like(ids), "token_type_ids": (ids == IMAGE).int()}
-    return Gemma3ForConditionalGeneration(config).eval(), inputs | kinds
+    return inputs | {"input_ids": ids} | kinds

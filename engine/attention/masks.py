@@ -63,6 +63,9 @@ def describe_mask(
     if mask_function is None or q_length is None:
         raise UnknownMask("this model requests its mask in a way that attentropy does not support")
     pattern = _read(mask_function)
+    images = pattern.pop("images", None)
+    if images is not None:
+        pattern["last_keys"] = _last_keys(images, pattern, int(kv_offset), int(kv_length))
     starts, lengths = _padding(attention_mask, kv_length, int(kv_offset), batch_size)
     mask = Mask(
         queries=int(q_length),
@@ -147,27 +150,45 @@ def _read(function: Callable[..., Tensor]) -> dict[str, Any]:
         merged: dict[str, Any] = {}
         for part in closed["mask_functions"]:
             for key, value in _read(part).items():
-                if merged.setdefault(key, value) != value:
+                earlier = merged.setdefault(key, value)
+                if earlier is not value and earlier != value:
                     raise UnknownMask(f"a mask with two different {key} patterns")
         return merged
-    if name == "or_masks":  # blocks of images: of a text alone they hold nothing
-        parts = [part for part in closed["mask_functions"] if not _never(part)]
-        if len(parts) == 1:
-            return _read(parts[0])
-        if any(part.__qualname__.split(".")[0] == "blockwise_overlay" for part in parts):
-            raise UnknownMask(
-                "in this model the tokens of an image see each other, which attentropy does not "
-                "support; record it with a text alone"
-            )
+    if name == "or_masks":  # the tokens of an image see each other
+        *parts, images = closed["mask_functions"]
+        if len(parts) == 1 and images.__qualname__.split(".")[0] == "blockwise_overlay":
+            ids = inspect.getclosurevars(images).nonlocals["block_sequence_ids"]
+            pattern = _read(parts[0])
+            if not bool((ids >= 0).any()):
+                return pattern
+            longest = max(int(row[row >= 0].bincount().max()) for row in ids if (row >= 0).any())
+            if longest <= pattern.get("window", longest):  # a longer one would reach beyond it
+                return pattern | {"images": ids}
     raise UnknownMask(f"a mask pattern that attentropy does not support ({name})")
 
 
-def _never(function: Callable[..., Tensor]) -> bool:
-    """Return whether a mask function is that of blocks, and no token is in any."""
-    if function.__qualname__.split(".")[0] != "blockwise_overlay":
-        return False
-    ids = inspect.getclosurevars(function).nonlocals["block_sequence_ids"]
-    return bool((ids < 0).all())
+def _last_keys(images: Tensor, pattern: dict[str, Any], first_key: int, keys: int) -> Tensor | None:
+    """Return the last key that each of a call's positions sees, None where no image is there.
+
+    images [B, tokens]: the number of the image that each token belongs to, −1 for none. The tokens
+    of an image see each other, as far as a window lets them. Raises `UnknownMask` where they are
+    no run, or the rest of the mask is not causal.
+    """
+    ids = images[:, first_key : first_key + keys]
+    if not bool((ids >= 0).any()):
+        return None
+    edge = torch.ones_like(ids[:, :1], dtype=torch.bool)
+    is_last = torch.cat([ids[:, 1:] != ids[:, :-1], edge], 1)
+    runs = [len(row[row >= 0]) for row in ids.masked_fill(~is_last, -1)]
+    is_run = runs == [len(row[row >= 0].unique()) for row in ids]
+    if not is_run or not pattern.get("causal") or "chunk" in pattern:
+        raise UnknownMask(
+            "images whose tokens see each other in a way that attentropy does not support; record "
+            "it with a text alone"
+        )
+    position = torch.arange(ids.shape[1], device=ids.device)
+    last = torch.where(is_last, position, ids.shape[1]).flip(1).cummin(1).values.flip(1)
+    return torch.where(ids >= 0, last, position)
 
 
 def _padding(

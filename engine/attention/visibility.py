@@ -79,11 +79,12 @@ class Visibility:
     def of(self, sequence: int) -> Visibility:
         """Return what one sequence's queries may see, as a batch of one."""
         one, mask = slice(sequence, sequence + 1), self.mask
-        starts, lengths = (
+        starts, lengths, last = (
             None if numbers is None else numbers[one]
-            for numbers in (mask.key_starts, mask.key_lengths)
+            for numbers in (mask.key_starts, mask.key_lengths, mask.last_keys)
         )
-        return replace(self, mask=replace(mask, key_starts=starts, key_lengths=lengths))
+        mask = replace(mask, key_starts=starts, key_lengths=lengths, last_keys=last)
+        return replace(self, mask=mask)
 
     def part(self, start: int, stop: int) -> Visibility:
         """Return what the queries start … stop−1 may see, counted from the first."""
@@ -92,7 +93,8 @@ class Visibility:
 
     def arguments(self) -> dict[str, Any]:
         """Return the mask arguments of `attentropy.attention`."""
-        names = ("causal", "window", "chunk", "key_starts", "key_lengths", "query_offset")
+        names = ["causal", "window", "chunk", "key_starts", "key_lengths", "query_offset"]
+        names += ["last_keys"] if self.mask.last_keys is not None else []
         return {name: getattr(self.mask, name) for name in names}
 
     def counts(self, batch: int) -> Tensor:

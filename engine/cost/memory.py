@@ -129,7 +129,7 @@ def _weights(size: ModelSize, run: RunSize) -> int:
         rest = size.parameters - size.linear
         return round(rest * run.itemsize + size.linear * _BITS[run.quantize])
     total = size.parameters * run.itemsize
-    if not run.on_cpu or run.itemsize != size.stored:
+    if not run.on_cpu or run.itemsize != size.stored or size.gguf is not None:
         return total
     # Mapped from the file: of a table that nothing else uses, only the pages that are read; and the
     # experts twice, as they are put together in memory and as they are in the file.
@@ -140,8 +140,12 @@ def _weights(size: ModelSize, run: RunSize) -> int:
 def _loading(size: ModelSize, run: RunSize, weights: int) -> int:
     """Return the bytes while weights of another type are loaded, 0 where the type stays.
 
-    The file's pages are then in memory together with the converted weights.
+    The file's pages are then in memory together with the converted weights; for a GGUF file also
+    the largest matrix, in float32 as it is unpacked and as it is copied.
     """
+    if size.gguf is not None:
+        largest = size.width * max(size.inner, size.vocabulary)
+        return weights + size.gguf.sizes.bytes + 2 * 4 * largest
     is_converted = run.itemsize != size.stored and run.quantize is None
     return weights + size.parameters * size.stored if is_converted else 0
 
@@ -192,6 +196,8 @@ def alternatives(size: ModelSize, run: RunSize) -> dict[str, RunSize]:
         '`dtype="bfloat16"` and `lens="none"`': small,
         '`quantize="4bit"`, `dtype="bfloat16"` and `lens="none"`': replace(small, quantize="4bit"),
     }
+    if size.gguf is not None:  # its weights cannot be quantized again
+        runs = {option: other for option, other in runs.items() if other.quantize is None}
     needed = memory_bytes(size, run)["peak_bytes"]
     return {
         option: other

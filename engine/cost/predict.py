@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
@@ -17,10 +18,11 @@ from attentropy.engine.cost.speed import duration, measure_rates
 from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.windows import default_window, map_tile, rectangles
 from attentropy.engine.model import source as model_source
+from attentropy.engine.model.checkpoint import NO_MODEL, open_checkpoint
 from attentropy.engine.model.classes import empty_model
-from attentropy.engine.model.config import config_facts, read_config
+from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import free_bytes
-from attentropy.engine.model.gguf import is_gguf
+from attentropy.engine.model.gguf import GgufHeader
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.selection import select
 from attentropy.engine.trace.text import count
@@ -97,21 +99,20 @@ def describe(
     `CostOptions`.
     """
     source, name = model_source.resolve_source(model, weights=False)
-    if is_gguf(source):
-        raise UsageError(
-            f"{name!r} is a GGUF file, whose cost cannot be predicted; give a folder or a hub id"
-        )
-    with model_source.errors_in_one_line(name, source):
-        folder, _ = model_source.locate_files(source, name, revision, weights=False)
-        config = read_config(folder, name)
+    with open_checkpoint(source, name, revision, weights=False) as checkpoint:
+        config, header = checkpoint.config, checkpoint.header
         facts = {"name": name, "revision": revision} | config_facts(config)
+        if header is not None:
+            facts["quantization"] = header.quantization
+        with contextlib.nullcontext() if tokens is not None else contextlib.suppress(*NO_MODEL):
+            empty = empty_model(config)
+            facts |= {"positions": usable_positions(empty), "parameters": empty.num_parameters()}
         if tokens is None:
             return facts
-        facts["positions"] = usable_positions(empty_model(config))
         _check_length(name, facts["positions"], tokens)
         device = model_source.resolve_device(None)
-        dtype = model_source.resolve_dtype(None, config, device)
-        prediction = predict(config, tokens, CostOptions(**options), device, dtype)
+        dtype = checkpoint.dtype(None, device)
+        prediction = predict(config, tokens, CostOptions(**options), device, dtype, header)
         return {**facts, "lens": lens_facts(config, tokens), **prediction}
 
 
@@ -130,13 +131,15 @@ def predict(
     options: CostOptions,
     device: torch.device,
     dtype: torch.dtype,
+    gguf: GgufHeader | None = None,
 ) -> Prediction:
     """Predict what a run over `tokens` tokens takes on `device`.
 
-    The times follow from a short measurement of the machine. Raises `UsageError` for options that
-    `extract` would refuse.
+    gguf: what the header of the model's GGUF file says, None where it has none. The times follow
+    from a short measurement of the machine. Raises `UsageError` for options that `extract` would
+    refuse.
     """
-    size = model_size(config)
+    size = model_size(config, gguf)
     run = run_size(size, tokens, options, device, dtype)
     memory_facts = _predict_memory(size, run, device, dtype)
     stages = duration(size, run, measure_rates(size, run, device, dtype))

@@ -12,6 +12,7 @@ from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, default_window
 from attentropy.engine.model.classes import empty_model
 from attentropy.engine.model.config import config_facts
+from attentropy.engine.model.gguf import GgufHeader
 from attentropy.engine.trace.layout import NARROW
 from attentropy.engine.trace.statistics import KEPT_ATTENTION
 
@@ -82,6 +83,7 @@ class ModelSize:
     stored: int  # bytes of a number in the checkpoint
     window: int | None  # the sliding window, if every layer has one
     positions: int | None = None  # the most tokens of a sequence
+    gguf: GgufHeader | None = None  # of the file that the weights are unpacked from
 
     def lens(self, itemsize: int, sites: int) -> LensSize:
         """Return the size of a lens that reads every layer."""
@@ -118,8 +120,10 @@ class RunSize:
         return min(self.tokens, self.chunk or self.tokens)
 
 
-def model_size(config: PretrainedConfig) -> ModelSize:
+def model_size(config: PretrainedConfig, gguf: GgufHeader | None = None) -> ModelSize:
     """Count the sizes of a model on an instance without weights.
+
+    gguf: what the header of the model's GGUF file says, None where it has none.
 
     Raises what transformers raises for a configuration that no model can be built from.
     """
@@ -166,4 +170,5 @@ def model_size(config: PretrainedConfig) -> ModelSize:
         stored=own_dtype.itemsize,
         window=window if not kinds - {"sliding_attention"} else None,
         positions=config_facts(config)["positions"],
+        gguf=gguf,
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from attentropy.engine.cost.size import ModelSize, RunSize
 from attentropy.engine.measure.sampling import time_runs
+from attentropy.engine.model.gguf import unpack_zeros
 from attentropy.kernels.ops import attention, vocabulary
 from attentropy.kernels.sweep import attention_map
 
@@ -24,6 +25,7 @@ _BUDGET = 0.25  # seconds of measuring, for each rate
 _ROWS = 512
 _COLUMNS = 16_384  # of the vocabulary in the lens's measurement
 _TILE = 128  # of the map that is measured
+_UNPACKED = 2**20  # weights of a GGUF file
 _PROBE = 16
 _PASSES = 6  # of the check before the run, each over the probe
 _START = 0.5  # seconds until the libraries have read configuration, tokenizer and code
@@ -35,7 +37,7 @@ class Rates:
     """What the machine does per second.
 
     product and lens: FLOP. copied: bytes, read and written. scores: of attention; swept: scores of
-    a further sweep.
+    a further sweep. unpacked: weights of a GGUF file.
     """
 
     product: float
@@ -43,6 +45,7 @@ class Rates:
     scores: float
     lens: float
     swept: float = math.inf
+    unpacked: float = math.inf
 
 
 class StageSeconds(TypedDict):
@@ -87,7 +90,16 @@ def measure_rates(size: ModelSize, run: RunSize, device: torch.device, dtype: to
     columns = min(size.vocabulary, _COLUMNS)
     head, targets = random(columns, size.width), torch.zeros(rows, device=device, dtype=torch.int64)
     reading = timed(lambda: vocabulary(x, head, top_k=5, targets=targets, final=x))
-    return Rates(product, copied, scores, 2 * 2 * rows * size.width * columns / reading, swept)
+    read = 2 * 2 * rows * size.width * columns / reading
+    return Rates(product, copied, scores, read, swept, _unpacking_rate(size))
+
+
+def _unpacking_rate(size: ModelSize) -> float:
+    """Return how many weights of a GGUF file are dequantized per second, inf for another file."""
+    if size.gguf is None:
+        return math.inf
+    kind = size.gguf.quantization
+    return _UNPACKED / median(time_runs(lambda: unpack_zeros(kind, _UNPACKED), "cpu", _BUDGET))
 
 
 def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
@@ -113,6 +125,7 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     lens_flops = lens_size.cost(run.positions, n).flops
     lens_flops += lens_size.cost(run.answer_positions, n).flops
     load = _START + 2 * size.parameters * (size.stored + run.itemsize) / rates.copied
+    load += size.parameters / rates.unpacked
     check = _PASSES * short_pass
     prompt = 2.0 * n * size.active / rates.product + between + growing + scores / rates.scores
     sweep = sweeps * scores / rates.swept

@@ -39,7 +39,8 @@ class CachePoint:
 
     Layers that only grow get `room` for so many tokens in place, so that a step copies none of
     them, and are cut back: no second copy of a long prompt is in memory. Of the others (sliding
-    windows, states of linear attention), whose size does not grow, copies are kept.
+    windows, states of linear attention), whose size does not grow, copies are kept; some models'
+    caches have these states besides their layers.
     """
 
     def __init__(self, cache: Any, room: int) -> None:
@@ -47,6 +48,7 @@ class CachePoint:
         layers: Any = getattr(cache, "layers", None)
         self._whole = copy.deepcopy(cache) if layers is None else None
         self._saved = [_saved(layer) for layer in layers or ()]
+        self._besides = {} if layers is None else _besides_layers(cache)
         for i, layer in enumerate(layers or ()):
             if type(layer) is DynamicLayer and layer.is_initialized:
                 layers[i] = _RoomyLayer(layer, room)
@@ -64,6 +66,7 @@ class CachePoint:
                 _cut(layer, saved)
             else:
                 vars(layer).update({name: _copied(value) for name, value in saved.items()})
+        vars(self._cache).update(copy.deepcopy(self._besides))
         return self._cache
 
 
@@ -115,6 +118,13 @@ def _saved(layer: Any) -> int | dict[str, Any]:
     if type(layer) is DynamicSlidingWindowLayer:  # it replaces its tensors and writes into none
         return dict(vars(layer))
     return {name: _copied(value) for name, value in vars(layer).items()}
+
+
+def _besides_layers(cache: Any) -> dict[str, Any]:
+    """Return copies of the lists and tensors that a cache has besides its layers."""
+    others = {name: value for name, value in vars(cache).items() if name != "layers"}
+    kinds = (torch.Tensor, list, dict)
+    return {name: copy.deepcopy(v) for name, v in others.items() if isinstance(v, kinds)}
 
 
 def _copied(value: Any) -> Any:

@@ -7,18 +7,21 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
-    AutoModelForImageTextToText,
     AutoModelForMaskedLM,
+    AutoModelForMultimodalLM,
     PreTrainedModel,
 )
 from transformers.models.auto import modeling_auto as names
+
+from attentropy.engine.errors import AttentropyError
 
 
 def model_class(config: Any) -> Any:
     """Return the automatic class that loads the model of `config` with a head over its vocabulary.
 
     A model saved as a masked LM stays one, although its family may have a causal class too; one
-    that reads images and text is loaded whole, and then reads text.
+    that reads images or sound, too, is loaded whole, and then reads text. Raises `AttentropyError`
+    for a model of another kind.
     """
     architectures = getattr(config, "architectures", None) or []
     kind = config.model_type
@@ -27,12 +30,21 @@ def model_class(config: Any) -> Any:
         return AutoModelForMaskedLM
     for mapping, loader in (
         (names.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, AutoModelForCausalLM),
-        (names.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, AutoModelForImageTextToText),
+        (names.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES, AutoModelForMultimodalLM),
         (masked, AutoModelForMaskedLM),
     ):
         if kind in mapping:
             return loader
-    return AutoModelForCausalLM  # its error names the kinds that there are
+    if getattr(config, "is_encoder_decoder", False):
+        raise AttentropyError(
+            f"models of the type {kind!r} have an encoder and a decoder, whose attention belongs "
+            "to two sequences; attentropy records models of one sequence: decoders, or encoders "
+            "alone"
+        )
+    raise AttentropyError(
+        f"models of the type {kind!r} are no language models with a head that predicts tokens; if "
+        "they read token ids, load one with transformers and record it with attentropy.record"
+    )
 
 
 def empty_model(config: Any) -> PreTrainedModel:

@@ -16,13 +16,15 @@ from typing import Any, BinaryIO
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.engine.model.files import StoredSizes
 
+_ENDING = ".gguf"
+_MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _MAX_HEADER = 64 * 2**20  # bytes; a vocabulary of 262,144 tokens takes 15 MiB
 _MAX_KEYS = 10_000
 _MAX_TENSORS = 100_000
 _MAX_NAME = 65_535
 _BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # by type of value
-_SCALARS = {4: "<I", 5: "<i", 10: "<Q", 11: "<q", 6: "<f", 12: "<d"}
+_SCALARS = {2: "<H", 4: "<I", 5: "<i", 10: "<Q", 11: "<q", 6: "<f", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -43,8 +45,17 @@ class GgufHeader:
 
 
 def is_gguf(source: str | Path) -> bool:
-    """Return whether a source is the path of a GGUF file."""
-    return str(source).endswith(".gguf") and Path(source).is_file()
+    """Return whether a source is the path of a GGUF file.
+
+    Its name says so or, as in Ollama's folder of files without endings, its first bytes.
+    """
+    path = Path(source)
+    if not path.is_file():
+        return False
+    if path.name.endswith(_ENDING):
+        return True
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
 
 
 def check_installed(name: str) -> None:
@@ -54,6 +65,19 @@ def check_installed(name: str) -> None:
             raise UsageError(
                 f"{name!r} is a GGUF file, which needs {library}; run: {install_command('gguf')}"
             )
+
+
+def unpack_zeros(kind: str, values: int) -> None:
+    """Dequantize at least that many zeros of a type, as loading does: a measurement times it."""
+    import numpy as np
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    number = GGMLQuantizationType[kind]
+    block, block_bytes = GGML_QUANT_SIZES[number]
+    packed = np.zeros((1, -(-values // block) * block_bytes), np.uint8)
+    floats = {"F32": np.float32, "F16": np.float16}
+    dequantize(packed.view(floats.get(kind, np.uint8)), number).copy()
 
 
 def dequantized() -> dict[str, Any]:
@@ -68,19 +92,19 @@ def dequantized() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def folder_of(file: str | Path) -> Iterator[Path]:
-    """Make a folder that has the file and nothing else while this is open.
+def linked(file: str | Path) -> Iterator[Path]:
+    """Make a folder that has the file and nothing else, and yield its path there, ending in .gguf.
 
     transformers would also read what lies next to the file, of another model perhaps.
     """
     source = Path(file).expanduser().resolve()
     with tempfile.TemporaryDirectory(prefix="attentropy-gguf-") as folder:
-        link = Path(folder) / source.name
+        link = Path(folder) / (source.name.removesuffix(_ENDING) + _ENDING)
         try:
             link.symlink_to(source)
         except OSError:  # Windows allows it to few users
             os.link(source, link)
-        yield Path(folder)
+        yield link
 
 
 def read_header(path: Path, name: str) -> GgufHeader:
@@ -110,7 +134,7 @@ class _Header:
         self._size = size
 
     def read(self) -> GgufHeader:
-        if self._take(4) != b"GGUF":
+        if self._take(len(_MAGIC)) != _MAGIC:
             raise _BrokenHeader("it does not begin as one")
         version = self._number("<I")
         if version not in _VERSIONS:
@@ -124,6 +148,10 @@ class _Header:
             value = self._value(self._number("<I"))
             if key == "general.alignment":
                 alignment = value if isinstance(value, int) else 0
+            if key == "split.count" and isinstance(value, int) and value > 1:
+                raise _BrokenHeader(
+                    f"it is one of {value:,} parts; join them with llama-gguf-split --merge"
+                )
             if key.endswith(".block_count") and isinstance(value, int) and value > tensors:
                 raise _BrokenHeader(f"it counts {value:,} layers and {tensors:,} tensors")
         if not 1 <= alignment <= 2**20:

@@ -15,20 +15,30 @@ def decoder_layers(model: PreTrainedModel) -> Sequence[nn.Module]:
 
     Raises `LensRefused` where no list of modules has as many entries as the configuration says.
     """
-    count = getattr(model.config.get_text_config(), "num_hidden_layers", None)
-    if count is None:
+    number = layer_count(model)
+    if not number:
         raise LensRefused(f"{type(model).__name__} does not say how many decoder layers it has")
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
     for root in (decoder, model):
         for module in root.modules() if root is not None else ():
-            if isinstance(module, nn.ModuleList) and len(module) == count:
+            if isinstance(module, nn.ModuleList) and len(module) == number:
                 return list(module)
-    raise LensRefused(f"{type(model).__name__} has no list of its {count} decoder layers")
+    raise LensRefused(f"{type(model).__name__} has no list of its {number} decoder layers")
 
 
 def layer_count(model: PreTrainedModel) -> int:
-    """Return the number of layers that the configuration gives; 0 where it gives none."""
-    return int(getattr(model.config.get_text_config(), "num_hidden_layers", 0))
+    """Return the number of layers that the configuration gives; 0 where it gives none.
+
+    A decoder of an encoder-decoder family (BART, Whisper) shares the configuration of both, whose
+    `num_hidden_layers` is the encoder's.
+    """
+    config = model.config.get_text_config()
+    own = getattr(config, "decoder_layers", None)
+    if isinstance(own, int) and any(
+        name.rpartition(".")[2] == "decoder" for name, _ in model.named_modules()
+    ):
+        return own
+    return int(getattr(config, "num_hidden_layers", None) or 0)
 
 
 def layer_kinds(model: PreTrainedModel) -> list[str]:
@@ -43,7 +53,7 @@ def layer_of(model: PreTrainedModel, module: nn.Module) -> int:
     Raises `AttentropyError` where it has neither, or several layers share it.
     """
     own = getattr(module, "layer_idx", None)
-    if own is not None:
+    if own is not None and int(own) >= 0:  # Zamba 2 gives −1 to all
         return int(own)
     try:
         layers = decoder_layers(model)
@@ -51,5 +61,8 @@ def layer_of(model: PreTrainedModel, module: nn.Module) -> int:
         layers = []
     inside = [i for i, layer in enumerate(layers) if any(m is module for m in layer.modules())]
     if len(inside) != 1:
-        raise AttentropyError(f"{type(module).__name__} does not say which layer it is")
+        raise AttentropyError(
+            f"{type(module).__name__} does not say which layer of {type(model).__name__} it is; "
+            "models whose layers share one attention module are not supported"
+        )
     return inside[0]

@@ -6,8 +6,6 @@ kernel that its configuration names is downloaded.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,10 +18,9 @@ from attentropy.engine.arguments import either
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
 from attentropy.engine.model import gguf
 from attentropy.engine.model import source as origin
+from attentropy.engine.model.checkpoint import open_checkpoint
 from attentropy.engine.model.classes import empty_model, model_class
-from attentropy.engine.model.config import read_config, transformers_tokenizer
 from attentropy.engine.model.devices import free_bytes
-from attentropy.engine.model.files import has_tokenizer, read_sizes
 from attentropy.engine.trace.text import count
 
 _BITS: dict[str, dict[str, Any]] = {
@@ -63,66 +60,32 @@ def load(
     source, name = origin.resolve_source(model)
     torch_device = origin.resolve_device(None if device == "auto" else device)
     _check_installed(device, quantize)
-    if gguf.is_gguf(source):
-        return _load_gguf(source, name, dtype, device, torch_device, quantize)
-    with origin.errors_in_one_line(name, source):
-        folder, commit = origin.locate_files(source, name, revision)
-        config = read_config(folder, name, read_sizes(folder, name))
-        weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
+    if quantize is not None and gguf.is_gguf(source):
+        raise UsageError(f"the weights of {name!r} are dequantized; leave `quantize` out")
+    with open_checkpoint(source, name, revision) as checkpoint:
+        config, header = checkpoint.config, checkpoint.header
+        weights_dtype = checkpoint.dtype(dtype, torch_device)
         placement = _placement(config, device, torch_device, quantize, weights_dtype)
-        tokenizer = transformers_tokenizer(source, revision=commit)
+        tokenizer = checkpoint.tokenizer()
         outcome: Any = model_class(config).from_pretrained(
-            source,
+            checkpoint.place,
             config=config,
-            revision=commit,
             dtype=weights_dtype,
-            trust_remote_code=False,
-            use_safetensors=True,
             output_loading_info=True,
+            **checkpoint.options(),
             **placement,
         )
     ready, notes = _ready(outcome, config, name, None if placement else torch_device)
-    return LoadedModel(ready, tokenizer, name, commit, notes)
-
-
-def _load_gguf(
-    source: str,
-    name: str,
-    dtype: str | None,
-    device: str | None,
-    torch_device: torch.device,
-    quantize: str | None,
-) -> LoadedModel:
-    """Load the model of a GGUF file, whose weights are dequantized."""
-    if quantize is not None:
-        raise UsageError(f"the weights of {name!r} are dequantized; leave `quantize` out")
-    header = gguf.read_header(Path(source), name)
-    # An error may name the folder that only this function knows.
-    with (
-        gguf.folder_of(source) as folder,
-        origin.errors_in_one_line(name, str(folder)),
-        contextlib.redirect_stderr(io.StringIO()),  # its bar of progress has no switch
-    ):
-        file = Path(source).name
-        config = read_config(folder, name, header.sizes, file)
-        weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
-        if dtype is None and torch_device.type != "cpu" and header.quantization != "F32":
-            weights_dtype = torch.bfloat16
-        tokenizer = transformers_tokenizer(folder, file)
-        outcome: Any = model_class(config).from_pretrained(
-            str(folder),
-            config=config,
-            gguf_file=file,
-            dtype=weights_dtype,
-            trust_remote_code=False,
-            output_loading_info=True,
-            **gguf.dequantized(),
-            **({"device_map": "auto"} if device == "auto" else {}),
-        )
-    ready, notes = _ready(outcome, config, name, None if device == "auto" else torch_device)
-    for configured in (ready.config, tokenizer):
-        configured.name_or_path = name
+    if header is None:
+        return LoadedModel(ready, tokenizer, name, checkpoint.commit, notes)
+    _rename(name, ready.config, tokenizer)
     return LoadedModel(ready, tokenizer, name, None, (header.note, *notes), header.quantization)
+
+
+def _rename(name: str, *configured: Any) -> None:
+    """Name a model's parts after its GGUF file, not after the folder that was made for it."""
+    for part in configured:
+        part.name_or_path = name
 
 
 def _ready(
@@ -133,7 +96,7 @@ def _ready(
     device: where it goes; None where it was placed while it was loaded.
     """
     loaded, info = outcome
-    notes = _loading_notes(info, config, name)
+    notes = _loading_notes(info, config, name, type(loaded).__name__)
     return (loaded if device is None else loaded.to(device)).eval(), notes
 
 
@@ -155,13 +118,10 @@ def with_random_weights(
             'random weights can be created on one device only; leave `device="auto"` out'
         )
     source, name = origin.resolve_source(model, weights=False)
-    if gguf.is_gguf(source):
-        raise UsageError(f"{name!r} is a GGUF file; random weights need a folder or a hub id")
     torch_device = origin.resolve_device(device)
-    with origin.errors_in_one_line(name, source):
-        folder, commit = origin.locate_files(source, name, revision, weights=False)
-        config = read_config(folder, name)
-        weights_dtype = origin.resolve_dtype(dtype, config, torch_device)
+    with open_checkpoint(source, name, revision, weights=False) as checkpoint:
+        config = checkpoint.config
+        weights_dtype = checkpoint.dtype(dtype, torch_device)
         empty = empty_model(config)
         needed, free = empty.num_parameters() * weights_dtype.itemsize, free_bytes(torch_device)
         if free is not None and needed > free:
@@ -176,10 +136,11 @@ def with_random_weights(
             randomized: Any = model_class(config).from_config(
                 config, dtype=weights_dtype, trust_remote_code=False
             )
-        tokenizer = None
-        if has_tokenizer(folder):
-            tokenizer = transformers_tokenizer(source, revision=commit)
-    return LoadedModel(randomized.eval(), tokenizer, name, commit, ("its weights are random",))
+        tokenizer = checkpoint.tokenizer()
+    if checkpoint.header is not None:
+        _rename(name, randomized.config, tokenizer)
+    notes = ("its weights are random",)
+    return LoadedModel(randomized.eval(), tokenizer, name, checkpoint.commit, notes)
 
 
 def wrap_loaded(model: Any, tokenizer: Any) -> LoadedModel:
@@ -210,9 +171,19 @@ def source_of(model: Any) -> tuple[str, str | None]:
     return source or type(model).__name__, commit
 
 
-def _loading_notes(info: dict[str, Any], config: Any, name: str) -> tuple[str, ...]:
-    """Return what differs between files and model; refuse a model whose weights are incomplete."""
-    if missing := sorted(info["missing_keys"]):
+def _loading_notes(info: dict[str, Any], config: Any, name: str, loaded_as: str) -> tuple[str, ...]:
+    """Return what differs between files and model; refuse a model whose weights are incomplete.
+
+    loaded_as: the name of the model's class.
+    """
+    missing = sorted(info["missing_keys"])
+    saved_as = next(iter(getattr(config, "architectures", None) or ()), loaded_as)
+    if missing and saved_as != loaded_as:
+        raise AttentropyError(
+            f"{name!r} was saved as {saved_as}, without the head that predicts tokens; load it "
+            "with transformers and record its attention with attentropy.record"
+        )
+    if missing:
         raise AttentropyError(
             f"{name!r}: its weights do not contain {count(len(missing), 'tensor')} that the model "
             f"needs, such as {missing[0]}"

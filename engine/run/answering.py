@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.model.cache import CachePoint, cache_of
 from attentropy.engine.run import prefill
@@ -90,8 +88,7 @@ class Answering:
         self._show()
         reader, plan = self.reader, self.plan
         model: Any = plan.loaded.model
-        with torch.no_grad():
-            output = model(plan.ids, logits_to_keep=1)
+        output = prefill.read_chunk(model, plan.ids, 0, plan.tokens, None)
         reader.add_pass(self._decode(output, plan.room))
         reader.passes = [(0, reader.ids.shape[1])]
 

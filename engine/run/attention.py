@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from attentropy.engine.attention.plan import AttentionPlan, plan_attention, plan_no_attention
+from attentropy.engine.attention.probe import difference, outputs, run_own
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.errors import NoAttention, UsageError
 from attentropy.engine.maps.plan import plan_no_sweeps, plan_sweeps
@@ -19,15 +20,27 @@ from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 def check_attention(probe: RunProbe, options: Options) -> bool:
     """Check the probe's model, and return whether no token sees those after it.
 
-    Without statistics of attention there may be none. Raises as `RunProbe.check` does.
+    Without statistics of attention there may be none that can be recorded. Raises as
+    `RunProbe.check` does.
     """
     try:
         probe.check()
     except NoAttention:
         if options.stats:
             raise
-        return True
+        return _reads_forwards(probe)
     return check_model(probe.model).is_causal
+
+
+def _reads_forwards(probe: RunProbe) -> bool:
+    """Return whether a text's outputs stay the same when more text follows it."""
+    model, ids = probe.model, probe.passes.ids
+    beginning = ids.shape[1] // 2
+    if not beginning:
+        return True
+    alone = outputs(run_own(model, ids[:, :beginning]))
+    followed = outputs(probe.passes.own)[:, :beginning]
+    return difference(followed, alone, model.dtype) is None
 
 
 def plan_recording(

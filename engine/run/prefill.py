@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor
@@ -16,7 +16,13 @@ from transformers.cache_utils import DynamicLayer
 from attentropy.engine.attention.finite import finite_rows
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.listening import listening
-from attentropy.engine.attention.probe import MODEL_ERRORS, difference, outputs
+from attentropy.engine.attention.probe import (
+    MODEL_ERRORS,
+    RecordedPass,
+    difference,
+    outputs,
+    run_own,
+)
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK, transient_bytes
@@ -39,10 +45,12 @@ def chunk_bounds(tokens: int, chunk: int) -> list[tuple[int, int]]:
 def read_chunk(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> Any:
     """Return the model's output over the tokens start … stop−1, with the cache for the next.
 
-    cache: what the chunk before left, None before the first.
+    cache: what the chunk before left, None before the first. A model that fails with a cache leaves
+    none.
     """
+    options = {"use_cache": model not in _without_cache, "logits_to_keep": 1}
     with torch.no_grad():
-        return model(ids[:, start:stop], use_cache=True, logits_to_keep=1, **continuing(cache))
+        return model(ids[:, start:stop], **options, **continuing(cache))
 
 
 class Ignored(Listener):
@@ -81,6 +89,7 @@ def without_recording(
 
 
 _chunks_refused: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()
+_without_cache: WeakSet[PreTrainedModel] = WeakSet()  # those that fail where one is to be made
 
 
 def why_whole(probe: RunProbe) -> str | None:
@@ -102,9 +111,9 @@ def compare_chunks(probe: RunProbe) -> str | None:
     """
     model, ids, cuts = probe.passes.model, probe.passes.ids, list(probe.cuts)
     name = type(model).__name__
-    recorded = probe.passes.recorded
+    recorded = _recorded(probe)
     parts, cache, start = [], None, 0
-    if recorded.cache is not None and recorded.tokens == cuts[0]:
+    if recorded is not None and recorded.cache is not None and recorded.tokens == cuts[0]:
         parts, cache, start = [outputs(recorded.output)], recorded.cache, cuts.pop(0)
     runner: Any = model
     try:
@@ -115,27 +124,55 @@ def compare_chunks(probe: RunProbe) -> str | None:
                 cache, start = cache_of(output), stop
                 if cache is None:
                     return f"{name} has no KV cache"
-    except AttentropyError:
-        raise
+    except AttentropyError as error:  # what is refused of the whole text too, stops the run later
+        return f"{name} cannot be recorded in chunks ({error})"
     except MODEL_ERRORS as error:
         reason = " ".join(str(error).split())[:120]
         logger.debug("reading in chunks failed", exc_info=True)
-        return (
-            f"{name} fails when it continues from its KV cache ({type(error).__name__}: {reason})"
-        )
+        if cache is None:
+            _without_cache.add(model)
+        what = "with a KV cache" if cache is None else "when it continues from its KV cache"
+        return f"{name} fails {what} ({type(error).__name__}: {reason})"
     own = outputs(probe.passes.own)
     is_finite = finite_rows(own)[0]  # the others are the model's own, whatever the chunks
     distance = difference(own[:, is_finite], torch.cat(parts, 1)[:, is_finite], model.dtype)
-    if distance is not None:
-        return f"{name} gives different outputs in chunks (difference {distance:.3g})"
-    return None
+    if distance is None:
+        return None
+    if (own_distance := _difference_of_fewer(probe)) is not None:
+        why = " (its weights are quantized)" if getattr(model, "is_quantized", False) else ""
+        return (
+            f"the outputs of {name} depend on which tokens are read together, by "
+            f"{own_distance:.3g} without attentropy too{why}"
+        )
+    return f"{name} gives different outputs in chunks (difference {distance:.3g})"
+
+
+def _difference_of_fewer(probe: RunProbe) -> float | None:
+    """Return how far a model's own outputs change where it reads fewer tokens at once.
+
+    None where they do not. The columns in which LLM.int8 keeps more digits are chosen by the
+    largest value in any of the tokens of a pass.
+    """
+    model, first = probe.passes.model, probe.cuts[0]
+    fewer = outputs(run_own(model, probe.passes.ids[:, :first]))
+    own = outputs(probe.passes.own)[:, :first]
+    is_finite = finite_rows(own)[0]
+    return difference(own[:, is_finite], fewer[:, is_finite], model.dtype)
+
+
+def _recorded(probe: RunProbe) -> RecordedPass | None:
+    """Return the probe's recorded pass; None where the model's attention cannot be recorded."""
+    try:
+        return probe.passes.recorded
+    except NoAttention:
+        return None
 
 
 def size_of(model: PreTrainedModel) -> ModelSize | None:
     """Return the model's sizes; None for a class that its configuration alone does not make."""
     try:
         return model_size(model.config)
-    except MODEL_ERRORS:
+    except (AttentropyError, *MODEL_ERRORS):
         logger.debug("no model can be made from the configuration alone", exc_info=True)
         return None
 

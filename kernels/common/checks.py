@@ -86,6 +86,7 @@ def check_scores(
     key_lengths: Tensor | None,
     segments: Tensor | None,
     query_offset: int | None,
+    last_keys: Tensor | None = None,
 ) -> tuple[Mask, Score]:
     """Return the mask and the score that the arguments describe.
 
@@ -109,11 +110,14 @@ def check_scores(
         ("key_starts", key_starts, (batch,)),
         ("key_lengths", key_lengths, (batch,)),
         ("segments", segments, (batch, keys)),
+        ("last_keys", last_keys, (batch, keys)),
     ):
         if tensor is not None and tuple(tensor.shape) != expected:
             raise ValueError(
                 f"{call}: {name} must have shape {list(expected)}, not {describe(tensor)}"
             )
     offset = keys - queries if query_offset is None else int(query_offset)
-    mask = Mask(queries, keys, offset, causal, window, chunk, key_starts, key_lengths, segments)
+    mask = Mask(
+        queries, keys, offset, causal, window, chunk, key_starts, key_lengths, segments, last_keys
+    )
     return mask, Score(dim**-0.5 if scale is None else float(scale), softcap, slopes)

@@ -33,8 +33,10 @@ def choose(call: object, impl: str | None, tensor: Tensor, limit: str | None) ->
     return cast(Implementation, impl)
 
 
-def attention_limit(q: Tensor, other: Tensor) -> str | None:
+def attention_limit(q: Tensor, other: Tensor, last_keys: Tensor | None) -> str | None:
     """Return what the Triton kernels cannot take of these queries and keys or values, in words."""
+    if last_keys is not None:
+        return "last_keys"
     if max(q.shape[-1], other.shape[-1]) > 256:
         return "head sizes over 256"
     if q.dtype == torch.float64:

@@ -24,12 +24,13 @@ class Mask:
     key_starts: Tensor | None = None  # [B]
     key_lengths: Tensor | None = None  # [B]
     segments: Tensor | None = None  # [B, keys]
+    last_keys: Tensor | None = None  # [B, keys]
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing but causal order, or nothing at all, hides keys."""
         rules = (self.window, self.chunk, self.key_starts, self.key_lengths, self.segments)
-        return all(rule is None for rule in rules)
+        return all(rule is None for rule in (*rules, self.last_keys))
 
     def starts(self, device: torch.device) -> Tensor:
         """Return the first key that is not padding, [B or 1] int64."""
@@ -50,7 +51,9 @@ class Mask:
         start, stop = 0, self.keys
         low, high = self.query_offset + first, self.query_offset + last - 1
         if self.causal:
-            stop = min(stop, high + 1)
+            ends = None if self.last_keys is None else self.last_keys[:, max(low, 0) : high + 1]
+            last = high if ends is None or not ends.numel() else max(high, int(ends.max()))
+            stop = min(stop, last + 1)
         if self.window is not None:
             start = max(start, low - self.window + 1)
             if not self.causal:
@@ -115,7 +118,7 @@ class Mask:
             length = self.key_lengths.to(device, torch.int64)[:, None]
             stop = torch.minimum(stop, start + length)
         if self.causal:
-            stop = torch.minimum(stop, query + 1)
+            stop = torch.minimum(stop, self._last(query) + 1)
         elif self.window is not None:
             stop = torch.minimum(stop, query + self.window)
         if self.chunk is not None:
@@ -137,7 +140,7 @@ class Mask:
             length = self.key_lengths.to(device, torch.int64)[:, None, None]
             visible = visible & (key < start + length)
         if self.causal:
-            visible = visible & (key <= query)
+            visible = visible & (key <= self._last(query))
         if self.window is not None:
             visible = visible & (key > query - self.window)
             if not self.causal:
@@ -156,6 +159,13 @@ class Mask:
                 of_key = segments[:, inside[0]][:, None]
             visible = visible & (of_query == of_key)
         return visible
+
+    def _last(self, query: Tensor) -> Tensor:
+        """Return the last key that causal order leaves to queries, of their shape or [B, …]."""
+        if self.last_keys is None or self.keys == 0:
+            return query
+        last = self.last_keys.to(query.device)[:, query.clamp(0, self.keys - 1)]
+        return torch.where((query >= 0) & (query < self.keys), last, query)
 
     def counts(self, device: torch.device) -> Tensor:
         """Return the number of keys that each query sees, segments aside, [B or 1, Nq] int64."""

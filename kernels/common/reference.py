@@ -35,7 +35,11 @@ def visible(batch: int, mask: Mask) -> Tensor:
         j = torch.arange(keys)[None, :]
         rule = ((j >= start) & (j < stop)).expand(mask.queries, keys).clone()
         if mask.causal:
-            rule &= j <= i
+            last = i
+            if mask.last_keys is not None:
+                own = mask.last_keys[b].cpu()[i.clamp(0, keys - 1)]
+                last = torch.where((i >= 0) & (i < keys), own, i)
+            rule &= j <= last
         if mask.window is not None:
             rule &= (i - j < mask.window) if mask.causal else ((i - j).abs() < mask.window)
         if mask.chunk is not None:

@@ -129,7 +129,7 @@ def _side(difference: Difference, side: int) -> SideWords:
     trace: Trace = difference.traces[side]
     model = trace.attrs.get("model")
     model = model if isinstance(model, dict) else {}
-    values = [model.get(name) for name in ("name", "revision", "dtype")]
+    values = [model.get(name) for name in ("name", "revision", "quantization", "dtype")]
     return SideWords(
         letter="AB"[side],
         name=for_sentence(difference.names[side]),

@@ -18,12 +18,18 @@ MASKS = {
     "segments": {"segments": (torch.arange(200) // 13).repeat(2, 1)},
     "mixed segments": {"segments": (torch.arange(200) % 3).repeat(2, 1)},
 }
+# What only the portable implementation takes.
+LAST_KEYS = {
+    "last keys": {
+        "last_keys": torch.stack([torch.arange(200), torch.arange(200) // 9 * 9 + 8]).clamp(max=199)
+    },
+}
 
 
 def masked_inputs(mask, queries, keys, sigma=2):
     q, k, v = inputs(queries, keys, dim=32, sigma=sigma)
     mask = dict(mask)
-    if "segments" in mask:
-        mask["segments"] = mask["segments"][:, :keys]
+    for name in {"segments", "last_keys"} & set(mask):
+        mask[name] = mask[name][:, :keys]
     lse = attention(q, k, v, impl="reference", **mask).lse
     return q, k, lse, mask, bounds(q, k)["max_prob"]

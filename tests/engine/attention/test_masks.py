@@ -2,10 +2,17 @@
 
 import pytest
 import torch
+from transformers.masking_utils import (
+    and_masks,
+    blockwise_overlay,
+    causal_mask_function,
+    chunked_overlay,
+    or_masks,
+    sliding_window_overlay,
+)
 
 from attentropy.engine.attention import masks
 from attentropy.engine.attention.masks import UnknownMask, read_dense
-from attentropy.engine.attention.visibility import Visibility
 from attentropy.kernels.common.mask import Mask
 
 
@@ -72,13 +79,42 @@ def test_a_mask_that_must_be_built_is_refused_before_it_grows_large(monkeypatch)
         masks.describe_mask(1, 11, 11, mask_function=None)
 
 
-def test_blocks_that_no_token_is_in_add_nothing_to_a_causal_mask():
-    from transformers.masking_utils import blockwise_overlay, causal_mask_function, or_masks
+class TestImages:
+    """The tokens of an image see each other."""
 
-    def described(ids):
-        function = or_masks(causal_mask_function, blockwise_overlay(ids))
-        return masks.describe_mask(1, 5, 5, mask_function=function)
+    @staticmethod
+    def described(ids, *parts, window=None, first_key=0):
+        ids = torch.tensor(ids)
+        function = or_masks(and_masks(causal_mask_function, *parts), blockwise_overlay(ids))
+        if window is not None:
+            function = and_masks(function, sliding_window_overlay(window))
+        n = ids.shape[1] - first_key
+        return masks.describe_mask(
+            len(ids), n, n, first_key, first_key, mask_function=function
+        ).mask  # fmt: skip
 
-    assert described(torch.full((1, 5), -1)) == Visibility(Mask(5, 5, 0))
-    with pytest.raises(UnknownMask, match="tokens of an image see each other"):
-        described(torch.tensor([[-1, 0, 0, -1, -1]]))
+    def test_blocks_that_no_token_is_in_add_nothing_to_a_causal_mask(self):
+        assert self.described([[-1] * 5]) == Mask(5, 5, 0)
+        assert self.described([[0, 0, -1, -1, -1]], first_key=2).last_keys is None
+
+    def test_a_query_in_an_image_sees_up_to_the_images_last_token(self):
+        mask = self.described([[-1, 0, 0, 1, 1, -1, 2], [-1] * 5 + [7, 7]])
+        assert mask.last_keys.tolist() == [[0, 2, 2, 4, 4, 5, 6], [0, 1, 2, 3, 4, 6, 6]]
+        counts = [[1, 3, 3, 5, 5, 6, 7], [1, 2, 3, 4, 5, 7, 7]]
+        assert mask.counts(torch.device("cpu")).tolist() == counts
+        assert self.described([[0, 0, 0, 0, 1]], first_key=2).last_keys.tolist() == [[1, 1, 2]]
+        mask = self.described([[-1, 0, 0, 0, -1]], window=2)
+        assert mask.window == 2
+        assert mask.counts(torch.device("cpu")).tolist() == [[1, 4, 3, 2, 2]]
+        inside = self.described([[-1, 0, 0, 0, -1]], sliding_window_overlay(3))
+        assert inside.counts(torch.device("cpu")).tolist() == [[1, 4, 4, 3, 3]]
+
+    def test_others_are_refused_with_what_to_do(self):
+        chunks = chunked_overlay(4, torch.zeros(1))
+        for ids, parts in (
+            ([[0, -1, 0]], ()),
+            ([[-1, 0, 0]], (chunks,)),
+            ([[0, 0, 0, -1]], (sliding_window_overlay(2),)),
+        ):
+            with pytest.raises(UnknownMask, match="does not support"):
+                self.described(ids, *parts)

@@ -91,6 +91,8 @@ def test_weights_in_fewer_bits_are_recorded(tmp_path, bits):
     exact = extract(folder, "Hello there", device="cpu")
     quantized = extract(folder, "Hello there", device="cpu", quantize=bits)
     assert not quantized.attrs["notes"]
+    assert quantized.attrs["model"]["quantization"] == bits
+    assert "quantization" not in exact.attrs["model"]
     assert quantized.attrs["model"]["parameters"] == exact.attrs["model"]["parameters"]
     difference = np.abs(quantized["entropy"] - exact["entropy"])
     assert 0 < difference.max() < 2.0

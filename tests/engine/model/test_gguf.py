@@ -2,17 +2,27 @@
 
 import importlib.util
 import json
+import math
 import re
 import struct
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import ggufs
 import tiny
+from attentropy.engine.cost import speed
+from attentropy.engine.cost.memory import memory_bytes
+from attentropy.engine.cost.predict import describe
+from attentropy.engine.cost.size import RunSize, model_size
 from attentropy.engine.errors import AttentropyError, UsageError, install_command
+from attentropy.engine.model.config import read_config
 from attentropy.engine.model.gguf import read_header
+from attentropy.engine.model.load import with_random_weights
+from attentropy.engine.profile.profile import profile
 from attentropy.engine.run.extract import extract
 from attentropy.report.cli import main
 from fuzz import without_pictures
@@ -77,17 +87,102 @@ def test_a_template_from_a_gguf_file_runs_in_the_sandbox(tmp_path, monkeypatch):
 
 
 @needs_gguf
+def test_a_file_of_ollama_has_no_ending(pair, tmp_path):
+    blob = tmp_path / "sha256-5ee4f07cdb9beadbbb293e85803c569b01bd37ed059d2715faa7bb405f31caa6"
+    blob.symlink_to(pair[0])
+    trace = extract(blob, MESSAGES, device="cpu", max_new_tokens=0)
+    assert trace.attrs["model"]["name"] == pair[0].name or blob.name
+    assert trace.attrs["model"]["quantization"] == pair[2]
+    assert describe(blob)["quantization"] == pair[2]
+    (tmp_path / "notes.txt").write_text("GGU")
+    with pytest.raises(UsageError, match=r"'notes.txt' is a file; give a model folder, a \.gguf"):
+        extract(tmp_path / "notes.txt", "Hello")
+
+
+@needs_gguf
 def test_options_that_a_gguf_file_does_not_have_are_refused(pair):
     with pytest.raises(UsageError, match="leave `quantize` out"):
         extract(pair[0], "Hello", device="cpu", quantize="8bit")
+
+
+@needs_gguf
+def test_it_is_described_as_the_folder_with_the_same_weights_is(pair, monkeypatch):
+    monkeypatch.setattr(speed, "_BUDGET", 0.0)
+    file, folder, quantization = pair
+    names = {"name": "model.gguf", "quantization": quantization}
+    assert describe(file) == describe(folder) | names
+    ours, wanted = (describe(source, tokens=64) for source in (file, folder))
+    for fact in ("run", "lens", "disk", "positions", "parameters"):
+        assert ours[fact] == wanted[fact]
+    memory, others = ours["memory"], wanted["memory"]["peak_with_option_bytes"]
+    for part in ("weights_bytes", "cache_bytes", "lens_bytes", "dtype"):
+        assert memory[part] == wanted["memory"][part]
+    assert any("quantize" in option for option in others)
+    assert not any("quantize" in option for option in memory["peak_with_option_bytes"])
+
+
+@needs_gguf
+def test_loading_takes_memory_for_the_mapped_file_and_time_to_unpack_it(pair, monkeypatch):
+    monkeypatch.setattr(speed, "_BUDGET", 0.0)
+    header = read_header(pair[0], "m")
+    size = model_size(read_config(pair[1], "m"), header)
+    weights = 4 * size.parameters
+    for file_bytes in (10**9, 2 * 10**9):
+        sizes = replace(header.sizes, bytes=file_bytes)
+        larger = replace(size, gguf=replace(header, sizes=sizes))
+        peak = memory_bytes(larger, RunSize(64, 4, 64))["peak_bytes"]
+        assert 0 < peak - weights - file_bytes < 2**27
+    run, cpu = RunSize(64, 4, 64), torch.device("cpu")
+    rates = speed.measure_rates(size, run, cpu, torch.float32)
+    assert 0 < rates.unpacked < math.inf
+    loads = [
+        speed.duration(size, run, replace(rates, unpacked=rate))["load"]
+        for rate in (size.parameters, size.parameters / 3)
+    ]
+    assert loads[1] - loads[0] == pytest.approx(2.0)
+
+
+@needs_gguf
+def test_random_weights_need_its_header_alone(pair):
+    file, folder, _ = pair
+    ours, wanted = with_random_weights(file, device="cpu"), with_random_weights(folder)
+    assert ours.model.dtype == wanted.model.dtype
+    drawn = ours.model.state_dict()
+    for name, value in wanted.model.state_dict().items():
+        assert value.shape == drawn[name].shape
+        # The file names no padding, whose row of the table the folder's configuration clears.
+        assert value.equal(drawn[name]) or name == "model.embed_tokens.weight"
+    words = ggufs.vocabulary(ours.model.config.vocab_size)
+    assert ours.tokenizer.get_vocab().items() >= words.items()
+    assert (ours.name, ours.quantization) == ("model.gguf", None)
+    assert str(file.parent) not in str(ours.model.config)
+    trace = profile(file, tokens=40, random_weights=True, repeat=1, device="cpu")
+    assert trace.attrs["profile"]["random_weights"] is True
+
+
+@needs_gguf
+@pytest.mark.costly
+def test_the_command_line_describes_it_too(pair, capsys, monkeypatch):
+    monkeypatch.setattr(speed, "_BUDGET", 0.0)
+    file, _, quantization = pair
+    assert main(["info", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(rf"^quantization +{quantization}$", text, re.MULTILINE)
+    assert re.search(r"^parameters +[\d,]+$", text, re.MULTILINE)
+    assert main(["info", str(file), "--tokens", "64"]) == 0
+    text = capsys.readouterr().out
+    assert "model.gguf, a prompt of 64 tokens" in text
+    assert main(["info", str(file), "--tokens", "257"]) == 2
+    assert "the most is --tokens 256" in capsys.readouterr().err
 
 
 def test_the_library_that_is_missing_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr("attentropy.engine.model.gguf.find_spec", lambda name: None)
     needed = f"needs gguf; run: {install_command('gguf')}"
-    with pytest.raises(UsageError, match=re.escape(needed)):
-        extract(tmp_path / "m.gguf", "Hello")
+    for use in (lambda file: extract(file, "Hello"), describe, with_random_weights):
+        with pytest.raises(UsageError, match=re.escape(needed)):
+            use(tmp_path / "m.gguf")
 
 
 def _text(text):
@@ -126,6 +221,7 @@ HOSTILE = {
     "offset": _header(tensors=1, body=_tensor([4], offset=2**50) + bytes(64)),
     "kind": _header(tensors=1, body=_tensor([4], kind=250) + bytes(64)),
     "cut": _header(tensors=1, body=_text(b"t")),
+    "part": _header(keys=1, body=_text(b"split.count") + struct.pack("<IH", 2, 3)),
 }
 
 
@@ -144,8 +240,9 @@ def test_a_hostile_header_is_refused_in_one_line_and_little_memory(kind, tmp_pat
         tracemalloc.stop()
     assert "\n" not in str(refusal.value)
     assert str(tmp_path) not in str(refusal.value)
-    with pytest.raises(AttentropyError):
-        extract(file, "Hello", device="cpu")
+    for use in (lambda file: extract(file, "Hello", device="cpu"), describe, with_random_weights):
+        with pytest.raises(AttentropyError, match=r"m\.gguf"):
+            use(file)
 
 
 @needs_gguf

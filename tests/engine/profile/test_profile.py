@@ -10,6 +10,7 @@ import torch
 
 from attentropy.engine.attention.recorded import RecordedSequence
 from attentropy.engine.attention.recorder import Recorder
+from attentropy.engine.cost.predict import describe
 from attentropy.engine.errors import AttentropyError, RunStopped, UsageError
 from attentropy.engine.model import load as models
 from attentropy.engine.profile import torch_attention as fused
@@ -216,6 +217,14 @@ def test_random_weights_need_a_configuration_alone_and_are_the_same_each_time(tm
         profile(tmp_path, "words", random_weights=True)
     trace = profile(tmp_path, tokens=40, random_weights=True, repeat=1)
     assert trace.attrs["profile"]["random_weights"] is True
+
+
+def test_an_endless_configuration_ends_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("attentropy.engine.model.checkpoint._SECONDS", 1)
+    config(num_hidden_layers=2**31).save_pretrained(tmp_path)
+    for use in (models.with_random_weights, describe):
+        with pytest.raises(AttentropyError, match="it took more than"):
+            use(tmp_path)
 
 
 def test_random_weights_that_do_not_fit_are_refused_in_one_line(tmp_path, monkeypatch):

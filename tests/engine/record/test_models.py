@@ -129,16 +129,31 @@ class TestImages:
         assert np.isfinite(trace["lens_entropy"]).all()
         type(trace).open(trace.save(tmp_path / "image.zarr.zip"))
 
-    def test_image_tokens_that_see_each_other_are_refused_in_one_line(self):
-        subject, inputs = vision.gemma3()
-        refused = pytest.raises(AttentropyError, match="the tokens of an image see each other")
-        with refused as caught, record(subject):
+    @pytest.mark.parametrize("tokens", [4, 16])  # fewer than the window has, and more
+    def test_image_tokens_that_see_each_other_have_the_entropies_of_the_whole_image(self, tokens):
+        subject, inputs = vision.gemma3(tokens)
+        with record(subject, tokenizer=tokenizer(), lens="residual") as recorder:
             subject(**inputs)
-        assert "\n" not in str(caught.value)
-        text = {"input_ids": inputs["input_ids"][:, :3]}
+        trace, roles = recorder.trace, recorder.trace.roles
+        assert_eager(trace, subject, **inputs)
+        first = roles.index("image")
+        assert roles.count("image") == tokens
+        assert trace["visible"][:, first].max() == first + tokens
+        assert not trace.attrs["notes"]
+        with record(subject, tokenizer=tokenizer()) as recorder:
+            out = subject.generate(**inputs, max_new_tokens=4, min_new_tokens=4, do_sample=False)
+        assert recorder.trace.roles[-3:] == ["generated"] * 3
+        assert_eager(recorder.trace, subject, **vision.followed(inputs, out[:, :-1]))
+
+    def test_a_text_and_an_image_whose_tokens_see_each_other_are_two_traces(self):
+        subject, inputs = vision.gemma3()
+        ids = inputs["input_ids"]
+        words = torch.arange(20, 20 + ids.shape[1])[None]
+        both = vision.followed(inputs, torch.cat([words, ids]))
         with record(subject) as recorder:
-            subject(**text)
-        assert_eager(recorder.trace, subject, **text)
+            subject(**both)
+        for sequence, trace in enumerate(recorder.traces):
+            assert_eager(trace, subject, sequence, **both)
 
     def test_the_base_and_the_language_model_alone_work_as_well(self):
         subject, inputs = vision.llava()

@@ -43,7 +43,14 @@ def test_portable_matches_the_reference_under_every_mask(mask, queries, keys):
 def test_portable_matches_the_reference_over_several_blocks_and_segments():
     q, k, v = inputs(300, 700, sigma=2)
     segments = torch.arange(700).div(90, rounding_mode="floor").repeat(2, 1)
-    for mask in ({"segments": segments}, {"window": 200}, {"query_offset": 390}):
+    images = (torch.arange(700) // 90 * 90 + 89).clamp(max=699)
+    last_keys = torch.stack([torch.arange(700), images])
+    for mask in (
+        {"segments": segments}, {"window": 200}, {"query_offset": 390}, {"last_keys": last_keys},
+        {"last_keys": last_keys, "window": 50, "key_starts": torch.tensor([0, 95])},
+        {"last_keys": last_keys, "query_offset": -30},
+        {"last_keys": last_keys, "query_offset": 450},
+    ):  # fmt: skip
         wanted = attention(q, k, v, stats=ALL, impl="reference", **mask)
         compare(attention(q, k, v, stats=ALL, impl="portable", **mask), wanted, q, k, ALL)
 

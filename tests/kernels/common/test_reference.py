@@ -10,13 +10,15 @@ from attentropy import attention, attention_window, vocabulary
 STATS = ("entropy", "max_prob", "varentropy", "distance", "sink_mass", "top_key")
 
 
-def _sees(i, j, n, *, causal=True, window=None, chunk=None, start=0, length=None, segments=None):
+def _sees(
+    i, j, n, *, causal=True, window=None, chunk=None, start=0, length=None, segments=None, last=None
+):
     """Return whether the query at position i may see key j, rule by rule as documented."""
     if j < start or (length is not None and j >= start + length) or j >= n:
         return False
-    if causal and j > i:
+    if causal and j > (last[i] if last else i):
         return False
-    if window is not None and (i - j >= window or j - i >= window):
+    if window is not None and (i - j >= window or (not causal and j - i >= window)):
         return False
     if chunk is not None and (i - start) // chunk != (j - start) // chunk:
         return False
@@ -33,6 +35,8 @@ RULES = [
     {"start": 2, "chunk": 3},
     {"start": 1, "length": 5},
     {"segments": [0, 0, 0, 1, 1, 1, 2, 2, 2]},
+    {"last": [0, 3, 3, 3, 4, 5, 7, 7, 8]},
+    {"last": [2, 2, 2, 3, 7, 7, 7, 7, 8], "window": 3, "start": 1},
 ]
 
 
@@ -49,6 +53,8 @@ def test_every_row_is_what_plain_sums_give(rule, extra):
         mask["key_lengths"] = torch.tensor([rule["length"]])
     if "segments" in rule:
         mask["segments"] = torch.tensor([rule["segments"]])
+    if "last" in rule:
+        mask["last_keys"] = torch.tensor([rule["last"]])
     arguments = {
         name: value if name == "softcap" else torch.tensor([value]) for name, value in extra.items()
     }

@@ -14,9 +14,9 @@ from attentropy.kernels.second_sweep import portable
 from attentropy.kernels.second_sweep.portable import window
 from close import assert_close, inputs
 from grids import pairwise
-from sweep_cases import MASKS, masked_inputs
+from sweep_cases import LAST_KEYS, MASKS, masked_inputs
 
-GRID = {"queries,keys": [(57, 57), (5, 57), (200, 200), (57, 33)], "mask": MASKS}
+GRID = {"queries,keys": [(57, 57), (5, 57), (200, 200), (57, 33)], "mask": MASKS | LAST_KEYS}
 
 
 @pairwise({"tile": [1, 16, (7, 50), 1000], **GRID})
