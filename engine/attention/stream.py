@@ -118,7 +118,7 @@ class Stream:
         """Pass on the values of one attention call (layer, index)."""
         entry, visibility = self.entry(layer, index), call.visibility
         self.heads[layer, index] = call.lse.shape[1]
-        start, stop = visibility.span()
+        start, stop = visibility.span
         first, last = max(visibility.position, start), min(visibility.end, stop)
         if last > first:
             here, rows = (
@@ -129,8 +129,9 @@ class Stream:
             for name in self.plan.names:
                 if name in call.values:
                     values = self.plan.of_heads(call.values[name][:, here])
-                    if is_key(name):  # a position in the sequence, not in the cache
-                        values = _shifted(values, visibility.first_key - start)
+                    by = visibility.first_key - start
+                    if by and is_key(name):  # a position in the sequence, not in the cache
+                        values = _shifted(values, by)
                     self.sink.put(name, (entry, slice(0, len(values)), place), values)
             self.sink.put("visible", (entry, place), visibility.counts(1)[0, here])
         parts = self.consumer.on_attention(

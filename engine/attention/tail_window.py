@@ -45,7 +45,7 @@ class TailWindow:
         """Return the window's rows, if this pass has them; see `stream.CallConsumer`."""
         if visibility.end != (self.length or visibility.queries) or visibility.first_key:
             return {}
-        start, stop = visibility.span()
+        start, stop = visibility.span
         is_whole = stop - start <= WINDOW_TOKENS
         first = start if is_whole else max(visibility.position, stop - WINDOW_TAIL)
         if (

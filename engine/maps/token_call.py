@@ -48,7 +48,7 @@ def tokens_of(call: TokenCall, begin: int, end: int | None) -> TokenCall | None:
     such query, None is returned.
     """
     visibility = call.visibility
-    start, stop = visibility.span()
+    start, stop = visibility.span
     stop = stop if end is None else min(stop, start + end)
     first, last = max(visibility.position, start + begin), min(visibility.end, stop)
     if last <= first:
