@@ -157,8 +157,9 @@ class _Sums:
         highest, column = s.max(-1)
         lowest = self._m
         if "top_key" in self.stats:
-            top, last = (-math.inf, -1) if lowest is None else (lowest, self._top)
-            self._top = torch.where(highest > top, column + first, last)
+            none = torch.full_like(column, -1) if self._top is None else self._top
+            rises = highest > (-math.inf if lowest is None else lowest)
+            self._top = torch.where(rises, column + first, none)
         if lowest is None:
             self._m = highest
             return
