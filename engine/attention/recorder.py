@@ -107,9 +107,8 @@ class Recorder(Listener):
                 f"the batch size changed from {batch.size} to {size} between two passes; use one "
                 "record() per batch"
             )
-        starts, stops = visibility.tokens(size)
-        is_padded = (starts > visibility.position).any() or (stops < visibility.end).any()
-        self._has_unchecked_padding |= bool(is_padded) and not self._padding_is_checked
+        if not self._padding_is_checked:
+            self._has_unchecked_padding |= visibility.is_padded(size)
         layer = layer_of(self.model, module)
         call = batch.follow(layer, module, visibility)
         batch.take_scores(result.lse)

@@ -75,6 +75,13 @@ class Visibility:
             self._ends[batch] = start, stop
         return self._ends[batch]
 
+    def is_padded(self, batch: int) -> bool:
+        """Return whether this pass has rows before or after a sequence's tokens."""
+        if self.mask.key_starts is None and self.mask.key_lengths is None:
+            return False
+        starts, stops = self.tokens(batch)
+        return bool((starts > self.position).any() or (stops < self.end).any())
+
     @cached_property
     def _ends(self) -> dict[int, tuple[Tensor, Tensor]]:
         return {}
@@ -106,7 +113,7 @@ class Visibility:
 
     def counts(self, batch: int) -> Tensor:
         """Return the number of keys that each query may see, [batch, queries] int64 on the CPU."""
-        return self._counts.expand(batch, -1)
+        return self._counts if batch == len(self._counts) else self._counts.expand(batch, -1)
 
     @cached_property
     def _counts(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
 Values = Mapping[str, np.ndarray]
 
 
-@dataclass
+@dataclass(eq=False)
 class LensRows:
     """The lens's values at the rows of one sequence, pass by pass, and what it predicts there."""
 
@@ -143,8 +144,8 @@ class RecordedLens:
         arrays = {name: np.array(sites) for name, sites in values.items()}
         all_targets = targets.cpu().numpy()
         at = 0
-        for rows, count in (part for one in passes for part in one.to):
-            here = slice(at, at + count)
+        for rows, group in groupby((part for one in passes for part in one.to), lambda p: p[0]):
+            here = slice(at, at + sum(count for _, count in group))
             at = here.stop
             rows.values.append({name: array[:, :, here] for name, array in arrays.items()})
             rows.targets.append(all_targets[here])
