@@ -115,8 +115,8 @@ class Recorder(Listener):
         if self.stream is not None and not self.stream.records(layer):
             return
         parts = split_batch(tensors, visibility, score, result, batch.streams[0].plan.names)
-        for stream, part in zip(batch.streams, parts, strict=True):
-            stream.on_attention(layer, call.index, part)
+        for stream, (part, statistics) in zip(batch.streams, parts, strict=True):
+            stream.on_attention(layer, call.index, part, statistics)
 
     def begin_pass(self, visibility: Visibility, size: int) -> None:
         """Take the place of a pass under way, of `size` sequences, which it continues or starts."""

@@ -46,14 +46,14 @@ def test_rows_that_come_one_by_one_are_kept_in_few_arrays(first, shape, monkeypa
     monkeypatch.setattr(growing, "_RUN", 100)
     heads, keys = shape[:1], shape[1:]
     wanted = np.random.default_rng(0).random((*heads, 250, *keys)).astype(np.float32)
-    given = wanted.copy()
+    source = wanted.copy()
     sink, rows = Growing(), [0, first, *range(first + 1, 251)]
     for start, stop in itertools.pairwise(rows):
         place = (*(slice(0, h) for h in heads), slice(start, stop))
-        sink.put("entropy", (0, *place), given[(*[slice(None)] * len(heads), slice(start, stop))])
+        sink.put("entropy", (0, *place), source[(*[slice(None)] * len(heads), slice(start, stop))])
     parts = sink.parts("entropy", 0)
     np.testing.assert_array_equal(np.concatenate(parts, len(heads)), wanted)
-    np.testing.assert_array_equal(given, wanted)
+    np.testing.assert_array_equal(source, wanted)
     assert len(parts) == 3
     assert sink.rows("entropy") == 250
     assert sink.shape("entropy") == wanted.shape
