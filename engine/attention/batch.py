@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -16,6 +17,24 @@ from attentropy.engine.errors import AttentropyError
 
 # Of so few rows (when tokens are generated) the scores are kept as they are, until they are needed.
 _FEW_ROWS = 16
+
+
+class _Rows(NamedTuple):
+    """How far a call has come; see `Call`."""
+
+    start: np.ndarray
+    stop: np.ndarray
+    rows: int
+
+    @classmethod
+    def of(cls, call: Call) -> _Rows:
+        return cls(call.start, call.stop, call.rows)
+
+    def is_same(self, other: _Rows) -> bool:
+        """Return whether this is the same place, by identity: equal ones may be told apart."""
+        if self.rows != other.rows:
+            return False
+        return not self.rows or (self.start is other.start and self.stop is other.stop)
 
 
 class Batch:
@@ -34,6 +53,7 @@ class Batch:
         self.not_finite: dict[int, int] = {}
         self.place: Visibility | None = None
         self._scores: list[Tensor] = []  # of each call of the pass under way
+        self._moved: tuple[Visibility, _Rows, _Rows] | None = None  # what the latest call did
         self._first_calls: dict[int, int] = defaultdict(int)  # of each layer, in the first pass
 
     def follow(self, layer: int, module: nn.Module, visibility: Visibility) -> Call:
@@ -45,8 +65,19 @@ class Batch:
             call = self._continued(layer, visibility.position)
         else:
             call = self._new(layer, module, visibility)
-        call.follow(visibility, self.size)
+        self._move(call, visibility)
         return call
+
+    def _move(self, call: Call, visibility: Visibility) -> None:
+        """Move a call by this pass's rows: as the call before it, where both were at the same."""
+        before = _Rows.of(call)
+        last = self._moved
+        if last is not None and visibility is last[0] and before.is_same(last[1]):
+            after = last[2]
+            call.start, call.stop, call.rows = after.start, after.stop, after.rows
+            return
+        call.follow(visibility, self.size)
+        self._moved = visibility, before, _Rows.of(call)
 
     def spans(self) -> list[tuple[int, int, int]]:
         """Return the rows of the latest pass that are tokens: (first, stop, token of the first).

@@ -107,17 +107,16 @@ class Recorder(Listener):
                 f"the batch size changed from {batch.size} to {size} between two passes; use one "
                 "record() per batch"
             )
-        starts, stops = visibility.tokens(size)
-        is_padded = (starts > visibility.position).any() or (stops < visibility.end).any()
-        self._has_unchecked_padding |= bool(is_padded) and not self._padding_is_checked
+        if not self._padding_is_checked:
+            self._has_unchecked_padding |= visibility.is_padded(size)
         layer = layer_of(self.model, module)
         call = batch.follow(layer, module, visibility)
         batch.take_scores(result.lse)
         if self.stream is not None and not self.stream.records(layer):
             return
         parts = split_batch(tensors, visibility, score, result, batch.streams[0].plan.names)
-        for stream, part in zip(batch.streams, parts, strict=True):
-            stream.on_attention(layer, call.index, part)
+        for stream, (part, statistics) in zip(batch.streams, parts, strict=True):
+            stream.on_attention(layer, call.index, part, statistics)
 
     def begin_pass(self, visibility: Visibility, size: int) -> None:
         """Take the place of a pass under way, of `size` sequences, which it continues or starts."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.attention.plan import AttentionPlan
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.trace.sinks import Sink
 from attentropy.engine.trace.statistics import is_key
@@ -20,38 +21,11 @@ from attentropy.kernels.ops import AttentionResult
 class CallConsumer(Protocol):
     """Takes from each attention call of one sequence what it has besides its statistics."""
 
-    def on_attention(
-        self,
-        entry: int,
-        query: Tensor,
-        key: Tensor,
-        lse: Tensor,
-        visibility: Visibility,
-        score: dict[str, Any],
-        entropy: Tensor | None = None,
-    ) -> dict[str, tuple[int, np.ndarray]]:
+    def on_attention(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the rows that are complete now: name → (first row, values [heads, rows, keys]).
 
-        entry: the place of the call along the trace's `layer`. query [1, Hq, Nq, D], key
-        [1, Hkv, Nk, D], lse and entropy (where it is recorded) [1, Hq, Nq]; `score` holds scale,
-        softcap and the like.
+        entry: the place of the call along the trace's `layer`.
         """
-
-
-@dataclass(frozen=True)
-class SequenceCall:
-    """One sequence's part in an attention call: a batch of one, its padding among the rows.
-
-    `values` are the statistics [Hq, Nq] by name; the rest is as in `CallConsumer.on_attention`.
-    """
-
-    query: Tensor
-    key: Tensor
-    lse: Tensor
-    visibility: Visibility
-    score: dict[str, Any]
-    entropy: Tensor | None
-    values: Mapping[str, Tensor]
 
 
 def split_batch(
@@ -60,11 +34,11 @@ def split_batch(
     score: dict[str, Any],
     result: AttentionResult,
     names: Sequence[str],
-) -> Iterator[SequenceCall]:
-    """Yield the part of each sequence in an attention call over a batch.
+) -> Iterator[tuple[SequenceCall, Mapping[str, Tensor]]]:
+    """Yield the part of each sequence in an attention call over a batch, and its statistics.
 
-    `tensors` are query, key and value; `names` the statistics to hand on, as far as `result` has
-    them.
+    These are [Hq, Nq] by name. `tensors` are query, key and value; `names` the statistics to hand
+    on, as far as `result` has them.
     """
     query, key, _ = tensors
     values = {name: getattr(result, name) for name in names}
@@ -74,15 +48,11 @@ def split_batch(
         values = {name: value.cpu() for name, value in values.items()}
     for sequence in range(batch):
         one = slice(sequence, sequence + 1)
-        yield SequenceCall(
-            query[one],
-            key[one],
-            result.lse[one],
-            visibility.of(sequence),
-            score,
+        call = SequenceCall(
+            query[one], key[one], result.lse[one], visibility.of(sequence), score,
             None if result.entropy is None else result.entropy[one],
-            {name: value[sequence] for name, value in values.items()},
-        )
+        )  # fmt: skip
+        yield call, {name: value[sequence] for name, value in values.items()}
 
 
 @dataclass
@@ -114,11 +84,13 @@ class Stream:
         """
         return self._entries.setdefault((layer, index), len(self._entries))
 
-    def on_attention(self, layer: int, index: int, call: SequenceCall) -> None:
-        """Pass on the values of one attention call (layer, index)."""
+    def on_attention(
+        self, layer: int, index: int, call: SequenceCall, statistics: Mapping[str, Tensor]
+    ) -> None:
+        """Pass on one attention call (layer, index) and its `statistics`, see `split_batch`."""
         entry, visibility = self.entry(layer, index), call.visibility
         self.heads[layer, index] = call.lse.shape[1]
-        start, stop = visibility.span()
+        start, stop = visibility.span
         first, last = max(visibility.position, start), min(visibility.end, stop)
         if last > first:
             here, rows = (
@@ -127,15 +99,14 @@ class Stream:
             )
             place = slice(*(end - start for end in rows))
             for name in self.plan.names:
-                if name in call.values:
-                    values = self.plan.of_heads(call.values[name][:, here])
-                    if is_key(name):  # a position in the sequence, not in the cache
-                        values = _shifted(values, visibility.first_key - start)
+                if name in statistics:
+                    values = self.plan.of_heads(statistics[name][:, here])
+                    by = visibility.first_key - start
+                    if by and is_key(name):  # a position in the sequence, not in the cache
+                        values = _shifted(values, by)
                     self.sink.put(name, (entry, slice(0, len(values)), place), values)
             self.sink.put("visible", (entry, place), visibility.counts(1)[0, here])
-        parts = self.consumer.on_attention(
-            entry, call.query, call.key, call.lse, visibility, call.score, call.entropy
-        )
+        parts = self.consumer.on_attention(entry, call)
         for name, (row, part) in parts.items():
             at = (entry, slice(0, len(part)), slice(row, row + part.shape[1]))
             self.sink.put(name, at, part)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from torch import Tensor
 
-from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.weights import exact_weights
 from attentropy.engine.attention.window_size import WINDOW_TAIL, WINDOW_TOKENS, kept_per_head
 
@@ -32,20 +29,12 @@ class TailWindow:
         """Whether weights are kept per head; only means have the shares of the entropy too."""
         return bool(self._per_head)
 
-    def on_attention(
-        self,
-        entry: int,
-        query: Tensor,
-        key: Tensor,
-        lse: Tensor,
-        visibility: Visibility,
-        score: dict[str, Any],
-        entropy: Tensor | None = None,
-    ) -> dict[str, tuple[int, np.ndarray]]:
+    def on_attention(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the window's rows, if this pass has them; see `stream.CallConsumer`."""
+        visibility = call.visibility
         if visibility.end != (self.length or visibility.queries) or visibility.first_key:
             return {}
-        start, stop = visibility.span()
+        start, stop = visibility.span
         is_whole = stop - start <= WINDOW_TOKENS
         first = start if is_whole else max(visibility.position, stop - WINDOW_TAIL)
         if (
@@ -53,11 +42,11 @@ class TailWindow:
         ):  # rows of an earlier pass, or no token in this one
             return {}
         if self._per_head is None:
-            values = self.layers * query.shape[1] * (stop - first) ** 2
+            values = self.layers * call.query.shape[1] * (stop - first) ** 2
             self._per_head = kept_per_head(values)
         rows = first - visibility.position, stop - visibility.position
         weights, shares = exact_weights(
-            query, key, lse, rows, (first, stop), score | visibility.arguments(),
+            call.query, call.key, call.lse, rows, (first, stop), call.where,
             per_head=self._per_head, shares=True,
         )  # fmt: skip
         self.stops[entry] = stop - start

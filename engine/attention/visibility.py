@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ class Visibility:
     """The mask of one attention call, and the call's place in the sequence.
 
     `first_key` is the sequence position of key 0, above 0 where a sliding cache dropped some.
+    What is read off the mask is kept: all layers of a pass have the same one.
     """
 
     mask: Mask
@@ -62,27 +64,41 @@ class Visibility:
         Both are [batch] int64 on the CPU, counted in the padded sequence; before and after them
         there is only padding.
         """
-        starts, lengths = self.mask.key_starts, self.mask.key_lengths
-        start = torch.zeros(batch, dtype=torch.int64)
-        if starts is not None:
-            start = starts.cpu().to(torch.int64) + self.first_key
-        stop = torch.full_like(start, self.end)
-        if lengths is not None:
-            stop = torch.minimum(stop, start + lengths.cpu().to(torch.int64))
-        return start, stop
+        if batch not in self._ends:
+            starts, lengths = self.mask.key_starts, self.mask.key_lengths
+            start = torch.zeros(batch, dtype=torch.int64)
+            if starts is not None:
+                start = starts.cpu().to(torch.int64) + self.first_key
+            stop = torch.full_like(start, self.end)
+            if lengths is not None:
+                stop = torch.minimum(stop, start + lengths.cpu().to(torch.int64))
+            self._ends[batch] = start, stop
+        return self._ends[batch]
 
+    def is_padded(self, batch: int) -> bool:
+        """Return whether this pass has rows before or after a sequence's tokens."""
+        if self.mask.key_starts is None and self.mask.key_lengths is None:
+            return False
+        starts, stops = self.tokens(batch)
+        return bool((starts > self.position).any() or (stops < self.end).any())
+
+    @cached_property
+    def _ends(self) -> dict[int, tuple[Tensor, Tensor]]:
+        return {}
+
+    @cached_property
     def span(self) -> tuple[int, int]:
-        """Return where the tokens of a batch of one start and stop; see `tokens`."""
+        """Where the tokens of a batch of one start and stop; see `tokens`."""
         start, stop = self.tokens(1)
         return int(start[0]), int(stop[0])
 
     def of(self, sequence: int) -> Visibility:
         """Return what one sequence's queries may see, as a batch of one."""
         one, mask = slice(sequence, sequence + 1), self.mask
-        starts, lengths, last = (
-            None if numbers is None else numbers[one]
-            for numbers in (mask.key_starts, mask.key_lengths, mask.last_keys)
-        )
+        ends = (mask.key_starts, mask.key_lengths, mask.last_keys)
+        if all(numbers is None or len(numbers) == 1 for numbers in ends):  # the same for all
+            return self
+        starts, lengths, last = (None if numbers is None else numbers[one] for numbers in ends)
         mask = replace(mask, key_starts=starts, key_lengths=lengths, last_keys=last)
         return replace(self, mask=mask)
 
@@ -99,4 +115,8 @@ class Visibility:
 
     def counts(self, batch: int) -> Tensor:
         """Return the number of keys that each query may see, [batch, queries] int64 on the CPU."""
-        return self.mask.counts(_CPU).expand(batch, -1)
+        return self._counts if batch == len(self._counts) else self._counts.expand(batch, -1)
+
+    @cached_property
+    def _counts(self) -> Tensor:
+        return self.mask.counts(_CPU)

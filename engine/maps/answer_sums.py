@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.window_size import kept_per_head
-from attentropy.engine.maps.token_call import TokenCall
 from attentropy.kernels.sweep import attention_received
 
 
@@ -26,7 +26,7 @@ class AnswerSums:
         self._sums = np.zeros((len(heads), largest if self.per_head else 1, 0))
         self._queries = np.zeros(len(heads), np.int64)
 
-    def add(self, entry: int, here: TokenCall) -> None:
+    def add(self, entry: int, here: SequenceCall) -> None:
         """Take in the queries of a pass, which are all of the answer."""
         start, stop = here.rows
         received = attention_received(

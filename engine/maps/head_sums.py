@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.maps.head_scores import LOCAL_KEYS, SCORES
 from attentropy.kernels.sweep import attention_at, attention_recent
 
@@ -35,22 +34,10 @@ class HeadSums:
         self._keys = np.zeros(entries, np.int64)  # the most that a query saw
         self._heads = list(heads)
 
-    def add(
-        self,
-        entry: int,
-        query: Tensor,
-        key: Tensor,
-        lse: Tensor,
-        visibility: Visibility,
-        score: dict[str, Any],
-        entropy: Tensor | None,
-    ) -> None:
-        """Take in the tokens' queries of one pass.
-
-        The arguments are those of `Sweeps.on_attention` without padding: `visibility.first_key`
-        counts tokens.
-        """
-        where = score | visibility.arguments()
+    def add(self, entry: int, call: SequenceCall) -> None:
+        """Take in the tokens' queries of one pass, padding left out; see `of_tokens`."""
+        query, key, lse, entropy = call.query, call.key, call.lse, call.entropy
+        visibility, where = call.visibility, call.where
         visible = visibility.counts(1)[0]
         at = torch.arange(visibility.queries) + visibility.mask.query_offset
         self._keys[entry] = max(self._keys[entry], int(visible.max()))

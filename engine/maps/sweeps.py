@@ -7,18 +7,15 @@ all queries) is a few numbers per key and head.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.weights import ALIVE_BYTES, exact_weights
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.answer_sums import AnswerSums
 from attentropy.engine.maps.head_sums import HeadSums
-from attentropy.engine.maps.token_call import TokenCall, tokens_of
 from attentropy.engine.maps.windows import Rectangle, Tile
 from attentropy.kernels.sweep import attention_map
 
@@ -101,29 +98,20 @@ class Sweeps:
             variables["score_head"] = _heads(largest)
         return {name: (name, values.astype(np.int32)) for name, values in variables.items()}
 
-    def on_attention(
-        self,
-        entry: int,
-        query: Tensor,
-        key: Tensor,
-        lse: Tensor,
-        visibility: Visibility,
-        score: dict[str, Any],
-        entropy: Tensor | None = None,
-    ) -> dict[str, tuple[int, np.ndarray]]:
+    def on_attention(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the rows that this pass completes: name → (first row, values [heads, rows, keys]).
 
-        One sequence: query [1, Hq, Nq, D], key [1, Hkv, Nk, D], lse and entropy (where it is
-        recorded; scores are taken from it) [1, Hq, Nq]. Padding is left out, and so is what comes
-        after the `tokens`. Raises `AttentropyError` where a pass begins within a tile of the map.
+        Scores are taken from its entropy, where that is recorded. Padding is left out, and so is
+        what comes after the `tokens`. Raises `AttentropyError` where a pass begins within a tile of
+        the map.
         """
-        call = TokenCall(query, key, lse, visibility, score, entropy)
-        if self._answer_scores is not None or self._answer_sums is not None:
-            answer = tokens_of(call, self.tokens, None)
-            _add_scores(self._answer_scores, entry, answer)
-            if self._answer_sums is not None and answer is not None:
+        answer = call.of_tokens(self.tokens, None)
+        if answer is not None:
+            if self._answer_scores is not None:
+                self._answer_scores.add(entry, answer)
+            if self._answer_sums is not None:
                 self._answer_sums.add(entry, answer)
-        here = tokens_of(call, 0, self.tokens)
+        here = call.of_tokens(0, self.tokens)
         if here is None:
             return {}
         rows: dict[str, tuple[int, np.ndarray]] = {}
@@ -131,7 +119,8 @@ class Sweeps:
             rows |= self._sums_of_columns(entry, here)
         for rectangle in self.rectangles:
             rows |= _rectangle(rectangle, here)
-        _add_scores(self._scores, entry, here)
+        if self._scores is not None:
+            self._scores.add(entry, here)
         return rows
 
     def finished(self) -> Results:
@@ -179,7 +168,7 @@ class Sweeps:
         if self._answer_sums is not None:
             self._answer_sums.restore(answer)
 
-    def _sums_of_columns(self, entry: int, here: TokenCall) -> dict[str, tuple[int, np.ndarray]]:
+    def _sums_of_columns(self, entry: int, here: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the map's rows, and add to the column sums, by one sweep.
 
         Tiles as tall as the map's and one key wide have both.
@@ -224,12 +213,6 @@ class Sweeps:
         return {"map": (start // tall, values)}
 
 
-def _add_scores(scores: HeadSums | None, entry: int, here: TokenCall | None) -> None:
-    """Take the queries of a pass into the scores of its heads, if there are both."""
-    if scores is not None and here is not None:
-        scores.add(entry, here.query, here.key, here.lse, here.visibility, here.score, here.entropy)
-
-
 def _named(scores: dict[str, np.ndarray], of: str = "") -> Results:
     """Return scores as variables: head_sink, or head_answer_sink with `of` "answer_"."""
     results: Results = {}
@@ -240,7 +223,7 @@ def _named(scores: dict[str, np.ndarray], of: str = "") -> Results:
     return results
 
 
-def _rectangle(rectangle: Rectangle, here: TokenCall) -> dict[str, tuple[int, np.ndarray]]:
+def _rectangle(rectangle: Rectangle, here: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
     """Return the rows of a rectangle that a pass has; keys that it does not have weigh nothing."""
     start, stop = here.rows
     first, last = max(rectangle.rows[0], start), min(rectangle.rows[1], stop)

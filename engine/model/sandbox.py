@@ -1,17 +1,26 @@
-"""A sandbox: work on a stranger's data in a child process with bounded memory and time."""
+"""A sandbox: work on a stranger's data in a child process with bounded memory and time.
+
+A fork copies the page tables of all that this process has, so it is cheap before a model's weights
+are loaded and dear after that: `one_child` keeps the first child for the work that follows.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
 import gc
+import importlib
 import json
+import math
 import os
 import select
 import signal
+import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,60 +34,161 @@ class WorkFailed(Exception):
     """The work raised, exceeded its memory or time, or ended its process."""
 
 
-def run_bounded(work: Callable[[], Any], *, seconds: int, mebibytes: int) -> Any:
-    """Return the result of `work()`, done in a forked child process.
+def run_bounded(work: Callable[..., Any], *data: Any, seconds: int, mebibytes: int) -> Any:
+    """Return the result of `work(*data)`, done in a forked child process.
 
-    seconds: of processor time. mebibytes: of memory, in addition to what this process has.
+    seconds: of processor time. mebibytes: of memory, in addition to what the process has.
     `work` returns plain JSON data (a tuple comes back as a list). Raises the work's own
     `UsageError` or `AttentropyError`, and `WorkFailed` for everything else. Where the system cannot
     fork (Windows) nothing is bounded; where it does not bound address space (macOS), only time is.
     """
+    task = _Task(work, data, seconds, mebibytes)
     if not hasattr(os, "fork"):
-        return _unpack(_answer(work))
-    reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        # The child needs no lock that another thread holds: it does this work and leaves by _exit.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _run_child(work, writer, seconds, mebibytes)
-    os.close(writer)
+        return _unpack(_answer(task))
+    with one_child() as child:
+        return child.run(task)
+
+
+@contextlib.contextmanager
+def one_child() -> Iterator[_Child]:
+    """Let all work share one child while this is open; it is forked for the first.
+
+    Later work is sent to it where that is a function of a module and its data are plain JSON data;
+    other work gets a new child, which replaces it.
+    """
+    outer = _shared.get()
+    if outer is not None:
+        yield outer
+        return
+    child = _Child()
+    token = _shared.set(child)
     try:
-        answer = _read(reader, time.monotonic() + _PATIENCE * seconds)
+        yield child
     finally:
-        os.close(reader)
-        os.kill(child, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(child, 0)
-    if not answer:
-        raise WorkFailed(f"it took more than {seconds} s, or crashed")
-    return _unpack(json.loads(answer))
+        _shared.reset(token)
+        child.end()
 
 
-def _run_child(work: Callable[[], Any], writer: int, seconds: int, mebibytes: int) -> None:
-    """Do the work in the child, write its answer, and end the process."""
+@dataclass(frozen=True)
+class _Task:
+    """Work to do, on what, and within which bounds."""
+
+    work: Callable[..., Any]
+    data: Sequence[Any]
+    seconds: int
+    mebibytes: int
+
+    def as_line(self) -> bytes | None:
+        """Return this as a line of JSON, None where it is more than that can hold."""
+        module, name = self.work.__module__, self.work.__qualname__
+        if getattr(sys.modules.get(module), name, None) is not self.work:
+            return None
+        facts = [module, name, list(self.data), self.seconds, self.mebibytes]
+        try:
+            line = json.dumps(facts)
+            return f"{line}\n".encode() if json.loads(line) == facts else None
+        except (TypeError, ValueError, RecursionError):
+            return None
+
+    @staticmethod
+    def from_line(line: bytes) -> _Task:
+        module, name, *rest = json.loads(line)
+        return _Task(getattr(importlib.import_module(module), name), *rest)
+
+
+class _Child:
+    """A forked child process that does one task after the other, and the pipes to it and back."""
+
+    def __init__(self) -> None:
+        self._process = 0  # none
+        self._tasks = self._answers = -1
+
+    def run(self, task: _Task) -> Any:
+        """Return the result of a task; see `run_bounded`."""
+        if not self._is_sent(task):
+            self._begin(task)
+        answer = b""
+        try:
+            answer = _read(self._answers, time.monotonic() + _PATIENCE * task.seconds)
+        finally:
+            if not answer:
+                self.end()
+        if not answer:
+            raise WorkFailed(f"it took more than {task.seconds} s, or crashed")
+        return _unpack(json.loads(answer))
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        process, self._process = self._process, 0
+        if not process:
+            return
+        os.close(self._tasks)
+        os.close(self._answers)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # waited for elsewhere
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+
+    def _is_sent(self, task: _Task) -> bool:
+        line = task.as_line() if self._process else None
+        if line is None:
+            return False
+        try:
+            with open(self._tasks, "wb", closefd=False) as pipe:
+                pipe.write(line)
+        except BrokenPipeError:
+            return False
+        return True
+
+    def _begin(self, task: _Task) -> None:
+        """Fork a process that does `task`, of which it has everything, and then what it is sent."""
+        self.end()
+        tasks, answers = os.pipe(), os.pipe()
+        with warnings.catch_warnings():
+            # The child needs no lock that another thread holds: it does its work and leaves by
+            # _exit.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._process = os.fork()
+        if not self._process:
+            os.close(tasks[1])
+            os.close(answers[0])
+            _serve(task, tasks[0], answers[1])
+        os.close(tasks[0])
+        os.close(answers[1])
+        self._tasks, self._answers = tasks[1], answers[0]
+
+
+_shared: ContextVar[_Child | None] = ContextVar("attentropy_child", default=None)
+
+
+def _serve(task: _Task, tasks: int, answers: int) -> None:
+    """Do `task` in the child, then those that come, write their answers, and end the process."""
     try:
         gc.disable()  # the parent's objects must not be finalised here
         faulthandler.disable()
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
-        _limit(seconds, mebibytes)
-        try:
-            answer = json.dumps(_answer(work))
-        except MemoryError:
-            answer = json.dumps({"kind": "", "message": f"it took more than {mebibytes} MiB"})
-        with open(writer, "w", encoding="utf-8") as pipe:
-            pipe.write(answer)
+        with open(tasks, "rb") as lines, open(answers, "w", encoding="utf-8") as pipe:
+            while True:
+                _limit(task)
+                try:
+                    answer = json.dumps(_answer(task))
+                except MemoryError:
+                    message = f"it took more than {task.mebibytes} MiB"
+                    answer = json.dumps({"kind": "", "message": message})
+                pipe.write(f"{answer}\n")
+                pipe.flush()
+                if not (line := lines.readline()):
+                    break
+                task = _Task.from_line(line)
     finally:
         os._exit(0)
 
 
-def _answer(work: Callable[[], Any]) -> dict[str, Any]:
-    """Return the result of `work()`, or the error that it raised, as JSON data."""
+def _answer(task: _Task) -> dict[str, Any]:
+    """Return the result of a task, or the error that it raised, as JSON data."""
     try:
-        return {"result": work()}
+        return {"result": task.work(*task.data)}
     except MemoryError:
         raise
     except Exception as error:  # whatever it is, the parent raises it again
@@ -94,27 +204,36 @@ def _unpack(answer: dict[str, Any]) -> Any:
     raise _KINDS.get(answer["kind"], WorkFailed)(answer["message"])
 
 
-def _limit(seconds: int, mebibytes: int) -> None:
-    """Limit this process's processor time, and its memory where the system allows it."""
+def _limit(task: _Task) -> None:
+    """Limit this process's processor time, and its memory where the system allows it.
+
+    The bounds are those that a process may raise again, for its next task.
+    """
     import resource
 
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = math.ceil(used.ru_utime + used.ru_stime) + task.seconds
+    bounds = {resource.RLIMIT_CPU: seconds, resource.RLIMIT_CORE: 0}
     sizes = Path("/proc/self/statm")
     if sizes.exists():
-        used = int(sizes.read_text().split()[0]) * resource.getpagesize()
-        limit = used + (mebibytes << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        size = int(sizes.read_text().split()[0]) * resource.getpagesize()
+        bounds[resource.RLIMIT_AS] = size + (task.mebibytes << 20)
+    for name, bound in bounds.items():
+        most = resource.getrlimit(name)[1]
+        allowed = bound if most == resource.RLIM_INFINITY else min(bound, most)
+        resource.setrlimit(name, (allowed, most))
 
 
-def _read(reader: int, deadline: float) -> bytes:
-    """Return all that the child writes; nothing if it has not finished by `deadline`."""
+def _read(answers: int, deadline: float) -> bytes:
+    """Return the line that the child writes; nothing if it has not finished by `deadline`."""
     poll = select.poll()
-    poll.register(reader, select.POLLIN)
+    poll.register(answers, select.POLLIN)
     parts: list[bytes] = []
     while (left := deadline - time.monotonic()) > 0 and poll.poll(1000 * left):
-        part = os.read(reader, 1 << 20)
+        part = os.read(answers, 1 << 20)
         if not part:
-            return b"".join(parts)
+            return b""
         parts.append(part)
+        if part.endswith(b"\n"):
+            return b"".join(parts)
     return b""

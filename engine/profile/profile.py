@@ -24,6 +24,7 @@ from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.lens.budget import read_sites
 from attentropy.engine.model.devices import device_names, free_bytes, input_device
 from attentropy.engine.model.load import LoadedModel, load, with_random_weights, wrap_loaded
+from attentropy.engine.model.sandbox import one_child
 from attentropy.engine.profile.measurement import Progress, measure_variants
 from attentropy.engine.profile.parts import find_parts
 from attentropy.engine.profile.passes import Passes
@@ -116,15 +117,16 @@ def profile(
         )
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)
-    loaded = _load(
-        model, tokenizer, random_weights=random_weights, revision=revision, dtype=dtype,
-        device=device, quantize=quantize,
-    )  # fmt: skip
-    _check_device(loaded)
-    text = profile_prompt(
-        loaded, model, prompt, tokens, chat_template=chat_template, system=system,
-        question=question, tools=tools, template_args=template_args,
-    )  # fmt: skip
+    with one_child():
+        loaded = _load(
+            model, tokenizer, random_weights=random_weights, revision=revision, dtype=dtype,
+            device=device, quantize=quantize,
+        )  # fmt: skip
+        _check_device(loaded)
+        text = profile_prompt(
+            loaded, model, prompt, tokens, chat_template=chat_template, system=system,
+            question=question, tools=tools, template_args=template_args,
+        )  # fmt: skip
     show("checking the model", 0, 1)
     with ExitStack() as stack:
         folder = scratch or stack.enter_context(tempfile.TemporaryDirectory(prefix="attentropy-"))

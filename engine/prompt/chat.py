@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jinja2 import TemplateError
 
@@ -20,6 +20,8 @@ from attentropy.engine.prompt.messages import Conversation, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    _Renderer: TypeAlias = PreTrainedTokenizerBase | "_Template"
 
 # What a template may add to the words of the messages, and what it may need for that.
 _CHARACTERS = 1_000_000
@@ -54,15 +56,14 @@ def render_chat(
     (and more for a long prompt).
     """
     size = sum(len(value) for _, value in conversation.leaves() if isinstance(value, str))
-
-    def work() -> list[Any]:
-        chat = _best_form(tokenizer, conversation, _CHARACTERS + 2 * size)
-        return [chat.text, [asdict(word) for word in chat.words], chat.notes]
-
+    limit = _CHARACTERS + 2 * size
+    template = _template_of(tokenizer, conversation)
     try:
         text, words, notes = run_bounded(
-            work, seconds=_SECONDS + size // 100_000, mebibytes=_MEBIBYTES + size // 10_000
-        )
+            *((_render, tokenizer, conversation, limit) if template is None else
+              (_render_template, *template, conversation.messages, conversation.arguments, limit)),
+            seconds=_SECONDS + size // 100_000, mebibytes=_MEBIBYTES + size // 10_000,
+        )  # fmt: skip
     except WorkFailed as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise UsageError(
@@ -71,7 +72,50 @@ def render_chat(
     return Chat(text, [Word(**word | {"path": tuple(word["path"])}) for word in words], notes)
 
 
-def _best_form(tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int) -> Chat:
+class _Template:
+    """A chat template and the special tokens that it may name: what a rendering needs."""
+
+    def __init__(self, text: str, special: dict[str, Any]) -> None:
+        from tokenizers import Tokenizer, models
+        from transformers import PreTrainedTokenizerFast
+
+        empty = Tokenizer(models.BPE())
+        self._tokenizer = PreTrainedTokenizerFast(tokenizer_object=empty, chat_template=text)
+        self._special = special
+
+    def apply_chat_template(self, messages: list[Message], **arguments: Any) -> Any:
+        """Render messages as the tokenizer does whose template this is."""
+        return self._tokenizer.apply_chat_template(messages, **{**self._special, **arguments})
+
+
+def _template_of(
+    tokenizer: PreTrainedTokenizerBase, conversation: Conversation
+) -> tuple[str, dict[str, Any]] | None:
+    """Return what makes a `_Template`; None for a tokenizer that renders in a way of its own."""
+    from transformers import PreTrainedTokenizerBase
+
+    if type(tokenizer).apply_chat_template is not PreTrainedTokenizerBase.apply_chat_template:
+        return None
+    try:
+        text = tokenizer.get_chat_template(tools=conversation.arguments.get("tools"))
+    except ValueError:  # of several templates none is for this; it says so as it renders
+        return None
+    return text, dict(tokenizer.special_tokens_map)
+
+
+def _render_template(
+    text: str, special: dict[str, Any], messages: list[Message], arguments: dict[str, Any],
+    limit: int,
+) -> list[Any]:  # fmt: skip
+    return _render(_Template(text, special), Conversation(messages, arguments), limit)
+
+
+def _render(tokenizer: _Renderer, conversation: Conversation, limit: int) -> list[Any]:
+    chat = _best_form(tokenizer, conversation, limit)
+    return [chat.text, [asdict(word) for word in chat.words], chat.notes]
+
+
+def _best_form(tokenizer: _Renderer, conversation: Conversation, limit: int) -> Chat:
     """Return the first form of the messages in which no content is lost, else the first at all.
 
     Text and a list of text parts mean the same, and templates often accept only one of them.
@@ -152,9 +196,7 @@ def _is_printed(content: Any, text: str) -> bool:
     return isinstance(content, list) and bool(content) and str(content) in text
 
 
-def _render_first(
-    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int
-) -> tuple[str, bool]:
+def _render_first(tokenizer: _Renderer, conversation: Conversation, limit: int) -> tuple[str, bool]:
     """Return the rendered text, and whether it ends with words that are to be continued."""
     if _ends_open(conversation):
         try:
@@ -172,7 +214,7 @@ def _ends_open(conversation: Conversation) -> bool:
 
 
 def _apply_template(
-    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, limit: int, *, continues: bool
+    tokenizer: _Renderer, conversation: Conversation, limit: int, *, continues: bool
 ) -> str:
     """Return the rendered text. Raises `UsageError` where it has more than `limit` characters."""
     is_answer = conversation.messages[-1]["role"] == "assistant"
@@ -194,7 +236,7 @@ def _apply_template(
 
 
 def _locate_words(
-    tokenizer: PreTrainedTokenizerBase, conversation: Conversation, text: str, limit: int,
+    tokenizer: _Renderer, conversation: Conversation, text: str, limit: int,
     continues: bool,
 ) -> tuple[Chat, bool]:  # fmt: skip
     """Return where the conversation's words are in `text`, and whether a content is missing."""

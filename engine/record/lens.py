@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -26,13 +27,15 @@ from attentropy.engine.record.token_ids import image_ids
 from attentropy.engine.trace.text import text_array
 
 TOP_K = 5
+# So many rows are read at once when tokens are generated, and their states kept until then.
+_WAITING_ROWS = 64
 
 Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
 # The lens's values of one sequence's rows by variable, [sites, layers, rows] or [..., rows, k].
 Values = Mapping[str, np.ndarray]
 
 
-@dataclass
+@dataclass(eq=False)
 class LensRows:
     """The lens's values at the rows of one sequence, pass by pass, and what it predicts there."""
 
@@ -40,10 +43,44 @@ class LensRows:
     targets: list[np.ndarray] = field(default_factory=list)
 
 
+@dataclass
+class _Pass:
+    """The captured states of one pass, which of their rows are tokens, and where the values go.
+
+    rows: None for all. to: each sequence's values, and how many of the tokens are its own.
+    """
+
+    states: States
+    rows: Tensor | None
+    to: list[tuple[LensRows, int]]
+
+    def state(self, site: str, layer: int) -> Tensor | None:
+        """Return one layer's state at the tokens, None where the layer has none."""
+        state = self.states[site][layer]
+        if state is None or self.rows is None:
+            return state
+        return state[self.rows.to(state.device)]
+
+    def of_tokens(self) -> _Pass:
+        """Return this pass with copies of the states at the tokens alone."""
+        states = {
+            site: [self.state(site, layer) for layer in range(len(own))]
+            for site, own in self.states.items()
+        }
+        return _Pass(states, None, self.to)
+
+    @property
+    def layers(self) -> dict[str, list[bool]]:
+        """Which layers have a state, by site."""
+        return {site: [s is not None for s in states] for site, states in self.states.items()}
+
+
 class RecordedLens:
     """A lens with the `points` at which it reads each site and layer, and the latest states.
 
-    final: the last decoder layer, from whose output each row's prediction is read.
+    Reading costs hardly more for many rows than for one, so the passes of generated tokens wait
+    until there are some. final: the last decoder layer, from whose output each row's prediction is
+    read.
     """
 
     def __init__(self, lens: Lens, points: Mapping[str, Points], final: nn.Module) -> None:
@@ -51,6 +88,8 @@ class RecordedLens:
         self.sites = list(points)
         self.points = {**points, FINAL: [Point(final)]}
         self._states: States = {}
+        self._waiting: list[_Pass] = []
+        self._waiting_rows = 0
 
     @contextmanager
     def over(self) -> Iterator[None]:
@@ -59,8 +98,10 @@ class RecordedLens:
             yield
         self._states = {}
 
-    def read(self, spans: Sequence[tuple[int, int, int]], queries: int) -> list[LensRows]:
-        """Return the values of the latest pass, for each sequence of its batch.
+    def take(
+        self, spans: Sequence[tuple[int, int, int]], queries: int, to: Sequence[LensRows]
+    ) -> None:
+        """Take the latest pass, whose values go `to` each sequence of its batch, now or later.
 
         spans: the rows of each sequence that are tokens, see `Batch.spans`. queries: the rows of
         the pass.
@@ -69,41 +110,61 @@ class RecordedLens:
             torch.arange(first, stop) + sequence * queries
             for sequence, (first, stop, _) in enumerate(spans)
         ])  # fmt: skip
-        read = [LensRows() for _ in spans]
-        final = self._states[FINAL][-1]
-        if final is None or not len(rows):
-            return read
-        final = final[rows.to(final.device)]
+        states = {site: list(own) for site, own in self._states.items()}
+        for own in self._states.values():  # in place: the hooks write into these lists
+            own[:] = [None] * len(own)
+        if states[FINAL][-1] is None or not len(rows):
+            return
+        counts = [stop - first for first, stop, _ in spans]
+        latest = _Pass(states, rows, list(zip(to, counts, strict=True)))
+        is_short = len(rows) < _WAITING_ROWS
+        if not is_short or (self._waiting and self._waiting[0].layers != latest.layers):
+            self.flush()
+        self._waiting.append(latest.of_tokens() if is_short else latest)
+        self._waiting_rows += len(rows)
+        if self._waiting_rows >= _WAITING_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Read the passes that wait."""
+        passes, self._waiting, self._waiting_rows = self._waiting, [], 0
+        if not passes:
+            return
+        final = self._gathered(passes, FINAL, -1)
+        assert final is not None
         targets = self.lens.read(final, top_k=1).top_ids[:, 0]
         values: dict[str, list[list[np.ndarray]]] = {name: [] for name in LENS_FIELDS}
         for site in self.sites:
             results = [
-                self._read_state(state, rows, targets, final) for state in self._states[site]
+                self._read_state(self._gathered(passes, site, layer), targets, final)
+                for layer in range(len(self.points[site]))
             ]
             for name in LENS_FIELDS:
                 values[name].append([result[name] for result in results])
-        for states in self._states.values():  # in place: the hooks write into these lists
-            states[:] = [None] * len(states)
         arrays = {name: np.array(sites) for name, sites in values.items()}
+        all_targets = targets.cpu().numpy()
         at = 0
-        for one, (first, stop, _) in zip(read, spans, strict=True):
-            here = slice(at, at + stop - first)
+        for rows, group in groupby((part for one in passes for part in one.to), lambda p: p[0]):
+            here = slice(at, at + sum(count for _, count in group))
             at = here.stop
-            one.values.append({name: array[:, :, here] for name, array in arrays.items()})
-            one.targets.append(targets[here].cpu().numpy())
-        return read
+            rows.values.append({name: array[:, :, here] for name, array in arrays.items()})
+            rows.targets.append(all_targets[here])
+
+    def _gathered(self, passes: Sequence[_Pass], site: str, layer: int) -> Tensor | None:
+        """Return one layer's state at the tokens of all passes, None where the layer has none."""
+        states = [state for one in passes if (state := one.state(site, layer)) is not None]
+        return (states[0] if len(states) == 1 else torch.cat(states)) if states else None
 
     def _read_state(
-        self, state: Tensor | None, rows: Tensor, targets: Tensor, final: Tensor
+        self, state: Tensor | None, targets: Tensor, final: Tensor
     ) -> dict[str, np.ndarray]:
         """Return one layer's values at the rows; what a site lacks in this layer is missing."""
         if state is None:
-            missing = {
-                name: np.full((len(rows), TOP_K) if "_top_" in name else len(rows), fill)
+            count = len(targets)
+            return {
+                name: np.full((count, TOP_K) if "_top_" in name else count, fill)
                 for name, fill in _FILLS.items()
             }
-            return missing
-        state = state[rows.to(state.device)]
         result = self.lens.read(state, top_k=TOP_K, targets=targets, final=final)
         return {name: getattr(result, part).cpu().numpy() for name, part in LENS_FIELDS.items()}
 

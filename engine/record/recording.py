@@ -67,6 +67,7 @@ class Recording(Recorder):
                 if self.lens is not None:
                     stack.enter_context(self.lens.over())
                 yield
+                self._flush()
         except AttentropyError as error:
             self.failure = self.failure or str(error)
             raise
@@ -89,16 +90,13 @@ class Recording(Recorder):
         self.generations.rows = visibility.end
 
     def end_pass(self, output: Any, inner: Any) -> None:
-        """Check the pass that has ended, and read its lens; see `Recorder.end_pass`."""
+        """Check the pass that has ended, and hand it to the lens; see `Recorder.end_pass`."""
         super().end_pass(output, inner)
         if self.lens is None or output is None or self._latest_pass != self.passes.number:
             return
         batch = self.batches[-1]
         assert batch.place is not None
-        read = self.lens.read(batch.spans(), batch.place.queries)
-        for rows, new in zip(self._lens_rows[-1], read, strict=True):
-            rows.values += new.values
-            rows.targets += new.targets
+        self.lens.take(batch.spans(), batch.place.queries, self._lens_rows[-1])
 
     @property
     def traces(self) -> list[Trace]:
@@ -113,6 +111,7 @@ class Recording(Recorder):
         if self.failure is not None or self.has_failed or self.passes.is_open:
             why = self.failure or "a forward pass failed during the recording"
             raise AttentropyError(f"{why}; run it again in a new record()")
+        self._flush()
         return [
             self._trace(number, sequence)
             for number, batch in enumerate(self.batches)
@@ -129,6 +128,10 @@ class Recording(Recorder):
                 f"{which} {sequences} sequences; use recorder.traces, one trace per sequence"
             )
         return self.traces[0]
+
+    def _flush(self) -> None:
+        if self.lens is not None:
+            self.lens.flush()
 
     def _trace(self, number: int, sequence: int) -> Trace:
         batch = self.batches[number]

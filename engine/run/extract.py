@@ -16,6 +16,7 @@ from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
+from attentropy.engine.model.sandbox import one_child
 from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import (
     answer_arrays,
@@ -188,17 +189,18 @@ def extract(
         prompt = demo.DEFAULT_PROMPT
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)
-    loaded = _loaded(model, tokenizer, options.placement)
-    text = prepare(
-        loaded.tokenizer,
-        prompt,
-        chat_template=chat_template,
-        system=system,
-        question=question,
-        tools=tools,
-        template_args=template_args,
-        vocabulary=config_facts(loaded.model.config)["vocabulary"],
-    )
+    with one_child():
+        loaded = _loaded(model, tokenizer, options.placement)
+        text = prepare(
+            loaded.tokenizer,
+            prompt,
+            chat_template=chat_template,
+            system=system,
+            question=question,
+            tools=tools,
+            template_args=template_args,
+            vocabulary=config_facts(loaded.model.config)["vocabulary"],
+        )
     if segments is not None:
         names = segment_names(text.tokens, text.roles, segments)
         earlier_names = text.segments or [""] * len(names)  # of a document and a question

@@ -59,26 +59,43 @@ def _in_blocks(
     exact = k.dtype
     if mask.key_starts is not None or mask.key_lengths is not None:
         v = v.masked_fill(mask.padding(v.device), 0.0)  # padding may be NaN, and 0 · NaN is NaN
+    step = max(1, min(_QUERIES, queries))
+    width = max(64, _BLOCK // max(1, batch * heads * step))
+
+    def read_rows(first: int, last: int) -> dict[str, Tensor]:
+        """Return statistics [B, Hq, rows] and output of the queries first … last − 1."""
+        block = q[:, :, first:last].to(exact).view(batch, kv_heads, group, last - first, -1)
+        start, stop = mask.span(first, last)
+        if start == stop:
+            return _without_keys(block.flatten(1, 2)[..., 0], v.shape[-1], stats)
+        sums = _Sums(stats)
+        for left in range(start, stop, width):
+            right = min(stop, left + width)
+            sums.add(block, k, v, score, mask, (first, last), (left, right))
+        return {name: part.flatten(1, 2) for name, part in sums.finish().items()}
+
+    if queries <= step:
+        return read_rows(0, queries)
     result = {
         name: q.new_empty(batch, heads, queries, dtype=torch.int32 if is_integer(name) else exact)
         for name in (*stats, "lse")
     }
-    out = q.new_empty(batch, heads, queries, v.shape[-1], dtype=exact)
-    step = max(1, min(_QUERIES, queries))
-    width = max(64, _BLOCK // max(1, batch * heads * step))
+    result["out"] = q.new_empty(batch, heads, queries, v.shape[-1], dtype=exact)
     for first in range(0, queries, step):
         last = min(queries, first + step)
-        block = q[:, :, first:last].to(exact).view(batch, kv_heads, group, last - first, -1)
-        sums = _Sums(block, v.shape[-1], stats)
-        start, stop = mask.span(first, last)
-        for left in range(start, stop, width):
-            right = min(stop, left + width)
-            sums.add(block, k, v, score, mask, (first, last), (left, right))
-        rows = sums.finish()
-        out[:, :, first:last] = rows.pop("out").view(batch, heads, last - first, -1)
+        rows = read_rows(first, last)
         for name in result.keys() & rows.keys():
-            result[name][:, :, first:last] = rows[name].view(batch, heads, last - first)
-    return result | {"out": out}
+            result[name][:, :, first:last] = rows[name]
+    return result
+
+
+def _without_keys(like: Tensor, width: int, stats: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return what rows [B, Hq, rows] have that see no key; their output has `width` values."""
+    values = {name: torch.full_like(like, math.nan) for name in stats}
+    if "top_key" in values:
+        values["top_key"] = torch.full_like(like, -1, dtype=torch.int32)
+    lse = torch.full_like(like, -math.inf)
+    return values | {"lse": lse, "out": like.new_zeros(*like.shape, width)}
 
 
 class _Sums:
@@ -88,21 +105,11 @@ class _Sums:
     −δ, the sums become those of z + δ, so nothing large is ever subtracted.
     """
 
-    def __init__(self, block: Tensor, width: int, stats: tuple[str, ...]) -> None:
-        rows = block.shape[:-1]
+    def __init__(self, stats: tuple[str, ...]) -> None:
         self.stats = stats
-        self.m = block.new_full(rows, -math.inf)
-        self.l = block.new_zeros(rows)
-        self.acc = block.new_zeros(*rows, width)
-        self.t = block.new_zeros(rows) if {"entropy", "varentropy"} & set(stats) else None
-        self.u = block.new_zeros(rows) if "varentropy" in stats else None
-        self.distance = block.new_zeros(rows) if "distance" in stats else None
-        self.early = block.new_zeros(rows) if "sink_mass" in stats else None
-        self.top = (
-            torch.full(rows, -1, dtype=torch.int64, device=block.device)
-            if "top_key" in stats
-            else None
-        )
+        self._m: Tensor | None = None  # before the first keys
+        self._top: Tensor | None = None
+        self._sums: dict[str, Tensor] = {}
 
     def add(
         self,
@@ -121,75 +128,87 @@ class _Sums:
         if not mask.hides_none(rows, cols):
             hidden = ~mask.visible(rows, cols, s.device)[:, :, None]  # [B or 1, 1, 1, rows, cols]
             s.masked_fill_(hidden, -math.inf)
-        highest, column = s.max(-1)
-        m = torch.maximum(self.m, highest)
-        finite_m = torch.where(m == -math.inf, 0.0, m)
-        # The sums of a row without a key so far are zero, whatever they are shifted by.
-        shift = torch.where(self.m == -math.inf, 0.0, self.m - finite_m)
-        self._rescale(shift)
-        if self.top is not None:
-            self.top = torch.where(highest > self.m, column + cols[0], self.top)
-        self.m = m
-        z = s.sub_(finite_m[..., None])
+        self._raise_maximum(s, cols[0])
+        assert self._m is not None
+        z = s.sub_(_finite(self._m)[..., None])
         p = z.exp()
-        self.l += p.sum(-1)
-        if self.t is not None:
+        sums = {"l": p.sum(-1)}
+        if {"entropy", "varentropy"} & set(self.stats):
             if hidden is not None:
                 z.masked_fill_(hidden, 0.0)  # 0 · (−inf) is not 0
             pz = z * p
-            self.t += pz.sum(-1)
-            if self.u is not None:
-                self.u += pz.mul_(z).sum(-1)
-        if self.distance is not None:
+            sums["t"] = pz.sum(-1)
+            if "varentropy" in self.stats:
+                sums["u"] = pz.mul_(z).sum(-1)
+        if "distance" in self.stats:
             i = torch.arange(*positions, device=s.device)
             j = torch.arange(*cols, device=s.device, dtype=p.dtype) - cols[0]
-            self.distance += p.sum(-1) * (i - cols[0]) - p @ j
-        if self.early is not None:
-            self._add_early(p, mask, cols)
+            sums["distance"] = sums["l"] * (i - cols[0]) - p @ j
+        if "sink_mass" in self.stats:
+            sums["early"] = _early_mass(p, mask, cols)
         batch, heads, group, length, width = p.shape
         values = p.view(batch, heads, group * length, width) @ v[:, :, cols[0] : cols[1]]
-        self.acc += values.view_as(self.acc)
+        sums["acc"] = values.view(batch, heads, group, length, -1)
+        for name, part in sums.items():
+            self._sums[name] = self._sums[name].add_(part) if name in self._sums else part
+
+    def _raise_maximum(self, s: Tensor, first: int) -> None:
+        """Raise the running maximum to that of new scores, which begin at key `first`."""
+        highest, column = s.max(-1)
+        lowest = self._m
+        if "top_key" in self.stats:
+            none = torch.full_like(column, -1) if self._top is None else self._top
+            rises = highest > (-math.inf if lowest is None else lowest)
+            self._top = torch.where(rises, column + first, none)
+        if lowest is None:
+            self._m = highest
+            return
+        self._m = torch.maximum(lowest, highest)
+        # The sums of a row without a key so far are zero, whatever they are shifted by.
+        self._rescale(torch.where(lowest == -math.inf, 0.0, lowest - _finite(self._m)))
 
     def _rescale(self, shift: Tensor) -> None:
-        factor = shift.exp()
-        if self.u is not None:
-            assert self.t is not None
-            self.u = factor * (self.u + shift * (2 * self.t + shift * self.l))
-        if self.t is not None:
-            self.t = factor * (self.t + shift * self.l)
-        self.l = factor * self.l
-        self.acc *= factor[..., None]
-        if self.distance is not None:
-            self.distance *= factor
-        if self.early is not None:
-            self.early *= factor
-
-    def _add_early(self, p: Tensor, mask: Mask, cols: tuple[int, int]) -> None:
-        assert self.early is not None
-        start = mask.starts(p.device)
-        if int(start.min()) >= cols[1] or int(start.max()) + 4 <= cols[0]:
-            return
-        j = torch.arange(*cols, device=p.device)[None, :]
-        early = (j >= start[:, None]) & (j < start[:, None] + 4)  # [B or 1, cols]
-        self.early += (p * early[:, None, None, None, :]).sum(-1)
+        factor, sums = shift.exp(), self._sums
+        if "u" in sums:
+            sums["u"] = factor * (sums["u"] + shift * (2 * sums["t"] + shift * sums["l"]))
+        if "t" in sums:
+            sums["t"] = factor * (sums["t"] + shift * sums["l"])
+        sums["acc"] *= factor[..., None]
+        for name in sums.keys() & {"l", "distance", "early"}:
+            sums[name] *= factor
 
     def finish(self) -> dict[str, Tensor]:
         """Return statistics and output; NaN, or −1 for `top_key`, where no key was visible."""
-        empty = self.l == 0
-        l = torch.where(empty, 1.0, self.l)
-        stats: dict[str, Tensor] = {}
-        if self.t is not None:
-            stats["entropy"] = (l.log() - self.t / l).clamp_min(0.0)
-        if self.u is not None:
-            assert self.t is not None
-            stats["varentropy"] = (self.u / l - (self.t / l) ** 2).clamp_min(0.0)
+        assert self._m is not None
+        sums = self._sums
+        empty = sums["l"] == 0
+        l = sums["l"].masked_fill(empty, math.nan)
+        result: dict[str, Tensor] = {}
+        if "entropy" in self.stats:
+            result["entropy"] = (l.log() - sums["t"] / l).clamp_min(0.0)
+        if "varentropy" in self.stats:
+            result["varentropy"] = (sums["u"] / l - (sums["t"] / l) ** 2).clamp_min(0.0)
         if "max_prob" in self.stats:
-            stats["max_prob"] = 1 / l
-        if self.distance is not None:
-            stats["distance"] = self.distance / l
-        if self.early is not None:
-            stats["sink_mass"] = self.early / l
-        stats = {name: values.masked_fill(empty, math.nan) for name, values in stats.items()}
-        if self.top is not None:
-            stats["top_key"] = self.top
-        return stats | {"lse": self.m + l.log(), "out": self.acc / l[..., None]}
+            result["max_prob"] = 1 / l
+        if "distance" in self.stats:
+            result["distance"] = sums["distance"] / l
+        if "sink_mass" in self.stats:
+            result["sink_mass"] = sums["early"] / l
+        if self._top is not None:
+            result["top_key"] = self._top.to(torch.int32)
+        l = sums["l"].masked_fill(empty, 1.0)
+        return result | {"lse": self._m + l.log(), "out": sums["acc"] / l[..., None]}
+
+
+def _finite(m: Tensor) -> Tensor:
+    """Return maxima with 0 in place of −inf, which is that of a row without a key."""
+    return m.masked_fill(m == -math.inf, 0.0)
+
+
+def _early_mass(p: Tensor, mask: Mask, cols: tuple[int, int]) -> Tensor:
+    """Return the sum of `p` over those of the keys `cols` that are among the first four."""
+    if mask.key_starts is None:
+        return p[..., : max(0, 4 - cols[0])].sum(-1)
+    start, j = mask.starts(p.device), torch.arange(*cols, device=p.device)[None, :]
+    early = (j >= start[:, None]) & (j < start[:, None] + 4)  # [B, cols]
+    return (p * early[:, None, None, None, :]).sum(-1)

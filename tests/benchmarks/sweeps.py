@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.maps.windows import default_window, map_tile
@@ -67,9 +68,10 @@ def measure(chunk: int, tokens: int, device: torch.device) -> list[float]:
     def sweep_job(sweeps: Sweeps) -> Callable[[], Any]:
         where = part if sweeps.tile else visibility
         n = where.queries
-        return lambda: sweeps.on_attention(
-            0, query[:, :, :n], key, first.lse[:, :, :n], where, {}, first.entropy[:, :, :n]
+        call = SequenceCall(
+            query[:, :, :n], key, first.lse[:, :, :n], where, {}, first.entropy[:, :, :n]
         )
+        return lambda: sweeps.on_attention(0, call)
 
     jobs = [lambda: attention(query, key, value), *(sweep_job(sweeps) for sweeps in variants)]
     seconds: list[list[float]] = [[] for _ in jobs]

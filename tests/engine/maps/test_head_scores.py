@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.maps.head_sums import HeadSums
@@ -104,7 +105,7 @@ def test_keys_without_an_order_have_no_last_ones():
     visibility = Visibility(Mask(300, 300, 0, causal=False))
     lse = attention(q, k, v, causal=False).lse
     sums = HeadSums([2])
-    sums.add(0, q, k, lse, visibility, {}, None)
+    sums.add(0, SequenceCall(q, k, lse, visibility, {}))
     assert np.isnan(sums.scores()["head_local"]).all()
     p = torch.softmax(q[0].double() @ k[0].double().mT / 4, -1)
     np.testing.assert_allclose(sums.scores()["head_sink"][0], p[:, :, 0].mean(-1), atol=1e-6)

@@ -7,6 +7,7 @@ from transformers import DynamicCache
 
 from attentropy.engine.attention.hook import Listener
 from attentropy.engine.attention.selfcheck import check_model, listening
+from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.sweeps import Sweeps
@@ -25,7 +26,7 @@ WINDOWS = (
 
 
 class _CallListener(Listener):
-    """A listener that keeps the arguments of `Sweeps.on_attention` for every call."""
+    """A listener that keeps every call as `Sweeps.on_attention` takes it."""
 
     stats, impl = ("entropy",), None
 
@@ -33,7 +34,8 @@ class _CallListener(Listener):
         self.calls = []
 
     def on_attention(self, module, tensors, visibility, score, result):
-        self.calls.append((*tensors[:2], result.lse, visibility, score, result.entropy))
+        call = SequenceCall(*tensors[:2], result.lse, visibility, score, result.entropy)
+        self.calls.append(call)
 
 
 def _attention_calls(subject, ids, **options):
@@ -139,10 +141,10 @@ def test_a_mean_window_read_in_parts_is_the_window(monkeypatch):
 class _Restored(Sweeps):
     """Sweeps that are saved after each call and restored into a new object."""
 
-    def on_attention(self, entry, *call, **more):
+    def on_attention(self, entry, call):
         fresh = Sweeps(self.tokens, self.heads, tile=self.tile, rectangles=self.rectangles)
         fresh.restore({name: values.copy() for name, values in self.state().items()})
-        done = fresh.on_attention(entry, *call, **more)
+        done = fresh.on_attention(entry, call)
         self.restore(fresh.state())
         return done
 
@@ -171,7 +173,7 @@ def test_padding_leaves_everything_as_it_was(family_name, side):
     positions = (mask.cumsum(-1) - 1).clamp_min(0)
     calls = _attention_calls(subject, padded, attention_mask=mask, position_ids=positions)
     sweeps = sweeps_of(subject, 101, **plan)
-    results = [sweeps.on_attention(entry, *call) for entry, call in enumerate(calls)]
+    results = [sweeps.on_attention(entry, call) for entry, call in enumerate(calls)]
     rows = {name: np.stack([done[name][1] for done in results]) for name in results[0]}
     got = dataset(sweeps, rows)
     for name in ("map", "received", "window", "head_sink", "head_previous", "head_entropy"):
@@ -189,7 +191,7 @@ def test_chunked_attention_counts_its_chunks_from_the_first_token():
 
     def run(*passes):
         sweeps = Sweeps(50, [2], tile=(5, 7), rectangles=[rectangle])
-        results = [sweeps.on_attention(0, *call) for call in passes]
+        results = [sweeps.on_attention(0, SequenceCall(*call)) for call in passes]
         return np.concatenate([rows["map"][1][0] for rows in results]), results[-1], sweeps
 
     whole = Visibility(Mask(50, 50, 0, chunk=12))
@@ -235,7 +237,7 @@ def test_what_is_generated_after_the_prompt_is_left_out():
             for entry, call in enumerate(
                 _attention_calls(subject, part, **continuing(cache), use_cache=True)
             ):
-                first, values = sweeps.on_attention(entry, *call).get(
+                first, values = sweeps.on_attention(entry, call).get(
                     "map", (0, tiles[entry, :, :0])
                 )
                 tiles[entry, :, first : first + values.shape[1]] = values
@@ -256,7 +258,8 @@ def test_a_batch_is_refused():
 def test_a_layer_that_is_not_recorded_has_nothing():
     sweeps = Sweeps(40, [2, 0], tile=(8, 8))
     q, k, v = torch.randn(3, 1, 2, 40, 16, generator=torch.Generator().manual_seed(0))
-    sweeps.on_attention(0, q, k, attention(q, k, v).lse, Visibility(Mask(40, 40, 0)), {})
+    lse, visibility = attention(q, k, v).lse, Visibility(Mask(40, 40, 0))
+    sweeps.on_attention(0, SequenceCall(q, k, lse, visibility, {}))
     for name, (_, values) in sweeps.finished().items():
         assert np.isnan(values[1]).all(), name
         assert np.isfinite(values[0]).all() or name in (

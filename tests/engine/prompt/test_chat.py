@@ -5,6 +5,7 @@ from itertools import groupby
 
 import jinja2
 import pytest
+from transformers import AutoTokenizer
 
 import templates
 from attentropy.engine.errors import UsageError
@@ -195,6 +196,41 @@ def test_a_long_conversation_takes_no_rendering_per_turn(renderings, monkeypatch
     prompt = prepare(tokenizer(templates.CHATML), turns)
     assert 0 < len(renderings) < 30
     assert len(runs(prompt)) == 999
+
+
+def test_all_renderings_of_a_prompt_take_one_child(monkeypatch):
+    fork, children = os.fork, []
+
+    def noted():
+        children.append(fork())
+        return children[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
+    parts = [{"role": "user", "content": [{"type": "text", "text": "one"}]}]
+    prompt = prepare(tokenizer(templates.CHATML), parts * 5)  # several forms, each marked
+    assert len(runs(prompt)) == 5
+    assert len(children) == 1
+
+
+def test_a_template_is_rendered_with_its_tokenizers_own_special_tokens(tmp_path):
+    """Render all that a template may name, once through transformers' own call."""
+    template = (
+        "{{ bos_token }}{{ eos_token }}{{ pad_token is defined }}{{ image_token }}"
+        "{{ strftime_now('%Y')|length }}{{ tools|tojson }}{{ mood }}"
+        "{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}{{ add_generation_prompt }}"
+    )
+    tokenizer({"default": "no {{ messages[0].content }}", "tool_use": template}).save_pretrained(
+        tmp_path
+    )
+    own = AutoTokenizer.from_pretrained(tmp_path, extra_special_tokens={"image_token": "<image>"})
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    messages = [{"role": "user", "content": "words"}]
+    wanted = own.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True, tools=tools, mood="<b>"
+    )
+    assert wanted.startswith("<|bos|><|end|>False<image>4[")
+    prompt = prepare(own, messages, tools=tools, template_args={"mood": "<b>"})
+    assert prompt.text == wanted
 
 
 HOSTILE = {

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.lens.lens import Lens
+from attentropy.engine.record import lens as lens_module
 from attentropy.engine.record.record import record
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
@@ -93,6 +95,47 @@ def test_a_padded_batch_has_the_roles_and_lenses_of_single_runs(subject, lens):
             np.testing.assert_allclose(trace["lens_entropy"], entropy, atol=2e-4)
         else:
             assert "lens_entropy" not in set(trace.keys())
+
+
+@pytest.mark.parametrize("waiting", [1, 5, 1000])
+def test_the_lens_reads_many_generated_tokens_at_once(subject, waiting, monkeypatch):
+    monkeypatch.setattr(lens_module, "_WAITING_ROWS", waiting)
+    batch = torch.cat([PROMPT, torch.tensor([[257, 257, 257, 256, 71, 72, 73]])])
+    mask = torch.ones_like(batch)
+    mask[1, :3] = 0
+    read, reads = Lens.read, []
+
+    def counted(self, residual, **options):
+        reads.append(len(residual))
+        return read(self, residual, **options)
+
+    with record(subject, tokenizer=tokenizer(), lens="residual") as recorder:
+        monkeypatch.setattr(Lens, "read", counted)
+        out = subject.generate(batch, attention_mask=mask, do_sample=False, **NEW)
+    passes = {1: 6, 5: 3, 1000: 1}[waiting]  # the prompt's 11 rows, then two rows in each of five
+    per_pass = 1 + len(subject.model.layers)  # the targets, and each layer
+    assert len(reads) == passes * per_pass
+    assert sum(reads) == (11 + 5 * 2) * per_pass
+    monkeypatch.setattr(Lens, "read", read)
+    for trace, row, start in zip(recorder.traces, out, (0, 3), strict=True):
+        alone = _alone(subject, row[None, start:-1])
+        for name in LENS:
+            np.testing.assert_allclose(trace[name], alone[name][:1], atol=2e-4, err_msg=name)
+        np.testing.assert_array_equal(trace["target_ids"], alone["target_ids"])
+
+
+def test_a_trace_taken_between_two_passes_has_the_lens_so_far(subject):
+    with record(subject, tokenizer=tokenizer(), lens="residual") as recorder:
+        first = subject(PROMPT[:, :4], use_cache=True)
+        early = recorder.trace
+        for i in range(4, 7):
+            subject(PROMPT[:, i : i + 1], past_key_values=first.past_key_values)
+    alone = _alone(subject, PROMPT)
+    for trace in (early, recorder.trace):
+        n = len(trace.tokens)
+        entropy = alone["lens_entropy"][:1, :, :n]
+        np.testing.assert_allclose(trace["lens_entropy"], entropy, atol=2e-4)
+    assert n == 7
 
 
 def test_what_fills_a_batch_up_after_an_answer_is_padding(subject):

@@ -1,6 +1,7 @@
 """A complete extraction matches values computed directly from the model."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from attentropy.engine import demo
 from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.plan import plan_sweeps
+from attentropy.engine.profile.profile import profile
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.single import observe
@@ -389,3 +391,20 @@ def test_a_loaded_model_with_arguments_that_cannot_work(embedded, options, messa
 def test_a_folder_takes_no_tokenizer(embedded):
     with pytest.raises(UsageError, match="only for a model that is already loaded"):
         extract(prompt="hello", tokenizer=embedded.tokenizer)
+
+
+@pytest.mark.parametrize("work", [extract, profile])
+def test_a_run_takes_one_bounded_child(work, tmp_path, monkeypatch):
+    """Count the forks of a run that reads a configuration and renders a template."""
+    folder, fork, children = save(tmp_path / "tiny"), os.fork, []
+
+    def noted():
+        children.append(fork())
+        return children[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
+    few = {"repeat": 1} if work is profile else {"max_new_tokens": 1, "map_tile": "none"}
+    work(folder, "some words", device="cpu", lens="none", **few)
+    assert len(children) == 1
+    with pytest.raises(ChildProcessError):  # it was ended and waited for
+        os.waitpid(children[0], os.WNOHANG)
