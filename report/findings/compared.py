@@ -47,7 +47,8 @@ def _all(n: int) -> str:
 
 def _answers(difference: Difference) -> Observation:
     """Return how many generated tokens the answers have in common."""
-    texts = [trace.attrs.get("answer") for trace in difference.traces]
+    reasons = [str(trace.attrs.get("reasoning") or "") for trace in difference.traces]
+    texts = [str(trace.attrs.get("answer") or "") for trace in difference.traces]
     steps = [_generated(trace) for trace in difference.traces]
     longest = max(map(len, steps))
     if not longest:
@@ -56,9 +57,16 @@ def _answers(difference: Difference) -> Observation:
     shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
-    answers = [f"“{for_sentence(str(text or '').strip(), 60)}”" for text in texts]
+    answers = [
+        f"“{for_sentence(text.strip(), 60)}”" if text or not reason else "reasoning that is cut"
+        for text, reason in zip(texts, reasons, strict=True)
+    ]
     if shared == longest:
         text = f"The answer is the same in A and B: {answers[0]}."
+    elif not any(texts) and all(reasons):
+        text = "Both answers are cut within their reasoning, which differs."
+    elif texts[0] == texts[1] and reasons[0] != reasons[1]:
+        text = f"The answer is the same in A and B, {answers[0]}, but its reasoning differs."
     else:
         text = f"The answers differ: {answers[0]} in A, {answers[1]} in B."
     last = np.flatnonzero(difference.compared)[-1]

@@ -168,6 +168,29 @@ def test_an_answer_that_ends_within_its_reasoning_says_so(capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "wanted"),
+    [
+        (("Canberra", "Hm."), ("Canberra", "Well."),
+         "The answer is the same in A and B, “Canberra”, but its reasoning differs."),
+        (("Canberra", "Hm."), ("", "Well."),
+         "The answers differ: “Canberra” in A, reasoning that is cut in B."),
+        (("", "Hm."), ("", "Well."), "Both answers are cut within their reasoning, which differs."),
+        (("Canberra", None), ("Perth", None), "The answers differ: “Canberra” in A, “Perth” in B."),
+    ],
+)  # fmt: skip
+def test_compared_answers_are_named_without_their_reasoning(of_a, of_b, wanted):
+    other = (" Well", *REASONED[1:])
+    traces = [
+        Trace(answered(answer, answer_roles=_REASONED_ROLES, seed=seed).dataset.assign_attrs(
+            {"answer": text} | ({"reasoning": reasoning} if reasoning else {})
+        ))
+        for seed, (answer, (text, reasoning)) in enumerate(((REASONED, of_a), (other, of_b)))
+    ]  # fmt: skip
+    (finding,) = (one for one in observe(compare(*traces)) if one.id == "answer")
+    assert finding.text == wanted
+
+
 def test_long_reasoning_is_printed_in_part_and_facts_have_all(capsys):
     attrs = {"reasoning": "Hm, " * 100}
     trace = Trace(reasoned().dataset.assign_attrs(attrs))
