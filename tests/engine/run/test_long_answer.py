@@ -51,5 +51,5 @@ def test_every_row_is_that_of_eager_attention(endless, tmp_path, way):
     entropy = -(logprobs.exp() * logprobs).sum(-1)
     generated = logprobs[prompt - 1 : -1]
     np.testing.assert_allclose(trace["generated_entropy"], entropy[prompt - 1 : -1], atol=1e-4)
-    chosen = generated.gather(-1, ids[0, prompt:, None])[:, 0]
-    np.testing.assert_allclose(trace["generated_logprob"], chosen, atol=1e-4)
+    logprob = generated.gather(-1, ids[0, prompt:, None])[:, 0]
+    np.testing.assert_allclose(trace["generated_logprob"], logprob, atol=1e-4)
