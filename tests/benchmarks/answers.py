@@ -5,7 +5,10 @@ ends its turn. Recording and `model.generate` take turns over the same prompt. T
 answer is that of a recorded run minus that of the same run without an answer, so that loading,
 checking and reading the prompt are in neither.
 
-    python tests/benchmarks/answers.py [--tokens 2000] [--rounds 3] [--memory]
+    python tests/benchmarks/answers.py [--tokens 2000] [--rounds 3] [--memory] [--record]
+
+`--record` compares `record()` around `generate` with plain `generate`, without and with the lens:
+there every step is recorded by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from attentropy import extract
+from attentropy import extract, record
 from attentropy.engine import demo
 from attentropy.engine.measure.clocks import peak_bytes
 from attentropy.engine.model.load import load
@@ -55,7 +58,7 @@ def compare(tokens: int, rounds: int) -> None:
     trace = extract(model, demo.DEFAULT_PROMPT, max_new_tokens=0, **options)
     ids = torch.tensor(trace["token_ids"][None]).long()
 
-    def record(**more) -> None:
+    def record_answer(**more) -> None:
         with tempfile.TemporaryDirectory() as folder:
             extract(model, demo.DEFAULT_PROMPT, output=Path(folder) / "t.zarr", **options, **more)
 
@@ -70,8 +73,8 @@ def compare(tokens: int, rounds: int) -> None:
                     min_new_tokens=tokens, pad_token_id=0, **own,
                 )
             )  # fmt: skip
-            whole = seconds(lambda way=way: record(max_new_tokens=tokens, **way))
-            rest = seconds(lambda: record(max_new_tokens=0))
+            whole = seconds(lambda way=way: record_answer(max_new_tokens=tokens, **way))
+            rest = seconds(lambda: record_answer(max_new_tokens=0))
             ratios.append((whole - rest) / plain)
             print(
                 f"{name}: {tokens:,} tokens, generate {plain:.2f} s, recorded answer "
@@ -79,6 +82,34 @@ def compare(tokens: int, rounds: int) -> None:
                 flush=True,
             )
         print(f"{name}: median ratio {statistics.median(ratios):.2f}", flush=True)
+
+
+def compare_record(tokens: int, rounds: int) -> None:
+    """Print the processor seconds of `generate` inside `record()` and outside, in turns."""
+    model, tokenizer = endless()
+    ids = tokenizer(demo.DEFAULT_PROMPT, return_tensors="pt").input_ids
+    ways: dict[str, list[float]] = {"plain": [], "record": [], "record, lens": []}
+
+    def generate() -> None:
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens,
+            min_new_tokens=tokens, pad_token_id=0, do_sample=False,
+        )  # fmt: skip
+
+    for _ in range(rounds):
+        for name, own in ways.items():
+            start = time.process_time()
+            if name == "plain":
+                generate()
+            else:
+                lens = "residual" if "lens" in name else "none"
+                with record(model, tokenizer=tokenizer, lens=lens) as recorder:
+                    generate()
+                assert len(recorder.trace.tokens) == ids.shape[1] + tokens - 1
+            own.append(time.process_time() - start)
+    for name, own in ways.items():
+        ratio = statistics.median(a / b for a, b in zip(own, ways["plain"], strict=True))
+        print(f"{name}: median {statistics.median(own):.2f} s, ratio {ratio:.2f}", flush=True)
 
 
 def measure_memory(tokens: int) -> None:
@@ -99,10 +130,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--memory", action="store_true", help="only the peaks, at several lengths")
+    parser.add_argument("--record", action="store_true", help="record() around generate")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one is not None:
         measure_memory(arguments.one)
+    elif arguments.record:
+        compare_record(arguments.tokens, arguments.rounds)
     elif arguments.memory:
         for tokens in (arguments.tokens // 4, arguments.tokens // 2, arguments.tokens):
             subprocess.run([sys.executable, __file__, "--one", str(tokens)], check=True)
