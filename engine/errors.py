@@ -11,7 +11,11 @@ class AttentropyError(Exception):
 
 
 class NoAttention(AttentropyError):
-    """A model that does not compute attention through transformers' interface. Exit code 1."""
+    """A model in which no layer calls transformers' attention interface. Exit code 1."""
+
+
+class OwnAttention(NoAttention):
+    """A model that computes attention by itself, not through transformers' interface."""
 
 
 class LensRefused(AttentropyError):

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from attentropy.engine.attention import hook
 from attentropy.engine.attention.masks import Built
-from attentropy.engine.errors import AttentropyError, NoAttention
+from attentropy.engine.errors import AttentropyError, OwnAttention
 from attentropy.engine.model.inner import uncompiled
 
 _lock = Lock()
@@ -77,7 +77,7 @@ def _set_attention(model: Any, implementation: str) -> None:
                 f"{type(model).__name__} does not allow its attention implementation to be changed"
             ) from error
     if model.config._attn_implementation != implementation:
-        raise NoAttention(
+        raise OwnAttention(
             f"{type(model).__name__} uses its own attention implementation, not transformers' "
             'attention interface; with `stats="none"` a run reads the lens alone'
         )

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from attentropy.engine.coverage.classes import find_class
 from attentropy.engine.coverage.eager import Eager, run_eager
 from attentropy.engine.coverage.tiny import VOCABULARY, tiny_model
-from attentropy.engine.errors import AttentropyError, NoAttention
+from attentropy.engine.errors import AttentropyError, NoAttention, OwnAttention
 from attentropy.engine.lens.head import find_lens
 from attentropy.engine.lens.points import Point, capture_states
 from attentropy.engine.model.cache import cache_of, continuing
@@ -64,7 +64,8 @@ def _compare_attention(model: PreTrainedModel, ids: Tensor, own: Eager) -> Verdi
     try:
         _check_same(*_record(model, ids), own, slice(None))
     except AttentropyError as error:
-        has_none = isinstance(error, NoAttention) and not own.entropies
+        has_none = isinstance(error, NoAttention) and not isinstance(error, OwnAttention)
+        has_none &= not own.entropies
         return {"attention": (NOT_APPLICABLE if has_none else REFUSED, _one_line(error))}
     except Wrong as error:
         return {"attention": (WRONG, str(error))}
