@@ -150,7 +150,7 @@ class _Header:
                 alignment = value if isinstance(value, int) else 0
             if key == "split.count" and isinstance(value, int) and value > 1:
                 raise _BrokenHeader(
-                    f"it is one of {value:,} parts; join them with llama-gguf-split --merge"
+                    f"it is one of {value:,} parts; join them with llama.cpp's llama-gguf-split"
                 )
             if key.endswith(".block_count") and isinstance(value, int) and value > tensors:
                 raise _BrokenHeader(f"it counts {value:,} layers and {tensors:,} tensors")

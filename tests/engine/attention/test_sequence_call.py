@@ -12,7 +12,7 @@ KEYS, CPU = 13, torch.device("cpu")
 LAST = torch.tensor([[0, 1, 2, 3, 6, 6, 6, 7, 8, 11, 11, 11, 12]])
 
 
-@pytest.mark.parametrize("begin, end", [(0, None), (0, 6), (3, 9), (5, None)])
+@pytest.mark.parametrize(("begin", "end"), [(0, None), (0, 6), (3, 9), (5, None)])
 @pytest.mark.parametrize("padding", [(0, 13), (2, 11), (3, 9)])
 @pytest.mark.parametrize("rules", [{}, {"window": 4}, {"last_keys": LAST}])
 @pytest.mark.parametrize("offset", [0, 5])
