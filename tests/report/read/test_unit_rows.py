@@ -109,7 +109,7 @@ def test_the_table_is_bounded_and_says_so(trace):
 
 @pytest.mark.costly
 def test_the_page_has_a_section_with_panels_and_the_open_table(trace):
-    hostile = trace.with_segments({"</script><b>": "Australia"})
+    hostile = trace.with_segments({"</script><b>": "Australia", "contract": "capital"})
     page = render(hostile, [])
     assert 'href="#section-messages"' in page
     assert 'href="#section-segments"' in page
@@ -118,6 +118,9 @@ def test_the_page_has_a_section_with_panels_and_the_open_table(trace):
     assert section.count('<figure class="panel">') == 4
     assert "<details open>" in section
     assert "</script><b>" not in page
+    assert "<figcaption>Message 0: What is the</figcaption>" in section
+    assert "<figcaption>Contract" not in page  # a name is written as its author wrote it
+    assert "<figcaption>contract</figcaption>" in page
     assert "&lt;/script&gt;&lt;b&gt;" in page
 
 
