@@ -57,7 +57,7 @@ class RecordingSize:
         )  # fmt: skip
 
     def answer_weights(self, size: ModelSize, tokens: int, answer: int) -> int:
-        """Return how many values say what an answer of so many tokens attends to."""
+        """Return the number of values of `answer_attention` for an answer of so many tokens."""
         if not (self.received and answer):
             return 0
         heads = size.heads if kept_per_head(size.layers * size.heads * tokens) else 1

@@ -64,7 +64,7 @@ class Checkpoint:
         return transformers_tokenizer(self.place, self.gguf_file, revision=self.commit)
 
     def options(self) -> dict[str, Any]:
-        """Return the options by which `from_pretrained` reads this, and nothing else than data."""
+        """Return the options by which `from_pretrained` reads this, as data alone."""
         if self.gguf_file is None:
             return {"revision": self.commit, "use_safetensors": True, "trust_remote_code": False}
         return {"gguf_file": self.gguf_file, "trust_remote_code": False, **gguf.dequantized()}

@@ -42,7 +42,7 @@ def model_class(config: Any) -> Any:
             "alone"
         )
     raise AttentropyError(
-        f"models of the type {kind!r} are no language models with a head that predicts tokens; if "
+        f"models of the type {kind!r} are not language models with a head that predicts tokens; if "
         "they read token ids, load one with transformers and record it with attentropy.record"
     )
 

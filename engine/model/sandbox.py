@@ -78,7 +78,7 @@ class _Task:
     mebibytes: int
 
     def as_line(self) -> bytes | None:
-        """Return this as a line of JSON, None where it is more than that can hold."""
+        """Return this as a line of JSON, None where JSON cannot hold it."""
         module, name = self.work.__module__, self.work.__qualname__
         if getattr(sys.modules.get(module), name, None) is not self.work:
             return None

@@ -141,8 +141,8 @@ def compare_chunks(probe: RunProbe) -> str | None:
     if (own_distance := _difference_of_fewer(probe)) is not None:
         why = " (its weights are quantized)" if getattr(model, "is_quantized", False) else ""
         return (
-            f"the outputs of {name} depend on which tokens are read together, by "
-            f"{own_distance:.3g} without attentropy too{why}"
+            f"the outputs of {name} depend on which tokens are read together; without attentropy "
+            f"too, they differ by {own_distance:.3g}{why}"
         )
     return f"{name} gives different outputs in chunks (difference {distance:.3g})"
 
