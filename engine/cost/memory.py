@@ -22,6 +22,7 @@ _LIBRARIES = 32 * 2**20  # code and scratch space of the libraries, first used i
 _SHARED = 16 * 2**20  # and of the threads that share the work; more than two take no more
 _TOKEN_TEXT = 600  # bytes of a vocabulary entry in the tokenizer and where it is hashed
 _KERNEL = 5 * 2**19 * 4  # blocks of scores alive at once in the portable attention
+_VOCABULARY = 3 * 2**20 * 4  # and of logits in the portable vocabulary statistics
 _PAGES = 64 * 2**10  # what the system loads at once where a mapped file is read
 _PROBE = 16  # tokens of the check before the run
 _LENS_ROWS = 4096  # normed at once
@@ -166,7 +167,7 @@ def _lens(size: ModelSize, run: RunSize) -> tuple[int, int, int]:
     if not read:
         return states, residuals, 0
     results = run.sites * size.layers * read * 4 * 20
-    reading = 5 * min(_LENS_ROWS, read) * size.width * 4 + 2 * _KERNEL + results
+    reading = 5 * min(_LENS_ROWS, read) * size.width * 4 + _VOCABULARY + results
     return states, residuals, reading
 
 

@@ -219,7 +219,10 @@ def _cases(name):
     if name == "pair":
         difference = compare(*_pair())
         return difference, {"observations": observe(difference)}, _explore_pair
-    return sited(), {}, _explore
+    trace = sited()
+    texts = trace["token_text"].copy()
+    texts[trace.tokens.index(" is")] = "is"  # so that a word has two tokens
+    return Trace(trace.dataset.assign_coords(token_text=("position", texts))), {}, _explore
 
 
 def _walk(open_page, open_modules, walk: str) -> dict[str, set[str]]:

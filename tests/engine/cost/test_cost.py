@@ -33,7 +33,7 @@ def test_the_predicted_peak_of_memory_is_the_measured_one_within_a_factor_of_1_1
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     folder = subject.save(tmp_path)
     peak = measured(folder, subject.tokens)["bytes"]
-    assert predicted(folder, subject.tokens)["bytes"] == pytest.approx(peak, rel=0.13)
+    assert peak / 1.15 <= predicted(folder, subject.tokens)["bytes"] <= peak * 1.15
 
 
 @pytest.mark.parametrize("tied", [True, False])
