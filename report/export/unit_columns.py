@@ -13,7 +13,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.text import text_array
-from attentropy.engine.trace.units import Units, aggregate, units_of
+from attentropy.engine.trace.units import Units, aggregate, at_positions, units_of
 from attentropy.report import planes
 from attentropy.report.export.csv_table import CsvTable, Line
 from attentropy.report.export.figure_rows import FigureRows
@@ -88,7 +88,10 @@ def unit_columns(trace: Trace, rows: FigureRows, kind: str) -> UnitColumns:
     Raises `UsageError` where the trace has no such units.
     """
     units = units_of(trace, kind)
-    values = aggregate(rows.view.values.astype(np.float64), units)[1].astype(np.float32)
+    values = rows.view.values.astype(np.float64)
+    if values.shape[1] < units.numbers.size:
+        values = at_positions(trace, "query", values)
+    values = aggregate(values, units)[1].astype(np.float32)
     drawn = _trace_of(rows.view.trace, units, kind)
     view = replace(rows.view, values=values, step=planes.tile_size(values.shape[1]), trace=drawn)
     if kind != "word":
@@ -104,6 +107,10 @@ def _trace_of(trace: Trace, units: Units, kind: str) -> Trace:
     order, starts = units.members()
     last = order[np.append(starts[1:], order.size) - 1]
     dataset = trace.dataset.drop_vars(window_names(trace))
+    positions = np.arange(len(trace.tokens), dtype=np.int32)
+    if dataset.sizes.get("query", positions.size) < positions.size:
+        numbers = [name for name in dataset.variables if dataset[name].dtype.kind == "i"]
+        dataset = dataset.reindex(query=positions, fill_value=dict.fromkeys(numbers, -1))
     dataset = dataset.isel({dim: last for dim in ("position", "query") if dim in dataset.sizes})
     dataset = dataset.assign_coords(token_text=("position", text_array(units.names)))
     for dim in ("position", "query"):

@@ -124,6 +124,19 @@ def test_a_figure_by_word_has_the_mean_over_the_tokens_of_each(run, stored, tmp_
         assert float(line["entropy (nats)"]) == pytest.approx(value, rel=1e-6)
 
 
+@pytest.mark.parametrize("figure", ["lens", "attention"])
+def test_positions_without_a_query_have_no_value_in_a_figure_by_word(tmp_path, figure):
+    trace = Trace(traces.synthetic().dataset.isel(query=slice(6, None)))
+    path = trace.export(tmp_path / "w.csv", figure=figure, by="word")
+    trace.export(tmp_path / "w.svg", figure=figure, by="word")
+    expected = trace.by("word")["entropy_mean"].mean("head")
+    if figure == "attention":
+        for line in csv.DictReader(path.open(encoding="utf-8", newline="")):
+            value = float(expected.sel(layer=int(line["layer"]), word=int(line["word"])))
+            drawn = float(line["entropy (nats)"] or "nan")
+            assert drawn == pytest.approx(value, rel=1e-6, nan_ok=True)
+
+
 def test_a_figure_by_unit_is_drawn(run, tmp_path):
     tokens = [*traces.CHAT]
     tokens[10:11] = [" Aus", "tralia"]
