@@ -1,0 +1,77 @@
+"""How far the logit lens can be read at each layer, from what a trace holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.types import Array
+
+FEW_POSITIONS = 16  # fewer make skill and agreement unsure
+READABLE, WELL_READABLE = 0.0, 0.5  # a row is readable above the first, and well from the second on
+
+_RESIDUAL = "residual"
+
+
+@dataclass(frozen=True)
+class LensSkill:
+    """Skill and agreement of the lens per layer [layer], NaN where the lens did not read one.
+
+    skill: 1 is the model's own output, 0 no better than a uniform guess. agreement: the share of
+    positions whose top token is the last layer's. positions: over how many both are means.
+    """
+
+    skill: Array
+    agreement: Array
+    positions: int
+
+    @property
+    def is_few(self) -> bool:
+        """Whether the number of positions is small."""
+        return self.positions < FEW_POSITIONS
+
+    @property
+    def is_readable(self) -> Array:
+        """Which layers' lens is nearer to the model's output than a uniform guess, [layer] bool."""
+        return np.nan_to_num(self.skill, nan=-np.inf) > READABLE
+
+
+def lens_skill(trace: Trace, site: str = _RESIDUAL) -> LensSkill | None:
+    """Return `lens_skill` and `lens_agreement` of the project's definitions.
+
+    Over the positions of the prompt that the lens read, without the first one and the template
+    tokens after the question. site: the lens that is judged, one of `trace.sites`. None where the
+    trace does not have what both need: the residual stream after the model's last layer, `lens_kl`,
+    the top tokens, and the vocabulary's size.
+    """
+    needed = ("lens_entropy", "lens_kl", "lens_top_ids")
+    facts = trace.attrs.get("model", {})
+    size, layers = facts.get("vocabulary"), facts.get("layers")
+    if any(name not in trace for name in needed) or not {site, _RESIDUAL} <= set(trace.sites):
+        return None
+    if not isinstance(size, int) or size < 2:
+        return None
+    numbers = trace["layer"]
+    if isinstance(layers, int) and (not numbers.size or int(numbers[-1]) != layers - 1):
+        return None
+    prompt = slice(trace.prompt_tokens)
+    entropy = trace.lens("lens_entropy", prompt, _RESIDUAL)[-1].astype(np.float64)
+    final = trace.lens("lens_top_ids", prompt, _RESIDUAL)[-1]
+    kl, top = (trace.lens(name, prompt, site) for name in needed[1:])
+    is_read = np.isfinite(entropy) & np.isfinite(kl).any(0)
+    is_read[:1] = False
+    is_read[trace.dummy_positions()] = False
+    n = int(is_read.sum())
+    if not n or not top.shape[-1]:
+        return None
+    room = (math.log(size) - entropy[is_read]).sum()
+    own = kl[:, is_read].astype(np.float64)
+    agrees = top[:, is_read, 0] == final[is_read, 0]
+    is_measured = np.isfinite(own).all(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skill = np.where(is_measured, 1 - own.sum(1) / room, np.nan)
+    agreement = np.where(is_measured, agrees.mean(1), np.nan)
+    return LensSkill(skill, agreement, n)
