@@ -27,7 +27,7 @@ def word_key(word: str) -> str:
     It is empty for a word without a letter or a digit.
     """
     folded = unicodedata.normalize("NFC", word).casefold().replace("’", "'")
-    return _EDGE.sub("", folded)
+    return str(_EDGE.sub("", folded))
 
 
 def word_keys(text: str) -> set[str]:
