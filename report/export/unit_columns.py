@@ -109,8 +109,8 @@ def _trace_of(trace: Trace, units: Units, kind: str) -> Trace:
     dataset = trace.dataset.drop_vars(window_names(trace))
     positions = np.arange(len(trace.tokens), dtype=np.int32)
     if dataset.sizes.get("query", positions.size) < positions.size:
-        numbers = [name for name in dataset.variables if dataset[name].dtype.kind == "i"]
-        dataset = dataset.reindex(query=positions, fill_value=dict.fromkeys(numbers, -1))
+        integers = [name for name in dataset.variables if dataset[name].dtype.kind == "i"]
+        dataset = dataset.reindex(query=positions, fill_value=dict.fromkeys(integers, -1))
     dataset = dataset.isel({dim: last for dim in ("position", "query") if dim in dataset.sizes})
     dataset = dataset.assign_coords(token_text=("position", text_array(units.names)))
     for dim in ("position", "query"):
