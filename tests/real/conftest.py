@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from real.models import MODELS, NoModelError, model_folder
 
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from real.exact import LOCAL, ExactModel, Rows, lens_statistics, rows_of
 from transformers import AutoTokenizer, DynamicCache
 from transformers.models.gemma3 import modeling_gemma3
 from transformers.models.llama import modeling_llama
 
 from attentropy import extract, record
 from attentropy.engine.maps.induction import ordinary_ids, repeated_tokens
+from real.exact import LOCAL, ExactModel, Rows, lens_statistics, rows_of
 
 pytestmark = pytest.mark.real
 
@@ -61,11 +61,9 @@ def of_rows(rows: list[Rows], prompt: int) -> dict[str, np.ndarray]:
     """Return what a trace has of attention, by name, from whole rows; queries up to `prompt`."""
     values = {name: np.stack([one.statistics()[name] for one in rows]) for name in STATISTICS}
     for prefix, queries in (("head_", slice(prompt)), ("head_answer_", slice(prompt, None))):
-        scores = (
-            [one.scores(queries) for one in rows] if rows[0].weights[:, queries].numel() else []
-        )
-        for name in SCORES if scores else ():
-            values[prefix + name] = np.stack([one[name] for one in scores])
+        if rows[0].weights[:, queries].numel():
+            scores = [one.scores(queries) for one in rows]
+            values |= {prefix + name: np.stack([one[name] for one in scores]) for name in SCORES}
     means = [one.weights.mean(0) for one in rows]
     values["received"] = np.stack([one[:prompt, :prompt].sum(0).numpy() for one in means])
     if len(means[0]) > prompt:
@@ -75,7 +73,7 @@ def of_rows(rows: list[Rows], prompt: int) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module", params=["short", "chunks"])
-def run(self, request, name, load, folder_of):
+def run(request, name, load, folder_of):
     """Return the trace of a run with its answer, and the same text in float64 and in float32."""
     tokenizer = AutoTokenizer.from_pretrained(folder_of(name))
     options = {"stats": "all", "lens": "all", "max_new_tokens": 8}
@@ -101,7 +99,7 @@ def test_attention(run):
     size = np.stack([one.size.numpy() for one in passages[0].rows])
     bounds = own_bounds(size, n)
     for key, values in wanted.items():
-        if key == "head_local" and trace.prompt_tokens < 4 * LOCAL or key not in trace:
+        if (key == "head_local" and trace.prompt_tokens < 4 * LOCAL) or key not in trace:
             continue
         measured = trace[key]
         if key == "received":
@@ -150,13 +148,14 @@ def test_lens(run):
     trace, _, models, passages = run
     at, k = passages[0].positions, trace["lens_top_ids"].shape[-1]
     targets = torch.as_tensor(trace["target_ids"][at], dtype=torch.int64)
-    finals = [model.lens(p.states["residual"][-1]) for model, p in zip(models, passages)]
+    pairs = list(zip(models, passages, strict=True))
+    finals = [model.lens(passage.states["residual"][-1]) for model, passage in pairs]
     assert torch.equal(finals[0].argmax(-1), targets)
     for site, label in enumerate(trace.sites):
         for layer in range(trace.dataset.sizes["layer"]):
             exact, rounded = (
                 lens_statistics(model.lens(p.states[str(label)][layer]), final, targets, k)
-                for model, p, final in zip(models, passages, finals)
+                for (model, p), final in zip(pairs, finals, strict=True)
             )
             _check_layer(trace, f"{label} {layer}", (site, layer, at), exact, rounded)
 
@@ -177,7 +176,7 @@ def _check_layer(trace, where, cells, exact, rounded):
 
 
 def test_the_generated_tokens(run):
-    trace, _, models, passages = run
+    trace, _, _, passages = run
     step = trace["generated_ids"]
     before = trace.prompt_tokens - 1
     columns = [passages[0].positions.index(before + i) for i in range(len(step))]

@@ -1,0 +1,310 @@
+"""What a model does with a text, measured with transformers alone: the evidence of the judge.
+
+Eager attention and hidden states of the text that a trace names by its token ids. Of the project
+nothing is imported: a trace is opened as the Zarr store that it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from real.words import Words
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+LOCAL, FIRST = 64, 4  # keys of the score `local`, and of the sink mass
+ENOUGH = 16  # keys that a row sees, for what is said of sinks and of attention without them
+SINK, IDLE = 0.2, 0.9
+ROWS = 256  # of the lens at once
+
+# Questions for the same template that ask for other kinds of answer than a place or a name.
+PLACEBOS = (
+    "How many legs does a spider have?",
+    "Is glass made of sand?",
+    "Which is heavier, a feather or a hammer?",
+    "How do you spell the word rhythm?",
+    "Give me a rhyme for the word moon.",
+    "Describe the taste of a lemon in one sentence.",
+    "Write a loop in C that counts to ten.",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prompt and its answer as token ids, and where the template's last tokens begin.
+
+    roles: of all tokens; read: the positions that the trace's lens read.
+    """
+
+    ids: list[int]
+    prompt: int
+    roles: list[str]
+    read: list[int]
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of_trace(cls, path: Path) -> Case:
+        """Return the case of a stored trace."""
+        store = zarr.storage.ZipStore(path, mode="r") if path.suffix == ".zip" else path
+        group = zarr.open_group(store, mode="r")
+        attributes = dict(group.attrs)
+        lens = np.asarray(group["lens_entropy"][0]) if "lens_entropy" in group else np.zeros((1, 0))
+        return cls(
+            np.asarray(group["token_ids"][:]).tolist(),
+            int(attributes["prompt"]["tokens"]),
+            [str(role) for role in group["role"][:]],
+            np.flatnonzero(np.isfinite(lens).any(0)).tolist(),
+            attributes,
+        )
+
+    @property
+    def generated(self) -> list[int]:
+        """The tokens of the answer."""
+        return self.ids[self.prompt :]
+
+    @property
+    def dummies(self) -> list[int]:
+        """The template's tokens after the last word of the prompt."""
+        start = self.prompt
+        while start and self.roles[start - 1] == "template":
+            start -= 1
+        return list(range(start, self.prompt)) if start else []
+
+
+@dataclass
+class Attention:
+    """Of every layer and head over the queries of the prompt, float64 [layer, head]; see `_sum_up`.
+
+    received [layer, key]: mean over heads and over the queries that see the key; seeing [layer,
+    key]: how many these are.
+    """
+
+    heads: dict[str, np.ndarray]
+    received: np.ndarray
+    seeing: np.ndarray
+
+
+class Model:
+    """A model of transformers with eager attention, in float32."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        options = {"attn_implementation": "eager", "dtype": torch.float32}
+        self.model = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+        self.layers = list(self.model.model.layers)
+
+    @torch.no_grad()
+    def read(
+        self, ids: Sequence[int], on_weights: Callable[[int, Tensor], None] | None = None
+    ) -> Tensor:
+        """Return the residual stream after each layer, [layer, position, width].
+
+        `on_weights` gets each layer's weights [head, query, key].
+        """
+        states: list[Tensor] = []
+        with self._listening(states, on_weights):
+            self.model(torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1)
+        return torch.stack(states)
+
+    @contextmanager
+    def _listening(self, states: list[Tensor], on_weights: Any) -> Iterator[None]:
+        def on_layer(module: Any, arguments: Any, output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            states.append(first.reshape(-1, first.shape[-1]))
+
+        def on_attention(number: int) -> Any:
+            return lambda module, arguments, output: on_weights(number, output[1][0])
+
+        hooks = [layer.register_forward_hook(on_layer) for layer in self.layers]
+        if on_weights is not None:
+            hooks += [
+                layer.self_attn.register_forward_hook(on_attention(number))
+                for number, layer in enumerate(self.layers)
+            ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @torch.no_grad()
+    def logprobs(self, states: Tensor) -> Tensor:
+        """Return ln P of the logit lens, [position, vocabulary]."""
+        logits = self.model.lm_head(self.model.model.norm(states))
+        cap = getattr(self.model.config, "final_logit_softcapping", None)
+        return (cap * torch.tanh(logits / cap) if cap else logits).log_softmax(-1)
+
+    def placebos(self, system: str | None = None) -> list[list[int]]:
+        """Return the placebo questions as token ids; none where there is no chat template."""
+        if not self.tokenizer.chat_template:
+            return []
+        first = [{"role": "system", "content": system}] if system else []
+        return [
+            self.tokenizer.apply_chat_template(
+                [*first, {"role": "user", "content": question}],
+                add_generation_prompt=True,
+                return_dict=False,
+            )
+            for question in PLACEBOS
+        ]
+
+
+class Evidence:
+    """All that the judge knows of a case, measured when it is first needed."""
+
+    def __init__(self, model: Model, case: Case, system: str | None = None) -> None:
+        self.model, self.case, self._system = model, case, system
+        self.words = Words(model.tokenizer, case.ids, case.prompt)
+        self._weights: list[Tensor] = []
+        self.states = model.read(case.ids, self._take)
+        self.attention = _attention(self._weights, [])
+        self._lens: tuple[np.ndarray, ...] | None = None
+
+    def _take(self, layer: int, weights: Tensor) -> None:
+        n = self.case.prompt
+        self._weights.append(weights[:, :n, :n].half() if n > 4096 else weights[:, :n, :n])
+
+    def attention_without(self, keys: Sequence[Sequence[int]]) -> Attention:
+        """Return attention as if the queries could not see some keys, per layer."""
+        return _attention(self._weights, keys)
+
+    def weights(self, layer: int) -> Tensor:
+        """Return the weights of a layer over the prompt, [head, query, key]."""
+        return self._weights[layer]
+
+    def sinks(self) -> dict[int, list[int]]:
+        """Return the layers in which each sink key receives much."""
+        n, seeing = self.case.prompt, self.attention.seeing
+        much = (self.attention.received >= SINK) & (seeing >= max(8, n / 10))
+        is_content = np.array([self.words.is_content(key) for key in range(n)])
+        return {
+            int(key): np.flatnonzero(much[:, key]).tolist()
+            for key in np.flatnonzero((much.sum(0) >= 2) & ~is_content)
+        }
+
+    def idle(self) -> list[tuple[int, int]]:
+        """Return the heads that put nearly all of nearly every query on one sink key."""
+        heads = set()
+        for key in self.sinks():
+            for layer, weights in enumerate(self._weights):
+                queries = weights[:, :, key] > 0
+                queries |= torch.arange(len(queries[0])) == key
+                often = (weights[:, :, key] > IDLE).sum(-1) > 0.9 * self.case.prompt
+                heads |= {(layer, int(head)) for head in torch.nonzero(often)}
+        return sorted(heads)
+
+    def at(self, layer: int, position: int) -> Tensor:
+        """Return ln P [vocabulary] of the lens in one cell."""
+        return self.model.logprobs(self.states[layer, [position]])[0]
+
+    def lens(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return entropy, KL and top token at the positions read, [layer, position] each."""
+        if self._lens is None:
+            at = [p for p in self.case.read if p < self.case.prompt]
+            shape = len(self.states), len(at)
+            entropy, kl, top = np.zeros(shape), np.zeros(shape), np.zeros(shape, int)
+            for start in range(0, len(at), ROWS):
+                rows = slice(start, start + ROWS)
+                final = self.model.logprobs(self.states[-1, at[rows]])
+                for layer, states in enumerate(self.states):
+                    own = self.model.logprobs(states[at[rows]])
+                    entropy[layer, rows] = -(own.exp() * own).sum(-1)
+                    kl[layer, rows] = (final.exp() * (final - own)).sum(-1)
+                    top[layer, rows] = own.argmax(-1)
+            self._lens = entropy, kl, top
+        return self._lens
+
+    def skill(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return skill and agreement of each layer."""
+        entropy, kl, top = self.lens()
+        at = [p for p in self.case.read if p < self.case.prompt]
+        counts = np.array([p > 0 and p not in self.case.dummies for p in at])
+        room = math.log(self.model.model.config.vocab_size) - entropy[-1, counts]
+        skill = 1 - kl[:, counts].sum(1) / room.sum()
+        return skill, (top[:, counts] == top[-1, counts]).mean(1)
+
+    def placebo(self, token: int) -> np.ndarray:
+        """Return the greatest P that any placebo gives a token, [layer, template token]."""
+        dummies, greatest = self.case.dummies, None
+        for ids in self.model.placebos(self._system):
+            tail = [self.case.ids[p] for p in dummies]
+            matches = np.cumprod([a == b for a, b in zip(tail[::-1], ids[::-1], strict=False)])
+            shared = int(matches.sum())
+            states = self._placebo_states(tuple(ids), shared)
+            own = np.full((len(states), len(dummies)), np.nan)
+            for layer, one in enumerate(states):
+                own[layer, len(dummies) - shared :] = one[:, token].exp().numpy()
+            greatest = own if greatest is None else np.fmax(greatest, own)
+        return np.full((len(self.states), len(dummies)), np.nan) if greatest is None else greatest
+
+    _cache: dict[tuple[int, tuple[int, ...], int], list[Tensor]] = {}
+
+    def _placebo_states(self, ids: tuple[int, ...], shared: int) -> list[Tensor]:
+        """Return ln P of a placebo at its last tokens, by layer."""
+        key = id(self.model), ids, shared
+        if key not in self._cache:
+            states = self.model.read(ids)[:, len(ids) - shared :]
+            self._cache[key] = [self.model.logprobs(one) for one in states]
+        return self._cache[key]
+
+
+def _attention(layers: Sequence[Tensor], hidden: Sequence[Sequence[int]]) -> Attention:
+    """Return what all heads do; `hidden`: by layer the keys that are taken out of the rows."""
+    parts = [
+        _sum_up(weights.double(), list(hidden[layer]) if hidden else [])
+        for layer, weights in enumerate(layers)
+    ]
+    heads = {name: np.stack([one[0][name] for one in parts]) for name in parts[0][0]}
+    return Attention(heads, np.stack([p[1] for p in parts]), np.stack([p[2] for p in parts]))
+
+
+def _sum_up(weights: Tensor, hidden: list[int]) -> tuple[dict[str, np.ndarray], Any, Any]:
+    """Return the scores [head] of a layer, and what its keys receive; see `Attention`."""
+    n = weights.shape[-1]
+    at = torch.arange(n)
+    visible = _visible(weights)
+    seeing = visible.sum(0)
+    received = weights.mean(0).sum(0) / seeing.clamp_min(1)
+    rows = torch.ones(n, dtype=torch.bool)
+    if hidden:
+        visible[:, hidden] = False
+        weights = weights.masked_fill(~visible, 0.0)
+        weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-30)
+        rows = visible.sum(-1) >= ENOUGH
+    counts = visible.sum(-1)
+    entropy = -(weights * torch.where(weights > 0, weights, 1.0).log()).sum(-1)
+    rows &= counts >= 2
+    shares = entropy[:, rows] / counts[rows].log()
+    wide = (counts >= ENOUGH) & rows
+    near = (at > at[:, None] - LOCAL) & visible
+    first = visible[:, 0]
+    heads = {
+        "normalized": shares.mean(-1),
+        "entropy": entropy[:, rows].mean(-1),
+        "sink": weights[:, first, 0].mean(-1),
+        "sink_mass": weights[:, wide, :FIRST].sum(-1).mean(-1),
+        "local": (weights * near).sum(-1).mean(-1),
+        "previous": weights[:, at[1:], at[:-1]].mean(-1),
+    }
+    return {k: v.numpy() for k, v in heads.items()}, received.numpy(), seeing.numpy()
+
+
+def _visible(weights: Tensor) -> Tensor:
+    """Return which keys each query sees: causal, and as far back as any head of the layer looks.
+
+    A weight outside a window is exactly zero, one inside may underflow in some heads.
+    """
+    n = weights.shape[-1]
+    at = torch.arange(n)
+    visible = at <= at[:, None]
+    distance = (at[:, None] - at)[(weights > 0).any(0)]
+    reach = int(distance.max()) + 1 if len(distance) else n
+    return visible & (at > at[:, None] - reach)
