@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 import zarr
-from real.words import Words
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from real.words import Words
 
 LOCAL, FIRST = 64, 4  # keys of the score `local`, and of the sink mass
 ENOUGH = 16  # keys that a row sees, for what is said of sinks and of attention without them
@@ -80,11 +81,11 @@ class Case:
 
 
 @dataclass
-class Attention:
-    """Of every layer and head over the queries of the prompt, float64 [layer, head]; see `_sum_up`.
+class LayerAttention:
+    """What the heads of a layer do over the queries of the prompt.
 
-    received [layer, key]: mean over heads and over the queries that see the key; seeing [layer,
-    key]: how many these are.
+    heads: means [head] by name. received [key]: mean over heads and over the queries that see the
+    key; seeing [key]: how many these are.
     """
 
     heads: dict[str, np.ndarray]
@@ -92,10 +93,24 @@ class Attention:
     seeing: np.ndarray
 
 
+@dataclass
+class Attention(LayerAttention):
+    """The same of all layers, which is the first axis."""
+
+    @classmethod
+    def of_layers(cls, layers: Sequence[LayerAttention]) -> Attention:
+        """Return the layers as one."""
+        names = layers[0].heads
+        heads = {name: np.stack([one.heads[name] for one in layers]) for name in names}
+        received, seeing = ([getattr(one, key) for one in layers] for key in ("received", "seeing"))
+        return cls(heads, np.stack(received), np.stack(seeing))
+
+
 class Model:
     """A model of transformers with eager attention, in float32."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         options = {"attn_implementation": "eager", "dtype": torch.float32}
         self.model = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
@@ -142,19 +157,18 @@ class Model:
         cap = getattr(self.model.config, "final_logit_softcapping", None)
         return (cap * torch.tanh(logits / cap) if cap else logits).log_softmax(-1)
 
+    def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Return the token ids of a chat, up to the answer."""
+        template = self.tokenizer.apply_chat_template
+        ids: list[int] = template(messages, add_generation_prompt=True, return_dict=False)
+        return ids
+
     def placebos(self, system: str | None = None) -> list[list[int]]:
         """Return the placebo questions as token ids; none where there is no chat template."""
         if not self.tokenizer.chat_template:
             return []
         first = [{"role": "system", "content": system}] if system else []
-        return [
-            self.tokenizer.apply_chat_template(
-                [*first, {"role": "user", "content": question}],
-                add_generation_prompt=True,
-                return_dict=False,
-            )
-            for question in PLACEBOS
-        ]
+        return [self.chat([*first, {"role": "user", "content": one}]) for one in PLACEBOS]
 
 
 class Evidence:
@@ -163,22 +177,35 @@ class Evidence:
     def __init__(self, model: Model, case: Case, system: str | None = None) -> None:
         self.model, self.case, self._system = model, case, system
         self.words = Words(model.tokenizer, case.ids, case.prompt)
-        self._weights: list[Tensor] = []
-        self.states = model.read(case.ids, self._take)
-        self.attention = _attention(self._weights, [])
+        layers: list[LayerAttention] = []
+        self.states = model.read(
+            case.ids, lambda layer, weights: layers.append(_sum_up(self._of_prompt(weights), []))
+        )
+        self.attention = Attention.of_layers(layers)
         self._lens: tuple[np.ndarray, ...] | None = None
 
-    def _take(self, layer: int, weights: Tensor) -> None:
-        n = self.case.prompt
-        self._weights.append(weights[:, :n, :n].half() if n > 4096 else weights[:, :n, :n])
+    def _of_prompt(self, weights: Tensor) -> Tensor:
+        return weights[:, : self.case.prompt, : self.case.prompt].double()
+
+    def of_layers(self, function: Callable[[int, Tensor], Any]) -> list[Any]:
+        """Return function(layer, weights [head, query, key]) over the prompt, for each layer."""
+        values: list[Any] = []
+        self.model.read(
+            self.case.ids[: self.case.prompt],
+            lambda layer, weights: values.append(function(layer, self._of_prompt(weights))),
+        )
+        return values
 
     def attention_without(self, keys: Sequence[Sequence[int]]) -> Attention:
         """Return attention as if the queries could not see some keys, per layer."""
-        return _attention(self._weights, keys)
+        return Attention.of_layers(
+            self.of_layers(lambda layer, weights: _sum_up(weights, list(keys[layer])))
+        )
 
-    def weights(self, layer: int) -> Tensor:
-        """Return the weights of a layer over the prompt, [head, query, key]."""
-        return self._weights[layer]
+    def is_greedy(self) -> bool:
+        """Return whether each generated token is the model's most likely one."""
+        before = self.states[-1, self.case.prompt - 1 : -1]
+        return self.model.logprobs(before).argmax(-1).tolist() == self.case.generated
 
     def sinks(self) -> dict[int, list[int]]:
         """Return the layers in which each sink key receives much."""
@@ -192,14 +219,19 @@ class Evidence:
 
     def idle(self) -> list[tuple[int, int]]:
         """Return the heads that put nearly all of nearly every query on one sink key."""
-        heads = set()
-        for key in self.sinks():
-            for layer, weights in enumerate(self._weights):
-                queries = weights[:, :, key] > 0
-                queries |= torch.arange(len(queries[0])) == key
-                often = (weights[:, :, key] > IDLE).sum(-1) > 0.9 * self.case.prompt
-                heads |= {(layer, int(head)) for head in torch.nonzero(often)}
-        return sorted(heads)
+        sinks = self.sinks()
+
+        def idle_heads(layer: int, weights: Tensor) -> set[tuple[int, int]]:
+            often = [(weights[:, key:, key] > IDLE).double().sum(-1) for key in sinks]
+            seeing = [int(self.attention.seeing[layer, key]) for key in sinks]
+            return {
+                (layer, head)
+                for head in range(len(weights))
+                for counts, queries in zip(often, seeing, strict=True)
+                if counts[head] > IDLE * queries
+            }
+
+        return sorted(set().union(*self.of_layers(idle_heads))) if sinks else []
 
     def at(self, layer: int, position: int) -> Tensor:
         """Return ln P [vocabulary] of the lens in one cell."""
@@ -256,18 +288,8 @@ class Evidence:
         return self._cache[key]
 
 
-def _attention(layers: Sequence[Tensor], hidden: Sequence[Sequence[int]]) -> Attention:
-    """Return what all heads do; `hidden`: by layer the keys that are taken out of the rows."""
-    parts = [
-        _sum_up(weights.double(), list(hidden[layer]) if hidden else [])
-        for layer, weights in enumerate(layers)
-    ]
-    heads = {name: np.stack([one[0][name] for one in parts]) for name in parts[0][0]}
-    return Attention(heads, np.stack([p[1] for p in parts]), np.stack([p[2] for p in parts]))
-
-
-def _sum_up(weights: Tensor, hidden: list[int]) -> tuple[dict[str, np.ndarray], Any, Any]:
-    """Return the scores [head] of a layer, and what its keys receive; see `Attention`."""
+def _sum_up(weights: Tensor, hidden: list[int]) -> LayerAttention:
+    """Return what the heads of a layer do; `hidden`: keys that are taken out of the rows."""
     n = weights.shape[-1]
     at = torch.arange(n)
     visible = _visible(weights)
@@ -294,7 +316,8 @@ def _sum_up(weights: Tensor, hidden: list[int]) -> tuple[dict[str, np.ndarray], 
         "local": (weights * near).sum(-1).mean(-1),
         "previous": weights[:, at[1:], at[:-1]].mean(-1),
     }
-    return {k: v.numpy() for k, v in heads.items()}, received.numpy(), seeing.numpy()
+    values = {name: value.numpy() for name, value in heads.items()}
+    return LayerAttention(values, received.numpy(), seeing.numpy())
 
 
 def _visible(weights: Tensor) -> Tensor:

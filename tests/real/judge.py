@@ -201,7 +201,7 @@ def _counted(name: str, threshold: float) -> Callable[[Finding, Evidence], Verdi
     """Return the check of a sentence that counts heads above a threshold and names the highest."""
 
     def check(finding: Finding, evidence: Evidence) -> Verdict | None:
-        match = re.match(rf"(None|[\d,]+) of ([\d,]+) heads?", finding["text"])
+        match = re.match(r"(None|[\d,]+) of ([\d,]+) heads?", finding["text"])
         best = re.search(rf"Highest: {_HEAD}, {_NUMBER}( %)?", finding["text"])
         if not match or not best:
             return None

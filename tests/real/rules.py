@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from real.evidence import Evidence
 from real.words import keys_of
 

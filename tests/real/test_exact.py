@@ -272,14 +272,12 @@ def test_the_own_part_of_the_lens_on_the_same_states_in_bfloat16(name, load, fol
     model = load(name, torch.bfloat16)
     ids = AutoTokenizer.from_pretrained(folder_of(name))(TEXT)["input_ids"][:24]
     states = []
-    hooks = [
-        layer.register_forward_hook(
-            lambda module, arguments, output: states.append(
-                (output[0] if isinstance(output, tuple) else output).reshape(len(ids), -1).clone()
-            )
-        )
-        for layer in model.model.layers
-    ]
+
+    def listen(module, arguments, output):
+        first = output[0] if isinstance(output, tuple) else output
+        states.append(first.reshape(-1, first.shape[-1]).clone())
+
+    hooks = [layer.register_forward_hook(listen) for layer in model.model.layers]
     try:
         with record(model, lens="residual") as recorder:
             states.clear()
