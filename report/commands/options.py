@@ -181,7 +181,7 @@ _RUN = (
         ("--max-new-tokens",),
         help="Maximum length of the generated answer, which is recorded, too, in tokens.",
         attributes={"type": click.IntRange(0), "metavar": "TOKENS"},
-        default=8,
+        default=32,
     ),
     RunOption(
         ("--temperature",),

@@ -11,6 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.common import number_texts
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
+from attentropy.report.findings.settled import settling
 from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
 from attentropy.report.text import for_sentence
@@ -228,20 +229,6 @@ def _settled(difference: Difference) -> Observation | None:
         "settled", f"{text}.", "layer where the prediction becomes top-1, B − A", mean, "layers",
         MOVED, n, is_found, "lens", None, column,
     )  # fmt: skip
-
-
-def settling(trace: Trace) -> np.ndarray:
-    """Return the entry along `layer` from which on the prediction is top-1, [positions].
-
-    NaN stands where the lens did not read, or does not end with that token.
-    """
-    is_read = np.isfinite(trace.lens("lens_entropy"))
-    rows = np.flatnonzero(is_read.any(1))
-    if not rows.size:
-        return np.full(is_read.shape[1], np.nan)
-    is_first = (trace.lens("lens_rank")[rows] == 0) & is_read[rows]
-    run = np.cumprod(is_first[::-1], axis=0).sum(0)
-    return np.where(run > 0, rows[rows.size - np.maximum(run, 1)], np.nan)
 
 
 def _heads(difference: Difference) -> Observation | None:
