@@ -96,8 +96,9 @@ def settled(trace: Trace) -> Settled | None:
     first = next((i for i in entries if not others or i > others[-1]), None)
     skill = lens_skill(trace)
     is_readable = np.ones(len(is_token), bool) if skill is None else skill.is_readable
-    text = trace.text_of([token])[0]
-    number = trace.attrs.get("model", {}).get("layers")
+    text = trace.text_of([token])[0] or _generated_text(trace, query)
+    model = trace.attrs.get("model")
+    number = model.get("layers") if isinstance(model, dict) else None
     return Settled(
         query=query,
         text=text,
@@ -109,7 +110,7 @@ def settled(trace: Trace) -> Settled | None:
         is_readable=is_readable,
         tops=trace.text_of(trace.lens("lens_top_ids", here)[:, 0, 0]),
         probabilities=np.exp(trace.lens("lens_top_logprobs", here)[:, 0, 0].astype(np.float64)),
-        has_last=number is None or int(trace["layer"][entries[-1]]) == number - 1,
+        has_last=not isinstance(number, int) or int(trace["layer"][entries[-1]]) == number - 1,
     )  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def observe_settled(trace: Trace) -> Observation | None:
         )
         return Observation("settled", text, "settling layer", unit="layer", is_found=False)
     at = found.entries[-1] if found.readable is None else found.readable
-    text = f"After {quoted(trace.tokens[found.query])} (position {found.query:,}) "
+    text = f"After {_quoted(trace.tokens[found.query])} (position {found.query:,}) "
     is_found = found.readable is not None and not found.is_only_last
     text += _where(trace, found) if found.readable is not None else _nowhere(trace, found)
     if found.first is not None and (median := median_layer(trace)) is not None:
@@ -149,6 +150,16 @@ def _wanted(trace: Trace) -> tuple[int, int, str]:
         return one.query, int(trace["token_ids"][one.position]), one.word
     query = trace.prompt_tokens - 1
     return query, int(trace["target_ids"][query]) if "target_ids" in trace else -1, ""
+
+
+def _generated_text(trace: Trace, query: int) -> str:
+    """Return the text of the token after a position, as far as the trace has it."""
+    if query + 1 < len(trace.tokens):
+        return trace.tokens[query + 1]
+    step = query + 1 - trace.prompt_tokens
+    if "generated_text" in trace and 0 <= step < trace.dataset.sizes["step"]:
+        return str(trace["generated_text"][step])
+    return ""
 
 
 def _where(trace: Trace, found: Settled) -> str:
@@ -187,7 +198,7 @@ def _before(trace: Trace, found: Settled) -> str:
     while earlier and not found.is_readable[earlier[0]]:
         start = earlier.pop(0)
     if earlier:
-        return f"; before, it is {_tokens(trace, found, earlier)}"
+        return f"; just before, it is {_tokens(trace, found, earlier)}"
     if found.readable == found.entries[0]:
         return ""
     return f"; up to {layer_name(trace, start)} the lens cannot be read ({_UNREADABLE})"
@@ -202,7 +213,7 @@ def _tokens(trace: Trace, found: Settled, earlier: Sequence[int]) -> str:
         )
     ]
     return ", ".join(
-        f"{quoted(text)} in {_layers(trace, group)}" for text, group in runs[-_EARLIER:]
+        f"{_quoted(text)} in {_layers(trace, group)}" for text, group in runs[-_EARLIER:]
     )
 
 
@@ -226,18 +237,24 @@ def _nowhere(trace: Trace, found: Settled) -> str:
     why = "which was sampled" if _is_sampled(trace) else "which the model writes next"
     where = f"in the last layer ({name})" if found.has_last else f"in {name}, the last one read,"
     return (
-        f"the lens's top token {where} is {quoted(found.tops[last])} "
+        f"the lens's top token {where} is {_quoted(found.tops[last])} "
         f"(probability {found.probabilities[last]:.2f}), not {_token(found)}, {why}."
     )
 
 
+def _quoted(text: str) -> str:
+    """Return a token in quotation marks, without its leading blank."""
+    return quoted(text.strip(" ") or text)
+
+
 def _is_sampled(trace: Trace) -> bool:
-    return trace.attrs.get("options", {}).get("decoding") == "sampled"
+    options = trace.attrs.get("options")
+    return isinstance(options, dict) and options.get("decoding") == "sampled"
 
 
 def _token(found: Settled) -> str:
     """Return the token, with the word that it begins."""
-    return f"{quoted(found.text)}{f' (of {quoted(found.word)})' if found.word else ''}"
+    return f"{_quoted(found.text)}{f' (of {quoted(found.word)})' if found.word else ''}"
 
 
 def _is_top(trace: Trace, wanted: np.ndarray, positions: slice = slice(None)) -> np.ndarray:

@@ -144,7 +144,9 @@ def _is_cut(trace: Trace, tokens: _Generated) -> bool:
         return True
     if "answer_is_cut" in attrs:
         return bool(attrs["answer_is_cut"])
-    if len(tokens.texts) != attrs.get("options", {}).get("max_new_tokens"):
+    options = attrs.get("options")
+    limit = options.get("max_new_tokens") if isinstance(options, dict) else None
+    if len(tokens.texts) != limit:
         return False
     last = len(tokens.texts) - 1  # an older trace does not say which token ended it
     return _is_content(trace, last) or tokens.parts[last] == "reasoning" or (
