@@ -44,9 +44,10 @@ def highlights(observations: Sequence[Observation]) -> list[int]:
         range(len(observations)), key=lambda i: (-strength(observations[i]), i)
     )  # fmt: skip
     first = [
-        i for id in _FIRST for i in order
-        if observations[i].id == id and _is_measured(observations[i])
-    ]  # fmt: skip
+        next(i for i in order if observations[i].id == id)
+        for id in _FIRST
+        if any(one.id == id and _is_measured(one) for one in observations)
+    ]
     selection = set(first)
     for section in _ALWAYS:
         selection |= set([i for i in order if section_of(observations[i]) == section][:1])

@@ -134,7 +134,10 @@ def observe_settled(trace: Trace) -> Observation | None:
     text += _where(trace, found) if found.readable is not None else _nowhere(trace, found)
     if found.first is not None and (median := median_layer(trace)) is not None:
         layer, n = median
-        text += f" Median over {count(n, 'position')} of the prompt: layer {layer:g}."
+        text += (
+            f" For the model's own predictions in the prompt, the median is layer {layer:g} "
+            f"({count(n, 'position')})."
+        )
     return Observation(
         "settled", text, "settling layer", float(trace["layer"][at]), "layer",
         n=len(found.entries), is_found=is_found, layer=at, position=found.query,

@@ -52,7 +52,8 @@ def test_the_sentence_has_layer_probability_and_the_median_of_the_prompt():
     assert finding.text == (
         "After “The” (position 17) the lens's top token is “Canberra” from layer 2 onward "
         "(probability 0.30 there, 0.40 in layer 3); just before, it is “Sydney” in layer 0, “city” "
-        "in layer 1. Median over 17 positions of the prompt: layer 0."
+        "in layer 1. For the model's own predictions in the prompt, the median is layer 0 "
+        "(17 positions)."
     )
     assert (finding.value, finding.layer, finding.position, finding.n) == (2, 2, QUERY, 4)
     assert finding.is_found
@@ -166,7 +167,7 @@ def test_it_is_what_float64_says_of_the_hidden_states(city):
     p = logits.softmax(-1).amax(-1)[wanted, query]
     assert f"probability {p:.2f} " in finding.text
     median = np.median([layer_of(i) for i in range(prompt)])
-    assert finding.text.endswith(f"Median over {prompt} positions of the prompt: layer {median:g}.")
+    assert finding.text.endswith(f"the median is layer {median:g} ({prompt} positions).")
 
 
 def _lens_logits(model, ids):
