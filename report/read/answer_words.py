@@ -80,9 +80,10 @@ def read_answer(trace: Trace) -> Answer | None:
         return None
     attrs = trace.attrs
     text, reasoning = str(attrs.get("answer") or ""), str(attrs.get("reasoning") or "")
-    if "answer" not in attrs or "partial" in attrs:
+    is_named = bool(text or reasoning)  # which it is not in a recording, nor in an unfinished run
+    if "answer" not in attrs or ("partial" in attrs and not is_named):
         text, reasoning = tokens.join("content"), tokens.join("reasoning")
-    is_cut = _is_cut(trace, tokens)
+    is_cut = ("partial" in attrs and not is_named) or _is_cut(trace, tokens)
     if is_cut:
         text = text.rstrip("\ufffd")
     return Answer(text, is_cut, is_chat(trace), reasoning, _decisive(trace, tokens, text))
@@ -100,11 +101,13 @@ class _Generated:
     """The generated tokens of the first answer: texts, roles, and what each is.
 
     parts: "content", "reasoning", or "marker" for special tokens and the end of the turn.
+    is_content: whether the trace says that it is a content token.
     """
 
     texts: list[str]
     roles: list[str]
     parts: list[str]
+    is_content: list[bool]
 
     def join(self, part: str) -> str:
         """Return the text of one kind of tokens."""
@@ -125,23 +128,17 @@ def _generated(trace: Trace) -> _Generated:
     parts = answer_parts([*trace.tokens[:start], *texts], start) if texts else []
     parts = ["reasoning" if role == "reasoning" else part
              for part, role in zip(parts, roles, strict=True)]  # fmt: skip
+    flags = trace["generated_content"] if "generated_content" in trace else np.zeros(0)
+    is_content = [i < flags.size and bool(flags[i]) for i in range(len(texts))]
     for i, text in enumerate(texts):
-        if _MARKER.fullmatch(text) and not _is_content(trace, i):
+        if _MARKER.fullmatch(text) and not is_content[i]:
             parts[i] = "marker"
-    return _Generated(texts, roles, parts)
-
-
-def _is_content(trace: Trace, step: int) -> bool:
-    """Return whether the trace says that a generated token is a content token."""
-    name = "generated_content"
-    return name in trace and step < trace.dataset.sizes["step"] and bool(trace[name][step])
+    return _Generated(texts, roles, parts, is_content)
 
 
 def _is_cut(trace: Trace, tokens: _Generated) -> bool:
     """Return whether the answer stops before the end of the turn."""
     attrs = trace.attrs
-    if "partial" in attrs:
-        return True
     if "answer_is_cut" in attrs:
         return bool(attrs["answer_is_cut"])
     options = attrs.get("options")
@@ -149,7 +146,7 @@ def _is_cut(trace: Trace, tokens: _Generated) -> bool:
     if len(tokens.texts) != limit:
         return False
     last = len(tokens.texts) - 1  # an older trace does not say which token ended it
-    return _is_content(trace, last) or tokens.parts[last] == "reasoning" or (
+    return tokens.is_content[last] or tokens.parts[last] == "reasoning" or (
         bool(tokens.texts[last]) and not _MARKER.fullmatch(tokens.texts[last])
     )  # fmt: skip
 
@@ -162,22 +159,23 @@ def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
         return None
     start = trace.prompt_tokens
     if is_redacted(trace):
-        step = next((i for i in own if _is_content(trace, i)), others[0])
+        step = next((i for i in own if tokens.is_content[i]), others[0])
         return _word_at(trace, tokens, (step, step + 1), is_new=False)
     context = slice(max(0, start - _LANGUAGE), start)
     whole = [*trace.tokens[context], *tokens.texts]
     roles = [*trace.roles[context], *tokens.roles]
     before = context.stop - context.start
     keys = content_keys(whole, roles)[before:]
-    starts = np.append(np.flatnonzero(starts_word(whole, roles)[before:]), len(keys))
-    words = [i for i in own if keys[i] and i in set(starts.tolist())]
+    is_start = starts_word(whole, roles)[before:]
+    words = [i for i in own if keys[i] and is_start[i]]
     known = _Words(_last_message(trace))
     new = [i for i in words if keys[i] not in known]
     first = next(iter([*new, *words]), None)
     if first is None:
         step = next(iter(own), others[0])
         return _word_at(trace, tokens, (step, step + 1), is_new=False)
-    stop = int(starts[starts > first][0])
+    after = np.flatnonzero(is_start[first + 1 :])
+    stop = first + 1 + int(after[0]) if after.size else len(is_start)
     return _word_at(trace, tokens, (first, stop), is_new=bool(new), text=text)
 
 

@@ -46,7 +46,9 @@ def sentencepiece():
     return own, vocabulary
 
 
-@pytest.mark.parametrize("text", ["17 + 25 = 42.", "The capital is Canberra.", "北京。", "👩‍👩‍👧 é", "بغداد"])
+@pytest.mark.parametrize(
+    "text", ["17 + 25 = 42.", "The capital is Canberra.", "北京。", "👩‍👩‍👧 é", "بغداد"]
+)
 def test_an_answer_is_decoded_whole_whatever_its_tokens(text):
     ids = _bytes(text)
     assert _facts([*ids, END]) == {"answer": text, "answer_is_cut": False}

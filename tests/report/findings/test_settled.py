@@ -38,7 +38,11 @@ def settled_trace(tops, *, layers=None, readable=None, answer=ANSWER, **attrs):
     data["lens_kl"].values[:] = kl
     ids = np.array([IDS.get(word, 0) for word in answer], np.int32)
     model = data.attrs["model"] | {"layers": layers or len(tops)}
-    facts = {"model": model, "prompt": {"tokens": len(CHAT), "chat": True}, "answer": "The Canberra"}
+    facts = {
+        "model": model,
+        "prompt": {"tokens": len(CHAT), "chat": True},
+        "answer": "The Canberra",
+    }
     return Trace(data.assign(generated_ids=("step", ids)).assign_attrs(facts | attrs))
 
 
