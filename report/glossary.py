@@ -73,8 +73,8 @@ TERMS = (
         "decisive word",
         "The first word of the answer that says something new: a content word that does not stand "
         "in the prompt's last message.",
-        "A content word has a letter or a digit and is no function word, such as an article. Without "
-        "such a word it is the first content word. Its probability is that of all its tokens.",
+        "A content word has a letter or a digit and is no function word, such as an article. If all "
+        "stand there, it is the first content word. Its probability is that of all its tokens.",
         see=("settling layer",), aliases=("decisive token",),
     ),
     Term(
@@ -205,8 +205,8 @@ TERMS = (
     Term(
         "settling layer",
         "The first layer from which on the lens's top token is the one that the model writes next.",
-        "Spellings that differ in a leading space or in case are one token. Layers whose lens cannot "
-        "be read, and the last layer, where the lens is the model's output, do not count.",
+        "Spellings that differ in a leading space or in case are one token. Layers whose lens "
+        "cannot be read, and the last layer, where the lens is the model's output, do not count.",
         see=("decisive word", "logit lens"),
     ),
     Term(
