@@ -73,7 +73,7 @@ TERMS = (
         "decisive word",
         "The first word of the answer that says something new: a content word that does not stand "
         "in the prompt's last message.",
-        "A content word has a letter or a digit and is no function word, such as an article. If all "
+        "A content word has a letter or a digit and is no function word (an article, …). If all "
         "stand there, it is the first content word. Its probability is that of all its tokens.",
         see=("settling layer",), aliases=("decisive token",),
     ),
