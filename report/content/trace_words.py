@@ -142,7 +142,8 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         "attention": (
             "{what} of every query (mean over heads, one head, or all heads of one layer)",
             "Cells show the most attended token.",
-            "Green: exact attention weights of the selected query and of the two before it.",
+            "Green: exact attention weights of the selected query and of the two before it, where "
+            "the trace has them; otherwise the selected position magnified.",
         ),
     }
     return {

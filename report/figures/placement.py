@@ -124,15 +124,13 @@ def _lens_stop(trace: Trace) -> int:
 def _decisive_query(trace: Trace, end: int) -> int:
     """Return the position whose output is the answer's decisive token, before `end`.
 
-    It is the prompt's last one without an answer, or if nothing was recorded there.
+    It is the prompt's last one without an answer, or if no lens read that position.
     """
     answer = read_answer(trace)
     if answer is not None and answer.decisive is not None and answer.decisive.query < end:
         query = answer.decisive.query
-        if (
-            "lens_entropy" not in trace
-            or np.isfinite(trace.lens("lens_entropy", slice(query, query + 1))).any()
-        ):
+        here = slice(query, query + 1)
+        if "lens_entropy" in trace and np.isfinite(trace.lens("lens_entropy", here)).any():
             return query
     return min(end, trace.prompt_tokens) - 1
 
