@@ -70,6 +70,14 @@ TERMS = (
         see=("uniform attention", "head score"), aliases=("sink", "sink mass"),
     ),
     Term(
+        "decisive word",
+        "The first word of the answer that says something new: a content word that does not stand "
+        "in the prompt's last message.",
+        "A content word has a letter or a digit and is no function word (an article, …). If all "
+        "stand there, it is the first content word. Its probability is that of all its tokens.",
+        see=("settling layer",), aliases=("decisive token",),
+    ),
+    Term(
         "difference B − A",
         "What changes from trace A to trace B: the value in B minus the value in A, so positive "
         "means higher in B.",
@@ -193,6 +201,13 @@ TERMS = (
         "of at least 5 %. Template tokens carry no content of their own, so a word of the answer "
         "there means that the model already holds it.",
         see=("template token", "logit lens", "rank"),
+    ),
+    Term(
+        "settling layer",
+        "The first layer from which on the lens's top token is the one that the model writes next.",
+        "Spellings that differ in a leading space or in case are one token. Layers whose lens "
+        "cannot be read, and the last layer, where the lens is the model's output, do not count.",
+        see=("decisive word", "logit lens"),
     ),
     Term(
         "surprisal",

@@ -40,7 +40,7 @@ class CostOptions:
     map_heads: str = "mean"
     windows: Any = ()
     scores: bool = True
-    max_new_tokens: int = 8
+    max_new_tokens: int = 32
     chunk: Any = None
     storage: str = "float32"
     token_logprob: bool = field(init=False, default=True)

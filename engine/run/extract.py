@@ -20,7 +20,7 @@ from attentropy.engine.model.sandbox import one_child
 from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import (
     answer_arrays,
-    answer_texts,
+    answer_facts,
     parts_of_answer,
     vocabulary_arrays,
     with_answer,
@@ -53,7 +53,7 @@ def extract(
     dtype: Any = None,
     device: Any = None,
     quantize: str | None = None,
-    max_new_tokens: int = 8,
+    max_new_tokens: int = 32,
     temperature: float | None = None,
     top_p: float = 1.0,
     seed: int = 0,
@@ -237,8 +237,7 @@ def _run(job: Job, show: Progress) -> Trace:
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     if answer:
         arrays |= text.coordinates()
-    attrs = answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)
-    return job.finish(arrays, attrs)
+    return job.finish(arrays, answer_facts(plan.loaded, ids, parts))
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:

@@ -26,8 +26,10 @@ from attentropy.engine.trace.schema import (
     FORMAT_VERSION,
     TRACE,
 )
-from attentropy.engine.trace.text import count
+from attentropy.engine.trace.text import count, isolated
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
+
+_SHOWN = 60  # letters of an answer where a trace is named
 
 
 class Trace(Drawn, Divided):
@@ -155,7 +157,11 @@ class Trace(Drawn, Divided):
         if "head" in sizes:
             words.append(count(sizes["head"], "head"))
         if answer := str(attrs.get("answer", "")):
-            words.append(f"answer {answer[:60]!r}")
+            facts = attrs.get("prompt")
+            is_chat = not isinstance(facts, dict) or facts.get("chat") is not False
+            rest = "…" if len(answer) > _SHOWN or attrs.get("answer_is_cut") is True else ""
+            says = "answer" if is_chat else "continues with"
+            words.append(f"{says} {isolated(repr(answer[:_SHOWN]))}{rest}")
         name = str(attrs.get("model", {}).get("name", "a model"))
         return f"<Trace of {name[:60]!r}: {', '.join(words)}>"
 

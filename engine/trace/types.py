@@ -104,6 +104,7 @@ class Attributes(TypedDict, total=False):
     options: JsonObject
     notes: list[str]
     answer: str
+    answer_is_cut: bool
     reasoning: str
     profile: JsonObject
     partial: PartialFacts

@@ -179,9 +179,9 @@ _RUN = (
     ),
     RunOption(
         ("--max-new-tokens",),
-        help="Maximum length of the generated answer, which is recorded, too, in tokens.",
+        help="Maximum length of the generated answer, in tokens; the answer is recorded, too.",
         attributes={"type": click.IntRange(0), "metavar": "TOKENS"},
-        default=8,
+        default=32,
     ),
     RunOption(
         ("--temperature",),

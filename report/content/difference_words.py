@@ -26,6 +26,7 @@ from attentropy.report.content.words import (
     TokenWord,
 )
 from attentropy.report.findings.side_means import by_layer
+from attentropy.report.read.answer_words import is_chat, read_answer
 from attentropy.report.read.views import SCALE_PERCENTILE, View
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
 from attentropy.report.units import count, signed
@@ -59,7 +60,7 @@ def difference_words(difference: Difference, view: View, rows: Sequence[str]) ->
             f"{count(difference.kind.size, 'column')}, zero in the middle of the scale. The "
             "findings say what it shows."
         ),
-        answer="",
+        headline=None,
         partial=progress_banner(difference),
         sides=[_side(difference, side) for side in (0, 1)],
         columns=_tokens(difference, view, deepest),
@@ -129,13 +130,15 @@ def _side(difference: Difference, side: int) -> SideWords:
     trace: Trace = difference.traces[side]
     model = trace.attrs.get("model")
     model = model if isinstance(model, dict) else {}
+    answer = read_answer(trace)
     values = [model.get(name) for name in ("name", "revision", "quantization", "dtype")]
     return SideWords(
         letter="AB"[side],
         name=for_sentence(difference.names[side]),
         model=", ".join(for_sentence(str(value), 200) for value in values if value is not None),
         tokens=count(trace.prompt_tokens, "token"),
-        answer=for_prompt(str(trace.attrs.get("answer", ""))),
+        says="answer" if is_chat(trace) else "continues with",
+        answer="" if answer is None else for_prompt(answer.shown if answer.text else ""),
     )
 
 

@@ -11,9 +11,11 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.headline import headline
 from attentropy.report.content.token_words import token_words
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
+from attentropy.report.read.answer_words import is_chat, token_probabilities
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.perplexity import perplexities
 from attentropy.report.read.reasoning import reasoning_end, reasoning_tokens
@@ -21,7 +23,7 @@ from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
-from attentropy.report.units import count
+from attentropy.report.units import count, probability
 
 _FIRST, _LAST = 24, 28  # tokens of a long prompt that are shown before it is unfolded
 _FOLDED = 120  # tokens from which on a prompt is folded
@@ -36,7 +38,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     model = attrs.get("model", {})
     n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     tokens = count(prompt, "token")
-    start = reasoning_end(trace)
+    start, said = reasoning_end(trace), headline(trace)
     if n > prompt:
         tokens += f" and {n - prompt:,} of the answer{_of_reasoning(trace)}"
     name = for_sentence(str(model.get("name", "model")))
@@ -62,7 +64,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             f"an inset of position {placed.column}. The findings say what it shows; the tables "
             "give its values."
         ),
-        answer=for_prompt(str(attrs.get("answer", ""))),
+        headline=said,
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
         prompt=_words(trace, view, words, 0, prompt),
@@ -70,6 +72,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         generated=_words(trace, view, words, start, n),
         split=split_sentence(trace).strip(),
         has_reasoning=bool((trace["role"] == "reasoning").any()),
+        answer_title="Answer" if is_chat(trace) else "Continuation",
         provenance=list(_provenance(dict(attrs))),
     )
 
@@ -90,6 +93,8 @@ def _words(
     entropies, scale = view.values[deepest_layer(view)], view.scale
     texts, roles = trace.tokens, trace["role"]
     surprisals = -trace[TOKEN_LOGPROB] if TOKEN_LOGPROB in trace else np.full(len(texts), np.nan)
+    values = token_probabilities(trace)
+    generated = range(trace.prompt_tokens, trace.prompt_tokens + len(values))
 
     def tokens(start: int, stop: int) -> list[TokenWord]:
         return [
@@ -99,6 +104,7 @@ def _words(
                 shade=_shade(entropies[i], scale),
                 title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}"
                 f"{words(i)}",
+                probability=probability(values[i - generated.start]) if i in generated else "",
             )
             for i in range(first + start, first + stop)
         ]
@@ -136,7 +142,8 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         "attention": (
             "{what} of every query (mean over heads, one head, or all heads of one layer)",
             "Cells show the most attended token.",
-            "Green: exact attention weights of the selected query and of the two before it.",
+            "Green: exact attention weights of the selected query and of the two before it, where "
+            "the trace has them; otherwise the selected position magnified.",
         ),
     }
     return {

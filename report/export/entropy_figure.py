@@ -152,7 +152,7 @@ def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
     if not choices.template_box:
         placement = without_box(placement)
     if choices.inset is None:
-        return placement
+        return _with_weights(trace, placement) if choices.figure == "attention" else placement
     start, stop, column = placement.start, placement.stop, choices.inset
     if choices.section is not None and not start <= column < stop:
         raise UsageError(
@@ -160,6 +160,18 @@ def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
         )
     shift = min(0, column - start) + max(0, column + 1 - stop)
     return replace(placement, start=start + shift, stop=stop + shift, column=column)
+
+
+def _with_weights(trace: Trace, placement: Placement) -> Placement:
+    """Return the placement with its inset where the trace has exact weights, if it shows any.
+
+    Few traces have those of the answer's queries.
+    """
+    last = trace.prompt_tokens - 1
+    has_own = exact_weights.window_of(trace, placement.column) is not None
+    has_other = exact_weights.window_of(trace, last) is not None
+    is_shown = placement.start <= last < placement.stop
+    return replace(placement, column=last) if has_other and is_shown and not has_own else placement
 
 
 def _has_box(placement: Placement) -> bool:

@@ -11,6 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.compare.subtraction import subtract
 from attentropy.report.findings.single import strongest_rehearsal
+from attentropy.report.read.answer_words import read_answer
 from attentropy.report.units import percent
 
 # The caption of the box in a figure that does not show the lens.
@@ -59,18 +60,21 @@ def pair_columns(columns: int) -> int:
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
     """Return the placement of section, inset and box.
 
-    By default the section is the prompt's tail with the beginning of the answer, and the inset is
-    the template token with the strongest rehearsal. A `section` that is passed contains the inset.
-    If the lens read only a part of the prompt, the section ends with that part.
+    By default the inset is the template token with the strongest rehearsal if one was found,
+    otherwise the position before the answer's decisive token; the section is the prompt's tail with
+    the beginning of the answer, moved so that it contains the inset. A `section` that is passed
+    contains the inset. If the lens read only a part of the prompt, the section ends with that part.
     """
-    stop = _lens_stop(trace)
-    column = min(stop, trace.prompt_tokens) - 1
+    end = stop = _lens_stop(trace)
     if stop > trace.prompt_tokens:
         stop = min(stop, max(columns, trace.prompt_tokens + columns // _ANSWER_PART))
-    start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
     dummies = trace.dummy_positions()
-    column = best.position if best is not None else column
+    column = best.position if best is not None and best.is_found else _decisive_query(trace, end)
+    stop = max(stop, min(end, column + 2))  # and the token that follows it
+    start = max(0, stop - columns)
+    if column < start:
+        start, stop = column, column + columns
     if section is not None:
         start, stop = section
         column = column if start <= column < stop else stop - 1
@@ -115,6 +119,20 @@ def _lens_stop(trace: Trace) -> int:
         if positions.size:
             return int(positions[-1]) + 1
     return len(trace.tokens)
+
+
+def _decisive_query(trace: Trace, end: int) -> int:
+    """Return the position whose output is the answer's decisive token, before `end`.
+
+    It is the prompt's last one without an answer, or if no lens read that position.
+    """
+    answer = read_answer(trace)
+    if answer is not None and answer.decisive is not None and answer.decisive.query < end:
+        query = answer.decisive.query
+        here = slice(query, query + 1)
+        if "lens_entropy" in trace and np.isfinite(trace.lens("lens_entropy", here)).any():
+            return query
+    return min(end, trace.prompt_tokens) - 1
 
 
 def _last_run(positions: np.ndarray) -> tuple[int, int]:

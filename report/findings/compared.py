@@ -11,8 +11,10 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.common import number_texts
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
+from attentropy.report.findings.settled import settling
 from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
+from attentropy.report.read.answer_words import read_answer, words_of
 from attentropy.report.text import for_sentence
 from attentropy.report.units import count, percent, signed
 
@@ -57,18 +59,22 @@ def _answers(difference: Difference) -> Observation:
     shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
+    read = [read_answer(trace) for trace in difference.traces]
+    ends = ["…" if one is not None and one.is_cut else "" for one in read]
     answers = [
-        f"“{for_sentence(text.strip(), 60)}”" if text or not reason else "reasoning that is cut"
-        for text, reason in zip(texts, reasons, strict=True)
-    ]
+        f"“{for_sentence(text.strip() + end, 60)}”" if text or not reason
+        else "reasoning that is cut"
+        for text, reason, end in zip(texts, reasons, ends, strict=True)
+    ]  # fmt: skip
+    noun = words_of(read)
     if shared == longest:
-        text = f"The answer is the same in A and B: {answers[0]}."
+        text = f"The {noun} is the same in A and B: {answers[0]}."
     elif not any(texts) and all(reasons):
         text = "Both answers are cut within their reasoning, which differs."
     elif texts[0] == texts[1] and reasons[0] != reasons[1]:
-        text = f"The answer is the same in A and B, {answers[0]}, but its reasoning differs."
+        text = f"The {noun} is the same in A and B, {answers[0]}, but its reasoning differs."
     else:
-        text = f"The answers differ: {answers[0]} in A, {answers[1]} in B."
+        text = f"The {noun}s differ: {answers[0]} in A, {answers[1]} in B."
     last = np.flatnonzero(difference.compared)[-1]
     return Observation(
         "answer", text, "generated tokens in common, from the first", float(shared), "tokens",
@@ -228,20 +234,6 @@ def _settled(difference: Difference) -> Observation | None:
         "settled", f"{text}.", "layer where the prediction becomes top-1, B − A", mean, "layers",
         MOVED, n, is_found, "lens", None, column,
     )  # fmt: skip
-
-
-def settling(trace: Trace) -> np.ndarray:
-    """Return the entry along `layer` from which on the prediction is top-1, [positions].
-
-    NaN stands where the lens did not read, or does not end with that token.
-    """
-    is_read = np.isfinite(trace.lens("lens_entropy"))
-    rows = np.flatnonzero(is_read.any(1))
-    if not rows.size:
-        return np.full(is_read.shape[1], np.nan)
-    is_first = (trace.lens("lens_rank")[rows] == 0) & is_read[rows]
-    run = np.cumprod(is_first[::-1], axis=0).sum(0)
-    return np.where(run > 0, rows[rows.size - np.maximum(run, 1)], np.nan)
 
 
 def _heads(difference: Difference) -> Observation | None:

@@ -11,6 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
 from attentropy.report.findings.scored_heads import observe_heads
+from attentropy.report.findings.settled import observe_settled
 from attentropy.report.units import count, percent
 
 # A rehearsal counts as found where a token of the answer is among the top five and not negligible.
@@ -45,7 +46,7 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
     """
     findings: list[Observation | None] = [_rehearsal(trace)]
     if "lens_entropy" in trace:
-        findings += [_settled(trace), _lens_layers(trace)]
+        findings += [observe_settled(trace), _lens_layers(trace)]
     attention = attention or planes.read_attention(trace)
     if attention is not None:
         sums, counted = attention.normalized_sum, attention.normalized_count
@@ -141,38 +142,6 @@ def _no_rehearsal(trace: Trace, is_read: np.ndarray) -> str:
     if trace.attrs.get("reasoning") and not trace.attrs.get("answer"):
         return "the answer ends within its reasoning, which is not looked for"
     return "the answer has no word to look for"
-
-
-def _settled(trace: Trace) -> Observation | None:
-    """Return from which layer on the lens's top token at the prompt's end is the model's."""
-    if "lens_rank" not in trace or trace.site != "residual":
-        return None
-    position = trace.prompt_tokens - 1
-    ranks = trace.lens("lens_rank")[:, position]
-    is_read = np.isfinite(trace.lens("lens_entropy")[:, position])
-    entries = np.flatnonzero((ranks >= 0) & is_read)
-    if not entries.size or ranks[entries[-1]] != 0:
-        return None
-    others = entries[ranks[entries] != 0]  # another token is the lens's top one
-    first = int(entries[entries > others[-1]][0]) if others.size else int(entries[0])
-    token = quoted(trace.text_of([trace["target_ids"][position]])[0])
-    entropy = float(trace.lens("lens_entropy")[first, position])
-    where = f"from {layer_name(trace, first)} onward"
-    if first == entries[0]:
-        where = "at every layer read" if entries.size > 1 else f"at {layer_name(trace, first)}"
-    elif first == entries[-1]:
-        where = f"only at {layer_name(trace, first)}"
-    has_answer = trace.dataset.sizes["position"] > position + 1
-    last = "the prompt's last" if has_answer else "the last"
-    text = (
-        f"At {last} position the lens's top token is the model's prediction {token} {where} "
-        f"({count(int(entries.size), 'layer')} read; lens entropy {entropy:.2f} nats at "
-        f"{layer_name(trace, first)})."
-    )
-    return Observation(
-        "settled", text, "lens_rank", 0.0, "rank", 0.0, int(entries.size), True, "lens", first,
-        position,
-    )  # fmt: skip
 
 
 def _lens_layers(trace: Trace) -> Observation | None:

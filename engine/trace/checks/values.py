@@ -25,7 +25,7 @@ _WORDS = {
 _ATTRIBUTE_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("model", "tokenizer", "prompt", "versions", "options", "profile"), dict),
     **dict.fromkeys(("answer", "reasoning", "implementation"), str),
-    "partial": dict, "notes": list,
+    "partial": dict, "notes": list, "answer_is_cut": bool,
 }  # fmt: skip
 _MAX_INTEGER = 2**31 - 1
 _LOWEST = -1e-3  # of what is never negative: rounding

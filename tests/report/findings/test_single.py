@@ -65,12 +65,6 @@ def test_what_was_not_measured_is_said_so():
     assert "no word to look for" in _by_id(blank)["rehearsal"].text
 
 
-def test_the_lens_settles_where_the_target_stays_first():
-    trace = synthetic()
-    trace.dataset["lens_rank"].values[0, :, -1] = [5, 0, 2, 0, 0, 0]
-    assert _by_id(trace)["settled"].layer == 3
-
-
 def test_extreme_layers_and_heads_are_those_of_the_numbers():
     trace = synthetic()
     trace.dataset["entropy"].values[2, 1] = 0.0
