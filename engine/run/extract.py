@@ -17,6 +17,7 @@ from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.sandbox import one_child
+from attentropy.engine.prompt.placebo import Placebos, placebo_prompts
 from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import (
     answer_arrays,
@@ -27,6 +28,7 @@ from attentropy.engine.run.answer import (
 )
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
+from attentropy.engine.run.placebo import read_placebos, sought
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
@@ -201,6 +203,10 @@ def extract(
             template_args=template_args,
             vocabulary=config_facts(loaded.model.config)["vocabulary"],
         )
+        placebos = placebo_prompts(
+            loaded.tokenizer, prompt, text, system=system, question=question, tools=tools,
+            template_args=template_args,
+        )  # fmt: skip
     if segments is not None:
         names = segment_names(text.tokens, text.roles, segments)
         earlier_names = text.segments or [""] * len(names)  # of a document and a question
@@ -214,12 +220,12 @@ def extract(
     if scratch is not None and plan.nbytes > SCRATCH_BYTES:
         partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:
-        trace = _run(job, show)
+        trace = _run(job, show, placebos)
     show("done", 1, 1)
     return trace
 
 
-def _run(job: Job, show: Progress) -> Trace:
+def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
     """Read the prompt, answer it, look for the answer in it, and return the trace."""
     plan = job.plan
     if not plan.is_causal:
@@ -231,13 +237,15 @@ def _run(job: Job, show: Progress) -> Trace:
     parts = parts_of_answer(plan.loaded, text.ids, text.tokens, plan.tokens)
     arrays = answer_arrays(plan.loaded, answer, parts)
     content = arrays["generated_content"][1].astype(bool)
+    attrs = answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
-        job.rehearse([token for token, keep in zip(ids, content, strict=True) if keep])
+        keep = sought(text, plan.tokens, content.tolist())
+        states, attrs["placebo"] = read_placebos(plan, placebos)
+        job.rehearse([token for token, is_kept in zip(ids, keep, strict=True) if is_kept], states)
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     if answer:
         arrays |= text.coordinates()
-    attrs = answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)
     return job.finish(arrays, attrs)
 
 
