@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.lens.budget import REHEARSED_POSITIONS, latest_positions
-from attentropy.engine.lens.plan import FINAL, LensPlan
 from attentropy.engine.lens.placebo import PlaceboStates
+from attentropy.engine.lens.plan import FINAL, LensPlan
 from attentropy.engine.lens.points import States
 from attentropy.engine.lens.rehearsal import Rehearsal, rehearse
 from attentropy.engine.measure.gauge import Gauge
