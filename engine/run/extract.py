@@ -70,6 +70,7 @@ def extract(
     map_heads: str = "mean",
     windows: Any = (),
     scores: bool = True,
+    reference: bool = True,
     storage: str = "float32",
     chunk: int | str | None = None,
     memory: int | str | None = None,
@@ -135,6 +136,9 @@ def extract(
             (slice(-64, None), (0, 512)), or a list of up to eight of them.
         scores: Whether to score the heads (sink, local, previous, induction, diffuse). The model
             then also reads a short text of repeated random tokens.
+        reference: Whether to read the placebo questions too, short ones in the same chat template:
+            a rehearsal counts only where none of them gives the same token, and findings say how
+            the prompt departs from them.
         storage: "float32" or "float16"; `attrs["storage_error"]` has the largest error of the
             latter.
         chunk: Number of tokens per forward pass; by default what fits well in the free memory.
@@ -180,7 +184,8 @@ def extract(
         quantize=quantize, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
         seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
-        map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores, storage=storage,
+        map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores,
+        reference=reference, storage=storage,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
     )  # fmt: skip
@@ -203,10 +208,12 @@ def extract(
             template_args=template_args,
             vocabulary=config_facts(loaded.model.config)["vocabulary"],
         )
-        placebos = placebo_prompts(
-            loaded.tokenizer, prompt, text, system=system, question=question, tools=tools,
-            template_args=template_args,
-        )  # fmt: skip
+        placebos = Placebos(why_not="the run left its reference out")
+        if reference:
+            placebos = placebo_prompts(
+                loaded.tokenizer, prompt, text, system=system, question=question, tools=tools,
+                template_args=template_args,
+            )  # fmt: skip
     if segments is not None:
         names = segment_names(text.tokens, text.roles, segments)
         earlier_names = text.segments or [""] * len(names)  # of a document and a question

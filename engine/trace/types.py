@@ -106,6 +106,7 @@ class Attributes(TypedDict, total=False):
     answer: str
     reasoning: str
     profile: JsonObject
+    placebo: JsonObject
     partial: PartialFacts
     redacted: bool
     storage_error: dict[str, float]
