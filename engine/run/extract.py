@@ -17,6 +17,7 @@ from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.sandbox import one_child
+from attentropy.engine.prompt.placebo import Placebos, placebo_prompts
 from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import (
     answer_arrays,
@@ -27,6 +28,7 @@ from attentropy.engine.run.answer import (
 )
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
+from attentropy.engine.run.placebo import read_placebos, sought
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
@@ -68,6 +70,7 @@ def extract(
     map_heads: str = "mean",
     windows: Any = (),
     scores: bool = True,
+    reference: bool = True,
     storage: str = "float32",
     chunk: int | str | None = None,
     memory: int | str | None = None,
@@ -133,6 +136,9 @@ def extract(
             (slice(-64, None), (0, 512)), or a list of up to eight of them.
         scores: Whether to score the heads (sink, local, previous, induction, diffuse). The model
             then also reads a short text of repeated random tokens.
+        reference: Whether to read the placebo questions too, short ones in the same chat template:
+            a rehearsal counts only where none of them gives the same token, and findings say how
+            the prompt departs from them.
         storage: "float32" or "float16"; `attrs["storage_error"]` has the largest error of the
             latter.
         chunk: Number of tokens per forward pass; by default what fits well in the free memory.
@@ -178,7 +184,8 @@ def extract(
         quantize=quantize, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
         seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
-        map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores, storage=storage,
+        map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores,
+        reference=reference, storage=storage,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
     )  # fmt: skip
@@ -201,6 +208,12 @@ def extract(
             template_args=template_args,
             vocabulary=config_facts(loaded.model.config)["vocabulary"],
         )
+        placebos = Placebos(why_not="the run left its reference out")
+        if reference:
+            placebos = placebo_prompts(
+                loaded.tokenizer, prompt, text, system=system, question=question, tools=tools,
+                template_args=template_args,
+            )  # fmt: skip
     if segments is not None:
         names = segment_names(text.tokens, text.roles, segments)
         earlier_names = text.segments or [""] * len(names)  # of a document and a question
@@ -214,12 +227,12 @@ def extract(
     if scratch is not None and plan.nbytes > SCRATCH_BYTES:
         partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:
-        trace = _run(job, show)
+        trace = _run(job, show, placebos)
     show("done", 1, 1)
     return trace
 
 
-def _run(job: Job, show: Progress) -> Trace:
+def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
     """Read the prompt, answer it, look for the answer in it, and return the trace."""
     plan = job.plan
     if not plan.is_causal:
@@ -231,13 +244,16 @@ def _run(job: Job, show: Progress) -> Trace:
     parts = parts_of_answer(plan.loaded, text.ids, text.tokens, plan.tokens)
     arrays = answer_arrays(plan.loaded, answer, parts)
     content = arrays["generated_content"][1].astype(bool)
+    attrs: dict[str, Any] = {**answer_facts(plan.loaded, ids, parts)}
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
-        job.rehearse([token for token, keep in zip(ids, content, strict=True) if keep])
+        keep = sought(text, plan.tokens, content.tolist())
+        states, attrs["placebo"] = read_placebos(plan, placebos)
+        job.rehearse([token for token, is_kept in zip(ids, keep, strict=True) if is_kept], states)
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     if answer:
         arrays |= text.coordinates()
-    return job.finish(arrays, answer_facts(plan.loaded, ids, parts))
+    return job.finish(arrays, attrs)
 
 
 def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:

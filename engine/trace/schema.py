@@ -63,6 +63,7 @@ VARIABLES: Schema = {
     "rehearsal": (_LENS, "f"),
     "rehearsal_ids": (_LENS, "i"),
     "rehearsal_rank": (_LENS, "i"),
+    "rehearsal_placebo": (_LENS, "f"),
     "target_ids": (("position",), "i"),
     TOKEN_LOGPROB: (("query",), "f"),
     "generated_ids": (("step",), "i"),

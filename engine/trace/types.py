@@ -107,6 +107,7 @@ class Attributes(TypedDict, total=False):
     answer_is_cut: bool
     reasoning: str
     profile: JsonObject
+    placebo: JsonObject
     partial: PartialFacts
     redacted: bool
     storage_error: dict[str, float]

@@ -178,6 +178,11 @@ _RUN = (
         default=True,
     ),
     RunOption(
+        ("--no-reference",),
+        help="Do not read the placebo questions, without which no rehearsal can be tested.",
+        attributes={"is_flag": True},
+    ),
+    RunOption(
         ("--max-new-tokens",),
         help="Maximum length of the generated answer, in tokens; the answer is recorded, too.",
         attributes={"type": click.IntRange(0), "metavar": "TOKENS"},

@@ -10,9 +10,8 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.compare.subtraction import subtract
-from attentropy.report.findings.single import strongest_rehearsal
+from attentropy.report.findings.rehearsal import StrongestRehearsal, at_most, strongest_rehearsal
 from attentropy.report.read.answer_words import read_answer
-from attentropy.report.units import percent
 
 # The caption of the box in a figure that does not show the lens.
 BOX_CAPTION = "Template tokens after the question"
@@ -102,7 +101,7 @@ def _place_difference(
     mean = np.where(finite, change[:, start:stop], 0).sum(0) / np.maximum(finite.sum(0), 1)
     box = _last_run(difference.dummy_positions())
     probabilities = ", ".join(
-        f"{name} {percent(best.probability)}{'' if best.is_found else ' (not found)'}"
+        f"{name} {best.numbers}{_verdict(best)}"
         for name, trace in zip("AB", difference.traces, strict=True)
         if (best := strongest_rehearsal(trace)) is not None
     )
@@ -151,7 +150,16 @@ def _caption(trace: Trace, box: tuple[int, int]) -> str:
     best = strongest_rehearsal(trace)
     if best is None:
         return _NOT_MEASURED
+    if best.why_untested:
+        return "Template tokens (rehearsal not tested)"
     if not best.is_found:
-        return f"Template tokens: no rehearsal (at most {percent(best.probability)})"
+        return f"Template tokens: no rehearsal ({at_most(best.probability)}{best.control})"
     layer = int(trace["layer"][best.entry])
-    return f"Rehearsal at template tokens (layer {layer}: {percent(best.probability)})"
+    return f"Rehearsal at template tokens (layer {layer}: {best.numbers})"
+
+
+def _verdict(best: StrongestRehearsal) -> str:
+    """Return in brackets what is not found, or was not tested; nothing for what is found."""
+    if best.why_untested:
+        return " (not tested)"
+    return "" if best.is_found else " (not found)"

@@ -11,9 +11,14 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.common import number_texts
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
+from attentropy.report.findings.rehearsal import (
+    REHEARSAL_PROBABILITY,
+    StrongestRehearsal,
+    at_most,
+    strongest_rehearsal,
+)
 from attentropy.report.findings.settled import settling
 from attentropy.report.findings.side_means import by_head, by_layer
-from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
 from attentropy.report.read.answer_words import read_answer, words_of
 from attentropy.report.text import for_sentence
 from attentropy.report.units import count, percent, signed
@@ -133,12 +138,23 @@ def _rehearsals(difference: Difference) -> Observation | None:
     if a is None or b is None:
         return None
     best = (a, b)
+    if any(one.why_untested for one in best):
+        reasons = [
+            f"in {name} it was not tested ({one.why_untested})"
+            for name, one in zip("AB", best, strict=True)
+            if one.why_untested
+        ]
+        text = f"Rehearsal was not compared: {', '.join(reasons)}."
+        return Observation(
+            "rehearsal", text, "rehearsal, B − A", unit="probability", is_found=False,
+            view=_first_view(difference),
+        )  # fmt: skip
     clauses = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = difference.traces[side]
         clauses.append(
-            f"in {name} ({'' if one.is_found else 'at most '}{percent(one.probability)} for "
-            f"{quoted(one.token)}, rank {one.rank + 1:,}, at "
+            f"in {name} ({_amount(one)} for "
+            f"{quoted(one.token)}, rank {one.rank + 1:,}{_placebo(one)}, at "
             f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)})"
         )
     states = ["found" if one.is_found else "not found" for one in best]
@@ -159,6 +175,14 @@ def _rehearsals(difference: Difference) -> Observation | None:
         "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, difference.traces)), differs,
         _first_view(difference), best[stronger].entry, column,
     )  # fmt: skip
+
+
+def _amount(one: StrongestRehearsal) -> str:
+    return percent(one.probability) if one.is_found else at_most(one.probability)
+
+
+def _placebo(one: StrongestRehearsal) -> str:
+    return "" if one.placebo is None else f", placebo {at_most(one.placebo)}"
 
 
 def _dummies_read(trace: Trace) -> int:

@@ -25,7 +25,7 @@ _WORDS = {
 _ATTRIBUTE_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("model", "tokenizer", "prompt", "versions", "options", "profile"), dict),
     **dict.fromkeys(("answer", "reasoning", "implementation"), str),
-    "partial": dict, "notes": list, "answer_is_cut": bool,
+    **dict.fromkeys(("partial", "placebo"), dict), "notes": list, "answer_is_cut": bool,
 }  # fmt: skip
 _MAX_INTEGER = 2**31 - 1
 _LOWEST = -1e-3  # of what is never negative: rounding
@@ -33,6 +33,7 @@ _LOWEST = -1e-3  # of what is never negative: rounding
 _NEEDS = {
     "rehearsal": ("rehearsal_ids", "rehearsal_rank", "lens_entropy"),
     "rehearsal_ids": ("rehearsal",),
+    "rehearsal_placebo": ("rehearsal",),
     "lens_entropy": ("lens_top_ids", "lens_top_logprobs"),
     "lens_top_ids": ("lens_entropy",),
     "lens_rank": ("target_ids", "lens_entropy"),
