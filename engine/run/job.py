@@ -250,7 +250,7 @@ def _padded(arrays: Arrays, tokens: int) -> Arrays:
             (0, tokens - n if dim == "position" else 0)
             for dim, n in zip(dims, values.shape, strict=True)
         ]
-        return np.pad(values, widths, constant_values=np.nan)
+        return np.pad(values, widths, constant_values=-1 if values.dtype.kind == "i" else np.nan)
 
     return {name: (dims, pad(dims, values)) for name, (dims, values) in arrays.items()}
 

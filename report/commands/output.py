@@ -170,6 +170,16 @@ def answer_facts(trace: Trace) -> Facts:
     return facts
 
 
+def finding_facts(trace: Trace, findings: Iterable[Observation]) -> Facts:
+    """Return the findings, and apart from them what is known of the model's own heads."""
+    from attentropy.report.findings.scored_heads import model_heads
+
+    return {
+        "observations": [finding.to_json() for finding in findings],
+        "model_heads": [fact.to_json() for fact in model_heads(trace)],
+    }
+
+
 def print_findings(findings: Iterable[Observation], target: Path) -> None:
     """Print one line per finding."""
     for finding in findings:

@@ -22,7 +22,7 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
-from attentropy.report.read.maps import has_map, score_names
+from attentropy.report.read.maps import has_map, opening_layer, score_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
 from attentropy.report.read.views import View
@@ -138,6 +138,7 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         grid = layers, heads
     return AttentionParts(
         map_heads=map_heads,
+        map_layer=opening_layer(trace),
         map_region=region,
         is_window_per_head="window" in trace and "window_entropy" not in trace,
         scores=scores,

@@ -68,11 +68,13 @@ class ReportView:
 class AttentionParts:
     """Facts about the map, the exact windows and the heads, as far as the trace has them.
 
-    `map_region` is the part of the map that opens, (queries, keys); `scores` are the names of the
-    heads' scores, and `head_grid` says how many layers and heads have them.
+    `map_layer` is the layer of the map that opens, and `map_region` its part, (queries, keys);
+    `scores` are the names of the heads' scores, and `head_grid` says how many layers and heads have
+    them.
     """
 
     map_heads: tuple[int, ...]
+    map_layer: int
     map_region: tuple[Range, Range] | None
     is_window_per_head: bool
     scores: tuple[str, ...]

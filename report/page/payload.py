@@ -75,6 +75,7 @@ class Facts(TypedDict):
     observations: list[_Finding]
     captions: dict[str, str]
     mapHeads: int
+    mapLayer: int
     mapSizes: dict[str, _MapSize]
     region: NotRequired[dict[str, int]]
     rosterSizes: NotRequired[dict[str, tuple[int, int]]]
@@ -120,6 +121,7 @@ def facts(report: Report) -> Facts:
         "observations": [_finding(observation) for observation in report.findings],
         "captions": {view.name: view.caption_template for view in views},
         "mapHeads": len(report.attention.map_heads),
+        "mapLayer": report.attention.map_layer,
         "mapSizes": {
             "wide": _map_size(attentionmap.WIDE),
             "narrow": _map_size(attentionmap.NARROW),

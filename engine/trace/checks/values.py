@@ -12,7 +12,7 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.schema import NEVER_NEGATIVE, ROLES
-from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, WITHOUT_SINKS
 from attentropy.engine.trace.types import Array
 
 # variable -> the words that it may hold
@@ -42,6 +42,8 @@ _NEEDS = {
     "window_entropy": ("window",),
     "received": ("received_head",),
     "answer_attention": ("answer_head",),
+    "sink_keys": ("received", "visible"),
+    **dict.fromkeys(WITHOUT_SINKS, ("sink_keys", "entropy")),
     "vocabulary_ids": ("vocabulary_text",),
     "vocabulary_text": ("vocabulary_ids",),
     "profile_seconds": ("profile_bytes", "profile_outside", "part", "outside"),
