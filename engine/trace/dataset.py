@@ -20,6 +20,7 @@ from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
+from attentropy.engine.trace.lens_skill import Judged
 from attentropy.engine.trace.schema import (
     COORDINATES,
     FORMAT,
@@ -32,7 +33,7 @@ from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 _SHOWN = 60  # letters of an answer where a trace is named
 
 
-class Trace(Drawn, Divided):
+class Trace(Drawn, Divided, Judged):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,

@@ -69,7 +69,7 @@ def _figure(
     charts = {}
     for width, size in sizes.items():
         data = cells.datasets(trace, size, placed[width], view, rows)
-        state = cells.state(trace, size, placed[width], len(rows))
+        state = cells.state(trace, size, placed[width], view)
         charts[width] = heatmap(size, state, data)
     return charts
 

@@ -25,8 +25,9 @@ from attentropy.report.content.words import (
     SideWords,
     TokenWord,
 )
-from attentropy.report.findings.side_means import by_layer
+from attentropy.report.findings.side_means import Means, by_layer
 from attentropy.report.read.answer_words import is_chat, read_answer
+from attentropy.report.read.readability import readability
 from attentropy.report.read.views import SCALE_PERCENTILE, View
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
 from attentropy.report.units import count, signed
@@ -101,7 +102,7 @@ def difference_captions(views: Sequence[View]) -> dict[str, str]:
             f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or a "
             "token that only one side has. Top: every column; the purple frame is magnified "
             f"below. {cells[view.name]} (or A above B); one token if both are the same. Green: "
-            f"the selected column magnified.{{box}}{split_sentence(view.trace)}"
+            f"the selected column magnified.{{readable}}{{box}}{split_sentence(view.trace)}"
         )
         for view in views
     }
@@ -197,9 +198,15 @@ def _absent(difference: Difference) -> str:
 def _means_by_layer(difference: Difference, rows: Sequence[str]) -> MeansByLayer:
     """Return means of each layer over the positions of both: A, B and B − A of every view."""
     means = {view: by_layer(difference, view) for view in difference.sides}
+    n = ", ".join(f"{count(int(m.n.max()), 'position')} ({view})" for view, m in means.items())
+    lens = readability(difference, difference.site) if "lens" in means else None
+    if lens is not None:
+        a, b = lens.sides
+        means["lens skill"] = Means(a.skill, b.skill, np.array([lens.positions]))
+        n += f". Lens skill: over {a.positions:,} positions of A and {b.positions:,} of B"
     return MeansByLayer(
         views=list(means),
-        n=", ".join(f"{count(int(m.n.max()), 'position')} ({view})" for view, m in means.items()),
+        n=n,
         rows=[
             LayerMeans(
                 label,

@@ -11,6 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.charts import opening_charts
 from attentropy.report.content.profile_words import read_profile
+from attentropy.report.content.readable_lens import readable_lenses
 from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
 from attentropy.report.content.sections import finding_line
 from attentropy.report.content.subject import Subject, subject_of
@@ -67,6 +68,7 @@ def read_report(
         sizes=sizes,
         section_columns={w: subject.section_columns(s.columns) for w, s in sizes.items()},
         placement=first,
+        readable=readable_lenses(trace, rows, sizes),
         findings=tuple(observations),
         highlights=tuple(
             finding_line(i, observations[i]) for i in subject.highlights(observations)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attentropy.report.content.profile_words import Chart, ProfileWords
+from attentropy.report.content.readable_lens import ReadableLens
 from attentropy.report.content.sections import FindingLine, Section
 from attentropy.report.content.words import Words
 from attentropy.report.figures.placement import Placement
@@ -87,7 +88,8 @@ class Report:
 
     `template` lays it out. `views` are those of the figure, the first one opens; `sizes` and
     `section_columns` say by width how large the figure is and how many columns its section has;
-    `placement` says where section, inset and box are on a screen. `findings` are all of them,
+    `placement` says where section, inset and box are on a screen, `readable` by site how far the
+    lens can be read. `findings` are all of them,
     `highlights` those of the first screen; the others stand in `sections`. `charts` are by name
     what the page opens with. `values` are the one part that is not read yet: which of them a page
     holds depends on the bytes that all the rest leaves.
@@ -100,6 +102,7 @@ class Report:
     sizes: Mapping[str, Size]
     section_columns: Mapping[str, int]
     placement: Placement
+    readable: Mapping[str, ReadableLens]
     findings: tuple[Observation, ...]
     highlights: tuple[FindingLine, ...]
     sections: Mapping[str, Section]

@@ -124,6 +124,11 @@ class Section:
         """Whether a panel shows the line of a uniform row."""
         return any(curve.uniform is not None for curve in self.curves.values())
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a panel draws some values at its lower end."""
+        return any((c.mean[np.isfinite(c.mean)] < c.bottom).any() for c in self.curves.values())
+
 
 def trace_sections(
     trace: Trace,
@@ -224,7 +229,13 @@ def _lens(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the lens: its curves and their table."""
     curves = lens_curves(trace)
     title = f"Logit lens by layer, over all {_prompt(trace)}positions read"
-    return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
+    note = ""
+    if curves and all(curve.name != "lens_skill" for curve in curves):
+        note = (
+            "Lens skill: not measured; it needs the residual stream after the model's last layer."
+        )
+    own = _curve_table("lens", title, curves, rows)
+    return Section("lens", _by_name("lens", curves), own, note=note)
 
 
 def _attention(

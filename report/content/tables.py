@@ -90,6 +90,8 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
         else ("attention entropy (mean over heads)", "most attended token")
     )
     columns = [Column("layer", number=False)]
+    skill = view.readability.skill if view.readability is not None else None
+    columns += [Column("lens skill")] if skill is not None else []
     for i in range(start, stop):
         group = f"{i} {shorten(texts[i], 14)}"
         columns += [Column("nats", group=group), Column("token", number=False, group=group)]
@@ -99,7 +101,8 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
             (number(view.values[r, i]), cell_texts[r][i - start] or None)
             for i in range(start, stop)
         )
-        cells.append([rows[r], *(cell for pair in pairs for cell in pair)])
+        own = [number(float(skill[r]))] if skill is not None else []
+        cells.append([rows[r], *own, *(cell for pair in pairs for cell in pair)])
     title = f"Magnified section: {what} in nats and {kind}, positions {start} to {stop - 1}"
     return ChartTable(f"table-{view.name}", title, columns, cells)
 
@@ -110,7 +113,7 @@ def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str])
     around = ("lower quartile", "upper quartile") if id == "lens" else ("lowest", "highest head")
     for curve in curves:
         named = {
-            "mean": curve.mean, around[0]: curve.low, around[1]: curve.high,
+            curve.heading: curve.mean, around[0]: curve.low, around[1]: curve.high,
             "uniform": curve.uniform,
         }  # fmt: skip
         for name, column in named.items():

@@ -46,6 +46,9 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     deepest = deepest_layer(view)
     words = token_words(trace, view.values[deepest])
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
+    shade = f"{entropy} after {where}"
+    if view.readability is not None:  # then the last layer is the model's output
+        shade = "doubt about the next token (entropy of the model's output)"
     return TraceWords(
         version=package_version(),
         title=f"attentropy: {name}, {count(prompt, 'token')}",
@@ -56,7 +59,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             f"{_parameters(model.get('parameters'))}{for_sentence(str(model.get('dtype', '')))} on "
             f"{for_sentence(str(model.get('device', 'unknown device')))}; all entropies in nats"
         ),
-        shade_note=f"Colour: {entropy} after {where}, {view.scale.words()}.",
+        shade_note=f"Colour: {shade}, {view.scale.words()}.",
         figure_title="Entropy by layer and position",
         description=(
             f"Heatmap of {entropy}, {count(len(rows), 'layer')} by {count(n, 'position')}, with an "
@@ -149,7 +152,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     return {
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
-            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{box}}{split}"
+            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{readable}}{{box}}{split}"
         )
         for name in names
     }
@@ -180,6 +183,7 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
         "{what}": view.what + where,
         "{colours}": view.scale.words(),
         "{column}": f"{placed.column:,}",
+        "{readable}": readable_sentences(view),
         "{box}": f" Blue box: {in_sentence(box_caption(view.name, placed))}."
         if placed.caption
         else "",
@@ -187,6 +191,12 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
     for gap, text in texts.items():
         template = template.replace(gap, text)
     return template
+
+
+def readable_sentences(view: View) -> str:
+    """Return in which layers the view's lens can be read, after a blank; empty if unknown."""
+    labels = [str(int(layer)) for layer in view.trace["layer"]]
+    return view.readability.sentences(labels) if view.readability is not None else ""
 
 
 def progress_banner(trace: Trace) -> str:

@@ -72,6 +72,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     caption = make_caption(
         trace, title, _overview_sentence(rows, placement, live, kind),
         columns.sentence if columns is not None else "",
+        rows.view.readability.sentences(rows.labels).strip() if rows.view.readability else "",
         _inset_sentence(rows, row, placement, inset, size.inset >= 120, kind),
         f"Blue box: {in_sentence(placement.caption)}." if _has_box(placement) else "",
         colour_sentence(rows.view.scale, choices.palette),
@@ -101,7 +102,7 @@ def _chart(
     count = len(rows.labels)
     size = fit_to_width(count, width)
     data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
-    state = heatmap_data.state(trace, size, placement, count)
+    state = heatmap_data.state(trace, size, placement, rows.view)
     _fit_cells(data, rows, size, placement, state)
     if rows.title != "layer":
         data["rowtitle"] = [{"text": rows.title}]

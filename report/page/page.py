@@ -132,6 +132,7 @@ def _context(report: Report) -> dict[str, Any]:
         "payload": {**facts(report), "specs": specifications(report.charts)},
         "glossary": Terms,
         "boxed": bool(report.placement.caption),
+        "dotted": any(lens.is_marked for lens in report.readable.values()),
         "reduced": "",
         "later": None,
         "more": None,

@@ -25,6 +25,7 @@ from attentropy.report.page.page import render
 from attentropy.report.palette import DARK, LIGHT
 from attentropy.report.planes import read_attention
 from attentropy.report.read.reasoning import reasoning_end
+from attentropy.report.read.views import read_view
 from traces import CHAT, chat_roles, synthetic
 
 STORED = Path(__file__).parents[2] / "engine" / "trace" / "stored" / "version3.zarr.zip"
@@ -89,7 +90,7 @@ def test_curves_and_map_are_those_of_the_prompt():
 def test_a_line_separates_prompt_and_answer():
     trace = answered()
     placed = place(trace, 12)
-    assert state(trace, wide(6), placed, 6)["split"] == 17
+    assert state(trace, wide(6), placed, read_view(trace, "lens"))["split"] == 17
     page = render(trace, observe(trace))
     assert "Vertical line: the answer begins (3 generated tokens)." in page
     report = read_report(trace, observe(trace))
