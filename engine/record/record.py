@@ -90,12 +90,13 @@ def record(
     names = tuple(name for name in read_stats(stats, DEFAULT_STATS) if name != "lse")
     sites = read_sites(lens, ())
     translator = read_with(lens_translator, sites)
+    translate = None if translator is None else translator.lenses
     length = None if length is None else read_count(length, "length")
     check_supported(whole.model)
     check_free(whole.model)
     with torch.no_grad():
         recorded_lens, notes = plan_recorded_lens(
-            whole.model, text_model(whole.model), sites, translator and translator.lenses
+            whole.model, text_model(whole.model), sites, translate
         )
         recorder = Recording(
             whole, tokenizer, names, impl=impl, length=length, lens=recorded_lens,

@@ -215,10 +215,11 @@ def _plan_lens(
     notes: list[str],
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
+    translator = options.lens_translator
     return plan_lens(
         loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
-        room=room, translate=options.lens_translator and options.lens_translator.lenses,
+        room=room, translate=None if translator is None else translator.lenses,
     )  # fmt: skip
 
 

@@ -190,9 +190,8 @@ def _fit(
 
         rows = read_layers(model, lens, windows, group, show_window)
         if outputs is None:
-            outputs = tuple(
-                FinalOutput(lens, lens.normed(own[-1])) for own in (rows.choice, rows.table)
-            )
+            choice, table = (lens.normed(own[-1]) for own in (rows.choice, rows.table))
+            outputs = FinalOutput(lens, choice), FinalOutput(lens, table)
         for layer in group:
             show("fitting the layers", layer, len(layers))
             yield _fit_layer(lens, rows, layer, *outputs)
@@ -216,7 +215,7 @@ def _fit_layer(
     lens_here = translated(lens, "translator", own)
     after = table.closeness(lens_here.head_input(rows.table[layer]))
     fit = LayerFit(layer, plain.kl, after.kl, plain.agreement, after.agreement, penalty)
-    return layer, AffineMap(*(part.cpu() for part in own)), fit
+    return layer, own.cpu(), fit
 
 
 def _facts(

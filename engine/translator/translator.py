@@ -31,6 +31,10 @@ class AffineMap(NamedTuple):
     weight: Tensor
     bias: Tensor | None
 
+    def cpu(self) -> AffineMap:
+        """Return the map on the CPU."""
+        return AffineMap(self.weight.cpu(), None if self.bias is None else self.bias.cpu())
+
 
 @dataclass(frozen=True, eq=False)
 class Translator:

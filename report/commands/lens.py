@@ -33,7 +33,7 @@ text that was held out, and write the maps for --lens-translator of report and e
 _EXAMPLES = examples(
     "attentropy lens fit MODEL --text book.txt -o my-model.lens.safetensors",
 )
-_FEW = "note: {tokens:,} tokens are few for a fit; {enough:,} or more are advised (see the held-out KL)"
+_FEW = "note: {tokens:,} tokens are few for a fit; {enough:,} or more are advised"
 
 
 @click.group("lens", help=_HELP, epilog=_EXAMPLES)
@@ -41,7 +41,9 @@ def command() -> None:
     """Group the commands that make lenses."""
 
 
-@command.command("fit", help=_FIT_HELP, epilog=_EXAMPLES)
+@command.command(
+    "fit", help=_FIT_HELP, short_help="Fit a lens to a model on your own text.", epilog=_EXAMPLES
+)
 @click.argument("model")
 @click.argument("more", nargs=-1, metavar="[FILE]...")
 @click.option(
