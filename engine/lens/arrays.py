@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.lens.budget import REHEARSED_POSITIONS, latest_positions
+from attentropy.engine.lens.budget import REHEARSED_POSITIONS, TRANSLATED, latest_positions
 from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.lens.plan import FINAL, LensPlan
 from attentropy.engine.lens.points import States
@@ -112,7 +112,7 @@ class LensArrays:
         positions = self.reading.positions_within(start, stop)
         if not positions:
             return {}, {}
-        lens, rows = self.reading.lens, np.array(positions) - start
+        rows = np.array(positions) - start
         final = states[FINAL][-1]
         assert final is not None
         predicted = None
@@ -124,8 +124,10 @@ class LensArrays:
         rehearsed = torch.from_numpy(np.flatnonzero(np.isin(rows + start, self._rehearsed)))
         count = 0
         for s, site in enumerate(self.reading.sites):
-            for layer, state in enumerate(states[site]):
-                if state is None:
+            for layer in self.reading.layers:
+                lens = self.reading.reader(site, layer)
+                state = self.reading.state(states, site, layer)
+                if lens is None or state is None:
                     continue
                 progress(count)
                 count += 1
@@ -134,7 +136,7 @@ class LensArrays:
                 with gauge.within("writing", layer):
                     self._write(sink, (s, self.entries[layer]), result, rows, start, stop)
                     token_ids.update(result.top_ids.unique().tolist())
-                    if len(rehearsed):
+                    if len(rehearsed) and site != TRANSLATED:
                         residual = state[rehearsed.to(state.device)].cpu()
                         self._residuals.setdefault((site, layer), []).append(residual)
                         tensors[f"{site}.{layer}"] = residual
@@ -190,6 +192,8 @@ class LensArrays:
         own = np.array(_own_tokens(self.text, self._target_ids[: len(self.text.ids)].tolist()))[at]
         for s, site in enumerate(self.reading.sites):
             layers = [layer for layer in self.reading.layers if (site, layer) in self._residuals]
+            if not layers:  # a translated lens predicts the next token, no later one
+                continue
             residuals = [torch.cat(self._residuals[site, layer]) for layer in layers]
             rehearsal = rehearse(
                 self.reading.lens, residuals, range(at.size), at.size, answer, own.tolist()

@@ -35,6 +35,7 @@ from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.segments import segment_names
 from attentropy.engine.trace.statistics import KEPT_STATS
 from attentropy.engine.trace.text import count
+from attentropy.engine.translator.file import TranslatorLike
 
 # A trace without an output goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
@@ -66,6 +67,7 @@ def extract(
     lens: Names = "residual",
     lens_layers: Selection = None,
     lens_positions: Selection = None,
+    lens_translator: TranslatorLike | None = None,
     map_tile: str | int | tuple[int, int] = "auto",
     map_heads: str = "mean",
     windows: Any = (),
@@ -129,6 +131,9 @@ def extract(
         lens_positions: Positions of the prompt that the lens reads, also "template"; by default
             all, up to a budget of computation and memory. Besides these it reads the answer, from
             token 1,024 on within the same budget; "all" reads all of both.
+        lens_translator: A translator of the model, NAME.lens.safetensors or what `fit_lens`
+            returned. The lens reads the residuals a second time through it, as the site
+            "translated": it predicts the next token, and cannot show rehearsal.
         map_tile: Tile size, in tokens, of the attention map (token × token): 64, (64, 32) for
             queries × keys, "none", or "auto".
         map_heads: "mean" for one map, "all" for one map per head.
@@ -184,8 +189,8 @@ def extract(
         quantize=quantize, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
         seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
-        map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores,
-        reference=reference, storage=storage,
+        lens_translator=lens_translator, map_tile=map_tile, map_heads=map_heads, windows=windows,
+        scores=scores, reference=reference, storage=storage,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
     )  # fmt: skip

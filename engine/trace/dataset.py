@@ -223,7 +223,7 @@ class Trace(Drawn, Divided, Judged):
 
     @property
     def sites(self) -> list[str]:
-        """Where the lens read each layer, one or more of "residual", "attention" and "mlp"."""
+        """Where the lens read each layer: "residual", "translated", "attention", "mlp", or some."""
         return [str(site) for site in self["site"]] if "site" in self else []
 
     def lens(self, name: str, positions: slice = slice(None), site: str | None = None) -> Array:

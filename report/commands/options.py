@@ -154,6 +154,12 @@ _RUN = (
         attributes={"metavar": "POSITIONS"},
     ),
     RunOption(
+        ("--lens-translator",),
+        help="Translator written by `attentropy lens fit`: the lens also reads the residual stream "
+        "through it, which predicts the next token but cannot show rehearsal.",
+        attributes={"metavar": "FILE"},
+    ),
+    RunOption(
         ("--map-tile",),
         help="Tile size, in tokens, of the attention map: 64, 64x32 (queries × keys), or none; "
         "auto chooses a map of at most 16 MiB for prompts longer than 512 tokens.",
@@ -237,6 +243,7 @@ _INFO_FLAGS = (
     "--lens",
     "--lens-layers",
     "--lens-positions",
+    "--lens-translator",
     "--max-new-tokens",
     "--chunk",
     "--storage",

@@ -75,11 +75,14 @@ def view_names(trace: Trace) -> list[str]:
     return present
 
 
+TRANSLATED_NOTE = "predicts the next token; cannot show rehearsal"
 _BLOCKS = {"attention": "attention block's", "mlp": "MLP block's"}
 
 
 def site_words(site: str) -> str:
     """Return the caption's words for the lens's site; none for the residual stream."""
+    if site == "translated":
+        return f" through the translated lens ({TRANSLATED_NOTE})"
     return "" if site == "residual" else f" of the {_BLOCKS.get(site, site)} output alone"
 
 

@@ -18,7 +18,7 @@ from attentropy.engine.trace.types import Array
 # variable -> the words that it may hold
 _WORDS = {
     "role": ROLES,
-    "site": ("residual", "attention", "mlp"),
+    "site": ("residual", "translated", "attention", "mlp"),
     "part": ("attention", "kernel", "mlp", "other", "lens", "writing"),
     "outside": ("embedding", "norm", "head", "rest", "writing"),
 }
