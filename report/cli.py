@@ -27,6 +27,7 @@ _COMMANDS = {
     "export": "Export one figure of a trace as SVG, PNG, PDF or CSV.",
     "compare": "Compare two traces, aligned by token.",
     "profile": "Profile time and memory per layer, and the cost of recording.",
+    "lens": "Fit a lens that can be read at every layer of a model.",
     "bench": "Benchmark attention with entropy against alternatives.",
     "info": "Show versions and devices, a model's cost, or a trace's contents.",
     "explain": "Explain a term of the report, such as rehearsal or sink.",
@@ -46,8 +47,10 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = import_module(f"attentropy.report.commands.{cmd_name}").command
-        if not any(parameter.name == "debug" for parameter in command.params):
-            command.params.append(_debug_option(hidden=True))
+        inner = command.commands.values() if isinstance(command, click.Group) else ()
+        for one in (command, *inner):
+            if not any(parameter.name == "debug" for parameter in one.params):
+                one.params.append(_debug_option(hidden=True))
         return command
 
     def resolve_command(

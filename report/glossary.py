@@ -70,6 +70,14 @@ TERMS = (
         see=("uniform attention", "head score"), aliases=("sink", "sink mass"),
     ),
     Term(
+        "decisive word",
+        "The first word of the answer that says something new: a content word that does not stand "
+        "in the prompt's last message.",
+        "A content word has a letter or a digit and is no function word (an article, …). If all "
+        "stand there, it is the first content word. Its probability is that of all its tokens.",
+        see=("settling layer",), aliases=("decisive token",),
+    ),
+    Term(
         "difference B − A",
         "What changes from trace A to trace B: the value in B minus the value in A, so positive "
         "means higher in B.",
@@ -111,6 +119,14 @@ TERMS = (
         aliases=("KL divergence", "divergence from the last layer", "divergence"),
     ),
     Term(
+        "lens agreement",
+        "The share of positions at which the top token of the logit lens at a layer is the last "
+        "layer's.",
+        "Over the positions of the prompt that the lens read, without position 0 and the template "
+        "tokens after the question.",
+        see=("lens skill", "logit lens"), aliases=("lens_agreement",),
+    ),
+    Term(
         "lens entropy",
         "How uncertain the logit lens is about the next token: 0 nats if one token has "
         "probability 1, ln(vocabulary size) if all are equally likely.",
@@ -128,6 +144,17 @@ TERMS = (
         aliases=("site", "residual site", "residual stream", "attention site", "MLP site"),
     ),
     Term(
+        "lens skill",
+        "How far the logit lens can be read at a layer: 1 is the model's own output, 0 is no "
+        "better than a uniform guess, and below 0 it is worse.",
+        "1 − Σ KL(P_final ‖ P_layer) / Σ (ln V − H_final) over the positions of the prompt that "
+        "the lens read, without position 0 and the template tokens after the question. A constant "
+        "guess of frequent tokens scores some 0.4. The figure dots layers of 0 or less and pales "
+        "those under 0.5; fewer than 16 positions are called few.",
+        see=("logit lens", "lens agreement", "KL"), aliases=("lens_skill", "skill"),
+        forms=("uniform guess",),
+    ),
+    Term(
         "local head",
         "An attention head that looks at nearby tokens: more than 90 % of its attention is on the "
         "last 64 keys.",
@@ -139,7 +166,8 @@ TERMS = (
         "norm and unembedding turn it into next-token probabilities.",
         "At the last layer the lens gives the model's own output. At earlier layers it shows what "
         "the model would say if it stopped there.",
-        see=("lens entropy", "lens site", "KL", "rank", "rehearsal"), aliases=("lens",),
+        see=("lens entropy", "lens skill", "lens site", "KL", "rank", "rehearsal"),
+        aliases=("lens",),
     ),
     Term(
         "max probability",
@@ -193,6 +221,13 @@ TERMS = (
         "of at least 5 %. Template tokens carry no content of their own, so a word of the answer "
         "there means that the model already holds it.",
         see=("template token", "logit lens", "rank"),
+    ),
+    Term(
+        "settling layer",
+        "The first layer from which on the lens's top token is the one that the model writes next.",
+        "Spellings that differ in a leading space or in case are one token. Layers whose lens "
+        "cannot be read, and the last layer, where the lens is the model's output, do not count.",
+        see=("decisive word", "logit lens"),
     ),
     Term(
         "surprisal",

@@ -18,7 +18,8 @@ COLOUR_NAMES = {"diverging": ("blue", "white", "red"), "cividis": ("dark blue", 
 MISSING = "#b9b9b9"  # captions call it light grey, because the middle of cividis is a darker grey
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"
 
-# Colours of everything that is drawn around the values, on a light and on a dark page.
+# Colours of everything that is drawn around the values, on a light and on a dark page; the last
+# four are those of rows whose lens cannot be read, or hardly.
 LIGHT = {
     "ink": "#16181d",
     "paper": "#ffffff",
@@ -26,6 +27,10 @@ LIGHT = {
     "green": "#1b7837",
     "blue": "#2c5fb3",
     "orange": "#b35806",
+    "muted": "#5d6470",
+    "unread": "#f1f3f7",
+    "speck": "#a9b0bd",
+    "veil": "#fefefe",
 }
 DARK = {
     "ink": "#e9ebf0",
@@ -34,6 +39,10 @@ DARK = {
     "green": "#5fbf7a",
     "blue": "#7fb0ff",
     "orange": "#f1a340",
+    "muted": "#a7aebb",
+    "unread": "#23272f",
+    "speck": "#5b6371",
+    "veil": "#191c23",
 }
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.sink_keys import visible_sinks
 
 # The largest width of a picture; the canvas of a browser cannot be wider than 16,384 pixels.
 COLUMNS = 2048
+# Queries with fewer keys say little about how focused a head is.
+FOCUS_KEYS = 16
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class AttentionPlanes:
     queries. entropy_sum, entropy_count: per head [layer, head], the sum of entropy over the
     prompt's queries that have one, and the number of these queries. normalized_sum,
     normalized_count: the same of normalized_entropy, which only queries that see two
-    keys or more have.
+    keys or more have. focus_sum, focus_count: the same of queries with `FOCUS_KEYS` keys or more
+    besides the sink keys, which are left out where the trace has the entropies without them
+    (`leaves_sinks_out`).
     """
 
     mean: np.ndarray
@@ -100,6 +105,9 @@ class AttentionPlanes:
     entropy_count: np.ndarray
     normalized_sum: np.ndarray
     normalized_count: np.ndarray
+    focus_sum: np.ndarray
+    focus_count: np.ndarray
+    leaves_sinks_out: bool
 
 
 def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
@@ -113,8 +121,8 @@ def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
     size = tile_size(n, columns)
     mean = np.empty((count, n), np.float32)
     head_tiles = np.empty((count, heads, -(-n // size)), np.float32)
-    total, normalized = np.zeros((2, count, heads))
-    entropy_count, normalized_count = np.zeros((2, count, heads), np.int64)
+    total, normalized, focus = np.zeros((3, count, heads))
+    entropy_count, normalized_count, focus_count = np.zeros((3, count, heads), np.int64)
     starts, prompt = np.arange(0, n, size), trace.prompt_tokens
 
     def read(layer: int) -> None:
@@ -128,14 +136,35 @@ def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
             factors = _inverse_ceiling(trace, layer)[:prompt]
             normalized[layer] = entropy @ np.nan_to_num(factors)
             normalized_count[layer] = (finite & np.isfinite(factors)).sum(-1)
+            focus[layer], focus_count[layer] = _focus(trace, layer, values)
 
     # One layer is read from the disk and decompressed while another one is summed up.
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(read, range(count)):
             pass
     return AttentionPlanes(
-        mean, head_tiles, size, total, entropy_count, normalized, normalized_count
-    )
+        mean, head_tiles, size, total, entropy_count, normalized, normalized_count, focus,
+        focus_count, "entropy_without_sinks" in trace,
+    )  # fmt: skip
+
+
+def _focus(trace: Trace, layer: int, entropy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of normalized entropy without sink keys, and the numbers of queries, [head].
+
+    Over the prompt's queries with `FOCUS_KEYS` keys besides the sink keys. `entropy` [head, query]
+    is that of all keys, which counts where no sink key was hidden; a query at a sink key has none.
+    """
+    prompt = entropy.shape[-1]
+    keys = trace["visible"][layer, :prompt].astype(np.int64)
+    if "entropy_without_sinks" in trace:
+        own = trace.dataset["entropy_without_sinks"][layer].values[:, :prompt]
+        is_hidden = np.isfinite(own)
+        is_sink = trace["sink_keys"][layer, :prompt] > 0
+        entropy = np.where(is_hidden, own, np.where(is_sink, np.nan, entropy))
+        keys = keys - np.where(is_hidden.any(0), visible_sinks(is_sink, keys), 0)
+    is_counted = np.isfinite(entropy) & (keys >= FOCUS_KEYS)
+    values = np.where(is_counted, entropy, 0.0) / np.log(np.maximum(keys, 2))
+    return values.sum(-1, dtype=np.float64), is_counted.sum(-1)
 
 
 @dataclass(frozen=True)

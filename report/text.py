@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-# Isolation: a right-to-left token keeps its own order and does not reorder its neighbours.
-_ISOLATE, _POP = "\u2068", "\u2069"
+from attentropy.engine.trace.text import isolated
+
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u2028": "⏎", "\u2029": "⏎", "\u00a0": "⍽"}
 # Categories of characters that leave no ink: they are written as their number.
 _INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"))
@@ -37,7 +37,7 @@ def for_sentence(text: str, limit: int = 120) -> str:
 
     Control characters become marks, and right-to-left text is isolated.
     """
-    return _isolate(for_terminal(text[:limit]) + ("…" if len(text) > limit else ""))
+    return isolated(for_terminal(text[:limit]) + ("…" if len(text) > limit else ""))
 
 
 def for_prompt(text: str, limit: int = 400) -> str:
@@ -73,7 +73,7 @@ def shorten(text: str, columns: int) -> str:
     display = mark_whitespace(start)
     if width(display) > columns or start != text:
         display = _fit(display, columns - 1) + "…"
-    return _isolate(display)
+    return isolated(display)
 
 
 def shorten_middle(text: str, columns: int) -> str:
@@ -87,7 +87,7 @@ def shorten_middle(text: str, columns: int) -> str:
     if tail_columns < 2 or width(display) <= columns or is_long:
         return shorten(text, columns)
     tail = _fit(display[::-1], tail_columns)[::-1]
-    return _isolate(f"{_fit(display, columns - 1 - tail_columns)}…{tail}")
+    return isolated(f"{_fit(display, columns - 1 - tail_columns)}…{tail}")
 
 
 def shorten_pair(one: str, other: str, columns: int) -> str:
@@ -155,9 +155,3 @@ def _fit(display: str, columns: int) -> str:
         start += character
         start_width += _character_width(character)
     return start
-
-
-def _isolate(display: str) -> str:
-    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in display):
-        return f"{_ISOLATE}{display}{_POP}"
-    return display

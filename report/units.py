@@ -60,6 +60,15 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
 
 
+def probability(value: float) -> str:
+    """Return a probability with two decimals, more for a small one; empty where it is not known."""
+    if not math.isfinite(value):
+        return ""
+    if 0 <= value < 0.0005:
+        return "< 0.001"
+    return f"{value:.2f}" if value >= 0.005 else f"{value:.3f}"
+
+
 def error_bound(error: float) -> str:
     """Return a positive error with one digit, rounded up, so that it is never understated."""
     unit = 10.0 ** math.floor(math.log10(error))

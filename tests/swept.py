@@ -1,6 +1,7 @@
 """Sweeps over tiny models, and the models' own eager weights."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 import xarray as xr
@@ -70,6 +71,8 @@ def swept(subject, ids, sweeps, chunk=None):
 def streamed(subject, sweeps, stats=DEFAULT_STATS):
     """Yield the arrays that collect what `sweeps` computes from the model's passes."""
     plan, _ = layout.plan_attention(subject, sweeps.tokens, stats, None, "all")
+    if sweeps.sinks is not None:
+        plan = replace(plan, derived=sweeps.sinks.names)
     sink = MemorySink()
     fields = plan.fields(sweeps.tokens, "float32")
     for name, (dims, shape) in sweeps.layout().items():

@@ -25,6 +25,7 @@ engine.provenance
 engine.attention
 engine.maps
 engine.lens
+engine.translator
 engine.record
 engine.cost
 engine.run

@@ -122,6 +122,7 @@ def synthetic(
         "rehearsal": (lens, logprobs[..., 1].astype(f32)),
         "rehearsal_ids": (lens, np.full((1, layers, n), ids[4 % len(ids)], i32)),
         "rehearsal_rank": (lens, random.integers(0, 40, (1, layers, n)).astype(i32)),
+        "rehearsal_placebo": (lens, (logprobs[..., 1] - 3).astype(f32)),
         "target_ids": (("position",), random.choice(ids, n).astype(i32)),
         "generated_ids": (("step",), np.arange(len(generated)).astype(i32)),
         "generated_logprob": (("step",), np.full(len(generated), -0.1, f32)),
@@ -158,6 +159,7 @@ def synthetic(
         "implementation": "portable",
         "versions": {"attentropy": "0", "python": "3"},
         "options": {"top_k": k},
+        "placebo": {"questions": 6, "tokens": 5},
         "notes": [],
     }  # fmt: skip
     return Trace(xr.Dataset(data, coords, attrs))

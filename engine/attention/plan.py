@@ -48,7 +48,8 @@ class AttentionPlan:
 
     An entry is a call of a layer, or a layer that makes none: `entries` are (layer, call), `counts`
     the heads of each, `notes` the reasons why there is nothing. The statistics `names` are kept in
-    the layers `layers`, for the heads `heads` or, where that is None, as their mean.
+    the layers `layers`, for the heads `heads` or, where that is None, as their mean. So are the
+    `derived` ones, which a further sweep gives.
     """
 
     tokens: int
@@ -58,6 +59,7 @@ class AttentionPlan:
     layers: frozenset[int]
     names: tuple[str, ...]
     heads: list[int] | None
+    derived: tuple[str, ...] = ()
 
     @property
     def calls(self) -> list[tuple[int, int]]:
@@ -81,7 +83,8 @@ class AttentionPlan:
         heads = 1 if self.heads is None else len(self.heads)
         layers, n = len(self.entries), self.tokens
         shape, dims = (layers, heads, n), ("layer", "head", "query")
-        fields = {name: array_layout(name, dims, shape, step, storage) for name in self.names}
+        names = (*self.names, *self.derived)
+        fields = {name: array_layout(name, dims, shape, step, storage) for name in names}
         fields["visible"] = array_layout("visible", ("layer", "query"), (layers, n), step, storage)
         return fields
 

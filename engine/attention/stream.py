@@ -24,7 +24,7 @@ class CallConsumer(Protocol):
     def on_attention(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the rows that are complete now: name → (first row, values [heads, rows, keys]).
 
-        entry: the place of the call along the trace's `layer`.
+        Statistics of rows are [heads, rows]. entry: the place of the call along the trace's `layer`.
         """
 
 
@@ -108,6 +108,8 @@ class Stream:
             self.sink.put("visible", (entry, place), visibility.counts(1)[0, here])
         parts = self.consumer.on_attention(entry, call)
         for name, (row, part) in parts.items():
+            if name in self.plan.derived:
+                part = self.plan.of_heads(torch.from_numpy(part)).numpy()
             at = (entry, slice(0, len(part)), slice(row, row + part.shape[1]))
             self.sink.put(name, at, part)
 

@@ -179,7 +179,7 @@ def run_size(
     size: ModelSize, tokens: int, options: CostOptions, device: torch.device, dtype: torch.dtype
 ) -> RunSize:
     """Return the size of the run that `extract` would make of a prompt of `tokens` tokens."""
-    sites = options.lens
+    sites = [*options.lens, *(["translated"] if options.lens_translator is not None else [])]
     on_cpu, item = device.type == "cpu", dtype.itemsize
     layers = len(select(options.lens_layers, size.layers, "lens_layers"))
     lens = replace(size.lens(item, len(sites)), layers=layers)
@@ -201,7 +201,7 @@ def run_size(
     )  # fmt: skip
     chunk = options.chunk
     if chunk is None:
-        states = len(sites) * layers * size.width * item
+        states = len(options.lens) * layers * size.width * item
         free = free_bytes(device)
         chunk = chunk_tokens(size, item, on_cpu=on_cpu, states=states, free=free)
     return replace(run, chunk=min(chunk, tokens))

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentropy.engine.lens.budget import REHEARSED_POSITIONS, latest_positions
+from attentropy.engine.lens.budget import REHEARSED_POSITIONS, TRANSLATED, latest_positions
+from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.lens.plan import FINAL, LensPlan
 from attentropy.engine.lens.points import States
 from attentropy.engine.lens.rehearsal import Rehearsal, rehearse
@@ -36,7 +37,10 @@ LENS_FIELDS = {
 }
 # Of the token that the model itself predicts next at each position.
 _OF_TARGETS = ("lens_target_logprob", "lens_rank")
-_REHEARSAL = {"rehearsal": "logprob", "rehearsal_ids": "ids", "rehearsal_rank": "rank"}
+_REHEARSAL = {
+    "rehearsal": "logprob", "rehearsal_ids": "ids", "rehearsal_rank": "rank",
+    "rehearsal_placebo": "placebo",
+}  # fmt: skip
 
 
 class LensArrays:
@@ -108,7 +112,7 @@ class LensArrays:
         positions = self.reading.positions_within(start, stop)
         if not positions:
             return {}, {}
-        lens, rows = self.reading.lens, np.array(positions) - start
+        rows = np.array(positions) - start
         final = states[FINAL][-1]
         assert final is not None
         predicted = None
@@ -120,8 +124,10 @@ class LensArrays:
         rehearsed = torch.from_numpy(np.flatnonzero(np.isin(rows + start, self._rehearsed)))
         count = 0
         for s, site in enumerate(self.reading.sites):
-            for layer, state in enumerate(states[site]):
-                if state is None:
+            for layer in self.reading.layers:
+                lens = self.reading.reader(site, layer)
+                state = self.reading.state(states, site, layer)
+                if lens is None or state is None:
                     continue
                 progress(count)
                 count += 1
@@ -130,7 +136,7 @@ class LensArrays:
                 with gauge.within("writing", layer):
                     self._write(sink, (s, self.entries[layer]), result, rows, start, stop)
                     token_ids.update(result.top_ids.unique().tolist())
-                    if len(rehearsed):
+                    if len(rehearsed) and site != TRANSLATED:
                         residual = state[rehearsed.to(state.device)].cpu()
                         self._residuals.setdefault((site, layer), []).append(residual)
                         tensors[f"{site}.{layer}"] = residual
@@ -172,10 +178,13 @@ class LensArrays:
         texts = json.loads(facts.get("vocabulary", "{}"))
         self.vocabulary |= {int(i): str(text) for i, text in texts.items()}
 
-    def rehearse(self, sink: Sink, answer: Sequence[int], step: int) -> None:
-        """Look for the answer's content tokens in the residuals that were kept.
+    def rehearse(
+        self, sink: Sink, answer: Sequence[int], step: int, placebo: PlaceboStates | None = None
+    ) -> None:
+        """Look for the answer's tokens that count in the residuals that were kept.
 
-        step: how many positions a stored chunk has.
+        step: how many positions a stored chunk has. placebo: what tells whether other questions
+        give them too.
         """
         at = self._rehearsed
         if not at.size:
@@ -183,15 +192,31 @@ class LensArrays:
         own = np.array(_own_tokens(self.text, self._target_ids[: len(self.text.ids)].tolist()))[at]
         for s, site in enumerate(self.reading.sites):
             layers = [layer for layer in self.reading.layers if (site, layer) in self._residuals]
+            if not layers:  # a translated lens predicts the next token, no later one
+                continue
             residuals = [torch.cat(self._residuals[site, layer]) for layer in layers]
             rehearsal = rehearse(
                 self.reading.lens, residuals, range(at.size), at.size, answer, own.tolist()
             )
+            if placebo is not None:
+                self._compare(rehearsal, placebo, site, layers)
             self._add_to_vocabulary(set(rehearsal.ids[rehearsal.ids >= 0].tolist()))
             entries = [(s, self.entries[layer]) for layer in layers]
             for start in range(0, len(self.text.ids), step):
                 stop = min(len(self.text.ids), start + step)
                 self._write_rehearsal(sink, entries, rehearsal, start, stop)
+
+    def _compare(
+        self, rehearsal: Rehearsal, placebo: PlaceboStates, site: str, layers: Sequence[int]
+    ) -> None:
+        """Add what the placebo questions give the tokens at the prompt's last positions."""
+        ends = self._rehearsed - (len(self.text.ids) - placebo.shared)
+        columns = np.flatnonzero(ends >= 0)
+        for row, layer in enumerate(layers):
+            ids = np.full(placebo.shared, -1, np.int64)
+            ids[ends[columns]] = rehearsal.ids[row, columns]
+            values = placebo.greatest(self.reading.lens, site, layer, ids.tolist())
+            rehearsal.placebo[row, columns] = values[ends[columns]]
 
     def _write_rehearsal(
         self, sink: Sink, entries: Sequence[tuple[int, int]], rehearsal: Rehearsal,

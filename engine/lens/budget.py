@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from attentropy.engine.arguments import Names, read_names
 
 SITES = ("residual", "attention", "mlp")
+# The residual stream again, read through a translator.
+TRANSLATED = "translated"
 
 # Positions in which the answer is looked for, and which the default always reads.
 REHEARSED_POSITIONS = 1024

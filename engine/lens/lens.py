@@ -6,7 +6,7 @@ Belrose et al. 2023).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -24,7 +24,9 @@ _ROWS = 4096
 class Lens:
     """The path from a residual [N, d] to the vocabulary: norm, head, scale and softcap.
 
-    `norm` is everything that lies between the last layer and the unembedding.
+    `norm` is everything that lies between the last layer and the unembedding. translation: what
+    leads from an earlier layer's residual to the unembedding in place of the norm (a translated
+    lens); None for the plain lens.
     """
 
     norm: nn.Module
@@ -32,6 +34,7 @@ class Lens:
     bias: Tensor | None  # [V]
     scale: float
     softcap: float | None
+    translation: Callable[[Tensor], Tensor] | None = None
 
     def read(
         self,
@@ -64,20 +67,20 @@ class Lens:
     ) -> VocabularyResult:
         device = self.weight.device
         return vocabulary(
-            self._normed(residual),
+            self.head_input(residual),
             self.weight.detach(),
             bias=None if self.bias is None else self.bias.detach(),
             scale=self.scale,
             softcap=self.softcap,
             top_k=top_k,
             targets=None if targets is None else targets.to(device),
-            final=None if final is None else self._normed(final),
+            final=None if final is None else self.normed(final),
         )
 
     @torch.no_grad()
     def logits(self, residual: Tensor, ids: Tensor) -> Tensor:
         """Return the logits of the vocabulary's entries `ids` [T] at each residual, [N, T]."""
-        hidden = self._normed(residual)
+        hidden = self.head_input(residual)
         exact = torch.promote_types(hidden.dtype, torch.float32)
         ids = ids.to(self.weight.device)
         logits = hidden.to(exact) @ self.weight[ids].to(exact).T
@@ -86,7 +89,15 @@ class Lens:
         logits = logits * self.scale
         return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
 
-    def _normed(self, residual: Tensor) -> Tensor:
+    @torch.no_grad()
+    def head_input(self, residual: Tensor) -> Tensor:
+        """Return what the head reads at each residual [N, d], on the head's device."""
+        if self.translation is None:
+            return self.normed(residual)
+        return self.translation(residual).to(self.weight.device, residual.dtype)
+
+    @torch.no_grad()
+    def normed(self, residual: Tensor) -> Tensor:
         """Return the normed residual on the head's device.
 
         The norm may be on another device than the layer before it, or the head after it.

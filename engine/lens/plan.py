@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -14,7 +14,12 @@ from transformers import PreTrainedModel
 from attentropy.engine.arguments import Selection
 from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.blocks import Blocks, find_blocks
-from attentropy.engine.lens.budget import LensSize, sample_positions, template_positions
+from attentropy.engine.lens.budget import (
+    TRANSLATED,
+    LensSize,
+    sample_positions,
+    template_positions,
+)
 from attentropy.engine.lens.head import HeadPass, checked_lens, find_lens
 from attentropy.engine.lens.lens import Lens
 from attentropy.engine.lens.points import Point, Points, States, capture_states
@@ -27,12 +32,17 @@ from attentropy.engine.trace.text import count
 # The last layer's states, which every cell's target and divergence are computed from.
 FINAL = "final"
 
+# What makes the lenses of a second reading of the residuals, by layer, from the plain lens and the
+# number of layers.
+Translate = Callable[[Lens, int], Mapping[int, Lens]]
+
 
 @dataclass(frozen=True)
 class LensPlan:
     """The lens, its `points` by site, and the `layers` and `positions` to read, both ascending.
 
-    length: tokens of the prompt, which the tokens of the answer follow.
+    length: tokens of the prompt, which the tokens of the answer follow. translated: the lenses that
+    read the residuals a second time, by layer; empty for none.
     """
 
     lens: Lens
@@ -40,11 +50,20 @@ class LensPlan:
     layers: list[int]
     positions: list[int]
     length: int
+    translated: Mapping[int, Lens] = field(default_factory=dict)
 
     @property
     def sites(self) -> list[str]:
-        """The sites that are read, in the order of `SITES`."""
-        return [site for site in self.points if site != FINAL]
+        """The sites that are read, in the order of `SITES`; "translated" follows "residual"."""
+        return sites_read([site for site in self.points if site != FINAL], self.translated)
+
+    def reader(self, site: str, layer: int) -> Lens | None:
+        """Return the lens that reads one layer at a site, None where none does."""
+        return self.translated.get(layer) if site == TRANSLATED else self.lens
+
+    def state(self, states: States, site: str, layer: int) -> Tensor | None:
+        """Return what the lens reads of the captured states, None where it reads nothing."""
+        return None if self.reader(site, layer) is None else states[source_of(site)][layer]
 
     def capture(self, start: int, stop: int) -> AbstractContextManager[States]:
         """Capture the states to read in a pass over the tokens start … stop−1, while this is open.
@@ -79,6 +98,7 @@ def plan_lens(
     head_pass: HeadPass | None = None,
     blocks: Blocks | None = None,
     room: int = 0,
+    translate: Translate | None = None,
 ) -> LensPlan | None:
     """Plan the lens's part in a run; None, with the reason in `notes`, where it can read nothing.
 
@@ -87,7 +107,7 @@ def plan_lens(
     reads those of `LensSize.of_answer`, or all where `positions` is "all". A site that is
     refused is skipped and noted. head_pass and blocks: what a pass over `probe` [1, n]
     showed already (`watch_head`, `watch_blocks`); without them the model makes
-    passes of its own for them.
+    passes of its own for them. translate: makes the lenses of the site "translated", None for none.
     """
     try:
         if head_pass is None:
@@ -108,7 +128,9 @@ def plan_lens(
         return None
     last = len(modules) - 1
     points[FINAL] = [Point(modules[last]) if layer == last else None for layer in range(last + 1)]
-    size = _size(loaded, lens, layers=len(selected), sites=len(points) - 1)
+    translated = translate(lens, len(modules)) if translate is not None else {}
+    sites_count = len(points) - 1 + bool(translated)
+    size = _size(loaded, lens, layers=len(selected), sites=sites_count)
     if positions is None:
         rows = _default_positions(size, text, notes)
     else:
@@ -116,7 +138,21 @@ def plan_lens(
         rows = select(positions, len(text.ids), "lens_positions", words)
     length = len(text.ids)
     answer = range(room) if positions == "all" else size.of_answer(room)
-    return LensPlan(lens, points, selected, rows + [length + i for i in answer], length)
+    rows = rows + [length + i for i in answer]
+    return LensPlan(lens, points, selected, rows, length, translated)
+
+
+def sites_read(captured: Sequence[str], translated: Mapping[int, Lens]) -> list[str]:
+    """Return the sites of a trace; those `captured`, and "translated" after "residual"."""
+    sites = list(captured)
+    if translated:
+        sites.insert(sites.index("residual") + 1, TRANSLATED)
+    return sites
+
+
+def source_of(site: str) -> str:
+    """Return the site whose states are read at `site`."""
+    return "residual" if site == TRANSLATED else site
 
 
 def site_points(

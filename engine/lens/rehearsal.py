@@ -19,12 +19,14 @@ _ROWS = 1024  # rows whose logits of all the answer's tokens exist at once
 class Rehearsal:
     """The most likely content token of the answer in each cell, [layers, positions] each.
 
-    `logprob` in nats, NaN where nothing was measured; `ids` and `rank` are -1 there.
+    `logprob` in nats, NaN where nothing was measured; `ids` and `rank` are -1 there. `placebo`: the
+    largest ln P that a placebo question gives the same token, NaN where none was read.
     """
 
     logprob: np.ndarray
     ids: np.ndarray
     rank: np.ndarray
+    placebo: np.ndarray
 
 
 def find_content(
@@ -60,24 +62,25 @@ def rehearse(
     logprob = np.full(shape, np.nan, np.float32)
     ids = np.full(shape, -1, np.int32)
     rank = np.full(shape, -1, np.int32)
+    result = Rehearsal(logprob, ids, rank, np.full(shape, np.nan, np.float32))
     unique = list(dict.fromkeys(answer))
     if not unique or not len(positions):
-        return Rehearsal(logprob, ids, rank)
+        return result
     at = np.asarray(positions)
     tokens = torch.tensor(unique)
     is_own = torch.as_tensor(np.asarray(own)[at])[:, None] == tokens  # [n, T]
     for layer, residual in enumerate(residuals):
         best = _most_likely(lens, residual, tokens, is_own)
         targets = tokens[best.clamp_min(0)][:, None]
-        result = lens.read(residual, top_k=0, targets=targets)
-        assert result.target_logprob is not None
-        assert result.target_rank is not None
-        values = result.target_logprob[:, 0].cpu().numpy()
+        read = lens.read(residual, top_k=0, targets=targets)
+        assert read.target_logprob is not None
+        assert read.target_rank is not None
+        values = read.target_logprob[:, 0].cpu().numpy()
         is_measured = (best >= 0).numpy() & np.isfinite(values)
         logprob[layer, at] = np.where(is_measured, values, np.nan)
         ids[layer, at] = np.where(is_measured, targets[:, 0].numpy(), -1)
-        rank[layer, at] = np.where(is_measured, result.target_rank[:, 0].cpu().numpy(), -1)
-    return Rehearsal(logprob, ids, rank)
+        rank[layer, at] = np.where(is_measured, read.target_rank[:, 0].cpu().numpy(), -1)
+    return result
 
 
 def _most_likely(lens: Lens, residual: Tensor, tokens: Tensor, excluded: Tensor) -> Tensor:

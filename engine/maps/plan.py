@@ -12,6 +12,7 @@ from attentropy.engine.arguments import read_choice
 from attentropy.engine.attention.probe import MODEL_ERRORS
 from attentropy.engine.attention.selfcheck import attention_entries, check_model
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.maps.induction import (
     induction_scores,
     ordinary_ids,
@@ -45,6 +46,7 @@ def plan_sweeps(
     recorded: Collection[int] | None = None,
     notes: list[str] | None = None,
     answer: bool = False,
+    sinks: HiddenSinks | None = None,
 ) -> tuple[Sweeps, dict[str, Any]]:
     """Plan what a run over `tokens` tokens keeps besides the statistics, and name its options.
 
@@ -53,7 +55,8 @@ def plan_sweeps(
     map, or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the
     model once over `repeated_tokens`; `notes` gets the reason where it does not read them.
     `recorded`: the layers that are, where it is not all of them. `answer`: whether the tokens of an
-    answer may follow, whose scores are kept apart.
+    answer may follow, whose scores are kept apart. sinks: hides the sink keys, where what keys
+    receive is kept and `scores` too.
     """
     read_choice(map_heads, "map_heads", MAP_HEADS)
     windows = check_windows(windows)
@@ -79,7 +82,7 @@ def plan_sweeps(
         tokens, heads, tile=sides, map_per_head=map_heads == "all", received=tile != "none",
         rectangles=[default_window(tokens, layers, largest), *requested], scores=scores,
         answer=answer,
-        induction=induction,
+        induction=induction, sinks=sinks if scores else None,
     )  # fmt: skip
     return sweeps, options
 

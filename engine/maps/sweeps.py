@@ -16,6 +16,7 @@ from attentropy.engine.attention.weights import ALIVE_BYTES, exact_weights
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.answer_sums import AnswerSums
 from attentropy.engine.maps.head_sums import HeadSums
+from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.maps.windows import Rectangle, Tile
 from attentropy.kernels.sweep import attention_map
 
@@ -33,7 +34,7 @@ class Sweeps:
     heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
     that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
     keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
-    column sums are kept. induction: scores [entries, heads] measured elsewhere, see
+    column sums are kept. sinks: hides the sink keys that these sums show. induction: scores [entries, heads] measured elsewhere, see
     `induction.induction_scores`.
     """
 
@@ -49,6 +50,7 @@ class Sweeps:
         scores: bool = True,
         answer: bool = False,
         induction: np.ndarray | None = None,
+        sinks: HiddenSinks | None = None,
     ) -> None:
         self.tokens = tokens
         self.heads = tuple(heads)
@@ -56,6 +58,7 @@ class Sweeps:
         self.map_per_head = map_per_head
         self.rectangles = tuple(rectangles)
         self.induction = induction
+        self.sinks = sinks if received else None
         self._received = np.zeros((len(self.heads), tokens)) if received else None
         self._scores = HeadSums(self.heads) if scores else None
         self._answer_scores = HeadSums(self.heads) if scores and answer else None
@@ -113,7 +116,7 @@ class Sweeps:
                 self._answer_sums.add(entry, answer)
         here = call.of_tokens(0, self.tokens)
         if here is None:
-            return {}
+            return {} if answer is None else self._without_sinks(entry, answer)
         rows: dict[str, tuple[int, np.ndarray]] = {}
         if self.tile is not None or self._received is not None:
             rows |= self._sums_of_columns(entry, here)
@@ -121,7 +124,13 @@ class Sweeps:
             rows |= _rectangle(rectangle, here)
         if self._scores is not None:
             self._scores.add(entry, here)
-        return rows
+        if self.sinks is not None and self._received is not None:
+            self.sinks.update(entry, here, self._received[entry])
+        whole = call.of_tokens(0, None)
+        return rows if whole is None else rows | self._without_sinks(entry, whole)
+
+    def _without_sinks(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
+        return {} if self.sinks is None else self.sinks.rows(entry, call)
 
     def finished(self) -> Results:
         """Return what is known at the end: name → (dimensions, float32 values).
@@ -136,6 +145,9 @@ class Sweeps:
             )  # each query gives its mass to a key
             values = np.where(has_calls, self._received[:, None], np.nan).astype(np.float32)
             results["received"] = (("layer", "received_head", "position"), values)
+            if self.sinks is not None:
+                keys = np.where(has_calls[:, 0], self.sinks.is_sink, -1).astype(np.int32)
+                results["sink_keys"] = (("layer", "position"), keys)
         if self._answer_sums is not None:
             means = self._answer_sums.means()
             results["answer_attention"] = (("layer", "answer_head", "position"), means)
@@ -151,6 +163,7 @@ class Sweeps:
         """Return copies of the sums so far, to be saved and given to `restore`."""
         results = {} if self._received is None else {"received": self._received.copy()}
         results |= {} if self._scores is None else self._scores.state()
+        results |= {} if self.sinks is None else {"sink_keys": self.sinks.is_sink.copy()}
         answer = {} if self._answer_scores is None else self._answer_scores.state()
         answer |= {} if self._answer_sums is None else self._answer_sums.state()
         return results | {f"answer_{name}": values for name, values in answer.items()}
@@ -159,6 +172,8 @@ class Sweeps:
         """Continue from what `state` returned, as if this had followed its passes."""
         if self._received is not None:
             self._received[...] = state["received"]
+        if self.sinks is not None:
+            self.sinks.restore(state["sink_keys"])
         if self._scores is not None:
             self._scores.restore(state)
         prefix = "answer_"

@@ -5,8 +5,7 @@ A template is a stranger's program: it runs in a bounded child process.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,6 +14,7 @@ from jinja2 import TemplateError
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model.sandbox import WorkFailed, run_bounded
 from attentropy.engine.prompt.dropped import dropped_notes, loses_content
+from attentropy.engine.prompt.forms import forms_of
 from attentropy.engine.prompt.marks import Word, WordFinder
 from attentropy.engine.prompt.messages import Conversation, Message
 
@@ -72,6 +72,52 @@ def render_chat(
     return Chat(text, [Word(**word | {"path": tuple(word["path"])}) for word in words], notes)
 
 
+def render_texts(
+    tokenizer: PreTrainedTokenizerBase, conversations: Sequence[Conversation]
+) -> list[str]:
+    """Return each conversation as the template writes it, for an answer to follow.
+
+    All have the same arguments, and end with a user's turn, which stands in the text. Raises
+    `UsageError` where the template has no form for one, within the bounds of `render_chat`.
+    """
+    template = _template_of(tokenizer, conversations[0])
+    many, arguments = [one.messages for one in conversations], conversations[0].arguments
+    try:
+        texts = run_bounded(
+            *((_render_texts, tokenizer, many, arguments) if template is None else
+              (_render_template_texts, *template, many, arguments)),
+            seconds=_SECONDS, mebibytes=_MEBIBYTES,
+        )  # fmt: skip
+    except WorkFailed as error:
+        raise UsageError("the model's chat template rejects these messages") from error
+    return [str(text) for text in texts]
+
+
+def _render_template_texts(
+    text: str, special: dict[str, Any], many: list[list[Message]], arguments: dict[str, Any]
+) -> list[str]:
+    return _render_texts(_Template(text, special), many, arguments)
+
+
+def _render_texts(
+    tokenizer: _Renderer, many: list[list[Message]], arguments: dict[str, Any]
+) -> list[str]:
+    return [_first_form(tokenizer, Conversation(messages, arguments)) for messages in many]
+
+
+def _first_form(tokenizer: _Renderer, conversation: Conversation) -> str:
+    """Return the text of the first form of the messages that shows the last one's words."""
+    for form in forms_of(conversation):
+        try:
+            text = _apply_template(tokenizer, form, _CHARACTERS, continues=False)
+        except _TEMPLATE_ERRORS:
+            continue
+        content = form.messages[-1]["content"]
+        if conversation.messages[-1]["content"] in text and not _is_printed(content, text):
+            return text
+    raise WorkFailed("no form of the messages is written")
+
+
 class _Template:
     """A chat template and the special tokens that it may name: what a rendering needs."""
 
@@ -122,7 +168,7 @@ def _best_form(tokenizer: _Renderer, conversation: Conversation, limit: int) -> 
     """
     first: Chat | None = None
     failure: Exception | None = None
-    for form in _forms(conversation):
+    for form in forms_of(conversation):
         try:
             text, continues = _render_first(tokenizer, form, limit)
         except _TEMPLATE_ERRORS as error:
@@ -137,58 +183,6 @@ def _best_form(tokenizer: _Renderer, conversation: Conversation, limit: int) -> 
     if first is None:
         raise WorkFailed(str(failure or "it does not accept them"))
     return first
-
-
-def _forms(conversation: Conversation) -> Iterator[Conversation]:
-    """Yield the messages as they are, and in other forms that mean the same.
-
-    A content that is null may be absent or empty, contents may be one text or parts, and the
-    arguments of a call a text of JSON or its mapping.
-    """
-    yielded: list[list[Message]] = []
-    kinds: tuple[Callable[[Any], Any], ...] = (lambda c: c, _as_text, _as_parts)
-    for parse in (False, True):
-        for kind in kinds:
-            for null in ("keep", "absent", "empty"):
-                messages = [_form(m, kind, null, parse) for m in conversation.messages]
-                if messages not in yielded:
-                    yielded.append(messages)
-                    yield Conversation(messages, conversation.arguments)
-
-
-def _form(message: Message, kind: Callable[[Any], Any], null: str, parse: bool) -> Message:
-    other = dict(message)
-    if null != "keep":
-        other = {key: value for key, value in other.items() if value is not None}
-    if null == "empty":
-        other.setdefault("content", "")
-    if other.get("content") is not None:
-        other["content"] = kind(other["content"])
-    calls = other.get("tool_calls")
-    if parse and isinstance(calls, list):
-        other["tool_calls"] = [_parsed(call) for call in calls]
-    return other
-
-
-def _parsed(call: Any) -> Any:
-    """Return a tool call whose arguments are a mapping, where they were its JSON."""
-    try:
-        arguments = json.loads(call["function"]["arguments"])
-    except (TypeError, KeyError, ValueError, RecursionError):
-        return call
-    if not isinstance(arguments, dict):
-        return call
-    return call | {"function": call["function"] | {"arguments": arguments}}
-
-
-def _as_text(content: Any) -> Any:
-    if isinstance(content, list) and all("text" in part for part in content):
-        return "".join(part["text"] for part in content)
-    return content
-
-
-def _as_parts(content: Any) -> Any:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _is_printed(content: Any, text: str) -> bool:

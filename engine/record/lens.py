@@ -19,7 +19,7 @@ from attentropy.engine.errors import LensRefused
 from attentropy.engine.lens.arrays import LENS_FIELDS
 from attentropy.engine.lens.head import find_lens
 from attentropy.engine.lens.lens import Lens
-from attentropy.engine.lens.plan import FINAL, site_points
+from attentropy.engine.lens.plan import FINAL, Translate, site_points, sites_read, source_of
 from attentropy.engine.lens.points import Point, Points, States, capture_states
 from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.prompt.tokens import vocabulary_text
@@ -80,12 +80,19 @@ class RecordedLens:
 
     Reading costs hardly more for many rows than for one, so the passes of generated tokens wait
     until there are some. final: the last decoder layer, from whose output each row's prediction is
-    read.
+    read. translated: the lenses that read the residuals a second time, by layer.
     """
 
-    def __init__(self, lens: Lens, points: Mapping[str, Points], final: nn.Module) -> None:
+    def __init__(
+        self,
+        lens: Lens,
+        points: Mapping[str, Points],
+        final: nn.Module,
+        translated: Mapping[int, Lens] | None = None,
+    ) -> None:
         self.lens = lens
-        self.sites = list(points)
+        self.translated = translated or {}
+        self.sites = sites_read(list(points), self.translated)
         self.points = {**points, FINAL: [Point(final)]}
         self._states: States = {}
         self._waiting: list[_Pass] = []
@@ -135,9 +142,12 @@ class RecordedLens:
         targets = self.lens.read(final, top_k=1).top_ids[:, 0]
         values: dict[str, list[list[np.ndarray]]] = {name: [] for name in LENS_FIELDS}
         for site in self.sites:
+            source = source_of(site)
             results = [
-                self._read_state(self._gathered(passes, site, layer), targets, final)
-                for layer in range(len(self.points[site]))
+                self._read_state(
+                    self._reader(site, layer), self._gathered(passes, source, layer), targets, final
+                )
+                for layer in range(len(self.points[source]))
             ]
             for name in LENS_FIELDS:
                 values[name].append([result[name] for result in results])
@@ -150,22 +160,25 @@ class RecordedLens:
             rows.values.append({name: array[:, :, here] for name, array in arrays.items()})
             rows.targets.append(all_targets[here])
 
+    def _reader(self, site: str, layer: int) -> Lens | None:
+        return self.lens if source_of(site) == site else self.translated.get(layer)
+
     def _gathered(self, passes: Sequence[_Pass], site: str, layer: int) -> Tensor | None:
         """Return one layer's state at the tokens of all passes, None where the layer has none."""
         states = [state for one in passes if (state := one.state(site, layer)) is not None]
         return (states[0] if len(states) == 1 else torch.cat(states)) if states else None
 
     def _read_state(
-        self, state: Tensor | None, targets: Tensor, final: Tensor
+        self, lens: Lens | None, state: Tensor | None, targets: Tensor, final: Tensor
     ) -> dict[str, np.ndarray]:
         """Return one layer's values at the rows; what a site lacks in this layer is missing."""
-        if state is None:
+        if lens is None or state is None:
             count = len(targets)
             return {
                 name: np.full((count, TOP_K) if "_top_" in name else count, fill)
                 for name, fill in _FILLS.items()
             }
-        result = self.lens.read(state, top_k=TOP_K, targets=targets, final=final)
+        result = lens.read(state, top_k=TOP_K, targets=targets, final=final)
         return {name: getattr(result, part).cpu().numpy() for name, part in LENS_FIELDS.items()}
 
 
@@ -176,11 +189,15 @@ _FILLS: dict[str, Any] = {
 
 
 def plan_recorded_lens(
-    model: PreTrainedModel, reader: PreTrainedModel, sites: Sequence[str]
+    model: PreTrainedModel,
+    reader: PreTrainedModel,
+    sites: Sequence[str],
+    translate: Translate | None = None,
 ) -> tuple[RecordedLens | None, list[str]]:
     """Return the lens of `model`, whose tokens `reader` reads; None, with the reason noted.
 
-    The model makes a few short passes for it.
+    The model makes a few short passes for it. translate: makes the lenses of the site "translated",
+    None for none.
     """
     notes: list[str] = []
     if not sites:
@@ -200,7 +217,9 @@ def plan_recorded_lens(
         ]
     if not points:
         return None, notes
-    return RecordedLens(lens, points, decoder_layers(model)[-1]), notes
+    layers = decoder_layers(model)
+    translated = translate(lens, len(layers)) if translate is not None else {}
+    return RecordedLens(lens, points, layers[-1], translated), notes
 
 
 def _text_ids(model: PreTrainedModel, reader: PreTrainedModel) -> Tensor:

@@ -18,6 +18,7 @@ from attentropy.engine.model.load import check_tokenizer
 from attentropy.engine.record.lens import plan_recorded_lens
 from attentropy.engine.record.recording import Recording
 from attentropy.engine.trace.statistics import DEFAULT_STATS
+from attentropy.engine.translator.file import TranslatorLike, read_with
 from attentropy.kernels.common.choice import Implementation
 
 
@@ -28,6 +29,7 @@ def record(
     tokenizer: Any = None,
     stats: Names = DEFAULT_STATS,
     lens: Names = "none",
+    lens_translator: TranslatorLike | None = None,
     length: int | None = None,
     impl: Implementation | None = None,
 ) -> Iterator[Recording]:
@@ -52,6 +54,9 @@ def record(
         lens: Where the logit lens reads each layer: "residual", "attention", "mlp", several of
             them, or "all". By default "none": the lens often takes longer than the model's own
             pass, and it keeps all layers' outputs until the pass ends.
+        lens_translator: A translator of the model, NAME.lens.safetensors or what `fit_lens`
+            returned. The lens reads the residuals a second time through it, as the site
+            "translated"; `lens` must have "residual".
         length: Number of tokens to come, including padding, if it is known. The exact attention
             weights at the end of a sequence that is read in several passes need it.
         impl: "triton", "portable" or "reference"; by default the fastest on the model's device.
@@ -66,7 +71,8 @@ def record(
             meaning to it; it has an encoder and a decoder, or is not all in this process; or passes
             do not follow each other (beam search, assisted decoding, a cropped cache).
             `recorder.trace` raises it if nothing was recorded or a pass failed.
-        UsageError: Something else than a transformers model, or an unknown statistic.
+        UsageError: Something else than a transformers model, an unknown statistic, or a translator
+            of another model.
 
     Examples:
         >>> from attentropy import record
@@ -83,13 +89,18 @@ def record(
         check_tokenizer(tokenizer)
     names = tuple(name for name in read_stats(stats, DEFAULT_STATS) if name != "lse")
     sites = read_sites(lens, ())
+    translator = read_with(lens_translator, sites)
+    translate = None if translator is None else translator.lenses
     length = None if length is None else read_count(length, "length")
     check_supported(whole.model)
     check_free(whole.model)
     with torch.no_grad():
-        recorded_lens, notes = plan_recorded_lens(whole.model, text_model(whole.model), sites)
-        recorder = Recording(
-            whole, tokenizer, names, impl=impl, length=length, lens=recorded_lens, lens_notes=notes
+        recorded_lens, notes = plan_recorded_lens(
+            whole.model, text_model(whole.model), sites, translate
         )
+        recorder = Recording(
+            whole, tokenizer, names, impl=impl, length=length, lens=recorded_lens,
+            lens_notes=notes, translator=translator,
+        )  # fmt: skip
         with recorder.open():
             yield recorder

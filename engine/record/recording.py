@@ -15,6 +15,7 @@ from attentropy.engine.attention.recorded import RecordedSequence
 from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.errors import AttentropyError
+from attentropy.engine.lens.budget import TRANSLATED
 from attentropy.engine.model.inner import InnerModel, text_model
 from attentropy.engine.model.load import LoadedModel, source_of
 from attentropy.engine.prompt.prepare import Prompt, name_tokens
@@ -23,6 +24,7 @@ from attentropy.engine.record.generation import GenerationWatch
 from attentropy.engine.record.lens import LensRows, RecordedLens, lens_arrays
 from attentropy.engine.record.token_ids import TokenIds, image_ids
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.translator.translator import Translator
 from attentropy.kernels.common.choice import Implementation
 
 
@@ -30,7 +32,7 @@ class Recording(Recorder):
     """The sequences that were recorded so far, with one trace for each.
 
     whole: the caller's model, of which the part that reads tokens is recorded. lens: what is read
-    besides attention; notes on it are in `lens_notes`.
+    besides attention, also through `translator`; notes on it are in `lens_notes`.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Recording(Recorder):
         length: int | None,
         lens: RecordedLens | None = None,
         lens_notes: list[str] | None = None,
+        translator: Translator | None = None,
     ) -> None:
         around = (*whole.around, whole.model, whole.model.base_model)
         super().__init__(
@@ -52,6 +55,7 @@ class Recording(Recorder):
         self.tokenizer = tokenizer
         self.lens = lens
         self.lens_notes = lens_notes or []
+        self.translator = translator
         self.generations = GenerationWatch()
         self.failure: str | None = None
         self._ids: list[TokenIds] = []  # by batch
@@ -141,7 +145,9 @@ class Recording(Recorder):
         names = [name for name in (*self.stats, "lse") if name in recorded.sink.names]
         options: dict[str, Any] = {"stats": names}
         if self.lens is not None:
-            options["lens"] = self.lens.sites
+            options["lens"] = [site for site in self.lens.sites if site != TRANSLATED]
+            if self.translator is not None:
+                options["lens_translator"] = self.translator.facts_for_trace()
         notes = [*self.whole.notes, *text.notes, *self.lens_notes]
         first = self.first_not_finite(number, sequence)
         if first is not None:

@@ -43,22 +43,35 @@ def answer_arrays(
     }
 
 
-def answer_texts(
-    loaded: LoadedModel, ids: Sequence[int], texts: Sequence[str], parts: Sequence[str]
-) -> dict[str, str]:
-    """Return the answer as the trace's attributes: its text, and that of its reasoning if any.
+def answer_facts(
+    loaded: LoadedModel, ids: Sequence[int], parts: Sequence[str]
+) -> dict[str, str | bool]:
+    """Return the trace's attributes of the answer: its text, that of its reasoning, how it ended.
 
-    Special tokens and what follows the end of the turn are in neither. texts: of the tokens `ids`
-    in their places; parts: as `answer_arrays` takes them.
+    The tokens of each text are decoded together, without special tokens and what follows the end
+    of the turn. A character that the limit cut in the middle is left out. parts: as `answer_arrays`
+    takes them.
     """
-    special, ends = set(loaded.tokenizer.all_special_ids), end_ids(loaded)
+    tokenizer, ends = loaded.tokenizer, end_ids(loaded)
+    special = set(tokenizer.all_special_ids)
     length = next((i for i, token in enumerate(ids) if token in ends), len(ids))
-    rows = list(zip(ids, texts, parts, strict=True))[:length]
-    whole = {
-        name: "".join(text for token, text, own in rows if own == part and token not in special)
-        for name, part in (("answer", "content"), ("reasoning", "reasoning"))
-    }
-    return {name: text.strip() for name, text in whole.items() if name == "answer" or text.strip()}
+    is_cut = 0 < len(ids) == length
+
+    def text_of(part: str) -> str:
+        own = [
+            token
+            for token, other in zip(ids[:length], parts[:length], strict=True)
+            if other == part and token not in special
+        ]
+        text = str(
+            tokenizer.decode(own, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        )
+        return (text.rstrip("\ufffd") if is_cut and parts[-1] == part else text).strip()
+
+    facts: dict[str, str | bool] = {"answer": text_of("content")}
+    if reasoning := text_of("reasoning"):
+        facts["reasoning"] = reasoning
+    return facts | ({"answer_is_cut": is_cut} if ids else {})
 
 
 def with_answer(loaded: LoadedModel, text: Prompt, ids: Sequence[int]) -> Prompt:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from attentropy.engine.attention.plan import AttentionPlan, plan_attention, plan_no_attention
 from attentropy.engine.attention.probe import difference, outputs, run_own
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.errors import NoAttention, UsageError
+from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.maps.plan import plan_no_sweeps, plan_sweeps
 from attentropy.engine.maps.sweeps import Sweeps
 from attentropy.engine.model.load import LoadedModel
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe
-from attentropy.engine.trace.statistics import TOKEN_LOGPROB
+from attentropy.engine.trace.sink_keys import may_be_sinks
+from attentropy.engine.trace.statistics import (
+    TOKEN_LOGPROB,
+    TOP_KEY_WITHOUT_SINKS,
+    WITHOUT_SINKS,
+)
 
 
 def check_attention(probe: RunProbe, options: Options) -> bool:
@@ -58,11 +65,18 @@ def plan_recording(
         loaded.model, tokens + room, options.stats, options.layers, options.heads
     )
     notes += remarks
+    names = [
+        name for name in WITHOUT_SINKS
+        if name != TOP_KEY_WITHOUT_SINKS or "top_key" in attention_plan.names
+    ]  # fmt: skip
+    hidden = HiddenSinks(len(attention_plan.entries), may_be_sinks(text.tokens, text.roles), names)
     sweeps, sweep_options = plan_sweeps(
         loaded, tokens, recorded=attention_plan.layers, tile=options.map_tile,
         map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
-        answer=room > 0,
+        answer=room > 0, sinks=hidden,
     )  # fmt: skip
+    if sweeps.sinks is not None:
+        attention_plan = replace(attention_plan, derived=sweeps.sinks.names)
     return attention_plan, sweeps, sweep_options
 
 

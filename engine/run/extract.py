@@ -17,22 +17,25 @@ from attentropy.engine.model.inner import inner_model
 from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
 from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.sandbox import one_child
+from attentropy.engine.prompt.placebo import Placebos, placebo_prompts
 from attentropy.engine.prompt.prepare import PromptLike, prepare
 from attentropy.engine.run.answer import (
     answer_arrays,
-    answer_texts,
+    answer_facts,
     parts_of_answer,
     vocabulary_arrays,
     with_answer,
 )
 from attentropy.engine.run.job import Job, open_partial
 from attentropy.engine.run.options import Options, Progress
+from attentropy.engine.run.placebo import read_placebos, sought
 from attentropy.engine.run.plan import plan_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.segments import segment_names
 from attentropy.engine.trace.statistics import KEPT_STATS
 from attentropy.engine.trace.text import count
+from attentropy.engine.translator.file import TranslatorLike
 
 # A trace without an output goes to a disk from so many bytes on.
 SCRATCH_BYTES = 256 * 2**20
@@ -53,7 +56,7 @@ def extract(
     dtype: Any = None,
     device: Any = None,
     quantize: str | None = None,
-    max_new_tokens: int = 8,
+    max_new_tokens: int = 32,
     temperature: float | None = None,
     top_p: float = 1.0,
     seed: int = 0,
@@ -64,10 +67,12 @@ def extract(
     lens: Names = "residual",
     lens_layers: Selection = None,
     lens_positions: Selection = None,
+    lens_translator: TranslatorLike | None = None,
     map_tile: str | int | tuple[int, int] = "auto",
     map_heads: str = "mean",
     windows: Any = (),
     scores: bool = True,
+    reference: bool = True,
     storage: str = "float32",
     chunk: int | str | None = None,
     memory: int | str | None = None,
@@ -126,6 +131,9 @@ def extract(
         lens_positions: Positions of the prompt that the lens reads, also "template"; by default
             all, up to a budget of computation and memory. Besides these it reads the answer, from
             token 1,024 on within the same budget; "all" reads all of both.
+        lens_translator: A translator of the model, NAME.lens.safetensors or what `fit_lens`
+            returned. The lens reads the residuals a second time through it, as the site
+            "translated": it predicts the next token, and cannot show rehearsal.
         map_tile: Tile size, in tokens, of the attention map (token × token): 64, (64, 32) for
             queries × keys, "none", or "auto".
         map_heads: "mean" for one map, "all" for one map per head.
@@ -133,6 +141,9 @@ def extract(
             (slice(-64, None), (0, 512)), or a list of up to eight of them.
         scores: Whether to score the heads (sink, local, previous, induction, diffuse). The model
             then also reads a short text of repeated random tokens.
+        reference: Whether to read the placebo questions too, short ones in the same chat template:
+            a rehearsal counts only where none of them gives the same token, and findings say how
+            the prompt departs from them.
         storage: "float32" or "float16"; `attrs["storage_error"]` has the largest error of the
             latter.
         chunk: Number of tokens per forward pass; by default what fits well in the free memory.
@@ -178,7 +189,8 @@ def extract(
         quantize=quantize, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p,
         seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
-        map_tile=map_tile, map_heads=map_heads, windows=windows, scores=scores, storage=storage,
+        lens_translator=lens_translator, map_tile=map_tile, map_heads=map_heads, windows=windows,
+        scores=scores, reference=reference, storage=storage,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
     )  # fmt: skip
@@ -201,6 +213,12 @@ def extract(
             template_args=template_args,
             vocabulary=config_facts(loaded.model.config)["vocabulary"],
         )
+        placebos = Placebos(why_not="the run left its reference out")
+        if reference:
+            placebos = placebo_prompts(
+                loaded.tokenizer, prompt, text, system=system, question=question, tools=tools,
+                template_args=template_args,
+            )  # fmt: skip
     if segments is not None:
         names = segment_names(text.tokens, text.roles, segments)
         earlier_names = text.segments or [""] * len(names)  # of a document and a question
@@ -214,12 +232,12 @@ def extract(
     if scratch is not None and plan.nbytes > SCRATCH_BYTES:
         partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:
-        trace = _run(job, show)
+        trace = _run(job, show, placebos)
     show("done", 1, 1)
     return trace
 
 
-def _run(job: Job, show: Progress) -> Trace:
+def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
     """Read the prompt, answer it, look for the answer in it, and return the trace."""
     plan = job.plan
     if not plan.is_causal:
@@ -231,13 +249,15 @@ def _run(job: Job, show: Progress) -> Trace:
     parts = parts_of_answer(plan.loaded, text.ids, text.tokens, plan.tokens)
     arrays = answer_arrays(plan.loaded, answer, parts)
     content = arrays["generated_content"][1].astype(bool)
+    attrs: dict[str, Any] = {**answer_facts(plan.loaded, ids, parts)}
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
-        job.rehearse([token for token, keep in zip(ids, content, strict=True) if keep])
+        keep = sought(text, plan.tokens, content.tolist())
+        states, attrs["placebo"] = read_placebos(plan, placebos)
+        job.rehearse([token for token, is_kept in zip(ids, keep, strict=True) if is_kept], states)
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     if answer:
         arrays |= text.coordinates()
-    attrs = answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)
     return job.finish(arrays, attrs)
 
 

@@ -15,6 +15,7 @@ from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.size import RunSize
 from attentropy.engine.errors import AttentropyError, RunStopped, UsageError, strip_paths
+from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.weights import weights_sha256
@@ -111,10 +112,10 @@ class Job:
         """Return the output of the plan's pass `index`; see `PromptReader.read_chunk`."""
         return self._reader.read_chunk(index, cache)
 
-    def rehearse(self, answer: Sequence[int]) -> None:
+    def rehearse(self, answer: Sequence[int], placebo: PlaceboStates | None = None) -> None:
         """Look for the tokens of the answer in the residuals that the lens kept."""
         if self.plan.lens is not None:
-            self.plan.lens.rehearse(self._sink, answer, self.plan.step)
+            self.plan.lens.rehearse(self._sink, answer, self.plan.step, placebo)
 
     def flush(self) -> None:
         """Wait until every value is written."""
@@ -249,7 +250,7 @@ def _padded(arrays: Arrays, tokens: int) -> Arrays:
             (0, tokens - n if dim == "position" else 0)
             for dim, n in zip(dims, values.shape, strict=True)
         ]
-        return np.pad(values, widths, constant_values=np.nan)
+        return np.pad(values, widths, constant_values=-1 if values.dtype.kind == "i" else np.nan)
 
     return {name: (dims, pad(dims, values)) for name, (dims, values) in arrays.items()}
 

@@ -215,10 +215,11 @@ def _plan_lens(
     notes: list[str],
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
+    translator = options.lens_translator
     return plan_lens(
         loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,
-        room=room,
+        room=room, translate=None if translator is None else translator.lenses,
     )  # fmt: skip
 
 
@@ -240,12 +241,16 @@ def _recorded_options(
     options: Options, attention_plan: AttentionPlan, chunk: int, tokens: int
 ) -> dict[str, Any]:
     """Return the options that the trace names."""
+    translator = options.lens_translator
     return {
         "chat_template": options.chat_template, "max_new_tokens": options.max_new_tokens,
         **(options.sampling.facts() if options.max_new_tokens else {}), "top_k": options.top_k,
+        "reference": options.reference,
         "stats": list(attention_plan.names),
         "layers": options.layers or "all", "heads": options.heads,
-        "lens": list(options.lens), "lens_layers": options.lens_layers or "all",
+        "lens": list(options.lens),
+        **({"lens_translator": translator.facts_for_trace()} if translator is not None else {}),
+        "lens_layers": options.lens_layers or "all",
         "lens_positions": options.lens_positions or "within the budget",
         "storage": options.storage, "chunk": chunk, "attention_window_tokens": tokens,
     }  # fmt: skip

@@ -20,17 +20,20 @@ from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
+from attentropy.engine.trace.lens_skill import Judged
 from attentropy.engine.trace.schema import (
     COORDINATES,
     FORMAT,
     FORMAT_VERSION,
     TRACE,
 )
-from attentropy.engine.trace.text import count
+from attentropy.engine.trace.text import count, isolated
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 
+_SHOWN = 60  # letters of an answer where a trace is named
 
-class Trace(Drawn, Divided):
+
+class Trace(Drawn, Divided, Judged):
     """What was recorded of one sequence: entropies in nats, with their tokens and provenance.
 
     A trace reads like a dictionary of NumPy arrays: `trace["entropy"]`, `trace.keys()`,
@@ -155,7 +158,11 @@ class Trace(Drawn, Divided):
         if "head" in sizes:
             words.append(count(sizes["head"], "head"))
         if answer := str(attrs.get("answer", "")):
-            words.append(f"answer {answer[:60]!r}")
+            facts = attrs.get("prompt")
+            is_chat = not isinstance(facts, dict) or facts.get("chat") is not False
+            rest = "…" if len(answer) > _SHOWN or attrs.get("answer_is_cut") is True else ""
+            says = "answer" if is_chat else "continues with"
+            words.append(f"{says} {isolated(repr(answer[:_SHOWN]))}{rest}")
         name = str(attrs.get("model", {}).get("name", "a model"))
         return f"<Trace of {name[:60]!r}: {', '.join(words)}>"
 
@@ -216,7 +223,7 @@ class Trace(Drawn, Divided):
 
     @property
     def sites(self) -> list[str]:
-        """Where the lens read each layer, one or more of "residual", "attention" and "mlp"."""
+        """Where the lens read each layer: "residual", "translated", "attention", "mlp", or some."""
         return [str(site) for site in self["site"]] if "site" in self else []
 
     def lens(self, name: str, positions: slice = slice(None), site: str | None = None) -> Array:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import Readable
 from attentropy.engine.trace.types import Array
 
 FEW_POSITIONS = 16  # fewer make skill and agreement unsure
@@ -39,7 +40,48 @@ class LensSkill:
         return np.nan_to_num(self.skill, nan=-np.inf) > READABLE
 
 
-def lens_skill(trace: Trace, site: str = _RESIDUAL) -> LensSkill | None:
+class LensTrace(Readable, Protocol):
+    """A trace, as far as the skill of its lens needs it."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The number of positions of the prompt."""
+
+    @property
+    def sites(self) -> list[str]:
+        """Where the lens read each layer."""
+
+    def lens(self, name: str, positions: slice = slice(None), site: str | None = None) -> Array:
+        """Return a lens variable at one site."""
+
+    def dummy_positions(self) -> Array:
+        """Return the positions of the template tokens after the last content token."""
+
+
+class Judged:
+    """The method of a trace that says how far its lens can be read."""
+
+    def lens_skill(self: LensTrace, site: str = _RESIDUAL) -> LensSkill | None:
+        """Return how far the logit lens can be read at each layer; None where it is not measured.
+
+        Args:
+            site: The lens that is judged, one of `sites`.
+
+        Returns:
+            `skill` [layer]: 1 is the model's own output, 0 is no better than a uniform guess, and
+            a constant guess of frequent tokens scores some 0.4. `agreement` [layer]: the share of
+            positions whose top token is the last layer's. `positions`: over how many both go.
+
+        Examples:
+            >>> from attentropy import extract
+            >>> lens = extract().lens_skill()
+            >>> lens.skill.round(1).tolist(), lens.positions
+            ([0.8, 0.8, 0.8, 0.9, 0.9, 0.9, 1.0, 1.0], 11)
+        """
+        return lens_skill(self, site)
+
+
+def lens_skill(trace: LensTrace, site: str = _RESIDUAL) -> LensSkill | None:
     """Return `lens_skill` and `lens_agreement` of the project's definitions.
 
     Over the positions of the prompt that the lens read, without the first one and the template

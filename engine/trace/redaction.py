@@ -131,6 +131,9 @@ def _redact_attributes(numbering: _Numbering, attrs: Attributes, note: str) -> J
     }  # fmt: skip
     if reasoning := str(attrs.get("reasoning", "")):
         redacted["reasoning"] = numbering.mark("reasoning", reasoning)
+    if isinstance(placebo := attrs.get("placebo"), dict) and "why_not" in placebo:
+        why_not = _QUOTED.sub("‹quoted›", str(placebo["why_not"]))
+        redacted["placebo"] = {**placebo, "why_not": why_not}
     if isinstance(attrs.get("partial"), dict):
         redacted["partial"] = {**attrs["partial"], "reason": None}
     return redacted

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, TOKEN_LOGPROB
+from attentropy.engine.trace.statistics import (
+    ATTENTION_STATISTICS,
+    TOKEN_LOGPROB,
+    WITHOUT_SINKS,
+    is_key,
+)
 from attentropy.engine.trace.types import Form, Schema
 
 FORMAT = "attentropy.trace"
@@ -35,6 +40,8 @@ VARIABLES: Schema = {
     "window_entropy": (_WINDOW, "f"),
     "map": (("layer", "map_head", "map_query", "map_key"), "f"),
     "received": (("layer", "received_head", "position"), "f"),
+    "sink_keys": (("layer", "position"), "i"),
+    **{name: (_ATTENTION, "i" if is_key(name) else "f") for name in WITHOUT_SINKS},
     "answer_attention": (("layer", "answer_head", "position"), "f"),
     "head_entropy": (_SCORE, "f"),
     "head_sink": (_SCORE, "f"),
@@ -63,6 +70,7 @@ VARIABLES: Schema = {
     "rehearsal": (_LENS, "f"),
     "rehearsal_ids": (_LENS, "i"),
     "rehearsal_rank": (_LENS, "i"),
+    "rehearsal_placebo": (_LENS, "f"),
     "target_ids": (("position",), "i"),
     TOKEN_LOGPROB: (("query",), "f"),
     "generated_ids": (("step",), "i"),
@@ -116,7 +124,7 @@ COORDINATES: Schema = {
 NEVER_NEGATIVE = frozenset(
     (*(one.name for one in ATTENTION_STATISTICS if not one.is_signed and not one.is_key),
      "window", "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "map", "received",
-     "answer_attention",
+     "answer_attention", "sink_key_mass", "entropy_without_sinks",
      "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
      "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl",
      "generated_entropy", *(f"head_answer_{name}" for name in ANSWER_SCORES),

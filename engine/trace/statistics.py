@@ -85,6 +85,10 @@ ATTENTION_STATISTICS = (
     Statistic("lse", "nats", "unbounded", is_signed=True),
 )  # fmt: skip
 
+# Rows without the sink keys of their layer, which a further sweep hides.
+TOP_KEY_WITHOUT_SINKS = "top_key_without_sinks"
+WITHOUT_SINKS = ("sink_key_mass", "entropy_without_sinks", TOP_KEY_WITHOUT_SINKS)
+
 BY_NAME = {statistic.name: statistic for statistic in ATTENTION_STATISTICS}
 
 # What `record` computes when no statistic is named; what `extract` writes of attention, and of all.
@@ -101,4 +105,4 @@ OPTIONAL_STATS = (
 
 def is_key(name: str) -> bool:
     """Return whether the variable `name` holds positions of keys."""
-    return name in BY_NAME and BY_NAME[name].is_key
+    return name == TOP_KEY_WITHOUT_SINKS or (name in BY_NAME and BY_NAME[name].is_key)

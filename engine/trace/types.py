@@ -104,8 +104,10 @@ class Attributes(TypedDict, total=False):
     options: JsonObject
     notes: list[str]
     answer: str
+    answer_is_cut: bool
     reasoning: str
     profile: JsonObject
+    placebo: JsonObject
     partial: PartialFacts
     redacted: bool
     storage_error: dict[str, float]

@@ -39,4 +39,6 @@ def run_arguments(parameters: Parameters) -> Arguments:
         arguments["segments"] = read_segments(arguments["segments"])
     if "no_chat_template" in arguments:
         arguments["chat_template"] = not arguments.pop("no_chat_template")
+    if "no_reference" in arguments:
+        arguments["reference"] = not arguments.pop("no_reference")
     return arguments

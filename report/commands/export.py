@@ -102,6 +102,12 @@ _EXAMPLES = examples(
     "[default: template-box]",
 )
 @click.option(
+    "--lens-skill/--no-lens-skill",
+    default=True,
+    help="Show how far the lens can be read at each layer, and dot the layers where it cannot "
+    "(lens).  [default: lens-skill]",
+)
+@click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,
     help="Colour theme.",
 )  # fmt: skip

@@ -40,7 +40,9 @@ def extract_trace(parameters: Parameters, **destination: Unpack[Destination]) ->
 
 def inputs_of(parameters: Parameters) -> list[str | None]:
     """Return the paths that a run with these parameters reads: the model, the prompt's file."""
-    return [parameters.get(name) for name in ("model", "file", "messages", "ids")]
+    return [
+        parameters.get(name) for name in ("model", "file", "messages", "ids", "lens_translator")
+    ]
 
 
 def print_notes(trace: Trace) -> None:

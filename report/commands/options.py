@@ -154,6 +154,12 @@ _RUN = (
         attributes={"metavar": "POSITIONS"},
     ),
     RunOption(
+        ("--lens-translator",),
+        help="Translator written by `attentropy lens fit`: the lens also reads the residual stream "
+        "through it, which predicts the next token but cannot show rehearsal.",
+        attributes={"metavar": "FILE"},
+    ),
+    RunOption(
         ("--map-tile",),
         help="Tile size, in tokens, of the attention map: 64, 64x32 (queries × keys), or none; "
         "auto chooses a map of at most 16 MiB for prompts longer than 512 tokens.",
@@ -178,10 +184,15 @@ _RUN = (
         default=True,
     ),
     RunOption(
+        ("--no-reference",),
+        help="Do not read the placebo questions, without which no rehearsal can be tested.",
+        attributes={"is_flag": True},
+    ),
+    RunOption(
         ("--max-new-tokens",),
-        help="Maximum length of the generated answer, which is recorded, too, in tokens.",
+        help="Maximum length of the generated answer, in tokens; the answer is recorded, too.",
         attributes={"type": click.IntRange(0), "metavar": "TOKENS"},
-        default=8,
+        default=32,
     ),
     RunOption(
         ("--temperature",),
@@ -232,6 +243,7 @@ _INFO_FLAGS = (
     "--lens",
     "--lens-layers",
     "--lens-positions",
+    "--lens-translator",
     "--max-new-tokens",
     "--chunk",
     "--storage",

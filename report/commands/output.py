@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.text import isolated
 from attentropy.report import files
 from attentropy.report.commands.endings import (
     PAGE_ENDINGS,
@@ -23,6 +24,7 @@ from attentropy.report.commands.endings import (
     Elsewhere,
     check_ending,
 )
+from attentropy.report.read.answer_words import read_answer
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
@@ -142,27 +144,40 @@ def say(text: str, target: Path) -> None:
 
 def say_answer(trace: Trace, target: Path) -> None:
     """Print the answer of the model with the start of its reasoning, and whether it was cut."""
-    dataset = trace.dataset
-    steps = dataset.sizes.get("step", 0)
-    if not steps:
+    answer = read_answer(trace)
+    if answer is None:
         return
-    limit = trace.attrs.get("options", {}).get("max_new_tokens")
+    steps = trace.dataset.sizes.get("step", 0)
     is_open = str(trace["role"][-1]) == "reasoning"
-    is_cut = steps == limit and (is_open or bool(dataset["generated_content"].values[-1]))
     first = "the first token" if steps == 1 else f"the first {steps} tokens"
-    cut = f" … ({first}; see --max-new-tokens)" if is_cut else ""
-    if reasoning := for_terminal(trace.attrs.get("reasoning", "")):
-        if len(reasoning) > _REASONING:
-            reasoning = f"{reasoning[:_REASONING].rstrip()} …"
-        say(f"Reasoning: {reasoning}{cut if is_open else ''}", target)
+    cut = f" … ({first}; see --max-new-tokens)" if answer.is_cut else ""
+    if answer.reasoning:
+        rest = "" if len(answer.reasoning) <= _REASONING else " …"
+        reasoning = isolated(for_terminal(answer.reasoning[:_REASONING].rstrip()))
+        say(f"Reasoning: {reasoning}{rest}{cut if is_open else ''}", target)
     if not is_open:
-        say(f"Answer: {for_terminal(trace.attrs['answer']) or '(no text)'}{cut}", target)
+        says = "Answer" if answer.is_chat else "Continues with"
+        say(f"{says}: {isolated(for_terminal(answer.text)) or '(no text)'}{cut}", target)
 
 
 def answer_facts(trace: Trace) -> Facts:
-    """Return the answer's text, and that of its reasoning where it has any."""
-    names = ("answer", "reasoning") if trace.attrs.get("reasoning") else ("answer",)
-    return {name: trace.attrs.get(name) for name in names}
+    """Return the answer's text, whether it was cut, and the text of its reasoning if any."""
+    facts: dict[str, Any] = {"answer": trace.attrs.get("answer")}
+    if trace.attrs.get("answer_is_cut") is not None:
+        facts["answer_is_cut"] = trace.attrs["answer_is_cut"]
+    if trace.attrs.get("reasoning"):
+        facts["reasoning"] = trace.attrs["reasoning"]
+    return facts
+
+
+def finding_facts(trace: Trace, findings: Iterable[Observation]) -> Facts:
+    """Return the findings, and apart from them what is known of the model's own heads."""
+    from attentropy.report.findings.scored_heads import model_heads
+
+    return {
+        "observations": [finding.to_json() for finding in findings],
+        "model_heads": [fact.to_json() for fact in model_heads(trace)],
+    }
 
 
 def print_findings(findings: Iterable[Observation], target: Path) -> None:

@@ -67,5 +67,5 @@ def command(
     trace = stored.without_texts(trace) if redact_tokens else trace
     page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
     output.write_text(target, page)
-    facts = {"observations": [finding.to_json() for finding in findings]}
+    facts = output.finding_facts(trace, findings)
     output.print_result(target, facts, as_json=as_json, then=output.next_step(target))

@@ -84,7 +84,7 @@ def command(
         facts = {
             "tokens": trace.prompt_tokens,
             **output.answer_facts(trace),
-            "observations": [finding.to_json() for finding in findings],
+            **output.finding_facts(trace, findings),
         }
     if not as_json:
         output.say_answer(trace, target)

@@ -52,7 +52,7 @@ def cell_charts(trace: Trace) -> list[CellChart]:
         at = replace(placed, caption=box_caption(name, placed))
         view = views.read_view(trace, name)
         data = cells.datasets(trace, size, at, view, rows)
-        chart = heatmap(size, cells.state(trace, size, at, len(rows)), data)
+        chart = heatmap(size, cells.state(trace, size, at, view), data)
         is_difference = isinstance(trace, Difference)
         title = _TITLES[name] + (", B − A" if is_difference else "")
         missing = "grey a token of one side alone" if is_difference else "grey missing"

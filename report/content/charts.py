@@ -17,7 +17,7 @@ from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
 from attentropy.report.read import views
-from attentropy.report.read.maps import first_layer, has_map, has_spread, score_names
+from attentropy.report.read.maps import first_layer, has_map, has_spread, opening_layer, score_names
 from attentropy.report.read.views import View
 from attentropy.report.scale import SHARES
 
@@ -38,9 +38,10 @@ def opening_charts(
     charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, shown[0], rows, sizes, placed)}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
-        charts["map"] = _by_width(openingmap.first_tilemap(trace, size) for size in both)
+        entry = opening_layer(trace)
+        charts["map"] = _by_width(openingmap.first_tilemap(trace, size, entry) for size in both)
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
-        charts["window"] = {"wide": first_map(trace, placed["wide"].column)}
+        charts["window"] = {"wide": first_map(trace, placed["wide"].column, opening_layer(trace))}
     if attention is not None and has_spread(trace):
         layer = first_layer(attention)
         charts["spread"] = _by_width(
@@ -68,7 +69,7 @@ def _figure(
     charts = {}
     for width, size in sizes.items():
         data = cells.datasets(trace, size, placed[width], view, rows)
-        state = cells.state(trace, size, placed[width], len(rows))
+        state = cells.state(trace, size, placed[width], view)
         charts[width] = heatmap(size, state, data)
     return charts
 

@@ -25,7 +25,9 @@ from attentropy.report.content.words import (
     SideWords,
     TokenWord,
 )
-from attentropy.report.findings.side_means import by_layer
+from attentropy.report.findings.side_means import Means, by_layer
+from attentropy.report.read.answer_words import is_chat, read_answer
+from attentropy.report.read.readability import readability
 from attentropy.report.read.views import SCALE_PERCENTILE, View
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
 from attentropy.report.units import count, signed
@@ -59,7 +61,7 @@ def difference_words(difference: Difference, view: View, rows: Sequence[str]) ->
             f"{count(difference.kind.size, 'column')}, zero in the middle of the scale. The "
             "findings say what it shows."
         ),
-        answer="",
+        headline=None,
         partial=progress_banner(difference),
         sides=[_side(difference, side) for side in (0, 1)],
         columns=_tokens(difference, view, deepest),
@@ -100,7 +102,7 @@ def difference_captions(views: Sequence[View]) -> dict[str, str]:
             f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or a "
             "token that only one side has. Top: every column; the purple frame is magnified "
             f"below. {cells[view.name]} (or A above B); one token if both are the same. Green: "
-            f"the selected column magnified.{{box}}{split_sentence(view.trace)}"
+            f"the selected column magnified.{{readable}}{{box}}{split_sentence(view.trace)}"
         )
         for view in views
     }
@@ -129,13 +131,15 @@ def _side(difference: Difference, side: int) -> SideWords:
     trace: Trace = difference.traces[side]
     model = trace.attrs.get("model")
     model = model if isinstance(model, dict) else {}
+    answer = read_answer(trace)
     values = [model.get(name) for name in ("name", "revision", "quantization", "dtype")]
     return SideWords(
         letter="AB"[side],
         name=for_sentence(difference.names[side]),
         model=", ".join(for_sentence(str(value), 200) for value in values if value is not None),
         tokens=count(trace.prompt_tokens, "token"),
-        answer=for_prompt(str(trace.attrs.get("answer", ""))),
+        says="answer" if is_chat(trace) else "continues with",
+        answer="" if answer is None else for_prompt(answer.shown if answer.text else ""),
     )
 
 
@@ -194,9 +198,15 @@ def _absent(difference: Difference) -> str:
 def _means_by_layer(difference: Difference, rows: Sequence[str]) -> MeansByLayer:
     """Return means of each layer over the positions of both: A, B and B − A of every view."""
     means = {view: by_layer(difference, view) for view in difference.sides}
+    n = ", ".join(f"{count(int(m.n.max()), 'position')} ({view})" for view, m in means.items())
+    lens = readability(difference, difference.site) if "lens" in means else None
+    if lens is not None:
+        a, b = lens.sides
+        means["lens skill"] = Means(a.skill, b.skill, np.array([lens.positions]))
+        n += f". Lens skill: over {a.positions:,} positions of A and {b.positions:,} of B"
     return MeansByLayer(
         views=list(means),
-        n=", ".join(f"{count(int(m.n.max()), 'position')} ({view})" for view, m in means.items()),
+        n=n,
         rows=[
             LayerMeans(
                 label,

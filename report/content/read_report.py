@@ -11,6 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.charts import opening_charts
 from attentropy.report.content.profile_words import read_profile
+from attentropy.report.content.readable_lens import readable_lenses
 from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
 from attentropy.report.content.sections import finding_line
 from attentropy.report.content.subject import Subject, subject_of
@@ -22,7 +23,7 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
-from attentropy.report.read.maps import has_map, score_names
+from attentropy.report.read.maps import has_map, opening_layer, score_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
 from attentropy.report.read.views import View
@@ -67,6 +68,7 @@ def read_report(
         sizes=sizes,
         section_columns={w: subject.section_columns(s.columns) for w, s in sizes.items()},
         placement=first,
+        readable=readable_lenses(trace, rows, sizes),
         findings=tuple(observations),
         highlights=tuple(
             finding_line(i, observations[i]) for i in subject.highlights(observations)
@@ -138,6 +140,7 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         grid = layers, heads
     return AttentionParts(
         map_heads=map_heads,
+        map_layer=opening_layer(trace),
         map_region=region,
         is_window_per_head="window" in trace and "window_entropy" not in trace,
         scores=scores,

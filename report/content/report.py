@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attentropy.report.content.profile_words import Chart, ProfileWords
+from attentropy.report.content.readable_lens import ReadableLens
 from attentropy.report.content.sections import FindingLine, Section
 from attentropy.report.content.words import Words
 from attentropy.report.figures.placement import Placement
@@ -68,11 +69,13 @@ class ReportView:
 class AttentionParts:
     """Facts about the map, the exact windows and the heads, as far as the trace has them.
 
-    `map_region` is the part of the map that opens, (queries, keys); `scores` are the names of the
-    heads' scores, and `head_grid` says how many layers and heads have them.
+    `map_layer` is the layer of the map that opens, and `map_region` its part, (queries, keys);
+    `scores` are the names of the heads' scores, and `head_grid` says how many layers and heads have
+    them.
     """
 
     map_heads: tuple[int, ...]
+    map_layer: int
     map_region: tuple[Range, Range] | None
     is_window_per_head: bool
     scores: tuple[str, ...]
@@ -85,7 +88,8 @@ class Report:
 
     `template` lays it out. `views` are those of the figure, the first one opens; `sizes` and
     `section_columns` say by width how large the figure is and how many columns its section has;
-    `placement` says where section, inset and box are on a screen. `findings` are all of them,
+    `placement` says where section, inset and box are on a screen, `readable` by site how far the
+    lens can be read. `findings` are all of them,
     `highlights` those of the first screen; the others stand in `sections`. `charts` are by name
     what the page opens with. `values` are the one part that is not read yet: which of them a page
     holds depends on the bytes that all the rest leaves.
@@ -98,6 +102,7 @@ class Report:
     sizes: Mapping[str, Size]
     section_columns: Mapping[str, int]
     placement: Placement
+    readable: Mapping[str, ReadableLens]
     findings: tuple[Observation, ...]
     highlights: tuple[FindingLine, ...]
     sections: Mapping[str, Section]

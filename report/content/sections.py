@@ -15,8 +15,9 @@ from attentropy.report.content.tables import ChartTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
+from attentropy.report.findings.scored_heads import HeadFact, model_heads
 from attentropy.report.read.curves import Curve, attention_curves, lens_curves
-from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
+from attentropy.report.read.maps import LONG, first_layer, has_map, opening_layer, score_names
 from attentropy.report.read.unit_rows import UnitRows, unit_rows
 from attentropy.report.read.views import View
 
@@ -50,11 +51,11 @@ _LOOK = {
     ),
     "map": (
         "Look for columns (keys that many queries attend to), a strong diagonal (local attention) "
-        "and blocks below it (a passage that looks back at an earlier one)."
+        "and blocks below it (a passage that looks back at an earlier one). The layer that opens "
+        "has the most structure: there, which keys receive attention depends most on the query."
     ),
     "heads": (
-        "Look for framed heads, whose score is above the threshold, and for layers whose heads "
-        "all look alike."
+        "Look for heads that stand out from their layer, and for layers whose heads all look alike."
     ),
     "messages": _LOOK_UNITS.format("messages"),
     "segments": _LOOK_UNITS.format("segments"),
@@ -92,14 +93,15 @@ class Section:
     """One section below the first screen.
 
     `curves` have a panel each, by the name of its drawing; `tables` are the twins of its charts, by
-    the chart's name; `findings` are those that the first screen does not show; `note` says what the
-    section cannot show, and why.
+    the chart's name; `findings` are those that the first screen does not show; `facts` are about the
+    heads of the model; `note` says what the section cannot show, and why.
     """
 
     id: str
     curves: Mapping[str, Curve] = field(default_factory=dict)
     tables: Mapping[str, ChartTable] = field(default_factory=dict)
     findings: Sequence[FindingLine] = ()
+    facts: Sequence[HeadFact] = ()
     note: str = ""
 
     @property
@@ -122,6 +124,11 @@ class Section:
         """Whether a panel shows the line of a uniform row."""
         return any(curve.uniform is not None for curve in self.curves.values())
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a panel draws some values at its lower end."""
+        return any((c.mean[np.isfinite(c.mean)] < c.bottom).any() for c in self.curves.values())
+
 
 def trace_sections(
     trace: Trace,
@@ -139,7 +146,7 @@ def trace_sections(
     sections = {
         "lens": _lens(trace, rows),
         "attention": _attention(trace, attention, rows),
-        "map": _map(trace, rows[0]),
+        "map": _map(trace, rows),
         "heads": _heads(trace, rows),
         "messages": Section("messages"),
         "segments": Section("segments"),
@@ -161,7 +168,7 @@ def trace_sections(
     return {
         name: replace(section, findings=tuple(lines.get(name, ())))
         for name, section in sections.items()
-        if section.tables or name in lines or section.note or name in always
+        if section.tables or section.facts or name in lines or section.note or name in always
     }
 
 
@@ -222,7 +229,13 @@ def _lens(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the lens: its curves and their table."""
     curves = lens_curves(trace)
     title = f"Logit lens by layer, over all {_prompt(trace)}positions read"
-    return Section("lens", _by_name("lens", curves), _curve_table("lens", title, curves, rows))
+    note = ""
+    if curves and all(curve.name != "lens_skill" for curve in curves):
+        note = (
+            "Lens skill: not measured; it needs the residual stream after the model's last layer."
+        )
+    own = _curve_table("lens", title, curves, rows)
+    return Section("lens", _by_name("lens", curves), own, note=note)
 
 
 def _attention(
@@ -243,23 +256,26 @@ def _prompt(trace: Trace) -> str:
     return "prompt " if trace.prompt_tokens < trace.dataset.sizes["position"] else ""
 
 
-def _map(trace: Trace, label: str) -> Section:
-    """Return the section of the map and the exact window, of the layer called `label`."""
+def _map(trace: Trace, rows: Sequence[str]) -> Section:
+    """Return the section of the map and the exact window, of the layer that opens."""
     own: dict[str, ChartTable] = {}
+    entry = opening_layer(trace)
+    label = rows[entry]
     if has_map(trace):
-        own["map"] = tables.of_map(trace, label)
+        own["map"] = tables.of_map(trace, label, entry)
         own["region"] = tables.of_region()
         if "received" in trace:
-            own["received"] = tables.of_received(trace, label)
+            own["received"] = tables.of_received(trace, label, entry)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:
-        own["window"] = tables.of_window(trace, label)
+        own["window"] = tables.of_window(trace, label, entry)
     return Section("map", tables=own, note=missing_attention(trace))
 
 
 def _heads(trace: Trace, rows: Sequence[str]) -> Section:
-    """Return the section of the heads' scores."""
+    """Return the section of the heads: what the model's own ones do, and their scores."""
     names = score_names(trace)
-    return Section("heads", tables={"roster": tables.of_heads(trace, names, rows)} if names else {})
+    own = {"roster": tables.of_heads(trace, names, rows)} if names else {}
+    return Section("heads", tables=own, facts=tuple(model_heads(trace)))
 
 
 def _answer(trace: Trace) -> Section:

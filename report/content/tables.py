@@ -90,6 +90,8 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
         else ("attention entropy (mean over heads)", "most attended token")
     )
     columns = [Column("layer", number=False)]
+    skill = view.readability.skill if view.readability is not None else None
+    columns += [Column("lens skill")] if skill is not None else []
     for i in range(start, stop):
         group = f"{i} {shorten(texts[i], 14)}"
         columns += [Column("nats", group=group), Column("token", number=False, group=group)]
@@ -99,7 +101,8 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
             (number(view.values[r, i]), cell_texts[r][i - start] or None)
             for i in range(start, stop)
         )
-        cells.append([rows[r], *(cell for pair in pairs for cell in pair)])
+        own = [number(float(skill[r]))] if skill is not None else []
+        cells.append([rows[r], *own, *(cell for pair in pairs for cell in pair)])
     title = f"Magnified section: {what} in nats and {kind}, positions {start} to {stop - 1}"
     return ChartTable(f"table-{view.name}", title, columns, cells)
 
@@ -110,7 +113,7 @@ def of_layers(id: str, title: str, curves: Sequence[Curve], rows: Sequence[str])
     around = ("lower quartile", "upper quartile") if id == "lens" else ("lowest", "highest head")
     for curve in curves:
         named = {
-            "mean": curve.mean, around[0]: curve.low, around[1]: curve.high,
+            curve.heading: curve.mean, around[0]: curve.low, around[1]: curve.high,
             "uniform": curve.uniform,
         }  # fmt: skip
         for name, column in named.items():
@@ -169,9 +172,9 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> ChartTa
     return ChartTable("table-heads", title, columns, cells)
 
 
-def of_window(trace: Trace, label: str) -> ChartTable:
-    """Return the last queries and keys of the exact window: first layer, mean over heads."""
-    weights = window_weights(trace, "window", 0, None).values
+def of_window(trace: Trace, label: str, entry: int = 0) -> ChartTable:
+    """Return the last queries and keys of the exact window: one layer, mean over heads."""
+    weights = window_weights(trace, "window", entry, None).values
     queries, keys = (trace[f"window_{axis}"][-_WINDOW:] for axis in ("query", "key"))
     texts = trace.tokens
     columns = [Column("query", number=False)]
@@ -187,9 +190,9 @@ def of_window(trace: Trace, label: str) -> ChartTable:
     return ChartTable("table-window", title, columns, cells)
 
 
-def of_map(trace: Trace, label: str) -> ChartTable:
-    """Return the tiles with the largest shares: first layer, first head of the map."""
-    weights = np.nan_to_num(pool_tiles(trace, 0, 1)[0])
+def of_map(trace: Trace, label: str, entry: int = 0) -> ChartTable:
+    """Return the tiles with the largest shares: one layer, first head of the map."""
+    weights = np.nan_to_num(pool_tiles(trace, entry, 1)[0])
     n = trace.prompt_tokens
     queries, keys = (tile_edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
     order = np.argsort(-weights, axis=None, kind="stable")[:_TILES]
@@ -269,9 +272,9 @@ def _shares() -> list[Column]:
     ]  # fmt: skip
 
 
-def of_received(trace: Trace, label: str) -> ChartTable:
-    """Return the keys that receive the most: first layer, first recorded head."""
-    values = np.nan_to_num(trace["received"][0, 0].astype(np.float64))
+def of_received(trace: Trace, label: str, entry: int = 0) -> ChartTable:
+    """Return the keys that receive the most: one layer, first recorded head."""
+    values = np.nan_to_num(trace["received"][entry, 0].astype(np.float64))
     texts = trace.tokens
     order = np.argsort(-values, kind="stable")[:_KEYS]
     cells: list[list[Cell]] = [

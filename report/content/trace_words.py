@@ -11,9 +11,11 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.headline import headline
 from attentropy.report.content.token_words import token_words
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
+from attentropy.report.read.answer_words import is_chat, token_probabilities
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.perplexity import perplexities
 from attentropy.report.read.reasoning import reasoning_end, reasoning_tokens
@@ -21,7 +23,7 @@ from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
-from attentropy.report.units import count
+from attentropy.report.units import count, probability
 
 _FIRST, _LAST = 24, 28  # tokens of a long prompt that are shown before it is unfolded
 _FOLDED = 120  # tokens from which on a prompt is folded
@@ -36,7 +38,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     model = attrs.get("model", {})
     n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     tokens = count(prompt, "token")
-    start = reasoning_end(trace)
+    start, said = reasoning_end(trace), headline(trace)
     if n > prompt:
         tokens += f" and {n - prompt:,} of the answer{_of_reasoning(trace)}"
     name = for_sentence(str(model.get("name", "model")))
@@ -44,6 +46,9 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     deepest = deepest_layer(view)
     words = token_words(trace, view.values[deepest])
     where = "the last layer" if deepest == len(rows) - 1 else f"layer {rows[deepest]}"
+    shade = f"{entropy} after {where}"
+    if view.readability is not None:  # then the last layer is the model's output
+        shade = "doubt about the next token (entropy of the model's output)"
     return TraceWords(
         version=package_version(),
         title=f"attentropy: {name}, {count(prompt, 'token')}",
@@ -54,7 +59,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             f"{_parameters(model.get('parameters'))}{for_sentence(str(model.get('dtype', '')))} on "
             f"{for_sentence(str(model.get('device', 'unknown device')))}; all entropies in nats"
         ),
-        shade_note=f"Colour: {entropy} after {where}, {view.scale.words()}.",
+        shade_note=f"Colour: {shade}, {view.scale.words()}.",
         figure_title="Entropy by layer and position",
         description=(
             f"Heatmap of {entropy}, {count(len(rows), 'layer')} by {count(n, 'position')}, with an "
@@ -62,7 +67,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             f"an inset of position {placed.column}. The findings say what it shows; the tables "
             "give its values."
         ),
-        answer=for_prompt(str(attrs.get("answer", ""))),
+        headline=said,
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
         prompt=_words(trace, view, words, 0, prompt),
@@ -70,6 +75,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         generated=_words(trace, view, words, start, n),
         split=split_sentence(trace).strip(),
         has_reasoning=bool((trace["role"] == "reasoning").any()),
+        answer_title="Answer" if is_chat(trace) else "Continuation",
         provenance=list(_provenance(dict(attrs))),
     )
 
@@ -90,6 +96,8 @@ def _words(
     entropies, scale = view.values[deepest_layer(view)], view.scale
     texts, roles = trace.tokens, trace["role"]
     surprisals = -trace[TOKEN_LOGPROB] if TOKEN_LOGPROB in trace else np.full(len(texts), np.nan)
+    values = token_probabilities(trace)
+    generated = range(trace.prompt_tokens, trace.prompt_tokens + len(values))
 
     def tokens(start: int, stop: int) -> list[TokenWord]:
         return [
@@ -99,6 +107,7 @@ def _words(
                 shade=_shade(entropies[i], scale),
                 title=f"position {i}, {roles[i]}: {_nats(entropies[i])}{_surprisal(surprisals[i])}"
                 f"{words(i)}",
+                probability=probability(values[i - generated.start]) if i in generated else "",
             )
             for i in range(first + start, first + stop)
         ]
@@ -136,13 +145,14 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         "attention": (
             "{what} of every query (mean over heads, one head, or all heads of one layer)",
             "Cells show the most attended token.",
-            "Green: exact attention weights of the selected query and of the two before it.",
+            "Green: exact attention weights of the selected query and of the two before it, where "
+            "the trace has them; otherwise the selected position magnified.",
         ),
     }
     return {
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
-            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{box}}{split}"
+            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{readable}}{{box}}{split}"
         )
         for name in names
     }
@@ -173,6 +183,7 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
         "{what}": view.what + where,
         "{colours}": view.scale.words(),
         "{column}": f"{placed.column:,}",
+        "{readable}": readable_sentences(view),
         "{box}": f" Blue box: {in_sentence(box_caption(view.name, placed))}."
         if placed.caption
         else "",
@@ -180,6 +191,12 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
     for gap, text in texts.items():
         template = template.replace(gap, text)
     return template
+
+
+def readable_sentences(view: View) -> str:
+    """Return in which layers the view's lens can be read, after a blank; empty if unknown."""
+    labels = [str(int(layer)) for layer in view.trace["layer"]]
+    return view.readability.sentences(labels) if view.readability is not None else ""
 
 
 def progress_banner(trace: Trace) -> str:

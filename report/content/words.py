@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from attentropy.report.content.headline import Headline
+
 
 @dataclass(frozen=True)
 class Words:
-    """Texts of every page. `partial` says how far an unfinished run came."""
+    """Texts of every page. `partial` says how far an unfinished run came.
+
+    `headline` stands in place of the heading where there is one.
+    """
 
     version: str
     title: str
@@ -16,7 +21,7 @@ class Words:
     shade_note: str
     figure_title: str
     description: str
-    answer: str
+    headline: Headline | None
     partial: str
 
 
@@ -24,7 +29,8 @@ class Words:
 class TokenWord:
     """A token of the prompt on the page: its text, role, colour class and tooltip.
 
-    `side` is the element that marks a token of one side of a difference.
+    `side` is the element that marks a token of one side of a difference; `probability` is that of a
+    generated token.
     """
 
     text: str
@@ -32,6 +38,7 @@ class TokenWord:
     shade: str
     title: str
     side: str = ""
+    probability: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class TraceWords(Words):
     """Texts of the page of one trace; `provenance` are names and values.
 
     `reasoning` is what is generated before the answer itself; `has_reasoning`: prompt or answer.
-    `split` says what the lines are at which the answer begins and its reasoning ends.
+    `split` says what the lines are at which the answer begins and its reasoning ends, and
+    `answer_title` what the answer is called.
     """
 
     prompt: PromptWords
@@ -63,17 +71,19 @@ class TraceWords(Words):
     generated: PromptWords
     split: str
     has_reasoning: bool
+    answer_title: str
     provenance: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class SideWords:
-    """What is compared: one side's letter, file, model, length and answer."""
+    """What is compared: one side's letter, file, model, length and answer; `says`: what that is."""
 
     letter: str
     name: str
     model: str
     tokens: str
+    says: str
     answer: str
 
 

@@ -35,7 +35,8 @@ class ExportChoices:
     with. `by`: the columns are words, messages or segments, and `section` [start, stop) and `inset`
     count these; None for positions. `layer` is the index of a recorded
     layer, `head` the number of a head. `range` has the ends of the scale. None: not chosen.
-    `template_box`: whether the template tokens after the question are framed.
+    `template_box`: whether the template tokens after the question are framed. `lens_skill`: whether
+    rows are marked by how far the lens can be read.
     """
 
     figure: str
@@ -51,6 +52,7 @@ class ExportChoices:
     range: Ends | None = None
     theme: str = "light"
     template_box: bool = True
+    lens_skill: bool = True
 
 
 def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> ExportChoices:

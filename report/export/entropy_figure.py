@@ -72,6 +72,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     caption = make_caption(
         trace, title, _overview_sentence(rows, placement, live, kind),
         columns.sentence if columns is not None else "",
+        rows.view.readability.sentences(rows.labels).strip() if rows.view.readability else "",
         _inset_sentence(rows, row, placement, inset, size.inset >= 120, kind),
         f"Blue box: {in_sentence(placement.caption)}." if _has_box(placement) else "",
         colour_sentence(rows.view.scale, choices.palette),
@@ -101,7 +102,7 @@ def _chart(
     count = len(rows.labels)
     size = fit_to_width(count, width)
     data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
-    state = heatmap_data.state(trace, size, placement, count)
+    state = heatmap_data.state(trace, size, placement, rows.view)
     _fit_cells(data, rows, size, placement, state)
     if rows.title != "layer":
         data["rowtitle"] = [{"text": rows.title}]
@@ -152,7 +153,7 @@ def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
     if not choices.template_box:
         placement = without_box(placement)
     if choices.inset is None:
-        return placement
+        return _with_weights(trace, placement) if choices.figure == "attention" else placement
     start, stop, column = placement.start, placement.stop, choices.inset
     if choices.section is not None and not start <= column < stop:
         raise UsageError(
@@ -160,6 +161,18 @@ def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
         )
     shift = min(0, column - start) + max(0, column + 1 - stop)
     return replace(placement, start=start + shift, stop=stop + shift, column=column)
+
+
+def _with_weights(trace: Trace, placement: Placement) -> Placement:
+    """Return the placement with its inset where the trace has exact weights, if it shows any.
+
+    Few traces have those of the answer's queries.
+    """
+    last = trace.prompt_tokens - 1
+    has_own = exact_weights.window_of(trace, placement.column) is not None
+    has_other = exact_weights.window_of(trace, last) is not None
+    is_shown = placement.start <= last < placement.stop
+    return replace(placement, column=last) if has_other and is_shown and not has_own else placement
 
 
 def _has_box(placement: Placement) -> bool:

@@ -31,7 +31,21 @@ In a comparison: those of A, then those of B.
 
 def columns_of(rows: FigureRows) -> tuple[str, ...]:
     """Return the names of the columns."""
-    return (*_BEFORE, rows.column, *_top_columns(rows), *_AFTER)
+    return (*_BEFORE, rows.column, *_top_columns(rows), *_AFTER, *_skill_columns(rows))
+
+
+def _skill_columns(rows: FigureRows) -> tuple[str, ...]:
+    """Return the column of the lens's skill, one per side; nothing where it is not drawn."""
+    readability = rows.view.readability
+    if readability is None:
+        return ()
+    is_pair = len(readability.sides) > 1
+    return ("lens skill in A", "lens skill in B") if is_pair else ("lens skill",)
+
+
+def _skill(rows: FigureRows, row: int) -> tuple[Cell, ...]:
+    readability = rows.view.readability
+    return () if readability is None else tuple(side.skill[row] for side in readability.sides)
 
 
 def _top_columns(rows: FigureRows) -> tuple[str, ...]:
@@ -72,7 +86,8 @@ def _tile_lines(
         for c, value in enumerate(means[r]):
             first, last = start + c * size, min(n, start + (c + 1) * size) - 1
             name = token(tokens, first) if size == 1 else None
-            yield (part, *_layer_and_head(trace, rows, r), first, last, name, value, *rest)
+            place = (part, *_layer_and_head(trace, rows, r), first, last, name)
+            yield (*place, value, *rest, *_skill(rows, r))
 
 
 def _cell_lines(trace: Trace, rows: FigureRows, part: str, start: int, stop: int) -> Iterator[Line]:
@@ -83,7 +98,7 @@ def _cell_lines(trace: Trace, rows: FigureRows, part: str, start: int, stop: int
         for p in range(start, stop):
             yield (
                 part, *_layer_and_head(trace, rows, r), p, p, token(tokens, p), values[r, p],
-                *top[r][p - start], None, None, None,
+                *top[r][p - start], None, None, None, *_skill(rows, r),
             )  # fmt: skip
 
 

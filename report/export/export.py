@@ -56,6 +56,7 @@ def export(
     palette: str | None = None,
     range: str | Ends | None = None,
     template_box: bool = True,
+    lens_skill: bool = True,
     theme: str = "light",
     width: float = 180.0,
     font_size: float = 7.0,
@@ -88,6 +89,8 @@ def export(
         range: Ends of the colour scale, (low, high) or "low:high", so that several figures share
             one; by default nothing is cut.
         template_box: Whether "lens" and "attention" frame the template tokens after the question.
+        lens_skill: Whether "lens" shows the skill of each layer's lens, and dots layers where it is
+            further from the model's output than a uniform guess.
         theme: "light" or "dark".
         width: Width in print, in millimetres. A figure narrower than about 115 mm with labels of
             7 points is laid out as on a phone.
@@ -115,6 +118,7 @@ def export(
         "by": by, "stat": stat, "site": site, "section": section, "inset": inset, "layer": layer,
         "head": head, "score": score, "palette": palette, "range": range,
         "template_box": None if template_box else False,
+        "lens_skill": None if lens_skill else False,
     }  # fmt: skip
     if by is not None and figure is None and format == "csv":
         return _units(trace, by, requests)

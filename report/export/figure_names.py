@@ -9,7 +9,17 @@ from attentropy.engine.errors import UsageError
 FORMATS = ("svg", "png", "pdf", "csv")
 
 FIGURES: dict[str, tuple[str, ...]] = {
-    "lens": ("by", "stat", "site", "section", "inset", "palette", "range", "template_box"),
+    "lens": (
+        "by",
+        "stat",
+        "site",
+        "section",
+        "inset",
+        "palette",
+        "range",
+        "template_box",
+        "lens_skill",
+    ),
     "attention": (
         "by",
         "stat",

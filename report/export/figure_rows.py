@@ -13,6 +13,7 @@ from attentropy.report.export.choices import ExportChoices, head_index
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
 from attentropy.report.read.plane_statistics import PlaneStatistic
+from attentropy.report.read.readability import ENTROPY_LIKE, readability
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten, shorten_pair
 
@@ -122,7 +123,10 @@ def _lens_rows(trace: Trace, choices: ExportChoices) -> FigureRows:
     view = views.read_view(trace, "lens", ends=choices.range)
     if site != trace.site:
         index = trace.sites.index(site)
-        view = replace(view, trace=Trace(trace.dataset.isel(site=[index])))
+        own = Trace(trace.dataset.isel(site=[index]))
+        view = replace(view, trace=own, readability=readability(trace, site))
+    if not choices.lens_skill or choices.stat not in ENTROPY_LIKE:
+        view = replace(view, readability=None)
     view = replace(view, values=statistics.lens_values(trace, choices.stat, site))
     labels = _layer_labels(trace)
     what = view.what + views.site_words(site)

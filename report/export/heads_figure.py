@@ -14,6 +14,7 @@ from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, ma
 from attentropy.report.figures import roster
 from attentropy.report.figures.sizes import LIVE_CELLS, SLIM
 from attentropy.report.figures.specification import VegaLite
+from attentropy.report.findings.scored_heads import model_heads
 from attentropy.report.findings.single import observe
 from attentropy.report.read import views
 from attentropy.report.read.maps import SCORES, score_names, score_threshold
@@ -64,16 +65,22 @@ def _marks_sentence(trace: Trace, name: str) -> str:
     sentences = []
     if limit is not None:
         count = int((trace[f"head_{name}"] > limit).sum())
-        too_many = " (too many to frame)" if count > LIVE_CELLS else ""
-        sentences.append(f"Framed in green: above {limit:g}{too_many}.")
+        if not count:
+            sentences.append(f"No head is above {limit:g}.")
+        elif count > LIVE_CELLS:
+            sentences.append(f"Above {limit:g}: {count:,} heads.")
+        else:
+            sentences.append(f"Framed in green: above {limit:g}.")
     if np.isfinite(uniform).any():
         sentences.append("Right column: uniform attention.")
     return " ".join(sentences)
 
 
 def _finding(trace: Trace, name: str) -> str:
-    texts = {finding.id: finding.text for finding in observe(trace)}
-    return texts.get(f"head_{name}") or texts.get("range", "")
+    facts = {fact.id: fact for fact in model_heads(trace)}
+    if name in facts:
+        return f"{facts[name].name}: {facts[name].text}"
+    return next((finding.text for finding in observe(trace) if finding.id == "range"), "")
 
 
 def _lines(trace: Trace, name: str) -> Iterator[Line]:

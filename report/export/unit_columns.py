@@ -95,7 +95,8 @@ def unit_columns(trace: Trace, rows: FigureRows, kind: str) -> UnitColumns:
     drawn = _trace_of(rows.view.trace, units, kind)
     view = replace(rows.view, values=values, step=planes.tile_size(values.shape[1]), trace=drawn)
     if kind != "word":
-        view = _ValueView(view.name, values, view.scale, view.step, drawn, view.title)
+        own = view.name, values, view.scale, view.step, drawn, view.title, view.readability
+        view = _ValueView(*own)
     return UnitColumns(kind, units, replace(rows, view=view))
 
 

@@ -72,7 +72,7 @@ def inset(trace: Trace, column: int, entry: int, head: int | None) -> InsetWeigh
     The keys are those that the position attends to most. Return None if no window contains the
     weights of the position.
     """
-    name = _window_of(trace, column)
+    name = window_of(trace, column)
     if name is None:
         return None
     full = window_weights(trace, name, entry, head)
@@ -85,7 +85,7 @@ def inset(trace: Trace, column: int, entry: int, head: int | None) -> InsetWeigh
     return InsetWeights(rows[:, strongest], queries, keys, full.mean)
 
 
-def _window_of(trace: Trace, column: int) -> str | None:
+def window_of(trace: Trace, column: int) -> str | None:
     """Return the name of the first window that contains the query `column` and keys before it."""
     for name in window_names(trace):
         queries, keys = trace[f"window_query{name[6:]}"], trace[f"window_key{name[6:]}"]

@@ -14,6 +14,7 @@ from attentropy.report.figures.marks import (
     HAS_SPLIT,
     INK,
     IS_REASONED,
+    MUTED,
     PURPLE,
     answer_line,
     blank,
@@ -34,6 +35,7 @@ from attentropy.report.figures.pins import (
     numbered_cells,
     numbered_columns,
 )
+from attentropy.report.figures.readable_rows import bands, notes, strip, strip_title
 from attentropy.report.figures.sizes import (
     CAPTION,
     FUNNEL,
@@ -52,6 +54,7 @@ from attentropy.report.figures.specification import (
 
 _GAP_TO_LINE = 4  # pixels between the box and the line at which the answer begins
 _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
+_HAS_TEXT = "!datum.thin"  # whether a cell stands in a row that is not collapsed
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
 _BOX_OPACITY = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
 _COLUMN_OPACITY = "col >= a && col < b ? 1 : 0"
@@ -70,8 +73,9 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     colours, font sizes.
 
     `datasets` are tile {url} of the overview and part {url} of the section, cells, columns, rows,
-    inset, insetrows, insetcolumns, legend, ticks and titles (see `heatmap_data.datasets`), and
-    pins, matches, matchespart (see `pins`).
+    inset, insetrows, insetcolumns, legend, ticks and titles (see `heatmap_data.datasets`), those
+    of rows by how far their lens can be read (see `readable_rows`), and pins, matches, matchespart
+    (see `pins`).
     """
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
@@ -103,6 +107,7 @@ def _overview_chart(size: Size) -> VegaLite:
     scale = size.total
     return layer(
         picture("tile", ("0", "n"), y_scale("y0:Q")),
+        *bands(scale, specks="overviewspecks"),
         answer_line(f"split / n * {scale}", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
         answer_line(
             f"reasoned / n * {scale}", "-3", size.overview, f"{IS_REASONED} ? 1 : 0", is_dashed=True
@@ -178,14 +183,16 @@ def _section(size: Size) -> VegaLite:
     left, right = (_column_pixels(size, offset) for offset in (0, 1))
     return layer(
         picture("part", ("a", "b"), y_scale("y0:Q")),
-        cells.mark_rect(clip=True, stroke="#ffffff", strokeWidth=0.6, strokeOpacity=0.7).encode(
-            x2=alt.X2("x1"), y2=alt.Y2("y1"), fill=alt.Fill("fill:N", scale=None)
-        ),
+        cells.transform_filter(_HAS_TEXT)
+        .mark_rect(clip=True, stroke="#ffffff", strokeWidth=0.6, strokeOpacity=0.7)
+        .encode(x2=alt.X2("x1"), y2=alt.Y2("y1"), fill=alt.Fill("fill:N", scale=None)),
+        *bands(size.section),
         dataset("cells")
+        .transform_filter(_HAS_TEXT)
         .mark_text(clip=True, fontSize=alt.ExprRef("cellfont"))
         .encode(
             x=x_scale("xc:Q", "a", "b"), y=y_scale("yc:Q"), text=alt.Text("text:N"),
-            color=alt.Color("tint:N", scale=None),
+            color=_text_color(),
         ),
         text_mark(
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",
@@ -199,6 +206,8 @@ def _section(size: Size) -> VegaLite:
         frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
         frame(BLUE, box0, box1, size.height + LABELS, 2.5, _BOX_OPACITY),
         frame(GREEN, left, right, size.height, 2.5, _COLUMN_OPACITY),
+        *notes(size),
+        *strip(size),
         frames("a", "b"),
         *numbered_cells(),
         text_mark(
@@ -214,7 +223,21 @@ def _column_labels(size: Size) -> VegaLite:
         "columns", x=x_scale("xc:Q", "a", "b"), y=alt.YValue(LABELS / 2), align="center",
         baseline="middle", fontSize=alt.ExprRef("labelfont"), clip=True,
     )  # fmt: skip
-    return layer(labels, matches_below(), width=size.section, height=LABELS)
+    return layer(
+        labels, strip_title(size), matches_below(), width=size.section, height=LABELS
+    )  # fmt: skip
+
+
+def _text_color() -> alt.Color:
+    """Return the colour of a cell's text: grey in rows that cannot be read, else what contrasts."""
+    color: alt.Color = (
+        alt.when("datum.muted")
+        .then(alt.value(MUTED))
+        .when("datum.pale")
+        .then(alt.value(INK))
+        .otherwise(alt.Color("tint:N", scale=None))
+    )
+    return color
 
 
 def _caption(size: Size) -> VegaLite:
@@ -260,16 +283,19 @@ def _inset(size: Size) -> VegaLite:
 
     return layer(
         dataset("inset")
+        .transform_filter(_HAS_TEXT)
         .mark_rect(stroke="#ffffff", strokeWidth=0.6)
         .encode(
             x=x("x0:Q"), x2=alt.X2("x1"), y=y("y0:Q"), y2=alt.Y2("y1"),
             fill=alt.Fill("fill:N", scale=None),
         ),
+        *bands(size.inset, "insetheight"),
         dataset("inset")
+        .transform_filter(_HAS_TEXT)
         .mark_text(fontSize=alt.ExprRef("insetfont"))
         .encode(
             x=x("xc:Q"), y=y("yc:Q"), text=alt.Text("text:N"),
-            color=alt.Color("tint:N", scale=None),
+            color=_text_color(),
         ),
         text_mark(
             "insetrows", x=alt.XValue(-5), y=y("yc:Q"), align="right", baseline="middle",

@@ -11,11 +11,14 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.figures import readable_rows
 from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.readable_rows import RowLayout, row_layout
 from attentropy.report.figures.sizes import LETTER, LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
+from attentropy.report.read.readability import PALE, UNREADABLE
 from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
@@ -34,23 +37,52 @@ def grid(
     first: int,
     scale: Scale,
     palette: str = "diverging",
+    layout: RowLayout | None = None,
 ) -> Rows:
     """Return one row per cell of values [rows, columns], with row 0 at the bottom.
 
-    The left column stands at position `first`.
+    The left column stands at position `first`. By default all rows of the `layout` are alike.
     """
+    layout = layout or row_layout(None, len(values))
+    edges = layout.edges
     rgb = colors(scale.at(values), 0, 1, palette)
     fills, tints = hexes(rgb), inks(rgb)
     width = values.shape[1]
     return [
         {
             "x0": first + c, "x1": first + c + 1, "xc": first + c + 0.5,
-            "y0": r, "y1": r + 1, "yc": r + 0.5,
+            "y0": edges[r], "y1": edges[r + 1], "yc": (edges[r] + edges[r + 1]) / 2,
             "text": texts[r][c], "fill": fills[r * width + c], "tint": tints[r * width + c],
+            **_marks_of(layout, r),
         }
         for r in range(values.shape[0])
         for c in range(width)
     ]  # fmt: skip
+
+
+def _marks_of(layout: RowLayout, row: int) -> Row:
+    """Return what a cell says of its row; nothing where that is as readable as can be."""
+    if layout.kinds[row] == PALE:
+        return {"pale": True}
+    if layout.kinds[row] != UNREADABLE:
+        return {}
+    return {"muted": True, "thin": True} if layout.is_thin(row) else {"muted": True}
+
+
+def tiles(
+    values: np.ndarray,
+    layout: RowLayout,
+    scale: Scale,
+    start: int = 0,
+    step: int = 1,
+    palette: str = "diverging",
+) -> Rows:
+    """Return the rows that are not collapsed as pictures, one per run of neighbours; see `tile`."""
+    pictures: Rows = []
+    for first, stop in layout.runs():
+        for picture in tile(values[first:stop], scale, start, step, palette):
+            pictures.append(picture | {"y0": layout.edges[first], "y1": layout.edges[stop]})
+    return pictures
 
 
 def tile(
@@ -109,12 +141,14 @@ def datasets(
 ) -> dict[str, Rows]:
     """Return every dataset of `heatmap` for a view; `rows` are the labels of its rows."""
     legend_rows, ticks = legend(view.scale, palette)
+    layout = row_layout(view.readability, len(rows))
     return {
         "one": [{"o": 1}],
-        "tile": tile(view.values, view.scale, 0, view.step, palette),
-        **_section_datasets(trace, size, placement, view, palette, len(rows)),
-        **_row_labels(rows),
-        **_inset_datasets(trace, size, placement.column, view, palette),
+        "tile": tiles(view.values, layout, view.scale, 0, view.step, palette),
+        **_section_datasets(trace, size, placement, view, palette, layout),
+        **_row_labels(rows, layout, size),
+        **_inset_datasets(trace, size, placement.column, view, palette, layout),
+        **readable_rows_of(view, layout, rows, size),
         "pins": [],
         "matches": [],
         "matchespart": [],
@@ -122,12 +156,21 @@ def datasets(
         "ticks": ticks,
         "legendtitle": [{"text": view.title}],
         "caption": [{"text": placement.caption}],
-        "overviewtitle": [{"text": overview_title(len(trace.tokens), view.step)}],
+        "overviewtitle": [{"text": overview_title(len(trace.tokens), view, rows, size)}],
     }
 
 
+def readable_rows_of(
+    view: View, layout: RowLayout, rows: Sequence[str], size: Size
+) -> dict[str, Rows]:
+    """Return the marks of rows by how far their lens can be read; empty where nobody knows."""
+    if view.readability is None:
+        return readable_rows.no_marks()
+    return readable_rows.datasets(view.readability, layout, rows, size)
+
+
 def _section_datasets(
-    trace: Trace, size: Size, placement: Placement, view: View, palette: str, row_count: int
+    trace: Trace, size: Size, placement: Placement, view: View, palette: str, layout: RowLayout
 ) -> dict[str, Rows]:
     """Return the section as rectangles with text if there are few, else as a picture."""
     start, stop = placement.start, placement.stop
@@ -137,11 +180,12 @@ def _section_datasets(
     if letters >= 2:
         labels = column_labels(tokens, start, stop, letters)
         columns = [{"xc": start + i + 0.5, "text": label} for i, label in enumerate(labels)]
-    if not is_live(size, stop - start, row_count):
-        picture = tile(values, scale, start, 1, palette)
-        return {"part": picture, "cells": [], "columns": columns}
+    if not is_live(size, stop - start, len(values)):
+        pictures = tiles(values, layout, scale, start, 1, palette)
+        return {"part": pictures, "cells": [], "columns": columns}
     texts = view.texts(start, stop, cell_letters(size, stop - start))
-    return {"part": [], "cells": grid(values, texts, start, scale, palette), "columns": columns}
+    cells = grid(values, texts, start, scale, palette, layout)
+    return {"part": [], "cells": cells, "columns": columns}
 
 
 def column_labels(tokens: Sequence[str], start: int, stop: int, letters: int) -> list[str]:
@@ -149,47 +193,49 @@ def column_labels(tokens: Sequence[str], start: int, stop: int, letters: int) ->
     return [shorten(token, letters) for token in tokens[start:stop]]
 
 
-def _row_labels(rows: Sequence[str]) -> dict[str, Rows]:
-    every = max(1, round(len(rows) / 24))
+def _row_labels(rows: Sequence[str], layout: RowLayout, size: Size) -> dict[str, Rows]:
     return {
-        "rows": [{"yc": i + 0.5, "text": rows[i]} for i in range(0, len(rows), every)],
+        "rows": readable_rows.row_labels(layout, rows, size),
         "rowtitle": [{"text": "layer"}],
         "overviewlabels": [{"y": 0.06, "text": rows[0]}, {"y": 0.94, "text": rows[-1]}],
     }
 
 
 def _inset_datasets(
-    trace: Trace, size: Size, column: int, view: View, palette: str
+    trace: Trace, size: Size, column: int, view: View, palette: str, layout: RowLayout
 ) -> dict[str, Rows]:
     texts = inset_texts(view, size, column, size.inset_letters)
-    cells = grid(view.values[:, column : column + 1], texts, 0, view.scale, palette)
+    cells = grid(view.values[:, column : column + 1], texts, 0, view.scale, palette, layout)
     name = shorten(trace.tokens[column], min(16, int(size.inset / 6.5)))
     return {
-        "inset": _raise_two_lines(cells, size),
+        "inset": _raise_two_lines(cells, size, layout.total),
         "insetrows": [],
         "insetcolumns": [{"xc": 0.5, "text": name}],
         "insettitle": [{"text": f"{view.column_title(is_narrow=size.is_narrow)} {column:,}"}],
     }
 
 
-def overview_title(n: int, size: int) -> str:
-    """Return the title of the overview of n positions, `size` of them per column."""
-    mean = f", each column is the mean of {size}" if size > 1 else ""
-    return f"{'all ' if n > 1 else ''}{count(n, 'position')}, every layer{mean}"
+def overview_title(n: int, view: View, rows: Sequence[str], size: Size) -> str:
+    """Return the title of the overview of n positions, and where its lens is readable."""
+    mean = f", each column is the mean of {view.step}" if view.step > 1 else ""
+    title = f"{'all ' if n > 1 else ''}{count(n, 'position')}, every layer{mean}"
+    if view.readability is None or size.is_narrow:
+        return title
+    return f"{title}; {view.readability.title(rows)}"
 
 
-def _raise_two_lines(inset: list[Row], size: Size) -> Rows:
+def _raise_two_lines(inset: list[Row], size: Size, total: float) -> Rows:
     """Move the texts of two lines up by half a line, so that they stand in the middle of a cell."""
     line = size.inset_font + 2  # the height of a line in pixels, as Vega computes it
     for cell in inset:
         if isinstance(cell["text"], list):
-            cell["yc"] += line / 2 * len(inset) / size.height
+            cell["yc"] += line / 2 * total / size.height
     return inset
 
 
 def inset_texts(view: View, size: Size, column: int, letters: int) -> CellTexts:
     """Return the texts of the magnified column, cut to `letters`."""
-    has_two_lines = size.two_lines(len(view.values))
+    has_two_lines = size.two_lines(row_layout(view.readability, len(view.values)).total)
     return view.inset_texts(column, letters, has_two_lines=has_two_lines)
 
 
@@ -211,8 +257,9 @@ def cell_letters(size: Size, columns: int) -> int:
     return min(12, label_letters(size, columns))
 
 
-def state(trace: Trace, size: Size, placement: Placement, rows: int) -> Row:
+def state(trace: Trace, size: Size, placement: Placement, view: View) -> Row:
     """Return the first values of the figure's parameters."""
+    rows = row_layout(view.readability, len(view.values)).total
     row_height = size.height / max(1, rows)
     return {
         "n": trace.dataset.sizes["position"], "rowcount": rows,

@@ -62,8 +62,10 @@ def _axes(curve: Curve, last: int) -> tuple[alt.X, alt.Scale, alt.Axis]:
                       labelExpr="labels[datum.value]", **style),
     )  # fmt: skip
     is_share = curve.top is not None
-    scale = alt.Scale(domain=[0, curve.top if is_share else _largest(curve)], nice=not is_share)
-    labels: Channels = {"labelExpr": PERCENT_LABEL} if is_share else {"format": ",~r"}
+    end = curve.top if curve.top is not None else _largest(curve)
+    scale = alt.Scale(domain=[curve.bottom, end], nice=not is_share, clamp=True)
+    is_percent = is_share and curve.is_percent
+    labels: Channels = {"labelExpr": PERCENT_LABEL} if is_percent else {"format": ",~r"}
     axis = alt.Axis(title=None, tickCount=4, **labels, **style)
     return x, scale, axis
 

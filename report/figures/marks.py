@@ -12,6 +12,9 @@ from attentropy.report.figures.specification import Channels, VegaLite, layer, v
 # since a dark page has other colours.
 PURPLE, GREEN, BLUE, ORANGE = (alt.ExprRef(n) for n in ("purple", "green", "blue", "orange"))
 INK, PAPER = alt.ExprRef("ink"), alt.ExprRef("paper")
+# Of rows whose lens cannot be read: their texts, their ground and their dots; and what lies over
+# the colours of rows that can hardly be read.
+MUTED, UNREAD, SPECK, VEIL = (alt.ExprRef(n) for n in ("muted", "unread", "speck", "veil"))
 
 # Whether there is a line at which the answer begins, and one at which its reasoning ends.
 HAS_SPLIT = "split > 0 && split < n"

@@ -10,8 +10,8 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.compare.subtraction import subtract
-from attentropy.report.findings.single import strongest_rehearsal
-from attentropy.report.units import percent
+from attentropy.report.findings.rehearsal import StrongestRehearsal, at_most, strongest_rehearsal
+from attentropy.report.read.answer_words import read_answer
 
 # The caption of the box in a figure that does not show the lens.
 BOX_CAPTION = "Template tokens after the question"
@@ -59,18 +59,21 @@ def pair_columns(columns: int) -> int:
 def place(trace: Trace, columns: int, section: tuple[int, int] | None = None) -> Placement:
     """Return the placement of section, inset and box.
 
-    By default the section is the prompt's tail with the beginning of the answer, and the inset is
-    the template token with the strongest rehearsal. A `section` that is passed contains the inset.
-    If the lens read only a part of the prompt, the section ends with that part.
+    By default the inset is the template token with the strongest rehearsal if one was found,
+    otherwise the position before the answer's decisive token; the section is the prompt's tail with
+    the beginning of the answer, moved so that it contains the inset. A `section` that is passed
+    contains the inset. If the lens read only a part of the prompt, the section ends with that part.
     """
-    stop = _lens_stop(trace)
-    column = min(stop, trace.prompt_tokens) - 1
+    end = stop = _lens_stop(trace)
     if stop > trace.prompt_tokens:
         stop = min(stop, max(columns, trace.prompt_tokens + columns // _ANSWER_PART))
-    start = max(0, stop - columns)
     best = strongest_rehearsal(trace)
     dummies = trace.dummy_positions()
-    column = best.position if best is not None else column
+    column = best.position if best is not None and best.is_found else _decisive_query(trace, end)
+    stop = max(stop, min(end, column + 2))  # and the token that follows it
+    start = max(0, stop - columns)
+    if column < start:
+        start, stop = column, column + columns
     if section is not None:
         start, stop = section
         column = column if start <= column < stop else stop - 1
@@ -98,7 +101,7 @@ def _place_difference(
     mean = np.where(finite, change[:, start:stop], 0).sum(0) / np.maximum(finite.sum(0), 1)
     box = _last_run(difference.dummy_positions())
     probabilities = ", ".join(
-        f"{name} {percent(best.probability)}{'' if best.is_found else ' (not found)'}"
+        f"{name} {best.numbers}{_verdict(best)}"
         for name, trace in zip("AB", difference.traces, strict=True)
         if (best := strongest_rehearsal(trace)) is not None
     )
@@ -117,6 +120,20 @@ def _lens_stop(trace: Trace) -> int:
     return len(trace.tokens)
 
 
+def _decisive_query(trace: Trace, end: int) -> int:
+    """Return the position whose output is the answer's decisive token, before `end`.
+
+    It is the prompt's last one without an answer, or if no lens read that position.
+    """
+    answer = read_answer(trace)
+    if answer is not None and answer.decisive is not None and answer.decisive.query < end:
+        query = answer.decisive.query
+        here = slice(query, query + 1)
+        if "lens_entropy" in trace and np.isfinite(trace.lens("lens_entropy", here)).any():
+            return query
+    return min(end, trace.prompt_tokens) - 1
+
+
 def _last_run(positions: np.ndarray) -> tuple[int, int]:
     """Return the last unbroken run of positions as (start, stop)."""
     if positions.size == 0:
@@ -133,7 +150,16 @@ def _caption(trace: Trace, box: tuple[int, int]) -> str:
     best = strongest_rehearsal(trace)
     if best is None:
         return _NOT_MEASURED
+    if best.why_untested:
+        return "Template tokens (rehearsal not tested)"
     if not best.is_found:
-        return f"Template tokens: no rehearsal (at most {percent(best.probability)})"
+        return f"Template tokens: no rehearsal ({at_most(best.probability)}{best.control})"
     layer = int(trace["layer"][best.entry])
-    return f"Rehearsal at template tokens (layer {layer}: {percent(best.probability)})"
+    return f"Rehearsal at template tokens (layer {layer}: {best.numbers})"
+
+
+def _verdict(best: StrongestRehearsal) -> str:
+    """Return in brackets what is not found, or was not tested; nothing for what is found."""
+    if best.why_untested:
+        return " (not tested)"
+    return "" if best.is_found else " (not found)"

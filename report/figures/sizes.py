@@ -53,7 +53,7 @@ class Size:
         """The number of letters of a token that fit into the inset."""
         return int(self.inset / (0.65 if self.is_narrow else 0.8) / self.inset_font)
 
-    def two_lines(self, rows: int) -> bool:
+    def two_lines(self, rows: float) -> bool:
         """Return whether each of the inset's `rows` cells has room for two lines of text."""
         return self.height / max(1, rows) >= 2.5 * self.inset_font
 

@@ -11,8 +11,15 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.common import number_texts
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
+from attentropy.report.findings.rehearsal import (
+    REHEARSAL_PROBABILITY,
+    StrongestRehearsal,
+    at_most,
+    strongest_rehearsal,
+)
+from attentropy.report.findings.settled import settling
 from attentropy.report.findings.side_means import by_head, by_layer
-from attentropy.report.findings.single import REHEARSAL_PROBABILITY, strongest_rehearsal
+from attentropy.report.read.answer_words import read_answer, words_of
 from attentropy.report.text import for_sentence
 from attentropy.report.units import count, percent, signed
 
@@ -57,18 +64,22 @@ def _answers(difference: Difference) -> Observation:
     shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
+    read = [read_answer(trace) for trace in difference.traces]
+    ends = ["…" if one is not None and one.is_cut else "" for one in read]
     answers = [
-        f"“{for_sentence(text.strip(), 60)}”" if text or not reason else "reasoning that is cut"
-        for text, reason in zip(texts, reasons, strict=True)
-    ]
+        f"“{for_sentence(text.strip() + end, 60)}”" if text or not reason
+        else "reasoning that is cut"
+        for text, reason, end in zip(texts, reasons, ends, strict=True)
+    ]  # fmt: skip
+    noun = words_of(read)
     if shared == longest:
-        text = f"The answer is the same in A and B: {answers[0]}."
+        text = f"The {noun} is the same in A and B: {answers[0]}."
     elif not any(texts) and all(reasons):
         text = "Both answers are cut within their reasoning, which differs."
     elif texts[0] == texts[1] and reasons[0] != reasons[1]:
-        text = f"The answer is the same in A and B, {answers[0]}, but its reasoning differs."
+        text = f"The {noun} is the same in A and B, {answers[0]}, but its reasoning differs."
     else:
-        text = f"The answers differ: {answers[0]} in A, {answers[1]} in B."
+        text = f"The {noun}s differ: {answers[0]} in A, {answers[1]} in B."
     last = np.flatnonzero(difference.compared)[-1]
     return Observation(
         "answer", text, "generated tokens in common, from the first", float(shared), "tokens",
@@ -127,12 +138,23 @@ def _rehearsals(difference: Difference) -> Observation | None:
     if a is None or b is None:
         return None
     best = (a, b)
+    if any(one.why_untested for one in best):
+        reasons = [
+            f"in {name} it was not tested ({one.why_untested})"
+            for name, one in zip("AB", best, strict=True)
+            if one.why_untested
+        ]
+        text = f"Rehearsal was not compared: {', '.join(reasons)}."
+        return Observation(
+            "rehearsal", text, "rehearsal, B − A", unit="probability", is_found=False,
+            view=_first_view(difference),
+        )  # fmt: skip
     clauses = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = difference.traces[side]
         clauses.append(
-            f"in {name} ({'' if one.is_found else 'at most '}{percent(one.probability)} for "
-            f"{quoted(one.token)}, rank {one.rank + 1:,}, at "
+            f"in {name} ({_amount(one)} for "
+            f"{quoted(one.token)}, rank {one.rank + 1:,}{_placebo(one)}, at "
             f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)})"
         )
     states = ["found" if one.is_found else "not found" for one in best]
@@ -153,6 +175,14 @@ def _rehearsals(difference: Difference) -> Observation | None:
         "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, difference.traces)), differs,
         _first_view(difference), best[stronger].entry, column,
     )  # fmt: skip
+
+
+def _amount(one: StrongestRehearsal) -> str:
+    return percent(one.probability) if one.is_found else at_most(one.probability)
+
+
+def _placebo(one: StrongestRehearsal) -> str:
+    return "" if one.placebo is None else f", placebo {at_most(one.placebo)}"
 
 
 def _dummies_read(trace: Trace) -> int:
@@ -228,20 +258,6 @@ def _settled(difference: Difference) -> Observation | None:
         "settled", f"{text}.", "layer where the prediction becomes top-1, B − A", mean, "layers",
         MOVED, n, is_found, "lens", None, column,
     )  # fmt: skip
-
-
-def settling(trace: Trace) -> np.ndarray:
-    """Return the entry along `layer` from which on the prediction is top-1, [positions].
-
-    NaN stands where the lens did not read, or does not end with that token.
-    """
-    is_read = np.isfinite(trace.lens("lens_entropy"))
-    rows = np.flatnonzero(is_read.any(1))
-    if not rows.size:
-        return np.full(is_read.shape[1], np.nan)
-    is_first = (trace.lens("lens_rank")[rows] == 0) & is_read[rows]
-    run = np.cumprod(is_first[::-1], axis=0).sum(0)
-    return np.where(run > 0, rows[rows.size - np.maximum(run, 1)], np.nan)
 
 
 def _heads(difference: Difference) -> Observation | None:

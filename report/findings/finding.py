@@ -55,3 +55,19 @@ def head_label(trace: Trace, entry: int | np.signedinteger, head: int) -> str:
 def quoted(text: str, columns: int = 24) -> str:
     """Return a token or an answer in quotation marks, cut to `columns`."""
     return f"“{shorten(text, columns)}”"
+
+
+def extremes(
+    trace: Trace, rows: np.ndarray, means: np.ndarray, unit: str, digits: int
+) -> str:  # fmt: skip
+    """Return where the means of the layers `rows` are lowest and highest, as words after "is".
+
+    Means that are written alike are said to be equal.
+    """
+    texts = [f"{value:.{digits}f}{unit}" for value in (means.min(), means.max())]
+    low, high = (layer_name(trace, rows[at]) for at in (means.argmin(), means.argmax()))
+    if len(rows) == 1:
+        return f"is {texts[0]} in {low}"
+    if texts[0] == texts[1]:
+        return f"is {texts[0]} in every layer"
+    return f"is lowest in {low} ({texts[0]}) and highest in {high} ({texts[1]})"

@@ -11,6 +11,7 @@ _SECTIONS = {
     "rehearsal": "lens", "settled": "lens", "lens_layers": "lens",
     "range": "attention", "sinks": "attention",
 }  # fmt: skip
+_FIRST = ("rehearsal", "settled")
 _ALWAYS = ("attention", "heads")
 
 
@@ -35,15 +36,17 @@ def strength(observation: Observation) -> float:
 def highlights(observations: Sequence[Observation]) -> list[int]:
     """Return which of `observations` the first screen shows, at most `MOST`, in its order.
 
-    Rehearsal is first where it was measured, found or not. Attention and heads have one finding
-    each where there is any. The others are positive findings, the strongest first; negative ones
-    fill the list up to `LEAST`.
+    Rehearsal and then the settling layer come first where they were measured, found or not.
+    Attention and heads have one finding each where there is any. The others are positive findings,
+    the strongest first; negative ones fill the list up to `LEAST`.
     """
     order = sorted(
         range(len(observations)), key=lambda i: (-strength(observations[i]), i)
     )  # fmt: skip
     first = [
-        i for i in order if observations[i].id == "rehearsal" and _is_measured(observations[i])
+        next(i for i in order if observations[i].id == id)
+        for id in _FIRST
+        if any(one.id == id and _is_measured(one) for one in observations)
     ]
     selection = set(first)
     for section in _ALWAYS:

@@ -1,109 +1,137 @@
-"""Findings about heads: how many are sinks, local, diffuse, and which copies most."""
+"""Heads of the model: what single heads do, as facts of the model and not of the prompt.
+
+One line each, for one box of the page. They are no findings: most prompts give the same heads.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from attentropy.engine.maps.head_scores import LOCAL_KEYS, SCORES, HeadScore
+from attentropy.engine.maps.head_scores import LOCAL_KEYS, SCORES
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.findings.finding import Observation, head_label
+from attentropy.engine.trace.sink_keys import sink_keys
+from attentropy.report import planes
+from attentropy.report.findings.finding import head_label
 from attentropy.report.units import count, percent
 
-# Score: one head that passes, several heads that do, what passes, with {threshold}.
-_KINDS = {
-    "sink": ("has an attention sink", "have an attention sink",
-             "first key receives more than {threshold} of the attention"),
-    "local": ("is local", "are local",
-              f"more than {{threshold}} of the attention on the last {LOCAL_KEYS} keys"),
-    "diffuse": ("is diffuse", "are diffuse", "mean normalized entropy above {threshold}"),
-}  # fmt: skip
-_STRONGEST = {
-    "previous": "Strongest previous-token head",
-    "induction": "Strongest induction head (on repeated random tokens)",
-}
+_NAMED = 8  # heads in one line
+LISTED = 0.3  # from here on a head is listed where no threshold is agreed on
+IDLE_WEIGHT, IDLE_QUERIES = 0.9, 0.9
+IDLE_KEYS = 16  # some query has to see as many: a short row gives its first key much anyway
+
+_TIMES_UNIFORM = 2  # a short row gives the token before it much anyway
+
+# Score, its name in the box, and what is compared.
+_KINDS = (
+    ("previous", "Previous token", "mean attention on the token before"),
+    ("induction", "Induction", "on repeated random tokens"),
+    ("local", "Local", f"attention on the last {LOCAL_KEYS} keys"),
+)
+_IDLE = f"share of queries with more than {percent(IDLE_WEIGHT)} of their attention on one sink key"
 
 
-def observe_heads(trace: Trace) -> list[Observation]:
-    """Return a finding for each score that was measured."""
-    findings = []
-    for name, score in SCORES.items():
+@dataclass(frozen=True)
+class HeadFact:
+    """One line about the heads of the model.
+
+    `name` is the kind, `rule` what was compared with `limit`, `text` the heads above it; `heads`
+    are these with their values, the strongest first, of `n` heads that were measured.
+    """
+
+    id: str
+    name: str
+    rule: str
+    text: str
+    limit: float
+    n: int
+    heads: tuple[tuple[str, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields for `--json`."""
+        return asdict(self)
+
+
+def model_heads(trace: Trace) -> list[HeadFact]:
+    """Return a line for each kind of head that was measured."""
+    facts = []
+    for name, title, what in _KINDS:
         variable = f"head_{name}"
-        if variable not in trace or not np.isfinite(trace[variable]).any():
-            continue
-        values = np.where(np.isfinite(trace[variable]), trace[variable], np.nan)
-        uniform = _uniform(trace, name)
-        if score.threshold is None:
-            findings.append(_strongest(trace, name, values, uniform))
-        else:
-            findings.append(_counted(trace, name, score, values, uniform))
-    return findings
+        if variable in trace and np.isfinite(trace[variable]).any():
+            values = np.where(np.isfinite(trace[variable]), trace[variable], np.nan)
+            numbers = trace["score_head"] if "score_head" in trace else np.arange(values.shape[1])
+            facts.append(_fact(trace, name, title, what, values, _limit(trace, name), numbers))
+    idle = idle_shares(trace)
+    if idle is not None and np.isfinite(idle).any():
+        facts.append(_fact(trace, "idle", "Idle", _IDLE, idle, IDLE_QUERIES, trace["head"]))
+    return facts
 
 
-def _counted(
-    trace: Trace, name: str, score: HeadScore, values: np.ndarray, uniform: float | None
-) -> Observation:
-    """Return how many heads exceed the threshold, and which has the highest score."""
-    assert score.threshold is not None
-    measured = np.isfinite(values)
-    passing, n = int((values[measured] > score.threshold).sum()), int(measured.sum())
-    entry, head, best = _best(trace, values)
-    one, many, criterion = _KINDS[name]
-    reference = "" if uniform is None else f"; uniform: {_written(name, uniform)}"
-    criterion = criterion.format(threshold=_written(name, score.threshold))
-    verdict = many if passing > 1 else one
-    text = (
-        f"{passing or 'None'} of {count(n, 'head')} {verdict} ({criterion}{reference}). Highest: "
-        f"{head_label(trace, entry, head)}, {_written(name, best)}."
-    )
-    return Observation(
-        f"head_{name}", text, f"head_{name}", best, _unit(name), score.threshold, n, passing > 0,
-        "attention", entry, None, head,
-    )  # fmt: skip
-
-
-def _strongest(
-    trace: Trace, name: str, values: np.ndarray, uniform: float | None
-) -> Observation:  # fmt: skip
-    """Return the head with the highest score, compared with a uniform row's."""
-    entry, head, best = _best(trace, values)
-    reference = "" if uniform is None else f" (uniform: {percent(uniform)})"
-    n = int(np.isfinite(values).sum())
-    text = (
-        f"{_STRONGEST[name]}: {head_label(trace, entry, head)}, {percent(best)} of its attention"
-        f"{reference}."
-    )
-    return Observation(
-        f"head_{name}", text, f"head_{name}", best, _unit(name), uniform, n,
-        uniform is None or best > uniform, "attention", entry, None, head,
-    )  # fmt: skip
-
-
-def _written(name: str, value: float) -> str:
-    """Return a score as a sentence writes it: a share of attention in percent."""
-    return f"{value:.2g}" if name == "diffuse" else percent(value)
-
-
-def _best(trace: Trace, values: np.ndarray) -> tuple[int, int, float]:
-    """Return layer entry, the head's number and its score, of the highest score."""
-    entry, head = np.unravel_index(np.nanargmax(values), values.shape)
-    number = trace["score_head"][head] if "score_head" in trace else head
-    return int(entry), int(number), float(values[entry, head])
-
-
-def _uniform(trace: Trace, name: str) -> float | None:
-    """Return a uniform row's score, the mean over the layers where it was measured."""
-    if name == "induction":
-        entry: Any = trace.attrs
-        for key in ("options", "induction", "uniform"):
-            entry = entry.get(key) if isinstance(entry, dict) else None
-        return float(entry) if isinstance(entry, (int, float)) else None
+def _limit(trace: Trace, name: str) -> float:
+    """Return the value above which a head is listed: more than a uniform row gives."""
+    threshold = SCORES[name].threshold
+    if threshold is not None:
+        return threshold
     values = trace[f"uniform_{name}"] if f"uniform_{name}" in trace else np.array([])
-    measured = values[np.isfinite(values)]
-    return float(measured.mean()) if measured.size else None
+    uniform = values[np.isfinite(values)]
+    return max(LISTED, _TIMES_UNIFORM * float(uniform.mean())) if uniform.size else LISTED
 
 
-def _unit(name: str) -> str:
-    """Return the unit of a score."""
-    return "share of ln(visible)" if name == "diffuse" else "share"
+def _fact(
+    trace: Trace,
+    id: str,
+    name: str,
+    what: str,
+    values: np.ndarray,
+    limit: float,
+    numbers: np.ndarray,
+) -> HeadFact:
+    """Return one line: the heads above `limit`, or the highest one where there is none."""
+
+    def label(at: Sequence[np.intp]) -> str:
+        return head_label(trace, at[0], int(numbers[at[1]]))
+
+    n = int(np.isfinite(values).sum())
+    cells = np.argwhere(np.nan_to_num(values, nan=-1.0) > limit)
+    cells = cells[np.argsort(-values[tuple(cells.T)], kind="stable")]
+    heads = tuple((label(at), round(float(values[tuple(at)]), 4)) for at in cells)
+    if heads:
+        listed = ", ".join(f"{head} ({value:.2f})" for head, value in heads[:_NAMED])
+        rest = f" and {len(heads) - _NAMED:,} more" if len(heads) > _NAMED else ""
+        text = f"{listed}{rest}; {len(heads):,} of {count(n, 'head')}."
+    else:
+        best = np.unravel_index(np.nanargmax(values), values.shape)
+        text = f"none of {count(n, 'head')}; highest: {label(best)} ({values[best]:.2f})."
+    return HeadFact(id, name, f"{what}, above {limit:.2g}", text, limit, n, heads)
+
+
+def idle_shares(trace: Trace) -> np.ndarray | None:
+    """Return the share of each head's queries that put more than 0.9 on a sink key, [layer, head].
+
+    Over the prompt's queries that see two keys or more; exact, since the largest weight is the only
+    one that can be so large. None where the trace does not have the largest weights and their keys,
+    or the prompt is too short.
+    """
+    needed = ("max_prob", "top_key", "visible", "head")
+    sinks = sink_keys(trace)
+    if sinks is None or any(name not in trace for name in needed):
+        return None
+    prompt = trace.prompt_tokens
+    visible = trace["visible"][:, :prompt]
+    if visible.max(initial=0) < IDLE_KEYS:
+        return None
+    shares = np.full(trace.dataset["max_prob"].shape[:2], np.nan)
+    for entry in range(len(shares)):
+        weights = planes.read_layer(trace, "max_prob", entry)[:, :prompt]
+        counted = np.isfinite(weights) & (visible[entry] >= 2)
+        n = counted.sum(-1)
+        idle = np.zeros_like(n)
+        if sinks.is_sink[entry].any():
+            keys = trace.dataset["top_key"][entry].values[:, :prompt]
+            on_sink = (keys >= 0) & sinks.is_sink[entry][np.clip(keys, 0, prompt - 1)]
+            idle = (counted & on_sink & (weights > IDLE_WEIGHT)).sum(-1)
+        shares[entry] = np.where(n > 0, idle / np.maximum(n, 1), np.nan)
+    return shares

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
-from attentropy.report.findings.scored_heads import observe_heads
-from attentropy.report.units import count, percent
-
-# A rehearsal counts as found where a token of the answer is among the top five and not negligible.
-REHEARSAL_RANK = 4
-REHEARSAL_PROBABILITY = 0.05
-# Sink mass means little while a uniform row puts most of its weight on four keys.
-_SINK_KEYS = 4
-_SINK_VISIBLE = 4 * _SINK_KEYS
-
-
-@dataclass(frozen=True)
-class StrongestRehearsal:
-    """The cell at a template token where a token of the answer has the highest probability.
-
-    `entry` is that along `layer`; `rank` (from 0) and `is_found` are those of definitions.md;
-    `cells` is the number of cells that count as found.
-    """
-
-    entry: int
-    position: int
-    token: str
-    probability: float
-    rank: int
-    is_found: bool
-    cells: int
+from attentropy.report.findings.attention import observe_attention
+from attentropy.report.findings.finding import Observation, extremes
+from attentropy.report.findings.rehearsal import observe_rehearsal, of_site
+from attentropy.report.findings.settled import observe_settled
+from attentropy.report.units import count
 
 
 def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> list[Observation]:
@@ -43,136 +18,13 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
 
     With `attention` the entropies of all heads are not read again.
     """
-    findings: list[Observation | None] = [_rehearsal(trace)]
+    findings: list[Observation | None] = [observe_rehearsal(trace)]
     if "lens_entropy" in trace:
-        findings += [_settled(trace), _lens_layers(trace)]
+        findings += [observe_settled(trace), _lens_layers(trace)]
     attention = attention or planes.read_attention(trace)
     if attention is not None:
-        sums, counted = attention.normalized_sum, attention.normalized_count
-        findings += [_attention_extremes(trace, sums, counted), _range_used(trace, sums, counted)]
-        if "sink_mass" in trace and np.isfinite(attention.mean).any():
-            findings.append(_sinks(trace))
-    findings += observe_heads(trace)
+        findings += observe_attention(trace, attention)
     return [observation for observation in findings if observation is not None]
-
-
-def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
-    """Return the strongest cell of the lens at the template tokens; None where none was measured.
-
-    Cells that count as found precede those that do not.
-    """
-    if "rehearsal" not in trace:
-        return None
-    dummies = trace.dummy_positions()
-    if not dummies.size:
-        return None
-    span = slice(int(dummies[0]), int(dummies[-1]) + 1)
-    values = trace.lens("rehearsal", span)[:, dummies - span.start]
-    ranks = trace.lens("rehearsal_rank", span)[:, dummies - span.start]
-    measured = np.isfinite(values)
-    if not measured.any():
-        return None
-    probability = np.exp(np.where(measured, values, -np.inf))
-    is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
-    entry, column = np.unravel_index((probability + is_found).argmax(), values.shape)
-    position = int(dummies[column])
-    span = slice(position, position + 1)
-    token = trace.text_of([trace.lens("rehearsal_ids", span)[entry, 0]])[0]
-    return StrongestRehearsal(
-        int(entry),
-        position,
-        token,
-        float(probability[entry, column]),
-        int(ranks[entry, column]),
-        bool(is_found[entry, column]),
-        int(is_found.sum()),
-    )
-
-
-def _of_site(trace: Trace) -> str:
-    """Return the words for the lens's site; none for the residual stream."""
-    return "" if trace.site == "residual" else f" of the {trace.site} output alone"
-
-
-def _rehearsal(trace: Trace) -> Observation:
-    """Return whether the lens shows a token of the answer at a template token."""
-    name, threshold = "rehearsal", REHEARSAL_PROBABILITY
-    best = strongest_rehearsal(trace)
-    is_read = np.zeros((0, 0), bool)
-    if "lens_entropy" in trace:
-        is_read = np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()])
-    if best is None:
-        text = f"Rehearsal was not measured: {_no_rehearsal(trace, is_read)}."
-        return Observation(
-            name, text, name, unit="probability", threshold=threshold, is_found=False
-        )
-    cells = int(is_read.sum())
-    where = (
-        f"at the template token {quoted(trace.tokens[best.position])} (position {best.position:,})"
-    )
-    lens = f"the logit lens{_of_site(trace)} at {layer_name(trace, best.entry)}"
-    gives = f"gives {percent(best.probability)} to {quoted(best.token)}"
-    if best.is_found:
-        text = (
-            f"Rehearsal found: {where} {lens} already {gives}, a later token of the answer (rank "
-            f"{best.rank + 1}). {best.cells:,} of {cells:,} layer × template-token cells "
-            f"{'passes' if best.cells == 1 else 'pass'} the threshold."
-        )
-    else:
-        tokens = count(int(is_read.any(0).sum()), "template token")
-        text = (
-            f"No rehearsal found at {tokens}. The strongest candidate is {where}: {lens} {gives}, "
-            f"a later token of the answer (rank {best.rank + 1:,})."
-        )
-    return Observation(
-        name, text, name, best.probability, "probability", threshold, cells, best.is_found,
-        "lens", best.entry, best.position,
-    )  # fmt: skip
-
-
-def _no_rehearsal(trace: Trace, is_read: np.ndarray) -> str:
-    """Return why rehearsal was not measured; `is_read` [layer, template token]: by the lens."""
-    if trace.dummy_positions().size == 0:
-        return "the prompt has no template token after its last word"
-    if "rehearsal" not in trace:
-        return "the trace has no logit lens"
-    if not is_read.any():
-        return "the lens did not read the template tokens"
-    if trace.attrs.get("reasoning") and not trace.attrs.get("answer"):
-        return "the answer ends within its reasoning, which is not looked for"
-    return "the answer has no word to look for"
-
-
-def _settled(trace: Trace) -> Observation | None:
-    """Return from which layer on the lens's top token at the prompt's end is the model's."""
-    if "lens_rank" not in trace or trace.site != "residual":
-        return None
-    position = trace.prompt_tokens - 1
-    ranks = trace.lens("lens_rank")[:, position]
-    is_read = np.isfinite(trace.lens("lens_entropy")[:, position])
-    entries = np.flatnonzero((ranks >= 0) & is_read)
-    if not entries.size or ranks[entries[-1]] != 0:
-        return None
-    others = entries[ranks[entries] != 0]  # another token is the lens's top one
-    first = int(entries[entries > others[-1]][0]) if others.size else int(entries[0])
-    token = quoted(trace.text_of([trace["target_ids"][position]])[0])
-    entropy = float(trace.lens("lens_entropy")[first, position])
-    where = f"from {layer_name(trace, first)} onward"
-    if first == entries[0]:
-        where = "at every layer read" if entries.size > 1 else f"at {layer_name(trace, first)}"
-    elif first == entries[-1]:
-        where = f"only at {layer_name(trace, first)}"
-    has_answer = trace.dataset.sizes["position"] > position + 1
-    last = "the prompt's last" if has_answer else "the last"
-    text = (
-        f"At {last} position the lens's top token is the model's prediction {token} {where} "
-        f"({count(int(entries.size), 'layer')} read; lens entropy {entropy:.2f} nats at "
-        f"{layer_name(trace, first)})."
-    )
-    return Observation(
-        "settled", text, "lens_rank", 0.0, "rank", 0.0, int(entries.size), True, "lens", first,
-        position,
-    )  # fmt: skip
 
 
 def _lens_layers(trace: Trace) -> Observation | None:
@@ -186,111 +38,7 @@ def _lens_layers(trace: Trace) -> Observation | None:
     low = int(rows[means.argmin()])
     n = int(np.isfinite(values).any(0).sum())
     text = (
-        f"Mean lens entropy{_of_site(trace)} {_extremes(trace, rows, means, ' nats', 2)}, over "
+        f"Mean lens entropy{of_site(trace)} {extremes(trace, rows, means, ' nats', 2)}, over "
         f"{count(n, 'position')}."
     )
     return Observation("lens_layers", text, "lens_entropy", float(means.min()), n=n, layer=low)
-
-
-def _extremes(
-    trace: Trace, rows: np.ndarray, means: np.ndarray, unit: str, digits: int
-) -> str:  # fmt: skip
-    """Return where the means of the layers `rows` are lowest and highest, as words after "is".
-
-    Means that are written alike are said to be equal.
-    """
-    texts = [f"{value:.{digits}f}{unit}" for value in (means.min(), means.max())]
-    low, high = (layer_name(trace, rows[at]) for at in (means.argmin(), means.argmax()))
-    if len(rows) == 1:
-        return f"is {texts[0]} in {low}"
-    if texts[0] == texts[1]:
-        return f"is {texts[0]} in every layer"
-    return f"is lowest in {low} ({texts[0]}) and highest in {high} ({texts[1]})"
-
-
-def _attention_extremes(
-    trace: Trace, sums: np.ndarray, counted: np.ndarray
-) -> Observation | None:  # fmt: skip
-    """Return the most focused and the most diffuse head.
-
-    `sums` [layer, head] are those of normalized entropy over queries, `counted` their numbers.
-    """
-    if not counted.any():
-        return None
-    means = np.where(counted > 0, sums / np.maximum(counted, 1), np.nan)
-    low = np.unravel_index(np.nanargmin(means), means.shape)
-    high = np.unravel_index(np.nanargmax(means), means.shape)
-    names = [int(trace["head"][at[1]]) for at in (low, high)]
-    labels = [head_label(trace, at[0], name) for at, name in zip((low, high), names, strict=True)]
-    values = [f"{means[at]:.2f}" for at in (low, high)]
-    n = int((counted > 0).sum())
-    if n == 1:
-        text = f"{labels[0][0].upper()}{labels[0][1:]} has mean normalized entropy {values[0]}."
-    elif values[0] == values[1]:
-        what = "head" if names[0] >= 0 else "layer"
-        text = f"All {count(n, what)} have the same mean normalized entropy, {values[0]}."
-    else:
-        kind = " head" if names[0] >= 0 else ""
-        text = (
-            f"Most focused{kind}: {labels[0]}, normalized entropy {values[0]}. Most "
-            f"diffuse{kind}: {labels[1]}, {values[1]}."
-        )
-    return Observation(
-        "heads", text, "normalized_entropy", float(means[low]), "share of ln(visible)",
-        n=int(counted[low]), view="attention", layer=int(low[0]),
-        head=names[0] if names[0] >= 0 else None,
-    )  # fmt: skip
-
-
-def _range_used(trace: Trace, sums: np.ndarray, counted: np.ndarray) -> Observation | None:
-    """Return the mean normalized entropy, and the layers where it is lowest and highest."""
-    n = int(counted.sum())
-    if not n:
-        return None
-    mean = float(sums.sum() / n)
-    per_layer = counted.sum(1)
-    rows = np.flatnonzero(per_layer)
-    means = sums.sum(1)[rows] / per_layer[rows]
-    text = (
-        f"Mean normalized attention entropy is {mean:.2f} (1 = uniform over visible keys). By "
-        f"layer, it {_extremes(trace, rows, means, '', 2)}."
-    )
-    return Observation(
-        "range", text, "normalized_entropy", mean, "share of ln(visible)", n=n,
-        view="attention", layer=int(rows[means.argmin()]),
-    )  # fmt: skip
-
-
-def _sinks(trace: Trace) -> Observation:
-    """Return the mean sink mass of queries that see enough keys, and the head with the most."""
-    parts, expected, prompt = [], 0.0, trace.prompt_tokens
-    for entry, values in enumerate(planes.read_layers(trace, "sink_mass")):
-        visible = trace.dataset["visible"][entry, :prompt].values.astype(np.float64)
-        values = values[:, :prompt]
-        is_counted = np.isfinite(values) & (visible >= _SINK_VISIBLE)
-        total = np.where(is_counted, values, 0).sum(-1, dtype=np.float64)
-        parts.append((total, is_counted.sum(-1)))
-        expected += float(is_counted.sum(0) @ (_SINK_KEYS / np.maximum(visible, 1)))
-    sums, counted = (np.array(part) for part in zip(*parts, strict=True))
-    n = int(counted.sum())
-    if not n:
-        why = f"no query sees at least {_SINK_VISIBLE} keys"
-        if prompt < _SINK_VISIBLE:
-            why = f"the prompt is too short (it needs at least {_SINK_VISIBLE} tokens)"
-        text = f"Sink mass was not measured: {why}."
-        return Observation(
-            "sinks", text, "sink_mass", unit="share", is_found=False, view="attention"
-        )
-    value, expected = float(sums.sum() / n), expected / n
-    per_head = np.where(counted > 0, sums / np.maximum(counted, 1), -math.inf)
-    layer, head = np.unravel_index(per_head.argmax(), per_head.shape)
-    number = int(trace["head"][head])
-    text = (
-        f"Attention sink: the first {_SINK_KEYS} tokens receive {percent(value)} of attention "
-        f"(uniform: {percent(expected)}), over queries that see at least {_SINK_VISIBLE} keys. "
-        f"Highest: {head_label(trace, layer, number)}, {percent(per_head[layer, head])}."
-    )
-    return Observation(
-        "sinks", text, "sink_mass", value, "share", expected, n, value > expected, "attention",
-        int(layer), None, number if number >= 0 else None,
-    )  # fmt: skip

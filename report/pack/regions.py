@@ -8,6 +8,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.planes import Tiles
+from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
 
@@ -20,14 +21,17 @@ def regions(
 ) -> list[Range]:
     """Return the ranges of single positions, ascending and without overlap.
 
-    These are `sections`, the tail, the place where the answer begins, the template's tokens (the
-    last ones where there are many), and for each view the stretches of `width`
-    positions with the lowest and the highest mean.
+    These are `sections`, the tail, the places where the answer begins and where its decisive word
+    is, the template's tokens (the last ones where there are many), and for each view the stretches
+    of `width` positions with the lowest and the highest mean.
     """
     n = len(trace["role"])
     wanted = [*sections, (max(0, n - _TAIL * width), n)]
     if (split := trace.prompt_tokens) < n:
         wanted.append((max(0, split - width), min(n, split + width)))
+    answer = read_answer(trace)
+    if answer is not None and answer.decisive is not None and (at := answer.decisive.query) < n:
+        wanted.append((max(0, at - width), min(n, at + width)))
     template = np.flatnonzero(np.isin(trace["role"], ("template", "bos", "eos")))[-width:]
     wanted += [(max(0, i - _MARGIN), min(n, i + _MARGIN + 1)) for i in template.tolist()]
     for view, tiled in views:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, NotRequired, TypedDict
 
 from attentropy.report import palette
 from attentropy.report.content.report import Report, ReportView
-from attentropy.report.figures import roster
+from attentropy.report.figures import readable_rows, roster
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.placement import box_caption
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
@@ -71,10 +72,12 @@ class Facts(TypedDict):
     inks: list[str]
     liveCells: int
     overviewSteps: dict[str, int]
+    readable: dict[str, dict[str, Any]]
     sizes: dict[str, dict[str, int]]
     observations: list[_Finding]
     captions: dict[str, str]
     mapHeads: int
+    mapLayer: int
     mapSizes: dict[str, _MapSize]
     region: NotRequired[dict[str, int]]
     rosterSizes: NotRequired[dict[str, tuple[int, int]]]
@@ -113,6 +116,7 @@ def facts(report: Report) -> Facts:
         "inks": [palette.DARK_INK, palette.LIGHT_INK],
         "liveCells": LIVE_CELLS,
         "overviewSteps": {view.name: view.step for view in views},
+        "readable": {site: asdict(lens) for site, lens in report.readable.items()},
         "sizes": {
             width: _layout(size, report.section_columns[width])
             for width, size in report.sizes.items()
@@ -120,6 +124,7 @@ def facts(report: Report) -> Facts:
         "observations": [_finding(observation) for observation in report.findings],
         "captions": {view.name: view.caption_template for view in views},
         "mapHeads": len(report.attention.map_heads),
+        "mapLayer": report.attention.map_layer,
         "mapSizes": {
             "wide": _map_size(attentionmap.WIDE),
             "narrow": _map_size(attentionmap.NARROW),
@@ -160,8 +165,10 @@ def _map_size(size: attentionmap.MapSize) -> _MapSize:
 
 def _layout(size: Size, columns: int) -> dict[str, int]:
     """Return the pixels of the figure's parts, and how many columns its section shows at first."""
+    strip, strip_width = readable_rows.strip_pixels(size)
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
         "overview": size.overview, "above": size.above, "columns": columns,
         "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
+        "strip": strip, "stripWidth": strip_width,
     }  # fmt: skip

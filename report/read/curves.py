@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.engine.trace.statistics import BY_NAME
 from attentropy.report import planes
 from attentropy.report.read.visible import is_causal
@@ -20,7 +21,9 @@ class Curve:
     """A statistic over the layers, [layer], NaN where it was not measured.
 
     `low` and `high` are the range around the mean, `uniform` is the value of a uniform row; each is
-    None where there is no such thing. `top` is the end of the statistic's range, where it has one.
+    None where there is no such thing. `top` is the end of the statistic's range, where it has one,
+    and `bottom` the lowest value that is drawn. `heading` names the mean in a table, and
+    `is_percent` says whether a statistic with a range is written in percent.
     """
 
     name: str
@@ -30,13 +33,17 @@ class Curve:
     high: np.ndarray | None = None
     uniform: np.ndarray | None = None
     top: float | None = None
+    bottom: float = 0.0
+    heading: str = "mean"
+    is_percent: bool = True
 
 
 def lens_curves(trace: Trace) -> list[Curve]:
     """Return the curves of the lens, over the prompt's positions that it read.
 
-    These are the mean entropy (nats) with its quartiles, the share of positions whose top token is
-    the one that the model predicts, and the mean divergence (nats) with its quartiles.
+    These are the mean entropy (nats) with its quartiles, skill and agreement of the lens (where
+    they are not measured: the share of positions whose top token is the one that the model
+    predicts), and the mean divergence (nats) with its quartiles.
     """
     if "lens_entropy" not in trace:
         return []
@@ -44,7 +51,9 @@ def lens_curves(trace: Trace) -> list[Curve]:
     entropy = trace.lens("lens_entropy", prompt)
     is_read = np.isfinite(entropy)
     curves = [_quartiles("lens_entropy", "lens entropy (nats)", entropy)]
-    if "lens_rank" in trace:
+    own = _readability(trace)
+    curves += own
+    if "lens_rank" in trace and not own:
         ranks = trace.lens("lens_rank", prompt)
         share = _mean((ranks == 0).astype(np.float64), is_read & (ranks >= 0))
         title = "share of positions where the lens's top token is the prediction"
@@ -53,6 +62,21 @@ def lens_curves(trace: Trace) -> list[Curve]:
         divergence = trace.lens("lens_kl", prompt)
         curves.append(_quartiles("lens_kl", "KL to the last layer (nats)", divergence))
     return [curve for curve in curves if np.isfinite(curve.mean).any()]
+
+
+def _readability(trace: Trace) -> list[Curve]:
+    """Return how far the lens can be read: its skill, and how often it names the same token."""
+    lens = lens_skill(trace, trace.site)
+    if lens is None:
+        return []
+    guess = np.where(np.isfinite(lens.skill), 0.0, np.nan)
+    bottom = -1.0 if np.nanmin(lens.skill) < 0 else 0.0
+    skill = "lens skill (1 = the model's output, 0 = a uniform guess)"
+    agreement = "share of positions where the lens's top token is the last layer's"
+    return [
+        Curve("lens_skill", skill, lens.skill, None, None, guess, 1.0, bottom, "skill", False),
+        Curve("lens_agreement", agreement, lens.agreement, top=1.0, heading="share"),
+    ]
 
 
 def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -> list[Curve]:

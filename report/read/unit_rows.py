@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def _curves(
     for i in sorted(order.tolist()):
         if is_measured[:, i].any():
             line = None if uniform is None else np.where(is_measured[:, i], uniform[i], np.nan)
-            ends = {"low": low[:, i], "high": high[:, i]} if several else {}
+            ends: dict[str, Any] = {"low": low[:, i], "high": high[:, i]} if several else {}
             yield Curve(f"{kind}{i}", labels[i], mean[:, i], uniform=line, top=top, **ends)
 
 

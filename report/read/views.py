@@ -15,6 +15,7 @@ from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.read.cells import CellText, cells_of
 from attentropy.report.read.ranges import Ends
+from attentropy.report.read.readability import Readability, readability
 from attentropy.report.scale import Scale
 
 _MOST_POSITIONS = 1024  # per column
@@ -26,7 +27,8 @@ class View:
     """Values of a trace that a figure shows, with their scale and the texts of their cells.
 
     `values` are [layers, N], NaN where missing, coloured on `scale`, whose legend is called
-    `title`. `step` positions share a column of the overview.
+    `title`. `step` positions share a column of the overview. `readability` says how far the lens
+    can be read at each layer; None for attention, and where it is not measured.
     """
 
     name: str
@@ -35,6 +37,7 @@ class View:
     step: int
     trace: Trace
     title: str = "Entropy (nats)"
+    readability: Readability | None = None
 
     @property
     def what(self) -> str:
@@ -72,11 +75,14 @@ def view_names(trace: Trace) -> list[str]:
     return present
 
 
+TRANSLATED_NOTE = "predicts the next token; cannot show rehearsal"
 _BLOCKS = {"attention": "attention block's", "mlp": "MLP block's"}
 
 
 def site_words(site: str) -> str:
     """Return the caption's words for the lens's site; none for the residual stream."""
+    if site == "translated":
+        return f" through the translated lens ({TRANSLATED_NOTE})"
     return "" if site == "residual" else f" of the {_BLOCKS.get(site, site)} output alone"
 
 
@@ -118,7 +124,8 @@ def read_view(
     With `attention` the entropies of all heads are not read again; `ends` fixes the scale's.
     """
     values = _entropies(trace, name, attention)
-    return View(name, values, entropy_scale(trace, name, ends), _step(values), trace)
+    scale, lens = entropy_scale(trace, name, ends), _readability(trace, name)
+    return View(name, values, scale, _step(values), trace, readability=lens)
 
 
 @read_view.register
@@ -130,7 +137,13 @@ def _(
 ) -> View:
     values = _entropies(trace, name, attention)
     size = max(planes.tile_size(values.shape[1]), _step(values[:, trace.both]))
-    return View(name, values, difference_scale(values, ends), size, trace, "B − A (nats)")
+    scale, lens = difference_scale(values, ends), _readability(trace, name)
+    return View(name, values, scale, size, trace, "B − A (nats)", lens)
+
+
+def _readability(trace: Trace, name: str) -> Readability | None:
+    """Return how far the lens can be read at the site that opens; None for attention."""
+    return readability(trace, trace.site) if name == "lens" else None
 
 
 def _entropies(trace: Trace, name: str, attention: planes.AttentionPlanes | None) -> np.ndarray:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from attentropy.engine.record.record import record
     from attentropy.engine.run.extract import extract
     from attentropy.engine.trace.dataset import Trace
+    from attentropy.engine.translator.fit import fit_lens
     from attentropy.kernels.ops import attention, vocabulary
     from attentropy.kernels.sweep import (
         attention_at,
@@ -36,6 +37,7 @@ _HOMES = {
     "export": "attentropy.report.export.export",
     "compare": "attentropy.report.compare.difference",
     "extract": "attentropy.engine.run.extract",
+    "fit_lens": "attentropy.engine.translator.fit",
     "open": "attentropy.report.compare.stored",
     "record": "attentropy.engine.record.record",
     "vocabulary": "attentropy.kernels.ops",
@@ -56,6 +58,7 @@ __all__ = [
     "compare",
     "export",
     "extract",
+    "fit_lens",
     "record",
     "vocabulary",
 ]

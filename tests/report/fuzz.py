@@ -398,7 +398,7 @@ def _sketched(
     """Compute the values of the figure without drawing them."""
     for name, size in sizes.items():
         json.dumps(cells.datasets(trace, size, placed[name], shown[0], rows), allow_nan=False)
-        json.dumps(cells.state(trace, size, placed[name], len(rows)), allow_nan=False)
+        json.dumps(cells.state(trace, size, placed[name], shown[0]), allow_nan=False)
     return {"figure": {"wide": {}, "narrow": {}}}
 
 

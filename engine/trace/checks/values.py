@@ -12,20 +12,20 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.schema import NEVER_NEGATIVE, ROLES
-from attentropy.engine.trace.statistics import ATTENTION_STATISTICS
+from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, WITHOUT_SINKS
 from attentropy.engine.trace.types import Array
 
 # variable -> the words that it may hold
 _WORDS = {
     "role": ROLES,
-    "site": ("residual", "attention", "mlp"),
+    "site": ("residual", "translated", "attention", "mlp"),
     "part": ("attention", "kernel", "mlp", "other", "lens", "writing"),
     "outside": ("embedding", "norm", "head", "rest", "writing"),
 }
 _ATTRIBUTE_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("model", "tokenizer", "prompt", "versions", "options", "profile"), dict),
     **dict.fromkeys(("answer", "reasoning", "implementation"), str),
-    "partial": dict, "notes": list,
+    **dict.fromkeys(("partial", "placebo"), dict), "notes": list, "answer_is_cut": bool,
 }  # fmt: skip
 _MAX_INTEGER = 2**31 - 1
 _LOWEST = -1e-3  # of what is never negative: rounding
@@ -33,6 +33,7 @@ _LOWEST = -1e-3  # of what is never negative: rounding
 _NEEDS = {
     "rehearsal": ("rehearsal_ids", "rehearsal_rank", "lens_entropy"),
     "rehearsal_ids": ("rehearsal",),
+    "rehearsal_placebo": ("rehearsal",),
     "lens_entropy": ("lens_top_ids", "lens_top_logprobs"),
     "lens_top_ids": ("lens_entropy",),
     "lens_rank": ("target_ids", "lens_entropy"),
@@ -41,6 +42,8 @@ _NEEDS = {
     "window_entropy": ("window",),
     "received": ("received_head",),
     "answer_attention": ("answer_head",),
+    "sink_keys": ("received", "visible"),
+    **dict.fromkeys(WITHOUT_SINKS, ("sink_keys", "entropy")),
     "vocabulary_ids": ("vocabulary_text",),
     "vocabulary_text": ("vocabulary_ids",),
     "profile_seconds": ("profile_bytes", "profile_outside", "part", "outside"),

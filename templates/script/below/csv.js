@@ -2,6 +2,7 @@
 import { $, N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { state } from "../data/state.js";
+import { readableLens } from "../data/readable.js";
 import { entropyOver, headName, rowsShown } from "../data/rows.js";
 import { sectionBinOf } from "../figure/pictures.js";
 import { writeTables } from "./live_tables.js";
@@ -35,14 +36,15 @@ function csvOfTable(table) {
 // One line per cell of the section, with as many positions per column as the figure draws. The last field
 // is the number of positions that the value is the mean of.
 function csvOfFigure() {
-  const rows = rowsShown(), bin = sectionBinOf(rows), lines = [["layer", "head", "position", "token", "value", "positions"]];
+  const rows = rowsShown(), bin = sectionBinOf(rows), skill = readableLens()?.skill;
+  const lines = [["layer", "head", "position", "token", "value", "positions", ...(skill ? ["lens skill"] : [])]];
   for (const row of rows) {
     const head = row.head < 0 ? "mean" : headName(row.head);
     for (let p = Math.floor(state.a / bin) * bin; p < state.b; p += bin) {
       const tile = bin === 1 && row.plane.at(row.at, p) === undefined ? row.plane.tile(row.at, p) : null;
       const end = Math.min(N, p + bin), many = tile ? tile.to - tile.from : end - p;
       const layer = csvText(String(report.layers[row.entry]));
-      lines.push([layer, head, p, csvText(bin === 1 ? texts.full(p) : ""), csvNumber(entropyOver(row, p, end)), many]);
+      lines.push([layer, head, p, csvText(bin === 1 ? texts.full(p) : ""), csvNumber(entropyOver(row, p, end)), many, ...(skill ? [csvNumber(skill[row.entry] ?? NaN)] : [])]);
     }
   }
   return csvLines(lines);

@@ -40,7 +40,8 @@ export function drawRoster() {
   const parts = [];
   if (!values.length) parts.push(`The score ${names[s]} was not measured.`);
   else if (threshold === null) parts.push("This score has no threshold.");
-  else parts.push(`${passing.length > report.liveCells ? "Too many to frame" : "Framed"}: ${passing.length} of ${countOf(values.length, "head")} above ${threshold}.`);
+  else if (!passing.length) parts.push(`No head is above ${threshold}.`);
+  else parts.push(`${passing.length > report.liveCells ? "Not framed, because there are too many" : "Framed"}: ${passing.length} of ${countOf(values.length, "head")} above ${threshold}.`);
   if (uniforms.length) parts.push(`Uniform attention: ${(uniforms.reduce((a, b) => a + b, 0) / uniforms.length).toPrecision(2)} (mean over layers; right column).`);
   $("roster-note").textContent = `${parts.join(" ")} Grey: missing.`;
 }

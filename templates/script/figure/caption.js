@@ -4,6 +4,7 @@ import { markTerms } from "../data/terms.js";
 import { formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
 import { scaleShown, siteShown } from "../data/statistics.js";
+import { markedLens } from "../data/readable.js";
 
 export const chartCaption = () => (state.box ? report.placement.captions[state.view] : "");
 
@@ -18,6 +19,6 @@ export function writeCaption() {
   const lens = state.view === "lens", scale = scaleShown();
   const [, where] = (lens && report.sites.find(([name]) => name === siteShown())) || ["", ""];
   const text = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words[state.palette])
-    .replace("{column}", () => formatCount(state.col)).replace("{box}", boxWords);
+    .replace("{column}", () => formatCount(state.col)).replace("{box}", boxWords).replace("{readable}", () => markedLens()?.sentences ?? "");
   markTerms($("caption"), text);
 }

@@ -71,7 +71,7 @@ export function drawCards() {
     Promise.all(unread).then(drawCards);
     return;
   }
-  const key = [state.palette, ...state.pins.map(pinText)].join();
+  const key = [state.palette, state.dots, ...state.pins.map(pinText)].join();
   if (key === cardsKey) return;
   cardsKey = key;
   $("pins-cards").replaceChildren(...state.pins.map(pinCard));

@@ -3,6 +3,7 @@ import { report } from "../data/page.js";
 import { texts, word } from "../data/texts.js";
 import { shorten } from "../data/format.js";
 import { colourOf, inkOn, toHex } from "../data/colours.js";
+import { isThin, rowEdges, rowKindOf } from "../data/readable.js";
 import { state } from "../data/state.js";
 import { scaleShown } from "../data/statistics.js";
 import { entropyAt } from "../data/rows.js";
@@ -20,16 +21,20 @@ export function cellText(row, position, letters) {
   return key < 0 ? "" : texts.token(key);
 }
 
-export function makeCell(x, y, text, c) {
-  return { x0: x, x1: x + 1, xc: x + 0.5, y0: y, y1: y + 1, yc: y + 0.5, text, fill: toHex(c), tint: inkOn(c) };
+export function makeCell(x, y, text, c, y1 = y + 1, kind = "") {
+  return { x0: x, x1: x + 1, xc: x + 0.5, y0: y, y1, yc: (y + y1) / 2, text, fill: toHex(c), tint: inkOn(c), muted: kind === "unreadable", pale: kind === "pale" };
+}
+
+// The cells of one column of layers; collapsed rows have none.
+export function columnCells(rows, x, textOf, colour) {
+  const edges = rowEdges(rows.length);
+  return rows.flatMap((row, r) => (isThin(edges, r) ? [] : [makeCell(x, edges[r], textOf(row), colour(row), edges[r + 1], rowKindOf(row))]));
 }
 
 export function sectionCells(rows, letters) {
   const cells = [], scale = scaleShown();
   for (let p = state.a; p < state.b; p++) {
-    rows.forEach((row, r) => {
-      cells.push(makeCell(p, r, shorten(cellText(row, p, letters), letters), colourOf(entropyAt(row, p), scale, state.palette)));
-    });
+    cells.push(...columnCells(rows, p, (row) => shorten(cellText(row, p, letters), letters), (row) => colourOf(entropyAt(row, p), scale, state.palette)));
   }
   return cells;
 }

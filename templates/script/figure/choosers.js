@@ -39,5 +39,6 @@ export function reflect() {
     if ($(id)) $(id).value = String(state[name]);
   }
   if ($("box")) $("box").checked = state.box;
+  if ($("dots")) $("dots").checked = state.dots;
   reflectStatistic();
 }

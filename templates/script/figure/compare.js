@@ -6,6 +6,7 @@ import { visibleKeys } from "../data/visible.js";
 import { texts, wordFull } from "../data/texts.js";
 import { countOf, formatCount, formatPercent, formatSigned } from "../data/format.js";
 import { state } from "../data/state.js";
+import { readableLens } from "../data/readable.js";
 import { inLayer, rowName } from "../data/rows.js";
 import { topKey, topToken } from "../data/tokens.js";
 import { formatNats } from "./amounts.js";
@@ -67,5 +68,5 @@ export function describeBoth(row, column) {
   });
   const change = shares[1] - shares[0];
   if (at[0] !== at[1] && Number.isFinite(change)) lines.push(`B − A of normalized entropy = ${formatSigned(change, 3)}`);
-  return lines;
+  return [...lines, ...(readableLens()?.words[row.entry] ?? [])];
 }

@@ -7,6 +7,7 @@ import { countOf, formatCount, formatPercent, shorten } from "../data/format.js"
 import { planes } from "../data/planes.js";
 import { state } from "../data/state.js";
 import { lensDetail, otherSite, statName, statShown } from "../data/statistics.js";
+import { readableLens, rowAt } from "../data/readable.js";
 import { headName, inLayer, rowName, rowsShown } from "../data/rows.js";
 import { topKey, topToken } from "../data/tokens.js";
 import { attentionWeight, isMean } from "../data/windows.js";
@@ -64,8 +65,11 @@ function describeLens(row, position, value) {
     const { id, p } = topToken(row, position, k);
     if (id >= 0) lines.push(`${Number.isFinite(p) ? formatPercent(p) : "missing"}  ${wordFull(id)}`);
   }
-  return lines;
+  return [...lines, ...(readableLens()?.words[row.entry] ?? [])];
 }
+
+// How far the lens of a row can be read, with the row's name.
+export const describeSkill = (row) => [rowName(row), ...(readableLens()?.words[row.entry] ?? [])];
 
 function describeAttention(row, position, value) {
   const visible = visibleKeys(row.entry, position);
@@ -83,8 +87,8 @@ function describeAttention(row, position, value) {
 // its query and its key.
 export function describeInset(box, { y, across }) {
   const { weights, width: columns, height: rows, exact, row, head, queries, keys } = box;
+  if (!weights) return describeCell(rowsShown()[Math.floor(rowAt(y, rowsShown().length))], state.col);
   const at = Math.min(rows - 1, Math.floor(y * rows));
-  if (!weights) return describeCell(rowsShown()[at], state.col);
   const q = queries[Math.min(columns - 1, Math.floor(across * columns))], k = keys[at];
   const p = attentionWeight(exact, row.entry, head, q, k), mean = isMean(exact) || row.head < 0;
   const named = (position) => `${texts.full(position)} (position ${formatCount(position)}, ${texts.role(position)})`;

@@ -6,7 +6,9 @@ import { legendRows, legendTicks } from "../data/colours.js";
 import { state, theme } from "../data/state.js";
 import { prepareStatistic, scaleShown, statisticReady } from "../data/statistics.js";
 import { rowsShown } from "../data/rows.js";
+import { markedLens, readableLens, rowEdges, skillBars } from "../data/readable.js";
 import { figureView, layout } from "./canvas.js";
+import { pageWidth } from "./chart.js";
 import { sectionCells } from "./cells.js";
 import { makeInset } from "./inset.js";
 import { overviewBin, overviewPicture, pictureKey, pieces, sectionBinOf, sectionPieces } from "./pictures.js";
@@ -37,14 +39,22 @@ function drawOverview(rows) {
   figureView.data("legend", legendRows(state.palette));
   figureView.data("ticks", legendTicks(scaleShown()));
   figureView.data("legendtitle", [{ text: scaleShown().title }]);
-  const every = Math.max(1, Math.round(rows.length / 24));
-  figureView.data("rows", rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
+  drawRows(rows);
   figureView.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);
   figureView.data("overviewlabels", [{ y: 0.06, text: rows[0].label }, { y: 0.94, text: rows[rows.length - 1].label }]);
   const bin = overviewBin();
   const summary = { mean: "mean", low: "minimum", high: "maximum" }[state.how];
-  const each = bin > 1 ? `, each column is the ${summary} of ${bin}` : "";
-  figureView.data("overviewtitle", [{ text: `${N > 1 ? "all " : ""}${countOf(N, "position")}, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${each}` }]);
+  const each = bin > 1 ? `, each column is the ${summary} of ${bin}` : "", readable = markedLens() && pageWidth === "wide" ? `; ${markedLens().title}` : "";
+  figureView.data("overviewtitle", [{ text: `${N > 1 ? "all " : ""}${countOf(N, "position")}, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${each}${readable}` }]);
+}
+
+// The labels of the rows, the marks of those whose lens cannot be read, and the bars of their skill.
+function drawRows(rows) {
+  const marks = markedLens()?.marks[pageWidth] ?? {}, every = Math.max(1, Math.round(rows.length / 24));
+  figureView.data("rows", marks.rows ?? rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
+  for (const name of ["unread", "specks", "overviewspecks", "pale", "notes"]) figureView.data(name, marks[name] ?? []);
+  figureView.data("strip", skillBars(rows.length));
+  figureView.data("striptitle", readableLens() ? [{ text: "skill" }] : []);
 }
 
 function drawSection(rows) {
@@ -84,9 +94,9 @@ export function drawFigure(settled = true) {
   figureView.data("caption", [{ text: chartCaption() }]);
   figureView.data("pins", pinFrames());
   drawMatches();
-  const pixels = layout.height / rows.length, insetPixels = layout.height / box.height;
+  const height = rowEdges(rows.length)[rows.length], pixels = layout.height / height, insetPixels = layout.height / box.height;
   const signals = {
-    rowcount: rows.length, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
+    rowcount: height, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
     cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : layout.insetFont, insetPixels * 0.75),
     box0: state.box ? report.placement.box[0] : 0, box1: state.box ? report.placement.box[1] : 0,
     ...theme(),

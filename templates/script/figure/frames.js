@@ -2,6 +2,7 @@
 import { N } from "../data/page.js";
 import { state } from "../data/state.js";
 import { rowsShown } from "../data/rows.js";
+import { rowEdges } from "../data/readable.js";
 import { layout } from "./canvas.js";
 
 export let markedCells = null;
@@ -34,8 +35,9 @@ export function pinFrames() {
     }
   }
   if (markedCells) framed.push({ ...markedCells, rows: [markedCells.r0, markedCells.r1], number: "", shown: 1, dash: [5, 3] });
+  const edges = rowEdges(many);
   return framed.map(({ p0, p1, rows, number, shown, dash }) => ({
-    x0: p0, x1: p1, xc: (p0 + p1) / 2, xs: Math.max(p0, state.a), y0: rows[0], y1: Math.min(many, rows[1]), number, shown, dash, below: numbersBelow.get(number) ?? "",
+    x0: p0, x1: p1, xc: (p0 + p1) / 2, xs: Math.max(p0, state.a), y0: edges[rows[0]], y1: edges[Math.min(many, rows[1])], number, shown, dash, below: numbersBelow.get(number) ?? "",
     inside: number && p1 > state.a && p0 < state.b ? shown : 0,
   }));
 }

@@ -6,22 +6,22 @@ import { colourOf, SHARE } from "../data/colours.js";
 import { state } from "../data/state.js";
 import { scaleShown } from "../data/statistics.js";
 import { entropyAt } from "../data/rows.js";
+import { rowEdges } from "../data/readable.js";
 import { attentionWeight, exactWindow } from "../data/windows.js";
 import { layout } from "./canvas.js";
-import { insetText, makeCell } from "./cells.js";
+import { columnCells, insetText, makeCell } from "./cells.js";
 
 // Of the lens, the magnified column; of attention, where the page has exact weights, those of some
 // queries over the keys that the last of them attends to most.
 export function makeInset(rows) {
   const exact = state.view === "attention" ? exactWindow(state.col) : null;
   if (!exact) {
-    const pixels = layout.height / rows.length, twoLines = pixels >= 2.5 * layout.insetFont;
-    const cells = rows.map((row, r) => {
-      const base = makeCell(0, r, insetText(row, twoLines), colourOf(entropyAt(row, state.col), scaleShown(), state.palette));
-      // Two lines start higher than one line; a line is two pixels higher than its font.
-      return Array.isArray(base.text) ? { ...base, yc: base.yc + (layout.insetFont + 2) / 2 / pixels } : base;
-    });
-    return { cells, width: 1, height: rows.length, rowLabels: [], columns: [{ xc: 0.5, text: shorten(texts.token(state.col), Math.min(16, Math.floor(layout.inset / 6.5))) }], weights: false };
+    const height = rowEdges(rows.length)[rows.length], pixels = layout.height / height, twoLines = pixels >= 2.5 * layout.insetFont;
+    const colour = (row) => colourOf(entropyAt(row, state.col), scaleShown(), state.palette);
+    // Two lines start higher than one line; a line is two pixels higher than its font.
+    const cells = columnCells(rows, 0, (row) => insetText(row, twoLines), colour)
+      .map((base) => (Array.isArray(base.text) ? { ...base, yc: base.yc + (layout.insetFont + 2) / 2 / pixels } : base));
+    return { cells, width: 1, height, rowLabels: [], columns: [{ xc: 0.5, text: shorten(texts.token(state.col), Math.min(16, Math.floor(layout.inset / 6.5))) }], weights: false };
   }
   const row = rows[Math.min(state.row, rows.length - 1)];
   const head = row.head < 0 ? -1 : report.headNames[row.head];

@@ -3,10 +3,11 @@ import { $, N } from "../data/page.js";
 import { state } from "../data/state.js";
 import { rowsShown } from "../data/rows.js";
 import { moveSection, selectCell, zoomTo } from "../data/section.js";
+import { readableLens, rowAt } from "../data/readable.js";
 import { pointerOn } from "./chart.js";
 import { figureView, layout } from "./canvas.js";
 import { overviewBin } from "./pictures.js";
-import { describeCell, describeDrawn, describeInset } from "./describe.js";
+import { describeCell, describeDrawn, describeInset, describeSkill } from "./describe.js";
 import { hideTip, showTip } from "./tooltip.js";
 import { addPin } from "./pins.js";
 import { markCells, markedCells } from "./frames.js";
@@ -21,7 +22,7 @@ const CLICK = 5;
 // The position and row of a point of the section; of a point outside, those of the nearest one inside.
 function inSection(sx, sy) {
   const across = Math.max(0, Math.min(layout.section - 1, sx)) / layout.section, down = Math.max(0, Math.min(layout.height - 1, sy)) / layout.height;
-  return { x: state.a + across * (state.b - state.a), y: (1 - down) * rowsShown().length };
+  return { x: state.a + across * (state.b - state.a), y: rowAt(1 - down, rowsShown().length) };
 }
 
 // Where in the figure the pointer is: {part, x, y}, x in positions, y in rows. In the inset, x is the
@@ -29,11 +30,13 @@ function inSection(sx, sy) {
 function locate(event) {
   const { x, y } = pointerOn(figureView, $("canvas").querySelector("canvas"), event);
   if (y >= -8 && y <= layout.overview + 8 && x >= -6 && x <= layout.total + 6) {
-    return { part: "overview", x: (x / layout.total) * N, y: (1 - y / layout.overview) * rowsShown().length, bin: overviewBin() };
+    return { part: "overview", x: (x / layout.total) * N, y: rowAt(1 - y / layout.overview, rowsShown().length), bin: overviewBin() };
   }
   const sx = x - layout.left, sy = y - layout.overview - layout.above;
   if (sy >= 0 && sy < layout.height && x >= -INSET_LABELS && x < layout.inset) return { part: "inset", x: state.col + 0.5, y: 1 - sy / layout.height, across: Math.max(0, x) / layout.inset };
   if (sy >= 0 && sy < layout.height && sx >= 0 && sx < layout.section) return { part: "section", ...inSection(sx, sy), bin: sectionBin };
+  const strip = sx - layout.strip;
+  if (sy >= 0 && sy < layout.height && strip >= -2 && strip < layout.stripWidth + 2 && readableLens()) return { part: "strip", x: 0, y: rowAt(1 - sy / layout.height, rowsShown().length) };
   return { part: null };
 }
 
@@ -128,6 +131,7 @@ export function listenFigure(canvas) {
     const at = locate(event);
     if (at.part === null) { hideTip(); return; }
     if (at.part === "inset") { showTip(describeInset(shownInset, at), event); return; }
+    if (at.part === "strip") { showTip(describeSkill(rowsShown()[Math.floor(at.y)]), event); return; }
     const rows = rowsShown(), position = Math.max(0, Math.min(N - 1, Math.floor(at.x)));
     const row = rows[Math.max(0, Math.min(rows.length - 1, Math.floor(at.y)))];
     showTip([...describeCell(row, position), ...describeDrawn(row, position, at.bin)], event);

@@ -5,13 +5,14 @@ import { paintCells } from "../data/images.js";
 import { state } from "../data/state.js";
 import { keyShown, scaleShown } from "../data/statistics.js";
 import { entropyOver } from "../data/rows.js";
+import { fullRuns, rowEdges } from "../data/readable.js";
 import { layout } from "./canvas.js";
 
 const PIECE = 512;
 const MOST_PIECES = 96;
 export const pieces = new Map();
 
-export const pictureKey = () => [keyShown(), state.rows, state.layer, state.head, state.palette, state.how].join();
+export const pictureKey = () => [keyShown(), state.rows, state.layer, state.head, state.palette, state.how, state.dots].join();
 
 function paintRows(rows, a, bin, columns) {
   return paintCells(rows.length, columns, (r, c) => {
@@ -29,7 +30,8 @@ export function overviewBin() {
 // A picture of the whole prompt, one column per tile.
 export function overviewPicture(rows) {
   const bin = overviewBin(), columns = Math.ceil(N / bin);
-  return [{ x0: 0, x1: columns * bin, y0: 0, y1: rows.length, image: paintRows(rows, 0, bin, columns) }];
+  const edges = rowEdges(rows.length);
+  return fullRuns(edges).map(([r0, r1]) => ({ x0: 0, x1: columns * bin, y0: edges[r0], y1: edges[r1], image: paintRows(rows.slice(r0, r1), 0, bin, columns) }));
 }
 
 // Whether less than half of the section's positions have a value in any row.
@@ -55,16 +57,17 @@ export function sectionBinOf(rows) {
 }
 
 export function sectionPieces(rows) {
-  const bin = sectionBinOf(rows), positions = PIECE * bin, inView = [];
+  const bin = sectionBinOf(rows), positions = PIECE * bin, inView = [], edges = rowEdges(rows.length);
   for (let first = Math.floor(state.a / positions); first * positions < state.b; first++) {
-    const key = `${pictureKey()},${bin},${first}`;
-    if (!pieces.has(key)) {
-      if (pieces.size >= MOST_PIECES) pieces.delete(pieces.keys().next().value);
-      const columns = Math.min(PIECE, Math.ceil((N - first * positions) / bin));
-      pieces.set(key, paintRows(rows, first * positions, bin, columns));
+    const columns = Math.min(PIECE, Math.ceil((N - first * positions) / bin));
+    for (const [r0, r1] of fullRuns(edges)) {
+      const key = `${pictureKey()},${bin},${first},${r0}`;
+      if (!pieces.has(key)) {
+        if (pieces.size >= MOST_PIECES) pieces.delete(pieces.keys().next().value);
+        pieces.set(key, paintRows(rows.slice(r0, r1), first * positions, bin, columns));
+      }
+      inView.push({ key, x0: first * positions, x1: first * positions + columns * bin, y0: edges[r0], y1: edges[r1], image: pieces.get(key) });
     }
-    const piece = pieces.get(key);
-    inView.push({ key, x0: first * positions, x1: first * positions + piece.width * bin, y0: 0, y1: rows.length, image: piece });
   }
   return inView;
 }

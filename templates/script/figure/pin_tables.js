@@ -7,6 +7,7 @@ import { colourOf, inkOn, SHARE, toHex } from "../data/colours.js";
 import { aggregate } from "../data/planes.js";
 import { state } from "../data/state.js";
 import { scaleShown, statName, statShown } from "../data/statistics.js";
+import { readableLens, rowKindOf } from "../data/readable.js";
 import { entropyAt, entropyOver, inLayer, rowKind } from "../data/rows.js";
 import { topToken } from "../data/tokens.js";
 import { attentionWeight, exactWindow, isMean } from "../data/windows.js";
@@ -24,23 +25,28 @@ const headerCell = (text, scope) => {
   return cell;
 };
 
-// A cell in the colour of its value, with the value below the cell's text.
-function shadedCell(number, colours, { text = "", title = "" } = {}) {
+// A cell in the colour of its value, with the value below the cell's text; dotted without `colours`.
+function shadedCell(number, colours, { text = "", title = "", isPale = false } = {}) {
   const cell = makeElement("td", "", { title });
   if (text) cell.append(makeElement("bdi", text));
   cell.append(makeElement("span", number));
-  cell.style.background = toHex(colours);
-  cell.style.color = inkOn(colours);
+  if (!colours) return Object.assign(cell, { className: "unread" });
+  cell.style.background = isPale ? `color-mix(in srgb, ${toHex(colours)} 36%, var(--card))` : toHex(colours);
+  cell.style.color = isPale ? "var(--ink)" : inkOn(colours);
   return cell;
 }
 
 const valueColour = (value) => colourOf(value, scaleShown(), state.palette);
 
+// The name of a row, with the skill of its lens where that is known.
+const rowLabel = (row) => { const skill = readableLens()?.skill[row.entry]; return Number.isFinite(skill) ? `${row.label} (skill ${skill.toFixed(2).replace("-", "−")})` : row.label; };
+
 // A cell with its value: `≈` marks the mean of several positions, a dash a missing value.
 function valueCell(row, position, text = "") {
   const value = entropyAt(row, position), isSingle = !inLayer(row) || row.plane.at(row.at, position) !== undefined;
   const number = Number.isFinite(value) ? `${isSingle ? "" : "≈ "}${formatDigits(value, row.plane.error, 2)}` : "–";
-  return shadedCell(number, valueColour(value), { text, title: isSingle && Number.isFinite(value) ? "" : describeCell(row, position).join("\n") });
+  const kind = rowKindOf(row);
+  return shadedCell(number, kind === "unreadable" ? null : valueColour(value), { isPale: kind === "pale", text, title: isSingle && Number.isFinite(value) ? "" : describeCell(row, position).join("\n") });
 }
 
 export function tableOf(title, head, body) {
@@ -72,7 +78,7 @@ function columnTable(pin, rows) {
       cells[0].append(makeElement("bdi", names[r]));
     }
     if (hasShares) cells.push(makeElement("td", Number.isFinite(share) ? share.toFixed(3) : "–", { className: "number" }));
-    return [row.label, ...cells];
+    return [rowLabel(row), ...cells];
   });
   return { head, body: body.reverse(), note: "" };
 }
@@ -83,12 +89,13 @@ function rectangleTable({ r0, r1, p0, p1 }, rows) {
   const head = [rowKind()], body = [];
   for (let p = p0; p < p1; p += wide) head.push(wide === 1 ? shorten(texts.token(p), 12) || formatCount(p) : formatSpan(p, Math.min(p1, p + wide)));
   for (let r = r0; r < r1; r += tall) {
-    const group = rows.slice(r, Math.min(r1, r + tall)), cells = [group.length > 1 ? `${group[0].label}–${group[group.length - 1].label}` : group[0].label];
+    const group = rows.slice(r, Math.min(r1, r + tall)), cells = [group.length > 1 ? `${group[0].label}–${group[group.length - 1].label}` : rowLabel(group[0])];
     for (let p = p0; p < p1; p += wide) {
       if (one) cells.push(valueCell(group[0], p, shorten(cellText(group[0], p), 12)));
       else {
         const mean = aggregate(0, group.length, 0, (i) => entropyOver(group[i], p, Math.min(p1, p + wide)));
-        cells.push(shadedCell(Number.isFinite(mean) ? mean.toFixed(2) : "–", valueColour(mean)));
+        const isUnread = group.every((row) => rowKindOf(row) === "unreadable");
+        cells.push(shadedCell(Number.isFinite(mean) ? mean.toFixed(2) : "–", isUnread ? null : valueColour(mean)));
       }
     }
     body.push(cells);

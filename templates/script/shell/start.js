@@ -5,6 +5,7 @@ import { readTexts } from "../data/texts.js";
 import { makePlanes } from "../data/planes.js";
 import { darkMode, smallScreen, state } from "../data/state.js";
 import { prepareStatistic } from "../data/statistics.js";
+import { markedLens } from "../data/readable.js";
 import { moveSection } from "../data/section.js";
 import { readWindows } from "../data/windows.js";
 import { region } from "../data/region.js";
@@ -64,6 +65,9 @@ export async function startPage(vegaEmbed) {
   if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
   Object.assign(region, report.region);
   if (report.region) state.mapHead = 0;
+  // The selected row is one that the lens can be read at.
+  const kinds = markedLens()?.kinds ?? [];
+  if (kinds[0] === "unreadable") state.row = Math.max(kinds.indexOf("well"), kinds.indexOf("pale"), 0);
   storeOpening();
   const recalled = location.hash.length > 1;
   readAddress();

@@ -142,7 +142,7 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
     monkeypatch.setattr(predict, "free_bytes", lambda device: 2**40)
     facts = describe(tmp_path, tokens=5000, chunk=512, lens=(), map_tile="128")
     assert facts["run"] == {
-        "chunk": 512, "answer_tokens": 8, "lens_positions": 0, "map_tile": [128, 128],
+        "chunk": 512, "answer_tokens": 32, "lens_positions": 0, "map_tile": [128, 128],
     }  # fmt: skip
     assert facts["memory"]["lens_bytes"] == 0
     assert facts["seconds"]["read_the_lens"] == 0

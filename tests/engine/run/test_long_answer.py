@@ -1,5 +1,7 @@
 """Every row of a long answer is that of eager attention over the whole sequence."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,18 @@ def endless():
     return model, tokenizer
 
 
+def _eager(model, ids):
+    """Return logits [N, V] of eager attention, and each row's entropy and largest weight."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        output = model(ids, output_attentions=True, use_cache=False)
+    model.set_attn_implementation(before)
+    weights = [layer[0].double() for layer in output.attentions]
+    entropy = np.stack([torch.special.entr(rows).sum(-1).numpy() for rows in weights])
+    return output.logits[0], entropy, np.stack([rows.amax(-1).numpy() for rows in weights])
+
+
 @pytest.mark.parametrize(
     "way", [{}, {"temperature": 0.8, "top_p": 0.95, "seed": 1}], ids=["greedy", "sampled"]
 )
@@ -35,19 +49,15 @@ def test_every_row_is_that_of_eager_attention(endless, tmp_path, way):
     )  # fmt: skip
     prompt = trace.prompt_tokens
     assert trace["entropy"].shape[-1] == prompt + TOKENS
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    with torch.no_grad():
-        ids = torch.tensor(trace["token_ids"][None].astype(np.int64))
-        output = model(ids, output_attentions=True, use_cache=False)
-    model.set_attn_implementation(before)
-    for layer, weights in enumerate(output.attentions):
-        for head, rows in enumerate(weights[0]):
-            rows = rows.double()
-            entropy = torch.special.entr(rows).sum(-1).numpy()
-            np.testing.assert_allclose(trace["entropy"][layer, head], entropy, atol=1e-5)
-            np.testing.assert_allclose(trace["max_prob"][layer, head], rows.amax(-1), atol=1e-5)
-    logprobs = output.logits[0].double().log_softmax(-1)
+    ids = torch.tensor(trace["token_ids"][None].astype(np.int64))
+    logits, *rows = _eager(model, ids)
+    _, *exact = _eager(copy.deepcopy(model).double(), ids)
+    for name, wanted, exact_rows in zip(("entropy", "max_prob"), rows, exact, strict=True):
+        # What eager attention itself is off in float32 depends on the processor: up to 1.3e-5.
+        limit = 1e-5 + np.abs(wanted - exact_rows)
+        assert (np.abs(trace[name] - wanted) <= limit).all(), name
+        assert np.quantile(np.abs(trace[name] - wanted), 0.999) <= 1e-5, name
+    logprobs = logits.double().log_softmax(-1)
     entropy = -(logprobs.exp() * logprobs).sum(-1)
     generated = logprobs[prompt - 1 : -1]
     np.testing.assert_allclose(trace["generated_entropy"], entropy[prompt - 1 : -1], atol=1e-4)

@@ -12,7 +12,7 @@ from attentropy.engine.record.record import record
 from attentropy.engine.run import decode
 from attentropy.engine.run.answer import (
     answer_arrays,
-    answer_texts,
+    answer_facts,
     parts_of_answer,
     with_answer,
 )
@@ -87,7 +87,7 @@ def test_the_roles_and_texts_of_an_answer_are_those_between_its_markers(subject,
     assert "".join(token for token, role in pairs if role == "reasoning") == reasoning
     parts = parts_of_answer(loaded, whole.ids, whole.tokens, n)
     wanted = {"answer": answer} | ({"reasoning": reasoning.strip()} if reasoning else {})
-    assert answer_texts(loaded, ids, whole.tokens[n:], parts) == wanted
+    assert answer_facts(loaded, ids, parts) == wanted | {"answer_is_cut": False}
     tokens = [decode.Token(token, 0.0, 0, 0.0) for token in ids]
     _, content = answer_arrays(loaded, tokens, parts)["generated_content"]
     own = [token for token, is_content in zip(whole.tokens[n:], content, strict=True) if is_content]

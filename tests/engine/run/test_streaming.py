@@ -154,8 +154,8 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
         limit, n = TOLERANCES.get(name, 1e-5), whole.prompt_tokens
         values, wanted = trace[name][is_recorded], whole[name][is_recorded]
         np.testing.assert_allclose(values[..., :n], wanted[..., :n], atol=limit, err_msg=name)
-        # Either run is within 1e-5 of the exact rows of the answer.
-        np.testing.assert_allclose(values[..., n:], wanted[..., n:], atol=2e-5, err_msg=name)
+        # Either run is within the limit of the exact rows of the answer.
+        np.testing.assert_allclose(values[..., n:], wanted[..., n:], atol=2 * limit, err_msg=name)
         assert np.isnan(trace[name][~is_recorded]).all()
     assert (trace["top_key"][~is_recorded] == -1).all()
     np.testing.assert_allclose(trace["lens_entropy"], whole["lens_entropy"], atol=1e-5)

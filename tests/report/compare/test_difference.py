@@ -8,7 +8,8 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.compare.difference import BOTH, ONLY_A, ONLY_B, compare
-from attentropy.report.findings.compared import CHANGED, observe, settling
+from attentropy.report.findings.compared import CHANGED, observe
+from attentropy.report.findings.settled import settling
 from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.units import signed
 from traces import CHAT, synthetic

@@ -25,6 +25,7 @@ from attentropy.report.page.page import render
 from attentropy.report.palette import DARK, LIGHT
 from attentropy.report.planes import read_attention
 from attentropy.report.read.reasoning import reasoning_end
+from attentropy.report.read.views import read_view
 from traces import CHAT, chat_roles, synthetic
 
 STORED = Path(__file__).parents[2] / "engine" / "trace" / "stored" / "version3.zarr.zip"
@@ -89,7 +90,7 @@ def test_curves_and_map_are_those_of_the_prompt():
 def test_a_line_separates_prompt_and_answer():
     trace = answered()
     placed = place(trace, 12)
-    assert state(trace, wide(6), placed, 6)["split"] == 17
+    assert state(trace, wide(6), placed, read_view(trace, "lens"))["split"] == 17
     page = render(trace, observe(trace))
     assert "Vertical line: the answer begins (3 generated tokens)." in page
     report = read_report(trace, observe(trace))
@@ -141,8 +142,11 @@ def test_reasoning_is_apart_from_the_answer_on_the_page():
 def test_findings_are_those_of_the_prompt_before_an_answer_with_reasoning():
     trace = reasoned()
     assert trace.dummy_positions().tolist() == prompt_of(trace).dummy_positions().tolist()
-    texts = [finding.text.replace("the prompt's last", "the last") for finding in observe(trace)]
-    assert texts == [finding.text for finding in observe(prompt_of(trace))]
+    texts, alone = (
+        [finding.text for finding in observe(one) if finding.id != "settled"]
+        for one in (trace, prompt_of(trace))
+    )
+    assert texts == alone
 
 
 def test_an_answer_that_ends_within_its_reasoning_says_so(capsys):
@@ -288,7 +292,53 @@ def test_a_trace_of_version_3_opens_and_is_drawn():
     assert trace.prompt_tokens == len(trace.tokens) == 17
     assert trace.attrs["answer"] == "Tokyo"
     page = render(trace, observe(trace))
-    assert "Answer: <b><bdi>Tokyo</bdi></b>" in page
+    assert re.search(r'answers</span> <bdi class="said">“<em [^>]*>Tokyo</em>”</bdi>', page)
     assert "Vertical line" not in page
     facts = json.loads(page.split('id="report">')[1].split("</script>")[0])
     assert (facts["n"], facts["prompt"]) == (17, 17)
+
+
+def _chat(answer, is_chat=True, **attrs):
+    trace = answered(answer)
+    prompt = trace.attrs["prompt"] | {"chat": is_chat}
+    return Trace(trace.dataset.assign_attrs(prompt=prompt, answer="".join(answer).strip(), **attrs))
+
+
+def test_an_arabic_answer_is_isolated_wherever_it_is_shown(capsys):
+    trace = _chat(("القاهرة", "."), answer_is_cut=True)
+    say_answer(trace, Path("page.html"))
+    assert capsys.readouterr().out.startswith("Answer: \u2068القاهرة.\u2069 … (the first 2 tokens")
+    assert "answer \u2068'القاهرة.'\u2069…" in repr(trace)
+    assert '<bdi class="said">“<em title' in render(trace, [])
+    (finding,) = (one for one in observe(compare(trace, trace)) if one.id == "answer")
+    assert "“\u2068القاهرة.…\u2069”" in finding.text
+
+
+def test_a_text_without_a_template_is_continued_everywhere(capsys):
+    trace = _chat((" Perth", "."), is_chat=False)
+    say_answer(trace, Path("page.html"))
+    assert capsys.readouterr().out == "Continues with: Perth.\n"
+    page = render(trace, observe(trace))
+    assert '<span class="lead">synthetic continues with</span>' in page
+    assert '<h2 class="generated">Continuation</h2>' in page
+    other = _chat((" Rome", "."), is_chat=False)
+    difference = compare(trace, other)
+    texts = {one.id: one.text for one in observe(difference)}
+    assert texts["answer"] == "The continuations differ: “Perth.” in A, “Rome.” in B."
+    assert "continues with: <b><bdi>Perth.</bdi></b>" in render(difference, [])
+
+
+def test_the_answer_has_a_probability_at_each_token():
+    trace = _chat(("Can", "berra", "<|eot_id|>"))
+    trace.dataset["generated_logprob"].values[:] = np.log([0.5, 1e-5, 0.004])
+    page = render(trace, [])
+    assert re.findall(r'data-p="([^"]+)"', page) == ["0.50", "&lt; 0.001", "0.004"]
+
+
+def test_a_hostile_answer_and_model_are_texts_in_the_headline():
+    trace = _chat(("</h1><script>x</script>", " & Perth"))
+    trace.dataset.attrs["model"]["name"] = "<img onerror=x>"
+    page = render(trace, [])
+    assert "<script>x" not in page
+    assert "<img onerror" not in page
+    assert "h1&gt;&lt;script&gt;" in page[page.index("<h1") : page.index("</h1>")]

@@ -4,21 +4,12 @@ import numpy as np
 import pytest
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.findings.single import observe, strongest_rehearsal
+from attentropy.report.findings.single import observe
 from traces import CHAT, synthetic
 
 
 def _by_id(trace):
     return {observation.id: observation for observation in observe(trace)}
-
-
-def _with_rehearsal(logprob, rank, layer=3, position=14):
-    trace = synthetic()
-    trace.dataset["rehearsal"].values[:] = -9.0
-    trace.dataset["rehearsal_rank"].values[:] = 900
-    trace.dataset["rehearsal"].values[0, layer, position] = logprob
-    trace.dataset["rehearsal_rank"].values[0, layer, position] = rank
-    return trace
 
 
 def test_three_to_six_findings_each_with_its_number():
@@ -27,48 +18,11 @@ def test_three_to_six_findings_each_with_its_number():
     assert all(o.text.endswith(".") and o.statistic and "\n" not in o.text for o in findings)
 
 
-def test_rehearsal_is_found_where_rank_and_probability_pass():
-    o = _by_id(_with_rehearsal(np.log(0.4), 1))["rehearsal"]
-    assert (o.is_found, o.layer, o.position) == (True, 3, 14)
-    assert o.value == pytest.approx(0.4)
-    assert "template token “assistant” (position 14) the logit lens at layer 3 already" in o.text
-    assert "40 % to “Can”, a later token of the answer (rank 2)" in o.text
-    assert "1 of 30 layer × template-token cells passes" in o.text
-
-
-@pytest.mark.parametrize(("p", "rank"), [(0.04, 1), (0.06, 5)])
-def test_rehearsal_below_a_threshold_is_said_to_be_none(p, rank):
-    o = _by_id(_with_rehearsal(np.log(p), rank))["rehearsal"]
-    assert not o.is_found
-    assert o.text.startswith("No rehearsal found")
-    assert o.value == pytest.approx(p)
-
-
-def test_a_cell_that_passes_goes_before_a_likelier_one_that_does_not():
-    trace = _with_rehearsal(np.log(0.06), 2)
-    trace.dataset["rehearsal"].values[0, 0, 13] = np.log(0.3)
-    trace.dataset["rehearsal_rank"].values[0, 0, 13] = 7
-    assert strongest_rehearsal(trace).position == 14
-
-
-def test_rehearsal_outside_the_template_tokens_does_not_count():
-    assert not _by_id(_with_rehearsal(np.log(0.9), 0, position=10))["rehearsal"].is_found
-
-
 def test_what_was_not_measured_is_said_so():
     raw = _by_id(synthetic(["a", "b"], ["content"] * 2))
     assert "not measured" in raw["rehearsal"].text
     assert raw["rehearsal"].value is None
     assert "not measured" in raw["sinks"].text
-    blank = synthetic()
-    blank.dataset["rehearsal"].values[:] = np.nan
-    assert "no word to look for" in _by_id(blank)["rehearsal"].text
-
-
-def test_the_lens_settles_where_the_target_stays_first():
-    trace = synthetic()
-    trace.dataset["lens_rank"].values[0, :, -1] = [5, 0, 2, 0, 0, 0]
-    assert _by_id(trace)["settled"].layer == 3
 
 
 def test_extreme_layers_and_heads_are_those_of_the_numbers():
@@ -124,12 +78,6 @@ def test_one_layer_one_head_and_one_position_are_singular():
     assert "the prompt is too short (it needs at least 16 tokens)" in findings["sinks"].text
 
 
-def test_ranks_that_people_read_count_from_one():
-    o = _by_id(_with_rehearsal(np.log(0.4), 0))["rehearsal"]
-    assert "(rank 1)" in o.text
-    assert "rank 0" not in " ".join(o.text for o in _by_id(synthetic()).values())
-
-
 def test_layers_without_attention_are_left_out():
     trace = synthetic()
     trace.dataset["entropy"].values[0] = np.nan
@@ -139,21 +87,14 @@ def test_layers_without_attention_are_left_out():
 
 
 def test_of_a_lens_that_read_a_part_only_that_part_is_counted():
-    trace = _with_rehearsal(np.log(0.4), 1)
+    trace = synthetic()
     for name in ("lens_entropy", "rehearsal"):
         trace.dataset[name].values[0, :2] = np.nan
         trace.dataset[name].values[0, :, [3, 13]] = np.nan
     findings = _by_id(trace)
-    assert "1 of 16 layer" in findings["rehearsal"].text
+    assert findings["rehearsal"].n == 16
     assert findings["lens_layers"].n == len(CHAT) - 2
     assert f"over {len(CHAT) - 2} positions." in findings["lens_layers"].text
-
-
-def test_template_tokens_that_the_lens_did_not_read_are_said_to_be():
-    trace = synthetic()
-    for name in ("lens_entropy", "rehearsal"):
-        trace.dataset[name].values[0, :, 12:] = np.nan
-    assert "did not read the template tokens" in _by_id(trace)["rehearsal"].text
 
 
 def _with_sites(*sites):

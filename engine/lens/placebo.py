@@ -1,0 +1,40 @@
+"""What placebo questions give the tokens of an answer: the control of a rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from attentropy.engine.lens.lens import Lens
+from attentropy.engine.lens.points import States
+
+
+@dataclass(frozen=True)
+class PlaceboStates:
+    """The states of placebo questions at their last `shared` tokens, which are the prompt's too.
+
+    states: by site and layer, [count × shared, d], one question after the other.
+    """
+
+    states: States
+    count: int
+    shared: int
+
+    def greatest(self, lens: Lens, site: str, layer: int, ids: Sequence[int]) -> np.ndarray:
+        """Return the largest ln P that any question gives each token, [shared].
+
+        ids: one token for each of the last tokens, in their order; NaN for −1.
+        """
+        wanted = np.asarray(ids)
+        state = self.states[site][layer]
+        if state is None or (wanted < 0).all():
+            return np.full(self.shared, np.nan, np.float32)
+        targets = torch.from_numpy(np.tile(wanted.clip(0), self.count)).long()
+        result = lens.read(state, top_k=0, targets=targets)
+        assert result.target_logprob is not None
+        values = result.target_logprob.float().cpu().numpy()
+        greatest = values.reshape(self.count, self.shared).max(0)  # NaN where any is
+        return np.where(wanted < 0, np.nan, greatest).astype(np.float32)

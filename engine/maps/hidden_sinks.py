@@ -1,0 +1,95 @@
+"""Follow which keys are a layer's sinks, and sweep the layer once more with these keys hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from attentropy.engine.attention.sequence_call import SequenceCall
+from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.trace.sink_keys import seen_by, sinks_of_layer
+from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
+from attentropy.kernels.ops import attention
+
+Rows = dict[str, tuple[int, np.ndarray]]
+
+
+class HiddenSinks:
+    """The sink keys of every entry as far as they are known, and what its rows are without them.
+
+    `is_possible` [tokens] says which tokens may be sinks. A layer's sinks are known once its pass
+    has added up what each key receives: a prompt that is read in one pass hides exactly the keys
+    that are sinks at the end, a chunk those that are sinks by its own end. `names` are the
+    variables that are kept.
+    """
+
+    def __init__(self, entries: int, is_possible: np.ndarray, names: Sequence[str]) -> None:
+        self.is_possible = is_possible
+        self.names = tuple(names)
+        self._is_sink = np.zeros((entries, len(is_possible)), np.uint8)
+
+    @property
+    def is_sink(self) -> np.ndarray:
+        """Which tokens of the prompt are sinks so far, [entry, tokens] of 0 and 1."""
+        return self._is_sink
+
+    def update(self, entry: int, here: SequenceCall, received: np.ndarray) -> None:
+        """Judge the keys by what they have received so far, [tokens], the pass `here` included."""
+        visible = _visible_so_far(here.visibility)
+        seen = seen_by(visible, len(self.is_possible))
+        self._is_sink[entry] = sinks_of_layer(received, seen, self.is_possible)[0]
+
+    def rows(self, entry: int, call: SequenceCall) -> Rows:
+        """Return the statistics of the pass's rows without the sink keys, [heads, rows] by name.
+
+        Nothing where the pass has none of these keys. A query at a sink key has no values, since
+        the mask hides keys by setting them and their queries apart.
+        """
+        first, keys = call.visibility.first_key, call.visibility.mask.keys
+        hidden = np.zeros(keys, bool)
+        inside = self._is_sink[entry, first : first + keys]
+        hidden[: len(inside)] = inside
+        if not hidden.any():
+            return {}
+        q, k = call.query, call.key
+        segments = torch.from_numpy(hidden.astype(np.int32))[None].to(q.device)
+        stats = ["entropy"] + ["top_key"] * (TOP_KEY_WITHOUT_SINKS in self.names)
+        # Values are not needed; the keys stand for them.
+        result = attention(q, k, k, **call.where, segments=segments, stats=stats)
+        mass = -torch.expm1(result.lse.float() - call.lse.float())
+        assert result.entropy is not None
+        values = {"sink_key_mass": mass.clamp(0.0, 1.0), "entropy_without_sinks": result.entropy}
+        if result.top_key is not None:
+            values[TOP_KEY_WITHOUT_SINKS] = torch.where(
+                result.top_key >= 0, result.top_key + first, -1
+            )
+        start, stop = call.rows
+        at_sink = np.zeros(stop - start, bool)
+        own = self._is_sink[entry, start:stop]
+        at_sink[: len(own)] = own
+        rows: Rows = {}
+        for name in (name for name in self.names if name in values):
+            part = values[name][0].cpu().numpy()
+            missing = -1 if part.dtype.kind == "i" else np.nan
+            rows[name] = (start, np.where(at_sink, part.dtype.type(missing), part))
+        return rows
+
+    def restore(self, is_sink: np.ndarray) -> None:
+        """Continue from an earlier `is_sink`."""
+        self._is_sink[...] = is_sink
+
+
+def _visible_so_far(visibility: Visibility) -> np.ndarray:
+    """Return how many keys each query has seen from the first token to the end of a pass."""
+    mask, dropped = visibility.mask, visibility.first_key
+    stop = visibility.end
+    last = mask.last_keys if not dropped and mask.keys == stop else None
+    whole = replace(
+        mask, queries=stop, keys=dropped + mask.keys, query_offset=0, key_starts=None,
+        key_lengths=None, segments=None, last_keys=last,
+    )  # fmt: skip
+    counts = whole.counts(torch.device("cpu"))[0]
+    return counts.numpy()

@@ -1,0 +1,106 @@
+"""Read placebo questions as the prompt was read, and choose the answer's tokens to look for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from attentropy.engine.attention.probe import MODEL_ERRORS
+from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
+from attentropy.engine.errors import AttentropyError
+from attentropy.engine.lens.placebo import PlaceboStates
+from attentropy.engine.lens.points import States, capture_states
+from attentropy.engine.model.positions import usable_positions
+from attentropy.engine.prompt.placebo import Placebos
+from attentropy.engine.prompt.prepare import Prompt
+from attentropy.engine.run.plan import RunPlan
+from attentropy.engine.run.prefill import without_recording
+from attentropy.engine.trace.content_words import content_keys, word_keys
+
+logger = logging.getLogger("attentropy.run")
+
+
+def sought(text: Prompt, prompt_tokens: int, content: Sequence[bool]) -> list[bool]:
+    """Return which generated tokens belong to a content word that does not stand in the prompt.
+
+    text: the prompt, and the answer after its `prompt_tokens` tokens; content: which of the
+    answer's tokens may count at all.
+    """
+    keys = content_keys(text.tokens, text.roles)[prompt_tokens:]
+    stated = word_keys("".join(text.tokens[:prompt_tokens]))
+    # A token may have several words, as in scripts without blanks: all of them may stand there.
+    return [
+        keep and bool(key) and not word_keys(key) <= stated
+        for keep, key in zip(content, keys, strict=True)
+    ]
+
+
+def read_placebos(plan: RunPlan, placebos: Placebos) -> tuple[PlaceboStates | None, dict[str, Any]]:
+    """Return the states at the questions' last tokens, and what the trace says of them.
+
+    None, with the reason, where they cannot be read: a failure costs the control alone.
+    """
+    why_not = placebos.why_not or _why_not(plan, placebos)
+    if why_not is not None or plan.lens is None:
+        return None, {"why_not": why_not or "the trace has no logit lens"}
+    try:
+        states = _states(plan, placebos)
+    except (AttentropyError, MemoryError, *MODEL_ERRORS) as error:
+        logger.debug("the placebo questions could not be read", exc_info=True)
+        name = type(error).__name__
+        return None, {"why_not": f"reading the placebo questions failed ({name})"}
+    facts = {"questions": len(placebos.ids), "tokens": placebos.shared}
+    return PlaceboStates(states, len(placebos.ids), placebos.shared), facts
+
+
+def _why_not(plan: RunPlan, placebos: Placebos) -> str | None:
+    """Return why the model does not take these questions, None if it does."""
+    positions = usable_positions(plan.loaded.model)
+    if positions is not None and max(map(len, placebos.ids)) > positions:
+        return "the placebo questions are longer than the model's context"
+    vocabulary = plan.loaded.model.get_input_embeddings().weight.shape[0]
+    if max(map(max, placebos.ids)) >= vocabulary:
+        return "the placebo questions have tokens that the model does not have"
+    return None
+
+
+def _states(plan: RunPlan, placebos: Placebos) -> States:
+    """Return the states of all questions, read together where that is exact and fits.
+
+    They are padded on the right: no token sees those after it, so that padding needs no mask, and
+    every kind of layer reads it as it reads more text. Where weights are quantized, outputs may
+    depend on what is read together.
+    """
+    assert plan.lens is not None
+    model, reading = plan.loaded.model, plan.lens.reading
+    length = max(map(len, placebos.ids))
+    fits = len(placebos.ids) * length <= max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
+    is_exact = not getattr(model, "is_quantized", False)
+    groups = [list(placebos.ids)] if fits and is_exact else [[one] for one in placebos.ids]
+    points = {site: reading.points[site] for site in reading.sites}
+    parts = []
+    with without_recording(model):
+        for group in groups:
+            parts.append(_read(plan, points, group, placebos.shared))
+    return {
+        site: [
+            None if column[0] is None else torch.cat([part for part in column if part is not None])
+            for column in zip(*(part[site] for part in parts), strict=True)
+        ]
+        for site in points
+    }
+
+
+def _read(plan: RunPlan, points: Any, group: list[tuple[int, ...]], shared: int) -> States:
+    """Return the states at the last `shared` tokens of each question of a batch."""
+    width = max(map(len, group))
+    padded = [[*one, *[one[-1]] * (width - len(one))] for one in group]
+    rows = [i * width + len(one) - shared + j for i, one in enumerate(group) for j in range(shared)]
+    model: Any = plan.loaded.model
+    ids = torch.tensor(padded, device=plan.ids.device)
+    with torch.no_grad(), capture_states(points, torch.tensor(rows)) as states:
+        model(ids, use_cache=False, logits_to_keep=1)
+    return states

@@ -1,0 +1,134 @@
+"""Sink keys: tokens without content that receive much of a layer's attention.
+
+Attention parks on them (arXiv 2309.17453, 2410.10781). Which keys they are follows from what each
+key receives, so traces that do not name them are judged too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.trace.content_words import content_keys
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.types import Array
+
+SHARE = 0.2  # of a layer's attention, over the queries that see the key
+LEAST_QUERIES = 8
+LAYERS = 2  # in which a key has to be a sink for it to be named
+_TIMES_UNIFORM = 2  # at 8 tokens a uniform row gives the first key 0.34
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the queries of one layer see: how many see each key, and what a uniform row gives it.
+
+    queries: [key]; uniform: Σ 1 / visible over these queries, [key].
+    """
+
+    queries: Array
+    uniform: Array
+
+
+def seen_by(visible: Array, keys: int) -> Seen:
+    """Return what queries that see `visible` keys each see of `keys` keys, in causal order.
+
+    A query sees the last keys up to its own; one that sees more than there are before it sees the
+    first ones of all.
+    """
+    counts = np.asarray(visible, np.int64)
+    own = np.arange(counts.size)
+    first = np.maximum(own - counts + 1, 0)
+    stop = np.minimum(first + counts, keys)
+    queries, uniform = np.zeros((2, keys + 1))
+    np.add.at(queries, first, 1.0)
+    np.add.at(queries, stop, -1.0)
+    share = 1 / np.maximum(counts, 1)
+    np.add.at(uniform, first, share)
+    np.add.at(uniform, stop, -share)
+    return Seen(queries.cumsum()[:keys].round(), uniform.cumsum()[:keys])
+
+
+def may_be_sinks(tokens: list[str], roles: list[str]) -> Array:
+    """Return which tokens may be sink keys, [N] bool: the first, and those of no content word."""
+    is_possible = np.array([not key for key in content_keys(tokens, roles)], bool)
+    is_possible[:1] = True
+    return is_possible
+
+
+def sinks_of_layer(received: Array, seen: Seen, is_possible: Array) -> tuple[Array, Array]:
+    """Return which keys are sinks of a layer, [key] bool, and the share that each receives.
+
+    received: Σ of the weights over the queries, as the mean over heads, [key]. The share is the
+    mean over the queries that see the key, NaN where no query does.
+    """
+    queries = seen.queries
+    most = queries.max(initial=0)
+    n = np.where(queries > 0, queries, np.nan)
+    share, uniform = received / n, seen.uniform / n
+    with np.errstate(invalid="ignore"):
+        is_sink = (share >= SHARE) & (share >= _TIMES_UNIFORM * uniform)
+    is_sink &= is_possible & (queries >= max(LEAST_QUERIES, most / 10))
+    return is_sink, share
+
+
+@dataclass(frozen=True)
+class SinkKeys:
+    """The sink keys of a prompt: by layer, and the share of a layer's attention that each receives.
+
+    is_sink and share: [layer, position]; a layer without what each key receives has NaN.
+    """
+
+    is_sink: Array
+    share: Array
+
+    @property
+    def named(self) -> list[int]:
+        """The positions that are sinks in at least two layers, the strongest first."""
+        layers = self.is_sink.sum(0)
+        strength = np.where(self.is_sink, np.nan_to_num(self.share), 0).sum(0)
+        found = np.flatnonzero(layers >= min(LAYERS, len(self.is_sink)))
+        return [int(at) for at in found[np.argsort(-strength[found], kind="stable")]]
+
+
+def sink_keys(trace: Trace) -> SinkKeys | None:
+    """Return the sink keys of a trace's prompt; None where they cannot be known.
+
+    They are those that the run found. An older trace is judged by what each key receives, unless it
+    is redacted: then nothing says which tokens have content.
+    """
+    if any(name not in trace for name in ("received", "visible")):
+        return None
+    prompt = trace.prompt_tokens
+    received = trace["received"][..., :prompt].astype(np.float64)
+    if not np.isfinite(received).any():
+        return None
+    received = received.mean(1)
+    visible = trace["visible"][:, :prompt]
+    has_own = "sink_keys" in trace
+    if not has_own and trace.attrs.get("redacted") is True:
+        return None
+    is_possible = np.ones(prompt, bool)
+    if not has_own:
+        is_possible = may_be_sinks(trace.tokens[:prompt], trace.roles[:prompt])
+    layers = [
+        sinks_of_layer(mass, seen_by(counts, prompt), is_possible)
+        for mass, counts in zip(received, visible, strict=True)
+    ]
+    is_sink, share = (np.stack(values) for values in zip(*layers, strict=True))
+    if has_own:
+        is_sink = trace["sink_keys"][:, :prompt] > 0
+    return SinkKeys(is_sink, share)
+
+
+def visible_sinks(is_sink: Array, visible: Array) -> Array:
+    """Return how many of a layer's sink keys each query sees, [query].
+
+    is_sink [key] bool; visible: the number of keys that each query sees, as in `seen_by`.
+    """
+    counts = np.asarray(visible, np.int64)
+    before = np.concatenate([[0], np.cumsum(is_sink)])
+    first = np.maximum(np.arange(counts.size) - counts + 1, 0)
+    first = np.minimum(first, len(is_sink))
+    return np.asarray(before[np.minimum(first + counts, len(is_sink))] - before[first])

@@ -1,0 +1,175 @@
+"""The finding about rehearsal: a token of the answer at a template token, against its placebo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.lens_skill import lens_skill
+from attentropy.report.findings.finding import Observation, layer_name, quoted
+from attentropy.report.text import for_sentence
+from attentropy.report.units import count, percent
+
+# A rehearsal counts as found where a token of the answer is among the top five and not negligible,
+# and far more likely than after any placebo question.
+REHEARSAL_RANK = 4
+REHEARSAL_PROBABILITY = 0.05
+REHEARSAL_LIFT = 10
+
+
+@dataclass(frozen=True)
+class StrongestRehearsal:
+    """The cell at a template token where a token of the answer has the highest probability.
+
+    `entry` is that along `layer`; `rank` (from 0) and `is_found` are those of definitions.md;
+    `placebo` is the largest probability that a placebo question gives the token in the same cell,
+    None where none was read; `cells` is the number of cells that count as found. `why_untested` is
+    None where the trace can tell whether any does.
+    """
+
+    entry: int
+    position: int
+    token: str
+    probability: float
+    rank: int
+    placebo: float | None
+    is_found: bool
+    cells: int
+    why_untested: str | None
+
+    @property
+    def numbers(self) -> str:
+        """The probability and the placebo's, as a caption has them."""
+        return f"{percent(self.probability)}{self.control}"
+
+    @property
+    def control(self) -> str:
+        """The placebo's probability, as words after another."""
+        return "" if self.placebo is None else f"; placebo {percent(self.placebo)}"
+
+
+def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
+    """Return the strongest cell of the lens at the template tokens; None where none was measured.
+
+    Cells that count as found precede those that do not, and of these the readable layers' cells
+    precede the others.
+    """
+    dummies = trace.dummy_positions()
+    if "rehearsal" not in trace or not dummies.size:
+        return None
+    span = slice(int(dummies[0]), int(dummies[-1]) + 1)
+    columns = dummies - span.start
+    values, ranks = (trace.lens(f"rehearsal{end}", span)[:, columns] for end in ("", "_rank"))
+    measured = np.isfinite(values)
+    if not measured.any():
+        return None
+    placebo = np.full(values.shape, np.nan)
+    if "rehearsal_placebo" in trace:
+        placebo = np.exp(trace.lens("rehearsal_placebo", span)[:, columns].astype(np.float64))
+    skill = lens_skill(trace, trace.site)
+    is_readable = np.zeros(len(values), bool) if skill is None else skill.is_readable
+    probability = np.exp(np.where(measured, values, -np.inf))
+    is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
+    is_found &= is_readable[:, None] & np.isfinite(placebo)
+    is_found &= probability >= REHEARSAL_LIFT * np.where(np.isfinite(placebo), placebo, 0)
+    order = probability + 2 * is_found + 1 * (measured & is_readable[:, None])
+    entry, column = np.unravel_index(order.argmax(), values.shape)
+    position = int(dummies[column])
+    ids = trace.lens("rehearsal_ids", slice(position, position + 1))
+    return StrongestRehearsal(
+        int(entry),
+        position,
+        trace.text_of([ids[entry, 0]])[0],
+        float(probability[entry, column]),
+        int(ranks[entry, column]),
+        float(placebo[entry, column]) if np.isfinite(placebo[entry, column]) else None,
+        bool(is_found[entry, column]),
+        int(is_found.sum()),
+        _why_untested(trace, placebo, is_known=skill is not None),
+    )
+
+
+def at_most(probability: float) -> str:
+    """Return a probability as the largest of several, in percent."""
+    text = percent(probability)
+    return f"less than {text[2:]}" if text.startswith("<") else f"at most {text}"
+
+
+def _why_untested(trace: Trace, placebo: np.ndarray, *, is_known: bool) -> str | None:
+    """Return why no cell can count as found, None where one can."""
+    if not np.isfinite(placebo).any():
+        facts = trace.attrs.get("placebo")
+        why = facts.get("why_not") if isinstance(facts, dict) else None
+        return for_sentence(str(why), 120) if why else "the trace has no placebo questions"
+    return None if is_known else "the trace does not show how far its lens can be read"
+
+
+def of_site(trace: Trace) -> str:
+    """Return the words for the lens's site; none for the residual stream."""
+    return "" if trace.site == "residual" else f" of the {trace.site} output alone"
+
+
+def observe_rehearsal(trace: Trace) -> Observation:
+    """Return whether the lens shows a token of the answer at a template token."""
+    name, threshold = "rehearsal", REHEARSAL_PROBABILITY
+    best = strongest_rehearsal(trace)
+    is_read = np.zeros((0, 0), bool)
+    if "lens_entropy" in trace:
+        is_read = np.isfinite(trace.lens("lens_entropy")[:, trace.dummy_positions()])
+    if best is None:
+        text = f"Rehearsal was not measured: {_no_rehearsal(trace, is_read)}."
+        return Observation(
+            name, text, name, unit="probability", threshold=threshold, is_found=False
+        )
+    cells, value = int(is_read.sum()), None if best.why_untested else best.probability
+    where = (
+        f"at the template token {quoted(trace.tokens[best.position])} (position {best.position:,})"
+    )
+    lens = f"the logit lens{of_site(trace)} at {layer_name(trace, best.entry)}"
+    gives = f"gives {percent(best.probability)} to {quoted(best.token)}"
+    later = f", a later token of the answer (rank {best.rank + 1:,}{_control(trace, best)})"
+    if best.why_untested:
+        text = (
+            f"Rehearsal was not tested: {best.why_untested}. The strongest candidate is {where}: "
+            f"{lens} {gives}{later}."
+        )
+    elif best.is_found:
+        text = (
+            f"Rehearsal found: {where} {lens} already {gives}{later}. {best.cells:,} of {cells:,} "
+            f"layer × template-token cells {'passes' if best.cells == 1 else 'pass'} the test."
+        )
+    else:
+        tokens = count(int(is_read.any(0).sum()), "template token")
+        text = (
+            f"No rehearsal found at {tokens}. The strongest candidate is {where}: {lens} "
+            f"{gives}{later}."
+        )
+    return Observation(
+        name, text, name, value, "probability", threshold, cells, best.is_found,
+        "lens", best.entry, best.position,
+    )  # fmt: skip
+
+
+def _control(trace: Trace, best: StrongestRehearsal) -> str:
+    """Return what the placebo questions give the token, as words after the rank."""
+    if best.placebo is None:
+        return ""
+    facts = trace.attrs.get("placebo")
+    questions = facts.get("questions") if isinstance(facts, dict) else None
+    number = f"{questions} " if isinstance(questions, int) else ""
+    return f"; after {number}placebo questions {at_most(best.placebo)}"
+
+
+def _no_rehearsal(trace: Trace, is_read: np.ndarray) -> str:
+    """Return why rehearsal was not measured; `is_read` [layer, template token]: by the lens."""
+    if trace.dummy_positions().size == 0:
+        return "the prompt has no template token after its last word"
+    if "rehearsal" not in trace:
+        return "the trace has no logit lens"
+    if not is_read.any():
+        return "the lens did not read the template tokens"
+    if trace.attrs.get("reasoning") and not trace.attrs.get("answer"):
+        return "the answer ends within its reasoning, which is not looked for"
+    return "the answer has no content word that is not in the prompt"

@@ -1,0 +1,94 @@
+"""The finding about sink keys: which tokens without content the prompt's attention parks on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.sink_keys import LAYERS, LEAST_QUERIES, SHARE, SinkKeys, sink_keys
+from attentropy.report.findings.finding import Observation, quoted
+from attentropy.report.units import count, percent
+
+_NAMED = 3  # sink keys, or texts of several, in one sentence
+
+
+def observe_sinks(trace: Trace) -> Observation:
+    """Return which keys are sinks, in which layers, and what they receive."""
+    sinks = sink_keys(trace)
+    if sinks is None:
+        why = "the trace does not have the attention that each token receives"
+        if "received" in trace and trace.attrs.get("redacted") is True:
+            why = "the text is redacted, so the tokens without content are unknown"
+        return _not_measured(why)
+    if trace.prompt_tokens < LEAST_QUERIES:
+        return _not_measured(f"the prompt is too short (it needs at least {LEAST_QUERIES} tokens)")
+    positions = sinks.named
+    if not positions:
+        share = np.where(np.isfinite(sinks.share), sinks.share, 0)
+        text = (
+            f"No attention sink: no token without content receives {percent(SHARE)} of the "
+            f"attention in {LAYERS} layers."
+        )
+        return Observation(
+            "sinks", text, "received", float(share[:, :1].max(initial=0)), "share", SHARE, 0,
+            is_found=False, view="attention",
+        )  # fmt: skip
+    first = positions[0]
+    strengths = np.where(sinks.is_sink[:, first], np.nan_to_num(sinks.share[:, first]), 0)
+    layer = int(strengths.argmax())
+    return Observation(
+        "sinks", _sentence(trace, sinks, positions), "received", float(strengths[layer]), "share",
+        SHARE, len(positions), view="attention", layer=layer, position=first,
+    )  # fmt: skip
+
+
+def _not_measured(why: str) -> Observation:
+    text = f"Attention sinks were not measured: {why}."
+    return Observation("sinks", text, "received", unit="share", is_found=False, view="attention")
+
+
+def _sentence(trace: Trace, sinks: SinkKeys, positions: list[int]) -> str:
+    """Return the sinks with their layers and shares; equal texts are put together."""
+    texts: dict[str, list[int]] = {}
+    for position in positions:
+        texts.setdefault(trace.tokens[position], []).append(position)
+    groups = list(texts.items())
+    parts = [_group(trace, sinks, text, sorted(at)) for text, at in groups[:_NAMED]]
+    if len(groups) > _NAMED:
+        parts.append(count(sum(len(at) for _, at in groups[_NAMED:]), "other token"))
+    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"Attention {'sinks' if len(positions) > 1 else 'sink'}: {listed} of the attention."
+
+
+def _group(trace: Trace, sinks: SinkKeys, text: str, at: list[int]) -> str:
+    """Return one text's sinks in words, which end with the shares."""
+    is_sink = sinks.is_sink[:, at]
+    shares = sinks.share[:, at][is_sink]
+    entries = np.flatnonzero(is_sink.any(1))
+    where = f"position {at[0]:,}"
+    if len(at) > 1:
+        where = f"{len(at):,} positions, first {at[0]:,}"
+    low, high = percent(float(shares.min())), percent(float(shares.max()))
+    shares_text = low if low == high else f"{low.removesuffix(' %')} to {high}"
+    layers = layer_ranges(int(trace["layer"][entry]) for entry in entries)
+    return f"{quoted(text)} ({where}) in {layers} with {shares_text}"
+
+
+def layer_ranges(numbers: Iterable[int]) -> str:
+    """Return layers in words, neighbours as a range: `layers 3–10 and 12`."""
+    ordered = sorted(set(numbers))
+    ranges: list[list[int]] = []
+    for number in ordered:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    texts = [
+        text
+        for a, b in ranges
+        for text in ([f"{a}–{b}"] if b > a + 1 else map(str, sorted({a, b})))
+    ]
+    listed = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+    return f"{'layer' if len(ordered) == 1 else 'layers'} {listed}"

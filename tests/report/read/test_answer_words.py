@@ -1,0 +1,179 @@
+"""The decisive word of an answer is the first one that says something new."""
+
+import numpy as np
+import pytest
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.redaction import redact
+from attentropy.report.content.headline import headline
+from attentropy.report.read.answer_words import read_answer
+from traces import CHAT, chat_roles, synthetic
+
+END = "<|eot_id|>"
+
+
+def answered(answer_tokens, prompt=CHAT, prompt_roles=None, roles=None, messages=None, **attrs):
+    """Return a trace of a prompt and the tokens of its answer, each with its own probability."""
+    answer = answer_tokens
+    prompt_roles = prompt_roles or chat_roles(list(prompt))
+    roles = [*prompt_roles, *(roles or ["generated"] * len(answer))]
+    data = synthetic((*prompt, *answer), roles, generated=answer, window=False).dataset
+    values = np.log(np.linspace(0.9, 0.5, len(answer))).astype(np.float32)
+    data = data.assign(generated_logprob=("step", values))
+    if messages is not None:
+        own = np.array([*messages, *[-1] * len(answer)], np.int32)
+        data = data.assign_coords(message=("position", own))
+    facts = {"tokens": len(prompt), "chat": True}
+    text = "".join(t for t in answer if not t.startswith("<|")).strip()
+    return Trace(data.assign_attrs({"prompt": facts, "answer": text} | attrs))
+
+
+def _word(*args, **options):
+    return read_answer(answered(*args, **options)).decisive
+
+
+def test_words_of_the_question_and_function_words_do_not_decide():
+    answer = (" The", " capital", " of", " Australia", " is", " Can", "berra", ".", END)
+    one = _word(answer)
+    assert (one.word, one.step, one.tokens, one.is_new) == ("Canberra", 5, 2, True)
+    assert (one.position, one.query) == (len(CHAT) + 5, len(CHAT) + 4)
+    wanted = np.linspace(0.9, 0.5, len(answer))
+    assert one.probability == pytest.approx(wanted[5] * wanted[6])
+
+
+@pytest.mark.parametrize(
+    ("answer", "word", "step"),
+    [
+        (("AUSTRALIA", " Sydney", END), "Sydney", 1),  # case folded
+        (("Australia", "'s", " Perth", END), "Perth", 2),
+        (("Can", "berra", "!", END), "Canberra", 0),
+        ((" 4", "2", ".", END), "42", 0),
+        (("**", "Perth", "**", END), "Perth", 1),
+    ],
+)
+def test_the_decisive_word_is_the_first_new_content_word(answer, word, step):
+    one = _word(answer)
+    assert (one.word, one.step, one.is_new) == (word, step, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "word", "step"),
+    [
+        ((" The", " capital", " of", " Australia", END), "capital", 1),
+        ((" it", " is", ".", END), "", 0),  # no content word: the first token
+        (("?", END), "", 0),
+        ((END,), "", 0),
+    ],
+)
+def test_without_a_new_word_the_first_content_word_or_token_decides(answer, word, step):
+    one = _word(answer)
+    assert (one.word, one.step, one.is_new) == (word, step, False)
+
+
+def test_only_the_last_message_counts_as_the_question():
+    prompt = ("<|start|>", "Rome", "<|end|>", "<|start|>", "Paris", "?", "<|end|>")
+    roles = ["template", "content", "template", "template", "content", "content", "template"]
+    messages = [-1, 0, -1, -1, 1, 1, -1]
+    answer = ("Paris", " Rome", END)
+    assert _word(answer, prompt, roles, messages=messages).word == "Rome"
+    assert _word(answer, prompt, roles).word == "Paris"  # all content; then the first word
+
+
+def test_the_words_of_languages_without_blanks_are_found():
+    prompt = ("<|s|>", "法国", "的", "首都", "是", "？", "<|e|>")
+    roles = ["template", *["content"] * 5, "template"]
+    assert _word(("首都", "是", "巴黎", "。", END), prompt, roles).word == "巴黎"
+    prompt = ("<|s|>", "ما", " عاصمة", " مصر", "؟", "<|e|>")
+    roles = ["template", *["content"] * 4, "template"]
+    assert _word((" عاصمة", " مصر", " هي", " القاهرة", END), prompt, roles).word == "القاهرة"
+
+
+def test_reasoning_never_decides():
+    roles = ["reasoning"] * 2 + ["generated"] * 4
+    answer = (" Perth", "?", "</think>", "Can", "berra", END)
+    one = _word(answer, roles=roles, answer="Canberra", reasoning="Perth?")
+    assert (one.word, one.step) == ("Canberra", 3)
+    cut = answered((" Perth", "?"), roles=["reasoning"] * 2, answer="", reasoning="Perth?")
+    assert read_answer(cut).decisive is None
+    assert headline(cut).lead == "synthetic is still reasoning"
+
+
+def test_a_cut_answer_is_told_from_one_that_ended():
+    assert not read_answer(answered(("Can", "berra", END), answer_is_cut=False)).is_cut
+    assert read_answer(answered(("Can", "ber"), answer_is_cut=True)).shown == "Canber…"
+
+
+@pytest.mark.parametrize(
+    ("answer", "limit", "is_cut"),
+    [
+        (("Can", "berra", END), 3, False),
+        (("Can", "berra"), 2, True),
+        (("Can", "berra", "."), 3, True),
+        (("Can", "berra"), 8, False),
+        (("Can", "berra"), None, False),
+    ],
+)
+def test_of_an_older_trace_the_last_token_says_whether_it_was_cut(answer, limit, is_cut):
+    assert read_answer(answered(answer, options={"max_new_tokens": limit})).is_cut is is_cut
+
+
+def test_an_older_trace_has_its_answer_along_steps_alone():
+    trace = synthetic(generated=(" The", " Can", "berra", END))
+    answer = read_answer(Trace(trace.dataset.assign_attrs(answer="The Canberra")))
+    assert (answer.decisive.word, answer.decisive.step) == ("Canberra", 1)
+    assert answer.decisive.position == len(CHAT) + 1
+
+
+def test_a_recording_has_the_texts_of_its_generated_tokens():
+    data = answered((" The", " Perth", END)).dataset
+    names = [name for name in data.variables if "step" in data[name].dims]
+    data = data.drop_vars(names)
+    del data.attrs["answer"]
+    data.attrs["prompt"] = {"tokens": len(CHAT), "chat": False}
+    rows = np.full(len(CHAT) + 3, np.log(0.25), np.float32)
+    answer = read_answer(Trace(data.assign(token_logprob=("query", rows))))
+    assert (answer.text, answer.decisive.word, answer.is_chat) == ("The Perth", "Perth", False)
+    assert answer.decisive.probability == pytest.approx(0.25)
+    assert read_answer(Trace(data)).decisive.probability is None
+
+
+def test_without_generated_tokens_there_is_no_answer():
+    trace = synthetic(generated=())
+    assert read_answer(trace) is None
+    assert headline(trace) is None
+
+
+def test_a_redacted_trace_names_no_word():
+    answer = read_answer(redact(answered((" The", " Perth", END))))
+    assert (answer.text, answer.decisive.word) == ("‹answer·9›", "")
+    line = headline(redact(answered((" The", " Perth", END))))
+    assert (line.after, line.word, line.probability) == ("‹answer·9›", "", "")
+
+
+def test_the_headline_marks_the_word_with_its_probability():
+    line = headline(answered((" The", " capital", " is", " Can", "berra", ".", END)))
+    assert (line.lead, line.before) == ("synthetic answers", "The capital is ")
+    assert (line.word, line.after, line.probability) == ("Canberra", ".", "0.44")
+
+
+def test_a_text_without_a_template_is_continued():
+    facts = {"tokens": len(CHAT), "chat": False}
+    trace = answered((" Perth", " is"), prompt=CHAT, answer_is_cut=True)
+    trace = Trace(trace.dataset.assign_attrs(prompt=facts))
+    line = headline(trace)
+    assert (line.lead, line.word, line.after) == ("synthetic continues with", "Perth", " is…")
+    assert "continues with 'Perth is'…" in repr(trace)
+
+
+def test_a_decisive_word_far_behind_is_shown_with_what_stands_around_it():
+    answer = (*[" the"] * 100, " Perth", *[" a"] * 200)
+    line = headline(answered(answer))
+    assert line.before.startswith("…")
+    assert len(line.before + line.word + line.after) < 170
+    assert line.word == "Perth"
+
+
+def test_a_word_that_also_stands_in_another_one_is_marked_where_it_decides():
+    trace = answered((" Australian", " Australia", " of", " Al", " Al", "ice", END))
+    assert _word((" Australia", " Australian", END)).place == (10, 20)
+    assert read_answer(trace).decisive.place == (0, 10)
