@@ -149,7 +149,7 @@ TERMS = (
         "better than a uniform guess, and below 0 it is worse.",
         "1 − Σ KL(P_final ‖ P_layer) / Σ (ln V − H_final) over the positions of the prompt that "
         "the lens read, without position 0 and the template tokens after the question. A constant "
-        "guess of frequent tokens scores some 0.4. The figure dots layers of 0 or less and pales "
+        "guess of frequent tokens scores some 0.4. The figure dots layers of 0 or less and fades "
         "those under 0.5; fewer than 16 positions are called few.",
         see=("logit lens", "lens agreement", "KL"), aliases=("lens_skill", "skill"),
         forms=("uniform guess",),

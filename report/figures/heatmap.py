@@ -230,14 +230,14 @@ def _column_labels(size: Size) -> VegaLite:
 
 def _text_color() -> alt.Color:
     """Return the colour of a cell's text: grey in rows that cannot be read, else what contrasts."""
-    color: alt.Color = (
-        alt.when("datum.muted")
-        .then(alt.value(MUTED))
-        .when("datum.pale")
-        .then(alt.value(INK))
-        .otherwise(alt.Color("tint:N", scale=None))
+    return alt.Color(
+        "tint:N",
+        scale=None,
+        condition=[
+            {"test": "datum.muted", "value": MUTED},
+            {"test": "datum.pale", "value": INK},
+        ],
     )
-    return color
 
 
 def _caption(size: Size) -> VegaLite:

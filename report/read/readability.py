@@ -58,6 +58,7 @@ class Readability:
     def title(self, labels: Sequence[str]) -> str:
         """Return in which layers the lens is readable, in a few words."""
         well, known = self.rows_of(WELL), [kind for kind in self.kinds if kind != UNKNOWN]
+        of = f"{len(known)} read" if len(known) < len(self.kinds) else f"{len(known)}"
         both = " in both" if len(self.sides) > 1 else ""
         few = f" (few positions: {self.positions})" if self.positions < FEW_POSITIONS else ""
         if len(well) == len(known):
@@ -65,7 +66,7 @@ class Readability:
         elif not well:
             where = f"none of {len(known)} layers"
         else:
-            where = f"{layers(well, labels)} of {len(known)}"
+            where = f"{layers(well, labels)} of {of}"
         return f"lens readable{both} in {where}{few}"
 
     def sentences(self, labels: Sequence[str]) -> str:
@@ -73,7 +74,7 @@ class Readability:
         title = self.title(labels)
         parts = [f"{title[0].upper()}{title[1:]}"]
         if pale := self.rows_of(PALE):
-            parts.append(f"pale: {layers(pale, labels)} (skill under {WELL_READABLE:g})")
+            parts.append(f"faded: {layers(pale, labels)} (skill under {WELL_READABLE:g})")
         if unreadable := self.rows_of(UNREADABLE):
             parts.append(f"dotted: {layers(unreadable, labels)}, {GUESS}")
         return f" {'; '.join(parts)}. Bars at the right: lens skill of each layer."
@@ -100,8 +101,9 @@ def skill_words(readability: Readability, row: int) -> str:
         + f" (top token of the last layer at {side.agreement[row]:.0%})".replace("%", "\u00a0%")
         for name, side in zip(names, readability.sides, strict=True)
     ]
-    few = "few positions: " if readability.positions < FEW_POSITIONS else ""
-    return f"lens skill {', '.join(parts)}, {few}{count(readability.positions, 'position')}"
+    n = readability.positions
+    many = f"few positions: {n}" if n < FEW_POSITIONS else count(n, "position")
+    return f"lens skill {', '.join(parts)}, {many}"
 
 
 @singledispatch
