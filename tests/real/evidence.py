@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from real.words import Words
 
-LOCAL, FIRST = 64, 4  # keys of the score `local`, and of the sink mass
+LOCAL = 64  # keys of the score `local`
 ENOUGH = 16  # keys that a row sees, for what is said of sinks and of attention without them
 SINK, IDLE = 0.2, 0.9
 ROWS = 256  # of the lens at once
@@ -85,12 +85,15 @@ class LayerAttention:
     """What the heads of a layer do over the queries of the prompt.
 
     heads: means [head] by name. received [key]: mean over heads and over the queries that see the
-    key; seeing [key]: how many these are.
+    key; seeing [key]: how many these are; uniform [key]: what uniform rows would give it. rows:
+    how many of the layer's rows `normalized` is the mean of.
     """
 
     heads: dict[str, np.ndarray]
     received: np.ndarray
     seeing: np.ndarray
+    uniform: np.ndarray
+    rows: np.ndarray
 
 
 @dataclass
@@ -102,8 +105,8 @@ class Attention(LayerAttention):
         """Return the layers as one."""
         names = layers[0].heads
         heads = {name: np.stack([one.heads[name] for one in layers]) for name in names}
-        received, seeing = ([getattr(one, key) for one in layers] for key in ("received", "seeing"))
-        return cls(heads, np.stack(received), np.stack(seeing))
+        arrays = ("received", "seeing", "uniform", "rows")
+        return cls(heads, *(np.stack([getattr(one, key) for one in layers]) for key in arrays))
 
 
 class Model:
@@ -182,7 +185,8 @@ class Evidence:
             case.ids, lambda layer, weights: layers.append(_sum_up(self._of_prompt(weights), []))
         )
         self.attention = Attention.of_layers(layers)
-        self._lens: tuple[np.ndarray, ...] | None = None
+        self._lens: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._placebos: dict[tuple[tuple[int, ...], int], list[Tensor]] = {}
 
     def _of_prompt(self, weights: Tensor) -> Tensor:
         return weights[:, : self.case.prompt, : self.case.prompt].double()
@@ -207,31 +211,44 @@ class Evidence:
         before = self.states[-1, self.case.prompt - 1 : -1]
         return self.model.logprobs(before).argmax(-1).tolist() == self.case.generated
 
-    def sinks(self) -> dict[int, list[int]]:
-        """Return the layers in which each sink key receives much."""
-        n, seeing = self.case.prompt, self.attention.seeing
-        much = (self.attention.received >= SINK) & (seeing >= max(8, n / 10))
-        is_content = np.array([self.words.is_content(key) for key in range(n)])
-        return {
-            int(key): np.flatnonzero(much[:, key]).tolist()
-            for key in np.flatnonzero((much.sum(0) >= 2) & ~is_content)
-        }
+    def is_sink(self) -> np.ndarray:
+        """Return which keys without content receive much of a layer's attention, [layer, key]."""
+        seeing, n = self.attention.seeing, self.case.prompt
+        likely = np.array([not self.words.is_content(key) for key in range(n)])
+        likely[0] = True
+        enough = seeing >= np.maximum(8, seeing.max(1, keepdims=True) / 10)
+        share = self.attention.received
+        return likely & enough & (share >= SINK) & (share >= 2 * self.attention.uniform)
 
-    def idle(self) -> list[tuple[int, int]]:
-        """Return the heads that put nearly all of nearly every query on one sink key."""
-        sinks = self.sinks()
+    def sinks(self) -> list[int]:
+        """Return the sink keys: those that are sinks in two layers or more."""
+        return np.flatnonzero(self.is_sink().sum(0) >= 2).tolist()
 
-        def idle_heads(layer: int, weights: Tensor) -> set[tuple[int, int]]:
-            often = [(weights[:, key:, key] > IDLE).double().sum(-1) for key in sinks]
-            seeing = [int(self.attention.seeing[layer, key]) for key in sinks]
-            return {
-                (layer, head)
-                for head in range(len(weights))
-                for counts, queries in zip(often, seeing, strict=True)
-                if counts[head] > IDLE * queries
-            }
+    def idle(self) -> np.ndarray:
+        """Return the share of each head's queries with nearly all on a sink key, [layer, head]."""
+        is_sink = torch.from_numpy(self.is_sink())
 
-        return sorted(set().union(*self.of_layers(idle_heads))) if sinks else []
+        def share(layer: int, weights: Tensor) -> np.ndarray:
+            often = (weights[:, 1:, is_sink[layer]] > IDLE).any(-1)
+            return often.double().mean(-1).numpy()
+
+        return np.stack(self.of_layers(share))
+
+    @torch.no_grad()
+    def induction(self) -> np.ndarray:
+        """Return each head's weight on the key after the same token, on random tokens twice."""
+        tokenizer, shares = self.model.tokenizer, []
+        special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+        order = np.random.default_rng(7).permutation(len(tokenizer)).tolist()
+        half = [token for token in order if token not in special][:64]
+        first = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        queries = np.arange(len(first) + 64, len(first) + 128)
+
+        def keep(layer: int, weights: Tensor) -> None:
+            shares.append(weights[:, queries, queries - 63].mean(-1).numpy())
+
+        self.model.read([*first, *half, *half], keep)
+        return np.stack(shares)
 
     def at(self, layer: int, position: int) -> Tensor:
         """Return ln P [vocabulary] of the lens in one cell."""
@@ -277,15 +294,13 @@ class Evidence:
             greatest = own if greatest is None else np.fmax(greatest, own)
         return np.full((len(self.states), len(dummies)), np.nan) if greatest is None else greatest
 
-    _cache: dict[tuple[int, tuple[int, ...], int], list[Tensor]] = {}
-
     def _placebo_states(self, ids: tuple[int, ...], shared: int) -> list[Tensor]:
         """Return ln P of a placebo at its last tokens, by layer."""
-        key = id(self.model), ids, shared
-        if key not in self._cache:
+        key = ids, shared
+        if key not in self._placebos:
             states = self.model.read(ids)[:, len(ids) - shared :]
-            self._cache[key] = [self.model.logprobs(one) for one in states]
-        return self._cache[key]
+            self._placebos[key] = [self.model.logprobs(one) for one in states]
+        return self._placebos[key]
 
 
 def _sum_up(weights: Tensor, hidden: list[int]) -> LayerAttention:
@@ -293,31 +308,29 @@ def _sum_up(weights: Tensor, hidden: list[int]) -> LayerAttention:
     n = weights.shape[-1]
     at = torch.arange(n)
     visible = _visible(weights)
-    seeing = visible.sum(0)
-    received = weights.mean(0).sum(0) / seeing.clamp_min(1)
-    rows = torch.ones(n, dtype=torch.bool)
-    if hidden:
-        visible[:, hidden] = False
-        weights = weights.masked_fill(~visible, 0.0)
-        weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-30)
-        rows = visible.sum(-1) >= ENOUGH
-    counts = visible.sum(-1)
-    entropy = -(weights * torch.where(weights > 0, weights, 1.0).log()).sum(-1)
-    rows &= counts >= 2
-    shares = entropy[:, rows] / counts[rows].log()
-    wide = (counts >= ENOUGH) & rows
     near = (at > at[:, None] - LOCAL) & visible
-    first = visible[:, 0]
     heads = {
-        "normalized": shares.mean(-1),
-        "entropy": entropy[:, rows].mean(-1),
-        "sink": weights[:, first, 0].mean(-1),
-        "sink_mass": weights[:, wide, :FIRST].sum(-1).mean(-1),
         "local": (weights * near).sum(-1).mean(-1),
         "previous": weights[:, at[1:], at[:-1]].mean(-1),
     }
+    seeing = visible.sum(0)
+    received = weights.mean(0).sum(0) / seeing.clamp_min(1)
+    uniform = (visible / visible.sum(-1, keepdim=True)).sum(0) / seeing.clamp_min(1)
+    visible[:, hidden] = False
+    rows = visible.sum(-1) >= ENOUGH
+    rows[hidden] = False
+    heads["normalized"] = _normalized(weights[:, rows], visible[rows])
     values = {name: value.numpy() for name, value in heads.items()}
-    return LayerAttention(values, received.numpy(), seeing.numpy())
+    arrays = (one.numpy() for one in (received, seeing, uniform, rows.sum()))
+    return LayerAttention(values, *arrays)
+
+
+def _normalized(weights: Tensor, visible: Tensor) -> Tensor:
+    """Return the mean over rows of normalized entropy over the visible keys, [head]."""
+    weights = weights.masked_fill(~visible, 0.0)
+    weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-300)
+    entropy = -(weights * torch.where(weights > 0, weights, 1.0).log()).sum(-1)
+    return (entropy / visible.sum(-1).log()).mean(-1)
 
 
 def _visible(weights: Tensor) -> Tensor:

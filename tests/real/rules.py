@@ -33,6 +33,11 @@ class Rehearsal:
     others: list[Cell]
     candidates: list[str]
 
+    @property
+    def grid(self) -> set[tuple[int, int]]:
+        """The layers and positions where any token counts."""
+        return {(cell.layer, cell.position) for cell in self.cells}
+
     def at(self, layer: int, position: int, token: str) -> Cell | None:
         """Return a token's cell."""
         same = (
@@ -81,21 +86,28 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
     return Rehearsal(cells, others, [decode([t]) for t in new] if case.dummies else [])
 
 
-def decisive(evidence: Evidence) -> int | None:
-    """Return the step of the first token of the first new content word; None without any."""
+def decisive(evidence: Evidence) -> tuple[int, int]:
+    """Return the step of the decisive token, and its id.
+
+    The first token of the first content word that is not in the last message; of the first content
+    word if there is no such; else the first token.
+    """
     case, words = evidence.case, evidence.words
     message = keys_of(_last_message(evidence))
+    starts: list[tuple[int, list[str]]] = []
     before: list[str] = []
     for step in range(len(case.generated)):
         keys = words.keys(case.prompt + step)
-        if any(key not in message and key not in before for key in keys):
-            return step
+        if any(key not in before for key in keys):
+            starts.append((step, keys))
         before = keys
-    return None
+    new = [step for step, keys in starts if any(key not in message for key in keys)]
+    step = next(iter([*new, *(step for step, _ in starts)]), 0)
+    return step, case.generated[step]
 
 
 def _last_message(evidence: Evidence) -> str:
-    """Return the words of the prompt after its last but one turn; all words without turns."""
+    """Return the last words of the prompt up to the template's before them."""
     case, decode = evidence.case, evidence.model.tokenizer.decode
     own = [i for i in range(case.prompt) if case.roles[i] == "content"]
     start = own[-1] if own else 0
@@ -104,16 +116,28 @@ def _last_message(evidence: Evidence) -> str:
     return decode(case.ids[start : own[-1] + 1]) if own else ""
 
 
+def _spelling(evidence: Evidence, token: int) -> str:
+    text: str = evidence.model.tokenizer.decode([token])
+    return text.strip().casefold() or text
+
+
 def settling_layer(evidence: Evidence, position: int, token: int) -> int | None:
     """Return the first layer from which on the lens's top token is spelled as `token`."""
-    decode = evidence.model.tokenizer.decode
+    layers = range(len(evidence.states))
+    tops = [int(evidence.at(layer, position).argmax()) for layer in layers]
+    return _settling(evidence, tops, token)
 
-    def spelling(one: int) -> str:
-        text = decode([one])
-        return text.strip().casefold() or text
 
-    tops = [int(evidence.at(layer, position).argmax()) for layer in range(len(evidence.states))]
-    agrees = np.array([spelling(top) == spelling(token) for top in tops])
+def settling_layers(evidence: Evidence) -> list[int]:
+    """Return the same for each position of the prompt and what the model predicts there."""
+    tops = evidence.lens()[2]
+    layers = [_settling(evidence, column.tolist(), int(column[-1])) for column in tops.T]
+    return [layer for layer in layers if layer is not None]
+
+
+def _settling(evidence: Evidence, tops: list[int], token: int) -> int | None:
+    wanted = _spelling(evidence, token)
+    agrees = np.array([_spelling(evidence, top) == wanted for top in tops])
     if not agrees[-1]:
         return None
     others = np.flatnonzero(~agrees)

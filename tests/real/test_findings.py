@@ -67,12 +67,10 @@ def test_the_judge_calls_no_finding_false(prompt, report, smollm2, tmp_path):
     assert case.ids[: case.prompt] == smollm2.chat(messages), "another prompt was read"
     system = messages[0]["content"] if messages[0]["role"] == "system" else None
     evidence = Evidence(smollm2, case, system)
-    verdicts = judge(result["observations"], evidence)
+    verdicts = judge(result, evidence)
     print(*verdicts, sep="\n")
     assert [str(one) for one in verdicts if one.is_true is False] == []
     assert any(one.is_true for one in verdicts), "nothing was judged"
-    assert evidence.is_greedy()
-    assert result["answer"].rstrip("…") == evidence.words.answer.strip()
 
 
 def finding(result, name):
@@ -102,6 +100,4 @@ def test_the_embedded_model_is_readable_and_rehearses(report):
     assert skill.is_readable.all()
     assert 0.77 < skill.skill.min() < 0.79
     assert finding(result, "rehearsal")["found"]
-    assert [
-        str(one) for one in judge(result["observations"], evidence) if one.is_true is False
-    ] == []
+    assert [str(one) for one in judge(result, evidence) if one.is_true is False] == []
