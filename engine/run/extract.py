@@ -244,7 +244,7 @@ def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
     parts = parts_of_answer(plan.loaded, text.ids, text.tokens, plan.tokens)
     arrays = answer_arrays(plan.loaded, answer, parts)
     content = arrays["generated_content"][1].astype(bool)
-    attrs = answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)
+    attrs: dict[str, Any] = {**answer_texts(plan.loaded, ids, text.tokens[plan.tokens :], parts)}
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
         keep = sought(text, plan.tokens, content.tolist())
