@@ -206,6 +206,14 @@ TERMS = (
         see=("induction head", "head score"), aliases=("previous token head", "previous"),
     ),
     Term(
+        "placebo question",
+        "A short question that asks for another kind of answer in the same chat template: what the "
+        "lens shows after it too says nothing of the prompt.",
+        "There are six, about a number, yes or no, a translation, a name, a list and code. They "
+        "are read in the same run, after the answer.",
+        see=("rehearsal", "template token"), aliases=("placebo",),
+    ),
+    Term(
         "rank",
         "The place of a token when all tokens are sorted by probability; rank 1 (top-1) is the "
         "most likely.",
@@ -217,10 +225,12 @@ TERMS = (
         "rehearsal",
         "A token of the coming answer that the logit lens already shows at a template token, "
         "several positions before the model says it.",
-        "It counts where such a token is among the lens's top five and has a probability "
-        "of at least 5 %. Template tokens carry no content of their own, so a word of the answer "
-        "there means that the model already holds it.",
-        see=("template token", "logit lens", "rank"),
+        "It counts where such a token belongs to a content word that is not in the prompt, is "
+        "among the lens's top five, and has a probability of at least 5 % and at least ten times "
+        "that after any placebo question, in a layer whose lens can be read. Template tokens carry "
+        "no content of their own, so a word of the answer there means that the model already "
+        "holds it.",
+        see=("template token", "logit lens", "rank", "placebo question"),
     ),
     Term(
         "settling layer",

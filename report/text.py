@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from attentropy.engine.trace.text import isolated
+from attentropy.engine.trace.bidi import isolated
 
 _VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u2028": "⏎", "\u2029": "⏎", "\u00a0": "⍽"}
 # Categories of characters that leave no ink: they are written as their number.

@@ -1,9 +1,9 @@
-"""What placebo questions give the tokens of an answer: the control of a rehearsal."""
+"""What the lens shows after placebo questions: the control of a rehearsal, and a reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,12 +16,15 @@ from attentropy.engine.lens.points import States
 class PlaceboStates:
     """The states of placebo questions at their last `shared` tokens, which are the prompt's too.
 
-    states: by site and layer, [count × shared, d], one question after the other.
+    states: by site and layer, [count × shared, d], one question after the other. entropies: those
+    of the lens at each question's last token [count] in nats, by site and layer, once `greatest`
+    has read them.
     """
 
     states: States
     count: int
     shared: int
+    entropies: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
 
     def greatest(self, lens: Lens, site: str, layer: int, ids: Sequence[int]) -> np.ndarray:
         """Return the largest ln P that any question gives each token, [shared].
@@ -30,10 +33,12 @@ class PlaceboStates:
         """
         wanted = np.asarray(ids)
         state = self.states[site][layer]
-        if state is None or (wanted < 0).all():
+        if state is None:
             return np.full(self.shared, np.nan, np.float32)
         targets = torch.from_numpy(np.tile(wanted.clip(0), self.count)).long()
         result = lens.read(state, top_k=0, targets=targets)
+        last = result.entropy.float().cpu().numpy()[self.shared - 1 :: self.shared]
+        self.entropies[site, layer] = last
         assert result.target_logprob is not None
         values = result.target_logprob.float().cpu().numpy()
         greatest = values.reshape(self.count, self.shared).max(0)  # NaN where any is

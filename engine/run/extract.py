@@ -253,8 +253,10 @@ def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
     if plan.lens is not None:
         show("measuring rehearsal", 0, 1)
         keep = sought(text, plan.tokens, content.tolist())
-        states, attrs["placebo"] = read_placebos(plan, placebos)
-        job.rehearse([token for token, is_kept in zip(ids, keep, strict=True) if is_kept], states)
+        reference, attrs["placebo"] = read_placebos(plan, placebos)
+        sought_ids = [token for token, is_sought in zip(ids, keep, strict=True) if is_sought]
+        job.rehearse(sought_ids, None if reference is None else reference.states)
+        arrays |= {} if reference is None else reference.arrays(plan.lens.entries)
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     if answer:
         arrays |= text.coordinates()

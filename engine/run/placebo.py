@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from attentropy.engine.attention.probe import MODEL_ERRORS
@@ -18,6 +19,7 @@ from attentropy.engine.prompt.placebo import Placebos
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.prefill import without_recording
+from attentropy.engine.run.reference import EntropyMeans, Reference, heard
 from attentropy.engine.trace.content_words import content_keys, word_keys
 
 logger = logging.getLogger("attentropy.run")
@@ -38,8 +40,8 @@ def sought(text: Prompt, prompt_tokens: int, content: Sequence[bool]) -> list[bo
     ]
 
 
-def read_placebos(plan: RunPlan, placebos: Placebos) -> tuple[PlaceboStates | None, dict[str, Any]]:
-    """Return the states at the questions' last tokens, and what the trace says of them.
+def read_placebos(plan: RunPlan, placebos: Placebos) -> tuple[Reference | None, dict[str, Any]]:
+    """Return what was read of the questions, and what the trace says of them.
 
     None, with the reason, where they cannot be read: a failure costs the control alone.
     """
@@ -47,13 +49,12 @@ def read_placebos(plan: RunPlan, placebos: Placebos) -> tuple[PlaceboStates | No
     if why_not is not None or plan.lens is None:
         return None, {"why_not": why_not or "the trace has no logit lens"}
     try:
-        states = _states(plan, placebos)
+        reference = _read_all(plan, placebos)
     except (AttentropyError, MemoryError, *MODEL_ERRORS) as error:
         logger.debug("the placebo questions could not be read", exc_info=True)
         name = type(error).__name__
         return None, {"why_not": f"reading the placebo questions failed ({name})"}
-    facts = {"questions": len(placebos.ids), "tokens": placebos.shared}
-    return PlaceboStates(states, len(placebos.ids), placebos.shared), facts
+    return reference, {"questions": len(placebos.ids), "tokens": placebos.shared}
 
 
 def _why_not(plan: RunPlan, placebos: Placebos) -> str | None:
@@ -67,40 +68,52 @@ def _why_not(plan: RunPlan, placebos: Placebos) -> str | None:
     return None
 
 
-def _states(plan: RunPlan, placebos: Placebos) -> States:
-    """Return the states of all questions, read together where that is exact and fits.
+def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
+    """Read all questions, together where that is exact and fits.
 
     They are padded on the right: no token sees those after it, so that padding needs no mask, and
     every kind of layer reads it as it reads more text. Where weights are quantized, outputs may
     depend on what is read together.
     """
     assert plan.lens is not None
-    model, reading = plan.loaded.model, plan.lens.reading
-    length = max(map(len, placebos.ids))
-    fits = len(placebos.ids) * length <= max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
-    is_exact = not getattr(model, "is_quantized", False)
+    reading, count = plan.lens.reading, len(placebos.ids)
+    fits = count * max(map(len, placebos.ids)) <= max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
+    is_exact = not getattr(plan.loaded.model, "is_quantized", False)
     groups = [list(placebos.ids)] if fits and is_exact else [[one] for one in placebos.ids]
     points = {site: reading.points[site] for site in reading.sites}
-    parts = []
-    with without_recording(model):
-        for group in groups:
-            parts.append(_read(plan, points, group, placebos.shared))
-    return {
+    parts, means = [], []
+    for group in groups:
+        states, values = _read(plan, points, group, placebos.shared)
+        parts.append(states)
+        means.append(values)
+    joined: States = {
         site: [
             None if column[0] is None else torch.cat([part for part in column if part is not None])
             for column in zip(*(part[site] for part in parts), strict=True)
         ]
         for site in points
     }
+    lengths = np.array([len(one) for one in placebos.ids], np.int32)
+    return Reference(PlaceboStates(joined, count, placebos.shared), lengths, np.concatenate(means))
 
 
-def _read(plan: RunPlan, points: Any, group: list[tuple[int, ...]], shared: int) -> States:
-    """Return the states at the last `shared` tokens of each question of a batch."""
-    width = max(map(len, group))
+def _read(
+    plan: RunPlan, points: Any, group: list[tuple[int, ...]], shared: int
+) -> tuple[States, np.ndarray]:
+    """Return the states at the last `shared` tokens of each question of a batch.
+
+    And the means of `EntropyMeans`, [questions, entries].
+    """
+    width, lengths = max(map(len, group)), [len(one) for one in group]
     padded = [[*one, *[one[-1]] * (width - len(one))] for one in group]
-    rows = [i * width + len(one) - shared + j for i, one in enumerate(group) for j in range(shared)]
+    rows = [i * width + n - shared + j for i, n in enumerate(lengths) for j in range(shared)]
     model: Any = plan.loaded.model
     ids = torch.tensor(padded, device=plan.ids.device)
-    with torch.no_grad(), capture_states(points, torch.tensor(rows)) as states:
+    listener = EntropyMeans(model, plan.attention, lengths)
+    with (
+        torch.no_grad(),
+        heard(model, listener) if plan.records_attention else without_recording(model),
+        capture_states(points, torch.tensor(rows)) as states,
+    ):
         model(ids, use_cache=False, logits_to_keep=1)
-    return states
+    return states, listener.means

@@ -16,6 +16,7 @@ from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import partial as unfinished
 from attentropy.engine.trace import store
 from attentropy.engine.trace.answered import is_generated, prompt_length, with_answer
+from attentropy.engine.trace.bidi import isolated
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
@@ -27,7 +28,7 @@ from attentropy.engine.trace.schema import (
     FORMAT_VERSION,
     TRACE,
 )
-from attentropy.engine.trace.text import count, isolated
+from attentropy.engine.trace.text import count
 from attentropy.engine.trace.types import Array, Attributes, PartialFacts
 
 _SHOWN = 60  # letters of an answer where a trace is named

@@ -71,6 +71,9 @@ VARIABLES: Schema = {
     "rehearsal_ids": (_LENS, "i"),
     "rehearsal_rank": (_LENS, "i"),
     "rehearsal_placebo": (_LENS, "f"),
+    "reference_tokens": (("reference",), "i"),
+    "reference_entropy": (("reference", "layer"), "f"),
+    "reference_lens_entropy": (("reference", "layer"), "f"),
     "target_ids": (("position",), "i"),
     TOKEN_LOGPROB: (("query",), "f"),
     "generated_ids": (("step",), "i"),
@@ -127,7 +130,8 @@ NEVER_NEGATIVE = frozenset(
      "answer_attention", "sink_key_mass", "entropy_without_sinks",
      "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
      "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl",
-     "generated_entropy", *(f"head_answer_{name}" for name in ANSWER_SCORES),
+     "generated_entropy", "reference_entropy", "reference_lens_entropy",
+     *(f"head_answer_{name}" for name in ANSWER_SCORES),
      *(f"uniform_answer_{name}" for name in ("sink", "local", "previous")))
 )  # fmt: skip
 

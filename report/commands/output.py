@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.text import isolated
+from attentropy.engine.trace.bidi import isolated
 from attentropy.report import files
 from attentropy.report.commands.endings import (
     PAGE_ENDINGS,

@@ -38,7 +38,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
     model = attrs.get("model", {})
     n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     tokens = count(prompt, "token")
-    start, said = reasoning_end(trace), headline(trace)
+    start, line = reasoning_end(trace), headline(trace)
     if n > prompt:
         tokens += f" and {n - prompt:,} of the answer{_of_reasoning(trace)}"
     name = for_sentence(str(model.get("name", "model")))
@@ -67,7 +67,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
             f"an inset of position {placed.column}. The findings say what it shows; the tables "
             "give its values."
         ),
-        headline=said,
+        headline=line,
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
         prompt=_words(trace, view, words, 0, prompt),

@@ -54,8 +54,9 @@ def _all(n: int) -> str:
 
 def _answers(difference: Difference) -> Observation:
     """Return how many generated tokens the answers have in common."""
-    reasons = [str(trace.attrs.get("reasoning") or "") for trace in difference.traces]
-    texts = [str(trace.attrs.get("answer") or "") for trace in difference.traces]
+    read = [read_answer(trace) for trace in difference.traces]
+    reasons = ["" if one is None else one.reasoning for one in read]
+    texts = ["" if one is None else one.text for one in read]
     steps = [_generated(trace) for trace in difference.traces]
     longest = max(map(len, steps))
     if not longest:
@@ -64,7 +65,6 @@ def _answers(difference: Difference) -> Observation:
     shared = next(
         (i for i, (x, y) in enumerate(zip(*steps, strict=False)) if x != y), min(map(len, steps))
     )
-    read = [read_answer(trace) for trace in difference.traces]
     ends = ["…" if one is not None and one.is_cut else "" for one in read]
     answers = [
         f"“{for_sentence(text.strip() + end, 60)}”" if text or not reason

@@ -118,8 +118,8 @@ def observe_settled(trace: Trace) -> Observation | None:
     """Return from which layer on the lens's top token is the decisive one, as a finding."""
     if "lens_rank" not in trace or trace.site != "residual":
         return None
-    found = settled(trace)
-    if found is None:
+    place = settled(trace)
+    if place is None:
         query = _wanted(trace)[0]
         if query >= len(trace.tokens):
             return None
@@ -128,11 +128,11 @@ def observe_settled(trace: Trace) -> Observation | None:
             f"{query:,}, after which the model writes the decisive token."
         )
         return Observation("settled", text, "settling layer", unit="layer", is_found=False)
-    at = found.entries[-1] if found.readable is None else found.readable
-    text = f"After {_quoted(trace.tokens[found.query])} (position {found.query:,}) "
-    is_found = found.readable is not None and not found.is_only_last
-    text += _where(trace, found) if found.readable is not None else _nowhere(trace, found)
-    if found.first is not None and (median := median_layer(trace)) is not None:
+    at = place.entries[-1] if place.readable is None else place.readable
+    text = f"After {_quoted(trace.tokens[place.query])} (position {place.query:,}) "
+    is_found = place.readable is not None and not place.is_only_last
+    text += _where(trace, place) if place.readable is not None else _nowhere(trace, place)
+    if place.first is not None and (median := median_layer(trace)) is not None:
         layer, n = median
         text += (
             f" For the model's own predictions in the prompt, the median is layer {layer:g} "
@@ -140,7 +140,7 @@ def observe_settled(trace: Trace) -> Observation | None:
         )
     return Observation(
         "settled", text, "settling layer", float(trace["layer"][at]), "layer",
-        n=len(found.entries), is_found=is_found, layer=at, position=found.query,
+        n=len(place.entries), is_found=is_found, layer=at, position=place.query,
     )  # fmt: skip
 
 
@@ -165,54 +165,54 @@ def _generated_text(trace: Trace, query: int) -> str:
     return ""
 
 
-def _where(trace: Trace, found: Settled) -> str:
+def _where(trace: Trace, place: Settled) -> str:
     """Return from which layer on the lens's top token is the token."""
-    assert found.readable is not None
-    last, p = found.entries[-1], found.probabilities
-    token, name = _token(found), layer_name(trace, found.readable)
-    if found.is_only_last:
-        which = "layer" if found.has_last else "layer read"
+    assert place.readable is not None
+    last, p = place.entries[-1], place.probabilities
+    token, name = _token(place), layer_name(trace, place.readable)
+    if place.is_only_last:
+        which = "layer" if place.has_last else "layer read"
         text = (
             f"the lens's top token is {token} only in the last {which} ({name}, probability "
             f"{p[last]:.2f})"
         )
-    elif found.readable == found.entries[0]:
+    elif place.readable == place.entries[0]:
         text = (
             f"the lens's top token is {token} in every layer read (probability "
-            f"{p[found.readable]:.2f} in {name}, {p[last]:.2f} in {layer_name(trace, last)})"
+            f"{p[place.readable]:.2f} in {name}, {p[last]:.2f} in {layer_name(trace, last)})"
         )
     else:
         text = (
             f"the lens's top token is {token} from {name} onward (probability "
-            f"{p[found.readable]:.2f} there, {p[last]:.2f} in {layer_name(trace, last)})"
+            f"{p[place.readable]:.2f} there, {p[last]:.2f} in {layer_name(trace, last)})"
         )
-    return f"{text}{_before(trace, found)}."
+    return f"{text}{_before(trace, place)}."
 
 
-def _before(trace: Trace, found: Settled) -> str:
+def _before(trace: Trace, place: Settled) -> str:
     """Return what the lens says in the layers before; that it cannot be read where that is so."""
-    assert found.first is not None
-    assert found.readable is not None
-    start = found.entries[0]
-    if found.first < found.readable:
-        layers = _layers(trace, [i for i in found.entries if found.first <= i < found.readable])
+    assert place.first is not None
+    assert place.readable is not None
+    start = place.entries[0]
+    if place.first < place.readable:
+        layers = _layers(trace, [i for i in place.entries if place.first <= i < place.readable])
         return f"; it is also in {layers}, where the lens cannot be read ({_UNREADABLE})"
-    earlier = [i for i in found.entries if i < found.readable]
-    while earlier and not found.is_readable[earlier[0]]:
+    earlier = [i for i in place.entries if i < place.readable]
+    while earlier and not place.is_readable[earlier[0]]:
         start = earlier.pop(0)
     if earlier:
-        return f"; just before, it is {_tokens(trace, found, earlier)}"
-    if found.readable == found.entries[0]:
+        return f"; just before, it is {_tokens(trace, place, earlier)}"
+    if place.readable == place.entries[0]:
         return ""
     return f"; up to {layer_name(trace, start)} the lens cannot be read ({_UNREADABLE})"
 
 
-def _tokens(trace: Trace, found: Settled, earlier: Sequence[int]) -> str:
+def _tokens(trace: Trace, place: Settled, earlier: Sequence[int]) -> str:
     """Return the top tokens of the readable layers before, the last ones."""
     runs = [
         (text, list(group))
         for text, group in groupby(
-            [i for i in earlier if found.is_readable[i]], key=lambda i: found.tops[i]
+            [i for i in earlier if place.is_readable[i]], key=lambda i: place.tops[i]
         )
     ]
     return ", ".join(
@@ -228,20 +228,20 @@ def _layers(trace: Trace, entries: Sequence[int]) -> str:
     return f"layers {first.removeprefix('layer ')} to {last.removeprefix('layer ')}"
 
 
-def _nowhere(trace: Trace, found: Settled) -> str:
+def _nowhere(trace: Trace, place: Settled) -> str:
     """Return why the lens settles on the token in no layer that can be read."""
-    last = found.entries[-1]
+    last = place.entries[-1]
     name = layer_name(trace, last)
-    if found.first is not None:
+    if place.first is not None:
         return (
-            f"the lens's top token is {_token(found)} from {layer_name(trace, found.first)} "
+            f"the lens's top token is {_token(place)} from {layer_name(trace, place.first)} "
             f"onward, but in none of these layers can the lens be read ({_UNREADABLE})."
         )
     why = "which was sampled" if _is_sampled(trace) else "which the model writes next"
-    where = f"in the last layer ({name})" if found.has_last else f"in {name}, the last one read,"
+    where = f"in the last layer ({name})" if place.has_last else f"in {name}, the last one read,"
     return (
-        f"the lens's top token {where} is {_quoted(found.tops[last])} "
-        f"(probability {found.probabilities[last]:.2f}), not {_token(found)}, {why}."
+        f"the lens's top token {where} is {_quoted(place.tops[last])} "
+        f"(probability {place.probabilities[last]:.2f}), not {_token(place)}, {why}."
     )
 
 
@@ -255,9 +255,9 @@ def _is_sampled(trace: Trace) -> bool:
     return isinstance(options, dict) and options.get("decoding") == "sampled"
 
 
-def _token(found: Settled) -> str:
+def _token(place: Settled) -> str:
     """Return the token, with the word that it begins."""
-    return f"{_quoted(found.text)}{f' (of {quoted(found.word)})' if found.word else ''}"
+    return f"{_quoted(place.text)}{f' (of {quoted(place.word)})' if place.word else ''}"
 
 
 def _is_top(trace: Trace, wanted: np.ndarray, positions: slice = slice(None)) -> np.ndarray:

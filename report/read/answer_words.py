@@ -23,7 +23,9 @@ from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.units import starts_word
 
 # A token that ends a turn or opens one, as vocabularies write it: `<|im_end|>`, `</s>`, `[INST]`.
-_MARKER = re.compile(r"\s*(?:<[^<>\s]+>|\[/?[A-Z_]+\])\s*")
+_MARKER = re.compile(
+    r"<\|[^<>]*\|>|<｜[^<>]*｜>|</?s>|<(?:bos|eos|pad|unk|(?:start|end)_of_\w+)>|\[/?[A-Z_]+\]"
+)
 _LANGUAGE = 4096  # last tokens of the prompt by which the language is judged
 
 
@@ -76,10 +78,10 @@ class Answer:
 def read_answer(trace: Trace) -> Answer | None:
     """Return the answer of a trace; None where it has none."""
     tokens = _generated(trace)
-    if not tokens.texts:
-        return None
     attrs = trace.attrs
     text, reasoning = str(attrs.get("answer") or ""), str(attrs.get("reasoning") or "")
+    if not (tokens.texts or text or reasoning):
+        return None
     is_named = bool(text or reasoning)  # which it is not in a recording, nor in an unfinished run
     if "answer" not in attrs or ("partial" in attrs and not is_named):
         text, reasoning = tokens.join("content"), tokens.join("reasoning")
@@ -92,8 +94,8 @@ def read_answer(trace: Trace) -> Answer | None:
 def is_chat(trace: Trace) -> bool:
     """Return whether the prompt was written by a chat template; a text without one is continued."""
     facts = trace.attrs.get("prompt")
-    known = facts.get("chat") if isinstance(facts, dict) else None
-    return bool((trace["role"] == "template").any() if known is None else known)
+    recorded = facts.get("chat") if isinstance(facts, dict) else None
+    return bool((trace["role"] == "template").any() if recorded is None else recorded)
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _generated(trace: Trace) -> _Generated:
     flags = trace["generated_content"] if "generated_content" in trace else np.zeros(0)
     is_content = [i < flags.size and bool(flags[i]) for i in range(len(texts))]
     for i, text in enumerate(texts):
-        if _MARKER.fullmatch(text) and not is_content[i]:
+        if _MARKER.fullmatch(text.strip()) and not is_content[i]:
             parts[i] = "marker"
     return _Generated(texts, roles, parts, is_content)
 
@@ -143,11 +145,11 @@ def _is_cut(trace: Trace, tokens: _Generated) -> bool:
         return bool(attrs["answer_is_cut"])
     options = attrs.get("options")
     limit = options.get("max_new_tokens") if isinstance(options, dict) else None
-    if len(tokens.texts) != limit:
+    if not tokens.texts or len(tokens.texts) != limit:
         return False
     last = len(tokens.texts) - 1  # an older trace does not say which token ended it
     return tokens.is_content[last] or tokens.parts[last] == "reasoning" or (
-        bool(tokens.texts[last]) and not _MARKER.fullmatch(tokens.texts[last])
+        bool(tokens.texts[last]) and not _MARKER.fullmatch(tokens.texts[last].strip())
     )  # fmt: skip
 
 
@@ -168,8 +170,8 @@ def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
     keys = content_keys(whole, roles)[before:]
     is_start = starts_word(whole, roles)[before:]
     words = [i for i in own if keys[i] and is_start[i]]
-    known = _Words(_last_message(trace))
-    new = [i for i in words if keys[i] not in known]
+    question = _Words(_last_message(trace))
+    new = [i for i in words if keys[i] not in question]
     first = next(iter([*new, *words]), None)
     if first is None:
         step = next(iter(own), others[0])
@@ -257,5 +259,5 @@ def _probability(trace: Trace, span: tuple[int, int]) -> float | None:
 
 def words_of(answers: Iterable[Answer | None]) -> str:
     """Return what the texts are: "continuation" where none of them answers a chat."""
-    given = [answer for answer in answers if answer is not None]
-    return "continuation" if given and not any(one.is_chat for one in given) else "answer"
+    own = [answer for answer in answers if answer is not None]
+    return "continuation" if own and not any(one.is_chat for one in own) else "answer"

@@ -92,12 +92,14 @@ def overall(shares: dict[str, float]) -> tuple[float, float]:
 def rehearsal(folder: Path) -> dict[str, np.ndarray]:
     """Return the share of countries whose capital the lens finds, [layers], by dummy token.
 
-    The question is "What is the capital of …?" for every country. As in a report, the lens finds
-    one of the answer's tokens where it has rank 4 or better and a probability of 0.05 or more.
+    The question is "What is the capital of …?" for every country. The lens finds one of the
+    answer's tokens where it has rank 4 or better and a probability of 0.05 or more, whatever it
+    shows after other questions.
     """
     shares: dict[str, np.ndarray] = {}
     for country in COUNTRIES:
-        trace = extract(folder, f"What is the capital of {country.name}?", device="cpu")
+        question = f"What is the capital of {country.name}?"
+        trace = extract(folder, question, device="cpu", reference=False)
         with np.errstate(invalid="ignore"):
             is_found = (np.exp(trace.lens("rehearsal")) >= 0.05) & (
                 trace.lens("rehearsal_rank") <= 4

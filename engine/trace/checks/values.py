@@ -34,6 +34,8 @@ _NEEDS = {
     "rehearsal": ("rehearsal_ids", "rehearsal_rank", "lens_entropy"),
     "rehearsal_ids": ("rehearsal",),
     "rehearsal_placebo": ("rehearsal",),
+    "reference_entropy": ("reference_tokens",),
+    "reference_lens_entropy": ("reference_tokens",),
     "lens_entropy": ("lens_top_ids", "lens_top_logprobs"),
     "lens_top_ids": ("lens_entropy",),
     "lens_rank": ("target_ids", "lens_entropy"),

@@ -55,9 +55,9 @@ def test_an_answer_is_decoded_whole_whatever_its_tokens(text):
     assert _facts(ids) == {"answer": text, "answer_is_cut": True}
 
 
-@pytest.mark.parametrize("kept", [1, 2, 3])
-def test_a_character_that_the_limit_cuts_is_left_out(kept):
-    ids = _bytes("Hi 😀")[: 3 + kept]
+@pytest.mark.parametrize("own", [1, 2, 3])
+def test_a_character_that_the_limit_cuts_is_left_out(own):
+    ids = _bytes("Hi 😀")[: 3 + own]
     assert _facts(ids) == {"answer": "Hi", "answer_is_cut": True}
     ended = _facts([*ids, END])  # here the model wrote a part of a character
     assert ended["answer"].startswith("Hi �")

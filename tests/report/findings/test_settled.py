@@ -134,8 +134,8 @@ def test_a_token_that_begins_a_longer_word_is_named_with_it():
 def test_without_an_answer_it_is_the_prompts_last_position():
     trace = settled_trace([" city", " Canberra"])
     data = trace.dataset.isel(position=slice(QUERY), query=slice(QUERY), step=slice(0))
-    found = settled(Trace(data))
-    assert (found.query, found.text) == (QUERY - 1, " is")
+    place = settled(Trace(data))
+    assert (place.query, place.text) == (QUERY - 1, " is")
 
 
 def test_a_position_that_was_not_read_is_said_to_be():

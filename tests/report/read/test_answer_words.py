@@ -137,6 +137,21 @@ def test_a_recording_has_the_texts_of_its_generated_tokens():
     assert read_answer(Trace(data)).decisive.probability is None
 
 
+def test_an_answer_without_its_tokens_has_a_text_alone():
+    data = synthetic(generated=()).dataset.assign_attrs(answer="Perth")
+    answer = read_answer(Trace(data))
+    assert (answer.text, answer.is_cut, answer.decisive) == ("Perth", False, None)
+    assert headline(Trace(data)).after == "Perth"
+
+
+def test_what_looks_like_markup_is_text_and_a_special_token_is_not():
+    data = answered(("<div>", " Perth", "<end_of_turn>"), options={"max_new_tokens": 3}).dataset
+    data = data.drop_vars([name for name in data.variables if "step" in data[name].dims])
+    del data.attrs["answer"]
+    answer = read_answer(Trace(data))
+    assert (answer.text, answer.decisive.word, answer.is_cut) == ("<div> Perth", "div", False)
+
+
 def test_without_generated_tokens_there_is_no_answer():
     trace = synthetic(generated=())
     assert read_answer(trace) is None
