@@ -21,7 +21,7 @@ def _attention(finding: Finding, evidence: Evidence) -> Attention:
     """Return attention as the sentence means it, with or without the sink keys of each layer."""
     if "sink keys left out" not in finding["text"]:
         return evidence.attention
-    return evidence.attention_without([np.flatnonzero(one).tolist() for one in evidence.is_sink()])
+    return evidence.attention_without_sinks()
 
 
 def _focus(finding: Finding, evidence: Evidence) -> Verdict | None:

@@ -186,7 +186,9 @@ class Evidence:
         )
         self.attention = Attention.of_layers(layers)
         self._lens: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        self._placebos: dict[tuple[tuple[int, ...], int], list[Tensor]] = {}
+        self._at: dict[int, Tensor] = {}
+        self._placebos: dict[tuple[tuple[int, ...], int], Tensor] = {}
+        self._without: Attention | None = None
 
     def _of_prompt(self, weights: Tensor) -> Tensor:
         return weights[:, : self.case.prompt, : self.case.prompt].double()
@@ -200,11 +202,13 @@ class Evidence:
         )
         return values
 
-    def attention_without(self, keys: Sequence[Sequence[int]]) -> Attention:
-        """Return attention as if the queries could not see some keys, per layer."""
-        return Attention.of_layers(
-            self.of_layers(lambda layer, weights: _sum_up(weights, list(keys[layer])))
-        )
+    def attention_without_sinks(self) -> Attention:
+        """Return attention as if the queries could not see the sink keys of each layer."""
+        if self._without is None:
+            keys = [np.flatnonzero(one).tolist() for one in self.is_sink()]
+            layers = self.of_layers(lambda layer, weights: _sum_up(weights, keys[layer]))
+            self._without = Attention.of_layers(layers)
+        return self._without
 
     def is_greedy(self) -> bool:
         """Return whether each generated token is the model's most likely one."""
@@ -250,9 +254,11 @@ class Evidence:
         self.model.read([*first, *half, *half], keep)
         return np.stack(shares)
 
-    def at(self, layer: int, position: int) -> Tensor:
-        """Return ln P [vocabulary] of the lens in one cell."""
-        return self.model.logprobs(self.states[layer, [position]])[0]
+    def at(self, position: int) -> Tensor:
+        """Return ln P of the lens at a position, [layer, vocabulary]."""
+        if position not in self._at:
+            self._at[position] = self.model.logprobs(self.states[:, position])
+        return self._at[position]
 
     def lens(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return entropy, KL and top token at the positions read, [layer, position] each."""
@@ -287,19 +293,17 @@ class Evidence:
             tail = [self.case.ids[p] for p in dummies]
             matches = np.cumprod([a == b for a, b in zip(tail[::-1], ids[::-1], strict=False)])
             shared = int(matches.sum())
+            own = np.full((len(self.states), len(dummies)), np.nan)
             states = self._placebo_states(tuple(ids), shared)
-            own = np.full((len(states), len(dummies)), np.nan)
-            for layer, one in enumerate(states):
-                own[layer, len(dummies) - shared :] = one[:, token].exp().numpy()
+            own[:, len(dummies) - shared :] = states[..., token].exp().numpy()
             greatest = own if greatest is None else np.fmax(greatest, own)
         return np.full((len(self.states), len(dummies)), np.nan) if greatest is None else greatest
 
-    def _placebo_states(self, ids: tuple[int, ...], shared: int) -> list[Tensor]:
-        """Return ln P of a placebo at its last tokens, by layer."""
+    def _placebo_states(self, ids: tuple[int, ...], shared: int) -> Tensor:
+        """Return ln P of a placebo at its last tokens, [layer, token, vocabulary]."""
         key = ids, shared
         if key not in self._placebos:
-            states = self.model.read(ids)[:, len(ids) - shared :]
-            self._placebos[key] = [self.model.logprobs(one) for one in states]
+            self._placebos[key] = self.model.logprobs(self.model.read(ids)[:, len(ids) - shared :])
         return self._placebos[key]
 
 
