@@ -17,6 +17,7 @@ from attentropy.report.figures.placement import Placement, box_caption, in_sente
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.perplexity import perplexities
 from attentropy.report.read.reasoning import reasoning_end, reasoning_tokens
+from attentropy.report.read.top_keys import leaves_sinks_out
 from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
@@ -127,6 +128,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     lens = _of_lens(trace) if "lens" in names else ""
     lowest = f"layer {int(trace['layer'][0])}"
     split = split_sentence(trace)
+    besides = "{besides}" if leaves_sinks_out(trace) else ""
     parts = {
         "lens": (
             f"{{what}}{lens}, one row per layer, {lowest} at the bottom",
@@ -135,7 +137,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         ),
         "attention": (
             "{what} of every query (mean over heads, one head, or all heads of one layer)",
-            "Cells show the most attended token.",
+            f"Cells show the most attended token{besides}.",
             "Green: exact attention weights of the selected query and of the two before it.",
         ),
     }
@@ -173,6 +175,7 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
         "{what}": view.what + where,
         "{colours}": view.scale.words(),
         "{column}": f"{placed.column:,}",
+        "{besides}": " besides sink keys",
         "{box}": f" Blue box: {in_sentence(box_caption(view.name, placed))}."
         if placed.caption
         else "",

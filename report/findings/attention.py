@@ -12,9 +12,7 @@ from attentropy.report.findings.sinks import observe_sinks
 from attentropy.report.units import count
 
 
-def observe_attention(
-    trace: Trace, attention: planes.AttentionPlanes
-) -> list[Observation | None]:
+def observe_attention(trace: Trace, attention: planes.AttentionPlanes) -> list[Observation | None]:
     """Return the most focused and the most diffuse head, the range used, and the sinks."""
     findings = [_focus(trace, attention), _range_used(trace, attention)]
     if np.isfinite(attention.mean).any():

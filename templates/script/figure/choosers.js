@@ -38,6 +38,8 @@ export function reflect() {
   for (const [id, name] of CHOOSERS) {
     if ($(id)) $(id).value = String(state[name]);
   }
-  if ($("box")) $("box").checked = state.box;
+  for (const name of ["box", "sinks"]) {
+    if ($(name)) $(name).checked = state[name];
+  }
   reflectStatistic();
 }

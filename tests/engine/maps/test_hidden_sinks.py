@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from transformers import DynamicCache
 
 from attentropy.engine.maps.hidden_sinks import HiddenSinks
+from attentropy.engine.model.cache import continuing
 from attentropy.engine.trace.sink_keys import may_be_sinks, seen_by, sinks_of_layer
 from attentropy.engine.trace.statistics import WITHOUT_SINKS
 from swept import LENGTH, family_model, random_ids, streamed, sweeps_of
-from attentropy.engine.model.cache import continuing
-from transformers import DynamicCache
 
 
 class _Fixed(HiddenSinks):
@@ -53,9 +53,7 @@ def test_rows_without_sinks_are_those_of_the_models_own_weights(family, chunk):
     sees = (p[..., sinks] > 0).any(-1)
     assert (is_hidden | ~sees | np.isin(np.arange(LENGTH), sinks) | np.isnan(entropy)).all()
     assert not is_hidden[..., sinks].any()
-    np.testing.assert_allclose(
-        arrays["sink_key_mass"][is_hidden], mass[is_hidden], atol=1e-5
-    )
+    np.testing.assert_allclose(arrays["sink_key_mass"][is_hidden], mass[is_hidden], atol=1e-5)
     np.testing.assert_allclose(
         arrays["entropy_without_sinks"][is_hidden], entropy[is_hidden], atol=5e-5
     )
@@ -124,6 +122,8 @@ def test_a_uniform_row_of_a_short_prompt_is_no_sink():
 def test_an_unfinished_run_continues_with_the_sinks_that_it_knew():
     subject = family_model("grouped")
     _, sweeps = _hidden(subject)
-    other = sweeps_of(subject, sinks=_Fixed(len(subject.model.layers), np.ones(LENGTH, bool), WITHOUT_SINKS))
+    other = sweeps_of(
+        subject, sinks=_Fixed(len(subject.model.layers), np.ones(LENGTH, bool), WITHOUT_SINKS)
+    )
     other.restore(sweeps.state())
     np.testing.assert_array_equal(other.sinks.is_sink, sweeps.sinks.is_sink)
