@@ -150,9 +150,9 @@ TERMS = (
         "lens site",
         "Where the logit lens reads: the residual stream after a layer, or the output of the "
         "layer's attention or MLP block alone.",
-        "Only the residual stream holds all that the layers so far have computed; the two others "
-        "show what one block adds.",
-        see=("logit lens",),
+        "Only the residual stream holds all that the layers so far have computed; attention and "
+        "MLP show what one block adds. With a translator the residual stream is read twice.",
+        see=("logit lens", "translated lens"),
         aliases=("site", "residual site", "residual stream", "attention site", "MLP site"),
     ),
     Term(
@@ -287,6 +287,14 @@ TERMS = (
         "argmax_j p_ij, called `top_key`; of equal weights, the earlier key wins. Without the "
         "attention sinks of the layer it is `top_key_without_sinks`.",
         see=("max probability", "attention entropy", "attention sink"), forms=("most attended token",),
+    ),
+    Term(
+        "translated lens",
+        "A logit lens with a map per layer in place of the final norm, fitted so that each layer "
+        "predicts the next token as well as it can.",
+        "It can be read in early layers, where the plain lens often cannot, but it cannot show "
+        "rehearsal. `attentropy lens fit` makes one.",
+        see=("logit lens", "rehearsal", "KL"), aliases=("translator",),
     ),
     Term(
         "uniform attention",
