@@ -7,7 +7,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint con
 
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest
 
-.PHONY: report test test-fast test-slow clean lint types tests
+.PHONY: report test test-fast test-slow test-real clean lint types tests
 
 report: $(VENV)/.installed-extract
 	$(PY) -m attentropy.report.cli report --force -o report.html
@@ -18,10 +18,15 @@ test: $(VENV)/.installed-dev
 
 # While working: no browser, nothing costly, and no kernels, which are interpreted without a GPU.
 test-fast: $(VENV)/.installed-dev
-	$(PYTEST) --numprocesses auto --dist worksteal -m 'not slow and not browser and not costly' --ignore tests/kernels
+	$(PYTEST) --numprocesses auto --dist worksteal -m 'not slow and not browser and not costly and not real' --ignore tests/kernels
 
 test-slow: $(VENV)/.installed-dev
-	$(PYTEST) -m slow
+	$(PYTEST) -m 'slow and not real'
+
+# Two language models, downloaded once (tests/real/README.md): their numbers against float64, and the
+# sentences of their reports against a script that judges them by itself. Some ten minutes.
+test-real: $(VENV)/.installed-dev
+	$(PYTEST) -m real tests/real
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff check --quiet .
@@ -31,7 +36,7 @@ types: $(VENV)/.installed-dev
 	@$(PY) -m mypy
 
 tests: $(VENV)/.installed-dev
-	@$(PYTEST) --numprocesses auto --dist worksteal -m 'not slow'
+	@$(PYTEST) --numprocesses auto --dist worksteal -m 'not slow and not real'
 
 clean:
 	rm -rf $(VENV) report.html

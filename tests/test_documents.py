@@ -22,6 +22,7 @@ from traces import save_synthetic, synthetic
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+REAL = ROOT / "tests/real/README.md"
 MEASUREMENTS = [ROOT / "tests/benchmarks/README.md", ROOT / "engine/demo/README.md"]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "sh", "text"}
@@ -94,7 +95,7 @@ def test_every_block_is_of_a_language_that_is_tested(document):
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, *MEASUREMENTS, ROOT / "CHANGELOG.md"],
+    "document", [*DOCUMENTS, *MEASUREMENTS, REAL, ROOT / "CHANGELOG.md"],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )  # fmt: skip
 def test_no_document_has_a_forbidden_phrase(document):

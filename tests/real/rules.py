@@ -1,0 +1,144 @@
+"""The judge's rules: what counts as rehearsed, which token decides the answer, where it settles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from real.evidence import Evidence
+from real.words import keys_of
+
+RANK, PROBABILITY, TIMES = 4, 0.05, 10
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A token of the answer in a cell of the lens, and why it does not count; see `docs`."""
+
+    layer: int
+    position: int
+    token: str
+    probability: float
+    rank: int
+    placebo: float
+    objections: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The cells that count, all cells by token, and the tokens that could be rehearsed."""
+
+    cells: list[Cell]
+    others: list[Cell]
+    candidates: list[str]
+
+    @property
+    def grid(self) -> set[tuple[int, int]]:
+        """The layers and positions where any token counts."""
+        return {(cell.layer, cell.position) for cell in self.cells}
+
+    def at(self, layer: int, position: int, token: str) -> Cell | None:
+        """Return a token's cell."""
+        same = (
+            cell
+            for cell in (*self.cells, *self.others)
+            if (cell.layer, cell.position) == (layer, position)
+            and cell.token.strip() == token.strip()
+        )
+        return next(same, None)
+
+
+def read_rehearsal(evidence: Evidence) -> Rehearsal:
+    """Return where a later token of the answer counts as rehearsed."""
+    case, words, decode = evidence.case, evidence.words, evidence.model.tokenizer.decode
+    steps: dict[int, list[str]] = {}
+    for step, token in enumerate(case.generated):
+        steps.setdefault(token, []).extend(words.keys(case.prompt + step))
+    tokens = [token for token in steps if token not in words.special]
+    is_readable = evidence.skill()[0] > 0 if case.dummies else None
+    cells, others = [], []
+    new = [t for t in tokens if any(key not in words.of_prompt for key in steps[t])]
+    placebos = {token: evidence.placebo(token) for token in tokens} if case.dummies else {}
+    for column, position in enumerate(case.dummies):
+        own = case.ids[position + 1]
+        for layer in range(len(evidence.states)):
+            logprobs = evidence.at(layer, position)
+            for token in tokens:
+                if token == own:
+                    continue
+                probability = float(logprobs[token].exp())
+                rank = int((logprobs > logprobs[token]).sum())
+                placebo = float(placebos[token][layer, column])
+                objections = {
+                    f"rank {rank + 1}": rank > RANK,
+                    f"probability {probability:.3f}": probability < PROBABILITY,
+                    "no content word": not steps[token],
+                    "its word stands in the prompt": bool(steps[token]) and token not in new,
+                    f"placebos give {placebo:.3g}": not probability >= TIMES * placebo,
+                    "the lens cannot be read there": not is_readable[layer],
+                }
+                cell = Cell(
+                    layer, position, decode([token]), probability, rank, placebo,
+                    tuple(why for why, holds in objections.items() if holds),
+                )  # fmt: skip
+                (others if cell.objections else cells).append(cell)
+    return Rehearsal(cells, others, [decode([t]) for t in new] if case.dummies else [])
+
+
+def decisive(evidence: Evidence) -> tuple[int, int]:
+    """Return the step of the decisive token, and its id.
+
+    The first token of the first content word that is not in the last message; of the first content
+    word if there is no such; else the first token.
+    """
+    case, words = evidence.case, evidence.words
+    message = keys_of(_last_message(evidence))
+    starts: list[tuple[int, list[str]]] = []
+    before: list[str] = []
+    for step in range(len(case.generated)):
+        keys = words.keys(case.prompt + step)
+        if any(key not in before for key in keys):
+            starts.append((step, keys))
+        before = keys
+    new = [step for step, keys in starts if any(key not in message for key in keys)]
+    step = next(iter([*new, *(step for step, _ in starts)]), 0)
+    return step, case.generated[step]
+
+
+def _last_message(evidence: Evidence) -> str:
+    """Return the last words of the prompt up to the template's before them."""
+    case, decode = evidence.case, evidence.model.tokenizer.decode
+    own = [i for i in range(case.prompt) if case.roles[i] == "content"]
+    start = own[-1] if own else 0
+    while start and case.roles[start - 1] == "content":
+        start -= 1
+    return decode(case.ids[start : own[-1] + 1]) if own else ""
+
+
+def _spelling(evidence: Evidence, token: int) -> str:
+    text: str = evidence.model.tokenizer.decode([token])
+    return text.strip().casefold() or text
+
+
+def settling_layer(evidence: Evidence, position: int, token: int) -> int | None:
+    """Return the first layer from which on the lens's top token is spelled as `token`."""
+    layers = range(len(evidence.states))
+    tops = [int(evidence.at(layer, position).argmax()) for layer in layers]
+    return _settling(evidence, tops, token)
+
+
+def settling_layers(evidence: Evidence) -> list[int]:
+    """Return the same for each position of the prompt and what the model predicts there."""
+    tops = evidence.lens()[2]
+    layers = [_settling(evidence, column.tolist(), int(column[-1])) for column in tops.T]
+    return [layer for layer in layers if layer is not None]
+
+
+def _settling(evidence: Evidence, tops: list[int], token: int) -> int | None:
+    wanted = _spelling(evidence, token)
+    agrees = np.array([_spelling(evidence, top) == wanted for top in tops])
+    if not agrees[-1]:
+        return None
+    others = np.flatnonzero(~agrees)
+    return int(others[-1]) + 1 if len(others) else 0
