@@ -64,10 +64,14 @@ TERMS = (
         "attention sink",
         "A token, usually the first, that receives much attention whatever it says: heads with "
         "nothing to look for park their attention there.",
-        "The statistic `sink_mass` is the attention on the first four tokens; a head counts as a "
-        "sink where the first key receives more than 30 % of its attention (arXiv 2309.17453, "
-        "2410.10781).",
-        see=("uniform attention", "head score"), aliases=("sink", "sink mass"),
+        "A key is a sink of a layer where it is the first token or belongs to no content word, "
+        "receives at least 20 % of the layer's attention (mean over heads and over the queries "
+        "that see it) and at least twice what uniform attention gives it, and is visible to at "
+        "least eight queries. The findings name those of two layers or more. The statistic "
+        "`sink_mass` is the attention on the first four tokens, whatever they are (arXiv "
+        "2309.17453, 2410.10781).",
+        see=("uniform attention", "idle head"), aliases=("sink", "sink mass", "sink key"),
+        forms=("attention sinks", "sink keys"),
     ),
     Term(
         "decisive word",
@@ -100,6 +104,14 @@ TERMS = (
         see=("attention sink", "local head", "previous-token head", "induction head",
              "diffuse head"),
         forms=("scores of the heads",),
+    ),
+    Term(
+        "idle head",
+        "An attention head with nothing to do in this prompt: more than 90 % of its attention is "
+        "on one attention sink for more than 90 % of its queries.",
+        "Measured over the queries of the prompt that see two keys or more, where some query sees "
+        "at least 16.",
+        see=("attention sink", "head score"), aliases=("idle",), forms=("Idle",),
     ),
     Term(
         "induction head",
@@ -138,9 +150,9 @@ TERMS = (
         "lens site",
         "Where the logit lens reads: the residual stream after a layer, or the output of the "
         "layer's attention or MLP block alone.",
-        "Only the residual stream holds all that the layers so far have computed; the two others "
-        "show what one block adds.",
-        see=("logit lens",),
+        "Only the residual stream holds all that the layers so far have computed; attention and "
+        "MLP show what one block adds. With a translator the residual stream is read twice.",
+        see=("logit lens", "translated lens"),
         aliases=("site", "residual site", "residual stream", "attention site", "MLP site"),
     ),
     Term(
@@ -272,8 +284,18 @@ TERMS = (
         "top key",
         "The key to which a query attends most; where a cell stands for several heads, the one "
         "that most heads choose.",
-        "argmax_j p_ij, called `top_key`; of equal weights, the earlier key wins.",
-        see=("max probability", "attention entropy"), forms=("most attended token",),
+        "argmax_j p_ij, called `top_key`; of equal weights, the earlier key wins. Without the "
+        "attention sinks of the layer it is `top_key_without_sinks`.",
+        see=("max probability", "attention entropy", "attention sink"),
+        forms=("most attended token",),
+    ),
+    Term(
+        "translated lens",
+        "A logit lens with a map per layer in place of the final norm, fitted so that each layer "
+        "predicts the next token as well as it can.",
+        "It can be read in early layers, where the plain lens often cannot, but it cannot show "
+        "rehearsal. `attentropy lens fit` makes one.",
+        see=("logit lens", "rehearsal", "KL"), aliases=("translator",),
     ),
     Term(
         "uniform attention",

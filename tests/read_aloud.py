@@ -108,6 +108,10 @@ def helps() -> Iterator[Words]:
             command = cli.get_command(context, name)
             with click.Context(command, context, name, max_content_width=120) as inner:
                 yield Words("help", f"attentropy {name} --help", command.get_help(inner))
+                for part, one in getattr(command, "commands", {}).items():
+                    with click.Context(one, inner, part, max_content_width=120) as innermost:
+                        place = f"attentropy {name} {part} --help"
+                        yield Words("help", place, one.get_help(innermost))
 
 
 def glossary() -> Iterator[Words]:

@@ -1,6 +1,7 @@
 """Every code block of README and docs runs, in order, in one folder with a fresh model."""
 
 import io
+import json
 import re
 import shlex
 import tomllib
@@ -52,7 +53,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "messages.json").write_text(f'[{{"role": "user", "content": "{question}"}}]')
     (tmp_path / "ids.txt").write_text("5 6 7")
     (tmp_path / "parts.json").write_text('{"start": [0, 8]}')
-    (tmp_path / "book.txt").write_text("Paris is a city. " * 20)
+    (tmp_path / "book.txt").write_text("Paris is a city. " * 80)
     if HAS_GGUF:
         ggufs.write(tmp_path / "model.gguf")
     return tmp_path
@@ -69,6 +70,14 @@ def names(folder):
     attentropy.compare(synthetic(), synthetic(seed=1)).save("d.zarr")
     tokenizer = AutoTokenizer.from_pretrained("my-model")
     ids = tokenizer("What is the capital of France?", return_tensors="pt")["input_ids"]
+    config = json.loads((embedded_folder() / "config.json").read_text("utf-8"))
+    width, layers = config["hidden_size"], config["num_hidden_layers"]
+    params = {
+        f"{i}.{part}": torch.zeros(shape)
+        for i in range(layers)
+        for part, shape in (("weight", (width, width)), ("bias", (width,)))
+    }
+    torch.save(params, "params.pt")  # as a tuned lens's
     q, k, v = torch.randn(3, 1, 4, 16, 8).unbind()
     model = AutoModelForCausalLM.from_pretrained("my-model").eval()
     return {"model": model, "tokenizer": tokenizer, "input_ids": ids, "q": q, "k": k, "v": v}

@@ -24,7 +24,7 @@ class CallConsumer(Protocol):
     def on_attention(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
         """Return the rows that are complete now: name → (first row, values [heads, rows, keys]).
 
-        Statistics of rows are [heads, rows]. entry: the place of the call along the trace's `layer`.
+        Statistics of rows are [heads, rows]. entry: the place of the call along `layer`.
         """
 
 

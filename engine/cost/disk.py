@@ -65,7 +65,7 @@ def _maps(size: ModelSize, run: RunSize) -> float:
         values = map_bytes(recording.tile, run.tokens, size.layers, heads)
         total += values * recording.itemsize / 4 * _SQUARE
     if recording.received:
-        values = size.layers * run.tokens
+        values = size.layers * run.tokens * (2 if recording.without_sinks else 1)
         values += recording.answer_weights(size, run.tokens, run.answer)
         total += 4 * values * _FLOATS
     return total

@@ -14,7 +14,11 @@ from attentropy.engine.model.classes import empty_model
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.gguf import GgufHeader
 from attentropy.engine.trace.layout import NARROW
-from attentropy.engine.trace.statistics import KEPT_ATTENTION
+from attentropy.engine.trace.statistics import (
+    KEPT_ATTENTION,
+    TOP_KEY_WITHOUT_SINKS,
+    WITHOUT_SINKS,
+)
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,19 @@ class RecordingSize:
         """Return the bytes of each statistic for `tokens` queries, uncompressed."""
         layers = size.layers if self.layers is None else self.layers
         heads = size.heads if self.heads is None else self.heads
+        names = (*self.stats, *self.without_sinks)
         return {
             name: layers * heads * tokens * (self.itemsize if name in NARROW else 4)
-            for name in self.stats
+            for name in names
         }
+
+    @property
+    def without_sinks(self) -> tuple[str, ...]:
+        """What one further sweep records, if every layer has sink keys."""
+        if not (self.received and self.scores):
+            return ()
+        has_keys = "top_key" in self.stats and self.heads != 1
+        return tuple(name for name in WITHOUT_SINKS if name != TOP_KEY_WITHOUT_SINKS or has_keys)
 
     def windows(self, size: ModelSize, tokens: int) -> int:
         """Return the bytes of the exact weights, uncompressed, four bytes each."""

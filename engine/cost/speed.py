@@ -129,6 +129,8 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     check = _PASSES * short_pass
     prompt = 2.0 * n * size.active / rates.product + between + growing + scores / rates.scores
     sweep = sweeps * scores / rates.swept
+    # Attention once more in every layer, as if each had sink keys, which the sweep hides.
+    sweep += scores / rates.scores if run.recording.without_sinks else 0.0
     grown = cache * (n + run.answer / 2) / n  # read in each step
     step = weights / rates.copied + grown / rates.copied + layers * _CALLS
     answer = run.answer * (step + 2.0 * size.active / rates.product)

@@ -10,7 +10,7 @@ import torch
 
 from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.trace.sink_keys import seen_by, sinks_of_layer
+from attentropy.engine.trace.sink_keys import audience_of, sinks_of_layer
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
 from attentropy.kernels.ops import attention
 
@@ -39,8 +39,8 @@ class HiddenSinks:
     def update(self, entry: int, here: SequenceCall, received: np.ndarray) -> None:
         """Judge the keys by what they have received so far, [tokens], the pass `here` included."""
         visible = _visible_so_far(here.visibility)
-        seen = seen_by(visible, len(self.is_possible))
-        self._is_sink[entry] = sinks_of_layer(received, seen, self.is_possible)[0]
+        audience = audience_of(visible, len(self.is_possible))
+        self._is_sink[entry] = sinks_of_layer(received, audience, self.is_possible)[0]
 
     def rows(self, entry: int, call: SequenceCall) -> Rows:
         """Return the statistics of the pass's rows without the sink keys, [heads, rows] by name.

@@ -34,8 +34,8 @@ class Sweeps:
     heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
     that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
     keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
-    column sums are kept. sinks: hides the sink keys that these sums show. induction: scores [entries, heads] measured elsewhere, see
-    `induction.induction_scores`.
+    column sums are kept. sinks: hides the sink keys that these sums show. induction: scores
+    [entries, heads] measured elsewhere, see `induction.induction_scores`.
     """
 
     def __init__(

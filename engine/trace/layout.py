@@ -19,8 +19,8 @@ CHUNK_LENGTH = 4096
 # Stored as float16 on request; the other floats can be too large for it.
 NARROW = frozenset(
     (*(one.name for one in ATTENTION_STATISTICS if one.fits_float16), "map", "window",
-     "window_entropy", "sink_key_mass", "entropy_without_sinks",
-     *(f"window{i}" for i in REQUESTED_WINDOWS), "lens_entropy", "lens_top_logprobs", "lens_kl",
+     "window_entropy", *(f"window{i}" for i in REQUESTED_WINDOWS), "sink_key_mass",
+     "entropy_without_sinks", "lens_entropy", "lens_top_logprobs", "lens_kl",
      "lens_target_logprob", "rehearsal", "rehearsal_placebo")
 )  # fmt: skip
 

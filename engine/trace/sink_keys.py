@@ -21,7 +21,7 @@ _TIMES_UNIFORM = 2  # at 8 tokens a uniform row gives the first key 0.34
 
 
 @dataclass(frozen=True)
-class Seen:
+class Audience:
     """What the queries of one layer see: how many see each key, and what a uniform row gives it.
 
     queries: [key]; uniform: Σ 1 / visible over these queries, [key].
@@ -31,7 +31,7 @@ class Seen:
     uniform: Array
 
 
-def seen_by(visible: Array, keys: int) -> Seen:
+def audience_of(visible: Array, keys: int) -> Audience:
     """Return what queries that see `visible` keys each see of `keys` keys, in causal order.
 
     A query sees the last keys up to its own; one that sees more than there are before it sees the
@@ -47,7 +47,7 @@ def seen_by(visible: Array, keys: int) -> Seen:
     share = 1 / np.maximum(counts, 1)
     np.add.at(uniform, first, share)
     np.add.at(uniform, stop, -share)
-    return Seen(queries.cumsum()[:keys].round(), uniform.cumsum()[:keys])
+    return Audience(queries.cumsum()[:keys].round(), uniform.cumsum()[:keys])
 
 
 def may_be_sinks(tokens: list[str], roles: list[str]) -> Array:
@@ -57,16 +57,16 @@ def may_be_sinks(tokens: list[str], roles: list[str]) -> Array:
     return is_possible
 
 
-def sinks_of_layer(received: Array, seen: Seen, is_possible: Array) -> tuple[Array, Array]:
+def sinks_of_layer(received: Array, audience: Audience, is_possible: Array) -> tuple[Array, Array]:
     """Return which keys are sinks of a layer, [key] bool, and the share that each receives.
 
     received: Σ of the weights over the queries, as the mean over heads, [key]. The share is the
     mean over the queries that see the key, NaN where no query does.
     """
-    queries = seen.queries
+    queries = audience.queries
     most = queries.max(initial=0)
     n = np.where(queries > 0, queries, np.nan)
-    share, uniform = received / n, seen.uniform / n
+    share, uniform = received / n, audience.uniform / n
     with np.errstate(invalid="ignore"):
         is_sink = (share >= SHARE) & (share >= _TIMES_UNIFORM * uniform)
     is_sink &= is_possible & (queries >= max(LEAST_QUERIES, most / 10))
@@ -88,8 +88,8 @@ class SinkKeys:
         """The positions that are sinks in at least two layers, the strongest first."""
         layers = self.is_sink.sum(0)
         strength = np.where(self.is_sink, np.nan_to_num(self.share), 0).sum(0)
-        found = np.flatnonzero(layers >= min(LAYERS, len(self.is_sink)))
-        return [int(at) for at in found[np.argsort(-strength[found], kind="stable")]]
+        positions = np.flatnonzero(layers >= min(LAYERS, len(self.is_sink)))
+        return [int(at) for at in positions[np.argsort(-strength[positions], kind="stable")]]
 
 
 def sink_keys(trace: Trace) -> SinkKeys | None:
@@ -113,7 +113,7 @@ def sink_keys(trace: Trace) -> SinkKeys | None:
     if not has_own:
         is_possible = may_be_sinks(trace.tokens[:prompt], trace.roles[:prompt])
     layers = [
-        sinks_of_layer(mass, seen_by(counts, prompt), is_possible)
+        sinks_of_layer(mass, audience_of(counts, prompt), is_possible)
         for mass, counts in zip(received, visible, strict=True)
     ]
     is_sink, share = (np.stack(values) for values in zip(*layers, strict=True))
@@ -125,7 +125,7 @@ def sink_keys(trace: Trace) -> SinkKeys | None:
 def visible_sinks(is_sink: Array, visible: Array) -> Array:
     """Return how many of a layer's sink keys each query sees, [query].
 
-    is_sink [key] bool; visible: the number of keys that each query sees, as in `seen_by`.
+    is_sink [key] bool; visible: the number of keys that each query sees, as in `audience_of`.
     """
     counts = np.asarray(visible, np.int64)
     before = np.concatenate([[0], np.cumsum(is_sink)])

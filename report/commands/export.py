@@ -66,8 +66,10 @@ _EXAMPLES = examples(
     "--stat", metavar="NAME", help="Statistic shown by the colours; see above.  [default: entropy]"
 )
 @click.option(
-    "--site", metavar="NAME", help="Lens site: residual, attention or mlp.  [default: residual]"
-)
+    "--site",
+    metavar="NAME",
+    help="Lens site: residual, translated, attention or mlp.  [default: residual]",
+)  # fmt: skip
 @click.option(
     "--section", metavar="A:B", help="Positions (with --by, units) to magnify: 0:128 or -64:."
 )

@@ -16,7 +16,7 @@ _STAGES = {
     "load": "loading the model",
     "check": "checking the model",
     "read_the_prompt": "processing the prompt",
-    "sweep_again": "attention map and received attention",
+    "sweep_again": "attention map, received attention, rows without sink keys",
     "answer": "generating the answer",
     "read_the_lens": "logit lens",
     "token_logprobs": "log-probabilities of the tokens",

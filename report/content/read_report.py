@@ -26,6 +26,7 @@ from attentropy.report.read import views
 from attentropy.report.read.maps import has_map, opening_layer, score_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
+from attentropy.report.read.top_keys import leaves_sinks_out
 from attentropy.report.read.views import View
 from attentropy.report.read.visible import is_causal, run_progress, visible_keys
 from attentropy.report.text import for_sentence
@@ -142,6 +143,7 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         map_heads=map_heads,
         map_layer=opening_layer(trace),
         map_region=region,
+        hides_sinks=leaves_sinks_out(trace),
         is_window_per_head="window" in trace and "window_entropy" not in trace,
         scores=scores,
         head_grid=grid,

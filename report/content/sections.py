@@ -93,8 +93,8 @@ class Section:
     """One section below the first screen.
 
     `curves` have a panel each, by the name of its drawing; `tables` are the twins of its charts, by
-    the chart's name; `findings` are those that the first screen does not show; `facts` are about the
-    heads of the model; `note` says what the section cannot show, and why.
+    the chart's name; `findings` are those that the first screen does not show; `facts` are about
+    the heads of the model; `note` says what the section cannot show, and why.
     """
 
     id: str

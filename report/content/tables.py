@@ -20,6 +20,7 @@ from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.read.curves import Curve
 from attentropy.report.read.maps import SCORES, pool_tiles, tile_edges
 from attentropy.report.read.reasoning import reasoning_end
+from attentropy.report.read.top_keys import leaves_sinks_out
 from attentropy.report.read.unit_rows import ANSWER, REST, UnitRows
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten
@@ -84,10 +85,11 @@ def of_section(view: View, rows: Sequence[str], start: int, stop: int) -> ChartT
     start = max(start, stop - COLUMNS)
     texts = view.trace.tokens
     cell_texts = view.texts(start, stop, 14)
+    besides = " besides sink keys" if leaves_sinks_out(view.trace) else ""
     what, kind = (
         ("lens entropy", "top token")
         if view.name == "lens"
-        else ("attention entropy (mean over heads)", "most attended token")
+        else ("attention entropy (mean over heads)", f"most attended token{besides}")
     )
     columns = [Column("layer", number=False)]
     skill = view.readability.skill if view.readability is not None else None

@@ -19,6 +19,7 @@ from attentropy.report.read.answer_words import is_chat, token_probabilities
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.perplexity import perplexities
 from attentropy.report.read.reasoning import reasoning_end, reasoning_tokens
+from attentropy.report.read.top_keys import leaves_sinks_out
 from attentropy.report.read.views import View, site_words
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
@@ -136,6 +137,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     lens = _of_lens(trace) if "lens" in names else ""
     lowest = f"layer {int(trace['layer'][0])}"
     split = split_sentence(trace)
+    besides = "{besides}" if leaves_sinks_out(trace) else ""
     parts = {
         "lens": (
             f"{{what}}{lens}, one row per layer, {lowest} at the bottom",
@@ -144,7 +146,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         ),
         "attention": (
             "{what} of every query (mean over heads, one head, or all heads of one layer)",
-            "Cells show the most attended token.",
+            f"Cells show the most attended token{besides}.",
             "Green: exact attention weights of the selected query and of the two before it, where "
             "the trace has them; otherwise the selected position magnified.",
         ),
@@ -184,6 +186,7 @@ def filled_caption(template: str, view: View, placed: Placement) -> str:
         "{colours}": view.scale.words(),
         "{column}": f"{placed.column:,}",
         "{readable}": readable_sentences(view),
+        "{besides}": " besides sink keys",
         "{box}": f" Blue box: {in_sentence(box_caption(view.name, placed))}."
         if placed.caption
         else "",

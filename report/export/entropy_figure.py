@@ -27,6 +27,7 @@ from attentropy.report.figures.placement import (
 from attentropy.report.figures.sizes import CELL_MARGIN, Size, fit_to_width
 from attentropy.report.figures.specification import Row, Rows, VegaLite
 from attentropy.report.findings.observations import observe
+from attentropy.report.read.top_keys import leaves_sinks_out
 
 _COMPARED = {
     "lens": "lens_change",
@@ -195,7 +196,9 @@ def _overview_sentence(rows: FigureRows, placement: Placement, live: bool, kind:
     mean = f", each column the mean of {rows.view.step} {kind}s" if rows.view.step > 1 else ""
     names = ", whose cells show the lens's top token"
     if rows.view.name != "lens":
-        names = ", whose cells show the most attended token" if "top_key" in trace else ""
+        besides = " besides sink keys" if leaves_sinks_out(trace) else ""
+        shown = f", whose cells show the most attended token{besides}"
+        names = shown if "top_key" in trace else ""
     names = names if live else ""
     if isinstance(trace, Difference) and names:
         names += " in A → in B"

@@ -76,7 +76,7 @@ def export(
         stat: What the colours show. For "lens": "entropy", "lens_kl", "probability" or
             "lens_rank"; for "attention": "entropy", "normalized_entropy", "max_prob", … as far as
             the trace has them.
-        site: Lens site: "residual", "attention" or "mlp".
+        site: Lens site: "residual", "translated", "attention" or "mlp".
         section: Positions to magnify (with `by`, units): "a:b", (a, b) or slice(a, b); in a map,
             those of its magnified region.
         inset: Position to magnify next to the section.

@@ -14,6 +14,7 @@ from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
 from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.readability import ENTROPY_LIKE, readability
+from attentropy.report.read.top_keys import top_keys
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten, shorten_pair
 
@@ -33,11 +34,11 @@ class HeadView(View):
             return [[""] * (stop - start) for _ in self.cells]
         if isinstance(self.trace, Difference):
             return self._pairs(self.trace, slice(start, stop), letters)
-        tokens, keys = self.trace["token_text"], self.trace.dataset["top_key"]
+        tokens = self.trace["token_text"]
         return [
             [
                 shorten(str(tokens[key]), letters) if key >= 0 else ""
-                for key in keys[entry, head, start:stop].values.tolist()
+                for key in top_keys(self.trace, entry, head, slice(start, stop)).tolist()
             ]
             for entry, head in self.cells
         ]

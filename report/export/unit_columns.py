@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
 from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.units import Units, aggregate, at_positions, units_of
 from attentropy.report import planes
@@ -117,10 +118,11 @@ def _trace_of(trace: Trace, units: Units, kind: str) -> Trace:
     for dim in ("position", "query"):
         if dim in dataset.sizes:
             dataset = dataset.assign_coords({dim: np.arange(len(last), dtype=np.int32)})
-    if "top_key" in dataset:
-        keys = dataset["top_key"].values
-        numbers = np.where(keys >= 0, units.numbers[keys], -1).astype(np.int32)
-        dataset = dataset.assign(top_key=(dataset["top_key"].dims, numbers))
+    for name in ("top_key", TOP_KEY_WITHOUT_SINKS):
+        if name in dataset:
+            keys = dataset[name].values
+            numbers = np.where(keys >= 0, units.numbers[keys], -1).astype(np.int32)
+            dataset = dataset.assign({name: (dataset[name].dims, numbers)})
     facts = dict(trace.attrs.get("prompt") or {})
     facts["tokens"] = int(np.count_nonzero(last < trace.prompt_tokens))
     return Trace(dataset.assign_attrs(prompt=facts))

@@ -5,7 +5,6 @@ One line each, for one box of the page. They are no findings: most prompts give 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -91,20 +90,20 @@ def _fact(
 ) -> HeadFact:
     """Return one line: the heads above `limit`, or the highest one where there is none."""
 
-    def label(at: Sequence[np.intp]) -> str:
-        return head_label(trace, at[0], int(numbers[at[1]]))
+    def label(entry: int, head: int) -> str:
+        return head_label(trace, entry, int(numbers[head]))
 
     n = int(np.isfinite(values).sum())
     cells = np.argwhere(np.nan_to_num(values, nan=-1.0) > limit)
     cells = cells[np.argsort(-values[tuple(cells.T)], kind="stable")]
-    heads = tuple((label(at), round(float(values[tuple(at)]), 4)) for at in cells)
+    heads = tuple((label(a, b), round(float(values[a, b]), 4)) for a, b in cells.tolist())
     if heads:
         listed = ", ".join(f"{head} ({value:.2f})" for head, value in heads[:_NAMED])
         rest = f" and {len(heads) - _NAMED:,} more" if len(heads) > _NAMED else ""
         text = f"{listed}{rest}; {len(heads):,} of {count(n, 'head')}."
     else:
-        best = np.unravel_index(np.nanargmax(values), values.shape)
-        text = f"none of {count(n, 'head')}; highest: {label(best)} ({values[best]:.2f})."
+        best = divmod(int(np.nanargmax(values)), values.shape[1])
+        text = f"none of {count(n, 'head')}; highest: {label(*best)} ({values[best]:.2f})."
     return HeadFact(id, name, f"{what}, above {limit:.2g}", text, limit, n, heads)
 
 

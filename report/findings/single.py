@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report import planes
 from attentropy.report.findings.attention import observe_attention
 from attentropy.report.findings.finding import Observation, extremes
@@ -28,17 +29,25 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
 
 
 def _lens_layers(trace: Trace) -> Observation | None:
-    """Return the layers with the lowest and the highest mean lens entropy."""
+    """Return the layers with the lowest and the highest mean lens entropy.
+
+    Of those whose lens can be read, where the trace says which these are.
+    """
     values = trace.lens("lens_entropy", slice(trace.prompt_tokens))
     if not np.isfinite(values).any():
         return None
     values = np.where(np.isfinite(values), values, np.nan)
     rows = np.flatnonzero(np.isfinite(values).any(-1))
+    skill, which = lens_skill(trace, trace.site), ""
+    if skill is not None and not skill.is_readable[rows].all():
+        rows, which = rows[skill.is_readable[rows]], " of the layers whose lens can be read"
+    if not rows.size:
+        return None
     means = np.array([np.nanmean(values[row]) for row in rows])
     low = int(rows[means.argmin()])
     n = int(np.isfinite(values).any(0).sum())
     text = (
-        f"Mean lens entropy{of_site(trace)} {extremes(trace, rows, means, ' nats', 2)}, over "
-        f"{count(n, 'position')}."
+        f"Mean lens entropy{of_site(trace)}{which} {extremes(trace, rows, means, ' nats', 2)}, "
+        f"over {count(n, 'position')}."
     )
     return Observation("lens_layers", text, "lens_entropy", float(means.min()), n=n, layer=low)

@@ -85,10 +85,8 @@ def layer_ranges(numbers: Iterable[int]) -> str:
             ranges[-1][1] = number
         else:
             ranges.append([number, number])
-    texts = [
-        text
-        for a, b in ranges
-        for text in ([f"{a}–{b}"] if b > a + 1 else map(str, sorted({a, b})))
-    ]
+    texts: list[str] = []
+    for a, b in ranges:
+        texts += [f"{a}–{b}"] if b > a + 1 else map(str, sorted({a, b}))
     listed = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
     return f"{'layer' if len(ordered) == 1 else 'layers'} {listed}"

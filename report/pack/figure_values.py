@@ -15,7 +15,7 @@ from typing import TypedDict
 import numpy as np
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.statistics import TOKEN_LOGPROB
+from attentropy.engine.trace.statistics import TOKEN_LOGPROB, TOP_KEY_WITHOUT_SINKS
 from attentropy.report import planes
 from attentropy.report.pack.at_length import (
     AtLength,
@@ -221,7 +221,8 @@ def _heads(source: ValueSource, ranges: list[Range], bits: int | None) -> Packed
     if bits is not None and cells > _MOST_HEAD_CELLS:
         return None
     packed = {"headsPart": pack(planes.read_ranges(trace, "entropy", ranges), bits)}
-    for name, key in (("maxProb", "max_prob"), ("topKey", "top_key")):
+    keys = (("topKey", "top_key"), ("topKeyWithoutSinks", TOP_KEY_WITHOUT_SINKS))
+    for name, key in (("maxProb", "max_prob"), *keys):
         if key in trace:
             packed[name] = pack(planes.read_ranges(trace, key, ranges), bits)
     return packed | source.sides.of_heads(ranges, bits)

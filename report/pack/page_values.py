@@ -13,7 +13,8 @@ from attentropy.report.pack.notice import reduction
 from attentropy.report.pack.texts import Dictionary, TokenTexts
 from attentropy.report.pack.value_source import ValueSource
 
-_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "headsSides", "topKeyB")
+_OF_HEADS = ("headsPart", "headsTiles", "maxProb", "topKey", "topKeyWithoutSinks", "headsSides",
+            "topKeyB")  # fmt: skip
 
 
 class FirstValues(AtLength):

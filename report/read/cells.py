@@ -10,6 +10,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
+from attentropy.report.read.top_keys import top_keys
 from attentropy.report.text import shorten, shorten_pair, stack_pair
 
 CellText = str | list[str]  # one line, or two
@@ -128,14 +129,17 @@ def _top_tokens(trace: Trace, span: slice, letters: int) -> list[list[str]]:
 
 
 def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
-    """Return the key to which most heads attend most; of two as frequent the lower one."""
+    """Return the key to which most heads attend most; of two as frequent the lower one.
+
+    Sink keys are left out where the trace says what is attended to besides them.
+    """
     sizes = trace.dataset.sizes
     if "top_key" not in trace:
         return [[""] * len(range(sizes["query"])[span]) for _ in range(sizes["layer"])]
     tokens = trace.tokens
     return [
         [shorten(tokens[key], letters) if 0 <= key < len(tokens) else "" for key in row]
-        for row in _most_frequent(trace.dataset["top_key"][..., span].values)
+        for row in _most_frequent(top_keys(trace, ..., span))
     ]
 
 

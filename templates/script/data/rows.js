@@ -2,7 +2,7 @@
 import { report } from "./page.js";
 import { HOW } from "./planes.js";
 import { state } from "./state.js";
-import { headsShown, otherSite, planeShown, siteShown } from "./statistics.js";
+import { headsShown, otherSite, planeShown, siteWords } from "./statistics.js";
 
 export const headName = (h) => (report.headNames[h] < 0 ? "mean" : `${report.headNames[h]}`);
 
@@ -21,7 +21,7 @@ export function rowsShown() {
 
 export function rowName(row) {
   const head = state.view !== "attention" ? "" : row.head < 0 ? ", mean over heads" : `, head ${headName(row.head)}`;
-  const site = otherSite() ? `, ${siteShown()} output` : "";
+  const site = otherSite() ? `, ${siteWords()}` : "";
   return `layer ${report.layers[row.entry]}${head}${site}`;
 }
 

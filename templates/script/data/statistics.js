@@ -10,6 +10,8 @@ const pending = {};
 
 export const siteShown = () => (SITES.includes(state.site) ? state.site : SITES[0]);
 
+export const siteWords = () => (siteShown() === "translated" ? "translated lens" : `${siteShown()} output`);
+
 export const otherSite = () => state.view === "lens" && siteShown() !== SITES[0];
 
 // The statistics besides entropy that the reader can choose in this view.

@@ -1,14 +1,20 @@
 // The token that a cell names: the most attended key, or the lens's top token.
 import { report } from "./page.js";
 import { data, details, headDetails, MISSING } from "./values.js";
+import { state } from "./state.js";
 import { lensDetail } from "./statistics.js";
 import { inLayer } from "./rows.js";
 
 // The key that most heads attend to most, or that the row's one head does; MISSING where there is none.
+// Sink keys are left out unless the reader asks for them, or the page does not know what else is attended to.
 export function topKey(row, position, keys = data.topKey) {
   const slot = headDetails.slot(position), { size } = headDetails;
   if (!keys || slot < 0) return MISSING;
-  const read = (h) => keys.get((row.entry * report.heads + h) * size + slot);
+  const others = state.sinks || keys !== data.topKey ? undefined : data.topKeyWithoutSinks;
+  const read = (h) => {
+    const at = (row.entry * report.heads + h) * size + slot, other = others ? others.get(at) : MISSING;
+    return other >= 0 ? other : keys.get(at);
+  };
   if (row.head >= 0) return inLayer(row) ? read(row.head) : MISSING;
   const votes = new Map();
   for (let h = 0; h < report.headCounts[row.entry]; h++) {

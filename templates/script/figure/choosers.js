@@ -38,7 +38,8 @@ export function reflect() {
   for (const [id, name] of CHOOSERS) {
     if ($(id)) $(id).value = String(state[name]);
   }
-  if ($("box")) $("box").checked = state.box;
-  if ($("dots")) $("dots").checked = state.dots;
+  for (const name of ["box", "dots", "sinks"]) {
+    if ($(name)) $(name).checked = state[name];
+  }
   reflectStatistic();
 }

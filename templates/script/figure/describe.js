@@ -77,7 +77,8 @@ function describeAttention(row, position, value) {
   const lines = [`${statName()} ${formatAmount(value, row.plane.error)}${visibleText}`, ...describeEntropy(row, position)];
   if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || whyNotReached(position) || (visible === 1 ? "undefined: only one key is visible" : "undefined: no key is visible")];
   const key = topKey(row, position);
-  if (key >= 0) lines.push(`${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`);
+  const besides = data.topKeyWithoutSinks && !state.sinks && !report.compare ? "besides sink keys, " : "";
+  if (key >= 0) lines.push(`${besides}${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`);
   const slot = headDetails.slot(position);
   if (row.head >= 0 && data.maxProb && slot >= 0 && statShown() !== "max_prob") lines.push(`largest weight ${data.maxProb.at(row.entry, row.head, slot).toFixed(3)}`);
   return lines;

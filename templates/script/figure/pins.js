@@ -3,7 +3,7 @@ import { $, N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { formatCount, formatSpan } from "../data/format.js";
 import { state } from "../data/state.js";
-import { otherSite, siteShown, statName } from "../data/statistics.js";
+import { otherSite, siteWords, statName } from "../data/statistics.js";
 import { headName, rowName, rowsShown } from "../data/rows.js";
 import { exactValues, exactWindow } from "../data/windows.js";
 import { FIELDS } from "../data/fields.js";
@@ -33,7 +33,7 @@ export function pinFrom(text) {
 export function pinReading({ kind, r0, reading }) {
   return withReading(reading, (rows) => {
     if (kind === "w") return `attention weights of ${rowName(rows[r0])}`;
-    if (state.view === "lens") return `${statName()}${otherSite() ? `, ${siteShown()} output` : ""}, one row per layer`;
+    if (state.view === "lens") return `${statName()}${otherSite() ? `, ${siteWords()}` : ""}, one row per layer`;
     if (state.rows === "heads") return `${statName()} of layer ${report.layers[state.layer]}, one row per head`;
     return `${statName()}, ${state.head < 0 ? "mean over heads" : `head ${headName(state.head)}`}, one row per layer`;
   });

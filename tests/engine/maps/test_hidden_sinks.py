@@ -6,7 +6,7 @@ from transformers import DynamicCache
 
 from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.model.cache import continuing
-from attentropy.engine.trace.sink_keys import may_be_sinks, seen_by, sinks_of_layer
+from attentropy.engine.trace.sink_keys import audience_of, may_be_sinks, sinks_of_layer
 from attentropy.engine.trace.statistics import WITHOUT_SINKS
 from swept import LENGTH, family_model, random_ids, streamed, sweeps_of
 
@@ -67,7 +67,7 @@ def test_rows_without_sinks_are_those_of_the_models_own_weights(family, chunk):
 def test_the_sinks_at_the_end_are_those_of_what_keys_receive(family):
     subject, p = family
     for chunk in (None, 48):
-        arrays, sweeps = _hidden(subject, HiddenSinks, chunk)
+        _, sweeps = _hidden(subject, HiddenSinks, chunk)
         keys = sweeps.finished()["sink_keys"][1]
         for entry, layer in enumerate(p):
             mean = layer.mean(0)
@@ -85,12 +85,12 @@ def test_a_key_that_receives_much_of_a_layer_is_its_sink():
     p[:, 0] *= 9
     p[20:, 20] *= 12
     p /= p.sum(1, keepdims=True)
-    seen = seen_by(np.arange(n) + 1, n)
-    is_sink, share = sinks_of_layer(p.sum(0), seen, np.ones(n, bool))
+    audience = audience_of(np.arange(n) + 1, n)
+    is_sink, share = sinks_of_layer(p.sum(0), audience, np.ones(n, bool))
     assert np.flatnonzero(is_sink).tolist() == [0, 20]
     np.testing.assert_allclose(share[:30], (p.sum(0) / (n - np.arange(n)))[:30])
     possible = np.arange(n) != 20
-    assert np.flatnonzero(sinks_of_layer(p.sum(0), seen, possible)[0]).tolist() == [0]
+    assert np.flatnonzero(sinks_of_layer(p.sum(0), audience, possible)[0]).tolist() == [0]
 
 
 @pytest.mark.parametrize("visible", [[1, 2, 3, 3, 3, 3], [1, 2, 1, 2, 1, 2], [6] * 6, [1, 2, 0, 2]])
@@ -100,10 +100,10 @@ def test_who_sees_a_key_follows_from_the_numbers_of_visible_keys(visible):
     for i, count in enumerate(visible):
         first = max(0, i - count + 1)
         sees[i, first : first + count] = 1
-    seen = seen_by(np.array(visible), n)
-    np.testing.assert_array_equal(seen.queries, sees.sum(0))
+    audience = audience_of(np.array(visible), n)
+    np.testing.assert_array_equal(audience.queries, sees.sum(0))
     shares = sees / np.maximum(sees.sum(1, keepdims=True), 1)
-    np.testing.assert_allclose(seen.uniform, shares.sum(0), atol=1e-12)
+    np.testing.assert_allclose(audience.uniform, shares.sum(0), atol=1e-12)
 
 
 def test_only_the_first_token_and_those_without_content_may_be_sinks():
@@ -115,15 +115,14 @@ def test_a_uniform_row_of_a_short_prompt_is_no_sink():
     n = 12
     p = np.tril(np.ones((n, n))) / np.arange(1, n + 1)[:, None]
     assert p.sum(0)[0] / n > 0.2
-    is_sink, _ = sinks_of_layer(p.sum(0), seen_by(np.arange(n) + 1, n), np.ones(n, bool))
+    is_sink, _ = sinks_of_layer(p.sum(0), audience_of(np.arange(n) + 1, n), np.ones(n, bool))
     assert not is_sink.any()
 
 
 def test_an_unfinished_run_continues_with_the_sinks_that_it_knew():
     subject = family_model("grouped")
     _, sweeps = _hidden(subject)
-    other = sweeps_of(
-        subject, sinks=_Fixed(len(subject.model.layers), np.ones(LENGTH, bool), WITHOUT_SINKS)
-    )
+    sinks = _Fixed(len(subject.model.layers), np.ones(LENGTH, bool), WITHOUT_SINKS)
+    other = sweeps_of(subject, sinks=sinks)
     other.restore(sweeps.state())
     np.testing.assert_array_equal(other.sinks.is_sink, sweeps.sinks.is_sink)

@@ -11,7 +11,13 @@ from attentropy.report.cli import attentropy as cli
 from read_aloud import helps
 
 _CONTEXT = click.Context(cli, info_name="attentropy", **cli.context_settings)
-COMMANDS = {name: cli.get_command(_CONTEXT, name) for name in cli.list_commands(_CONTEXT)}
+TOP = {name: cli.get_command(_CONTEXT, name) for name in cli.list_commands(_CONTEXT)}
+COMMANDS = {name: one for name, one in TOP.items() if not isinstance(one, click.Group)} | {
+    f"{name} {part}": inner
+    for name, one in TOP.items()
+    if isinstance(one, click.Group)
+    for part, inner in one.commands.items()
+}
 # Fragments that say of what something is, but not what it is.
 _FRAGMENT = re.compile(r"^(of|in|kept|what|where|that|it)\b", re.IGNORECASE)
 # Options of a run that `info` and `profile` have, too.
@@ -39,7 +45,7 @@ def test_each_option_says_in_a_sentence_what_it_is(name):
 
 def test_no_help_has_a_forbidden_phrase():
     texts = list(helps())
-    assert len(texts) == 1 + len(COMMANDS)
+    assert len(texts) == 1 + len({*TOP, *COMMANDS})
     assert [(one.place, bad) for one in texts if (bad := phrases_in(one.text))] == []
 
 
@@ -50,8 +56,8 @@ def test_each_help_ends_with_examples_that_the_command_understands(name):
     assert (first, title) == ("\b", "Examples:")  # click keeps the lines of such a paragraph
     for line in lines:
         assert len(line) < 80
-        program, command_name, *arguments = shlex.split(line)
-        assert (program, command_name) == ("attentropy", name)
+        assert line.strip().startswith(f"attentropy {name}")
+        arguments = shlex.split(line)[1 + len(name.split()) :]
         with command.make_context(name, arguments, _CONTEXT):
             pass
 

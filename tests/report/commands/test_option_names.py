@@ -60,7 +60,8 @@ TEXTS = list(message_texts())
 def parameters():
     """Return the names of all parameters of what a user calls."""
     functions = [
-        attentropy.extract, attentropy.record, attentropy.compare, attentropy.export, profile,
+        attentropy.extract, attentropy.fit_lens, attentropy.record,
+        attentropy.compare, attentropy.export, profile,
         describe, render_page, attentropy.Trace.open, attentropy.Trace.save,
         attentropy.Trace.report, attentropy.Trace.export, attentropy.attention,
     ]  # fmt: skip
@@ -72,6 +73,7 @@ def options():
     from importlib import import_module
 
     commands = [import_module(f"attentropy.report.commands.{name}").command for name in COMMANDS]
+    commands += import_module("attentropy.report.commands.lens").command.commands.values()
     params = [option for one in commands for option in one.params]
     return {flag for option in params for flag in (*option.opts, *option.secondary_opts)}
 

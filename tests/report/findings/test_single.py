@@ -31,18 +31,9 @@ def test_extreme_layers_and_heads_are_those_of_the_numbers():
     trace.dataset["entropy"].values[4, 0] = np.log(np.arange(len(CHAT)) + 1)
     finding = _by_id(trace)["heads"]
     assert (finding.layer, finding.head) == (2, 1)
-    assert finding.text.endswith("Most diffuse head: L4H0, 1.00.")
-    assert finding.n == len(CHAT) - 1
-
-
-def test_sink_mass_stands_beside_what_a_uniform_row_would_give():
-    n = 40
-    trace = synthetic(["a"] * n, ["content"] * n)
-    trace.dataset["sink_mass"].values[:] = 0.9
-    finding = _by_id(trace)["sinks"]
-    assert finding.is_found
-    assert finding.value == pytest.approx(0.9)
-    assert finding.threshold == pytest.approx(np.mean(4 / np.arange(16, n + 1)), abs=1e-6)
+    assert "Most diffuse head: L4H0, 1.00; 1 of 18 heads above 0.9" in finding.text
+    assert finding.text.endswith("(queries with at least 16 keys, sink keys included).")
+    assert finding.n == len(CHAT) - 15
 
 
 def test_heads_are_named_by_the_numbers_that_the_model_gives_them():
@@ -64,7 +55,8 @@ def test_values_that_are_written_alike_are_said_to_be_equal(entropy):
     assert findings["lens_layers"].text == (
         f"Mean lens entropy is {entropy:.2f} nats in every layer, over {len(CHAT)} positions."
     )
-    assert findings["heads"].text == "All 18 heads have the same mean normalized entropy, 0.50."
+    same = "All 18 heads have the same mean normalized entropy, 0.50 (queries with at least 16 keys"
+    assert findings["heads"].text.startswith(same)
     assert findings["range"].text.endswith("By layer, it is 0.50 in every layer.")
 
 
@@ -75,7 +67,8 @@ def test_one_layer_one_head_and_one_position_are_singular():
     text = "Mean lens entropy is 2.00 nats in layer 0, over 1 position."
     assert findings["lens_layers"].text == text
     assert not any(f"1 {word}s" in o.text for o in findings.values() for word in ("layer", "token"))
-    assert "the prompt is too short (it needs at least 16 tokens)" in findings["sinks"].text
+    assert "heads" not in findings
+    assert "range" not in findings
 
 
 def test_layers_without_attention_are_left_out():
@@ -114,3 +107,17 @@ def test_the_residual_stream_is_shown_wherever_it_stands_among_the_sites():
     alone = _by_id(_with_sites("attention"))
     assert "of the attention output alone" in alone["lens_layers"].text
     assert "settled" not in alone
+
+
+def test_lens_entropy_is_compared_over_the_layers_whose_lens_can_be_read():
+    trace = synthetic()
+    means, room = np.array([0.5, 3.0, 2.0, 1.0, 4.0, 1.5]), np.log(2000)
+    trace.dataset["lens_entropy"].values[0] = means[:, None]
+    trace.dataset["lens_kl"].values[0] = np.array([2, 0.5, 0.1, 2, 0.1, 0])[:, None] * room
+    text = (
+        "Mean lens entropy of the layers whose lens can be read is lowest in layer 5 (1.50 nats) "
+        f"and highest in layer 4 (4.00 nats), over {len(CHAT)} positions."
+    )
+    assert _by_id(trace)["lens_layers"].text == text
+    trace.dataset["lens_kl"].values[0] = 2 * room
+    assert "lens_layers" not in _by_id(trace)
