@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from real.evidence import Attention, Evidence
+from real.attention import Attention
+from real.evidence import Evidence
 from real.verdict import HEAD, NUMBER, Check, Finding, Mistakes, Verdict, bare, layers_in
 
 _GROUP = re.compile(

@@ -103,7 +103,7 @@ def _lens_layers(finding: Finding, evidence: Evidence) -> Verdict | None:
         mistakes.number(f"layer {layer}", value, means[int(layer)])
     if len(cells) == 2:
         among = means
-        if "readable" in finding["text"]:
+        if "whose lens can be read" in finding["text"]:
             among = means[evidence.skill()[0] > 0]
         low, high = (means[int(layer)] for layer, _ in cells)
         mistakes.claim(low <= among.min() + 0.006, f"lowest: {among.min():.3f}")

@@ -15,8 +15,9 @@ from attentropy.engine.demo import DEFAULT_PROMPT
 from attentropy.engine.demo import path as embedded_folder
 from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report.cli import main
-from real.evidence import Case, Evidence, Model
+from real.evidence import Case, Evidence
 from real.judge import judge
+from real.reader import Model
 
 pytestmark = pytest.mark.real
 
