@@ -48,6 +48,8 @@ _NAMES = {
 def describe_lines(facts: Facts, indent: str = "", *, missing: str = "none") -> Iterator[str]:
     """Yield the facts line by line, those of a group indented. missing: what None stands for."""
     names = {name: _NAMES.get(name, name.replace("_", " ")) for name in facts}
+    if facts.get("chat") is False and "answer" in names:
+        names["answer"] = "continues with"
     width = max(map(len, names.values()), default=0)
     for key, value in facts.items():
         name = for_terminal(names[key])
