@@ -241,7 +241,8 @@ TERMS = (
         "that most heads choose.",
         "argmax_j p_ij, called `top_key`; of equal weights, the earlier key wins. Without the "
         "attention sinks of the layer it is `top_key_without_sinks`.",
-        see=("max probability", "attention entropy", "attention sink"), forms=("most attended token",),
+        see=("max probability", "attention entropy", "attention sink"),
+        forms=("most attended token",),
     ),
     Term(
         "uniform attention",
