@@ -34,6 +34,7 @@ _DISK = {
     "tokens_bytes": "tokens",
     "map_bytes": "attention map and received attention",
     "scores_bytes": "head scores",
+    "without_sinks_bytes": "attention without sink keys",
     "lens_bytes": "logit lens",
 }
 # Keys of a trace's facts that are no words.
