@@ -156,3 +156,30 @@ def test_words_of_the_prompt_do_not_count():
         assert np.isnan(repeated.lens("rehearsal")).all()
         text = observe_rehearsal(repeated).text
         assert "the answer has no content word that is not in the prompt" in text
+
+
+def test_the_reference_equals_traces_of_the_same_questions():
+    trace = extract(device="cpu")
+    for i, question in enumerate(QUESTIONS):
+        own = extract(prompt=question, device="cpu", max_new_tokens=0)
+        n = own.prompt_tokens
+        visible = own["visible"][:, None, :n].astype(float)
+        normalized = (own["entropy"][..., :n] / np.log(np.maximum(visible, 2)))[..., 1:]
+        assert trace["reference_tokens"][i] == n
+        np.testing.assert_allclose(
+            trace["reference_entropy"][i], normalized.mean((1, 2)), atol=1e-5
+        )
+        np.testing.assert_allclose(
+            trace["reference_lens_entropy"][i], own.lens("lens_entropy")[:, n - 1], atol=1e-4
+        )
+
+
+def test_the_reference_is_of_the_heads_and_layers_that_are_recorded():
+    trace = extract(device="cpu", heads=[1, 2], layers="2:4", lens_layers="-1")
+    own = extract(prompt=QUESTIONS[1], device="cpu", heads=[1, 2], max_new_tokens=0)
+    n = own.prompt_tokens
+    visible = own["visible"][2:4, None, 1:n].astype(float)
+    wanted = (own["entropy"][2:4, :, 1:n] / np.log(visible)).mean((1, 2))
+    np.testing.assert_allclose(trace["reference_entropy"][1, 2:4], wanted, atol=1e-5)
+    assert np.isnan(np.delete(trace["reference_entropy"], [2, 3], 1)).all()
+    assert np.isfinite(trace["reference_lens_entropy"]).all(0).tolist() == [False] * 7 + [True]
