@@ -16,6 +16,7 @@ from attentropy.report.findings.finding import Observation, layer_name
 from attentropy.report.units import count
 
 LEAST = 3  # of which a range says something
+_LAYERS = 1 / 10  # the least share of layers that depart: one of many does so by chance
 _LENGTHS = 2.0  # a reference counts up to so many times as long, or as short
 # The least departure that is worth a sentence: of a share, and in nats.
 _SHARE, _NATS = 0.02, 0.1
@@ -97,7 +98,7 @@ def _departure(
     """Return the finding about one quantity, own [layers] and reference [prompts, layers].
 
     words: what the prompt does where it is above the range, and below. None where it departs in
-    no layer, and where the reference was not measured in any.
+    too few layers, and where the reference was not measured.
     """
     is_known = np.isfinite(own) & np.isfinite(reference).all(0)
     low, high = reference.min(0), reference.max(0)
@@ -105,11 +106,11 @@ def _departure(
     excess = np.where(is_known, np.maximum(above, below), -np.inf)
     width = np.where(is_known, high - low, 0.0)
     departs = is_known & (excess > np.maximum(width, least))
-    if not departs.any():
-        return None
     entry = int(np.where(departs, excess / np.maximum(width, least), -np.inf).argmax())
     is_above = bool(above[entry] > 0)
     number = int((departs & ((above > 0) == is_above)).sum())
+    if not number or number < _LAYERS * is_known.sum():
+        return None
     text = (
         f"This prompt {words[0 if is_above else 1]} than {prompts} in {number:,} of "
         f"{count(int(is_known.sum()), 'layer')}, most in {layer_name(trace, entry)}: "

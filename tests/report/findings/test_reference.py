@@ -31,36 +31,36 @@ def _with_reference(low, high, tokens=N, questions=5):
     )
 
 
-def _found(trace, references=()):
+def _findings(trace, references=()):
     return {o.id: o for o in observe_reference(trace, None, references)}
 
 
 @pytest.mark.parametrize(
     ("low", "high", "departs"),
-    [(0.9, 1.1, False), (0.7, 0.84, False), (0.5, 0.6, True), (1.2, 1.5, False), (1.5, 1.6, True)],
+    [(0.9, 1.1, False), (0.7, 0.86, False), (0.5, 0.6, True), (1.2, 1.5, False), (1.5, 1.6, True)],
 )
 def test_a_departure_is_larger_than_the_range_is_wide(low, high, departs):
-    found = _found(_with_reference(low, high))
-    assert ("reference_attention" in found) is departs
-    assert ("reference_lens" in found) is departs
+    findings = _findings(_with_reference(low, high))
+    assert ("reference_attention" in findings) is departs
+    assert ("reference_lens" in findings) is departs
 
 
 def test_the_sentence_has_the_value_the_range_and_the_number_of_layers():
     trace = _with_reference(0.5, 0.6)
-    found = _found(trace)
-    entry, value = found["reference_attention"].layer, found["reference_attention"].value
+    findings = _findings(trace)
+    entry, value = findings["reference_attention"].layer, findings["reference_attention"].value
     low, high = (
         trace["reference_entropy"][:, entry].min(),
         trace["reference_entropy"][:, entry].max(),
     )
-    assert found["reference_attention"].text == (
+    assert findings["reference_attention"].text == (
         "This prompt spreads its attention over more keys than 5 placebo questions in 6 of 6 "
         f"layers, most in layer {entry}: mean normalized entropy {value:.2f} "
         f"({low:.2f} to {high:.2f})."
     )
-    text = found["reference_lens"].text
+    text = findings["reference_lens"].text
     assert text.startswith("This prompt leaves the lens less certain at its last token than 5 plac")
-    less = _found(_with_reference(1.5, 1.6))
+    less = _findings(_with_reference(1.5, 1.6))
     assert "focuses its attention on fewer keys than 5" in less["reference_attention"].text
     assert "more certain at its last token" in less["reference_lens"].text
 
@@ -68,27 +68,27 @@ def test_the_sentence_has_the_value_the_range_and_the_number_of_layers():
 def test_layers_whose_lens_cannot_be_read_do_not_count():
     trace = _with_reference(0.5, 0.6)
     trace.dataset["lens_kl"].values[0, :5] = 99.0
-    assert "1 of 1 layer, most in layer 5" in _found(trace)["reference_lens"].text
+    assert "1 of 1 layer, most in layer 5" in _findings(trace)["reference_lens"].text
 
 
 @pytest.mark.parametrize("tokens", [N // 2 - 1, 2 * N + 1])
 def test_prompts_of_other_lengths_are_no_reference(tokens):
-    assert not _found(_with_reference(0.5, 0.6, tokens))
+    assert not _findings(_with_reference(0.5, 0.6, tokens))
 
 
 def test_two_prompts_are_no_range_and_a_small_departure_is_none():
-    assert not _found(_with_reference(0.5, 0.6, questions=2))
-    assert not _found(_with_reference(0.999, 0.9995))
+    assert not _findings(_with_reference(0.5, 0.6, questions=2))
+    assert not _findings(_with_reference(0.999, 0.9995))
 
 
 def test_missing_values_and_older_traces_have_no_departure():
-    assert not _found(synthetic())
+    assert not _findings(synthetic())
     trace = _with_reference(0.5, 0.6)
     trace.dataset["reference_entropy"].values[2] = np.nan
     trace.dataset["reference_lens_entropy"].values[:] = np.nan
-    assert not _found(trace)
+    assert not _findings(trace)
     bare = Trace(trace.dataset.drop_vars(["entropy", "lens_kl"]))
-    assert not _found(bare)
+    assert not _findings(bare)
 
 
 def _of_model(trace, digest):
@@ -101,10 +101,10 @@ def test_earlier_traces_take_the_place_of_the_placebo_questions():
     trace = _of_model(_with_reference(0.5, 0.6), "a")
     others = [_of_model(synthetic(seed=seed), "a") for seed in (4, 5, 6)]
     check_references(trace, others)
-    assert not _found(trace, [trace, trace, trace])
+    assert not _findings(trace, [trace, trace, trace])
     for one in others:
         one.dataset["entropy"].values[:] *= 0.3
-    finding = _found(trace, others)["reference_attention"]
+    finding = _findings(trace, others)["reference_attention"]
     assert "than 3 reference traces in" in finding.text
     assert finding in observe(trace, None, others)
 
@@ -123,3 +123,23 @@ def test_traces_of_another_model_are_refused():
     with pytest.raises(UsageError, match="comparison"):
         check_references(compare(trace, trace), [trace] * 3)
     check_references(compare(trace, trace), [])
+
+
+def test_a_departure_in_fewer_than_a_tenth_of_the_layers_is_none():
+    trace = _with_reference(0.95, 1.05)
+    trace.dataset["reference_entropy"].values[:, 2] *= 0.5
+    assert "in 1 of 6 layers, most in layer 2" in _findings(trace)["reference_attention"].text
+    trace = synthetic(layers=12)
+    read = planes.read_attention(trace)
+    own = read.normalized_sum.sum(1) / read.normalized_count.sum(1)
+    values = np.linspace(0.95, 1.05, 5)[:, None] * own
+    values[:, 2] *= 0.5
+    dims = ("reference", "layer")
+    trace = Trace(
+        trace.dataset.assign(
+            reference_tokens=("reference", np.full(5, N, np.int32)),
+            reference_entropy=(dims, values.astype(np.float32)),
+            reference_lens_entropy=(dims, np.full_like(values, np.nan, np.float32)),
+        )
+    )
+    assert not _findings(trace)
