@@ -29,7 +29,7 @@ _RECEIVED = 2048  # columns
 # used, or else the last. The first leaves three decimals right, the others two: an odd number of
 # steps makes the hundredth that is nearest to a weight the one that is nearest to its step.
 _STEPS = (0.001, 0.01 / 5, 0.01 / 3, 0.01)
-_WINDOW_BYTES = 1_150_000
+_WINDOW_BYTES = 1_000_000
 
 
 class PackedScores(TypedDict):
