@@ -155,10 +155,10 @@ def test_a_translator_of_another_model_is_refused_in_one_line(other, sizes, mess
 
 def test_a_translator_needs_the_lens_of_the_residuals(other):
     for lens in ("none", "mlp"):
-        with pytest.raises(UsageError, match='the lens of the residuals too, `lens="residual"`'):
+        with pytest.raises(UsageError, match='a lens that reads the residuals: `lens="residual"`'):
             attentropy.extract(lens=lens, lens_translator=other())
     with (
-        pytest.raises(UsageError, match="the lens of the residuals too"),
+        pytest.raises(UsageError, match="a lens that reads the residuals"),
         attentropy.record(model(), lens_translator=other()),
     ):
         pass
