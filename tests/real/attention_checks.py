@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from real.evidence import Attention, Evidence
+from real.attention import Attention
+from real.evidence import Evidence
 from real.verdict import HEAD, NUMBER, Check, Finding, Mistakes, Verdict, bare, layers_in
 
 _GROUP = re.compile(
@@ -21,7 +22,7 @@ def _attention(finding: Finding, evidence: Evidence) -> Attention:
     """Return attention as the sentence means it, with or without the sink keys of each layer."""
     if "sink keys left out" not in finding["text"]:
         return evidence.attention
-    return evidence.attention_without([np.flatnonzero(one).tolist() for one in evidence.is_sink()])
+    return evidence.attention_without_sinks()
 
 
 def _focus(finding: Finding, evidence: Evidence) -> Verdict | None:

@@ -7,8 +7,7 @@ nothing is imported: a trace is opened as the Zarr store that it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,13 @@ import numpy as np
 import torch
 import zarr
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from real.attention import Attention, LayerAttention, sum_up
+from real.reader import Model
 from real.words import Words
 
-LOCAL = 64  # keys of the score `local`
-ENOUGH = 16  # keys that a row sees, for what is said of sinks and of attention without them
 SINK, IDLE = 0.2, 0.9
 ROWS = 256  # of the lens at once
-
-# Questions for the same template that ask for other kinds of answer than a place or a name.
-PLACEBOS = (
-    "How many legs does a spider have?",
-    "Is glass made of sand?",
-    "Which is heavier, a feather or a hammer?",
-    "How do you spell the word rhythm?",
-    "Give me a rhyme for the word moon.",
-    "Describe the taste of a lemon in one sentence.",
-    "Write a loop in C that counts to ten.",
-)
 
 
 @dataclass(frozen=True)
@@ -80,100 +67,6 @@ class Case:
         return list(range(start, self.prompt)) if start else []
 
 
-@dataclass
-class LayerAttention:
-    """What the heads of a layer do over the queries of the prompt.
-
-    heads: means [head] by name. received [key]: mean over heads and over the queries that see the
-    key; seeing [key]: how many these are; uniform [key]: what uniform rows would give it. rows:
-    how many of the layer's rows `normalized` is the mean of.
-    """
-
-    heads: dict[str, np.ndarray]
-    received: np.ndarray
-    seeing: np.ndarray
-    uniform: np.ndarray
-    rows: np.ndarray
-
-
-@dataclass
-class Attention(LayerAttention):
-    """The same of all layers, which is the first axis."""
-
-    @classmethod
-    def of_layers(cls, layers: Sequence[LayerAttention]) -> Attention:
-        """Return the layers as one."""
-        names = layers[0].heads
-        heads = {name: np.stack([one.heads[name] for one in layers]) for name in names}
-        arrays = ("received", "seeing", "uniform", "rows")
-        return cls(heads, *(np.stack([getattr(one, key) for one in layers]) for key in arrays))
-
-
-class Model:
-    """A model of transformers with eager attention, in float32."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        options = {"attn_implementation": "eager", "dtype": torch.float32}
-        self.model = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
-        self.layers = list(self.model.model.layers)
-
-    @torch.no_grad()
-    def read(
-        self, ids: Sequence[int], on_weights: Callable[[int, Tensor], None] | None = None
-    ) -> Tensor:
-        """Return the residual stream after each layer, [layer, position, width].
-
-        `on_weights` gets each layer's weights [head, query, key].
-        """
-        states: list[Tensor] = []
-        with self._listening(states, on_weights):
-            self.model(torch.tensor([list(ids)]), use_cache=False, logits_to_keep=1)
-        return torch.stack(states)
-
-    @contextmanager
-    def _listening(self, states: list[Tensor], on_weights: Any) -> Iterator[None]:
-        def on_layer(module: Any, arguments: Any, output: Any) -> None:
-            first = output[0] if isinstance(output, tuple) else output
-            states.append(first.reshape(-1, first.shape[-1]))
-
-        def on_attention(number: int) -> Any:
-            return lambda module, arguments, output: on_weights(number, output[1][0])
-
-        hooks = [layer.register_forward_hook(on_layer) for layer in self.layers]
-        if on_weights is not None:
-            hooks += [
-                layer.self_attn.register_forward_hook(on_attention(number))
-                for number, layer in enumerate(self.layers)
-            ]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    @torch.no_grad()
-    def logprobs(self, states: Tensor) -> Tensor:
-        """Return ln P of the logit lens, [position, vocabulary]."""
-        logits = self.model.lm_head(self.model.model.norm(states))
-        cap = getattr(self.model.config, "final_logit_softcapping", None)
-        return (cap * torch.tanh(logits / cap) if cap else logits).log_softmax(-1)
-
-    def chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Return the token ids of a chat, up to the answer."""
-        template = self.tokenizer.apply_chat_template
-        ids: list[int] = template(messages, add_generation_prompt=True, return_dict=False)
-        return ids
-
-    def placebos(self, system: str | None = None) -> list[list[int]]:
-        """Return the placebo questions as token ids; none where there is no chat template."""
-        if not self.tokenizer.chat_template:
-            return []
-        first = [{"role": "system", "content": system}] if system else []
-        return [self.chat([*first, {"role": "user", "content": one}]) for one in PLACEBOS]
-
-
 class Evidence:
     """All that the judge knows of a case, measured when it is first needed."""
 
@@ -182,11 +75,13 @@ class Evidence:
         self.words = Words(model.tokenizer, case.ids, case.prompt)
         layers: list[LayerAttention] = []
         self.states = model.read(
-            case.ids, lambda layer, weights: layers.append(_sum_up(self._of_prompt(weights), []))
+            case.ids, lambda layer, weights: layers.append(sum_up(self._of_prompt(weights), []))
         )
         self.attention = Attention.of_layers(layers)
         self._lens: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        self._placebos: dict[tuple[tuple[int, ...], int], list[Tensor]] = {}
+        self._at: dict[int, Tensor] = {}
+        self._placebos: dict[tuple[tuple[int, ...], int], Tensor] = {}
+        self._without: Attention | None = None
 
     def _of_prompt(self, weights: Tensor) -> Tensor:
         return weights[:, : self.case.prompt, : self.case.prompt].double()
@@ -200,11 +95,13 @@ class Evidence:
         )
         return values
 
-    def attention_without(self, keys: Sequence[Sequence[int]]) -> Attention:
-        """Return attention as if the queries could not see some keys, per layer."""
-        return Attention.of_layers(
-            self.of_layers(lambda layer, weights: _sum_up(weights, list(keys[layer])))
-        )
+    def attention_without_sinks(self) -> Attention:
+        """Return attention as if the queries could not see the sink keys of each layer."""
+        if self._without is None:
+            keys = [np.flatnonzero(one).tolist() for one in self.is_sink()]
+            layers = self.of_layers(lambda layer, weights: sum_up(weights, keys[layer]))
+            self._without = Attention.of_layers(layers)
+        return self._without
 
     def is_greedy(self) -> bool:
         """Return whether each generated token is the model's most likely one."""
@@ -250,9 +147,11 @@ class Evidence:
         self.model.read([*first, *half, *half], keep)
         return np.stack(shares)
 
-    def at(self, layer: int, position: int) -> Tensor:
-        """Return ln P [vocabulary] of the lens in one cell."""
-        return self.model.logprobs(self.states[layer, [position]])[0]
+    def at(self, position: int) -> Tensor:
+        """Return ln P of the lens at a position, [layer, vocabulary]."""
+        if position not in self._at:
+            self._at[position] = self.model.logprobs(self.states[:, position])
+        return self._at[position]
 
     def lens(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return entropy, KL and top token at the positions read, [layer, position] each."""
@@ -287,60 +186,15 @@ class Evidence:
             tail = [self.case.ids[p] for p in dummies]
             matches = np.cumprod([a == b for a, b in zip(tail[::-1], ids[::-1], strict=False)])
             shared = int(matches.sum())
+            own = np.full((len(self.states), len(dummies)), np.nan)
             states = self._placebo_states(tuple(ids), shared)
-            own = np.full((len(states), len(dummies)), np.nan)
-            for layer, one in enumerate(states):
-                own[layer, len(dummies) - shared :] = one[:, token].exp().numpy()
+            own[:, len(dummies) - shared :] = states[..., token].exp().numpy()
             greatest = own if greatest is None else np.fmax(greatest, own)
         return np.full((len(self.states), len(dummies)), np.nan) if greatest is None else greatest
 
-    def _placebo_states(self, ids: tuple[int, ...], shared: int) -> list[Tensor]:
-        """Return ln P of a placebo at its last tokens, by layer."""
+    def _placebo_states(self, ids: tuple[int, ...], shared: int) -> Tensor:
+        """Return ln P of a placebo at its last tokens, [layer, token, vocabulary]."""
         key = ids, shared
         if key not in self._placebos:
-            states = self.model.read(ids)[:, len(ids) - shared :]
-            self._placebos[key] = [self.model.logprobs(one) for one in states]
+            self._placebos[key] = self.model.logprobs(self.model.read(ids)[:, len(ids) - shared :])
         return self._placebos[key]
-
-
-def _sum_up(weights: Tensor, hidden: list[int]) -> LayerAttention:
-    """Return what the heads of a layer do; `hidden`: keys that are taken out of the rows."""
-    n = weights.shape[-1]
-    at = torch.arange(n)
-    visible = _visible(weights)
-    near = (at > at[:, None] - LOCAL) & visible
-    heads = {
-        "local": (weights * near).sum(-1).mean(-1),
-        "previous": weights[:, at[1:], at[:-1]].mean(-1),
-    }
-    seeing = visible.sum(0)
-    received = weights.mean(0).sum(0) / seeing.clamp_min(1)
-    uniform = (visible / visible.sum(-1, keepdim=True)).sum(0) / seeing.clamp_min(1)
-    visible[:, hidden] = False
-    rows = visible.sum(-1) >= ENOUGH
-    rows[hidden] = False
-    heads["normalized"] = _normalized(weights[:, rows], visible[rows])
-    values = {name: value.numpy() for name, value in heads.items()}
-    arrays = (one.numpy() for one in (received, seeing, uniform, rows.sum()))
-    return LayerAttention(values, *arrays)
-
-
-def _normalized(weights: Tensor, visible: Tensor) -> Tensor:
-    """Return the mean over rows of normalized entropy over the visible keys, [head]."""
-    weights = weights.masked_fill(~visible, 0.0)
-    weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-300)
-    entropy = -(weights * torch.where(weights > 0, weights, 1.0).log()).sum(-1)
-    return (entropy / visible.sum(-1).log()).mean(-1)
-
-
-def _visible(weights: Tensor) -> Tensor:
-    """Return which keys each query sees: causal, and as far back as any head of the layer looks.
-
-    A weight outside a window is exactly zero, one inside may underflow in some heads.
-    """
-    n = weights.shape[-1]
-    at = torch.arange(n)
-    visible = at <= at[:, None]
-    distance = (at[:, None] - at)[(weights > 0).any(0)]
-    reach = int(distance.max()) + 1 if len(distance) else n
-    return visible & (at > at[:, None] - reach)

@@ -18,7 +18,8 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from real import attention_checks, lens_checks
-from real.evidence import Case, Evidence, Model
+from real.evidence import Case, Evidence
+from real.reader import Model
 from real.rules import decisive, read_rehearsal
 from real.verdict import Verdict
 

@@ -82,7 +82,7 @@ def _check_probabilities(text: str, mistakes: Mistakes, evidence: Evidence, posi
     pairs = [pair for pattern in patterns for pair in re.findall(pattern, text)]
     pairs += [(layer, p) for p, layer in re.findall(rf"{NUMBER} in layer (\d+)\)", text)]
     for layer, written in pairs:
-        best = float(evidence.at(int(layer), position).max().exp())
+        best = float(evidence.at(position)[int(layer)].max().exp())
         mistakes.number(f"probability in layer {layer}", written, best)
 
 
@@ -91,7 +91,7 @@ def _check_tops(text: str, mistakes: Mistakes, evidence: Evidence, position: int
     decode = evidence.model.tokenizer.decode
     for token, layers in re.findall(r"“([^”]*)” in (layers? \d+(?: to \d+)?)", text):
         for layer in layers_in(layers):
-            own = decode([int(evidence.at(layer, position).argmax())])
+            own = decode([int(evidence.at(position)[layer].argmax())])
             is_same = bare(token).strip("␣⏎") == bare(own.strip()) or "\ufffd" in own
             mistakes.claim(is_same or not own.strip(), f"layer {layer} has {own!r}")
 
@@ -103,7 +103,7 @@ def _lens_layers(finding: Finding, evidence: Evidence) -> Verdict | None:
         mistakes.number(f"layer {layer}", value, means[int(layer)])
     if len(cells) == 2:
         among = means
-        if "readable" in finding["text"]:
+        if "whose lens can be read" in finding["text"]:
             among = means[evidence.skill()[0] > 0]
         low, high = (means[int(layer)] for layer, _ in cells)
         mistakes.claim(low <= among.min() + 0.006, f"lowest: {among.min():.3f}")

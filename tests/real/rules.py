@@ -63,7 +63,7 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
     for column, position in enumerate(case.dummies):
         own = case.ids[position + 1]
         for layer in range(len(evidence.states)):
-            logprobs = evidence.at(layer, position)
+            logprobs = evidence.at(position)[layer]
             for token in tokens:
                 if token == own:
                     continue
@@ -123,9 +123,7 @@ def _spelling(evidence: Evidence, token: int) -> str:
 
 def settling_layer(evidence: Evidence, position: int, token: int) -> int | None:
     """Return the first layer from which on the lens's top token is spelled as `token`."""
-    layers = range(len(evidence.states))
-    tops = [int(evidence.at(layer, position).argmax()) for layer in layers]
-    return _settling(evidence, tops, token)
+    return _settling(evidence, evidence.at(position).argmax(-1).tolist(), token)
 
 
 def settling_layers(evidence: Evidence) -> list[int]:

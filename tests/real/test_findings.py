@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,9 @@ from attentropy.engine.demo import DEFAULT_PROMPT
 from attentropy.engine.demo import path as embedded_folder
 from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report.cli import main
-from real.evidence import Case, Evidence, Model
+from real.evidence import Case, Evidence
 from real.judge import judge
+from real.reader import Model
 
 pytestmark = pytest.mark.real
 
@@ -58,6 +61,11 @@ def write_messages(folder, messages):
     return path
 
 
+def false_ones(verdicts):
+    """Return the findings that are false, with what is so instead."""
+    return [str(verdict) for verdict in verdicts if verdict.is_true is False]
+
+
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=list(PROMPTS))
 def test_the_judge_calls_no_finding_false(prompt, report, smollm2, tmp_path):
     messages = messages_of(prompt)
@@ -69,7 +77,7 @@ def test_the_judge_calls_no_finding_false(prompt, report, smollm2, tmp_path):
     evidence = Evidence(smollm2, case, system)
     verdicts = judge(result, evidence)
     print(*verdicts, sep="\n")
-    assert [str(one) for one in verdicts if one.is_true is False] == []
+    assert false_ones(verdicts) == []
     assert any(one.is_true for one in verdicts), "nothing was judged"
 
 
@@ -78,26 +86,66 @@ def finding(result, name):
     return next(one for one in result["observations"] if one["id"] == name)
 
 
+def text_of(page):
+    """Return the text of a page without its tags."""
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", page)))
+
+
 def test_the_default_page_of_smollm2(report, smollm2):
     result, page, trace = report(smollm2.folder, "-p", PROMPTS["capital"]["messages"][0]["content"])
-    assert "The capital of Australia is Canberra." in page
-    assert result["answer"] == "The capital of Australia is Canberra."
+    text = text_of(page)
+    assert "The capital of Australia is Canberra." in text
+    assert "lens readable in layers 28–29 of 30" in text
+    assert "dotted: layers 0–23, further from the model's output than a uniform guess" in text
     skill = lens_skill(attentropy.open(trace))
     own = Evidence(smollm2, Case.of_trace(trace)).skill()
     np.testing.assert_allclose((skill.skill, skill.agreement), own, atol=1e-3)
-    assert np.flatnonzero(skill.is_readable).tolist() == list(range(24, 30))
+    assert np.flatnonzero(own[0] <= 0).tolist() == list(range(24))
     assert not finding(result, "rehearsal")["found"]
     sinks = finding(result, "sinks")["text"]
-    assert "“<|im_start|>”" in sinks
-    assert "“_the”" in sinks
+    assert "“<|im_start|>” (position 0)" in sinks
+    assert "“_the” (position 26) in layers 3–10" in sinks
 
 
-def test_the_embedded_model_is_readable_and_rehearses(report):
-    result, _, trace = report(embedded_folder(), "-p", DEFAULT_PROMPT)
-    skill = lens_skill(attentropy.open(trace))
-    evidence = Evidence(Model(embedded_folder()), Case.of_trace(trace))
-    np.testing.assert_allclose((skill.skill, skill.agreement), evidence.skill(), atol=1e-3)
-    assert skill.is_readable.all()
-    assert 0.77 < skill.skill.min() < 0.79
+@pytest.fixture
+def embedded(report):
+    """Return the default report of the embedded model, its page, and the evidence on it."""
+    result, page, trace = report(embedded_folder(), "-p", DEFAULT_PROMPT)
+    return result, page, Evidence(Model(embedded_folder()), Case.of_trace(trace))
+
+
+def test_the_embedded_model_is_readable_and_rehearses(embedded):
+    result, page, evidence = embedded
+    skill, _ = evidence.skill()
+    assert 0.775 < skill.min() < 0.785
+    assert skill.max() == pytest.approx(1)
+    text = text_of(page)
+    assert "lens readable in all 8 layers" in text
+    assert "dotted: layer" not in text
+    assert "faded: layer" not in text
     assert finding(result, "rehearsal")["found"]
-    assert [str(one) for one in judge(result, evidence) if one.is_true is False] == []
+    assert false_ones(judge(result, evidence)) == []
+
+
+WRONG = {
+    "rehearsal": [("48 %", "52 %"), ("“Can”", "“Syd”"), ("(rank 1", "(rank 40")],
+    "settled": [("from layer 1", "from layer 2"), ("0.69 there", "0.79 there")],
+    "lens_layers": [("(1.92 nats)", "(1.82 nats)"), ("layer 2 (2.32", "layer 3 (2.32")],
+    "heads": [("L4H0, 0.84", "L4H0, 0.74"), ("L5H3", "L5H2")],
+    "range": [("is 0.43", "is 0.53"), ("layer 1 (0.13)", "layer 3 (0.13)")],
+    "sinks": [
+        ("No attention sink: ", "Attention sink: “_the” (position 9) in layers 3–5 with 4 %")
+    ],
+}
+
+
+def test_the_judge_calls_a_wrong_number_token_or_head_false(embedded):
+    result, _, evidence = embedded
+    for name, changes in WRONG.items():
+        right = finding(result, name)
+        for old, new in changes:
+            assert old in right["text"], right["text"]
+            wrong = right | {"text": right["text"].replace(old, new)}
+            verdict = judge(result | {"observations": [wrong], "model_heads": []}, evidence)[1]
+            assert verdict.is_true is False, verdict
+    assert judge(result | {"answer": "Sydney"}, evidence)[0].is_true is False
