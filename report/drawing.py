@@ -7,6 +7,7 @@ a table without it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from attentropy.report import planes
 from attentropy.report.files import check_target, write_text
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.observations import observe
+from attentropy.report.findings.reference import check_references
 from attentropy.report.pack.budget import MAX_BYTES
 from attentropy.report.page import notebook
 from attentropy.report.read.positions import read_ranges
@@ -29,7 +31,12 @@ __all__ = ["Exported", "cell", "export", "render_page", "report", "to_html"]
 
 
 def render_page(
-    trace: Trace, *, max_bytes: int | str = MAX_BYTES, sections: Any = (), range: Any = None
+    trace: Trace,
+    *,
+    max_bytes: int | str = MAX_BYTES,
+    sections: Any = (),
+    range: Any = None,
+    reference: Sequence[Trace] = (),
 ) -> tuple[str, list[Observation]]:
     """Return the page of a trace or of a difference as HTML, and its findings.
 
@@ -37,10 +44,12 @@ def render_page(
     reduced, and the page says how. sections: the positions that the page holds one by one, "a:b",
     (a, b), slice(a, b) or several of them; the figure opens at the first. range: the ends of the
     scales of entropies, (low, high) or "low:high", or a mapping with those of "lens" and
-    "attention"; by default nothing is cut.
+    "attention"; by default nothing is cut. reference: at least three traces of the same model,
+    from which findings say how the prompt departs; by default the run's own placebo questions.
 
     Raises:
-        UsageError: `max_bytes` is too small, or a section has no position.
+        UsageError: `max_bytes` is too small, a section has no position, or a reference is of
+            another model.
         TraceError: the trace has neither attention nor lens entropies.
     """
     from attentropy.report.page.page import render
@@ -48,8 +57,9 @@ def render_page(
     size = read_bytes(max_bytes, "max_bytes")
     opened = read_ranges(sections, trace.dataset.sizes["position"])
     ends = parse_ranges(range)
+    check_references(trace, reference)
     attention = planes.read_attention(trace)
-    findings = observe(trace, attention)
+    findings = observe(trace, attention, reference)
     page = render(
         trace, findings, attention=attention, max_bytes=size, sections=opened, ranges=ends
     )

@@ -212,18 +212,18 @@ TERMS = (
         "exp of the mean surprisal.", see=("surprisal",),
     ),
     Term(
-        "previous-token head",
-        "An attention head that mostly attends to the token just before the current one.",
-        "The score is the mean weight of a query on the token before it (arXiv 2209.11895).",
-        see=("induction head", "head score"), aliases=("previous token head", "previous"),
-    ),
-    Term(
         "placebo question",
         "A short question that asks for another kind of answer in the same chat template: what the "
         "lens shows after it too says nothing of the prompt.",
         "There are six, about a number, yes or no, a translation, a name, a list and code. They "
         "are read in the same run, after the answer.",
         see=("rehearsal", "template token"), aliases=("placebo",),
+    ),
+    Term(
+        "previous-token head",
+        "An attention head that mostly attends to the token just before the current one.",
+        "The score is the mean weight of a query on the token before it (arXiv 2209.11895).",
+        see=("induction head", "head score"), aliases=("previous token head", "previous"),
     ),
     Term(
         "rank",

@@ -144,8 +144,13 @@ def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
             pass
     return AttentionPlanes(
         mean, head_tiles, size, total, entropy_count, normalized, normalized_count, focus,
-        focus_count, "entropy_without_sinks" in trace,
+        focus_count, _leaves_sinks_out(trace),
     )  # fmt: skip
+
+
+def _leaves_sinks_out(trace: Trace) -> bool:
+    """Return whether the trace has entropies without sink keys; an unfinished run names none."""
+    return "entropy_without_sinks" in trace and "sink_keys" in trace
 
 
 def _focus(trace: Trace, layer: int, entropy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +161,7 @@ def _focus(trace: Trace, layer: int, entropy: np.ndarray) -> tuple[np.ndarray, n
     """
     prompt = entropy.shape[-1]
     keys = trace["visible"][layer, :prompt].astype(np.int64)
-    if "entropy_without_sinks" in trace:
+    if _leaves_sinks_out(trace):
         own = trace.dataset["entropy_without_sinks"][layer].values[:, :prompt]
         is_hidden = np.isfinite(own)
         is_sink = trace["sink_keys"][layer, :prompt] > 0

@@ -19,13 +19,17 @@ _FILE = 700  # bytes of an array's description
 
 
 class DiskBytes(TypedDict):
-    """Bytes of a trace's parts after compression; a part that is not recorded is absent."""
+    """Bytes of a trace's parts after compression; a part that is not recorded is absent.
+
+    without_sinks_bytes: as if every layer had sink keys.
+    """
 
     statistics_bytes: int
     windows_bytes: int
     tokens_bytes: int
     map_bytes: NotRequired[int]
     scores_bytes: NotRequired[int]
+    without_sinks_bytes: NotRequired[int]
     lens_bytes: NotRequired[int]
     all_bytes: int
 
@@ -50,11 +54,15 @@ def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
     if recording.scores:
         scores = _HEAD_SCORES + (_ANSWER_SCORES if run.answer else 0)
         parts["scores_bytes"] = 4 * layers * size.heads * scores
+    if recording.without_sinks:
+        others = recording.rows(size, n, recording.without_sinks)
+        total = sum(value * (_IDS if is_key(name) else _FLOATS) for name, value in others.items())
+        parts["without_sinks_bytes"] = round(total)
     if run.positions:
         parts["lens_bytes"] = round(_lens(size, run))
     files = 40 + layers * (len(recording.stats) + 8) * math.ceil(n / (run.chunk or n)) / 8
-    total = sum(parts.values()) + round(files * _FILE)
-    return cast(DiskBytes, parts | {"all_bytes": total})
+    everything = sum(parts.values()) + round(files * _FILE)
+    return cast(DiskBytes, parts | {"all_bytes": everything})
 
 
 def _maps(size: ModelSize, run: RunSize) -> float:
@@ -65,7 +73,7 @@ def _maps(size: ModelSize, run: RunSize) -> float:
         values = map_bytes(recording.tile, run.tokens, size.layers, heads)
         total += values * recording.itemsize / 4 * _SQUARE
     if recording.received:
-        values = size.layers * run.tokens * (2 if recording.without_sinks else 1)
+        values = size.layers * run.tokens
         values += recording.answer_weights(size, run.tokens, run.answer)
         total += 4 * values * _FLOATS
     return total

@@ -57,7 +57,10 @@ def memory_bytes(size: ModelSize, run: RunSize) -> MemoryBytes:
     keys = 2 * size.key_heads * size.head_size * min(n, size.window or n)
     cache = size.layers * keys * item
     queries = chunk if is_chunked else n
-    waiting = sum(run.recording.rows(size, queries).values())
+    recorded = run.recording
+    waiting = sum(recorded.rows(size, queries).values())
+    if recorded.without_sinks:
+        waiting += sum(recorded.rows(size, queries, recorded.without_sinks).values())
     waiting += run.recording.windows(size, run.tokens)
     waiting = min(waiting, QUEUE_BYTES) if is_chunked else waiting
     states, residuals, reading = _lens(size, run)

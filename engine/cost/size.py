@@ -42,14 +42,13 @@ class RecordingSize:
     top_k: int = 5
     token_logprob: bool = True
 
-    def rows(self, size: ModelSize, tokens: int) -> dict[str, int]:
-        """Return the bytes of each statistic for `tokens` queries, uncompressed."""
+    def rows(self, size: ModelSize, tokens: int, names: tuple[str, ...] = ()) -> dict[str, int]:
+        """Return the bytes of each statistic, or of `names`, for `tokens` queries, uncompressed."""
         layers = size.layers if self.layers is None else self.layers
         heads = size.heads if self.heads is None else self.heads
-        names = (*self.stats, *self.without_sinks)
         return {
             name: layers * heads * tokens * (self.itemsize if name in NARROW else 4)
-            for name in names
+            for name in (names or self.stats)
         }
 
     @property

@@ -78,15 +78,15 @@ def placebo_prompts(
         prompt, system=system, question=question, tools=tools, template_args=template_args
     )
     stated = word_keys("".join(text.tokens))
-    asked = [one for one in questions if not _content(one) <= stated]
-    if len(asked) < LEAST:
+    remaining = [one for one in questions if not _content(one) <= stated]
+    if len(remaining) < LEAST:
         return Placebos(why_not="the prompt asks the placebo questions itself")
     messages, arguments = turns.conversation.messages, turns.conversation.arguments
     instructions = [m for m in messages[:1] if m["role"] in _INSTRUCTIONS]
     plain = {k: v for k, v in arguments.items() if k not in ("tools", "documents")}
-    for first, given in ((instructions, arguments), ([], plain)):
+    for first, options in ((instructions, arguments), ([], plain)):
         try:
-            ids = _encode(tokenizer, asked, first, given)
+            ids = _encode(tokenizer, remaining, first, options)
         except UsageError:
             return Placebos(why_not="the chat template rejects the placebo questions")
         if sum(map(len, ids)) <= MOST_TOKENS:

@@ -98,6 +98,8 @@ def record(
         recorded_lens, notes = plan_recorded_lens(
             whole.model, text_model(whole.model), sites, translate
         )
+        if translator is not None:
+            notes += translator.notes(whole.model)
         recorder = Recording(
             whole, tokenizer, names, impl=impl, length=length, lens=recorded_lens,
             lens_notes=notes, translator=translator,

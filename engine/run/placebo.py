@@ -19,7 +19,7 @@ from attentropy.engine.prompt.placebo import Placebos
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.prefill import without_recording
-from attentropy.engine.run.reference import EntropyMeans, Reference, heard
+from attentropy.engine.run.reference import EntropyMeans, Reference, tell
 from attentropy.engine.trace.content_words import content_keys, word_keys
 
 logger = logging.getLogger("attentropy.run")
@@ -112,7 +112,7 @@ def _read(
     listener = EntropyMeans(model, plan.attention, lengths)
     with (
         torch.no_grad(),
-        heard(model, listener) if plan.records_attention else without_recording(model),
+        tell(model, listener) if plan.records_attention else without_recording(model),
         capture_states(points, torch.tensor(rows)) as states,
     ):
         model(ids, use_cache=False, logits_to_keep=1)

@@ -216,6 +216,7 @@ def _plan_lens(
 ) -> LensPlan | None:
     """Return what the lens reads; None, with the reason in `notes`, where it can read nothing."""
     translator = options.lens_translator
+    notes += [] if translator is None else translator.notes(loaded.model)
     return plan_lens(
         loaded, probe.passes.ids, text, options.lens, options.lens_layers,
         options.lens_positions, notes, head_pass=probe.head_pass, blocks=probe.blocks,

@@ -58,7 +58,7 @@ def _mean_of_range(entropies: Tensor, visible: Tensor) -> float:
     return float(normalized[normalized.isfinite()].mean())
 
 
-def heard(model: PreTrainedModel, listener: Ignored) -> AbstractContextManager[None]:
+def tell(model: PreTrainedModel, listener: Ignored) -> AbstractContextManager[None]:
     """Tell `listener` of the attention calls of passes while this is open."""
     return listening(model, listener, masks_built=check_model(model).masks_built)
 

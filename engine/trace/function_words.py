@@ -131,5 +131,5 @@ def function_words(words: Iterable[str]) -> frozenset[str]:
     text = list(words)
     uses = {name: sum(word in own for word in text) for name, own in _LATIN_WORDS.items()}
     most = max(uses.values())
-    chosen = [name for name, n in uses.items() if n >= max(_LEAST, most * _SHARE)] or ["English"]
-    return _OTHER_WORDS.union(*(_LATIN_WORDS[name] for name in chosen))
+    languages = [name for name, n in uses.items() if n >= max(_LEAST, most * _SHARE)] or ["English"]
+    return _OTHER_WORDS.union(*(_LATIN_WORDS[name] for name in languages))

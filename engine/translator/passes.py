@@ -65,7 +65,7 @@ def read_layers(
         show(done)
         rows.add(_states(model, points, [*windows.start, *window]), lens)
     choice, table = held_out_rows(windows)
-    kept: dict[int, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in [*layers, -1]}
+    parts_of: dict[int, list[tuple[Tensor, Tensor]]] = {layer: [] for layer in [*layers, -1]}
     first = 0
     for done, window in enumerate(windows.held_out, len(windows.fit)):
         show(done)
@@ -73,11 +73,11 @@ def read_layers(
         stop = first + len(window) + len(windows.start) - 1
         parts = [[row - first for row in some if first <= row < stop] for some in (choice, table)]
         first = stop
-        for layer, pairs in kept.items():
+        for layer, pairs in parts_of.items():
             site = FINAL if layer < 0 else "residual"
             state = _finite(_state(states, site, layer), layer % len(points[FINAL]))
             pairs.append((state[parts[0]], state[parts[1]]))
-    for layer, pairs in kept.items():
+    for layer, pairs in parts_of.items():
         rows.choice[layer] = torch.cat([pair[0] for pair in pairs])
         rows.table[layer] = torch.cat([pair[1] for pair in pairs])
     return rows

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.lens.lens import Lens
+from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.trace.text import count
 
 # How a kind of translator reads a residual h with its W and b:
@@ -84,6 +85,19 @@ class Translator:
                 f"`lens_translator`: {self.name!r} is for another output head than this model's; "
                 "fit one to this model (attentropy lens fit)"
             )
+
+    def notes(self, model: Any) -> list[str]:
+        """Return what a reader of a trace has to know of the translator and its `model`."""
+        if "head_sha256" not in self.facts:
+            return [
+                f"the translator {self.name!r} does not say for which output head it is; only its "
+                "width and its number of layers were compared with the model's"
+            ]
+        dtype, weights = self.facts.get("dtype"), self.facts.get("model_sha256")
+        is_comparable = weights is not None and dtype == str(model.dtype).removeprefix("torch.")
+        if is_comparable and weights != weights_sha256(model):
+            return [f"the translator {self.name!r} was fitted to other weights with the same head"]
+        return []
 
     def facts_for_trace(self) -> dict[str, Any]:
         """Return what a trace says of the translator that it was read with."""

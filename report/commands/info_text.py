@@ -34,6 +34,7 @@ _DISK = {
     "tokens_bytes": "tokens",
     "map_bytes": "attention map and received attention",
     "scores_bytes": "head scores",
+    "without_sinks_bytes": "attention without sink keys",
     "lens_bytes": "logit lens",
 }
 # Keys of a trace's facts that are no words.
@@ -48,6 +49,8 @@ _NAMES = {
 def describe_lines(facts: Facts, indent: str = "", *, missing: str = "none") -> Iterator[str]:
     """Yield the facts line by line, those of a group indented. missing: what None stands for."""
     names = {name: _NAMES.get(name, name.replace("_", " ")) for name in facts}
+    if facts.get("chat") is False and "answer" in names:
+        names["answer"] = "continues with"
     width = max(map(len, names.values()), default=0)
     for key, value in facts.items():
         name = for_terminal(names[key])

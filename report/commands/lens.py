@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,7 @@ def fit(
     refuse_store(model, advice="a trace cannot be fitted to; name its model")
     output.check_target(target, force=force, inputs=[model, *files], endings=ENDINGS)
     translator = _fit_lens(model, files, target, tokens=tokens, force=force, **placement)
-    _print(translator, target, as_json=as_json)
+    _print(translator, model, target, as_json=as_json)
 
 
 def _fit_lens(model: str, files: Sequence[Path], target: Path, **options: Any) -> Translator:
@@ -95,7 +96,7 @@ def _fit_lens(model: str, files: Sequence[Path], target: Path, **options: Any) -
         return fit_lens(model, files, target, progress=progress, **options)
 
 
-def _print(translator: Translator, target: Path, *, as_json: bool) -> None:
+def _print(translator: Translator, model: str, target: Path, *, as_json: bool) -> None:
     """Print the table of a fit, or its values as JSON, and what to do with the file."""
     from attentropy.engine.translator.file import read_table
     from attentropy.engine.translator.windows import FEW_TOKENS
@@ -109,7 +110,8 @@ def _print(translator: Translator, target: Path, *, as_json: bool) -> None:
     facts = {
         "tokens": tokens, "held_out_rows": int(translator.facts["held_out"]), "layers": table,
     }  # fmt: skip
-    then = f"Next: attentropy report MODEL --lens-translator {for_terminal(target.name)}"
+    words = shlex.join([model, "--lens-translator", str(target)])
+    then = f"Next: attentropy report {for_terminal(words)}"
     output.print_result(target, facts, as_json=as_json, then=then)
 
 

@@ -24,7 +24,7 @@ from attentropy.report.commands.endings import (
     Elsewhere,
     check_ending,
 )
-from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.answer_words import is_chat, read_answer
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
@@ -161,10 +161,15 @@ def say_answer(trace: Trace, target: Path) -> None:
 
 
 def answer_facts(trace: Trace) -> Facts:
-    """Return the answer's text, whether it was cut, and the text of its reasoning if any."""
+    """Return the answer's text, whether it was cut, and the text of its reasoning if any.
+
+    "chat" is among them, and false, where a text without a chat template was continued.
+    """
     facts: dict[str, Any] = {"answer": trace.attrs.get("answer")}
     if trace.attrs.get("answer_is_cut") is not None:
         facts["answer_is_cut"] = trace.attrs["answer_is_cut"]
+    if read_answer(trace) is not None and not is_chat(trace):
+        facts["chat"] = False
     if trace.attrs.get("reasoning"):
         facts["reasoning"] = trace.attrs["reasoning"]
     return facts

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from attentropy.report.commands.quantities import ByteSize
+
+if TYPE_CHECKING:
+    from attentropy.engine.trace.dataset import Trace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,6 +30,25 @@ _OPTIONS = (
         "lens=0:10. Repeatable.  [default: the full range of values]",
     ),
 )  # fmt: skip
+
+
+_REFERENCE = click.option(
+    "--reference", multiple=True, metavar="TRACE",
+    help="Earlier trace of the same model, at least three: findings say how the prompt departs "
+    "from them. Repeatable.  [default: the placebo questions of the run]",
+)  # fmt: skip
+
+
+def reference_option(function: F) -> F:
+    """Add the option that names other traces of the same model."""
+    return _REFERENCE(function)
+
+
+def open_references(paths: Sequence[str]) -> list[Trace]:
+    """Return the traces at `paths`. Raises `TraceError` for what is none."""
+    from attentropy.engine.trace.dataset import Trace
+
+    return [Trace.open(path) for path in paths]
 
 
 def page_options(function: F) -> F:

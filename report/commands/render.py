@@ -10,7 +10,7 @@ import click
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import PAGE_ENDINGS, stem
 from attentropy.report.commands.examples import examples
-from attentropy.report.commands.page_options import page_options
+from attentropy.report.commands.page_options import open_references, page_options, reference_option
 from attentropy.report.commands.segments import name_segments
 
 _HELP = """\
@@ -35,6 +35,7 @@ _EXAMPLES = examples(
 )  # fmt: skip
 @click.option("--partial", is_flag=True, help="Render the .partial folder of an unfinished run.")
 @page_options
+@reference_option
 @output.redact_option
 @output.force_option
 @output.json_option
@@ -46,6 +47,7 @@ def command(
     max_bytes: int,
     sections: tuple[str, ...],
     ranges: tuple[str, ...],
+    reference: tuple[str, ...],
     redact_tokens: bool,
     force: bool,
     as_json: bool,
@@ -65,7 +67,10 @@ def command(
     trace = stored.open(path, partial=partial)
     trace = trace if segments is None else name_segments(trace, segments)
     trace = stored.without_texts(trace) if redact_tokens else trace
-    page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
+    page, findings = render_page(
+        trace, max_bytes=max_bytes, sections=sections, range=ranges,
+        reference=open_references(reference),
+    )  # fmt: skip
     output.write_text(target, page)
     facts = output.finding_facts(trace, findings)
     output.print_result(target, facts, as_json=as_json, then=output.next_step(target))

@@ -13,7 +13,7 @@ from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refu
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
-from attentropy.report.commands.page_options import page_options
+from attentropy.report.commands.page_options import open_references, page_options, reference_option
 from attentropy.report.text import for_terminal
 
 _HELP = """\
@@ -29,6 +29,7 @@ _EXAMPLES = examples(
 @click.command("report", help=_HELP, epilog=_EXAMPLES)
 @run_options
 @page_options
+@reference_option
 @click.option(
     "-o", "--output", "target", type=Path, default=Path("report.html"), show_default=True,
     help="Output file; - writes to standard output.",
@@ -51,6 +52,7 @@ def command(
     max_bytes: int,
     sections: tuple[str, ...],
     ranges: tuple[str, ...],
+    reference: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Run the model and write the page."""
@@ -68,6 +70,7 @@ def command(
     )  # fmt: skip
     if save_trace is not None:
         output.check_target(save_trace, force=force, inputs=inputs, endings=TRACE_ENDINGS)
+    references = open_references(reference)
     with output.scratch_folder(target) as folder:
         if save_trace is None or redact_tokens:
             trace = extract_trace(options, scratch=folder)
@@ -79,7 +82,9 @@ def command(
             trace = redact(trace)
             if save_trace is not None:
                 trace.save(save_trace, force=force)
-        page, findings = render_page(trace, max_bytes=max_bytes, sections=sections, range=ranges)
+        page, findings = render_page(
+            trace, max_bytes=max_bytes, sections=sections, range=ranges, reference=references
+        )
         output.write_text(target, page)
         facts = {
             "tokens": trace.prompt_tokens,

@@ -14,6 +14,7 @@ from attentropy.report.figures.specification import Rows
 from attentropy.report.read.plane_statistics import lens_sites
 from attentropy.report.read.readability import (
     GUESS,
+    PALE,
     UNREADABLE,
     Readability,
     readability,
@@ -41,8 +42,8 @@ class ReadableLens:
 
     @property
     def is_marked(self) -> bool:
-        """Whether some row is drawn in another way than the others."""
-        return len(set(self.kinds)) > 1
+        """Whether some row is faded or dotted."""
+        return not {PALE, UNREADABLE}.isdisjoint(self.kinds)
 
 
 def readable_lenses(

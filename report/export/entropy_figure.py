@@ -150,7 +150,9 @@ def _fit_cells(
 def _placement(trace: Trace, choices: ExportChoices, columns: int) -> Placement:
     """Return the placement of the page; the default section moves so that it contains the inset."""
     placement = place(trace, columns, choices.section)
-    placement = replace(placement, caption=box_caption(choices.figure, placement))
+    # Another site has no rehearsal, or not the one that the box names.
+    view = choices.figure if choices.site in ("", trace.site) else ""
+    placement = replace(placement, caption=box_caption(view, placement))
     if not choices.template_box:
         placement = without_box(placement)
     if choices.inset is None:

@@ -9,7 +9,7 @@ from attentropy.report.findings.finding import Observation
 MOST, LEAST = 6, 3
 _SECTIONS = {
     "rehearsal": "lens", "settled": "lens", "lens_layers": "lens",
-    "range": "attention", "sinks": "attention",
+    "range": "attention", "sinks": "attention", "reference_attention": "attention",
 }  # fmt: skip
 _FIRST = ("rehearsal", "settled")
 _ALWAYS = ("attention", "heads")

@@ -11,7 +11,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.pack.budget import Budget
-from attentropy.report.pack.encode import PackedArray, pack
+from attentropy.report.pack.encode import EXACT_VALUES, PackedArray, pack, pack_shares
 from attentropy.report.read.maps import (
     SCORES,
     first_layer,
@@ -25,6 +25,11 @@ from attentropy.report.read.maps import (
 )
 
 _RECEIVED = 2048  # columns
+# Steps of the weights of a whole window, of which the first that takes at most `_WINDOW_BYTES` is
+# used, or else the last. The first leaves three decimals right, the others two: an odd number of
+# steps makes the hundredth that is nearest to a weight the one that is nearest to its step.
+_STEPS = (0.001, 0.01 / 5, 0.01 / 3, 0.01)
+_WINDOW_BYTES = 1_000_000
 
 
 class PackedScores(TypedDict):
@@ -61,7 +66,10 @@ class PackedReceived(PackedArray):
 
 
 class PackedWindow(TypedDict):
-    """Exact weights of queries over keys; `shares` are what the keys add to a row's entropy."""
+    """Exact weights, [layer, head, key, query]: neighbours of a key's column deflate well.
+
+    `shares`, in the same order, are what the keys add to a row's entropy.
+    """
 
     name: str
     firstQuery: int
@@ -228,12 +236,26 @@ def _window(trace: Trace, name: str, rows: int, bits: int | None) -> PackedWindo
         "firstQuery": int(queries[-rows]),
         "firstKey": int(keys[-columns]),
         "heads": [int(head) for head in heads],
-        "values": pack(np.nan_to_num(trace.dataset[name][part].values), bits),
+        "values": _weights(by_key(trace.dataset[name][part].values), bits),
     }
     if name == "window" and "window_entropy" in trace:
-        shares = trace.dataset["window_entropy"][part].values
-        packed["shares"] = pack(np.nan_to_num(shares), bits)
+        packed["shares"] = pack(by_key(trace.dataset["window_entropy"][part].values), bits)
     return packed
+
+
+def by_key(weights: np.ndarray) -> np.ndarray:
+    """Return weights [..., query, key] as [..., key, query], 0 where a key is not visible."""
+    swapped: np.ndarray = np.nan_to_num(weights).swapaxes(-1, -2)
+    return swapped
+
+
+def _weights(weights: np.ndarray, bits: int | None) -> PackedArray:
+    """Pack exact weights: few as they are, many of a whole window in steps as they are read."""
+    if bits is not None or weights.size <= EXACT_VALUES:
+        return pack(weights, bits)
+    packed = (pack_shares(weights, step) for step in _STEPS)
+    small = (own for own in packed if len(own["data"]) <= _WINDOW_BYTES)
+    return next(small, None) or pack_shares(weights, _STEPS[-1])
 
 
 def _number(window: str) -> str:

@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 # Up to this many values are stored as float32; above, as 16-bit steps with the error stated.
-EXACT_VALUES = 200_000
+EXACT_VALUES = 20_000
 _TYPES = {"int8": "i1", "int16": "i2", "int32": "i4", "uint8": "u1", "uint16": "u2"}
 _SMALL = 2**20  # bytes that the slowest compression is worth
 
@@ -17,7 +17,8 @@ _SMALL = 2**20  # bytes that the slowest compression is worth
 class PackedArray(TypedDict):
     """An array as the page's script reads it: `data` is deflated and in base64.
 
-    `error` is the largest rounding error; values in steps are low + step · number.
+    `error` is the largest rounding error; values in steps are low + step · number. Numbers of two
+    bytes lie as all their low bytes and then all their high ones, which deflate better.
     """
 
     shape: list[int]
@@ -55,8 +56,27 @@ def pack(values: np.ndarray, bits: int | None = None) -> PackedArray:
         steps = np.rint((np.where(finite, values, low) - low) / step)
         packed |= {"type": f"uint{bits or 16}", "low": low, "step": step, "error": step / 2}
         raw = np.where(finite, steps, missing).astype(f"<{_TYPES[packed['type']]}")
-    packed["data"] = deflate(np.ascontiguousarray(raw).tobytes())
+    packed["data"] = deflate(_bytes(raw))
     return packed
+
+
+def pack_shares(values: np.ndarray, step: float) -> PackedArray:
+    """Pack shares from 0 to 1 in steps of `step`, each rounded to the nearest one."""
+    most = round(1 / step)
+    kind = "uint8" if most < 2**8 - 1 else "uint16"
+    raw = np.rint(np.clip(values, 0, 1) / step).astype(f"<{_TYPES[kind]}")
+    return {
+        "shape": list(values.shape), "error": step / 2, "type": kind, "low": 0.0, "step": step,
+        "data": deflate(_bytes(raw)),
+    }  # fmt: skip
+
+
+def _bytes(raw: np.ndarray) -> bytes:
+    """Return the bytes of numbers; unsigned ones of two bytes as their low and their high bytes."""
+    data = np.ascontiguousarray(raw)
+    if data.dtype != np.dtype("<u2"):
+        return data.tobytes()
+    return data.view(np.uint8).reshape(-1, 2).T.tobytes()
 
 
 def deflate(data: bytes) -> str:

@@ -92,10 +92,21 @@ def draw_svg(chart: dict[str, Any]) -> str:
     if len(set(fonts)) == 1:
         image = image.replace(fonts[0], "").replace("<svg ", f"<svg{fonts[0]} ", 1)
     # A hundredth of a pixel is enough; the text between the tags is the trace's.
-    return re.sub(r"<(?!image)[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]), image)
+    return re.sub(r"<(?!image)[^<>]+>", lambda tag: _compact(tag[0]), image)
 
 
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
+# What says nothing within a picture: what is usual, Vega's own names, shapes without a form.
+_IDLE = re.compile(
+    r' (?:aria-hidden="true"|pointer-events="none"|opacity="1"|class="(?:mark|background|'
+    r'foreground)[^"]*")'
+)
+_FORMLESS = re.compile(r'<path(?: d=""| d="M0,0h0v0h0Z"| display="none")*/>')
+
+
+def _compact(tag: str) -> str:
+    """Return a tag of a picture in fewer bytes; nothing for a shape that draws nothing."""
+    return _FORMLESS.sub("", _IDLE.sub("", _LONG_NUMBER.sub(_rounded, tag)))
 
 
 def _rounded(number: re.Match[str]) -> str:

@@ -104,7 +104,10 @@ def facts(report: Report) -> Facts:
             "stop": placed.stop,
             "column": placed.column,
             "box": (placed.box_start, placed.box_stop),
-            "captions": {view.name: box_caption(view.name, placed) for view in views},
+            "captions": {
+                **{view.name: box_caption(view.name, placed) for view in views},
+                "other": box_caption("", placed),  # of a site without the rehearsal that is named
+            },
         },
         "terms": term_facts(),
         "scales": {view.name: _scale(view) for view in views},

@@ -57,14 +57,14 @@ class Readability:
 
     def title(self, labels: Sequence[str]) -> str:
         """Return in which layers the lens is readable, in a few words."""
-        well, known = self.rows_of(WELL), [kind for kind in self.kinds if kind != UNKNOWN]
-        of = f"{len(known)} read" if len(known) < len(self.kinds) else f"{len(known)}"
+        well, measured = self.rows_of(WELL), [kind for kind in self.kinds if kind != UNKNOWN]
+        of = f"{len(measured)} read" if len(measured) < len(self.kinds) else f"{len(measured)}"
         both = " in both" if len(self.sides) > 1 else ""
         few = f" (few positions: {self.positions})" if self.positions < FEW_POSITIONS else ""
-        if len(well) == len(known):
-            where = f"all {len(known)} layers" if len(known) > 1 else "its one layer"
+        if len(well) == len(measured):
+            where = f"all {len(measured)} layers" if len(measured) > 1 else "its one layer"
         elif not well:
-            where = f"none of {len(known)} layers"
+            where = f"none of {len(measured)} layers"
         else:
             where = f"{layers(well, labels)} of {of}"
         return f"lens readable{both} in {where}{few}"

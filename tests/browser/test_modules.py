@@ -82,6 +82,7 @@ def _explore(opened):
     opened.press("Enter", "Shift+Enter", "Escape")
     shown.append(_texts(opened))
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
+    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
     page.mouse.click(*_section(opened, 6, 0.4, 0.5))
     _drag(opened, _section(opened, 6, 0.4, 0.5), _section(opened, 6, 0.7, 0.8))
     left, top = opened.corner()
@@ -191,6 +192,7 @@ def _explore_pair(opened):
         page.click("#pin-column")
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
+    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()
     shown.append(_texts(opened))

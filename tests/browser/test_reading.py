@@ -82,10 +82,12 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
     values = trace["lens_entropy"][0]
     page.click("[data-view=lens]")
     text, rows = _csv(opened, "[data-csv=figure]")
-    assert rows[0] == ["layer", "head", "position", "token", "value", "positions"]
+    assert rows[0] == ["layer", "head", "position", "token", "value", "positions", "lens skill"]
+    skills = _trace().lens_skill().skill
     start = int(re.search(r"a=(\d+)", opened.address())[1])
     assert len(rows) == 1 + 6 * 12
-    for layer, _, position, token, value, many in rows[1:]:
+    for layer, _, position, token, value, many, skill in rows[1:]:
+        assert float(skill) == pytest.approx(skills[int(layer)], abs=5e-5)
         assert float(value) == pytest.approx(values[int(layer), int(position)], rel=1e-6)
         assert (many, int(position) >= start) == ("1", True)
         if TOKENS[int(position)] == FORMULA:
@@ -181,7 +183,7 @@ def test_without_scripts_everything_is_there_and_axe_finds_nothing(
     page = open_page(trace, scripts=False, width=420).page
     assert page.locator("#figure img.narrow.lit").is_visible()
     assert not page.locator("#figure img.wide").first.is_visible()
-    assert page.locator(".panel img.lit:visible").count() == 8
+    assert page.locator(".panel img.lit:visible").count() == 9
     # What needs the script is hidden; the definitions of terms open without it.
     assert page.locator("button:not(.term):visible, select:visible").count() == 0
     page.locator(".told .term").first.click()

@@ -45,7 +45,9 @@ _NEEDS = {
     "received": ("received_head",),
     "answer_attention": ("answer_head",),
     "sink_keys": ("received", "visible"),
-    **dict.fromkeys(WITHOUT_SINKS, ("sink_keys", "entropy")),
+    # An unfinished run does not have `sink_keys` yet.
+    **dict.fromkeys(WITHOUT_SINKS, ("entropy",)),
+    "top_key_without_sinks": ("top_key", "entropy"),
     "vocabulary_ids": ("vocabulary_text",),
     "vocabulary_text": ("vocabulary_ids",),
     "profile_seconds": ("profile_bytes", "profile_outside", "part", "outside"),

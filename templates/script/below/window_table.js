@@ -10,7 +10,10 @@ export function writeWindowTable(exact, head, shares) {
   const { queries, keys, firstQuery, firstKey } = exact, value = shares ? entropyShare : attentionWeight;
   const last = (first, many) => Array.from({ length: Math.min(many, MOST_ROWS.window) }, (_, i) => first + many - Math.min(many, MOST_ROWS.window) + i);
   const [down, across] = [last(firstQuery, queries), last(firstKey, keys)];
-  const rows = down.map((q) => [withToken(q), ...across.map((k) => fourDigits(value(exact, state.mapLayer, head, q, k), exact.values.error))]);
+  const { error } = isMean(exact) && shares && exact.shares ? exact.shares : exact.values;
+  // What a weight of this error may add to an entropy.
+  const certain = shares && !isMean(exact) && error > 0 ? -error * Math.log(error) : error;
+  const rows = down.map((q) => [withToken(q), ...across.map((k) => fourDigits(value(exact, state.mapLayer, head, q, k), certain))]);
   const what = shares ? "Contributions (nats) of keys to the entropy of a query" : "Attention weights";
   const excerpt = down.length < queries || across.length < keys ? `: the last ${down.length} of ${countOf(queries, "query", "queries")}` : "";
   const title = `${what} of layer ${report.layers[state.mapLayer]}, ${headLabel(head, isMean(exact))}, from queries (rows) to keys${excerpt}`;

@@ -2,7 +2,7 @@
 import { report } from "./page.js";
 
 export const MISSING = -1;
-const TYPES = { int8: Int8Array, int16: Int16Array, int32: Int32Array, uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
+const TYPES = { int8: Int8Array, int16: Int16Array, int32: Int32Array, uint8: Uint8Array, float32: Float32Array };
 
 export async function inflate(coded) {
   const text = atob(coded);
@@ -12,8 +12,16 @@ export async function inflate(coded) {
   return new Response(stream);
 }
 
+// Numbers of two bytes lie as all their low bytes and then all their high ones.
+function joinBytes(planes) {
+  const many = planes.length / 2, joined = new Uint16Array(many);
+  for (let i = 0; i < many; i++) joined[i] = planes[i] | (planes[many + i] << 8);
+  return joined;
+}
+
 export async function unpack(packed) {
-  const raw = new TYPES[packed.type](await (await inflate(packed.data)).arrayBuffer());
+  const buffer = await (await inflate(packed.data)).arrayBuffer();
+  const raw = packed.type === "uint16" ? joinBytes(new Uint8Array(buffer)) : new TYPES[packed.type](buffer);
   packed.data = null;
   const steps = packed.step !== undefined;
   const none = packed.type === "uint8" ? 255 : 65535, { low, step } = packed;

@@ -10,7 +10,7 @@ export async function readWindows() {
     values: await unpack(window.values),
     shares: window.shares ? await unpack(window.shares) : null,
   })));
-  for (const window of exactValues) [, , window.queries, window.keys] = window.values.shape;
+  for (const window of exactValues) [, , window.keys, window.queries] = window.values.shape;
 }
 
 export const isMean = (window) => window.heads.length === 1 && window.heads[0] < 0;
@@ -23,18 +23,18 @@ export const exactWindow = (query) => exactValues.find((window) => holdsQuery(wi
 export function attentionWeight(window, entry, head, query, key) {
   const q = query - window.firstQuery, k = key - window.firstKey;
   if (q < 0 || k < 0 || q >= window.queries || k >= window.keys) return NaN;
-  if (isMean(window)) return window.values.at(entry, 0, q, k);
-  if (head >= 0) return window.values.at(entry, head, q, k);
+  if (isMean(window)) return window.values.at(entry, 0, k, q);
+  if (head >= 0) return window.values.at(entry, head, k, q);
   const heads = Math.min(report.headCounts[entry] || window.heads.length, window.heads.length);
   let sum = 0;
-  for (let h = 0; h < heads; h++) sum += window.values.at(entry, h, q, k);
+  for (let h = 0; h < heads; h++) sum += window.values.at(entry, h, k, q);
   return sum / (heads || 1);
 }
 
 // What a key adds to the entropy of a query, in nats.
 export function entropyShare(window, entry, head, query, key) {
   const one = (p) => (p > 0 ? -p * Math.log(p) : p === 0 ? 0 : NaN);
-  if (isMean(window)) return window.shares ? window.shares.at(entry, 0, query - window.firstQuery, key - window.firstKey) : NaN;
+  if (isMean(window)) return window.shares ? window.shares.at(entry, 0, key - window.firstKey, query - window.firstQuery) : NaN;
   if (head >= 0) return one(attentionWeight(window, entry, head, query, key));
   const heads = Math.min(report.headCounts[entry] || window.heads.length, window.heads.length);
   let sum = 0;

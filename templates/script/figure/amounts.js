@@ -1,6 +1,9 @@
 // Values as the tooltip and the tables write them: in their unit, with no false digits.
 import { scaleShown } from "../data/statistics.js";
 
+// An exact weight of a window, whose rounding leaves two or three decimals right.
+export const formatWeight = (p, { values: { error } }) => p.toFixed(error > 0.0005 ? 2 : 3);
+
 export const formatNats = (value, error) => (Number.isFinite(value) ? `${value.toFixed(error > 0.0005 ? 2 : 3)} nats` : "missing");
 
 // A number with the unit of the statistic that is shown.

@@ -3,10 +3,10 @@ import { $, report } from "../data/page.js";
 import { markTerms } from "../data/terms.js";
 import { formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
-import { scaleShown, siteShown } from "../data/statistics.js";
+import { otherSite, scaleShown, siteShown } from "../data/statistics.js";
 import { markedLens } from "../data/readable.js";
 
-export const chartCaption = () => (state.box ? report.placement.captions[state.view] : "");
+export const chartCaption = () => (state.box ? report.placement.captions[otherSite() ? "other" : state.view] : "");
 
 // What the caption says of the box of template tokens.
 function boxWords() {

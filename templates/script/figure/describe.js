@@ -11,7 +11,7 @@ import { readableLens, rowAt } from "../data/readable.js";
 import { headName, inLayer, rowName, rowsShown } from "../data/rows.js";
 import { topKey, topToken } from "../data/tokens.js";
 import { attentionWeight, isMean } from "../data/windows.js";
-import { formatAmount, formatNats, withUnit } from "./amounts.js";
+import { formatAmount, formatNats, formatWeight, withUnit } from "./amounts.js";
 import { describeTile, whyNotReached, whyNotRead } from "./missing.js";
 import { describeBoth } from "./compare.js";
 
@@ -94,7 +94,7 @@ export function describeInset(box, { y, across }) {
   const p = attentionWeight(exact, row.entry, head, q, k), mean = isMean(exact) || row.head < 0;
   const named = (position) => `${texts.full(position)} (position ${formatCount(position)}, ${texts.role(position)})`;
   return [
-    `exact weight ${Number.isFinite(p) ? p.toFixed(3) : "missing"}`, `query ${named(q)}`, `key ${named(k)}`,
+    `exact weight ${Number.isFinite(p) ? formatWeight(p, exact) : "missing"}`, `query ${named(q)}`, `key ${named(k)}`,
     `layer ${report.layers[row.entry]}, ${mean ? "mean over heads" : `head ${headName(row.head)}`}`,
   ];
 }

@@ -12,7 +12,7 @@ import { entropyAt, entropyOver, inLayer, rowKind } from "../data/rows.js";
 import { topToken } from "../data/tokens.js";
 import { attentionWeight, exactWindow, isMean } from "../data/windows.js";
 import { cellText } from "./cells.js";
-import { formatDigits } from "./amounts.js";
+import { formatDigits, formatWeight } from "./amounts.js";
 import { describeCell } from "./describe.js";
 import { listWindows } from "./pins.js";
 
@@ -89,7 +89,7 @@ function rectangleTable({ r0, r1, p0, p1 }, rows) {
   const head = [rowKind()], body = [];
   for (let p = p0; p < p1; p += wide) head.push(wide === 1 ? shorten(texts.token(p), 12) || formatCount(p) : formatSpan(p, Math.min(p1, p + wide)));
   for (let r = r0; r < r1; r += tall) {
-    const group = rows.slice(r, Math.min(r1, r + tall)), cells = [group.length > 1 ? `${group[0].label}–${group[group.length - 1].label}` : rowLabel(group[0])];
+    const group = rows.slice(r, Math.min(r1, r + tall)), cells = [group.length > 1 ? `${group[0].label}–${group[group.length - 1].label}` : group[0].label];
     for (let p = p0; p < p1; p += wide) {
       if (one) cells.push(valueCell(group[0], p, shorten(cellText(group[0], p), 12)));
       else {
@@ -112,11 +112,11 @@ function weightTable({ r0, p0, p1 }, rows) {
   const keys = Array.from({ length: last - exact.firstKey }, (_, i) => i + exact.firstKey)
     .sort((i, j) => read(p1 - 1, j) - read(p1 - 1, i) || i - j).slice(0, PIN_COLUMNS).sort((i, j) => i - j);
   const name = (p) => `${formatCount(p)} ${shorten(texts.token(p), 12)}`.trim();
-  const cellOf = (p) => shadedCell(Number.isFinite(p) ? p.toFixed(3) : "–", colourOf(p, SHARE, "weight"));
+  const cellOf = (p) => shadedCell(Number.isFinite(p) ? formatWeight(p, exact) : "–", colourOf(p, SHARE, "weight"));
   const body = [];
   for (let q = p0; q < p1; q++) {
     const visible = keys.filter((k) => k <= q || !report.causal), sum = visible.reduce((all, k) => all + read(q, k), 0);
-    body.push([name(q), ...keys.map((k) => (visible.includes(k) ? cellOf(read(q, k)) : makeElement("td", "", { title: "not visible: the key comes later" }))), makeElement("td", Math.max(0, 1 - sum).toFixed(3), { className: "number" })]);
+    body.push([name(q), ...keys.map((k) => (visible.includes(k) ? cellOf(read(q, k)) : makeElement("td", "", { title: "not visible: the key comes later" }))), makeElement("td", formatWeight(Math.max(0, 1 - sum), exact), { className: "number" })]);
   }
   const meanNote = isMean(exact) && row.head >= 0 ? " Shown as the mean over heads, because the trace has no single heads here." : "";
   return { head: ["query", ...keys.map(name), "all other keys"], body, note: `Columns: the keys that query ${formatCount(p1 - 1)} attends to most.${meanNote}` };

@@ -32,7 +32,7 @@ def exact(embedded):
     return model
 
 
-def _asked(monkeypatch, questions):
+def _extract_with(monkeypatch, questions):
     monkeypatch.setattr(module, "placebo_prompts", partial(placebo_prompts, questions=questions))
     return extract(device="cpu")
 
@@ -58,7 +58,7 @@ def _chat(embedded, question):
 
 @pytest.mark.parametrize("questions", [QUESTIONS, CAPITALS, OTHERS])
 def test_the_rule_equals_float64_eager_passes(monkeypatch, embedded, exact, questions):
-    trace = _asked(monkeypatch, questions)
+    trace = _extract_with(monkeypatch, questions)
     n, ends = trace.prompt_tokens, trace.dummy_positions()
     assert ends.tolist() == list(range(n - 5, n))
     assert trace.attrs["placebo"] == {"questions": len(questions), "tokens": 5}
@@ -69,7 +69,7 @@ def test_the_rule_equals_float64_eager_passes(monkeypatch, embedded, exact, ques
     answer = embedded.tokenizer("Canberra", add_special_tokens=False)["input_ids"]
     final = own[-1, -1].argmax()
     following = [*trace["token_ids"][n - 4 : n].tolist(), int(final)]
-    found = []
+    cells = []
     for layer in range(8):
         for column in range(5):
             allowed = [token for token in answer if token != following[column]]
@@ -79,12 +79,12 @@ def test_the_rule_equals_float64_eager_passes(monkeypatch, embedded, exact, ques
             stored = trace.lens("rehearsal_placebo")[layer, ends[column]]
             assert float(stored) == pytest.approx(float(others[layer, column, best]), abs=1e-4)
             if rank <= 4 and p >= 0.05 and p >= 10 * q:
-                found.append((layer, int(ends[column]), float(p), float(q)))
+                cells.append((layer, int(ends[column]), float(p), float(q)))
     strongest = strongest_rehearsal(trace)
-    assert strongest.cells == len(found)  # every layer of this model can be read
-    assert strongest.is_found is bool(found)
-    if found:
-        layer, position, p, q = max(found, key=lambda cell: cell[2])
+    assert strongest.cells == len(cells)  # every layer of this model can be read
+    assert strongest.is_found is bool(cells)
+    if cells:
+        layer, position, p, q = max(cells, key=lambda cell: cell[2])
         assert (strongest.entry, strongest.position) == (layer, position)
         assert (strongest.probability, strongest.placebo) == pytest.approx((p, q), rel=1e-3)
     is_missing = np.isnan(trace["rehearsal_placebo"])
@@ -97,7 +97,7 @@ def test_the_embedded_model_rehearses_its_answer_but_not_against_other_capitals(
     assert (best.is_found, best.token) == (True, "Can")
     assert best.probability == pytest.approx(0.48, abs=0.01)
     assert 0.004 < best.placebo < 0.04
-    same_kind = _asked(monkeypatch, CAPITALS)
+    same_kind = _extract_with(monkeypatch, CAPITALS)
     best = strongest_rehearsal(same_kind)
     assert not best.is_found
     assert best.placebo > 0.3
@@ -117,7 +117,7 @@ def test_a_failure_costs_the_placebo_alone(monkeypatch, error):
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(placebo, "_states", fail)
+    monkeypatch.setattr(placebo, "_read_all", fail)
     trace = extract(device="cpu")
     assert trace.attrs["answer"] == "Canberra"
     assert np.isfinite(trace.lens("rehearsal")[:, trace.dummy_positions()]).all()
@@ -156,3 +156,30 @@ def test_words_of_the_prompt_do_not_count():
         assert np.isnan(repeated.lens("rehearsal")).all()
         text = observe_rehearsal(repeated).text
         assert "the answer has no content word that is not in the prompt" in text
+
+
+def test_the_reference_equals_traces_of_the_same_questions():
+    trace = extract(device="cpu")
+    for i, question in enumerate(QUESTIONS):
+        own = extract(prompt=question, device="cpu", max_new_tokens=0)
+        n = own.prompt_tokens
+        visible = own["visible"][:, None, :n].astype(float)
+        normalized = (own["entropy"][..., :n] / np.log(np.maximum(visible, 2)))[..., 1:]
+        assert trace["reference_tokens"][i] == n
+        np.testing.assert_allclose(
+            trace["reference_entropy"][i], normalized.mean((1, 2)), atol=1e-5
+        )
+        np.testing.assert_allclose(
+            trace["reference_lens_entropy"][i], own.lens("lens_entropy")[:, n - 1], atol=1e-4
+        )
+
+
+def test_the_reference_is_of_the_heads_and_layers_that_are_recorded():
+    trace = extract(device="cpu", heads=[1, 2], layers="2:4", lens_layers="-1")
+    own = extract(prompt=QUESTIONS[1], device="cpu", heads=[1, 2], max_new_tokens=0)
+    n = own.prompt_tokens
+    visible = own["visible"][2:4, None, 1:n].astype(float)
+    wanted = (own["entropy"][2:4, :, 1:n] / np.log(visible)).mean((1, 2))
+    np.testing.assert_allclose(trace["reference_entropy"][1, 2:4], wanted, atol=1e-5)
+    assert np.isnan(np.delete(trace["reference_entropy"], [2, 3], 1)).all()
+    assert np.isfinite(trace["reference_lens_entropy"]).all(0).tolist() == [False] * 7 + [True]

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -155,10 +156,10 @@ def test_a_translator_of_another_model_is_refused_in_one_line(other, sizes, mess
 
 def test_a_translator_needs_the_lens_of_the_residuals(other):
     for lens in ("none", "mlp"):
-        with pytest.raises(UsageError, match='the lens of the residuals too, `lens="residual"`'):
+        with pytest.raises(UsageError, match='a lens that reads the residuals: `lens="residual"`'):
             attentropy.extract(lens=lens, lens_translator=other())
     with (
-        pytest.raises(UsageError, match="the lens of the residuals too"),
+        pytest.raises(UsageError, match="a lens that reads the residuals"),
         attentropy.record(model(), lens_translator=other()),
     ):
         pass
@@ -195,6 +196,26 @@ def test_maps_before_the_norm_are_read_through_norm_and_head(kind, tmp_path):
             entropy = torch.from_numpy(trace.lens("lens_entropy", site="translated")[layer])
             wanted = -(p * p.clamp_min(1e-300).log()).sum(-1)
             torch.testing.assert_close(entropy.double(), wanted, rtol=0, atol=2e-4)
+
+
+def test_a_note_says_what_a_translator_does_not(other, tmp_path):
+    subject = model()
+    path = tmp_path / "x.lens.safetensors"
+    save_file(tensors(), path, facts())
+    (note,) = read_translator(path).notes(subject)
+    assert note.startswith("the translator 'x.lens.safetensors' does not say for which output head")
+    options = {"tokenizer": tokenizer(), "max_new_tokens": 0}
+    trace = attentropy.extract(subject, "Hello", lens_translator=path, **options)
+    assert note in trace.attrs["notes"]
+    with attentropy.record(subject, lens="residual", lens_translator=path) as recorder:
+        subject(torch.arange(5)[None])
+    assert note in recorder.trace.attrs["notes"]
+    own = read_translator(other())
+    assert own.notes(subject) == []
+    fit = {**own.facts, "dtype": "float32", "model_sha256": "0" * 64}
+    (note,) = replace(own, facts=fit).notes(subject)
+    assert note.endswith("was fitted to other weights with the same head")
+    assert replace(own, facts=fit).notes(subject.bfloat16()) == []
 
 
 def test_layers_without_a_map_have_no_values(tmp_path):

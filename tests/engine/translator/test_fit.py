@@ -118,9 +118,9 @@ def test_windows_come_from_each_text_in_turn_and_every_tenth_is_held_out(tmp_pat
     assert own.start == [byte_tokenizer.bos_token_id]
     assert own.tokens == 2900
     order = [a, b, a, b, a, b, a, a, a, a, a, a]  # 700 = 256 + 256 + 188 of the second
-    held = [9, 11]
-    assert [one[0] for one in own.held_out] == [order[i] for i in held]
-    assert [one[0] for one in own.fit] == [one for i, one in enumerate(order) if i not in held]
+    last = [9, 11]
+    assert [one[0] for one in own.held_out] == [order[i] for i in last]
+    assert [one[0] for one in own.fit] == [one for i, one in enumerate(order) if i not in last]
     assert all(len(set(one)) == 1 for one in (*own.fit, *own.held_out))
 
 

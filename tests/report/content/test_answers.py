@@ -12,6 +12,7 @@ import pytest
 import attentropy
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact
+from attentropy.report.commands.info_text import describe_lines
 from attentropy.report.commands.output import answer_facts, say_answer
 from attentropy.report.compare.difference import compare
 from attentropy.report.content.read_report import read_report
@@ -318,6 +319,8 @@ def test_a_text_without_a_template_is_continued_everywhere(capsys):
     trace = _chat((" Perth", "."), is_chat=False)
     say_answer(trace, Path("page.html"))
     assert capsys.readouterr().out == "Continues with: Perth.\n"
+    assert dict(answer_facts(trace)) == {"answer": "Perth.", "chat": False}
+    assert next(describe_lines(answer_facts(trace))).split("  ") == ["continues with", "Perth."]
     page = render(trace, observe(trace))
     assert '<span class="lead">synthetic continues with</span>' in page
     assert '<h2 class="generated">Continuation</h2>' in page

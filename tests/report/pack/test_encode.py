@@ -10,12 +10,14 @@ from PIL import Image
 
 from attentropy.report import palette
 from attentropy.report.images import data_uri, png
-from attentropy.report.pack.encode import EXACT_VALUES, pack
+from attentropy.report.pack.encode import EXACT_VALUES, pack, pack_shares
 
 
 def _unpack(packed):
     raw = zlib.decompress(base64.b64decode(packed["data"]))
     kind = {"float32": "<f4", "int32": "<i4", "uint16": "<u2"}[packed["type"]]
+    if packed["type"] == "uint16":  # low bytes, then high ones
+        raw = np.frombuffer(raw, np.uint8).reshape(2, -1).T.tobytes()
     values = np.frombuffer(raw, kind).reshape(packed["shape"])
     if packed["type"] != "uint16":
         return values
@@ -72,3 +74,16 @@ def _contrast(color, ink):
     one = luminance(color)
     other = luminance([int(ink[i : i + 2], 16) for i in (1, 3, 5)])
     return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+@pytest.mark.parametrize(("step", "digits"), [(0.001, 3), (0.01 / 5, 2), (0.01 / 3, 2), (0.01, 2)])
+def test_shares_in_steps_are_right_to_the_digits_that_people_read(step, digits):
+    shares = np.append(np.random.default_rng(0).random(5000), (0, 1))
+    packed = pack_shares(shares, step)
+    if packed["type"] == "uint8":
+        raw = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8)
+        got = raw * packed["step"]
+    else:
+        got = _unpack(packed)
+    assert np.abs(got - shares).max() <= packed["error"] * (1 + 1e-9)
+    assert [f"{p:.{digits}f}" for p in got] == [f"{p:.{digits}f}" for p in shares]

@@ -73,8 +73,19 @@ def test_every_finding_is_on_the_page_once():
     assert 3 <= first.count("<li") <= 6
 
 
+def test_the_lens_by_layer_has_its_skill_and_agreement():
+    trace = synthetic()
+    curves = {curve.name: curve for curve in lens_curves(trace)}
+    assert list(curves) == ["lens_entropy", "lens_skill", "lens_agreement", "lens_kl"]
+    lens = trace.lens_skill()
+    np.testing.assert_array_equal(curves["lens_skill"].mean, lens.skill)
+    np.testing.assert_array_equal(curves["lens_agreement"].mean, lens.agreement)
+    np.testing.assert_array_equal(curves["lens_skill"].uniform, np.zeros(6))
+
+
 def test_the_lens_by_layer_is_mean_quartiles_and_what_the_model_predicts():
     trace = synthetic()
+    trace.dataset.attrs["model"] = {**trace.attrs["model"], "vocabulary": None}  # so no skill
     trace.dataset["lens_entropy"].values[0, :, 3] = np.nan
     trace.dataset["lens_rank"].values[0, 2, 5:9] = 7
     entropy, predicted, kl = lens_curves(trace)
@@ -122,8 +133,9 @@ def test_the_sections_table_holds_its_values_and_texts():
     table = tables.of_section(lens, list("012345"), 5, 17)
     assert [row[0] for row in table.rows] == list("543210")
     assert table.rows[0][-2] is None
-    assert table.rows[1][1] == f"{trace['lens_entropy'][0, 4, 5]:.4g}"
-    assert table.rows[1][2] == lens.texts(5, 6, 14)[4][0]
+    assert table.rows[1][1] == f"{trace.lens_skill().skill[4]:.4g}"
+    assert table.rows[1][2] == f"{trace['lens_entropy'][0, 4, 5]:.4g}"
+    assert table.rows[1][3] == lens.texts(5, 6, 14)[4][0]
     assert sum(columns for _, columns in table.groups) == len(table.columns)
 
 

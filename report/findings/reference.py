@@ -1,0 +1,155 @@
+"""How a prompt departs from a reference: the run's placebo questions, or earlier traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.errors import UsageError
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.lens_skill import lens_skill
+from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
+from attentropy.report.findings.finding import Observation, layer_name
+from attentropy.report.units import count
+
+LEAST = 3  # of which a range says something
+_LAYERS = 1 / 10  # the least share of layers that depart: one of many does so by chance
+_LENGTHS = 2.0  # a reference counts up to so many times as long, or as short
+# The least departure that is worth a sentence: of a share, and in nats.
+_SHARE, _NATS = 0.02, 0.1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is compared of each prompt [prompts, layers], NaN where it was not measured.
+
+    tokens: of each prompt. attention: mean normalized entropy. lens: lens entropy at the last
+    token, in nats. name: what the prompts are, in words.
+    """
+
+    tokens: np.ndarray
+    attention: np.ndarray
+    lens: np.ndarray
+    name: str = ""
+
+
+def check_references(trace: Trace, references: Sequence[Trace]) -> None:
+    """Raise `UsageError` where `references` are too few, or not of the trace's own model."""
+    if references and isinstance(trace, Difference):
+        raise UsageError("`reference` does not apply to a comparison")
+    own = trace.attrs.get("model", {}).get("weights_sha256")
+    for number, other in enumerate(references, 1):
+        if own is None or other.attrs.get("model", {}).get("weights_sha256") != own:
+            raise UsageError(
+                f"`reference`: trace {number} is not of the same model (its weights differ, or are "
+                "not known)"
+            )
+        if not np.array_equal(other["layer"], trace["layer"]):
+            raise UsageError(f"`reference`: trace {number} has other layers")
+    if 0 < len(references) < LEAST:
+        raise UsageError(f"`reference` needs at least {LEAST} traces")
+
+
+def observe_reference(
+    trace: Trace,
+    attention: planes.AttentionPlanes | None,
+    references: Sequence[Trace] = (),
+) -> list[Observation]:
+    """Return how the prompt departs from the reference, nothing where it does not.
+
+    references: traces of the same model in place of the trace's own placebo questions. A value
+    departs where it lies outside the reference's range by more than the range's width. Only
+    prompts of between half and twice as many tokens count.
+    """
+    reference = _of_traces(references) if references else _stored(trace)
+    if reference is None:
+        return []
+    tokens = trace.prompt_tokens
+    is_alike = (reference.tokens <= _LENGTHS * tokens) & (tokens <= _LENGTHS * reference.tokens)
+    if is_alike.sum() < LEAST:
+        return []
+    own = _of_traces([trace], attention)
+    skill = lens_skill(trace)
+    lens = own.lens[0] if skill is None else np.where(skill.is_readable, own.lens[0], np.nan)
+    prompts = count(int(is_alike.sum()), reference.name)
+    findings = [
+        _departure(
+            trace, "reference_attention", own.attention[0], reference.attention[is_alike], _SHARE,
+            ("spreads its attention over more keys", "focuses its attention on fewer keys"),
+            "mean normalized entropy {:.2f}", prompts,
+        ),
+        _departure(
+            trace, "reference_lens", lens, reference.lens[is_alike], _NATS,
+            ("leaves the lens less certain at its last token",
+             "leaves the lens more certain at its last token"),
+            "lens entropy {:.2f} nats", prompts,
+        ),
+    ]  # fmt: skip
+    return [finding for finding in findings if finding is not None]
+
+
+def _departure(
+    trace: Trace, id: str, own: np.ndarray, reference: np.ndarray, least: float,
+    words: tuple[str, str], value: str, prompts: str,
+) -> Observation | None:  # fmt: skip
+    """Return the finding about one quantity, own [layers] and reference [prompts, layers].
+
+    words: what the prompt does where it is above the range, and below. None where it departs in
+    too few layers, and where the reference was not measured.
+    """
+    is_known = np.isfinite(own) & np.isfinite(reference).all(0)
+    low, high = reference.min(0), reference.max(0)
+    above, below = own - high, low - own
+    excess = np.where(is_known, np.maximum(above, below), -np.inf)
+    width = np.where(is_known, high - low, 0.0)
+    departs = is_known & (excess > np.maximum(width, least))
+    entry = int(np.where(departs, excess / np.maximum(width, least), -np.inf).argmax())
+    is_above = bool(above[entry] > 0)
+    number = int((departs & ((above > 0) == is_above)).sum())
+    if not number or number < _LAYERS * is_known.sum():
+        return None
+    text = (
+        f"This prompt {words[0 if is_above else 1]} than {prompts} in {number:,} of "
+        f"{count(int(is_known.sum()), 'layer')}, most in {layer_name(trace, entry)}: "
+        f"{value.format(own[entry])} ({low[entry]:.2f} to {high[entry]:.2f})."
+    )
+    is_lens = id == "reference_lens"
+    return Observation(
+        id, text, "lens_entropy" if is_lens else "normalized_entropy", float(own[entry]),
+        "nats" if is_lens else "share of ln(visible)", float((high if is_above else low)[entry]),
+        len(reference), True, "lens" if is_lens else "attention", entry,
+        trace.prompt_tokens - 1 if is_lens else None,
+    )  # fmt: skip
+
+
+def _stored(trace: Trace) -> Summary | None:
+    """Return what the trace has of its placebo questions."""
+    names = ("reference_tokens", "reference_entropy", "reference_lens_entropy")
+    if any(name not in trace for name in names):
+        return None
+    tokens, attention, lens = (trace[name] for name in names)
+    return Summary(tokens, attention, lens, "placebo question")
+
+
+def _of_traces(
+    traces: Sequence[Trace], attention: planes.AttentionPlanes | None = None
+) -> Summary:  # fmt: skip
+    """Return the same of whole traces; `attention`: what was read of the only one already."""
+    rows = []
+    for trace in traces:
+        read = attention or planes.read_attention(trace)
+        means = np.full(trace["layer"].size, np.nan)
+        if read is not None:
+            counted = read.normalized_count.sum(1)
+            total = read.normalized_sum.sum(1)
+            means = np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
+        lens = np.full(means.shape, np.nan)
+        if "lens_entropy" in trace and "residual" in trace.sites:
+            last = slice(trace.prompt_tokens - 1, trace.prompt_tokens)
+            lens = trace.lens("lens_entropy", last, "residual")[:, 0]
+        rows.append((trace.prompt_tokens, means, lens))
+    tokens, means, lens = (np.array(column) for column in zip(*rows, strict=True))
+    return Summary(tokens, means, lens, "reference trace")

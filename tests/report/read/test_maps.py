@@ -1,0 +1,81 @@
+"""The layer whose map opens, and the most attended tokens, follow from the weights."""
+
+import numpy as np
+import pytest
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.observations import observe
+from attentropy.report.page.page import render
+from attentropy.report.read.cells import cells_of
+from attentropy.report.read.maps import opening_layer, structure
+from attentropy.report.read.top_keys import top_keys
+from traces import CHAT, synthetic
+
+
+def test_structure_is_the_mutual_information_of_query_and_key():
+    assert structure(np.full((4, 4), 0.25)) == pytest.approx(0)
+    assert structure(np.eye(4)) == pytest.approx(np.log(4))
+    sink = np.zeros((5, 4))
+    sink[:, 0] = 1
+    assert structure(sink) == pytest.approx(0)
+    assert np.isnan(structure(np.full((2, 2), np.nan)))
+
+
+def test_the_map_opens_at_the_layer_with_the_most_structure():
+    trace = synthetic()
+    n = len(CHAT)
+    trace.dataset["window"].values[:] = 0
+    trace.dataset["window"].values[..., 0] = 1
+    trace.dataset["window"].values[4] = np.eye(n)
+    assert opening_layer(trace) == 4
+    page = render(trace, observe(trace))
+    assert '<option value="4" selected>4</option>' in page
+    assert "Token × token attention of layer 4" in page
+
+
+def test_without_weights_the_first_layer_opens():
+    assert opening_layer(synthetic(window=False)) == 0
+    trace = synthetic()
+    trace.dataset["window"].values[:] = np.nan
+    assert opening_layer(trace) == 0
+
+
+def _hidden():
+    trace = synthetic()
+    n, keys = len(CHAT), np.zeros((6, len(CHAT)), np.int32)
+    keys[:, 0] = 1
+    trace.dataset["top_key"].values[:] = 0
+    others = np.full((6, 3, n), -1, np.int32)
+    others[..., 1:] = 5
+    dims = ("layer", "head", "query")
+    received = np.full((6, 1, n), 0.1, np.float32)
+    dataset = trace.dataset.assign(
+        received=(("layer", "received_head", "position"), received),
+        sink_keys=(("layer", "position"), keys),
+        top_key_without_sinks=(dims, others),
+    )
+    return Trace(dataset.assign_coords(received_head=np.array([-1], np.int32)))
+
+
+def test_cells_of_attention_leave_sink_keys_out():
+    trace = _hidden()
+    texts = cells_of(trace).texts("attention", slice(0, 3), 20)
+    assert texts[2] == [CHAT[0], CHAT[5], CHAT[5]]  # a query at the sink key has what it has
+    assert (top_keys(trace)[..., 1:] == 5).all()
+    plain = Trace(trace.dataset.drop_vars("top_key_without_sinks"))
+    assert cells_of(plain).texts("attention", slice(0, 3), 20)[2] == [CHAT[0]] * 3
+
+
+def test_the_page_has_a_switch_that_shows_sink_keys():
+    trace = _hidden()
+    page = render(trace, observe(trace))
+    assert 'id="sinks"' in page
+    assert "besides sink keys" in page
+    assert 'id="sinks"' not in render(synthetic(), observe(synthetic()))
+
+
+def test_nothing_calls_what_uniform_attention_gives_a_threshold():
+    page = render(synthetic(), observe(synthetic()))
+    assert "framed heads" not in page
+    for finding in observe(_hidden()):
+        assert finding.threshold in (None, 0.0, 0.05, 0.2)
