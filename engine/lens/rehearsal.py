@@ -43,7 +43,7 @@ def find_content(
     for token_id, text in zip(ids, texts, strict=True):
         is_turn_open = is_turn_open and token_id not in stop
         word = text.strip().strip(string.punctuation + "…“”‘’«»¿¡、。")
-        is_word = bool(word) and not _PART_OF_LETTER.fullmatch(word)
+        is_word = bool(word) and not _PART_OF_LETTER.fullmatch(text)
         is_content.append(is_turn_open and token_id not in special and is_word)
     return is_content
 
