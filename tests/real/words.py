@@ -18,16 +18,16 @@ _EDGE = regex.compile(r"^[^\p{L}\p{N}]+|[^\p{L}\p{M}\p{N}]+$")
 _FUNCTION_WORDS = """
     a about after all also am an and any are as at be been but by can could did do does each else
     few for from had has have he her him his how i i'd i'll i'm i've if in into is isn't it it's its
-    let let's may me might more most my no nor not of off on one or other our out over so some such
+    let let's may me might more most my nor not of off on one or other our out over so some such
     than that that's the their them then there there's these they this those to too up us was we
     we're were what what's when when's where which while who whose why will with would you you're
     your
     aber als am an auch auf aus bei das dass dem den der des die dies diese du durch ein eine einem
-    einen einer eines er es für hat hier ich ihr im in ist ja kann man mit nach nicht noch nur oder
+    einen einer eines er es für hat hier ich ihr im in ist kann man mit nach nicht noch nur oder
     sein sich sie sind so über um und uns vom von war was wenn wer wie wir wird wo zu zum zur
     au aux avec c'est ce ces cette dans de des du elle en est et il ils je l la le les leur mais ne
     nous on ou par pas plus pour que qui sa se ses son sont sur un une vous
-    al como con de del el ella en es esta este la las lo los más no o para pero por que se son su
+    al como con de del el ella en es esta este la las lo los más o para pero por que se son su
     sus también un una y
     أن إلى أو التي الذي على عن في لا ما من هذا هذه هو هي و
     的 了 是 在 和 与 也 或 这 那 我 你 他 她 它 们 吗 呢 之 于 不
