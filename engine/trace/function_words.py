@@ -1,7 +1,7 @@
 """Function words by language: words that carry grammar, and tell little of what a text says.
 
 Articles, pronouns, prepositions, conjunctions, auxiliary verbs and particles, case folded, with
-straight apostrophes.
+straight apostrophes. "Yes" and "no" are none of them: they can be the whole answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LATIN = {
         having he he'd he'll he's her here here's hers herself him himself his how how's
         however i i'd i'll i'm i've if in into is isn't it it'd it'll it's its itself
         just let let's many may maybe me might mine more most much must mustn't my
-        myself neither no nor not now of off often on once one's only onto or other
+        myself neither nor not now of off often on once one's only onto or other
         others ought our ours ourselves out over own per perhaps quite rather really s
         same shall shan't she she'd she'll she's should shouldn't since so some such t
         than that that's the their theirs them themselves then there there's therefore
@@ -36,7 +36,7 @@ _LATIN = {
         dein deine dem den denn der des dessen deren die dies diese diesem diesen dieser
         dieses doch dort du durch ein eine einem einen einer eines er es etwas euch euer
         für gegen gibt habe haben hat hatte hatten hier ich ihm ihn ihnen ihr ihre ihrem
-        ihren ihrer im in ins ist ja jede jeder jedes jener kann können man mehr mein
+        ihren ihrer im in ins ist jede jeder jedes jener kann können man mehr mein
         meine mich mir mit muss nach nicht nichts noch nun nur ob oder ohne schon sehr
         sein seine seinem seinen seiner seit sich sie sind so soll sollte sondern soweit
         über um und uns unser unter vom von vor war waren warum was weil welche welcher
@@ -59,7 +59,7 @@ _LATIN = {
         en entre era eran es esa esas ese eso esos esta está están estas este esto estos
         estoy fue fueron ha había han hasta hay he la las le les lo los más me mi mis
         mucho muy ni no nos nosotros nuestra nuestro o os otra otro para pero por porque
-        pues que qué quien quién se sea según ser si sí sido sin sobre son su sus
+        pues que qué quien quién se sea según ser si sido sin sobre son su sus
         también tan te tiene tienen todo todos tu tú tus un una unas uno unos usted y ya
         yo
     """,
@@ -96,7 +96,7 @@ _OTHER_SCRIPTS = {
     """,
     "Arabic": """
         أن إن أنا أنت إلى أو أي التي الذي الذين ثم حتى ذلك سوف على عن عند غير فى في قد
-        كان كانت كل كما كيف لا لم لن له لها لهم ليس ما ماذا مع من منذ نحن نعم هذا هذه هل
+        كان كانت كل كما كيف لا لم لن له لها لهم ليس ما ماذا مع من منذ نحن هذا هذه هل
         هم هما هناك هو هي و يا
     """,
     "Hebrew": """

@@ -29,7 +29,7 @@ def test_key(word: str, key: str) -> None:
         ("Translate to French: The cat sleeps on the table. Le chat dort sur la table.",
          ["translate", "french", "cat", "sleeps", "table", "chat", "dort", "table"]),
         ("17 + 25 = 42", ["17", "25", "42"]),
-        ("War", ["war"]),
+        ("War", ["war"]), ("No, it is not .", ["no"]),
     ],
 )  # fmt: skip
 def test_content_words_of_a_text(text: str, content: list[str]) -> None:
