@@ -183,7 +183,7 @@ def _stored(is_archive: bool, **options: Any) -> dict[str, bytes]:
 
 
 def sited(seed: int = 3, second: str = "mlp") -> Trace:
-    """Return a trace with two lens sites, "residual" and a second one, ranks of all sizes, and one cell without a rank."""
+    """Return a trace with two lens sites, ranks of all sizes, and one cell without a rank."""
     data, other = synthetic(seed=seed).dataset, synthetic(seed=seed + 1).dataset
     lens = [name for name in data if data[name].dims[:1] == ("site",)]
     both = xr.concat([data[lens], other[lens].assign_coords(site=[second])], "site")
