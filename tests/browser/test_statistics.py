@@ -125,7 +125,7 @@ def test_the_translated_lens_is_named_and_its_box_says_nothing_of_rehearsal(open
     page.select_option("#site", "translated")
     opened.quiet()
     caption = page.inner_text("#caption")
-    words = "through the translated lens (predicts the next token; cannot show rehearsal)"
+    words = "(translated lens: predicts the next token; cannot show rehearsal)"
     assert words in caption
     assert "Blue box: template tokens" in caption
     assert caption.count("rehearsal") == 1
