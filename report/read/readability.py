@@ -99,7 +99,7 @@ def skill_words(readability: Readability, row: int) -> str:
     names = "AB" if len(readability.sides) > 1 else " "
     parts = [
         f"{name.strip()} {side.skill[row]:.2f}".strip().replace("-", "−")
-        + f" (top token of the last layer at {side.agreement[row]:.0%})".replace("%", "\u00a0%")
+        + f" (agreement {side.agreement[row]:.2f})"
         for name, side in zip(names, readability.sides, strict=True)
     ]
     n = readability.positions

@@ -66,9 +66,7 @@ def test_the_caption_names_faded_and_dotted_layers():
 
 
 def test_a_row_in_words_has_skill_agreement_and_positions():
-    assert skill_words(lens(-1.25, 1.0), 0) == (
-        "lens skill −1.25 (top token of the last layer at 0\u00a0%), 20 positions"
-    )
+    assert skill_words(lens(-1.25, 1.0), 0) == ("lens skill −1.25 (agreement 0.00), 20 positions")
     assert skill_words(lens(np.nan, 1.0), 0) == ""
     assert "few positions: 3 positions" not in skill_words(lens(1.0, positions=3), 0)
     assert skill_words(lens(1.0, positions=3), 0).endswith("few positions: 3")
