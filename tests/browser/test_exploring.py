@@ -159,8 +159,9 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
 
     page.click("#pin-column")
     column = opened.pinned(1)
-    assert column[0] == ["layer", "top token", "lens entropy (nats)", "probability"]
-    for layer, _, entropy, probability in column[1:]:
+    assert column[0] == ["layer", "top token", "lens entropy (nats)", "probability", "lens skill"]
+    for layer, _, entropy, probability, skill in column[1:]:
+        assert abs(float(skill) - trace.lens_skill().skill[int(layer)]) < 0.0051
         assert abs(float(entropy) - values[int(layer), 8]) < 0.0051
         top = np.exp(trace["lens_top_logprobs"][0, int(layer), 8, 0])
         assert abs(float(probability) - top) < 0.00051
