@@ -26,7 +26,7 @@ test-slow: $(VENV)/.installed-dev
 # Two language models, downloaded once (tests/real/README.md): their numbers against float64, and the
 # sentences of their reports against a script that judges them by itself. Some ten minutes.
 test-real: $(VENV)/.installed-dev
-	$(PYTEST) -m real tests/real
+	$(PYTEST) --numprocesses 2 --dist loadfile -m real tests/real
 
 lint: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff check --quiet .

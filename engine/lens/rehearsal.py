@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from attentropy.engine.lens.lens import Lens
 
+_PART_OF_LETTER = re.compile(r"<(?:0x[0-9A-F]{2} ?)+>")  # as `vocabulary_text` writes it
 _ROWS = 1024  # rows whose logits of all the answer's tokens exist at once
 
 
@@ -34,13 +36,15 @@ def find_content(
 ) -> list[bool]:
     """Tell which generated tokens carry the answer.
 
-    Those before the end of turn that are no special token, no punctuation and no blank.
+    Those before the end of turn that are no special token, no punctuation, no blank, and no part of
+    a letter: the first byte of a letter begins most letters of its script, and names none.
     """
     is_content, is_turn_open = [], True
     for token_id, text in zip(ids, texts, strict=True):
         is_turn_open = is_turn_open and token_id not in stop
         word = text.strip().strip(string.punctuation + "…“”‘’«»¿¡、。")
-        is_content.append(is_turn_open and token_id not in special and bool(word))
+        is_word = bool(word) and not _PART_OF_LETTER.fullmatch(text)
+        is_content.append(is_turn_open and token_id not in special and is_word)
     return is_content
 
 

@@ -55,6 +55,8 @@ def sum_up(weights: Tensor, hidden: list[int]) -> LayerAttention:
     seeing = visible.sum(0)
     received = weights.mean(0).sum(0) / seeing.clamp_min(1)
     uniform = (visible / visible.sum(-1, keepdim=True)).sum(0) / seeing.clamp_min(1)
+    two = visible.sum(-1) >= 2
+    heads["all_keys"] = _normalized(weights[:, two], visible[two])
     visible[:, hidden] = False
     rows = visible.sum(-1) >= ENOUGH
     rows[hidden] = False

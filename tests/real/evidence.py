@@ -131,6 +131,21 @@ class Evidence:
 
         return np.stack(self.of_layers(share))
 
+    def of_placebos(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return normalized entropy, and lens entropy at the last token, [placebo, layer] each."""
+        attention, lens = [], []
+        for ids in self.model.placebos(self._system):
+            layers: list[float] = []
+            states = self.model.read(
+                ids,
+                lambda _, weights, layers=layers: layers.append(
+                    float(sum_up(weights.double(), []).heads["all_keys"].mean())
+                ),
+            )
+            attention.append(layers)
+            lens.append(entropy_of(self.model.logprobs(states[:, -1])))
+        return np.array(attention), np.array(lens)
+
     @torch.no_grad()
     def induction(self) -> np.ndarray:
         """Return each head's weight on the key after the same token, on random tokens twice."""
@@ -164,7 +179,7 @@ class Evidence:
                 final = self.model.logprobs(self.states[-1, at[rows]])
                 for layer, states in enumerate(self.states):
                     own = self.model.logprobs(states[at[rows]])
-                    entropy[layer, rows] = -(own.exp() * own).sum(-1)
+                    entropy[layer, rows] = entropy_of(own)
                     kl[layer, rows] = (final.exp() * (final - own)).sum(-1)
                     top[layer, rows] = own.argmax(-1)
             self._lens = entropy, kl, top
@@ -198,3 +213,9 @@ class Evidence:
         if key not in self._placebos:
             self._placebos[key] = self.model.logprobs(self.model.read(ids)[:, len(ids) - shared :])
         return self._placebos[key]
+
+
+def entropy_of(logprobs: Tensor) -> np.ndarray:
+    """Return the entropy of ln P [rows, vocabulary], [rows]."""
+    entropy: np.ndarray = -(logprobs.exp() * logprobs).sum(-1).numpy()
+    return entropy

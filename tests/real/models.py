@@ -45,8 +45,8 @@ class NoModelError(Exception):
 
 def cache_folder() -> Path:
     """Return the folder of all real models."""
-    if chosen := os.environ.get("ATTENTROPY_REAL"):
-        return Path(chosen)
+    if folder := os.environ.get("ATTENTROPY_REAL"):
+        return Path(folder)
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(caches) / "attentropy" / "real"
 

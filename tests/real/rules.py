@@ -44,9 +44,14 @@ class Rehearsal:
             cell
             for cell in (*self.cells, *self.others)
             if (cell.layer, cell.position) == (layer, position)
-            and cell.token.strip() == token.strip()
+            and (cell.token.strip() == token.strip() or _is_byte(cell.token, token))
         )
         return next(same, None)
+
+
+def _is_byte(text: str, written: str) -> bool:
+    """Return whether a token that is a part of a letter is written as its byte, `<0xD8>`."""
+    return "\ufffd" in text and written.startswith("<0x")
 
 
 def read_rehearsal(evidence: Evidence) -> Rehearsal:
@@ -74,6 +79,7 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
                     f"rank {rank + 1}": rank > RANK,
                     f"probability {probability:.3f}": probability < PROBABILITY,
                     "no content word": not steps[token],
+                    "it is a part of a letter": "\ufffd" in decode([token]),
                     "its word stands in the prompt": bool(steps[token]) and token not in new,
                     f"placebos give {placebo:.3g}": not probability >= TIMES * placebo,
                     "the lens cannot be read there": not is_readable[layer],

@@ -81,6 +81,18 @@ def test_the_judge_calls_no_finding_false(prompt, report, smollm2, tmp_path):
     assert any(one.is_true for one in verdicts), "nothing was judged"
 
 
+def test_the_judge_calls_no_finding_of_gemma_false(report, folder_of, tmp_path):
+    """A text that is longer than the 512 tokens of its windows, without a chat template."""
+    text, folder = tmp_path / "text.txt", folder_of("gemma3")
+    text.write_text((HERE.parents[1] / "LICENSE").read_text("utf-8")[:3400], "utf-8")
+    result, _, trace = report(folder, "-f", str(text), "--lens-positions", "-32:")
+    case = Case.of_trace(trace)
+    assert case.prompt > 512
+    verdicts = judge(result, Evidence(Model(folder), case))
+    print(*verdicts, sep="\n")
+    assert false_ones(verdicts) == []
+
+
 def finding(result, name):
     """Return the finding of a result by its id."""
     return next(one for one in result["observations"] if one["id"] == name)

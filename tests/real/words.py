@@ -1,8 +1,7 @@
 """The judge's own words: which tokens belong to a word that says something.
 
 A word lies between two word boundaries of Unicode (UAX 29). It is a content word if it has a letter
-or a digit and is not in the list below, which is short on purpose: the commonest function words of
-the languages of the prompts.
+or a digit and is not in the list below, which has the function words of the languages of the prompts.
 """
 
 from __future__ import annotations
@@ -16,21 +15,37 @@ import regex
 _BOUNDARY = regex.compile(r"\b", regex.WORD | regex.VERSION1)
 _EDGE = regex.compile(r"^[^\p{L}\p{N}]+|[^\p{L}\p{M}\p{N}]+$")
 _FUNCTION_WORDS = """
-    a about after all also am an and any are as at be been but by can could did do does each else
-    few for from had has have he her him his how i i'd i'll i'm i've if in into is isn't it it's its
-    let let's may me might more most my no nor not of off on one or other our out over so some such
-    than that that's the their them then there there's these they this those to too up us was we
-    we're were what what's when when's where which while who whose why will with would you you're
-    your
-    aber als am an auch auf aus bei das dass dem den der des die dies diese du durch ein eine einem
-    einen einer eines er es für hat hier ich ihr im in ist ja kann man mit nach nicht noch nur oder
-    sein sich sie sind so über um und uns vom von war was wenn wer wie wir wird wo zu zum zur
-    au aux avec c'est ce ces cette dans de des du elle en est et il ils je l la le les leur mais ne
-    nous on ou par pas plus pour que qui sa se ses son sont sur un une vous
-    al como con de del el ella en es esta este la las lo los más no o para pero por que se son su
-    sus también un una y
-    أن إلى أو التي الذي على عن في لا ما من هذا هذه هو هي و
-    的 了 是 在 和 与 也 或 这 那 我 你 他 她 它 们 吗 呢 之 于 不
+    a about above after all also am an and any are aren't as at be because been before being below
+    both but by can can't cannot could couldn't did didn't do does doesn't doing don't down each
+    either else etc even ever every few for from further had hadn't has hasn't have haven't having
+    he he'd he'll he's her here here's hers him his how however i i'd i'll i'm i've if in into is
+    isn't it it'd it'll it's its itself just let let's many may me might mine more most much must my
+    myself neither nor not now of off often on once one's only onto or other others our out over own
+    per quite rather really same shall she she'd she'll she's should shouldn't since so some such
+    than that that's the their theirs them then there there's therefore these they they'd they'll
+    they're they've this those though through thus to too toward towards under until up upon us used
+    very was wasn't we we'd we'll we're we've were weren't what what's when when's where which while
+    who whose why will with within without won't would wouldn't yet you you'd you'll you're you've
+    your yours
+    aber als also am an auch auf aus bei beim bin bis da damit dann das dass dein deine dem den denn
+    der des dessen deren die dies diese diesem diesen dieser dieses doch dort du durch ein eine
+    einem einen einer eines er es etwas für gegen gibt habe haben hat hatte hier ich ihm ihn ihr
+    ihre im in ins ist jede jeder jedes kann können man mehr mein meine mich mir mit muss nach nicht
+    nichts noch nun nur ob oder ohne schon sehr sein seine seit sich sie sind so soll sondern um und
+    uns unser unter vom von vor war waren warum was weil welche welcher welches wenn wer werde
+    werden wie wieder will wir wird wo wurde wurden zu zum zur zwischen über
+    ai ainsi alors au aussi autre aux avait avec avez avons c'est ce ceci cela celle celui ces cet
+    cette comme dans de des donc dont du elle elles en est et été était être eu fut il ils j je l la
+    le les leur leurs lui ma mais me mes mon ne nos notre nous on ont ou où par pas peu plus pour
+    pourquoi qu quand que quel quelle qui s sa sans se sera ses si son sont sous suis sur ta te tes
+    toi ton tous tout toute toutes très tu un une vers vos votre vous y
+    al como con cual cuando de del desde donde el él ella ellas ellos en entre era es esa ese eso
+    esta está este esto fue ha han hasta hay he la las le les lo los más me mi mis muy ni nos o os
+    para pero por porque que qué se según ser sin sobre son su sus también te tiene tienen todo
+    todos tu un una unas unos y ya yo
+    أن إن أنا أنت إلى أو أي التي الذي ثم حتى ذلك على عن عند غير في قد كان كل كما كيف لا ما من مع هذا
+    هذه هل هم هو هي و يا
+    的 了 是 在 和 与 也 而 及 或 但 被 把 这 那 我 你 他 她 它 们 吗 呢 吧 啊 之 于 不 很 就 么
 """
 _FUNCTION = frozenset(_FUNCTION_WORDS.split())
 

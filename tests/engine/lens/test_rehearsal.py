@@ -51,3 +51,11 @@ def test_rehearsal_equals_its_definition(monkeypatch, bias, scale, softcap, toke
     assert np.isnan(result.logprob[:, between]).all()
     assert (result.ids[:, between] == -1).all()
     assert (result.rank[:, between] == -1).all()
+
+
+def test_a_token_of_the_answer_is_no_blank_punctuation_or_part_of_a_letter():
+    texts = ["The", " ", "<0xD8>", "<0x20 0xD8>", "أ", "<0x>", ".", "<|end|>", "rest"]
+    content = rehearsal.find_content(range(9), texts, special={7}, stop={7})
+    assert [text for text, counts in zip(texts, content, strict=True) if counts] == [
+        "The", "أ", "<0x>",
+    ]  # fmt: skip
