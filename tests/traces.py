@@ -184,11 +184,11 @@ def _stored(is_archive: bool, **options: Any) -> dict[str, bytes]:
         return {p.relative_to(path).as_posix(): p.read_bytes() for p in files}
 
 
-def sited(seed: int = 3) -> Trace:
+def sited(seed: int = 3, second: str = "mlp") -> Trace:
     """Return a trace with two lens sites, ranks of all sizes, and one cell without a rank."""
     data, other = synthetic(seed=seed).dataset, synthetic(seed=seed + 1).dataset
     lens = [name for name in data if data[name].dims[:1] == ("site",)]
-    both = xr.concat([data[lens], other[lens].assign_coords(site=["mlp"])], "site")
+    both = xr.concat([data[lens], other[lens].assign_coords(site=[second])], "site")
     random = np.random.default_rng(0)
     both["lens_rank"].values[:] = np.exp(random.uniform(0, 7, both["lens_rank"].shape)) - 1
     both["lens_rank"].values[0, 2, 6] = -1

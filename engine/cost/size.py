@@ -14,11 +14,7 @@ from attentropy.engine.model.classes import empty_model
 from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.gguf import GgufHeader
 from attentropy.engine.trace.layout import NARROW
-from attentropy.engine.trace.statistics import (
-    KEPT_ATTENTION,
-    TOP_KEY_WITHOUT_SINKS,
-    WITHOUT_SINKS,
-)
+from attentropy.engine.trace.statistics import KEPT_ATTENTION, WITHOUT_SINKS
 
 
 @dataclass(frozen=True)
@@ -54,10 +50,8 @@ class RecordingSize:
     @property
     def without_sinks(self) -> tuple[str, ...]:
         """What one further sweep records, if every layer has sink keys."""
-        if not (self.received and self.scores):
-            return ()
-        has_keys = "top_key" in self.stats and self.heads != 1
-        return tuple(name for name in WITHOUT_SINKS if name != TOP_KEY_WITHOUT_SINKS or has_keys)
+        is_kept = self.received and self.scores and "top_key" in self.stats and self.heads != 1
+        return WITHOUT_SINKS if is_kept else ()
 
     def windows(self, size: ModelSize, tokens: int) -> int:
         """Return the bytes of the exact weights, uncompressed, four bytes each."""

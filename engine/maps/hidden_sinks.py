@@ -23,7 +23,7 @@ class HiddenSinks:
     `is_possible` [tokens] says which tokens may be sinks. A layer's sinks are known once its pass
     has added up what each key receives: a prompt that is read in one pass hides exactly the keys
     that are sinks at the end, a chunk those that are sinks by its own end. `names` are the
-    variables that are kept.
+    variables that are kept; without any there is no further sweep.
     """
 
     def __init__(self, entries: int, is_possible: np.ndarray, names: Sequence[str]) -> None:
@@ -48,6 +48,8 @@ class HiddenSinks:
         Nothing where the pass has none of these keys. A query at a sink key has no values, since
         the mask hides keys by setting them and their queries apart.
         """
+        if not self.names:
+            return {}
         first, keys = call.visibility.first_key, call.visibility.mask.keys
         hidden = np.zeros(keys, bool)
         inside = self._is_sink[entry, first : first + keys]
@@ -56,22 +58,22 @@ class HiddenSinks:
             return {}
         q, k = call.query, call.key
         segments = torch.from_numpy(hidden.astype(np.int32))[None].to(q.device)
-        stats = ["entropy"] + ["top_key"] * (TOP_KEY_WITHOUT_SINKS in self.names)
         # Values are not needed; the keys stand for them.
-        result = attention(q, k, k, **call.where, segments=segments, stats=stats)
+        result = attention(q, k, k, **call.where, segments=segments, stats="entropy,top_key")
         mass = -torch.expm1(result.lse.float() - call.lse.float())
         assert result.entropy is not None
-        values = {"sink_key_mass": mass.clamp(0.0, 1.0), "entropy_without_sinks": result.entropy}
-        if result.top_key is not None:
-            values[TOP_KEY_WITHOUT_SINKS] = torch.where(
-                result.top_key >= 0, result.top_key + first, -1
-            )
+        assert result.top_key is not None
+        top_key = torch.where(result.top_key >= 0, result.top_key + first, -1)
+        values = {
+            "sink_key_mass": mass.clamp(0.0, 1.0), "entropy_without_sinks": result.entropy,
+            TOP_KEY_WITHOUT_SINKS: top_key,
+        }  # fmt: skip
         start, stop = call.rows
         at_sink = np.zeros(stop - start, bool)
         own = self._is_sink[entry, start:stop]
         at_sink[: len(own)] = own
         rows: Rows = {}
-        for name in (name for name in self.names if name in values):
+        for name in self.names:
             part = values[name][0].cpu().numpy()
             missing = -1 if part.dtype.kind == "i" else np.nan
             rows[name] = (start, np.where(at_sink, part.dtype.type(missing), part))

@@ -17,11 +17,7 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.options import Options
 from attentropy.engine.run.probe import RunProbe
 from attentropy.engine.trace.sink_keys import may_be_sinks
-from attentropy.engine.trace.statistics import (
-    TOKEN_LOGPROB,
-    TOP_KEY_WITHOUT_SINKS,
-    WITHOUT_SINKS,
-)
+from attentropy.engine.trace.statistics import TOKEN_LOGPROB, WITHOUT_SINKS
 
 
 def check_attention(probe: RunProbe, options: Options) -> bool:
@@ -65,10 +61,7 @@ def plan_recording(
         loaded.model, tokens + room, options.stats, options.layers, options.heads
     )
     notes += remarks
-    names = [
-        name for name in WITHOUT_SINKS
-        if name != TOP_KEY_WITHOUT_SINKS or "top_key" in attention_plan.names
-    ]  # fmt: skip
+    names = WITHOUT_SINKS if "top_key" in attention_plan.names else ()
     hidden = HiddenSinks(len(attention_plan.entries), may_be_sinks(text.tokens, text.roles), names)
     sweeps, sweep_options = plan_sweeps(
         loaded, tokens, recorded=attention_plan.layers, tile=options.map_tile,

@@ -23,7 +23,8 @@ class Drawn:
                 positions to keep at full resolution, such as "0:64", (0, 64), slice(-64, None) or
                 a list of them; the figure opens on the first. `range`, the ends of the colour
                 scales of the entropies, such as (0, 10) or {"lens": (0, 10)}; by default nothing
-                is cut.
+                is cut. `reference`, at least three traces of the same model, from which findings
+                say how the prompt departs; by default the run's own placebo questions.
 
         Returns:
             The path.
@@ -45,7 +46,7 @@ class Drawn:
         """Return the HTML report as text.
 
         Args:
-            **options: `max_bytes`, `sections` and `range`, as in `report`.
+            **options: `max_bytes`, `sections`, `range` and `reference`, as in `report`.
 
         Returns:
             The page, one HTML document.

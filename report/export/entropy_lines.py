@@ -45,7 +45,11 @@ def _skill_columns(rows: FigureRows) -> tuple[str, ...]:
 
 def _skill(rows: FigureRows, row: int) -> tuple[Cell, ...]:
     readability = rows.view.readability
-    return () if readability is None else tuple(side.skill[row] for side in readability.sides)
+    return (
+        ()
+        if readability is None
+        else tuple(np.float32(side.skill[row]) for side in readability.sides)
+    )
 
 
 def _top_columns(rows: FigureRows) -> tuple[str, ...]:

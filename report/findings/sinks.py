@@ -29,7 +29,7 @@ def observe_sinks(trace: Trace) -> Observation:
         share = np.where(np.isfinite(sinks.share), sinks.share, 0)
         text = (
             f"No attention sink: no token without content receives {percent(SHARE)} of the "
-            f"attention in {LAYERS} layers."
+            f"attention in {LAYERS} layers or more."
         )
         return Observation(
             "sinks", text, "received", float(share[:, :1].max(initial=0)), "share", SHARE, 0,

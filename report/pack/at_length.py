@@ -236,7 +236,7 @@ def _window(trace: Trace, name: str, rows: int, bits: int | None) -> PackedWindo
         "firstQuery": int(queries[-rows]),
         "firstKey": int(keys[-columns]),
         "heads": [int(head) for head in heads],
-        "values": _weights(by_key(trace.dataset[name][part].values), bits),
+        "values": _weights(trace, by_key(trace.dataset[name][part].values), bits),
     }
     if name == "window" and "window_entropy" in trace:
         packed["shares"] = pack(by_key(trace.dataset["window_entropy"][part].values), bits)
@@ -249,9 +249,13 @@ def by_key(weights: np.ndarray) -> np.ndarray:
     return swapped
 
 
-def _weights(weights: np.ndarray, bits: int | None) -> PackedArray:
-    """Pack exact weights: few as they are, many of a whole window in steps as they are read."""
-    if bits is not None or weights.size <= EXACT_VALUES:
+def _weights(trace: Trace, weights: np.ndarray, bits: int | None) -> PackedArray:
+    """Pack exact weights: few as they are, many of a whole short prompt in steps as they are read.
+
+    Next to the map of a long prompt they are coloured by their logarithm, for which steps would be
+    too coarse.
+    """
+    if bits is not None or weights.size <= EXACT_VALUES or has_map(trace):
         return pack(weights, bits)
     packed = (pack_shares(weights, step) for step in _STEPS)
     small = (own for own in packed if len(own["data"]) <= _WINDOW_BYTES)

@@ -77,7 +77,8 @@ class Readability:
             parts.append(f"faded: {layers(pale, labels)} (skill under {WELL_READABLE:g})")
         if unreadable := self.rows_of(UNREADABLE):
             parts.append(f"dotted: {layers(unreadable, labels)}, {GUESS}")
-        return f" {'; '.join(parts)}. Bars at the right: lens skill of each layer."
+        skill = "the lower lens skill of A and B" if len(self.sides) > 1 else "lens skill"
+        return f" {'; '.join(parts)}. Bars at the right: {skill} in each layer."
 
 
 def layers(rows: Sequence[int], labels: Sequence[str]) -> str:
@@ -98,7 +99,7 @@ def skill_words(readability: Readability, row: int) -> str:
     names = "AB" if len(readability.sides) > 1 else " "
     parts = [
         f"{name.strip()} {side.skill[row]:.2f}".strip().replace("-", "−")
-        + f" (top token of the last layer at {side.agreement[row]:.0%})".replace("%", "\u00a0%")
+        + f" (agreement {side.agreement[row]:.2f})"
         for name, side in zip(names, readability.sides, strict=True)
     ]
     n = readability.positions

@@ -82,7 +82,7 @@ _BLOCKS = {"attention": "attention block's", "mlp": "MLP block's"}
 def site_words(site: str) -> str:
     """Return the caption's words for the lens's site; none for the residual stream."""
     if site == "translated":
-        return f" through the translated lens ({TRANSLATED_NOTE})"
+        return f" (translated lens: {TRANSLATED_NOTE})"
     return "" if site == "residual" else f" of the {_BLOCKS.get(site, site)} output alone"
 
 

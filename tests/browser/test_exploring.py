@@ -159,8 +159,9 @@ def test_insets_hold_the_values_of_the_trace_and_can_be_removed(open_page, trace
 
     page.click("#pin-column")
     column = opened.pinned(1)
-    assert column[0] == ["layer", "top token", "lens entropy (nats)", "probability"]
-    for layer, _, entropy, probability in column[1:]:
+    assert column[0] == ["layer", "top token", "lens entropy (nats)", "probability", "lens skill"]
+    for layer, _, entropy, probability, skill in column[1:]:
+        assert abs(float(skill) - trace.lens_skill().skill[int(layer)]) < 0.0051
         assert abs(float(entropy) - values[int(layer), 8]) < 0.0051
         top = np.exp(trace["lens_top_logprobs"][0, int(layer), 8, 0])
         assert abs(float(probability) - top) < 0.00051
@@ -212,7 +213,8 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     fragment = (
         "view=attention&rows=layers&layer=0&head=1&palette=cividis&a=3&b=15&col=9&row=2"
         "&mapLayer=2&mapHead=1&mapWindow=0&values=entropy&how=mean&stat=entropy&site=residual&box=true"
-        "&dots=true&pin=c,9,attention.layers.0.1;r,1:5,3:12,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.1"
+        "&dots=true&sinks=false"
+        "&pin=c,9,attention.layers.0.1;r,1:5,3:12,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.1"
         "&find=capital%20of"
     )
     opened = open_page(

@@ -9,6 +9,7 @@ from attentropy.report import palette
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import wide
 from attentropy.report.planes import make_tiles
+from attentropy.report.read.maps import opening_layer
 from long_traces import long
 
 pytestmark = pytest.mark.browser
@@ -136,10 +137,11 @@ def test_the_map_its_region_and_its_window_have_the_colours_of_their_shares(open
     pixels = opened.pixels()
     left, top = opened.corner("#map")
     size = attentionmap.WIDE
-    weights = trace["map"][0, 0]
+    layer = opening_layer(trace)
+    weights = trace["map"][layer, 0]
     side = int(trace["map_query"][1])
     first = int(trace["window_query"][0])
-    exact = trace["window"][0, 0]
+    exact = trace["window"][layer, 0]
     for q, k in ((0.9, 0.2), (0.5, 0.5), (0.75, 0.01), (0.95, 0.9)):
         _share(pixels, left, top, size, q, k, weights, lambda p: int(p * N) // side)
         place = (left + size.part[0], top + size.part[1])

@@ -117,6 +117,23 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert opened.violations() == []
 
 
+def test_the_translated_lens_is_named_and_its_box_says_nothing_of_rehearsal(open_page):
+    opened = open_page(sited(second="translated"), fragment="#view=lens")
+    page = opened.page
+    assert "Blue box: rehearsal at template tokens" in page.inner_text("#caption")
+    assert page.locator("#site option").all_inner_texts() == ["residual stream", "translated lens"]
+    page.select_option("#site", "translated")
+    opened.quiet()
+    caption = page.inner_text("#caption")
+    words = "(translated lens: predicts the next token; cannot show rehearsal)"
+    assert words in caption
+    assert "Blue box: template tokens" in caption
+    assert caption.count("rehearsal") == 1
+    page.keyboard.press("p")
+    assert "translated output" not in page.inner_text("body")
+    assert opened.errors == []
+
+
 def test_a_signed_view_has_white_at_zero_and_its_ends_beyond_its_scale(open_page, monkeypatch):
     trace = synthetic()
     values = trace.dataset["lens_entropy"].values

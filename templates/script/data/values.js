@@ -13,9 +13,9 @@ export async function inflate(coded) {
 }
 
 // Numbers of two bytes lie as all their low bytes and then all their high ones.
-function joinBytes(planes) {
-  const many = planes.length / 2, joined = new Uint16Array(many);
-  for (let i = 0; i < many; i++) joined[i] = planes[i] | (planes[many + i] << 8);
+function joinBytes(bytes) {
+  const many = bytes.length / 2, joined = new Uint16Array(many);
+  for (let i = 0; i < many; i++) joined[i] = bytes[i] | (bytes[many + i] << 8);
   return joined;
 }
 

@@ -61,11 +61,12 @@ function describeLens(row, position, value) {
   if (slot < 0 || !lensDetail("topIds")) return [...lines, "the page has no top tokens for this position"];
   if (kl && stat !== "lens_kl") lines.push(`KL to the last layer ${formatNats(kl.at(row.entry, slot), kl.error)}`);
   if (ranks) lines.push(`rank ${formatCount(ranks.at(row.entry, slot) + 1)}: ${wordFull(lensDetail("targets").at(slot))}, the model's prediction`);
+  lines.push(...(readableLens()?.words[row.entry] ?? []));
   for (let k = 0; k < lensDetail("topIds").shape[2]; k++) {
     const { id, p } = topToken(row, position, k);
     if (id >= 0) lines.push(`${Number.isFinite(p) ? formatPercent(p) : "missing"}  ${wordFull(id)}`);
   }
-  return [...lines, ...(readableLens()?.words[row.entry] ?? [])];
+  return lines;
 }
 
 // How far the lens of a row can be read, with the row's name.

@@ -38,9 +38,6 @@ function shadedCell(number, colours, { text = "", title = "", isPale = false } =
 
 const valueColour = (value) => colourOf(value, scaleShown(), state.palette);
 
-// The name of a row, with the skill of its lens where that is known.
-const rowLabel = (row) => { const skill = readableLens()?.skill[row.entry]; return Number.isFinite(skill) ? `${row.label} (skill ${skill.toFixed(2).replace("-", "−")})` : row.label; };
-
 // A cell with its value: `≈` marks the mean of several positions, a dash a missing value.
 function valueCell(row, position, text = "") {
   const value = entropyAt(row, position), isSingle = !inLayer(row) || row.plane.at(row.at, position) !== undefined;
@@ -69,8 +66,8 @@ function columnTable(pin, rows) {
     return row.head >= 0 && data.maxProb && headDetails.slot(p) >= 0 ? data.maxProb.at(row.entry, row.head, headDetails.slot(p)) : undefined;
   };
   const hasShares = !["probability", "max_prob"].includes(statShown()) && rows.some((row) => probability(row) !== undefined), { unit } = scaleShown();
-  const names = rows.map((row) => cellText(row, p)), hasTexts = names.some(Boolean);
-  const head = [rowKind(), ...(hasTexts ? [lens ? "top token" : "attends most to"] : []), `${statName()}${unit ? ` (${unit})` : ""}`, ...(hasShares ? [lens ? "probability" : "weight"] : [])];
+  const names = rows.map((row) => cellText(row, p)), hasTexts = names.some(Boolean), skill = readableLens()?.skill;
+  const head = [rowKind(), ...(hasTexts ? [lens ? "top token" : "attends most to"] : []), `${statName()}${unit ? ` (${unit})` : ""}`, ...(hasShares ? [lens ? "probability" : "weight"] : []), ...(skill ? ["lens skill"] : [])];
   const body = rows.map((row, r) => {
     const share = probability(row), cells = [valueCell(row, p)];
     if (hasTexts) {
@@ -78,7 +75,8 @@ function columnTable(pin, rows) {
       cells[0].append(makeElement("bdi", names[r]));
     }
     if (hasShares) cells.push(makeElement("td", Number.isFinite(share) ? share.toFixed(3) : "–", { className: "number" }));
-    return [rowLabel(row), ...cells];
+    if (skill) cells.push(makeElement("td", Number.isFinite(skill[row.entry]) ? skill[row.entry].toFixed(2).replace("-", "−") : "–", { className: "number" }));
+    return [row.label, ...cells];
   });
   return { head, body: body.reverse(), note: "" };
 }

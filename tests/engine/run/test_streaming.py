@@ -191,7 +191,7 @@ def test_float16_says_how_far_off_it_is(whole, tmp_path):
         stored = trace.dataset[name]
         if name in ("distance", "lse", "generated_logprob"):
             assert stored.dtype == np.float32
-        if stored.dtype == np.float16:
+        if stored.dtype == np.float16 and np.isfinite(values).any():
             off = np.abs(stored.values.astype(np.float64) - values.values)
             assert errors[name] == pytest.approx(float(np.nanmax(off)), abs=1e-12)
             assert trace[name].dtype == np.float32  # widened when it is read

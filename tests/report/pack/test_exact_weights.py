@@ -41,7 +41,7 @@ def test_few_weights_are_exact_and_lie_by_key():
 @pytest.mark.parametrize(("layers", "n", "digits"), [(2, 40, 3), (12, 100, 3), (30, 148, 2)])
 def test_many_weights_are_right_to_the_digits_that_people_read(layers, n, digits):
     weights = peaked(layers, 9, n)
-    packed = at_length._weights(at_length.by_key(weights), None)
+    packed = at_length._weights(synthetic(), at_length.by_key(weights), None)
     got = unpacked(packed).swapaxes(-1, -2)
     assert len(packed["data"]) <= at_length._WINDOW_BYTES
     assert np.abs(got - weights).max() <= packed["error"] * (1 + 1e-6)

@@ -59,16 +59,14 @@ def test_the_caption_names_faded_and_dotted_layers():
     assert words == (
         " Lens readable in layers 6–7 of 8; faded: layers 4–5 (skill under 0.5); dotted: layers "
         "0–3, further from the model's output than a uniform guess. Bars at the right: lens skill "
-        "of each layer."
+        "in each layer."
     )
     assert "faded" not in lens(0.9, 1.0).sentences(LABELS)
     assert "dotted" not in lens(0.9, 1.0).sentences(LABELS)
 
 
 def test_a_row_in_words_has_skill_agreement_and_positions():
-    assert skill_words(lens(-1.25, 1.0), 0) == (
-        "lens skill −1.25 (top token of the last layer at 0\u00a0%), 20 positions"
-    )
+    assert skill_words(lens(-1.25, 1.0), 0) == ("lens skill −1.25 (agreement 0.00), 20 positions")
     assert skill_words(lens(np.nan, 1.0), 0) == ""
     assert "few positions: 3 positions" not in skill_words(lens(1.0, positions=3), 0)
     assert skill_words(lens(1.0, positions=3), 0).endswith("few positions: 3")
