@@ -89,7 +89,8 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
                     tuple(why for why, holds in objections.items() if holds),
                 )  # fmt: skip
                 (others if cell.objections else cells).append(cell)
-    return Rehearsal(cells, others, [decode([t]) for t in new] if case.dummies else [])
+    whole = [text for text in map(decode, new) if "\ufffd" not in text]
+    return Rehearsal(cells, others, whole if case.dummies else [])
 
 
 def decisive(evidence: Evidence) -> tuple[int, int]:
