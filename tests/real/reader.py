@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-# Questions for the same template that ask for other kinds of answer than a place or a name.
+# Questions for the same template that ask for other kinds of answer than a place or a name; and
+# other texts to translate, after which the lens favours the language as such.
 PLACEBOS = (
     "How many legs does a spider have?",
     "Is glass made of sand?",
@@ -20,6 +21,8 @@ PLACEBOS = (
     "Give me a rhyme for the word moon.",
     "Describe the taste of a lemon in one sentence.",
     "Write a loop in C that counts to ten.",
+    "Translate into French: We are going to the sea tomorrow.",
+    "Translate into German: We are going to the sea tomorrow.",
 )
 
 

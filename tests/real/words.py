@@ -52,7 +52,7 @@ _FUNCTION_WORDS = {
         al como con cual cuando de del desde donde el él ella ellas ellos en entre era es
         esa ese eso esta está este esto fue ha han hasta hay he la las le les lo los más me
         mi mis muy ni nos o os para pero por porque que qué se según ser sin sobre son su
-        sus también te tiene tienen todo todos tu un una unas unos y ya yo
+        sus también te tiene tienen todo todos tu un una unas uno unos y ya yo
     """,
     "Arabic": """
         أن إن أنا أنت إلى أو أي التي الذي ثم حتى ذلك على عن عند غير في قد كان كل كما كيف لا
