@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 # Each asks for another kind of answer, so that what they have in common is what any answer of a
 # chat has: a number, a yes or no, a translation, a person's name, a list, code. None asks for a
 # place: that is the embedded model's own question. They are about things that few people ask for,
-# since a prompt that asks for the same has lost one control.
+# since a prompt that asks for the same has lost one control. A whole sentence in another language
+# shows what the lens gives for the language alone (in SmolLM2, the start of many French words).
 QUESTIONS = (
     "How many strings does a violin have?",
     "Is a tomato a fruit?",
-    "How do you say goodbye in Spanish?",
+    "Translate into French: The dog sleeps in the garden.",
     "Who invented the ballpoint pen?",
     "Name three kinds of trees.",
     "Write a Python function that adds two numbers.",
