@@ -72,7 +72,7 @@ class Evidence:
 
     def __init__(self, model: Model, case: Case, system: str | None = None) -> None:
         self.model, self.case, self._system = model, case, system
-        self.words = Words(model.tokenizer, case.ids, case.prompt)
+        self.words = Words(model.tokenizer, case.ids, case.prompt, case.roles)
         layers: list[LayerAttention] = []
         self.states = model.read(
             case.ids, lambda layer, weights: layers.append(sum_up(self._of_prompt(weights), []))
