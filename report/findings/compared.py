@@ -13,8 +13,7 @@ from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.finding import Observation, head_label, layer_name, quoted
 from attentropy.report.findings.rehearsal import (
     REHEARSAL_PROBABILITY,
-    StrongestRehearsal,
-    at_most,
+    cell_words,
     strongest_rehearsal,
 )
 from attentropy.report.findings.settled import settling
@@ -152,11 +151,7 @@ def _rehearsals(difference: Difference) -> Observation | None:
     clauses = []
     for side, (name, one) in enumerate(zip("AB", best, strict=True)):
         trace = difference.traces[side]
-        clauses.append(
-            f"in {name} ({_amount(one)} for "
-            f"{quoted(one.token)}, rank {one.rank + 1:,}{_placebo(one)}, at "
-            f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)})"
-        )
+        clauses.append(f"in {name} ({cell_words(trace, one)})")
     states = ["found" if one.is_found else "not found" for one in best]
     words = f"{states[0]} {clauses[0]}, {states[1]} {clauses[1]}"
     if a.is_found == b.is_found:
@@ -175,14 +170,6 @@ def _rehearsals(difference: Difference) -> Observation | None:
         "probability", REHEARSAL_PROBABILITY, min(map(_dummies_read, difference.traces)), differs,
         _first_view(difference), best[stronger].entry, column,
     )  # fmt: skip
-
-
-def _amount(one: StrongestRehearsal) -> str:
-    return percent(one.probability) if one.is_found else at_most(one.probability)
-
-
-def _placebo(one: StrongestRehearsal) -> str:
-    return "" if one.placebo is None else f", placebo {at_most(one.placebo)}"
 
 
 def _dummies_read(trace: Trace) -> int:

@@ -106,6 +106,16 @@ def _why_untested(trace: Trace, placebo: np.ndarray, *, is_known: bool) -> str |
     return None if is_known else "the trace does not show how far its lens can be read"
 
 
+def cell_words(trace: Trace, one: StrongestRehearsal) -> str:
+    """Return the strongest cell in words, with both probabilities."""
+    amount = percent(one.probability) if one.is_found else at_most(one.probability)
+    placebo = "" if one.placebo is None else f", placebo {at_most(one.placebo)}"
+    return (
+        f"{amount} for {quoted(one.token)}, rank {one.rank + 1:,}{placebo}, at "
+        f"{quoted(trace.tokens[one.position])}, {layer_name(trace, one.entry)}"
+    )
+
+
 def of_site(trace: Trace) -> str:
     """Return the words for the lens's site; none for the residual stream."""
     return "" if trace.site == "residual" else f" of the {trace.site} output alone"
