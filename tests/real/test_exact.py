@@ -49,7 +49,9 @@ def own_bounds(size, n):
 
 def assert_close(name, values, wanted, bound):
     """Check the missing values first, then the largest error."""
-    assert np.isfinite(values).all(), name
+    known = np.isfinite(wanted)  # no query of an answer sees the first key through a window
+    assert (np.isfinite(values) == known).all(), name
+    values, wanted = np.where(known, values, 0.0), np.where(known, wanted, 0.0)
     error = np.abs(values.astype(np.float64) - wanted)
     worst = np.unravel_index((error - bound).argmax(), error.shape)
     at = ", ".join(map(str, worst))
@@ -106,7 +108,7 @@ def test_attention(run):
             measured = measured[:, 0, : trace.prompt_tokens]
         if np.isnan(measured).all() and key.startswith("head_"):
             continue  # an answer too short for the score
-        rounding = np.abs(rounded[key] - values).max()
+        rounding = np.nanmax(np.abs(rounded[key] - values))
         own = bounds.get(key, 2e-5 * (n if key == "received" else 1))
         assert_close(key, measured, values, own + OTHER_SUMS * rounding)
     differ = trace["top_key"] != np.stack([r.weights.argmax(-1) for r in passages[0].rows])
@@ -164,14 +166,14 @@ def _check_layer(trace, where, cells, exact, rounded):
     bounds = {}
     for key in ("lens_entropy", "lens_kl", "lens_target_logprob", "lens_top_logprobs"):
         rounding = np.abs(rounded[key] - exact[key]).max()
-        bounds[key] = 1e-4 + OTHER_SUMS * rounding
+        bounds[key] = 1e-4 + 4 * SCORE * np.abs(exact[key]) + OTHER_SUMS * rounding
         assert_close(f"{where} {key}", trace[key][cells], exact[key], bounds[key])
     off = np.abs(trace["lens_rank"][cells] - exact["lens_rank"])
     assert (off <= exact["near"]).all(), where
     gaps = np.abs(np.diff(exact["lens_top_logprobs"], axis=-1))
     clear = np.pad(gaps, ((0, 0), (1, 0)), constant_values=9.0)
     clear = np.minimum(clear, np.pad(gaps, ((0, 0), (0, 1)), constant_values=0.0))
-    sure = clear > 2 * bounds["lens_top_logprobs"]
+    sure = clear > 2 * bounds["lens_top_logprobs"].max()
     assert (trace["lens_top_ids"][cells] == exact["lens_top_ids"])[sure].all(), where
 
 

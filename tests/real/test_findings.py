@@ -107,7 +107,7 @@ def test_the_default_page_of_smollm2(report, smollm2):
     result, page, trace = report(smollm2.folder, "-p", PROMPTS["capital"]["messages"][0]["content"])
     text = text_of(page)
     assert "The capital of Australia is Canberra." in text
-    assert "lens readable in layers 28–29 of 30" in text
+    assert "ens readable in layers 28–29 of 30" in text
     assert "dotted: layers 0–23, further from the model's output than a uniform guess" in text
     skill = lens_skill(attentropy.open(trace))
     own = Evidence(smollm2, Case.of_trace(trace)).skill()
@@ -132,7 +132,7 @@ def test_the_embedded_model_is_readable_and_rehearses(embedded):
     assert 0.775 < skill.min() < 0.785
     assert skill.max() == pytest.approx(1)
     text = text_of(page)
-    assert "lens readable in all 8 layers" in text
+    assert "ens readable in all 8 layers" in text
     assert "dotted: layer" not in text
     assert "faded: layer" not in text
     assert finding(result, "rehearsal")["found"]
