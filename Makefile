@@ -24,7 +24,7 @@ test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m 'slow and not real'
 
 # Two language models, downloaded once (tests/real/README.md): their numbers against float64, and the
-# sentences of their reports against a script that judges them by itself. Some ten minutes.
+# sentences of their reports against a script that judges them by itself. A quarter of an hour.
 test-real: $(VENV)/.installed-dev
 	$(PYTEST) --numprocesses 2 --dist loadfile -m real tests/real
 
