@@ -149,7 +149,7 @@ def _checked_facts(facts: Mapping[str, str], name: str) -> dict[str, str]:
             name, f"its format is not version {FORMAT_VERSION}, which this version reads"
         )
     if facts.get("kind") not in KINDS:
-        raise _refused(name, f"its kind is none of {', '.join(KINDS)}")
+        raise _refused(name, f"its kind is not one of {', '.join(KINDS)}")
     for key, most in (("layers", _MOST_LAYERS), ("width", _MOST_WIDTH)):
         text = facts.get(key, "")
         if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= most):

@@ -62,7 +62,8 @@ def test_the_windows_table_follows_layer_head_and_values(open_page, trace):
     page.wait_for_selector("#map canvas")
     opened.quiet()
     _, head, rows = _table(page, "table-window")
-    _same([row[1:] for row in rows], window[0].mean(0))
+    opening = int(page.input_value("#map-layer"))
+    _same([row[1:] for row in rows], window[opening].mean(0))
     page.select_option("#map-layer", "2")
     page.select_option("#map-head", "1")
     exported = _csv(opened, "table-window")  # at once, without waiting for the table

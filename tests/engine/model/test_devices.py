@@ -136,7 +136,7 @@ def test_the_masks_padding_moves_with_the_layer():
 def test_the_lens_norms_where_the_norm_is_and_reads_where_the_head_is():
     head = torch.empty(16, 8, device="meta")
     lens = Lens(nn.LayerNorm(8), head, None, 1.0, None)
-    assert lens._normed(torch.randn(3, 8)).device.type == "meta"
+    assert lens.normed(torch.randn(3, 8)).device.type == "meta"
 
 
 def test_a_model_on_one_device_is_where_its_parameters_are(embedded):

@@ -35,7 +35,7 @@ def test_what_is_recorded_is_what_extract_records(tmp_path, sites):
     trace = profile(folder, prompt, chunk=29, repeat=1, stats=stats, lens=sites)
     wanted = extract(
         folder, prompt, chunk=29, stats=stats, lens=sites, map_tile="none", scores=False,
-        max_new_tokens=0,
+        max_new_tokens=0, reference=False,
     )  # fmt: skip
     own = {str(name) for name in trace.dataset.variables if str(name).startswith("profile_")}
     own |= {"chunk_start", "chunk_stop", "part", "outside"}

@@ -38,15 +38,15 @@ def _passes(loaded, **options):
 
 def test_a_short_prompt_is_read_after_at_most_four_passes_and_fewer_the_second_time(fresh):
     first, second = (_passes(fresh) for _ in range(2))
-    assert first[-1] == second[-1] == 17  # the prompt
-    assert len(first) - 1 <= 4
+    assert first[-2] == second[-2] == 17  # the prompt; the placebo questions follow in one pass
+    assert len(first) - 2 <= 4
     assert len(second) < len(first)
-    assert len(_passes(fresh, lens=("residual", "attention", "mlp"))) - 1 <= 4
+    assert len(_passes(fresh, lens=("residual", "attention", "mlp"))) - 2 <= 4
 
 
 def test_a_cache_that_is_kept_takes_no_pass_of_its_own(fresh, tmp_path):
     options = {"keep_cache": True, "output": tmp_path / "t.zarr"}
-    assert len(_passes(fresh, **options)) - 1 <= 4
+    assert len(_passes(fresh, **options)) - 2 <= 4
 
 
 def test_a_model_is_asked_once_whether_it_can_be_read_in_chunks(fresh):

@@ -48,7 +48,7 @@ BAD = [
     (tensors(), None, "its metadata does not say that its format is attentropy-lens"),
     (tensors(), facts(format="other"), "its metadata does not say that"),
     (tensors(), facts(format_version="2"), "its format is not version 1"),
-    (tensors(), facts(kind="pickle"), "its kind is none of translator, residual, jacobian"),
+    (tensors(), facts(kind="pickle"), "its kind is not one of translator, residual, jacobian"),
     (tensors(), facts(kind="translator"), "it does not say for which output head"),
     (tensors(), facts(kind="jacobian"), "a jacobian has no bias"),
     (tensors(), facts(layers="x"), "no valid number of layers"),
