@@ -16,7 +16,7 @@ from attentropy.report.findings.finding import Observation, layer_name
 from attentropy.report.units import count
 
 LEAST = 3  # of which a range says something
-_LAYERS = 1 / 10  # the least share of layers that depart: one of many does so by chance
+_LAYERS = 1 / 3  # the least share of layers that depart: one of a few does so by chance
 _LENGTHS = 2.0  # a reference counts up to so many times as long, or as short
 # The least departure that is worth a sentence: of a share, and in nats.
 _SHARE, _NATS = 0.02, 0.1

@@ -49,9 +49,9 @@ def own_bounds(size, n):
 
 def assert_close(name, values, wanted, bound):
     """Check the missing values first, then the largest error."""
-    known = np.isfinite(wanted)  # no query of an answer sees the first key through a window
-    assert (np.isfinite(values) == known).all(), name
-    values, wanted = np.where(known, values, 0.0), np.where(known, wanted, 0.0)
+    finite = np.isfinite(wanted)  # no query of an answer sees the first key through a window
+    assert (np.isfinite(values) == finite).all(), name
+    values, wanted = np.where(finite, values, 0.0), np.where(finite, wanted, 0.0)
     error = np.abs(values.astype(np.float64) - wanted)
     worst = np.unravel_index((error - bound).argmax(), error.shape)
     at = ", ".join(map(str, worst))
