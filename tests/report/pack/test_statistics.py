@@ -60,7 +60,7 @@ def test_a_short_page_offers_every_statistic_exactly_and_no_other(plain_page):
     }
 
 
-@pytest.mark.parametrize("most", [1_000_000, pytest.param(2_500_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [1_000_000, pytest.param(2_000_000, marks=pytest.mark.slow)])
 def test_entropy_has_the_resolution_that_it_has_without_the_others(trace, most, monkeypatch):
     full = partial(render, trace, [], max_bytes=most)
     with_them = full()
