@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from attentropy.engine.model.gguf import TRANSFORMERS
 from tiny import model, tokenizer
 
 SIZES = {"hidden_size": 64, "intermediate_size": 128}  # whole blocks of 32 values
@@ -17,6 +20,12 @@ _NAMES = {
     "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
 }  # fmt: skip
+
+
+def can_be_read() -> bool:
+    """Return whether the installed libraries read GGUF files."""
+    is_new = tuple(map(int, version("transformers").split(".")[:2])) >= TRANSFORMERS
+    return is_new and all(find_spec(name) for name in ("gguf", "accelerate"))
 
 
 def write(path: Path, quantization: str = "F32") -> Any:

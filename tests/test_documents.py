@@ -6,7 +6,6 @@ import re
 import shlex
 import tomllib
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,7 @@ LIMITS = {
     "profile": ["--tokens", "64", "--repeat", "1"],
 }
 SET_UP = ("make", "source", "pip", "python3")
-HAS_GGUF = all(find_spec(name) for name in ("gguf", "accelerate"))
+HAS_GGUF = ggufs.can_be_read()
 # What commands write where no output is named.
 DEFAULTS = {"trace.html", "compare.html", "profile.html", "bench.json"}
 

@@ -9,6 +9,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +28,7 @@ _BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  
 _SCALARS = {2: "<H", 4: "<I", 5: "<i", 10: "<Q", 11: "<q", 6: "<f", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _FLOATS = ("F64", "F32", "F16", "BF16")
+TRANSFORMERS = (5, 18)  # older ones split a file's control tokens into characters
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,19 @@ def is_gguf(source: str | Path) -> bool:
 
 
 def check_installed(name: str) -> None:
-    """Raise `UsageError` where a library that reads GGUF files is not installed."""
+    """Raise `UsageError` where a library that reads GGUF files is not installed, or too old."""
     for library in ("gguf", "accelerate"):
         if find_spec(library) is None:
             raise UsageError(
                 f"{name!r} is a GGUF file, which needs {library}; run: {install_command('gguf')}"
             )
+    installed = version("transformers")
+    if tuple(map(int, installed.split(".")[:2])) < TRANSFORMERS:
+        oldest = ".".join(map(str, TRANSFORMERS))
+        raise UsageError(
+            f"{name!r} is a GGUF file, which needs transformers {oldest} or newer, not "
+            f"{installed}; run: pip install 'transformers>={oldest}'"
+        )
 
 
 def unpack_zeros(kind: str, values: int) -> None:

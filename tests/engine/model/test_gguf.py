@@ -1,6 +1,5 @@
 """A GGUF file is a model: the same values as from safetensors; hostile headers are refused."""
 
-import importlib.util
 import json
 import math
 import re
@@ -29,8 +28,8 @@ from fuzz import without_pictures
 
 MESSAGES = [{"role": "user", "content": "Hello there, whoever you are."}]
 needs_gguf = pytest.mark.skipif(
-    importlib.util.find_spec("gguf") is None or importlib.util.find_spec("accelerate") is None,
-    reason="the packages gguf and accelerate are not installed (the extra `gguf`)",
+    not ggufs.can_be_read(),
+    reason="gguf and accelerate are not installed (the extra `gguf`), or transformers is too old",
 )
 
 
@@ -180,6 +179,18 @@ def test_the_library_that_is_missing_is_named_with_the_way_to_get_it(tmp_path, m
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     monkeypatch.setattr("attentropy.engine.model.gguf.find_spec", lambda name: None)
     needed = f"needs gguf; run: {install_command('gguf')}"
+    for use in (lambda file: extract(file, "Hello"), describe, with_random_weights):
+        with pytest.raises(UsageError, match=re.escape(needed)):
+            use(tmp_path / "m.gguf")
+
+
+def test_a_transformers_that_is_too_old_is_refused_with_the_way_to_a_newer_one(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    monkeypatch.setattr("attentropy.engine.model.gguf.find_spec", lambda name: object())
+    monkeypatch.setattr("attentropy.engine.model.gguf.version", lambda name: "5.17.0")
+    needed = "needs transformers 5.18 or newer, not 5.17.0; run: pip install 'transformers>=5.18'"
     for use in (lambda file: extract(file, "Hello"), describe, with_random_weights):
         with pytest.raises(UsageError, match=re.escape(needed)):
             use(tmp_path / "m.gguf")
