@@ -12,7 +12,7 @@ from attentropy.engine.trace.readable import Readable
 from attentropy.engine.trace.types import Array
 
 FEW_POSITIONS = 16  # fewer make skill and agreement unsure
-READABLE, WELL_READABLE = 0.0, 0.5  # a row is readable above the first, and well from the second on
+READABLE = 0.5  # the skill from which on a layer's lens is readable
 
 _RESIDUAL = "residual"
 
@@ -36,8 +36,8 @@ class LensSkill:
 
     @property
     def is_readable(self) -> Array:
-        """Which layers' lens is nearer to the model's output than a uniform guess, [layer] bool."""
-        return np.nan_to_num(self.skill, nan=-np.inf) > READABLE
+        """Which layers' lens is readable, [layer] bool: those of a skill of 0.5 or more."""
+        return np.nan_to_num(self.skill, nan=-np.inf) >= READABLE
 
 
 class LensTrace(Readable, Protocol):

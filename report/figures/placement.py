@@ -153,7 +153,7 @@ def _caption(trace: Trace, box: tuple[int, int]) -> str:
     if best.why_untested:
         return "Template tokens (rehearsal not tested)"
     if not best.is_found:
-        return f"Template tokens: no rehearsal ({at_most(best.probability)}{best.control})"
+        return f"Template tokens: no rehearsal ({at_most(best.probability)} in readable layers)"
     layer = int(trace["layer"][best.entry])
     return f"Rehearsal at template tokens (layer {layer}: {best.numbers})"
 

@@ -23,10 +23,11 @@ REHEARSAL_LIFT = 10
 class StrongestRehearsal:
     """The cell at a template token where a token of the answer has the highest probability.
 
-    `entry` is that along `layer`; `rank` (from 0) and `is_found` are those of definitions.md;
+    It is one of a layer whose lens is readable. `entry` is that along `layer`; `rank` (from 0) and `is_found` are those of definitions.md;
     `placebo` is the largest probability that a placebo question gives the token in the same cell,
-    None where none was read; `cells` is the number of cells that count as found. `why_untested` is
-    None where the trace can tell whether any does.
+    None where none was read; `cells` is the number of cells that count as found, of `tested` ones.
+    `why_untested` is None where the trace can tell whether any does; where it cannot tell which
+    layers are readable, the cell may be one of any layer.
     """
 
     entry: int
@@ -37,6 +38,7 @@ class StrongestRehearsal:
     placebo: float | None
     is_found: bool
     cells: int
+    tested: int
     why_untested: str | None
 
     @property
@@ -53,8 +55,8 @@ class StrongestRehearsal:
 def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
     """Return the strongest cell of the lens at the template tokens; None where none was measured.
 
-    Cells that count as found precede those that do not, and of these the readable layers' cells
-    precede the others.
+    Cells that count as found precede those that do not. Layers whose lens is not readable are left
+    out where the trace tells them from the others and some are readable.
     """
     dummies = trace.dummy_positions()
     if "rehearsal" not in trace or not dummies.size:
@@ -69,12 +71,14 @@ def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
     if "rehearsal_placebo" in trace:
         placebo = np.exp(trace.lens("rehearsal_placebo", span)[:, columns].astype(np.float64))
     skill = lens_skill(trace, trace.site)
+    if skill is not None and (measured & skill.is_readable[:, None]).any():
+        measured &= skill.is_readable[:, None]
     is_readable = np.zeros(len(values), bool) if skill is None else skill.is_readable
     probability = np.exp(np.where(measured, values, -np.inf))
     is_found = measured & (ranks <= REHEARSAL_RANK) & (probability >= REHEARSAL_PROBABILITY)
     is_found &= is_readable[:, None] & np.isfinite(placebo)
     is_found &= probability >= REHEARSAL_LIFT * np.where(np.isfinite(placebo), placebo, 0)
-    order = probability + 2 * is_found + 1 * (measured & is_readable[:, None])
+    order = probability + is_found
     entry, column = np.unravel_index(order.argmax(), values.shape)
     position = int(dummies[column])
     ids = trace.lens("rehearsal_ids", slice(position, position + 1))
@@ -87,7 +91,8 @@ def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
         float(placebo[entry, column]) if np.isfinite(placebo[entry, column]) else None,
         bool(is_found[entry, column]),
         int(is_found.sum()),
-        _why_untested(trace, placebo, is_known=skill is not None),
+        int(measured.sum()),
+        _why_untested(trace, placebo, None if skill is None else is_readable),
     )
 
 
@@ -97,13 +102,17 @@ def at_most(probability: float) -> str:
     return f"less than {text[2:]}" if text.startswith("<") else f"at most {text}"
 
 
-def _why_untested(trace: Trace, placebo: np.ndarray, *, is_known: bool) -> str | None:
+def _why_untested(
+    trace: Trace, placebo: np.ndarray, is_readable: np.ndarray | None
+) -> str | None:  # fmt: skip
     """Return why no cell can count as found, None where one can."""
     if not np.isfinite(placebo).any():
         facts = trace.attrs.get("placebo")
         why = facts.get("why_not") if isinstance(facts, dict) else None
         return for_sentence(str(why), 120) if why else "the trace has no placebo questions"
-    return None if is_known else "the trace does not show how far its lens can be read"
+    if is_readable is None:
+        return "the trace does not show how far its lens can be read"
+    return None if is_readable.any() else "the lens is readable in no layer"
 
 
 def cell_words(trace: Trace, one: StrongestRehearsal) -> str:
@@ -133,7 +142,7 @@ def observe_rehearsal(trace: Trace) -> Observation:
         return Observation(
             name, text, name, unit="probability", threshold=threshold, is_found=False
         )
-    cells, value = int(is_read.sum()), None if best.why_untested else best.probability
+    value = None if best.why_untested else best.probability
     where = (
         f"at the template token {quoted(trace.tokens[best.position])} (position {best.position:,})"
     )
@@ -147,17 +156,21 @@ def observe_rehearsal(trace: Trace) -> Observation:
         )
     elif best.is_found:
         text = (
-            f"Rehearsal found: {where} {lens} already {gives}{later}. {best.cells:,} of {cells:,} "
+            f"Rehearsal found: {where} {lens} already {gives}{later}. {best.cells:,} of {best.tested:,} "
             f"layer × template-token cells {'passes' if best.cells == 1 else 'pass'} the test."
         )
     else:
         tokens = count(int(is_read.any(0).sum()), "template token")
-        text = (
-            f"No rehearsal found at {tokens}. The strongest candidate is {where}: {lens} "
-            f"{gives}{later}."
-        )
+        text = f"No rehearsal found at {tokens}"
+        if best.probability < REHEARSAL_PROBABILITY:
+            text += (
+                f": in the layers whose lens is readable, it gives {at_most(best.probability)} to "
+                "a later token of the answer."
+            )
+        else:
+            text += f". The strongest candidate is {where}: {lens} {gives}{later}."
     return Observation(
-        name, text, name, value, "probability", threshold, cells, best.is_found,
+        name, text, name, value, "probability", threshold, best.tested, best.is_found,
         "lens", best.entry, best.position,
     )  # fmt: skip
 

@@ -12,14 +12,14 @@ from itertools import groupby
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.lens_skill import lens_skill
+from attentropy.engine.trace.lens_skill import READABLE, lens_skill
 from attentropy.engine.trace.redaction import is_redacted
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.units import count
 
 _EARLIER = 3  # top tokens of earlier layers that a sentence names
-_UNREADABLE = "further from the model's output than a uniform guess"
+_UNREADABLE = f"its skill is under {READABLE:g}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Settled:
     query: the position whose output it is. text: of the token; word: that it begins, if it is
     longer, "" otherwise. entries: the layers that the lens read there; first: the entry from which
     on its top token is the token, None where it is not in the last one; readable: the first entry
-    from there on whose lens can be read. tops: the lens's top tokens, probabilities: theirs, both
+    from there on whose lens is readable. tops: the lens's top tokens, probabilities: theirs, both
     [layer]. has_last: whether the last entry is the model's last layer.
     """
 
@@ -173,7 +173,7 @@ def _where(trace: Trace, place: Settled) -> str:
     if place.is_only_last:
         which = "layer" if place.has_last else "layer read"
         text = (
-            f"the lens's top token is {token} only in the last {which} ({name}, probability "
+            f"the lens settles on {token} only in the last {which} ({name}, probability "
             f"{p[last]:.2f})"
         )
     elif place.readable == place.entries[0]:
@@ -201,7 +201,7 @@ def _before(trace: Trace, place: Settled) -> str:
     while earlier and not place.is_readable[earlier[0]]:
         start = earlier.pop(0)
     if earlier:
-        return f"; just before, it is {_tokens(trace, place, earlier)}"
+        return f"; just before, its top token is {_tokens(trace, place, earlier)}"
     if place.readable == place.entries[0]:
         return ""
     return f"; up to {layer_name(trace, start)} the lens cannot be read ({_UNREADABLE})"

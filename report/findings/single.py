@@ -31,7 +31,7 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
 def _lens_layers(trace: Trace) -> Observation | None:
     """Return the layers with the lowest and the highest mean lens entropy.
 
-    Of those whose lens can be read, where the trace says which these are.
+    Of those whose lens is readable, where the trace says which these are.
     """
     values = trace.lens("lens_entropy", slice(trace.prompt_tokens))
     if not np.isfinite(values).any():
@@ -40,7 +40,7 @@ def _lens_layers(trace: Trace) -> Observation | None:
     rows = np.flatnonzero(np.isfinite(values).any(-1))
     skill, which = lens_skill(trace, trace.site), ""
     if skill is not None and not skill.is_readable[rows].all():
-        rows, which = rows[skill.is_readable[rows]], " of the layers whose lens can be read"
+        rows, which = rows[skill.is_readable[rows]], " of the layers whose lens is readable"
     if not rows.size:
         return None
     means = np.array([np.nanmean(values[row]) for row in rows])

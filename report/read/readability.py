@@ -10,13 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.lens_skill import (
-    FEW_POSITIONS,
-    READABLE,
-    WELL_READABLE,
-    LensSkill,
-    lens_skill,
-)
+from attentropy.engine.trace.lens_skill import FEW_POSITIONS, READABLE, LensSkill, lens_skill
 from attentropy.report.compare.difference import Difference
 from attentropy.report.units import count
 
@@ -74,7 +68,7 @@ class Readability:
         title = self.title(labels)
         parts = [f"{title[0].upper()}{title[1:]}"]
         if pale := self.rows_of(PALE):
-            parts.append(f"faded: {layers(pale, labels)} (skill under {WELL_READABLE:g})")
+            parts.append(f"faded: {layers(pale, labels)} (skill under {READABLE:g})")
         if unreadable := self.rows_of(UNREADABLE):
             parts.append(f"dotted: {layers(unreadable, labels)}, {GUESS}")
         skill = "the lower lens skill of A and B" if len(self.sides) > 1 else "lens skill"
@@ -124,6 +118,6 @@ def _(trace: Difference, site: str) -> Readability | None:
 def _kind(value: float) -> str:
     if not np.isfinite(value):
         return UNKNOWN
-    if value <= READABLE:
+    if value <= 0:  # no better than a uniform guess
         return UNREADABLE
-    return PALE if value < WELL_READABLE else WELL
+    return PALE if value < READABLE else WELL

@@ -22,6 +22,11 @@ def _rehearsal(finding: Finding, evidence: Evidence) -> Verdict | None:
     if finding["layer"] is None:
         mistakes.claim(not own.candidates, f"tokens to look for: {own.candidates[:5]}")
         return mistakes.verdict(finding)
+    if share := re.search(r"it gives ([^“]*%) to a later token", text):
+        sought = [cell.probability for cell in own.others if cell.is_sought]
+        mistakes.share("probability", share[1], max(sought, default=0.0))
+        mistakes.claim(not own.cells, f"{own.cells[:1]}")
+        return mistakes.verdict(finding)
     token = bare(QUOTE.findall(text)[1])
     cell = own.at(finding["layer"], finding["position"], token)
     if cell is None:
@@ -51,7 +56,7 @@ def _settled(finding: Finding, evidence: Evidence) -> Verdict | None:
         mistakes.claim(False, f"the decisive token is {decode([token])!r}, after {position}")
         return mistakes.verdict(finding)
     first = settling_layer(evidence, position, token)
-    readable = np.flatnonzero(evidence.skill()[0] > 0)
+    readable = np.flatnonzero(evidence.skill()[0] >= 0.5)
     later = [] if first is None else readable[readable >= first].tolist()
     last = len(evidence.states) - 1
     mistakes.numbers.append(f"top from layer {first} on, readable from {later[:1]}")
@@ -103,8 +108,8 @@ def _lens_layers(finding: Finding, evidence: Evidence) -> Verdict | None:
         mistakes.number(f"layer {layer}", value, means[int(layer)])
     if len(cells) == 2:
         among = means
-        if "whose lens can be read" in finding["text"]:
-            among = means[evidence.skill()[0] > 0]
+        if "whose lens is readable" in finding["text"]:
+            among = means[evidence.skill()[0] >= 0.5]
         low, high = (means[int(layer)] for layer, _ in cells)
         mistakes.claim(low <= among.min() + 0.006, f"lowest: {among.min():.3f}")
         mistakes.claim(high >= among.max() - 0.006, f"highest: {among.max():.3f}")

@@ -10,6 +10,9 @@ from real.evidence import Evidence
 from real.words import keys_of
 
 RANK, PROBABILITY, TIMES = 4, 0.05, 10
+_PART, _STATED = "it is a part of a letter", "its word stands in the prompt"
+_NO_CONTENT, _UNREADABLE = "no content word", "the lens is not readable there"
+_NEVER = frozenset({_PART, _STATED, _NO_CONTENT, _UNREADABLE})
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class Cell:
     rank: int
     placebo: float
     objections: tuple[str, ...]
+
+    @property
+    def is_sought(self) -> bool:
+        """Whether it fails by its numbers alone: a token to look for, in a readable layer."""
+        return not _NEVER.intersection(self.objections)
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
     for step, token in enumerate(case.generated):
         steps.setdefault(token, []).extend(words.keys(case.prompt + step))
     tokens = [token for token in steps if token not in words.special]
-    is_readable = evidence.skill()[0] > 0 if case.dummies else None
+    is_readable = evidence.skill()[0] >= 0.5 if case.dummies else None
     cells, others = [], []
     new = [t for t in tokens if any(key not in words.of_prompt for key in steps[t])]
     placebos = {token: evidence.placebo(token) for token in tokens} if case.dummies else {}
@@ -78,11 +86,11 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
                 objections = {
                     f"rank {rank + 1}": rank > RANK,
                     f"probability {probability:.3f}": probability < PROBABILITY,
-                    "no content word": not steps[token],
-                    "it is a part of a letter": "\ufffd" in decode([token]),
-                    "its word stands in the prompt": bool(steps[token]) and token not in new,
+                    _NO_CONTENT: not steps[token],
+                    _PART: "\ufffd" in decode([token]),
+                    _STATED: bool(steps[token]) and token not in new,
                     f"placebos give {placebo:.3g}": not probability >= TIMES * placebo,
-                    "the lens cannot be read there": not is_readable[layer],
+                    _UNREADABLE: not is_readable[layer],
                 }
                 cell = Cell(
                     layer, position, decode([token]), probability, rank, placebo,

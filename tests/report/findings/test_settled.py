@@ -55,8 +55,8 @@ def test_the_sentence_has_layer_probability_and_the_median_of_the_prompt():
     finding = observe_settled(trace)
     assert finding.text == (
         "After “The” (position 17) the lens's top token is “Canberra” from layer 2 onward "
-        "(probability 0.30 there, 0.40 in layer 3); just before, it is “Sydney” in layer 0, “city” "
-        "in layer 1. For the model's own predictions in the prompt, the median is layer 0 "
+        "(probability 0.30 there, 0.40 in layer 3); just before, its top token is “Sydney” in layer "
+        "0, “city” in layer 1. For the model's own predictions in the prompt, the median is layer 0 "
         "(17 positions)."
     )
     assert (finding.value, finding.layer, finding.position, finding.n) == (2, 2, QUERY, 4)
@@ -79,11 +79,17 @@ def test_in_a_redacted_trace_tokens_are_compared_by_their_numbers():
 
 def test_the_last_layer_is_no_settling_layer():
     finding = observe_settled(settled_trace([" city", " city", " Sydney", " Canberra"]))
-    assert "is “Canberra” only in the last layer (layer 3, probability 0.40); just before" in (
+    assert "settles on “Canberra” only in the last layer (layer 3, probability 0.40); just before" in (
         finding.text
     )
     assert "“city” in layers 0 to 1, “Sydney” in layer 2." in finding.text
     assert not finding.is_found
+
+
+def test_a_token_that_was_on_top_before_and_lost_its_place_settles_in_the_last_layer():
+    text = _text([" Sydney", " Canberra", " Canberra", " city", " Canberra"])
+    assert "the lens settles on “Canberra” only in the last layer (layer 4, probability" in text
+    assert "its top token is “Sydney” in layer 0, “Canberra” in layers 1 to 2, “city” in" in text
 
 
 def test_the_last_layer_that_was_read_is_not_called_the_models_last():
@@ -110,9 +116,9 @@ def test_a_layer_whose_lens_cannot_be_read_is_no_settling_layer():
 def test_top_tokens_of_layers_that_cannot_be_read_are_not_named():
     text = _text([" Sydney", " Sydney", " city", " Canberra"], readable=2)
     assert "Sydney" not in text
-    assert "just before, it is “city” in layer 2" in text
+    assert "just before, its top token is “city” in layer 2" in text
     text = _text([" Sydney", " city", " Canberra", " Canberra"], readable=2)
-    assert "; up to layer 1 the lens cannot be read (further from the model's output" in text
+    assert "; up to layer 1 the lens cannot be read (its skill is under 0.5)" in text
 
 
 def test_a_drawn_token_that_is_not_the_models_own_settles_nowhere():

@@ -109,13 +109,13 @@ def test_the_residual_stream_is_shown_wherever_it_stands_among_the_sites():
     assert "settled" not in alone
 
 
-def test_lens_entropy_is_compared_over_the_layers_whose_lens_can_be_read():
+def test_lens_entropy_is_compared_over_the_readable_layers():
     trace = synthetic()
     means, room = np.array([0.5, 3.0, 2.0, 1.0, 4.0, 1.5]), np.log(2000)
     trace.dataset["lens_entropy"].values[0] = means[:, None]
     trace.dataset["lens_kl"].values[0] = np.array([2, 0.5, 0.1, 2, 0.1, 0])[:, None] * room
     text = (
-        "Mean lens entropy of the layers whose lens can be read is lowest in layer 5 (1.50 nats) "
+        "Mean lens entropy of the layers whose lens is readable is lowest in layer 5 (1.50 nats) "
         f"and highest in layer 4 (4.00 nats), over {len(CHAT)} positions."
     )
     assert _by_id(trace)["lens_layers"].text == text
