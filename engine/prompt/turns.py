@@ -9,6 +9,7 @@ from typing import Any
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.messages import Conversation, check_messages
+from attentropy.engine.trace.segments import QUESTION
 
 # What `apply_chat_template` of transformers decides itself, or what this module sets.
 _RESERVED = frozenset((
@@ -80,7 +81,7 @@ def _ask(document: str, question: str) -> tuple[str, tuple[Segment, ...]]:
     start = len(document) + 2
     return f"{document}\n\n{question}", (
         Segment("document", 0, len(document)),
-        Segment("question", start, start + len(question)),
+        Segment(QUESTION, start, start + len(question)),
     )
 
 

@@ -34,10 +34,11 @@ def sought(text: Prompt, prompt_tokens: int, content: Sequence[bool]) -> list[bo
     keys = content_keys(text.tokens, text.roles)[prompt_tokens:]
     stated = word_keys("".join(text.tokens[:prompt_tokens]))
     # A token may have several words, as in scripts without blanks: all of them may stand there.
-    return [
-        keep and bool(key) and not word_keys(key) <= stated
-        for keep, key in zip(content, keys, strict=True)
-    ]
+    is_new = [bool(key) and not word_keys(key) <= stated for key in keys]
+    if keys and any(own.startswith(keys[-1]) for own in stated):
+        # Nothing follows the last word: the limit may have cut one of the prompt's.
+        is_new = [new and key != keys[-1] for new, key in zip(is_new, keys, strict=True)]
+    return [keep and new for keep, new in zip(content, is_new, strict=True)]
 
 
 def read_placebos(plan: RunPlan, placebos: Placebos) -> tuple[Reference | None, dict[str, Any]]:

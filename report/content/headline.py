@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from attentropy.engine.trace.dataset import Trace
@@ -10,6 +11,7 @@ from attentropy.report.text import for_sentence, for_terminal
 from attentropy.report.units import probability
 
 _LETTERS = 160  # of the answer
+_BREAKS = re.compile(r"\s*\n\s*")
 _BEFORE = 60  # of them before a decisive word that stands far behind
 
 
@@ -58,7 +60,11 @@ def _parts(answer: Answer, place: tuple[int, int]) -> tuple[str, str, str]:
     stop = max(b, start + _LETTERS)
     before = ("…" if start else "") + text[start:a]
     after = text[b:stop] + ("…" if stop < len(text) else "")
-    return for_terminal(before), for_terminal(text[a:b]), for_terminal(after)
+    return _one_line(before), _one_line(text[a:b]), _one_line(after)
+
+
+def _one_line(text: str) -> str:
+    return for_terminal(_BREAKS.sub(" ", text))
 
 
 def _note(decisive: Decisive) -> str:

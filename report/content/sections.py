@@ -41,8 +41,9 @@ _LOOK_UNITS = (
 _LOOK = {
     "layers": "Look for the layers where A and B diverge.",
     "lens": (
-        "Look for the layer where the lens first agrees with the model's output: there entropy "
-        "falls, the share of correct predictions rises towards 100 %, and KL falls to 0."
+        "Look for the layer where the lens first agrees with the model's output: there skill and "
+        "the share of correct predictions rise, and KL falls to 0. Where skill is low, entropy "
+        "says how certain the lens is, and nothing of the model."
     ),
     "attention": (
         "Look for layers that differ from their neighbours: low normalized entropy with a large "
@@ -187,7 +188,8 @@ def finding_line(index: int, observation: Observation) -> FindingLine:
     """Return a finding as the page writes it, the one at `index` of all findings."""
     verdict = "" if observation.is_found else "not measured"
     if not observation.is_found and observation.value is not None:
-        verdict = "no finding"
+        # Where the lens settles too late, the sentence still says what it shows before.
+        verdict = "" if observation.id == "settled" else "no finding"
     return FindingLine(
         index, observation.text, verdict, observation.statistic, numbers(observation)
     )  # fmt: skip

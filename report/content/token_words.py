@@ -35,7 +35,7 @@ def token_words(trace: Trace, entropies: np.ndarray) -> Callable[[int], str]:
         if tokens[number] < 2:
             return ""
         parts = [f"surprisal {sums[number]:.2f} nats"] if np.isfinite(sums[number]) else []
-        parts += [f"mean {means[number]:.2f} nats"] if np.isfinite(means[number]) else []
+        parts += [f"mean entropy {means[number]:.2f} nats"] if np.isfinite(means[number]) else []
         name = for_sentence(units.names[number].strip(), _LETTERS)
         length = count(int(tokens[number]), "token")
         return f"; word {name} ({length}){': ' if parts else ''}{', '.join(parts)}"

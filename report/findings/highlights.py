@@ -22,7 +22,7 @@ def section_of(observation: Observation) -> str:
 
 
 def strength(observation: Observation) -> float:
-    """Return a finding's value divided by its threshold.
+    """Return how far a finding's value is from its threshold, as a factor.
 
     It is 1 for a finding without a threshold, and 0 where nothing was found.
     """
@@ -30,7 +30,8 @@ def strength(observation: Observation) -> float:
         return 0.0
     if not observation.threshold:
         return 1.0
-    return observation.value / observation.threshold
+    ratio = observation.value / observation.threshold
+    return 1 / ratio if 0 < ratio < 1 else ratio  # a departure may lie below its range
 
 
 def highlights(observations: Sequence[Observation]) -> list[int]:

@@ -23,7 +23,8 @@ REHEARSAL_LIFT = 10
 class StrongestRehearsal:
     """The cell at a template token where a token of the answer has the highest probability.
 
-    It is one of a layer whose lens is readable. `entry` is that along `layer`; `rank` (from 0) and `is_found` are those of definitions.md;
+    It is one of a layer whose lens is readable. `entry` is that along `layer`; `rank` (from 0) and
+    `is_found` are those of definitions.md;
     `placebo` is the largest probability that a placebo question gives the token in the same cell,
     None where none was read; `cells` is the number of cells that count as found, of `tested` ones.
     `why_untested` is None where the trace can tell whether any does; where it cannot tell which
@@ -156,8 +157,9 @@ def observe_rehearsal(trace: Trace) -> Observation:
         )
     elif best.is_found:
         text = (
-            f"Rehearsal found: {where} {lens} already {gives}{later}. {best.cells:,} of {best.tested:,} "
-            f"layer × template-token cells {'passes' if best.cells == 1 else 'pass'} the test."
+            f"Rehearsal found: {where} {lens} already {gives}{later}. {best.cells:,} of "
+            f"{best.tested:,} layer × template-token cells "
+            f"{'passes' if best.cells == 1 else 'pass'} the test."
         )
     else:
         tokens = count(int(is_read.any(0).sum()), "template token")

@@ -134,10 +134,16 @@ def observe_settled(trace: Trace) -> Observation | None:
     text += _where(trace, place) if place.readable is not None else _nowhere(trace, place)
     if place.first is not None and (median := median_layer(trace)) is not None:
         layer, n = median
-        text += (
-            f" For the model's own predictions in the prompt, the median is layer {layer:g} "
-            f"({count(n, 'position')})."
-        )
+        if place.has_last and layer == trace["layer"][place.entries[-1]]:
+            text += (
+                " At least half of the model's own predictions in the prompt settle only in the "
+                f"last layer ({count(n, 'position')})."
+            )
+        else:
+            text += (
+                " For the model's own predictions in the prompt, the median settling layer is "
+                f"{layer:g} ({count(n, 'position')})."
+            )
     return Observation(
         "settled", text, "settling layer", float(trace["layer"][at]), "layer",
         n=len(place.entries), is_found=is_found, layer=at, position=place.query,

@@ -184,7 +184,7 @@ def extras_note(extras: Extras, figure: FigureValues) -> str:
             groups.setdefault(where, []).append(_name(plane))
     parts = [f"{', '.join(names)} {where}" for where, names in groups.items()]
     lost = [_name(plane) for plane in extras.planes if _lacks_heads(extras, plane, figure)]
-    parts += [f"single heads: not in the page of {', '.join(lost)}"] if lost else []
+    parts += [f"{', '.join(lost)} of single heads not in the page"] if lost else []
     sentences = [f"Other statistics: {'; '.join(parts)}."] if parts else []
     errors = ", ".join(_errors(extras))
     sentences += [f"Rounding of other statistics: {errors}."] if errors else []

@@ -1,8 +1,8 @@
 """The answer as the model wrote it, and its decisive word: the first one that tells something new.
 
 The decisive word is the first content word of the answer that does not stand in the last message of
-the prompt. A word of the question that the answer repeats, or a function word, tells little of what
-the model knows.
+the prompt, or in the question where a document stands before it. A word of the question that the
+answer repeats, or a function word, tells little of what the model knows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from attentropy.engine.prompt.reasoning import answer_parts
 from attentropy.engine.trace.content_words import content_keys, word_keys
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.segments import QUESTION
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.units import starts_word
 
@@ -172,6 +173,9 @@ def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
     words = [i for i in own if keys[i] and is_start[i]]
     question = _Words(_last_message(trace))
     new = [i for i in words if keys[i] not in question]
+    last = int(np.flatnonzero(is_start)[-1])
+    if new and new[-1] == last and question.has_start(keys[last]):
+        new.pop()  # nothing follows the word: the limit may have cut one of the question's
     first = next(iter([*new, *words]), None)
     if first is None:
         step = next(iter(own), others[0])
@@ -194,12 +198,21 @@ class _Words:
             return True
         return len(word_keys(key)) > 1 and key in self._text
 
+    def has_start(self, key: str) -> bool:
+        """Whether a word of the text begins with `key`."""
+        return any(own.startswith(key) for own in self._keys)
+
 
 def _last_message(trace: Trace) -> str:
-    """Return the text of the last message; without messages, all content of the prompt."""
+    """Return the text of the question after a document, else of the last message.
+
+    Without messages it is all content of the prompt.
+    """
     prompt = slice(trace.prompt_tokens)
     is_own = trace["role"][prompt] == "content"
-    if "message" in trace and (messages := trace["message"][prompt]).max(initial=-1) >= 0:
+    if "segment" in trace and (trace["segment"][prompt] == QUESTION).any():
+        is_own = trace["segment"][prompt] == QUESTION
+    elif "message" in trace and (messages := trace["message"][prompt]).max(initial=-1) >= 0:
         is_own = messages == messages.max()
     texts = trace.tokens[prompt]
     return "".join(texts[i] for i in np.flatnonzero(is_own))

@@ -72,9 +72,11 @@ def _settled(finding: Finding, evidence: Evidence) -> Verdict | None:
     mistakes.claim(finding["found"] == (later[:1] not in ([], [last])), f"in layers {later}")
     _check_probabilities(text, mistakes, evidence, position)
     _check_tops(text, mistakes, evidence, position)
-    if median := re.search(rf"median is layer {NUMBER} \(", text):
+    if median := re.search(rf"median settling layer is {NUMBER} \(", text):
         own = float(np.median(settling_layers(evidence)))
         mistakes.number("median layer", median[1], own)
+    elif "At least half of the model's own" in text:
+        mistakes.claim(float(np.median(settling_layers(evidence))) == last, "fewer than half do")
     return mistakes.verdict(finding)
 
 

@@ -71,7 +71,8 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
     tokens = [token for token in steps if token not in words.special]
     is_readable = evidence.skill()[0] >= 0.5 if case.dummies else None
     cells, others = [], []
-    new = [t for t in tokens if any(key not in words.of_prompt for key in steps[t])]
+    stated = words.of_prompt | _cut(evidence, words.of_prompt)
+    new = [t for t in tokens if any(key not in stated for key in steps[t])]
     placebos = {token: evidence.placebo(token) for token in tokens} if case.dummies else {}
     for column, position in enumerate(case.dummies):
         own = case.ids[position + 1]
@@ -109,6 +110,7 @@ def decisive(evidence: Evidence) -> tuple[int, int]:
     """
     case, words = evidence.case, evidence.words
     message = keys_of(_last_message(evidence))
+    message |= _cut(evidence, message)
     starts: list[tuple[int, list[str]]] = []
     before: list[str] = []
     for step in range(len(case.generated)):
@@ -119,6 +121,13 @@ def decisive(evidence: Evidence) -> tuple[int, int]:
     new = [step for step, keys in starts if any(key not in message for key in keys)]
     step = next(iter([*new, *(step for step, _ in starts)]), 0)
     return step, case.generated[step]
+
+
+def _cut(evidence: Evidence, stated: set[str]) -> set[str]:
+    """Return the words that end the answer without a sign after them and begin a stated word."""
+    case = evidence.case
+    last = evidence.words.keys(case.prompt + len(case.generated) - 1) if case.generated else []
+    return {key for key in last if any(word.startswith(key) for word in stated)}
 
 
 def _last_message(evidence: Evidence) -> str:

@@ -1,5 +1,7 @@
 """Placebo questions are written as the prompt was, and end in the same template tokens."""
 
+from dataclasses import replace
+
 import pytest
 
 from attentropy.engine.prompt.placebo import QUESTIONS, placebo_prompts
@@ -92,10 +94,18 @@ def test_only_content_words_that_are_not_in_the_prompt_are_looked_for():
     own = tokenizer()
     text = prepare(own, "Is Paris big?")
     tokens = [" Paris", " is", " the", " Lou", "vre", "."]
-    from dataclasses import replace
-
     whole = replace(
         text, tokens=text.tokens + tokens, roles=text.roles + ["generated"] * len(tokens)
     )
     keep = sought(whole, len(text.ids), [True] * 5 + [False])
     assert keep == [False, False, False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"), [([" Par"], [False]), ([" Par", "."], [True, False])]
+)
+def test_a_word_of_the_prompt_that_the_limit_cuts_is_not_looked_for(tokens, wanted):
+    text = prepare(tokenizer(), "Is Paris big?")
+    roles = text.roles + ["generated"] * len(tokens)
+    whole = replace(text, tokens=text.tokens + tokens, roles=roles)
+    assert sought(whole, len(text.ids), [True] * len(tokens)) == wanted

@@ -55,9 +55,9 @@ def test_the_sentence_has_layer_probability_and_the_median_of_the_prompt():
     finding = observe_settled(trace)
     assert finding.text == (
         "After “The” (position 17) the lens's top token is “Canberra” from layer 2 onward "
-        "(probability 0.30 there, 0.40 in layer 3); just before, its top token is “Sydney” in layer "
-        "0, “city” in layer 1. For the model's own predictions in the prompt, the median is layer 0 "
-        "(17 positions)."
+        "(probability 0.30 there, 0.40 in layer 3); just before, its top token is “Sydney” in "
+        "layer 0, “city” in layer 1. For the model's own predictions in the prompt, the median "
+        "settling layer is 0 (17 positions)."
     )
     assert (finding.value, finding.layer, finding.position, finding.n) == (2, 2, QUERY, 4)
     assert finding.is_found
@@ -79,8 +79,9 @@ def test_in_a_redacted_trace_tokens_are_compared_by_their_numbers():
 
 def test_the_last_layer_is_no_settling_layer():
     finding = observe_settled(settled_trace([" city", " city", " Sydney", " Canberra"]))
-    assert "settles on “Canberra” only in the last layer (layer 3, probability 0.40); just before" in (
-        finding.text
+    assert (
+        "settles on “Canberra” only in the last layer (layer 3, probability 0.40); just before"
+        in (finding.text)
     )
     assert "“city” in layers 0 to 1, “Sydney” in layer 2." in finding.text
     assert not finding.is_found
@@ -90,6 +91,16 @@ def test_a_token_that_was_on_top_before_and_lost_its_place_settles_in_the_last_l
     text = _text([" Sydney", " Canberra", " Canberra", " city", " Canberra"])
     assert "the lens settles on “Canberra” only in the last layer (layer 4, probability" in text
     assert "its top token is “Sydney” in layer 0, “Canberra” in layers 1 to 2, “city” in" in text
+
+
+def test_where_half_of_the_prompt_settles_in_the_last_layer_the_sentence_says_so():
+    trace = settled_trace([" Sydney", " city", " Canberra"])
+    trace.dataset["lens_rank"].values[0, :2, :QUERY] = 5
+    trace.dataset["lens_top_ids"].values[0, :2, :QUERY, 0] = IDS[" city"]
+    assert observe_settled(trace).text.endswith(
+        " At least half of the model's own predictions in the prompt settle only in the last layer "
+        "(17 positions)."
+    )
 
 
 def test_the_last_layer_that_was_read_is_not_called_the_models_last():
@@ -177,7 +188,7 @@ def test_it_is_what_float64_says_of_the_hidden_states(city):
     p = logits.softmax(-1).amax(-1)[wanted, query]
     assert f"probability {p:.2f} " in finding.text
     median = np.median([layer_of(i) for i in range(prompt)])
-    assert finding.text.endswith(f"the median is layer {median:g} ({prompt} positions).")
+    assert finding.text.endswith(f"median settling layer is {median:g} ({prompt} positions).")
 
 
 def _lens_logits(model, ids):

@@ -70,6 +70,33 @@ def test_without_a_new_word_the_first_content_word_or_token_decides(answer, word
     assert (one.word, one.step, one.is_new) == (word, step, False)
 
 
+@pytest.mark.parametrize(
+    ("answer", "word", "is_new"),
+    [
+        ((" Austral",), "Austral", False),  # of "Australia", in the question
+        ((" capital", " Austral"), "capital", False),
+        ((" Austral", END), "Austral", True),  # the end of turn follows: a whole word
+        ((" Austral", "."), "Austral", True),
+        ((" Sydney", " Austral"), "Sydney", True),
+        ((" Perth",), "Perth", True),
+    ],
+)
+def test_a_word_of_the_question_that_the_limit_cuts_does_not_decide(answer, word, is_new):
+    one = _word(answer)
+    assert (one.word, one.is_new) == (word, is_new)
+
+
+def test_words_of_a_document_before_the_question_may_decide():
+    answer = (" The", " capital", " is", " Australia", END)
+    assert _word(answer).word == "capital"
+    names = ["question" if role == "content" else "" for role in chat_roles(list(CHAT))]
+    names[CHAT.index(" Australia")] = "document"
+    data = answered(answer).dataset
+    segments = np.array([*names, *[""] * len(answer)], np.dtypes.StringDType())
+    one = read_answer(Trace(data.assign_coords(segment=("position", segments)))).decisive
+    assert (one.word, one.is_new) == ("Australia", True)
+
+
 def test_only_the_last_message_counts_as_the_question():
     prompt = ("<|start|>", "Rome", "<|end|>", "<|start|>", "Paris", "?", "<|end|>")
     roles = ["template", "content", "template", "template", "content", "content", "template"]

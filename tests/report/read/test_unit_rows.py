@@ -130,7 +130,7 @@ def test_a_tokens_tooltip_names_its_word(trace):
     assert words(5) == ""
     assert words(PROMPT) == words(PROMPT + 1)
     total = -float(trace["token_logprob"][PROMPT : PROMPT + 2].sum())
-    wanted = f"; word Canberra (2 tokens): surprisal {total:.2f} nats, mean 17.50 nats"
+    wanted = f"; word Canberra (2 tokens): surprisal {total:.2f} nats, mean entropy 17.50 nats"
     assert words(PROMPT) == wanted
     hidden = token_words(redact(trace), np.zeros(n))
     assert hidden(PROMPT) == ""
