@@ -248,7 +248,7 @@ TERMS = (
         "settling layer",
         "The first layer from which on the lens's top token is the one that the model writes next.",
         "Spellings that differ in a leading space or in case are one token. Layers whose lens "
-        "cannot be read, and the last layer, where the lens is the model's output, do not count.",
+        "is not readable, and the last layer, where the lens is the model's output, do not count.",
         see=("decisive word", "logit lens"),
     ),
     Term(

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from attentropy.report import palette
+from attentropy.report.content.directions import direction, runs
 from attentropy.report.images import data_uri
 from attentropy.report.units import glue
 
@@ -30,7 +31,7 @@ def templates() -> Environment:
         "sort_keys": True,
         "separators": (",", ":"),
     }
-    templates.filters["glued"] = glue
+    templates.filters |= {"glued": glue, "direction": direction, "runs": runs}
     return templates
 
 
