@@ -50,6 +50,15 @@ def audience_of(visible: Array, keys: int) -> Audience:
     return Audience(queries.cumsum()[:keys].round(), uniform.cumsum()[:keys])
 
 
+def least_share(audience: Audience, key: int) -> float:
+    """Return the share of a layer's attention from which on a key may be a sink of it.
+
+    It is more than `SHARE` for an early key of a short prompt, which uniform attention gives much.
+    """
+    uniform = audience.uniform[key] / max(audience.queries[key], 1)
+    return max(SHARE, _TIMES_UNIFORM * float(uniform))
+
+
 def may_be_sinks(tokens: list[str], roles: list[str]) -> Array:
     """Return which tokens may be sink keys, [N] bool: the first, and those of no content word."""
     is_possible = np.array([not key for key in content_keys(tokens, roles)], bool)

@@ -75,7 +75,7 @@ def _marked_query(side: int) -> alt.Chart:
             x2=alt.X2Value(side),
             y=alt.YValue(alt.ExprRef(f"max(0, col - first) / n * {side}")),
             y2=alt.Y2Value(alt.ExprRef(f"max(0, col - first + 1) / n * {side}")),
-            opacity=alt.OpacityValue(alt.ExprRef("col >= first ? 1 : 0")),
+            opacity=alt.OpacityValue(alt.ExprRef("col >= first && col < first + n ? 1 : 0")),
         )
     )
     return chart

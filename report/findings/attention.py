@@ -74,6 +74,7 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
 
 
 def _rows(attention: planes.AttentionPlanes) -> str:
-    """Return which keys the means are over."""
+    """Return which queries and keys the means are over, of the head with most queries."""
+    queries = count(int(attention.focus_count.max()), "query", "queries")
     sinks = "sink keys left out" if attention.leaves_sinks_out else "sink keys included"
-    return f"queries with at least {planes.FOCUS_KEYS} keys, {sinks}"
+    return f"{queries} with at least {planes.FOCUS_KEYS} keys, {sinks}"

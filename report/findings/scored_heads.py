@@ -1,6 +1,7 @@
 """Heads of the model: what single heads do, as facts of the model and not of the prompt.
 
-One line each, for one box of the page. They are no findings: most prompts give the same heads.
+One line each, for one box of the page. They are no findings: most prompts give nearly the same
+heads. Only induction heads are measured apart from the prompt, the others on it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ _TIMES_UNIFORM = 2  # a short row gives the token before it much anyway
 
 # Score, its name in the box, and what is compared.
 _KINDS = (
-    ("previous", "Previous token", "mean attention on the token before"),
+    ("previous", "Previous token", "on this prompt: mean attention on the token before"),
     ("induction", "Induction", "on repeated random tokens"),
-    ("local", "Local", f"attention on the last {LOCAL_KEYS} keys"),
+    ("local", "Local", f"on this prompt: attention on the last {LOCAL_KEYS} keys"),
 )
-_IDLE = f"share of queries with more than {percent(IDLE_WEIGHT)} of their attention on one sink key"
+_IDLE = (
+    "on this prompt: share of queries with more than "
+    f"{percent(IDLE_WEIGHT)} of their attention on one sink key"
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.sink_keys import LAYERS, LEAST_QUERIES, SHARE, SinkKeys, sink_keys
+from attentropy.engine.trace.sink_keys import (
+    LAYERS,
+    LEAST_QUERIES,
+    SinkKeys,
+    audience_of,
+    least_share,
+    sink_keys,
+)
 from attentropy.report.findings.finding import Observation, quoted
 from attentropy.report.units import count, percent
 
@@ -26,13 +33,14 @@ def observe_sinks(trace: Trace) -> Observation:
         return _not_measured(f"the prompt is too short (it needs at least {LEAST_QUERIES} tokens)")
     positions = sinks.named
     if not positions:
+        limit = _limit(trace, 0, 0)
         share = np.where(np.isfinite(sinks.share), sinks.share, 0)
         text = (
-            f"No attention sink: no token without content receives {percent(SHARE)} of the "
+            f"No attention sink: no token without content receives {percent(limit)} of the "
             f"attention in {LAYERS} layers or more."
         )
         return Observation(
-            "sinks", text, "received", float(share[:, :1].max(initial=0)), "share", SHARE, 0,
+            "sinks", text, "received", float(share[:, :1].max(initial=0)), "share", limit, 0,
             is_found=False, view="attention",
         )  # fmt: skip
     first = positions[0]
@@ -40,8 +48,14 @@ def observe_sinks(trace: Trace) -> Observation:
     layer = int(strengths.argmax())
     return Observation(
         "sinks", _sentence(trace, sinks, positions), "received", float(strengths[layer]), "share",
-        SHARE, len(positions), view="attention", layer=layer, position=first,
+        _limit(trace, layer, first), len(positions), view="attention", layer=layer, position=first,
     )  # fmt: skip
+
+
+def _limit(trace: Trace, layer: int, key: int) -> float:
+    """Return the share from which on a key is a sink of a layer."""
+    visible = trace["visible"][layer, : trace.prompt_tokens]
+    return least_share(audience_of(visible, visible.size), key)
 
 
 def _not_measured(why: str) -> Observation:

@@ -103,7 +103,10 @@ def _sinks(trace):
 def test_sinks_are_named_with_their_layers_and_shares():
     finding = _sinks(_with_sink())
     assert finding.is_found
-    assert (finding.position, finding.n, finding.threshold) == (0, 1, 0.2)
+    assert (finding.position, finding.n) == (0, 1)
+    # A short prompt's first key gets more than a tenth anyway: its limit is twice that.
+    uniform = (1 / np.arange(1, 41)).mean()
+    assert finding.threshold == pytest.approx(max(0.2, 2 * uniform))
     assert finding.text.startswith("Attention sink: “<s>” (position 0) in layers 0–5 with ")
     two = _sinks(_with_sink(at=(0, 20), weight=0.6))
     assert two.text == (

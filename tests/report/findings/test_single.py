@@ -32,7 +32,7 @@ def test_extreme_layers_and_heads_are_those_of_the_numbers():
     finding = _by_id(trace)["heads"]
     assert (finding.layer, finding.head) == (2, 1)
     assert "Most diffuse head: L4H0, 1.00; 1 of 18 heads above 0.9" in finding.text
-    assert finding.text.endswith("(queries with at least 16 keys, sink keys included).")
+    assert finding.text.endswith("(2 queries with at least 16 keys, sink keys included).")
     assert finding.n == len(CHAT) - 15
 
 
@@ -55,7 +55,7 @@ def test_values_that_are_written_alike_are_said_to_be_equal(entropy):
     assert findings["lens_layers"].text == (
         f"Mean lens entropy is {entropy:.2f} nats in every layer, over {len(CHAT)} positions."
     )
-    same = "All 18 heads have the same mean normalized entropy, 0.50 (queries with at least 16 keys"
+    same = "All 18 heads have the same mean normalized entropy, 0.50 (2 queries with at least 16 keys"
     assert findings["heads"].text.startswith(same)
     assert findings["range"].text.endswith("By layer, it is 0.50 in every layer.")
 
