@@ -21,7 +21,7 @@ from attentropy.report.read.curves import Curve
 from attentropy.report.read.maps import SCORES, pool_tiles, tile_edges
 from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.top_keys import leaves_sinks_out
-from attentropy.report.read.unit_rows import ANSWER, REST, UnitRows
+from attentropy.report.read.unit_rows import ANSWER, REST, SINKS, UnitRows
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten
 from attentropy.report.units import count, percent
@@ -239,7 +239,7 @@ def of_answer(trace: Trace) -> ChartTable:
 def of_units(units: UnitRows) -> ChartTable:
     """Return one row per message or segment, and for the rest of the text."""
     has_answer = any(np.isfinite(row.mass) for row in units.rows)
-    named = [row for row in units.rows if row.label not in (REST, ANSWER)]
+    named = [row for row in units.rows if row.label not in (REST, ANSWER, SINKS)]
     rows = [*named[:_UNITS], *units.rows[len(named) :]]
     columns = [
         Column(units.kind, number=False), Column("text", number=False), Column("tokens"),
@@ -255,7 +255,7 @@ def of_units(units: UnitRows) -> ChartTable:
         line: list[Cell] = [row.label, row.text, f"{row.tokens:,}", *map(number, measured)]
         line += [percent(row.mass) if np.isfinite(row.mass) else None] if has_answer else []
         cells.append(line)
-    title = f"The {count(len(named), units.kind)}, means over the tokens of each"
+    title = f"The {count(len(named), units.kind)}; entropies and surprisals are means over tokens"
     if len(named) > _UNITS:
         title = f"The first {_UNITS} of {title.removeprefix('The ')}"
     return ChartTable(f"table-{units.kind}s", title, columns, cells)

@@ -10,6 +10,7 @@ import numpy as np
 
 from attentropy.engine.trace.answer_attention import answer_attention
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.sink_keys import sink_keys
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.units import Units, aggregate, units_of
 from attentropy.report import planes
@@ -18,17 +19,18 @@ from attentropy.report.text import for_sentence
 
 KINDS = ("message", "segment")
 REST, ANSWER = "template and other text", "the answer itself"
+SINKS = "sink keys"
 _PANELS = 8
 _STEP = 0.05  # to which the panels' common end is rounded up
 
 
 @dataclass(frozen=True)
 class UnitRow:
-    """One message or segment, the `REST` of the prompt, or the `ANSWER`.
+    """One message or segment, the `REST` of the prompt, the `ANSWER`, or the `SINKS`.
 
     Entropies and surprisal are means over its tokens in nats, `lens_entropy` that of the last layer
-    read; `mass` is the share of the answer's attention, the mean over layers and heads. NaN where
-    the trace does not have it.
+    read; `mass` is the share of the answer's attention, the mean over layers and heads, without
+    what the sink keys among them receive. NaN where the trace does not have it.
     """
 
     label: str
@@ -79,8 +81,11 @@ def _read(
         has_value = np.isfinite(by_layer)
         entropy = np.where(has_value, by_layer, 0).sum(0) / np.maximum(has_value.sum(0), 1)
         entropy = np.where(has_value.any(0), entropy, np.nan)
-    answer = answer_attention(trace, units.numbers, n)
-    masses = missing if answer is None else _mean(answer.masses.reshape(-1, n))
+    apart = _with_sinks_apart(trace, units)
+    answer = answer_attention(trace, apart.numbers, len(apart.names))
+    masses = np.full(len(apart.names), np.nan)
+    if answer is not None:
+        masses = _mean(answer.masses.reshape(-1, masses.size))
     texts = _texts(trace, units)
     labels = [f"message {name}" if kind == "message" else name for name in own.names]
     labels = [for_sentence(name, 40) for name in [*labels, *units.names[len(own.names) :]]]
@@ -95,9 +100,13 @@ def _read(
         for values in [(surprisal, lens, entropy, masses)]
         for i in range(n)
     )
+    if answer is not None and masses.size > n:
+        sinks = int(apart.tokens[n])
+        rows += (UnitRow(SINKS, "", sinks, np.nan, np.nan, np.nan, float(masses[n])),)
+        labels, starts = [*labels, SINKS], [*starts, ""]
     titles = [f"{name}: {start}" if kind == "message" and start and name not in (REST, ANSWER)
               else name for name, start in zip(labels, starts, strict=True)]  # fmt: skip
-    curves = () if answer is None else tuple(_curves(trace, units, titles, kind, answer.masses))
+    curves = () if answer is None else tuple(_curves(trace, apart, titles, kind, answer.masses))
     return UnitRows(kind, rows, curves)
 
 
@@ -112,8 +121,21 @@ def _with_the_rest(trace: Trace, own: Units) -> Units:
     return Units(numbers, names)
 
 
+def _with_sinks_apart(trace: Trace, units: Units) -> Units:
+    """Return the units without the prompt's sink keys, which are one more unit after them.
+
+    Attention on a sink key is parked there, and says nothing of the text around it.
+    """
+    sinks = sink_keys(trace)
+    if sinks is None or not sinks.named:
+        return units
+    numbers = units.numbers.copy()
+    numbers[sinks.named] = len(units.names)
+    return Units(numbers, [*units.names, SINKS])
+
+
 def _texts(trace: Trace, units: Units) -> list[str]:
-    """Return the text of each unit; none of the rest of the prompt, which is in pieces."""
+    """Return the text of each unit; none of the rest of the prompt, whose pieces are no text."""
     order, starts = units.members()
     tokens = trace.tokens
     parts = np.split(order, starts[1:])
@@ -152,7 +174,7 @@ def _uniform(trace: Trace, units: Units) -> np.ndarray | None:
     keys = np.arange(prompt, n) + 1
     if "visible" not in trace or not keys.size or (trace["visible"][:, prompt:] != keys).any():
         return None
-    last = len(units.names) - 1  # the answer itself, of which a token sees what is before it
+    last = units.numbers[-1]  # the answer itself, of which a token sees what is before it
     shares = units.tokens[:, None] / keys
     shares[last] = (keys - prompt) / keys
     mean: np.ndarray = shares.mean(1)

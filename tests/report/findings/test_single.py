@@ -55,7 +55,9 @@ def test_values_that_are_written_alike_are_said_to_be_equal(entropy):
     assert findings["lens_layers"].text == (
         f"Mean lens entropy is {entropy:.2f} nats in every layer, over {len(CHAT)} positions."
     )
-    same = "All 18 heads have the same mean normalized entropy, 0.50 (2 queries with at least 16 keys"
+    same = (
+        "All 18 heads have the same mean normalized entropy, 0.50 (2 queries with at least 16 keys"
+    )
     assert findings["heads"].text.startswith(same)
     assert findings["range"].text.endswith("By layer, it is 0.50 in every layer.")
 

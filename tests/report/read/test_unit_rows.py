@@ -10,7 +10,7 @@ from attentropy.report import planes
 from attentropy.report.content.tables import of_units
 from attentropy.report.content.token_words import token_words
 from attentropy.report.page.page import render
-from attentropy.report.read.unit_rows import ANSWER, REST, unit_rows
+from attentropy.report.read.unit_rows import ANSWER, REST, SINKS, unit_rows
 
 TOKENS = [*traces.CHAT, "Can", "berra", "."]
 PROMPT = len(traces.CHAT)
@@ -134,3 +134,31 @@ def test_a_tokens_tooltip_names_its_word(trace):
     assert words(PROMPT) == wanted
     hidden = token_words(redact(trace), np.zeros(n))
     assert hidden(PROMPT) == ""
+
+
+def test_attention_on_sink_keys_stands_apart_from_the_message_around_them(trace):
+    at = [0, 9]  # the first key, and " of" in message 2
+    flags = np.zeros((trace["layer"].size, len(TOKENS)), np.int8)
+    flags[:2, at] = 1
+    received = np.zeros((flags.shape[0], 1, len(TOKENS)), np.float32)
+    with_sinks = Trace(
+        trace.dataset.assign(
+            sink_keys=(("layer", "position"), flags),
+            received=(("layer", "received_head", "position"), received),
+        )
+    )
+    (units,) = unit_rows(with_sinks, None)
+    assert [row.label for row in units.rows] == ["message 0", "message 2", REST, ANSWER, SINKS]
+    weights = trace["answer_attention"].astype(np.float64)
+    for row in units.rows[:-1]:
+        own = list(PARTS[row.label])
+        assert row.tokens == len(own)
+        without = [i for i in own if i not in at]
+        assert row.mass == pytest.approx(weights[..., without].sum(-1).mean(), rel=1e-12)
+    assert units.rows[-1].tokens == 2
+    assert units.rows[-1].mass == pytest.approx(weights[..., at].sum(-1).mean(), rel=1e-12)
+    assert units.curves[-1].title == SINKS
+    assert sum(curve.uniform[0] for curve in units.curves) == pytest.approx(1)
+    table = of_units(units)
+    assert table.title.startswith("The 2 messages; ")
+    assert table.rows[-1][0] == SINKS
