@@ -68,7 +68,9 @@ class Readability:
         title = self.title(labels)
         parts = [f"{title[0].upper()}{title[1:]}"]
         if pale := self.rows_of(PALE):
-            parts.append(f"faded: {layers(pale, labels)} (skill under {READABLE:g})")
+            parts.append(
+                f"faded: {layers(pale, labels)} (skill under {READABLE:g}; paler than their values)"
+            )
         if unreadable := self.rows_of(UNREADABLE):
             parts.append(f"dotted: {layers(unreadable, labels)}, {GUESS}")
         skill = "the lower lens skill of A and B" if len(self.sides) > 1 else "lens skill"
