@@ -79,11 +79,12 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
     reading, count = plan.lens.reading, len(placebos.ids)
     fits = count * max(map(len, placebos.ids)) <= max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
     is_exact = not getattr(plan.loaded.model, "is_quantized", False)
-    groups = [list(placebos.ids)] if fits and is_exact else [[one] for one in placebos.ids]
+    numbers = list(range(count))
+    groups = [numbers] if fits and is_exact else [[i] for i in numbers]
     points = {site: reading.points[site] for site in reading.sites}
     parts, means = [], []
     for group in groups:
-        states, values = _read(plan, points, group, placebos.shared)
+        states, values = _read(plan, points, placebos, group)
         parts.append(states)
         means.append(values)
     joined: States = {
@@ -94,26 +95,28 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
         for site in points
     }
     lengths = np.array([len(one) for one in placebos.ids], np.int32)
-    return Reference(PlaceboStates(joined, count, placebos.shared), lengths, np.concatenate(means))
+    states = PlaceboStates(joined, count, placebos.shared)
+    return Reference(states, lengths, *np.concatenate(means, 1))
 
 
 def _read(
-    plan: RunPlan, points: Any, group: list[tuple[int, ...]], shared: int
+    plan: RunPlan, points: Any, placebos: Placebos, group: Sequence[int]
 ) -> tuple[States, np.ndarray]:
-    """Return the states at the last `shared` tokens of each question of a batch.
+    """Return the states at the last shared tokens of each question of `group`, read in one batch.
 
-    And the means of `EntropyMeans`, [questions, entries].
+    And both means of `EntropyMeans`, [2, questions, entries].
     """
-    width, lengths = max(map(len, group)), [len(one) for one in group]
-    padded = [[*one, *[one[-1]] * (width - len(one))] for one in group]
-    rows = [i * width + n - shared + j for i, n in enumerate(lengths) for j in range(shared)]
+    own = [placebos.ids[i] for i in group]
+    width, shared = max(map(len, own)), placebos.shared
+    padded = [[*one, *[one[-1]] * (width - len(one))] for one in own]
+    rows = [i * width + len(one) - shared + j for i, one in enumerate(own) for j in range(shared)]
     model: Any = plan.loaded.model
     ids = torch.tensor(padded, device=plan.ids.device)
-    listener = EntropyMeans(model, plan.attention, lengths)
+    listener = EntropyMeans(model, plan.attention, [placebos.may_be_sinks[i] for i in group])
     with (
         torch.no_grad(),
         tell(model, listener) if plan.records_attention else without_recording(model),
         capture_states(points, torch.tensor(rows)) as states,
     ):
         model(ids, use_cache=False, logits_to_keep=1)
-    return states, listener.means
+    return states, np.stack([listener.means, listener.means_without_sinks])

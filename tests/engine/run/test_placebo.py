@@ -11,6 +11,8 @@ from attentropy.engine.prompt.placebo import QUESTIONS, placebo_prompts
 from attentropy.engine.run import extract as module
 from attentropy.engine.run import placebo
 from attentropy.engine.run.extract import extract
+from attentropy.engine.trace import sink_keys
+from attentropy.report import planes
 from attentropy.report.findings.rehearsal import observe_rehearsal, strongest_rehearsal
 from tiny import save
 
@@ -183,3 +185,27 @@ def test_the_reference_is_of_the_heads_and_layers_that_are_recorded():
     np.testing.assert_allclose(trace["reference_entropy"][1, 2:4], wanted, atol=1e-5)
     assert np.isnan(np.delete(trace["reference_entropy"], [2, 3], 1)).all()
     assert np.isfinite(trace["reference_lens_entropy"]).all(0).tolist() == [False] * 7 + [True]
+
+
+def test_the_reference_without_sinks_equals_traces_of_the_same_questions(monkeypatch):
+    # The embedded model has no sinks: its keys count as such from a smaller share on.
+    monkeypatch.setattr(sink_keys, "SHARE", 0.05)
+    monkeypatch.setattr(sink_keys, "_TIMES_UNIFORM", 0)
+    trace = extract(device="cpu", heads=[0, 3])
+    for i, question in enumerate(QUESTIONS):
+        own = extract(prompt=question, device="cpu", max_new_tokens=0, heads=[0, 3])
+        assert (own["sink_keys"] > 0).any()
+        read = planes.read_attention(own)
+        assert read.leaves_sinks_out
+        wanted = np.full(8, np.nan)
+        np.divide(read.focus_sum.sum(1), read.focus_count.sum(1), out=wanted,
+                  where=read.focus_count.sum(1) > 0)  # fmt: skip
+        stored = trace["reference_entropy_without_sinks"][i]
+        np.testing.assert_allclose(stored, wanted, atol=1e-5)
+    assert np.isfinite(trace["reference_entropy_without_sinks"]).any()
+
+
+def test_without_the_further_sweep_the_reference_is_of_all_keys_alone():
+    trace = extract(device="cpu", scores=False)
+    assert np.isnan(trace["reference_entropy_without_sinks"]).all()
+    assert np.isfinite(trace["reference_entropy"]).all()
