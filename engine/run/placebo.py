@@ -69,7 +69,7 @@ def _why_not(plan: RunPlan, placebos: Placebos) -> str | None:
 
 
 def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
-    """Read all questions, together where that is exact and fits.
+    """Read all questions, as many together as fit where that is exact.
 
     They are padded on the right: no token sees those after it, so that padding needs no mask, and
     every kind of layer reads it as it reads more text. Where weights are quantized, outputs may
@@ -77,10 +77,10 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
     """
     assert plan.lens is not None
     reading, count = plan.lens.reading, len(placebos.ids)
-    fits = count * max(map(len, placebos.ids)) <= max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
     is_exact = not getattr(plan.loaded.model, "is_quantized", False)
-    numbers = list(range(count))
-    groups = [numbers] if fits and is_exact else [[i] for i in numbers]
+    limit = max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
+    size = max(1, limit // max(map(len, placebos.ids))) if is_exact else 1
+    groups = [range(first, min(count, first + size)) for first in range(0, count, size)]
     points = {site: reading.points[site] for site in reading.sites}
     parts, means = [], []
     for group in groups:

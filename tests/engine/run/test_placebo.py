@@ -106,12 +106,14 @@ def test_the_embedded_model_rehearses_its_answer_but_not_against_other_capitals(
     assert observe_rehearsal(same_kind).text.startswith("No rehearsal found")
 
 
-def test_questions_read_one_by_one_give_the_same(monkeypatch):
+@pytest.mark.parametrize("limit", [1, 100])
+def test_questions_read_one_by_one_or_in_groups_give_the_same(monkeypatch, limit):
     together = extract(device="cpu")
-    monkeypatch.setattr(placebo, "SMALLEST_DEFAULT_CHUNK", 1)
-    alone = extract(device="cpu", chunk=7)
-    np.testing.assert_allclose(alone["rehearsal_placebo"], together["rehearsal_placebo"], atol=1e-4)
-    assert alone.attrs["placebo"] == together.attrs["placebo"]
+    monkeypatch.setattr(placebo, "SMALLEST_DEFAULT_CHUNK", limit)
+    apart = extract(device="cpu", chunk=7)
+    for name in ("rehearsal_placebo", "reference_entropy", "reference_entropy_without_sinks"):
+        np.testing.assert_allclose(apart[name], together[name], atol=1e-4)
+    assert apart.attrs["placebo"] == together.attrs["placebo"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a secret"), MemoryError(), IndexError("x")])
