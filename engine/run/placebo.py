@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from attentropy.engine.attention.probe import MODEL_ERRORS
-from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
+from attentropy.engine.cost.memory import questions_at_once
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.lens.points import States, capture_states
@@ -78,8 +78,7 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
     assert plan.lens is not None
     reading, count = plan.lens.reading, len(placebos.ids)
     is_exact = not getattr(plan.loaded.model, "is_quantized", False)
-    limit = max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
-    size = max(1, limit // max(map(len, placebos.ids))) if is_exact else 1
+    size = questions_at_once(plan.chunk, max(map(len, placebos.ids))) if is_exact else 1
     groups = [range(first, min(count, first + size)) for first in range(0, count, size)]
     points = {site: reading.points[site] for site in reading.sites}
     parts, means = [], []

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from attentropy.engine.cost import memory
 from attentropy.engine.prompt.placebo import QUESTIONS, placebo_prompts
 from attentropy.engine.run import extract as module
 from attentropy.engine.run import placebo
@@ -109,7 +110,7 @@ def test_the_embedded_model_rehearses_its_answer_but_not_against_other_capitals(
 @pytest.mark.parametrize("limit", [1, 100])
 def test_questions_read_one_by_one_or_in_groups_give_the_same(monkeypatch, limit):
     together = extract(device="cpu")
-    monkeypatch.setattr(placebo, "SMALLEST_DEFAULT_CHUNK", limit)
+    monkeypatch.setattr(memory, "SMALLEST_DEFAULT_CHUNK", limit)
     apart = extract(device="cpu", chunk=7)
     for name in ("rehearsal_placebo", "reference_entropy", "reference_entropy_without_sinks"):
         np.testing.assert_allclose(apart[name], together[name], atol=1e-4)
