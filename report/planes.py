@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.sink_keys import visible_sinks
+from attentropy.engine.trace.focus import focus
 
 # The largest width of a picture; the canvas of a browser cannot be wider than 16,384 pixels.
 COLUMNS = 2048
-# Queries with fewer keys say little about how focused a head is.
-FOCUS_KEYS = 16
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
     size = tile_size(n, columns)
     mean = np.empty((count, n), np.float32)
     head_tiles = np.empty((count, heads, -(-n // size)), np.float32)
-    total, normalized, focus = np.zeros((3, count, heads))
+    total, normalized, focused = np.zeros((3, count, heads))
     entropy_count, normalized_count, focus_count = np.zeros((3, count, heads), np.int64)
     starts, prompt = np.arange(0, n, size), trace.prompt_tokens
 
@@ -136,14 +134,14 @@ def read_attention(trace: Trace, columns: int = 512) -> AttentionPlanes | None:
             factors = _inverse_ceiling(trace, layer)[:prompt]
             normalized[layer] = entropy @ np.nan_to_num(factors)
             normalized_count[layer] = (finite & np.isfinite(factors)).sum(-1)
-            focus[layer], focus_count[layer] = _focus(trace, layer, values)
+            focused[layer], focus_count[layer] = _focus(trace, layer, values)
 
     # One layer is read from the disk and decompressed while another one is summed up.
     with ThreadPoolExecutor(2) as pool:
         for _ in pool.map(read, range(count)):
             pass
     return AttentionPlanes(
-        mean, head_tiles, size, total, entropy_count, normalized, normalized_count, focus,
+        mean, head_tiles, size, total, entropy_count, normalized, normalized_count, focused,
         focus_count, _leaves_sinks_out(trace),
     )  # fmt: skip
 
@@ -154,22 +152,13 @@ def _leaves_sinks_out(trace: Trace) -> bool:
 
 
 def _focus(trace: Trace, layer: int, entropy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums of normalized entropy without sink keys, and the numbers of queries, [head].
-
-    Over the prompt's queries with `FOCUS_KEYS` keys besides the sink keys. `entropy` [head, query]
-    is that of all keys, which counts where no sink key was hidden; a query at a sink key has none.
-    """
+    """Return `focus` of a layer over the prompt's queries; entropy [head, query], of all keys."""
     prompt = entropy.shape[-1]
-    keys = trace["visible"][layer, :prompt].astype(np.int64)
-    if _leaves_sinks_out(trace):
-        own = trace.dataset["entropy_without_sinks"][layer].values[:, :prompt]
-        is_hidden = np.isfinite(own)
-        is_sink = trace["sink_keys"][layer, :prompt] > 0
-        entropy = np.where(is_hidden, own, np.where(is_sink, np.nan, entropy))
-        keys = keys - np.where(is_hidden.any(0), visible_sinks(is_sink, keys), 0)
-    is_counted = np.isfinite(entropy) & (keys >= FOCUS_KEYS)
-    values = np.where(is_counted, entropy, 0.0) / np.log(np.maximum(keys, 2))
-    return values.sum(-1, dtype=np.float64), is_counted.sum(-1)
+    keys = trace["visible"][layer, :prompt]
+    if not _leaves_sinks_out(trace):
+        return focus(entropy, keys)
+    own = trace.dataset["entropy_without_sinks"][layer].values[:, :prompt]
+    return focus(entropy, keys, own, trace["sink_keys"][layer, :prompt] > 0)
 
 
 @dataclass(frozen=True)

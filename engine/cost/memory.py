@@ -64,7 +64,7 @@ def memory_bytes(size: ModelSize, run: RunSize) -> MemoryBytes:
     waiting += run.recording.windows(size, run.tokens)
     waiting = min(waiting, QUEUE_BYTES) if is_chunked else waiting
     states, residuals, reading = _lens(size, run)
-    activations = transient_bytes(size, chunk, item)
+    activations = transient_bytes(size, max(chunk, run.reference.pass_tokens), item)
     activations += keys * item if is_chunked else 0  # a layer's cache, copied as it grows
     activations += keys * 4 if run.on_cpu and item < 4 else 0  # and widened, for the kernel
     checking = _PROBE * size.vocabulary * 4 * 8
@@ -115,6 +115,14 @@ def chunk_tokens(
     ):
         chunk //= 2
     return chunk
+
+
+def questions_at_once(chunk: int, longest: int) -> int:
+    """Return how many placebo questions one pass reads, the longest of which has so many tokens.
+
+    chunk: tokens of a pass over the prompt.
+    """
+    return max(1, max(chunk, SMALLEST_DEFAULT_CHUNK) // longest)
 
 
 def transient_bytes(size: ModelSize, n: int, item: int) -> int:

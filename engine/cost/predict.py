@@ -11,8 +11,15 @@ import torch
 from transformers import PretrainedConfig
 
 from attentropy.engine.cost.disk import DiskBytes, disk_bytes
-from attentropy.engine.cost.memory import MemoryBytes, alternatives, chunk_tokens, memory_bytes
+from attentropy.engine.cost.memory import (
+    MemoryBytes,
+    alternatives,
+    chunk_tokens,
+    memory_bytes,
+    questions_at_once,
+)
 from attentropy.engine.cost.options import CostOptions
+from attentropy.engine.cost.reference import QUESTION_TOKENS, ReferenceSize
 from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
 from attentropy.engine.cost.speed import duration, measure_rates
 from attentropy.engine.errors import UsageError
@@ -24,6 +31,7 @@ from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.gguf import GgufHeader
 from attentropy.engine.model.positions import usable_positions
+from attentropy.engine.prompt.placebo import QUESTIONS
 from attentropy.engine.selection import select
 from attentropy.engine.trace.text import count
 
@@ -31,12 +39,19 @@ _TEMPLATE = 32  # positions of a chat's template; only the prompt would give the
 
 
 class RunFacts(TypedDict):
-    """The run that a prediction is about."""
+    """The run that a prediction is about.
+
+    The placebo questions, its reference, are read after a prompt in a chat template; their tokens
+    are those of a short template.
+    """
 
     chunk: int | None
     answer_tokens: int
     lens_positions: int
     map_tile: list[int] | None
+    reference_questions: int
+    reference_tokens: int
+    reference_passes: int
 
 
 class MemoryPrediction(MemoryBytes):
@@ -149,6 +164,9 @@ def predict(
             "answer_tokens": run.answer,
             "lens_positions": run.positions,
             "map_tile": list(run.recording.tile) if run.recording.tile else None,
+            "reference_questions": run.reference.questions,
+            "reference_tokens": run.reference.tokens,
+            "reference_passes": run.reference.passes,
         },
         "memory": memory_facts,
         "disk": disk_bytes(size, run),
@@ -204,7 +222,10 @@ def run_size(
         states = len(options.lens) * layers * size.width * item
         free = free_bytes(device)
         chunk = chunk_tokens(size, item, on_cpu=on_cpu, states=states, free=free)
-    return replace(run, chunk=min(chunk, tokens))
+    chunk, reference = min(chunk, tokens), ReferenceSize()
+    if sites and options.reference:
+        reference = ReferenceSize(len(QUESTIONS), questions_at_once(chunk, QUESTION_TOKENS))
+    return replace(run, chunk=chunk, reference=reference)
 
 
 def _recording_size(size: ModelSize, tokens: int, options: CostOptions) -> RecordingSize:

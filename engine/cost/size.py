@@ -8,6 +8,7 @@ import torch
 from transformers import PretrainedConfig
 
 from attentropy.engine.attention.window_size import kept_per_head
+from attentropy.engine.cost.reference import ReferenceSize
 from attentropy.engine.lens.budget import LensSize
 from attentropy.engine.maps.windows import Rectangle, Tile, default_window
 from attentropy.engine.model.classes import empty_model
@@ -101,7 +102,7 @@ class RunSize:
     """What the cost of a run depends on besides its model.
 
     itemsize: bytes of one weight once loaded. positions: how many of the prompt the lens reads, and
-    answer_positions of the answer's `answer` tokens.
+    answer_positions of the answer's `answer` tokens. reference: the placebo questions.
     """
 
     tokens: int
@@ -114,6 +115,7 @@ class RunSize:
     recording: RecordingSize = field(default_factory=RecordingSize)
     answer: int = 0
     answer_positions: int = 0
+    reference: ReferenceSize = field(default_factory=ReferenceSize)
 
     @property
     def length(self) -> int:

@@ -58,6 +58,7 @@ class StageSeconds(TypedDict):
     answer: float
     read_the_lens: float
     token_logprobs: float
+    read_the_reference: float
     all: float
 
 
@@ -139,6 +140,7 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     answer += grown_scores / rates.swept if run.recording.received else 0.0
     lens = lens_flops / rates.lens if run.positions else 0.0
     tokens = n * head / rates.lens if run.recording.token_logprob else 0.0
+    reference = _reference(size, run, rates)
     return {
         "load": load,
         "check": check,
@@ -147,5 +149,22 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
         "answer": answer,
         "read_the_lens": lens,
         "token_logprobs": tokens,
-        "all": load + check + prompt + sweep + answer + lens + tokens,
+        "read_the_reference": reference,
+        "all": load + check + prompt + sweep + answer + lens + tokens + reference,
     }
+
+
+def _reference(size: ModelSize, run: RunSize, rates: Rates) -> float:
+    """Return the seconds of the placebo questions: their passes, and the lens after them."""
+    own = run.reference
+    if not own.questions:
+        return 0.0
+    weights = size.active * run.itemsize / rates.copied
+    seconds = 2.0 * own.tokens * size.active / rates.product
+    seconds = max(seconds, own.passes * weights) + own.passes * size.layers * _CALLS
+    scores = size.heads * own.pairs * size.layers
+    seconds += scores / rates.scores
+    if run.recording.without_sinks:
+        seconds += scores / rates.swept + scores / rates.scores
+    lens = size.lens(run.itemsize, run.sites).cost(own.positions, own.tokens)
+    return seconds + lens.flops / rates.lens

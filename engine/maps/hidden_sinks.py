@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.trace.sink_keys import audience_of, sinks_of_layer
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
-from attentropy.kernels.ops import attention
+from attentropy.kernels.ops import AttentionResult, attention
 
 Rows = dict[str, tuple[int, np.ndarray]]
 
@@ -56,10 +58,9 @@ class HiddenSinks:
         hidden[: len(inside)] = inside
         if not hidden.any():
             return {}
-        q, k = call.query, call.key
-        segments = torch.from_numpy(hidden.astype(np.int32))[None].to(q.device)
-        # Values are not needed; the keys stand for them.
-        result = attention(q, k, k, **call.where, segments=segments, stats="entropy,top_key")
+        result = attention_without(
+            call.query, call.key, hidden[None], call.where, "entropy,top_key"
+        )  # fmt: skip
         mass = -torch.expm1(result.lse.float() - call.lse.float())
         assert result.entropy is not None
         assert result.top_key is not None
@@ -82,6 +83,18 @@ class HiddenSinks:
     def restore(self, is_sink: np.ndarray) -> None:
         """Continue from an earlier `is_sink`."""
         self._is_sink[...] = is_sink
+
+
+def attention_without(
+    query: Tensor, key: Tensor, hidden: np.ndarray, where: Mapping[str, Any], stats: str
+) -> AttentionResult:
+    """Return attention over the keys that are not `hidden` [sequences, keys] bool.
+
+    The queries at a hidden key see the hidden keys alone.
+    """
+    segments = torch.from_numpy(hidden.astype(np.int32)).to(query.device)
+    # Values are not needed; the keys stand for them.
+    return attention(query, key, key, **where, segments=segments, stats=stats)
 
 
 def _visible_so_far(visibility: Visibility) -> np.ndarray:

@@ -14,10 +14,12 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.prompt.chat import render_texts
 from attentropy.engine.prompt.encode import encode_chat
 from attentropy.engine.prompt.messages import Conversation
-from attentropy.engine.prompt.prepare import Prompt, PromptLike
+from attentropy.engine.prompt.prepare import Prompt, PromptLike, prompt_of
 from attentropy.engine.prompt.turns import read_turns
 from attentropy.engine.trace.content_words import word_keys
 from attentropy.engine.trace.function_words import function_words
+from attentropy.engine.trace.sink_keys import may_be_sinks
+from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,11 +47,13 @@ class Placebos:
     """The placebo questions as token ids, or why there are none.
 
     shared: how many of the last tokens are those of the prompt, all of them template tokens after
-    its last word. why_not: None where the questions can be read.
+    its last word. may_be_sinks: which tokens of each question may be sink keys. why_not: None where
+    the questions can be read.
     """
 
     ids: tuple[tuple[int, ...], ...] = ()
     shared: int = 0
+    may_be_sinks: tuple[Array, ...] = ()
     why_not: str | None = None
 
 
@@ -87,14 +91,16 @@ def placebo_prompts(
     plain = {k: v for k, v in arguments.items() if k not in ("tools", "documents")}
     for first, options in ((instructions, arguments), ([], plain)):
         try:
-            ids = _encode(tokenizer, remaining, first, options)
+            prompts = _encode(tokenizer, remaining, first, options)
         except UsageError:
             return Placebos(why_not="the chat template rejects the placebo questions")
+        ids = tuple(tuple(one.ids) for one in prompts)
         if sum(map(len, ids)) <= MOST_TOKENS:
             shared = min(_common_end(text.ids[after:], one) for one in ids)
             if not shared:
                 return Placebos(why_not="the template ends in other tokens after other questions")
-            return Placebos(tuple(ids), shared)
+            may_be = tuple(may_be_sinks(one.tokens, one.roles) for one in prompts)
+            return Placebos(ids, shared, may_be)
     return Placebos(why_not=f"the placebo questions have more than {MOST_TOKENS:,} tokens")
 
 
@@ -116,17 +122,28 @@ def _encode(
     questions: Sequence[str],
     first: list[dict[str, Any]],
     arguments: dict[str, Any],
-) -> list[tuple[int, ...]]:
-    """Return each question's token ids. Raises `UsageError` where the template rejects one."""
+) -> list[Prompt]:
+    """Return each question's prompt. Raises `UsageError` where the template rejects one.
+
+    Roles tell the words of the question and of the instructions from all others, which are the
+    template's: enough to judge which words have content.
+    """
     conversations = [
         Conversation([*first, {"role": "user", "content": question}], arguments)
         for question in questions
     ]
     texts = render_texts(tokenizer, conversations)
-    return [
-        tuple(encode_chat(tokenizer, text, conversation.messages, **arguments).ids)
-        for text, conversation in zip(texts, conversations, strict=True)
-    ]
+    prompts = []
+    for text, conversation in zip(texts, conversations, strict=True):
+        encoded = encode_chat(tokenizer, text, conversation.messages, **arguments)
+        roles = ["template"] * len(encoded.ids)
+        for words in (str(message["content"]) for message in conversation.messages):
+            start = text.rfind(words)
+            for i, (a, b) in enumerate(encoded.places):
+                if start >= 0 and a < b and start < b and a < start + len(words):
+                    roles[i] = "content"
+        prompts.append(prompt_of(tokenizer, text, encoded.ids, encoded.places, roles, chat=True))
+    return prompts
 
 
 def _common_end(one: Sequence[int], other: Sequence[int]) -> int:

@@ -181,7 +181,7 @@ def _from_ids(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> Prompt:
     roles = ["template" if token in special else "content" for token in ids]
     if len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
         roles[-1] = "eos"
-    return _prompt(tokenizer, text, ids, places, roles, chat=False)
+    return prompt_of(tokenizer, text, ids, places, roles, chat=False)
 
 
 def _from_turns(tokenizer: PreTrainedTokenizerBase, turns: Turns, chat_template: bool) -> Prompt:
@@ -241,7 +241,7 @@ def _tokenize(
         last = next((i for i, (a, b) in enumerate(reversed(places)) if a < b), 0)
         roles[:first] = ["bos"] * first
         roles[len(ids) - last :] = ["eos"] * last
-    prepared = _prompt(
+    prepared = prompt_of(
         tokenizer, text, ids, places, roles, chat=conversation is not None, notes=notes,
         messages=[source.message for source in sources],
         segments=[source.segment for source in sources],
@@ -250,7 +250,7 @@ def _tokenize(
     return prepared
 
 
-def _prompt(
+def prompt_of(
     tokenizer: PreTrainedTokenizerBase,
     text: str,
     ids: list[int],

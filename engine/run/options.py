@@ -36,7 +36,6 @@ class Options(CostOptions):
     top_p: Any = 1.0
     seed: int = 0
     top_k: int = 5
-    reference: bool = True
     memory: Any = None
     output: str | Path | None = None
     scratch: str | Path | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from attentropy.engine.attention.probe import MODEL_ERRORS
-from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK
+from attentropy.engine.cost.memory import questions_at_once
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.lens.points import States, capture_states
@@ -70,7 +70,7 @@ def _why_not(plan: RunPlan, placebos: Placebos) -> str | None:
 
 
 def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
-    """Read all questions, together where that is exact and fits.
+    """Read all questions, as many together as fit where that is exact.
 
     They are padded on the right: no token sees those after it, so that padding needs no mask, and
     every kind of layer reads it as it reads more text. Where weights are quantized, outputs may
@@ -78,13 +78,13 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
     """
     assert plan.lens is not None
     reading, count = plan.lens.reading, len(placebos.ids)
-    fits = count * max(map(len, placebos.ids)) <= max(plan.chunk, SMALLEST_DEFAULT_CHUNK)
     is_exact = not getattr(plan.loaded.model, "is_quantized", False)
-    groups = [list(placebos.ids)] if fits and is_exact else [[one] for one in placebos.ids]
+    size = questions_at_once(plan.chunk, max(map(len, placebos.ids))) if is_exact else 1
+    groups = [range(first, min(count, first + size)) for first in range(0, count, size)]
     points = {site: reading.points[site] for site in reading.sites}
     parts, means = [], []
     for group in groups:
-        states, values = _read(plan, points, group, placebos.shared)
+        states, values = _read(plan, points, placebos, group)
         parts.append(states)
         means.append(values)
     joined: States = {
@@ -95,26 +95,28 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
         for site in points
     }
     lengths = np.array([len(one) for one in placebos.ids], np.int32)
-    return Reference(PlaceboStates(joined, count, placebos.shared), lengths, np.concatenate(means))
+    states = PlaceboStates(joined, count, placebos.shared)
+    return Reference(states, lengths, *np.concatenate(means, 1))
 
 
 def _read(
-    plan: RunPlan, points: Any, group: list[tuple[int, ...]], shared: int
+    plan: RunPlan, points: Any, placebos: Placebos, group: Sequence[int]
 ) -> tuple[States, np.ndarray]:
-    """Return the states at the last `shared` tokens of each question of a batch.
+    """Return the states at the last shared tokens of each question of `group`, read in one batch.
 
-    And the means of `EntropyMeans`, [questions, entries].
+    And both means of `EntropyMeans`, [2, questions, entries].
     """
-    width, lengths = max(map(len, group)), [len(one) for one in group]
-    padded = [[*one, *[one[-1]] * (width - len(one))] for one in group]
-    rows = [i * width + n - shared + j for i, n in enumerate(lengths) for j in range(shared)]
+    own = [placebos.ids[i] for i in group]
+    width, shared = max(map(len, own)), placebos.shared
+    padded = [[*one, *[one[-1]] * (width - len(one))] for one in own]
+    rows = [i * width + len(one) - shared + j for i, one in enumerate(own) for j in range(shared)]
     model: Any = plan.loaded.model
     ids = torch.tensor(padded, device=plan.ids.device)
-    listener = EntropyMeans(model, plan.attention, lengths)
+    listener = EntropyMeans(model, plan.attention, [placebos.may_be_sinks[i] for i in group])
     with (
         torch.no_grad(),
         tell(model, listener) if plan.records_attention else without_recording(model),
         capture_states(points, torch.tensor(rows)) as states,
     ):
         model(ids, use_cache=False, logits_to_keep=1)
-    return states, listener.means
+    return states, np.stack([listener.means, listener.means_without_sinks])

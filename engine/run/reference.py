@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -17,27 +18,37 @@ from attentropy.engine.attention.plan import AttentionPlan
 from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.lens.placebo import PlaceboStates
+from attentropy.engine.maps.hidden_sinks import attention_without
 from attentropy.engine.model.layers import layer_of
 from attentropy.engine.run.prefill import Ignored
+from attentropy.engine.trace.focus import focus
+from attentropy.engine.trace.sink_keys import audience_of, sinks_of_layer
 from attentropy.kernels.ops import AttentionResult
+from attentropy.kernels.sweep import attention_received
 
 
 class EntropyMeans(Ignored):
     """The mean normalized attention entropy of each sequence of a batch, in one pass.
 
     means: [sequences, entries of the plan], over the heads that the plan keeps and over the queries
-    that see two keys or more; NaN where nothing is recorded. lengths: the sequences' tokens.
+    that see two keys or more; NaN where nothing is recorded. means_without_sinks: the same as
+    `focus` has it, without the sink keys of each sequence, where the plan keeps that of the prompt.
+    may_be_sinks: which tokens of each sequence may be sink keys. Padding follows the tokens, so
+    that it only has to be left out of the queries.
     """
 
-    def __init__(self, model: PreTrainedModel, plan: AttentionPlan, lengths: Sequence[int]) -> None:
+    def __init__(
+        self, model: PreTrainedModel, plan: AttentionPlan, may_be_sinks: Sequence[np.ndarray]
+    ) -> None:
         super().__init__(model, ("entropy",), plan.layers)
-        self._plan, self._lengths = plan, lengths
+        self._plan, self._may_be_sinks = plan, may_be_sinks
         self._calls: Counter[int] = Counter()
-        self.means = np.full((len(lengths), len(plan.entries)), np.nan, np.float32)
+        shape = len(may_be_sinks), len(plan.entries)
+        self.means, self.means_without_sinks = np.full((2, *shape), np.nan, np.float32)
 
     def on_attention(
-        self, module: nn.Module, tensors: Any, visibility: Visibility, score: Any,
-        result: AttentionResult,
+        self, module: nn.Module, tensors: tuple[Tensor, Tensor, Tensor], visibility: Visibility,
+        score: dict[str, Any], result: AttentionResult,
     ) -> None:  # fmt: skip
         """Take one attention call; see `hook.Listener`."""
         layer = layer_of(self.model, module)
@@ -45,17 +56,58 @@ class EntropyMeans(Ignored):
         self._calls[layer] += 1
         if result.entropy is None or call not in self._plan.entries:
             return
-        entry, counts = self._plan.entries.index(call), visibility.counts(len(self._lengths))
-        for i, n in enumerate(self._lengths):
-            values = self._plan.of_heads(result.entropy[i, :, :n]).double().cpu()
-            self.means[i, entry] = _mean_of_range(values, counts[i, :n])
+        entry = self._plan.entries.index(call)
+        visible = visibility.counts(1)[0].numpy()
+        entropy = self._of_heads(result.entropy)
+        self.means[:, entry] = [
+            _mean_of_range(own[:, : len(one)], visible[: len(one)])
+            for own, one in zip(entropy, self._may_be_sinks, strict=True)
+        ]
+        if not self._plan.derived:
+            return
+        query, key, _ = tensors
+        where = score | visibility.arguments()
+        is_sink = self._sinks(query, key, result.lse, where, visible)
+        without = [None] * len(entropy)
+        if is_sink.any():
+            hidden = attention_without(query, key, is_sink, where, "entropy").entropy
+            assert hidden is not None
+            without = list(np.where(is_sink[:, None], np.nan, self._of_heads(hidden)))
+        for i, one in enumerate(self._may_be_sinks):
+            n, other = len(one), without[i]
+            totals, counts = focus(
+                entropy[i][:, :n], visible[:n],
+                other[:, :n] if other is not None and is_sink[i].any() else None, is_sink[i, :n],
+            )  # fmt: skip
+            if counts.any():
+                self.means_without_sinks[i, entry] = totals.sum() / counts.sum()
+
+    def _of_heads(self, values: Tensor) -> np.ndarray:
+        """Return the values that the plan keeps, [sequences, heads, queries]."""
+        return np.stack([self._plan.of_heads(one).double().cpu().numpy() for one in values])
+
+    def _sinks(
+        self, query: Tensor, key: Tensor, lse: Tensor, where: dict[str, Any], visible: np.ndarray
+    ) -> np.ndarray:
+        """Return which keys of each sequence are sinks of this layer, [sequences, keys] bool."""
+        lengths = [len(one) for one in self._may_be_sinks]
+        is_padding = torch.arange(lse.shape[-1]) >= torch.tensor(lengths)[:, None]
+        # A row whose sum of weights is infinite gives each key nothing.
+        lse = lse.masked_fill(is_padding[:, None].to(lse.device), torch.inf)
+        received = attention_received(query, key, lse, heads="mean", **where)[:, 0]
+        is_sink = np.zeros(received.shape, bool)
+        for i, (n, mass) in enumerate(zip(lengths, received.double().cpu().numpy(), strict=True)):
+            audience = audience_of(visible[:n], n)
+            is_sink[i, :n] = sinks_of_layer(mass[:n], audience, self._may_be_sinks[i])[0]
+        return is_sink
 
 
-def _mean_of_range(entropies: Tensor, visible: Tensor) -> float:
+def _mean_of_range(entropies: np.ndarray, visible: np.ndarray) -> float:
     """Return the mean of H / ln(visible) of entropies [heads, queries], NaN where there is none."""
     has_range = visible >= 2
-    normalized = entropies[:, has_range] / visible[has_range].double().log()
-    return float(normalized[normalized.isfinite()].mean())
+    normalized = entropies[:, has_range] / np.log(visible[has_range])
+    is_known = np.isfinite(normalized)
+    return float(normalized[is_known].mean()) if is_known.any() else float("nan")
 
 
 def tell(model: PreTrainedModel, listener: Ignored) -> AbstractContextManager[None]:
@@ -65,11 +117,15 @@ def tell(model: PreTrainedModel, listener: Ignored) -> AbstractContextManager[No
 
 @dataclass(frozen=True)
 class Reference:
-    """What was read of the questions: states, tokens of each, and means [questions, entries]."""
+    """What was read of the questions: states, tokens of each, and means [questions, entries].
+
+    means, means_without_sinks: those of `EntropyMeans`.
+    """
 
     states: PlaceboStates
     lengths: np.ndarray
     means: np.ndarray
+    means_without_sinks: np.ndarray
 
     def arrays(self, entries: Mapping[int, int]) -> dict[str, Any]:
         """Return the trace's arrays of it, once the lens has read the states.
@@ -83,5 +139,6 @@ class Reference:
         return {
             "reference_tokens": (("reference",), self.lengths),
             "reference_entropy": (("reference", "layer"), self.means),
+            "reference_entropy_without_sinks": (("reference", "layer"), self.means_without_sinks),
             "reference_lens_entropy": (("reference", "layer"), lens),
         }

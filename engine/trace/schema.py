@@ -73,6 +73,7 @@ VARIABLES: Schema = {
     "rehearsal_placebo": (_LENS, "f"),
     "reference_tokens": (("reference",), "i"),
     "reference_entropy": (("reference", "layer"), "f"),
+    "reference_entropy_without_sinks": (("reference", "layer"), "f"),
     "reference_lens_entropy": (("reference", "layer"), "f"),
     "target_ids": (("position",), "i"),
     TOKEN_LOGPROB: (("query",), "f"),
@@ -130,7 +131,8 @@ NEVER_NEGATIVE = frozenset(
      "answer_attention", "sink_key_mass", "entropy_without_sinks",
      "head_entropy", "head_sink", "head_local", "head_previous", "head_induction",
      "uniform_sink", "uniform_local", "uniform_previous", "lens_entropy", "lens_kl",
-     "generated_entropy", "reference_entropy", "reference_lens_entropy",
+     "generated_entropy", "reference_entropy", "reference_entropy_without_sinks",
+     "reference_lens_entropy",
      *(f"head_answer_{name}" for name in ANSWER_SCORES),
      *(f"uniform_answer_{name}" for name in ("sink", "local", "previous")))
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,13 @@ from attentropy.engine.translator.translator import (
     head_sha256,
     translated,
 )
-from attentropy.engine.translator.windows import Source, Windows, read_windows
+from attentropy.engine.translator.windows import (
+    FEW_TOKENS,
+    FewTokensWarning,
+    Source,
+    Windows,
+    read_windows,
+)
 
 PENALTIES = (0.01, 0.1, 1.0)
 MEMORY = 2**30  # bytes of the Gram matrices that are there at once, by default
@@ -89,7 +96,8 @@ def fit_lens(
             the lens is to read is best.
         output: The file to write, NAME.lens.safetensors.
         tokenizer: The tokenizer of a loaded model.
-        tokens: Number of tokens to read, in turn from each text; 2,000 or more are advised.
+        tokens: Number of tokens to read, in turn from each text; of fewer than 2,000 a
+            `FewTokensWarning` says that more are advised.
         revision: Branch, tag or commit of a hub model.
         dtype: Weight dtype; by default the checkpoint's own (float32 on a CPU).
         device: "cpu", "cuda", "cuda:1" or a torch.device; by default CUDA if there is any.
@@ -127,6 +135,8 @@ def fit_lens(
     loaded = _loaded(model, tokenizer, placement)
     positions = usable_positions(loaded.model)
     windows = read_windows(loaded.tokenizer, text, tokens, positions)
+    if windows.tokens < FEW_TOKENS:
+        warnings.warn(FewTokensWarning(windows.tokens), stacklevel=2)
     lens = _lens(loaded.model, windows)
     maps: dict[int, AffineMap] = {}
     table: list[LayerFit] = []

@@ -22,6 +22,13 @@ _BYTES_PER_TOKEN = 64  # more of a file than this for each wanted token is not r
 Source = str | Path
 
 
+class FewTokensWarning(UserWarning):
+    """A lens is fitted to few tokens: the fit works, but another text would give other maps."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__(f"{tokens:,} tokens are few for a fit; {FEW_TOKENS:,} or more are advised")
+
+
 @dataclass(frozen=True)
 class Windows:
     """Windows of token ids, those to fit on and those held out; `start` ids stand before each.

@@ -20,6 +20,7 @@ _STAGES = {
     "answer": "generating the answer",
     "read_the_lens": "logit lens",
     "token_logprobs": "log-probabilities of the tokens",
+    "read_the_reference": "reference prompts",
 }
 _MEMORY = {
     "weights_bytes": "weights",
@@ -92,6 +93,19 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
         else f"tiles of {count(tile[0], 'query', 'queries')} × {count(tile[1], 'key')}"
     )
     yield from _part("Attention map", size)
+    yield from _part("Reference prompts", _reference(run))
+
+
+def _reference(run: Facts) -> str:
+    """Return how many questions are read besides the prompt."""
+    if not run["reference_questions"]:
+        return "none"
+    questions = count(run["reference_questions"], "question")
+    passes = count(run["reference_passes"], "pass", "passes")
+    return (
+        f"{questions} in the model's chat template, about "
+        f"{count(run['reference_tokens'], 'token')} in {passes}; none without a template"
+    )
 
 
 def _lens_lines(lens: Facts, positions: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,6 @@ text that was held out, and write the maps for --lens-translator of report and e
 _EXAMPLES = examples(
     "attentropy lens fit MODEL --text book.txt -o my-model.lens.safetensors",
 )
-_FEW = "note: {tokens:,} tokens are few for a fit; {enough:,} or more are advised"
 
 
 @click.group("lens", help=_HELP, epilog=_EXAMPLES)
@@ -91,19 +91,21 @@ def _fit_lens(model: str, files: Sequence[Path], target: Path, **options: Any) -
             f"fitting a lens needs {error.name or 'torch'}; run: {install_command('extract')}"
         ) from error
     from attentropy.engine.translator.fit import fit_lens
+    from attentropy.engine.translator.windows import FewTokensWarning
 
-    with show_progress() as progress:
+    with show_progress() as progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewTokensWarning)  # which `_print` writes as a note
         return fit_lens(model, files, target, progress=progress, **options)
 
 
 def _print(translator: Translator, model: str, target: Path, *, as_json: bool) -> None:
     """Print the table of a fit, or its values as JSON, and what to do with the file."""
     from attentropy.engine.translator.file import read_table
-    from attentropy.engine.translator.windows import FEW_TOKENS
+    from attentropy.engine.translator.windows import FEW_TOKENS, FewTokensWarning
 
     table, tokens = read_table(translator), int(translator.facts["tokens"])
     if tokens < FEW_TOKENS:
-        click.echo(_FEW.format(tokens=tokens, enough=FEW_TOKENS), err=True)
+        click.echo(f"note: {FewTokensWarning(tokens)}", err=True)
     if not as_json:
         for line in table_lines(table):
             click.echo(line)

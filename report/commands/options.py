@@ -40,7 +40,8 @@ class RunOption:
     def decorate_info(self, function: F) -> F:
         """Add the option to `info`, where its value is None unless it is given."""
         shown = "" if self.default is None else f"  [default: {self.default}]"
-        return click.option(*self.flags, help=f"{self.help}{shown}", **self.attributes)(function)
+        attributes = {**self.attributes, "default": None}
+        return click.option(*self.flags, help=f"{self.help}{shown}", **attributes)(function)
 
 
 _LEFT_OUT = [name for name in OPTIONAL_STATS if name not in KEPT_STATS]
@@ -244,6 +245,7 @@ _INFO_FLAGS = (
     "--lens-layers",
     "--lens-positions",
     "--lens-translator",
+    "--no-reference",
     "--max-new-tokens",
     "--chunk",
     "--storage",

@@ -20,7 +20,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_pair
 from attentropy.engine.trace.redaction import is_redacted, redact_together
 from attentropy.engine.trace.schema import COMPARISON
-from attentropy.engine.trace.statistics import is_key
+from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS, is_key
 from attentropy.engine.trace.text import count
 from attentropy.report.compare.columns import (
     OnColumns,
@@ -170,16 +170,22 @@ class Difference(Trace):
     def of_side(self, name: str, side: int) -> xr.DataArray:
         """Return one side's variable [..., columns], which is read when it is used.
 
-        NaN or -1 stands where the side has no token. The values of `top_key` are columns.
+        NaN or -1 stands where the side has no token. The values of `top_key` are columns, sink keys
+        left out where both sides have that.
         """
-        source = (self.a, self.b)[side].dataset[name]
+        dataset = (self.a, self.b)[side].dataset
+        sources = [dataset[name]]
+        if name == "top_key" and self.leaves_sinks_out:
+            sources.append(dataset[TOP_KEY_WITHOUT_SINKS])
 
-        def as_columns(keys: np.ndarray) -> np.ndarray:
+        def as_columns(keys: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+            if others is not None:
+                keys = np.where(others >= 0, others, keys)
             return self._key_columns(keys, side)
 
         compute = as_columns if is_key(name) else _unchanged
-        lazy = OnColumns([source], [(self.at_a, self.at_b)[side]], compute)
-        return xr.DataArray(xr.Variable(source.dims, indexing.LazilyIndexedArray(lazy)))
+        lazy = OnColumns(sources, [(self.at_a, self.at_b)[side]] * len(sources), compute)
+        return xr.DataArray(xr.Variable(sources[0].dims, indexing.LazilyIndexedArray(lazy)))
 
     def lens_of(self, side: int, name: str) -> np.ndarray:
         """Return one side's lens variable at `site`, [layer, columns]."""
@@ -197,6 +203,11 @@ class Difference(Trace):
         """Whether both sides hold attention of the same heads, by their numbers."""
         a, b = self.traces
         return "head" in a and "head" in b and np.array_equal(a["head"], b["head"])
+
+    @property
+    def leaves_sinks_out(self) -> bool:
+        """Whether the most attended keys are those besides sink keys: both sides have these."""
+        return all(TOP_KEY_WITHOUT_SINKS in trace for trace in self.traces)
 
     @property
     def traces(self) -> tuple[Trace, Trace]:

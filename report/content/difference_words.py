@@ -28,6 +28,7 @@ from attentropy.report.content.words import (
 from attentropy.report.findings.side_means import Means, by_layer
 from attentropy.report.read.answer_words import is_chat, read_answer
 from attentropy.report.read.readability import readability
+from attentropy.report.read.top_keys import leaves_sinks_out
 from attentropy.report.read.views import SCALE_PERCENTILE, View
 from attentropy.report.text import for_prompt, for_sentence, mark_whitespace
 from attentropy.report.units import count, signed
@@ -89,9 +90,10 @@ def _subtitle(difference: Difference, rows: Sequence[str]) -> str:
 
 def difference_captions(views: Sequence[View]) -> dict[str, str]:
     """Return the caption of each view, with {colours} for `filled_caption`."""
+    besides = " besides sink keys" if any(leaves_sinks_out(view.trace) for view in views) else ""
     cells = {
         "lens": "Cells show the lens's top token in A → in B",
-        "attention": "Cells show the most attended token in A → in B",
+        "attention": f"Cells show the most attended token{besides} in A → in B",
     }
     kinds = {
         "lens": "logit-lens entropy",

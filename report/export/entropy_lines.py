@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.compare.columns import on_columns
 from attentropy.report.compare.difference import Difference
 from attentropy.report.export.csv_table import Cell, Line, token
 from attentropy.report.export.figure_rows import FigureRows, HeadView
@@ -14,6 +15,7 @@ from attentropy.report.figures.exact_weights import InsetWeights
 from attentropy.report.figures.heatmap_data import tile_means
 from attentropy.report.figures.placement import Placement
 from attentropy.report.read.cells import tokens_of_sides
+from attentropy.report.read.top_keys import leaves_sinks_out, top_keys
 from attentropy.report.text import shorten
 
 _BEFORE = ("part", "layer", "head", "first position", "last position", "token")
@@ -135,8 +137,7 @@ def _top_tokens(rows: FigureRows, start: int, stop: int) -> _TopTokens:
     if view.name == "lens":
         probabilities = np.exp(trace.lens("lens_top_logprobs", span)[..., 0])
     elif isinstance(view, HeadView) and "max_prob" in trace:
-        values = trace.dataset["max_prob"]
-        probabilities = np.stack([values[e, h, span].values for e, h in view.cells])
+        probabilities = np.stack([_largest_weights(trace, e, h, span) for e, h in view.cells])
     return [
         [
             (name.translate(_ISOLATES), None if probabilities is None else probabilities[r, c])
@@ -144,6 +145,15 @@ def _top_tokens(rows: FigureRows, start: int, stop: int) -> _TopTokens:
         ]
         for r, row in enumerate(names)
     ]
+
+
+def _largest_weights(trace: Trace, entry: int, head: int, span: slice) -> np.ndarray:
+    """Return the weights on the most attended keys; NaN where a sink key, left out, has more."""
+    values: np.ndarray = trace.dataset["max_prob"][entry, head, span].values
+    if not leaves_sinks_out(trace) or "top_key" not in trace:
+        return values
+    keys = trace.dataset["top_key"][entry, head, span].values
+    return np.where(top_keys(trace, entry, head, span) == keys, values, np.nan)
 
 
 def _of_both_sides(rows: FigureRows, difference: Difference, span: slice) -> _TopTokens:
@@ -158,10 +168,14 @@ def _of_both_sides(rows: FigureRows, difference: Difference, span: slice) -> _To
     else:
         pairs = [[(None, None)] * len(difference.kind[span]) for _ in view.cells]
     if isinstance(view, HeadView) and all("max_prob" in side for side in difference.traces):
-        values = [difference.of_side("max_prob", side) for side in (0, 1)]
-        probabilities = np.stack(
-            [np.stack([side[e, h, span].values for side in values], -1) for e, h in view.cells]
-        )
+        columns = (difference.at_a[span], difference.at_b[span])
+        probabilities = np.stack([
+            np.stack([
+                on_columns(_largest_weights(side, e, h, slice(None)), at)
+                for side, at in zip(difference.traces, columns, strict=True)
+            ], -1)
+            for e, h in view.cells
+        ])  # fmt: skip
 
     def cells(r: int, c: int) -> tuple[Cell, ...]:
         names = [

@@ -6,6 +6,7 @@ import numpy as np
 
 from attentropy.engine.maps.head_scores import SCORES
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.focus import FOCUS_KEYS
 from attentropy.report import planes
 from attentropy.report.findings.finding import Observation, extremes, head_label
 from attentropy.report.findings.sinks import observe_sinks
@@ -46,8 +47,10 @@ def _focus(trace: Trace, attention: planes.AttentionPlanes) -> Observation | Non
     limit = SCORES["diffuse"].threshold or 1.0
     diffuse = int((np.nan_to_num(means) > limit).sum()) if kind else 0
     text += f"; {diffuse:,} of {count(n, 'head')} above {limit:g}" if diffuse else ""
+    most = int(counted.max())
+    rows = rows_of(leaves_sinks_out=attention.leaves_sinks_out, number=most)
     return Observation(
-        "heads", f"{text} ({_rows(attention)}).", "normalized_entropy", float(means[low]),
+        "heads", f"{text} ({rows}).", "normalized_entropy", float(means[low]),
         "share of ln(visible)", n=int(counted[low]), view="attention", layer=int(low[0]),
         head=names[0] if names[0] >= 0 else None,
     )  # fmt: skip
@@ -61,20 +64,22 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
         return None
     mean = float(sums.sum() / n)
     per_layer = counted.sum(1)
-    rows = np.flatnonzero(per_layer)
-    means = sums.sum(1)[rows] / per_layer[rows]
+    layers = np.flatnonzero(per_layer)
+    means = sums.sum(1)[layers] / per_layer[layers]
+    most = int(counted.max())
+    rows = rows_of(leaves_sinks_out=attention.leaves_sinks_out, number=most)
     text = (
-        f"Mean normalized attention entropy is {mean:.2f} (1 = uniform; {_rows(attention)}). By "
-        f"layer, it {extremes(trace, rows, means, '', 2)}."
+        f"Mean normalized attention entropy is {mean:.2f} (1 = uniform; {rows}). By layer, it "
+        f"{extremes(trace, layers, means, '', 2)}."
     )
     return Observation(
         "range", text, "normalized_entropy", mean, "share of ln(visible)", n=n,
-        view="attention", layer=int(rows[means.argmin()]),
+        view="attention", layer=int(layers[means.argmin()]),
     )  # fmt: skip
 
 
-def _rows(attention: planes.AttentionPlanes) -> str:
-    """Return which queries and keys the means are over, of the head with most queries."""
-    queries = count(int(attention.focus_count.max()), "query", "queries")
-    sinks = "sink keys left out" if attention.leaves_sinks_out else "sink keys included"
-    return f"{queries} with at least {planes.FOCUS_KEYS} keys, {sinks}"
+def rows_of(*, leaves_sinks_out: bool, number: int = 0) -> str:
+    """Return which rows and keys the means are over; number: how many rows, 0 for several."""
+    sinks = "sink keys left out" if leaves_sinks_out else "sink keys included"
+    queries = count(number, "query", "queries") if number else "queries"
+    return f"{queries} with at least {FOCUS_KEYS} keys, {sinks}"

@@ -18,6 +18,7 @@ from attentropy.report.findings.rehearsal import (
 )
 from attentropy.report.findings.settled import settling
 from attentropy.report.findings.side_means import by_head, by_layer
+from attentropy.report.findings.translators import observe_translators
 from attentropy.report.read.answer_words import read_answer, words_of
 from attentropy.report.text import for_sentence
 from attentropy.report.units import count, percent, signed
@@ -37,6 +38,7 @@ def observe(difference: Difference) -> list[Observation]:
         findings += [_by_layer(difference), _settled(difference)]
     if "attention" in difference.sides:
         findings.append(_heads(difference))
+    findings.append(observe_translators(difference))
     return [observation for observation in findings if observation is not None]
 
 

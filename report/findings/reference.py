@@ -12,6 +12,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
+from attentropy.report.findings.attention import rows_of
 from attentropy.report.findings.finding import Observation, layer_name
 from attentropy.report.units import count
 
@@ -26,14 +27,21 @@ _SHARE, _NATS = 0.02, 0.1
 class Summary:
     """What is compared of each prompt [prompts, layers], NaN where it was not measured.
 
-    tokens: of each prompt. attention: mean normalized entropy. lens: lens entropy at the last
-    token, in nats. name: what the prompts are, in words.
+    tokens: of each prompt. attention: mean normalized entropy over all keys. focus: the same
+    without the sink keys, on rows of keys enough, as in the finding on the range. lens: lens
+    entropy at the last token, in nats. name: what the prompts are, in words.
     """
 
     tokens: np.ndarray
     attention: np.ndarray
+    focus: np.ndarray
     lens: np.ndarray
     name: str = ""
+
+    def at(self, prompts: np.ndarray) -> Summary:
+        """Return what is compared of some of the prompts, [prompts] bool."""
+        values = (self.tokens, self.attention, self.focus, self.lens)
+        return Summary(*(one[prompts] for one in values), self.name)
 
 
 def check_references(trace: Trace, references: Sequence[Trace]) -> None:
@@ -71,18 +79,24 @@ def observe_reference(
     is_alike = (reference.tokens <= _LENGTHS * tokens) & (tokens <= _LENGTHS * reference.tokens)
     if is_alike.sum() < LEAST:
         return []
+    reference = reference.at(is_alike)
     own = _of_traces([trace], attention)
     skill = lens_skill(trace)
     lens = own.lens[0] if skill is None else np.where(skill.is_readable, own.lens[0], np.nan)
-    prompts = count(int(is_alike.sum()), reference.name)
+    prompts = count(len(reference.tokens), reference.name)
+    name, keys = (
+        ("focus", rows_of(leaves_sinks_out=True))
+        if _have_focus(own, reference)
+        else ("attention", "all keys")
+    )
     findings = [
         _departure(
-            trace, "reference_attention", own.attention[0], reference.attention[is_alike], _SHARE,
+            trace, "reference_attention", getattr(own, name)[0], getattr(reference, name), _SHARE,
             ("spreads its attention over more keys", "focuses its attention on fewer keys"),
-            "mean normalized entropy {:.2f}", prompts,
+            "mean normalized entropy {:.2f}", prompts, keys,
         ),
         _departure(
-            trace, "reference_lens", lens, reference.lens[is_alike], _NATS,
+            trace, "reference_lens", lens, reference.lens, _NATS,
             ("leaves the lens less certain at its last token",
              "leaves the lens more certain at its last token"),
             "lens entropy {:.2f} nats", prompts,
@@ -93,12 +107,13 @@ def observe_reference(
 
 def _departure(
     trace: Trace, id: str, own: np.ndarray, reference: np.ndarray, least: float,
-    words: tuple[str, str], value: str, prompts: str,
+    words: tuple[str, str], value: str, prompts: str, keys: str = "",
 ) -> Observation | None:  # fmt: skip
     """Return the finding about one quantity, own [layers] and reference [prompts, layers].
 
-    words: what the prompt does where it is above the range, and below. None where it departs in
-    too few layers, and where the reference was not measured.
+    words: what the prompt does where it is above the range, and below. keys: which ones the
+    quantity is over. None where it departs in too few layers, and where the reference was not
+    measured.
     """
     is_known = np.isfinite(own) & np.isfinite(reference).all(0)
     low, high = reference.min(0), reference.max(0)
@@ -114,7 +129,8 @@ def _departure(
     text = (
         f"This prompt {words[0 if is_above else 1]} than {prompts} in {number:,} of "
         f"{count(int(is_known.sum()), 'layer')}, most in {layer_name(trace, entry)}: "
-        f"{value.format(own[entry])} ({low[entry]:.2f} to {high[entry]:.2f})."
+        f"{value.format(own[entry])} ({low[entry]:.2f} to {high[entry]:.2f}"
+        f"{f'; {keys}' if keys else ''})."
     )
     is_lens = id == "reference_lens"
     return Observation(
@@ -125,13 +141,22 @@ def _departure(
     )  # fmt: skip
 
 
+def _have_focus(own: Summary, reference: Summary) -> bool:
+    """Return whether all prompts have the means without sink keys wherever they have the others."""
+    both = [(np.isfinite(one.focus), np.isfinite(one.attention)) for one in (own, reference)]
+    is_known = np.logical_and.reduce([known.all(0) for _, known in both])
+    return bool(is_known.any()) and all(known[:, is_known].all() for known, _ in both)
+
+
 def _stored(trace: Trace) -> Summary | None:
     """Return what the trace has of its placebo questions."""
     names = ("reference_tokens", "reference_entropy", "reference_lens_entropy")
     if any(name not in trace for name in names):
         return None
     tokens, attention, lens = (trace[name] for name in names)
-    return Summary(tokens, attention, lens, "placebo question")
+    name = "reference_entropy_without_sinks"
+    focus = trace[name] if name in trace else np.full_like(attention, np.nan)
+    return Summary(tokens, attention, focus, lens, "placebo question")
 
 
 def _of_traces(
@@ -141,15 +166,20 @@ def _of_traces(
     rows = []
     for trace in traces:
         read = attention or planes.read_attention(trace)
-        means = np.full(trace["layer"].size, np.nan)
+        means, focus = np.full((2, trace["layer"].size), np.nan)
         if read is not None:
-            counted = read.normalized_count.sum(1)
-            total = read.normalized_sum.sum(1)
-            means = np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
+            means = _means(read.normalized_sum, read.normalized_count)
+        if read is not None and read.leaves_sinks_out:
+            focus = _means(read.focus_sum, read.focus_count)
         lens = np.full(means.shape, np.nan)
         if "lens_entropy" in trace and "residual" in trace.sites:
             last = slice(trace.prompt_tokens - 1, trace.prompt_tokens)
             lens = trace.lens("lens_entropy", last, "residual")[:, 0]
-        rows.append((trace.prompt_tokens, means, lens))
-    tokens, means, lens = (np.array(column) for column in zip(*rows, strict=True))
-    return Summary(tokens, means, lens, "reference trace")
+        rows.append((trace.prompt_tokens, means, focus, lens))
+    return Summary(*(np.array(column) for column in zip(*rows, strict=True)), "reference trace")
+
+
+def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the mean of each layer from sums and counts by head, [layer, head]; NaN for none."""
+    total, number = sums.sum(1), counts.sum(1)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)

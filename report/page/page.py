@@ -127,7 +127,7 @@ def _context(report: Report) -> dict[str, Any]:
         },
         "window_per_head": attention.is_window_per_head,
         "map_heads": attention.map_heads,
-        "hides_sinks": attention.hides_sinks,
+        "hides_sinks": attention.hides_sinks and not axes.side_visible,
         "map_layer": attention.map_layer,
         "profile": draw_profile(report.profile) if report.profile else None,
         "payload": {**facts(report), "specs": specifications(report.charts)},

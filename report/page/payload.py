@@ -39,6 +39,7 @@ class _Sides(TypedDict):
     """What a page of two traces knows of both."""
 
     visible: list[VisibleLines | None]
+    leavesSinksOut: bool
 
 
 class _MapSize(TypedDict):
@@ -83,6 +84,12 @@ class Facts(TypedDict):
     rosterSizes: NotRequired[dict[str, tuple[int, int]]]
 
 
+def _sides(report: Report) -> _Sides:
+    return {
+        "visible": list(report.axes.side_visible), "leavesSinksOut": report.attention.hides_sinks,
+    }  # fmt: skip
+
+
 def facts(report: Report) -> Facts:
     """Return everything that the page's script reads besides packed values and specifications."""
     axes, views, placed = report.axes, report.views, report.placement
@@ -97,7 +104,7 @@ def facts(report: Report) -> Facts:
         "notes": list(axes.attention_notes),
         "partial": axes.progress,
         "visible": axes.visible,
-        "compare": {"visible": list(axes.side_visible)} if axes.side_visible else None,
+        "compare": _sides(report) if axes.side_visible else None,
         "causal": axes.is_causal,
         "placement": {
             "start": placed.start,

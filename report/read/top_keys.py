@@ -8,10 +8,13 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
+from attentropy.report.compare.difference import Difference
 
 
 def leaves_sinks_out(trace: Trace) -> bool:
-    """Return whether `top_keys` leaves sink keys out."""
+    """Return whether `top_keys`, or a comparison's most attended keys, leave sink keys out."""
+    if isinstance(trace, Difference):
+        return trace.leaves_sinks_out
     return TOP_KEY_WITHOUT_SINKS in trace
 
 

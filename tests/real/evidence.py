@@ -131,20 +131,21 @@ class Evidence:
 
         return np.stack(self.of_layers(share))
 
-    def of_placebos(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return normalized entropy, and lens entropy at the last token, [placebo, layer] each."""
-        attention, lens = [], []
+    def of_placebos(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return normalized entropy over all keys, and without sink keys, and the lens's entropy.
+
+        The last one at the last token; [placebo, layer] each.
+        """
+        rows = []
         for ids in self.model.placebos(self._system):
-            layers: list[float] = []
-            states = self.model.read(
-                ids,
-                lambda _, weights, layers=layers: layers.append(
-                    float(sum_up(weights.double(), []).heads["all_keys"].mean())
-                ),
-            )
-            attention.append(layers)
-            lens.append(entropy_of(self.model.logprobs(states[:, -1])))
-        return np.array(attention), np.array(lens)
+            own = Evidence(self.model, Case(ids, len(ids), ["content"] * len(ids), [], {}))
+            rows.append((
+                own.attention.heads["all_keys"].mean(1),
+                own.attention_without_sinks().heads["normalized"].mean(1),
+                entropy_of(self.model.logprobs(own.states[:, -1])),
+            ))  # fmt: skip
+        all_keys, without_sinks, lens = (np.array(column) for column in zip(*rows, strict=True))
+        return all_keys, without_sinks, lens
 
     @torch.no_grad()
     def induction(self) -> np.ndarray:

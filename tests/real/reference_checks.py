@@ -11,7 +11,7 @@ from real.verdict import NUMBER, Check, Finding, Mistakes, Verdict
 
 _WORDS = re.compile(
     rf"in ([\d,]+) of ([\d,]+) layers?, most in layer (\d+): .*? {NUMBER}(?: nats)? "
-    rf"\({NUMBER} to {NUMBER}\)"
+    rf"\({NUMBER} to {NUMBER}[;)]"
 )
 _UP = ("more keys", "less certain")
 
@@ -22,12 +22,15 @@ def _check(finding: Finding, evidence: Evidence) -> Verdict | None:
     if not match or "placebo" not in finding["text"]:
         return None
     layer, mistakes = int(match[3]), Mistakes()
-    attention, lens = evidence.of_placebos()
+    all_keys, without_sinks, lens = evidence.of_placebos()
     last = evidence.case.prompt - 1
     if finding["id"] == "reference_lens":
         own, others = entropy_of(evidence.at(last)), lens
+    elif "sink keys left out" in finding["text"]:
+        own = evidence.attention_without_sinks().heads["normalized"].mean(1)
+        others = without_sinks
     else:
-        own, others = evidence.attention.heads["all_keys"].mean(1), attention
+        own, others = evidence.attention.heads["all_keys"].mean(1), all_keys
     mistakes.number(f"layer {layer}", match[4], float(own[layer]))
     low, high = others.min(0), others.max(0)
     is_above = any(word in finding["text"] for word in _UP)

@@ -35,6 +35,7 @@ _NEEDS = {
     "rehearsal_ids": ("rehearsal",),
     "rehearsal_placebo": ("rehearsal",),
     "reference_entropy": ("reference_tokens",),
+    "reference_entropy_without_sinks": ("reference_entropy",),
     "reference_lens_entropy": ("reference_tokens",),
     "lens_entropy": ("lens_top_ids", "lens_top_logprobs"),
     "lens_top_ids": ("lens_entropy",),

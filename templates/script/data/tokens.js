@@ -7,10 +7,10 @@ import { inLayer } from "./rows.js";
 
 // The key that most heads attend to most, or that the row's one head does; MISSING where there is none.
 // Sink keys are left out unless the reader asks for them, or the page does not know what else is attended to.
-export function topKey(row, position, keys = data.topKey) {
+export function topKey(row, position, keys = data.topKey, withSinks = state.sinks) {
   const slot = headDetails.slot(position), { size } = headDetails;
   if (!keys || slot < 0) return MISSING;
-  const others = state.sinks || keys !== data.topKey ? undefined : data.topKeyWithoutSinks;
+  const others = withSinks || keys !== data.topKey ? undefined : data.topKeyWithoutSinks;
   const read = (h) => {
     const at = (row.entry * report.heads + h) * size + slot, other = others ? others.get(at) : MISSING;
     return other >= 0 ? other : keys.get(at);
@@ -27,6 +27,9 @@ export function topKey(row, position, keys = data.topKey) {
   }
   return best;
 }
+
+// Whether the key that a cell names has the row's largest weight: a sink key that is left out may have it.
+export const hasLargestWeight = (row, position) => topKey(row, position) === topKey(row, position, data.topKey, true);
 
 export function topToken(row, position, k) {
   const slot = details.slot(position);

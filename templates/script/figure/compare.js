@@ -43,7 +43,8 @@ function sideToken(side, row, column) {
     return `, top token ${wordFull(best.id)}${Number.isFinite(best.p) ? ` (${formatPercent(best.p)})` : ""}`;
   }
   const key = topKey(row, column, side ? data.topKeyB : data.topKey);
-  return key < 0 ? "" : `, ${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(placesOf(key)[side])})`;
+  const besides = report.compare.leavesSinksOut ? "besides sink keys, " : "";
+  return key < 0 ? "" : `, ${besides}${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(placesOf(key)[side])})`;
 }
 
 export function describeBoth(row, column) {

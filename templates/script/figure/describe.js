@@ -9,7 +9,7 @@ import { state } from "../data/state.js";
 import { lensDetail, otherSite, statName, statShown } from "../data/statistics.js";
 import { readableLens, rowAt } from "../data/readable.js";
 import { headName, inLayer, rowName, rowsShown } from "../data/rows.js";
-import { topKey, topToken } from "../data/tokens.js";
+import { hasLargestWeight, topKey, topToken } from "../data/tokens.js";
 import { attentionWeight, isMean } from "../data/windows.js";
 import { formatAmount, formatNats, formatWeight, withUnit } from "./amounts.js";
 import { describeTile, whyNotReached, whyNotRead } from "./missing.js";
@@ -81,7 +81,10 @@ function describeAttention(row, position, value) {
   const besides = data.topKeyWithoutSinks && !state.sinks && !report.compare ? "besides sink keys, " : "";
   if (key >= 0) lines.push(`${besides}${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`);
   const slot = headDetails.slot(position);
-  if (row.head >= 0 && data.maxProb && slot >= 0 && statShown() !== "max_prob") lines.push(`largest weight ${data.maxProb.at(row.entry, row.head, slot).toFixed(3)}`);
+  if (row.head >= 0 && data.maxProb && slot >= 0 && statShown() !== "max_prob") {
+    const sink = hasLargestWeight(row, position) ? "" : ` (on the sink key ${texts.full(topKey(row, position, data.topKey, true))})`;
+    lines.push(`largest weight ${data.maxProb.at(row.entry, row.head, slot).toFixed(3)}${sink}`);
+  }
   return lines;
 }
 

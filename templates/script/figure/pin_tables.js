@@ -9,7 +9,7 @@ import { state } from "../data/state.js";
 import { scaleShown, statName, statShown } from "../data/statistics.js";
 import { readableLens, rowKindOf } from "../data/readable.js";
 import { entropyAt, entropyOver, inLayer, rowKind } from "../data/rows.js";
-import { topToken } from "../data/tokens.js";
+import { hasLargestWeight, topToken } from "../data/tokens.js";
 import { attentionWeight, exactWindow, isMean } from "../data/windows.js";
 import { cellText } from "./cells.js";
 import { formatDigits, formatWeight } from "./amounts.js";
@@ -63,7 +63,7 @@ function columnTable(pin, rows) {
   const lens = state.view === "lens", p = pin.p0;
   const probability = (row) => {
     if (lens) return topToken(row, p, 0)?.p;
-    return row.head >= 0 && data.maxProb && headDetails.slot(p) >= 0 ? data.maxProb.at(row.entry, row.head, headDetails.slot(p)) : undefined;
+    return row.head >= 0 && data.maxProb && headDetails.slot(p) >= 0 && hasLargestWeight(row, p) ? data.maxProb.at(row.entry, row.head, headDetails.slot(p)) : undefined;
   };
   const hasShares = !["probability", "max_prob"].includes(statShown()) && rows.some((row) => probability(row) !== undefined), { unit } = scaleShown();
   const names = rows.map((row) => cellText(row, p)), hasTexts = names.some(Boolean), skill = readableLens()?.skill;

@@ -6,15 +6,17 @@ import pytest
 import torch
 
 from attentropy.engine import demo
-from attentropy.engine.cost import predict
+from attentropy.engine.cost import memory, predict
 from attentropy.engine.cost import speed as pace
 from attentropy.engine.cost.disk import disk_bytes
 from attentropy.engine.cost.memory import chunk_tokens, memory_bytes, transient_bytes
 from attentropy.engine.cost.predict import CostOptions, describe, run_size
+from attentropy.engine.cost.reference import ReferenceSize
 from attentropy.engine.cost.size import RecordingSize, RunSize, model_size
 from attentropy.engine.errors import UsageError
 from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
+from attentropy.engine.run import placebo
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.store import _write_folder
 from tiny import config
@@ -143,11 +145,49 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
     facts = describe(tmp_path, tokens=5000, chunk=512, lens=(), map_tile="128")
     assert facts["run"] == {
         "chunk": 512, "answer_tokens": 32, "lens_positions": 0, "map_tile": [128, 128],
+        "reference_questions": 0, "reference_tokens": 0, "reference_passes": 0,
     }  # fmt: skip
     assert facts["memory"]["lens_bytes"] == 0
     assert facts["seconds"]["read_the_lens"] == 0
     assert facts["disk"]["all_bytes"] > facts["disk"]["statistics_bytes"] > 0
     assert facts["seconds"]["sweep_again"] > 0
+
+
+def _run_of(options, tokens):
+    size = model_size(read_config(demo.path(), "demo"))
+    return run_size(size, tokens, CostOptions(**options), CPU, torch.float32)
+
+
+@pytest.mark.parametrize("chunk", [None, 64])
+def test_the_reference_is_predicted_as_the_run_reads_it(monkeypatch, chunk):
+    monkeypatch.setattr(memory, "SMALLEST_DEFAULT_CHUNK", 64)  # which the prompt's own chunk tops
+    passes = []
+    read = placebo._read
+    monkeypatch.setattr(placebo, "_read", lambda *a: (passes.append(len(a[-1])), read(*a))[1])
+    prompt = "What is the capital of Australia? " * 20
+    trace = extract(prompt=prompt, chunk=chunk, max_new_tokens=4)
+    predicted = _run_of({"chunk": chunk}, trace.prompt_tokens).reference
+    assert predicted.questions == trace.attrs["placebo"]["questions"] == sum(passes)
+    assert predicted.tokens == pytest.approx(trace["reference_tokens"].sum(), rel=0.5)
+    assert predicted.passes == pytest.approx(len(passes), abs=3 if chunk else 0)
+
+
+def test_a_run_without_lens_or_reference_reads_no_questions():
+    for options in ({"reference": False}, {"lens": ()}):
+        assert _run_of(options, 100).reference.tokens == 0
+
+
+def test_the_reference_takes_time_and_the_activations_of_its_pass(size):
+    rates = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8)
+    bare = RunSize(20, 4, 20)
+    run = replace(bare, reference=ReferenceSize(6, 6))
+    assert pace.duration(size, bare, rates)["read_the_reference"] == 0
+    one, several = (
+        pace.duration(size, replace(run, reference=ReferenceSize(6, at_once)), rates)
+        for at_once in (1, 6)
+    )
+    assert one["read_the_reference"] > several["read_the_reference"] > 0
+    assert memory_bytes(size, run)["activations_bytes"] == transient_bytes(size, 240, 4)
 
 
 def test_another_sweep_and_more_chunks_take_longer(size):

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from attentropy.engine.cost import memory
 from attentropy.engine.prompt.placebo import QUESTIONS, placebo_prompts
 from attentropy.engine.run import extract as module
 from attentropy.engine.run import placebo
 from attentropy.engine.run.extract import extract
+from attentropy.engine.trace import sink_keys
+from attentropy.report import planes
 from attentropy.report.findings.rehearsal import observe_rehearsal, strongest_rehearsal
 from tiny import save
 
@@ -104,12 +107,14 @@ def test_the_embedded_model_rehearses_its_answer_but_not_against_other_capitals(
     assert observe_rehearsal(same_kind).text.startswith("No rehearsal found")
 
 
-def test_questions_read_one_by_one_give_the_same(monkeypatch):
+@pytest.mark.parametrize("limit", [1, 100])
+def test_questions_read_one_by_one_or_in_groups_give_the_same(monkeypatch, limit):
     together = extract(device="cpu")
-    monkeypatch.setattr(placebo, "SMALLEST_DEFAULT_CHUNK", 1)
-    alone = extract(device="cpu", chunk=7)
-    np.testing.assert_allclose(alone["rehearsal_placebo"], together["rehearsal_placebo"], atol=1e-4)
-    assert alone.attrs["placebo"] == together.attrs["placebo"]
+    monkeypatch.setattr(memory, "SMALLEST_DEFAULT_CHUNK", limit)
+    apart = extract(device="cpu", chunk=7)
+    for name in ("rehearsal_placebo", "reference_entropy", "reference_entropy_without_sinks"):
+        np.testing.assert_allclose(apart[name], together[name], atol=1e-4)
+    assert apart.attrs["placebo"] == together.attrs["placebo"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a secret"), MemoryError(), IndexError("x")])
@@ -183,3 +188,27 @@ def test_the_reference_is_of_the_heads_and_layers_that_are_recorded():
     np.testing.assert_allclose(trace["reference_entropy"][1, 2:4], wanted, atol=1e-5)
     assert np.isnan(np.delete(trace["reference_entropy"], [2, 3], 1)).all()
     assert np.isfinite(trace["reference_lens_entropy"]).all(0).tolist() == [False] * 7 + [True]
+
+
+def test_the_reference_without_sinks_equals_traces_of_the_same_questions(monkeypatch):
+    # The embedded model has no sinks: its keys count as such from a smaller share on.
+    monkeypatch.setattr(sink_keys, "SHARE", 0.05)
+    monkeypatch.setattr(sink_keys, "_TIMES_UNIFORM", 0)
+    trace = extract(device="cpu", heads=[0, 3])
+    for i, question in enumerate(QUESTIONS):
+        own = extract(prompt=question, device="cpu", max_new_tokens=0, heads=[0, 3])
+        assert (own["sink_keys"] > 0).any()
+        read = planes.read_attention(own)
+        assert read.leaves_sinks_out
+        wanted = np.full(8, np.nan)
+        np.divide(read.focus_sum.sum(1), read.focus_count.sum(1), out=wanted,
+                  where=read.focus_count.sum(1) > 0)  # fmt: skip
+        stored = trace["reference_entropy_without_sinks"][i]
+        np.testing.assert_allclose(stored, wanted, atol=1e-5)
+    assert np.isfinite(trace["reference_entropy_without_sinks"]).any()
+
+
+def test_without_the_further_sweep_the_reference_is_of_all_keys_alone():
+    trace = extract(device="cpu", scores=False)
+    assert np.isnan(trace["reference_entropy_without_sinks"]).all()
+    assert np.isfinite(trace["reference_entropy"]).all()

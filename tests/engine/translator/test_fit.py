@@ -1,6 +1,7 @@
 """A fit is the float64 regression over all rows of its windows, and what it writes is read back."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -79,6 +80,16 @@ def test_the_table_is_measured_on_other_rows_than_the_penalty(embedded, fitted, 
 def test_a_fit_makes_the_embedded_models_lens_closer_to_its_output(fitted):
     for row in read_table(fitted[0]):
         assert row["kl"] < row["kl_before"]
+
+
+def test_few_tokens_are_a_warning(embedded, text, tmp_path):
+    options = {"tokenizer": embedded.tokenizer}
+    few, enough = tmp_path / "few.lens.safetensors", tmp_path / "enough.lens.safetensors"
+    with pytest.warns(windows.FewTokensWarning, match="^500 tokens are few for a fit; 2,000 or"):
+        fit_lens(embedded.model, text, few, tokens=500, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", windows.FewTokensWarning)
+        fit_lens(embedded.model, text, enough, tokens=2000, **options)
 
 
 def test_groups_of_layers_give_the_fit_of_all_at_once(embedded, fitted, text, tmp_path):

@@ -25,7 +25,10 @@ FACTS = {
             "kept_bytes": 566_200_000,
         },
     },
-    "run": {"chunk": 2048, "lens_positions": 1024, "map_tile": [64, 32]},
+    "run": {
+        "chunk": 2048, "lens_positions": 1024, "map_tile": [64, 32], "reference_questions": 6,
+        "reference_tokens": 240, "reference_passes": 1,
+    },
     "memory": {
         "device": "cpu", "dtype": "float32", "weights_bytes": 538_100_000,
         "cache_bytes": 377_500_000_000, "statistics_bytes": 1, "lens_bytes": 2,
@@ -36,7 +39,7 @@ FACTS = {
     "disk": {"statistics_bytes": 43_100_000, "tokens_bytes": 21, "all_bytes": 2_512_000_000_000},
     "seconds": {
         "load": 0.7, "check": 0.01, "read_the_prompt": 2.2e6, "sweep_again": 93, "answer": 45,
-        "read_the_lens": 5400, "token_logprobs": 90, "all": 2.29e6,
+        "read_the_lens": 5400, "token_logprobs": 90, "read_the_reference": 7, "all": 2.29e6,
     },
 }  # fmt: skip
 
@@ -50,18 +53,21 @@ def test_a_prediction_is_printed_in_units_that_people_read():
         "more than is available; it fits with --device cpu", "--chunk 512  379.0 GB",
         "Disk: about 2.5 TB", "Logit lens: 1,024 of 1,048,576 positions", "323 GFLOP",
         "5.28 TFLOP, 2.39 × the model's own pass", "30 PFLOP",
-        "Attention map: tiles of 64 queries × 32 keys",
+        "Attention map: tiles of 64 queries × 32 keys", "7.0 s",
+        "Reference prompts: 6 questions in the model's chat template, about 240 tokens in 1 pass; "
+        "none without a template",
     ):  # fmt: skip
         assert words in text
     assert not re.search(r"\de[+-]?\d|_bytes|_flops|None|[0-9]{5}", text)
 
 
 def test_a_run_without_lens_and_map_of_a_small_model_is_said_in_full():
-    run = FACTS["run"] | {"lens_positions": 0, "map_tile": None}
+    run = FACTS["run"] | {"lens_positions": 0, "map_tile": None, "reference_questions": 0}
     memory = FACTS["memory"] | {"available_bytes": None, "peak_with_option_bytes": {}}
     text = "\n".join(prediction_lines(FACTS | {"run": run, "memory": memory}))
     assert "Logit lens: none" in text
     assert "Attention map: none" in text
+    assert "Reference prompts: none" in text
     assert "at the peak\n" in text
     assert "other options" not in text
 

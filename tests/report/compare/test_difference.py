@@ -8,9 +8,11 @@ from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.compare.difference import BOTH, ONLY_A, ONLY_B, compare
+from attentropy.report.content.difference_words import difference_captions
 from attentropy.report.findings.compared import CHANGED, observe
 from attentropy.report.findings.settled import settling
 from attentropy.report.findings.side_means import by_head, by_layer
+from attentropy.report.read import views
 from attentropy.report.units import signed
 from traces import CHAT, synthetic
 
@@ -79,6 +81,51 @@ def test_most_attended_keys_are_columns(edited):
         np.testing.assert_array_equal(at[keys[..., there]], trace["top_key"])
         assert (keys[..., ~there] == -1).all()
     np.testing.assert_array_equal(of["top_key"], of.of_side("top_key", 0).values)
+
+
+def _without_sinks(trace):
+    """Return the trace with other most attended keys besides sink keys, where a query has one."""
+    keys = trace["top_key"] - 1
+    dims = trace.dataset["top_key"].dims
+    return Trace(trace.dataset.assign(top_key_without_sinks=(dims, keys.astype(np.int32))))
+
+
+def test_most_attended_keys_leave_sink_keys_out_where_both_sides_do(edited):
+    one = compare(_without_sinks(edited[0]), edited[1])
+    assert not one.leaves_sinks_out
+    np.testing.assert_array_equal(one["top_key"], compare(*edited)["top_key"])
+    a, b = map(_without_sinks, edited)
+    of = compare(a, b)
+    assert of.leaves_sinks_out
+    for side, (trace, at) in enumerate(((a, of.at_a), (b, of.at_b))):
+        keys = of.of_side("top_key", side).values[..., at >= 0]
+        own, other = trace["top_key"], trace["top_key_without_sinks"]
+        np.testing.assert_array_equal(at[keys], np.where(other >= 0, other, own))
+    np.testing.assert_array_equal(of["top_key"], of.of_side("top_key", 0).values)
+    caption = difference_captions([views.read_view(of, "attention")])["attention"]
+    assert "the most attended token besides sink keys in A → in B" in caption
+
+
+def _translated(trace, file, digest):
+    options = {"lens_translator": {"file": file, "sha256": digest, "kind": "translator"}}
+    return Trace(trace.dataset.assign_attrs(options=options))
+
+
+@pytest.mark.parametrize(
+    ("digests", "words"),
+    [((None, None), None), (("aa", "aa"), None),
+     (("aa", None), "A was also read with the lens translator “x” (aa), B without one"),
+     ((None, "bb"), "B was also read with the lens translator “x” (bb), A without one"),
+     (("aa", "bb"), "The lens translators differ: “x” (aa) in A, “x” (bb) in B")],
+)  # fmt: skip
+def test_other_lens_translators_are_named(edited, digests, words):
+    a, b = (
+        trace if digest is None else _translated(trace, "x", digest)
+        for trace, digest in zip(edited, digests, strict=True)
+    )
+    texts = {one.id: one.text for one in observe(compare(a, b))}
+    expected = None if words is None else f"{words}; what is compared is the plain lens."
+    assert texts.get("translators") == expected
 
 
 def test_each_cell_names_the_likeliest_token_of_both(edited):

@@ -56,13 +56,57 @@ def test_the_sentence_has_the_value_the_range_and_the_number_of_layers():
     assert findings["reference_attention"].text == (
         "This prompt spreads its attention over more keys than 5 placebo questions in 6 of 6 "
         f"layers, most in layer {entry}: mean normalized entropy {value:.2f} "
-        f"({low:.2f} to {high:.2f})."
+        f"({low:.2f} to {high:.2f}; all keys)."
     )
     text = findings["reference_lens"].text
     assert text.startswith("This prompt leaves the lens less certain at its last token than 5 plac")
     less = _findings(_with_reference(1.5, 1.6))
     assert "focuses its attention on fewer keys than 5" in less["reference_attention"].text
     assert "more certain at its last token" in less["reference_lens"].text
+
+
+def _without_sinks(trace, factor=1.0, low=0.5, high=0.6):
+    """Add entropies without sink keys: `factor` times those of all keys, in prompt and reference.
+
+    The reference is from `low` to `high` times the prompt's own value.
+    """
+    data = trace.dataset.copy(deep=True)
+    entropy = data["entropy"].values
+    own = np.full_like(entropy, np.nan)
+    own[..., 1:N] = factor * entropy[..., 1:N]
+    sinks = np.zeros((entropy.shape[0], data.sizes["position"]), np.int32)
+    sinks[:, 0] = 1
+    data = data.assign(
+        entropy_without_sinks=(data["entropy"].dims, own),
+        sink_keys=(("layer", "position"), sinks),
+    )
+    read = planes.read_attention(Trace(data))
+    mean = read.focus_sum.sum(1) / read.focus_count.sum(1)
+    values = np.linspace(low, high, 5)[:, None] * mean
+    dims = ("reference", "layer")
+    return Trace(
+        data.assign(reference_entropy_without_sinks=(dims, values.astype(np.float32)))
+    ), mean
+
+
+def test_where_all_have_it_the_values_without_sink_keys_are_compared():
+    trace, mean = _without_sinks(_with_reference(0.9, 1.1), 0.4)
+    finding = _findings(trace)["reference_attention"]
+    assert finding.value == pytest.approx(mean[finding.layer], rel=1e-6)
+    low, high = trace["reference_entropy_without_sinks"][[0, -1], finding.layer]
+    assert finding.text.endswith(
+        f": mean normalized entropy {finding.value:.2f} ({low:.2f} to {high:.2f}; queries with at "
+        "least 16 keys, sink keys left out)."
+    )
+    assert "reference_attention" not in _findings(
+        _without_sinks(_with_reference(0.5, 0.6), 1, 0.9, 1.1)[0]
+    )
+
+
+def test_one_question_without_them_leaves_the_comparison_to_all_keys():
+    trace, _ = _without_sinks(_with_reference(0.5, 0.6), 0.4)
+    trace.dataset["reference_entropy_without_sinks"].values[2] = np.nan
+    assert _findings(trace)["reference_attention"].text.endswith("; all keys).")
 
 
 def test_layers_whose_lens_cannot_be_read_do_not_count():
