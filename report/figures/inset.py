@@ -30,6 +30,7 @@ def inset_title(size: Size) -> VegaLite:
 
 def inset(size: Size) -> VegaLite:
     """Return the cells of one position, with the names of the rows."""
+
     def x(field: str) -> alt.X:
         return x_scale(field, "0", "insetwidth")
 
