@@ -12,6 +12,7 @@ import numpy as np
 
 from attentropy.engine.trace.content_words import content_keys
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.types import Array
 
 SHARE = 0.2  # of a layer's attention, over the queries that see the key
@@ -107,7 +108,7 @@ def sink_keys(trace: Trace) -> SinkKeys | None:
     received = received.mean(1)
     visible = trace["visible"][:, :prompt]
     has_own = "sink_keys" in trace
-    if not has_own and trace.attrs.get("redacted") is True:
+    if not has_own and is_redacted(trace):
         return None
     is_possible = np.ones(prompt, bool)
     if not has_own:

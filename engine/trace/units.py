@@ -18,7 +18,7 @@ from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.answer_attention import answer_attention
-from attentropy.engine.trace.readable import Readable
+from attentropy.engine.trace.readable import Readable, is_redacted
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array, Dims
@@ -74,7 +74,7 @@ def units_of(trace: Readable, unit: str) -> Units:
 
 
 def _words(trace: Readable) -> Units:
-    if trace.attrs.get("redacted") is True:
+    if is_redacted(trace):
         raise UsageError("the trace is redacted, so its words are unknown; use `by='token'`")
     tokens = trace.tokens
     numbers = np.cumsum(word_starts(trace)) - 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, Difference
 from attentropy.report.content.captions import split_sentence
 from attentropy.report.content.trace_words import (

@@ -13,7 +13,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import lens_skill
-from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.units import count

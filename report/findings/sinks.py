@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.sink_keys import LAYERS, LEAST_QUERIES, SHARE, SinkKeys, sink_keys
 from attentropy.report.findings.finding import Observation, quoted
 from attentropy.report.units import count, percent
@@ -19,7 +20,7 @@ def observe_sinks(trace: Trace) -> Observation:
     sinks = sink_keys(trace)
     if sinks is None:
         why = "the trace does not have the attention that each token receives"
-        if "received" in trace and trace.attrs.get("redacted") is True:
+        if "received" in trace and is_redacted(trace):
             why = "the text is redacted, so the tokens without content are unknown"
         return _not_measured(why)
     if trace.prompt_tokens < LEAST_QUERIES:
