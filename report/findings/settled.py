@@ -16,10 +16,10 @@ from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.readability import GUESS
 from attentropy.report.units import count
 
 _EARLIER = 3  # top tokens of earlier layers that a sentence names
-_UNREADABLE = "further from the model's output than a uniform guess"
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _before(trace: Trace, place: Settled) -> str:
     start = place.entries[0]
     if place.first < place.readable:
         layers = _layers(trace, [i for i in place.entries if place.first <= i < place.readable])
-        return f"; it is also in {layers}, where the lens cannot be read ({_UNREADABLE})"
+        return f"; it is also in {layers}, where the lens cannot be read ({GUESS})"
     earlier = [i for i in place.entries if i < place.readable]
     while earlier and not place.is_readable[earlier[0]]:
         start = earlier.pop(0)
@@ -204,7 +204,7 @@ def _before(trace: Trace, place: Settled) -> str:
         return f"; just before, it is {_tokens(trace, place, earlier)}"
     if place.readable == place.entries[0]:
         return ""
-    return f"; up to {layer_name(trace, start)} the lens cannot be read ({_UNREADABLE})"
+    return f"; up to {layer_name(trace, start)} the lens cannot be read ({GUESS})"
 
 
 def _tokens(trace: Trace, place: Settled, earlier: Sequence[int]) -> str:
@@ -235,7 +235,7 @@ def _nowhere(trace: Trace, place: Settled) -> str:
     if place.first is not None:
         return (
             f"the lens's top token is {_token(place)} from {layer_name(trace, place.first)} "
-            f"onward, but in none of these layers can the lens be read ({_UNREADABLE})."
+            f"onward, but in none of these layers can the lens be read ({GUESS})."
         )
     why = "which was sampled" if _is_sampled(trace) else "which the model writes next"
     where = f"in the last layer ({name})" if place.has_last else f"in {name}, the last one read,"
