@@ -16,6 +16,7 @@ from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.layer_words import layers_in_words
 from attentropy.report.read.readability import GUESS
 from attentropy.report.units import count
 
@@ -221,11 +222,9 @@ def _tokens(trace: Trace, place: Settled, earlier: Sequence[int]) -> str:
 
 
 def _layers(trace: Trace, entries: Sequence[int]) -> str:
-    """Return entries along `layer` in words: `layer 3`, or `layers 3 to 7`."""
-    if len(entries) == 1:
-        return layer_name(trace, entries[0])
-    first, last = (layer_name(trace, entries[i]) for i in (0, -1))
-    return f"layers {first.removeprefix('layer ')} to {last.removeprefix('layer ')}"
+    """Return entries along `layer` in words, with the call where it is not a layer's first."""
+    every = range(len(trace["layer"]))
+    return layers_in_words(entries, [layer_name(trace, i).removeprefix("layer ") for i in every])
 
 
 def _nowhere(trace: Trace, place: Settled) -> str:

@@ -82,7 +82,7 @@ def test_the_last_layer_is_no_settling_layer():
     assert "is “Canberra” only in the last layer (layer 3, probability 0.40); just before" in (
         finding.text
     )
-    assert "“city” in layers 0 to 1, “Sydney” in layer 2." in finding.text
+    assert "“city” in layers 0–1, “Sydney” in layer 2." in finding.text
     assert not finding.is_found
 
 
@@ -100,7 +100,7 @@ def test_every_layer_may_have_the_token():
 def test_a_layer_whose_lens_cannot_be_read_is_no_settling_layer():
     finding = observe_settled(settled_trace([" city", *[" Canberra"] * 4], readable=3))
     assert "from layer 3 onward (probability 0.40 there" in finding.text
-    assert "it is also in layers 1 to 2, where the lens cannot be read" in finding.text
+    assert "it is also in layers 1–2, where the lens cannot be read" in finding.text
     assert (finding.layer, finding.is_found) == (3, True)
     only = observe_settled(settled_trace([*[" Canberra"] * 4], readable=3))
     assert "only in the last layer (layer 3, " in only.text

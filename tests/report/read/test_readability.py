@@ -13,7 +13,6 @@ from attentropy.report.read.readability import (
     UNREADABLE,
     WELL,
     Readability,
-    layers,
     readability,
     skill_words,
 )
@@ -70,11 +69,6 @@ def test_a_row_in_words_has_skill_agreement_and_positions():
     assert skill_words(lens(np.nan, 1.0), 0) == ""
     assert "few positions: 3 positions" not in skill_words(lens(1.0, positions=3), 0)
     assert skill_words(lens(1.0, positions=3), 0).endswith("few positions: 3")
-
-
-def test_layers_in_words():
-    assert layers([2], LABELS) == "layer 2"
-    assert layers([0, 1, 2, 5], LABELS) == "layers 0–2 and 5"
 
 
 def test_a_trace_and_both_sides_of_a_difference():
