@@ -1,4 +1,4 @@
-"""From which layer on the lens's top token is the token that the model goes on to write.
+"""From which layer on the lens's top token is the token that the model writes next.
 
 Spellings that differ in a leading blank or in case count as one token.
 """

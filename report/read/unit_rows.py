@@ -113,7 +113,7 @@ def _with_the_rest(trace: Trace, own: Units) -> Units:
 
 
 def _texts(trace: Trace, units: Units) -> list[str]:
-    """Return the text of each unit; none of the rest of the prompt, which is in pieces."""
+    """Return the text of each unit, "" for the rest of the prompt: its tokens stand apart."""
     order, starts = units.members()
     tokens = trace.tokens
     parts = np.split(order, starts[1:])
