@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from attentropy.engine.model.gguf import TRANSFORMERS
+from attentropy.engine.errors import UsageError
+from attentropy.engine.model.gguf import check_installed
 from tiny import model, tokenizer
 
 SIZES = {"hidden_size": 64, "intermediate_size": 128}  # whole blocks of 32 values
@@ -24,8 +23,11 @@ _NAMES = {
 
 def can_be_read() -> bool:
     """Return whether the installed libraries read GGUF files."""
-    is_new = tuple(map(int, version("transformers").split(".")[:2])) >= TRANSFORMERS
-    return is_new and all(find_spec(name) for name in ("gguf", "accelerate"))
+    try:
+        check_installed("a file")
+    except UsageError:
+        return False
+    return True
 
 
 def write(path: Path, quantization: str = "F32") -> Any:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from attentropy.engine.attention.sequence_call import SequenceCall
 from attentropy.engine.attention.visibility import Visibility
-from attentropy.engine.trace.sink_keys import audience_of, sinks_of_layer
+from attentropy.engine.trace.sink_keys import Audience, audience_of, sinks_of_layer
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
+from attentropy.kernels.common.mask import Mask
 from attentropy.kernels.ops import AttentionResult, attention
 
 Rows = dict[str, tuple[int, np.ndarray]]
@@ -32,6 +33,8 @@ class HiddenSinks:
         self.is_possible = is_possible
         self.names = tuple(names)
         self._is_sink = np.zeros((entries, len(is_possible)), np.uint8)
+        self._end = 0  # of the pass whose audiences are at hand
+        self._audiences: dict[tuple[Mask, bytes], Audience] = {}
 
     @property
     def is_sink(self) -> np.ndarray:
@@ -40,8 +43,7 @@ class HiddenSinks:
 
     def update(self, entry: int, here: SequenceCall, received: np.ndarray) -> None:
         """Judge the keys by what they have received so far, [tokens], the pass `here` included."""
-        visible = _visible_so_far(here.visibility)
-        audience = audience_of(visible, len(self.is_possible))
+        audience = self._audience(here.visibility)
         self._is_sink[entry] = sinks_of_layer(received, audience, self.is_possible)[0]
 
     def rows(self, entry: int, call: SequenceCall) -> Rows:
@@ -80,6 +82,21 @@ class HiddenSinks:
             rows[name] = (start, np.where(at_sink, part.dtype.type(missing), part))
         return rows
 
+    def _audience(self, visibility: Visibility) -> Audience:
+        """Return what the queries see up to the end of a pass.
+
+        The layers of a model have one mask, or two: it is computed once for each and pass.
+        """
+        mask = _mask_so_far(visibility)
+        last = mask.last_keys
+        key = replace(mask, last_keys=None), b"" if last is None else last.cpu().numpy().tobytes()
+        if visibility.end != self._end:
+            self._end, self._audiences = visibility.end, {}
+        if key not in self._audiences:
+            visible = mask.counts(torch.device("cpu"))[0].numpy()
+            self._audiences[key] = audience_of(visible, len(self.is_possible))
+        return self._audiences[key]
+
     def restore(self, is_sink: np.ndarray) -> None:
         """Continue from an earlier `is_sink`."""
         self._is_sink[...] = is_sink
@@ -97,14 +114,12 @@ def attention_without(
     return attention(query, key, key, **where, segments=segments, stats=stats)
 
 
-def _visible_so_far(visibility: Visibility) -> np.ndarray:
-    """Return how many keys each query has seen from the first token to the end of a pass."""
+def _mask_so_far(visibility: Visibility) -> Mask:
+    """Return the mask of all queries from the first token to the end of a pass."""
     mask, dropped = visibility.mask, visibility.first_key
     stop = visibility.end
     last = mask.last_keys if not dropped and mask.keys == stop else None
-    whole = replace(
+    return replace(
         mask, queries=stop, keys=dropped + mask.keys, query_offset=0, key_starts=None,
         key_lengths=None, segments=None, last_keys=last,
     )  # fmt: skip
-    counts = whole.counts(torch.device("cpu"))[0]
-    return counts.numpy()

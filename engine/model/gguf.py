@@ -28,7 +28,7 @@ _BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  
 _SCALARS = {2: "<H", 4: "<I", 5: "<i", 10: "<Q", 11: "<q", 6: "<f", 12: "<d"}
 _STRING, _ARRAY = 8, 9
 _FLOATS = ("F64", "F32", "F16", "BF16")
-TRANSFORMERS = (5, 18)  # older ones split a file's control tokens into characters
+_TRANSFORMERS = (5, 18)  # older ones split a file's control tokens into characters
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ def check_installed(name: str) -> None:
                 f"{name!r} is a GGUF file, which needs {library}; run: {install_command('gguf')}"
             )
     installed = version("transformers")
-    if tuple(map(int, installed.split(".")[:2])) < TRANSFORMERS:
-        oldest = ".".join(map(str, TRANSFORMERS))
+    if tuple(map(int, installed.split(".")[:2])) < _TRANSFORMERS:
+        oldest = ".".join(map(str, _TRANSFORMERS))
         raise UsageError(
             f"{name!r} is a GGUF file, which needs transformers {oldest} or newer, not "
             f"{installed}; run: pip install 'transformers>={oldest}'"

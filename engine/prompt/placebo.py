@@ -38,7 +38,7 @@ QUESTIONS = (
     "Write a Python function that adds two numbers.",
 )
 LEAST = 5  # questions without which nothing is tested
-MOST_TOKENS = 2048  # of all questions together; they are to cost little beside a short prompt
+MOST_TOKENS = 2048  # of all questions together: a short prompt must not take much longer
 _INSTRUCTIONS = ("system", "developer")
 
 

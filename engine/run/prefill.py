@@ -107,7 +107,7 @@ def compare_chunks(probe: RunProbe) -> str | None:
     """Return how a short text in pieces differs from the same in one pass; None if it does not.
 
     Each of its three pieces continues the cache of the one before: state-space layers, say, do not
-    always go on from where they were. The first is the probe's recorded pass.
+    always continue from where they were. The first is the probe's recorded pass.
     """
     model, ids, cuts = probe.passes.model, probe.passes.ids, list(probe.cuts)
     name = type(model).__name__

@@ -7,7 +7,7 @@ word if it has a letter or a digit and is no function word of the text's languag
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -16,8 +16,8 @@ import regex
 from attentropy.engine.trace.function_words import function_words
 from attentropy.engine.trace.types import Array
 from attentropy.engine.trace.units import starts_word
+from attentropy.engine.trace.word_boundaries import split_at_boundaries
 
-_WORD_START = regex.compile(r"\b", regex.WORD | regex.VERSION1)
 _EDGE = regex.compile(r"^[^\p{L}\p{N}]+|[^\p{L}\p{M}\p{N}]+$")
 
 
@@ -32,12 +32,7 @@ def word_key(word: str) -> str:
 
 def word_keys(text: str) -> set[str]:
     """Return the keys of all words of a text, function words too."""
-    return {key for word in _words(text) if (key := word_key(word))}
-
-
-def _words(text: str) -> Iterator[str]:
-    places = [match.start() for match in _WORD_START.finditer(text)]
-    return (text[a:b] for a, b in pairwise([0, *places, len(text)]))
+    return {key for word in split_at_boundaries(text) if (key := word_key(word))}
 
 
 def content_keys(tokens: Sequence[str], roles: Sequence[str]) -> list[str]:

@@ -52,7 +52,8 @@ class Trace(Drawn, Divided, Judged):
         dataset: The labelled arrays.
 
     Attributes:
-        dataset: The `xarray.Dataset` itself.
+        dataset: The `xarray.Dataset` itself. Make a new trace of changed values: what is computed
+            from those of a trace is computed once.
         tokens: Text of each position, [N]: the prompt's, then those of the answer.
         prompt_tokens: The number of positions of the prompt.
         is_generated: Whether the model generated the token of each position, [N] bool.

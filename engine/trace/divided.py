@@ -9,7 +9,7 @@ import xarray as xr
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace import units
-from attentropy.engine.trace.readable import Readable
+from attentropy.engine.trace.readable import Readable, is_redacted
 from attentropy.engine.trace.segments import segment_names
 from attentropy.engine.trace.text import text_array
 
@@ -55,7 +55,7 @@ class Divided:
         Raises:
             UsageError: A part is not in the prompt, or two share a token.
         """
-        if self.attrs.get("redacted") is True:
+        if is_redacted(self):
             raise UsageError("`segments`: the trace is redacted, so its text is unknown")
         names = segment_names(self.tokens, self.roles, segments)
         dataset = self.dataset.assign_coords(segment=("position", text_array(names)))

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.readable import Readable
 from attentropy.engine.trace.types import Array
 
@@ -89,6 +90,11 @@ def lens_skill(trace: LensTrace, site: str = _RESIDUAL) -> LensSkill | None:
     trace does not have what both need: the residual stream after the model's last layer, `lens_kl`,
     the top tokens, and the vocabulary's size.
     """
+    return _measure(trace, site)
+
+
+@once_per_trace
+def _measure(trace: LensTrace, site: str) -> LensSkill | None:
     needed = ("lens_entropy", "lens_kl", "lens_top_ids")
     facts = trace.attrs.get("model", {})
     size, layers = facts.get("vocabulary"), facts.get("layers")
@@ -116,4 +122,6 @@ def lens_skill(trace: LensTrace, site: str = _RESIDUAL) -> LensSkill | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         skill = np.where(is_measured, 1 - own.sum(1) / room, np.nan)
     agreement = np.where(is_measured, agrees.mean(1), np.nan)
+    for values in (skill, agreement):
+        values.flags.writeable = False
     return LensSkill(skill, agreement, n)

@@ -1,4 +1,4 @@
-"""What a function reads of a trace, for the modules that the trace itself imports."""
+"""What functions read of a trace, and whether its texts are there; the trace itself imports it."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ class Readable(Protocol):
     def __contains__(self, name: object) -> bool: ...
 
     def __getitem__(self, name: str) -> Array: ...
+
+
+def is_redacted(trace: Readable) -> bool:
+    """Return whether a trace has marks and numbers in place of texts and ids."""
+    return trace.attrs.get("redacted") is True

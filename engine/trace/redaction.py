@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.types import Array, ArraysByName, Attributes, JsonObject
 
 NOTE = (
@@ -51,11 +52,6 @@ def redact_together(*traces: Trace) -> tuple[Trace, ...]:
     """
     numbering = _Numbering(texts={})
     return tuple(_redact(trace, numbering, NOTE_TOGETHER) for trace in traces)
-
-
-def is_redacted(trace: Trace) -> bool:
-    """Return whether a trace has marks and numbers in place of texts and ids."""
-    return trace.attrs.get("redacted") is True
 
 
 @dataclass

@@ -12,6 +12,8 @@ import numpy as np
 
 from attentropy.engine.trace.content_words import content_keys
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.derived import once_per_trace
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.types import Array
 
 SHARE = 0.2  # of a layer's attention, over the queries that see the key
@@ -101,6 +103,7 @@ class SinkKeys:
         return [int(at) for at in positions[np.argsort(-strength[positions], kind="stable")]]
 
 
+@once_per_trace
 def sink_keys(trace: Trace) -> SinkKeys | None:
     """Return the sink keys of a trace's prompt; None where they cannot be known.
 
@@ -116,7 +119,7 @@ def sink_keys(trace: Trace) -> SinkKeys | None:
     received = received.mean(1)
     visible = trace["visible"][:, :prompt]
     has_own = "sink_keys" in trace
-    if not has_own and trace.attrs.get("redacted") is True:
+    if not has_own and is_redacted(trace):
         return None
     is_possible = np.ones(prompt, bool)
     if not has_own:
@@ -128,6 +131,8 @@ def sink_keys(trace: Trace) -> SinkKeys | None:
     is_sink, share = (np.stack(values) for values in zip(*layers, strict=True))
     if has_own:
         is_sink = trace["sink_keys"][:, :prompt] > 0
+    for values in (is_sink, share):
+        values.flags.writeable = False
     return SinkKeys(is_sink, share)
 
 

@@ -1,7 +1,6 @@
 """The units that people read (words, messages, segments), and statistics of the tokens in each.
 
-Words are those of the text itself, by the default word boundaries of Unicode (UAX 29): Chinese
-characters stand alone, and `don't` and `3.14` are one word. Everything is computed in float64 from
+Words are those of the text itself (see `word_boundaries`). Everything is computed in float64 from
 the rows of the tokens.
 """
 
@@ -13,22 +12,21 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-import regex
 import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.answer_attention import answer_attention
-from attentropy.engine.trace.readable import Readable
+from attentropy.engine.trace.readable import Readable, is_redacted
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array, Dims
+from attentropy.engine.trace.word_boundaries import word_boundaries
 
 UNITS = ("token", "word", "message", "segment")
 DEFAULT_STATISTICS = ("entropy", "lens_entropy", "received")
 _TOKEN_AXES = ("query", "position")
-_WORD_START = regex.compile(r"\b", regex.WORD | regex.VERSION1)
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def units_of(trace: Readable, unit: str) -> Units:
 
 
 def _words(trace: Readable) -> Units:
-    if trace.attrs.get("redacted") is True:
+    if is_redacted(trace):
         raise UsageError("the trace is redacted, so its words are unknown; use `by='token'`")
     tokens = trace.tokens
     numbers = np.cumsum(word_starts(trace)) - 1
@@ -103,7 +101,7 @@ def starts_word(tokens: Sequence[str], roles: Sequence[str], spans: Array | None
     """
     text = "".join(tokens)
     boundaries = np.zeros(len(text) + 1, np.int64)
-    boundaries[[match.start() for match in _WORD_START.finditer(text)]] = 1
+    boundaries[word_boundaries(text)] = 1
     boundaries[[0, -1]] = 1
     passed = np.concatenate([[0], np.cumsum(boundaries)])  # boundaries before each place
     starts = np.ones(len(tokens), bool)

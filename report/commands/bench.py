@@ -16,6 +16,7 @@ from attentropy.report.commands import output
 from attentropy.report.commands.bench_grid import grid_for, list_of, parse_heads, parse_mask
 from attentropy.report.commands.endings import PAGE_ENDINGS, RESULT_ENDINGS
 from attentropy.report.commands.examples import examples
+from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.progress import show_status
 from attentropy.report.commands.quantities import count
 
@@ -190,10 +191,9 @@ def _measure(
     **values: Any,
 ) -> Results:
     """Measure the rivals that match `patterns` on the grid of `values`, and return the results."""
-    try:
-        import torch
-    except ImportError as error:
-        raise AttentropyError(f"bench needs torch; run: {install_command('gpu')}") from error
+    import_libraries("bench", "torch", extra="gpu")
+    import torch
+
     from attentropy.engine.bench.measure import OURS, RIVALS
     from attentropy.engine.bench.results import Results
     from attentropy.engine.bench.run import run

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from attentropy.engine.errors import AttentropyError, install_command
 from attentropy.report.commands.arguments import Parameters, run_arguments
+from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.option_names import option_words
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.text import for_terminal
@@ -31,7 +30,9 @@ class Destination(TypedDict, total=False):
 def extract_trace(parameters: Parameters, **destination: Unpack[Destination]) -> Trace:
     """Return the trace of a run with the parameters of `run_options`, and print its notes."""
     arguments = run_arguments(parameters)
-    extract = _import_extract()
+    import_libraries("running a model", "torch", "transformers")
+    from attentropy.engine.run.extract import extract
+
     with show_progress() as progress:
         trace = extract(**arguments, **destination, progress=progress)
     print_notes(trace)
@@ -49,16 +50,3 @@ def print_notes(trace: Trace) -> None:
     """Print the notes of a run on standard error."""
     for note in trace.attrs.get("notes", []):
         click.echo(f"note: {option_words(for_terminal(note))}", err=True)
-
-
-def _import_extract() -> Callable[..., Trace]:
-    try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise AttentropyError(
-            f"running a model needs {error.name or 'torch'}; run: {install_command('extract')}"
-        ) from error
-    from attentropy.engine.run.extract import extract
-
-    return extract

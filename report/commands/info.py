@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, UsageError, install_command
+from attentropy.engine.errors import UsageError, install_command
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.endings import STORE_ENDINGS
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.info_text import describe_lines, prediction_lines
+from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.option_names import option_keys
 from attentropy.report.commands.options import info_options, run_option
 from attentropy.report.commands.output import Facts, answer_facts, json_line, size_of
@@ -68,7 +69,7 @@ def command(
             raise UsageError("--tokens applies to a model; a trace has its own token count")
         facts = _store_facts(Path(subject))
     else:
-        _check_torch()
+        import_libraries("describing a model", "torch", "transformers")
         from attentropy.engine.cost.predict import describe
 
         facts = option_keys(
@@ -129,15 +130,6 @@ def _machine_facts() -> Facts:
 
 def _cpu(threads: int) -> str:
     return f"cpu ({threads} thread{'s' * (threads != 1)})"
-
-
-def _check_torch() -> None:
-    """Raise `AttentropyError` if a library is missing that describing a model needs."""
-    for name in ("torch", "transformers"):
-        if find_spec(name) is None:
-            raise AttentropyError(
-                f"describing a model needs {name}; run: {install_command('extract')}"
-            )
 
 
 def _store_facts(path: Path) -> Facts:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, install_command
 from attentropy.report.commands import output
 from attentropy.report.commands.endings import refuse_store
 from attentropy.report.commands.examples import examples
+from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.options import run_option
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.commands.quantities import TokenCount
@@ -83,13 +83,7 @@ def fit(
 
 
 def _fit_lens(model: str, files: Sequence[Path], target: Path, **options: Any) -> Translator:
-    try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise AttentropyError(
-            f"fitting a lens needs {error.name or 'torch'}; run: {install_command('extract')}"
-        ) from error
+    import_libraries("fitting a lens", "torch", "transformers")
     from attentropy.engine.translator.fit import fit_lens
     from attentropy.engine.translator.windows import FewTokensWarning
 

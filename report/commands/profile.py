@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from attentropy.engine.errors import AttentropyError, install_command
 from attentropy.report.commands import output
 from attentropy.report.commands.arguments import run_arguments
 from attentropy.report.commands.endings import PAGE_ENDINGS, TRACE_ENDINGS, refuse_store
 from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import inputs_of, print_notes
+from attentropy.report.commands.libraries import import_libraries
 from attentropy.report.commands.options import run_option, subject_options
 from attentropy.report.commands.progress import show_progress
 from attentropy.report.commands.quantities import TokenCount
@@ -72,12 +72,9 @@ def command(target: Path | None, force: bool, as_json: bool, **options: Any) -> 
             as_json=as_json,
         )  # fmt: skip
     arguments = run_arguments(options)
-    try:
-        from attentropy.engine.profile.profile import profile
-    except ImportError as error:
-        raise AttentropyError(
-            f"profile needs {error.name or 'torch'}; run: {install_command('extract')}"
-        ) from error
+    import_libraries("profile", "torch", "transformers")
+    from attentropy.engine.profile.profile import profile
+
     with tempfile.TemporaryDirectory(prefix="attentropy-") as folder:
         with show_progress() as progress:
             trace = profile(**arguments, progress=progress, scratch=folder)

@@ -13,7 +13,7 @@ from xarray.core import indexing
 from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.pair import Alignment
-from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.text import count
 from attentropy.report.compare.align import align
 

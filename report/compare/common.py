@@ -6,7 +6,7 @@ import numpy as np
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.schema import COMPARISON
 
 

@@ -18,7 +18,8 @@ from xarray.core import indexing
 from attentropy.engine.errors import AttentropyError, TraceError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.pair import Alignment, TracePair, read_pair, write_pair
-from attentropy.engine.trace.redaction import is_redacted, redact_together
+from attentropy.engine.trace.readable import is_redacted
+from attentropy.engine.trace.redaction import redact_together
 from attentropy.engine.trace.schema import COMPARISON
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS, is_key
 from attentropy.engine.trace.text import count

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, Difference
+from attentropy.report.content.captions import split_sentence
 from attentropy.report.content.trace_words import (
     SHADES,
     deepest_layer,
     package_version,
     progress_banner,
-    split_sentence,
 )
 from attentropy.report.content.words import (
     DifferenceWords,

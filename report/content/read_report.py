@@ -9,13 +9,13 @@ from altair.utils.schemapi import debug_mode
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.content.captions import filled_caption
 from attentropy.report.content.charts import opening_charts
+from attentropy.report.content.finding_line import finding_line
 from attentropy.report.content.profile_words import read_profile
 from attentropy.report.content.readable_lens import readable_lenses
 from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
-from attentropy.report.content.sections import finding_line
 from attentropy.report.content.subject import Subject, subject_of
-from attentropy.report.content.trace_words import filled_caption
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.placement import Placement, place
 from attentropy.report.figures.sizes import narrow, wide

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from attentropy.report.content.finding_line import FindingLine
 from attentropy.report.content.profile_words import Chart, ProfileWords
 from attentropy.report.content.readable_lens import ReadableLens
-from attentropy.report.content.sections import FindingLine, Section
+from attentropy.report.content.sections import Section
 from attentropy.report.content.words import Words
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size

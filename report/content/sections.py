@@ -10,8 +10,9 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content import tables
+from attentropy.report.content.chart_table import ChartTable, number
+from attentropy.report.content.finding_line import FindingLine, finding_line
 from attentropy.report.content.profile_words import ProfileTable
-from attentropy.report.content.tables import ChartTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
@@ -71,22 +72,6 @@ _LOOK = {
     ),
     "provenance": "What this page was made from. The same trace and version give the same bytes.",
 }
-
-# What follows a finding's value; shares and probabilities are plain numbers.
-_UNITS = {
-    "nats": " nats", "layers": " layers", "tokens": " tokens", "rank": " (counted from 0)",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class FindingLine:
-    """A finding as the page writes it; by `index` the script finds the place to show."""
-
-    index: int
-    text: str
-    verdict: str
-    statistic: str
-    numbers: str
 
 
 @dataclass(frozen=True)
@@ -184,46 +169,18 @@ def difference_sections(
     }
 
 
-def finding_line(index: int, observation: Observation) -> FindingLine:
-    """Return a finding as the page writes it, the one at `index` of all findings."""
-    verdict = "" if observation.is_found else "not measured"
-    if not observation.is_found and observation.value is not None:
-        # Where the lens settles too late, the sentence still says what it shows before.
-        verdict = "" if observation.id == "settled" else "no finding"
-    return FindingLine(
-        index, observation.text, verdict, observation.statistic, numbers(observation)
-    )  # fmt: skip
-
-
-def numbers(observation: Observation) -> str:
-    """Return statistic, value, threshold and n of a finding in words."""
-    if observation.value is None:
-        parts = [f"{observation.statistic}: not measured"]
-    else:
-        unit = _UNITS.get(observation.unit, "")
-        value = f"{observation.value:.3g}".replace("-", "−")
-        parts = [f"{observation.statistic} = {value}{unit}"]
-    if observation.threshold is not None:
-        parts.append(f"threshold {observation.threshold:.3g}")
-    elif observation.value is not None:
-        parts.append("no threshold")
-    if observation.n is not None:
-        parts.append(f"n = {observation.n:,}")
-    return "; ".join(parts)
-
-
 def summary(curve: Curve, rows: Sequence[str]) -> str:
     """Return a panel in words, for readers who do not see it."""
     at = np.flatnonzero(np.isfinite(curve.mean))
     low, high = at[curve.mean[at].argmin()], at[curve.mean[at].argmax()]
-    if tables.number(curve.mean[low]) == tables.number(curve.mean[high]):
+    if number(curve.mean[low]) == number(curve.mean[high]):
         everywhere = "every layer" if len(at) > 1 else f"layer {rows[low]}"
-        return f"{curve.title} by layer: {tables.number(curve.mean[low])} in {everywhere}"
+        return f"{curve.title} by layer: {number(curve.mean[low])} in {everywhere}"
     return (
-        f"{curve.title} by layer: {tables.number(curve.mean[at[0]])} in layer {rows[at[0]]}, "
-        f"{tables.number(curve.mean[at[-1]])} in layer {rows[at[-1]]}; lowest "
-        f"{tables.number(curve.mean[low])} (layer {rows[low]}), highest "
-        f"{tables.number(curve.mean[high])} (layer {rows[high]})"
+        f"{curve.title} by layer: {number(curve.mean[at[0]])} in layer {rows[at[0]]}, "
+        f"{number(curve.mean[at[-1]])} in layer {rows[at[-1]]}; lowest "
+        f"{number(curve.mean[low])} (layer {rows[low]}), highest "
+        f"{number(curve.mean[high])} (layer {rows[high]})"
     )
 
 

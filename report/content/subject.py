@@ -12,10 +12,11 @@ from typing import Protocol
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.captions import trace_captions
 from attentropy.report.content.difference_words import difference_captions, difference_words
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.content.sections import Section, difference_sections, trace_sections
-from attentropy.report.content.trace_words import trace_captions, trace_words
+from attentropy.report.content.trace_words import trace_words
 from attentropy.report.content.words import Words
 from attentropy.report.figures.placement import Placement, pair_columns
 from attentropy.report.findings.finding import Observation

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.units import aggregate, units_of
 from attentropy.report.text import for_sentence
@@ -21,7 +22,7 @@ def token_words(trace: Trace, entropies: np.ndarray) -> Callable[[int], str]:
     That is nothing for a word of one token, and in a redacted trace. `entropies` are those of the
     tokens, [N].
     """
-    if trace.attrs.get("redacted") is True:
+    if is_redacted(trace):
         return lambda position: ""
     units = units_of(trace, "word")
     tokens = units.tokens

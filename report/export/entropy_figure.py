@@ -7,7 +7,7 @@ from dataclasses import replace
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
-from attentropy.report.content.trace_words import split_sentence
+from attentropy.report.content.captions import split_sentence
 from attentropy.report.export.choices import ExportChoices
 from attentropy.report.export.csv_table import CsvTable, token
 from attentropy.report.export.entropy_lines import columns_of, lines_of

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import altair as alt
 
+from attentropy.report.figures.inset import inset, inset_columns, inset_title
 from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
     HAS_SPLIT,
+    HAS_TEXT,
     INK,
     IS_REASONED,
-    MUTED,
     PURPLE,
     answer_line,
     blank,
@@ -23,6 +24,7 @@ from attentropy.report.figures.marks import (
     frame,
     picture,
     rule,
+    text_color,
     text_mark,
     unit_scale,
     x_scale,
@@ -49,12 +51,10 @@ from attentropy.report.figures.specification import (
     VegaLite,
     layer,
     specification,
-    view,
 )
 
 _GAP_TO_LINE = 4  # pixels between the box and the line at which the answer begins
 _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
-_HAS_TEXT = "!datum.thin"  # whether a cell stands in a row that is not collapsed
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
 _BOX_OPACITY = "box1 > a && box0 < b && box1 > box0 ? 1 : 0"
 _COLUMN_OPACITY = "col >= a && col < b ? 1 : 0"
@@ -79,9 +79,9 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     """
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
-        (_inset_title(size), _arrow(size), blank(size.legend, STRIP)),
-        (_inset(size), _section(size), _legend(size)),
-        (_inset_columns(size), _column_labels(size), blank(size.legend, LABELS)),
+        (inset_title(size), _arrow(size), blank(size.legend, STRIP)),
+        (inset(size), _section(size), _legend(size)),
+        (inset_columns(size), _column_labels(size), blank(size.legend, LABELS)),
         (blank(size.inset, CAPTION), _caption(size), blank(size.legend, CAPTION)),
     )
     body = {
@@ -183,16 +183,16 @@ def _section(size: Size) -> VegaLite:
     left, right = (_column_pixels(size, offset) for offset in (0, 1))
     return layer(
         picture("part", ("a", "b"), y_scale("y0:Q")),
-        cells.transform_filter(_HAS_TEXT)
+        cells.transform_filter(HAS_TEXT)
         .mark_rect(clip=True, stroke="#ffffff", strokeWidth=0.6, strokeOpacity=0.7)
         .encode(x2=alt.X2("x1"), y2=alt.Y2("y1"), fill=alt.Fill("fill:N", scale=None)),
         *bands(size.section),
         dataset("cells")
-        .transform_filter(_HAS_TEXT)
+        .transform_filter(HAS_TEXT)
         .mark_text(clip=True, fontSize=alt.ExprRef("cellfont"))
         .encode(
             x=x_scale("xc:Q", "a", "b"), y=y_scale("yc:Q"), text=alt.Text("text:N"),
-            color=_text_color(),
+            color=text_color(),
         ),
         text_mark(
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",
@@ -228,18 +228,6 @@ def _column_labels(size: Size) -> VegaLite:
     )  # fmt: skip
 
 
-def _text_color() -> alt.Color:
-    """Return the colour of a cell's text: grey in rows that cannot be read, else what contrasts."""
-    return alt.Color(
-        "tint:N",
-        scale=None,
-        condition=[
-            {"test": "datum.muted", "value": MUTED},
-            {"test": "datum.pale", "value": INK},
-        ],
-    )
-
-
 def _caption(size: Size) -> VegaLite:
     """Return the caption below the box, right-aligned: the box stands at the prompt's end.
 
@@ -264,54 +252,6 @@ def _caption(size: Size) -> VegaLite:
         ),
         width=size.section, height=CAPTION,
     )  # fmt: skip
-
-
-def _inset_title(size: Size) -> VegaLite:
-    title = text_mark(
-        "insettitle", x=alt.XValue(0), y=alt.YValue(STRIP - 10), align="left", baseline="bottom",
-        fontSize=11,
-    )  # fmt: skip
-    return view(title, width=size.inset, height=STRIP)
-
-
-def _inset(size: Size) -> VegaLite:
-    def x(field: str) -> alt.X:
-        return x_scale(field, "0", "insetwidth")
-
-    def y(field: str) -> alt.Y:
-        return y_scale(field, "insetheight")
-
-    return layer(
-        dataset("inset")
-        .transform_filter(_HAS_TEXT)
-        .mark_rect(stroke="#ffffff", strokeWidth=0.6)
-        .encode(
-            x=x("x0:Q"), x2=alt.X2("x1"), y=y("y0:Q"), y2=alt.Y2("y1"),
-            fill=alt.Fill("fill:N", scale=None),
-        ),
-        *bands(size.inset, "insetheight"),
-        dataset("inset")
-        .transform_filter(_HAS_TEXT)
-        .mark_text(fontSize=alt.ExprRef("insetfont"))
-        .encode(
-            x=x("xc:Q"), y=y("yc:Q"), text=alt.Text("text:N"),
-            color=_text_color(),
-        ),
-        text_mark(
-            "insetrows", x=alt.XValue(-5), y=y("yc:Q"), align="right", baseline="middle",
-            fontSize=10,
-        ),
-        frame(GREEN, "0", f"{size.inset}", size.height, 2.5),
-        width=size.inset, height=size.height,
-    )  # fmt: skip
-
-
-def _inset_columns(size: Size) -> VegaLite:
-    labels = text_mark(
-        "insetcolumns", x=x_scale("xc:Q", "0", "insetwidth"), y=alt.YValue(LABELS / 2),
-        align="center", baseline="middle", fontSize=alt.ExprRef("labelfont"),
-    )  # fmt: skip
-    return view(labels, width=size.inset, height=LABELS)
 
 
 def _legend(size: Size) -> VegaLite:

@@ -20,6 +20,8 @@ MUTED, UNREAD, SPECK, VEIL = (alt.ExprRef(n) for n in ("muted", "unread", "speck
 HAS_SPLIT = "split > 0 && split < n"
 IS_REASONED = "reasoned > split && reasoned < n"
 
+HAS_TEXT = "!datum.thin"  # whether a cell stands in a row that is not collapsed
+
 End = str | int
 """The end of an axis: a number, or an expression of the parameters."""
 
@@ -82,6 +84,18 @@ def text_mark(name: str, *, x: Any, y: Any, color: str = "ink", **mark: Any) -> 
         .encode(x=x, y=y, text=alt.Text("text:N"))
     )
     return chart
+
+
+def text_color() -> alt.Color:
+    """Return the colour of a cell's text: grey in rows that cannot be read, else what contrasts."""
+    return alt.Color(
+        "tint:N",
+        scale=None,
+        condition=[
+            {"test": "datum.muted", "value": MUTED},
+            {"test": "datum.pale", "value": INK},
+        ],
+    )
 
 
 def picture(

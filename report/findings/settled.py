@@ -1,4 +1,4 @@
-"""From which layer on the lens's top token is the token that the model goes on to write.
+"""From which layer on the lens's top token is the token that the model writes next.
 
 Spellings that differ in a leading blank or in case count as one token.
 """
@@ -13,9 +13,10 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import READABLE, lens_skill
-from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.layer_words import layers_in_words
 from attentropy.report.units import count
 
 _EARLIER = 3  # top tokens of earlier layers that a sentence names
@@ -227,11 +228,9 @@ def _tokens(trace: Trace, place: Settled, earlier: Sequence[int]) -> str:
 
 
 def _layers(trace: Trace, entries: Sequence[int]) -> str:
-    """Return entries along `layer` in words: `layer 3`, or `layers 3 to 7`."""
-    if len(entries) == 1:
-        return layer_name(trace, entries[0])
-    first, last = (layer_name(trace, entries[i]) for i in (0, -1))
-    return f"layers {first.removeprefix('layer ')} to {last.removeprefix('layer ')}"
+    """Return entries along `layer` in words, with the call where it is not a layer's first."""
+    every = range(len(trace["layer"]))
+    return layers_in_words(entries, [layer_name(trace, i).removeprefix("layer ") for i in every])
 
 
 def _nowhere(trace: Trace, place: Settled) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.sink_keys import (
     LAYERS,
     LEAST_QUERIES,
@@ -16,6 +15,7 @@ from attentropy.engine.trace.sink_keys import (
     sink_keys,
 )
 from attentropy.report.findings.finding import Observation, quoted
+from attentropy.report.read.layer_words import layers_in_words
 from attentropy.report.units import count, percent
 
 _NAMED = 3  # sink keys, or texts of several, in one sentence
@@ -26,7 +26,7 @@ def observe_sinks(trace: Trace) -> Observation:
     sinks = sink_keys(trace)
     if sinks is None:
         why = "the trace does not have the attention that each token receives"
-        if "received" in trace and trace.attrs.get("redacted") is True:
+        if "received" in trace and is_redacted(trace):
             why = "the text is redacted, so the tokens without content are unknown"
         return _not_measured(why)
     if trace.prompt_tokens < LEAST_QUERIES:
@@ -86,21 +86,5 @@ def _group(trace: Trace, sinks: SinkKeys, text: str, at: list[int]) -> str:
         where = f"{len(at):,} positions, first {at[0]:,}"
     low, high = percent(float(shares.min())), percent(float(shares.max()))
     shares_text = low if low == high else f"{low.removesuffix(' %')} to {high}"
-    layers = layer_ranges(int(trace["layer"][entry]) for entry in entries)
+    layers = layers_in_words(entries.tolist(), [str(int(layer)) for layer in trace["layer"]])
     return f"{quoted(text)} ({where}) in {layers} with {shares_text}"
-
-
-def layer_ranges(numbers: Iterable[int]) -> str:
-    """Return layers in words, neighbours as a range: `layers 3–10 and 12`."""
-    ordered = sorted(set(numbers))
-    ranges: list[list[int]] = []
-    for number in ordered:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    texts: list[str] = []
-    for a, b in ranges:
-        texts += [f"{a}–{b}"] if b > a + 1 else map(str, sorted({a, b}))
-    listed = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
-    return f"{'layer' if len(ordered) == 1 else 'layers'} {listed}"

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.units import word_starts
 from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
@@ -34,7 +35,7 @@ class ValueSource:
     @cached_property
     def word_starts(self) -> np.ndarray | None:
         """Whether each token starts a word; None where no word has two tokens, or none is known."""
-        if isinstance(self.trace, Difference) or self.trace.attrs.get("redacted") is True:
+        if isinstance(self.trace, Difference) or is_redacted(self.trace):
             return None
         starts = word_starts(self.trace)
         return None if starts.all() else starts

@@ -18,7 +18,7 @@ import numpy as np
 from attentropy.engine.prompt.reasoning import answer_parts
 from attentropy.engine.trace.content_words import content_keys, word_keys
 from attentropy.engine.trace.dataset import Trace
-from attentropy.engine.trace.redaction import is_redacted
+from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.segments import QUESTION
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.engine.trace.units import starts_word

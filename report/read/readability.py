@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
-from itertools import groupby
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import FEW_POSITIONS, READABLE, LensSkill, lens_skill
 from attentropy.report.compare.difference import Difference
+from attentropy.report.read.layer_words import layers_in_words
 from attentropy.report.units import count
 
 WELL, PALE, UNREADABLE, UNKNOWN = "well", "pale", "unreadable", ""
@@ -60,7 +60,7 @@ class Readability:
         elif not well:
             where = f"none of {len(measured)} layers"
         else:
-            where = f"{layers(well, labels)} of {of}"
+            where = f"{layers_in_words(well, labels)} of {of}"
         return f"lens readable{both} in {where}{few}"
 
     def sentences(self, labels: Sequence[str]) -> str:
@@ -68,24 +68,12 @@ class Readability:
         title = self.title(labels)
         parts = [f"{title[0].upper()}{title[1:]}"]
         if pale := self.rows_of(PALE):
-            parts.append(
-                f"faded: {layers(pale, labels)} (skill under {READABLE:g}; paler than their values)"
-            )
+            named = layers_in_words(pale, labels)
+            parts.append(f"faded: {named} (skill under {READABLE:g}; paler than their values)")
         if unreadable := self.rows_of(UNREADABLE):
-            parts.append(f"dotted: {layers(unreadable, labels)}, {GUESS}")
+            parts.append(f"dotted: {layers_in_words(unreadable, labels)}, {GUESS}")
         skill = "the lower lens skill of A and B" if len(self.sides) > 1 else "lens skill"
         return f" {'; '.join(parts)}. Bars at the right: {skill} in each layer."
-
-
-def layers(rows: Sequence[int], labels: Sequence[str]) -> str:
-    """Return the layers of some rows in words: "layer 3", "layers 0–3 and 7"."""
-    spans = [[row for _, row in run] for _, run in groupby(enumerate(rows), lambda p: p[1] - p[0])]
-    texts = [
-        labels[span[0]] if len(span) == 1 else f"{labels[span[0]]}–{labels[span[-1]]}"
-        for span in spans
-    ]
-    named = " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
-    return f"layer{'' if len(rows) == 1 else 's'} {named}"
 
 
 def skill_words(readability: Readability, row: int) -> str:

@@ -135,7 +135,7 @@ def _with_sinks_apart(trace: Trace, units: Units) -> Units:
 
 
 def _texts(trace: Trace, units: Units) -> list[str]:
-    """Return the text of each unit; none of the rest of the prompt, whose pieces are no text."""
+    """Return the text of each unit, "" for the rest of the prompt: its tokens stand apart."""
     order, starts = units.members()
     tokens = trace.tokens
     parts = np.split(order, starts[1:])

@@ -94,9 +94,9 @@ def _check_probabilities(text: str, mistakes: Mistakes, evidence: Evidence, posi
 
 
 def _check_tops(text: str, mistakes: Mistakes, evidence: Evidence, position: int) -> None:
-    """Check the top tokens of the layers before: “city” in layers 25 to 26."""
+    """Check the top tokens of the layers before: “city” in layers 25–26."""
     decode = evidence.model.tokenizer.decode
-    for token, layers in re.findall(r"“([^”]*)” in (layers? \d+(?: to \d+)?)", text):
+    for token, layers in re.findall(r"“([^”]*)” in (layers? \d[\d–, ]*(?:and [\d–]+)?)", text):
         for layer in layers_in(layers):
             own = decode([int(evidence.at(position)[layer].argmax())])
             is_same = bare(token).strip("␣⏎") == bare(own.strip()) or "\ufffd" in own

@@ -70,8 +70,8 @@ def bare(text: str) -> str:
 
 
 def layers_in(text: str) -> list[int]:
-    """Return the layers that words such as `layers 3–10, 12 and 14 to 16` name."""
+    """Return the layers that words such as `layers 3–10, 12 and 14–16` name."""
     layers: list[int] = []
-    for first, last in re.findall(r"(\d+)(?:(?:–| to )(\d+))?", text):
+    for first, last in re.findall(r"(\d+)(?:–(\d+))?", text):
         layers += range(int(first), int(last or first) + 1)
     return layers

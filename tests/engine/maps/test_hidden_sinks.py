@@ -1,13 +1,19 @@
 """Rows without sink keys against the model's own eager weights, in float64."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from transformers import DynamicCache
 
+from attentropy.engine.attention.visibility import Visibility
+from attentropy.engine.maps import hidden_sinks
 from attentropy.engine.maps.hidden_sinks import HiddenSinks
 from attentropy.engine.model.cache import continuing
 from attentropy.engine.trace.sink_keys import audience_of, may_be_sinks, sinks_of_layer
 from attentropy.engine.trace.statistics import WITHOUT_SINKS
+from attentropy.kernels.common.mask import Mask
 from swept import LENGTH, family_model, random_ids, streamed, sweeps_of
 
 
@@ -77,6 +83,29 @@ def test_the_sinks_at_the_end_are_those_of_what_keys_receive(family):
             uniform = (sees / sees.sum(1, keepdims=True)).sum(0) / np.maximum(n, 1)
             wanted = (share >= 0.2) & (share >= 2 * uniform) & (n >= max(8, n.max() / 10))
             assert (keys[entry] == wanted).all()
+
+
+@pytest.mark.parametrize(("name", "masks"), [("grouped", 1), ("sliding", 1), ("learned sinks", 2)])
+def test_what_queries_see_is_computed_once_per_mask_and_pass(monkeypatch, name, masks):
+    ends = []
+    monkeypatch.setattr(
+        hidden_sinks, "audience_of",
+        lambda visible, keys: ends.append(len(visible)) or audience_of(visible, keys),
+    )  # fmt: skip
+    subject = family_model(name)
+    _hidden(subject, HiddenSinks, chunk=151)
+    assert len(subject.model.layers) > masks
+    assert ends == [151] * masks + [LENGTH] * masks
+
+
+def test_a_mask_that_lets_queries_see_later_keys_has_an_audience_of_its_own():
+    n = 12
+    received = np.where(np.arange(n) == 8, 3.0, 0.0)  # of 4 queries in causal order, or of all
+    sinks = HiddenSinks(2, np.ones(n, bool), ())
+    for entry, last in enumerate((None, torch.full((1, n), n - 1))):
+        visibility = Visibility(Mask(n, n, 0, last_keys=last))
+        sinks.update(entry, SimpleNamespace(visibility=visibility), received)
+    assert sinks.is_sink[:, 8].tolist() == [0, 1]
 
 
 def test_a_key_that_receives_much_of_a_layer_is_its_sink():

@@ -64,12 +64,13 @@ def test_a_cell_that_passes_goes_before_a_likelier_one_that_does_not():
 
 
 def test_a_layer_whose_lens_cannot_be_read_has_no_rehearsal():
+    assert observe_rehearsal(_with_rehearsal(0.4, 0)).is_found
     trace = _with_rehearsal(0.4, 0)
-    assert observe_rehearsal(trace).is_found
     trace.dataset["lens_kl"].values[0, 3] = 99.0
     o = observe_rehearsal(trace)
     assert not o.is_found
     assert o.layer != 3
+    trace = _with_rehearsal(0.4, 0)
     trace.dataset["lens_kl"].values[:] = 99.0
     assert "not tested: the lens is readable in no layer" in observe_rehearsal(trace).text
 

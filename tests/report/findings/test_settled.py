@@ -83,14 +83,14 @@ def test_the_last_layer_is_no_settling_layer():
         "settles on “Canberra” only in the last layer (layer 3, probability 0.40); just before"
         in (finding.text)
     )
-    assert "“city” in layers 0 to 1, “Sydney” in layer 2." in finding.text
+    assert "“city” in layers 0–1, “Sydney” in layer 2." in finding.text
     assert not finding.is_found
 
 
 def test_a_token_that_was_on_top_before_and_lost_its_place_settles_in_the_last_layer():
     text = _text([" Sydney", " Canberra", " Canberra", " city", " Canberra"])
     assert "the lens settles on “Canberra” only in the last layer (layer 4, probability" in text
-    assert "its top token is “Sydney” in layer 0, “Canberra” in layers 1 to 2, “city” in" in text
+    assert "its top token is “Sydney” in layer 0, “Canberra” in layers 1–2, “city” in" in text
 
 
 def test_where_half_of_the_prompt_settles_in_the_last_layer_the_sentence_says_so():
@@ -117,7 +117,7 @@ def test_every_layer_may_have_the_token():
 def test_a_layer_whose_lens_cannot_be_read_is_no_settling_layer():
     finding = observe_settled(settled_trace([" city", *[" Canberra"] * 4], readable=3))
     assert "from layer 3 onward (probability 0.40 there" in finding.text
-    assert "it is also in layers 1 to 2, where the lens cannot be read" in finding.text
+    assert "it is also in layers 1–2, where the lens cannot be read" in finding.text
     assert (finding.layer, finding.is_found) == (3, True)
     only = observe_settled(settled_trace([*[" Canberra"] * 4], readable=3))
     assert "only in the last layer (layer 3, " in only.text

@@ -121,5 +121,6 @@ def test_lens_entropy_is_compared_over_the_readable_layers():
         f"and highest in layer 4 (4.00 nats), over {len(CHAT)} positions."
     )
     assert _by_id(trace)["lens_layers"].text == text
-    trace.dataset["lens_kl"].values[0] = 2 * room
-    assert "lens_layers" not in _by_id(trace)
+    other = Trace(trace.dataset.copy(deep=True))
+    other.dataset["lens_kl"].values[0] = 2 * room
+    assert "lens_layers" not in _by_id(other)

@@ -8,7 +8,8 @@ import pytest
 
 from attentropy.report import planes
 from attentropy.report.content import tables
-from attentropy.report.content.sections import numbers, trace_sections
+from attentropy.report.content.finding_line import numbers
+from attentropy.report.content.sections import trace_sections
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import LEAST, MOST, highlights, section_of
 from attentropy.report.findings.single import observe

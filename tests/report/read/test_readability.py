@@ -13,7 +13,6 @@ from attentropy.report.read.readability import (
     UNREADABLE,
     WELL,
     Readability,
-    layers,
     readability,
     skill_words,
 )
@@ -58,8 +57,8 @@ def test_the_caption_names_faded_and_dotted_layers():
     words = lens(*MIXED).sentences(LABELS)
     assert words == (
         " Lens readable in layers 6–7 of 8; faded: layers 4–5 (skill under 0.5; paler "
-        "than their values); dotted: layers 0–3, further from the model's output than a uniform guess. Bars at the "
-        "right: lens skill in each layer."
+        "than their values); dotted: layers 0–3, further from the model's output "
+        "than a uniform guess. Bars at the right: lens skill in each layer."
     )
     assert "faded" not in lens(0.9, 1.0).sentences(LABELS)
     assert "dotted" not in lens(0.9, 1.0).sentences(LABELS)
@@ -70,11 +69,6 @@ def test_a_row_in_words_has_skill_agreement_and_positions():
     assert skill_words(lens(np.nan, 1.0), 0) == ""
     assert "few positions: 3 positions" not in skill_words(lens(1.0, positions=3), 0)
     assert skill_words(lens(1.0, positions=3), 0).endswith("few positions: 3")
-
-
-def test_layers_in_words():
-    assert layers([2], LABELS) == "layer 2"
-    assert layers([0, 1, 2, 5], LABELS) == "layers 0–2 and 5"
 
 
 def test_a_trace_and_both_sides_of_a_difference():
