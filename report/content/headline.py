@@ -63,7 +63,7 @@ def _parts(answer: Answer, place: tuple[int, int]) -> tuple[str, str, str]:
 
 def _note(decisive: Decisive) -> str:
     """Return why the word is marked, and where it is."""
-    what = "The first content word of the answer"
+    what = f"The first {'content ' * decisive.is_content}word of the answer"
     if decisive.is_new:
         what += " that is not in the last message"
     return f"{what} (position {decisive.position:,})"
