@@ -95,8 +95,8 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
         for site in points
     }
     lengths = np.array([len(one) for one in placebos.ids], np.int32)
-    states = PlaceboStates(joined, count, placebos.shared)
-    return Reference(states, lengths, *np.concatenate(means, 1))
+    read = PlaceboStates(joined, count, placebos.shared)
+    return Reference(read, lengths, *np.concatenate(means, 1))
 
 
 def _read(

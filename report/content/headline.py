@@ -69,7 +69,7 @@ def _one_line(text: str) -> str:
 
 def _note(decisive: Decisive) -> str:
     """Return why the word is marked, and where it is."""
-    what = "The first content word of the answer"
+    what = f"The first {'content word' if decisive.is_content else 'word'} of the answer"
     if decisive.is_new:
         what += " that is not in the last message"
     return f"{what} (position {decisive.position:,})"

@@ -40,8 +40,10 @@ class Summary:
 
     def at(self, prompts: np.ndarray) -> Summary:
         """Return what is compared of some of the prompts, [prompts] bool."""
-        values = (self.tokens, self.attention, self.focus, self.lens)
-        return Summary(*(one[prompts] for one in values), self.name)
+        return Summary(
+            self.tokens[prompts], self.attention[prompts], self.focus[prompts], self.lens[prompts],
+            self.name,
+        )  # fmt: skip
 
 
 def check_references(trace: Trace, references: Sequence[Trace]) -> None:
@@ -176,7 +178,8 @@ def _of_traces(
             last = slice(trace.prompt_tokens - 1, trace.prompt_tokens)
             lens = trace.lens("lens_entropy", last, "residual")[:, 0]
         rows.append((trace.prompt_tokens, means, focus, lens))
-    return Summary(*(np.array(column) for column in zip(*rows, strict=True)), "reference trace")
+    tokens, means, focus, lens = (np.array(column) for column in zip(*rows, strict=True))
+    return Summary(tokens, means, focus, lens, "reference trace")
 
 
 def _means(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:

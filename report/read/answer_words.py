@@ -36,8 +36,9 @@ class Decisive:
 
     step: its first token among the generated ones; position: that token's place in the trace;
     tokens: how many it has. word: its text, "" where it has no letter or digit, and in a redacted
-    trace. is_new: whether it is missing in the last message. probability: of all its tokens, the
-    product; None where it was not recorded. place: where it stands in the answer's text.
+    trace. is_new: whether it is missing in the last message. is_content: whether it is a content
+    word. probability: of all its tokens, the product; None where it was not recorded. place: where
+    it stands in the answer's text.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Decisive:
     tokens: int
     word: str
     is_new: bool
+    is_content: bool
     probability: float | None
     place: tuple[int, int] | None
 
@@ -155,7 +157,7 @@ def _is_cut(trace: Trace, tokens: _Generated) -> bool:
 
 
 def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
-    """Return the decisive word; without a content word it is the first token of the answer."""
+    """Return the decisive word: a content word, or any word, or the first token of the answer."""
     own = [i for i, part in enumerate(tokens.parts) if part == "content"]
     others = [i for i, part in enumerate(tokens.parts) if part != "reasoning"]
     if not others:
@@ -176,13 +178,17 @@ def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
     last = int(np.flatnonzero(is_start)[-1])
     if new and new[-1] == last and question.has_start(keys[last]):
         new.pop()  # nothing follows the word: the limit may have cut one of the question's
-    first = next(iter([*new, *words]), None)
+    any_words = [i for i in own if is_start[i] and _has_letter(tokens.texts[i])]
+    first = next(iter([*new, *words, *any_words]), None)
     if first is None:
         step = next(iter(own), others[0])
         return _word_at(trace, tokens, (step, step + 1), is_new=False)
     after = np.flatnonzero(is_start[first + 1 :])
     stop = first + 1 + int(after[0]) if after.size else len(is_start)
-    return _word_at(trace, tokens, (first, stop), is_new=bool(new), text=text)
+    span = (first, stop)
+    return _word_at(
+        trace, tokens, span, is_new=bool(new), is_content=bool(words), text=text
+    )  # fmt: skip
 
 
 class _Words:
@@ -219,7 +225,13 @@ def _last_message(trace: Trace) -> str:
 
 
 def _word_at(
-    trace: Trace, tokens: _Generated, span: tuple[int, int], *, is_new: bool, text: str = ""
+    trace: Trace,
+    tokens: _Generated,
+    span: tuple[int, int],
+    *,
+    is_new: bool,
+    is_content: bool = False,
+    text: str = "",
 ) -> Decisive:
     """Return the word of the generated tokens `span` [start, stop)."""
     start, stop = span
@@ -235,9 +247,15 @@ def _word_at(
         tokens=stop - start,
         word=word,
         is_new=is_new,
+        is_content=is_content,
         probability=_probability(trace, span),
         place=(place, place + len(word)) if place >= 0 else None,
     )
+
+
+def _has_letter(text: str) -> bool:
+    """Return whether a text has a letter or a digit."""
+    return any(unicodedata.category(letter)[0] in "LN" for letter in text)
 
 
 def _bare(word: str) -> str:

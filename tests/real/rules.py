@@ -106,7 +106,7 @@ def decisive(evidence: Evidence) -> tuple[int, int]:
     """Return the step of the decisive token, and its id.
 
     The first token of the first content word that is not in the last message; of the first content
-    word if there is no such; else the first token.
+    word if there is no such; of the first word without any; else the first token.
     """
     case, words = evidence.case, evidence.words
     message = keys_of(_last_message(evidence))
@@ -119,7 +119,8 @@ def decisive(evidence: Evidence) -> tuple[int, int]:
             starts.append((step, keys))
         before = keys
     new = [step for step, keys in starts if any(key not in message for key in keys)]
-    step = next(iter([*new, *(step for step, _ in starts)]), 0)
+    any_words = [step for step in range(len(case.generated)) if words.any_keys(case.prompt + step)]
+    step = next(iter([*new, *(step for step, _ in starts), *any_words]), 0)
     return step, case.generated[step]
 
 

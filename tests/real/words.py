@@ -115,6 +115,10 @@ class Words:
         """Return the keys of the content words to which a token belongs."""
         return [key for key in self._keys[position] if key not in self._function]
 
+    def any_keys(self, position: int) -> list[str]:
+        """Return the keys of all words to which a token belongs."""
+        return self._keys[position]
+
     def is_content(self, position: int) -> bool:
         """Return whether a token belongs to a content word."""
         return bool(self.keys(position))

@@ -60,14 +60,47 @@ def test_the_decisive_word_is_the_first_new_content_word(answer, word, step):
     ("answer", "word", "step"),
     [
         ((" The", " capital", " of", " Australia", END), "capital", 1),
-        ((" it", " is", ".", END), "", 0),  # no content word: the first token
+        ((" it", " is", ".", END), "it", 0),  # no content word: the first word
+        (("**", "It", "**", " is", ".", END), "It", 1),
         (("?", END), "", 0),
         ((END,), "", 0),
     ],
 )
-def test_without_a_new_word_the_first_content_word_or_token_decides(answer, word, step):
+def test_without_a_new_word_the_first_content_word_or_word_or_token_decides(answer, word, step):
     one = _word(answer)
     assert (one.word, one.step, one.is_new) == (word, step, False)
+    assert one.is_content is (word == "capital")
+
+
+YES_OR_NO = (
+    "<|start|>",
+    "Can",
+    " it",
+    " fly",
+    "?",
+    " Answer",
+    " yes",
+    " or",
+    " no",
+    ".",
+    "<|end|>",
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "word", "note"),
+    [(("Yes", ".", END), "Yes", "The first content word of the answer (position 11)"),
+     # With the answer, "no" stands there twice, as often as a Spanish text would have it.
+     (("No", ".", END), "No", "The first word of the answer (position 11)"),
+     (("No", ",", " it", " cannot", " fly", END), "No",
+      "The first content word of the answer (position 11)"),
+     (("It", " can", ".", END), "It", "The first word of the answer (position 11)")],
+)  # fmt: skip
+def test_an_answer_that_the_question_gives_is_marked_all_the_same(answer, word, note):
+    roles = ["template", *["content"] * 9, "template"]
+    own = headline(answered(answer, YES_OR_NO, roles, messages=[-1, *[0] * 9, -1]))
+    assert own.word == word
+    assert own.note == note
 
 
 @pytest.mark.parametrize(
