@@ -18,7 +18,10 @@ from attentropy.report.units import count
 
 LEAST = 3  # of which a range says something
 _LAYERS = 1 / 3  # the least share of layers that depart: one of a few does so by chance
-_LENGTHS = 2.0  # a reference counts up to so many times as long, or as short
+# Mean normalized entropy grows with the prompt, so a reference counts up to so many times as long,
+# or as short.
+_LENGTHS = 1.25
+_LEAST_LAYERS = 3
 # The least departure that is worth a sentence: of a share, and in nats.
 _SHARE, _NATS = 0.02, 0.1
 
@@ -72,7 +75,7 @@ def observe_reference(
 
     references: traces of the same model in place of the trace's own placebo questions. A value
     departs where it lies outside the reference's range by more than the range's width. Only
-    prompts of between half and twice as many tokens count.
+    prompts of nearly as many tokens count, up to 1.25 times as many or as few.
     """
     reference = _of_traces(references) if references else _stored(trace)
     if reference is None:
@@ -126,10 +129,10 @@ def _departure(
     entry = int(np.where(departs, excess / np.maximum(width, least), -np.inf).argmax())
     is_above = bool(above[entry] > 0)
     number = int((departs & ((above > 0) == is_above)).sum())
-    if not number or number < _LAYERS * is_known.sum():
+    if number < max(_LEAST_LAYERS, _LAYERS * is_known.sum()):
         return None
     text = (
-        f"This prompt {words[0 if is_above else 1]} than {prompts} in {number:,} of "
+        f"This prompt {words[0 if is_above else 1]} than each of {prompts} in {number:,} of "
         f"{count(int(is_known.sum()), 'layer')}, most in {layer_name(trace, entry)}: "
         f"{value.format(own[entry])} ({low[entry]:.2f} to {high[entry]:.2f}"
         f"{f'; {keys}' if keys else ''})."
@@ -146,8 +149,8 @@ def _departure(
 def _have_focus(own: Summary, reference: Summary) -> bool:
     """Return whether all prompts have the means without sink keys wherever they have the others."""
     both = [(np.isfinite(one.focus), np.isfinite(one.attention)) for one in (own, reference)]
-    is_known = np.logical_and.reduce([known.all(0) for _, known in both])
-    return bool(is_known.any()) and all(known[:, is_known].all() for known, _ in both)
+    is_known = np.logical_and.reduce([attention.all(0) for _, attention in both])
+    return bool(is_known.any()) and all(focus[:, is_known].all() for focus, _ in both)
 
 
 def _stored(trace: Trace) -> Summary | None:

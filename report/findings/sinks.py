@@ -70,10 +70,11 @@ def _sentence(trace: Trace, sinks: SinkKeys, positions: list[int]) -> str:
         texts.setdefault(trace.tokens[position], []).append(position)
     groups = list(texts.items())
     parts = [_group(trace, sinks, text, sorted(at)) for text, at in groups[:_NAMED]]
+    parts[0] += " of the attention"
     if len(groups) > _NAMED:
         parts.append(count(sum(len(at) for _, at in groups[_NAMED:]), "other token"))
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"Attention {'sinks' if len(positions) > 1 else 'sink'}: {listed} of the attention."
+    return f"Attention {'sinks' if len(positions) > 1 else 'sink'}: {listed}."
 
 
 def _group(trace: Trace, sinks: SinkKeys, text: str, at: list[int]) -> str:

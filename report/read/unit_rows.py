@@ -81,9 +81,9 @@ def _read(
         has_value = np.isfinite(by_layer)
         entropy = np.where(has_value, by_layer, 0).sum(0) / np.maximum(has_value.sum(0), 1)
         entropy = np.where(has_value.any(0), entropy, np.nan)
-    apart = _with_sinks_apart(trace, units)
-    answer = answer_attention(trace, apart.numbers, len(apart.names))
-    masses = np.full(len(apart.names), np.nan)
+    of_masses = _with_sinks_apart(trace, units)
+    answer = answer_attention(trace, of_masses.numbers, len(of_masses.names))
+    masses = np.full(len(of_masses.names), np.nan)
     if answer is not None:
         masses = _mean(answer.masses.reshape(-1, masses.size))
     texts = _texts(trace, units)
@@ -101,12 +101,12 @@ def _read(
         for i in range(n)
     )
     if answer is not None and masses.size > n:
-        sinks = int(apart.tokens[n])
+        sinks = int(of_masses.tokens[n])
         rows += (UnitRow(SINKS, "", sinks, np.nan, np.nan, np.nan, float(masses[n])),)
         labels, starts = [*labels, SINKS], [*starts, ""]
     titles = [f"{name}: {start}" if kind == "message" and start and name not in (REST, ANSWER)
               else name for name, start in zip(labels, starts, strict=True)]  # fmt: skip
-    curves = () if answer is None else tuple(_curves(trace, apart, titles, kind, answer.masses))
+    curves = () if answer is None else tuple(_curves(trace, of_masses, titles, kind, answer.masses))
     return UnitRows(kind, rows, curves)
 
 

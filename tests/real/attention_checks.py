@@ -61,8 +61,12 @@ def _range(finding: Finding, evidence: Evidence) -> Verdict | None:
         mistakes.number(f"layer {layer}", value, float(by_layer[int(layer)]))
     if len(layers) == 2:
         low, high = (by_layer[int(layer)] for layer, _ in layers)
-        mistakes.claim(low <= by_layer.min() + 0.006, f"lowest: layer {by_layer.argmin()}")
-        mistakes.claim(high >= by_layer.max() - 0.006, f"highest: layer {by_layer.argmax()}")
+        mistakes.claim(
+            low <= np.nanmin(by_layer) + 0.006, f"lowest: layer {np.nanargmin(by_layer)}"
+        )
+        mistakes.claim(
+            high >= np.nanmax(by_layer) - 0.006, f"highest: layer {np.nanargmax(by_layer)}"
+        )
     return mistakes.verdict(finding)
 
 

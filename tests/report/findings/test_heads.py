@@ -110,8 +110,8 @@ def test_sinks_are_named_with_their_layers_and_shares():
     assert finding.text.startswith("Attention sink: “<s>” (position 0) in layers 0–5 with ")
     two = _sinks(_with_sink(at=(0, 20), weight=0.6))
     assert two.text == (
-        "Attention sinks: “_the” (position 20) in layers 0–5 with 58 % and “<s>” (position 0) in "
-        "layers 0–5 with 47 % of the attention."
+        "Attention sinks: “_the” (position 20) in layers 0–5 with 58 % of the attention and "
+        "“<s>” (position 0) in layers 0–5 with 47 %."
     )
 
 

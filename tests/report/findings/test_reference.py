@@ -54,14 +54,14 @@ def test_the_sentence_has_the_value_the_range_and_the_number_of_layers():
         trace["reference_entropy"][:, entry].max(),
     )
     assert findings["reference_attention"].text == (
-        "This prompt spreads its attention over more keys than 5 placebo questions in 6 of 6 "
-        f"layers, most in layer {entry}: mean normalized entropy {value:.2f} "
+        "This prompt spreads its attention over more keys than each of 5 placebo questions in 6 "
+        f"of 6 layers, most in layer {entry}: mean normalized entropy {value:.2f} "
         f"({low:.2f} to {high:.2f}; all keys)."
     )
     text = findings["reference_lens"].text
-    assert text.startswith("This prompt leaves the lens less certain at its last token than 5 plac")
+    assert text.startswith("This prompt leaves the lens less certain at its last token than each")
     less = _findings(_with_reference(1.5, 1.6))
-    assert "focuses its attention on fewer keys than 5" in less["reference_attention"].text
+    assert "focuses its attention on fewer keys than each of 5" in less["reference_attention"].text
     assert "more certain at its last token" in less["reference_lens"].text
 
 
@@ -111,11 +111,14 @@ def test_one_question_without_them_leaves_the_comparison_to_all_keys():
 
 def test_layers_whose_lens_cannot_be_read_do_not_count():
     trace = _with_reference(0.5, 0.6)
-    trace.dataset["lens_kl"].values[0, :5] = 99.0
-    assert "1 of 1 layer, most in layer 5" in _findings(trace)["reference_lens"].text
+    trace.dataset["lens_kl"].values[0, :3] = 99.0
+    assert "3 of 3 layers, most in layer" in _findings(trace)["reference_lens"].text
+    trace = _with_reference(0.5, 0.6)
+    trace.dataset["lens_kl"].values[0, :4] = 99.0
+    assert "reference_lens" not in _findings(trace)  # two layers say too little
 
 
-@pytest.mark.parametrize("tokens", [N // 2 - 1, 2 * N + 1])
+@pytest.mark.parametrize("tokens", [int(N / 1.25) - 1, int(1.25 * N) + 1])
 def test_prompts_of_other_lengths_are_no_reference(tokens):
     assert not _findings(_with_reference(0.5, 0.6, tokens))
 
@@ -149,7 +152,7 @@ def test_earlier_traces_take_the_place_of_the_placebo_questions():
     for one in others:
         one.dataset["entropy"].values[:] *= 0.3
     finding = _findings(trace, others)["reference_attention"]
-    assert "than 3 reference traces in" in finding.text
+    assert "than each of 3 reference traces in" in finding.text
     assert finding in observe(trace, None, others)
 
 
@@ -174,7 +177,9 @@ def test_a_departure_in_fewer_than_a_third_of_the_layers_is_none():
     trace.dataset["reference_entropy"].values[:, 2] *= 0.5
     assert not _findings(trace)
     trace.dataset["reference_entropy"].values[:, 3] *= 0.6
-    assert "in 2 of 6 layers, most in layer 2" in _findings(trace)["reference_attention"].text
+    assert not _findings(trace)
+    trace.dataset["reference_entropy"].values[:, 4] *= 0.6
+    assert "in 3 of 6 layers, most in layer 2" in _findings(trace)["reference_attention"].text
     trace = synthetic(layers=12)
     read = planes.read_attention(trace)
     own = read.normalized_sum.sum(1) / read.normalized_count.sum(1)
