@@ -31,8 +31,9 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         "attention": (
             "{what} of every query (mean over heads, one head, or all heads of one layer)",
             f"Cells show the most attended token{besides}.",
-            "Green: exact attention weights of the selected query and of the two before it, where "
-            "the trace has them; otherwise the selected position magnified.",
+            "Green: exact attention weights of the selected query and of the two before it, over "
+            f"the keys that it attends to most{besides}, where the trace has them; otherwise the "
+            "selected position magnified.",
         ),
     }
     return {

@@ -23,10 +23,10 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
-from attentropy.report.read.maps import has_map, opening_layer, score_names
+from attentropy.report.read.maps import has_map, opening_layer, score_names, window_names
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
-from attentropy.report.read.top_keys import leaves_sinks_out
+from attentropy.report.read.top_keys import hidden_keys, leaves_sinks_out
 from attentropy.report.read.views import View
 from attentropy.report.read.visible import is_causal, run_progress, visible_keys
 from attentropy.report.text import for_sentence
@@ -126,6 +126,13 @@ def _views(
     )
 
 
+def _weighed_sinks(trace: Trace) -> tuple[list[int], ...]:
+    """Return the sink keys of each layer that an exact window has."""
+    weighed = {int(key) for name in window_names(trace) for key in trace[f"window_key{name[6:]}"]}
+    layers = range(trace.dataset.sizes["layer"])
+    return tuple([key for key in hidden_keys(trace, i) if key in weighed] for i in layers)
+
+
 def _attention_parts(trace: Trace) -> AttentionParts:
     """Read which parts of attention the trace has besides entropy."""
     map_heads: tuple[int, ...] = ()
@@ -144,6 +151,7 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         map_layer=opening_layer(trace),
         map_region=region,
         hides_sinks=leaves_sinks_out(trace),
+        sink_keys=_weighed_sinks(trace),
         is_window_per_head="window" in trace and "window_entropy" not in trace,
         scores=scores,
         head_grid=grid,

@@ -70,16 +70,17 @@ class ReportView:
 class AttentionParts:
     """Facts about the map, the exact windows and the heads, as far as the trace has them.
 
-    `hides_sinks`: whether cells leave sink keys out. `map_layer` is the layer of the map that
-    opens, and `map_region` its part, (queries, keys);
-    `scores` are the names of the heads' scores, and `head_grid` says how many layers and heads have
-    them.
+    `hides_sinks`: whether cells leave sink keys out; `sink_keys`: which, by layer, of those that
+    have exact weights. `map_layer` is the layer of the map that opens, and `map_region` its part,
+    (queries, keys); `scores` are the names of the heads' scores, and `head_grid` says how many
+    layers and heads have them.
     """
 
     map_heads: tuple[int, ...]
     map_layer: int
     map_region: tuple[Range, Range] | None
     hides_sinks: bool
+    sink_keys: tuple[list[int], ...]
     is_window_per_head: bool
     scores: tuple[str, ...]
     head_grid: tuple[int, int] | None

@@ -19,7 +19,7 @@ from attentropy.report.figures.spread import ceilings_at
 from attentropy.report.read.curves import Curve
 from attentropy.report.read.maps import SCORES, pool_tiles, tile_edges
 from attentropy.report.read.reasoning import reasoning_end
-from attentropy.report.read.top_keys import leaves_sinks_out
+from attentropy.report.read.top_keys import hidden_keys, leaves_sinks_out
 from attentropy.report.read.unit_rows import ANSWER, REST, SINKS, UnitRows
 from attentropy.report.read.views import View
 from attentropy.report.text import shorten
@@ -31,6 +31,7 @@ _SPREAD = 64
 _TILES = 64
 _WINDOW = 24
 _KEYS = 32
+_SINKS = 3  # that the title of a table names
 _STEPS = 2048
 _UNITS = 128
 
@@ -230,10 +231,10 @@ def _shares() -> list[Column]:
 
 
 def of_received(trace: Trace, label: str, entry: int = 0) -> ChartTable:
-    """Return the keys that receive the most: one layer, first recorded head."""
+    """Return the keys that receive the most besides sink keys: one layer, first recorded head."""
     values = np.nan_to_num(trace["received"][entry, 0].astype(np.float64))
-    texts = trace.tokens
-    order = np.argsort(-values, kind="stable")[:_KEYS]
+    texts, sinks = trace.tokens, hidden_keys(trace, entry)
+    order = [k for k in np.argsort(-values, kind="stable") if k not in sinks][:_KEYS]
     cells: list[list[Cell]] = [
         [str(int(k)), shorten(texts[k], 24), number(float(values[k]))] for k in order
     ]
@@ -247,6 +248,10 @@ def of_received(trace: Trace, label: str, entry: int = 0) -> ChartTable:
         f"{'receives' if len(cells) == 1 else 'receive'} most attention from all queries, layer "
         f"{label}"
     )
+    if sinks:
+        named = ", ".join(f"{shorten(texts[k], 24)} ({values[k]:.4g})" for k in sinks[:_SINKS])
+        more = f" and {len(sinks) - _SINKS:,} more" if len(sinks) > _SINKS else ""
+        title += f"; sink keys left out: {named}{more}"
     return ChartTable("table-received", title, columns, cells)
 
 

@@ -27,7 +27,7 @@ from attentropy.report.figures.placement import (
 from attentropy.report.figures.sizes import CELL_MARGIN, Size, fit_to_width
 from attentropy.report.figures.specification import Row, Rows, VegaLite
 from attentropy.report.findings.observations import observe
-from attentropy.report.read.top_keys import leaves_sinks_out
+from attentropy.report.read.top_keys import hidden_keys, leaves_sinks_out
 
 _COMPARED = {
     "lens": "lens_change",
@@ -222,12 +222,13 @@ def _inset_sentence(
         probability = ", with the probability of the top token" if has_probability else ""
         return f"Green: {position} magnified{probability}."
     entry, head = rows.cells[row]
+    besides = " besides sink keys" if hidden_keys(trace, entry) else ""
     heads = f"head {head_name(head if head is not None else -1)}"
     return (
         f"Green: exact attention weights in layer {int(trace['layer'][entry])} "
         f"({'mean over heads' if inset.mean else heads}) of {position}"
-        f"{_BEFORE_WORDS[len(inset.queries) - 1]} (columns) over the keys that it attends to most "
-        "(rows), from white (0) to dark blue (1)."
+        f"{_BEFORE_WORDS[len(inset.queries) - 1]} (columns) over the keys that it attends to most"
+        f"{besides} (rows), from white (0) to dark blue (1)."
     )
 
 

@@ -13,6 +13,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.heatmap_data import grid
 from attentropy.report.figures.specification import Row, Rows
 from attentropy.report.read.maps import window_names
+from attentropy.report.read.top_keys import hidden_keys
 from attentropy.report.scale import Scale
 from attentropy.report.text import shorten, shorten_middle
 
@@ -69,8 +70,9 @@ class InsetWeights:
 def inset(trace: Trace, column: int, entry: int, head: int | None) -> InsetWeights | None:
     """Return the weights of a position and of the two before it, over their strongest keys.
 
-    The keys are those that the position attends to most. Return None if no window contains the
-    weights of the position.
+    The keys are those that the position attends to most, besides the layer's sink keys where the
+    trace leaves these out and there are others. Return None if no window contains the weights of
+    the position.
     """
     name = window_of(trace, column)
     if name is None:
@@ -79,7 +81,11 @@ def inset(trace: Trace, column: int, entry: int, head: int | None) -> InsetWeigh
     queries = [q for q in range(column - _QUERIES + 1, column + 1) if q >= full.query]
     visible = min(column + 1 - full.key, full.values.shape[1])
     row = np.nan_to_num(full.values[column - full.query, :visible])
-    strongest = np.sort(np.lexsort((np.arange(visible), -row))[:_KEYS])
+    candidates = np.setdiff1d(
+        np.arange(visible), np.array(hidden_keys(trace, entry), int) - full.key
+    )
+    candidates = candidates if candidates.size else np.arange(visible)
+    strongest = np.sort(candidates[np.argsort(-row[candidates], kind="stable")[:_KEYS]])
     rows = full.values[np.array(queries) - full.query]
     keys = [int(full.key + index) for index in strongest]
     return InsetWeights(rows[:, strongest], queries, keys, full.mean)

@@ -18,6 +18,13 @@ def leaves_sinks_out(trace: Trace) -> bool:
     return TOP_KEY_WITHOUT_SINKS in trace
 
 
+def hidden_keys(trace: Trace, entry: int) -> list[int]:
+    """Return the sink keys of a layer that the most attended keys leave out, in order."""
+    if not leaves_sinks_out(trace) or "sink_keys" not in trace:
+        return []
+    return [int(key) for key in np.flatnonzero(trace["sink_keys"][entry] > 0)]
+
+
 def top_keys(trace: Trace, *at: Any) -> np.ndarray:
     """Return the most attended keys at [layer, head, query], −1 where no key is visible.
 

@@ -19,7 +19,7 @@ export function writeCaption() {
   const lens = state.view === "lens", scale = scaleShown();
   const [, where] = (lens && report.sites.find(([name]) => name === siteShown())) || ["", ""];
   const text = report.captions[state.view].replace("{what}", () => scale.what + where).replace("{colours}", () => scale.words[state.palette])
-    .replace("{besides}", () => (state.sinks ? "" : " besides sink keys")).replace("{column}", () => formatCount(state.col))
+    .replaceAll("{besides}", () => (state.sinks ? "" : " besides sink keys")).replace("{column}", () => formatCount(state.col))
     .replace("{box}", boxWords).replace("{readable}", () => markedLens()?.sentences ?? "");
   markTerms($("caption"), text);
 }

@@ -12,7 +12,8 @@ import { layout } from "./canvas.js";
 import { columnCells, insetText, makeCell } from "./cells.js";
 
 // Of the lens, the magnified column; of attention, where the page has exact weights, those of some
-// queries over the keys that the last of them attends to most.
+// queries over the keys that the last of them attends to most, besides the layer's sink keys unless the reader asks
+// for these.
 export function makeInset(rows) {
   const exact = state.view === "attention" ? exactWindow(state.col) : null;
   if (!exact) {
@@ -29,7 +30,9 @@ export function makeInset(rows) {
   const shown = Math.max(1, Math.min(3, Math.floor(layout.inset / 36)));
   const queries = [state.col - 2, state.col - 1, state.col].slice(-shown).filter((q) => q >= exact.firstQuery);
   const last = Math.min(state.col, exact.firstKey + exact.keys - 1);
-  const keys = Array.from({ length: last + 1 - exact.firstKey }, (_, i) => i + exact.firstKey)
+  const all = Array.from({ length: last + 1 - exact.firstKey }, (_, i) => i + exact.firstKey);
+  const others = state.sinks ? all : all.filter((k) => !report.sinkKeys[row.entry].includes(k));
+  const keys = (others.length ? others : all)
     .sort((i, j) => attentionWeight(exact, row.entry, head, state.col, j) - attentionWeight(exact, row.entry, head, state.col, i) || i - j)
     .slice(0, 6).sort((i, j) => j - i);
   const cells = [];

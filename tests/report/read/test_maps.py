@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.content.read_report import read_report
+from attentropy.report.content.tables import of_received
+from attentropy.report.figures.exact_weights import inset
 from attentropy.report.findings.observations import observe
 from attentropy.report.page.page import render
 from attentropy.report.read.cells import cells_of
@@ -82,3 +85,26 @@ def test_nothing_calls_what_uniform_attention_gives_a_threshold():
             assert finding.threshold == pytest.approx(2 * np.mean(1 / np.arange(1, len(CHAT) + 1)))
         else:
             assert finding.threshold in (None, 0.0, 0.05)
+
+
+def _with_window():
+    """Return the trace with a sink key that receives most in the exact window of every layer."""
+    trace = _hidden()
+    data = trace.dataset.copy(deep=True)
+    data["window"].values[..., 0] = 0.9
+    data["received"].values[..., 0] = 9.0
+    return Trace(data)
+
+
+def test_the_inset_and_the_table_of_received_attention_leave_sink_keys_out():
+    trace = _with_window()
+    assert 0 not in inset(trace, 9, 2, None).keys
+    assert inset(trace, 0, 2, None).keys == [0]  # the first query sees nothing else
+    plain = Trace(trace.dataset.drop_vars("top_key_without_sinks"))
+    assert 0 in inset(plain, 9, 2, None).keys
+    table = of_received(trace, "2", 2)
+    assert "0" not in [row[0] for row in table.rows]
+    assert table.title.endswith(f"layer 2; sink keys left out: {CHAT[0]} (9)")
+    assert "left out" not in of_received(plain, "2", 2).title
+    report = read_report(trace, [])
+    assert report.attention.sink_keys == ([0],) * 6
