@@ -15,7 +15,7 @@ import attentropy
 import ggufs
 from attentropy.engine.demo import path as embedded_folder
 from attentropy.report.cli import main
-from fuzz import without_pictures
+from pictures import without_pictures
 from quick import quick_measurements
 from traces import save_synthetic, synthetic
 

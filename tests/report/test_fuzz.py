@@ -2,7 +2,7 @@
 
 import pytest
 
-import fuzz
+from damaged_cases import kinds_of, make, outcome, rendered, save_template
 
 pytestmark = pytest.mark.costly
 
@@ -28,18 +28,18 @@ OF_COMPARISONS = [*range(22)]
 def test_damaged_and_hostile_stores_are_refused_in_one_line_or_give_a_true_page(
     tmp_path, of, cases
 ):
-    template = fuzz.save_template(of, tmp_path)
-    whole = fuzz.rendered(template, False)
+    template = save_template(of, tmp_path)
+    whole = rendered(template, False)
     outcomes, kinds, failed = [], set(), []
     for number in cases:
         folder = tmp_path / str(number)
         folder.mkdir()
-        names, path = fuzz.make(number, template, folder)
+        names, path = make(number, template, folder)
         kinds |= set(names.split(":")[0].split(", "))
         try:
-            outcomes.append(fuzz.outcome(path, names, whole, False))
+            outcomes.append(outcome(path, names, whole, False))
         except Exception as error:
             failed.append(f"{number}: {names}: {type(error).__name__}: {error}")
     assert failed == []
-    assert kinds == {*fuzz.kinds_of(template), "folder", "zip", "accident", "stranger"}
+    assert kinds == {*kinds_of(template), "folder", "zip", "accident", "stranger"}
     assert set(outcomes) == {"page", "refused"}

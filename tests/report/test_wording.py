@@ -5,7 +5,7 @@ from itertools import takewhile
 import pytest
 from wording import FORBIDDEN, phrases_in
 
-from fuzz import without_pictures
+from pictures import without_pictures
 from read_aloud import docstrings, glossary, messages, page_texts, script_texts, template_texts
 
 # Docstrings of the code's own parts are for developers: only what `help` shows is checked.

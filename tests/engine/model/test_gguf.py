@@ -24,7 +24,7 @@ from attentropy.engine.model.load import with_random_weights
 from attentropy.engine.profile.profile import profile
 from attentropy.engine.run.extract import extract
 from attentropy.report.cli import main
-from fuzz import without_pictures
+from pictures import without_pictures
 
 MESSAGES = [{"role": "user", "content": "Hello there, whoever you are."}]
 needs_gguf = pytest.mark.skipif(

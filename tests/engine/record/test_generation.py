@@ -11,7 +11,7 @@ from attentropy.engine.record.record import record
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
 from eager import assert_eager
-from fuzz import without_pictures
+from pictures import without_pictures
 from tiny import model, tokenizer
 
 PROMPT = torch.tensor([[256, 258, 71, 72, 257, 258, 64]])

@@ -12,7 +12,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
-from fuzz import without_pictures
+from pictures import without_pictures
 
 TEXT = "Paris is the capital of France, and Rome is that of Italy."
 KINDS = {

@@ -11,7 +11,7 @@ from attentropy.engine.bench.case import VocabularyCase
 from attentropy.engine.bench.results import Results, Row
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.cli import main
-from fuzz import without_pictures
+from pictures import without_pictures
 from traces import profiled, save_synthetic, synthetic
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from attentropy.report.cli import main
 from attentropy.report.export.export import export
-from fuzz import without_pictures
+from pictures import without_pictures
 from stores import NAMES, make_stores, pair
 from traces import save_synthetic
 

@@ -26,7 +26,7 @@ from attentropy.report.page.page import render
 from attentropy.report.page.profile import draw_profile
 from attentropy.report.units import glue
 from counted import CountedClock
-from fuzz import without_pictures
+from pictures import without_pictures
 from traces import PARTS, profiled, synthetic
 
 pytestmark = pytest.mark.costly
