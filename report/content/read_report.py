@@ -14,6 +14,7 @@ from attentropy.report.content.charts import opening_charts
 from attentropy.report.content.finding_line import finding_line
 from attentropy.report.content.profile_words import read_profile
 from attentropy.report.content.readable_lens import readable_lenses
+from attentropy.report.content.rehearsed import rehearsal_lines
 from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
 from attentropy.report.content.subject import Subject, subject_of
 from attentropy.report.figures import tilemap_data as openingmap
@@ -70,6 +71,7 @@ def read_report(
         section_columns={w: subject.section_columns(s.columns) for w, s in sizes.items()},
         placement=first,
         readable=readable_lenses(trace, rows, sizes),
+        rehearsals=rehearsal_lines(trace),
         findings=tuple(observations),
         highlights=tuple(
             finding_line(i, observations[i]) for i in subject.highlights(observations)

@@ -93,10 +93,10 @@ class Report:
     `template` lays it out. `views` are those of the figure, the first one opens; `sizes` and
     `section_columns` say by width how large the figure is and how many columns its section has;
     `placement` says where section, inset and box are on a screen, `readable` by site how far the
-    lens can be read. `findings` are all of them,
-    `highlights` those of the first screen; the others stand in `sections`. `charts` are by name
-    what the page opens with. `values` are the one part that is not read yet: which of them a page
-    holds depends on the bytes that all the rest leaves.
+    lens can be read, `rehearsals` what a tooltip says of the answer's tokens, by position and
+    layer. `findings` are all of them, `highlights` those of the first screen; the others stand in
+    `sections`. `charts` are by name what the page opens with. `values` are the one part that is not
+    read yet: which of them a page holds depends on the bytes that all the rest leaves.
     """
 
     template: str
@@ -107,6 +107,7 @@ class Report:
     section_columns: Mapping[str, int]
     placement: Placement
     readable: Mapping[str, ReadableLens]
+    rehearsals: Mapping[str, Mapping[str, str]]
     findings: tuple[Observation, ...]
     highlights: tuple[FindingLine, ...]
     sections: Mapping[str, Section]

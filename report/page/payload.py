@@ -77,6 +77,7 @@ class Facts(TypedDict):
     sizes: dict[str, dict[str, int]]
     observations: list[_Finding]
     captions: dict[str, str]
+    rehearsals: dict[str, dict[str, str]]
     sinkKeys: list[list[int]]
     mapHeads: int
     mapLayer: int
@@ -134,6 +135,7 @@ def facts(report: Report) -> Facts:
         },
         "observations": [_finding(observation) for observation in report.findings],
         "captions": {view.name: view.caption_template for view in views},
+        "rehearsals": {at: dict(lines) for at, lines in report.rehearsals.items()},
         "sinkKeys": list(report.attention.sink_keys),
         "mapHeads": len(report.attention.map_heads),
         "mapLayer": report.attention.map_layer,

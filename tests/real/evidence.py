@@ -59,6 +59,11 @@ class Case:
         return self.ids[self.prompt :]
 
     @property
+    def placebos(self) -> int:
+        """The number of placebo questions that the run read, besides the judge's own."""
+        return int(self.attributes.get("placebo", {}).get("questions", 0))
+
+    @property
     def dummies(self) -> list[int]:
         """The template's tokens after the last word of the prompt."""
         start = self.prompt

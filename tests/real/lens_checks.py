@@ -16,8 +16,9 @@ _GIVES = re.compile(r"gives ([^“]*%) to")
 
 def _rehearsal(finding: Finding, evidence: Evidence) -> Verdict | None:
     text, mistakes = finding["text"], Mistakes()
-    if "not tested" in text:
-        return None
+    is_tested, read = "not tested" not in text, evidence.case.placebos
+    if "not measured" not in text:
+        mistakes.claim(is_tested == (read > 0), f"{read} placebo questions were read")
     own = read_rehearsal(evidence)
     if finding["layer"] is None:
         mistakes.claim(not own.candidates, f"tokens to look for: {own.candidates[:5]}")
@@ -42,7 +43,7 @@ def _rehearsal(finding: Finding, evidence: Evidence) -> Verdict | None:
         mistakes.all += cell.objections
         count = re.search(rf"{NUMBER} of {NUMBER} layer", text)
         mistakes.numbers.append(f"{len(own.grid)} cells pass, not {count[1] if count else '?'}")
-    else:
+    elif is_tested:
         mistakes.claim(not own.cells, f"{own.cells[:1]}")
     return mistakes.verdict(finding)
 

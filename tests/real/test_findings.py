@@ -139,6 +139,32 @@ def test_the_embedded_model_is_readable_and_rehearses(embedded):
     assert false_ones(judge(result, evidence)) == []
 
 
+def test_the_judge_knows_whether_a_rehearsal_was_tested(embedded, report):
+    result, _, evidence = embedded
+    untested = finding(result, "rehearsal") | {"text": "Rehearsal was not tested: no reason."}
+    untested |= {"found": False, "layer": None, "position": None}
+    changed = result | {"observations": [untested], "model_heads": []}
+    assert judge(changed, evidence)[1].is_true is False
+    result, _, trace = report(embedded_folder(), "-p", DEFAULT_PROMPT, "--no-reference", "--force")
+    own = Evidence(evidence.model, Case.of_trace(trace))
+    assert "was not tested" in finding(result, "rehearsal")["text"]
+    assert judge(result, own)[1].is_true is True
+    tested = finding(embedded[0], "rehearsal")
+    assert judge(result | {"observations": [tested], "model_heads": []}, own)[1].is_true is False
+
+
+def test_a_page_of_148_tokens_of_30_layers_has_3_megabytes(report, smollm2, tmp_path):
+    words = (HERE.parents[1] / "LICENSE").read_text("utf-8").split()
+    messages = next(
+        messages
+        for n in range(len(words))
+        if len(smollm2.chat(messages := [{"role": "user", "content": " ".join(words[:n])}])) >= 148
+    )
+    result, page, _ = report(smollm2.folder, "-m", str(write_messages(tmp_path, messages)))
+    assert 148 <= result["tokens"] <= 152
+    assert len(page.encode()) == result["bytes"] <= 3_000_000
+
+
 WRONG = {
     "rehearsal": [("48 %", "52 %"), ("“Can”", "“Syd”"), ("(rank 1", "(rank 40")],
     "settled": [("from layer 1", "from layer 2"), ("0.69 there", "0.79 there")],

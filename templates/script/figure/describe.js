@@ -61,6 +61,8 @@ function describeLens(row, position, value) {
   if (slot < 0 || !lensDetail("topIds")) return [...lines, "the page has no top tokens for this position"];
   if (kl && stat !== "lens_kl") lines.push(`KL to the last layer ${formatNats(kl.at(row.entry, slot), kl.error)}`);
   if (ranks) lines.push(`rank ${formatCount(ranks.at(row.entry, slot) + 1)}: ${wordFull(lensDetail("targets").at(slot))}, the model's prediction`);
+  const rehearsed = otherSite() ? undefined : report.rehearsals[position]?.[row.entry];
+  if (rehearsed) lines.push(rehearsed);
   lines.push(...(readableLens()?.words[row.entry] ?? []));
   for (let k = 0; k < lensDetail("topIds").shape[2]; k++) {
     const { id, p } = topToken(row, position, k);

@@ -5,6 +5,7 @@ import pytest
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import compare
+from attentropy.report.content.rehearsed import rehearsal_lines
 from attentropy.report.figures.placement import place
 from attentropy.report.findings import compared
 from attentropy.report.findings.rehearsal import observe_rehearsal, strongest_rehearsal
@@ -24,6 +25,18 @@ def _with_rehearsal(p, rank, placebo=0.001, layer=3, position=14):
 
 def _without(trace, *names, **attrs):
     return Trace(trace.dataset.drop_vars(names).assign_attrs(attrs))
+
+
+def test_a_tooltip_has_both_probabilities_of_each_cell():
+    trace = _with_rehearsal(0.4, 1, 0.02)
+    assert rehearsal_lines(trace) == {"14": {"3": (
+        "later in the answer: “Can” 40 % (rank 2), after placebo questions at most 2 %"
+    )}}  # fmt: skip
+    untested = _without(trace, "rehearsal_placebo")
+    [line] = rehearsal_lines(untested)["14"].values()
+    assert line.endswith("(rank 2), no placebo question was read")
+    assert rehearsal_lines(_without(trace, "rehearsal", "rehearsal_placebo")) == {}
+    assert rehearsal_lines(compare(trace, trace)) == {}
 
 
 def test_rehearsal_is_found_where_rank_probability_and_placebo_pass():
