@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from attentropy.engine.run.extract import extract
+from attentropy.engine.run.reader import PromptReader
 from attentropy.engine.trace.dataset import Trace
 
 PROMPT = "Paris is a city, and Canberra is another one. " * 7
+SHORT_PROMPT = "Paris is a city, and Canberra is another one. " * 2
 OPTIONS: dict[str, Any] = {
     "device": "cpu", "max_new_tokens": 3, "chunk": 29, "stats": ("max_prob",),
     "lens_layers": "0,-1",
@@ -37,6 +41,27 @@ def context() -> Any:
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["attentropy.engine.run.extract", "attentropy.engine.demo"])
     return processes
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, at: int, error: BaseException) -> None:
+    """Raise `error` where the run starts its chunk number `at`."""
+    begin: Any = PromptReader._run_pass
+
+    def stops(self: PromptReader, start: int, stop: int, *rest: Any) -> Any:
+        if start == at * OPTIONS["chunk"]:
+            raise error
+        return begin(self, start, stop, *rest)
+
+    monkeypatch.setattr(PromptReader, "_run_pass", stops)
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, at: int, **arguments: Any) -> None:
+    """Run an extraction that Ctrl-C ends where it starts its chunk number `at`."""
+    with monkeypatch.context() as patch:
+        stop_at(patch, at, KeyboardInterrupt())
+        pattern = r"partial has [\d,]+ of \d+ tokens; use `resume=True`"
+        with pytest.raises(KeyboardInterrupt, match=pattern):
+            extract(**arguments)
 
 
 def assert_equal(actual: Trace, wanted: Trace) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from attentropy.engine import demo
-from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.profile.profile import profile
 from attentropy.engine.run.extract import extract
@@ -142,98 +141,6 @@ def test_divergence_from_the_last_layer_is_that_of_the_two_softmaxes(trace, eage
     assert np.abs(trace.lens("lens_kl")[-1]).max() <= 1e-6
 
 
-@pytest.fixture(scope="module")
-def three_sites():
-    return extract(device="cpu", lens=("mlp", "attention", "residual"))
-
-
-def test_each_site_is_read_as_a_plain_softmax_over_its_own_normed_output(three_sites, embedded):
-    model = embedded.model
-    ids = torch.tensor(three_sites["token_ids"][None]).long()
-    outputs = {}
-    hooks = [
-        getattr(layer, name).register_forward_hook(
-            lambda m, a, out, key=(site, i): outputs.__setitem__(
-                key, out[0] if isinstance(out, tuple) else out
-            )
-        )
-        for i, layer in enumerate(model.model.layers)
-        for site, name in (("attention", "self_attn"), ("mlp", "mlp"))
-    ]
-    with torch.no_grad():
-        final = model(ids, use_cache=False).logits[0].double().log_softmax(-1)
-        for hook in hooks:
-            hook.remove()
-        assert list(three_sites["site"]) == ["residual", "attention", "mlp"]
-        for (site, layer), output in outputs.items():
-            logprobs = model.lm_head(model.model.norm(output))[0].double().log_softmax(-1)
-            here = three_sites.dataset.isel(layer=layer, site=list(three_sites["site"]).index(site))
-            np.testing.assert_allclose(
-                here["lens_entropy"], -(logprobs.exp() * logprobs).sum(-1), atol=1e-4
-            )
-            np.testing.assert_allclose(
-                here["lens_kl"], (final.exp() * (final - logprobs)).sum(-1), atol=1e-4
-            )
-            target = torch.tensor(three_sites["target_ids"]).long()[:, None]
-            np.testing.assert_allclose(
-                here["lens_target_logprob"], logprobs.gather(-1, target)[:, 0], atol=1e-4
-            )
-
-
-def test_further_sites_leave_the_residuals_values_alone(three_sites, trace):
-    for name in trace.dataset.data_vars:
-        if name.startswith(("lens", "rehearsal")):
-            np.testing.assert_array_equal(three_sites[name][0], trace[name][0], err_msg=name)
-
-
-def test_layers_and_positions_that_were_not_read_are_missing_and_the_others_unchanged(trace):
-    result = extract(device="cpu", lens_layers="1,4:6", lens_positions="template,5:7")
-    n, roles = len(trace.tokens), trace["role"]
-    columns = np.isin(np.arange(n), [5, 6]) | (roles != "content")  # the answer's too
-    rows = np.isin(np.arange(8), [1, 4, 5])
-    read = rows[:, None] & columns[None, :]
-    for name in trace.dataset.data_vars:
-        if not name.startswith(("lens", "rehearsal")):
-            continue
-        some, whole = result[name][0], trace[name][0]
-        np.testing.assert_allclose(some[read], whole[read], atol=2e-6, err_msg=name)
-        missing = some[~read]
-        assert (missing == -1).all() if missing.dtype.kind == "i" else np.isnan(missing).all()
-    np.testing.assert_array_equal(result["target_ids"], np.where(columns, trace["target_ids"], -1))
-    assert result.attrs["options"]["lens_layers"] == "1,4:6"
-    assert result.attrs["notes"] == []
-
-
-def test_a_prompt_beyond_the_budget_is_sampled_and_says_so(trace):
-    result = extract(prompt="Paris is a city. " * 200, device="cpu", max_new_tokens=2)
-    n = result.prompt_tokens
-    assert np.isfinite(result["lens_entropy"][0, :, n:]).all()
-    assert (result["target_ids"][n:] >= 0).all()
-    read = np.isfinite(result["lens_entropy"][0, :, :n])
-    assert (read == read[0]).all()
-    assert n > read[0].sum() >= 1024
-    assert read[0][-300:].all()
-    assert read[0][result["role"][:n] != "content"].all()
-    assert (result["target_ids"][:n] >= 0).tolist() == read[0].tolist()
-    assert f"the lens reads {read[0].sum():,} of {n:,} positions" in result.attrs["notes"][0]
-
-
-def test_a_site_that_is_refused_is_noted_and_the_others_are_read(tmp_path):
-    folder = save(
-        tmp_path / "tiny", "minimax", num_local_experts=4, head_dim=12,
-        layer_types=["full_attention"] * 3,
-    )  # fmt: skip
-    result = extract(folder, "Hello", device="cpu", lens=("residual", "attention"))
-    assert list(result["site"]) == ["residual"]
-    assert result.attrs["notes"] == [
-        "no lens at attention: layer 0 does more than add an attention output and an MLP "
-        "output to its input"
-    ]
-    alone = extract(folder, "Hello", device="cpu", lens=("attention",))
-    assert "lens_entropy" not in alone
-    assert len(alone.attrs["notes"]) == 1
-
-
 def test_the_generated_answer_is_the_models_own(trace, embedded):
     n = trace.prompt_tokens
     ids = torch.tensor(trace["token_ids"][None, :n]).long()
@@ -322,40 +229,6 @@ def test_a_strangers_model_runs_and_is_described(tmp_path):
     json.dumps(result.dataset.attrs)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"lens": ("head",)}, "`lens` must be .* not 'head'"),
-        ({"lens_layers": "8"}, "`lens_layers`: 8 is out of range"),
-        ({"lens_layers": "template"}, "`lens_layers` must be .* not 'template'"),
-        ({"lens_positions": "9000:"}, "`lens_positions`: '9000:' selects nothing"),
-        ({"max_new_tokens": -1}, "max_new_tokens"),
-        ({"top_k": 0}, "top_k"),
-        ({"prompt": "x " * 5000}, "supports only 4,096"),
-        ({"prompt": "   ", "chat_template": False}, "empty"),
-        ({"map_tile": "0"}, "`map_tile` must be .* not '0'"),
-        ({"map_heads": "each"}, "`map_heads` must be mean or all, not 'each'"),
-        ({"windows": ["1:2"]}, "`windows` must be ranges of queries and keys .* not '1:2'"),
-        ({"windows": ["40:,:"]}, "`windows`: 40:,: selects no query in a prompt of 17 tokens"),
-    ],
-)
-def test_arguments_that_cannot_work(options, message):
-    with pytest.raises(UsageError, match=message):
-        extract(device="cpu", **options)
-
-
-def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embedded, monkeypatch):
-    read = []
-    hook = embedded.model.register_forward_pre_hook(lambda m, args: read.append(args[0].shape[1]))
-    with pytest.raises(UsageError, match="1,448 queries × 1,448 keys"):
-        extract(embedded.model, [5] * 3000, tokenizer=embedded.tokenizer, windows=["0:2000,:"])
-    hook.remove()
-    assert max(read) <= 32
-    monkeypatch.setattr("attentropy.engine.run.extract.load", None)
-    with pytest.raises(UsageError, match="ranges of queries and keys"):
-        extract(device="cpu", windows=["here"])
-
-
 def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, embedded):
     before = embedded.model.config._attn_implementation
     result = extract(embedded.model, demo.DEFAULT_PROMPT, tokenizer=embedded.tokenizer)
@@ -368,29 +241,6 @@ def test_a_loaded_model_and_its_tokenizer_give_the_trace_of_the_folder(trace, em
     assert result.attrs["tokenizer"] == trace.attrs["tokenizer"]
     assert "/" not in result.attrs["model"]["name"]
     assert embedded.model.config._attn_implementation == before
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "needs its `tokenizer`"),
-        ({"tokenizer": "gpt2"}, "must be a transformers tokenizer, not str"),
-        ({"tokenizer": True, "dtype": "bfloat16"}, "`dtype` does not apply to a model"),
-        ({"tokenizer": True, "device": "cpu"}, "`device` does not apply to a model"),
-        ({"tokenizer": True, "prompt": None}, "no prompt; give one with `prompt`"),
-    ],
-)
-def test_a_loaded_model_with_arguments_that_cannot_work(embedded, options, message):
-    if options.get("tokenizer") is True:
-        options = {**options, "tokenizer": embedded.tokenizer}
-    with pytest.raises(UsageError, match=message) as caught:
-        extract(embedded.model, **{"prompt": "hello", **options})
-    assert "\n" not in str(caught.value)
-
-
-def test_a_folder_takes_no_tokenizer(embedded):
-    with pytest.raises(UsageError, match="only for a model that is already loaded"):
-        extract(prompt="hello", tokenizer=embedded.tokenizer)
 
 
 @pytest.mark.parametrize("work", [extract, profile])

@@ -10,24 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import vl_convert
-from PIL import Image
 
 import attentropy
-from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.report.cli import main
-from attentropy.report.export.pdf import normalize_pdf
-from attentropy.report.figures.sizes import fit_to_width, wide
 from long_traces import long
-from programs import run
-from traces import profiled, sited, synthetic
+from traces import profiled, sited
 
 pytestmark = pytest.mark.costly
-
-
-@pytest.fixture(scope="module")
-def trace():
-    return synthetic()
 
 
 @pytest.fixture(scope="module")
@@ -36,148 +25,9 @@ def lengthy():
 
 
 @pytest.fixture(scope="module")
-def documents(trace, drawn_once):
-    with drawn_once():
-        return {
-            format: attentropy.export(trace, "lens", format, dpi=100)
-            for format in ("svg", "png", "pdf", "csv")
-        }
-
-
-@pytest.fixture(scope="module")
 def lines():
     """Return a function that parses CSV bytes into a list of dictionaries."""
     return lambda data: list(csv.DictReader(io.StringIO(data.decode(), newline="")))
-
-
-def pixels(data):
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-
-
-def mean_difference(a, b):
-    """Return the mean difference of two pictures, in units of 1/255, after a blur of two pixels.
-
-    The blur hides that renderers place letters differently by less than two pixels.
-    """
-    height, width = (min(x, y) // 2 * 2 for x, y in zip(a.shape[:2], b.shape[:2], strict=True))
-    small = [
-        p[:height, :width].reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3)) for p in (a, b)
-    ]
-    return np.abs(small[0] - small[1]).mean()
-
-
-def test_an_svg_says_its_width_and_what_it_shows(documents):
-    root = ElementTree.fromstring(documents["svg"].data)
-    assert root.get("width") == "180mm"
-    own, high = (float(n) for n in root.get("viewBox").split()[2:])
-    assert float(root.get("height").removesuffix("mm")) == pytest.approx(180 * high / own, rel=1e-3)
-    title, description = list(root)[:2]
-    assert title.text == documents["svg"].title
-    assert description.text == documents["svg"].caption
-
-
-@pytest.mark.parametrize(("width", "points"), [(180, 7), (180, 9), (85, 7), (120, 6)])
-def test_labels_have_the_asked_for_size_in_print(trace, width, points):
-    root = ElementTree.fromstring(
-        attentropy.export(trace, "lens", width=width, font_size=points).data
-    )
-    unit = width / 25.4 * 72 / float(root.get("viewBox").split()[2])
-    sizes = {
-        " ".join(text.itertext()): float(text.get("font-size").removesuffix("px")) * unit
-        for text in root.iter("{http://www.w3.org/2000/svg}text")
-    }
-    for label in ("Entropy (nats)", "layer", "0.0"):
-        assert sizes[label] == pytest.approx(points, rel=0.01)
-
-
-def test_the_layout_of_a_screen_is_one_of_those_for_paper():
-    assert fit_to_width(8, 928) == wide(8)
-
-
-def test_a_png_says_its_dots_an_inch_and_its_caption(documents):
-    image = Image.open(io.BytesIO(documents["png"].data))
-    assert image.width == pytest.approx(180 / 25.4 * 100, abs=1)
-    assert image.info["dpi"] == pytest.approx((100, 100), abs=0.1)
-    assert image.info["Description"] == documents["png"].caption
-
-
-def test_text_in_a_pdf_is_text_in_fonts_that_the_file_holds(documents, trace, tmp_path):
-    file = tmp_path / "fig.pdf"
-    file.write_bytes(documents["pdf"].data)
-    pdf_text = run("pdftotext", file, "-").decode()
-    for text in ("Entropy (nats)", "layer", "_Austr", "Rehearsal", *trace.text_of([100])):
-        assert text.strip() in pdf_text
-    fonts = run("pdffonts", file).decode().splitlines()[2:]
-    assert fonts
-    assert all(line.split()[-5] == "yes" for line in fonts)
-    info = run("pdfinfo", file).decode()
-    wide = float(re.search(r"Page size: +([\d.]+) x", info)[1])
-    assert wide == pytest.approx(180 / 25.4 * 72, abs=0.01)
-    assert documents["pdf"].caption[:60] in info
-
-
-def test_all_pictures_are_the_same_picture(documents, tmp_path):
-    for format in ("svg", "pdf"):
-        (tmp_path / f"fig.{format}").write_bytes(documents[format].data)
-    ours = pixels(documents["png"].data)
-    across = str(ours.shape[1])
-    run("pdftoppm", "-png", "-singlefile", "-scale-to-x", across, "-scale-to-y", "-1",
-        tmp_path / "fig.pdf", tmp_path / "pdf")  # fmt: skip
-    poppler = pixels((tmp_path / "pdf.png").read_bytes())
-    rsvg = pixels(run("rsvg-convert", "-w", across, tmp_path / "fig.svg"))
-    # Another picture, palette or section differs by more than 12, edges and letters by less than 4.
-    other = pixels(attentropy.export(synthetic(seed=1), "lens", "png", dpi=100).data)
-    assert mean_difference(ours, rsvg) < 4
-    assert mean_difference(ours, poppler) < 4
-    assert mean_difference(ours, other) > 12
-
-
-@pytest.mark.usefixtures("converted_again")
-def test_the_same_trace_gives_the_same_bytes(documents, trace):
-    for format in ("svg", "pdf", "csv"):
-        assert attentropy.export(trace, "lens", format).data == documents[format].data
-
-
-def test_a_pdf_is_set_in_order_whatever_order_it_came_in():
-    def document(first, second):
-        bodies = {
-            1: b"<<\n  /Pages 2 0 R\n>>",
-            2: b"<<\n  /Kids [%d 0 R]\n>>" % first,
-            first: b"<<\n  /Font <<\n    /f1 %d 0 R\n    /f0 %d 0 R\n  >>\n>>" % (second, second),
-            second: b"<<\n  /Length 9\n>>\nstream\n1 0 R\xff\x00\nx\nendstream",
-        }
-        out, at = b"%PDF-1.7\n%\n\n", {}
-        for number, body in bodies.items():
-            at[number] = len(out)
-            out += b"%d 0 obj\n%s\nendobj\n\n" % (number, body)
-        table = b"".join(b"%010d 00000 n\r\n" % at[number] for number in (1, 2, 3, 4))
-        start = len(out)
-        out += b"xref\n0 5\n0000000000 65535 f\r\n" + table
-        return out + b"trailer\n<<\n  /Size 5\n  /Root 1 0 R\n>>\nstartxref\n%d\n%%%%EOF" % start
-
-    one, other = (normalize_pdf(document(*order), "t", "é) \\") for order in ((3, 4), (4, 3)))
-    assert one == other
-    assert b"stream\n1 0 R\xff\x00\nx\nendstream" in one
-    assert b"/Subject <FEFF00e9" in one
-
-
-def test_a_pdf_has_a_number_for_what_cannot_be_embedded(tmp_path, monkeypatch):
-    convert = vl_convert.svg_to_pdf
-
-    def without_emoji(picture):  # fails on emoji, whichever fonts are installed
-        if "🌈" in picture or "👩" in picture:
-            raise RuntimeError("the font holds pictures")
-        return convert(picture)
-
-    monkeypatch.setattr(vl_convert, "svg_to_pdf", without_emoji)
-    tokens = ["a", "🌈", "👩\u200d🌈", "日本", "مرحبا", "é", "b"]
-    trace = synthetic(tokens, ["content"] * len(tokens), words=tokens)
-    file = tmp_path / "fig.pdf"
-    file.write_bytes(attentropy.export(trace, "lens", "pdf").data)
-    pdf_text = run("pdftotext", file, "-").decode()
-    for text in ("é", "b", "U+1F308", "U+1F469U+1F308", f"all {len(tokens)} positions"):
-        assert text in pdf_text
-    assert "□" not in pdf_text
 
 
 def test_the_values_of_the_lens_are_those_that_are_drawn(documents, trace, lines):
@@ -356,59 +206,6 @@ def test_a_profile_is_a_figure_as_well(lines, width, theme):
         attentropy.export(profiled(), "profile", width=width, theme=theme).data
     )
     assert float(root.get("viewBox").split()[2]) == pytest.approx(width / 25.4 * 72 / 7 * 11, abs=4)
-
-
-@pytest.mark.parametrize(
-    ("figure", "choices", "message"),
-    [
-        ("lens", {"layer": 1}, "`layer` does not apply to the figure lens"),
-        ("heads", {"section": "1:2"}, "takes `score`"),
-        ("lens", {"inset": 400}, "position 400 is out of range (0 to 16)"),
-        ("lens", {"inset": 1, "section": "4:9"}, "outside `section` 4:9"),
-        ("lens", {"section": "nowhere"}, "a range of positions such as"),
-        ("attention", {"layer": 77}, "layers 0 to 5"),
-        ("attention", {"head": 77}, "0 to 2"),
-        ("map", {"section": "1:2"}, "whole"),
-        ("lens", {"palette": "rainbow"}, "diverging or cividis"),
-        ("lens", {"stat": "distance"}, "entropy, lens_kl, probability or lens_rank"),
-        (
-            "attention",
-            {"stat": "lens_kl"},
-            "entropy, normalized_entropy, max_prob, distance or sink",
-        ),
-        ("lens", {"site": "mlp"}, "must be residual, not 'mlp'"),
-        ("attention", {"site": "residual"}, "`site` does not apply to the figure attention"),
-        ("map", {"stat": "entropy"}, "`stat` does not apply to the figure map"),
-        ("nothing", {}, "lens, attention"),
-        ("lens", {"width": 5}, "30 to 1000 mm"),
-        ("lens", {"width": float("nan")}, "30 to 1000 mm"),
-        ("lens", {"font_size": 20, "width": 85}, "at most 11.0 points"),
-        ("lens", {"font_size": 3, "width": 900}, "at least "),
-        ("lens", {"format": "gif"}, "svg, png, pdf or csv"),
-        ("lens", {"dpi": 9}, "36 to 2400"),
-    ],
-)
-def test_what_a_figure_or_a_trace_does_not_have_is_one_line(trace, figure, choices, message):
-    with pytest.raises(UsageError) as error:
-        attentropy.export(trace, figure, **choices)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("figure", "missing", "message"),
-    [
-        ("lens", ["lens_entropy"], '`lens="residual"`'),
-        ("attention", ["entropy"], '`stats="entropy"`'),
-        ("map", ["window"], '`map_tile="auto"`'),
-        ("heads", [], "`scores=True`"),
-        ("profile", [], "attentropy profile"),
-    ],
-)
-def test_what_was_not_recorded_names_what_to_run(trace, figure, missing, message):
-    with pytest.raises(AttentropyError, match=message) as error:
-        attentropy.export(type(trace)(trace.dataset.drop_vars(missing)), figure)
-    assert not isinstance(error.value, UsageError)
 
 
 def test_the_command_writes_the_file_and_tells_its_caption(trace, tmp_path, monkeypatch, capsys):
