@@ -40,9 +40,7 @@ def headline(trace: Trace) -> Headline | None:
     name = for_sentence(str(model.get("name", "model") if isinstance(model, dict) else "model"))
     lead = f"{name} {'answers' if answer.is_chat else 'continues with'}"
     if not answer.text:
-        text = f"{answer.reasoning[:_LETTERS].strip()}…" if answer.reasoning else "no text"
-        what = "is still reasoning" if answer.reasoning else lead.removeprefix(f"{name} ")
-        return Headline(f"{name} {what}", for_terminal(text), "", "", "", "")
+        return Headline(*_without_text(name, lead, answer), "", "", "", "")
     decisive = answer.decisive
     if decisive is None or decisive.place is None:
         return Headline(lead, *_parts(answer, (0, 0)), "", "")
@@ -51,6 +49,17 @@ def headline(trace: Trace) -> Headline | None:
         "" if decisive.probability is None else probability(decisive.probability),
         _note(decisive),
     )  # fmt: skip
+
+
+def _without_text(name: str, lead: str, answer: Answer) -> tuple[str, str]:
+    """Return who says what where the answer has no text but its reasoning, if any."""
+    if not answer.reasoning:
+        return lead, "no text"
+    text = answer.reasoning[:_LETTERS].strip()
+    if len(text) < len(answer.reasoning) or answer.is_cut:
+        text += "…"
+    what = "is still reasoning" if answer.is_cut else "ends within its reasoning"
+    return f"{name} {what}", _one_line(text)
 
 
 def _parts(answer: Answer, place: tuple[int, int]) -> tuple[str, str, str]:

@@ -160,7 +160,7 @@ def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
     """Return the decisive word: a content word, or any word, or the first token of the answer."""
     own = [i for i, part in enumerate(tokens.parts) if part == "content"]
     others = [i for i, part in enumerate(tokens.parts) if part != "reasoning"]
-    if not others:
+    if not others or (not own and "reasoning" in tokens.parts):
         return None
     start = trace.prompt_tokens
     if is_redacted(trace):

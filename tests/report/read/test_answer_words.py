@@ -153,9 +153,20 @@ def test_reasoning_never_decides():
     answer = (" Perth", "?", "</think>", "Can", "berra", END)
     one = _word(answer, roles=roles, answer="Canberra", reasoning="Perth?")
     assert (one.word, one.step) == ("Canberra", 3)
-    cut = answered((" Perth", "?"), roles=["reasoning"] * 2, answer="", reasoning="Perth?")
+    facts = {"answer": "", "reasoning": "Perth?"}
+    cut = answered((" Perth", "?"), roles=roles[:2], answer_is_cut=True, **facts)
     assert read_answer(cut).decisive is None
     assert headline(cut).lead == "synthetic is still reasoning"
+    assert headline(cut).before == "Perth?…"
+
+
+def test_an_answer_that_ends_within_its_reasoning_says_so():
+    roles = ["reasoning", "reasoning", "generated"]
+    facts = {"answer": "", "reasoning": "Perth?", "answer_is_cut": False}
+    trace = answered((" Perth", "?", END), roles=roles, **facts)
+    assert read_answer(trace).decisive is None
+    assert headline(trace).lead == "synthetic ends within its reasoning"
+    assert headline(trace).before == "Perth?"
 
 
 def test_a_cut_answer_is_told_from_one_that_ended():
