@@ -148,9 +148,9 @@ def _departure(
 
 def _have_focus(own: Summary, reference: Summary) -> bool:
     """Return whether all prompts have the means without sink keys wherever they have the others."""
-    both = [(np.isfinite(one.focus), np.isfinite(one.attention)) for one in (own, reference)]
-    is_known = np.logical_and.reduce([attention.all(0) for _, attention in both])
-    return bool(is_known.any()) and all(focus[:, is_known].all() for focus, _ in both)
+    layers = np.logical_and(*(np.isfinite(one.attention).all(0) for one in (own, reference)))
+    has_focus = [np.isfinite(one.focus[:, layers]).all() for one in (own, reference)]
+    return bool(layers.any() and all(has_focus))
 
 
 def _stored(trace: Trace) -> Summary | None:

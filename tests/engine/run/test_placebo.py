@@ -111,10 +111,10 @@ def test_the_embedded_model_rehearses_its_answer_but_not_against_other_capitals(
 def test_questions_read_one_by_one_or_in_groups_give_the_same(monkeypatch, limit):
     together = extract(device="cpu")
     monkeypatch.setattr(memory, "SMALLEST_DEFAULT_CHUNK", limit)
-    single = extract(device="cpu", chunk=7)
+    grouped = extract(device="cpu", chunk=7)
     for name in ("rehearsal_placebo", "reference_entropy", "reference_entropy_without_sinks"):
-        np.testing.assert_allclose(single[name], together[name], atol=1e-4)
-    assert single.attrs["placebo"] == together.attrs["placebo"]
+        np.testing.assert_allclose(grouped[name], together[name], atol=1e-4)
+    assert grouped.attrs["placebo"] == together.attrs["placebo"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a secret"), MemoryError(), IndexError("x")])
