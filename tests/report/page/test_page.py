@@ -38,6 +38,14 @@ def page(plain_page):
     return plain_page
 
 
+@pytest.mark.parametrize(("logprob", "words"), [(-20.0, "p &lt; 0.001<"), (0.0, "p = 1.00<")])
+def test_a_tiny_probability_of_the_answer_is_less_than_and_not_equal(logprob, words):
+    data = synthetic().dataset
+    values = np.full(data.sizes["step"], logprob, np.float32)
+    page = _page(Trace(data.assign(generated_logprob=("step", values))))
+    assert f'<span class="p">{words}/span>' in page
+
+
 def test_the_policy_allows_only_what_it_names_by_hash(page):
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)[1]
     policy = policy.replace("&#39;", "'")
