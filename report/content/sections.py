@@ -43,7 +43,7 @@ _LOOK = {
     "layers": "Look for the layers where A and B diverge.",
     "lens": (
         "Look for the layer where the lens first agrees with the model's output: there skill and "
-        "the share of correct predictions rise, and KL falls to 0. Where skill is low, entropy "
+        "the share of equal top tokens rise, and KL falls to 0. Where skill is low, entropy "
         "says how certain the lens is, and nothing of the model."
     ),
     "attention": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from attentropy.engine.maps.head_scores import SCORES
@@ -47,8 +49,7 @@ def _focus(trace: Trace, attention: planes.AttentionPlanes) -> Observation | Non
     limit = SCORES["diffuse"].threshold or 1.0
     diffuse = int((np.nan_to_num(means) > limit).sum()) if kind else 0
     text += f"; {diffuse:,} of {count(n, 'head')} above {limit:g}" if diffuse else ""
-    most = int(counted.max())
-    rows = rows_of(leaves_sinks_out=attention.leaves_sinks_out, number=most)
+    rows = rows_of(leaves_sinks_out=attention.leaves_sinks_out, numbers=counted[counted > 0])
     return Observation(
         "heads", f"{text} ({rows}).", "normalized_entropy", float(means[low]),
         "share of ln(visible)", n=int(counted[low]), view="attention", layer=int(low[0]),
@@ -66,8 +67,7 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
     per_layer = counted.sum(1)
     layers = np.flatnonzero(per_layer)
     means = sums.sum(1)[layers] / per_layer[layers]
-    most = int(counted.max())
-    rows = rows_of(leaves_sinks_out=attention.leaves_sinks_out, number=most)
+    rows = rows_of(leaves_sinks_out=attention.leaves_sinks_out, numbers=counted[counted > 0])
     text = (
         f"Mean normalized attention entropy is {mean:.2f} (1 = uniform; {rows}). By layer, it "
         f"{extremes(trace, layers, means, '', 2)}."
@@ -78,8 +78,12 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
     )  # fmt: skip
 
 
-def rows_of(*, leaves_sinks_out: bool, number: int = 0) -> str:
-    """Return which rows and keys the means are over; number: how many rows, 0 for several."""
+def rows_of(*, leaves_sinks_out: bool, numbers: Sequence[int] | np.ndarray = ()) -> str:
+    """Return which rows and keys the means are over; numbers: how many rows each of them has."""
     sinks = "sink keys left out" if leaves_sinks_out else "sink keys included"
-    queries = count(number, "query", "queries") if number else "queries"
+    queries = "queries"
+    if len(numbers):
+        least, most = int(min(numbers)), int(max(numbers))
+        queries = count(most, "query", "queries")
+        queries = queries if least == most else f"{least:,} to {queries}"
     return f"{queries} with at least {FOCUS_KEYS} keys, {sinks}"

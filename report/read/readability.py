@@ -69,7 +69,9 @@ class Readability:
         parts = [f"{title[0].upper()}{title[1:]}"]
         if pale := self.rows_of(PALE):
             named = layers_in_words(pale, labels)
-            parts.append(f"faded: {named} (skill under {READABLE:g}; paler than their values)")
+            parts.append(
+                f"faded: {named} (skill under {READABLE:g}, colours mixed with the background)"
+            )
         if unreadable := self.rows_of(UNREADABLE):
             parts.append(f"dotted: {layers_in_words(unreadable, labels)}, {GUESS}")
         skill = "the lower lens skill of A and B" if len(self.sides) > 1 else "lens skill"
