@@ -276,6 +276,7 @@ def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):
     prediction = json.loads(capsys.readouterr().out)
     assert prediction["run"] == {
         "chunk": 1024, "answer_tokens": 0, "lens_positions": 0, "map_tile": [8, 8],
+        "reference_questions": 0, "reference_tokens": 0, "reference_passes": 0,
     }  # fmt: skip
     rows = 8 * 4096
     assert prediction["disk"]["statistics_bytes"] == pytest.approx(
