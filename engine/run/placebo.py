@@ -20,7 +20,7 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.plan import RunPlan
 from attentropy.engine.run.prefill import without_recording
 from attentropy.engine.run.reference import EntropyMeans, Reference, tell
-from attentropy.engine.trace.content_words import content_keys, word_keys
+from attentropy.engine.trace.content_words import content_keys, word_key, word_keys
 
 logger = logging.getLogger("attentropy.run")
 
@@ -28,13 +28,18 @@ logger = logging.getLogger("attentropy.run")
 def sought(text: Prompt, prompt_tokens: int, content: Sequence[bool]) -> list[bool]:
     """Return which generated tokens belong to a content word that does not stand in the prompt.
 
+    A token that is a word of the prompt by itself, such as a digit of a longer number, is none.
+
     text: the prompt, and the answer after its `prompt_tokens` tokens; content: which of the
     answer's tokens may count at all.
     """
     keys = content_keys(text.tokens, text.roles)[prompt_tokens:]
     stated = word_keys("".join(text.tokens[:prompt_tokens]))
     # A token may have several words, as in scripts without blanks: all of them may stand there.
-    is_new = [bool(key) and not word_keys(key) <= stated for key in keys]
+    is_new = [
+        bool(key) and not word_keys(key) <= stated and word_key(token) not in stated
+        for key, token in zip(keys, text.tokens[prompt_tokens:], strict=True)
+    ]
     if keys and any(own.startswith(keys[-1]) for own in stated):
         # Nothing follows the last word: the limit may have cut one of the prompt's.
         is_new = [new and key != keys[-1] for new, key in zip(is_new, keys, strict=True)]

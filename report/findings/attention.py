@@ -26,7 +26,7 @@ def observe_attention(trace: Trace, attention: planes.AttentionPlanes) -> list[O
 def _focus(trace: Trace, attention: planes.AttentionPlanes) -> Observation | None:
     """Return the most focused and the most diffuse head, by their mean normalized entropies."""
     sums, counted = attention.focus_sum, attention.focus_count
-    if not counted.any():
+    if not counted.any() or _lacks_layers(attention):
         return None
     means = np.where(counted > 0, sums / np.maximum(counted, 1), np.nan)
     low = np.unravel_index(np.nanargmin(means), means.shape)
@@ -61,7 +61,7 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
     """Return the mean normalized entropy, and the layers where it is lowest and highest."""
     sums, counted = attention.focus_sum, attention.focus_count
     n = int(counted.sum())
-    if not n:
+    if not n or _lacks_layers(attention):
         return None
     mean = float(sums.sum() / n)
     per_layer = counted.sum(1)
@@ -76,6 +76,14 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
         "range", text, "normalized_entropy", mean, "share of ln(visible)", n=n,
         view="attention", layer=int(layers[means.argmin()]),
     )  # fmt: skip
+
+
+def _lacks_layers(attention: planes.AttentionPlanes) -> bool:
+    """Return whether some layers have rows, but none with enough keys: the prompt is too short."""
+    has_rows, has_enough = (
+        values.any(1) for values in (attention.normalized_count, attention.focus_count)
+    )
+    return bool((has_rows & ~has_enough).any())
 
 
 def rows_of(*, leaves_sinks_out: bool, numbers: Sequence[int] | np.ndarray = ()) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from real.evidence import Evidence
-from real.words import keys_of
+from real.words import key_of, keys_of
 
 RANK, PROBABILITY, TIMES = 4, 0.05, 10
 _PART, _STATED = "it is a part of a letter", "its word stands in the prompt"
@@ -72,7 +72,11 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
     is_readable = evidence.skill()[0] >= 0.5 if case.dummies else None
     cells, others = [], []
     stated = words.of_prompt | _cut(evidence, words.of_prompt)
-    new = [t for t in tokens if any(key not in stated for key in steps[t])]
+    new = [
+        token
+        for token in tokens
+        if any(key not in stated for key in steps[token]) and key_of(decode([token])) not in stated
+    ]
     placebos = {token: evidence.placebo(token) for token in tokens} if case.dummies else {}
     for column, position in enumerate(case.dummies):
         own = case.ids[position + 1]

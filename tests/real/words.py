@@ -55,8 +55,8 @@ _FUNCTION_WORDS = {
         sus también te tiene tienen todo todos tu un una unas uno unos y ya yo
     """,
     "Arabic": """
-        أن إن أنا أنت إلى أو أي التي الذي ثم حتى ذلك على عن عند غير في قد كان كل كما كيف لا
-        ما من مع هذا هذه هل هم هو هي و يا
+        أن إن أنا أنت إلى أو أي أين التي الذي ثم حتى ذلك على عن عند غير في قد كان كل كم كما كيف
+        لا ما متى من مع هذا هذه هل هم هو هي و يا
     """,
     "Chinese": """
         的 了 是 在 和 与 也 而 及 或 但 被 把 这 那 我 你 他 她 它 们 吗 呢 吧 啊 之 于 不 很 就 么
@@ -130,6 +130,7 @@ def _keys_by_token(tokenizer: Any, ids: Sequence[int], special: set[int]) -> lis
     text = tokenizer.decode(ids)
     words, keys = words_of(text), []
     for start, stop, token in zip([0, *ends], ends, ids, strict=False):
-        own = [key for a, b, key in words if a < stop and start < b and text[a:b].strip()]
+        first = min(start, stop - 1)  # the last byte of a letter adds none
+        own = [key for a, b, key in words if a < stop and first < b and text[a:b].strip()]
         keys.append([] if token in special else own)
     return keys

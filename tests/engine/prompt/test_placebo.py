@@ -101,6 +101,14 @@ def test_only_content_words_that_are_not_in_the_prompt_are_looked_for():
     assert keep == [False, False, False, True, True, False]
 
 
+def test_a_token_that_is_a_word_of_the_prompt_by_itself_is_not_looked_for():
+    text = prepare(tokenizer(), "Is 1 odd?")
+    tokens = [" ", "1", "7", "x"]  # one word, which is not in the prompt
+    roles = text.roles + ["generated"] * len(tokens)
+    whole = replace(text, tokens=text.tokens + tokens, roles=roles)
+    assert sought(whole, len(text.ids), [True] * len(tokens)) == [False, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("tokens", "wanted"), [([" Par"], [False]), ([" Par", "."], [True, False])]
 )

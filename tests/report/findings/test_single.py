@@ -1,9 +1,12 @@
 """Each finding agrees with the numbers, and says so if there is nothing to find."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report import planes
 from attentropy.report.findings.single import observe
 from traces import CHAT, synthetic
 
@@ -124,3 +127,13 @@ def test_lens_entropy_is_compared_over_the_readable_layers():
     other = Trace(trace.dataset.copy(deep=True))
     other.dataset["lens_kl"].values[0] = 2 * room
     assert "lens_layers" not in _by_id(other)
+
+
+def test_a_prompt_whose_sinks_leave_too_few_keys_in_a_layer_has_no_extreme_heads():
+    trace = synthetic()
+    attention = planes.read_attention(trace)
+    assert {"heads", "range"} <= {one.id for one in observe(trace, attention)}
+    counts = attention.focus_count.copy()
+    counts[2] = 0
+    few = replace(attention, focus_count=counts)
+    assert not {"heads", "range"} & {one.id for one in observe(trace, few)}
