@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.read.answer_words import Answer, Decisive, read_answer
+from attentropy.report.read.answer_words import Answer, Decisive, read_answer, source_of
 from attentropy.report.text import for_sentence, for_terminal
 from attentropy.report.units import probability
 
@@ -47,7 +47,7 @@ def headline(trace: Trace) -> Headline | None:
     return Headline(
         lead, *_parts(answer, decisive.place),
         "" if decisive.probability is None else probability(decisive.probability),
-        _note(decisive),
+        _note(decisive, source_of(trace)),
     )  # fmt: skip
 
 
@@ -76,9 +76,9 @@ def _one_line(text: str) -> str:
     return for_terminal(_BREAKS.sub(" ", text))
 
 
-def _note(decisive: Decisive) -> str:
+def _note(decisive: Decisive, source: str) -> str:
     """Return why the word is marked, and where it is."""
     what = f"The first {'content word' if decisive.is_content else 'word'} of the answer"
     if decisive.is_new:
-        what += " that is not in the last message"
+        what += f" that is not in the {source}"
     return f"{what} (position {decisive.position:,})"

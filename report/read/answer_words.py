@@ -173,7 +173,7 @@ def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
     keys = content_keys(whole, roles)[before:]
     is_start = starts_word(whole, roles)[before:]
     words = [i for i in own if keys[i] and is_start[i]]
-    question = _Words(_last_message(trace))
+    question = _Words(_question(trace))
     new = [i for i in words if keys[i] not in question]
     last = int(np.flatnonzero(is_start)[-1])
     if new and new[-1] == last and question.has_start(keys[last]):
@@ -209,17 +209,27 @@ class _Words:
         return any(own.startswith(key) for own in self._keys)
 
 
-def _last_message(trace: Trace) -> str:
-    """Return the text of the question after a document, else of the last message.
+def source_of(trace: Trace) -> str:
+    """Return what the answer's words are compared with: the question, last message, or prompt.
 
-    Without messages it is all content of the prompt.
+    It is the question where a document stands before it, and the prompt where it is no chat.
     """
     prompt = slice(trace.prompt_tokens)
-    is_own = trace["role"][prompt] == "content"
     if "segment" in trace and (trace["segment"][prompt] == QUESTION).any():
+        return QUESTION
+    has_messages = "message" in trace and (trace["message"][prompt] >= 0).any()
+    return "last message" if has_messages else "prompt"
+
+
+def _question(trace: Trace) -> str:
+    """Return the text of the content that `source_of` names."""
+    prompt, source = slice(trace.prompt_tokens), source_of(trace)
+    if source == QUESTION:
         is_own = trace["segment"][prompt] == QUESTION
-    elif "message" in trace and (messages := trace["message"][prompt]).max(initial=-1) >= 0:
-        is_own = messages == messages.max()
+    elif source == "prompt":
+        is_own = trace["role"][prompt] == "content"
+    else:
+        is_own = trace["message"][prompt] == trace["message"][prompt].max()
     texts = trace.tokens[prompt]
     return "".join(texts[i] for i in np.flatnonzero(is_own))
 

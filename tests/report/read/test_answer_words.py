@@ -126,8 +126,12 @@ def test_words_of_a_document_before_the_question_may_decide():
     names[CHAT.index(" Australia")] = "document"
     data = answered(answer).dataset
     segments = np.array([*names, *[""] * len(answer)], np.dtypes.StringDType())
-    one = read_answer(Trace(data.assign_coords(segment=("position", segments)))).decisive
+    asked = Trace(data.assign_coords(segment=("position", segments)))
+    one = read_answer(asked).decisive
     assert (one.word, one.is_new) == ("Australia", True)
+    assert headline(asked).note.startswith(
+        "The first content word of the answer that is not in the question (position"
+    )
 
 
 def test_only_the_last_message_counts_as_the_question():
