@@ -36,8 +36,8 @@ _NAMES = {
     "provenance": ("Provenance", "Provenance"),
 }
 _LOOK_UNITS = (
-    "Look for {} that the answer attends to more or less than their length explains (the dashed "
-    "line), and for those that surprise the model."
+    "Look for {} that the answer attends to more or less than their length explains "
+    "(the dashed line), and for those that surprise the model."
 )
 _LOOK = {
     "layers": "Look for the layers where A and B diverge.",
@@ -103,7 +103,8 @@ class Section:
     @property
     def look(self) -> str:
         """A sentence that says what to look for."""
-        return _LOOK[self.id]
+        text = _LOOK[self.id]
+        return text if self.dashed else text.replace(" (the dashed line)", "")
 
     @property
     def dashed(self) -> bool:

@@ -29,9 +29,9 @@ from attentropy.report.figures.specification import (
     layer,
     specification,
 )
+from attentropy.report.figures.tilemap_data import hidden_tiles
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors
-from attentropy.report.read.visible import is_causal
 from attentropy.report.text import shorten
 
 _SIDE = 430
@@ -88,9 +88,8 @@ def first_map(
     exact = window_weights(trace, "window", entry, head)
     weights, first = exact.values, exact.query
     n = weights.shape[0]
-    hidden = np.zeros_like(weights, bool)
-    if is_causal(trace):
-        hidden = np.triu(np.ones_like(weights, bool), 1)
+    edges = range(first, first + n + 1)
+    hidden = hidden_tiles(trace, entry, weights, edges, edges)
     opacity = np.where(hidden, 0, 255).astype(np.uint8)[..., None]
     image = png(np.concatenate([colors(weights, 0, 1, "weight"), opacity], -1))
     every = max(1, math.ceil(n / _MOST_LABELS))

@@ -218,7 +218,9 @@ def _inset_datasets(
 def overview_title(n: int, view: View, rows: Sequence[str], size: Size) -> str:
     """Return the title of the overview of n positions, and where its lens is readable."""
     mean = f", each column is the mean of {view.step}" if view.step > 1 else ""
-    title = f"{'all ' if n > 1 else ''}{count(n, 'position')}, every layer{mean}"
+    number_read = int(np.isfinite(view.values).any(0).sum())
+    which = f"{number_read:,} of " if number_read < len(view.values[0]) else "all " if n > 1 else ""
+    title = f"{which}{count(n, 'position')}, every layer{mean}"
     if view.readability is None or size.is_narrow:
         return title
     return f"{title}; {view.readability.title(rows)}"

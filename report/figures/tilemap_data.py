@@ -34,12 +34,22 @@ def log_picture(values: np.ndarray, hidden: np.ndarray) -> str:
     return data_uri(png(*shades(fractions, 0, 1, "weight", hidden)))
 
 
-def hidden_tiles(queries: Sequence[int], keys: Sequence[int]) -> np.ndarray:
-    """Return for each tile whether all its keys come after all its queries.
+def hidden_tiles(
+    trace: Trace, entry: int, shares: np.ndarray, queries: Sequence[int], keys: Sequence[int]
+) -> np.ndarray:
+    """Return for each tile whether none of its queries sees any of its keys.
 
-    `queries` and `keys` are the edges of the tiles.
+    All keys come after the queries, or before the first key that they see. `shares` [query tile,
+    key tile] are those of the layer `entry`, `queries` and `keys` the edges of the tiles.
     """
-    return np.asarray(keys[:-1])[None, :] >= np.asarray(queries[1:])[:, None]
+    if not is_causal(trace):
+        return np.zeros(shares.shape, bool)
+    starts, stops = np.asarray(queries[:-1])[:, None], np.asarray(keys[1:])[None, :]
+    is_unseen = np.asarray(keys[:-1])[None, :] >= np.asarray(queries[1:])[:, None]
+    if "visible" in trace:
+        first_keys = starts + 1 - trace["visible"][entry][starts].astype(np.int64)
+        is_unseen |= stops <= first_keys
+    return is_unseen & ~(shares > 0)
 
 
 def first_state(trace: Trace, region: Range | None = None) -> dict[str, int]:
@@ -104,7 +114,7 @@ def first_tilemap(
     has_long_title = size.side >= _LONG_TITLE and size.side_by_side
     rows = {
         "one": [{"o": 1}],
-        **_tile_rows(trace, tiles),
+        **_tile_rows(trace, tiles, entry),
         **_title_rows(state, tiles if has_long_title else None),
         **_key_rows(state, size.side),
         **_received_rows(received, low, high),
@@ -122,10 +132,8 @@ def first_tilemap(
     return tilemap(size, {**state, "r0": low, "r1": high, **LIGHT}, rows)
 
 
-def _tile_rows(trace: Trace, tiles: MapTiles) -> dict[str, Rows]:
-    hidden = np.zeros(tiles.shares.shape, bool)
-    if is_causal(trace):
-        hidden = hidden_tiles(tiles.queries, tiles.keys)
+def _tile_rows(trace: Trace, tiles: MapTiles, entry: int) -> dict[str, Rows]:
+    hidden = hidden_tiles(trace, entry, tiles.shares, tiles.queries, tiles.keys)
     image = log_picture(tiles.shares, hidden)
     width, height = _full_extent(tiles.keys), _full_extent(tiles.queries)
     return {"map": [{"x0": 0, "x1": width, "y0": 0, "y1": height, "url": image}]}
@@ -190,11 +198,8 @@ def _is_inside_window(state: Mapping[str, int]) -> bool:
 
 def _window_rows(trace: Trace, state: Mapping[str, int], entry: int, head: int) -> dict[str, Rows]:
     weights = window_weights(trace, window_names(trace)[0], entry, head).values
-    hidden = np.zeros(weights.shape, bool)
-    if is_causal(trace):
-        hidden = hidden_tiles(
-            range(state["wq0"], state["wq1"] + 1), range(state["wk0"], state["wk1"] + 1)
-        )
+    edges = (range(state[f"w{axis}0"], state[f"w{axis}1"] + 1) for axis in "qk")
+    hidden = hidden_tiles(trace, entry, weights, *edges)
     return {
         "window": [{
             "x0": state["wk0"], "x1": state["wk1"], "y0": state["wq0"], "y1": state["wq1"],

@@ -197,13 +197,13 @@ def _where(trace: Trace, place: Settled) -> str:
 
 
 def _before(trace: Trace, place: Settled) -> str:
-    """Return what the lens says in the layers before; that it cannot be read where that is so."""
+    """Return what the lens says in the layers before; that it is not readable where that is so."""
     assert place.first is not None
     assert place.readable is not None
     start = place.entries[0]
     if place.first < place.readable:
         layers = _layers(trace, [i for i in place.entries if place.first <= i < place.readable])
-        return f"; it is also in {layers}, where the lens cannot be read ({_UNREADABLE})"
+        return f"; it is also in {layers}, where the lens is not readable ({_UNREADABLE})"
     earlier = [i for i in place.entries if i < place.readable]
     while earlier and not place.is_readable[earlier[0]]:
         start = earlier.pop(0)
@@ -211,7 +211,7 @@ def _before(trace: Trace, place: Settled) -> str:
         return f"; just before, its top token is {_tokens(trace, place, earlier)}"
     if place.readable == place.entries[0]:
         return ""
-    return f"; up to {layer_name(trace, start)} the lens cannot be read ({_UNREADABLE})"
+    return f"; up to {layer_name(trace, start)} the lens is not readable ({_UNREADABLE})"
 
 
 def _tokens(trace: Trace, place: Settled, earlier: Sequence[int]) -> str:
@@ -240,7 +240,7 @@ def _nowhere(trace: Trace, place: Settled) -> str:
     if place.first is not None:
         return (
             f"the lens's top token is {_token(place)} from {layer_name(trace, place.first)} "
-            f"onward, but in none of these layers can the lens be read ({_UNREADABLE})."
+            f"onward, but in none of these layers is the lens readable ({_UNREADABLE})."
         )
     why = "which was sampled" if _is_sampled(trace) else "which the model writes next"
     where = f"in the last layer ({name})" if place.has_last else f"in {name}, the last one read,"

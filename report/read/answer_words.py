@@ -1,8 +1,9 @@
 """The answer as the model wrote it, and its decisive word: the first one that tells something new.
 
 The decisive word is the first content word of the answer that does not stand in the last message of
-the prompt, or in the question where a document stands before it. A word of the question that the
-answer repeats, or a function word, tells little of what the model knows.
+the prompt, or in the question where a document stands before it, or in the last paragraph of a text
+without messages. A word of the question that the answer repeats, or a function word, tells little
+of what the model knows.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from attentropy.engine.trace.units import starts_word
 _MARKER = re.compile(
     r"<\|[^<>]*\|>|<｜[^<>]*｜>|</?s>|<(?:bos|eos|pad|unk|(?:start|end)_of_\w+)>|\[/?[A-Z_]+\]"
 )
+_PARAGRAPHS = re.compile(r"\n\s*\n")
 _LANGUAGE = 4096  # last tokens of the prompt by which the language is judged
 
 
@@ -173,7 +175,7 @@ def _decisive(trace: Trace, tokens: _Generated, text: str) -> Decisive | None:
     keys = content_keys(whole, roles)[before:]
     is_start = starts_word(whole, roles)[before:]
     words = [i for i in own if keys[i] and is_start[i]]
-    question = _Words(_question(trace))
+    question = _Words(_question(trace)[1])
     new = [i for i in words if keys[i] not in question]
     last = int(np.flatnonzero(is_start)[-1])
     if new and new[-1] == last and question.has_start(keys[last]):
@@ -210,28 +212,27 @@ class _Words:
 
 
 def source_of(trace: Trace) -> str:
-    """Return what the answer's words are compared with: the question, last message, or prompt.
+    """Return what the answer's words are compared with, in words."""
+    return _question(trace)[0]
 
-    It is the question where a document stands before it, and the prompt where it is no chat.
+
+def _question(trace: Trace) -> tuple[str, str]:
+    """Return what asks for the answer, in words, and its text.
+
+    It is the question where a document stands before it, else the last message, and the last
+    paragraph where the prompt has no messages.
     """
     prompt = slice(trace.prompt_tokens)
+    name, is_own = "prompt", trace["role"][prompt] == "content"
     if "segment" in trace and (trace["segment"][prompt] == QUESTION).any():
-        return QUESTION
-    has_messages = "message" in trace and (trace["message"][prompt] >= 0).any()
-    return "last message" if has_messages else "prompt"
-
-
-def _question(trace: Trace) -> str:
-    """Return the text of the content that `source_of` names."""
-    prompt, source = slice(trace.prompt_tokens), source_of(trace)
-    if source == QUESTION:
-        is_own = trace["segment"][prompt] == QUESTION
-    elif source == "prompt":
-        is_own = trace["role"][prompt] == "content"
-    else:
-        is_own = trace["message"][prompt] == trace["message"][prompt].max()
+        name, is_own = QUESTION, trace["segment"][prompt] == QUESTION
+    elif "message" in trace and (messages := trace["message"][prompt]).max(initial=-1) >= 0:
+        name, is_own = "last message", messages == messages.max()
     texts = trace.tokens[prompt]
-    return "".join(texts[i] for i in np.flatnonzero(is_own))
+    text = "".join(texts[i] for i in np.flatnonzero(is_own)).rstrip()
+    if name == "prompt" and (paragraph := _PARAGRAPHS.split(text)[-1]) != text:
+        return "last paragraph of the prompt", paragraph
+    return name, text
 
 
 def _word_at(

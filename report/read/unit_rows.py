@@ -93,7 +93,7 @@ def _read(
     rows = tuple(
         UnitRow(
             labels[i],
-            for_sentence(texts[i].strip(), 48),
+            for_sentence(texts[i].strip(), 32),
             int(units.tokens[i]),
             *(float(v[i]) for v in values),
         )

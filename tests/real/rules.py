@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,13 +137,17 @@ def _cut(evidence: Evidence, stated: set[str]) -> set[str]:
 
 
 def _last_message(evidence: Evidence) -> str:
-    """Return the last words of the prompt up to the template's before them."""
+    """Return the last words of the prompt up to the template's before them.
+
+    Without a template it is the last paragraph.
+    """
     case, decode = evidence.case, evidence.model.tokenizer.decode
     own = [i for i in range(case.prompt) if case.roles[i] == "content"]
     start = own[-1] if own else 0
     while start and case.roles[start - 1] == "content":
         start -= 1
-    return decode(case.ids[start : own[-1] + 1]) if own else ""
+    text = decode(case.ids[start : own[-1] + 1]).rstrip() if own else ""
+    return text if "template" in case.roles else re.split(r"\n\s*\n", text)[-1]
 
 
 def _spelling(evidence: Evidence, token: int) -> str:

@@ -6,6 +6,7 @@ import { paintCells } from "../data/images.js";
 import { state, theme } from "../data/state.js";
 import { attentionWeight, exactValues } from "../data/windows.js";
 import { coversRegion, region } from "../data/region.js";
+import { isUnseen, isUnseenKey } from "../data/visible.js";
 import { openChart, pageWidth } from "../figure/chart.js";
 import { writeLater } from "./live_tables.js";
 import { writeWindowTable } from "./window_table.js";
@@ -24,8 +25,9 @@ const logFraction = (p) => 1 + Math.log10(Math.max(p, LEAST_SHARE)) / -Math.log1
 
 function tilesOfMap() {
   const { queries, keys } = report.map, rows = queries.length - 1, columns = keys.length - 1;
-  const at = (r, c) => logFraction(mapValues.at(state.mapLayer, Math.max(0, state.mapHead), r, c));
-  const empty = (r, c) => report.causal && keys[c] >= queries[r + 1];
+  const share = (r, c) => mapValues.at(state.mapLayer, Math.max(0, state.mapHead), r, c);
+  const at = (r, c) => logFraction(share(r, c));
+  const empty = (r, c) => !share(r, c) && isUnseen(state.mapLayer, [queries[r], queries[r + 1]], [keys[c], keys[c + 1]]);
   const end = (edges) => edges[0] + (edges[1] - edges[0]) * (edges.length - 1);
   return [{ x0: 0, x1: end(keys), y0: 0, y1: end(queries), image: paintCells(rows, columns, at, SHARE, "weight", empty) }];
 }
@@ -33,11 +35,12 @@ function tilesOfMap() {
 // The picture of an exact window: of the map's head where the window has it, else of the mean over heads.
 function exactPicture(window) {
   const head = report.map.heads[Math.max(0, state.mapHead)];
-  const at = (r, c) => logFraction(attentionWeight(window, state.mapLayer, head, window.firstQuery + r, window.firstKey + c));
-  const later = (r, c) => report.causal && window.firstKey + c > window.firstQuery + r;
+  const weight = (r, c) => attentionWeight(window, state.mapLayer, head, window.firstQuery + r, window.firstKey + c);
+  const at = (r, c) => logFraction(weight(r, c));
+  const empty = (r, c) => !weight(r, c) && isUnseenKey(state.mapLayer, window.firstQuery + r, window.firstKey + c);
   return {
     x0: window.firstKey, x1: window.firstKey + window.keys, y0: window.firstQuery, y1: window.firstQuery + window.queries,
-    image: paintCells(window.queries, window.keys, at, SHARE, "weight", later),
+    image: paintCells(window.queries, window.keys, at, SHARE, "weight", empty),
   };
 }
 

@@ -3,6 +3,7 @@ import { $, PROMPT, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { formatCount, formatPercent, formatSpan } from "../data/format.js";
 import { state } from "../data/state.js";
+import { isUnseenKey } from "../data/visible.js";
 import { attentionWeight, exactValues } from "../data/windows.js";
 import { moveRegion, region } from "../data/region.js";
 import { pageWidth, pointerOn } from "../figure/chart.js";
@@ -34,7 +35,7 @@ function describeMap(query, key) {
   const name = (p) => `${formatCount(p)}${texts.full(p) ? ` · ${texts.full(p)}` : ""}`;
   const lines = [`layer ${report.layers[state.mapLayer]} · query ${name(q)}`, `key ${name(k)}`];
   const window = exactValues.find((w) => Number.isFinite(attentionWeight(w, state.mapLayer, report.map.heads[head], q, k)));
-  if (report.causal && k > q) return [...lines, "not visible: the key comes later"];
+  if (isUnseenKey(state.mapLayer, q, k)) return [...lines, `not visible: the key comes ${k > q ? "later" : "before the window"}`];
   if (window) lines.push(`exact weight ${attentionWeight(window, state.mapLayer, report.map.heads[head], q, k).toPrecision(2)}`);
   const index = (edges, p) => { let i = 0; while (i < edges.length - 2 && edges[i + 1] <= p) i++; return i; };
   const r = index(queries, q), c = index(keys, k), mass = mapValues.at(state.mapLayer, head, r, c);

@@ -117,7 +117,7 @@ def test_every_layer_may_have_the_token():
 def test_a_layer_whose_lens_cannot_be_read_is_no_settling_layer():
     finding = observe_settled(settled_trace([" city", *[" Canberra"] * 4], readable=3))
     assert "from layer 3 onward (probability 0.40 there" in finding.text
-    assert "it is also in layers 1–2, where the lens cannot be read" in finding.text
+    assert "it is also in layers 1–2, where the lens is not readable" in finding.text
     assert (finding.layer, finding.is_found) == (3, True)
     only = observe_settled(settled_trace([*[" Canberra"] * 4], readable=3))
     assert "only in the last layer (layer 3, " in only.text
@@ -129,7 +129,7 @@ def test_top_tokens_of_layers_that_cannot_be_read_are_not_named():
     assert "Sydney" not in text
     assert "just before, its top token is “city” in layer 2" in text
     text = _text([" Sydney", " city", " Canberra", " Canberra"], readable=2)
-    assert "; up to layer 1 the lens cannot be read (its skill is under 0.5)" in text
+    assert "; up to layer 1 the lens is not readable (its skill is under 0.5)" in text
 
 
 def test_a_drawn_token_that_is_not_the_models_own_settles_nowhere():

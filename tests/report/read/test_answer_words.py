@@ -119,6 +119,19 @@ def test_a_word_of_the_question_that_the_limit_cuts_does_not_decide(answer, word
     assert (one.word, one.is_new) == (word, is_new)
 
 
+def test_without_messages_the_last_paragraph_asks():
+    prompt = ("<s>", "Perth", " is", " far", ".", "\n\n", "Where", " is", " Sydney", "?", "\n")
+    roles = ["bos", *["content"] * 10]
+    answer = (" Sydney", " Perth", END)
+    trace = answered(answer, prompt, roles)
+    assert read_answer(trace).decisive.word == "Perth"
+    assert headline(trace).note.startswith(
+        "The first content word of the answer that is not in the last paragraph of the prompt"
+    )
+    whole = tuple(token.replace("\n\n", "\n") for token in prompt)
+    assert not read_answer(answered(answer, whole, roles)).decisive.is_new
+
+
 def test_words_of_a_document_before_the_question_may_decide():
     answer = (" The", " capital", " is", " Australia", END)
     assert _word(answer).word == "capital"
