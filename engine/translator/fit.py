@@ -41,6 +41,7 @@ from attentropy.engine.translator.windows import (
     FewTokensWarning,
     Source,
     Windows,
+    few_tokens,
     read_windows,
 )
 
@@ -136,7 +137,7 @@ def fit_lens(
     positions = usable_positions(loaded.model)
     windows = read_windows(loaded.tokenizer, text, tokens, positions)
     if windows.tokens < FEW_TOKENS:
-        warnings.warn(FewTokensWarning(windows.tokens), stacklevel=2)
+        warnings.warn(few_tokens(windows.tokens), FewTokensWarning, stacklevel=2)
     lens = _lens(loaded.model, windows)
     maps: dict[int, AffineMap] = {}
     table: list[LayerFit] = []

@@ -25,8 +25,10 @@ Source = str | Path
 class FewTokensWarning(UserWarning):
     """A lens is fitted to few tokens: the fit works, but another text would give other maps."""
 
-    def __init__(self, tokens: int) -> None:
-        super().__init__(f"{tokens:,} tokens are few for a fit; {FEW_TOKENS:,} or more are advised")
+
+def few_tokens(tokens: int) -> str:
+    """Return what `FewTokensWarning` says of a number of tokens."""
+    return f"{tokens:,} tokens are few for a fit; {FEW_TOKENS:,} or more are advised"
 
 
 @dataclass(frozen=True)

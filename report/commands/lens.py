@@ -95,11 +95,11 @@ def _fit_lens(model: str, files: Sequence[Path], target: Path, **options: Any) -
 def _print(translator: Translator, model: str, target: Path, *, as_json: bool) -> None:
     """Print the table of a fit, or its values as JSON, and what to do with the file."""
     from attentropy.engine.translator.file import read_table
-    from attentropy.engine.translator.windows import FEW_TOKENS, FewTokensWarning
+    from attentropy.engine.translator.windows import FEW_TOKENS, few_tokens
 
     table, tokens = read_table(translator), int(translator.facts["tokens"])
     if tokens < FEW_TOKENS:
-        click.echo(f"note: {FewTokensWarning(tokens)}", err=True)
+        click.echo(f"note: {few_tokens(tokens)}", err=True)
     if not as_json:
         for line in table_lines(table):
             click.echo(line)
