@@ -24,9 +24,9 @@ def windowed(window):
     return Trace(data.assign(visible=(("layer", "query"), np.tile(visible, (6, 1))))), visible
 
 
-def by_tile(seen):
+def by_tile(sees):
     """Return whether any query of a tile sees any of its keys."""
-    rows = np.logical_or.reduceat(seen, EDGES[:-1], 0)
+    rows = np.logical_or.reduceat(sees, EDGES[:-1], 0)
     return np.logical_or.reduceat(rows, EDGES[:-1], 1)
 
 

@@ -139,10 +139,10 @@ def test_words_of_a_document_before_the_question_may_decide():
     names[CHAT.index(" Australia")] = "document"
     data = answered(answer).dataset
     segments = np.array([*names, *[""] * len(answer)], np.dtypes.StringDType())
-    asked = Trace(data.assign_coords(segment=("position", segments)))
-    one = read_answer(asked).decisive
+    question = Trace(data.assign_coords(segment=("position", segments)))
+    one = read_answer(question).decisive
     assert (one.word, one.is_new) == ("Australia", True)
-    assert headline(asked).note.startswith(
+    assert headline(question).note.startswith(
         "The first content word of the answer that is not in the question (position"
     )
 
