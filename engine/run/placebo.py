@@ -86,7 +86,8 @@ def _read_all(plan: RunPlan, placebos: Placebos) -> Reference:
     is_exact = not getattr(plan.loaded.model, "is_quantized", False)
     size = questions_at_once(plan.chunk, max(map(len, placebos.ids))) if is_exact else 1
     groups = [range(first, min(count, first + size)) for first in range(0, count, size)]
-    points = {site: reading.points[site] for site in reading.sites}
+    # A translated lens reads the states of the residual stream.
+    points = {site: own for site, own in reading.points.items() if site in reading.sites}
     parts, means = [], []
     for group in groups:
         states, values = _read(plan, points, placebos, group)

@@ -223,8 +223,10 @@ def test_a_translator_leaves_the_other_sites_as_they_are(fitted):
     both = attentropy.extract(**options, lens_translator=fitted[0])
     assert both.sites == ["residual", "translated", "attention", "mlp"]
     for site in plain.sites:
-        for name in ("lens_entropy", "lens_kl", "rehearsal"):
+        for name in ("lens_entropy", "lens_kl", "rehearsal", "rehearsal_placebo"):
             np.testing.assert_array_equal(both.lens(name, site=site), plain.lens(name, site=site))
+    assert "questions" in plain.attrs["placebo"]
+    assert both.attrs["placebo"] == plain.attrs["placebo"]
 
 
 def test_a_recording_reads_what_a_run_does(embedded, fitted):
