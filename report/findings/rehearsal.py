@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.text import for_sentence
@@ -53,6 +54,7 @@ class StrongestRehearsal:
         return "" if self.placebo is None else f"; placebo {percent(self.placebo)}"
 
 
+@once_per_trace
 def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
     """Return the strongest cell of the lens at the template tokens; None where none was measured.
 

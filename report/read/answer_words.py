@@ -19,6 +19,7 @@ import numpy as np
 from attentropy.engine.prompt.reasoning import answer_parts
 from attentropy.engine.trace.content_words import content_keys, word_keys
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.segments import QUESTION
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
@@ -80,6 +81,7 @@ class Answer:
         return f"{self.text}…" if self.is_cut else self.text
 
 
+@once_per_trace
 def read_answer(trace: Trace) -> Answer | None:
     """Return the answer of a trace; None where it has none."""
     tokens = _generated(trace)

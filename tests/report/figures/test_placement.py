@@ -31,6 +31,7 @@ def test_the_section_has_the_position_before_the_decisive_token(words):
 def test_a_rehearsal_that_was_found_goes_first():
     trace = _answered((" the", " Perth"))
     assert place(trace, 12).column == PROMPT
+    trace = _answered((" the", " Perth"))
     trace.dataset["rehearsal"].values[0, 2, 14] = np.log(0.5)
     trace.dataset["rehearsal_rank"].values[0, 2, 14] = 0
     assert place(trace, 12).column == 14
