@@ -105,6 +105,10 @@ def _chart(
     data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
     state = heatmap_data.state(trace, size, placement, rows.view)
     _fit_cells(data, rows, size, placement, state)
+    if size.is_narrow:  # the caption below the figure has the numbers
+        data["caption"] = [
+            {**row, "text": str(row["text"]).partition(" (")[0]} for row in data["caption"]
+        ]
     if rows.title != "layer":
         data["rowtitle"] = [{"text": rows.title}]
         for title in data["overviewtitle"]:

@@ -10,6 +10,7 @@ from typing import Any
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.export.csv_table import CsvTable
+from attentropy.report.export.paragraphs import Paragraph
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.scale import Scale
 from attentropy.report.text import for_terminal
@@ -21,13 +22,14 @@ class FigurePlan:
     """A figure that can be drawn at any width.
 
     `draw` returns the chart for a layout of the given width in pixels; `title` and `caption` are
-    one line each; `table` has the values that are drawn.
+    one line each; `table` has the values that are drawn. `above` are the paragraphs above it.
     """
 
     draw: Callable[[int], VegaLite]
     title: str
     caption: str
     table: CsvTable
+    above: tuple[Paragraph, ...] = ()
 
 
 def make_caption(trace: Trace, title: str, *sentences: str) -> str:
