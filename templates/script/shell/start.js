@@ -18,6 +18,7 @@ import { readAddress, storeOpening, writeAddress } from "../figure/address.js";
 import { afterDraw, drawFigure, forgetPictures } from "../figure/figure.js";
 import { listenToSearch } from "../figure/search.js";
 import { drawCards, forgetCards } from "../figure/cards.js";
+import { listenToCopyButtons } from "../figure/copying.js";
 import { listenFigure } from "../figure/moving.js";
 import { drawWindow } from "../below/window.js";
 import { listenToCsvButtons } from "../below/csv.js";
@@ -74,6 +75,7 @@ export async function startPage(vegaEmbed) {
   listenToControls();
   listenToSearch();
   listenToHelp(KEYS);
+  listenToCopyButtons();
   reflect();
   for (const listener of [drawCards, writeCaption, drawWindow, announce, writeAddress]) afterDraw(listener);
   await prepareStatistic();
