@@ -20,7 +20,7 @@ Pictures = Mapping[str, Still | None]
 # Datasets that the script fills before the chart is shown.
 _FILLED = {
     "tile", "part", "cells", "inset", "map", "exact", "window", "received", "receivedpart",
-    "heads", "scores",
+    "heads", "sprite", "frames", "numbers", "labels", "picked",
 }  # fmt: skip
 
 
