@@ -65,11 +65,11 @@ async function storyDrawing() {
   const figure = await figureView.toSVG(), [, own, high] = figure.match(/ width="([\d.]+)" height="([\d.]+)"/);
   const colours = theme(), { placed, top, width, height } = storyLayout(Number(own), Number(high));
   const paper = xmlTag("rect", { width, height, fill: colours.paper });
-  const texts = placed.map(({ line, y }) => {
+  const written = placed.map(({ line, y }) => {
     const spans = partsOf(line).map((part) => xmlTag("tspan", { fill: colours[part.colour], "font-size": `${part.size}px`, "font-weight": part.bold ? "bold" : "normal" }, xmlText(part.text)));
     return xmlTag("text", { x: MARGIN, y, "xml:space": "preserve", "font-family": storyFamily() }, spans.join(""));
   });
-  const content = paper + figure.replace("<svg ", `<svg x="${MARGIN}" y="${top}" `) + texts.join("");
+  const content = paper + figure.replace("<svg ", `<svg x="${MARGIN}" y="${top}" `) + written.join("");
   return new Blob([xmlTag("svg", { xmlns: SVG, width, height, viewBox: `0 0 ${width} ${height}` }, content)], { type: "image/svg+xml" });
 }
 
