@@ -34,9 +34,7 @@ def drawn(text, width=300.0, **style):
     """Return the lines of a paragraph: (x, y, text) of each text."""
     elements, height = draw_paragraphs([Paragraph((Run(text, **style),), 10)], 0, 0, width, LIGHT)
     root = ElementTree.fromstring(f'<svg xmlns="http://www.w3.org/2000/svg">{elements}</svg>')
-    rows = [
-        (float(t.get("x")), float(t.get("y")), "".join(t.itertext())) for t in root.iter(_TEXT)
-    ]
+    rows = [(float(t.get("x")), float(t.get("y")), "".join(t.itertext())) for t in root.iter(_TEXT)]
     return rows, height
 
 
