@@ -15,11 +15,11 @@ from attentropy.report.bench.series import (
     LABEL_HEIGHT,
     Axis,
     Series,
-    apart,
     baseline,
     rate_axis,
     ratio_axis,
     series_of,
+    spread_places,
 )
 from attentropy.report.bench.summary import rate_unit
 from attentropy.report.figures.marks import dataset
@@ -112,12 +112,13 @@ def _names(records: Rows, series: Sequence[Series], axis: Axis, field: str) -> R
             last[record["rival"]] = record
     lines = [line for line in series if line.rival in last]
     ends = [axis.pixel(last[line.rival][field]) for line in lines]
-    places = apart(ends, LABEL_HEIGHT, axis.pixels)
+    places = spread_places(ends, LABEL_HEIGHT, axis.pixels)
     return [
         {
             "rival": line.rival, "size": last[line.rival]["size"], "end": axis.value(end),
             "at": axis.value(place),
-            "ours": last[line.rival]["ours"], "text": _name(line.rival, last[line.rival][field], field),
+            "ours": last[line.rival]["ours"],
+            "text": _name(line.rival, last[line.rival][field], field),
         }
         for line, end, place in zip(lines, ends, places, strict=True)
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from attentropy.engine.bench.results import Results, Row
 
@@ -104,11 +105,11 @@ def rate_axis(values: Sequence[float], pixels: float) -> Axis:
     return Axis(0.0, max(values, default=1.0) * 1.08 or 1.0, pixels)
 
 
-def apart(places: Sequence[float], least: float, end: float) -> list[float]:
+def spread_places(places: Sequence[float], least: float, end: float) -> list[float]:
     """Return the places (pixels) moved as little as needed to be `least` apart, up to `end`."""
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = list(places)
-    for before, i in zip(order, order[1:], strict=False):
+    for before, i in pairwise(order):
         moved[i] = max(moved[i], moved[before] + least)
     limit = end
     for i in reversed(order):

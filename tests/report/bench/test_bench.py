@@ -14,7 +14,7 @@ from attentropy.engine.bench.results import Results, Row
 from attentropy.report.bench import summary
 from attentropy.report.bench.results_charts import MIDDLE, NARROW, WIDE, charts
 from attentropy.report.bench.results_page import render
-from attentropy.report.bench.series import LABEL_HEIGHT, apart, rate_axis, ratio_axis
+from attentropy.report.bench.series import LABEL_HEIGHT, rate_axis, ratio_axis, spread_places
 from attentropy.report.bench.verdict import verdict
 
 HOSTILE = ["</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "'\"><b>"]
@@ -169,8 +169,8 @@ def test_each_line_has_a_colour_of_its_own_and_its_name_and_no_name_covers_anoth
 
 
 def test_names_that_lie_together_are_moved_apart_in_their_order():
-    assert apart([10, 11, 60], 13, 100) == [10, 23, 60]
-    moved = apart([98, 99, 97, 5], 13, 100)
+    assert spread_places([10, 11, 60], 13, 100) == [10, 23, 60]
+    moved = spread_places([98, 99, 97, 5], 13, 100)
     assert moved == [87, 100, 74, 5]
 
 
@@ -193,9 +193,9 @@ def test_no_axis_label_is_written_with_an_exponent():
             )
             for row in benchmark.rows
         )
-        for chosen in ([0, 1], [1]):
+        for indices in ([0, 1], [1]):
             image = vl_convert.vegalite_to_svg(
-                charts(replace(benchmark, rows=rows, cases=cases), chosen, WIDE)[0]
+                charts(replace(benchmark, rows=rows, cases=cases), indices, WIDE)[0]
             )
             texts = re.findall(r">([^<>]+)</text>", image)
             assert texts
@@ -229,10 +229,12 @@ def test_the_headline_compares_with_what_was_timed():
 def test_several_settings_give_a_range():
     benchmark = results()
     other = replace(benchmark.cases[1], head_size=128)
+    factors = {OURS: 2}
     rows = [
-        replace(row, case=2, seconds=tuple(s * (2 if row.rival == OURS else 1) for s in row.seconds))
-        for row in benchmark.rows if row.case == 1
-    ]  # fmt: skip
+        replace(row, case=2, seconds=tuple(s * factors.get(row.rival, 1) for s in row.seconds))
+        for row in benchmark.rows
+        if row.case == 1
+    ]
     both = replace(
         benchmark, cases=(*benchmark.cases, other), rows=(*benchmark.rows, *rows)
     )  # fmt: skip
