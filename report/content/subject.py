@@ -149,7 +149,7 @@ class DifferenceSubject:
         profile_tables: Sequence[ProfileTable],
     ) -> dict[str, Section]:
         """Return the sections of the layers, tables and provenances."""
-        return difference_sections(views, rows, span)
+        return difference_sections(self._difference, views, rows, span)
 
 
 @singledispatch
