@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -148,11 +149,11 @@ class _Words:
     def between(self, start: int, stop: int) -> list[TextWord]:
         """Return the words of the tokens start … stop−1."""
         edges = [start, *(i for i in range(start + 1, stop) if self._starts[i]), stop]
-        return [self._word(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        return [self._word(a, b) for a, b in pairwise(edges)]
 
     def _word(self, start: int, stop: int) -> TextWord:
         edges = [start, *(i for i in range(start + 1, stop) if self._characters[i]), stop]
-        tokens = [self._token(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        tokens = [self._token(a, b) for a, b in pairwise(edges)]
         display = tokens[0].text
         lead = display[: len(display) - len(display.lstrip(" "))]
         tokens[0] = replace(tokens[0], text=display[len(lead) :])

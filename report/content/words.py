@@ -84,8 +84,9 @@ class RunningText:
 class TraceWords(Words):
     """Texts of the page of one trace; `provenance` are names and values.
 
-    `text` is prompt and answer, whose last `generated` tokens the model wrote; `has_reasoning`: some token of either is reasoning. `split` says what the lines are at which the answer begins and its reasoning ends, and
-    `answer_title` what the answer is called.
+    `text` is prompt and answer, whose last `generated` tokens the model wrote; `has_reasoning`:
+    some token of either is reasoning. `split` says what the lines are at which the answer begins
+    and its reasoning ends, and `answer_title` what the answer is called.
     """
 
     text: RunningText

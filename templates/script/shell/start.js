@@ -16,6 +16,7 @@ import { writeCaption } from "../figure/caption.js";
 import { reflect } from "../figure/choosers.js";
 import { readAddress, storeOpening, writeAddress } from "../figure/address.js";
 import { afterDraw, drawFigure, forgetPictures } from "../figure/figure.js";
+import { forgetMatches } from "../figure/matches.js";
 import { listenToSearch } from "../figure/search.js";
 import { drawCards, forgetCards } from "../figure/cards.js";
 import { listenFigure } from "../figure/moving.js";
@@ -26,6 +27,8 @@ import { KEYS, onKey } from "./keys.js";
 import { drawAll, restartCharts, startWhenVisible } from "./charts.js";
 import { followAddress, listenBelow, listenToControls } from "./controls.js";
 import { watchPrinting, watchSections } from "./sections.js";
+import { drawText, forgetText, startText } from "../text/live.js";
+import { noteOpeningRow } from "../text/colours.js";
 
 async function openFigure() {
   fitWidth();
@@ -48,7 +51,12 @@ async function readLater() {
   Object.assign(report, facts);
   Object.assign(data, await unpackAll(packed));
   await readWindows();
+  if (facts.texts) {
+    await readTexts();
+    forgetMatches();
+  }
   makePlanes();
+  forgetText();
   forgetCards();
   forgetPictures();
   drawFigure();
@@ -69,6 +77,7 @@ export async function startPage(vegaEmbed) {
   const kinds = markedLens()?.kinds ?? [];
   if (kinds[0] === "unreadable") state.row = Math.max(kinds.indexOf("well"), kinds.indexOf("pale"), 0);
   storeOpening();
+  noteOpeningRow();
   const recalled = location.hash.length > 1;
   readAddress();
   listenToControls();
@@ -82,6 +91,8 @@ export async function startPage(vegaEmbed) {
   addEventListener("keydown", onKey);
   watchSections();
   if (report.later) await readLater();
+  startText();
+  afterDraw(drawText);
   listenBelow();
   listenToCsvButtons();
   watchPrinting(recalled);
