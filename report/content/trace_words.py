@@ -11,6 +11,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.captions import of_reasoning, split_sentence
 from attentropy.report.content.headline import headline
+from attentropy.report.content.origin import origin
 from attentropy.report.content.running_text import deepest_layer, running_text
 from attentropy.report.content.words import TraceWords
 from attentropy.report.figures.placement import Placement
@@ -64,6 +65,7 @@ def trace_words(
         headline=line,
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
+        origin=for_sentence(origin(trace), 600),
         text=running_text(trace, views),
         generated=n - prompt,
         split=split_sentence(trace).strip(),
