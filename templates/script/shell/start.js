@@ -16,6 +16,7 @@ import { writeCaption } from "../figure/caption.js";
 import { reflect } from "../figure/choosers.js";
 import { readAddress, storeOpening, writeAddress } from "../figure/address.js";
 import { afterDraw, drawFigure, forgetPictures } from "../figure/figure.js";
+import { forgetMatches } from "../figure/matches.js";
 import { listenToSearch } from "../figure/search.js";
 import { drawCards, forgetCards } from "../figure/cards.js";
 import { listenToCopyButtons } from "../figure/copying.js";
@@ -29,6 +30,8 @@ import { KEYS, onKey } from "./keys.js";
 import { drawAll, restartCharts, startWhenVisible } from "./charts.js";
 import { followAddress, listenBelow, listenToControls } from "./controls.js";
 import { watchPrinting, watchSections } from "./sections.js";
+import { drawText, forgetText, startText } from "../text/live.js";
+import { noteOpeningRow } from "../text/colours.js";
 
 async function openFigure() {
   fitWidth();
@@ -51,7 +54,12 @@ async function readLater() {
   Object.assign(report, facts);
   Object.assign(data, await unpackAll(packed));
   await readWindows();
+  if (facts.texts) {
+    await readTexts();
+    forgetMatches();
+  }
   makePlanes();
+  forgetText();
   forgetCards();
   forgetPictures();
   drawFigure();
@@ -71,6 +79,7 @@ export async function startPage(vegaEmbed) {
   // The selected cell is what the model says last, or of attention one of the layer that the map opens with.
   state.row = state.view === "lens" ? report.layers.length - 1 : report.mapLayer;
   storeOpening();
+  noteOpeningRow();
   const recalled = location.hash.length > 1;
   readAddress();
   listenToControls();
@@ -87,6 +96,8 @@ export async function startPage(vegaEmbed) {
   watchSections();
   if (report.later) await readLater();
   await openDetails();
+  startText();
+  afterDraw(drawText);
   listenBelow();
   listenToCsvButtons();
   watchPrinting(recalled);
