@@ -10,6 +10,7 @@ import { statisticReady } from "../data/statistics.js";
 import { openChart } from "./chart.js";
 import { attendedKeys } from "./attended.js";
 import { cellFacts, mostAttended } from "./describe.js";
+import { isHit } from "./matches.js";
 import { currentReading, withReading } from "./reading.js";
 
 const MOST_BARS = 5;
@@ -66,13 +67,13 @@ const writeLines = (id, lines) => $(id).replaceChildren(...lines.map((line) => m
 export function drawDetails() {
   if (!$("details")) return;
   const cell = cellInFocus(), { place, facts, tokens, words } = readCell(cell), [value = "", ...more] = facts;
-  const text = JSON.stringify([cell, place, facts, notes, tokens, words, state.sinks, Boolean(hovered), theme()]);
+  const text = JSON.stringify([cell, place, facts, notes, tokens, words, isHit(cell.position), state.sinks, Boolean(hovered), theme()]);
   if (text === shownText) return;
   shownText = text;
   const token = texts.full(cell.position), role = texts.role(cell.position);
   $("details-which").textContent = hovered ? "under the pointer" : "selected";
   $("details-token").textContent = token || "text not in the page";
-  $("details-role").textContent = role;
+  $("details-role").textContent = isHit(cell.position) ? `${role} · matches the search` : role;
   $("details-place").textContent = token ? place.replace(` · ${token} (${role})`, "") : place;
   $("details-value").textContent = value;
   writeLines("details-notes", notes);
