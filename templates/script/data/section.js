@@ -34,11 +34,11 @@ export function selectCell(position, row) {
   if (state.col >= state.b) moveSection(state.col + 1 - (state.b - state.a), state.col + 1);
 }
 
-let redraw = () => {};
+let drawAgain = null;
 
 // The caller that starts the page passes the function that draws the figure, which needs this module.
 export function redrawWith(draw) {
-  redraw = draw;
+  drawAgain = draw;
 }
 
 // Select a position, and a row where one is given, with the section around it where it was not in view,
@@ -47,7 +47,7 @@ export function selectPosition(position, row) {
   const half = (state.b - state.a) / 2;
   if (position < state.a || position >= state.b) moveSection(position + 0.5 - half, position + 0.5 + half);
   selectCell(position, row);
-  redraw();
+  drawAgain();
 }
 
 // Move the section by a share of its width; the selected cell stays where it is.

@@ -14,7 +14,7 @@ import { isHit } from "./matches.js";
 import { currentReading, withReading } from "./reading.js";
 
 const MOST_BARS = 5;
-const charts = {};
+const barCharts = {};
 let shownText = null;
 let detailsFrame = 0;
 let notes = [];
@@ -48,7 +48,7 @@ function writeBars(id, title, entries) {
     row.append(makeElement("bdi", text), makeElement("span", Number.isFinite(p) ? formatPercent(p) : "missing"));
     return row;
   }));
-  const view = charts[id];
+  const view = barCharts[id];
   if (!view) return;
   view.data("bars", entries.map(({ p }, y) => ({ y, p: Number.isFinite(p) ? p : 0 })));
   for (const [name, value] of Object.entries(theme())) view.signal(name, value);
@@ -87,10 +87,10 @@ export function drawDetailsSoon() {
   if (!detailsFrame) detailsFrame = requestAnimationFrame(() => { detailsFrame = 0; drawDetails(); });
 }
 
-// Open the charts of the bars.
+// Open the barCharts of the bars.
 export async function openDetails() {
   if (!$("details")) return;
-  for (const id of ["details-top", "details-keys"]) charts[id] = await openChart(id, "bars");
+  for (const id of ["details-top", "details-keys"]) barCharts[id] = await openChart(id, "bars");
   shownText = null;
   drawDetails();
 }

@@ -18,6 +18,7 @@ import { readAddress, storeOpening, writeAddress } from "../figure/address.js";
 import { afterDraw, drawFigure, forgetPictures } from "../figure/figure.js";
 import { listenToSearch } from "../figure/search.js";
 import { drawCards, forgetCards } from "../figure/cards.js";
+import { listenToCopyButtons } from "../figure/copying.js";
 import { drawHover } from "../figure/crosshair.js";
 import { drawDetails, drawDetailsSoon, openDetails } from "../figure/details.js";
 import { listenFigure } from "../figure/moving.js";
@@ -79,6 +80,7 @@ export async function startPage(vegaEmbed) {
   listenToControls();
   listenToSearch();
   listenToHelp(KEYS);
+  listenToCopyButtons();
   reflect();
   for (const listener of [drawCards, writeCaption, reflectMap, drawWindow, drawMap, drawDetails, markRows, announce, writeAddress]) afterDraw(listener);
   for (const listener of [drawHover, drawDetailsSoon, drawWindowHover, drawMapHover]) afterHover(listener);
