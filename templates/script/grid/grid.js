@@ -1,10 +1,12 @@
 // The grids of all heads: a small one on the first screen and a large one in the section of the heads.
 import { $, report } from "../data/page.js";
 import { countOf } from "../data/format.js";
+import { hover } from "../data/selection.js";
 import { theme } from "../data/state.js";
 import { openChart, pageWidth, pointerOn } from "../figure/chart.js";
 import { afterDraw } from "../figure/figure.js";
-import { hideTip, showTip } from "../figure/tooltip.js";
+import { noteHover } from "../figure/details.js";
+import { hideTip, tipAtRest } from "../figure/tooltip.js";
 import { gridState, orderOf } from "./choice.js";
 import { describeHead, nameHead } from "./describe.js";
 import { headTable, readHeads } from "./heads.js";
@@ -65,14 +67,28 @@ function headAt(id, event) {
   return { layer, column: orderOf(layer)[place] };
 }
 
+// The head under the pointer is told in the details pane, and at the pointer where that is not seen.
+function hoverHead({ layer, column }, event) {
+  const describe = () => describeHead(layer, column);
+  hover({ entry: layer, head: report.headNames.indexOf(report.gridHeads[column]) });
+  noteHover(describe());
+  tipAtRest(describe, event);
+}
+
+function leaveHeads() {
+  hover(null);
+  noteHover();
+  hideTip();
+}
+
 function listenToGrid(id) {
   const canvas = $(id).querySelector("canvas");
   canvas.addEventListener("pointermove", (event) => {
     const at = headAt(id, event);
-    if (at) showTip(describeHead(at.layer, at.column), event);
-    else hideTip();
+    if (at) hoverHead(at, event);
+    else leaveHeads();
   });
-  canvas.addEventListener("pointerleave", hideTip);
+  canvas.addEventListener("pointerleave", leaveHeads);
   canvas.addEventListener("click", (event) => {
     const at = headAt(id, event);
     if (at) pickHead(at.layer, at.column);
