@@ -22,6 +22,7 @@ _FILLED = {
     "tile", "part", "cells", "inset", "map", "exact", "window", "received", "receivedpart",
     "heads", "sprite", "frames", "numbers", "labels", "picked", "bars", "dimmed",
 }  # fmt: skip
+_MANY_HEADS = 256
 # Charts that stand empty until the script fills them.
 _SCRIPTED = {"bars"}
 
@@ -75,6 +76,8 @@ def still_pictures(report: Report) -> Pictures:
         for width, chart in charts.items()
         if width == "wide" or name == "figure"
     }
+    if report.attention.grid.count > _MANY_HEADS:
+        pictures["roster"] = None  # the grid of the first screen is the same picture
     for name, curve in curves_of(report.sections).items():
         pictures[name] = draw_still(layerpanel(curve, report.axes.layers))
     return pictures
