@@ -11,7 +11,7 @@ from attentropy.report.content.headline import Headline
 class Words:
     """Texts of every page. `partial` says how far an unfinished run came.
 
-    `origin` says what a copied picture is made from. `headline` stands in place of the heading
+    `origin` says what a copied picture is made from; `headline` stands in place of the heading
     where there is one.
     """
 
