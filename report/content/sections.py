@@ -132,6 +132,7 @@ def trace_sections(
     `views` are those of the figure, `span` the positions [start, stop) of its section.
     """
     sections = {
+        "profile": _profile(profile_tables),  # first: whoever profiles looks for it
         "lens": _lens(trace, rows),
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows),
@@ -139,7 +140,6 @@ def trace_sections(
         "messages": Section("messages"),
         "segments": Section("segments"),
         "answer": _answer(trace),
-        "profile": _profile(profile_tables),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }
