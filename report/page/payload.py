@@ -81,6 +81,7 @@ class Facts(TypedDict):
     sinkKeys: list[list[int]]
     mapHeads: int
     mapLayer: int
+    mapHead: int
     mapSizes: dict[str, _MapSize]
     region: NotRequired[dict[str, int]]
     rosterSizes: NotRequired[dict[str, tuple[int, int]]]
@@ -139,6 +140,7 @@ def facts(report: Report) -> Facts:
         "sinkKeys": list(report.attention.sink_keys),
         "mapHeads": len(report.attention.map_heads),
         "mapLayer": report.attention.map_layer,
+        "mapHead": report.attention.map_head,
         "mapSizes": {
             "wide": _map_size(attentionmap.WIDE),
             "narrow": _map_size(attentionmap.NARROW),
