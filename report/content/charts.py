@@ -8,8 +8,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth
+from attentropy.report.figures import exactmap, roster, spread
 from attentropy.report.figures import heatmap_data as cells
-from attentropy.report.figures import roster, spread
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.bars import bars
@@ -48,7 +48,10 @@ def opening_charts(
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
         opens = opening_map(trace)
         column = placed["wide"].column
-        charts["window"] = {"wide": first_map(trace, column, opens.entry, opens.number)}
+        charts["window"] = _by_width(
+            first_map(trace, column, opens.entry, opens.number, side)
+            for side in (exactmap.WIDE, exactmap.NARROW)
+        )
     if attention is not None and has_spread(trace):
         layer = first_layer(attention)
         charts["spread"] = _by_width(
