@@ -56,8 +56,8 @@ _LOOK = {
         "Look for columns (keys that many queries attend to), a strong diagonal (local attention) "
         "and blocks below it (a passage that looks back at an earlier one). It opens at the "
         "head that attends most to one content word of the prompt when it writes the answer's "
-        "decisive word; where there is none, at the layer or head with the most structure. Sink "
-        "keys and the diagonal do not count."
+        "decisive word; where there is none, at the layer or head whose weights depend most on "
+        "more than the distance. Sink keys and the diagonal do not count."
     ),
     "heads": (
         "Look for heads that stand out from their layer, and for layers whose heads all look alike."

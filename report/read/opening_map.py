@@ -2,8 +2,8 @@
 
 That is the head that attends most to one content word of the prompt in the row that writes the
 answer's decisive word. Where no head attends much to one, or nobody knows, it is the layer or the
-head with the most structure. Sink keys, a query itself and the key before it are left out of both,
-since most heads attend to them.
+head whose weights depend most on more than the distance. Sink keys, a query itself and the key
+before it are left out of both, since most heads attend to them.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def _structures(trace: Trace, name: str, *, without_usual: bool) -> np.ndarray:
             for sink in {0, *hidden_keys(trace, entry)}:
                 is_usual = is_usual | ((keys <= sink) & (sink < ends))[None, :]
             weights = np.where(is_usual & np.isfinite(weights), 0, weights)
-        scores.append([structure(head) for head in weights])
+        measure = structure_besides_distance if without_usual else structure
+        scores.append([measure(head) for head in weights])
     return np.array(scores, np.float64)
 
 
@@ -122,3 +123,23 @@ def structure(weights: np.ndarray) -> float:
     mean = rows.sum(0) / rows.sum()
     ratio = np.divide(shares, mean, out=np.ones_like(rows), where=(shares > 0) & (mean > 0))
     return float((rows * np.log(ratio)).sum() / len(rows))
+
+
+def structure_besides_distance(weights: np.ndarray) -> float:
+    """Return how far the weights of a map are from what the distance alone explains, in nats.
+
+    The sum of weight × log(weight ÷ mean weight at that distance between query and key), divided by
+    the number of rows. weights [rows, keys] of tiles of one size; NaN without values.
+    """
+    rows, keys = weights.shape
+    is_known = np.isfinite(weights)
+    if not is_known.any():
+        return math.nan
+    distance = np.arange(rows)[:, None] - np.arange(keys)[None, :] + keys
+    known = np.where(is_known, weights, 0)
+    sums = np.bincount(distance.ravel(), known.ravel())
+    mean = sums / np.maximum(np.bincount(distance.ravel(), is_known.ravel()), 1)
+    expected = mean[distance]
+    is_positive = (known > 0) & (expected > 0)
+    ratio = np.divide(known, expected, out=np.ones_like(known), where=is_positive)
+    return float((known * np.log(ratio)).sum() / rows)

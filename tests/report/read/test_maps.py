@@ -138,5 +138,6 @@ def test_structure_leaves_the_diagonal_and_sinks_out():
     weights[4:, :, :, 0] = 1
     weights[5, 2, 10:, 0] = 0.5
     for query in range(10, n):
-        weights[5, 2, query, query - 7] = 0.5
+        weights[4, 1, query, [0, query - 7]] = 0.5  # a distance
+        weights[5, 2, query, 4] = 0.5  # a key, whatever the distance
     assert opening_map(trace) == OpeningMap(5, 2, 2)
