@@ -8,8 +8,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth
+from attentropy.report.figures import exactmap, roster, spread
 from attentropy.report.figures import heatmap_data as cells
-from attentropy.report.figures import roster, spread
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.bars import bars
@@ -18,7 +18,8 @@ from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
 from attentropy.report.read import views
-from attentropy.report.read.maps import first_layer, has_map, has_spread, opening_layer, score_names
+from attentropy.report.read.maps import first_layer, has_map, has_spread, score_names
+from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.views import View
 from attentropy.report.scale import SHARES
 
@@ -40,10 +41,17 @@ def opening_charts(
     charts["bars"] = {"wide": bars()}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
-        entry = opening_layer(trace)
-        charts["map"] = _by_width(openingmap.first_tilemap(trace, size, entry) for size in both)
+        opens = opening_map(trace)
+        charts["map"] = _by_width(
+            openingmap.first_tilemap(trace, size, opens.entry, opens.head) for size in both
+        )
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
-        charts["window"] = {"wide": first_map(trace, placed["wide"].column, opening_layer(trace))}
+        opens = opening_map(trace)
+        column = placed["wide"].column
+        charts["window"] = _by_width(
+            first_map(trace, column, opens.entry, opens.number, side)
+            for side in (exactmap.WIDE, exactmap.NARROW)
+        )
     if attention is not None and has_spread(trace):
         layer = first_layer(attention)
         charts["spread"] = _by_width(

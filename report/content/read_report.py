@@ -24,7 +24,8 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
-from attentropy.report.read.maps import has_map, opening_layer, score_names, window_names
+from attentropy.report.read.maps import has_map, score_names, window_names
+from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
 from attentropy.report.read.top_keys import hidden_keys, leaves_sinks_out
@@ -143,6 +144,7 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         state = openingmap.first_state(trace)
         map_heads = tuple(int(head) for head in trace["map_head"])
         region = (state["q0"], state["q1"]), (state["k0"], state["k1"])
+    opens = opening_map(trace)
     scores = tuple(score_names(trace))
     grid: tuple[int, int] | None = None
     if scores:
@@ -150,7 +152,9 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         grid = layers, heads
     return AttentionParts(
         map_heads=map_heads,
-        map_layer=opening_layer(trace),
+        map_layer=opens.entry,
+        map_head=opens.head,
+        map_head_words="mean over heads" if opens.number < 0 else f"head {opens.number}",
         map_region=region,
         hides_sinks=leaves_sinks_out(trace),
         sink_keys=_weighed_sinks(trace),

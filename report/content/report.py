@@ -71,13 +71,16 @@ class AttentionParts:
     """Facts about the map, the exact windows and the heads, as far as the trace has them.
 
     `hides_sinks`: whether cells leave sink keys out; `sink_keys`: which, by layer, of those that
-    have exact weights. `map_layer` is the layer of the map that opens, and `map_region` its part,
-    (queries, keys); `scores` are the names of the heads' scores, and `head_grid` says how many
-    layers and heads have them.
+    have exact weights. `map_layer` and `map_head` (an index, −1 for the mean) say what the map
+    opens with, `map_head_words` names that head, and `map_region` is its part, (queries, keys).
+    `scores` are the names of the heads' scores, and `head_grid` says how many layers and heads have
+    them.
     """
 
     map_heads: tuple[int, ...]
     map_layer: int
+    map_head: int
+    map_head_words: str
     map_region: tuple[Range, Range] | None
     hides_sinks: bool
     sink_keys: tuple[list[int], ...]

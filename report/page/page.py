@@ -134,6 +134,7 @@ def _context(report: Report) -> dict[str, Any]:
         "map_heads": attention.map_heads,
         "hides_sinks": attention.hides_sinks and not axes.side_visible,
         "map_layer": attention.map_layer,
+        "map_head_words": attention.map_head_words,
         "profile": draw_profile(report.profile) if report.profile else None,
         "payload": {**facts(report), "specs": specifications(report.charts)},
         "glossary": Terms,

@@ -7,7 +7,7 @@ from typing import Any, NotRequired, TypedDict
 
 from attentropy.report import palette
 from attentropy.report.content.report import Report, ReportView
-from attentropy.report.figures import readable_rows, roster
+from attentropy.report.figures import exactmap, readable_rows, roster
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.placement import box_caption
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
@@ -81,7 +81,9 @@ class Facts(TypedDict):
     sinkKeys: list[list[int]]
     mapHeads: int
     mapLayer: int
+    mapHead: int
     mapSizes: dict[str, _MapSize]
+    windowSides: dict[str, int]
     region: NotRequired[dict[str, int]]
     rosterSizes: NotRequired[dict[str, tuple[int, int]]]
 
@@ -139,6 +141,8 @@ def facts(report: Report) -> Facts:
         "sinkKeys": list(report.attention.sink_keys),
         "mapHeads": len(report.attention.map_heads),
         "mapLayer": report.attention.map_layer,
+        "mapHead": report.attention.map_head,
+        "windowSides": {"wide": exactmap.WIDE, "narrow": exactmap.NARROW},
         "mapSizes": {
             "wide": _map_size(attentionmap.WIDE),
             "narrow": _map_size(attentionmap.NARROW),

@@ -78,7 +78,6 @@ export async function startPage(vegaEmbed) {
   moveSection(smallScreen.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
   if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
   Object.assign(region, report.region);
-  if (report.region) state.mapHead = 0;
   // The selected cell is what the model says last, or of attention one of the layer that the map opens with.
   state.row = state.view === "lens" ? report.layers.length - 1 : report.mapLayer;
   storeOpening();
