@@ -4,8 +4,8 @@ import { blockElement } from "./spans.js";
 import { CHIP, makeBlocks, turnsOf } from "./blocks.js";
 import { colourTokens } from "./colours.js";
 
-const LETTER = 7.7;
-const LINE = 27;
+const LETTER_WIDTH = 7.7;
+const READING_LINE = 27;
 
 let turns = [];
 let blocks = [];
@@ -47,8 +47,8 @@ const blockAt = (pixel) => lastUpTo((i) => offsets[i], pixel, blocks.length);
 const blockOf = (position) => lastUpTo((i) => blocks[i].start, position, blocks.length);
 
 function estimate() {
-  const letters = Math.max(20, ($("text").clientWidth - 8) / LETTER);
-  heights = Float64Array.from(blocks, (block) => Math.max(1, Math.ceil(block.letters / letters)) * LINE);
+  const letters = Math.max(20, ($("text").clientWidth - 8) / LETTER_WIDTH);
+  heights = Float64Array.from(blocks, (block) => Math.max(1, Math.ceil(block.letters / letters)) * READING_LINE);
   offsets = new Float64Array(blocks.length + 1);
   addUp();
 }
