@@ -6,8 +6,10 @@ import { selectCell } from "../data/section.js";
 import { texts } from "../data/texts.js";
 import { keyShown } from "../data/statistics.js";
 import { drawFigure } from "../figure/figure.js";
+import { drawArcs } from "./arcs.js";
 import { colourTokens, tokenTitle, writeHint } from "./colours.js";
-import { afterReading, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
+import { afterReading, chipAt, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
+import { listUncertain } from "./uncertain.js";
 
 let colourKey = "";
 let selected = -1;
@@ -16,7 +18,9 @@ const tokenOf = (event) => (event.target instanceof Element ? event.target.close
 
 function mark(name, position) {
   for (const element of $("text").querySelectorAll(`.${name}`)) element.classList.remove(name);
-  if (position !== null && position >= 0) tokenAt(position)?.classList.add(name);
+  if (position === null || position < 0) return;
+  const token = tokenAt(position), chip = token ? token.closest("details:not([open])") : chipAt(position);
+  (chip ?? token)?.classList.add(name);
 }
 
 const markHovered = () => mark("hovered", hovered?.position ?? null);
@@ -24,6 +28,7 @@ const markHovered = () => mark("hovered", hovered?.position ?? null);
 function markAll() {
   mark("chosen", state.col);
   markHovered();
+  drawArcs();
 }
 
 // Colour the text and mark the selected token; scroll to it where it is another one.
@@ -48,6 +53,16 @@ export function forgetText() {
   colourKey = "";
 }
 
+// Make the card of a long text a reading view, or small again.
+function listenToExpand() {
+  const button = $("text-expand");
+  button?.addEventListener("click", () => {
+    const isOpen = $("section-text").classList.toggle("expanded");
+    button.setAttribute("aria-expanded", String(isOpen));
+    button.textContent = isOpen ? "Reduce" : "Expand";
+  });
+}
+
 function listenToText() {
   const text = $("text");
   text.addEventListener("pointerover", (event) => {
@@ -63,6 +78,9 @@ function listenToText() {
     selected = state.col;
     drawFigure();
   });
+  text.addEventListener("scroll", drawArcs);
+  text.addEventListener("toggle", drawArcs, true);
+  new ResizeObserver(drawArcs).observe(text);
   afterHover(markHovered);
   afterReading(markAll);
 }
@@ -71,7 +89,11 @@ function listenToText() {
 export function startText() {
   const text = $("text");
   if (!text) return;
-  if (text.classList.contains("long") && texts.turns.length) startReader();
+  if (text.classList.contains("long") && texts.turns.length) {
+    startReader();
+    listUncertain();
+  }
+  listenToExpand();
   listenToText();
   forgetText();
   drawText();

@@ -105,7 +105,7 @@ export function revealToken(position, always = false) {
   const there = find();
   if (!always && there && isInView(there)) return;
   for (let round = 0; round < 3; round++) {
-    const element = find() ?? shown.get(blockOf(position));
+    const element = find() ?? chipAt(position) ?? shown.get(blockOf(position));
     if (element) {
       const own = element.getBoundingClientRect(), all = text.getBoundingClientRect();
       text.scrollTop += own.top + own.height / 2 - all.top - all.height / 2;
@@ -122,6 +122,12 @@ export function tokenAt(position) {
     if (element) return p + Number(element.dataset.many ?? 1) > position ? element : null;
   }
   return null;
+}
+
+// The closed chip that has a token; null where none is shown.
+export function chipAt(position) {
+  const own = [...$("text").querySelectorAll("details[data-from]")];
+  return own.find(({ dataset }) => Number(dataset.from) <= position && position < Number(dataset.to)) ?? null;
 }
 
 // The tokens [from, to) of the blocks in view.
