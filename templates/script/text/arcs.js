@@ -65,11 +65,22 @@ export function attendedWords(query) {
   return all.filter(({ weight }) => weight >= LEAST_WEIGHT).sort((a, b) => b.weight - a.weight || a.word - b.word).slice(0, MOST_ARCS);
 }
 
-// The row that is shown: that of the selected token. Its output is the next token, from which arcs begin
-// where the model wrote that one.
-function arcEnd() {
-  return state.col + 1 < N && state.col + 1 >= PROMPT ? state.col + 1 : state.col;
+let openingColumn = -1;
+
+// Note the column that the page opens with.
+export function noteOpeningColumn() {
+  openingColumn = state.col;
 }
+
+// The query whose arcs are drawn: the selected token, or until the reader selects another one that before
+// the answer's decisive word.
+function arcQuery() {
+  return state.col === openingColumn && texts.decisive ? texts.decisive[0] - 1 : state.col;
+}
+
+// Where the arcs of a query begin: at the next token, where the model wrote that one, because the query's output
+// is that token.
+const arcEnd = (query) => (query + 1 < N && query + 1 >= PROMPT ? query + 1 : query);
 
 function overlay() {
   const card = $("text").parentElement;
@@ -98,9 +109,9 @@ export function drawArcs() {
   if (!$("text") || report.compare) return;
   const svg = overlay(), card = svg.parentElement, box = card.getBoundingClientRect(), view = $("text").getBoundingClientRect();
   svg.replaceChildren();
-  const from = placeOf(arcEnd(), box, view);
+  const query = arcQuery(), from = placeOf(arcEnd(query), box, view);
   if (from.state !== "in") return;
-  for (const { word, weight } of attendedWords(state.col)) {
+  for (const { word, weight } of attendedWords(query)) {
     const to = placeOf(word, box, view), width = 1 + 2 * Math.min(1, weight * 2);
     if (to.state === "in") {
       const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.min(from.y, to.y) - height;

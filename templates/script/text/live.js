@@ -6,9 +6,11 @@ import { selectCell } from "../data/section.js";
 import { texts } from "../data/texts.js";
 import { keyShown } from "../data/statistics.js";
 import { drawFigure } from "../figure/figure.js";
-import { drawArcs } from "./arcs.js";
-import { colourTokens, tokenTitle, writeHint } from "./colours.js";
+import { drawArcs, noteOpeningColumn } from "./arcs.js";
+import { colourTokens, noteOpeningRow, tokenTitle, writeHint } from "./colours.js";
 import { afterReading, chipAt, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
+import { drawLines, startLines } from "./lines.js";
+import { drawMinimap, startMinimap } from "./minimap.js";
 import { listUncertain } from "./uncertain.js";
 
 let colourKey = "";
@@ -29,6 +31,15 @@ function markAll() {
   mark("chosen", state.col);
   markHovered();
   drawArcs();
+  drawStrips();
+}
+
+let stripFrame = 0;
+
+// Draw the strips beside the text, at most once per animation frame.
+function drawStrips() {
+  if (!isReading() || stripFrame) return;
+  stripFrame = requestAnimationFrame(() => { stripFrame = 0; drawMinimap(); drawLines(); });
 }
 
 // Colour the text and mark the selected token; scroll to it where it is another one.
@@ -78,20 +89,28 @@ function listenToText() {
     selected = state.col;
     drawFigure();
   });
-  text.addEventListener("scroll", drawArcs);
+  text.addEventListener("scroll", () => { drawArcs(); drawStrips(); });
   text.addEventListener("toggle", drawArcs, true);
-  new ResizeObserver(drawArcs).observe(text);
+  new ResizeObserver(() => { drawArcs(); drawStrips(); }).observe(text);
   afterHover(markHovered);
   afterReading(markAll);
 }
 
+// Note the cell that the page opens with, before the address selects another one.
+export function noteOpening() {
+  noteOpeningRow();
+  noteOpeningColumn();
+}
+
 // Make the text live; a long one is read from the packed tokens where the page has all of them.
-export function startText() {
+export async function startText() {
   const text = $("text");
   if (!text) return;
   if (text.classList.contains("long") && texts.turns.length) {
     startReader();
     listUncertain();
+    await Promise.all([startMinimap(), startLines()]);
+    if (texts.decisive) revealToken(texts.decisive[0], true);
   }
   listenToExpand();
   listenToText();

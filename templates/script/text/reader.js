@@ -53,10 +53,10 @@ function estimate() {
   addUp();
 }
 
-// Make the elements of the blocks in view and as much again above and below them, and measure them.
+// Make the elements of the blocks in view and of half as much above and below them, and measure them.
 function place() {
   const text = $("text"), view = text.clientHeight, top = text.scrollTop;
-  const first = blockAt(Math.max(0, top - view)), last = Math.min(blocks.length - 1, blockAt(top + 2 * view));
+  const first = blockAt(Math.max(0, top - view / 2)), last = Math.min(blocks.length - 1, blockAt(top + 1.5 * view));
   const next = new Map();
   for (let i = first; i <= last; i++) next.set(i, shown.get(i) ?? blockElement(blocks[i], turns, CHIP));
   const fresh = [...next].filter(([i]) => !shown.has(i)).map(([, element]) => element);
