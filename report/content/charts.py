@@ -16,6 +16,7 @@ from attentropy.report.figures.bars import bars
 from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.reading_strips import line_strip, minimap
 from attentropy.report.figures.sizes import Size
 from attentropy.report.read import views
 from attentropy.report.read.maps import first_layer, has_map, has_spread, score_names
@@ -31,14 +32,19 @@ def opening_charts(
     rows: Sequence[str],
     sizes: Mapping[str, Size],
     placed: Mapping[str, Placement],
+    is_long: bool,
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
-    The others are "bars" of the details, "map" or "window", "spread" and "roster". The first of
-    `shown` is the view that the figure opens with.
+    The others are "bars" of the details, "map" or "window", "spread" and "roster", and where the
+    text is long its "minimap" and "lines". The first of `shown` is the view that the figure opens
+    with.
     """
     charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, shown[0], rows, sizes, placed)}
     charts["bars"] = {"wide": bars()}
+    if is_long:
+        charts["minimap"] = {"wide": minimap(trace.dataset.sizes["position"])}
+        charts["lines"] = {"wide": line_strip(len(rows))}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
         opens = opening_map(trace)

@@ -17,6 +17,7 @@ from attentropy.report.content.readable_lens import readable_lenses
 from attentropy.report.content.rehearsed import rehearsal_lines
 from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
 from attentropy.report.content.subject import Subject, subject_of
+from attentropy.report.content.words import TraceWords
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.placement import Placement, place
 from attentropy.report.figures.sizes import narrow, wide
@@ -63,9 +64,11 @@ def read_report(
     placed = {width: place(trace, size.columns, opening) for width, size in sizes.items()}
     first = placed["wide"]
     profile = read_profile(trace)
+    words = subject.words(first, shown, rows)
+    is_long = isinstance(words, TraceWords) and words.text.is_long
     return Report(
         template=subject.template,
-        words=subject.words(first, shown, rows),
+        words=words,
         axes=axes,
         views=_views(trace, subject, shown, first),
         sizes=sizes,
@@ -81,7 +84,7 @@ def read_report(
             observations, attention, shown, rows, (first.start, first.stop),
             profile.tables if profile else (),
         ),
-        charts=opening_charts(trace, shown, attention, rows, sizes, placed),
+        charts=opening_charts(trace, shown, attention, rows, sizes, placed, is_long),
         attention=_attention_parts(trace),
         profile=profile,
         values=ValueSource(trace, shown, attention, sections, subject.sides),
