@@ -12,6 +12,7 @@ MAPS = {
         "#e1cc55", "#fee838",
     ),
     "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
+    "night": ("#20252e", "#1f4f80", "#4a9bd4", "#e8f4fd"),  # the same, for a dark page
 }  # fmt: skip
 # How a caption names the colours of the low end, the middle and the high end.
 COLOUR_NAMES = {"diverging": ("blue", "white", "red"), "cividis": ("dark blue", "grey", "yellow")}

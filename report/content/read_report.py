@@ -9,19 +9,21 @@ from altair.utils.schemapi import debug_mode
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content.captions import filled_caption
 from attentropy.report.content.charts import opening_charts
 from attentropy.report.content.finding_line import finding_line
 from attentropy.report.content.profile_words import read_profile
 from attentropy.report.content.readable_lens import readable_lenses
 from attentropy.report.content.rehearsed import rehearsal_lines
-from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
+from attentropy.report.content.report import AttentionParts, Axes, HeadGrid, Report, ReportView
 from attentropy.report.content.subject import Subject, subject_of
 from attentropy.report.content.words import TraceWords
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.placement import Placement, place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.finding import Observation
+from attentropy.report.findings.head_roles import KINDS, head_columns, head_roles
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
@@ -139,6 +141,26 @@ def _weighed_sinks(trace: Trace) -> tuple[list[int], ...]:
     return tuple([key for key in hidden_keys(trace, i) if key in weighed] for i in layers)
 
 
+def _head_grid(trace: Trace) -> HeadGrid:
+    """Read which heads the grid of all heads shows, and how many of them are of each kind."""
+    heads = head_columns(trace)
+    if not heads:
+        return HeadGrid()
+    roles = head_roles(trace)
+    kinds = [(kind, int((roles.kinds == i).sum())) for i, kind in enumerate(KINDS) if kind]
+    is_pictured = "thumbnail" in trace
+    counts = np.minimum(trace["heads"], len(heads)) if "heads" in trace else [len(heads)]
+    return HeadGrid(
+        heads,
+        count=int(np.sum(counts)),
+        kinds=tuple(
+            (kind, "→ word" if kind == "word" else kind, count) for kind, count in kinds if count
+        ),
+        where=roles.where,
+        is_pictured=is_pictured,
+    )
+
+
 def _attention_parts(trace: Trace) -> AttentionParts:
     """Read which parts of attention the trace has besides entropy."""
     map_heads: tuple[int, ...] = ()
@@ -148,11 +170,6 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         map_heads = tuple(int(head) for head in trace["map_head"])
         region = (state["q0"], state["q1"]), (state["k0"], state["k1"])
     opens = opening_map(trace)
-    scores = tuple(score_names(trace))
-    grid: tuple[int, int] | None = None
-    if scores:
-        layers, heads = trace[f"head_{scores[0]}"].shape
-        grid = layers, heads
     return AttentionParts(
         map_heads=map_heads,
         map_layer=opens.entry,
@@ -162,6 +179,6 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         hides_sinks=leaves_sinks_out(trace),
         sink_keys=_weighed_sinks(trace),
         is_window_per_head="window" in trace and "window_entropy" not in trace,
-        scores=scores,
-        head_grid=grid,
+        scores=() if isinstance(trace, Difference) else tuple(score_names(trace)),
+        grid=_head_grid(trace),
     )

@@ -67,14 +67,28 @@ class ReportView:
 
 
 @dataclass(frozen=True)
+class HeadGrid:
+    """The grid of all heads: the numbers of its columns, empty where the page has none.
+
+    `count`: how many heads it has; `kinds`: how many of each kind, as (kind, label, number);
+    `where` names the row whose words the labels have. `is_pictured`: whether cells are pictures.
+    """
+
+    heads: tuple[int, ...] = ()
+    count: int = 0
+    kinds: tuple[tuple[str, str, int], ...] = ()
+    where: str = ""
+    is_pictured: bool = False
+
+
+@dataclass(frozen=True)
 class AttentionParts:
     """Facts about the map, the exact windows and the heads, as far as the trace has them.
 
     `hides_sinks`: whether cells leave sink keys out; `sink_keys`: which, by layer, of those that
     have exact weights. `map_layer` and `map_head` (an index, −1 for the mean) say what the map
     opens with, `map_head_words` names that head, and `map_region` is its part, (queries, keys).
-    `scores` are the names of the heads' scores, and `head_grid` says how many layers and heads have
-    them.
+    `scores` are the names of the heads' scores, and `grid` is the grid of all heads.
     """
 
     map_heads: tuple[int, ...]
@@ -86,7 +100,7 @@ class AttentionParts:
     sink_keys: tuple[list[int], ...]
     is_window_per_head: bool
     scores: tuple[str, ...]
-    head_grid: tuple[int, int] | None
+    grid: HeadGrid
 
 
 @dataclass(frozen=True)

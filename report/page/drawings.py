@@ -20,8 +20,8 @@ Pictures = Mapping[str, Still | None]
 # Datasets that the script fills before the chart is shown.
 _FILLED = {
     "tile", "part", "cells", "inset", "map", "exact", "window", "received", "receivedpart",
-    "heads", "scores", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview",
-    "miniselected", "lineparts",
+    "heads", "sprite", "frames", "numbers", "labels", "picked", "bars", "dimmed", "miniparts",
+    "miniturns", "minihits", "miniview", "miniselected", "lineparts",
 }  # fmt: skip
 # Charts that stand empty until the script fills them.
 _SCRIPTED = {"bars", "minimap", "lines"}

@@ -125,6 +125,7 @@ def _context(report: Report) -> dict[str, Any]:
         "tiled": any(view.step > 1 for view in report.views),
         "heads": axes.heads,
         "scores": attention.scores,
+        "grid": attention.grid,
         "findings": report.highlights,
         "sections": report.sections,
         "panels": {

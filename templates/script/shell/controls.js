@@ -8,7 +8,7 @@ import { readAddress, resetState } from "../figure/address.js";
 import { drawFigure } from "../figure/figure.js";
 import { listenToMapControls } from "../below/map_moving.js";
 import { listenToSpreadControls } from "../below/spread.js";
-import { listenToRosterControls } from "../below/roster.js";
+import { listenToGridControls } from "../grid/grid.js";
 import { drawAll } from "./charts.js";
 import { listenToFindings } from "./findings.js";
 
@@ -44,7 +44,7 @@ export function listenToControls() {
 export function listenBelow() {
   if (report.map) listenToMapControls();
   if (report.spread) listenToSpreadControls();
-  if (report.scores) listenToRosterControls();
+  listenToGridControls();
 }
 
 // Follow a pasted link, or the browser's way back.
