@@ -16,7 +16,8 @@ from attentropy.report.content.origin import origin
 from attentropy.report.content.token_words import token_words
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement
-from attentropy.report.read.answer_words import is_chat, token_probabilities
+from attentropy.report.read.answer_words import is_chat
+from attentropy.report.read.generated_tokens import token_probabilities
 from attentropy.report.read.maps import LONG, score_names
 from attentropy.report.read.perplexity import perplexities
 from attentropy.report.read.reasoning import reasoning_end
