@@ -111,11 +111,11 @@ def observe_looked(trace: Trace) -> Observation | None:
     answer = read_answer(trace)
     word = answer.decisive.word if answer is not None and answer.decisive is not None else ""
     row = f"row that says {quoted(word)}" if word else "last row of the prompt"
-    where = f"{row} (after {quoted(trace.tokens[query].strip(' ') or trace.tokens[query])}, position {query:,})"
+    where = f"{row} (position {query:,})"
     if not words:
         text = (
-            f"At the {where}, no head has a content word as its top key that is not that of half "
-            "of the other rows too."
+            f"At the {where}, no head attends most to a content word to which fewer than half of "
+            "its other rows attend most."
         )
         return Observation(
             "looked", text, "max_prob", 0.0, "share", n=measured, is_found=False,
@@ -137,9 +137,12 @@ def _words(trace: Trace, one: WordLooked, index: int, measured: int) -> str:
     """Return one word with its heads; the first one says of how many, and what other rows do."""
     best = one.heads[0]
     label = head_label(trace, best.entry, int(trace["head"][best.head]))
-    many = f"{len(one.heads):,} of {count(measured, 'head')}" if not index else f"{len(one.heads):,}"
-    strongest = f"strongest {label}, {percent(best.weight)} of its attention"
-    others = f"{percent(best.share)} of other rows"
+    others = f"{percent(best.share)} of its other rows"
     if index:
-        return f"{quoted(one.text)} of {many} ({label}, {percent(best.weight)}; {others})"
-    return f"{quoted(one.text)} is the top key of {many} ({strongest}, where it is so in {others})"
+        share = f"{percent(best.weight)}; {percent(best.share)}"
+        return f"{len(one.heads):,} to {quoted(one.text)} ({label}: {share})"
+    verb = "attends" if len(one.heads) == 1 else "attend"
+    return (
+        f"{len(one.heads):,} of {count(measured, 'head')} {verb} most to {quoted(one.text)} "
+        f"(strongest {label}: {percent(best.weight)}, and in {others})"
+    )

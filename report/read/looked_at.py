@@ -93,7 +93,7 @@ def looked_at(trace: Trace) -> LookedAt | None:
     if not holds_row(trace, query):
         return None
     entries = upper_half(trace, query)
-    numbers, places = words_before(trace, query, _parked(trace, entries))
+    numbers, places = words_before(trace, query)
     keys = [top_keys_of_row(trace, entry, query) for entry in entries]
     measured = sum(int((own >= 0).sum()) for own in keys)
     if not measured:
@@ -141,32 +141,31 @@ def top_keys_of_row(trace: Trace, entry: int, query: int) -> np.ndarray:
     return np.where(np.isin(keys, hidden), -1, keys)
 
 
-def _parked(trace: Trace, entries: list[int]) -> list[int]:
+def _parked(trace: Trace, query: int) -> set[int]:
     """Return the keys of a long prompt to which many rows attend whatever they say.
 
-    Those that receive at least `PARKED` of the attention in these layers, from `PARKED_ROWS` or
-    more: no sink keys, since they may belong to a content word, but they tell nothing of one row.
+    Those that receive at least `PARKED` of the attention in the upper half of the layers, from
+    `PARKED_ROWS` or more: no sink keys, since they belong to a content word, but they tell nothing
+    of one row.
     """
-    sinks = sink_keys(trace)
+    sinks, entries = sink_keys(trace), upper_half(trace, query)
     if sinks is None or not entries:
-        return []
+        return set()
     share = np.nan_to_num(sinks.share[entries]).mean(0)
     keys = np.flatnonzero(share >= PARKED)
-    return [int(key) for key in keys if trace.prompt_tokens - key >= PARKED_ROWS]
+    return {int(key) for key in keys if trace.prompt_tokens - key >= PARKED_ROWS}
 
 
-def words_before(
-    trace: Trace, query: int, left_out: Sequence[int] = ()
-) -> tuple[np.ndarray, list[list[int]]]:
+def words_before(trace: Trace, query: int) -> tuple[np.ndarray, list[list[int]]]:
     """Return the number of the content word of each position up to a row, −1 for none.
 
     And the positions of each word. The word that the row itself stands in has no place there, and
-    `left_out` are positions without any.
+    no key does to which many rows attend.
     """
     tokens, roles = trace.tokens[: query + 1], trace.roles[: query + 1]
     keys = content_keys(tokens, roles)
     own = int(np.flatnonzero(starts_word(tokens, roles))[-1])
-    numbers, hidden = np.full(query + 1, -1), set(left_out)
+    numbers, hidden = np.full(query + 1, -1), _parked(trace, query)
     places: dict[str, list[int]] = {}
     for i, key in enumerate(keys[:own]):
         if key and roles[i] not in _NEVER and i not in hidden:
