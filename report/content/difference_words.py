@@ -12,12 +12,8 @@ from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, Difference
 from attentropy.report.content.captions import split_sentence
 from attentropy.report.content.origin import origin
-from attentropy.report.content.trace_words import (
-    SHADES,
-    deepest_layer,
-    package_version,
-    progress_banner,
-)
+from attentropy.report.content.running_text import SHADES, deepest_layer
+from attentropy.report.content.trace_words import package_version, progress_banner
 from attentropy.report.content.words import (
     DifferenceWords,
     LayerMeans,

@@ -64,7 +64,7 @@ def read_report(
     profile = read_profile(trace)
     return Report(
         template=subject.template,
-        words=subject.words(first, shown[0], rows),
+        words=subject.words(first, shown, rows),
         axes=axes,
         views=_views(trace, subject, shown, first),
         sizes=sizes,

@@ -25,7 +25,9 @@ def observe_sure(trace: Trace) -> Observation | None:
     text = f"{'' if one.probability >= SURE else 'Unsure: '}{quoted(_name(trace, one))} has "
     text += f"probability {probability(one.probability)}"
     if one.tokens > 1:
-        token = quoted(_bare(trace.tokens[one.position])) if one.position < len(trace.tokens) else ""
+        token = (
+            quoted(_bare(trace.tokens[one.position])) if one.position < len(trace.tokens) else ""
+        )
         text += f" ({f'its first token {token}' if token else 'its first token'} "
         text += f"{probability(first)})"
     others = _others(trace, one, entry)

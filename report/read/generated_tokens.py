@@ -58,6 +58,15 @@ def generated_tokens(trace: Trace) -> GeneratedTokens:
     return GeneratedTokens(texts, roles, parts, is_content)
 
 
+def markers(trace: Trace) -> np.ndarray:
+    """Return which generated tokens are markers, such as the end of the turn, [N] bool."""
+    found = np.zeros(len(trace.tokens), bool)
+    start = trace.prompt_tokens
+    parts = generated_tokens(trace).parts[: len(found) - start]
+    found[start : start + len(parts)] = [part == "marker" for part in parts]
+    return found
+
+
 def is_marker(text: str) -> bool:
     """Return whether a token is written as those that end a turn or open one."""
     return _MARKER.fullmatch(text.strip()) is not None

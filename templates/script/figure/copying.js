@@ -3,7 +3,7 @@ import { $ } from "../data/page.js";
 import { saveFile } from "../data/saving.js";
 import { theme } from "../data/state.js";
 import { figureView } from "./canvas.js";
-import { fontOf, LINE_HEIGHT, storyLines } from "./story_text.js";
+import { fontOf, LINE_HEIGHT, storyFamily, storyLines } from "./story_text.js";
 
 const MARGIN = 12; // CSS pixels around the picture
 const SCALE = 2; // its pixels per CSS pixel
@@ -56,28 +56,21 @@ async function storyPicture() {
   return new Promise((done) => { canvas.toBlob(done, "image/png"); });
 }
 
-const svgElement = (name, attributes, text = "") => {
-  const element = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  if (text) element.textContent = text;
-  return element;
-};
+const xmlText = (text) => text.replace(/[&<>"]/g, (mark) => `&#${mark.charCodeAt(0)};`);
 
+const xmlTag = (name, attributes, content = "") => `<${name}${Object.entries(attributes).map(([key, value]) => ` ${key}="${xmlText(String(value))}"`).join("")}>${content}</${name}>`;
+
+// The picture as SVG. It is written as text: as elements of this page, its styles would be against the page's policy.
 async function storyDrawing() {
-  const figure = new DOMParser().parseFromString(await figureView.toSVG(), "image/svg+xml").documentElement, colours = theme();
-  const { placed, top, width, height } = storyLayout(Number(figure.getAttribute("width")), Number(figure.getAttribute("height")));
-  const drawing = svgElement("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
-  drawing.append(svgElement("rect", { width, height, fill: colours.paper }));
-  figure.setAttribute("x", MARGIN);
-  figure.setAttribute("y", top);
-  drawing.append(document.adoptNode(figure));
-  for (const { line, y } of placed) {
-    const text = svgElement("text", { x: MARGIN, y, "font-family": getComputedStyle(document.body).fontFamily });
-    text.setAttributeNS("http://www.w3.org/XML/1998/namespace", "xml:space", "preserve");
-    for (const part of line) text.append(svgElement("tspan", { fill: colours[part.colour], "font-size": `${part.size}px`, "font-weight": part.bold ? "bold" : "normal" }, part.text));
-    drawing.append(text);
-  }
-  return new Blob([new XMLSerializer().serializeToString(drawing)], { type: "image/svg+xml" });
+  const figure = await figureView.toSVG(), [, own, high] = figure.match(/ width="([\d.]+)" height="([\d.]+)"/);
+  const colours = theme(), { placed, top, width, height } = storyLayout(Number(own), Number(high));
+  const paper = xmlTag("rect", { width, height, fill: colours.paper });
+  const written = placed.map(({ line, y }) => {
+    const spans = partsOf(line).map((part) => xmlTag("tspan", { fill: colours[part.colour], "font-size": `${part.size}px`, "font-weight": part.bold ? "bold" : "normal" }, xmlText(part.text)));
+    return xmlTag("text", { x: MARGIN, y, "xml:space": "preserve", "font-family": storyFamily() }, spans.join(""));
+  });
+  const content = paper + figure.replace("<svg ", `<svg x="${MARGIN}" y="${top}" `) + written.join("");
+  return new Blob([xmlTag("svg", { xmlns: SVG, width, height, viewBox: `0 0 ${width} ${height}` }, content)], { type: "image/svg+xml" });
 }
 
 function noteCopy(text) {

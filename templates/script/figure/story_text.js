@@ -7,8 +7,8 @@ const WORD = new RegExp(`[${WIDE}]\\s*|[^\\s${WIDE}]+\\s*|\\s+`, "gu");
 const measuring = document.createElement("canvas").getContext("2d");
 
 export const LINE_HEIGHT = 1.3;
-const family = () => getComputedStyle(document.body).fontFamily;
-export const fontOf = ({ bold, size }) => `${bold ? "bold " : ""}${size}px ${family()}`;
+export const storyFamily = () => getComputedStyle(document.body).fontFamily;
+export const fontOf = ({ bold, size }) => `${bold ? "bold " : ""}${size}px ${storyFamily()}`;
 
 // The runs of an element, each with its style; `bold` is that of its plain text.
 function runsOf(element, size, bold) {
@@ -32,13 +32,13 @@ function linesOf(runs, width) {
   const lines = [[]];
   let taken = 0;
   for (const run of runs) {
-    const words = (run.text.match(WORD) ?? []).flatMap((word) => (widthOf(run, word) > width ? Array.from(word) : [word]));
-    for (const word of words) {
-      if (taken && taken + widthOf(run, word.trimEnd()) > width) { lines.push([]); taken = 0; }
+    const wordParts = (run.text.match(WORD) ?? []).flatMap((piece) => (widthOf(run, piece) > width ? Array.from(piece) : [piece]));
+    for (const piece of wordParts) {
+      if (taken && taken + widthOf(run, piece.trimEnd()) > width) { lines.push([]); taken = 0; }
       const line = lines.at(-1), last = line.at(-1);
-      if (last?.run === run) last.text += word;
-      else line.push({ ...run, run, text: word });
-      taken += widthOf(run, word);
+      if (last?.run === run) last.text += piece;
+      else line.push({ ...run, run, text: piece });
+      taken += widthOf(run, piece);
     }
   }
   return lines.filter((line) => line.length).map((line) => line.map((part) => ({ ...part, width: widthOf(part, part.text) })));

@@ -34,9 +34,7 @@ def drawn(text, width=300.0, **style):
     """Return the lines of a paragraph: (x, y, text) of each text."""
     elements, height = draw_paragraphs([Paragraph((Run(text, **style),), 10)], 0, 0, width, LIGHT)
     root = ElementTree.fromstring(f'<svg xmlns="http://www.w3.org/2000/svg">{elements}</svg>')
-    rows = [
-        (float(t.get("x")), float(t.get("y")), "".join(t.itertext())) for t in root.iter(_TEXT)
-    ]
+    rows = [(float(t.get("x")), float(t.get("y")), "".join(t.itertext())) for t in root.iter(_TEXT)]
     return rows, height
 
 
@@ -49,8 +47,8 @@ def story():
 def test_a_story_has_headline_and_caption_in_whole_words(story, width):
     document = attentropy.export(story, "story", width=width)
     line = headline(story)
-    said = f"{line.lead} “{line.before}{line.word}{line.after}”"
-    assert document.title.startswith(said)
+    start = f"{line.lead} “{line.before}{line.word}{line.after}”"
+    assert document.title.startswith(start)
     lines = [text for text, _ in texts_of(document.data)]
     everything = " ".join(" ".join(lines).split())
     assert " ".join(document.title.split()) in everything
