@@ -36,6 +36,19 @@ class Headline:
     note: str = ""
     is_sure: bool = True
 
+    @property
+    def text(self) -> str:
+        """The text, which is empty where the lead says all."""
+        return self.before + self.word + self.after
+
+    @property
+    def p(self) -> str:
+        """The probability with its sign, and that it is low; empty without one."""
+        if not self.probability:
+            return ""
+        sign = "" if self.probability[0] in "<>" else "= "
+        return f"p {sign}{self.probability}{'' if self.is_sure else ' (unsure)'}"
+
 
 def headline(trace: Trace) -> Headline | None:
     """Return the headline of a trace: its answer, or the token that the model predicts next.

@@ -137,12 +137,12 @@ def _words(trace: Trace, one: WordLooked, index: int, measured: int) -> str:
     """Return one word with its heads; the first one says of how many, and what other rows do."""
     best = one.heads[0]
     label = head_label(trace, best.entry, int(trace["head"][best.head]))
-    others = f"{percent(best.share)} of its other rows"
     if index:
         share = f"{percent(best.weight)}; {percent(best.share)}"
         return f"{len(one.heads):,} to {quoted(one.text)} ({label}: {share})"
     verb = "attends" if len(one.heads) == 1 else "attend"
     return (
         f"{len(one.heads):,} of {count(measured, 'head')} {verb} most to {quoted(one.text)} "
-        f"(strongest {label}: {percent(best.weight)}, and in {others})"
+        f"(strongest: {label} with {percent(best.weight)} of its attention; of its other rows "
+        f"{percent(best.share)} do so)"
     )

@@ -126,6 +126,7 @@ def _context(report: Report) -> dict[str, Any]:
         "heads": axes.heads,
         "scores": attention.scores,
         "findings": report.highlights,
+        "absent": report.absent,
         "sections": report.sections,
         "panels": {
             name: summary(curve, axes.layers) for name, curve in curves_of(report.sections).items()
