@@ -24,6 +24,7 @@ from attentropy.report.figures.placement import Placement, place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.head_roles import KINDS, head_columns, head_roles
+from attentropy.report.findings.highlights import absent, highlights
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
@@ -79,9 +80,8 @@ def read_report(
         readable=readable_lenses(trace, rows, sizes),
         rehearsals=rehearsal_lines(trace),
         findings=tuple(observations),
-        highlights=tuple(
-            finding_line(i, observations[i]) for i in subject.highlights(observations)
-        ),
+        highlights=tuple(finding_line(i, observations[i]) for i in highlights(observations)),
+        absent=tuple(finding_line(i, observations[i]) for i in absent(observations)),
         sections=subject.sections(
             observations, attention, shown, rows, (first.start, first.stop),
             profile.tables if profile else (),

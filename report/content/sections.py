@@ -16,7 +16,7 @@ from attentropy.report.content.finding_line import FindingLine, finding_line
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
-from attentropy.report.findings.highlights import highlights, section_of
+from attentropy.report.findings.highlights import absent, highlights, section_of
 from attentropy.report.findings.scored_heads import HeadFact, model_heads
 from attentropy.report.read.curves import Curve, attention_curves, difference_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
@@ -149,7 +149,7 @@ def trace_sections(
     for units in unit_rows(trace, attention):
         sections[f"{units.kind}s"] = _units(units)
     lines: dict[str, list[FindingLine]] = {}
-    on_first_screen = set(highlights(observations))
+    on_first_screen = {*highlights(observations), *absent(observations)}
     for i, observation in enumerate(observations):
         if i not in on_first_screen:
             name = section_of(observation)

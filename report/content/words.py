@@ -14,7 +14,7 @@ class Words:
     """Texts of every page. `partial` says how far an unfinished run came.
 
     `origin` says what a copied picture is made from. `headline` stands in place of the heading
-    where there is one.
+    where there is one, and `evidence`, sentences in one line, below it.
     """
 
     version: str
@@ -25,6 +25,7 @@ class Words:
     figure_title: str
     description: str
     headline: Headline | None
+    evidence: str
     partial: str
     origin: str
 

@@ -127,6 +127,7 @@ def _context(report: Report) -> dict[str, Any]:
         "scores": attention.scores,
         "grid": attention.grid,
         "findings": report.highlights,
+        "absent": report.absent,
         "sections": report.sections,
         "panels": {
             name: summary(curve, axes.layers) for name, curve in curves_of(report.sections).items()

@@ -34,6 +34,7 @@ class _Finding(TypedDict):
     position: int | None
     head: int | None
     stat: str
+    mapLayer: int | None
 
 
 class _Sides(TypedDict):
@@ -183,7 +184,8 @@ def _finding(observation: Observation) -> _Finding:
         "layer": observation.layer,
         "position": observation.position,
         "head": observation.head,
-        "stat": observation.statistic,
+        "stat": observation.shows or "entropy",
+        "mapLayer": observation.map_layer,
     }
 
 
