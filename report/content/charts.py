@@ -29,13 +29,14 @@ def opening_charts(
     rows: Sequence[str],
     sizes: Mapping[str, Size],
     placed: Mapping[str, Placement],
+    opened: View,
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
-    The others are "map" or "window", "spread" and "roster". The first of `shown` is the view
-    that the figure opens with.
+    The others are "map" or "window", "spread" and "roster". `opened` is the view
+    that the figure opens with, on the scale that it opens with.
     """
-    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, shown[0], rows, sizes, placed)}
+    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, opened, rows, sizes, placed)}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
         entry = opening_layer(trace)

@@ -8,10 +8,17 @@ import { markedLens } from "../data/readable.js";
 
 export const chartCaption = () => (state.box ? report.placement.captions[otherSite() ? "other" : state.view] : "");
 
+// Whether a part of the box is in the section.
+function isBoxInSection() {
+  const [from, to] = report.placement.box;
+  return to > state.a && from < state.b;
+}
+
 // What the caption says of the box of template tokens.
 function boxWords() {
-  const caption = chartCaption();
-  return caption && ` Blue box: ${caption[0].toLowerCase()}${caption.slice(1)}.`;
+  const caption = isBoxInSection() && chartCaption();
+  if (!caption) return "";
+  return ` Blue box: ${caption[0].toLowerCase()}${caption.slice(1)}.`;
 }
 
 // Write below the figure what it shows, in which colours, and where the inset is.

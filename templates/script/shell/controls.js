@@ -2,6 +2,7 @@
 import { $, report } from "../data/page.js";
 import { SITES, state } from "../data/state.js";
 import { statShown } from "../data/statistics.js";
+import { nearestRead } from "../data/read.js";
 import { selectCell } from "../data/section.js";
 import { CHOOSERS, reflect } from "../figure/choosers.js";
 import { pinColumn, pinSection, pinWeights } from "../figure/pins.js";
@@ -23,7 +24,7 @@ export function listenToControls() {
     button.addEventListener("click", () => { state.view = button.dataset.view; reflect(); drawFigure(); });
   }
   for (const [id, name, read] of CHOOSERS) bind(id, name, read);
-  for (const name of ["box", "dots", "sinks"]) {
+  for (const name of ["box", "dots", "sinks", "fit"]) {
     $(name)?.addEventListener("change", (event) => { state[name] = event.target.checked; reflect(); drawFigure(); });
   }
   for (const [id, work] of [["pin-column", pinColumn], ["pin-section", pinSection], ["pin-weights", pinWeights]]) {
@@ -39,7 +40,7 @@ export function listenToControls() {
       state.stat = statShown();
       const head = finding.head === null ? -1 : report.headNames.indexOf(finding.head);
       if (head >= 0) { state.rows = "layers"; state.head = head; }
-      if (finding.position !== null) selectCell(finding.position);
+      if (finding.position !== null) selectCell(nearestRead(finding.position));
       if (finding.layer !== null) state.row = finding.layer;
       reflect();
       drawFigure();
