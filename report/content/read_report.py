@@ -66,7 +66,7 @@ def read_report(
     profile = read_profile(trace)
     return Report(
         template=subject.template,
-        words=subject.words(first, opened[0], rows),
+        words=subject.words(first, opened, rows),
         axes=axes,
         views=_views(trace, subject, shown, opened, first),
         sizes=sizes,

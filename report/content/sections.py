@@ -9,6 +9,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content import tables
 from attentropy.report.content.chart_table import ChartTable, number
 from attentropy.report.content.finding_line import FindingLine, finding_line
@@ -17,7 +18,7 @@ from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.highlights import highlights, section_of
 from attentropy.report.findings.scored_heads import HeadFact, model_heads
-from attentropy.report.read.curves import Curve, attention_curves, lens_curves
+from attentropy.report.read.curves import Curve, attention_curves, difference_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, opening_layer, score_names
 from attentropy.report.read.unit_rows import UnitRows, unit_rows
 from attentropy.report.read.views import View
@@ -160,11 +161,11 @@ def trace_sections(
 
 
 def difference_sections(
-    views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
+    difference: Difference, views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
 ) -> dict[str, Section]:
     """Return the sections of the page of a difference, in their order."""
     return {
-        "layers": Section("layers"),
+        "layers": Section("layers", _by_name("layers", difference_curves(difference, views))),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }

@@ -45,8 +45,8 @@ class Subject(Protocol):
         """Return which of the findings the first screen shows, in its order."""
         ...
 
-    def words(self, placed: Placement, view: View, rows: Sequence[str]) -> Words:
-        """Return the page's texts; `view` is the one that opens."""
+    def words(self, placed: Placement, views: Sequence[View], rows: Sequence[str]) -> Words:
+        """Return the page's texts; the first of `views` opens."""
         ...
 
     def captions(self, placed: Placement, views: Sequence[View]) -> dict[str, str]:
@@ -87,9 +87,9 @@ class TraceSubject:
         """Return the most telling findings; the others stand in their sections."""
         return highlights(observations)
 
-    def words(self, placed: Placement, view: View, rows: Sequence[str]) -> Words:
+    def words(self, placed: Placement, views: Sequence[View], rows: Sequence[str]) -> Words:
         """Return title, prompt, description and provenance."""
-        return trace_words(self._trace, placed, view, rows)
+        return trace_words(self._trace, placed, views, rows)
 
     def captions(self, placed: Placement, views: Sequence[View]) -> dict[str, str]:
         """Return the caption template of each view."""
@@ -131,9 +131,9 @@ class DifferenceSubject:
         """Return all findings."""
         return list(range(len(observations)))
 
-    def words(self, placed: Placement, view: View, rows: Sequence[str]) -> Words:
+    def words(self, placed: Placement, views: Sequence[View], rows: Sequence[str]) -> Words:
         """Return what is compared, the tokens of both, means by layer, both provenances."""
-        return difference_words(self._difference, view, rows)
+        return difference_words(self._difference, views[0], rows)
 
     def captions(self, placed: Placement, views: Sequence[View]) -> dict[str, str]:
         """Return the caption template of each view."""
@@ -149,7 +149,7 @@ class DifferenceSubject:
         profile_tables: Sequence[ProfileTable],
     ) -> dict[str, Section]:
         """Return the sections of the layers, tables and provenances."""
-        return difference_sections(views, rows, span)
+        return difference_sections(self._difference, views, rows, span)
 
 
 @singledispatch

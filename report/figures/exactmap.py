@@ -11,11 +11,10 @@ import altair as alt
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.crosshair import map_marks
 from attentropy.report.figures.exact_weights import window_weights
 from attentropy.report.figures.marks import (
-    GREEN,
     border,
-    dataset,
     down_scale,
     picture,
     text_mark,
@@ -36,25 +35,26 @@ from attentropy.report.text import shorten
 
 _SIDE = 430
 _MOST_LABELS = 36
+_ENDS = ("first", "first + n")  # of its queries and of its keys
 
 
 def exactmap(side: int, state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of a map of `side` pixels.
 
-    Parameters: n tokens, first position, col (marked query), ink.
+    Parameters: n tokens, first position, col (the marked position), ink.
 
     Datasets: map {url}, labels {at, text}; row 0 of the image is the first query.
     """
     views = layer(
         picture("map", (0, "n"), down_scale("y0:Q", 0, "n"), clip=False),
         *_labels(side),
-        _marked_query(side),
         border(side),
+        *map_marks(side, _ENDS, _ENDS),
         width=side,
         height=side,
     )
     padding = {"left": 4, "right": 8, "top": 6, "bottom": 4}
-    return specification(views, state, datasets, padding)
+    return specification(views, {"hovercol": -1, **state}, datasets, padding)
 
 
 def _labels(side: int) -> tuple[alt.Chart, alt.Chart]:
@@ -63,22 +63,6 @@ def _labels(side: int) -> tuple[alt.Chart, alt.Chart]:
     left = text_mark("labels", x=alt.XValue(-6), y=down_scale("at:Q", 0, "n"), **style)
     x = x_scale("at:Q", 0, "n")
     return left, text_mark("labels", x=x, y=alt.YValue(side + 8), angle=310, **style)
-
-
-def _marked_query(side: int) -> alt.Chart:
-    """Return the frame around the row of the selected query."""
-    chart: alt.Chart = (
-        dataset("one")
-        .mark_rect(filled=False, stroke=GREEN, strokeWidth=2, fillOpacity=0)
-        .encode(
-            x=alt.XValue(0),
-            x2=alt.X2Value(side),
-            y=alt.YValue(alt.ExprRef(f"max(0, col - first) / n * {side}")),
-            y2=alt.Y2Value(alt.ExprRef(f"max(0, col - first + 1) / n * {side}")),
-            opacity=alt.OpacityValue(alt.ExprRef("col >= first && col < first + n ? 1 : 0")),
-        )
-    )
-    return chart
 
 
 def first_map(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import altair as alt
 
+from attentropy.report.figures import crosshair
 from attentropy.report.figures.inset import inset, inset_columns, inset_title
 from attentropy.report.figures.marks import (
     BLUE,
@@ -78,9 +79,10 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     split (where the answer begins), reasoned (where its reasoning ends), colours, font sizes.
 
     `datasets` are tile {url} of the overview and part {url} of the section, cells, columns, rows,
-    inset, insetrows, insetcolumns, legend, ticks, bars, ends and titles (see
+    inset, insetrows, insetcolumns, legend, ticks, histogram, ends and titles (see
     `heatmap_data.datasets`), those of missing values (see `hatch`), those of rows by how far their
-    lens can be read (see `readable_rows`), and pins, matches, matchespart (see `pins`).
+    lens can be read (see `readable_rows`), and pins, matches, matchespart (see `pins`), dimmed (see
+    `crosshair`, which also has parameters).
     """
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
@@ -102,6 +104,8 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
         "bounds": "flush",
     }
     padding = {"left": _EDGE, "right": _EDGE, "top": 16, "bottom": 4}
+    state = {**crosshair.PARAMETERS, **state}
+    datasets = {**dict.fromkeys(crosshair.DATASETS, ()), **datasets}
     return specification(views, state, datasets, padding)
 
 
@@ -138,6 +142,7 @@ def _overview_chart(size: Size) -> VegaLite:
         frames("0", "n"),
         numbered_columns(size.overview),
         matches_above(),
+        *crosshair.overview_marks(size),
         resolve={"scale": {"y": "independent"}}, width=size.total, height=size.overview,
     )  # fmt: skip
 
@@ -232,6 +237,7 @@ def _section(size: Size) -> VegaLite:
         *bands("section"),
         named_cells("cells").encode(x=x, x2=alt.X2("x1"), y=y, y2=alt.Y2("y1")),
         *(mark.encode(**centre) for mark in texts_of_cells("cells", "cellfont", clip=True)),
+        crosshair.dimmed(size),
         text_mark(
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",
             baseline="middle", fontSize=11,
@@ -248,6 +254,7 @@ def _section(size: Size) -> VegaLite:
         *strip(size),
         frames("a", "b"),
         *numbered_cells(),
+        *crosshair.cells(size),
         width=size.section, height=size.height,
     )  # fmt: skip
 
@@ -263,7 +270,8 @@ def _column_labels(size: Size) -> VegaLite:
         align="right", baseline="middle", fontSize=10 if size.is_narrow else 11, color="muted",
     )  # fmt: skip
     return layer(
-        labels, title, strip_title(size), matches_below(), width=size.section, height=LABELS
+        labels, title, strip_title(size), matches_below(), *crosshair.column_tags(),
+        width=size.section, height=LABELS,
     )  # fmt: skip
 
 
@@ -274,15 +282,17 @@ def _caption(size: Size) -> VegaLite:
     smaller font where it is longer than the figure is wide.
     """
     largest, smallest = (11, 10) if size.is_narrow else (12, 10)
-    font = f"clamp(total / ({_BOLD_LETTER} * max(1, length(datum.text))), {smallest}, {largest})"
-    left_end = f"{_BOLD_LETTER} * datum.font * length(datum.text) - {size.left}"
+    letters = "max(1, length(datum.line))"
+    font = f"clamp(total / ({_BOLD_LETTER} * {letters}), {smallest}, {largest})"
+    left_end = f"{_BOLD_LETTER} * datum.font * {letters} - {size.left}"
     return layer(
         dataset("caption")
+        .transform_calculate(line="split(datum.text, '\\n')[0]")
         .transform_calculate(font=font)
         .transform_calculate(at=f"min(section, max({_section_pixels('box1')}, {left_end}))")
-        .mark_text(align="right", baseline="middle", fontWeight="bold", color=BLUE)
+        .mark_text(align="right", baseline="top", fontWeight="bold", color=BLUE, lineBreak="\n")
         .encode(
-            x=alt.X("at:Q", axis=None, scale=None), y=alt.YValue(CAPTION / 2 + 2),
+            x=alt.X("at:Q", axis=None, scale=None), y=alt.YValue(2 if size.is_narrow else 8),
             text=alt.Text("text:N"),
             size=alt.Size("font:Q", scale=None, legend=None),
             opacity=alt.OpacityValue(alt.ExprRef(_BOX_OPACITY)),

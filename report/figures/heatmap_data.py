@@ -15,7 +15,7 @@ from attentropy.report.figures import histogram, readable_rows
 from attentropy.report.figures.hatch import hatch
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.readable_rows import RowLayout, row_layout
-from attentropy.report.figures.sizes import LETTER, LIVE_CELLS, Size
+from attentropy.report.figures.sizes import CAPTION_LETTERS, LETTER, LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, hexes, inks
@@ -180,11 +180,19 @@ def datasets(
         "legend": legend_rows,
         "ticks": ticks,
         "ends": legend_words(view.scale, size),
-        "bars": _bars(view, placement) if size.bars else [],
+        "histogram": _bars(view, placement) if size.bars else [],
         "legendtitle": [{"text": view.title}],
-        "caption": [{"text": placement.caption}],
+        "caption": [{"text": in_lines(placement.caption, size)}],
         "overviewtitle": [{"text": overview_title(len(trace.tokens), view, rows, size)}],
     }
+
+
+def in_lines(caption: str, size: Size) -> str:
+    """Return the caption of the box, in two lines on a telephone, the first one the longer."""
+    if not size.is_narrow or len(caption) <= CAPTION_LETTERS:
+        return caption
+    at = caption.rfind(" ", 0, CAPTION_LETTERS + 1)
+    return f"{caption[:at]}\n{caption[at + 1 :]}" if at > 0 else caption
 
 
 def _overview_hatch(view: View, layout: RowLayout, size: Size) -> Rows:

@@ -196,10 +196,10 @@ def colour_ramp(left: int, right: int) -> alt.Chart:
 
 
 def bars(width: int) -> alt.Chart:
-    """Return the dataset `bars` as a histogram that grows to the left, within `width` pixels."""
+    """Return the dataset `histogram` as bars that grow to the left, within `width` pixels."""
     left = alt.ExprRef(f"{width} * (1 - datum.share)")
     chart: alt.Chart = (
-        dataset("bars")
+        dataset("histogram")
         .mark_rect(color=SPECK)
         .encode(
             x=alt.XValue(left),

@@ -9,6 +9,7 @@ FUNNEL = 14  # between overview and strip: the lines from the frame to the secti
 STRIP = 32  # above the section: the arrow, and the word at the line where the answer begins
 LABELS = 24
 CAPTION = 26
+CAPTION_LETTERS = 44  # of a line of the caption, on a telephone
 LETTER = 7.2  # pixels per letter of a label
 COLUMN, SLIM_COLUMN = 48, 34  # pixels of a column, on a screen and on a telephone
 ROW_FONT = 0.8  # of a row's height, for the text of its cells
@@ -62,7 +63,7 @@ class Size:
     @property
     def margins(self) -> tuple[int, int]:
         """The pixels left and right of the parts, for labels."""
-        return (28, 26) if self.is_narrow else (40, 42)
+        return (36, 26) if self.is_narrow else (40, 42)
 
     @property
     def column(self) -> int:
@@ -112,7 +113,7 @@ def narrow(rows: int, positions: int = 0) -> Size:
     """Return the sizes for a telephone; see `wide`."""
     columns = 6
     return Size(
-        52, 30, columns * SLIM_COLUMN, 8, _height(rows), _overview(positions, columns), columns
+        48, 28, columns * SLIM_COLUMN, 8, _height(rows), _overview(positions, columns), columns
     )
 
 

@@ -19,10 +19,11 @@ Pictures = Mapping[str, Still | None]
 
 # Datasets that the script fills before the chart is shown.
 _FILLED = {
-    "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "bars", "map", "exact",
-    "window", "received", "receivedpart",
-    "heads", "scores",
+    "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
+    "exact", "window", "received", "receivedpart", "heads", "scores", "bars", "dimmed",
 }  # fmt: skip
+# Charts that stand empty until the script fills them.
+_SCRIPTED = {"bars"}
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:
@@ -85,6 +86,7 @@ def still_pictures(report: Report) -> Pictures:
     pictures: dict[str, Still | None] = {
         f"{name} {width}" if width != "wide" else name: draw_still(chart)
         for name, charts in report.charts.items()
+        if name not in _SCRIPTED
         for width, chart in charts.items()
         if width == "wide" or name == "figure"
     }

@@ -20,8 +20,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette, planes
 from attentropy.report.content.read_report import read_report
 from attentropy.report.content.report import Report
+from attentropy.report.content.running_text import SHADES
 from attentropy.report.content.sections import summary
-from attentropy.report.content.trace_words import SHADES
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.budget import MAX_BYTES, Budget
 from attentropy.report.pack.page_values import PageValues, pack_values

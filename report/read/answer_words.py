@@ -145,6 +145,15 @@ def _generated(trace: Trace) -> _Generated:
     return _Generated(texts, roles, parts, is_content)
 
 
+def markers(trace: Trace) -> np.ndarray:
+    """Return which generated tokens are markers, such as the end of the turn, [N] bool."""
+    found = np.zeros(len(trace.tokens), bool)
+    start = trace.prompt_tokens
+    parts = _generated(trace).parts[: len(found) - start]
+    found[start : start + len(parts)] = [part == "marker" for part in parts]
+    return found
+
+
 def _is_cut(trace: Trace, tokens: _Generated) -> bool:
     """Return whether the answer stops before the end of the turn."""
     attrs = trace.attrs

@@ -2,6 +2,7 @@
 import { $, N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { state } from "../data/state.js";
+import { saveFile } from "../data/saving.js";
 import { readableLens } from "../data/readable.js";
 import { entropyOver, headName, rowsShown } from "../data/rows.js";
 import { sectionBinOf } from "../figure/pictures.js";
@@ -28,7 +29,8 @@ function csvHead(table) {
 function csvOfTable(table) {
   const format = (cell) => {
     if (cell.classList.contains("missing")) return "";
-    return cell.classList.contains("number") && !/[",]/.test(cell.textContent) ? cell.textContent : csvText(cell.textContent);
+    const isNumber = cell.classList.contains("number") && !/[",]/.test(cell.textContent);
+    return isNumber ? cell.textContent.replace(/^−/, "-") : csvText(cell.textContent);
   };
   return csvLines([csvHead(table), ...[...table.tBodies[0].rows].map((row) => [...row.cells].map(format))]);
 }
@@ -50,20 +52,12 @@ function csvOfFigure() {
   return csvLines(lines);
 }
 
-function download(name, text) {
-  const link = document.createElement("a"), address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.href = address;
-  link.download = `attentropy-${name}.csv`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}
-
 export function listenToCsvButtons() {
   for (const button of document.querySelectorAll("button[data-csv]")) {
     const { csv } = button.dataset, makeCsv = () => {
       writeTables();
       return csv === "figure" ? csvOfFigure() : csvOfTable($(csv));
     };
-    button.addEventListener("click", () => download(csv.replace("table-", ""), makeCsv()));
+    button.addEventListener("click", () => saveFile(`${csv.replace("table-", "")}.csv`, new Blob([makeCsv()], { type: "text/csv" })));
   }
 }

@@ -2,6 +2,7 @@
 import { PROMPT, report } from "../data/page.js";
 import { formatCount, formatSpan, positionLabels } from "../data/format.js";
 import { SHARE } from "../data/colours.js";
+import { hovered } from "../data/selection.js";
 import { paintCells } from "../data/images.js";
 import { state, theme } from "../data/state.js";
 import { attentionWeight, exactValues } from "../data/windows.js";
@@ -54,6 +55,17 @@ function drawRegion() {
   mapView.data("receivedpartkeys", positionLabels(region.k0, region.k1, mapSide));
 }
 
+// Set the marks of the selected position and of the hovered one.
+function markPositions() {
+  mapView.signal("col", state.col).signal("hovercol", hovered?.position ?? -1);
+}
+
+export function drawMapHover() {
+  if (!mapView) return;
+  markPositions();
+  mapView.run();
+}
+
 export function drawMap() {
   if (!mapView) return;
   const window = exactValues[state.mapWindow];
@@ -75,6 +87,7 @@ export function drawMap() {
     for (const [name, value] of Object.entries({ wq0, wq1: wq0 + window.queries, wk0, wk1: wk0 + window.keys })) mapView.signal(name, value);
   }
   for (const [name, value] of Object.entries({ ...region, r0: receivedRange[0], r1: receivedRange[1], ...theme() })) mapView.signal(name, value);
+  markPositions();
   mapView.run();
   if (window) writeLater("table-window", key, () => writeWindowTable(window, mapHead(), false));
   writeLater("table-map", [state.mapLayer, state.mapHead, ...Object.values(region)].join(), writeMapTables);

@@ -8,6 +8,9 @@ export const countOf = (n, noun, plural = `${noun}s`) => `${formatCount(n)} ${n 
 // A share in percent, with a space that does not break.
 export const formatPercent = (share) => `${(share * 100).toFixed(1)}\u00a0%`;
 
+// A value with a fixed number of digits and a real minus.
+export const formatFixed = (value, digits) => value.toFixed(digits).replace(/^-/, "−");
+
 // A value with its sign and a real minus; without a sign where it is written as zero.
 export function formatSigned(value, digits) {
   const text = Math.abs(value).toFixed(digits);

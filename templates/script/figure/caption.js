@@ -5,8 +5,17 @@ import { formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
 import { otherSite, scaleShown, siteShown } from "../data/statistics.js";
 import { markedLens } from "../data/readable.js";
+import { pageWidth } from "./chart.js";
 
 export const chartCaption = () => (state.box ? report.placement.captions[otherSite() ? "other" : state.view] : "");
+
+const CAPTION_LETTERS = 44;
+
+// The caption of the box in two lines on a telephone, the first one the longer.
+export function inLines(caption) {
+  const at = pageWidth === "narrow" && caption.length > CAPTION_LETTERS ? caption.lastIndexOf(" ", CAPTION_LETTERS) : 0;
+  return at > 0 ? `${caption.slice(0, at)}\n${caption.slice(at + 1)}` : caption;
+}
 
 // Whether a part of the box is in the section.
 function isBoxInSection() {

@@ -13,9 +13,10 @@ import { sectionCells } from "./cells.js";
 import { makeInset } from "./inset.js";
 import { countCells, overviewBin, overviewHatch, overviewPicture, pictureKey, pieces, sectionBinOf, sectionHatch, sectionPieces } from "./pictures.js";
 import { drawHistogram, drawLegend } from "./legend.js";
-import { chartCaption } from "./caption.js";
+import { chartCaption, inLines } from "./caption.js";
 import { drawMatches } from "./matches.js";
 import { pinFrames } from "./frames.js";
+import { crosshairSignals } from "./crosshair.js";
 
 let frameRequest = 0;
 export let sectionBin = 1;
@@ -23,11 +24,11 @@ export let shownInset = null;
 let overviewKey = null;
 let overviewCounts = [];
 let shownPieces = null;
-const listeners = [];
+const drawListeners = [];
 
 // Call `listener` after each drawing of the figure, except while something is dragged.
 export function afterDraw(listener) {
-  listeners.push(listener);
+  drawListeners.push(listener);
 }
 
 // Draw all pictures again at the next drawing, because the view or its values are new.
@@ -100,7 +101,7 @@ export function drawFigure(settled = true) {
   figureView.data("inset", box.cells).data("insethatch", box.hatch).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
   const row = rows[Math.min(state.row, rows.length - 1)];
   figureView.data("insettitle", [{ text: insetTitle(box, row) }]);
-  figureView.data("caption", [{ text: chartCaption() }]);
+  figureView.data("caption", [{ text: inLines(chartCaption()) }]);
   figureView.data("pins", pinFrames());
   drawMatches();
   const height = rowEdges(rows.length)[rows.length], largest = box.weights ? 12 : layout.insetFont;
@@ -108,12 +109,12 @@ export function drawFigure(settled = true) {
     rowcount: height, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
     section: layout.section, total: layout.total, cellfont: cellFont(height, layout.height, 12), insetfont: cellFont(box.height, layout.height, largest),
     box0: state.box ? report.placement.box[0] : 0, box1: state.box ? report.placement.box[1] : 0,
-    ...theme(),
+    ...theme(), ...crosshairSignals(box),
   };
   for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
   runView();
   if (!settled) return;
-  for (const listener of listeners) listener();
+  for (const listener of drawListeners) listener();
 }
 
 // Draw at most once per animation frame, however many events come.

@@ -16,5 +16,5 @@ export function drawLegend() {
 }
 
 export function drawHistogram(...counts) {
-  if (layout.bars) figureView.data("bars", barsOf(...counts));
+  if (layout.bars) figureView.data("histogram", barsOf(...counts));
 }
