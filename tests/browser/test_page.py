@@ -52,7 +52,7 @@ def _expected(value, high):
     return stops[left] * (1 - (at - left)) + stops[left + 1] * (at - left)
 
 
-def _is_hatched(pixels, x, y, side=12):
+def _is_hatched(pixels, x, y, side=10):
     """Return whether white lines on the grey of missing values go through (x, y)."""
     x, y = round(x) - side // 2, round(y) - side // 2
     patch = pixels[y : y + side, x : x + side].reshape(-1, 3)
@@ -193,7 +193,7 @@ def test_what_is_missing_or_not_read_is_grey_and_says_why(open_page):
         (5, 1, "did not read this position"),
         (8, 3, "not read this layer"),
     ):
-        x, y = layout.section(column, 14, row, 6, (0.5, 0.5))
+        x, y = layout.section(column, 14, row, 6, (0.5, 0.22))
         assert _is_hatched(pixels, x, y)
         opened.page.mouse.move(x, y)
         opened.quiet()

@@ -1,17 +1,17 @@
 // Diagonal lines where values are missing: white on grey; where only some are, grey on the colour.
 import { GREY } from "./colours.js";
 
-const PERIOD = 6;
+const HATCH_PERIOD = 6;
 const wordOf = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
-const COVER = wordOf(GREY);
-const LINE = wordOf([255, 255, 255]);
+const GREY_COVER = wordOf(GREY);
+const WHITE_LINE = wordOf([255, 255, 255]);
 
 // What covers a pixel of a cell that has values for a `share` of its positions: 0 is nothing.
 function coverAt(share, x, y) {
-  const phase = (x + y) % PERIOD;
+  const phase = (x + y) % HATCH_PERIOD;
   if (share >= 1) return 0;
-  if (share <= 0) return phase === 0 ? LINE : 0;
-  return phase < Math.max(1, Math.min(PERIOD - 1, Math.round(share * PERIOD))) ? 0 : COVER;
+  if (share <= 0) return phase === 0 ? WHITE_LINE : 0;
+  return phase < Math.max(1, Math.min(HATCH_PERIOD - 1, Math.round(share * HATCH_PERIOD))) ? 0 : GREY_COVER;
 }
 
 // The picture of the lines over a view of `width` × `height` pixels, as rows of a dataset. `columnAt` gives

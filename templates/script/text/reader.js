@@ -4,7 +4,7 @@ import { blockElement } from "./spans.js";
 import { CHIP, makeBlocks, turnsOf } from "./blocks.js";
 import { colourTokens } from "./colours.js";
 
-const LETTER = 7.7;
+const LETTER_WIDTH = 7.7;
 const LINE = 27;
 
 let turns = [];
@@ -47,7 +47,7 @@ const blockAt = (pixel) => lastUpTo((i) => offsets[i], pixel, blocks.length);
 const blockOf = (position) => lastUpTo((i) => blocks[i].start, position, blocks.length);
 
 function estimate() {
-  const letters = Math.max(20, ($("text").clientWidth - 8) / LETTER);
+  const letters = Math.max(20, ($("text").clientWidth - 8) / LETTER_WIDTH);
   heights = Float64Array.from(blocks, (block) => Math.max(1, Math.ceil(block.letters / letters)) * LINE);
   offsets = new Float64Array(blocks.length + 1);
   addUp();
