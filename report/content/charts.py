@@ -34,15 +34,17 @@ def opening_charts(
     rows: Sequence[str],
     sizes: Mapping[str, Size],
     placed: Mapping[str, Placement],
+    opened: View,
     is_long: bool,
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
     The others are "bars" of the details, "map" or "window", "spread", the grids of all heads
     ("grid" on the first screen, "roster" in their section), and where the text is long its
-    "minimap" and "lines". The first of `shown` is the view that the figure opens with.
+    "minimap" and "lines". `opened` is the view that the figure opens with, on the scale that it
+    opens with.
     """
-    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, shown[0], rows, sizes, placed)}
+    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, opened, rows, sizes, placed)}
     charts["bars"] = {"wide": bars()}
     if is_long:
         charts["minimap"] = {"wide": minimap(trace.dataset.sizes["position"])}

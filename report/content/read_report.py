@@ -28,6 +28,7 @@ from attentropy.report.findings.highlights import absent, highlights
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
+from attentropy.report.read.cells import answer_token
 from attentropy.report.read.maps import has_map, score_names, window_names
 from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.positions import Range
@@ -62,21 +63,23 @@ def read_report(
     subject = subject_of(trace)
     axes = _axes(trace, subject)
     rows = axes.layers
-    sizes = {"wide": wide(len(rows)), "narrow": narrow(len(rows))}
+    sizes = {"wide": wide(len(rows), axes.positions), "narrow": narrow(len(rows), axes.positions)}
+    opened = [view if ranges.get(view.name) else views.fitted(view) for view in shown]
     opening = sections[0] if sections else None
     placed = {width: place(trace, size.columns, opening) for width, size in sizes.items()}
     first = placed["wide"]
     profile = read_profile(trace)
-    words = subject.words(first, shown, rows)
+    words = subject.words(first, opened, rows)
     is_long = isinstance(words, TraceWords) and words.text.is_long
     return Report(
         template=subject.template,
         words=words,
         axes=axes,
-        views=_views(trace, subject, shown, first),
+        views=_views(trace, subject, shown, opened, first),
         sizes=sizes,
         section_columns={w: subject.section_columns(s.columns) for w, s in sizes.items()},
         placement=first,
+        is_section_chosen=opening is not None,
         readable=readable_lenses(trace, rows, sizes),
         rehearsals=rehearsal_lines(trace),
         findings=tuple(observations),
@@ -86,7 +89,9 @@ def read_report(
             observations, attention, shown, rows, (first.start, first.stop),
             profile.tables if profile else (),
         ),
-        charts=opening_charts(trace, shown, attention, rows, sizes, placed, is_long),
+        charts=opening_charts(
+            trace, shown, attention, rows, sizes, placed, opened[0], is_long
+        ),
         attention=_attention_parts(trace),
         profile=profile,
         values=ValueSource(trace, shown, attention, sections, subject.sides),
@@ -111,13 +116,14 @@ def _axes(trace: Trace, subject: Subject) -> Axes:
         is_causal=is_causal(trace),
         sites=tuple(statistics.lens_sites(trace)),
         progress=run_progress(trace),
+        answer_token=answer_token(trace),
     )
 
 
 def _views(
-    trace: Trace, subject: Subject, shown: Sequence[View], placed: Placement
+    trace: Trace, subject: Subject, shown: Sequence[View], opened: Sequence[View], placed: Placement
 ) -> tuple[ReportView, ...]:
-    """Return the views with their captions and statistics."""
+    """Return the views with their captions and statistics; `opened` are on the scales that open."""
     captions = subject.captions(placed, shown)
     return tuple(
         ReportView(
@@ -125,12 +131,14 @@ def _views(
             title=view.title,
             what=view.what,
             scale=view.scale,
+            fit=views.closest_scale(view),
+            opens_fitted=own.scale != view.scale,
             step=view.step,
             statistics=tuple(statistics.offered_statistics(trace, view)),
-            caption=filled_caption(captions[view.name], view, placed),
+            caption=filled_caption(captions[view.name], own, placed),
             caption_template=captions[view.name],
         )
-        for view in shown
+        for view, own in zip(shown, opened, strict=True)
     )
 
 

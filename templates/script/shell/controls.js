@@ -30,7 +30,7 @@ export function listenToControls() {
     button.addEventListener("click", () => { state.view = button.dataset.view; reflect(); drawFigure(); });
   }
   for (const [id, name, read] of CHOOSERS) bind(id, name, read);
-  for (const name of ["box", "dots", "sinks"]) {
+  for (const name of ["box", "dots", "sinks", "fit"]) {
     $(name)?.addEventListener("change", (event) => { state[name] = event.target.checked; reflect(); drawFigure(); });
   }
   for (const [id, work] of [["pin-column", pinColumn], ["pin-section", pinSection], ["pin-weights", pinWeights]]) {
