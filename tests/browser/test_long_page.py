@@ -9,7 +9,7 @@ from attentropy.report import palette
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import wide
 from attentropy.report.planes import make_tiles
-from attentropy.report.read.maps import opening_layer
+from attentropy.report.read.opening_map import opening_layer
 from long_traces import long
 
 pytestmark = pytest.mark.browser

@@ -181,7 +181,9 @@ def _explore_long(opened):
     shown += [_csv(opened, id) for id in ("table-map", "table-region", "table-received")]
     page.locator("#roster").scroll_into_view_if_needed()
     page.wait_for_selector("#roster canvas")
+    page.evaluate("for (const twin of document.querySelectorAll('.twin details')) twin.open = true")
     page.select_option("#score", "1")
+    page.locator("#roster canvas").scroll_into_view_if_needed()
     x, y = opened.corner("#roster")
     shown.append(_over(opened, x + 30, y + 30))
     for order in ("score", "kind"):
@@ -208,6 +210,8 @@ def _explore_pair(opened):
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
+    page.set_viewport_size({"width": 1120, "height": 1100})
+    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # now in a tooltip
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()
     shown.append(_texts(opened))
