@@ -36,13 +36,13 @@ def first_grid(trace: Trace, size: GridSize, rows: Sequence[str], entropies: Sca
     pictures = thumbnails_of(trace, roles.heads)
     is_entropy = bool(names) and names[0].endswith("entropy")
     scale, palette = (entropies, "diverging") if is_entropy else (SHARES, "weight")
-    grounds = scale.at(scores)
+    grounds = scale.shade_at(scores)
     state = {"heads": size.heads, "layers": size.layers, **LIGHT}
     step = max(1, -(-len(rows) // max(1, int(size.height / 12))))
     columns = max(1, -(-size.heads // max(1, int(size.width / 24))))
     datasets = {
         "one": [{"o": 1}],
-        "sprite": _sprite(size, pictures, grounds, palette),
+        "sprite": _sprite(size, pictures, grounds, scale.map_name(palette)),
         "picked": [],
         **_cells(size, roles, scores, pictures),
         "layerlabels": [{"at": i + 0.5, "text": rows[i]} for i in range(0, len(rows), step)],
