@@ -36,6 +36,7 @@ from attentropy.report.text import shorten
 
 _SIDE = 430
 _MOST_LABELS = 36
+_LABEL_HEIGHT = 11.5  # pixels from label to label
 
 
 def exactmap(side: int, state: Parameters, datasets: Datasets) -> VegaLite:
@@ -92,7 +93,7 @@ def first_map(
     hidden = hidden_tiles(trace, entry, weights, edges, edges)
     opacity = np.where(hidden, 0, 255).astype(np.uint8)[..., None]
     image = png(np.concatenate([colors(weights, 0, 1, "weight"), opacity], -1))
-    every = max(1, math.ceil(n / _MOST_LABELS))
+    every = max(1, math.ceil(n / min(_MOST_LABELS, side / _LABEL_HEIGHT)))
     tokens = trace.tokens
     labels = [{"at": i + 0.5, "text": shorten(tokens[first + i], 10)} for i in range(0, n, every)]
     state = {"n": n, "first": first, "col": column, **LIGHT}
