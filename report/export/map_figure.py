@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-import altair as alt
 import numpy as np
 
 from attentropy.engine.errors import AttentropyError, UsageError
@@ -14,9 +13,8 @@ from attentropy.report.export.choices import ExportChoices, head_index
 from attentropy.report.export.csv_table import CsvTable, Line, token
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
 from attentropy.report.figures import exact_weights
-from attentropy.report.figures.exactmap import first_map
-from attentropy.report.figures.marks import colour_ramp, text_mark, unit_scale
-from attentropy.report.figures.specification import VegaLite, layer, ramp_rows, view
+from attentropy.report.figures.exactmap import LEGEND, first_map
+from attentropy.report.figures.specification import VegaLite
 from attentropy.report.figures.tilemap import LEAST, MapSize
 from attentropy.report.figures.tilemap_data import (
     first_state,
@@ -25,17 +23,14 @@ from attentropy.report.figures.tilemap_data import (
     tiles_of,
 )
 from attentropy.report.findings.single import observe
-from attentropy.report.palette import ramp
 from attentropy.report.read.maps import has_map, window_names
 from attentropy.report.read.visible import is_causal
-from attentropy.report.scale import SHARES
 
 _COLUMNS = (
     "part", "layer", "head", "first query", "last query", "query token", "first key", "last key",
     "key token", "share of a query's attention", "attention received from all queries",
 )  # fmt: skip
 _SIDE_BY_SIDE = 640  # pixels from which on the panels stand side by side
-_LEGEND, _LEGEND_GAP = 14, 24  # pixels: width of a scale's bar, and the space before it
 _MOST_TILES = 1024  # per side: more cannot be seen on paper
 _TITLE = "Attention map"
 
@@ -94,48 +89,18 @@ def _plan_weights(trace: Trace, choices: ExportChoices, entry: int) -> FigurePla
     window = exact_weights.window_weights(trace, "window", entry, choices.head)
 
     def draw(width: int) -> VegaLite:
-        side = width - 70 - _LEGEND - _LEGEND_GAP - 30
-        return _with_scale(first_map(trace, -1, entry, choices.head, side), side)
+        return first_map(trace, -1, entry, choices.head, width - 86 - LEGEND)
 
     number = -1 if window.mean else choices.head
     caption = make_caption(
         trace, f"{_TITLE} ({_layer_and_head(trace, entry, number)})",
         "Rows are queries, columns are keys; empty: not visible.",
-        "Colour: attention weight, white 0, mid-blue 0.5, dark blue 1; grey: missing.",
+        f"Colour: attention weight on a logarithmic scale, white {LEAST:g} or less, mid-blue "
+        f"{LEAST**0.5:g}, dark blue 1; grey: missing.",
         _finding(trace),
     )  # fmt: skip
     table = CsvTable(_COLUMNS, _weight_lines(trace, entry, window, choices.head))
     return FigurePlan(draw, _TITLE, caption, table)
-
-
-def _with_scale(spec: VegaLite, side: int) -> VegaLite:
-    """Return the map with the scale of its colours at its right, and with titles of its axes."""
-    titles = [
-        text_mark("keytitle", x=alt.XValue(side), y=alt.YValue(-4), align="right",
-                  baseline="bottom", fontSize=11),
-        text_mark("querytitle", x=alt.XValue(0), y=alt.YValue(-4), align="left",
-                  baseline="bottom", fontSize=11),
-    ]  # fmt: skip
-    title = text_mark(
-        "legendtitle", x=alt.XValue(_LEGEND + 22), y=alt.YValue(-9), align="right",
-        baseline="bottom", fontSize=11,
-    )  # fmt: skip
-    ticks = text_mark(
-        "ticks", x=alt.XValue(_LEGEND + 5), y=unit_scale("y:Q"), align="left", baseline="middle",
-        fontSize=11,
-    )  # fmt: skip
-    scale = layer(colour_ramp(_LEGEND), ticks, title, width=_LEGEND, height=side)
-    parts = {name: spec.pop(name) for name in ("layer", "width", "height")}
-    parts["layer"] = [*parts["layer"], *(view(mark) for mark in titles)]
-    spec["datasets"] |= {
-        "legend": ramp_rows(ramp("weight")),
-        "ticks": [{"y": height, "text": text} for height, text in SHARES.ticks()],
-        "legendtitle": [{"text": "Weight"}],
-        "querytitle": [{"text": "rows: queries"}],
-        "keytitle": [{"text": "columns: keys"}],
-    }
-    spec["padding"] = {**spec["padding"], "top": 26}
-    return {**spec, "hconcat": [parts, scale], "spacing": _LEGEND_GAP, "bounds": "flush"}
 
 
 def _layer_and_head(trace: Trace, entry: int, head: int | None) -> str:

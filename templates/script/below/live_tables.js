@@ -3,6 +3,7 @@
 import { $ } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { headName } from "../data/rows.js";
+import { markRows } from "./selected_rows.js";
 
 export const MOST_ROWS = { spread: 64, map: 64, received: 32, window: 24 };
 
@@ -56,6 +57,7 @@ export function writeTable(id, title, columns, rows) {
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row.map((text, i) =>
     i ? tableCell("td", text, { number: columns[i][1] }) : tableCell("th", text, { scope: "row" })))));
   twin.hidden = false;
+  markRows();
 }
 
 export function writeTables() {

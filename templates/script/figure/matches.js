@@ -43,6 +43,12 @@ function findMatches(text) {
   return { text, starts, ends };
 }
 
+// Search again at the next drawing, because more texts are there.
+export function forgetMatches() {
+  promptText = null;
+  matches = { text: "", starts: [], ends: [] };
+}
+
 // The index of the first match that starts at `position` or after it, by binary search.
 export function matchFrom(position) {
   let low = 0, high = matches.starts.length;
@@ -52,6 +58,24 @@ export function matchFrom(position) {
     else high = middle;
   }
   return low;
+}
+
+// Whether a position belongs to a match.
+export function isHit(position) {
+  const at = matchFrom(position + 1) - 1;
+  return at >= 0 && position < matches.ends[at];
+}
+
+// The columns of the section between its matches `part`, which a search leaves out.
+function columnsBetween(part) {
+  if (!matches.starts.length || part.length >= MOST_TICKS) return [];
+  const between = [];
+  let from = state.a;
+  for (const { x0, x1 } of part) {
+    if (x0 > from) between.push({ x0: from, x1: x0 });
+    from = Math.max(from, x1);
+  }
+  return from < state.b ? [...between, { x0: from, x1: state.b }] : between;
 }
 
 function countMatches(here) {
@@ -76,6 +100,6 @@ export function drawMatches() {
   for (let i = Math.max(0, matchFrom(state.a) - 1); i < starts.length && starts[i] < state.b && part.length < MOST_TICKS; i++) {
     part.push({ x0: starts[i], x1: ends[i] });
   }
-  figureView.data("matchespart", part);
+  figureView.data("matchespart", part).data("dimmed", columnsBetween(part));
   countMatches(here);
 }

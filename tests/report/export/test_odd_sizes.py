@@ -135,6 +135,7 @@ def test_many_layers_have_row_labels_that_do_not_touch(layers):
             for text in root.iter(_TEXT)
             if re.match(r"translate\(-7,", text.get("transform", ""))
             and (text.text or "").isdigit()
+            and (text.text or "").isdigit()
         )
         assert len(rows) > 8
         assert np.diff(rows).min() >= 8
