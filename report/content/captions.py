@@ -39,7 +39,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     return {
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
-            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{readable}}{{box}}{split}"
+            f"Colour: {{colours}}; hatched: missing. {parts[name][2]}{{readable}}{{box}}{split}"
         )
         for name in names
     }

@@ -142,9 +142,9 @@ def test_a_legend_says_which_statistic_it_is_of(both):
 
 def test_a_finding_is_told_where_its_own_statistic_is_shown(both):
     caption = attentropy.export(both, "attention", "csv", stat="normalized_entropy").caption
-    assert "light grey: missing. Made with" not in caption
+    assert "hatched: missing. Made with" not in caption
     assert (
-        "light grey: missing. Made with"
+        "hatched: missing. Made with"
         in attentropy.export(both, "attention", "csv", stat="distance").caption
     )
 

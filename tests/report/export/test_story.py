@@ -56,11 +56,8 @@ def test_a_story_has_headline_and_caption_in_whole_words(story, width):
     lines = [text for text, _ in texts_of(document.data)]
     everything = " ".join(" ".join(lines).split())
     assert " ".join(document.title.split()) in everything
-    words = subject_of(story).words(
-        place(story, 12),
-        [read_view(story, name) for name in ("lens", "attention")],
-        list("01234567"),
-    )
+    shown = [read_view(story, name) for name in ("lens", "attention")]
+    words = subject_of(story).words(place(story, 12), shown, list("01234567"))
     assert words.evidence
     assert " ".join(words.evidence.translate(_ISOLATES).split()) in everything
     assert everything.endswith(" ".join(document.caption.split()))
