@@ -9,15 +9,16 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content import tables
 from attentropy.report.content.chart_table import ChartTable, number
 from attentropy.report.content.finding_line import FindingLine, finding_line
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
-from attentropy.report.findings.highlights import highlights, section_of
+from attentropy.report.findings.highlights import absent, highlights, section_of
 from attentropy.report.findings.scored_heads import HeadFact, model_heads
-from attentropy.report.read.curves import Curve, attention_curves, lens_curves
+from attentropy.report.read.curves import Curve, attention_curves, difference_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
 from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.unit_rows import UnitRows, unit_rows
@@ -136,6 +137,7 @@ def trace_sections(
     `views` are those of the figure, `span` the positions [start, stop) of its section.
     """
     sections = {
+        "profile": _profile(profile_tables),  # first: whoever profiles looks for it
         "lens": _lens(trace, rows),
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows),
@@ -143,14 +145,13 @@ def trace_sections(
         "messages": Section("messages"),
         "segments": Section("segments"),
         "answer": _answer(trace),
-        "profile": _profile(profile_tables),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }
     for units in unit_rows(trace, attention):
         sections[f"{units.kind}s"] = _units(units)
     lines: dict[str, list[FindingLine]] = {}
-    on_first_screen = set(highlights(observations))
+    on_first_screen = {*highlights(observations), *absent(observations)}
     for i, observation in enumerate(observations):
         if i not in on_first_screen:
             name = section_of(observation)
@@ -165,11 +166,11 @@ def trace_sections(
 
 
 def difference_sections(
-    views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
+    difference: Difference, views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
 ) -> dict[str, Section]:
     """Return the sections of the page of a difference, in their order."""
     return {
-        "layers": Section("layers"),
+        "layers": Section("layers", _by_name("layers", difference_curves(difference, views))),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }

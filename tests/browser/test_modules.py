@@ -186,6 +186,14 @@ def _explore_long(opened):
     page.locator("#roster canvas").scroll_into_view_if_needed()
     x, y = opened.corner("#roster")
     shown.append(_over(opened, x + 30, y + 30))
+    for order in ("score", "kind"):
+        page.select_option("#order", order)
+        shown.append(_over(opened, x + 30, y + 30))
+    page.mouse.click(x + 30, y + 30)
+    page.focus("#roster-figure")
+    opened.press("ArrowUp", "ArrowRight", "ArrowDown", "ArrowLeft")
+    opened.quiet()
+    shown += [page.inner_text("#grid-live"), opened.address()]
     opened.go("mapLayer=2&q0=4980&q1=4990&k0=4970&k1=5000")
     opened.quiet()
     shown.append(_texts(opened))

@@ -43,6 +43,12 @@ function findMatches(text) {
   return { text, starts, ends };
 }
 
+// Search again at the next drawing, because more texts are there.
+export function forgetMatches() {
+  promptText = null;
+  matches = { text: "", starts: [], ends: [] };
+}
+
 // The index of the first match that starts at `position` or after it, by binary search.
 export function matchFrom(position) {
   let low = 0, high = matches.starts.length;

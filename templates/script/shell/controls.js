@@ -8,7 +8,7 @@ import { readAddress, resetState } from "../figure/address.js";
 import { drawFigure } from "../figure/figure.js";
 import { listenToMapControls } from "../below/map_moving.js";
 import { listenToSpreadControls } from "../below/spread.js";
-import { listenToRosterControls } from "../below/roster.js";
+import { listenToGridControls } from "../grid/grid.js";
 import { drawAll } from "./charts.js";
 import { listenToFindings } from "./findings.js";
 
@@ -30,7 +30,7 @@ export function listenToControls() {
     button.addEventListener("click", () => { state.view = button.dataset.view; reflect(); drawFigure(); });
   }
   for (const [id, name, read] of CHOOSERS) bind(id, name, read);
-  for (const name of ["box", "dots", "sinks"]) {
+  for (const name of ["box", "dots", "sinks", "fit"]) {
     $(name)?.addEventListener("change", (event) => { state[name] = event.target.checked; reflect(); drawFigure(); });
   }
   for (const [id, work] of [["pin-column", pinColumn], ["pin-section", pinSection], ["pin-weights", pinWeights]]) {
@@ -44,7 +44,7 @@ export function listenToControls() {
 export function listenBelow() {
   if (report.map) listenToMapControls();
   if (report.spread) listenToSpreadControls();
-  if (report.scores) listenToRosterControls();
+  listenToGridControls();
 }
 
 // Follow a pasted link, or the browser's way back.

@@ -137,14 +137,23 @@ def _unread(trace, positions):
 def test_positions_that_the_lens_did_not_read_are_said_to_be_missing():
     page = _page(_unread(synthetic(), slice(5, 12)))
     assert "logit-lens entropy</button> at 10 of 17 positions" in page
-    assert 'class="content missing" title="position 6, content: missing"' in page
+    assert re.search(
+        r'class="t content s\d+ other" data-at="6" title="position 6, content: attention entropy '
+        r'\d\.\d\d nats \(the lens did not read this position\)"', page,
+    )  # fmt: skip
+    assert "underlined, where the lens did not read: attention entropy, blue 0.0" in page
+    alone = _unread(synthetic(), slice(5, 12))
+    for name in ("entropy", "max_prob", "top_key"):
+        del alone.dataset[name]
+    title = "position 6, content: missing (the lens did not read this position)"
+    assert f'class="t content missing" data-at="6" title="{title}"' in _page(alone)
 
 
 def test_the_section_ends_where_the_lens_does():
     page = _page(_unread(synthetic(), slice(14, None)))
     payload = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])
     assert payload["placement"]["stop"] == 14
-    assert "positions 2 to 13" in page
+    assert "positions 0 to 13" in page
 
 
 def test_tokens_are_coloured_by_the_last_layer_that_was_read():

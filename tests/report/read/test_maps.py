@@ -68,10 +68,10 @@ def _hidden():
 def test_cells_of_attention_leave_sink_keys_out():
     trace = _hidden()
     texts = cells_of(trace).texts("attention", slice(0, 3), 20)
-    assert texts[2] == [CHAT[0], CHAT[5], CHAT[5]]  # a query at the sink key has what it has
+    assert texts[2] == ["begin", CHAT[5], CHAT[5]]  # a query at the sink key has what it has
     assert (top_keys(trace)[..., 1:] == 5).all()
     plain = Trace(trace.dataset.drop_vars("top_key_without_sinks"))
-    assert cells_of(plain).texts("attention", slice(0, 3), 20)[2] == [CHAT[0]] * 3
+    assert cells_of(plain).texts("attention", slice(0, 3), 20)[2] == ["begin"] * 3
 
 
 def test_the_page_has_a_switch_that_shows_sink_keys():
