@@ -21,7 +21,7 @@ Pictures = Mapping[str, Still | None]
 _FILLED = {
     "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
     "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
-    "picked", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
+    "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
     "lineparts",
 }  # fmt: skip
 # Charts that stand empty until the script fills them.
