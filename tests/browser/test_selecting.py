@@ -87,7 +87,14 @@ def test_what_is_hovered_is_marked_in_every_part(open_page, trace):
 
 
 def test_heads_and_text_share_the_selection(open_page, trace):
-    opened = open_page(trace, fragment="#view=lens&a=5&b=17&col=6&row=5", height=1400)
+    scores = {"head_entropy": (("layer", "score_head"), trace["entropy"].mean(-1))}
+    scored = Trace(trace.dataset.assign(scores))
+    opened = open_page(
+        scored,
+        observations=observe(scored),
+        fragment="#view=lens&a=5&b=17&col=6&row=5",
+        height=1400,
+    )
     page = opened.page
     facts = page.evaluate("JSON.parse(document.querySelector('#report').textContent).gridSizes")
     wide_cell, high_cell = facts["grid"]["wide"]["cell"]
@@ -121,13 +128,15 @@ def test_heads_and_text_share_the_selection(open_page, trace):
     assert "layer 2, head 1 · position 6" in opened.details()
     assert _changes(opened, before, frame_edge)
 
+    # A token that is not in the section brings the section with it.
+    opened.go("view=attention&head=1&row=2&a=10&b=17&col=12")
     page.evaluate("scrollTo(0, 0)")
-    page.locator("#text [data-at='3']").first.click()
+    page.locator("#text [data-at='6']").first.click()
     page.mouse.move(1, 1)
     state = opened.state()
-    assert state["col"] == "3"
-    assert int(state["a"]) <= 3 < int(state["b"])
-    assert "layer 2, head 1 · position 3" in opened.details()
+    assert state["col"] == "6"
+    assert int(state["a"]) <= 6 < int(state["b"])
+    assert "layer 2, head 1 · position 6" in opened.details()
     opened.assert_clean()
 
 
