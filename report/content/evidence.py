@@ -20,7 +20,7 @@ def evidence(trace: Trace) -> str:
 
 
 def _of_lens(trace: Trace) -> str:
-    """Return from which layer on the token is the lens's top token, and whether that can be read."""
+    """Return from which layer on it is the lens's top token, and whether that can be read."""
     place = settled(trace)
     if place is None:
         return ""

@@ -136,9 +136,7 @@ def _parameters(count: object) -> str:
     """Return the number of the model's parameters in words; empty where it is not recorded."""
     if not isinstance(count, int):
         return ""
-    return (
-        f"{count / 1e9:.1f} B parameters" if count >= 1e9 else f"{count / 1e6:.1f} M parameters"
-    )
+    return f"{count / 1e9:.1f} B parameters" if count >= 1e9 else f"{count / 1e6:.1f} M parameters"
 
 
 def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -38,7 +38,10 @@ class LookingHead:
 
 @dataclass(frozen=True)
 class WordLooked:
-    """A content word with the heads that look at it more than other rows do, the strongest first."""
+    """A content word with the heads that look at it more than their other rows do.
+
+    The strongest head comes first.
+    """
 
     text: str
     heads: tuple[LookingHead, ...]
