@@ -94,9 +94,10 @@ class Report:
     `section_columns` say by width how large the figure is and how many columns its section has;
     `placement` says where section, inset and box are on a screen, `readable` by site how far the
     lens can be read, `rehearsals` what a tooltip says of the answer's tokens, by position and
-    layer. `findings` are all of them, `highlights` those of the first screen, `absent`
-    those that were looked for and not found; the others stand in `sections`. `charts` are by name what the page opens with. `values` are the one part that is not
-    read yet: which of them a page holds depends on the bytes that all the rest leaves.
+    layer. `findings` are all of them, `highlights` those of the first screen, `absent` those that
+    were looked for and not found; the others stand in `sections`. `charts` are by name what the
+    page opens with. `values` are the one part that is not read yet: which of them a page holds
+    depends on the bytes that all the rest leaves.
     """
 
     template: str

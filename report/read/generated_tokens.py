@@ -1,4 +1,4 @@
-"""The tokens that a model generated after a prompt: their texts, what each is, how likely it was."""
+"""The tokens that a model generated after a prompt: their texts, kinds and probabilities."""
 
 from __future__ import annotations
 
