@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from attentropy.report.content.headline import Headline
 
+_WIDE = 24  # letters of a word that may need more than one line
+
 
 @dataclass(frozen=True)
 class Words:
@@ -57,6 +59,11 @@ class TextWord:
     lead: str = ""
     probability: str = ""
     is_decisive: bool = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the word may need more than one line."""
+        return sum(len(token.text) for token in self.tokens) > _WIDE
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,16 @@ export function shorten(text, letters) {
   return all.length > letters ? all.slice(0, Math.max(1, letters - 1)).join("") + "…" : text;
 }
 
+const REDACTED = /^‹(?:\d+·)?([\p{L}_]+)·(\d+)›$/u;
+
+// A token as the figure labels it, cut to its room: of a redacted one role and length stay.
+export function labelOf(text, letters) {
+  const redacted = text.length > letters ? REDACTED.exec(text) : null;
+  if (!redacted) return shorten(text, letters);
+  const [, role, length] = redacted, room = letters - length.length - 1;
+  return room > 0 ? `${role.slice(0, room)}·${length}` : length;
+}
+
 // A text shortened in its middle, so that its start and its end stay; shortened at its end where the room
 // is too small for both.
 export function shortenMiddle(text, letters) {

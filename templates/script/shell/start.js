@@ -1,16 +1,16 @@
 // The start: the figure first, then what comes later in the page.
-import { $, report } from "../data/page.js";
+import { $, N, report } from "../data/page.js";
 import { data, unpackAll } from "../data/values.js";
 import { readTexts } from "../data/texts.js";
 import { makePlanes } from "../data/planes.js";
-import { darkMode, smallScreen, state } from "../data/state.js";
+import { darkMode, state } from "../data/state.js";
 import { prepareStatistic } from "../data/statistics.js";
 import { moveSection, redrawWith } from "../data/section.js";
 import { readWindows } from "../data/windows.js";
 import { region } from "../data/region.js";
 import { afterHover } from "../data/selection.js";
 import { fittingWidth, fitWidth, pageWidth, useVega } from "../figure/chart.js";
-import { openView } from "../figure/canvas.js";
+import { fitLayout, layout, openView } from "../figure/canvas.js";
 import { announce } from "../figure/announce.js";
 import { writeCaption } from "../figure/caption.js";
 import { reflect } from "../figure/choosers.js";
@@ -33,11 +33,11 @@ import { KEYS, onKey } from "./keys.js";
 import { drawAll, restartCharts, startWhenVisible } from "./charts.js";
 import { followAddress, listenBelow, listenToControls } from "./controls.js";
 import { watchPrinting, watchSections } from "./sections.js";
-import { drawText, forgetText, startText } from "../text/live.js";
-import { noteOpeningRow } from "../text/colours.js";
+import { drawText, forgetText, noteOpening, startText } from "../text/live.js";
 
 async function openFigure() {
   fitWidth();
+  fitLayout();
   forgetPictures();
   await openView();
   listenFigure($("canvas").querySelector("canvas"));
@@ -45,9 +45,25 @@ async function openFigure() {
 }
 
 async function resize() {
-  if (pageWidth === fittingWidth()) return;
-  await openFigure();
-  await restartCharts();
+  if (pageWidth !== fittingWidth()) {
+    await openFigure();
+    await restartCharts();
+  } else if (fitLayout()) {
+    forgetPictures();
+    drawFigure();
+  }
+}
+
+// The section that opens, as wide as the layout: a third of the columns that it has more are after its end.
+function openSection() {
+  const { start: from, stop } = report.placement, more = layout.columns - (stop - from);
+  if (report.placement.isChosen && more > 0) moveSection(from, stop);
+  else {
+    const end = Math.min(N, Math.max(layout.columns, stop + Math.round(Math.max(0, more) / 3)));
+    moveSection(end - layout.columns, end);
+  }
+  if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
+  if (state.col >= state.b) moveSection(state.col + 1 - layout.columns, state.col + 1);
 }
 
 // Most of a long prompt's values come last in the page; read them after the first drawing.
@@ -74,15 +90,14 @@ export async function startPage(vegaEmbed) {
   const [packed] = await Promise.all([unpackAll(report.packed), readTexts(), readWindows()]);
   Object.assign(data, packed);
   makePlanes();
-  const { start: from, stop } = report.placement;
-  moveSection(smallScreen.matches ? stop - Math.min(stop - from, report.sizes.narrow.columns) : from, stop);
-  if (state.col < state.a) moveSection(state.col, state.col + state.b - state.a);
+  fitWidth();
+  fitLayout();
+  openSection();
   Object.assign(region, report.region);
-  if (report.region) state.mapHead = 0;
   // The selected cell is what the model says last, or of attention one of the layer that the map opens with.
   state.row = state.view === "lens" ? report.layers.length - 1 : report.mapLayer;
   storeOpening();
-  noteOpeningRow();
+  noteOpening();
   const recalled = location.hash.length > 1;
   readAddress();
   redrawWith(drawFigure);
@@ -100,7 +115,7 @@ export async function startPage(vegaEmbed) {
   watchSections();
   if (report.later) await readLater();
   await openDetails();
-  startText();
+  await startText();
   afterDraw(drawText);
   listenBelow();
   listenToCsvButtons();
@@ -109,7 +124,7 @@ export async function startPage(vegaEmbed) {
   startWhenVisible();
   addEventListener("hashchange", followAddress);
   let resized = Promise.resolve(), waiting = 0;
-  smallScreen.addEventListener("change", () => {
+  addEventListener("resize", () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => { resized = resized.then(resize); }, 100);
   });
