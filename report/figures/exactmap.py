@@ -79,7 +79,7 @@ def _legend(side: int) -> VegaLite:
         "legendtitle", x=alt.XValue(_RAMP), y=alt.YValue(-8), align="right", baseline="bottom",
         fontSize=11,
     )  # fmt: skip
-    return layer(colour_ramp(_RAMP), ticks, title, width=_RAMP, height=side)
+    return layer(colour_ramp(0, _RAMP), ticks, title, width=_RAMP, height=side)
 
 
 def first_map(
