@@ -1,6 +1,6 @@
 // A head in words.
 import { report } from "../data/page.js";
-import { headTable, kindName, labelOf } from "./heads.js";
+import { headTable, kindName, roleLabel } from "./heads.js";
 
 const MEANINGS = {
   previous: "previous token", induction: "induction", sink: "attends to a sink", local: "local: the last 64 keys", diffuse: "diffuse: nearly uniform",
@@ -21,4 +21,4 @@ export function describeHead(layer, column) {
 }
 
 // The same on one line, for readers who hear it.
-export const nameHead = (layer, column) => [describeHead(layer, column)[0], labelOf(layer, column)].filter(Boolean).join(", ");
+export const nameHead = (layer, column) => [describeHead(layer, column)[0], roleLabel(layer, column)].filter(Boolean).join(", ");

@@ -31,4 +31,4 @@ export const readHeads = () => (reading ??= readAll());
 export const kindName = (layer, c) => report.headKinds[headTable.kind(layer, c)];
 
 // The label of a head: its word after an arrow, or its kind; "" for neither.
-export const labelOf = (layer, c) => (kindName(layer, c) === "word" ? `→ ${headTable.word(layer, c)}` : kindName(layer, c));
+export const roleLabel = (layer, c) => (kindName(layer, c) === "word" ? `→ ${headTable.word(layer, c)}` : kindName(layer, c));

@@ -1,7 +1,7 @@
 // The rows of a grid's datasets: frames, numbers and labels of the heads; report/figures has the same.
 import { shorten } from "../data/format.js";
 import { gridState, orderOf } from "./choice.js";
-import { headTable, kindName, labelOf } from "./heads.js";
+import { headTable, kindName, roleLabel } from "./heads.js";
 
 // The frame of the cell at a place of a layer.
 export function frameOf(size, layer, place, kind = "") {
@@ -24,7 +24,7 @@ export function gridRows(size) {
       }
       if (kind) {
         const y = layer + 1 - (isRight ? down / 2 + 6 : down + 7) / high;
-        labels.push({ x: isRight ? x : place, y, text: shorten(labelOf(layer, c), size.letters), kind });
+        labels.push({ x: isRight ? x : place, y, text: shorten(roleLabel(layer, c), size.letters), kind });
       }
     });
   }
