@@ -69,10 +69,10 @@ def words_looked_at(trace: Trace) -> tuple[tuple[WordLooked, ...], int] | None:
         if not heads.size:
             continue
         weights = trace.dataset["max_prob"][entry, :, query].values
-        seen = _rows_that_see(trace, entry, query)
+        watchers = _rows_that_see(trace, entry, query)
         for head in heads.tolist():
             word = int(numbers[own[head]])
-            share = _share(keys[head], np.array(places[word]), query, seen)
+            share = _share(keys[head], np.array(places[word]), query, watchers)
             if share * LIFT <= 1 and np.isfinite(weights[head]):
                 one = LookingHead(entry, head, float(weights[head]), share)
                 looking.setdefault(word, []).append(one)
@@ -93,7 +93,7 @@ def _rows_that_see(trace: Trace, entry: int, query: int) -> np.ndarray:
     return np.maximum(audience_of(visible, n).queries - 1 - is_seen, 0)
 
 
-def _share(keys: np.ndarray, places: np.ndarray, query: int, seen: np.ndarray) -> float:
+def _share(keys: np.ndarray, places: np.ndarray, query: int, watchers: np.ndarray) -> float:
     """Return the share of other rows whose top key is the word at `places`; `keys` [query].
 
     The sum over its tokens of the share of the rows that see the token; 0 where none does.
@@ -101,7 +101,7 @@ def _share(keys: np.ndarray, places: np.ndarray, query: int, seen: np.ndarray) -
     rows = np.delete(np.arange(keys.size), query)
     hits = keys[rows][keys[rows] != rows]
     counts = np.bincount(hits[hits >= 0], minlength=keys.size)[places]
-    return float(np.where(seen[places] > 0, counts / np.maximum(seen[places], 1), 0.0).sum())
+    return float(np.where(watchers[places] > 0, counts / np.maximum(watchers[places], 1), 0.0).sum())
 
 
 def observe_looked(trace: Trace) -> Observation | None:

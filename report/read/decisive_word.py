@@ -94,9 +94,9 @@ def _new_words(
     words: their first tokens; last: that of the answer's last word.
     """
     new, source = list[int](), ""
-    for name, asked in _questions(trace):
+    for name, question_text in _questions(trace):
         source = name
-        question = _Words(asked)
+        question = _Words(question_text)
         new = [i for i in words if keys[i] not in question]
         if new and new[-1] == last and question.has_start(keys[last]):
             new.pop()  # nothing follows the word: the limit may have cut one of the question's

@@ -70,8 +70,8 @@ def test_a_findings_place_has_its_value(make, seed):
         assert finding.shows in shown[finding.view] | {""}
         if line.is_shown and finding.id in VALUES and finding.is_found:
             assert VALUES[finding.id](trace, finding) == pytest.approx(finding.value, rel=1e-5)
-    told = {report.findings[line.index].id for line in report.highlights}
-    assert told >= {"settled", "heads", "range"}
+    names = {report.findings[line.index].id for line in report.highlights}
+    assert names >= {"settled", "heads", "range"}
     assert lens_skill(trace) is not None
 
 

@@ -72,13 +72,13 @@ def test_words_go_by_the_rows_weights_or_by_its_heads(seed, has_window):
         if key:
             shares[key] = shares.get(key, 0) + row[..., position].mean()
             heads[key] = heads.get(key, 0) + int((row.argmax(-1) == position).sum())
-    found = {word.text.casefold(): word for word in own.words}
-    assert {key: word.heads for key, word in found.items()} == heads
+    by_word = {word.text.casefold(): word for word in own.words}
+    assert {key: word.heads for key, word in by_word.items()} == heads
     order = [word.text.casefold() for word in own.words]
     strength = shares if has_window else heads
     assert [strength[key] for key in order] == sorted(strength.values(), reverse=True)
     if has_window:
-        for key, word in found.items():
+        for key, word in by_word.items():
             assert word.weight == pytest.approx(shares[key], abs=1e-6)
     else:
         assert all(word.weight is None for word in own.words)
@@ -110,11 +110,11 @@ def test_a_head_counts_where_few_other_rows_look_at_the_word(seed):
     own = {one.text.casefold(): one for one in words}
     assert set(own) == set(wanted)
     for key, heads in wanted.items():
-        found = {(head.entry, head.head): head for head in own[key].heads}
-        assert set(found) == {(layer, head) for layer, head, _ in heads}
+        by_word = {(head.entry, head.head): head for head in own[key].heads}
+        assert set(by_word) == {(layer, head) for layer, head, _ in heads}
         for layer, head, share in heads:
-            assert found[layer, head].share == pytest.approx(share)
-            assert found[layer, head].weight == pytest.approx(weights[layer, head, ROW].max())
+            assert by_word[layer, head].share == pytest.approx(share)
+            assert by_word[layer, head].weight == pytest.approx(weights[layer, head, ROW].max())
     finding = observe_looked(trace)
     assert finding.is_found == bool(wanted)
     if wanted:
