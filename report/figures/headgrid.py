@@ -138,7 +138,8 @@ def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:
     )  # fmt: skip
     bottom = 34 if size.has_axes else 2
     padding = {"left": LEFT, "right": 4, "top": 4, "bottom": bottom}
-    return specification(marks, state, datasets, padding)
+    # The canvas is as large as its size says, whatever the labels take: it is not scaled.
+    return specification({**marks, "autosize": {"type": "none"}}, state, datasets, padding)
 
 
 def _frames(name: str, **mark: Any) -> alt.Chart:

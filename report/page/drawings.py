@@ -24,6 +24,7 @@ _FILLED = {
     "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
     "lineparts",
 }  # fmt: skip
+_MANY_HEADS = 256
 # Charts that stand empty until the script fills them.
 _SCRIPTED = {"bars", "minimap", "lines"}
 # Charts that are drawn for a telephone as well, because a wide one is unreadable there.
@@ -94,6 +95,8 @@ def still_pictures(report: Report) -> Pictures:
         for width, chart in charts.items()
         if width == "wide" or name in _FOR_BOTH
     }
+    if report.attention.grid.count > _MANY_HEADS:
+        pictures["roster"] = None  # the grid of the first screen is the same picture
     for name, curve in curves_of(report.sections).items():
         pictures[name] = draw_still(layerpanel(curve, report.axes.layers))
     return pictures
