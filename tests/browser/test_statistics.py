@@ -69,7 +69,9 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert f"entropy {means['entropy'][4, 9]:.3f} nats" in opened.page.inner_text("#details")
     opened.page.select_option("#stat", "distance")
     assert f"mean distance {means['distance'][1, 5]:.3f} tokens" in opened.page.inner_text("#live")
-    assert "dark blue 16.0 tokens (far) on a logarithmic scale" in opened.page.inner_text("#caption")
+    assert "dark blue 16.0 tokens (far) on a logarithmic scale" in opened.page.inner_text(
+        "#caption"
+    )
 
     opened.page.select_option("#head", "1")
     _assert_colours(opened, trace["distance"][:, 1], scales["attention", "distance"])
@@ -97,7 +99,9 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert f"{shown:.1f}\u00a0%" in first
     assert top_token in first
     assert "of the MLP block's output alone" in opened.page.inner_text("#caption")
-    assert "Colour: dark blue 0.0 (as the output), light blue " in opened.page.inner_text("#caption")
+    assert "Colour: dark blue 0.0 (as the output), light blue " in opened.page.inner_text(
+        "#caption"
+    )
     opened.page.select_option("#palette", "cividis")
     assert "Colour: dark blue 0.0 (as the output), grey " in opened.page.inner_text("#caption")
     opened.page.select_option("#palette", "diverging")
