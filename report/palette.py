@@ -13,6 +13,7 @@ MAPS = {
     ),
     "blues": ("#2166ac", "#f7f7f7"),  # the lower half of the diverging map: certain, or much
     "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
+    "night": ("#20252e", "#1f4f80", "#4a9bd4", "#e8f4fd"),  # the same, for a dark page
 }  # fmt: skip
 # How a caption names the colours of the low end, the middle and the high end.
 COLOUR_NAMES = {

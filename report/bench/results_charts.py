@@ -29,6 +29,7 @@ from attentropy.report.figures.specification import Row as Record
 
 WIDE, MIDDLE, NARROW = Layout(360, 310, True), Layout(480, 270, False), Layout(190, 250, False)
 _RATIO_LABEL = "format(datum.value, '~g') + '×'"
+_WEIGHT = "datum.ours ? 'bold' : 'normal'"  # of a line's name
 _GAP = 12  # pixels between a line's end and its name
 
 
@@ -172,17 +173,11 @@ def _panel(
         x=x, x2=alt.X2Value(layout.width + _GAP - 3), y=_same(y, "end"), y2=alt.Y2("at"),
         color=styles["color"],
     )  # fmt: skip
-    texts = [
-        names.transform_filter(condition)
-        .mark_text(align="left", baseline="middle", fontWeight=weight)
-        .encode(
-            x=alt.XValue(layout.width + _GAP), y=_same(y, "at"), text="text:N",
-            color=styles["color"],
-        )
-        for condition, weight in (("!datum.ours", 400), ("datum.ours", 700))
-    ]  # fmt: skip
+    texts = names.mark_text(align="left", baseline="middle", fontWeight={"expr": _WEIGHT}).encode(
+        x=alt.XValue(layout.width + _GAP), y=_same(y, "at"), text="text:N", color=styles["color"]
+    )
     return layer(
-        lines, ours, spread, points, leaders, *texts,
+        lines, ours, spread, points, leaders, texts,
         width=layout.width, height=layout.height, title=title,
     )  # fmt: skip
 
@@ -198,7 +193,7 @@ def _bars(series: Sequence[Series], field: str, layout: Layout, title: str) -> V
     """Return a bar per rival for one size, the quantiles as a line across the end of the bar."""
     styles, names = _styles(series), [line.rival for line in series]
     y = alt.Y("rival:N", title=None, sort=names, axis=alt.Axis(labelLimit=150, ticks=False))
-    labels = {"labelExpr": _RATIO_LABEL} if field == "ratio" else {"format": ",~f"}
+    labels: Channels = {"labelExpr": _RATIO_LABEL} if field == "ratio" else {"format": ",~f"}
     x = alt.X(f"{field}:Q", title=None, axis=alt.Axis(tickCount=5, **labels))
     base = dataset("rows").encode(y=y)
     bars = base.mark_bar(height=12).encode(x=x, color=styles["color"])

@@ -78,7 +78,7 @@ class Axis:
         """Return the value at a distance from the top."""
         share = 1 - pixel / self.pixels
         if self.is_log:
-            return self.low * (self.high / self.low) ** share
+            return self.low * math.exp(share * math.log(self.high / self.low))
         return self.low + share * (self.high - self.low)
 
     @property

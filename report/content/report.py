@@ -73,23 +73,40 @@ class ReportView:
 
 
 @dataclass(frozen=True)
+class HeadGrid:
+    """The grid of all heads: the numbers of its columns, empty where the page has none.
+
+    `count`: how many heads it has; `kinds`: how many of each kind, as (kind, label, number);
+    `where` names the row whose words the labels have. `is_pictured`: whether cells are pictures.
+    """
+
+    heads: tuple[int, ...] = ()
+    count: int = 0
+    kinds: tuple[tuple[str, str, int], ...] = ()
+    where: str = ""
+    is_pictured: bool = False
+
+
+@dataclass(frozen=True)
 class AttentionParts:
     """Facts about the map, the exact windows and the heads, as far as the trace has them.
 
     `hides_sinks`: whether cells leave sink keys out; `sink_keys`: which, by layer, of those that
-    have exact weights. `map_layer` is the layer of the map that opens, and `map_region` its part,
-    (queries, keys); `scores` are the names of the heads' scores, and `head_grid` says how many
-    layers and heads have them.
+    have exact weights. `map_layer` and `map_head` (an index, −1 for the mean) say what the map
+    opens with, `map_head_words` names that head, and `map_region` is its part, (queries, keys).
+    `scores` are the names of the heads' scores, and `grid` is the grid of all heads.
     """
 
     map_heads: tuple[int, ...]
     map_layer: int
+    map_head: int
+    map_head_words: str
     map_region: tuple[Range, Range] | None
     hides_sinks: bool
     sink_keys: tuple[list[int], ...]
     is_window_per_head: bool
     scores: tuple[str, ...]
-    head_grid: tuple[int, int] | None
+    grid: HeadGrid
 
 
 @dataclass(frozen=True)
@@ -101,8 +118,8 @@ class Report:
     `placement` says where section, inset and box are on a screen, `is_section_chosen` whether the
     caller named the section, `readable` by site how far the
     lens can be read, `rehearsals` what a tooltip says of the answer's tokens, by position and
-    layer. `findings` are all of them, `highlights` those of the first screen; the others stand in
-    `sections`. `charts` are by name what the page opens with. `values` are the one part that is not
+    layer. `findings` are all of them, `highlights` those of the first screen, `absent`
+    those that were looked for and not found; the others stand in `sections`. `charts` are by name what the page opens with. `values` are the one part that is not
     read yet: which of them a page holds depends on the bytes that all the rest leaves.
     """
 
@@ -118,6 +135,7 @@ class Report:
     rehearsals: Mapping[str, Mapping[str, str]]
     findings: tuple[Observation, ...]
     highlights: tuple[FindingLine, ...]
+    absent: tuple[FindingLine, ...]
     sections: Mapping[str, Section]
     charts: Mapping[str, ChartsByWidth]
     attention: AttentionParts

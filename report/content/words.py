@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from attentropy.report.content.headline import Headline
 
+_WIDE = 24  # letters of a word that may need more than one line
+
 
 @dataclass(frozen=True)
 class Words:
     """Texts of every page. `partial` says how far an unfinished run came.
 
     `origin` says what a copied picture is made from. `headline` stands in place of the heading
-    where there is one.
+    where there is one, and `evidence`, sentences in one line, below it.
     """
 
     version: str
@@ -23,6 +25,7 @@ class Words:
     figure_title: str
     description: str
     headline: Headline | None
+    evidence: str
     partial: str
     origin: str
 
@@ -56,6 +59,11 @@ class TextWord:
     lead: str = ""
     probability: str = ""
     is_decisive: bool = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the word may need more than one line."""
+        return sum(len(token.text) for token in self.tokens) > _WIDE
 
 
 @dataclass(frozen=True)

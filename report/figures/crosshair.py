@@ -6,7 +6,8 @@ The page's script sets their places as parameters; without the script no cell is
   where the upper edge is not above the lower one;
 - `hovercol`: the hovered position, −1 for none; `col` is the selected one;
 - `inrows`: 1 where the inset has the rows of the section;
-- `flash`: the opacity of the frame around a cell that was looked up, for a moment;
+- `flash`, `flashrow`: the opacities of the frames around a cell or a row that was looked up, for a
+  moment;
 - `rowtag`, `columntag`, `hoverrowtag`, `hovercolumntag`: labels of the rows and columns.
 
 The dataset `dimmed` has x0 and x1 of the columns that a search leaves out.
@@ -24,6 +25,7 @@ from attentropy.report.figures.specification import Parameters, VegaLite, layer
 
 PARAMETERS: Parameters = {
     "sel0": -1, "sel1": -1, "hover0": -1, "hover1": -1, "hovercol": -1, "inrows": 0, "flash": 0,
+    "flashrow": 0,
     "rowtag": "", "columntag": "", "hoverrowtag": "", "hovercolumntag": "",
 }  # fmt: skip
 DATASETS = ("dimmed",)
@@ -86,7 +88,10 @@ def cells(size: Size) -> tuple[VegaLite, ...]:
         _outlined(whole_width, rows("hover"), f"{has_row} ? 0.75 : 0", INK, 1),
         _outlined(selected, rows("sel"), f"{is_selected} ? 1 : 0", GREEN, 4),
         _outlined(hovered, rows("hover"), f"{in_view} && {has_row} ? 1 : 0", INK, 2),
-        layer(_box(selected, rows("sel"), f"{is_selected} ? flash : 0", ORANGE, 7)),
+        layer(
+            _box(selected, rows("sel"), f"{is_selected} ? flash : 0", ORANGE, 7),
+            _box(whole_width, rows("sel"), "sel1 > sel0 ? flashrow : 0", ORANGE, 5),
+        ),
         _row_tag(size, "sel", "rowtag", GREEN),
         _row_tag(size, "hover", "hoverrowtag", INK),
     )

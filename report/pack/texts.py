@@ -11,7 +11,8 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.pack.encode import PackedArray, PackedArrays, deflate, pack
-from attentropy.report.read.answer_words import read_answer, token_probabilities
+from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.generated_tokens import token_probabilities
 from attentropy.report.read.positions import Range
 from attentropy.report.read.turns import turns
 from attentropy.report.text import for_prompt, for_tooltip, label

@@ -20,10 +20,12 @@ Pictures = Mapping[str, Still | None]
 # Datasets that the script fills before the chart is shown.
 _FILLED = {
     "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
-    "exact", "window", "received", "receivedpart", "heads", "scores", "bars", "dimmed",
+    "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
+    "picked", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
+    "lineparts",
 }  # fmt: skip
 # Charts that stand empty until the script fills them.
-_SCRIPTED = {"bars"}
+_SCRIPTED = {"bars", "minimap", "lines"}
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:

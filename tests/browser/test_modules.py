@@ -181,9 +181,19 @@ def _explore_long(opened):
     shown += [_csv(opened, id) for id in ("table-map", "table-region", "table-received")]
     page.locator("#roster").scroll_into_view_if_needed()
     page.wait_for_selector("#roster canvas")
+    page.evaluate("for (const twin of document.querySelectorAll('.twin details')) twin.open = true")
     page.select_option("#score", "1")
+    page.locator("#roster canvas").scroll_into_view_if_needed()
     x, y = opened.corner("#roster")
     shown.append(_over(opened, x + 30, y + 30))
+    for order in ("score", "kind"):
+        page.select_option("#order", order)
+        shown.append(_over(opened, x + 30, y + 30))
+    page.mouse.click(x + 30, y + 30)
+    page.focus("#roster-figure")
+    opened.press("ArrowUp", "ArrowRight", "ArrowDown", "ArrowLeft")
+    opened.quiet()
+    shown += [page.inner_text("#grid-live"), opened.address()]
     opened.go("mapLayer=2&q0=4980&q1=4990&k0=4970&k1=5000")
     opened.quiet()
     shown.append(_texts(opened))
@@ -200,6 +210,8 @@ def _explore_pair(opened):
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
+    page.set_viewport_size({"width": 1120, "height": 1100})
+    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # now in a tooltip
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()
     shown.append(_texts(opened))

@@ -1,9 +1,15 @@
 """All parts of a page share one hovered and one selected cell, and a pane says what it is."""
 
+import os
+import re
+
 import numpy as np
 import pytest
 
+from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.sizes import wide
+from attentropy.report.findings.single import observe
+from long_traces import long
 from traces import CHAT, synthetic
 
 pytestmark = pytest.mark.browser
@@ -252,3 +258,60 @@ def test_the_navigation_marks_the_section_that_was_clicked(open_page, trace):
     opened.quiet()
     marked = page.locator("nav.sections a[aria-current]").all_inner_texts()
     assert marked in ([], ["Figure"])
+
+
+def _long():
+    return long(5000, layers=3, heads=3, read=400, window=32)
+
+
+def _real():
+    path = os.environ.get("ATTENTROPY_REAL")
+    if path is None:
+        pytest.skip("ATTENTROPY_REAL names no trace of a real model")
+    return Trace.open(path)
+
+
+@pytest.mark.parametrize("make", [synthetic, _long, _real])
+def test_each_show_link_opens_the_cell_of_its_finding(open_page, make):
+    trace = make()
+    findings = observe(trace)
+    opened = open_page(trace, observations=findings)
+    page, shown = opened.page, 0
+    for link in page.locator("[data-finding]").all():
+        finding = findings[int(link.get_attribute("data-finding"))]
+        link.evaluate("(link) => link.click()")
+        state, details = opened.state(), opened.details()
+        assert state["view"] == finding.view
+        if finding.layer is not None:
+            assert int(state["row"]) == finding.layer
+            assert f"layer {int(trace['layer'][finding.layer])}" in details
+        if finding.position is not None:
+            assert int(state["a"]) <= finding.position == int(state["col"]) < int(state["b"])
+        assert int(state["head"]) == (-1 if finding.head is None else finding.head)
+        shown += _shows(page, finding, details)
+    assert shown
+    opened.assert_clean()
+
+
+def _shows(page, finding, details):
+    """Assert that a finding's value is the shown cell's, where it is one cell's; return whether."""
+    if finding.value is None:
+        return False
+    if finding.statistic == "received" and finding.position is not None:
+        in_view = page.locator("#section-map").evaluate(
+            "(section) => Math.abs(section.getBoundingClientRect().top) < innerHeight / 2"
+        )
+        assert in_view or page.evaluate("scrollY + innerHeight >= document.body.scrollHeight - 99")
+        return True
+    if finding.position is None or finding.layer is None:
+        return False
+    value = page.inner_text("#details-value")
+    if finding.statistic == "lens_entropy":
+        assert abs(float(re.search(r"[\d.]+", value)[0]) - finding.value) < 0.006
+    elif finding.statistic == "settling layer":
+        assert f"layer {finding.value:.0f} · position {finding.position:,}" in details
+    elif finding.statistic == "rehearsal":
+        assert f"{finding.value * 100:.1f}" in details
+    else:
+        return False
+    return True

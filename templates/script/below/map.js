@@ -11,18 +11,15 @@ import { isUnseen, isUnseenKey } from "../data/visible.js";
 import { openChart, pageWidth } from "../figure/chart.js";
 import { writeLater } from "./live_tables.js";
 import { writeWindowTable } from "./window_table.js";
-import { mapHead, mapValues, readMap, received } from "./map_values.js";
+import { logFraction, mapHead, mapValues, readMap, received } from "./map_values.js";
 import { findReceivedRange, powerOfTen, receivedOver, receivedRange } from "./received.js";
 import { writeMapTables, writeReceivedTable } from "./map_tables.js";
 
-const LEAST_SHARE = 1e-4;
 export let mapView = null;
 export let mapSide = 0;
 let mapKey = null;
 let exactKey = null;
 let mapFrame = 0;
-
-const logFraction = (p) => 1 + Math.log10(Math.max(p, LEAST_SHARE)) / -Math.log10(LEAST_SHARE);
 
 function tilesOfMap() {
   const { queries, keys } = report.map, rows = queries.length - 1, columns = keys.length - 1;

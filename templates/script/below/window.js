@@ -9,8 +9,9 @@ import { hover, hovered } from "../data/selection.js";
 import { formatCount } from "../data/format.js";
 import { texts } from "../data/texts.js";
 import { formatNats, formatWeight } from "../figure/amounts.js";
-import { openChart, pointerOn } from "../figure/chart.js";
+import { openChart, pageWidth, pointerOn } from "../figure/chart.js";
 import { hideTip, showTip } from "../figure/tooltip.js";
+import { LOG_TICKS, logFraction } from "./map_values.js";
 import { selectOnMap } from "./map_selection.js";
 import { headLabel, writeLater } from "./live_tables.js";
 import { writeWindowTable } from "./window_table.js";
@@ -25,17 +26,20 @@ export function drawWindow() {
   if (key !== windowKey) {
     windowKey = key;
     const value = shares ? entropyShare : attentionWeight;
-    const at = (r, c) => value(exact, state.mapLayer, state.mapHead, exact.firstQuery + r, exact.firstKey + c);
-    const empty = (r, c) => !at(r, c) && isUnseenKey(state.mapLayer, exact.firstQuery + r, exact.firstKey + c);
+    const read = (r, c) => value(exact, state.mapLayer, state.mapHead, exact.firstQuery + r, exact.firstKey + c);
+    const at = shares ? read : (r, c) => logFraction(read(r, c));
+    const empty = (r, c) => !read(r, c) && isUnseenKey(state.mapLayer, exact.firstQuery + r, exact.firstKey + c);
     let high = 1;
     if (shares) {
       high = 0;
       for (let r = 0; r < n; r++) for (let c = 0; c < exact.keys; c++) if (!empty(r, c)) high = Math.max(high, at(r, c) || 0);
     }
     windowView.data("map", [{ x0: 0, x1: n, y0: 0, y1: n, image: paintCells(n, exact.keys, at, { ...SHARE, high }, "weight", empty) }]);
+    windowView.data("ticks", shares ? [0, 0.5, 1].map((y) => ({ y, text: (y * high).toFixed(2) })) : LOG_TICKS);
+    windowView.data("legendtitle", [{ text: shares ? "Contribution to the row's entropy (nats)" : "Attention weight (log scale)" }]);
     $("map-scale").textContent = shares
       ? `Colour: contribution to the row's entropy, from white (0) to dark blue (${high.toFixed(2)} nats); empty: not visible.`
-      : "Colour: attention weight, from white (0) to dark blue (1); empty: not visible.";
+      : "Colour: attention weight on a logarithmic scale, from white (0.0001 and less) to dark blue (1); empty: not visible.";
   }
   for (const [name, value] of Object.entries({ col: state.col, hovercol: hovered?.position ?? -1, ...theme() })) windowView.signal(name, value);
   windowView.run();
@@ -48,7 +52,7 @@ export function drawWindowHover() {
 
 // The query and the key under the pointer; null outside of the map.
 function onWindow(canvas, event) {
-  const { x, y } = pointerOn(windowView, canvas, event), side = windowView.width(), exact = exactValues[0];
+  const { x, y } = pointerOn(windowView, canvas, event), side = report.windowSides[pageWidth], exact = exactValues[0];
   if (x < 0 || y < 0 || x >= side || y >= side) return null;
   return { query: exact.firstQuery + Math.floor((y / side) * exact.queries), key: exact.firstKey + Math.floor((x / side) * exact.keys) };
 }

@@ -1,18 +1,16 @@
 // The page's controls: what the reader chooses goes into the state, and the charts are drawn again.
 import { $, report } from "../data/page.js";
-import { SITES, state } from "../data/state.js";
+import { state } from "../data/state.js";
 import { rowKind } from "../data/rows.js";
-import { statShown } from "../data/statistics.js";
-import { nearestRead } from "../data/read.js";
-import { selectCell } from "../data/section.js";
 import { CHOOSERS, reflect } from "../figure/choosers.js";
 import { pinColumn, pinSection, pinWeights } from "../figure/pins.js";
 import { readAddress, resetState } from "../figure/address.js";
 import { drawFigure } from "../figure/figure.js";
 import { listenToMapControls } from "../below/map_moving.js";
 import { listenToSpreadControls } from "../below/spread.js";
-import { listenToRosterControls } from "../below/roster.js";
+import { listenToGridControls } from "../grid/grid.js";
 import { drawAll } from "./charts.js";
+import { listenToFindings } from "./findings.js";
 
 // Select the layer that the reader chooses for the map.
 function followMap(name) {
@@ -39,30 +37,14 @@ export function listenToControls() {
     $(id)?.addEventListener("click", () => { work(); drawFigure(); });
   }
   $("reset").addEventListener("click", () => { resetState(); reflect(); drawAll(); });
-  for (const link of document.querySelectorAll("[data-finding]")) {
-    link.addEventListener("click", (event) => {
-      event.preventDefault();
-      const finding = report.observations[Number(link.dataset.finding)];
-      if (report.views.includes(finding.view)) state.view = finding.view;
-      [state.site = ""] = SITES;
-      state.stat = finding.stat;
-      state.stat = statShown();
-      const head = finding.head === null ? -1 : report.headNames.indexOf(finding.head);
-      if (head >= 0) { state.rows = "layers"; state.head = head; }
-      if (finding.position !== null) selectCell(nearestRead(finding.position));
-      if (finding.layer !== null) state.row = finding.layer;
-      reflect();
-      drawFigure();
-      $("figure").scrollIntoView({ block: "nearest" });
-    });
-  }
+  listenToFindings();
 }
 
 // Listen to the controls of the charts below the figure.
 export function listenBelow() {
   if (report.map) listenToMapControls();
   if (report.spread) listenToSpreadControls();
-  if (report.scores) listenToRosterControls();
+  listenToGridControls();
 }
 
 // Follow a pasted link, or the browser's way back.

@@ -4,10 +4,11 @@ import { $ } from "../data/page.js";
 // Pixels that the page may move by itself after a jump.
 const JUMP = 2;
 
-// The section at the top of the screen: the last one that begins above a quarter of it.
+// The section at the top of the screen: the last one that begins above a quarter of it, or the first of
+// those that begin there side by side.
 function sectionInView(sections) {
-  const started = sections.filter((section) => section.getBoundingClientRect().top < innerHeight / 4);
-  return started[started.length - 1] ?? null;
+  const tops = sections.map((section) => section.getBoundingClientRect().top), started = tops.filter((top) => top < innerHeight / 4);
+  return started.length ? sections[tops.indexOf(Math.max(...started))] : null;
 }
 
 // Go to a section without changing the address, and mark the link of the section in view: the one that was

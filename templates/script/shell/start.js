@@ -33,8 +33,7 @@ import { KEYS, onKey } from "./keys.js";
 import { drawAll, restartCharts, startWhenVisible } from "./charts.js";
 import { followAddress, listenBelow, listenToControls } from "./controls.js";
 import { watchPrinting, watchSections } from "./sections.js";
-import { drawText, forgetText, startText } from "../text/live.js";
-import { noteOpeningRow } from "../text/colours.js";
+import { drawText, forgetText, noteOpening, startText } from "../text/live.js";
 
 async function openFigure() {
   fitWidth();
@@ -95,11 +94,10 @@ export async function startPage(vegaEmbed) {
   fitLayout();
   openSection();
   Object.assign(region, report.region);
-  if (report.region) state.mapHead = 0;
   // The selected cell is what the model says last, or of attention one of the layer that the map opens with.
   state.row = state.view === "lens" ? report.layers.length - 1 : report.mapLayer;
   storeOpening();
-  noteOpeningRow();
+  noteOpening();
   const recalled = location.hash.length > 1;
   readAddress();
   redrawWith(drawFigure);
@@ -117,7 +115,7 @@ export async function startPage(vegaEmbed) {
   watchSections();
   if (report.later) await readLater();
   await openDetails();
-  startText();
+  await startText();
   afterDraw(drawText);
   listenBelow();
   listenToCsvButtons();

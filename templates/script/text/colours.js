@@ -51,8 +51,8 @@ function meanOver(from, to, read) {
 
 // A function that gives the value of the tokens [from, to), its colours and what it is. The mean of the tokens
 // of one character; attention's entropy where the lens did not read.
-export function textColours() {
-  const row = textRow(), scale = scaleShown(), other = state.view === "lens" ? report.scales.attention : null;
+export function textColours(row = textRow()) {
+  const scale = scaleShown(), other = state.view === "lens" ? report.scales.attention : null;
   return (from, to) => {
     const value = meanOver(from, to, (p) => valueAt(row, p));
     if (Number.isFinite(value)) return { value, colour: colourOf(value, scale, state.palette), kind: "shown", scale, name: statName() };

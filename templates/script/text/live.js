@@ -6,8 +6,12 @@ import { selectCell } from "../data/section.js";
 import { texts } from "../data/texts.js";
 import { keyShown } from "../data/statistics.js";
 import { drawFigure } from "../figure/figure.js";
-import { colourTokens, tokenTitle, writeHint } from "./colours.js";
-import { afterReading, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
+import { drawArcs, noteOpeningColumn } from "./arcs.js";
+import { colourTokens, noteOpeningRow, tokenTitle, writeHint } from "./colours.js";
+import { afterReading, chipAt, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
+import { drawLines, startLines } from "./lines.js";
+import { drawMinimap, startMinimap } from "./minimap.js";
+import { listUncertain } from "./uncertain.js";
 
 let colourKey = "";
 let selected = -1;
@@ -16,7 +20,9 @@ const tokenOf = (event) => (event.target instanceof Element ? event.target.close
 
 function mark(name, position) {
   for (const element of $("text").querySelectorAll(`.${name}`)) element.classList.remove(name);
-  if (position !== null && position >= 0) tokenAt(position)?.classList.add(name);
+  if (position === null || position < 0) return;
+  const token = tokenAt(position), chip = token ? token.closest("details:not([open])") : chipAt(position);
+  (chip ?? token)?.classList.add(name);
 }
 
 const markHovered = () => mark("hovered", hovered?.position ?? null);
@@ -24,6 +30,16 @@ const markHovered = () => mark("hovered", hovered?.position ?? null);
 function markAll() {
   mark("chosen", state.col);
   markHovered();
+  drawArcs();
+  drawStrips();
+}
+
+let stripFrame = 0;
+
+// Draw the strips beside the text, at most once per animation frame.
+function drawStrips() {
+  if (!isReading() || stripFrame) return;
+  stripFrame = requestAnimationFrame(() => { stripFrame = 0; drawMinimap(); drawLines(); });
 }
 
 // Colour the text and mark the selected token; scroll to it where it is another one.
@@ -48,6 +64,16 @@ export function forgetText() {
   colourKey = "";
 }
 
+// Make the card of a long text a reading view, or small again.
+function listenToExpand() {
+  const button = $("text-expand");
+  button?.addEventListener("click", () => {
+    const isOpen = $("section-text").classList.toggle("expanded");
+    button.setAttribute("aria-expanded", String(isOpen));
+    button.textContent = isOpen ? "Reduce" : "Expand";
+  });
+}
+
 function listenToText() {
   const text = $("text");
   text.addEventListener("pointerover", (event) => {
@@ -63,15 +89,30 @@ function listenToText() {
     selected = state.col;
     drawFigure();
   });
+  text.addEventListener("scroll", () => { drawArcs(); drawStrips(); });
+  text.addEventListener("toggle", drawArcs, true);
+  new ResizeObserver(() => { drawArcs(); drawStrips(); }).observe(text);
   afterHover(markHovered);
   afterReading(markAll);
 }
 
+// Note the cell that the page opens with, before the address selects another one.
+export function noteOpening() {
+  noteOpeningRow();
+  noteOpeningColumn();
+}
+
 // Make the text live; a long one is read from the packed tokens where the page has all of them.
-export function startText() {
+export async function startText() {
   const text = $("text");
   if (!text) return;
-  if (text.classList.contains("long") && texts.turns.length) startReader();
+  if (text.classList.contains("long") && texts.turns.length) {
+    startReader();
+    listUncertain();
+    await Promise.all([startMinimap(), startLines()]);
+    if (texts.decisive) revealToken(texts.decisive[0], true);
+  }
+  listenToExpand();
   listenToText();
   forgetText();
   drawText();

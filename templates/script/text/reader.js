@@ -5,7 +5,7 @@ import { CHIP, makeBlocks, turnsOf } from "./blocks.js";
 import { colourTokens } from "./colours.js";
 
 const LETTER_WIDTH = 7.7;
-const LINE = 27;
+const READING_LINE = 27;
 
 let turns = [];
 let blocks = [];
@@ -48,15 +48,15 @@ const blockOf = (position) => lastUpTo((i) => blocks[i].start, position, blocks.
 
 function estimate() {
   const letters = Math.max(20, ($("text").clientWidth - 8) / LETTER_WIDTH);
-  heights = Float64Array.from(blocks, (block) => Math.max(1, Math.ceil(block.letters / letters)) * LINE);
+  heights = Float64Array.from(blocks, (block) => Math.max(1, Math.ceil(block.letters / letters)) * READING_LINE);
   offsets = new Float64Array(blocks.length + 1);
   addUp();
 }
 
-// Make the elements of the blocks in view and as much again above and below them, and measure them.
+// Make the elements of the blocks in view and of half as much above and below them, and measure them.
 function place() {
   const text = $("text"), view = text.clientHeight, top = text.scrollTop;
-  const first = blockAt(Math.max(0, top - view)), last = Math.min(blocks.length - 1, blockAt(top + 2 * view));
+  const first = blockAt(Math.max(0, top - view / 2)), last = Math.min(blocks.length - 1, blockAt(top + 1.5 * view));
   const next = new Map();
   for (let i = first; i <= last; i++) next.set(i, shown.get(i) ?? blockElement(blocks[i], turns, CHIP));
   const fresh = [...next].filter(([i]) => !shown.has(i)).map(([, element]) => element);
@@ -105,7 +105,7 @@ export function revealToken(position, always = false) {
   const there = find();
   if (!always && there && isInView(there)) return;
   for (let round = 0; round < 3; round++) {
-    const element = find() ?? shown.get(blockOf(position));
+    const element = find() ?? chipAt(position) ?? shown.get(blockOf(position));
     if (element) {
       const own = element.getBoundingClientRect(), all = text.getBoundingClientRect();
       text.scrollTop += own.top + own.height / 2 - all.top - all.height / 2;
@@ -122,6 +122,12 @@ export function tokenAt(position) {
     if (element) return p + Number(element.dataset.many ?? 1) > position ? element : null;
   }
   return null;
+}
+
+// The closed chip that has a token; null where none is shown.
+export function chipAt(position) {
+  const own = [...$("text").querySelectorAll("details[data-from]")];
+  return own.find(({ dataset }) => Number(dataset.from) <= position && position < Number(dataset.to)) ?? null;
 }
 
 // The tokens [from, to) of the blocks in view.

@@ -4,6 +4,9 @@ import { texts } from "../data/texts.js";
 import { isChip } from "./blocks.js";
 import { directionGroups, directionOf } from "./direction.js";
 
+// Letters of a word that may need more than one line.
+const WIDE_WORD = 24;
+
 // As report/units.py writes a probability.
 function probabilityText(p) {
   if (!Number.isFinite(p)) return "";
@@ -51,6 +54,7 @@ function wordElements({ from, to, text }) {
     element.append(tokenElement(p, Math.min(to, stop), p === from ? own.slice(lead.length) : own));
     p = Math.min(to, stop);
   }
+  if (probability && text.length > WIDE_WORD) element.classList.add("wide");
   if (probability) {
     const number = document.createElement("rt");
     number.dataset.p = probability;
