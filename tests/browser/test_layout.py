@@ -169,3 +169,16 @@ def test_cells_that_name_the_answer_are_outlined(open_page):
     assert expected <= outlined
     top_row = {cell for cell in outlined if cell[0] == 5}
     assert outlined - top_row == {cell for cell in expected if cell[0] != 5}
+
+
+def test_a_section_dragged_to_where_nothing_was_read_snaps_to_what_was(open_page):
+    tokens = [f"w{i}" for i in range(2048)]
+    trace = synthetic(tokens, ["content"] * 2048, layers=4, window=False)
+    is_read = np.arange(2048) % 64 == 0
+    trace.dataset["lens_entropy"].values[:, :, ~is_read] = np.nan
+    opened = open_page(trace, fragment="#view=lens&a=0&b=14&col=0")
+    size, (left, top) = wide(4), opened.corner()
+    opened.page.mouse.click(left + (640 + 32) / 2048 * size.total, top + 20)
+    shown = opened.state()
+    assert any(is_read[int(shown["a"]) : int(shown["b"])])
+    assert abs(int(shown["a"]) - 665) <= 64
