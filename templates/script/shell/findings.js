@@ -1,4 +1,5 @@
 // The links of the findings: each leads to the cell in which its finding can be seen, and marks it.
+import { nearestRead } from "../data/read.js";
 import { $, report } from "../data/page.js";
 import { SITES, state } from "../data/state.js";
 import { statShown } from "../data/statistics.js";
@@ -19,7 +20,7 @@ function readFinding({ view, stat, head }) {
 
 export function showFinding(finding) {
   readFinding(finding);
-  selectPosition(finding.position ?? state.col, finding.layer ?? undefined);
+  selectPosition(nearestRead(finding.position ?? state.col), finding.layer ?? undefined);
   if (finding.mapLayer !== null) state.mapLayer = finding.mapLayer;
   reflect();
   drawAll();
