@@ -274,6 +274,15 @@ TERMS = (
         see=("rehearsal",), aliases=("dummy token",), forms=("chat template",),
     ),
     Term(
+        "thumbnail",
+        "A small picture of one head's attention: the whole prompt in at most 32 × 32 tiles, "
+        "queries down and keys across.",
+        "Each tile is the mean, over its queries, of the attention that its keys receive, from the "
+        "exact weights; up to 32 tokens a tile is one weight. A diagonal is a head that attends "
+        "to the token before or nearby, a first column one that attends to a sink.",
+        see=("tile", "attention map"),
+    ),
+    Term(
         "tile",
         "A block of queries × keys of the attention map, coloured by the share of its queries' "
         "attention that falls on its keys.",

@@ -13,7 +13,7 @@ from attentropy.engine.trace.statistics import is_key
 _HEAD_SCORES, _ANSWER_SCORES = 6, 5
 
 # The share that zstd leaves of the values, as traces of the embedded model and of random ones show.
-_FLOATS, _IDS, _COUNTS, _SQUARE = 0.88, 0.4, 0.6, 0.5
+_FLOATS, _IDS, _COUNTS, _SQUARE, _PICTURES = 0.88, 0.4, 0.6, 0.5, 0.5
 _TOKEN = 20  # bytes of a token's id, text, role and place
 _FILE = 700  # bytes of an array's description
 
@@ -28,6 +28,7 @@ class DiskBytes(TypedDict):
     windows_bytes: int
     tokens_bytes: int
     map_bytes: NotRequired[int]
+    thumbnails_bytes: NotRequired[int]
     scores_bytes: NotRequired[int]
     without_sinks_bytes: NotRequired[int]
     lens_bytes: NotRequired[int]
@@ -51,6 +52,9 @@ def disk_bytes(size: ModelSize, run: RunSize) -> DiskBytes:
     }
     if recording.tile is not None or recording.received:
         parts["map_bytes"] = round(_maps(size, run))
+    if recording.thumbnails is not None:
+        pictures = recording.thumbnail_values(size, run.tokens)
+        parts["thumbnails_bytes"] = round(pictures * _PICTURES)
     if recording.scores:
         scores = _HEAD_SCORES + (_ANSWER_SCORES if run.answer else 0)
         parts["scores_bytes"] = 4 * layers * size.heads * scores

@@ -74,6 +74,7 @@ def memory_bytes(size: ModelSize, run: RunSize) -> MemoryBytes:
         running = cache + states + residuals + 2 * waiting + activations + reading
         running += n * _TOKEN + (8 * size.layers * n if run.recording.received else 0)
         running += 8 * run.recording.answer_weights(size, run.tokens, run.answer)
+        running += 4 * run.recording.thumbnail_values(size, run.tokens)
         running += _windowing(size, run)
         peak = max(weights + max(running, checking), _loading(size, run, weights))
         peak += _LIBRARIES + _TOKEN_TEXT * size.vocabulary

@@ -43,6 +43,7 @@ class CostOptions:
     map_heads: str = "mean"
     windows: Any = ()
     scores: bool = True
+    thumbnails: bool | None = None
     reference: bool = True
     max_new_tokens: int = 32
     chunk: Any = None

@@ -23,6 +23,7 @@ from attentropy.engine.cost.reference import QUESTION_TOKENS, ReferenceSize
 from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
 from attentropy.engine.cost.speed import duration, measure_rates
 from attentropy.engine.errors import UsageError
+from attentropy.engine.maps.thumbnails import keeps_thumbnails, thumbnail_side
 from attentropy.engine.maps.windows import default_window, map_tile, rectangles
 from attentropy.engine.model import source as model_source
 from attentropy.engine.model.checkpoint import NO_MODEL, open_checkpoint
@@ -49,6 +50,7 @@ class RunFacts(TypedDict):
     answer_tokens: int
     lens_positions: int
     map_tile: list[int] | None
+    thumbnail_tile: int | None
     reference_questions: int
     reference_tokens: int
     reference_passes: int
@@ -164,6 +166,7 @@ def predict(
             "answer_tokens": run.answer,
             "lens_positions": run.positions,
             "map_tile": list(run.recording.tile) if run.recording.tile else None,
+            "thumbnail_tile": run.recording.thumbnails,
             "reference_questions": run.reference.questions,
             "reference_tokens": run.reference.tokens,
             "reference_passes": run.reference.passes,
@@ -236,11 +239,18 @@ def _recording_size(size: ModelSize, tokens: int, options: CostOptions) -> Recor
         heads = len(select(options.heads, size.heads, "heads"))
     per_head = options.map_heads == "all"
     requested = rectangles(options.windows, tokens, size.layers, size.heads)
+    layers = len(select(options.layers, size.layers, "layers"))
+    tile = map_tile(options.map_tile, tokens, size.layers, size.heads if per_head else 1)
+    pictures = layers * (size.heads if heads is None else heads) if options.stats else 0
+    has_pictures = keeps_thumbnails(
+        options.thumbnails, tokens, pictures, is_swept=options.map_tile != "none"
+    )
     return RecordingSize(
         stats=options.stats,
-        layers=len(select(options.layers, size.layers, "layers")),
+        layers=layers,
         heads=heads,
-        tile=map_tile(options.map_tile, tokens, size.layers, size.heads if per_head else 1),
+        tile=tile,
+        thumbnails=thumbnail_side(tokens, tile and tile[0]) if has_pictures else None,
         map_per_head=per_head,
         received=options.map_tile != "none",
         scores=options.scores,

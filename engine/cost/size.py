@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -24,7 +25,8 @@ class RecordingSize:
 
     layers and heads: how many, None for all; 1 head may be the mean of all. tile: of the token ×
     token map, None without a map. rectangles: of exact weights, the automatic one among them (if
-    empty, the automatic one alone). itemsize: bytes of a value that may be stored as float16.
+    empty, the automatic one alone). thumbnails: tokens of a tile of the heads' pictures, None
+    without these. itemsize: bytes of a value that may be stored as float16.
     """
 
     stats: tuple[str, ...] = KEPT_ATTENTION
@@ -34,6 +36,7 @@ class RecordingSize:
     map_per_head: bool = False
     received: bool = False
     scores: bool = False
+    thumbnails: int | None = None
     rectangles: tuple[Rectangle, ...] = ()
     itemsize: int = 4
     top_k: int = 5
@@ -62,6 +65,13 @@ class RecordingSize:
             * (one.rows[1] - one.rows[0]) * (one.keys[1] - one.keys[0])
             for one in self.rectangles or default
         )  # fmt: skip
+
+    def thumbnail_values(self, size: ModelSize, tokens: int) -> int:
+        """Return the number of tiles of all heads' thumbnails."""
+        if self.thumbnails is None:
+            return 0
+        heads = size.heads if self.heads is None else self.heads
+        return size.layers * heads * math.ceil(tokens / self.thumbnails) ** 2
 
     def answer_weights(self, size: ModelSize, tokens: int, answer: int) -> int:
         """Return the number of values of `answer_attention` for an answer of so many tokens."""

@@ -122,6 +122,8 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     growing = (chunks - 1) * (cache / rates.copied + layers * _CALLS)
     scores = size.heads * visible * (n - visible / 2) * layers
     sweeps = (run.recording.tile is not None) + run.recording.received
+    if run.recording.thumbnails is not None:  # from the same sweep where there is one
+        sweeps = max(1, sweeps)
     lens_size = size.lens(run.itemsize, run.sites)
     lens_flops = lens_size.cost(run.positions, n).flops
     lens_flops += lens_size.cost(run.answer_positions, n).flops

@@ -20,7 +20,9 @@ from attentropy.engine.maps.induction import (
     uniform_induction,
 )
 from attentropy.engine.maps.sweeps import Sweeps
+from attentropy.engine.maps.thumbnails import ThumbnailSums, keeps_thumbnails, thumbnail_side
 from attentropy.engine.maps.windows import (
+    Tile,
     check_windows,
     default_window,
     map_tile,
@@ -43,6 +45,8 @@ def plan_sweeps(
     map_heads: str = "mean",
     windows: Any = (),
     scores: bool = True,
+    thumbnails: bool | None = None,
+    kept_heads: Sequence[int] | None = None,
     recorded: Collection[int] | None = None,
     notes: list[str] | None = None,
     answer: bool = False,
@@ -54,6 +58,8 @@ def plan_sweeps(
     are raised before anything runs but the model's check. What keys receive is kept along with a
     map, or with the exact window of a short prompt, unless `tile` is "none". `scores` runs the
     model once over `repeated_tokens`; `notes` gets the reason where it does not read them.
+    thumbnails: whether the pictures of the `kept_heads` are kept (None for their mean), see
+    `thumbnails.keeps_thumbnails`.
     `recorded`: the layers that are, where it is not all of them. `answer`: whether the tokens of an
     answer may follow, whose scores are kept apart. sinks: hides the sink keys, where what keys
     receive is kept and `scores` too.
@@ -73,6 +79,8 @@ def plan_sweeps(
         "map_tile": None if sides is None else list(sides), "map_heads": map_heads,
         "windows": list(windows), "scores": scores,
     }  # fmt: skip
+    pictures = _plan_thumbnails(thumbnails, tokens, heads, kept_heads, sides, tile != "none")
+    options["thumbnails"] = pictures is not None
     induction = None
     if scores:
         ids, induction = _induction(loaded, entries, heads, notes if notes is not None else [])
@@ -82,7 +90,7 @@ def plan_sweeps(
         tokens, heads, tile=sides, map_per_head=map_heads == "all", received=tile != "none",
         rectangles=[default_window(tokens, layers, largest), *requested], scores=scores,
         answer=answer,
-        induction=induction, sinks=sinks if scores else None,
+        induction=induction, sinks=sinks if scores else None, thumbnails=pictures,
     )  # fmt: skip
     return sweeps, options
 
@@ -93,7 +101,24 @@ def plan_no_sweeps(entries: int, tokens: int) -> tuple[Sweeps, dict[str, Any]]:
         tokens, [0] * entries, tile=None, map_per_head=False, received=False, rectangles=[],
         scores=False, induction=None,
     )  # fmt: skip
-    return sweeps, {"map_tile": None, "map_heads": "mean", "windows": [], "scores": False}
+    nothing = {"windows": [], "scores": False, "thumbnails": False}
+    return sweeps, {"map_tile": None, "map_heads": "mean", **nothing}
+
+
+def _plan_thumbnails(
+    value: bool | None,
+    tokens: int,
+    heads: Sequence[int],
+    head_list: Sequence[int] | None,
+    tile: Tile | None,
+    is_swept: bool,
+) -> ThumbnailSums | None:
+    """Return what takes the thumbnails of a run; None where it keeps none."""
+    count = sum(min(n, 1 if head_list is None else len(head_list)) for n in heads)
+    if not keeps_thumbnails(value, tokens, count, is_swept=is_swept):
+        return None
+    side = thumbnail_side(tokens, None if tile is None else tile[0])
+    return ThumbnailSums(tokens, side, heads, head_list)
 
 
 def _induction(

@@ -1,4 +1,4 @@
-"""Follow a sequence for what is kept besides its statistics: map, received, windows, scores.
+"""Follow a sequence for what is kept besides its statistics: map, thumbnails, windows, scores.
 
 Rows that are complete are returned at once; what is only known at the end (column sums, means over
 all queries) is a few numbers per key and head.
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from attentropy.engine.attention.sequence_call import SequenceCall
-from attentropy.engine.attention.weights import ALIVE_BYTES, exact_weights
+from attentropy.engine.attention.weights import exact_weights
 from attentropy.engine.errors import AttentropyError
 from attentropy.engine.maps.answer_sums import AnswerSums
+from attentropy.engine.maps.column_bands import column_bands
 from attentropy.engine.maps.head_sums import HeadSums
 from attentropy.engine.maps.hidden_sinks import HiddenSinks
+from attentropy.engine.maps.thumbnails import ThumbnailSums, add_rows, sweep_height
 from attentropy.engine.maps.windows import Rectangle, Tile
-from attentropy.kernels.sweep import attention_map
 
 Layout = dict[str, tuple[tuple[str, ...], tuple[int, ...]]]
 Results = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -28,14 +28,15 @@ class Sweeps:
     """What is kept of one sequence of `tokens` tokens, whose attention calls `on_attention` takes.
 
     Where an `answer` follows these, the heads' scores over its tokens are kept, apart from those
-    over the `tokens`, and what its tokens attend to; map, received and windows are of the `tokens`
-    alone.
+    over the `tokens`, and what its tokens attend to; map, received, thumbnails and windows are of
+    the `tokens` alone.
 
     heads: those of each entry (one attention call of one layer, in the trace's order), 0 for one
     that has none; everything is NaN in an entry that no call comes for. tile: the map's (queries,
     keys), None for no map; its heads are averaged unless `map_per_head`. received: whether the
-    column sums are kept. sinks: hides the sink keys that these sums show. induction: scores
-    [entries, heads] measured elsewhere, see `induction.induction_scores`.
+    column sums are kept. thumbnails: takes the heads' pictures from the same sweep. sinks: hides
+    the sink keys that these sums show. induction: scores [entries, heads] measured elsewhere, see
+    `induction.induction_scores`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Sweeps:
         answer: bool = False,
         induction: np.ndarray | None = None,
         sinks: HiddenSinks | None = None,
+        thumbnails: ThumbnailSums | None = None,
     ) -> None:
         self.tokens = tokens
         self.heads = tuple(heads)
@@ -58,6 +60,7 @@ class Sweeps:
         self.map_per_head = map_per_head
         self.rectangles = tuple(rectangles)
         self.induction = induction
+        self.thumbnails = thumbnails
         self.sinks = sinks if received else None
         self._received = np.zeros((len(self.heads), tokens)) if received else None
         self._scores = HeadSums(self.heads) if scores else None
@@ -99,6 +102,7 @@ class Sweeps:
             variables["answer_head"] = _heads(largest if self._answer_sums.per_head else None)
         if self._scores is not None:
             variables["score_head"] = _heads(largest)
+        variables |= {} if self.thumbnails is None else self.thumbnails.coordinates()
         return {name: (name, values.astype(np.int32)) for name, values in variables.items()}
 
     def on_attention(self, entry: int, call: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
@@ -118,7 +122,7 @@ class Sweeps:
         if here is None:
             return {} if answer is None else self._without_sinks(entry, answer)
         rows: dict[str, tuple[int, np.ndarray]] = {}
-        if self.tile is not None or self._received is not None:
+        if not (self.tile is None and self._received is None and self.thumbnails is None):
             rows |= self._sums_of_columns(entry, here)
         for rectangle in self.rectangles:
             rows |= _rectangle(rectangle, here)
@@ -148,6 +152,9 @@ class Sweeps:
             if self.sinks is not None:
                 keys = np.where(has_calls[:, 0], self.sinks.is_sink, -1).astype(np.int32)
                 results["sink_keys"] = (("layer", "position"), keys)
+        if self.thumbnails is not None:
+            dims = ("layer", "head", "tile_q", "tile_k")
+            results["thumbnail"] = (dims, self.thumbnails.values())
         if self._answer_sums is not None:
             means = self._answer_sums.means()
             results["answer_attention"] = (("layer", "answer_head", "position"), means)
@@ -164,6 +171,7 @@ class Sweeps:
         results = {} if self._received is None else {"received": self._received.copy()}
         results |= {} if self._scores is None else self._scores.state()
         results |= {} if self.sinks is None else {"sink_keys": self.sinks.is_sink.copy()}
+        results |= {} if self.thumbnails is None else self.thumbnails.state()
         answer = {} if self._answer_scores is None else self._answer_scores.state()
         answer |= {} if self._answer_sums is None else self._answer_sums.state()
         return results | {f"answer_{name}": values for name, values in answer.items()}
@@ -174,6 +182,8 @@ class Sweeps:
             self._received[...] = state["received"]
         if self.sinks is not None:
             self.sinks.restore(state["sink_keys"])
+        if self.thumbnails is not None:
+            self.thumbnails.restore(state)
         if self._scores is not None:
             self._scores.restore(state)
         prefix = "answer_"
@@ -184,14 +194,14 @@ class Sweeps:
             self._answer_sums.restore(answer)
 
     def _sums_of_columns(self, entry: int, here: SequenceCall) -> dict[str, tuple[int, np.ndarray]]:
-        """Return the map's rows, and add to the column sums, by one sweep.
+        """Return the map's rows, and add to the column sums and the thumbnails, by one sweep.
 
-        Tiles as tall as the map's and one key wide have both.
+        Rows as tall as all of them need, one key wide, have all three.
 
-        Sums over few queries in float32, of many in float64 on the host.
+        Sums over few queries in float32, of many keys' masses in float64 on the host.
         """
         start, stop = here.rows
-        tall, wide = self.tile or (stop - start, 1)
+        tall, wide = self.tile or (self.tokens, 1)
         if self.tile is not None and start % tall:
             raise AttentropyError(
                 f"a pass starts at token {start}, inside a tile of the attention map; use passes "
@@ -199,33 +209,28 @@ class Sweeps:
                 f"multiple of {tall} tokens, or another `map_tile`"
             )
         heads = here.query.shape[1] if self.map_per_head else 1
-        keys, dropped = here.visibility.mask.keys, here.visibility.first_key
-        step = tall * max(1, ALIVE_BYTES // (4 * heads * keys))
-        bands = []
-        for first in range(0, stop - start, step):
-            part = here.part(first, min(stop - start, first + step))
-            queries = part.visibility.queries
-            means = attention_map(
-                part.query, part.key, part.lse, tile=(tall, 1),
-                heads="all" if self.map_per_head else "mean", **part.where,
-            )[0]  # [heads, tiles, keys]  # fmt: skip
+        first_row, end_row = start // tall, -(-stop // tall)
+        rows = np.zeros((heads, end_row - first_row, -(-self.tokens // wide)), np.float32)
+        pictures = self.thumbnails
+        head_list = [] if pictures is None else pictures.heads_of(here.query.shape[1])
+        side = None if pictures is None else pictures.side
+        height = sweep_height(self.tile and tall, side, self.tokens)
+        for band in column_bands(here, height, per_head=self.map_per_head or bool(head_list)):
+            mean = band.masses.mean(0, keepdim=True)
             if self._received is not None:
-                counts = torch.full((means.shape[1], 1), float(tall), device=means.device)
-                counts[-1] = queries - tall * (means.shape[1] - 1)
-                column = (means.mean(0) * counts).sum(0).cpu().double().numpy()
-                self._received[entry, dropped : dropped + keys] += column
+                keys = slice(band.first_key, band.first_key + mean.shape[2])
+                self._received[entry, keys] += mean[0].sum(0).cpu().double().numpy()
             if self.tile is not None:
-                before = dropped % wide
-                after = -(before + keys) % wide
-                padded = torch.nn.functional.pad(means, (before, after))
-                bands.append(padded.unflatten(-1, (-1, wide)).sum(-1).float().cpu().numpy())
+                tiles = band.in_tiles(band.masses if self.map_per_head else mean, wide)
+                add_rows(rows, band.queries // tall - first_row, tiles)
+            if pictures is not None:
+                masses = band.masses[head_list] if pictures.head_list is not None else mean
+                pictures.add(entry, band.queries, band.in_tiles(masses, pictures.side))
         if self.tile is None:
             return {}
-        rows = np.concatenate(bands, 1)
-        values = np.zeros((heads, rows.shape[1], -(-self.tokens // wide)), np.float32)
-        left = dropped // wide
-        values[:, :, left : left + rows.shape[2]] = rows
-        return {"map": (start // tall, values)}
+        ends = np.minimum(np.arange(first_row + 1, end_row + 1) * tall, stop)
+        counts = ends - np.arange(first_row, end_row) * tall
+        return {"map": (first_row, (rows / counts[:, None]).astype(np.float32))}
 
 
 def _named(scores: dict[str, np.ndarray], of: str = "") -> Results:

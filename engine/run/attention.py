@@ -52,6 +52,8 @@ def plan_recording(
     """Return what is kept of attention and of its weights, with the options that name these."""
     tokens = len(text.ids)
     if not options.stats:
+        if options.thumbnails:
+            raise UsageError('`thumbnails` shows weights of attention; leave out `stats="none"`')
         if options.windows:
             raise UsageError('`windows` has weights of attention; leave out `stats="none"`')
         notes.append('attention was not recorded (`stats="none"`)')
@@ -66,7 +68,8 @@ def plan_recording(
     sweeps, sweep_options = plan_sweeps(
         loaded, tokens, recorded=attention_plan.layers, tile=options.map_tile,
         map_heads=options.map_heads, windows=options.windows, scores=options.scores, notes=notes,
-        answer=room > 0, sinks=hidden,
+        answer=room > 0, sinks=hidden, thumbnails=options.thumbnails,
+        kept_heads=attention_plan.heads,
     )  # fmt: skip
     if sweeps.sinks is not None:
         attention_plan = replace(attention_plan, derived=sweeps.sinks.names)

@@ -72,6 +72,7 @@ def extract(
     map_heads: str = "mean",
     windows: Any = (),
     scores: bool = True,
+    thumbnails: bool | None = None,
     reference: bool = True,
     storage: str = "float32",
     chunk: int | str | None = None,
@@ -141,6 +142,9 @@ def extract(
             (slice(-64, None), (0, 512)), or a list of up to eight of them.
         scores: Whether to score the heads (sink, local, previous, induction, diffuse). The model
             then also reads a short text of repeated random tokens.
+        thumbnails: Whether to keep a picture of each head's attention in at most 32 × 32 tiles,
+            from the sweep that gives the map; by default up to 32,768 tokens and 1,024 heads (all
+            layers together), unless `map_tile` is "none".
         reference: Whether to read the placebo questions too, short ones in the same chat template:
             a rehearsal counts only where none of them gives the same token, and findings say how
             the prompt departs from them.
@@ -190,7 +194,7 @@ def extract(
         seed=seed, top_k=top_k, stats=stats, layers=layers,
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
         lens_translator=lens_translator, map_tile=map_tile, map_heads=map_heads, windows=windows,
-        scores=scores, reference=reference, storage=storage,
+        scores=scores, thumbnails=thumbnails, reference=reference, storage=storage,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
     )  # fmt: skip

@@ -43,7 +43,7 @@ class Trace(Drawn, Divided, Judged):
     - Attention statistics are [layer, head, query]: "entropy", "max_prob", "top_key", …
     - Lens statistics are [site, layer, position]: "lens_entropy", "lens_rank", "rehearsal", …
     - "window" are exact attention weights, [layer, window_head, window_query, window_key]; "map" is
-      the attention map in tiles.
+      the attention map in tiles, "thumbnail" that of each head in at most 32 × 32 tiles.
 
     The axis `layer` has one entry per attention call: `trace["layer"]` is the number of the layer
     in the model, `trace["call"]` the number of the call within that layer (0 in most models).

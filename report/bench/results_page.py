@@ -12,7 +12,7 @@ from attentropy import __version__
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
 from attentropy.report.bench.results_charts import NARROW, WIDE, charts
-from attentropy.report.page.document import draw_still, security_policy, template_text, templates
+from attentropy.report.page.document import draw_still, security_policy, style_text, templates
 from attentropy.report.text import for_sentence
 
 TemplateVariables = dict[str, Any]
@@ -21,7 +21,7 @@ TemplateVariables = dict[str, Any]
 
 def render(runs: Sequence[Results]) -> str:
     """Return the page of one or more results; same results and version give the same bytes."""
-    style = template_text("page.css")
+    style = style_text()
     runs = [_without_control_characters(results) for results in runs]
     settings = [
         _setting(results, name, cases)

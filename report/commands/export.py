@@ -26,6 +26,9 @@ _STATISTICS = [
 _HELP = f"""\
 Export one figure of TRACE, or of a saved comparison, as a file, and print its caption.
 
+--figure story is the page's headline above the figure with which the page opens, to paste into
+a paper, an issue or a chat.
+
 --figure lens can show --stat entropy, lens_kl, probability or lens_rank; --figure attention
 can show entropy, {", ".join(_STATISTICS[:-1])} or {_STATISTICS[-1]}, if the trace has it.
 
@@ -38,6 +41,7 @@ entropies, and the share of the answer's attention; --layer and --head select as
 --figure, or with a picture as output, the figure has a column per word.
 """
 _EXAMPLES = examples(
+    "attentropy export trace.zarr.zip --figure story -o story.png",
     "attentropy export trace.zarr.zip -o lens.pdf --width 85",
     "attentropy export trace.zarr.zip --figure attention --layer 5 -o layer5.png",
     "attentropy export trace.zarr.zip --stat lens_kl --format csv -o -",
@@ -108,6 +112,11 @@ _EXAMPLES = examples(
     default=True,
     help="Show how far the lens can be read at each layer, and dot the layers where it cannot "
     "(lens).  [default: lens-skill]",
+)
+@click.option(
+    "--caption/--no-caption",
+    default=True,
+    help="Write the caption below the figure.  [default: caption]",
 )
 @click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True,

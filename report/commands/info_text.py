@@ -16,7 +16,7 @@ _STAGES = {
     "load": "loading the model",
     "check": "checking the model",
     "read_the_prompt": "processing the prompt",
-    "sweep_again": "attention map, received attention, rows without sink keys",
+    "sweep_again": "attention map, received attention, thumbnails, rows without sink keys",
     "answer": "generating the answer",
     "read_the_lens": "logit lens",
     "token_logprobs": "log-probabilities of the tokens",
@@ -34,6 +34,7 @@ _DISK = {
     "windows_bytes": "exact attention weights",
     "tokens_bytes": "tokens",
     "map_bytes": "attention map and received attention",
+    "thumbnails_bytes": "thumbnails of the heads",
     "scores_bytes": "head scores",
     "without_sinks_bytes": "attention without sink keys",
     "lens_bytes": "logit lens",
@@ -93,6 +94,9 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
         else f"tiles of {count(tile[0], 'query', 'queries')} × {count(tile[1], 'key')}"
     )
     yield from _part("Attention map", size)
+    side = run["thumbnail_tile"]
+    pictures = "none" if side is None else f"tiles of {count(side, 'token')} × {side:,}"
+    yield from _part("Thumbnails of the heads", pictures)
     yield from _part("Reference prompts", _reference(run))
 
 

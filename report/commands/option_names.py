@@ -23,7 +23,7 @@ _NAMES = {
     "windows": "--window",
 }
 # Arguments that are on where nobody says so: the option switches them off.
-_NEGATED = {"chat_template", "reference", "scores"}
+_NEGATED = {"chat_template", "reference", "scores", "thumbnails"}
 _WITHOUT_OPTION = {"model", "path", "tokenizer"}  # of Python alone
 
 

@@ -185,6 +185,12 @@ _RUN = (
         default=True,
     ),
     RunOption(
+        ("--thumbnails/--no-thumbnails",),
+        help="Picture of each head's attention in at most 32 × 32 tiles.  [default: up to 32,768 "
+        "tokens and 1,024 heads]",
+        attributes={"default": None},
+    ),
+    RunOption(
         ("--no-reference",),
         help="Do not read the placebo questions, without which no rehearsal can be tested.",
         attributes={"is_flag": True},
@@ -241,6 +247,7 @@ _INFO_FLAGS = (
     "--heads",
     "--map-tile",
     "--window",
+    "--thumbnails/--no-thumbnails",
     "--lens",
     "--lens-layers",
     "--lens-positions",

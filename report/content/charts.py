@@ -12,6 +12,7 @@ from attentropy.report.figures import heatmap_data as cells
 from attentropy.report.figures import roster, spread
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
+from attentropy.report.figures.bars import bars
 from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
@@ -32,10 +33,11 @@ def opening_charts(
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
-    The others are "map" or "window", "spread" and "roster". The first of `shown` is the view
-    that the figure opens with.
+    The others are "bars" of the details, "map" or "window", "spread" and "roster". The first of
+    `shown` is the view that the figure opens with.
     """
     charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, shown[0], rows, sizes, placed)}
+    charts["bars"] = {"wide": bars()}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
         entry = opening_layer(trace)

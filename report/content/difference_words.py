@@ -11,6 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, Difference
 from attentropy.report.content.captions import split_sentence
+from attentropy.report.content.origin import origin
 from attentropy.report.content.trace_words import (
     SHADES,
     deepest_layer,
@@ -64,6 +65,7 @@ def difference_words(difference: Difference, view: View, rows: Sequence[str]) ->
         ),
         headline=None,
         partial=progress_banner(difference),
+        origin=for_sentence(origin(difference), 1000),
         sides=[_side(difference, side) for side in (0, 1)],
         columns=_tokens(difference, view, deepest),
         absent=_absent(difference),

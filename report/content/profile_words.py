@@ -209,12 +209,17 @@ def growth_words(trace: Trace) -> str:
     )
 
 
+def has_profile(trace: Trace) -> bool:
+    """Return whether the trace was made by a profile."""
+    return "profile_seconds" in trace and isinstance(trace.attrs.get("profile"), dict)
+
+
 def read_profile(trace: Trace) -> ProfileWords | None:
     """Return a trace's profile in words, tables and charts; None where it holds none.
 
     Raises `TraceError` for a profile that cannot be read.
     """
-    if "profile_seconds" not in trace or not isinstance(trace.attrs.get("profile"), dict):
+    if not has_profile(trace):
         return None
     try:
         return _profile_words(trace)

@@ -12,6 +12,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.statistics import TOKEN_LOGPROB
 from attentropy.report.content.captions import of_reasoning, split_sentence
 from attentropy.report.content.headline import headline
+from attentropy.report.content.origin import origin
 from attentropy.report.content.token_words import token_words
 from attentropy.report.content.words import PromptWords, TokenWord, TraceWords
 from attentropy.report.figures.placement import Placement
@@ -70,6 +71,7 @@ def trace_words(trace: Trace, placed: Placement, view: View, rows: Sequence[str]
         headline=line,
         perplexity=_perplexity(trace),
         partial=progress_banner(trace),
+        origin=for_sentence(origin(trace), 600),
         prompt=_words(trace, view, words, 0, prompt),
         reasoning=_words(trace, view, words, prompt, start),
         generated=_words(trace, view, words, start, n),

@@ -11,7 +11,8 @@ from attentropy.report.content.headline import Headline
 class Words:
     """Texts of every page. `partial` says how far an unfinished run came.
 
-    `headline` stands in place of the heading where there is one.
+    `origin` says what a copied picture is made from; `headline` stands in place of the heading
+    where there is one.
     """
 
     version: str
@@ -23,6 +24,7 @@ class Words:
     description: str
     headline: Headline | None
     partial: str
+    origin: str
 
 
 @dataclass(frozen=True)

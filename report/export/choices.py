@@ -24,7 +24,7 @@ Requests = dict[str, Any]
 
 PALETTES = ("diverging", "cividis")
 THEMES = ("light", "dark")
-_OF_DIFFERENCES = ("lens", "attention")  # figures that show B − A
+_OF_DIFFERENCES = ("story", "lens", "attention")  # figures that show B − A
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def check_choices(trace: Trace, figure: str, theme: str, requests: Requests) -> 
     _check_name("figure", figure, tuple(FIGURES))
     _check_name("theme", theme, THEMES)
     if isinstance(trace, Difference) and figure not in _OF_DIFFERENCES:
-        shown = " and ".join(_OF_DIFFERENCES)
+        shown = ", ".join(_OF_DIFFERENCES[:-1]) + f" and {_OF_DIFFERENCES[-1]}"
         raise UsageError(f"`figure` {figure!r} does not apply to a comparison, which has {shown}")
     values = {name: value for name, value in requests.items() if value is not None}
     for name in values:

@@ -33,6 +33,7 @@ _COMPARED = {
     "lens": "lens_change",
     "attention": "heads",
 }  # figure -> the finding about a difference
+_LEAST_LETTER = 5.0  # pixels of width per letter of the words at the box
 _BEFORE_WORDS = {0: "", 1: " and the position before it", 2: " and the two positions before it"}
 
 
@@ -105,6 +106,8 @@ def _chart(
     data = heatmap_data.datasets(trace, size, placement, rows.view, rows.labels, palette)
     state = heatmap_data.state(trace, size, placement, rows.view)
     _fit_cells(data, rows, size, placement, state)
+    if size.is_narrow:
+        data["caption"] = [_short_caption(row, size) for row in data["caption"]]
     if rows.title != "layer":
         data["rowtitle"] = [{"text": rows.title}]
         for title in data["overviewtitle"]:
@@ -122,6 +125,17 @@ def _chart(
         data |= exact_weights.datasets(trace, inset, inset_title, size.inset)
         state |= exact_weights.state(inset, size.height)
     return heatmap(size, state, data)
+
+
+def _short_caption(row: Row, size: Size) -> Row:
+    """Return the words at the box; without their numbers where these would make them tiny.
+
+    The caption below the figure has the numbers.
+    """
+    text = str(row["text"])
+    if size.total / len(text or " ") < _LEAST_LETTER:
+        text = text.partition(" (")[0]
+    return {**row, "text": text}
 
 
 def _fit_cells(

@@ -13,12 +13,15 @@ from attentropy.report.export import (
     image_files,
     map_figure,
     profile_figure,
+    story_figure,
 )
 from attentropy.report.export.choices import ExportChoices, Requests, check_choices
+from attentropy.report.export.composed import compose
 from attentropy.report.export.exported import Exported
 from attentropy.report.export.figure_names import FORMATS
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
-from attentropy.report.export.fonts import name_sign_font
+from attentropy.report.export.fonts import has_sign, name_sign_font, overhang
+from attentropy.report.export.paragraphs import Paragraph, Run
 from attentropy.report.export.units_table import units_table
 from attentropy.report.figures.specification import Rows, VegaLite
 from attentropy.report.page.document import draw_svg
@@ -32,6 +35,7 @@ _NARROWEST, _WIDEST = 240, 3000  # pixels that the layouts are made for
 _MOST_PIXELS = 100_000_000  # of a PNG
 _RAMPS = {"legend", "maplegend"}  # datasets of colours in steps
 _PLANS = {
+    "story": story_figure.plan,
     "lens": entropy_figure.plan,
     "attention": entropy_figure.plan,
     "map": map_figure.plan,
@@ -57,6 +61,7 @@ def export(
     range: str | Ends | None = None,
     template_box: bool = True,
     lens_skill: bool = True,
+    caption: bool = True,
     theme: str = "light",
     width: float = 180.0,
     font_size: float = 7.0,
@@ -68,7 +73,8 @@ def export(
 
     Args:
         trace: The trace.
-        figure: "lens" (default), "attention", "map", "heads" or "profile".
+        figure: "lens" (default), "attention", "map", "heads", "profile", or "story": the headline
+            of the page above the figure with which the page opens.
         format: "svg", "png", "pdf", or "csv" for the values drawn.
         by: "word", "message" or "segment": one column of "lens" or "attention" for each, with the
             mean over its tokens. As "csv" and without a `figure`, the sums and means of `Trace.by`:
@@ -91,6 +97,8 @@ def export(
         template_box: Whether "lens" and "attention" frame the template tokens after the question.
         lens_skill: Whether "lens" shows the skill of each layer's lens, and dots layers where it is
             further from the model's output than a uniform guess.
+        caption: Whether the picture has its caption below it. The caption is in the file's
+            description in any case.
         theme: "light" or "dark".
         width: Width in print, in millimetres. A figure narrower than about 115 mm with labels of
             7 points is laid out as on a phone.
@@ -129,7 +137,9 @@ def export(
     if format == "csv":
         data = plan.table.encode()
     else:
-        image = _draw_to_width(plan, choices, pixels)
+        colours = page_palette.DARK if theme == "dark" else page_palette.LIGHT
+        below = [Paragraph((Run(plan.caption),), _LABEL)] if caption else []
+        image = compose(_draw_to_width(plan, choices, pixels), plan.above, below, colours)
         data = _encode_image(image, format, width, dpi, plan)
     return Exported(data, plan.title, plan.caption, format)
 
@@ -196,7 +206,9 @@ def _draw_to_width(plan: FigurePlan, choices: ExportChoices, pixels: int) -> str
 
 
 def _draw(plan: FigurePlan, choices: ExportChoices, layout: int) -> str:
-    chart: VegaLite = plan.draw(layout) | {"padding": 4}
+    chart: VegaLite = plan.draw(layout)
+    signs = [tick["text"] for tick in chart["datasets"].get("ticks", []) if has_sign(tick["text"])]
+    chart["padding"] = {"left": 4, "top": 4, "bottom": 4, "right": 4 + _LABEL * overhang(signs)}
     colours = page_palette.DARK if choices.theme == "dark" else page_palette.LIGHT
     for parameter in chart.get("params", []):
         parameter["value"] = colours.get(parameter["name"], parameter["value"])

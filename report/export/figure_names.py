@@ -9,6 +9,7 @@ from attentropy.engine.errors import UsageError
 FORMATS = ("svg", "png", "pdf", "csv")
 
 FIGURES: dict[str, tuple[str, ...]] = {
+    "story": ("section", "inset", "palette", "range", "template_box", "lens_skill"),
     "lens": (
         "by",
         "stat",

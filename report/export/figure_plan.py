@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
+from attentropy.report.content.origin import model_name, sides, version_sentence
 from attentropy.report.export.csv_table import CsvTable
+from attentropy.report.export.paragraphs import Paragraph
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.scale import Scale
 from attentropy.report.text import for_terminal
@@ -21,13 +21,14 @@ class FigurePlan:
     """A figure that can be drawn at any width.
 
     `draw` returns the chart for a layout of the given width in pixels; `title` and `caption` are
-    one line each; `table` has the values that are drawn.
+    one line each; `table` has the values that are drawn. `above` are the paragraphs above it.
     """
 
     draw: Callable[[int], VegaLite]
     title: str
     caption: str
     table: CsvTable
+    above: tuple[Paragraph, ...] = ()
 
 
 def make_caption(trace: Trace, title: str, *sentences: str) -> str:
@@ -40,33 +41,9 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
     start = f"{title}{comma} of {model_name(trace)} over a prompt of {count(prompt, 'token')}."
     if isinstance(trace, Difference):
         shared = f"{int(trace.both.sum()):,} of {count(n, 'column')} are in both."
-        start = f"{title}. {_sides(trace)} {shared}"
-    caption = " ".join(sentence for sentence in (start, *sentences, _version()) if sentence)
+        start = f"{title}. {sides(trace)} {shared}"
+    caption = " ".join(sentence for sentence in (start, *sentences, version_sentence()) if sentence)
     return for_terminal(" ".join(caption.split()))
-
-
-def _sides(difference: Difference) -> str:
-    """Return which two traces are compared."""
-    return " ".join(
-        f"{side}: {name[:200]}, {model_name(trace)} over {count(trace.prompt_tokens, 'token')}."
-        for side, name, trace in zip("AB", difference.names, difference.traces, strict=True)
-    )
-
-
-def model_name(trace: Trace) -> str:
-    """Return the name of the model, and its revision if that is recorded."""
-    model: Any = trace.attrs.get("model")
-    model = model if isinstance(model, dict) else {}
-    revision = model.get("revision")
-    suffix = f" ({str(revision)[:12]})" if revision else ""
-    return f"{str(model.get('name', 'a model'))[:200]}{suffix}"
-
-
-def _version() -> str:
-    try:
-        return f"Made with attentropy {version('attentropy')}."
-    except PackageNotFoundError:
-        return "Made with attentropy."
 
 
 def colour_sentence(scale: Scale, palette: str) -> str:

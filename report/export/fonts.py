@@ -41,23 +41,49 @@ def widths(texts: Iterable[str]) -> dict[str, float]:
 
     The width of a text with a sign is the larger one of its two fonts.
     """
-    import vl_convert
-
     distinct = sorted(set(texts))
-    rows = [{"text": text, "font": FONT} for text in distinct]
-    rows += [{"text": text, "font": _SIGN_FONT} for text in distinct if has_sign(text)]
-    scene = vl_convert.vega_to_scenegraph(_ruler(rows))
-    measured = next(_widths_of_bars(scene), [])
-    result: dict[str, float] = {}
-    for row, width in zip(rows, measured, strict=True):
-        result[row["text"]] = max(result.get(row["text"], 0.0), width / _MEASURED)
+    signed = [text for text in distinct if has_sign(text)]
+    result = _measured(distinct, FONT)
+    for text, width in _measured(signed, _SIGN_FONT).items():
+        result[text] = max(result[text], width)
     return result
 
 
-def _ruler(rows: list[dict[str, str]]) -> dict[str, Any]:
+def overhang(texts: Iterable[str]) -> float:
+    """Return how much wider than Vega knows texts with a sign may be: a part of the font's size."""
+    plain = _measured(sorted(set(texts)), FONT)
+    return max((width - plain[text] for text, width in widths(plain).items()), default=0.0)
+
+
+def styled_widths(texts: Iterable[str], *, is_bold: bool, has_signs: bool) -> dict[str, float]:
+    """Return the widths of words, bold or not; in a text with a sign, all are in the signs' font.
+
+    Of the two fonts that such a text may have, the wider one counts.
+    """
+    distinct = sorted(set(texts))
+    result = _measured(distinct, FONT, is_bold=is_bold)
+    if has_signs:
+        signed = _measured(distinct, _SIGN_FONT, is_bold=is_bold)
+        result = {text: max(width, signed[text]) for text, width in result.items()}
+    return result
+
+
+def _measured(texts: list[str], font: str, *, is_bold: bool = False) -> dict[str, float]:
+    import vl_convert
+
+    if not texts:
+        return {}
+    rows = [{"text": text, "font": font} for text in texts]
+    scene = vl_convert.vega_to_scenegraph(_ruler(rows, is_bold=is_bold))
+    measured = next(_widths_of_bars(scene), [])
+    return {text: width / _MEASURED for text, width in zip(texts, measured, strict=True)}
+
+
+def _ruler(rows: list[dict[str, str]], *, is_bold: bool) -> dict[str, Any]:
     """Return a Vega specification with one bar per row, as wide as the row's text."""
     text = {
         "text": {"field": "text"}, "font": {"field": "font"}, "fontSize": {"value": _MEASURED},
+        "fontWeight": {"value": "bold" if is_bold else "normal"},
     }  # fmt: skip
     bar = {"width": {"signal": "datum.bounds.x2 - datum.bounds.x1"}}
     return {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import altair as alt
 
+from attentropy.report.figures import crosshair
 from attentropy.report.figures.inset import inset, inset_columns, inset_title
 from attentropy.report.figures.marks import (
     BLUE,
@@ -75,7 +76,7 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     `datasets` are tile {url} of the overview and part {url} of the section, cells, columns, rows,
     inset, insetrows, insetcolumns, legend, ticks and titles (see `heatmap_data.datasets`), those
     of rows by how far their lens can be read (see `readable_rows`), and pins, matches, matchespart
-    (see `pins`).
+    (see `pins`), dimmed (see `crosshair`, which also has parameters).
     """
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
@@ -100,6 +101,8 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     padding = {
         "left": 44 if has_room else 28, "right": 42 if has_room else 26, "top": 16, "bottom": 4,
     }  # fmt: skip
+    state = {**crosshair.PARAMETERS, **state}
+    datasets = {**dict.fromkeys(crosshair.DATASETS, ()), **datasets}
     return specification(views, state, datasets, padding)
 
 
@@ -129,6 +132,7 @@ def _overview_chart(size: Size) -> VegaLite:
         frames("0", "n"),
         numbered_columns(size.overview),
         matches_above(),
+        *crosshair.overview_marks(size),
         resolve={"scale": {"y": "independent"}}, width=size.total, height=size.overview,
     )  # fmt: skip
 
@@ -194,6 +198,7 @@ def _section(size: Size) -> VegaLite:
             x=x_scale("xc:Q", "a", "b"), y=y_scale("yc:Q"), text=alt.Text("text:N"),
             color=text_color(),
         ),
+        crosshair.dimmed(size),
         text_mark(
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",
             baseline="middle", fontSize=11,
@@ -210,6 +215,7 @@ def _section(size: Size) -> VegaLite:
         *strip(size),
         frames("a", "b"),
         *numbered_cells(),
+        *crosshair.cells(size),
         text_mark(
             "rowtitle", x=alt.XValue(13 - size.gap), y=alt.YValue(size.height / 2),
             align="center", baseline="bottom", angle=270, fontSize=11,
@@ -224,7 +230,8 @@ def _column_labels(size: Size) -> VegaLite:
         baseline="middle", fontSize=alt.ExprRef("labelfont"), clip=True,
     )  # fmt: skip
     return layer(
-        labels, strip_title(size), matches_below(), width=size.section, height=LABELS
+        labels, strip_title(size), matches_below(), *crosshair.column_tags(size),
+        width=size.section, height=LABELS,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import altair as alt
 
+from attentropy.report.figures.crosshair import inset_marks
 from attentropy.report.figures.marks import (
     GREEN,
     HAS_TEXT,
@@ -58,6 +59,7 @@ def inset(size: Size) -> VegaLite:
             fontSize=10,
         ),
         frame(GREEN, "0", f"{size.inset}", size.height, 2.5),
+        *inset_marks(size),
         width=size.inset, height=size.height,
     )  # fmt: skip
 

@@ -16,6 +16,12 @@ from attentropy.report.content.directions import direction, runs
 from attentropy.report.images import data_uri
 from attentropy.report.units import glue
 
+# The files of the style, in the order in which the page has them.
+_STYLES = (
+    "base", "header", "layout", "text", "figure", "grid", "details", "explore", "findings",
+    "terms", "compare", "narrow", "print",
+)  # fmt: skip
+
 
 @lru_cache(maxsize=1)
 def templates() -> Environment:
@@ -40,6 +46,11 @@ def template_text(name: str) -> str:
     loader = templates().loader
     assert loader is not None
     return loader.get_source(templates(), name)[0]
+
+
+def style_text() -> str:
+    """Return the style of all pages."""
+    return "".join(template_text(f"style/{name}.css") for name in _STYLES)
 
 
 def security_policy(style: str, *scripts_allowed: str) -> str:

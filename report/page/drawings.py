@@ -20,8 +20,10 @@ Pictures = Mapping[str, Still | None]
 # Datasets that the script fills before the chart is shown.
 _FILLED = {
     "tile", "part", "cells", "inset", "map", "exact", "window", "received", "receivedpart",
-    "heads", "scores",
+    "heads", "scores", "bars", "dimmed",
 }  # fmt: skip
+# Charts that stand empty until the script fills them.
+_SCRIPTED = {"bars"}
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:
@@ -69,6 +71,7 @@ def still_pictures(report: Report) -> Pictures:
     pictures: dict[str, Still | None] = {
         f"{name} {width}" if width != "wide" else name: draw_still(chart)
         for name, charts in report.charts.items()
+        if name not in _SCRIPTED
         for width, chart in charts.items()
         if width == "wide" or name == "figure"
     }

@@ -25,7 +25,12 @@ from attentropy.report.content.trace_words import SHADES
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.budget import MAX_BYTES, Budget
 from attentropy.report.pack.page_values import PageValues, pack_values
-from attentropy.report.page.document import security_policy, template_text, templates
+from attentropy.report.page.document import (
+    security_policy,
+    style_text,
+    template_text,
+    templates,
+)
 from attentropy.report.page.drawings import CHOICES, curves_of, specifications, still_pictures
 from attentropy.report.page.payload import facts
 from attentropy.report.page.profile import draw_profile
@@ -105,7 +110,7 @@ def _context(report: Report) -> dict[str, Any]:
     """Return everything that fills the template, besides still pictures and values."""
     words, axes, attention = report.words, report.axes, report.attention
     script, bundle = template_text("script/shell/loader.js"), program()
-    style = template_text("page.css") + _shade_classes()
+    style = style_text() + _shade_classes()
     return {
         **{field.name: getattr(words, field.name) for field in fields(words)},
         "policy": security_policy(style, script, bundle.text),

@@ -145,6 +145,12 @@ class Opened:
         image = Image.open(io.BytesIO(self.page.screenshot()))
         return np.asarray(image.convert("RGB")).astype(int)
 
+    def details(self) -> str:
+        """Return what the details pane says of the cell under the pointer, or the selected one."""
+        self.quiet()
+        text: str = self.page.inner_text("#details")
+        return text
+
     def violations(self) -> list[str]:
         """Return the violations of the content security policy so far."""
         violations: list[str] = self.page.evaluate("window.violations")

@@ -59,7 +59,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
     def read_tooltip(row, column):
         page.mouse.move(*point(row, column))
         opened.quiet()
-        return page.inner_text("#tip")
+        return page.inner_text("#details")
 
     def coloured(shown):
         pixels = opened.pixels()

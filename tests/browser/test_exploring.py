@@ -1,9 +1,11 @@
 """A reader explores the figure by keys, pointer, pinned insets, search, and the address."""
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from attentropy.report.figures.sizes import wide
 from traces import CHAT, synthetic
@@ -236,7 +238,9 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     assert page.input_value("#search") == ""
     opened.go(fragment)
     page.evaluate("document.activeElement.blur()")
-    assert _still(opened) == first
+    shots = (_still(opened), first)
+    again, before = (np.asarray(Image.open(io.BytesIO(shot))).astype(int) for shot in shots)
+    np.testing.assert_allclose(again, before, atol=2)  # rounded corners are not drawn alike
 
     # A fragment that is an anchor of the page does not change the figure.
     opened.go("provenance")

@@ -31,7 +31,7 @@ def _hover(opened, left, width, y):
     for share in (0.1, 0.5, 0.9):
         opened.page.mouse.move(left + share * width, y)
         opened.quiet()
-        tip = opened.page.inner_text("#tip")
+        tip = opened.page.inner_text("#details")
         assert "position" in tip
         assert "NaN" not in tip
         assert "Infinity" not in tip

@@ -34,7 +34,7 @@ def _point(opened, x, share):
     left, top = opened.corner()
     opened.page.mouse.move(left + x, top + SIZE.overview + SIZE.above + share * SIZE.height)
     opened.quiet()
-    return opened.page.inner_text("#tip")
+    return opened.page.inner_text("#details")
 
 
 def test_the_inset_and_tooltips_leave_sink_keys_out_until_the_reader_asks(open_page, trace):

@@ -112,7 +112,7 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     left, top = opened.corner()
     opened.page.mouse.move(left + size.left + 200, top + size.overview + size.above + 20)
     opened.quiet()
-    tooltip = opened.page.inner_text("#tip")
+    tooltip = opened.page.inner_text("#details")
     assert "mean of positions" in tooltip
     assert ", min " in tooltip
     assert "the page has no values of single positions here" in tooltip
@@ -124,7 +124,7 @@ def test_hovering_says_what_is_exact_and_what_stands_for_many(open_page, trace):
     position = N - 12 + int(200 / size.section * 12)
     value = trace["entropy"][LAYERS - 1, :, position].mean()
     assert f"attention entropy {value:.3f} nats, {position + 1:,} visible keys" in (
-        opened.page.inner_text("#tip")
+        opened.page.inner_text("#details")
     )
 
 
@@ -220,5 +220,7 @@ def test_what_an_unfinished_run_did_not_reach_is_grey_and_says_why(open_page):
     assert tuple(opened.pixels()[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
     opened.page.mouse.move(x, y)
     opened.quiet()
-    assert "the run stopped after 4,000 tokens (out of memory)" in opened.page.inner_text("#tip")
+    assert "the run stopped after 4,000 tokens (out of memory)" in opened.page.inner_text(
+        "#details"
+    )
     assert "4,000 of 9,000" in opened.page.inner_text(".banner")

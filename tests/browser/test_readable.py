@@ -27,16 +27,16 @@ def point(opened, row, x):
 def test_a_click_a_tooltip_and_the_keys_find_collapsed_rows(open_page):
     opened = open_page(skilled(), fragment="#view=lens&a=4&b=16&col=8")
     page = opened.page
-    assert opened.state()["row"] == "6"  # opens at a row that can be read
+    assert opened.state()["row"] == "7"  # opens at what the model says last
     for row in (0, 3, 4, 7):
         page.mouse.click(*point(opened, row, 5))
         opened.quiet()
         assert opened.state()["row"] == str(row)
-        tip = page.inner_text("#tip")
-        assert tip.startswith(f"layer {row} ")
+        tip = page.inner_text("#details")
+        assert f"layer {row} · position" in tip
         assert (GUESS in tip) == (row < 4)
     page.mouse.move(*point(opened, 1, SIZE.section + 18))
-    assert page.inner_text("#tip").startswith("layer 1\nlens skill −0.90 (")
+    assert "lens skill −0.90 (" in opened.details()
     opened.assert_clean()
 
 
@@ -85,6 +85,6 @@ def test_a_comparison_marks_layers_that_one_side_cannot_read(open_page):
     page = opened.page
     assert "Lens readable in both in layers 6–7 of 8" in page.inner_text("#caption")
     page.mouse.move(*point(opened, 0, 5))
-    assert "lens skill A −1.20 (" in page.inner_text("#tip")
+    assert "lens skill A −1.20 (" in page.inner_text("#details")
     assert "lens skill A" in page.inner_text("#section-layers thead")
     opened.assert_clean()

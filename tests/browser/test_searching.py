@@ -56,7 +56,7 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
     size, (left, top) = wide(2), opened.corner()
     page.mouse.move(left + size.left + 300, top + size.overview + size.above + 20)
     opened.quiet()
-    tooltip = page.inner_text("#tip")
+    tooltip = page.inner_text("#details")
     position = int(re.search(r"position ([\d,]+)", tooltip)[1].replace(",", ""))
     entropy = lengthy["entropy"][1, 0]
     assert (

@@ -43,7 +43,7 @@ def _assert_colours(opened, values, scale):
 def _hover(opened, row, position, rows=LAYERS):
     opened.page.mouse.move(*_point(opened, row, position, rows))
     opened.quiet()
-    return opened.page.inner_text("#tip")
+    return opened.page.inner_text("#details")
 
 
 def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(open_page, trace):
@@ -66,7 +66,7 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
         opened.page.select_option("#stat", stat)
         _assert_colours(opened, values, scales["attention", stat])
     assert f"normalized entropy {shares[4, 9]:.3f}, " in _hover(opened, 4, 9)
-    assert f"entropy {means['entropy'][4, 9]:.3f} nats" in opened.page.inner_text("#tip")
+    assert f"entropy {means['entropy'][4, 9]:.3f} nats" in opened.page.inner_text("#details")
     opened.page.select_option("#stat", "distance")
     assert f"mean distance {means['distance'][1, 5]:.3f} tokens" in opened.page.inner_text("#live")
     assert "red 16.0 tokens on a logarithmic scale" in opened.page.inner_text("#caption")
@@ -93,8 +93,9 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert f"KL to the last layer {trace['lens_kl'][1, 3, 8]:.3f} nats" in tooltip
     top_token = trace.text_of(trace["lens_top_ids"][1, 3, 8])[0].strip()
     shown = np.exp(trace["lens_top_logprobs"][1, 3, 8, 0]) * 100
-    assert f"{shown:.1f}\u00a0%" in tooltip.splitlines()[-5]
-    assert top_token in tooltip.splitlines()[-5]
+    first = opened.page.inner_text("#details-top-list li")
+    assert f"{shown:.1f}\u00a0%" in first
+    assert top_token in first
     assert "of the MLP block's output alone" in opened.page.inner_text("#caption")
     assert "Colour: blue 0.0, white " in opened.page.inner_text("#caption")
     opened.page.select_option("#palette", "cividis")

@@ -38,7 +38,7 @@ def _lines(opened, row, position):
     y = top + size.overview + size.above + (LAYERS - 1 - row + 0.12) / LAYERS * size.height
     opened.page.mouse.move(x, y)
     opened.quiet()
-    return opened.page.inner_text("#tip").splitlines()
+    return opened.page.inner_text("#details").splitlines()
 
 
 def test_a_tooltip_names_the_word_of_a_token(open_page, trace):

@@ -71,7 +71,9 @@ def test_two_figures_and_a_page_share_a_fixed_range(trace):
 
 
 def test_every_figure_with_a_scale_of_entropies_takes_a_range(trace):
-    assert [name for name in FIGURES if "range" in FIGURES[name]] == ["lens", "attention", "heads"]
+    assert [name for name in FIGURES if "range" in FIGURES[name]] == [
+        "story", "lens", "attention", "heads",
+    ]  # fmt: skip
     caption = export(trace, "attention", "csv", range="1:2").caption
     assert "blue 1.0 and below, white 1.5, red 2.0 nats and above" in caption
     image = export(

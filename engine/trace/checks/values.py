@@ -13,6 +13,7 @@ import xarray as xr
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.schema import NEVER_NEGATIVE, ROLES
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, WITHOUT_SINKS
+from attentropy.engine.trace.thumbnails import THUMBNAIL_TILES
 from attentropy.engine.trace.types import Array
 
 # variable -> the words that it may hold
@@ -28,6 +29,7 @@ _ATTRIBUTE_TYPES: Mapping[str, type] = {
     **dict.fromkeys(("partial", "placebo"), dict), "notes": list, "answer_is_cut": bool,
 }  # fmt: skip
 _MAX_INTEGER = 2**31 - 1
+_TILES = THUMBNAIL_TILES
 _LOWEST = -1e-3  # of what is never negative: rounding
 # variable -> the variables without which it means nothing
 _NEEDS = {
@@ -45,6 +47,7 @@ _NEEDS = {
     "window_entropy": ("window",),
     "received": ("received_head",),
     "answer_attention": ("answer_head",),
+    "thumbnail": ("tile_q", "tile_k", "head"),
     "sink_keys": ("received", "visible"),
     # An unfinished run does not have `sink_keys` yet.
     **dict.fromkeys(WITHOUT_SINKS, ("entropy",)),
@@ -112,6 +115,10 @@ def _check_sizes(dataset: xr.Dataset, trace: str) -> None:
     for name in ("site", "head", "k", *(d for d in sizes if "_head" in str(d))):
         if sizes.get(name, 1) < 1:
             raise TraceError(f"{trace}: {name} is empty")
+    if "thumbnail" in dataset.variables:
+        tiles = (sizes["tile_q"], sizes["tile_k"])
+        if dataset["thumbnail"].dtype != np.uint8 or not 1 <= min(tiles) <= max(tiles) <= _TILES:
+            raise TraceError(f"{trace}: thumbnail must be bytes of at most {_TILES} × {_TILES}")
 
 
 def _is_in_range(name: str, values: Array) -> bool:
@@ -128,6 +135,6 @@ def _fits(name: str, values: Array, tokens: int) -> bool:
         return np.array_equal(values, np.arange(tokens))
     if name.startswith(("window_query", "window_key")):  # consecutive tokens
         return bool((np.diff(values) == 1).all() and values[-1] < tokens)
-    if name in ("map_query", "map_key"):  # the first tokens of tiles
+    if name in ("map_query", "map_key", "tile_q", "tile_k"):  # the first tokens of tiles
         return bool(values[0] == 0 and (np.diff(values) > 0).all() and values[-1] < tokens)
     return True

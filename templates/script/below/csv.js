@@ -2,6 +2,7 @@
 import { $, N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { state } from "../data/state.js";
+import { saveFile } from "../data/saving.js";
 import { readableLens } from "../data/readable.js";
 import { entropyOver, headName, rowsShown } from "../data/rows.js";
 import { sectionBinOf } from "../figure/pictures.js";
@@ -50,20 +51,12 @@ function csvOfFigure() {
   return csvLines(lines);
 }
 
-function download(name, text) {
-  const link = document.createElement("a"), address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  link.href = address;
-  link.download = `attentropy-${name}.csv`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}
-
 export function listenToCsvButtons() {
   for (const button of document.querySelectorAll("button[data-csv]")) {
     const { csv } = button.dataset, makeCsv = () => {
       writeTables();
       return csv === "figure" ? csvOfFigure() : csvOfTable($(csv));
     };
-    button.addEventListener("click", () => download(csv.replace("table-", ""), makeCsv()));
+    button.addEventListener("click", () => saveFile(`${csv.replace("table-", "")}.csv`, new Blob([makeCsv()], { type: "text/csv" })));
   }
 }

@@ -15,13 +15,31 @@ import { formatAmount, formatNats, formatWeight, withUnit } from "./amounts.js";
 import { describeTile, whyNotReached, whyNotRead } from "./missing.js";
 import { describeBoth } from "./compare.js";
 
-export function describeCell(row, position) {
-  if (report.compare) return describeBoth(row, position);
+// A cell as its place, its value with what else is known of it, and the tokens that the lens would say.
+export function cellFacts(row, position) {
+  if (report.compare) {
+    const [place, ...facts] = describeBoth(row, position);
+    return { place, facts, tokens: [], words: [] };
+  }
   const text = texts.full(position), role = texts.role(position);
-  const lines = [`${rowName(row)} · position ${formatCount(position)}${text ? ` · ${text} (${role})` : ""}`];
+  const place = `${rowName(row)} · position ${formatCount(position)}${text ? ` · ${text} (${role})` : ""}`;
   const value = inLayer(row) ? row.plane.at(row.at, position) : NaN;
-  if (value === undefined) return [...lines, ...describeTile(row, position, statName())];
-  return [...lines, ...(state.view === "lens" ? describeLens(row, position, value) : describeAttention(row, position, value)), ...describeText(row, position)];
+  if (value === undefined) return { place, facts: describeTile(row, position, statName()), tokens: [], words: [] };
+  const lens = state.view === "lens", tokens = lens && Number.isFinite(value) ? topTokens(row, position) : [];
+  return { place, facts: lens ? describeLens(row, position, value) : describeAttention(row, position, value), tokens, words: describeText(row, position) };
+}
+
+// The same as lines.
+export function describeCell(row, position) {
+  const { place, facts, tokens, words } = cellFacts(row, position);
+  return [place, ...facts, ...tokens.map(({ id, p }) => `${Number.isFinite(p) ? formatPercent(p) : "missing"}  ${wordFull(id)}`), ...words];
+}
+
+// The tokens that the lens gives the largest probabilities, {id, p} each.
+function topTokens(row, position) {
+  const slot = details.slot(position), ids = lensDetail("topIds");
+  if (slot < 0 || !ids) return [];
+  return Array.from({ length: ids.shape[2] }, (_, k) => topToken(row, position, k)).filter(({ id }) => id >= 0);
 }
 
 // The sum of the surprisals of the tokens from `a` to `b`; NaN where the page does not have all of them.
@@ -63,25 +81,24 @@ function describeLens(row, position, value) {
   if (ranks) lines.push(`rank ${formatCount(ranks.at(row.entry, slot) + 1)}: ${wordFull(lensDetail("targets").at(slot))}, the model's prediction`);
   const rehearsed = otherSite() ? undefined : report.rehearsals[position]?.[row.entry];
   if (rehearsed) lines.push(rehearsed);
-  lines.push(...(readableLens()?.words[row.entry] ?? []));
-  for (let k = 0; k < lensDetail("topIds").shape[2]; k++) {
-    const { id, p } = topToken(row, position, k);
-    if (id >= 0) lines.push(`${Number.isFinite(p) ? formatPercent(p) : "missing"}  ${wordFull(id)}`);
-  }
-  return lines;
+  return [...lines, ...(readableLens()?.words[row.entry] ?? [])];
 }
 
 // How far the lens of a row can be read, with the row's name.
 export const describeSkill = (row) => [rowName(row), ...(readableLens()?.words[row.entry] ?? [])];
+
+// The key that a row's head, or most heads of its layer, attend to most; nothing where that is not known.
+export function mostAttended(row, position) {
+  const key = topKey(row, position), besides = data.topKeyWithoutSinks && !state.sinks && !report.compare ? "besides sink keys, " : "";
+  return key < 0 ? [] : [`${besides}${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`];
+}
 
 function describeAttention(row, position, value) {
   const visible = visibleKeys(row.entry, position);
   const visibleText = visible === null ? "" : `, ${countOf(visible, "visible key")}${visible ? ` (ln = ${Math.log(visible).toFixed(3)})` : ""}`;
   const lines = [`${statName()} ${formatAmount(value, row.plane.error)}${visibleText}`, ...describeEntropy(row, position)];
   if (!Number.isFinite(value)) return [...lines, report.notes[row.entry] || whyNotReached(position) || (visible === 1 ? "undefined: only one key is visible" : "undefined: no key is visible")];
-  const key = topKey(row, position);
-  const besides = data.topKeyWithoutSinks && !state.sinks && !report.compare ? "besides sink keys, " : "";
-  if (key >= 0) lines.push(`${besides}${row.head < 0 ? "most heads attend most to" : "attends most to"} ${texts.full(key)} (position ${formatCount(key)})`);
+  lines.push(...mostAttended(row, position));
   const slot = headDetails.slot(position);
   if (row.head >= 0 && data.maxProb && slot >= 0 && statShown() !== "max_prob") {
     const sink = hasLargestWeight(row, position) ? "" : ` (on the sink key ${texts.full(topKey(row, position, data.topKey, true))})`;

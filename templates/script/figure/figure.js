@@ -15,17 +15,18 @@ import { overviewBin, overviewPicture, pictureKey, pieces, sectionBinOf, section
 import { chartCaption } from "./caption.js";
 import { drawMatches } from "./matches.js";
 import { pinFrames } from "./frames.js";
+import { crosshairSignals } from "./crosshair.js";
 
 let frameRequest = 0;
 export let sectionBin = 1;
 export let shownInset = null;
 let overviewKey = null;
 let shownPieces = null;
-const listeners = [];
+const drawListeners = [];
 
 // Call `listener` after each drawing of the figure, except while something is dragged.
 export function afterDraw(listener) {
-  listeners.push(listener);
+  drawListeners.push(listener);
 }
 
 // Draw all pictures again at the next drawing, because the view or its values are new.
@@ -99,12 +100,12 @@ export function drawFigure(settled = true) {
     rowcount: height, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
     cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : layout.insetFont, insetPixels * 0.75),
     box0: state.box ? report.placement.box[0] : 0, box1: state.box ? report.placement.box[1] : 0,
-    ...theme(),
+    ...theme(), ...crosshairSignals(box),
   };
   for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
   figureView.run();
   if (!settled) return;
-  for (const listener of listeners) listener();
+  for (const listener of drawListeners) listener();
 }
 
 // Draw at most once per animation frame, however many events come.

@@ -1,6 +1,7 @@
 // Moving the section and the selected cell with the pointer, the wheel and fingers.
 import { $, N } from "../data/page.js";
 import { state } from "../data/state.js";
+import { hover } from "../data/selection.js";
 import { rowsShown } from "../data/rows.js";
 import { moveSection, selectCell, zoomTo } from "../data/section.js";
 import { readableLens, rowAt } from "../data/readable.js";
@@ -8,7 +9,8 @@ import { pointerOn } from "./chart.js";
 import { figureView, layout } from "./canvas.js";
 import { overviewBin } from "./pictures.js";
 import { describeCell, describeDrawn, describeInset, describeSkill } from "./describe.js";
-import { hideTip, showTip } from "./tooltip.js";
+import { noteHover } from "./details.js";
+import { hideTip, showTip, tipAtRest } from "./tooltip.js";
 import { addPin } from "./pins.js";
 import { markCells, markedCells } from "./frames.js";
 import { drawFigure, drawSoon, sectionBin, shownInset } from "./figure.js";
@@ -81,7 +83,8 @@ function dragCells(at, pressed) {
       const to = nearestInSection(canvas, event), floor = Math.floor, { min, max } = Math;
       markCells({ r0: floor(min(at.y, to.y)), r1: min(floor(max(at.y, to.y)) + 1, rowsShown().length), p0: floor(min(at.x, to.x)), p1: floor(max(at.x, to.x)) + 1 });
     },
-    end() {
+    end(event) {
+      if (!moved && event.pointerType === "touch") hoverPart(event);
       if (!moved) selectCell(Math.floor(at.x), Math.min(rowsShown().length - 1, Math.floor(at.y)));
       if (markedCells) addPin("r", markedCells.r0, markedCells.r1, markedCells.p0, markedCells.p1);
     },
@@ -97,6 +100,40 @@ function dragPinch(canvas, fingers) {
 }
 
 let currentDrag = null;
+
+function leave() {
+  hideTip();
+  noteHover();
+  hover(null);
+}
+
+// Tell all parts of the page which cell is under the pointer: its row and its position.
+function hoverRow(row, position, event, extra, describe) {
+  noteHover(extra);
+  hover({ position, entry: row.entry, head: row.head });
+  tipAtRest(describe, event);
+}
+
+function hoverInset(at, event) {
+  const lines = describeInset(shownInset, at);
+  if (!shownInset.weights) {
+    const rows = rowsShown();
+    hoverRow(rows[Math.floor(rowAt(at.y, rows.length))], state.col, event, [], () => lines);
+    return;
+  }
+  const { queries, width, row } = shownInset;
+  hoverRow(row, queries[Math.min(width - 1, Math.floor(at.across * width))], event, lines.slice(0, 3), () => lines);
+}
+
+function hoverPart(event) {
+  const at = locate(event), rows = rowsShown();
+  if (at.part === null) { leave(); return; }
+  if (at.part === "inset") { hoverInset(at, event); return; }
+  const row = rows[Math.max(0, Math.min(rows.length - 1, Math.floor(at.y)))];
+  if (at.part === "strip") { hoverRow(row, undefined, event, [], () => describeSkill(row)); return; }
+  const position = Math.max(0, Math.min(N - 1, Math.floor(at.x))), drawn = describeDrawn(row, position, at.bin);
+  hoverRow(row, position, event, drawn, () => [...describeCell(row, position), ...drawn]);
+}
 
 // Cancel the current drag; false where there is none.
 export function dropDrag() {
@@ -115,9 +152,9 @@ export function listenFigure(canvas) {
     markCells(null);
     if (fingers.size === 2) currentDrag = dragPinch(canvas, fingers);
     else currentDrag = { overview: dragFrame, section: dragCells }[at.part]?.(at, event) ?? null;
-    if (at.part === "inset") showTip(describeInset(shownInset, at), event);
+    if (at.part === "inset" && event.pointerType === "touch") showTip(describeInset(shownInset, at), event);
     if (!currentDrag) return;
-    hideTip();
+    leave();
     canvas.setPointerCapture(event.pointerId);
     drawSoon();
   });
@@ -128,24 +165,19 @@ export function listenFigure(canvas) {
       drawSoon();
       return;
     }
-    const at = locate(event);
-    if (at.part === null) { hideTip(); return; }
-    if (at.part === "inset") { showTip(describeInset(shownInset, at), event); return; }
-    if (at.part === "strip") { showTip(describeSkill(rowsShown()[Math.floor(at.y)]), event); return; }
-    const rows = rowsShown(), position = Math.max(0, Math.min(N - 1, Math.floor(at.x)));
-    const row = rows[Math.max(0, Math.min(rows.length - 1, Math.floor(at.y)))];
-    showTip([...describeCell(row, position), ...describeDrawn(row, position, at.bin)], event);
+    hoverPart(event);
   });
   for (const name of ["pointerup", "pointercancel"]) {
     canvas.addEventListener(name, (event) => {
       fingers.delete(event.pointerId);
       if (!currentDrag) return;
-      if (name === "pointerup") currentDrag.end();
+      if (name === "pointerup") currentDrag.end(event);
       dropDrag();
       drawFigure();
     });
   }
-  canvas.addEventListener("pointerleave", hideTip);
+  // A finger leaves when it is lifted: what it showed stays until it touches the page again.
+  canvas.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") leave(); });
   // A finger on the overview drags the frame; elsewhere it may scroll the page.
   canvas.addEventListener("touchstart", (event) => {
     if (locate(event.touches[0]).part === "overview") event.preventDefault();

@@ -113,6 +113,32 @@ def test_map_windows_and_lens_are_counted(size):
     assert disk(size, lens_positions="-2000:")["lens_bytes"] > 100 * last
 
 
+def test_thumbnails_are_counted_where_the_run_keeps_them(size):
+    def pictures(**options):
+        run = run_size(size, 8000, CostOptions(**options), CPU, torch.float32)
+        return disk_bytes(size, run).get("thumbnails_bytes")
+
+    assert pictures() == 3 * 4 * 32**2 / 2
+    assert pictures(heads="mean") == 3 * 32**2 / 2
+    for options in ({"thumbnails": False}, {"map_tile": "none"}, {"stats": ()}):
+        assert pictures(**options) is None
+    assert pictures(map_tile="none", thumbnails=True) == pictures()
+    assert "thumbnails_bytes" not in disk(size)  # of 100,000 tokens
+    run = RunSize(8000, 4, 0, recording=RecordingSize(thumbnails=250))
+    without = replace(run, recording=RecordingSize())
+    rates = pace.Rates(product=1e10, copied=1e9, scores=1e8, lens=1e10, swept=1e8)
+    alone = pace.duration(size, run, rates)["sweep_again"]
+    assert alone > pace.duration(size, without, rates)["sweep_again"] == 0
+    swept = RecordingSize(tile=(64, 64), received=True)
+    shared = replace(swept, thumbnails=250)
+    both = [
+        pace.duration(size, replace(run, recording=one), rates)["sweep_again"]
+        for one in (swept, shared)
+    ]
+    assert both[0] == both[1]  # no sweep of their own
+    assert memory_bytes(size, run)["peak_bytes"] > memory_bytes(size, without)["peak_bytes"]
+
+
 def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
     text = "The river runs past the old mill, and nobody remembers who built it. " * 12
     trace = extract(None, text)
@@ -145,6 +171,7 @@ def test_a_folder_with_a_configuration_alone_is_described(tmp_path, monkeypatch)
     facts = describe(tmp_path, tokens=5000, chunk=512, lens=(), map_tile="128")
     assert facts["run"] == {
         "chunk": 512, "answer_tokens": 32, "lens_positions": 0, "map_tile": [128, 128],
+        "thumbnail_tile": 256,
         "reference_questions": 0, "reference_tokens": 0, "reference_passes": 0,
     }  # fmt: skip
     assert facts["memory"]["lens_bytes"] == 0

@@ -122,7 +122,7 @@ def test_bands_of_column_sums_are_one_map(monkeypatch):
     subject = family_model("sliding")
     plan = {"tile": (16, 16), "map_per_head": True}
     whole = swept(subject, random_ids(), sweeps_of(subject, **plan))
-    monkeypatch.setattr("attentropy.engine.maps.sweeps.ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
+    monkeypatch.setattr("attentropy.engine.maps.column_bands.ALIVE_BYTES", 3 * 4 * 4 * LENGTH)
     bands = swept(subject, random_ids(), sweeps_of(subject, **plan))
     np.testing.assert_allclose(bands["map"], whole["map"], atol=1e-6)
     np.testing.assert_allclose(bands["received"], whole["received"], atol=1e-4)

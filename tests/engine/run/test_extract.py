@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from attentropy.engine import demo
+from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.plan import plan_sweeps
 from attentropy.engine.profile.profile import profile
 from attentropy.engine.run.extract import extract
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.thumbnails import decode_mass
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from tiny import save
@@ -82,6 +84,8 @@ def test_what_is_kept_beside_the_statistics_matches_eager_attention(
     assert np.isnan(trace["head_local"]).all()  # 17 tokens are not 4 × 64
     assert np.isfinite(trace["head_induction"]).all()
     assert "map" not in trace
+    assert trace["thumbnail"].shape == (8, 4, n, n)  # 17 tokens: each is a tile
+    np.testing.assert_allclose(decode_mass(trace["thumbnail"]), weights, atol=0.004)
     path = tmp_path / "t.zarr.zip"
     recording = extract(
         device="cpu",
@@ -102,6 +106,9 @@ def test_what_is_kept_beside_the_statistics_matches_eager_attention(
     assert options["map_tile"] == [5, 3]
     assert options["windows"] == ["-4:,:", "3:5,1:3"]
     assert options["scores"] is True
+    assert options["thumbnails"] is True
+    np.testing.assert_array_equal(result["thumbnail"], trace["thumbnail"])
+    assert list(result["tile_q"]) == list(result["tile_k"]) == list(range(n))
 
 
 def test_layers_that_are_not_recorded_have_no_part_in_what_is_kept(embedded):
@@ -116,7 +123,21 @@ def test_scores_and_maps_can_be_left_out():
     result = extract(device="cpu", max_new_tokens=0, scores=False, map_tile="none")
     names = {str(name) for name in result.dataset.variables}
     assert not [n for n in names if n.startswith(("head_", "uniform_", "map", "received", "score"))]
+    assert "thumbnail" not in names
     assert "window" in names
+
+
+def test_thumbnails_can_be_left_out_and_be_all_that_is_swept():
+    without = extract(device="cpu", max_new_tokens=0, lens="none", thumbnails=False)
+    assert "thumbnail" not in without
+    assert "received" in without
+    options = {"device": "cpu", "max_new_tokens": 0, "lens": "none", "map_tile": "none"}
+    alone = extract(thumbnails=True, heads="1,3", layers="2:4", **options)
+    assert "received" not in alone
+    assert alone["thumbnail"].shape[:2] == (8, 2)
+    assert alone["thumbnail"].any((-2, -1)).tolist() == [[i in (2, 3)] * 2 for i in range(8)]
+    with pytest.raises(UsageError, match="`thumbnails`"):
+        extract(stats="none", thumbnails=True, **options)
 
 
 def test_the_lens_matches_a_plain_softmax(trace, eager):

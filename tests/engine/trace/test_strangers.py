@@ -14,10 +14,11 @@ from numcodecs.zstd import Zstd
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace import digests as seal
+from attentropy.engine.trace import store
 from attentropy.engine.trace.checks import files as listing
 from attentropy.engine.trace.checks import metadata as inspection
 from attentropy.engine.trace.checks.chunks import frame_bytes
-from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.dataset import Trace, stored_dataset
 from traces import reseal, synthetic
 
 
@@ -149,6 +150,32 @@ def test_coordinates_that_do_not_fit_are_refused(folder, name, values, message):
     array[...] = np.array(values, object if name in ("role", "site") else array.dtype)
     seal.seal(folder)
     _refused(folder, message)
+
+
+@pytest.mark.parametrize(
+    ("values", "starts", "message"),
+    [
+        (np.zeros((2, 2, 2, 2), np.uint8), [0, 9], None),
+        (np.zeros((2, 2, 2, 2), np.int32), [0, 9], "thumbnail must be bytes"),
+        (np.zeros((2, 2, 40, 40), np.uint8), range(40), "thumbnail must be bytes"),
+        (np.zeros((2, 2, 0, 0), np.uint8), [], "thumbnail must be bytes"),
+        (np.zeros((2, 2, 2, 2), np.uint8), [0, 17], "tile_. do not fit"),
+        (np.zeros((2, 2, 2, 2), np.uint8), [5, 9], "tile_. do not fit"),
+        (np.zeros((2, 2, 2, 2), np.uint8), None, "thumbnail but not tile_q"),
+    ],
+)
+def test_thumbnails_that_are_none_are_refused(tmp_path, values, starts, message):
+    dataset = synthetic(layers=2, heads=2).dataset
+    dataset = dataset.assign(thumbnail=(("layer", "head", "tile_q", "tile_k"), values))
+    if starts is not None:
+        tiles = np.array([*starts], np.int32)
+        dataset = dataset.assign_coords(tile_q=tiles, tile_k=tiles)
+    path = tmp_path / "t.zarr"
+    store.write_datasets({"": stored_dataset(Trace(dataset))}, path)
+    if message is None:
+        np.testing.assert_array_equal(Trace.open(path)["thumbnail"], values)
+    else:
+        _refused(path, message)
 
 
 @pytest.mark.parametrize("name", ["rehearsal_ids", "visible", "target_ids", "vocabulary_text"])

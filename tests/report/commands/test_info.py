@@ -26,8 +26,9 @@ FACTS = {
         },
     },
     "run": {
-        "chunk": 2048, "lens_positions": 1024, "map_tile": [64, 32], "reference_questions": 6,
-        "reference_tokens": 240, "reference_passes": 1,
+        "chunk": 2048, "lens_positions": 1024, "map_tile": [64, 32],
+        "thumbnail_tile": 1024,
+        "reference_questions": 6, "reference_tokens": 240, "reference_passes": 1,
     },
     "memory": {
         "device": "cpu", "dtype": "float32", "weights_bytes": 538_100_000,
@@ -54,6 +55,7 @@ def test_a_prediction_is_printed_in_units_that_people_read():
         "Disk: about 2.5 TB", "Logit lens: 1,024 of 1,048,576 positions", "323 GFLOP",
         "5.28 TFLOP, 2.39 × the model's own pass", "30 PFLOP",
         "Attention map: tiles of 64 queries × 32 keys", "7.0 s",
+        "Thumbnails of the heads: tiles of 1,024 tokens × 1,024",
         "Reference prompts: 6 questions in the model's chat template, about 240 tokens in 1 pass; "
         "none without a template",
     ):  # fmt: skip

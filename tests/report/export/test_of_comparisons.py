@@ -104,9 +104,9 @@ def test_heads_have_a_scale_about_zero_and_the_most_attended_tokens_of_both(diff
 @pytest.mark.parametrize(
     ("figure", "choices", "message"),
     [
-        ("map", {}, "a comparison, which has lens and attention"),
-        ("heads", {}, "a comparison, which has lens and attention"),
-        ("profile", {}, "a comparison, which has lens and attention"),
+        ("map", {}, "a comparison, which has story, lens and attention"),
+        ("heads", {}, "a comparison, which has story, lens and attention"),
+        ("profile", {}, "a comparison, which has story, lens and attention"),
         ("lens", {"stat": "probability"}, "must be entropy, not"),
         ("attention", {"stat": "max_prob"}, "must be entropy, not"),
     ],

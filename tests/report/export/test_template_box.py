@@ -43,7 +43,9 @@ def test_the_caption_of_the_template_box_is_never_cut(trace, width, section):
     if section != "0:2":  # the section shows a part of the box
         assert captions
     for caption in captions:
-        assert caption.text.endswith("%)")
+        # Where the figure is narrow, the numbers are in the caption below it alone.
+        assert caption.text.endswith("%)") or caption.text == "Rehearsal at template tokens"
+        assert caption.text.endswith("%)") or width < 180
         right = _x_on_page(root, caption)
         size = float(caption.get("font-size").removesuffix("px"))
         assert right <= sheet

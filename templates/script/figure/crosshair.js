@@ -1,0 +1,64 @@
+// The marks of the selected cell and of the hovered one in the figure; see report/figures/crosshair.py.
+import { texts } from "../data/texts.js";
+import { shorten } from "../data/format.js";
+import { rowOf, selectedCell } from "../data/cell.js";
+import { hovered } from "../data/selection.js";
+import { rowsShown } from "../data/rows.js";
+import { rowEdges } from "../data/readable.js";
+import { state } from "../data/state.js";
+import { figureView, layout } from "./canvas.js";
+
+// Milliseconds for which a cell that was looked up is framed.
+const FLASH = 1500;
+
+// Letters of a token in a label, which may be wider than its column.
+const TAG_LETTERS = 10;
+
+let hoverFrame = 0;
+let flashTimer = 0;
+let flashing = 0;
+
+// The edges of a row as two parameters; no row for −1.
+function edgesOf(name, row, rows) {
+  const edges = rowEdges(rows.length), isRow = row >= 0 && row < rows.length;
+  return { [`${name}0`]: isRow ? edges[row] : -1, [`${name}1`]: isRow ? edges[row + 1] : -1 };
+}
+
+// Columns that are wide enough for it are labelled with their token, the others with their position.
+const columnTag = (position) => (layout.section / (state.b - state.a) >= 15 && texts.token(position)) || position.toLocaleString("en-US");
+
+function hoverSignals() {
+  const rows = rowsShown(), row = rowOf(hovered), position = hovered?.position ?? -1;
+  return {
+    ...edgesOf("hover", row, rows), hovercol: position,
+    hoverrowtag: rows[row]?.label ?? "", hovercolumntag: position < 0 ? "" : shorten(columnTag(position), TAG_LETTERS),
+  };
+}
+
+// All parameters of the marks, for the rows that the figure shows and an inset `box`.
+export function crosshairSignals(box) {
+  const rows = rowsShown(), row = rowOf(selectedCell());
+  return {
+    ...hoverSignals(), ...edgesOf("sel", row, rows), flash: flashing, inrows: box.weights ? 0 : 1,
+    rowtag: String(rows[row]?.label ?? ""), columntag: shorten(columnTag(state.col), TAG_LETTERS),
+  };
+}
+
+function setSignals(signals) {
+  if (!figureView) return;
+  for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
+  figureView.run();
+}
+
+// Mark the hovered cell, at most once per animation frame.
+export function drawHover() {
+  if (!hoverFrame) hoverFrame = requestAnimationFrame(() => { hoverFrame = 0; setSignals(hoverSignals()); });
+}
+
+// Frame the selected cell for a moment, because the reader was led to it.
+export function flashCell() {
+  clearTimeout(flashTimer);
+  flashing = 1;
+  setSignals({ flash: 1 });
+  flashTimer = setTimeout(() => { flashing = 0; setSignals({ flash: 0 }); }, FLASH);
+}
