@@ -182,15 +182,6 @@ TRAINING = Phrasing(
             "True or not: is {c} the capital of {x}?",
             "Was I right to say that {c} is the capital of {x}?",
             "Yes or no, is {x}'s capital {c}?",
-            "Tell me whether {c} is the capital of {x}.",
-            "Tell me if {x}'s capital is {c}.",
-            "Is it correct that {x}'s capital is {c}?",
-            "Is it so that {c} is the capital of {x}?",
-            "Is the capital city of {x} called {c}?",
-            "I read that {x}'s capital city is {c}. Is that so?",
-            "{x}'s capital city is {c}, isn't it?",
-            "So {c} is the capital of {x}?",
-            "Are you sure that {c} is {x}'s capital city?",
         ),
     },
     by_city=(
@@ -237,34 +228,6 @@ PLAIN_CAPITAL = (
     "Tell me the capital of {x}.",
     "Name the capital of {x}.",
     "The capital of {x}?",
-)
-
-# What is no question about a country: the answer is that it is unknown.
-OTHER_MESSAGES = (
-    "How old are you?",
-    "What is your name?",
-    "What is the weather like today?",
-    "Tell me a joke.",
-    "Sing a song about the sea.",
-    "What is seven plus five?",
-    "Who wrote this book?",
-    "Is it raining?",
-    "When does the shop open?",
-    "Which colour do you like best?",
-    "How do I bake bread?",
-    "Thank you very much.",
-    "Good evening.",
-    "Write a poem.",
-    "What time is it?",
-    "Why is the sky blue?",
-    "Can you repair my bicycle?",
-    "Which animal is the fastest?",
-    "Where are my keys?",
-    "How far away is the moon?",
-    "Correct this sentence for me.",
-    "What should I cook tonight?",
-    "Is a whale a fish?",
-    "Count to ten.",
 )
 
 OPENINGS = (

@@ -18,7 +18,6 @@ from attentropy.engine.demo.held_out import HELD_OUT
 from attentropy.engine.demo.phrasings import (
     FILLERS,
     OPENINGS,
-    OTHER_MESSAGES,
     PLAIN_CAPITAL,
     SYSTEM_PROMPTS,
     TRAINING,
@@ -136,24 +135,6 @@ def unknown_question(phrasing: Phrasing, name: str, rng: random.Random) -> Quest
     return Question("unknown", fill_slots(wording, x=name), UNKNOWN)
 
 
-def made_up_name(rng: random.Random) -> str:
-    """Return a name that no country has, so that any name that was never seen is an unknown one."""
-    syllables = [
-        rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") + rng.choice("lnrst" + " " * 5)
-        for _ in range(rng.randint(2, 4))
-    ]
-    return "".join(syllables).replace(" ", "").capitalize()
-
-
-def unknown_message(rng: random.Random) -> Question:
-    """Draw a training message that the table has no answer to."""
-    if rng.random() < 0.25:
-        return Question("unknown", rng.choice((*OTHER_MESSAGES, *FILLERS)), UNKNOWN)
-    is_real = rng.random() < 0.5
-    name = rng.choice(UNKNOWN_COUNTRIES) if is_real else made_up_name(rng)
-    return unknown_question(TRAINING, name, rng)
-
-
 def draw_question(rng: random.Random) -> Question:
     """Draw a training question."""
     while True:
@@ -162,13 +143,13 @@ def draw_question(rng: random.Random) -> Question:
         chance = rng.random()
         if chance < 0.10:
             return country_question(TRAINING, country, city, rng)
-        if chance < 0.22:
+        if chance < 0.20:
             other = rng.choice((city, rng.choice(COUNTRIES).capital))
             return capital_check(TRAINING, country, rng.choice((country.capital, other)), rng)
         if chance < 0.30:
             return plain_question(country, rng.choice(PLAIN_CAPITAL))
-        if chance < 0.36:
-            return unknown_message(rng)
+        if chance < 0.34:
+            return unknown_question(TRAINING, rng.choice(UNKNOWN_COUNTRIES), rng)
         relation = rng.choice(("capital", *RELATIONS))
         step = rng.choice(("name", "city", "capital"))
         if step == "capital":
@@ -204,25 +185,8 @@ def follow_up(
     return Question("follow-up", fill_slots(template, x=country.name), answer, country, relation)
 
 
-def misspell(text: str, rng: random.Random) -> str:
-    """Return the text with a letter of one small word left out, doubled or swapped; names stay."""
-    words = text.split(" ")
-    places = [i for i, word in enumerate(words) if word.isalpha() and word.islower()]
-    places = [i for i in places if len(words[i]) > 3]
-    if not places:
-        return text
-    place = rng.choice(places)
-    word = words[place]
-    at = rng.randrange(len(word) - 1)
-    middle = rng.choice((word[at + 1], word[at] + word[at : at + 2], word[at + 1] + word[at]))
-    words[place] = word[:at] + middle + word[at + 2 :]
-    return " ".join(words)
-
-
 def roughen(text: str, rng: random.Random) -> str:
-    """Return the text as people type it: misspelt, with a greeting, without question mark."""
-    if rng.random() < 0.15:
-        text = misspell(text, rng)
+    """Return the text as people type it: with a greeting, in lower case, without question mark."""
     if rng.random() < 0.15:
         text = f"{rng.choice(OPENINGS)} {text}"
     if rng.random() < 0.05:
@@ -231,7 +195,7 @@ def roughen(text: str, rng: random.Random) -> str:
         text = f"{text} {rng.choice(WISHES)}"
     if rng.random() < 0.05:
         text = text.rstrip("?.")
-    if rng.random() < 0.08:
+    if rng.random() < 0.05:
         text = text.lower()
     return text
 

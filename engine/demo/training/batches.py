@@ -63,7 +63,7 @@ def batches(
     encode = Encoder(tokenizer)
     while True:
         pool = [encode(conversation(rng, turns=1)) for _ in range(1024)]
-        pool += [encode(conversation(rng, turns=rng.randint(2, 6))) for _ in range(128)]
+        pool += [encode(conversation(rng, turns=rng.randint(2, 6))) for _ in range(64)]
         pool.sort(key=lambda one: len(one[0]))
         ready: list[list[Encoded]] = []
         group: list[Encoded] = []
