@@ -110,7 +110,7 @@ def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of the figure.
 
     Datasets: sprite {x0, x1, y0, y1, url}, all pictures as one; frames {x0, x1, y0, y1, kind};
-    picked {x0, x1, y0, y1}, the figure's head; numbers and labels {x, y, text, kind}; layerlabels,
+    picked and pointed {x0, x1, y0, y1}, the selected and the hovered head or layer; numbers and labels {x, y, text, kind}; layerlabels,
     headlabels, titles.
     """
     weight = 600 if size.font > 9 else 500
@@ -125,6 +125,7 @@ def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:
             ),
         ),
         _frames("picked", strokeWidth=2.5, stroke=INK),
+        _frames("pointed", strokeWidth=1.5, stroke=INK, strokeDash=[3, 2]),
         _text("numbers", INK, {"align": "left", "baseline": "middle"}, 10),
         _text("labels", None, label_place, size.font),
         text_mark("layerlabels", x=alt.XValue(-5), y=y_scale("at:Q", "layers"), align="right",

@@ -44,6 +44,7 @@ def first_grid(trace: Trace, size: GridSize, rows: Sequence[str], entropies: Sca
         "one": [{"o": 1}],
         "sprite": _sprite(size, pictures, grounds, scale.map_name(palette)),
         "picked": [],
+        "pointed": [],
         **_cells(size, roles, scores, pictures),
         "layerlabels": [{"at": i + 0.5, "text": rows[i]} for i in range(0, len(rows), step)],
         "headlabels": [],
