@@ -231,7 +231,7 @@ TERMS = (
         "The place of a token when all tokens are sorted by probability; rank 1 (top-1) is the "
         "most likely.",
         "Where people read, ranks count from 1. The variables `lens_rank` and `rehearsal_rank` of "
-        "a trace and of its CSV count from 0, so their 0 is rank 1.",
+        "a trace count from 0, so their 0 is rank 1.",
         see=("logit lens", "target log-probability"), aliases=("lens_rank", "top-1"),
     ),
     Term(

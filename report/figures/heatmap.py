@@ -267,7 +267,7 @@ def _column_labels(size: Size) -> VegaLite:
     # The name of the rows stands below their labels, where it covers none.
     title = text_mark(
         "rowtitle", x=alt.XValue(-4 if size.is_narrow else -7), y=alt.YValue(LABELS / 2),
-        align="right", baseline="middle", fontSize=10 if size.is_narrow else 11, color="muted",
+        align="right", baseline="middle", fontSize=11, color="muted",
     )  # fmt: skip
     return layer(
         labels, title, strip_title(size), matches_below(), *crosshair.column_tags(),
