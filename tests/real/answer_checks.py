@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import numpy as np
 from torch import Tensor
@@ -92,7 +93,7 @@ def _looked(finding: Finding, evidence: Evidence) -> Verdict | None:
         mistakes.share(f"other rows at {word!r}", share, heads[place][1])
     written = [key_of(bare(word)) for _, word, *_ in groups]
     totals = [sum(weight for weight, _ in own.get(key, {}).values()) for key in written]
-    mistakes.claim(all(a >= b - 0.01 for a, b in zip(totals, totals[1:])), f"order: {order[:3]}")
+    mistakes.claim(all(a >= b - 0.01 for a, b in pairwise(totals)), f"order: {order[:3]}")
     mistakes.claim(set(order[:1]) <= set(written), f"the first word is {order[:1]}")
     return mistakes.verdict(finding)
 
