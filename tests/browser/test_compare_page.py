@@ -121,7 +121,9 @@ def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_pag
     for row, (one, other) in enumerate(ids):
         names = of.text_of([one, other])
         y = top + size.overview + size.above + (5 - row) * row_high
-        cell = pixels[round(y) + 2 : round(y + row_high) - 2, round(left) + 3 : round(left) + size.inset - 3]
+        cell = pixels[
+            round(y) + 2 : round(y + row_high) - 2, round(left) + 3 : round(left) + size.inset - 3
+        ]
         ink = (np.abs(cell - np.median(cell, (0, 1))).max(-1) > 60).any(1)
         high = np.ptp(np.flatnonzero(ink))  # one line is about 12 pixels high, two are 14 more
         two = one != other and len("".join(names)) >= size.inset_letters
