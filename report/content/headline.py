@@ -66,8 +66,8 @@ def headline(trace: Trace) -> Headline | None:
         return Headline(lead, *_parts(answer, (0, 0)))
     value = decisive.probability
     return Headline(
-        lead, *_parts(answer, decisive.place),
-        "" if value is None else probability(value), _note(decisive), value is None or value >= SURE,
+        lead, *_parts(answer, decisive.place), "" if value is None else probability(value),
+        _note(decisive), value is None or value >= SURE,
     )  # fmt: skip
 
 

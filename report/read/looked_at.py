@@ -1,4 +1,4 @@
-"""Which words one row of attention looks at most: those of content, in the upper half of the layers.
+"""Which content words one row of attention looks at most, in the upper half of the layers.
 
 It says where the model looked, and not why it answered. Sink keys are left out. A word counts with
 all places at which it stands before the row.
@@ -131,7 +131,7 @@ def upper_half(trace: Trace, query: int) -> list[int]:
 
 
 def top_keys_of_row(trace: Trace, entry: int, query: int) -> np.ndarray:
-    """Return the top key of each head in one row of a layer [head], sink keys left out; −1: none."""
+    """Return the top key of each head in one row [head], sink keys left out; −1: none."""
     keys: np.ndarray = trace.dataset["top_key"][entry, :, query].values
     if TOP_KEY_WITHOUT_SINKS in trace:
         others = trace.dataset[TOP_KEY_WITHOUT_SINKS][entry, :, query].values
