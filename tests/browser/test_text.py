@@ -14,8 +14,8 @@ pytestmark = pytest.mark.browser
 
 N = 131_072
 
-# Reads the text from its first line to its last: every token that was in view, by position, the chips
-# [from, to), and the largest number of elements at once.
+# Reads the text from its first line to its last: every token that was in view, by position, the
+# chips [from, to), and the largest number of elements at once.
 READ = """async () => {
   const text = document.getElementById('text'), tokens = {}, chips = [], frame = () =>
     new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));

@@ -72,10 +72,12 @@ export function noteOpeningColumn() {
   openingColumn = state.col;
 }
 
+export const hasOpeningColumn = () => state.col === openingColumn;
+
 // The query whose arcs are drawn: the selected token, or until the reader selects another one that before
 // the answer's decisive word.
 function arcQuery() {
-  return state.col === openingColumn && texts.decisive ? texts.decisive[0] - 1 : state.col;
+  return hasOpeningColumn() && texts.decisive ? texts.decisive[0] - 1 : state.col;
 }
 
 // Where the arcs of a query begin: at the next token, where the model wrote that one, because the query's output

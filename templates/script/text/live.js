@@ -6,7 +6,7 @@ import { selectCell } from "../data/section.js";
 import { texts } from "../data/texts.js";
 import { keyShown } from "../data/statistics.js";
 import { drawFigure } from "../figure/figure.js";
-import { drawArcs, noteOpeningColumn } from "./arcs.js";
+import { drawArcs, hasOpeningColumn, noteOpeningColumn } from "./arcs.js";
 import { colourTokens, noteOpeningRow, tokenTitle, writeHint } from "./colours.js";
 import { afterReading, chipAt, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
 import { drawLines, startLines } from "./lines.js";
@@ -110,7 +110,8 @@ export async function startText() {
     startReader();
     listUncertain();
     await Promise.all([startMinimap(), startLines()]);
-    if (texts.decisive) revealToken(texts.decisive[0], true);
+    const position = hasOpeningColumn() ? texts.decisive?.[0] : state.col;
+    if (position !== undefined) revealToken(position, true);
   }
   listenToExpand();
   listenToText();

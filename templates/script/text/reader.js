@@ -16,6 +16,9 @@ let span = [0, 0];
 let box = null;
 let frame = null;
 let isRendering = false;
+// The token that was last scrolled to, and where; it stays in view while the reader does not scroll.
+let kept = null;
+let lastTop = 0;
 const renderers = [];
 
 // Call `listener` whenever other blocks are shown, or the same ones elsewhere.
@@ -91,6 +94,7 @@ export function render() {
     if (Math.abs(wanted - text.scrollTop) > 0.5) text.scrollTop = wanted;
   }
   isRendering = false;
+  lastTop = text.scrollTop;
   for (const listener of renderers) listener();
 }
 
@@ -112,6 +116,7 @@ export function revealToken(position, always = false) {
     } else text.scrollTop = offsets[blockOf(position)] - text.clientHeight / 3;
     render();
   }
+  kept = { position, top: text.scrollTop };
 }
 
 // The element of a token; that of its closed chip where it is in one; null where it is not shown.
@@ -153,14 +158,17 @@ export function startReader() {
   text.addEventListener("scroll", render);
   let width = text.clientWidth, height = text.clientHeight;
   new ResizeObserver(() => {
+    const isKept = kept !== null && Math.abs(kept.top - lastTop) < 2 && (text.clientWidth !== width || text.clientHeight !== height);
     if (text.clientWidth !== width) {
       const [from] = visibleTokens();
       width = text.clientWidth;
       estimate();
       text.scrollTop = offsets[blockOf(from)];
+      if (kept) kept.top = text.scrollTop;
     }
-    if (text.clientHeight !== height) height = text.clientHeight;
+    height = text.clientHeight;
     render();
+    if (isKept) revealToken(kept.position, true);
   }).observe(text);
 }
 
