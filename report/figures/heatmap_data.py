@@ -18,6 +18,7 @@ from attentropy.report.figures.sizes import LETTER, LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
+from attentropy.report.read.characters import character_at
 from attentropy.report.read.readability import PALE, UNREADABLE
 from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.views import View
@@ -174,18 +175,29 @@ def _section_datasets(
 ) -> dict[str, Rows]:
     """Return the section as rectangles with text if there are few, else as a picture."""
     start, stop = placement.start, placement.stop
-    values, scale, tokens = view.values[:, start:stop], view.scale, trace.tokens
+    values, scale = view.values[:, start:stop], view.scale
     letters = label_letters(size, stop - start)
     columns = numbers(start, stop, size.section)
     if letters >= 2:
-        labels = column_labels(tokens, start, stop, letters)
-        columns = [{"xc": start + i + 0.5, "text": label} for i, label in enumerate(labels)]
+        columns = character_labels(trace, start, stop, letters)
     if not is_live(size, stop - start, len(values)):
         pictures = tiles(values, layout, scale, start, 1, palette)
         return {"part": pictures, "cells": [], "columns": columns}
     texts = view.texts(start, stop, cell_letters(size, stop - start))
     cells = grid(values, texts, start, scale, palette, layout)
     return {"part": [], "cells": cells, "columns": columns}
+
+
+def character_labels(trace: Trace, start: int, stop: int, letters: int) -> Rows:
+    """Return the labels of a section's columns, one for all columns of a character."""
+    tokens, labels, at = trace.tokens, [], start
+    while at < stop:
+        first, end = character_at(trace, at)
+        end = min(end, stop)
+        text = shorten(tokens[first], letters * (end - at))
+        labels.append({"xc": (at + end) / 2, "text": text})
+        at = end
+    return labels
 
 
 def column_labels(tokens: Sequence[str], start: int, stop: int, letters: int) -> list[str]:

@@ -47,7 +47,7 @@ function wordsOf(from, to) {
 }
 
 function wordElements({ from, to, text }) {
-  const lead = /^ */.exec(text)[0], probability = wordProbability(from, to);
+  const lead = text.trim() ? /^ */.exec(text)[0] : "", probability = wordProbability(from, to);
   const element = makeElement(probability ? "ruby" : "span", "", { className: texts.isDecisive(from) ? "w decisive" : "w" });
   for (let p = from; p < to;) {
     const { to: stop } = texts.characterOf(p), own = texts.plain(p) || (p === from ? "·" : "");
