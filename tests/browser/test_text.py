@@ -227,3 +227,40 @@ def test_without_scripts_a_long_text_has_its_first_and_its_last_passage(open_pag
     assert text.endswith(" w3998 w3999")
     assert "more can be read where scripts run" in text
     assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+
+
+def test_search_marks_its_matches_in_the_text_and_dims_the_rest(open_page):
+    tokens = ["<s>", *(f" word{i}" for i in range(12)), " cat", " word", "s"]
+    trace = synthetic(tokens, ["bos"] + ["content"] * 15, layers=2, heads=1, window=False)
+    opened = open_page(trace)
+    page = opened.page
+    marked = "[...document.querySelectorAll('#text .hit')].map((e) => Number(e.dataset.at))"
+    page.fill("#search", "cat word")
+    opened.quiet()
+    assert page.evaluate(marked) == [13, 14]
+    assert (
+        page.locator('#text .t[data-at="3"]').evaluate("(e) => getComputedStyle(e).opacity") < "1"
+    )
+    page.fill("#search", "")
+    opened.quiet()
+    assert page.evaluate(marked) == []
+    assert (
+        page.locator('#text .t[data-at="3"]').evaluate("(e) => getComputedStyle(e).opacity") == "1"
+    )
+
+
+def test_few_stops_of_the_tab_key_stand_before_the_figure_and_enter_opens_the_chips(open_page):
+    for repeat in (1, 30):
+        opened = open_page(_arabic(repeat))
+        page = opened.page
+        page.evaluate("scrollTo(0, 0); document.activeElement.blur()")
+        stops = 0
+        while page.evaluate("document.activeElement.id") != "figure" and stops < 20:
+            page.keyboard.press("Tab")
+            stops += 1
+        assert stops <= 7
+        page.evaluate("document.getElementById('text').scrollTop = 0")
+        page.focus("#text")
+        page.keyboard.press("Enter")
+        opened.quiet()
+        assert page.locator('#text .t[data-at="3"]').is_visible()
