@@ -61,11 +61,13 @@ def percent(share: float) -> str:
 
 
 def probability(value: float) -> str:
-    """Return a probability with two decimals, more for a small one; empty where it is not known."""
+    """Return a probability with two decimals, more near 0 and 1; empty where it is not known."""
     if not math.isfinite(value):
         return ""
     if 0 <= value < 0.0005:
         return "< 0.001"
+    if 0.995 <= value < 1:  # "1.00" would say that nothing else was possible
+        return f"{value:.4f}" if value < 0.99995 else "> 0.9999"
     return f"{value:.2f}" if value >= 0.005 else f"{value:.3f}"
 
 

@@ -11,6 +11,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, Difference
 from attentropy.report.content.captions import split_sentence
+from attentropy.report.content.heading import heading
 from attentropy.report.content.origin import origin
 from attentropy.report.content.running_text import SHADES, deepest_layer
 from attentropy.report.content.trace_words import package_version, progress_banner
@@ -43,15 +44,17 @@ _HEADINGS = {
 
 def difference_words(difference: Difference, view: View, rows: Sequence[str]) -> DifferenceWords:
     """Return the page's texts; `view` is the one that opens, `rows` the names of its layers."""
-    heading = _HEADINGS[_is_same(difference, "model"), _is_same(difference, "prompt")]
+    kinds = _HEADINGS[_is_same(difference, "model"), _is_same(difference, "prompt")]
+    title, below = heading(difference)
     kind = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
     a, b = (for_sentence(name) for name in difference.names)
     return DifferenceWords(
         version=package_version(),
         title=f"attentropy: {b} − {a}",
-        heading=f"{heading}: the difference B − A",
-        subtitle=_subtitle(difference, rows),
+        heading=title,
+        evidence=below,
+        subtitle=f"{kinds}: {_subtitle(difference, rows)}",
         shade_note=f"Colour: B − A of {kind} after layer {rows[deepest]}, {view.scale.words()}.",
         figure_title="B − A by layer and position",
         description=(

@@ -15,8 +15,9 @@ from attentropy.engine.trace.units import word_starts
 from attentropy.report.content.directions import words_direction
 from attentropy.report.content.token_words import token_words
 from attentropy.report.content.words import RunningText, Stretch, TextWord, TokenWord
-from attentropy.report.read.answer_words import read_answer, token_probabilities
+from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.characters import character_starts
+from attentropy.report.read.generated_tokens import token_probabilities
 from attentropy.report.read.turns import WORDS, Turn, turns
 from attentropy.report.read.views import View
 from attentropy.report.read.visible import run_progress

@@ -10,8 +10,11 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.captions import of_reasoning, split_sentence
+from attentropy.report.content.evidence import evidence
+from attentropy.report.content.heading import heading
 from attentropy.report.content.headline import headline
 from attentropy.report.content.origin import origin
+from attentropy.report.content.profile_words import has_profile
 from attentropy.report.content.running_text import deepest_layer, running_text
 from attentropy.report.content.words import TraceWords
 from attentropy.report.figures.placement import Placement
@@ -33,9 +36,10 @@ def trace_words(
     model = attrs.get("model", {})
     n, prompt = trace.dataset.sizes["position"], trace.prompt_tokens
     tokens = count(prompt, "token")
-    line = headline(trace)
+    line = None if has_profile(trace) else headline(trace)
+    title, below = heading(trace) if line is None else ("", evidence(trace))
     if n > prompt:
-        tokens += f" and {n - prompt:,} of the answer{of_reasoning(trace)}"
+        tokens = f"{prompt:,} + {count(n - prompt, 'token')}{of_reasoning(trace)}"
     name = for_sentence(str(model.get("name", "model")))
     entropy = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
@@ -47,13 +51,9 @@ def trace_words(
     return TraceWords(
         version=package_version(),
         title=f"attentropy: {name}, {count(prompt, 'token')}",
-        heading=f"Where {name} is certain and where it is not",
-        subtitle=(
-            f"{tokens}, {count(len(rows), 'layer')}, "
-            f"{count(trace.dataset.sizes.get('head', 0), 'head')}, "
-            f"{_parameters(model.get('parameters'))}{for_sentence(str(model.get('dtype', '')))} on "
-            f"{for_sentence(str(model.get('device', 'unknown device')))}; all entropies in nats"
-        ),
+        heading=title,
+        evidence=below,
+        subtitle=_subtitle(trace, name, tokens, len(rows)),
         shade_note=f"Colour: {shade}, {view.scale.words()}{others}.",
         figure_title="Entropy by layer and position",
         description=(
@@ -73,6 +73,18 @@ def trace_words(
         answer_title="Answer" if is_chat(trace) else "Continuation",
         provenance=list(_provenance(dict(attrs))),
     )
+
+
+def _subtitle(trace: Trace, name: str, tokens: str, rows: int) -> str:
+    """Return the model, its sizes and its dtype."""
+    model = trace.attrs.get("model", {})
+    heads = trace.dataset.sizes.get("head", 0)
+    sizes = count(rows, "layer") + (f" × {count(heads, 'head')}" if heads else "")
+    dtype = for_sentence(str(model.get("dtype", "")))
+    device = for_sentence(str(model.get("device", "unknown device")))
+    device = device.upper() if device == "cpu" else device
+    parts = (name, sizes, tokens, _parameters(model.get("parameters")), f"{dtype} on {device}")
+    return " · ".join(filter(None, parts))
 
 
 def _other_colours(views: Sequence[View], deepest: int) -> str:
@@ -124,9 +136,7 @@ def _parameters(count: object) -> str:
     """Return the number of the model's parameters in words; empty where it is not recorded."""
     if not isinstance(count, int):
         return ""
-    return (
-        f"{count / 1e9:.1f} B parameters, " if count >= 1e9 else f"{count / 1e6:.1f} M parameters, "
-    )
+    return f"{count / 1e9:.1f} B parameters" if count >= 1e9 else f"{count / 1e6:.1f} M parameters"
 
 
 def _provenance(attrs: dict[str, Any]) -> Iterator[tuple[str, str]]:

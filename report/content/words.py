@@ -13,8 +13,8 @@ _WIDE = 24  # letters of a word that may need more than one line
 class Words:
     """Texts of every page. `partial` says how far an unfinished run came.
 
-    `origin` says what a copied picture is made from; `headline` stands in place of the heading
-    where there is one.
+    `origin` says what a copied picture is made from. `headline` stands in place of the heading
+    where there is one, and `evidence`, sentences in one line, below it.
     """
 
     version: str
@@ -25,6 +25,7 @@ class Words:
     figure_title: str
     description: str
     headline: Headline | None
+    evidence: str
     partial: str
     origin: str
 

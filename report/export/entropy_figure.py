@@ -133,8 +133,9 @@ def _short_caption(row: Row, size: Size) -> Row:
     The caption below the figure has the numbers.
     """
     text = str(row["text"])
-    if size.total / len(text or " ") < _LEAST_LETTER:
-        text = text.partition(" (")[0]
+    for mark in (" (", ": "):
+        if size.total / len(text or " ") < _LEAST_LETTER:
+            text = text.partition(mark)[0]
     return {**row, "text": text}
 
 

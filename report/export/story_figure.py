@@ -46,19 +46,20 @@ def _paragraphs(words: Words, size: float) -> Iterator[Paragraph]:
     headline = words.headline
     runs = (Run(words.heading, is_bold=True),) if headline is None else _headline(headline)
     yield Paragraph(tuple(run for run in runs if run.text), size, below=4)
-    evidence = getattr(headline, "evidence", "")
-    if evidence:
-        yield Paragraph((Run(str(evidence)),), _EVIDENCE, below=4)
+    if words.evidence:
+        yield Paragraph((Run(words.evidence),), _EVIDENCE, below=4)
     if words.partial:
         yield Paragraph((Run(words.partial, "orange"),), _EVIDENCE, below=4)
 
 
 def _headline(headline: Headline) -> tuple[Run, ...]:
     """Return the answer with its decisive word in another colour, as the page has it."""
-    sign = "" if headline.probability.startswith("<") else "= "
-    p = f" p {sign}{headline.probability}" if headline.probability else ""
+    lead = f"{headline.lead} " if headline.lead else ""
+    if not headline.text:
+        return (Run(lead, is_bold=True),)
+    p = f" {headline.p}" if headline.p else ""
     return (
-        Run(f"{headline.lead} ", "muted"),
+        Run(lead, "muted"),
         Run(f"“{headline.before}", is_bold=True),
         Run(headline.word, "blue", is_bold=True),
         Run(f"{headline.after}”", is_bold=True),

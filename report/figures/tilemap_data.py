@@ -30,7 +30,7 @@ _LONG_TITLE = 260  # pixels that a title takes with the size of the tiles in it
 
 def log_picture(values: np.ndarray, hidden: np.ndarray) -> str:
     """Return the picture of shares on the log scale; `hidden` tiles, without a key, are empty."""
-    fractions = 1 + np.log10(np.maximum(np.nan_to_num(values), LEAST)) / -np.log10(LEAST)
+    fractions = 1 + np.log10(np.maximum(values, LEAST)) / -np.log10(LEAST)  # NaN is missing
     return data_uri(png(*shades(fractions, 0, 1, "weight", hidden)))
 
 

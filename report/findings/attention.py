@@ -53,7 +53,7 @@ def _focus(trace: Trace, attention: planes.AttentionPlanes) -> Observation | Non
     return Observation(
         "heads", f"{text} ({rows}).", "normalized_entropy", float(means[low]),
         "share of ln(visible)", n=int(counted[low]), view="attention", layer=int(low[0]),
-        head=names[0] if names[0] >= 0 else None,
+        head=names[0] if names[0] >= 0 else None, shows="normalized_entropy",
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
     )
     return Observation(
         "range", text, "normalized_entropy", mean, "share of ln(visible)", n=n,
-        view="attention", layer=int(layers[means.argmin()]),
+        view="attention", shows="normalized_entropy",
     )  # fmt: skip
 
 

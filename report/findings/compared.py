@@ -30,8 +30,8 @@ MOVED = 0.5  # layers
 def observe(difference: Difference) -> list[Observation]:
     """Return what differs between A and B, and what was looked for and is the same."""
     findings: list[Observation | None] = [
-        _answers(difference),
-        _predictions(difference),
+        observe_answers(difference),
+        observe_predictions(difference),
         _rehearsals(difference),
     ]
     if "lens" in difference.sides:
@@ -53,7 +53,7 @@ def _all(n: int) -> str:
     return f"all {count(n, 'position')}" if n > 1 else "the one position compared"
 
 
-def _answers(difference: Difference) -> Observation:
+def observe_answers(difference: Difference) -> Observation:
     """Return how many generated tokens the answers have in common."""
     read = [read_answer(trace) for trace in difference.traces]
     reasons = ["" if one is None else one.reasoning for one in read]
@@ -98,7 +98,7 @@ def _first_view(difference: Difference) -> str:
     return next(iter(difference.sides))
 
 
-def _predictions(difference: Difference) -> Observation | None:
+def observe_predictions(difference: Difference) -> Observation | None:
     """Return at how many positions the predicted next token differs."""
     if not all("target_ids" in trace for trace in difference.traces):
         return None

@@ -66,14 +66,14 @@ def model_heads(trace: Trace) -> list[HeadFact]:
         if variable in trace and np.isfinite(trace[variable]).any():
             values = np.where(np.isfinite(trace[variable]), trace[variable], np.nan)
             numbers = trace["score_head"] if "score_head" in trace else np.arange(values.shape[1])
-            facts.append(_fact(trace, name, title, what, values, _limit(trace, name), numbers))
+            facts.append(_fact(trace, name, title, what, values, head_limit(trace, name), numbers))
     idle = idle_shares(trace)
     if idle is not None and np.isfinite(idle).any():
         facts.append(_fact(trace, "idle", "Idle", _IDLE, idle, IDLE_QUERIES, trace["head"]))
     return facts
 
 
-def _limit(trace: Trace, name: str) -> float:
+def head_limit(trace: Trace, name: str) -> float:
     """Return the value above which a head is listed: more than a uniform row gives."""
     threshold = SCORES[name].threshold
     if threshold is not None:

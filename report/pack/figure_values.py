@@ -78,6 +78,16 @@ class _Details(TypedDict):
     ranges: list[Range]
 
 
+def _read_positions(source: ValueSource) -> PackedArrays:
+    """Pack which positions the lens read, as steps from one to the next; nothing where all."""
+    for view in source.views:
+        if view.name == "lens":
+            is_read = np.isfinite(view.values).any(0)
+            if not is_read.all():
+                return {"lensRead": pack(np.diff(np.flatnonzero(is_read), prepend=0))}
+    return {}
+
+
 def pack_figure(source: ValueSource, budget: Budget) -> FigureValues:
     """Pack the values of the page's figures within `budget`.
 
@@ -99,7 +109,7 @@ def pack_all(source: ValueSource) -> FigureValues:
     packed = details["packed"]
     packed |= {f"{view.name}Whole": pack(view.values) for view in source.views}
     packed |= _heads(source, everywhere, None) or {}
-    packed |= source.sides.kinds()
+    packed |= source.sides.kinds() | _read_positions(source)
     packed |= source.sides.of_columns(positions_of(everywhere), None)
     at_length = pack_at_length(source.trace, source.attention)
     return FigureValues(
@@ -115,6 +125,7 @@ def pack_within(source: ValueSource, budget: Budget) -> FigureValues:
     if overview is None:
         raise UsageError("`max_bytes` is too small for the overview; increase it")
     packed, steps = overview["packed"] | source.sides.kinds(), overview["steps"]
+    packed |= _read_positions(source)
     everywhere = [(0, source.positions)]
     texts = budget.first(
         [lambda: {"texts": token_texts(source.trace, everywhere, source.word_starts)}], 0.5

@@ -11,10 +11,11 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.pack.encode import PackedArray, PackedArrays, deflate, pack
-from attentropy.report.read.answer_words import read_answer, token_probabilities
+from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.generated_tokens import token_probabilities
 from attentropy.report.read.positions import Range
 from attentropy.report.read.turns import turns
-from attentropy.report.text import for_prompt, for_tooltip, shorten
+from attentropy.report.text import for_prompt, for_tooltip, label
 
 _TOKEN_COLUMNS, _WORD_COLUMNS = 16, 14  # of a label
 
@@ -125,10 +126,10 @@ def positions_of(ranges: Sequence[Range]) -> np.ndarray:
 
 def _dictionary(texts: Iterable[str], columns: int) -> Dictionary:
     """Return texts as labels of `columns`, and the full text where the label does not show it."""
-    labels = [(shorten(text, columns), for_tooltip(text)) for text in texts]
+    labels = [(label(text, columns), for_tooltip(text)) for text in texts]
     return {
-        "short": [label for label, _ in labels],
-        "full": {str(i): text for i, (label, text) in enumerate(labels) if label != text},
+        "short": [short for short, _ in labels],
+        "full": {str(i): text for i, (short, text) in enumerate(labels) if short != text},
     }
 
 

@@ -19,9 +19,10 @@ Pictures = Mapping[str, Still | None]
 
 # Datasets that the script fills before the chart is shown.
 _FILLED = {
-    "tile", "part", "cells", "inset", "map", "exact", "window", "received", "receivedpart",
-    "heads", "scores", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview",
-    "miniselected", "lineparts",
+    "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
+    "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
+    "picked", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
+    "lineparts",
 }  # fmt: skip
 # Charts that stand empty until the script fills them.
 _SCRIPTED = {"bars", "minimap", "lines"}
@@ -44,6 +45,7 @@ def _specification(chart: Chart) -> str:
         if dataset["name"] in _FILLED:
             dataset["values"] = []
     _let_canvases_in(vega)
+    _let_widths_follow(vega)
     return deflate(json.dumps(vega, separators=(",", ":"), sort_keys=True).encode())
 
 
@@ -57,6 +59,20 @@ def _let_canvases_in(group: dict[str, Any]) -> None:
             mark["encode"]["update"]["url"] = {"field": "url"}
             mark["encode"]["update"]["image"] = {"field": "image"}
         _let_canvases_in(mark)
+
+
+def _let_widths_follow(vega: dict[str, Any]) -> None:
+    """Let views that are as wide as the parameters `section` and `total` say follow these.
+
+    So one specification serves every width of a screen.
+    """
+    values = {signal["name"]: signal.get("value") for signal in vega.get("signals", [])}
+    for signal in vega.get("signals", []):
+        for name in ("section", "total"):
+            if signal["name"].endswith("_width") and signal.get("value") == values.get(name):
+                signal["update"] = name
+                signal.pop("value", None)
+                break
 
 
 def curves_of(sections: Mapping[str, Section]) -> dict[str, Curve]:

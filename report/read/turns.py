@@ -11,7 +11,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
-from attentropy.report.read.answer_words import markers
+from attentropy.report.read.generated_tokens import markers
 from attentropy.report.units import count
 
 WORDS, TEMPLATE, SYSTEM, REASONING, IMAGE = "words", "template", "system", "reasoning", "image"

@@ -124,3 +124,22 @@ def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_pag
         two = one != other and len("".join(names)) >= size.inset_letters
         assert (high > 18) == two, names
     assert opened.errors == []
+
+
+def test_numbers_that_the_script_writes_have_a_real_minus_and_csv_a_plain_one(open_page, pair):
+    *_, of = pair
+    opened = open_page(of, observations=observe(of), fragment="#a=0&b=11&col=6")
+    page = opened.page
+    page.click("#pin-section")
+    page.click("#pin-column")
+    opened.settle()
+    for table in page.query_selector_all("td.number, .pin td"):
+        assert not table.text_content().startswith("-")
+    numbers = page.query_selector_all("#section-tables td.number")
+    assert any(cell.text_content().startswith("−") for cell in numbers)
+    with page.expect_download() as download:
+        page.locator("#section-tables button.csv").first.click()
+    text = download.value.path().read_text("utf-8")
+    assert ",-0." in text
+    assert ",−" not in text
+    opened.assert_clean()

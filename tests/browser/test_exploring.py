@@ -83,7 +83,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     opened.press("]")
     assert opened.state()["layer"] == "2"
     assert page.input_value("#layer") == "2"
-    opened.press("i", "r", "w", "i")
+    opened.press("i", "r", "Shift+W", "i")
     assert opened.state()["pin"] == (
         "c,9,attention.heads.2.-1;r,0:3,4:14,attention.heads.2.-1;w,2:3,4:10,attention.heads.2.-1"
     )
@@ -103,7 +103,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert dialog.is_visible()
     assert page.evaluate("document.activeElement.textContent") == "Close"
     listed = dialog.locator("kbd").all_inner_texts()
-    assert {"←", "Home", "+", "[", "i", "r", "w", "/", "Esc", "?"} <= set(listed)
+    assert {"←", "Home", "+", "[", "i", "r", "W", "A", "/", "Esc", "?"} <= set(listed)
     opened.press("i")
     opened.press("Escape")
     assert not dialog.is_visible()

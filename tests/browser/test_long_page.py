@@ -9,7 +9,7 @@ from attentropy.report import palette
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.sizes import wide
 from attentropy.report.planes import make_tiles
-from attentropy.report.read.maps import opening_layer
+from attentropy.report.read.opening_map import opening_layer
 from long_traces import long
 
 pytestmark = pytest.mark.browser
@@ -180,15 +180,15 @@ def test_dragging_the_map_moves_the_region_and_the_address(open_page, trace):
     assert abs(int(state["q1"]) - 0.6 * N) < 0.01 * N
 
 
-def test_the_roster_frames_the_heads_above_the_threshold(open_page, trace):
+def test_the_note_of_the_heads_counts_those_above_the_threshold(open_page, trace):
     opened = open_page(trace, height=4200, fresh=False)
     opened.page.wait_for_selector(".drawn > #roster")
     opened.page.select_option("#score", "1")
     opened.quiet()
     above = int((trace["head_sink"] > 0.3).sum())
-    assert f"Framed: {above} of {LAYERS * 2} heads above 0.3" in opened.page.inner_text(
-        "#roster-note"
-    )
+    note = opened.page.inner_text("#roster-note")
+    assert note.startswith(f"{above} of {LAYERS * 2} heads above 0.3")
+    assert opened.page.input_value("#grid-score") == "1"  # both grids show the same
     opened.page.select_option("#score", "4")
     opened.quiet()
     assert "induction was not measured" in opened.page.inner_text("#roster-note")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attentropy.report.read.maps import opening_layer
+from attentropy.report.read.opening_map import opening_layer
 from long_traces import long
 from traces import CHAT, synthetic
 

@@ -47,6 +47,20 @@ export async function readTexts() {
   };
 }
 
+const folded = (text) => text.replace(/[\u2066-\u2069]/g, "").replace(/^[_␣]+|[␣]+$/g, "").toLowerCase();
+const answers = new WeakMap();
+
+// Whether a token of the lens's vocabulary is the answer's: the first one of its decisive word.
+export function isAnswer(id) {
+  if (id < 0 || !report.answerToken) return false;
+  const vocabulary = vocabularyShown();
+  if (!answers.has(vocabulary)) {
+    const wanted = folded(report.answerToken);
+    answers.set(vocabulary, new Set(vocabulary.short.flatMap((short, i) => (folded(vocabulary.full[i] ?? short) === wanted ? [i] : []))));
+  }
+  return answers.get(vocabulary).has(id);
+}
+
 export const word = (id) => (id < 0 ? "" : vocabularyShown().short[id]);
 
 export const wordFull = (id, { short, full } = vocabularyShown()) => (id < 0 ? "" : full[id] ?? short[id]);

@@ -60,6 +60,24 @@ export function matchFrom(position) {
   return low;
 }
 
+// Whether a position belongs to a match.
+export function isHit(position) {
+  const at = matchFrom(position + 1) - 1;
+  return at >= 0 && position < matches.ends[at];
+}
+
+// The columns of the section between its matches `part`, which a search leaves out.
+function columnsBetween(part) {
+  if (!matches.starts.length || part.length >= MOST_TICKS) return [];
+  const between = [];
+  let from = state.a;
+  for (const { x0, x1 } of part) {
+    if (x0 > from) between.push({ x0: from, x1: x0 });
+    from = Math.max(from, x1);
+  }
+  return from < state.b ? [...between, { x0: from, x1: state.b }] : between;
+}
+
 function countMatches(here) {
   const many = matches.starts.length, where = here >= 0 ? `${formatCount(here + 1)} of ${formatCount(many)}` : countOf(many, "match", "matches");
   const missing = promptText?.missing ? ` (${countOf(promptText.missing, "token")} not searched: text not in the page)` : "";
@@ -82,6 +100,6 @@ export function drawMatches() {
   for (let i = Math.max(0, matchFrom(state.a) - 1); i < starts.length && starts[i] < state.b && part.length < MOST_TICKS; i++) {
     part.push({ x0: starts[i], x1: ends[i] });
   }
-  figureView.data("matchespart", part);
+  figureView.data("matchespart", part).data("dimmed", columnsBetween(part));
   countMatches(here);
 }

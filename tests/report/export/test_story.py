@@ -47,8 +47,8 @@ def story():
 def test_a_story_has_headline_and_caption_in_whole_words(story, width):
     document = attentropy.export(story, "story", width=width)
     line = headline(story)
-    said = f"{line.lead} “{line.before}{line.word}{line.after}”"
-    assert document.title.startswith(said)
+    start = f"{line.lead} “{line.before}{line.word}{line.after}”"
+    assert document.title.startswith(start)
     lines = [text for text, _ in texts_of(document.data)]
     everything = " ".join(" ".join(lines).split())
     assert " ".join(document.title.split()) in everything

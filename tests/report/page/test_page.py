@@ -155,7 +155,7 @@ def test_the_section_ends_where_the_lens_does():
     page = _page(_unread(synthetic(), slice(14, None)))
     payload = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])
     assert payload["placement"]["stop"] == 14
-    assert "positions 2 to 13" in page
+    assert "positions 0 to 13" in page
 
 
 def test_tokens_are_coloured_by_the_last_layer_that_was_read():
