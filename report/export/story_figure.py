@@ -38,7 +38,7 @@ def _words(trace: Trace, name: str) -> Words:
     """Return the texts of the trace's page, which opens with the view `name`."""
     rows = [str(int(layer)) for layer in trace["layer"]]
     placed = place(trace, wide(len(rows)).columns)
-    return subject_of(trace).words(placed, views.read_view(trace, name), rows)
+    return subject_of(trace).words(placed, [views.read_view(trace, name)], rows)
 
 
 def _paragraphs(words: Words, size: float) -> Iterator[Paragraph]:

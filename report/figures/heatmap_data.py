@@ -18,13 +18,9 @@ from attentropy.report.figures.readable_rows import RowLayout, row_layout
 from attentropy.report.figures.sizes import CAPTION_LETTERS, LETTER, LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
-<<<<<<< HEAD
-from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
-from attentropy.report.read.characters import character_at
-=======
 from attentropy.report.palette import LIGHT, hexes, inks
 from attentropy.report.read.cells import names_answer
->>>>>>> main
+from attentropy.report.read.characters import character_at
 from attentropy.report.read.readability import PALE, UNREADABLE
 from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.views import View
@@ -258,7 +254,7 @@ def character_labels(trace: Trace, start: int, stop: int, letters: int) -> Rows:
     while at < stop:
         first, end = character_at(trace, at)
         end = min(end, stop)
-        text = shorten(tokens[first], letters * (end - at))
+        text = label(tokens[first], letters * (end - at))
         labels.append({"xc": (at + end) / 2, "text": text})
         at = end
     return labels

@@ -86,6 +86,8 @@ def _story(trace: Trace, ranges: Sequence[Range]) -> dict[str, Any]:
         return {"turns": [], "probabilities": [], "decisive": None}
     answer = read_answer(trace)
     word = answer.decisive if answer is not None else None
+    if word is not None and word.position >= len(trace.tokens):
+        word = None  # an older trace, without the answer's positions
     return {
         "turns": [(turn.start, turn.kind, turn.label) for turn in turns(trace)],
         "probabilities": [
