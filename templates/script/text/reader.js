@@ -16,9 +16,8 @@ let span = [0, 0];
 let box = null;
 let frame = null;
 let isRendering = false;
-// The token that was last scrolled to, and where; it stays in view while the reader does not scroll.
+// The token that was last scrolled to, which stays in view until the reader scrolls.
 let kept = null;
-let lastTop = 0;
 const renderers = [];
 
 // Call `listener` whenever other blocks are shown, or the same ones elsewhere.
@@ -94,7 +93,6 @@ export function render() {
     if (Math.abs(wanted - text.scrollTop) > 0.5) text.scrollTop = wanted;
   }
   isRendering = false;
-  lastTop = text.scrollTop;
   for (const listener of renderers) listener();
 }
 
@@ -116,7 +114,7 @@ export function revealToken(position, always = false) {
     } else text.scrollTop = offsets[blockOf(position)] - text.clientHeight / 3;
     render();
   }
-  kept = { position, top: text.scrollTop };
+  kept = position;
 }
 
 // The element of a token; that of its closed chip where it is in one; null where it is not shown.
@@ -156,19 +154,19 @@ export function startReader() {
   estimate();
   render();
   text.addEventListener("scroll", render);
+  for (const name of ["wheel", "touchmove", "keydown", "pointerdown"]) text.addEventListener(name, () => { kept = null; });
   let width = text.clientWidth, height = text.clientHeight;
   new ResizeObserver(() => {
-    const isKept = kept !== null && Math.abs(kept.top - lastTop) < 2 && (text.clientWidth !== width || text.clientHeight !== height);
+    const hasChanged = text.clientWidth !== width || text.clientHeight !== height;
     if (text.clientWidth !== width) {
       const [from] = visibleTokens();
       width = text.clientWidth;
       estimate();
       text.scrollTop = offsets[blockOf(from)];
-      if (kept) kept.top = text.scrollTop;
     }
     height = text.clientHeight;
     render();
-    if (isKept) revealToken(kept.position, true);
+    if (hasChanged && kept !== null) revealToken(kept, true);
   }).observe(text);
 }
 
