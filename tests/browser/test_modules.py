@@ -148,9 +148,36 @@ def _explore(opened):
     return shown
 
 
+def _read(opened):
+    """Use the text of a long prompt and return what it shows meanwhile."""
+    page, shown = opened.page, []
+    page.click("#text-expand")
+    page.locator("#text-unsure button").first.click()
+    opened.press("ArrowRight", "Enter")
+    opened.quiet()
+    shown.append(page.inner_text("#text"))
+    box = page.locator("#minimap canvas").bounding_box()
+    page.mouse.click(box["x"] + 20, box["y"] + 20)
+    opened.quiet()
+    token = page.locator("#text .t:visible").nth(40)
+    token.hover()
+    opened.quiet()
+    shown.append(token.get_attribute("title"))
+    token.click()
+    page.evaluate("document.getElementById('text').scrollTop = 0")
+    page.focus("#text")
+    opened.press("Enter")
+    opened.quiet()
+    shown.append(page.inner_text("#text"))
+    page.click("#text-expand")
+    opened.quiet()
+    return shown
+
+
 def _explore_long(opened):
     """Use the figure and the map of a long prompt and return what the page shows meanwhile."""
     page, shown = opened.page, []
+    shown.append(_read(opened))
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     opened.go("view=lens&a=100&b=4000&col=300&row=1&find=assistant")
     page.focus("#figure")
