@@ -53,7 +53,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
 
     def point(row, column):
         x = left + size.left + (column + 0.5) / 11 * size.section
-        y = top + size.overview + size.above + (5 - row + 0.2) / 6 * size.height
+        y = top + size.overview + size.above + (5 - row + 0.12) / 6 * size.height
         return x, y
 
     def read_tooltip(row, column):

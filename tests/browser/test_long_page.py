@@ -68,7 +68,7 @@ def _wrong_cells(opened, values, start, columns):
     wrong = 0
     for row in range(LAYERS):
         y = top + (LAYERS - 1 - row + 0.2) / LAYERS * size.height
-        for pixel in range(60, size.section - 40, 35):
+        for pixel in range(70, size.section - 40, 56):
             at = start + pixel / size.section * columns
             per = 2 ** max(0, math.ceil(math.log2(columns / (2 * size.section))))
             first = int(at) // per * per
