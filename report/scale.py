@@ -66,9 +66,11 @@ class Scale:
                 f"`range` {low:g}:{high:g}: a logarithmic scale must start at 0 or above"
             )
         digits = max(self.digits, _digits(low, high))
+        first, last = self.ends
         return replace(
             self, low=low, high=high, digits=digits, cuts_low=low > self.low,
             cuts_high=high < self.high, fitted=False, full=None,
+            ends=(first if low == self.low else "", last if high == self.high else ""),
         )  # fmt: skip
 
     def fit(self, largest: float) -> Scale:
@@ -86,7 +88,8 @@ class Scale:
         if end >= self.high:
             return self
         digits = max(self.digits, _digits(self.low, end))
-        return replace(self, high=end, digits=digits, fitted=True, full=self.high)
+        ends = self.ends[0], "largest shown" if self.ends[1] else ""  # not what the full end means
+        return replace(self, high=end, digits=digits, fitted=True, full=self.high, ends=ends)
 
     @property
     def fits(self) -> bool:

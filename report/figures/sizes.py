@@ -11,7 +11,7 @@ LABELS = 24
 CAPTION = 26
 CAPTION_LETTERS = 44  # of a line of the caption, on a telephone
 LETTER = 7.2  # pixels per letter of a label
-COLUMN, SLIM_COLUMN = 48, 34  # pixels of a column, on a screen and on a telephone
+COLUMN, SLIM_COLUMN = 61, 34  # pixels of a column, on a screen and on a telephone
 ROW_FONT = 0.8  # of a row's height, for the text of its cells
 CELL_MARGIN = 3  # pixels of a cell's width that its text leaves free
 # So many rectangles with text a browser redraws smoothly; a section with more shows a picture.
@@ -103,7 +103,7 @@ def wide(rows: int, positions: int = 0) -> Size:
 
     A prompt of so few `positions` that the section has all of them has a flat overview.
     """
-    columns = 14
+    columns = 11
     return Size(
         122, 40, columns * COLUMN, 50, _height(rows), _overview(positions, columns), columns
     )
