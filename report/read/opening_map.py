@@ -136,10 +136,10 @@ def structure_besides_distance(weights: np.ndarray) -> float:
     if not is_known.any():
         return math.nan
     distance = np.arange(rows)[:, None] - np.arange(keys)[None, :] + keys
-    known = np.where(is_known, weights, 0)
-    sums = np.bincount(distance.ravel(), known.ravel())
+    finite_weights = np.where(is_known, weights, 0)
+    sums = np.bincount(distance.ravel(), finite_weights.ravel())
     mean = sums / np.maximum(np.bincount(distance.ravel(), is_known.ravel()), 1)
     expected = mean[distance]
-    is_positive = (known > 0) & (expected > 0)
-    ratio = np.divide(known, expected, out=np.ones_like(known), where=is_positive)
-    return float((known * np.log(ratio)).sum() / rows)
+    is_positive = (finite_weights > 0) & (expected > 0)
+    ratio = np.divide(finite_weights, expected, out=np.ones_like(finite_weights), where=is_positive)
+    return float((finite_weights * np.log(ratio)).sum() / rows)
