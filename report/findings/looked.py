@@ -101,7 +101,9 @@ def _share(keys: np.ndarray, places: np.ndarray, query: int, watchers: np.ndarra
     rows = np.delete(np.arange(keys.size), query)
     hits = keys[rows][keys[rows] != rows]
     counts = np.bincount(hits[hits >= 0], minlength=keys.size)[places]
-    return float(np.where(watchers[places] > 0, counts / np.maximum(watchers[places], 1), 0.0).sum())
+    return float(
+        np.where(watchers[places] > 0, counts / np.maximum(watchers[places], 1), 0.0).sum()
+    )
 
 
 def observe_looked(trace: Trace) -> Observation | None:

@@ -52,7 +52,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
     left, top = opened.corner()
 
     def point(row, column):
-        x = left + size.left + (column + 0.5) / 11 * size.section
+        x = left + size.left + (column + 0.07) / 11 * size.section
         y = top + size.overview + size.above + (5 - row + 0.12) / 6 * size.height
         return x, y
 
@@ -71,7 +71,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
                     assert pixels[y, x].tolist() in ([0xB9] * 3, [0xFF] * 3)
                     continue
                 wanted = _expected(value, shown.scale.high)
-                np.testing.assert_allclose(pixels[y, x], wanted, atol=3, err_msg=f"{row} {column}")
+                np.testing.assert_allclose(pixels[y, x], wanted, atol=8, err_msg=f"{row} {column}")
 
     coloured(read_view(of, "lens"))
     only_a, only_b = (int(np.flatnonzero(of.kind == kind)[0]) for kind in (ONLY_A, ONLY_B))
@@ -121,7 +121,9 @@ def test_a_telephones_inset_writes_a_over_b_where_one_line_is_too_short(open_pag
     for row, (one, other) in enumerate(ids):
         names = of.text_of([one, other])
         y = top + size.overview + size.above + (5 - row) * row_high
-        cell = pixels[round(y) + 2 : round(y + row_high) - 2, round(left) + 3 : round(left) + size.inset - 3]
+        cell = pixels[
+            round(y) + 2 : round(y + row_high) - 2, round(left) + 3 : round(left) + size.inset - 3
+        ]
         ink = (np.abs(cell - np.median(cell, (0, 1))).max(-1) > 60).any(1)
         high = np.ptp(np.flatnonzero(ink))  # one line is about 12 pixels high, two are 14 more
         two = one != other and len("".join(names)) >= size.inset_letters
