@@ -48,11 +48,11 @@ def _expected(value, limit):
 def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, pair):
     a, b, of = pair
     opened = open_page(of, observations=observe(of), fragment="#a=0&b=11&col=6")
-    page, size = opened.page, wide(6)
+    page, size = opened.page, wide(6, 11)
     left, top = opened.corner()
 
     def point(row, column):
-        x = left + size.left + (column + 0.07) / 11 * size.section
+        x = left + size.left + (column + 0.5) / 11 * size.section
         y = top + size.overview + size.above + (5 - row + 0.12) / 6 * size.height
         return x, y
 
@@ -71,7 +71,7 @@ def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, p
                     assert pixels[y, x].tolist() in ([0xB9] * 3, [0xFF] * 3)
                     continue
                 wanted = _expected(value, shown.scale.high)
-                np.testing.assert_allclose(pixels[y, x], wanted, atol=8, err_msg=f"{row} {column}")
+                np.testing.assert_allclose(pixels[y, x], wanted, atol=3, err_msg=f"{row} {column}")
 
     coloured(read_view(of, "lens"))
     only_a, only_b = (int(np.flatnonzero(of.kind == kind)[0]) for kind in (ONLY_A, ONLY_B))
