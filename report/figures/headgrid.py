@@ -110,8 +110,8 @@ def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of the figure.
 
     Datasets: sprite {x0, x1, y0, y1, url}, all pictures as one; frames {x0, x1, y0, y1, kind};
-    picked and pointed {x0, x1, y0, y1}, the selected and the hovered head or layer; numbers and labels {x, y, text, kind}; layerlabels,
-    headlabels, titles.
+    picked and pointed {x0, x1, y0, y1}, the selected and the hovered head or layer; numbers and
+    labels {x, y, text, kind}; layerlabels, headlabels, titles.
     """
     weight = 600 if size.font > 9 else 500
     label_place: Channels = {"align": "left", "baseline": "middle", "fontWeight": weight}

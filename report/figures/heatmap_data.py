@@ -20,6 +20,7 @@ from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, hexes, inks
 from attentropy.report.read.cells import names_answer
+from attentropy.report.read.characters import character_at
 from attentropy.report.read.readability import PALE, UNREADABLE
 from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.views import View
@@ -223,12 +224,11 @@ def _section_datasets(
 ) -> dict[str, Rows]:
     """Return the section as rectangles with text if there are few, else as a picture."""
     start, stop = placement.start, placement.stop
-    values, scale, tokens = view.values[:, start:stop], view.scale, trace.tokens
+    values, scale = view.values[:, start:stop], view.scale
     letters = label_letters(size, stop - start)
     columns = numbers(start, stop, size.section)
     if letters >= 2:
-        labels = column_labels(tokens, start, stop, letters)
-        columns = [{"xc": start + i + 0.5, "text": label} for i, label in enumerate(labels)]
+        columns = character_labels(trace, start, stop, letters)
     if not is_live(size, stop - start, len(values)):
         pictures = tiles(values, layout, scale, start, 1, palette)
         missing = hatch(values, layout, start, tile_step(values, 1), size.section, size.height)
@@ -246,6 +246,18 @@ def _spaced(texts: CellTexts, layout: RowLayout, size: Size) -> CellTexts:
         row if readable_rows.has_text(layout, r, size) else [""] * len(row)
         for r, row in enumerate(texts)
     ]
+
+
+def character_labels(trace: Trace, start: int, stop: int, letters: int) -> Rows:
+    """Return the labels of a section's columns, one for all columns of a character."""
+    tokens, labels, at = trace.tokens, [], start
+    while at < stop:
+        first, end = character_at(trace, at)
+        end = min(end, stop)
+        text = label(tokens[first], letters * (end - at))
+        labels.append({"xc": (at + end) / 2, "text": text})
+        at = end
+    return labels
 
 
 def column_labels(tokens: Sequence[str], start: int, stop: int, letters: int) -> list[str]:

@@ -28,8 +28,7 @@ def minimap(positions: int) -> VegaLite:
     """Return the map of a text of so many positions, the first at the top.
 
     Datasets: `miniparts` (pictures of layers × positions), `miniturns` (y0, y1, fill) in a lane at
-    the left, `minihits` (y) of the search, `miniview` (y0, y1), the part in view, and `miniselected`
-    (y).
+    the left, `minihits` (y0) of the search, `miniview` (y0, y1), which is in view, `miniselected`.
     """
     y = down_scale("y0:Q", 0, positions)
     lane = dataset("miniturns").mark_rect()

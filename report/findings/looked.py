@@ -90,7 +90,7 @@ def _rows_that_see(trace: Trace, entry: int, query: int) -> np.ndarray:
     n = visible.size
     at = np.arange(n)
     is_seen = (at < query) & (at > query - int(visible[query]))
-    return np.maximum(audience_of(visible, n).queries - 1 - is_seen, 0)
+    return np.asarray(np.maximum(audience_of(visible, n).queries - 1 - is_seen, 0))
 
 
 def _share(keys: np.ndarray, places: np.ndarray, query: int, watchers: np.ndarray) -> float:

@@ -49,7 +49,7 @@ def observe_sinks(trace: Trace) -> Observation:
     return Observation(
         "sinks", _sentence(trace, sinks, positions), "received", float(strengths[layer]), "share",
         _limit(trace, layer, first), len(positions), view="attention", layer=layer,
-        position=first, map_layer=layer,
+        position=first,
     )  # fmt: skip
 
 

@@ -50,8 +50,8 @@ class FigureValues:
     """The packed values of the figure and of attention at length.
 
     `packed` holds arrays by name; `ranges` are the positions that are held one by one,
-    `head_ranges` those of single heads; `all_texts` are those of every position, which a reduced page
-    reads after its first picture; `steps` gives the positions per tile and view, and is empty
+    `head_ranges` those of single heads; `all_texts` are those of every position, which a reduced
+    page reads after its first picture; `steps` gives the positions per tile and view, and is empty
     where nothing is reduced; `head_step` is that of single heads.
     """
 

@@ -30,10 +30,10 @@ class Dictionary(TypedDict):
 class TokenTexts(TypedDict):
     """The texts of tokens, with a number into them and into `roles` for each position.
 
-    `words` is JSON, deflated: `short`, `full`, and `plain`, the texts as a reader reads them, with
-    their blanks and line ends; where the whole text is there also `turns`, (start, kind, label) each,
-    `probabilities` of the generated tokens, and [start, stop) of the `decisive` word. `starts`: whether each
-    position starts a word, where some word has two tokens.
+    `words` is JSON, deflated: `short`, `full`, and `plain`, the texts with their blanks and line
+    ends. Where the whole text is there it also has `turns`, (start, kind, label) each, the
+    `probabilities` of the generated tokens, and [start, stop) of the `decisive` word. `starts`:
+    whether each position starts a word, where some word has two tokens.
     """
 
     words: str
@@ -67,7 +67,9 @@ def token_texts(
         **_story(trace, ranges),
     }
     texts: TokenTexts = {
-        "words": deflate(json.dumps(dictionary, separators=(",", ":")).encode()),
+        "words": deflate(
+            json.dumps(dictionary, separators=(",", ":"), ensure_ascii=False).encode()
+        ),
         "ranges": [list(r) for r in ranges],
         "index": pack(np.array(index, np.int32)),
         "roles": list(roles),
@@ -84,6 +86,8 @@ def _story(trace: Trace, ranges: Sequence[Range]) -> dict[str, Any]:
         return {"turns": [], "probabilities": [], "decisive": None}
     answer = read_answer(trace)
     word = answer.decisive if answer is not None else None
+    if word is not None and word.position >= len(trace.tokens):
+        word = None  # an older trace, without the answer's positions
     return {
         "turns": [(turn.start, turn.kind, turn.label) for turn in turns(trace)],
         "probabilities": [

@@ -98,7 +98,8 @@ def looked_at(trace: Trace) -> LookedAt | None:
     measured = sum(int((own >= 0).sum()) for own in keys)
     if not measured:
         return None
-    heads = sum(_sums(np.bincount(own[own >= 0], minlength=query + 1), numbers) for own in keys)
+    counts = np.bincount(np.concatenate([own[own >= 0] for own in keys]), minlength=query + 1)
+    heads = _sums(counts, numbers)
     weights = _weights(trace, entries, query, numbers)
     words = [
         LookedWord(
@@ -137,8 +138,9 @@ def top_keys_of_row(trace: Trace, entry: int, query: int) -> np.ndarray:
         others = trace.dataset[TOP_KEY_WITHOUT_SINKS][entry, :, query].values
         return np.where(others >= 0, others, keys)
     sinks = sink_keys(trace)
-    hidden = np.flatnonzero(sinks.is_sink[entry]) if sinks is not None else []
-    return np.where(np.isin(keys, hidden), -1, keys)
+    if sinks is None:
+        return keys
+    return np.where(np.isin(keys, np.flatnonzero(sinks.is_sink[entry])), -1, keys)
 
 
 def _parked(trace: Trace, query: int) -> set[int]:

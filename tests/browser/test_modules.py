@@ -80,6 +80,9 @@ def _explore(opened):
     page.keyboard.type("capital of")
     opened.press("Enter", "Shift+Enter", "Escape")
     shown.append(_texts(opened))
+    page.locator("#text [data-at]:visible").first.hover()
+    shown.append(opened.details())
+    page.locator("#text [data-at]:visible").first.click()
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
     page.mouse.click(*_section(opened, 6, 0.4, 0.5))
@@ -145,9 +148,36 @@ def _explore(opened):
     return shown
 
 
+def _read(opened):
+    """Use the text of a long prompt and return what it shows meanwhile."""
+    page, shown = opened.page, []
+    page.click("#text-expand")
+    page.locator("#text-unsure button").first.click()
+    opened.press("ArrowRight", "Enter")
+    opened.quiet()
+    shown.append(page.inner_text("#text"))
+    box = page.locator("#minimap canvas").bounding_box()
+    page.mouse.click(box["x"] + 20, box["y"] + 20)
+    opened.quiet()
+    token = page.locator("#text .t:visible").nth(40)
+    token.hover()
+    opened.quiet()
+    shown.append(token.get_attribute("title"))
+    token.click()
+    page.evaluate("document.getElementById('text').scrollTop = 0")
+    page.focus("#text")
+    opened.press("Enter")
+    opened.quiet()
+    shown.append(page.inner_text("#text"))
+    page.click("#text-expand")
+    opened.quiet()
+    return shown
+
+
 def _explore_long(opened):
     """Use the figure and the map of a long prompt and return what the page shows meanwhile."""
     page, shown = opened.page, []
+    shown.append(_read(opened))
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     opened.go("view=lens&a=100&b=4000&col=300&row=1&find=assistant")
     page.focus("#figure")
@@ -163,6 +193,10 @@ def _explore_long(opened):
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     shown.append(_csv(opened, "figure"))
     shown.append(_texts(opened))
+    page.locator("#grid canvas").scroll_into_view_if_needed()
+    x, y = opened.corner("#grid")
+    shown.append(_over(opened, x + 20, y + 20))
+    shown.append(_over(opened, x - 3, y + 20))
     page.locator("#spread").scroll_into_view_if_needed()
     page.wait_for_selector("#spread canvas")
     page.select_option("#spread-layer", "2")
@@ -210,7 +244,7 @@ def _explore_pair(opened):
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
-    page.set_viewport_size({"width": 1120, "height": 1100})
+    page.set_viewport_size({"width": 1270, "height": 1100})
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # now in a tooltip
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()

@@ -370,3 +370,27 @@ def _shows(page, finding, details):
     else:
         return False
     return True
+
+
+def test_search_goes_to_positions_that_the_lens_read(open_page):
+    trace = long(5000, layers=3, heads=3, read=400, window=32)
+    lens = trace["lens_entropy"][0]
+    is_read = np.isfinite(lens).any(0)
+    unread = int(np.flatnonzero(~is_read[100:])[0]) + 100
+    trace.dataset["token_text"].values[unread] = " unheard"
+    trace.dataset["token_text"].values[unread + 900] = " unheard"
+    opened = open_page(trace)
+    page = opened.page
+    page.fill("#search", "unheard")
+    page.focus("#search")
+    opened.press("Enter")
+    state = opened.state()
+    assert is_read[int(state["col"])]
+    assert int(state["a"]) <= unread < int(state["b"])
+    assert page.inner_text("#search-count") == "1 of 2"
+    opened.press("Enter")
+    assert page.inner_text("#search-count") == "2 of 2"
+    assert is_read[int(opened.state()["col"])]
+    opened.press("Shift+Enter")
+    assert page.inner_text("#search-count") == "1 of 2"
+    opened.assert_clean()

@@ -8,41 +8,12 @@ from attentropy.report import palette
 from attentropy.report.read.views import scale_end
 from attentropy.report.text import for_prompt
 from long_traces import long
+from reading import READ
 from traces import synthetic
 
 pytestmark = pytest.mark.browser
 
 N = 131_072
-
-# Reads the text from its first line to its last: every token that was in view, by position, the chips
-# [from, to), and the largest number of elements at once.
-READ = """async () => {
-  const text = document.getElementById('text'), tokens = {}, chips = [], frame = () =>
-    new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-  let most = 0, steps = 0, last = -1;
-  text.scrollTop = 0;
-  await frame();
-  while (text.scrollTop !== last && steps++ < 4000) {
-    last = text.scrollTop;
-    const view = text.getBoundingClientRect(), all = text.querySelectorAll('.t');
-    most = Math.max(most, all.length);
-    for (const token of all) {
-      const box = token.getBoundingClientRect();
-      if (box.bottom > view.top && box.top < view.bottom) {
-        tokens[token.dataset.at] = token.textContent;
-      }
-    }
-    for (const chip of text.querySelectorAll('details[data-from]')) {
-      const box = chip.getBoundingClientRect();
-      if (box.bottom > view.top && box.top < view.bottom) {
-        chips.push([Number(chip.dataset.from), Number(chip.dataset.to)]);
-      }
-    }
-    text.scrollTop += text.clientHeight - 40;
-    await frame();
-  }
-  return { tokens, chips, most, steps };
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +56,14 @@ def test_a_very_long_text_shows_the_selected_token_and_few_elements(open_page, e
 
     # Keys scroll it, as any text; its heights are known where it was read.
     page.focus("#text")
-    before = page.evaluate("document.getElementById('text').scrollTop")
+    before = page.evaluate(
+        "() => { const text = document.getElementById('text'); window.scrolled = "
+        "new Promise((done) => text.addEventListener('scroll', done, { once: true }));"
+        " return text.scrollTop; }"
+    )
     page.keyboard.press("PageUp")
-    page.wait_for_function(f"document.getElementById('text').scrollTop < {before}")
+    page.evaluate("() => window.scrolled.then(() => true)")
+    assert page.evaluate("document.getElementById('text').scrollTop") < before
     opened.quiet()
 
     # The passages of the highest mean, of which the first lies where the trace says.
@@ -251,3 +227,40 @@ def test_without_scripts_a_long_text_has_its_first_and_its_last_passage(open_pag
     assert text.endswith(" w3998 w3999")
     assert "more can be read where scripts run" in text
     assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+
+
+def test_search_marks_its_matches_in_the_text_and_dims_the_rest(open_page):
+    tokens = ["<s>", *(f" word{i}" for i in range(12)), " cat", " word", "s"]
+    trace = synthetic(tokens, ["bos"] + ["content"] * 15, layers=2, heads=1, window=False)
+    opened = open_page(trace)
+    page = opened.page
+    marked = "[...document.querySelectorAll('#text .hit')].map((e) => Number(e.dataset.at))"
+    page.fill("#search", "cat word")
+    opened.quiet()
+    assert page.evaluate(marked) == [13, 14]
+    assert (
+        page.locator('#text .t[data-at="3"]').evaluate("(e) => getComputedStyle(e).opacity") < "1"
+    )
+    page.fill("#search", "")
+    opened.quiet()
+    assert page.evaluate(marked) == []
+    assert (
+        page.locator('#text .t[data-at="3"]').evaluate("(e) => getComputedStyle(e).opacity") == "1"
+    )
+
+
+def test_few_stops_of_the_tab_key_stand_before_the_figure_and_enter_opens_the_chips(open_page):
+    for repeat in (1, 30):
+        opened = open_page(_arabic(repeat))
+        page = opened.page
+        page.evaluate("scrollTo(0, 0); document.activeElement.blur()")
+        stops = 0
+        while page.evaluate("document.activeElement.id") != "figure" and stops < 20:
+            page.keyboard.press("Tab")
+            stops += 1
+        assert stops <= 7
+        page.evaluate("document.getElementById('text').scrollTop = 0")
+        page.focus("#text")
+        page.keyboard.press("Enter")
+        opened.quiet()
+        assert page.locator('#text .t[data-at="3"]').is_visible()

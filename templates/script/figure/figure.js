@@ -77,7 +77,14 @@ function drawSection(rows) {
   drawHistogram(...overviewCounts, ...(live ? [countCells(rows)] : parts.map((part) => part.counts)));
   let columns = [];
   if (letters < 2) columns = positionLabels(state.a, state.b, layout.section);
-  else for (let p = state.a; p < state.b; p++) columns.push({ xc: p + 0.5, text: labelOf(texts.token(p), letters) });
+  else {
+    // The columns of one character share a label.
+    for (let p = state.a; p < state.b;) {
+      const { from, to } = texts.characterOf(p), stop = Math.min(to, state.b);
+      columns.push({ xc: (p + stop) / 2, text: labelOf(texts.token(from), letters * (stop - p)) });
+      p = stop;
+    }
+  }
   figureView.data("columns", columns);
 }
 

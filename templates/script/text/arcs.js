@@ -72,10 +72,12 @@ export function noteOpeningColumn() {
   openingColumn = state.col;
 }
 
+export const hasOpeningColumn = () => state.col === openingColumn;
+
 // The query whose arcs are drawn: the selected token, or until the reader selects another one that before
 // the answer's decisive word.
 function arcQuery() {
-  return state.col === openingColumn && texts.decisive ? texts.decisive[0] - 1 : state.col;
+  return hasOpeningColumn() && texts.decisive ? texts.decisive[0] - 1 : state.col;
 }
 
 // Where the arcs of a query begin: at the next token, where the model wrote that one, because the query's output
@@ -114,7 +116,7 @@ export function drawArcs() {
   for (const { word, weight } of attendedWords(query)) {
     const to = placeOf(word, box, view), width = 1 + 2 * Math.min(1, weight * 2);
     if (to.state === "in") {
-      const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.min(from.y, to.y) - height;
+      const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.max(2, Math.min(from.y, to.y) - height);
       const path = `M${from.x.toFixed(1)},${from.y.toFixed(1)} C${from.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${to.y.toFixed(1)}`;
       svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": word }));
     } else {

@@ -1,7 +1,7 @@
 // The strip beside a long text: each line in view as a row of cells, one per layer.
 import { $ } from "../data/page.js";
 import { paintCells } from "../data/images.js";
-import { state } from "../data/state.js";
+import { state, theme } from "../data/state.js";
 import { fractionOf, SHARE } from "../data/colours.js";
 import { statisticReady } from "../data/statistics.js";
 import { rowsShown } from "../data/rows.js";
@@ -39,6 +39,7 @@ export function drawLines() {
   linesView.data("lineparts", linesInView().map(({ y0, y1, tokens }) => ({
     x0: 0, x1: many, y0, y1, image: paintCells(1, many, (r, c) => meanPlace(readers[c], tokens), SHARE, state.palette),
   })));
+  for (const [name, value] of Object.entries(theme())) linesView.signal(name, value);
   linesView.height($("text").clientHeight).run();
 }
 

@@ -5,7 +5,8 @@ import { state } from "../data/state.js";
 import { selectPosition } from "../data/section.js";
 import { texts } from "../data/texts.js";
 import { keyShown } from "../data/statistics.js";
-import { drawArcs, noteOpeningColumn } from "./arcs.js";
+import { matches, matchFrom } from "../figure/matches.js";
+import { drawArcs, hasOpeningColumn, noteOpeningColumn } from "./arcs.js";
 import { colourTokens, noteOpeningRow, tokenTitle, writeHint } from "./colours.js";
 import { afterReading, chipAt, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
 import { drawLines, startLines } from "./lines.js";
@@ -26,7 +27,20 @@ function mark(name, position) {
 
 const markHovered = () => mark("hovered", hovered?.position ?? null);
 
+// Mark the tokens of the search's matches; the others are dimmed.
+function markHits() {
+  const { starts, ends } = matches, isSearching = Boolean(state.find) && starts.length > 0;
+  if (!isSearching && !$("text").classList.contains("searched")) return;
+  $("text").classList.toggle("searched", isSearching);
+  for (const token of $("text").querySelectorAll(".t")) {
+    const p = Number(token.dataset.at), match = matchFrom(p + 1) - 1;
+    token.classList.toggle("hit", isSearching && match >= 0 && ends[match] > p);
+  }
+}
+
 function markAll() {
+  for (const chip of $("text").querySelectorAll("summary")) chip.tabIndex = -1;
+  markHits();
   mark("chosen", state.col);
   markHovered();
   drawArcs();
@@ -81,6 +95,12 @@ function listenToText() {
     if (token && event.pointerType !== "touch") token.title = tokenTitle(Number(token.dataset.at), Number(token.dataset.many ?? 1));
   });
   text.addEventListener("pointerleave", () => hover(null));
+  // Chips are no stops of the Tab key: there may be many. Enter opens or closes those of the text.
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.target !== text) return;
+    const chips = [...text.querySelectorAll("details")], isOpen = chips.some((chip) => chip.open);
+    for (const chip of chips) chip.open = !isOpen;
+  });
   text.addEventListener("click", (event) => {
     const token = tokenOf(event);
     if (!token || String(getSelection())) return;
@@ -108,7 +128,8 @@ export async function startText() {
     startReader();
     listUncertain();
     await Promise.all([startMinimap(), startLines()]);
-    if (texts.decisive) revealToken(texts.decisive[0], true);
+    const position = hasOpeningColumn() ? texts.decisive?.[0] : state.col;
+    if (position !== undefined) revealToken(position, true);
   }
   listenToExpand();
   listenToText();

@@ -16,6 +16,8 @@ let span = [0, 0];
 let box = null;
 let frame = null;
 let isRendering = false;
+// The token that was last scrolled to, which stays in view until the reader scrolls.
+let kept = null;
 const renderers = [];
 
 // Call `listener` whenever other blocks are shown, or the same ones elsewhere.
@@ -112,6 +114,7 @@ export function revealToken(position, always = false) {
     } else text.scrollTop = offsets[blockOf(position)] - text.clientHeight / 3;
     render();
   }
+  kept = position;
 }
 
 // The element of a token; that of its closed chip where it is in one; null where it is not shown.
@@ -151,16 +154,19 @@ export function startReader() {
   estimate();
   render();
   text.addEventListener("scroll", render);
+  for (const name of ["wheel", "touchmove", "keydown", "pointerdown"]) text.addEventListener(name, () => { kept = null; });
   let width = text.clientWidth, height = text.clientHeight;
   new ResizeObserver(() => {
+    const hasChanged = text.clientWidth !== width || text.clientHeight !== height;
     if (text.clientWidth !== width) {
       const [from] = visibleTokens();
       width = text.clientWidth;
       estimate();
       text.scrollTop = offsets[blockOf(from)];
     }
-    if (text.clientHeight !== height) height = text.clientHeight;
+    height = text.clientHeight;
     render();
+    if (hasChanged && kept !== null) revealToken(kept, true);
   }).observe(text);
 }
 

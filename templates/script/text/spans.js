@@ -7,17 +7,13 @@ import { directionGroups, directionOf } from "./direction.js";
 // Letters of a word that may need more than one line.
 const WIDE_WORD = 24;
 
-// As report/units.py writes a probability.
-function probabilityText(p) {
-  if (!Number.isFinite(p)) return "";
-  if (p < 0.0005) return "< 0.001";
-  return p.toFixed(p >= 0.005 ? 2 : 3);
-}
-
+// The probability of a word that the model wrote, as report/units.py writes it; "" for others.
 function wordProbability(from, to) {
   if (from < PROMPT || to - PROMPT > texts.probabilities.length) return "";
   const all = texts.probabilities.slice(from - PROMPT, to - PROMPT);
-  return all.includes(null) ? "" : probabilityText(all.reduce((product, p) => product * p, 1));
+  if (all.includes(null)) return "";
+  const p = all.reduce((product, one) => product * one, 1);
+  return p < 0.0005 ? "< 0.001" : p.toFixed(p >= 0.005 ? 2 : 3);
 }
 
 function tokenElement(from, to, text) {
@@ -47,7 +43,7 @@ function wordsOf(from, to) {
 }
 
 function wordElements({ from, to, text }) {
-  const lead = /^ */.exec(text)[0], probability = wordProbability(from, to);
+  const lead = text.trim() ? /^ */.exec(text)[0] : "", probability = wordProbability(from, to);
   const element = makeElement(probability ? "ruby" : "span", "", { className: texts.isDecisive(from) ? "w decisive" : "w" });
   for (let p = from; p < to;) {
     const { to: stop } = texts.characterOf(p), own = texts.plain(p) || (p === from ? "·" : "");

@@ -35,13 +35,23 @@ function passages(view) {
   return found;
 }
 
+// One button is a stop of the Tab key; arrow keys lead to the others.
+function moveFocus(event) {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key], all = [...$("text-unsure").querySelectorAll("button")];
+  if (!by) return;
+  event.preventDefault();
+  const next = all[(all.indexOf(document.activeElement) + by + all.length) % all.length];
+  for (const button of all) button.tabIndex = button === next ? 0 : -1;
+  next.focus();
+}
+
 export function listUncertain() {
   const views = [state.view, "attention"].filter((view) => planes[view]);
   const [view, found] = views.map((name) => [name, passages(name)]).find(([, all]) => all.length) ?? ["", []];
   const what = view === "lens" ? "entropy of the model's output" : "attention entropy";
   $("text-unsure").append(...found.map(({ from, mean }, i) => {
     const title = `positions ${formatSpan(from, from + PASSAGE)}: mean ${what} ${mean.toFixed(2)} nats`;
-    const button = makeElement("button", `${i + 1}`, { type: "button", title });
+    const button = makeElement("button", `${i + 1}`, { type: "button", title, tabIndex: i ? -1 : 0 });
     button.setAttribute("aria-label", `Passage ${i + 1}, ${title}`);
     button.addEventListener("click", () => {
       revealToken(from, true);
@@ -50,5 +60,6 @@ export function listUncertain() {
     });
     return button;
   }));
+  $("text-unsure").addEventListener("keydown", moveFocus);
   $("text-unsure").hidden = !found.length;
 }

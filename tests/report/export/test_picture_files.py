@@ -11,7 +11,6 @@ from PIL import Image
 
 import attentropy
 from attentropy.report.export.pdf import normalize_pdf
-
 from programs import run
 from traces import synthetic
 

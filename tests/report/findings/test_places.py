@@ -33,7 +33,7 @@ def _focus(trace, finding):
 def _received(trace, finding):
     """Return the share of a layer's attention that a key receives."""
     queries = trace.prompt_tokens - finding.position
-    return trace["received"][finding.map_layer, :, finding.position].mean() / queries
+    return trace["received"][finding.layer, :, finding.position].mean() / queries
 
 
 def _attended(trace, finding):

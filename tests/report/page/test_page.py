@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -93,7 +94,8 @@ def test_hostile_text_stands_escaped_in_every_place():
         assert text not in page
     assert "\u2028" not in page
     payload = re.search(r'id="report">(.*?)</script>', page, re.S)[1]
-    assert json.loads(payload)["texts"]["full"]["1"] == HOSTILE[0]
+    words = json.loads(zlib.decompress(base64.b64decode(json.loads(payload)["texts"]["words"])))
+    assert words["full"]["1"] == words["plain"][1] == HOSTILE[0]
 
 
 @pytest.mark.parametrize("n", [1, 2, 700])

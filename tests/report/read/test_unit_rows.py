@@ -161,7 +161,7 @@ def test_attention_on_sink_keys_stands_apart_from_the_message_around_them(trace)
     assert units.curves[-1].title == SINKS
     assert sum(curve.uniform[0] for curve in units.curves) == pytest.approx(1)
     table = of_units(units)
-    assert table.title.startswith("The 2 messages; ")
+    assert table.title.startswith("The 2 messages and the rest of the text; ")
     assert table.rows[-1][0] == SINKS
 
 
