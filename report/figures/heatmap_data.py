@@ -294,11 +294,12 @@ def overview_title(n: int, view: View, rows: Sequence[str], size: Size) -> str:
     """Return the title of the overview of n positions, and where its lens is readable."""
     number_read = int(np.isfinite(view.values).any(0).sum())
     is_sampled = number_read < len(view.values[0])
+    which_read = " compared" if view.scale.kind == "diverging" else " read"
     mean = f"; a column is the mean of {view.step}" if view.step > 1 else ""
     if is_sampled and mean:
         mean = f"; a column is the mean of those read among {view.step}"
     which = f"{number_read:,} of " if is_sampled else "all " if n > 1 else ""
-    title = f"{which}{count(n, 'position')}{' read' * is_sampled}, every layer{mean}"
+    title = f"{which}{count(n, 'position')}{which_read * is_sampled}, every layer{mean}"
     if view.readability is None or size.is_narrow:
         return title
     return f"{title}; {view.readability.title(rows)}"

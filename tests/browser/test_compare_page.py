@@ -48,7 +48,7 @@ def _expected(value, limit):
 def test_the_page_shows_what_differs_and_runs_nothing_of_the_traces(open_page, pair):
     a, b, of = pair
     opened = open_page(of, observations=observe(of), fragment="#a=0&b=11&col=6")
-    page, size = opened.page, wide(6)
+    page, size = opened.page, wide(6, 11)
     left, top = opened.corner()
 
     def point(row, column):

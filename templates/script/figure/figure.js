@@ -53,7 +53,7 @@ function overviewTitle() {
   const summary = { mean: "mean", low: "minimum", high: "maximum" }[state.how];
   const each = bin > 1 ? `; a column is the ${summary} of ${read ? "those read among " : ""}${bin}` : "", readable = markedLens() && pageWidth === "wide" ? `; ${markedLens().title}` : "";
   const which = read ? `${formatCount(read.length)} of ` : N > 1 ? "all " : "";
-  return `${which}${countOf(N, "position")}${read ? " read" : ""}, every ${heads ? `head of layer ${report.layers[state.layer]}` : "layer"}${each}${readable}`;
+  return `${which}${countOf(N, "position")}${read ? (report.compare ? " compared" : " read") : ""}, every ${heads ? `head of layer ${report.layers[state.layer]}` : "layer"}${each}${readable}`;
 }
 
 // The labels of the rows, the marks of those whose lens cannot be read, and the bars of their skill.
