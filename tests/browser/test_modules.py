@@ -152,7 +152,6 @@ def _read(opened):
     page.locator("#text-unsure button").first.click()
     opened.press("ArrowRight", "Enter")
     opened.quiet()
-    shown.append(page.inner_text("#text"))
     token = page.locator("#text .t.chosen")
     token.hover()
     opened.quiet()
@@ -165,7 +164,7 @@ def _read(opened):
     page.focus("#text")
     opened.press("Enter")
     opened.quiet()
-    shown.append(page.inner_text("#text"))
+    shown.append(page.locator("#text details").first.inner_text())
     page.click("#text-expand")
     opened.quiet()
     return shown
