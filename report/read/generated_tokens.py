@@ -60,11 +60,11 @@ def generated_tokens(trace: Trace) -> GeneratedTokens:
 
 def markers(trace: Trace) -> np.ndarray:
     """Return which generated tokens are markers, such as the end of the turn, [N] bool."""
-    found = np.zeros(len(trace.tokens), bool)
+    is_own = np.zeros(len(trace.tokens), bool)
     start = trace.prompt_tokens
-    parts = generated_tokens(trace).parts[: len(found) - start]
-    found[start : start + len(parts)] = [part == "marker" for part in parts]
-    return found
+    parts = generated_tokens(trace).parts[: len(is_own) - start]
+    is_own[start : start + len(parts)] = [part == "marker" for part in parts]
+    return is_own
 
 
 def is_marker(text: str) -> bool:
