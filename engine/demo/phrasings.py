@@ -218,6 +218,18 @@ TRAINING = Phrasing(
     },
 )
 
+# How most people ask for a capital. Each is a wording of `TRAINING` too.
+PLAIN_CAPITAL = (
+    "What is the capital of {x}?",
+    "What is the capital city of {x}?",
+    "What is {x}'s capital?",
+    "What's the capital of {x}?",
+    "Which city is the capital of {x}?",
+    "Tell me the capital of {x}.",
+    "Name the capital of {x}.",
+    "The capital of {x}?",
+)
+
 OPENINGS = (
     "Hello!",
     "Hi there.",

@@ -7,11 +7,18 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from attentropy.engine.demo.facts import COUNTRIES, Country
+from attentropy.engine.demo.facts import (
+    COUNTRIES,
+    HELD_OUT_COUNTRIES,
+    UNKNOWN,
+    UNKNOWN_COUNTRIES,
+    Country,
+)
 from attentropy.engine.demo.held_out import HELD_OUT
 from attentropy.engine.demo.phrasings import (
     FILLERS,
     OPENINGS,
+    PLAIN_CAPITAL,
     SYSTEM_PROMPTS,
     TRAINING,
     WISHES,
@@ -115,6 +122,19 @@ def capital_check(phrasing: Phrasing, country: Country, city: str, rng: random.R
     return Question("check", text, "Yes" if city == country.capital else "No")
 
 
+def plain_question(country: Country, wording: str) -> Question:
+    """Return the question for a capital in a plain wording."""
+    return Question(
+        "capital", fill_slots(wording, x=country.name), country.capital, country, "capital"
+    )
+
+
+def unknown_question(phrasing: Phrasing, name: str, rng: random.Random) -> Question:
+    """Return a question about a country that the table lacks."""
+    wording = draw_wording(phrasing, rng.choice(RELATIONS), rng)
+    return Question("unknown", fill_slots(wording, x=name), UNKNOWN)
+
+
 def draw_question(rng: random.Random) -> Question:
     """Draw a training question."""
     while True:
@@ -126,6 +146,10 @@ def draw_question(rng: random.Random) -> Question:
         if chance < 0.20:
             other = rng.choice((city, rng.choice(COUNTRIES).capital))
             return capital_check(TRAINING, country, rng.choice((country.capital, other)), rng)
+        if chance < 0.30:
+            return plain_question(country, rng.choice(PLAIN_CAPITAL))
+        if chance < 0.34:
+            return unknown_question(TRAINING, rng.choice(UNKNOWN_COUNTRIES), rng)
         relation = rng.choice(("capital", *RELATIONS))
         step = rng.choice(("name", "city", "capital"))
         if step == "capital":
@@ -137,7 +161,12 @@ def draw_question(rng: random.Random) -> Question:
             return question
 
 
-def follow_up(phrasing: Phrasing, last: Question, rng: random.Random) -> Question | None:
+def follow_up(
+    phrasing: Phrasing,
+    last: Question,
+    rng: random.Random,
+    countries: tuple[Country, ...] = COUNTRIES,
+) -> Question | None:
     """Return a question that refers to the last one: another country, or another relation.
 
     None where the one that is drawn repeats the last question or has no answer.
@@ -145,7 +174,7 @@ def follow_up(phrasing: Phrasing, last: Question, rng: random.Random) -> Questio
     assert last.country is not None
     assert last.relation is not None
     if rng.random() < 0.5:
-        country, relation = rng.choice(COUNTRIES), last.relation
+        country, relation = rng.choice(countries), last.relation
         template = rng.choice(phrasing.follow_country)
     else:
         country, relation = last.country, rng.choice(RELATIONS)
@@ -188,7 +217,7 @@ def conversation(rng: random.Random, turns: int) -> list[Message]:
 
 
 def held_out_questions(
-    per_kind: int = 40, seed: int = 2025
+    per_kind: int = 40, seed: int = 2025, countries: tuple[Country, ...] = HELD_OUT_COUNTRIES
 ) -> Iterator[tuple[Question, list[Message]]]:
     """Yield the test set, `per_kind` questions of each kind in held-out wordings, with their chats.
 
@@ -196,20 +225,22 @@ def held_out_questions(
     """
     rng = random.Random(seed)
     for number in range(per_kind):
-        for question in _city_questions(number, rng):
+        for question in _city_questions(number, countries, rng):
             yield question, [{"role": "user", "content": question.text}]
     for relation in RELATIONS:
         for step in STEPS:
             if step == "capital" and relation in OF_CAPITAL:
                 continue
             for are_reserved in (False, True) if step == "city" else (False,):
-                for question in _relation_questions(relation, step, are_reserved, per_kind, rng):
+                for question in _relation_questions(
+                    relation, step, are_reserved, per_kind, countries, rng
+                ):
                     yield question, [{"role": "user", "content": question.text}]
     count = 0
     while count < per_kind:
-        country, relation = rng.choice(COUNTRIES), rng.choice(RELATIONS)
+        country, relation = rng.choice(countries), rng.choice(RELATIONS)
         first = relation_question(TRAINING, country, relation, "name", "", rng)
-        second = first and follow_up(HELD_OUT, first, rng)
+        second = first and follow_up(HELD_OUT, first, rng, countries)
         if first and second:
             count += 1
             yield (
@@ -222,22 +253,29 @@ def held_out_questions(
             )
 
 
-def _city_questions(number: int, rng: random.Random) -> Iterator[Question]:
+def _city_questions(
+    number: int, countries: tuple[Country, ...], rng: random.Random
+) -> Iterator[Question]:
     """Yield a held-out question for the country of a city, and one whether a city is a capital."""
-    country = rng.choice(COUNTRIES)
+    country = rng.choice(countries)
     yield country_question(HELD_OUT, country, rng.choice(country.cities), rng)
-    country = rng.choice(COUNTRIES)
-    other = rng.choice(COUNTRIES).capital
+    country = rng.choice(countries)
+    other = rng.choice(countries).capital
     city = country.capital if number % 2 else rng.choice((*country.cities[1:], other))
     yield capital_check(HELD_OUT, country, city, rng)
 
 
 def _relation_questions(
-    relation: str, step: str, are_reserved: bool, count: int, rng: random.Random
+    relation: str,
+    step: str,
+    are_reserved: bool,
+    count: int,
+    countries: tuple[Country, ...],
+    rng: random.Random,
 ) -> Iterator[Question]:
     """Yield `count` held-out questions for a relation of countries that `step` names."""
     while count > 0:
-        country = rng.choice(COUNTRIES)
+        country = rng.choice(countries)
         city = country.capital if step == "capital" else rng.choice(country.cities)
         if step != "name" and is_reserved(relation, city) != are_reserved:
             continue

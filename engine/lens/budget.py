@@ -16,8 +16,8 @@ TRANSLATED = "translated"
 REHEARSED_POSITIONS = 1024
 # By default, the lens computes no more than the model's own pass did, and keeps no more than this.
 _STATE_BYTES = 2 * 2**30
-# Up to so many positions are all read where one product per cell costs no more than that pass, since
-# gaps in a text of this length cost its reader more than the second product costs the run.
+# Up to so many positions are all read where one product per cell costs no more than that pass: gaps
+# in a text of this length cost its reader more than the second product costs the run.
 WHOLE_POSITIONS = 8192
 
 

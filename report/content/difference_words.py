@@ -102,7 +102,7 @@ def difference_captions(views: Sequence[View]) -> dict[str, str]:
     }
     return {
         view.name: (
-            f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or a "
+            f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Hatched: missing, or a "
             "token that only one side has. Top: every column; the purple frame is magnified "
             f"below. {cells[view.name]} (or A above B); one token if both are the same. Green: "
             f"the selected column magnified.{{readable}}{{box}}{split_sentence(view.trace)}"

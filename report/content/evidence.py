@@ -20,7 +20,7 @@ def evidence(trace: Trace) -> str:
 
 
 def _of_lens(trace: Trace) -> str:
-    """Return from which layer on the token is the lens's top token, and whether that can be read."""
+    """Return from which layer on it is the lens's top token, and whether that can be read."""
     place = settled(trace)
     if place is None:
         return ""
@@ -29,7 +29,7 @@ def _of_lens(trace: Trace) -> str:
     if place.first is None:
         return f"{token} is not the lens's top token in {last}, so it cannot say when it settled"
     first = layer_name(trace, place.first)
-    onward = f"from {first} on"
+    onward = f"from {first} onward"
     if place.first == place.entries[-1]:
         number = last.removeprefix("layer ")
         onward = f"only in the last layer ({number})" if place.has_last else f"only in {last}"
@@ -48,7 +48,7 @@ def _readable(trace: Trace, place: Settled) -> str:
         return ", but the lens cannot be read there, so it cannot say when it settled"
     start = layer_name(trace, place.readable)
     if place.readable > place.first:
-        return f", but can be read only from {start} on"
+        return f", but can be read only from {start} onward"
     before = [i for i in place.entries if i < place.readable]
     if before and not place.is_readable[before].any():
         return f"; the lens cannot be read before {start}"

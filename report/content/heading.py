@@ -1,4 +1,4 @@
-"""The heading of a page without an answer: what the trace holds instead, with the evidence for it."""
+"""The heading of a page without an answer: what the trace holds instead, and the line below it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def heading(trace: Trace) -> tuple[str, str]:
         ]  # fmt: skip
         return (
             f"{count(kinds.heads, 'head')} over {tokens}: {', '.join(parts[:-1])} and {parts[-1]}",
-            f"Local: more than {percent(SCORES['local'].threshold or 0)} of the attention on the "
-            f"last {LOCAL_KEYS} tokens. Sink: more than {percent(SCORES['sink'].threshold or 0)} on "
-            f"the first one. Wide: mean normalized entropy of {WIDE:g} or more.",
+            f"Local: more than {_limit('local')} of the attention on the last {LOCAL_KEYS} tokens. "
+            f"Sink: more than {_limit('sink')} on the first one. Wide: mean normalized entropy of "
+            f"{WIDE:g} or more.",
         )
     parts = [
         name for name, variable in (("attention", "entropy"), ("logit lens", "lens_entropy"))
@@ -39,6 +39,10 @@ def heading(trace: Trace) -> tuple[str, str]:
     ]  # fmt: skip
     what = " and ".join(parts)
     return f"{what[0].upper()}{what[1:]} of {tokens}", ""
+
+
+def _limit(score: str) -> str:
+    return percent(SCORES[score].threshold or 0)
 
 
 def _of_difference(difference: Difference) -> tuple[str, str]:

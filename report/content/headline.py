@@ -10,6 +10,7 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.read.answer_words import Answer, cut_text, read_answer
 from attentropy.report.read.decisive_word import Decisive
+from attentropy.report.read.maps import LONG
 from attentropy.report.text import for_sentence, for_terminal
 from attentropy.report.units import probability
 
@@ -56,8 +57,8 @@ def headline(trace: Trace) -> Headline | None:
     None where it has neither.
     """
     answer = read_answer(trace)
-    if answer is None:
-        return _prediction(trace)
+    if answer is None:  # a long text is read for its heads, and not for its next token
+        return _prediction(trace) if trace.prompt_tokens <= LONG else None
     lead = "" if answer.is_chat else "Continues with"
     if not answer.text:
         return _without_text(answer)
@@ -66,8 +67,8 @@ def headline(trace: Trace) -> Headline | None:
         return Headline(lead, *_parts(answer, (0, 0)))
     value = decisive.probability
     return Headline(
-        lead, *_parts(answer, decisive.place),
-        "" if value is None else probability(value), _note(decisive), value is None or value >= SURE,
+        lead, *_parts(answer, decisive.place), "" if value is None else probability(value),
+        _note(decisive), value is None or value >= SURE,
     )  # fmt: skip
 
 

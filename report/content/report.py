@@ -118,9 +118,10 @@ class Report:
     `placement` says where section, inset and box are on a screen, `is_section_chosen` whether the
     caller named the section, `readable` by site how far the
     lens can be read, `rehearsals` what a tooltip says of the answer's tokens, by position and
-    layer. `findings` are all of them, `highlights` those of the first screen, `absent`
-    those that were looked for and not found; the others stand in `sections`. `charts` are by name what the page opens with. `values` are the one part that is not
-    read yet: which of them a page holds depends on the bytes that all the rest leaves.
+    layer. `findings` are all of them, `highlights` those of the first screen, `absent` those that
+    were looked for and not found; the others stand in `sections`. `charts` are by name what the
+    page opens with. `values` are the one part that is not read yet: which of them a page holds
+    depends on the bytes that all the rest leaves.
     """
 
     template: str

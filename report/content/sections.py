@@ -84,7 +84,8 @@ class Section:
 
     `curves` have a panel each, by the name of its drawing; `tables` are the twins of its charts, by
     the chart's name; `findings` are those that the first screen does not show; `facts` are about
-    the heads of the model; `note` says what the section cannot show, and why.
+    the heads of the model; `panels_note` says which of several panels are shown, `note` what the
+    section cannot show, and why.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Section:
     tables: Mapping[str, ChartTable] = field(default_factory=dict)
     findings: Sequence[FindingLine] = ()
     facts: Sequence[HeadFact] = ()
+    panels_note: str = ""
     note: str = ""
 
     @property
@@ -253,7 +255,12 @@ def _answer(trace: Trace) -> Section:
 def _units(units: UnitRows) -> Section:
     """Return the section of messages or segments: the answer's attention to each, and a table."""
     id = f"{units.kind}s"
-    return Section(id, _by_name(id, units.curves), {id: tables.of_units(units)})
+    shown, measured = len(units.curves), sum(bool(np.isfinite(row.mass)) for row in units.rows)
+    which = ""
+    if shown < measured:
+        which = f"Shown: the {shown} of {measured} rows of the table that receive most of it."
+    own = {id: tables.of_units(units)}
+    return Section(id, _by_name(id, units.curves), own, panels_note=which)
 
 
 def _profile(profile_tables: Sequence[ProfileTable]) -> Section:

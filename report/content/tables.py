@@ -212,7 +212,8 @@ def of_units(units: UnitRows) -> ChartTable:
         line: list[Cell] = [row.label, row.text, f"{row.tokens:,}", *map(number, measured)]
         line += [percent(row.mass) if np.isfinite(row.mass) else None] if has_answer else []
         cells.append(line)
-    title = f"The {count(len(named), units.kind)}; entropies and surprisals are means over tokens"
+    rest = " and the rest of the text" if len(rows) > len(named) else ""
+    title = f"The {count(len(named), units.kind)}{rest}; entropies and surprisals are token means"
     if len(named) > _UNITS:
         title = f"The first {_UNITS} of {title.removeprefix('The ')}"
     return ChartTable(f"table-{units.kind}s", title, columns, cells)

@@ -74,7 +74,8 @@ def _time_title(profile: Mapping[str, Any]) -> str:
 
 def _panel(rows: Rows, field: str, title: str, layout: Layout) -> VegaLite:
     names = [row["variant"] for row in rows]
-    longest = max((row.get(f"{field}_high", row[field]) for row in rows), default=1.0) or 1.0
+    furthest = "time_high" if field == "time" else field
+    longest = max((float(row[furthest]) for row in rows), default=1.0) or 1.0
     scale = alt.Scale(domain=[0, longest * _VALUES], nice=False)
     x = alt.X(f"{field}:Q", title=None, scale=scale, axis=None)
     y = alt.Y(
@@ -84,9 +85,7 @@ def _panel(rows: Rows, field: str, title: str, layout: Layout) -> VegaLite:
     base = dataset("costs").encode(y=y)
     color = alt.Color("variant:N", scale=alt.Scale(domain=names), legend=None)
     marks = [base.mark_bar(height=_BAR).encode(x=x, color=color)]
-    end = field
     if field == "time":
-        end = "time_high"
         marks.append(
             base.mark_rule(strokeWidth=1.5).encode(
                 x=alt.X("time_low:Q", scale=scale, axis=None), x2=alt.X2("time_high")
@@ -94,7 +93,7 @@ def _panel(rows: Rows, field: str, title: str, layout: Layout) -> VegaLite:
         )
     marks.append(
         base.mark_text(align="left", baseline="middle", dx=6).encode(
-            x=alt.X(f"{end}:Q", scale=scale, axis=None), text=alt.Text(f"{field}_text:N")
+            x=alt.X(f"{furthest}:Q", scale=scale, axis=None), text=alt.Text(f"{field}_text:N")
         )
     )
     width = layout.width if field == "time" or not layout.side_by_side else layout.width - 90

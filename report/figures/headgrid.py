@@ -110,8 +110,8 @@ def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of the figure.
 
     Datasets: sprite {x0, x1, y0, y1, url}, all pictures as one; frames {x0, x1, y0, y1, kind};
-    picked {x0, x1, y0, y1}, the figure's head; numbers and labels {x, y, text, kind}; layerlabels,
-    headlabels, titles.
+    picked and pointed {x0, x1, y0, y1}, the selected and the hovered head or layer; numbers and
+    labels {x, y, text, kind}; layerlabels, headlabels, titles.
     """
     weight = 600 if size.font > 9 else 500
     label_place: Channels = {"align": "left", "baseline": "middle", "fontWeight": weight}
@@ -125,6 +125,7 @@ def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:
             ),
         ),
         _frames("picked", strokeWidth=2.5, stroke=INK),
+        _frames("pointed", strokeWidth=1.5, stroke=INK, strokeDash=[3, 2]),
         _text("numbers", INK, {"align": "left", "baseline": "middle"}, 10),
         _text("labels", None, label_place, size.font),
         text_mark("layerlabels", x=alt.XValue(-5), y=y_scale("at:Q", "layers"), align="right",
@@ -137,7 +138,8 @@ def headgrid(size: GridSize, state: Parameters, datasets: Datasets) -> VegaLite:
     )  # fmt: skip
     bottom = 34 if size.has_axes else 2
     padding = {"left": LEFT, "right": 4, "top": 4, "bottom": bottom}
-    return specification(marks, state, datasets, padding)
+    # The canvas is as large as its size says, whatever the labels take: it is not scaled.
+    return specification({**marks, "autosize": {"type": "none"}}, state, datasets, padding)
 
 
 def _frames(name: str, **mark: Any) -> alt.Chart:

@@ -19,7 +19,8 @@ from attentropy.report.read.head_pictures import thumbnails_of
 from attentropy.report.read.maps import score_names
 from attentropy.report.scale import SHARES, Scale
 
-_STILL = 2  # pixels of the still picture per pixel of the page, on the first screen
+# Pixels of a still picture per pixel of the page, where it has few heads, and its shades otherwise.
+_ZOOM, _FEW_HEADS, _FEW_SHADES = 2, 128, 12
 
 
 def first_grid(trace: Trace, size: GridSize, rows: Sequence[str], entropies: Scale) -> VegaLite:
@@ -35,14 +36,15 @@ def first_grid(trace: Trace, size: GridSize, rows: Sequence[str], entropies: Sca
     pictures = thumbnails_of(trace, roles.heads)
     is_entropy = bool(names) and names[0].endswith("entropy")
     scale, palette = (entropies, "diverging") if is_entropy else (SHARES, "weight")
-    grounds = scale.at(scores)
+    grounds = scale.shade_at(scores)
     state = {"heads": size.heads, "layers": size.layers, **LIGHT}
     step = max(1, -(-len(rows) // max(1, int(size.height / 12))))
     columns = max(1, -(-size.heads // max(1, int(size.width / 24))))
     datasets = {
         "one": [{"o": 1}],
-        "sprite": _sprite(size, pictures, grounds, palette),
+        "sprite": _sprite(size, pictures, grounds, scale.map_name(palette)),
         "picked": [],
+        "pointed": [],
         **_cells(size, roles, scores, pictures),
         "layerlabels": [{"at": i + 0.5, "text": rows[i]} for i in range(0, len(rows), step)],
         "headlabels": [],
@@ -70,9 +72,11 @@ def _cells(
         if not has_picture and not np.isfinite(scores[l, c]):
             continue
         kind = KINDS[roles.kinds[l, c]]
-        frames.append({
-            "x0": c, "x1": c + across / wide, "y0": l + 1 - down / high, "y1": l + 1, "kind": kind,
-        })  # fmt: skip
+        if kind or size.text:  # thin lines around small pictures would only blur them
+            frames.append({
+                "x0": c, "x1": c + across / wide, "y0": l + 1 - down / high, "y1": l + 1,
+                "kind": kind,
+            })  # fmt: skip
         if not size.text:
             continue
         x = c + (across + 4) / wide
@@ -113,7 +117,8 @@ def resize(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def _sprite(size: GridSize, pictures: np.ndarray | None, grounds: np.ndarray, palette: str) -> Rows:
     """Return all pictures as one, in the colours of a light page."""
-    zoom = 1 if size.has_axes else _STILL
+    has_few = size.layers * size.heads <= _FEW_HEADS
+    zoom = _ZOOM if has_few and not size.has_axes else 1
     high, wide = round(size.height * zoom), round(size.width * zoom)
     rows, columns = (max(1, round(side * zoom)) for side in size.picture[::-1])
     shown = np.full((high, wide), np.nan)
@@ -123,6 +128,8 @@ def _sprite(size: GridSize, pictures: np.ndarray | None, grounds: np.ndarray, pa
         name = "weight"
         grounds = np.where(pictures.any((-1, -2)), 0.0, np.nan)
         pictures = resize(pictures, rows, columns) / 255
+        if not has_few:
+            pictures = np.rint(pictures * _FEW_SHADES) / _FEW_SHADES
     for l, c in np.argwhere(np.isfinite(grounds)):
         top = round((size.layers - 1 - l) * size.cell[1] * zoom)
         left = round(c * size.cell[0] * zoom)

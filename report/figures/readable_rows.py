@@ -5,7 +5,8 @@ are drawn over the colours, which say nothing there:
 
 - `unread`: y0, y1 of rows that cannot be read; `specks` and `overviewspecks`: y of lines of dots in
   them, in section and inset and in the overview;
-- `pale`: y0, y1 of rows that can hardly be read;
+- `pale`: y0, y1 of the texts of rows that can hardly be read, whose colours are a bar below them:
+  colours that were only lighter would look like other values;
 - `notes`: yc and text over collapsed rows;
 - `strip`: y0, y1 and `share`, the length of the bar of each row's skill, and `striptitle`.
 """
@@ -27,7 +28,8 @@ from attentropy.report.read.readability import GUESS, PALE, UNREADABLE, Readabil
 
 MARKS = ("unread", "specks", "overviewspecks", "pale", "notes")
 _STRIP = ("strip", "striptitle")
-VEIL_OPACITY = 0.64  # pale enough that the page's ink can be read on every colour
+VEIL_OPACITY = 0.92  # pale enough that the page's ink can be read on every colour
+_BAR = 0.25  # of a faded row's height, which keeps its colours: a bar below the texts
 
 _THIN = 0.3  # height of a collapsed row as a part of the others'
 _MANY = 4  # rows that cannot be read collapse from this number on
@@ -96,7 +98,11 @@ def datasets(
     shares = np.clip(readability.skill, 0, 1)
     return {
         "unread": _bands(layout, UNREADABLE),
-        "pale": _bands(layout, PALE),
+        "pale": [
+            {"y0": round(edges[row] + _BAR * layout.heights[row], 4), "y1": edges[row + 1]}
+            for row, kind in enumerate(layout.kinds)
+            if kind == PALE
+        ],
         "specks": _specks(layout, size.height),
         "overviewspecks": _specks(layout, size.overview),
         "notes": _notes(layout, labels, size),

@@ -27,7 +27,7 @@ class Observation:
     `value` is that of `statistic` in `unit`, `threshold` the value that it was compared with, `n`
     the number of cells behind it; each is None where there is none. `is_found` is false for
     "nothing found" and for "not measured". `view`, `layer`, `position`, `head` say where to look,
-    `shows` with which statistic of the view ("" is its entropy), `map_layer` of which layer's map.
+    `shows` with which statistic of the view where that is not the one of the value.
     """
 
     id: str
@@ -43,7 +43,6 @@ class Observation:
     position: int | None = None
     head: int | None = None
     shows: str = ""
-    map_layer: int | None = None
 
     @property
     def title(self) -> str:

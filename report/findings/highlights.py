@@ -41,8 +41,8 @@ def highlights(observations: Sequence[Observation]) -> list[int]:
     Those that explain the answer come first: where its row looked, how sure it is, when it settled,
     what was rehearsed. What was not found has no card.
     """
-    told = [i for i, one in enumerate(observations) if says_something(one)]
-    return sorted(told, key=lambda i: (_rank(observations[i]), i))[:MOST]
+    shown = [i for i, one in enumerate(observations) if says_something(one)]
+    return sorted(shown, key=lambda i: (_rank(observations[i]), i))[:MOST]
 
 
 def absent(observations: Sequence[Observation]) -> list[int]:

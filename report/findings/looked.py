@@ -16,7 +16,7 @@ from attentropy.engine.trace.sink_keys import audience_of
 from attentropy.report.findings.finding import Observation, head_label, quoted
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.looked_at import holds_row, telling_row, word_text, words_before
-from attentropy.report.units import count, percent
+from attentropy.report.units import count, percent, percent_beside
 
 LIFT = 2.0  # times as often as in the other rows: from there on a head counts
 _NAMED = 3
@@ -38,7 +38,10 @@ class LookingHead:
 
 @dataclass(frozen=True)
 class WordLooked:
-    """A content word with the heads that look at it more than other rows do, the strongest first."""
+    """A content word with the heads that look at it more than their other rows do.
+
+    The strongest head comes first.
+    """
 
     text: str
     heads: tuple[LookingHead, ...]
@@ -66,10 +69,10 @@ def words_looked_at(trace: Trace) -> tuple[tuple[WordLooked, ...], int] | None:
         if not heads.size:
             continue
         weights = trace.dataset["max_prob"][entry, :, query].values
-        seen = _rows_that_see(trace, entry, query)
+        watchers = _rows_that_see(trace, entry, query)
         for head in heads.tolist():
             word = int(numbers[own[head]])
-            share = _share(keys[head], np.array(places[word]), query, seen)
+            share = _share(keys[head], np.array(places[word]), query, watchers)
             if share * LIFT <= 1 and np.isfinite(weights[head]):
                 one = LookingHead(entry, head, float(weights[head]), share)
                 looking.setdefault(word, []).append(one)
@@ -87,10 +90,10 @@ def _rows_that_see(trace: Trace, entry: int, query: int) -> np.ndarray:
     n = visible.size
     at = np.arange(n)
     is_seen = (at < query) & (at > query - int(visible[query]))
-    return np.maximum(audience_of(visible, n).queries - 1 - is_seen, 0)
+    return np.asarray(np.maximum(audience_of(visible, n).queries - 1 - is_seen, 0))
 
 
-def _share(keys: np.ndarray, places: np.ndarray, query: int, seen: np.ndarray) -> float:
+def _share(keys: np.ndarray, places: np.ndarray, query: int, watchers: np.ndarray) -> float:
     """Return the share of other rows whose top key is the word at `places`; `keys` [query].
 
     The sum over its tokens of the share of the rows that see the token; 0 where none does.
@@ -98,7 +101,9 @@ def _share(keys: np.ndarray, places: np.ndarray, query: int, seen: np.ndarray) -
     rows = np.delete(np.arange(keys.size), query)
     hits = keys[rows][keys[rows] != rows]
     counts = np.bincount(hits[hits >= 0], minlength=keys.size)[places]
-    return float(np.where(seen[places] > 0, counts / np.maximum(seen[places], 1), 0.0).sum())
+    return float(
+        np.where(watchers[places] > 0, counts / np.maximum(watchers[places], 1), 0.0).sum()
+    )
 
 
 def observe_looked(trace: Trace) -> Observation | None:
@@ -138,11 +143,11 @@ def _words(trace: Trace, one: WordLooked, index: int, measured: int) -> str:
     best = one.heads[0]
     label = head_label(trace, best.entry, int(trace["head"][best.head]))
     if index:
-        share = f"{percent(best.weight)}; {percent(best.share)}"
+        share = f"{percent_beside(best.weight, 1)}; {percent(best.share)}"
         return f"{len(one.heads):,} to {quoted(one.text)} ({label}: {share})"
     verb = "attends" if len(one.heads) == 1 else "attend"
     return (
         f"{len(one.heads):,} of {count(measured, 'head')} {verb} most to {quoted(one.text)} "
-        f"(strongest: {label} with {percent(best.weight)} of its attention; of its other rows "
-        f"{percent(best.share)} do so)"
+        f"(strongest: {label} with {percent_beside(best.weight, 1)} of its attention; of its other "
+        f"rows {percent(best.share)} do so)"
     )

@@ -1,4 +1,4 @@
-"""The finding on how sure the model is: the decisive word's probability, and what else was likely."""
+"""How sure the model is: the decisive word's probability, and what else was likely."""
 
 from __future__ import annotations
 
@@ -25,11 +25,9 @@ def observe_sure(trace: Trace) -> Observation | None:
     text = f"{'' if one.probability >= SURE else 'Unsure: '}{quoted(_name(trace, one))} has "
     text += f"probability {probability(one.probability)}"
     if one.tokens > 1:
-        token = (
-            quoted(_bare(trace.tokens[one.position])) if one.position < len(trace.tokens) else ""
-        )
-        text += f" ({f'its first token {token}' if token else 'its first token'} "
-        text += f"{probability(first)})"
+        has_text = one.position < len(trace.tokens)
+        token = f" {quoted(_bare(trace.tokens[one.position]))}" if has_text else ""
+        text += f" (its first token{token} {probability(first)})"
     others = _others(trace, one, entry)
     if others:
         text += f"; next most likely: {', '.join(others)}"

@@ -21,11 +21,14 @@ Pictures = Mapping[str, Still | None]
 _FILLED = {
     "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
     "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
-    "picked", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
-    "lineparts",
+    "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview",
+    "miniselected", "lineparts",
 }  # fmt: skip
+_MANY_HEADS = 256
 # Charts that stand empty until the script fills them.
 _SCRIPTED = {"bars", "minimap", "lines"}
+# Charts that are drawn for a telephone as well, because a wide one is unreadable there.
+_FOR_BOTH = {"figure", "map", "window", "spread"}
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:
@@ -83,15 +86,17 @@ def curves_of(sections: Mapping[str, Section]) -> dict[str, Curve]:
 def still_pictures(report: Report) -> Pictures:
     """Draw the charts that open, for readers without scripts and before the scripts run.
 
-    The figure has a picture for each width, every other chart and every panel one.
+    Large charts have a picture for each width, every other chart and every panel one.
     """
     pictures: dict[str, Still | None] = {
         f"{name} {width}" if width != "wide" else name: draw_still(chart)
         for name, charts in report.charts.items()
         if name not in _SCRIPTED
         for width, chart in charts.items()
-        if width == "wide" or name == "figure"
+        if width == "wide" or name in _FOR_BOTH
     }
+    if report.attention.grid.count > _MANY_HEADS:
+        pictures["roster"] = None  # the grid of the first screen is the same picture
     for name, curve in curves_of(report.sections).items():
         pictures[name] = draw_still(layerpanel(curve, report.axes.layers))
     return pictures

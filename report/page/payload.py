@@ -36,7 +36,6 @@ class _Finding(TypedDict):
     position: int | None
     head: int | None
     stat: str
-    mapLayer: int | None
 
 
 class _Sides(TypedDict):
@@ -193,8 +192,7 @@ def _finding(observation: Observation) -> _Finding:
         "layer": observation.layer,
         "position": observation.position,
         "head": observation.head,
-        "stat": observation.shows or "entropy",
-        "mapLayer": observation.map_layer,
+        "stat": observation.shows or observation.statistic,
     }
 
 

@@ -33,8 +33,9 @@ class Decisive:
     step: its first token among the generated ones; position: that token's place in the trace;
     tokens: how many it has. word: its text, "" where it has no letter or digit, and in a redacted
     trace. is_new: whether it is missing in the last message. is_content: whether it is a content
-    word. source: what the answer's words are compared with, in words. probability: of all its tokens,
-    the product; None where it was not recorded. place: where it stands in the answer's text.
+    word. source: what the answer's words are compared with, in words. probability: of all its
+    tokens, the product; None where it was not recorded. place: where it stands in the answer's
+    text.
     """
 
     step: int
@@ -93,8 +94,9 @@ def _new_words(
     words: their first tokens; last: that of the answer's last word.
     """
     new, source = list[int](), ""
-    for source, asked in _questions(trace):
-        question = _Words(asked)
+    for name, question_text in _questions(trace):
+        source = name
+        question = _Words(question_text)
         new = [i for i in words if keys[i] not in question]
         if new and new[-1] == last and question.has_start(keys[last]):
             new.pop()  # nothing follows the word: the limit may have cut one of the question's

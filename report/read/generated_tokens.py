@@ -1,4 +1,4 @@
-"""The tokens that a model generated after a prompt: their texts, what each is, how likely it was."""
+"""The tokens that a model generated after a prompt: their texts, kinds and probabilities."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def generated_tokens(trace: Trace) -> GeneratedTokens:
 
 def markers(trace: Trace) -> np.ndarray:
     """Return which generated tokens are markers, such as the end of the turn, [N] bool."""
-    is_own = np.zeros(len(trace.tokens), bool)
+    is_marked = np.zeros(len(trace.tokens), bool)
     start = trace.prompt_tokens
-    parts = generated_tokens(trace).parts[: len(is_own) - start]
-    is_own[start : start + len(parts)] = [part == "marker" for part in parts]
-    return is_own
+    parts = generated_tokens(trace).parts[: len(is_marked) - start]
+    is_marked[start : start + len(parts)] = [part == "marker" for part in parts]
+    return is_marked
 
 
 def is_marker(text: str) -> bool:

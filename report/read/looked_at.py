@@ -1,4 +1,4 @@
-"""Which words one row of attention looks at most: those of content, in the upper half of the layers.
+"""Which content words one row of attention looks at most, in the upper half of the layers.
 
 It says where the model looked, and not why it answered. Sink keys are left out. A word counts with
 all places at which it stands before the row.
@@ -98,7 +98,8 @@ def looked_at(trace: Trace) -> LookedAt | None:
     measured = sum(int((own >= 0).sum()) for own in keys)
     if not measured:
         return None
-    heads = sum(_sums(np.bincount(own[own >= 0], minlength=query + 1), numbers) for own in keys)
+    counts = np.bincount(np.concatenate([own[own >= 0] for own in keys]), minlength=query + 1)
+    heads = _sums(counts, numbers)
     weights = _weights(trace, entries, query, numbers)
     words = [
         LookedWord(
@@ -131,14 +132,15 @@ def upper_half(trace: Trace, query: int) -> list[int]:
 
 
 def top_keys_of_row(trace: Trace, entry: int, query: int) -> np.ndarray:
-    """Return the top key of each head in one row of a layer [head], sink keys left out; −1: none."""
+    """Return the top key of each head in one row [head], sink keys left out; −1: none."""
     keys: np.ndarray = trace.dataset["top_key"][entry, :, query].values
     if TOP_KEY_WITHOUT_SINKS in trace:
         others = trace.dataset[TOP_KEY_WITHOUT_SINKS][entry, :, query].values
         return np.where(others >= 0, others, keys)
     sinks = sink_keys(trace)
-    hidden = np.flatnonzero(sinks.is_sink[entry]) if sinks is not None else []
-    return np.where(np.isin(keys, hidden), -1, keys)
+    if sinks is None:
+        return keys
+    return np.where(np.isin(keys, np.flatnonzero(sinks.is_sink[entry])), -1, keys)
 
 
 def _parked(trace: Trace, query: int) -> set[int]:

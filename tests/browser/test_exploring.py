@@ -214,7 +214,7 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     fragment = (
         "view=attention&rows=layers&layer=0&head=1&palette=cividis&a=3&b=15&col=9&row=2"
         "&mapLayer=2&mapHead=1&mapWindow=0&values=entropy&how=mean&stat=entropy&site=residual&box=true"
-        "&dots=true&sinks=false"
+        "&dots=true&sinks=false&fit=false"
         "&pin=c,9,attention.layers.0.1;r,1:5,3:12,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.1"
         "&find=capital%20of"
     )

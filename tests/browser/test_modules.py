@@ -80,6 +80,9 @@ def _explore(opened):
     page.keyboard.type("capital of")
     opened.press("Enter", "Shift+Enter", "Escape")
     shown.append(_texts(opened))
+    page.locator("#text [data-at]:visible").first.hover()
+    shown.append(opened.details())
+    page.locator("#text [data-at]:visible").first.click()
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
     page.mouse.click(*_section(opened, 6, 0.4, 0.5))
@@ -189,6 +192,10 @@ def _explore_long(opened):
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     shown.append(_csv(opened, "figure"))
     shown.append(_texts(opened))
+    page.locator("#grid canvas").scroll_into_view_if_needed()
+    x, y = opened.corner("#grid")
+    shown.append(_over(opened, x + 20, y + 20))
+    shown.append(_over(opened, x - 3, y + 20))
     page.locator("#spread").scroll_into_view_if_needed()
     page.wait_for_selector("#spread canvas")
     page.select_option("#spread-layer", "2")
@@ -236,7 +243,7 @@ def _explore_pair(opened):
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
-    page.set_viewport_size({"width": 1120, "height": 1100})
+    page.set_viewport_size({"width": 1270, "height": 1100})
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # now in a tooltip
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()

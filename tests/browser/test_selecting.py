@@ -72,7 +72,8 @@ def test_what_is_hovered_is_marked_in_every_part(open_page, trace):
     assert "position 10" in opened.details()
     for point in (overview, column_edge, map_row, map_column):
         assert _changes(opened, before, point), point
-    weight = trace["window"][int(opened.state()["mapLayer"])].mean(0)[10, 4]
+    state = opened.state()
+    weight = trace["window"][int(state["mapLayer"]), int(state["mapHead"]), 10, 4]
     assert f"weight {weight:.3f}" in page.inner_text("#tip")
 
     # Where nothing is hovered, nothing but the selected cell is marked.
@@ -82,6 +83,60 @@ def test_what_is_hovered_is_marked_in_every_part(open_page, trace):
     assert "layer 5 · position 6" in opened.details()
     for point in (overview, column_edge, row_edge, map_row, map_column):
         assert not _changes(opened, before, point), point
+    opened.assert_clean()
+
+
+def test_heads_and_text_share_the_selection(open_page, trace):
+    scores = {"head_entropy": (("layer", "score_head"), trace["entropy"].mean(-1))}
+    scored = Trace(trace.dataset.assign(scores))
+    opened = open_page(
+        scored,
+        observations=observe(scored),
+        fragment="#view=lens&a=5&b=17&col=6&row=5",
+        height=1400,
+    )
+    page = opened.page
+    facts = page.evaluate("JSON.parse(document.querySelector('#report').textContent).gridSizes")
+    wide_cell, high_cell = facts["grid"]["wide"]["cell"]
+    left, top = opened.corner("#grid")
+    head = (left + 1.3 * wide_cell, top + (LAYERS - 2 - 0.6) * high_cell)  # layer 2, head 1
+    row_edge = (_cell(opened, 9, 0)[0], _cell(opened, 0, 2)[1] - SIZE.height / LAYERS / 2)
+    frame_edge = (left + wide_cell, head[1])
+    opened.quiet()
+    before = opened.pixels()
+
+    page.mouse.move(*head)
+    opened.quiet()
+    assert "layer 2, head 1 · position 6" in opened.details()
+    assert _changes(opened, before, row_edge)
+    page.mouse.move(*_cell(opened, 5, 2))
+    opened.quiet()
+    assert _changes(opened, before, (left, head[1]))  # the row of layer 2 in the grid
+    token = page.locator("#text [data-at='10']").first
+    token.hover()
+    assert "position 10" in opened.details()
+    column_edge = (opened.corner()[0] + SIZE.left + 5 / 12 * SIZE.section, _cell(opened, 0, 4)[1])
+    assert _changes(opened, before, column_edge)
+
+    page.mouse.click(*head)
+    page.mouse.move(1, 1)
+    state = opened.state()
+    assert (state["view"], state["rows"], state["row"], state["head"]) == (
+        "attention", "layers", "2", "1",
+    )  # fmt: skip
+    assert (state["mapLayer"], state["mapHead"], state["col"]) == ("2", "1", "6")
+    assert "layer 2, head 1 · position 6" in opened.details()
+    assert _changes(opened, before, frame_edge)
+
+    # A token that is not in the section brings the section with it.
+    opened.go("view=attention&head=1&row=2&a=10&b=17&col=12")
+    page.evaluate("scrollTo(0, 0)")
+    page.locator("#text [data-at='6']").first.click()
+    page.mouse.move(1, 1)
+    state = opened.state()
+    assert state["col"] == "6"
+    assert int(state["a"]) <= 6 < int(state["b"])
+    assert "layer 2, head 1 · position 6" in opened.details()
     opened.assert_clean()
 
 
@@ -315,3 +370,27 @@ def _shows(page, finding, details):
     else:
         return False
     return True
+
+
+def test_search_goes_to_positions_that_the_lens_read(open_page):
+    trace = long(5000, layers=3, heads=3, read=400, window=32)
+    lens = trace["lens_entropy"][0]
+    is_read = np.isfinite(lens).any(0)
+    unread = int(np.flatnonzero(~is_read[100:])[0]) + 100
+    trace.dataset["token_text"].values[unread] = " unheard"
+    trace.dataset["token_text"].values[unread + 900] = " unheard"
+    opened = open_page(trace)
+    page = opened.page
+    page.fill("#search", "unheard")
+    page.focus("#search")
+    opened.press("Enter")
+    state = opened.state()
+    assert is_read[int(state["col"])]
+    assert int(state["a"]) <= unread < int(state["b"])
+    assert page.inner_text("#search-count") == "1 of 2"
+    opened.press("Enter")
+    assert page.inner_text("#search-count") == "2 of 2"
+    assert is_read[int(opened.state()["col"])]
+    opened.press("Shift+Enter")
+    assert page.inner_text("#search-count") == "1 of 2"
+    opened.assert_clean()

@@ -73,7 +73,7 @@ def batches(
                 group = []
             group.append(one)
         ready.append(group)
-        ids, spoken = encode(conversation(rng, turns=rng.randint(20, longest // 22)))
+        ids, spoken = encode(conversation(rng, turns=rng.randint(20, longest // 19)))
         ready.append([(ids[:longest], spoken[:longest])])
         rng.shuffle(ready)
         for group in ready:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import random
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,16 +17,35 @@ from transformers import (
 )
 
 from attentropy.engine.demo import path
-from attentropy.engine.demo.facts import COUNTRIES
-from attentropy.engine.demo.questions import RESERVED, Message, Question, held_out_questions
+from attentropy.engine.demo.facts import (
+    COUNTRIES,
+    HELD_OUT_COUNTRIES,
+    UNKNOWN,
+    UNKNOWN_COUNTRIES,
+    Country,
+)
+from attentropy.engine.demo.held_out import HELD_OUT
+from attentropy.engine.demo.phrasings import PLAIN_CAPITAL
+from attentropy.engine.demo.questions import (
+    RELATIONS,
+    RESERVED,
+    Message,
+    Question,
+    held_out_questions,
+    plain_question,
+    unknown_question,
+)
 from attentropy.engine.run.extract import extract
 
 LONGEST_ANSWER = 16  # tokens; the longest name in the table has fewer
+NEVER_NAMED = ("Tuvalu", "Niger", "Zimbabwe", "Burkina Faso", "Trinidad", "Slovenia", "Mozambique")
 
 _DESCRIPTION = (
     "How many held-out questions the model answers: "
     "python -m attentropy.engine.demo.training.evaluate"
 )
+
+Wrong = tuple[Question, str]  # and what the model answered
 
 
 @torch.inference_mode()
@@ -70,12 +90,45 @@ def answer_text(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def accuracy(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, per_kind: int = 40
-) -> tuple[dict[str, float], list[tuple[Question, str]]]:
-    """Return the share of exact answers per kind of question, and the wrong answers."""
-    questions, chats = zip(*held_out_questions(per_kind), strict=True)
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    per_kind: int = 40,
+    countries: tuple[Country, ...] = HELD_OUT_COUNTRIES,
+) -> tuple[dict[str, float], list[Wrong]]:
+    """Return the share of exact answers per kind of held-out question, and the wrong answers."""
+    asked = list(held_out_questions(per_kind, countries=countries))
+    return _judge(model, tokenizer, [question for question, _ in asked], [c for _, c in asked])
+
+
+def plain_capitals(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase
+) -> tuple[float, list[Wrong]]:
+    """Return the share of right capitals, each country in each plain wording, and the others."""
+    questions = [plain_question(country, text) for country in COUNTRIES for text in PLAIN_CAPITAL]
+    shares, wrong = _judge(model, tokenizer, questions)
+    return shares["capital"], wrong
+
+
+def unknown_countries(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, names: tuple[str, ...]
+) -> tuple[float, list[Wrong]]:
+    """Return how often the answer is `UNKNOWN` for these countries, and the other answers."""
+    rng = random.Random(7)
+    questions = [unknown_question(HELD_OUT, name, rng) for name in names for _ in RELATIONS]
+    shares, wrong = _judge(model, tokenizer, questions)
+    return shares["unknown"], wrong
+
+
+def _judge(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: list[Question],
+    chats: list[list[Message]] | None = None,
+) -> tuple[dict[str, float], list[Wrong]]:
+    """Return the share of exact answers per kind, and the wrong answers."""
+    chats = chats or [[{"role": "user", "content": question.text}] for question in questions]
     right, wrong = defaultdict(list), []
-    for question, answer in zip(questions, answers(model, tokenizer, list(chats)), strict=True):
+    for question, answer in zip(questions, answers(model, tokenizer, chats), strict=True):
         right[question.kind].append(answer == question.answer)
         if answer != question.answer:
             wrong.append((question, answer))
@@ -126,12 +179,29 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(args.folder)
     shares, wrong = accuracy(model, tokenizer, args.per_kind)
     for kind, share in shares.items():
-        print(f"{kind:32} {share:7.1%}")
+        print(f"{kind:40} {share:7.1%}")
+    others, wrong_others = accuracy(
+        model, tokenizer, args.per_kind, COUNTRIES[len(HELD_OUT_COUNTRIES) :]
+    )
+    plain, wrong_plain = plain_capitals(model, tokenizer)
     trained, reserved = overall(shares)
-    print(f"{'all held-out wordings':32} {trained:7.1%}")
-    print(f"{'all reserved pairs':32} {reserved:7.1%}")
+    other_trained, other_reserved = overall(others)
+    unknown, wrong_unknown = unknown_countries(model, tokenizer, UNKNOWN_COUNTRIES)
+    never, wrong_never = unknown_countries(model, tokenizer, NEVER_NAMED)
+    for name, share in (
+        ("all held-out wordings", trained),
+        ("all reserved pairs", reserved),
+        ("held-out wordings, the other countries", other_trained),
+        ("reserved pairs, the other countries", other_reserved),
+        (f"plain capital questions, {len(COUNTRIES)} countries", plain),
+        (f"“{UNKNOWN}”, countries without facts", unknown),
+        (f"“{UNKNOWN}”, countries never named", never),
+    ):
+        print(f"{name:40} {share:7.1%}")
     if args.wrong:
-        for question, answer in wrong:
+        for question, answer in (
+            *wrong, *wrong_others, *wrong_plain, *wrong_unknown, *wrong_never
+        ):  # fmt: skip
             print(f"{question.kind}: {question.text} -> {answer!r}, not {question.answer!r}")
 
 

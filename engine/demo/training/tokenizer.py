@@ -1,13 +1,14 @@
-"""The tokenizer: byte-level BPE trained on the questions, with Llama-3's chat template."""
+"""The tokenizer: byte-level BPE with whole words for names, and Llama-3's chat template."""
 
 from __future__ import annotations
 
+import json
 import random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from attentropy.engine.demo.facts import COUNTRIES
+from attentropy.engine.demo.facts import COUNTRIES, UNKNOWN
 from attentropy.engine.demo.questions import conversation
 
 BOS, EOT, PAD = "<|begin_of_text|>", "<|eot_id|>", "<|pad|>"
@@ -33,24 +34,45 @@ CHAT_TEMPLATE = """\
 """
 
 
+def names() -> list[str]:
+    """Return the words of the table's names as conversations have them, each once.
+
+    A name begins an answer or a question; those of countries and cities follow a blank too.
+    """
+    texts = [UNKNOWN, "Yes", "No"]
+    for country in COUNTRIES:
+        places = (country.answer, *country.cities)
+        texts += [*places, *(f" {place}" for place in places)]
+        facts = (country.continent, country.language, country.currency)
+        texts += [fact for fact in facts if fact]
+    return list(dict.fromkeys(word for text in texts for word in words(text)))
+
+
+def words(text: str) -> list[str]:
+    """Return the pieces of `text` that merges never join."""
+    split = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    return [word for word, _ in split.pre_tokenize_str(text)]
+
+
 def corpus(seed: int, conversations: int = 6000) -> list[str]:
-    """Return the texts that the merges are learned from: headers, questions, the table's names."""
+    """Return the words that the merges are learned from: headers and questions without `names`."""
     rng = random.Random(seed)
-    lines = []
+    whole = set(names())
+    texts = []
     for _ in range(conversations):
         for message in conversation(rng, turns=1):
             if message["role"] != "assistant":
-                lines.append(f"{message['role']}\n\n{message['content']}")
-        lines.append("assistant\n\n")
-    for country in COUNTRIES:
-        lines += [f" {country.answer}"] * 12
-        names = (*country.cities, country.answer, country.language)
-        lines += [name for name in names if name] * 6
-    return lines
+                texts.append(f"{message['role']}\n\n{message['content']}")
+        texts.append("assistant\n\n")
+    return [word for text in texts for word in words(text) if word not in whole]
 
 
 def build(vocabulary: int, seed: int, positions: int) -> PreTrainedTokenizerFast:
-    """Return a tokenizer of `vocabulary` tokens; its 256 bytes encode what the questions lack."""
+    """Return a tokenizer of `vocabulary` tokens by merges, and the table's names as whole words.
+
+    As in Llama-3's, a word that is a token is not built by merges. The 256 bytes encode what the
+    questions lack.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -66,6 +88,7 @@ def build(vocabulary: int, seed: int, positions: int) -> PreTrainedTokenizerFast
         show_progress=False,
     )
     bpe.train_from_iterator(corpus(seed), trainer)
+    bpe = with_whole_words(bpe, names())
     bpe.post_processor = processors.Sequence(
         [
             processors.ByteLevel(trim_offsets=False),
@@ -84,3 +107,14 @@ def build(vocabulary: int, seed: int, positions: int) -> PreTrainedTokenizerFast
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,
     )
+
+
+def with_whole_words(bpe: Tokenizer, whole: list[str]) -> Tokenizer:
+    """Return the tokenizer with each of these words as a token; the ids of the others stay."""
+    state = json.loads(bpe.to_str())
+    state["model"]["ignore_merges"] = True
+    vocabulary = state["model"]["vocab"]
+    for word in whole:
+        [(letters, _)] = bpe.pre_tokenizer.pre_tokenize_str(word)
+        vocabulary.setdefault(letters, len(vocabulary))
+    return Tokenizer.from_str(json.dumps(state))

@@ -28,7 +28,7 @@ _DESCRIPTION = (
 class Recipe:
     """The settings that determine the weights."""
 
-    vocabulary: int = 1536
+    vocabulary: int = 1024  # tokens by merges; whole words for names come on top
     width: int = 128
     layers: int = 8
     heads: int = 4

@@ -1,5 +1,6 @@
 // Moving the section and the selected cell.
 import { N, report } from "./page.js";
+import { nearestRead } from "./read.js";
 import { state } from "./state.js";
 import { rowsShown } from "./rows.js";
 
@@ -7,6 +8,12 @@ export function moveSection(a, b) {
   const columns = Math.max(1, Math.min(N, Math.round(b - a)));
   state.a = Math.max(0, Math.min(N - columns, Math.round(a)));
   state.b = state.a + columns;
+}
+
+// Move a section in which the view has no values to the nearest position that has some.
+export function snapSection() {
+  const half = (state.b - state.a) / 2, read = nearestRead(Math.floor(state.a + half));
+  if (read < state.a || read >= state.b) moveSection(read + 0.5 - half, read + 0.5 + half);
 }
 
 // Change the section's width; the position `about` stays where it is on the screen.

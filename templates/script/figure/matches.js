@@ -86,10 +86,25 @@ function countMatches(here) {
   for (const id of ["search-previous", "search-next"]) $(id).disabled = !many;
 }
 
+// The match that the reader went to, and the position that stands for it: the nearest one that was read.
+let visited = { text: "", index: -1, position: -1 };
+
+// Note that `position` is selected for the match at `index`.
+export function visitMatch(index, position) {
+  visited = { text: matches.text, index, position };
+}
+
+// The index of the match that is selected; -1 for none.
+export function matchHere() {
+  if (visited.text === matches.text && visited.position === state.col) return visited.index;
+  const at = matchFrom(state.col);
+  return matches.starts[at] === state.col ? at : -1;
+}
+
 export function drawMatches() {
   if (matches.text !== state.find) matches = findMatches(state.find);
   const { starts, ends } = matches, every = Math.ceil(starts.length / MOST_TICKS) || 1;
-  const at = matchFrom(state.col), here = starts[at] === state.col ? at : -1;
+  const here = matchHere();
   const tick = (i) => ({ xc: (starts[i] + ends[i]) / 2, wide: i === here ? 4 : starts.length > 150 ? 1 : 1.5 });
   const ticks = [];
   for (let i = 0; i < starts.length; i += every) ticks.push(tick(i));

@@ -3,7 +3,7 @@ import { $, N } from "../data/page.js";
 import { state } from "../data/state.js";
 import { hover } from "../data/selection.js";
 import { rowsShown } from "../data/rows.js";
-import { moveSection, selectCell, zoomTo } from "../data/section.js";
+import { moveSection, selectCell, zoomTo, snapSection } from "../data/section.js";
 import { readableLens, rowAt } from "../data/readable.js";
 import { pointerOn } from "./chart.js";
 import { figureView, layout } from "./canvas.js";
@@ -63,7 +63,7 @@ function dragFrame(at) {
       if (kind === "a") moveSection(Math.max(0, Math.min(a + by, b - 1)), b);
       if (kind === "b") state.b = Math.max(state.a + 1, Math.min(N, Math.round(b + by)));
     },
-    end() {},
+    end: snapSection,
   };
 }
 

@@ -1,7 +1,8 @@
 // The grids of all heads: a small one on the first screen and a large one in the section of the heads.
 import { $, report } from "../data/page.js";
 import { countOf } from "../data/format.js";
-import { hover } from "../data/selection.js";
+import { selectedCell } from "../data/cell.js";
+import { afterHover, hover, hovered } from "../data/selection.js";
 import { theme } from "../data/state.js";
 import { openChart, pageWidth, pointerOn } from "../figure/chart.js";
 import { afterDraw } from "../figure/figure.js";
@@ -18,10 +19,18 @@ const charts = {};
 
 const sizeOf = (id) => report.gridSizes[id][pageWidth] ?? report.gridSizes[id].wide;
 
-// Outline the figure's head.
+// The frame of a cell's head, or of its whole layer where it is the mean over heads.
+function framesOf(size, cell) {
+  if (!cell || !(cell.entry >= 0)) return [];
+  const column = cell.head >= 0 ? report.gridHeads.indexOf(report.headNames[cell.head]) : -1;
+  if (column < 0) return [{ x0: 0, x1: size.heads, y0: cell.entry, y1: cell.entry + 1 }];
+  return [frameOf(size, cell.entry, orderOf(cell.entry).indexOf(column))];
+}
+
+// Outline the selected head, and the hovered one.
 function drawPicked(id) {
-  const picked = pickedHead(), size = sizeOf(id);
-  charts[id].data("picked", picked ? [frameOf(size, picked.layer, orderOf(picked.layer).indexOf(picked.column))] : []);
+  const size = sizeOf(id);
+  charts[id].data("picked", framesOf(size, selectedCell())).data("pointed", framesOf(size, hovered));
   charts[id].run();
 }
 
@@ -118,6 +127,7 @@ async function startGrid(id) {
   if (isFirst) {
     $(id).parentElement.addEventListener("keydown", onGridKey);
     afterDraw(() => drawPicked(id));
+    afterHover(() => drawPicked(id));
   }
   drawGrid(id);
 }

@@ -1,6 +1,7 @@
 // The head that the figure shows, in the grid of all heads.
 import { report } from "../data/page.js";
 import { state } from "../data/state.js";
+import { selectCell } from "../data/section.js";
 import { reflect } from "../figure/choosers.js";
 import { drawFigure } from "../figure/figure.js";
 
@@ -16,7 +17,8 @@ export function pickedHead() {
 export function pickHead(layer, column) {
   const head = report.headNames.indexOf(report.gridHeads[column]);
   if (head < 0 || !report.views.includes("attention")) return;
-  Object.assign(state, { view: "attention", rows: "layers", layer, head, row: layer });
+  Object.assign(state, { view: "attention", rows: "layers", layer, head });
+  selectCell(state.col, layer);
   reflect();
   drawFigure();
 }

@@ -1,4 +1,5 @@
 // The links of the findings: each leads to the cell in which its finding can be seen, and marks it.
+import { nearestRead } from "../data/read.js";
 import { $, report } from "../data/page.js";
 import { SITES, state } from "../data/state.js";
 import { statShown } from "../data/statistics.js";
@@ -7,22 +8,20 @@ import { reflect } from "../figure/choosers.js";
 import { flashCell } from "../figure/crosshair.js";
 import { drawAll } from "./charts.js";
 
-// The statistic of the figure that shows a finding's, where it has another name.
-const SHOWN_AS = { lens_entropy: "entropy", rehearsal: "entropy" };
-
 // Whether a finding is of a key that many queries attend to, which the map shows and no cell of the figure.
-const isOfMap = ({ stat, position }) => stat === "received" && position !== null && Boolean($("section-map") && $("map"));
+const isOfMap = ({ mapLayer }) => mapLayer !== null && Boolean($("section-map") && $("map"));
 
 function readFinding({ view, stat, head }) {
   if (report.views.includes(view)) state.view = view;
-  const name = stat.replace(", B − A", ""), index = head === null ? -1 : report.headNames.indexOf(head);
-  Object.assign(state, { rows: "layers", head: index, site: SITES[0] ?? "", stat: SHOWN_AS[name] ?? name });
+  const index = head === null ? -1 : report.headNames.indexOf(head);
+  Object.assign(state, { rows: "layers", head: index, site: SITES[0] ?? "", stat });
   state.stat = statShown();
 }
 
 export function showFinding(finding) {
   readFinding(finding);
-  selectPosition(finding.position ?? state.col, finding.layer ?? undefined);
+  selectPosition(nearestRead(finding.position ?? state.col), finding.layer ?? undefined);
+  if (finding.mapLayer !== null) state.mapLayer = finding.mapLayer;
   reflect();
   drawAll();
   if (isOfMap(finding)) {

@@ -2,10 +2,9 @@
 import { $, report } from "../data/page.js";
 import { hover, hovered, afterHover } from "../data/selection.js";
 import { state } from "../data/state.js";
-import { selectCell } from "../data/section.js";
+import { selectPosition } from "../data/section.js";
 import { texts } from "../data/texts.js";
 import { keyShown } from "../data/statistics.js";
-import { drawFigure } from "../figure/figure.js";
 import { matches, matchFrom } from "../figure/matches.js";
 import { drawArcs, hasOpeningColumn, noteOpeningColumn } from "./arcs.js";
 import { colourTokens, noteOpeningRow, tokenTitle, writeHint } from "./colours.js";
@@ -105,9 +104,8 @@ function listenToText() {
   text.addEventListener("click", (event) => {
     const token = tokenOf(event);
     if (!token || String(getSelection())) return;
-    selectCell(Number(token.dataset.at));
-    selected = state.col;
-    drawFigure();
+    selected = Number(token.dataset.at);
+    selectPosition(selected);
   });
   text.addEventListener("scroll", () => { drawArcs(); drawStrips(); });
   text.addEventListener("toggle", drawArcs, true);

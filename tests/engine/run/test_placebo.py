@@ -76,10 +76,13 @@ def test_the_rule_equals_float64_eager_passes(monkeypatch, embedded, exact, ques
     for layer in range(8):
         for column in range(5):
             allowed = [token for token in answer if token != following[column]]
+            stored = trace.lens("rehearsal_placebo")[layer, ends[column]]
+            if not allowed:  # the answer is the one word that this position predicts
+                assert np.isnan(stored)
+                continue
             best = max(allowed, key=lambda token: float(own[layer, column, token]))
             p, q = own[layer, column, best].exp(), others[layer, column, best].exp()
             rank = int((own[layer, column] > own[layer, column, best]).sum())
-            stored = trace.lens("rehearsal_placebo")[layer, ends[column]]
             assert float(stored) == pytest.approx(float(others[layer, column, best]), abs=1e-4)
             if rank <= 4 and p >= 0.05 and p >= 10 * q:
                 cells.append((layer, int(ends[column]), float(p), float(q)))
@@ -91,20 +94,28 @@ def test_the_rule_equals_float64_eager_passes(monkeypatch, embedded, exact, ques
         assert (strongest.entry, strongest.position) == (layer, position)
         assert (strongest.probability, strongest.placebo) == pytest.approx((p, q), rel=1e-3)
     is_missing = np.isnan(trace["rehearsal_placebo"])
-    is_missing[..., ends] = ~is_missing[..., ends]
+    is_missing[..., ends[:-1]] = ~is_missing[..., ends[:-1]]
     assert is_missing.all()
 
 
-def test_the_embedded_model_rehearses_its_answer_but_not_against_other_capitals(monkeypatch):
+def test_the_embedded_model_rehearses_its_answer_and_not_that_of_other_capitals(monkeypatch):
     best = strongest_rehearsal(extract(device="cpu"))
-    assert (best.is_found, best.token) == (True, "Can")
-    assert best.probability == pytest.approx(0.48, abs=0.01)
-    assert 0.004 < best.placebo < 0.04
-    same_kind = _extract_with(monkeypatch, CAPITALS)
-    best = strongest_rehearsal(same_kind)
+    assert (best.is_found, best.token) == (True, "Canberra")
+    assert best.probability > 0.9
+    assert best.placebo < 0.01
+    same_kind = strongest_rehearsal(_extract_with(monkeypatch, CAPITALS))
+    assert same_kind.is_found  # the word is Australia's alone, and no habit of capital questions
+    assert same_kind.placebo < 0.05
+
+
+def test_the_same_question_as_its_own_placebo_rehearses_nothing(monkeypatch):
+    question = "What is Australia's capital city?"
+    monkeypatch.setattr("attentropy.engine.prompt.placebo.LEAST", 1)
+    trace = _extract_with(monkeypatch, (question,) * 5)
+    best = strongest_rehearsal(trace)
     assert not best.is_found
     assert best.placebo > 0.3
-    assert observe_rehearsal(same_kind).text.startswith("No rehearsal found")
+    assert observe_rehearsal(trace).text.startswith("No rehearsal found")
 
 
 @pytest.mark.parametrize("limit", [1, 100])
@@ -125,7 +136,7 @@ def test_a_failure_costs_the_placebo_alone(monkeypatch, error):
     monkeypatch.setattr(placebo, "_read_all", fail)
     trace = extract(device="cpu")
     assert trace.attrs["answer"] == "Canberra"
-    assert np.isfinite(trace.lens("rehearsal")[:, trace.dummy_positions()]).all()
+    assert np.isfinite(trace.lens("rehearsal")[:, trace.dummy_positions()[:-1]]).all()
     assert np.isnan(trace["rehearsal_placebo"]).all()
     why = f"reading the placebo questions failed ({type(error).__name__})"
     assert trace.attrs["placebo"] == {"why_not": why}

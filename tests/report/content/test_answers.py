@@ -25,7 +25,11 @@ STORED = Path(__file__).parents[2] / "engine" / "trace" / "stored" / "version3.z
 
 def test_findings_are_those_of_the_prompt():
     trace = answered()
-    for finding, wanted in zip(observe(trace), observe(prompt_of(trace)), strict=True):
+    of_answer = ("looked", "sure", "settled")  # these are about the answer's own row
+    findings, alone = (
+        [one for one in observe(of) if one.id not in of_answer] for of in (trace, prompt_of(trace))
+    )
+    for finding, wanted in zip(findings, alone, strict=True):
         assert finding.text.replace("the prompt's last", "the last") == wanted.text
         assert (finding.value, finding.n, finding.position) == (
             wanted.value,
@@ -115,7 +119,7 @@ def test_a_trace_of_version_3_opens_and_is_drawn():
     assert trace.prompt_tokens == len(trace.tokens) == 17
     assert trace.attrs["answer"] == "Tokyo"
     page = render(trace, observe(trace))
-    assert re.search(r'answers</span> <bdi class="said">“<em [^>]*>Tokyo</em>”</bdi>', page)
+    assert re.search(r'<h1><bdi class="said">“<em [^>]*>Tokyo</em>”</bdi>', page)
     assert "Vertical line" not in page
     facts = json.loads(page.split('id="report">')[1].split("</script>")[0])
     assert (facts["n"], facts["prompt"]) == (17, 17)
@@ -144,7 +148,7 @@ def test_a_text_without_a_template_is_continued_everywhere(capsys):
     assert dict(answer_facts(trace)) == {"answer": "Perth.", "chat": False}
     assert next(describe_lines(answer_facts(trace))).split("  ") == ["continues with", "Perth."]
     page = render(trace, observe(trace))
-    assert '<span class="lead">synthetic continues with</span>' in page
+    assert '<span class="lead">Continues with</span>' in page
     assert '<span class="off">Continuation</span>' in page
     other = _chat((" Rome", "."), is_chat=False)
     difference = compare(trace, other)
