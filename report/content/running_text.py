@@ -72,7 +72,7 @@ def _stretches(
     trace: Trace, parts: Sequence[Turn], words: _Words, start: int, stop: int
 ) -> list[Stretch]:
     """Return the turns as far as they lie within start … stop−1."""
-    found = []
+    stretches = []
     prompt = trace.prompt_tokens
     for turn in parts:
         first, last = max(turn.start, start), min(turn.stop, stop)
@@ -82,8 +82,8 @@ def _stretches(
         kind = "words" if turn.kind == WORDS else "chip"
         way = words_direction(own)
         begins = first == prompt and prompt < len(trace.tokens) and prompt > 0
-        found.append(Stretch(kind, turn.label, way, own, begins_answer=begins))
-    return found
+        stretches.append(Stretch(kind, turn.label, way, own, begins_answer=begins))
+    return stretches
 
 
 def _letters(trace: Trace, parts: Sequence[Turn]) -> int:
@@ -124,7 +124,7 @@ class _Words:
         self._colours = [
             _Colours(view.values[deepest_layer(view)], view.scale, view.what) for view in views[:2]
         ]
-        self._said = token_words(trace, self._colours[0].values)
+        self._word_titles = token_words(trace, self._colours[0].values)
         self._starts = np.ones(len(self._texts), bool) if is_redacted(trace) else word_starts(trace)
         self._characters = character_starts(trace)
         self._surprisals = (
@@ -174,14 +174,14 @@ class _Words:
         where = f"position {start:,}"
         if stop - start > 1:
             where = f"positions {start:,} to {stop - 1:,} (one character of {stop - start} tokens)"
-        name, said = self._value(start, stop)
+        name, value = self._value(start, stop)
         surprisal = float(self._surprisals[start:stop].sum())
         sure = f", surprisal {surprisal:.2f} nats" if np.isfinite(surprisal) else ""
         return TokenWord(
             text=mark_whitespace(text) if text.strip() == "" else for_prompt(text),
             role=role,
             shade=name,
-            title=f"{where}, {role}: {said}{sure}{self._said(start)}",
+            title=f"{where}, {role}: {value}{sure}{self._word_titles(start)}",
             position=start,
             tokens=stop - start,
         )

@@ -49,9 +49,9 @@ def test_a_very_long_text_shows_the_selected_token_and_few_elements(open_page, e
         box = page.locator(f'#text .t[data-at="{position}"]').bounding_box()
         view = page.locator("#text").bounding_box()
         assert view["y"] - 1 <= box["y"] <= view["y"] + view["height"] - 10
-        chosen = page.locator("#text .chosen")
-        assert chosen.get_attribute("data-at") == str(position)
-        assert chosen.text_content() == endless.tokens[position].strip()
+        marked = page.locator("#text .chosen")
+        assert marked.get_attribute("data-at") == str(position)
+        assert marked.text_content() == endless.tokens[position].strip()
         assert page.locator("#text .t").count() < 900
 
     # Keys scroll it, as any text; its heights are known where it was read.
@@ -130,7 +130,7 @@ def test_arabic_runs_right_to_left_and_its_letters_join_across_tokens(open_page,
     direction = "(e) => getComputedStyle(e).direction"
     assert word.evaluate(direction) == "rtl"
     # As wide as the same letters without any element between them, and not as each for itself.
-    joined, apart = word.evaluate(
+    joined, separate = word.evaluate(
         """(e) => {
           const make = (html) => { const own = document.createElement('span');
             own.append(...html); e.parentElement.append(own);
@@ -142,7 +142,7 @@ def test_arabic_runs_right_to_left_and_its_letters_join_across_tokens(open_page,
         }"""
     )
     assert word.bounding_box()["width"] == pytest.approx(joined, abs=0.6)
-    assert abs(joined - apart) > 2
+    assert abs(joined - separate) > 2
     lefts = [one.bounding_box()["x"] for one in tokens.all()]
     assert lefts == sorted(lefts, reverse=True)
     if repeat == 1:

@@ -37,11 +37,11 @@ def shown(stretch):
 
 
 def test_system_and_template_turns_are_chips_with_a_count():
-    asked = ["What", " is", " it", "?"]
+    question = ["What", " is", " it", "?"]
     for role in ("template", "content"):  # the template's own words, and those of the caller
         trace = chat(
             ("template", SYSTEM[:3]), (role, SYSTEM[3:7]), ("template", SYSTEM[7:] + USER),
-            ("content", asked), ("template", ASSISTANT),
+            ("content", question), ("template", ASSISTANT),
         )  # fmt: skip
         text = text_of(trace)
         labels = [(one.kind, one.label) for one in text.stretches]
