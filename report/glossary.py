@@ -78,8 +78,9 @@ TERMS = (
         "The first word of the answer that says something new: a content word that does not stand "
         "in the prompt's last message.",
         "A content word has a letter or a digit and is no function word (an article, …). If all "
-        "stand there, it is the first content word. Its probability is that of all its tokens.",
-        see=("settling layer",), aliases=("decisive token",),
+        "stand there, it is the first that does not stand in the message's last paragraph, and "
+        "else the first content word. Its probability is that of all its tokens.",
+        see=("settling layer", "top key"), aliases=("decisive token",),
     ),
     Term(
         "difference B − A",
@@ -230,7 +231,7 @@ TERMS = (
         "The place of a token when all tokens are sorted by probability; rank 1 (top-1) is the "
         "most likely.",
         "Where people read, ranks count from 1. The variables `lens_rank` and `rehearsal_rank` of "
-        "a trace and of its CSV count from 0, so their 0 is rank 1.",
+        "a trace count from 0, so their 0 is rank 1.",
         see=("logit lens", "target log-probability"), aliases=("lens_rank", "top-1"),
     ),
     Term(
@@ -294,9 +295,10 @@ TERMS = (
         "The key to which a query attends most; where a cell stands for several heads, the one "
         "that most heads choose.",
         "argmax_j p_ij, called `top_key`; of equal weights, the earlier key wins. Without the "
-        "attention sinks of the layer it is `top_key_without_sinks`.",
+        "attention sinks of the layer it is `top_key_without_sinks`. Attention shows where the "
+        "model looked, not why it answered.",
         see=("max probability", "attention entropy", "attention sink"),
-        forms=("most attended token",),
+        forms=("most attended token", "attends most to", "attend most to"),
     ),
     Term(
         "translated lens",

@@ -11,10 +11,17 @@ MAPS = {
         "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369",
         "#e1cc55", "#fee838",
     ),
+    "blues": ("#2166ac", "#f7f7f7"),  # the lower half of the diverging map: certain, or much
     "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
+    "night": ("#20252e", "#1f4f80", "#4a9bd4", "#e8f4fd"),  # the same, for a dark page
 }  # fmt: skip
 # How a caption names the colours of the low end, the middle and the high end.
-COLOUR_NAMES = {"diverging": ("blue", "white", "red"), "cividis": ("dark blue", "grey", "yellow")}
+COLOUR_NAMES = {
+    "diverging": ("blue", "white", "red"),
+    "cividis": ("dark blue", "grey", "yellow"),
+    "blues": ("dark blue", "light blue", "white"),
+}
+PALETTES = ("diverging", "cividis")  # that a reader chooses from
 MISSING = "#b9b9b9"  # captions call it light grey, because the middle of cividis is a darker grey
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from attentropy.engine.trace.bidi import isolated
@@ -14,6 +15,39 @@ _ACCENTS_SHOWN = 6  # per letter; more would be drawn over the lines above and b
 # would otherwise be read and written as a whole.
 _CHARACTERS_PER_COLUMN = 8
 _TOOLTIP_CHARACTERS = 120
+_REDACTED = re.compile(r"‹(?:\d+·)?(\w+)·(\d+)›")  # what stands for a token in a redacted trace
+
+
+# A special token in the brackets of its vocabulary, and what says little of it.
+_SPECIAL = re.compile(r"<[|｜](.+)[|｜]>|<((?:start|end|begin)_of_\w+|bos|eos|pad|unk|mask)>", re.S)
+_SAYS_LITTLE = re.compile(r"[_▁](?:header_id|id|of[_▁]\w+)$")
+
+
+def special_name(text: str) -> str:
+    """Return a special token without its brackets and endings: `start`, `end`, `eot`, `im_start`.
+
+    So special tokens stay apart where they are cut. Every other token stays as it is.
+    """
+    match = _SPECIAL.fullmatch(text)
+    if not match:
+        return text
+    name = match[1] or match[2]
+    return _SAYS_LITTLE.sub("", name) or name
+
+
+def label(text: str, columns: int) -> str:
+    """Return a token as the figure labels it, cut to `columns`; see `special_name`, `shorten`."""
+    redacted = _REDACTED.fullmatch(text)
+    if redacted and width(text) > columns:
+        role, length = redacted[1], redacted[2]
+        room = max(1, columns - len(length) - 1)
+        return f"{role[:room]}·{length}" if columns > len(length) + 1 else length
+    return shorten(special_name(text), columns)
+
+
+def folded(text: str) -> str:
+    """Return a token by which two that differ in blanks at their ends or in case are the same."""
+    return text.strip().casefold()
 
 
 def mark_whitespace(text: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Sequence
 
 from attentropy.engine.trace.text import count as count
 
 _NUMBER_AND_UNIT = re.compile(r"(?<=\d) (?=%|nats\b|ms\b|[kMG]B\b|[GT]FLOP/s)")
+
+_MORE_DIGITS = 8  # that a number may have besides its usual ones
 
 
 def format_bytes(size: float) -> str:
@@ -60,12 +63,49 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
 
 
+def beside(value: float, *limits: float, digits: int = 2) -> str:
+    """Return a number with decimals enough to read how it compares with each of `limits`.
+
+    So that no sentence says "none above 0.9" next to 0.90. The limits are numbers as they are
+    written.
+    """
+    return _distinct(value, limits, lambda one, more: f"{one:.{digits + more}f}")
+
+
+def percent_beside(share: float, *limits: float) -> str:
+    """Return a share in percent with decimals enough to read how it compares with `limits`."""
+    texts = percent(share)
+    if texts.startswith("<") or all(_order(share, limit) == 0 for limit in limits):
+        return texts
+    start = 0 if 100 * share >= 9.95 else 1
+    written = _distinct(
+        100 * share, [100 * limit for limit in limits], lambda one, more: f"{one:.{start + more}f}"
+    )
+    return f"{written.removesuffix('.0')} %"
+
+
+def _distinct(
+    value: float, limits: Sequence[float], write: Callable[[float, int], str]
+) -> str:  # fmt: skip
+    for more in range(_MORE_DIGITS):
+        text = write(value, more)
+        if all(_order(float(text), limit) == _order(value, limit) for limit in limits):
+            break
+    return text.replace("-", "−")
+
+
+def _order(value: float, limit: float) -> int:
+    return (value > limit) - (value < limit)
+
+
 def probability(value: float) -> str:
-    """Return a probability with two decimals, more for a small one; empty where it is not known."""
+    """Return a probability with two decimals, more near 0 and 1; empty where it is not known."""
     if not math.isfinite(value):
         return ""
     if 0 <= value < 0.0005:
         return "< 0.001"
+    if 0.995 <= value < 1:  # "1.00" would say that nothing else was possible
+        return f"{value:.4f}" if value < 0.99995 else "> 0.9999"
     return f"{value:.2f}" if value >= 0.005 else f"{value:.3f}"
 
 
@@ -80,9 +120,14 @@ def glue(text: str) -> str:
     return _NUMBER_AND_UNIT.sub("\u00a0", text)
 
 
-def signed(value: float, digits: int = 2) -> str:
-    """Return a value with its sign and a real minus; without one where it is written as zero."""
+def signed(value: float, digits: int = 2, limit: float | None = None) -> str:
+    """Return a value with its sign and a real minus; without one where it is written as zero.
+
+    limit: a size that the sentence compares it with; decimals are added until that can be read.
+    """
     text = f"{abs(value):.{digits}f}"
+    if limit is not None and float(text) != 0:
+        text = beside(abs(value), limit, digits=digits)
     if float(text) == 0:
         return text
     return f"{'−' if value < 0 else '+'}{text}"

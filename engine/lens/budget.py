@@ -16,6 +16,9 @@ TRANSLATED = "translated"
 REHEARSED_POSITIONS = 1024
 # By default, the lens computes no more than the model's own pass did, and keeps no more than this.
 _STATE_BYTES = 2 * 2**30
+# Up to so many positions are all read where one product per cell costs no more than that pass: gaps
+# in a text of this length cost its reader more than the second product costs the run.
+WHOLE_POSITIONS = 8192
 
 
 def read_sites(lens: Names, default: Sequence[str] = ("residual",)) -> tuple[str, ...]:
@@ -72,8 +75,14 @@ class LensSize:
         """Return how many positions the lens reads by default.
 
         All, as long as it computes no more than the model's own pass and keeps at most 2 GiB; in
-        any case 1,024.
+        any case 1,024. Of up to 8,192 positions only the products of states and vocabulary count,
+        one per cell: positions × layers × sites × width × vocabulary multiply-adds.
         """
+        if tokens <= WHOLE_POSITIONS:
+            cost = self.cost(tokens, tokens)
+            products = 2.0 * self.width * self.vocabulary * self.layers * self.sites * tokens
+            if products <= cost.forward_flops and cost.kept_bytes <= _STATE_BYTES:
+                return tokens
         low, high = min(tokens, REHEARSED_POSITIONS), tokens
         while low < high:
             middle = (low + high + 1) // 2

@@ -130,8 +130,10 @@ def extract(
             them, "all", or "none" (also ()).
         lens_layers: Layers that the lens reads; by default all.
         lens_positions: Positions of the prompt that the lens reads, also "template"; by default
-            all, up to a budget of computation and memory. Besides these it reads the answer, from
-            token 1,024 on within the same budget; "all" reads all of both.
+            all, up to a budget: the lens computes no more than the model's own pass and keeps at
+            most 2 GiB. Of up to 8,192 positions it reads all where one product per layer and
+            position stays within that. Besides these it reads the answer, from token 1,024 on
+            within the same budget; "all" reads all of both.
         lens_translator: A translator of the model, NAME.lens.safetensors or what `fit_lens`
             returned. The lens reads the residuals a second time through it, as the site
             "translated": it predicts the next token, and cannot show rehearsal.

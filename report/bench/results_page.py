@@ -11,7 +11,9 @@ from markupsafe import Markup
 from attentropy import __version__
 from attentropy.engine.bench.results import Results
 from attentropy.report.bench import summary
-from attentropy.report.bench.results_charts import NARROW, WIDE, charts
+from attentropy.report.bench.results_charts import MIDDLE, NARROW, WIDE, charts
+from attentropy.report.bench.series import baseline
+from attentropy.report.bench.verdict import verdict
 from attentropy.report.page.document import draw_still, security_policy, style_text, templates
 from attentropy.report.text import for_sentence
 
@@ -34,6 +36,7 @@ def render(runs: Sequence[Results]) -> str:
         "style": Markup(style),  # our own file: nothing in it comes from the results
         "version": __version__,
         "devices": ", ".join(devices),
+        "verdict": verdict(runs),
         "settings": settings,
         "note": summary.NOTE,
         "provenance": [_provenance(results) for results in runs],
@@ -62,15 +65,15 @@ def _setting(results: Results, name: str, cases: list[int]) -> TemplateVariables
     rows = [row for case in cases for row in results.of(case)]
     figure = None
     if any(row.seconds for row in rows):
-        wide, narrow = (
-            [draw_still(chart).light for chart in charts(results, cases, layout)]
-            for layout in (WIDE, NARROW)
-        )
-        figure = {"wide": wide, "narrow": narrow}
+        figure = {
+            name: [draw_still(chart).light for chart in charts(results, cases, layout)]
+            for name, layout in (("wide", WIDE), ("middle", MIDDLE), ("narrow", NARROW))
+        }
     return {
         "name": for_sentence(f"{results.what.capitalize()}: {name}"),
         "figure": figure,
         "lines": len(cases) > 1,
+        "baseline": for_sentence(baseline(results, cases)),
         "findings": summary.findings(results, cases),
         "columns": summary.columns(results)[1:],
         "tables": [_table(results, case) for case in cases],

@@ -122,7 +122,7 @@ def findings(results: Results, cases: list[int]) -> list[str]:
         if other := _fastest(rows, group):
             wrong = f", {' and '.join(other.wrong)} outside tolerance" if other.wrong else ""
             sentences.append(
-                f"{other.seconds[1] / time:.2f}× the speed of {words} "
+                f"It takes {time / other.seconds[1]:.2f}× the time of {words} "
                 f"({other.rival}, {_ms(other.seconds[1])}{wrong})."
             )
     if isinstance(shape, VocabularyCase):

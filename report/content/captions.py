@@ -25,7 +25,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     parts = {
         "lens": (
             f"{{what}}{lens}, one row per layer, {lowest} at the bottom",
-            "Cells show the lens's top token.",
+            f"Cells show the lens's top token.{_of_gaps(trace) if 'lens' in names else ''}",
             "Green: position {column} magnified, with the probability of the top token.",
         ),
         "attention": (
@@ -39,7 +39,7 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
     return {
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
-            f"Colour: {{colours}}; light grey: missing. {parts[name][2]}{{readable}}{{box}}{split}"
+            f"Colour: {{colours}}; hatched: missing. {parts[name][2]}{{readable}}{{box}}{split}"
         )
         for name in names
     }
@@ -85,6 +85,13 @@ def readable_sentences(view: View) -> str:
     """Return in which layers the view's lens can be read, after a blank; empty if unknown."""
     labels = [str(int(layer)) for layer in view.trace["layer"]]
     return view.readability.sentences(labels) if view.readability is not None else ""
+
+
+def _of_gaps(trace: Trace) -> str:
+    """Return what the lines over a sampled lens are, after a blank; empty where it read all."""
+    if np.isfinite(trace.lens("lens_entropy")).any(0).all():
+        return ""
+    return " Grey lines: positions that the lens did not read."
 
 
 def _of_lens(trace: Trace) -> str:

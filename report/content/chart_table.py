@@ -46,7 +46,8 @@ class ChartTable:
 
 
 def number(value: float) -> Cell:
-    """Return a value in four digits; None for a missing one."""
+    """Return a value in four digits with a real minus; None for a missing one."""
     if not np.isfinite(value):
         return None
-    return f"{value:.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    digits = f"{abs(value):.0f}" if abs(value) >= 1e4 else f"{abs(value):.4g}"
+    return f"−{digits}" if value < 0 and float(digits) else digits

@@ -8,17 +8,21 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth
+from attentropy.report.figures import exactmap, headgrid, spread
 from attentropy.report.figures import heatmap_data as cells
-from attentropy.report.figures import roster, spread
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.bars import bars
 from attentropy.report.figures.exactmap import first_map
+from attentropy.report.figures.headgrid_data import first_grid
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import Placement
+from attentropy.report.figures.reading_strips import line_strip, minimap
 from attentropy.report.figures.sizes import Size
+from attentropy.report.findings.head_roles import head_columns
 from attentropy.report.read import views
-from attentropy.report.read.maps import first_layer, has_map, has_spread, opening_layer, score_names
+from attentropy.report.read.maps import first_layer, has_map, has_spread
+from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.views import View
 from attentropy.report.scale import SHARES
 
@@ -30,31 +34,49 @@ def opening_charts(
     rows: Sequence[str],
     sizes: Mapping[str, Size],
     placed: Mapping[str, Placement],
+    opened: View,
+    is_long: bool,
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
-    The others are "bars" of the details, "map" or "window", "spread" and "roster". The first of
-    `shown` is the view that the figure opens with.
+    The others are "bars" of the details, "map" or "window", "spread", the grids of all heads
+    ("grid" on the first screen, "roster" in their section), and where the text is long its
+    "minimap" and "lines". `opened` is the view that the figure opens with, on the scale that it
+    opens with.
     """
-    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, shown[0], rows, sizes, placed)}
+    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, opened, rows, sizes, placed)}
     charts["bars"] = {"wide": bars()}
+    if is_long:
+        charts["minimap"] = {"wide": minimap(trace.dataset.sizes["position"])}
+        charts["lines"] = {"wide": line_strip(len(rows))}
     if has_map(trace):
         both = (attentionmap.WIDE, attentionmap.NARROW)
-        entry = opening_layer(trace)
-        charts["map"] = _by_width(openingmap.first_tilemap(trace, size, entry) for size in both)
+        opens = opening_map(trace)
+        charts["map"] = _by_width(
+            openingmap.first_tilemap(trace, size, opens.entry, opens.head) for size in both
+        )
     elif "window" in trace and trace.dataset.sizes["window_query"] > 1:
-        charts["window"] = {"wide": first_map(trace, placed["wide"].column, opening_layer(trace))}
+        opens = opening_map(trace)
+        column = placed["wide"].column
+        charts["window"] = _by_width(
+            first_map(trace, column, opens.entry, opens.number, side)
+            for side in (exactmap.WIDE, exactmap.NARROW)
+        )
     if attention is not None and has_spread(trace):
         layer = first_layer(attention)
         charts["spread"] = _by_width(
             spread.first_spread(trace, attention, layer, size, views.scale_end(trace, "attention"))
             for size in (spread.WIDE, spread.NARROW)
         )
-    names = score_names(trace)
-    if names:
+    heads = len(head_columns(trace))
+    if heads:
         scales = [view.scale for view in shown if view.name == "attention"]
+        scale = scales[0] if scales else SHARES
+        charts["grid"] = {
+            "wide": first_grid(trace, headgrid.card_size(len(rows), heads), rows, scale)
+        }
         charts["roster"] = _by_width(
-            roster.first_roster(trace, names, rows, narrow, scales[0] if scales else SHARES)
+            first_grid(trace, headgrid.section_size(len(rows), heads, narrow), rows, scale)
             for narrow in (False, True)
         )
     return charts

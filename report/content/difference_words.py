@@ -11,13 +11,10 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.compare.difference import ONLY_A, ONLY_B, Difference
 from attentropy.report.content.captions import split_sentence
+from attentropy.report.content.heading import heading
 from attentropy.report.content.origin import origin
-from attentropy.report.content.trace_words import (
-    SHADES,
-    deepest_layer,
-    package_version,
-    progress_banner,
-)
+from attentropy.report.content.running_text import SHADES, deepest_layer
+from attentropy.report.content.trace_words import package_version, progress_banner
 from attentropy.report.content.words import (
     DifferenceWords,
     LayerMeans,
@@ -47,15 +44,17 @@ _HEADINGS = {
 
 def difference_words(difference: Difference, view: View, rows: Sequence[str]) -> DifferenceWords:
     """Return the page's texts; `view` is the one that opens, `rows` the names of its layers."""
-    heading = _HEADINGS[_is_same(difference, "model"), _is_same(difference, "prompt")]
+    kinds = _HEADINGS[_is_same(difference, "model"), _is_same(difference, "prompt")]
+    title, below = heading(difference)
     kind = "logit-lens entropy" if view.name == "lens" else "attention entropy"
     deepest = deepest_layer(view)
     a, b = (for_sentence(name) for name in difference.names)
     return DifferenceWords(
         version=package_version(),
         title=f"attentropy: {b} − {a}",
-        heading=f"{heading}: the difference B − A",
-        subtitle=_subtitle(difference, rows),
+        heading=title,
+        evidence=below,
+        subtitle=f"{kinds}: {_subtitle(difference, rows)}",
         shade_note=f"Colour: B − A of {kind} after layer {rows[deepest]}, {view.scale.words()}.",
         figure_title="B − A by layer and position",
         description=(
@@ -103,7 +102,7 @@ def difference_captions(views: Sequence[View]) -> dict[str, str]:
     }
     return {
         view.name: (
-            f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Light grey: missing, or a "
+            f"B − A of {kinds[view.name]}: {{colours}}. {_ends(view)} Hatched: missing, or a "
             "token that only one side has. Top: every column; the purple frame is magnified "
             f"below. {cells[view.name]} (or A above B); one token if both are the same. Green: "
             f"the selected column magnified.{{readable}}{{box}}{split_sentence(view.trace)}"

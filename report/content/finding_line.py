@@ -14,13 +14,19 @@ _UNITS = {
 
 @dataclass(frozen=True)
 class FindingLine:
-    """A finding as the page writes it; by `index` the script finds the place to show."""
+    """A finding as the page writes it; by `index` the script finds the place to show.
+
+    `verdict` says that nothing was found, or that it was not measured; `is_shown`: whether the
+    figure can show it.
+    """
 
     index: int
+    title: str
     text: str
     verdict: str
     statistic: str
     numbers: str
+    is_shown: bool
 
 
 def finding_line(index: int, observation: Observation) -> FindingLine:
@@ -30,7 +36,8 @@ def finding_line(index: int, observation: Observation) -> FindingLine:
         # Where the lens settles too late, the sentence still says what it shows before.
         verdict = "" if observation.id == "settled" else "no finding"
     return FindingLine(
-        index, observation.text, verdict, observation.statistic, numbers(observation)
+        index, observation.title, observation.text, verdict, observation.statistic,
+        numbers(observation), observation.value is not None and observation.id != "translators",
     )  # fmt: skip
 
 

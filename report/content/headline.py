@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.read.answer_words import Answer, Decisive, read_answer, source_of
+from attentropy.report.read.answer_words import Answer, cut_text, read_answer
+from attentropy.report.read.decisive_word import Decisive
+from attentropy.report.read.maps import LONG
 from attentropy.report.text import for_sentence, for_terminal
 from attentropy.report.units import probability
 
+SURE = 0.5  # the probability from which on the page's words may sound sure
 _LETTERS = 160  # of the answer
 _BREAKS = re.compile(r"\s*\n\s*")
 _BEFORE = 60  # of them before a decisive word that stands far behind
@@ -19,47 +24,85 @@ _BEFORE = 60  # of them before a decisive word that stands far behind
 class Headline:
     """What the model wrote: `before`, the decisive `word` and `after` are parts of its text.
 
-    lead: who says it, and how. `word` is empty where none is marked; `probability` is the word's,
-    `note` says where it stands.
+    lead: what the text is where it is no answer of a chat. `word` is empty where none is marked;
+    `probability` is the word's, `is_sure` whether that is at least one half, `note` says where it
+    stands.
     """
 
     lead: str
     before: str
-    word: str
-    after: str
-    probability: str
-    note: str
+    word: str = ""
+    after: str = ""
+    probability: str = ""
+    note: str = ""
+    is_sure: bool = True
+
+    @property
+    def text(self) -> str:
+        """The text, which is empty where the lead says all."""
+        return self.before + self.word + self.after
+
+    @property
+    def p(self) -> str:
+        """The probability with its sign, and that it is low; empty without one."""
+        if not self.probability:
+            return ""
+        sign = "" if self.probability[0] in "<>" else "= "
+        return f"p {sign}{self.probability}{'' if self.is_sure else ' (unsure)'}"
 
 
 def headline(trace: Trace) -> Headline | None:
-    """Return the headline of a trace; None where it has no answer."""
+    """Return the headline of a trace: its answer, or the token that the model predicts next.
+
+    None where it has neither.
+    """
     answer = read_answer(trace)
-    if answer is None:
-        return None
-    model = trace.attrs.get("model", {})
-    name = for_sentence(str(model.get("name", "model") if isinstance(model, dict) else "model"))
-    lead = f"{name} {'answers' if answer.is_chat else 'continues with'}"
+    if answer is None:  # a long text is read for its heads, and not for its next token
+        return _prediction(trace) if trace.prompt_tokens <= LONG else None
+    lead = "" if answer.is_chat else "Continues with"
     if not answer.text:
-        return Headline(*_without_text(name, lead, answer), "", "", "", "")
+        return _without_text(answer)
     decisive = answer.decisive
     if decisive is None or decisive.place is None:
-        return Headline(lead, *_parts(answer, (0, 0)), "", "")
+        return Headline(lead, *_parts(answer, (0, 0)))
+    value = decisive.probability
     return Headline(
-        lead, *_parts(answer, decisive.place),
-        "" if decisive.probability is None else probability(decisive.probability),
-        _note(decisive, source_of(trace)),
+        lead, *_parts(answer, decisive.place), "" if value is None else probability(value),
+        _note(decisive), value is None or value >= SURE,
     )  # fmt: skip
 
 
-def _without_text(name: str, lead: str, answer: Answer) -> tuple[str, str]:
-    """Return who says what where the answer has no text but its reasoning, if any."""
+def _without_text(answer: Answer) -> Headline:
+    """Return the headline of an answer that has no text but its reasoning, if any."""
     if not answer.reasoning:
-        return lead, "no text"
+        return Headline("The answer has no text", "")
     text = answer.reasoning[:_LETTERS].strip()
     if len(text) < len(answer.reasoning) or answer.is_cut:
-        text += "…"
-    what = "is still reasoning" if answer.is_cut else "ends within its reasoning"
-    return f"{name} {what}", _one_line(text)
+        text = cut_text(text)
+    return Headline(
+        "Still reasoning:" if answer.is_cut else "Ends within its reasoning:", _one_line(text)
+    )
+
+
+def _prediction(trace: Trace) -> Headline | None:
+    """Return the model's most likely next token, from the lens's last layer at the prompt's end."""
+    needed = ("lens_top_ids", "lens_top_logprobs", "target_ids")
+    last = trace.prompt_tokens - 1
+    if any(name not in trace for name in needed) or "residual" not in trace.sites:
+        return None
+    here = slice(last, last + 1)
+    ids = trace.lens("lens_top_ids", here, "residual")[-1, 0]
+    target = int(trace["target_ids"][last])
+    if not ids.size or target < 0 or int(ids[0]) != target:
+        return None
+    value = float(np.exp(trace.lens("lens_top_logprobs", here, "residual")[-1, 0, 0]))
+    token = for_sentence(trace.text_of([target])[0].strip(" "), 40)
+    if not token:
+        return None
+    return Headline(
+        "Most likely next token:", "", token, "", probability(value),
+        f"The model's own output after the prompt (position {last:,})", value >= SURE,
+    )  # fmt: skip
 
 
 def _parts(answer: Answer, place: tuple[int, int]) -> tuple[str, str, str]:
@@ -68,7 +111,7 @@ def _parts(answer: Answer, place: tuple[int, int]) -> tuple[str, str, str]:
     start = 0 if b <= _LETTERS - 2 * _BEFORE else max(0, a - _BEFORE)
     stop = max(b, start + _LETTERS)
     before = ("…" if start else "") + text[start:a]
-    after = text[b:stop] + ("…" if stop < len(text) else "")
+    after = text[b:stop] if stop >= len(text) else cut_text(text[b:stop])
     return _one_line(before), _one_line(text[a:b]), _one_line(after)
 
 
@@ -76,9 +119,9 @@ def _one_line(text: str) -> str:
     return for_terminal(_BREAKS.sub(" ", text))
 
 
-def _note(decisive: Decisive, source: str) -> str:
+def _note(decisive: Decisive) -> str:
     """Return why the word is marked, and where it is."""
     what = f"The first {'content word' if decisive.is_content else 'word'} of the answer"
     if decisive.is_new:
-        what += f" that is not in the {source}"
+        what += f" that is not in the {decisive.source}"
     return f"{what} (position {decisive.position:,})"

@@ -43,9 +43,12 @@ class ProfileTable:
 class ProfileWords:
     """A profile in charts, sentences and tables.
 
-    `charts` are (light, dark) by width; `how` says on what and how it was measured.
+    `charts` and `cost_charts` (what recording costs) are (light, dark) by width; `how` says on what
+    and how it was measured.
     """
 
+    cost_charts: Mapping[str, tuple[Chart, Chart]]
+    cost_caption: str
     charts: Mapping[str, tuple[Chart, Chart]]
     caption: str
     sentences: tuple[str, ...]
@@ -227,6 +230,16 @@ def read_profile(trace: Trace) -> ProfileWords | None:
         raise unreadable_profile(error) from error
 
 
+def cost_caption(profile: dict[str, Any]) -> str:
+    """Return what the picture of the cost shows."""
+    memory = "; right (or bottom): peak memory beyond the model's weights"
+    return (
+        f"What recording {', '.join(profile['stats'])} costs: median time of "
+        f"{count(profile['repeat'], 'pass', 'passes')}, with lines from the shortest to the "
+        f"longest{memory if profile['memory'] else '; memory was not measured'}."
+    )
+
+
 def unreadable_profile(error: Exception) -> TraceError:
     """Return the error of a profile that cannot be read or drawn."""
     return TraceError(f"the trace's profile is invalid ({reason(error)})")
@@ -234,6 +247,7 @@ def unreadable_profile(error: Exception) -> TraceError:
 
 def _profile_words(trace: Trace) -> ProfileWords:
     """Read a profile."""
+    from attentropy.report.figures import cost_chart
     from attentropy.report.figures.profile_charts import NARROW, WIDE, charts
 
     profile = trace.attrs["profile"]
@@ -242,7 +256,10 @@ def _profile_words(trace: Trace) -> ProfileWords:
         "Time by part, while recording": shares(trace),
         "Time and peak memory by layer, over all chunks": layers(trace),
     }
+    widths = {"wide": cost_chart.WIDE, "narrow": cost_chart.NARROW}
     return ProfileWords(
+        cost_charts={name: cost_chart.cost_charts(profile, w) for name, w in widths.items()},
+        cost_caption=for_sentence(cost_caption(profile), 600),
         charts={"wide": charts(trace, WIDE), "narrow": charts(trace, NARROW)},
         caption=for_sentence(
             f"Left (or top): time per layer over {count(profile['tokens'], 'token')}, processed in "

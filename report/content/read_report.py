@@ -9,22 +9,28 @@ from altair.utils.schemapi import debug_mode
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content.captions import filled_caption
 from attentropy.report.content.charts import opening_charts
 from attentropy.report.content.finding_line import finding_line
 from attentropy.report.content.profile_words import read_profile
 from attentropy.report.content.readable_lens import readable_lenses
 from attentropy.report.content.rehearsed import rehearsal_lines
-from attentropy.report.content.report import AttentionParts, Axes, Report, ReportView
+from attentropy.report.content.report import AttentionParts, Axes, HeadGrid, Report, ReportView
 from attentropy.report.content.subject import Subject, subject_of
+from attentropy.report.content.words import TraceWords
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.placement import Placement, place
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.finding import Observation
+from attentropy.report.findings.head_roles import KINDS, head_columns, head_roles
+from attentropy.report.findings.highlights import absent, highlights
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read import plane_statistics as statistics
 from attentropy.report.read import views
-from attentropy.report.read.maps import has_map, opening_layer, score_names, window_names
+from attentropy.report.read.cells import answer_token
+from attentropy.report.read.maps import has_map, score_names, window_names
+from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
 from attentropy.report.read.top_keys import hidden_keys, leaves_sinks_out
@@ -57,30 +63,35 @@ def read_report(
     subject = subject_of(trace)
     axes = _axes(trace, subject)
     rows = axes.layers
-    sizes = {"wide": wide(len(rows)), "narrow": narrow(len(rows))}
+    sizes = {"wide": wide(len(rows), axes.positions), "narrow": narrow(len(rows), axes.positions)}
+    opened = [view if ranges.get(view.name) else views.fitted(view) for view in shown]
     opening = sections[0] if sections else None
     placed = {width: place(trace, size.columns, opening) for width, size in sizes.items()}
     first = placed["wide"]
     profile = read_profile(trace)
+    words = subject.words(first, opened, rows)
+    is_long = isinstance(words, TraceWords) and words.text.is_long
     return Report(
         template=subject.template,
-        words=subject.words(first, shown[0], rows),
+        words=words,
         axes=axes,
-        views=_views(trace, subject, shown, first),
+        views=_views(trace, subject, shown, opened, first),
         sizes=sizes,
         section_columns={w: subject.section_columns(s.columns) for w, s in sizes.items()},
         placement=first,
+        is_section_chosen=opening is not None,
         readable=readable_lenses(trace, rows, sizes),
         rehearsals=rehearsal_lines(trace),
         findings=tuple(observations),
-        highlights=tuple(
-            finding_line(i, observations[i]) for i in subject.highlights(observations)
-        ),
+        highlights=tuple(finding_line(i, observations[i]) for i in highlights(observations)),
+        absent=tuple(finding_line(i, observations[i]) for i in absent(observations)),
         sections=subject.sections(
             observations, attention, shown, rows, (first.start, first.stop),
             profile.tables if profile else (),
         ),
-        charts=opening_charts(trace, shown, attention, rows, sizes, placed),
+        charts=opening_charts(
+            trace, shown, attention, rows, sizes, placed, opened[0], is_long
+        ),
         attention=_attention_parts(trace),
         profile=profile,
         values=ValueSource(trace, shown, attention, sections, subject.sides),
@@ -105,13 +116,14 @@ def _axes(trace: Trace, subject: Subject) -> Axes:
         is_causal=is_causal(trace),
         sites=tuple(statistics.lens_sites(trace)),
         progress=run_progress(trace),
+        answer_token=answer_token(trace),
     )
 
 
 def _views(
-    trace: Trace, subject: Subject, shown: Sequence[View], placed: Placement
+    trace: Trace, subject: Subject, shown: Sequence[View], opened: Sequence[View], placed: Placement
 ) -> tuple[ReportView, ...]:
-    """Return the views with their captions and statistics."""
+    """Return the views with their captions and statistics; `opened` are on the scales that open."""
     captions = subject.captions(placed, shown)
     return tuple(
         ReportView(
@@ -119,12 +131,14 @@ def _views(
             title=view.title,
             what=view.what,
             scale=view.scale,
+            fit=views.closest_scale(view),
+            opens_fitted=own.scale != view.scale,
             step=view.step,
             statistics=tuple(statistics.offered_statistics(trace, view)),
-            caption=filled_caption(captions[view.name], view, placed),
+            caption=filled_caption(captions[view.name], own, placed),
             caption_template=captions[view.name],
         )
-        for view in shown
+        for view, own in zip(shown, opened, strict=True)
     )
 
 
@@ -135,6 +149,26 @@ def _weighed_sinks(trace: Trace) -> tuple[list[int], ...]:
     return tuple([key for key in hidden_keys(trace, i) if key in weighed] for i in layers)
 
 
+def _head_grid(trace: Trace) -> HeadGrid:
+    """Read which heads the grid of all heads shows, and how many of them are of each kind."""
+    heads = head_columns(trace)
+    if not heads:
+        return HeadGrid()
+    roles = head_roles(trace)
+    kinds = [(kind, int((roles.kinds == i).sum())) for i, kind in enumerate(KINDS) if kind]
+    is_pictured = "thumbnail" in trace
+    counts = np.minimum(trace["heads"], len(heads)) if "heads" in trace else [len(heads)]
+    return HeadGrid(
+        heads,
+        count=int(np.sum(counts)),
+        kinds=tuple(
+            (kind, "→ word" if kind == "word" else kind, count) for kind, count in kinds if count
+        ),
+        where=roles.where,
+        is_pictured=is_pictured,
+    )
+
+
 def _attention_parts(trace: Trace) -> AttentionParts:
     """Read which parts of attention the trace has besides entropy."""
     map_heads: tuple[int, ...] = ()
@@ -143,18 +177,16 @@ def _attention_parts(trace: Trace) -> AttentionParts:
         state = openingmap.first_state(trace)
         map_heads = tuple(int(head) for head in trace["map_head"])
         region = (state["q0"], state["q1"]), (state["k0"], state["k1"])
-    scores = tuple(score_names(trace))
-    grid: tuple[int, int] | None = None
-    if scores:
-        layers, heads = trace[f"head_{scores[0]}"].shape
-        grid = layers, heads
+    opens = opening_map(trace)
     return AttentionParts(
         map_heads=map_heads,
-        map_layer=opening_layer(trace),
+        map_layer=opens.entry,
+        map_head=opens.head,
+        map_head_words="mean over heads" if opens.number < 0 else f"head {opens.number}",
         map_region=region,
         hides_sinks=leaves_sinks_out(trace),
         sink_keys=_weighed_sinks(trace),
         is_window_per_head="window" in trace and "window_entropy" not in trace,
-        scores=scores,
-        head_grid=grid,
+        scores=() if isinstance(trace, Difference) else tuple(score_names(trace)),
+        grid=_head_grid(trace),
     )

@@ -9,16 +9,18 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
 from attentropy.report.content import tables
 from attentropy.report.content.chart_table import ChartTable, number
 from attentropy.report.content.finding_line import FindingLine, finding_line
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
-from attentropy.report.findings.highlights import highlights, section_of
+from attentropy.report.findings.highlights import absent, highlights, section_of
 from attentropy.report.findings.scored_heads import HeadFact, model_heads
-from attentropy.report.read.curves import Curve, attention_curves, lens_curves
-from attentropy.report.read.maps import LONG, first_layer, has_map, opening_layer, score_names
+from attentropy.report.read.curves import Curve, attention_curves, difference_curves, lens_curves
+from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
+from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.unit_rows import UnitRows, unit_rows
 from attentropy.report.read.views import View
 
@@ -53,8 +55,10 @@ _LOOK = {
     ),
     "map": (
         "Look for columns (keys that many queries attend to), a strong diagonal (local attention) "
-        "and blocks below it (a passage that looks back at an earlier one). The layer that opens "
-        "has the most structure: there, which keys receive attention depends most on the query."
+        "and blocks below it (a passage that looks back at an earlier one). It opens at the "
+        "head that attends most to one content word of the prompt when it writes the answer's "
+        "decisive word; where there is none, at the layer or head whose weights depend most on "
+        "more than the distance. Sink keys and the diagonal do not count."
     ),
     "heads": (
         "Look for heads that stand out from their layer, and for layers whose heads all look alike."
@@ -80,7 +84,8 @@ class Section:
 
     `curves` have a panel each, by the name of its drawing; `tables` are the twins of its charts, by
     the chart's name; `findings` are those that the first screen does not show; `facts` are about
-    the heads of the model; `note` says what the section cannot show, and why.
+    the heads of the model; `panels_note` says which of several panels are shown, `note` what the
+    section cannot show, and why.
     """
 
     id: str
@@ -88,6 +93,7 @@ class Section:
     tables: Mapping[str, ChartTable] = field(default_factory=dict)
     findings: Sequence[FindingLine] = ()
     facts: Sequence[HeadFact] = ()
+    panels_note: str = ""
     note: str = ""
 
     @property
@@ -131,6 +137,7 @@ def trace_sections(
     `views` are those of the figure, `span` the positions [start, stop) of its section.
     """
     sections = {
+        "profile": _profile(profile_tables),  # first: whoever profiles looks for it
         "lens": _lens(trace, rows),
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows),
@@ -138,14 +145,13 @@ def trace_sections(
         "messages": Section("messages"),
         "segments": Section("segments"),
         "answer": _answer(trace),
-        "profile": _profile(profile_tables),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }
     for units in unit_rows(trace, attention):
         sections[f"{units.kind}s"] = _units(units)
     lines: dict[str, list[FindingLine]] = {}
-    on_first_screen = set(highlights(observations))
+    on_first_screen = {*highlights(observations), *absent(observations)}
     for i, observation in enumerate(observations):
         if i not in on_first_screen:
             name = section_of(observation)
@@ -160,11 +166,11 @@ def trace_sections(
 
 
 def difference_sections(
-    views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
+    difference: Difference, views: Sequence[View], rows: Sequence[str], span: tuple[int, int]
 ) -> dict[str, Section]:
     """Return the sections of the page of a difference, in their order."""
     return {
-        "layers": Section("layers"),
+        "layers": Section("layers", _by_name("layers", difference_curves(difference, views))),
         "tables": _figure_tables(views, rows, span),
         "provenance": Section("provenance"),
     }
@@ -219,15 +225,15 @@ def _prompt(trace: Trace) -> str:
 def _map(trace: Trace, rows: Sequence[str]) -> Section:
     """Return the section of the map and the exact window, of the layer that opens."""
     own: dict[str, ChartTable] = {}
-    entry = opening_layer(trace)
-    label = rows[entry]
+    opens = opening_map(trace)
+    entry, label = opens.entry, rows[opens.entry]
     if has_map(trace):
-        own["map"] = tables.of_map(trace, label, entry)
+        own["map"] = tables.of_map(trace, label, entry, opens.head)
         own["region"] = tables.of_region()
         if "received" in trace:
             own["received"] = tables.of_received(trace, label, entry)
     if "window" in trace and trace.dataset.sizes["window_query"] > 1:
-        own["window"] = tables.of_window(trace, label, entry)
+        own["window"] = tables.of_window(trace, label, entry, opens.number)
     return Section("map", tables=own, note=missing_attention(trace))
 
 
@@ -249,7 +255,12 @@ def _answer(trace: Trace) -> Section:
 def _units(units: UnitRows) -> Section:
     """Return the section of messages or segments: the answer's attention to each, and a table."""
     id = f"{units.kind}s"
-    return Section(id, _by_name(id, units.curves), {id: tables.of_units(units)})
+    shown, measured = len(units.curves), sum(bool(np.isfinite(row.mass)) for row in units.rows)
+    which = ""
+    if shown < measured:
+        which = f"Shown: the {shown} of {measured} rows of the table that receive most of it."
+    own = {id: tables.of_units(units)}
+    return Section(id, _by_name(id, units.curves), own, panels_note=which)
 
 
 def _profile(profile_tables: Sequence[ProfileTable]) -> Section:

@@ -20,7 +20,6 @@ from attentropy.report.content.trace_words import trace_words
 from attentropy.report.content.words import Words
 from attentropy.report.figures.placement import Placement, pair_columns
 from attentropy.report.findings.finding import Observation
-from attentropy.report.findings.highlights import highlights
 from attentropy.report.pack.sides import BothSides, NoSides, Sides
 from attentropy.report.read.positions import Range
 from attentropy.report.read.views import View
@@ -41,12 +40,8 @@ class Subject(Protocol):
         """Return how many columns have room where `columns` of one token each have."""
         ...
 
-    def highlights(self, observations: Sequence[Observation]) -> list[int]:
-        """Return which of the findings the first screen shows, in its order."""
-        ...
-
-    def words(self, placed: Placement, view: View, rows: Sequence[str]) -> Words:
-        """Return the page's texts; `view` is the one that opens."""
+    def words(self, placed: Placement, views: Sequence[View], rows: Sequence[str]) -> Words:
+        """Return the page's texts; the first of `views` opens."""
         ...
 
     def captions(self, placed: Placement, views: Sequence[View]) -> dict[str, str]:
@@ -83,13 +78,9 @@ class TraceSubject:
         """Return `columns`: each names one token."""
         return columns
 
-    def highlights(self, observations: Sequence[Observation]) -> list[int]:
-        """Return the most telling findings; the others stand in their sections."""
-        return highlights(observations)
-
-    def words(self, placed: Placement, view: View, rows: Sequence[str]) -> Words:
+    def words(self, placed: Placement, views: Sequence[View], rows: Sequence[str]) -> Words:
         """Return title, prompt, description and provenance."""
-        return trace_words(self._trace, placed, view, rows)
+        return trace_words(self._trace, placed, views, rows)
 
     def captions(self, placed: Placement, views: Sequence[View]) -> dict[str, str]:
         """Return the caption template of each view."""
@@ -127,13 +118,9 @@ class DifferenceSubject:
         """Return fewer: each names two tokens and is wider."""
         return pair_columns(columns)
 
-    def highlights(self, observations: Sequence[Observation]) -> list[int]:
-        """Return all findings."""
-        return list(range(len(observations)))
-
-    def words(self, placed: Placement, view: View, rows: Sequence[str]) -> Words:
+    def words(self, placed: Placement, views: Sequence[View], rows: Sequence[str]) -> Words:
         """Return what is compared, the tokens of both, means by layer, both provenances."""
-        return difference_words(self._difference, view, rows)
+        return difference_words(self._difference, views[0], rows)
 
     def captions(self, placed: Placement, views: Sequence[View]) -> dict[str, str]:
         """Return the caption template of each view."""
@@ -149,7 +136,7 @@ class DifferenceSubject:
         profile_tables: Sequence[ProfileTable],
     ) -> dict[str, Section]:
         """Return the sections of the layers, tables and provenances."""
-        return difference_sections(views, rows, span)
+        return difference_sections(self._difference, views, rows, span)
 
 
 @singledispatch

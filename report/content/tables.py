@@ -130,9 +130,10 @@ def of_heads(trace: Trace, names: Sequence[str], rows: Sequence[str]) -> ChartTa
     return ChartTable("table-heads", title, columns, cells)
 
 
-def of_window(trace: Trace, label: str, entry: int = 0) -> ChartTable:
-    """Return the last queries and keys of the exact window: one layer, mean over heads."""
-    weights = window_weights(trace, "window", entry, None).values
+def of_window(trace: Trace, label: str, entry: int = 0, head: int = -1) -> ChartTable:
+    """Return the last queries and keys of the exact window: one layer, a head or their mean."""
+    window = window_weights(trace, "window", entry, head)
+    weights, which = window.values, "mean over heads" if window.mean else f"head {head}"
     queries, keys = (trace[f"window_{axis}"][-_WINDOW:] for axis in ("query", "key"))
     texts = trace.tokens
     columns = [Column("query", number=False)]
@@ -142,15 +143,15 @@ def of_window(trace: Trace, label: str, entry: int = 0) -> ChartTable:
         [f"{int(q)} {shorten(texts[q], 14)}", *(number(p) for p in row)]
         for q, row in zip(queries, part, strict=True)
     ]
-    title = f"Attention weights of layer {label}, mean over heads, from queries (rows) to keys"
+    title = f"Attention weights of layer {label}, {which}, from queries (rows) to keys"
     if part.size < weights.size:
         title += f": the last {len(queries)} of {count(weights.shape[0], 'query', 'queries')}"
     return ChartTable("table-window", title, columns, cells)
 
 
-def of_map(trace: Trace, label: str, entry: int = 0) -> ChartTable:
-    """Return the tiles with the largest shares: one layer, first head of the map."""
-    weights = np.nan_to_num(pool_tiles(trace, entry, 1)[0])
+def of_map(trace: Trace, label: str, entry: int = 0, head: int = 0) -> ChartTable:
+    """Return the tiles with the largest shares: one layer, one of the heads of the map."""
+    weights = np.nan_to_num(pool_tiles(trace, entry, 1)[head])
     n = trace.prompt_tokens
     queries, keys = (tile_edges(trace[f"map_{axis}"], 1, n) for axis in ("query", "key"))
     order = np.argsort(-weights, axis=None, kind="stable")[:_TILES]
@@ -211,7 +212,8 @@ def of_units(units: UnitRows) -> ChartTable:
         line: list[Cell] = [row.label, row.text, f"{row.tokens:,}", *map(number, measured)]
         line += [percent(row.mass) if np.isfinite(row.mass) else None] if has_answer else []
         cells.append(line)
-    title = f"The {count(len(named), units.kind)}; entropies and surprisals are means over tokens"
+    rest = " and the rest of the text" if len(rows) > len(named) else ""
+    title = f"The {count(len(named), units.kind)}{rest}; entropies and surprisals are token means"
     if len(named) > _UNITS:
         title = f"The first {_UNITS} of {title.removeprefix('The ')}"
     return ChartTable(f"table-{units.kind}s", title, columns, cells)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from attentropy.report.content.headline import Headline
+
+_WIDE = 24  # letters of a word that may need more than one line
 
 
 @dataclass(frozen=True)
 class Words:
     """Texts of every page. `partial` says how far an unfinished run came.
 
-    `origin` says what a copied picture is made from; `headline` stands in place of the heading
-    where there is one.
+    `origin` says what a copied picture is made from. `headline` stands in place of the heading
+    where there is one, and `evidence`, sentences in one line, below it.
     """
 
     version: str
@@ -23,16 +25,18 @@ class Words:
     figure_title: str
     description: str
     headline: Headline | None
+    evidence: str
     partial: str
     origin: str
 
 
 @dataclass(frozen=True)
 class TokenWord:
-    """A token of the prompt on the page: its text, role, colour class and tooltip.
+    """A token on the page: its text, role, colour class and tooltip.
 
-    `side` is the element that marks a token of one side of a difference; `probability` is that of a
-    generated token.
+    A character of several tokens is one `TokenWord`: `position` is that of its first token, and
+    `tokens` says how many there are. `side` is the element that marks a token of one side of a
+    difference.
     """
 
     text: str
@@ -40,37 +44,64 @@ class TokenWord:
     shade: str
     title: str
     side: str = ""
-    probability: str = ""
+    position: int = -1
+    tokens: int = 1
 
 
 @dataclass(frozen=True)
-class PromptWords:
-    """The tokens of a prompt, or of its answer; of many the middle is folded.
+class TextWord:
+    """A word of the text, as its tokens, after the blanks `lead` that its first token begins with.
 
-    `folded` has two parts where some of the `hidden` tokens are not in the page, and `left_out`
-    stands between them.
+    `probability` is that of all its tokens where the model wrote it, "" for a word of the prompt.
     """
 
-    first: list[TokenWord]
-    hidden: int = 0
-    folded: list[list[TokenWord]] = field(default_factory=list)
-    left_out: str = ""
-    last: list[TokenWord] = field(default_factory=list)
+    tokens: list[TokenWord]
+    lead: str = ""
+    probability: str = ""
+    is_decisive: bool = False
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the word may need more than one line."""
+        return sum(len(token.text) for token in self.tokens) > _WIDE
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the text: `words` that are read, a `chip` that opens, or a `gap`.
+
+    A chip stands for the tokens of a template or of a system turn, and `label` says which and how
+    many. A gap stands for tokens that are not in the page as text. `direction` is "ltr" or "rtl".
+    """
+
+    kind: str
+    label: str
+    direction: str
+    words: list[TextWord]
+    begins_answer: bool = False
+
+
+@dataclass(frozen=True)
+class RunningText:
+    """Prompt and answer as one text; `is_long` where it takes more than some two lines."""
+
+    direction: str
+    is_long: bool
+    stretches: list[Stretch]
 
 
 @dataclass(frozen=True)
 class TraceWords(Words):
     """Texts of the page of one trace; `provenance` are names and values.
 
-    `reasoning` is what is generated before the answer itself; `has_reasoning`: prompt or answer.
-    `split` says what the lines are at which the answer begins and its reasoning ends, and
-    `answer_title` what the answer is called.
+    `text` is prompt and answer, whose last `generated` tokens the model wrote; `has_reasoning`:
+    some token of either is reasoning. `split` says what the lines are at which the answer begins
+    and its reasoning ends, and `answer_title` what the answer is called.
     """
 
-    prompt: PromptWords
+    text: RunningText
+    generated: int
     perplexity: str
-    reasoning: PromptWords
-    generated: PromptWords
     split: str
     has_reasoning: bool
     answer_title: str

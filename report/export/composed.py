@@ -21,10 +21,10 @@ def compose(
     width, height = pixels(figure)
     room = width - 2 * _MARGIN
     start = _MARGIN if above else 0.0
-    head, taken = draw_paragraphs(above, _MARGIN, start, room, colours)
-    top = taken + start
-    foot, below_taken = draw_paragraphs(below, _MARGIN, top + height, room, colours)
-    total = top + height + (below_taken + _MARGIN if below else 0.0)
+    head, head_height = draw_paragraphs(above, _MARGIN, start, room, colours)
+    top = head_height + start
+    foot, foot_height = draw_paragraphs(below, _MARGIN, top + height, room, colours)
+    total = top + height + (foot_height + _MARGIN if below else 0.0)
     placed = _START.sub(f'<svg x="0" y="{top:.2f}"', figure, count=1)
     size = f'width="{width:g}" height="{total:.2f}"'
     paper = f'<rect width="{width:g}" height="{total:.2f}" fill="{colours["paper"]}"/>'

@@ -15,6 +15,7 @@ from attentropy.report.export.figure_plan import FigurePlan, colour_sentence, ma
 from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
 from attentropy.report.export.fitted_texts import fit_texts
 from attentropy.report.export.unit_columns import in_units, unit_columns
+from attentropy.report.export.upright_labels import FEWEST, has_upright_labels, write_upright
 from attentropy.report.figures import exact_weights, heatmap_data
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import (
@@ -67,7 +68,7 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
             shown, choices.palette, width, placement, rows, rows.cells[row], inset, kind
         )  # fmt: skip
 
-    live = heatmap_data.is_live(size, placement.stop - placement.start, len(rows.labels))
+    live = _has_texts(size, placement, len(rows.labels))
     title = rows.what[0].upper() + rows.what[1:]
     title += f" by {kind}" if columns is not None else ""
     has_split = shown.prompt_tokens < shown.dataset.sizes["position"]
@@ -124,7 +125,17 @@ def _chart(
             inset_title = f"weights, {inset_title}"
         data |= exact_weights.datasets(trace, inset, inset_title, size.inset)
         state |= exact_weights.state(inset, size.height)
-    return heatmap(size, state, data)
+    spec = heatmap(size, state, data)
+    if has_upright_labels(size, placement.stop - placement.start):
+        write_upright(spec, size, trace.tokens, placement.start, placement.stop)
+    return spec
+
+
+def _has_texts(size: Size, placement: Placement, rows: int) -> bool:
+    """Return whether the cells of the section have room for texts of more than some letters."""
+    columns = placement.stop - placement.start
+    is_live = heatmap_data.is_live(size, columns, rows)
+    return is_live and heatmap_data.label_letters(size, columns) >= FEWEST
 
 
 def _short_caption(row: Row, size: Size) -> Row:
@@ -133,8 +144,9 @@ def _short_caption(row: Row, size: Size) -> Row:
     The caption below the figure has the numbers.
     """
     text = str(row["text"])
-    if size.total / len(text or " ") < _LEAST_LETTER:
-        text = text.partition(" (")[0]
+    for mark in (" (", ": "):
+        if size.total / len(text or " ") < _LEAST_LETTER:
+            text = text.partition(mark)[0]
     return {**row, "text": text}
 
 
@@ -145,7 +157,12 @@ def _fit_cells(
     view, start, stop = rows.view, placement.start, placement.stop
     letters = heatmap_data.cell_letters(size, stop - start)
     room = size.section / (stop - start) - CELL_MARGIN
-    fit_texts(data["cells"], lambda k: view.texts(start, stop, k), letters, room, state["cellfont"])
+    if not _has_texts(size, placement, len(rows.labels)):
+        data["cells"] = [{**cell, "text": ""} for cell in data["cells"]]
+    else:
+        fit_texts(
+            data["cells"], lambda k: view.texts(start, stop, k), letters, room, state["cellfont"]
+        )
     label_letters = heatmap_data.label_letters(size, stop - start)
     if label_letters >= 2:  # tokens, not numbers
         tokens = view.trace.tokens

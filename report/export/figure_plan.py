@@ -48,4 +48,4 @@ def make_caption(trace: Trace, title: str, *sentences: str) -> str:
 
 def colour_sentence(scale: Scale, palette: str) -> str:
     """Return the sentence that says which value has which colour."""
-    return f"Colour: {scale.words(palette)}; light grey: missing."
+    return f"Colour: {scale.words(palette)}; hatched: missing."

@@ -15,7 +15,7 @@ from attentropy.report.figures.specification import FONT
 
 _SIGNS = "→−≥≤≠⏎␣⍽␍⇥"
 _SIGN_FONT = f"'DejaVu Sans', 'Liberation Sans', {FONT}"
-_TEXT = re.compile(r"<text\b([^>]*)>(.*?)</text>", re.S)
+_TEXT = re.compile(r"<text\b([^>]*)(?<!/)>(.*?)</text>", re.S)  # no empty one
 _MEASURED = 100  # the font size in pixels at which texts are measured
 
 

@@ -13,7 +13,7 @@ from attentropy.report.export.choices import ExportChoices, head_index
 from attentropy.report.export.csv_table import CsvTable, Line, token
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
 from attentropy.report.figures import exact_weights
-from attentropy.report.figures.exactmap import first_map
+from attentropy.report.figures.exactmap import LEGEND, first_map
 from attentropy.report.figures.specification import VegaLite
 from attentropy.report.figures.tilemap import LEAST, MapSize
 from attentropy.report.figures.tilemap_data import (
@@ -89,13 +89,14 @@ def _plan_weights(trace: Trace, choices: ExportChoices, entry: int) -> FigurePla
     window = exact_weights.window_weights(trace, "window", entry, choices.head)
 
     def draw(width: int) -> VegaLite:
-        return first_map(trace, -1, entry, choices.head, width - 70)
+        return first_map(trace, -1, entry, choices.head, width - 86 - LEGEND)
 
     number = -1 if window.mean else choices.head
     caption = make_caption(
         trace, f"{_TITLE} ({_layer_and_head(trace, entry, number)})",
         "Rows are queries, columns are keys; empty: not visible.",
-        "Colour: attention weight, white 0, mid-blue 0.5, dark blue 1; grey: missing.",
+        f"Colour: attention weight on a logarithmic scale, white {LEAST:g} or less, mid-blue "
+        f"{LEAST**0.5:g}, dark blue 1; grey: missing.",
         _finding(trace),
     )  # fmt: skip
     table = CsvTable(_COLUMNS, _weight_lines(trace, entry, window, choices.head))

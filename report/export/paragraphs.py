@@ -155,15 +155,15 @@ def _lines(paragraph: Paragraph, width: float) -> Iterator[list[Run]]:
         ]
         own = _widths(words, has_signs=has_signs)
     line: list[Run] = []
-    taken = 0.0
+    used_width = 0.0
     for word in words:
         room = own[word] * paragraph.size
         blank = 0.25 * paragraph.size if word.text[-1].isspace() else 0.0
-        if line and taken + room - blank > width and word.text.strip():
+        if line and used_width + room - blank > width and word.text.strip():
             yield line
-            line, taken = [], 0.0
+            line, used_width = [], 0.0
         line = _joined(line, word)
-        taken += room
+        used_width += room
     if line:
         yield line
 

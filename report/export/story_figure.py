@@ -25,7 +25,7 @@ _HEADLINE, _SMALL_HEADLINE, _EVIDENCE = 18.0, 15.0, 12.5  # font sizes in pixels
 def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     """Return the figure `story`. Raises `TraceError` if the trace has no entropies."""
     name = views.view_names(trace)[0]
-    words = _words(trace, name)
+    words = _words(trace)
     if has_profile(trace):
         figure = profile_figure.plan(trace, replace(choices, figure="profile"), pixels)
     else:
@@ -34,11 +34,12 @@ def plan(trace: Trace, choices: ExportChoices, pixels: int) -> FigurePlan:
     return replace(figure, title=above[0].text, above=above)
 
 
-def _words(trace: Trace, name: str) -> Words:
-    """Return the texts of the trace's page, which opens with the view `name`."""
+def _words(trace: Trace) -> Words:
+    """Return the texts of the trace's page."""
     rows = [str(int(layer)) for layer in trace["layer"]]
     placed = place(trace, wide(len(rows)).columns)
-    return subject_of(trace).words(placed, views.read_view(trace, name), rows)
+    shown = [views.read_view(trace, name) for name in views.view_names(trace)]
+    return subject_of(trace).words(placed, shown, rows)
 
 
 def _paragraphs(words: Words, size: float) -> Iterator[Paragraph]:
@@ -46,21 +47,20 @@ def _paragraphs(words: Words, size: float) -> Iterator[Paragraph]:
     headline = words.headline
     runs = (Run(words.heading, is_bold=True),) if headline is None else _headline(headline)
     yield Paragraph(tuple(run for run in runs if run.text), size, below=4)
-    evidence = getattr(headline, "evidence", "")
-    if evidence:
-        yield Paragraph((Run(str(evidence)),), _EVIDENCE, below=4)
+    if words.evidence:
+        yield Paragraph((Run(words.evidence),), _EVIDENCE, below=4)
     if words.partial:
         yield Paragraph((Run(words.partial, "orange"),), _EVIDENCE, below=4)
 
 
 def _headline(headline: Headline) -> tuple[Run, ...]:
     """Return the answer with its decisive word in another colour, as the page has it."""
-    sign = "" if headline.probability.startswith("<") else "= "
-    p = f" p {sign}{headline.probability}" if headline.probability else ""
-    return (
-        Run(f"{headline.lead} ", "muted"),
-        Run(f"“{headline.before}", is_bold=True),
-        Run(headline.word, "blue", is_bold=True),
-        Run(f"{headline.after}”", is_bold=True),
-        Run(p, "muted"),
-    )
+    parts = [Run(headline.lead, "muted")]
+    if headline.text:
+        parts += [
+            Run(" “" if headline.lead else "“", is_bold=True),
+            Run(headline.before, is_bold=True),
+            Run(headline.word, "blue" if headline.is_sure else "orange", is_bold=True),
+            Run(f"{headline.after}”", is_bold=True),
+        ]
+    return (*parts, Run(f" {headline.p}" if headline.p else "", "muted"))

@@ -6,7 +6,8 @@ The page's script sets their places as parameters; without the script no cell is
   where the upper edge is not above the lower one;
 - `hovercol`: the hovered position, −1 for none; `col` is the selected one;
 - `inrows`: 1 where the inset has the rows of the section;
-- `flash`: the opacity of the frame around a cell that was looked up, for a moment;
+- `flash`, `flashrow`: the opacities of the frames around a cell or a row that was looked up, for a
+  moment;
 - `rowtag`, `columntag`, `hoverrowtag`, `hovercolumntag`: labels of the rows and columns.
 
 The dataset `dimmed` has x0 and x1 of the columns that a search leaves out.
@@ -24,6 +25,7 @@ from attentropy.report.figures.specification import Parameters, VegaLite, layer
 
 PARAMETERS: Parameters = {
     "sel0": -1, "sel1": -1, "hover0": -1, "hover1": -1, "hovercol": -1, "inrows": 0, "flash": 0,
+    "flashrow": 0,
     "rowtag": "", "columntag": "", "hoverrowtag": "", "hovercolumntag": "",
 }  # fmt: skip
 DATASETS = ("dimmed",)
@@ -35,7 +37,7 @@ Ends = tuple[str, str]
 """Lower and upper edge of something, as expressions."""
 
 
-def _place(low: str, high: str, pixels: int, position: str) -> str:
+def _place(low: str, high: str, pixels: str, position: str) -> str:
     """Return where a position lies between two ends, in pixels of a view, clamped to it."""
     return f"clamp(({position} - {low}) / ({high} - {low}), 0, 1) * {pixels}"
 
@@ -70,14 +72,14 @@ def cells(size: Size) -> tuple[VegaLite, ...]:
 
     def columns(position: str) -> Ends:
         ends = (position, f"{position} + 1")
-        left, right = (_place("a", "b", size.section, end) for end in ends)
+        left, right = (_place("a", "b", "section", end) for end in ends)
         return left, right
 
     def rows(name: str) -> Ends:
         low, high = (_height("rowcount", size.height, f"{name}{i}") for i in (0, 1))
         return low, high
 
-    whole_width, whole_height = ("0", f"{size.section}"), (f"{size.height}", "0")
+    whole_width, whole_height = ("0", "section"), (f"{size.height}", "0")
     in_view = "hovercol >= a && hovercol < b"
     has_row, is_selected = "hover1 > hover0", "sel1 > sel0 && col >= a && col < b"
     hovered, selected = columns("hovercol"), columns("col")
@@ -86,7 +88,10 @@ def cells(size: Size) -> tuple[VegaLite, ...]:
         _outlined(whole_width, rows("hover"), f"{has_row} ? 0.75 : 0", INK, 1),
         _outlined(selected, rows("sel"), f"{is_selected} ? 1 : 0", GREEN, 4),
         _outlined(hovered, rows("hover"), f"{in_view} && {has_row} ? 1 : 0", INK, 2),
-        layer(_box(selected, rows("sel"), f"{is_selected} ? flash : 0", ORANGE, 7)),
+        layer(
+            _box(selected, rows("sel"), f"{is_selected} ? flash : 0", ORANGE, 7),
+            _box(whole_width, rows("sel"), "sel1 > sel0 ? flashrow : 0", ORANGE, 5),
+        ),
         _row_tag(size, "sel", "rowtag", GREEN),
         _row_tag(size, "hover", "hoverrowtag", INK),
     )
@@ -117,11 +122,11 @@ def _row_tag(size: Size, name: str, text: str, color: alt.ExprRef) -> VegaLite:
     return _tag(text, color, f"{name}1 > {name}0 ? 1 : 0", "-7", middle, align="right")
 
 
-def column_tags(size: Size) -> tuple[VegaLite, ...]:
+def column_tags() -> tuple[VegaLite, ...]:
     """Return the labels of the selected and the hovered column, below the section."""
 
     def tag(position: str, text: str, color: alt.ExprRef) -> VegaLite:
-        middle = _place("a", "b", size.section, f"{position} + 0.5")
+        middle = _place("a", "b", "section", f"{position} + 0.5")
         shown = f"{position} >= a && {position} < b ? 1 : 0"
         return _tag(text, color, shown, middle, f"{LABELS / 2}", align="center")
 
@@ -130,7 +135,7 @@ def column_tags(size: Size) -> tuple[VegaLite, ...]:
 
 def overview_marks(size: Size) -> tuple[VegaLite, ...]:
     """Return the hovered column of the overview, and ticks at the rows beside it."""
-    at = _place("0", "n", size.total, "hovercol + 0.5")
+    at = _place("0", "n", "total", "hovercol + 0.5")
     shown = alt.OpacityValue(alt.ExprRef("hovercol >= 0 ? 1 : 0"))
     seam, line = (
         rule(color, at, at, "0", f"{size.overview}", strokeWidth=width).encode(opacity=shown)
@@ -143,7 +148,7 @@ def overview_marks(size: Size) -> tuple[VegaLite, ...]:
         opacity = alt.OpacityValue(alt.ExprRef(f"{name}1 > {name}0 ? 1 : 0"))
         ticks.append(
             rule(
-                color, f"{size.total}", f"{size.total + _TICK}", y, y, strokeWidth=2
+                color, "total", f"total + {_TICK}", y, y, strokeWidth=2
             ).encode(opacity=opacity)
         )  # fmt: skip
     return layer(seam, line), layer(*ticks)
@@ -185,7 +190,8 @@ def map_marks(side: int, x: Ends, y: Ends) -> tuple[VegaLite, ...]:
 
     def marks(position: str, color: alt.ExprRef) -> VegaLite:
         def lines(low: str, high: str) -> tuple[str, str, str]:
-            start, stop = (_place(low, high, side, end) for end in (position, f"{position} + 1"))
+            ends = (position, f"{position} + 1")
+            start, stop = (_place(low, high, f"{side}", end) for end in ends)
             return start, stop, f"{position} >= {low} && {position} < {high} ? 1 : 0"
 
         top, bottom, in_rows = lines(*y)

@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 
 import altair as alt
-import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.crosshair import map_marks
 from attentropy.report.figures.exact_weights import window_weights
 from attentropy.report.figures.marks import (
-    GREEN,
     border,
-    dataset,
+    colour_ramp,
     down_scale,
     picture,
     text_mark,
+    unit_scale,
     x_scale,
 )
 from attentropy.report.figures.specification import (
@@ -27,34 +27,39 @@ from attentropy.report.figures.specification import (
     Parameters,
     VegaLite,
     layer,
+    ramp_rows,
     specification,
 )
-from attentropy.report.figures.tilemap_data import hidden_tiles
-from attentropy.report.images import data_uri, png
-from attentropy.report.palette import LIGHT, colors
+from attentropy.report.figures.tilemap_data import hidden_tiles, legend_rows, log_picture
+from attentropy.report.palette import LIGHT, ramp
 from attentropy.report.text import shorten
 
-_SIDE = 430
-_MOST_LABELS = 36
+WIDE, NARROW = 430, 240  # pixels of the map's side on a screen and on a telephone
+LEGEND = 62  # pixels that the legend takes beside the map
+_RAMP = 12
+_LABEL = 12  # pixels of a label's height
+_ENDS = ("first", "first + n")  # of its queries and of its keys
 
 
 def exactmap(side: int, state: Parameters, datasets: Datasets) -> VegaLite:
-    """Return the specification of a map of `side` pixels.
+    """Return the specification of a map of `side` pixels, with its legend at the right.
 
-    Parameters: n tokens, first position, col (marked query), ink.
+    Parameters: n tokens, first position, col (the marked position), ink.
 
-    Datasets: map {url}, labels {at, text}; row 0 of the image is the first query.
+    Datasets: map {url}, labels {at, text}, legend, ticks, legendtitle; row 0 of the image is the
+    first query.
     """
-    views = layer(
+    weights = layer(
         picture("map", (0, "n"), down_scale("y0:Q", 0, "n"), clip=False),
         *_labels(side),
-        _marked_query(side),
         border(side),
+        *map_marks(side, _ENDS, _ENDS),
         width=side,
         height=side,
     )
+    views = {"hconcat": [weights, _legend(side)], "spacing": 14, "bounds": "flush"}
     padding = {"left": 4, "right": 8, "top": 6, "bottom": 4}
-    return specification(views, state, datasets, padding)
+    return specification(views, {"hovercol": -1, **state}, datasets, padding)
 
 
 def _labels(side: int) -> tuple[alt.Chart, alt.Chart]:
@@ -65,40 +70,37 @@ def _labels(side: int) -> tuple[alt.Chart, alt.Chart]:
     return left, text_mark("labels", x=x, y=alt.YValue(side + 8), angle=310, **style)
 
 
-def _marked_query(side: int) -> alt.Chart:
-    """Return the frame around the row of the selected query."""
-    chart: alt.Chart = (
-        dataset("one")
-        .mark_rect(filled=False, stroke=GREEN, strokeWidth=2, fillOpacity=0)
-        .encode(
-            x=alt.XValue(0),
-            x2=alt.X2Value(side),
-            y=alt.YValue(alt.ExprRef(f"max(0, col - first) / n * {side}")),
-            y2=alt.Y2Value(alt.ExprRef(f"max(0, col - first + 1) / n * {side}")),
-            opacity=alt.OpacityValue(alt.ExprRef("col >= first && col < first + n ? 1 : 0")),
-        )
-    )
-    return chart
+def _legend(side: int) -> VegaLite:
+    ticks = text_mark(
+        "ticks", x=alt.XValue(_RAMP + 5), y=unit_scale("y:Q"), align="left", baseline="middle",
+        fontSize=10,
+    )  # fmt: skip
+    title = text_mark(
+        "legendtitle", x=alt.XValue(_RAMP), y=alt.YValue(-8), align="right", baseline="bottom",
+        fontSize=11,
+    )  # fmt: skip
+    return layer(colour_ramp(0, _RAMP), ticks, title, width=_RAMP, height=side)
 
 
 def first_map(
-    trace: Trace, column: int, entry: int = 0, head: int | None = None, side: int = _SIDE
+    trace: Trace, column: int, entry: int = 0, head: int | None = None, side: int = WIDE
 ) -> VegaLite:
     """Return the map of the layer `entry`: of one head, or the mean over heads."""
     exact = window_weights(trace, "window", entry, head)
     weights, first = exact.values, exact.query
     n = weights.shape[0]
     edges = range(first, first + n + 1)
-    hidden = hidden_tiles(trace, entry, weights, edges, edges)
-    opacity = np.where(hidden, 0, 255).astype(np.uint8)[..., None]
-    image = png(np.concatenate([colors(weights, 0, 1, "weight"), opacity], -1))
-    every = max(1, math.ceil(n / _MOST_LABELS))
+    image = log_picture(weights, hidden_tiles(trace, entry, weights, edges, edges))
+    every = max(1, math.ceil(n * _LABEL / side))
     tokens = trace.tokens
     labels = [{"at": i + 0.5, "text": shorten(tokens[first + i], 10)} for i in range(0, n, every)]
     state = {"n": n, "first": first, "col": column, **LIGHT}
     rows = {
-        "map": [{"x0": 0, "x1": n, "y0": 0, "y1": n, "url": data_uri(image)}],
+        "map": [{"x0": 0, "x1": n, "y0": 0, "y1": n, "url": image}],
         "labels": labels,
         "one": [{"o": 1}],
+        "legend": ramp_rows(ramp("weight")),
+        "ticks": [{"y": row["at"], "text": row["text"]} for row in legend_rows()["mapticks"]],
+        "legendtitle": [{"text": "Attention weight (log scale)"}],
     }
     return exactmap(side, state, rows)

@@ -17,16 +17,21 @@ from attentropy.report.figures.marks import (
     HAS_TEXT,
     INK,
     IS_REASONED,
+    MUTED,
+    PAPER,
     PURPLE,
     answer_line,
+    bars,
     blank,
     colour_ramp,
     dataset,
     frame,
+    hatched,
+    named_cells,
     picture,
     rule,
-    text_color,
     text_mark,
+    texts_of_cells,
     unit_scale,
     x_scale,
     y_scale,
@@ -54,6 +59,7 @@ from attentropy.report.figures.specification import (
     specification,
 )
 
+_EDGE = 2  # pixels around the figure that nothing reaches
 _GAP_TO_LINE = 4  # pixels between the box and the line at which the answer begins
 _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
@@ -69,14 +75,14 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of the figure.
 
     `state` has the first values of the parameters (see `heatmap_data.state`): n positions,
-    rowcount, a and b (section), col (inset), box0 and box1, split (where the answer begins),
-    reasoned (where its reasoning ends),
-    colours, font sizes.
+    rowcount, section and total (widths in pixels), a and b (section), col (inset), box0 and box1,
+    split (where the answer begins), reasoned (where its reasoning ends), colours, font sizes.
 
     `datasets` are tile {url} of the overview and part {url} of the section, cells, columns, rows,
-    inset, insetrows, insetcolumns, legend, ticks and titles (see `heatmap_data.datasets`), those
-    of rows by how far their lens can be read (see `readable_rows`), and pins, matches, matchespart
-    (see `pins`), dimmed (see `crosshair`, which also has parameters).
+    inset, insetrows, insetcolumns, legend, ticks, histogram, ends and titles (see
+    `heatmap_data.datasets`), those of missing values (see `hatch`), those of rows by how far their
+    lens can be read (see `readable_rows`), and pins, matches, matchespart (see `pins`), dimmed (see
+    `crosshair`, which also has parameters).
     """
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
@@ -97,27 +103,31 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
         "spacing": 0,
         "bounds": "flush",
     }
-    has_room = not size.is_narrow
-    padding = {
-        "left": 44 if has_room else 28, "right": 42 if has_room else 26, "top": 16, "bottom": 4,
-    }  # fmt: skip
+    padding = {"left": _EDGE, "right": _EDGE, "top": 16, "bottom": 4}
     state = {**crosshair.PARAMETERS, **state}
     datasets = {**dict.fromkeys(crosshair.DATASETS, ()), **datasets}
     return specification(views, state, datasets, padding)
 
 
 def _overview_chart(size: Size) -> VegaLite:
-    scale = size.total
+    left, right = size.margins
+    # The chart is as wide as its labels reach: this keeps its width where they change.
+    room = rule(
+        PAPER, f"{_EDGE - left}", f"total + {size.gap + size.legend + right - _EDGE}", "0", "0",
+        opacity=0,
+    )  # fmt: skip
     return layer(
+        room,
         picture("tile", ("0", "n"), y_scale("y0:Q")),
-        *bands(scale, specks="overviewspecks"),
-        answer_line(f"split / n * {scale}", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
+        hatched("overviewhatch", ("0", "n"), "rowcount"),
+        *bands("total", specks="overviewspecks"),
+        answer_line("split / n * total", "-3", size.overview, _OVERVIEW_SPLIT_OPACITY),
         answer_line(
-            f"reasoned / n * {scale}", "-3", size.overview, f"{IS_REASONED} ? 1 : 0", is_dashed=True
+            "reasoned / n * total", "-3", size.overview, f"{IS_REASONED} ? 1 : 0", is_dashed=True
         ),
-        frame(PURPLE, f"a / n * {scale}", f"b / n * {scale}", size.overview, 2.5),
+        frame(PURPLE, "a / n * total", "b / n * total", size.overview, 2.5),
         rule(
-            GREEN, f"(col + 0.5) / n * {scale}", f"(col + 0.5) / n * {scale}",
+            GREEN, "(col + 0.5) / n * total", "(col + 0.5) / n * total",
             f"{size.overview}", f"{size.overview} + 6", strokeWidth=2,
         ),
         text_mark(
@@ -138,42 +148,74 @@ def _overview_chart(size: Size) -> VegaLite:
 
 
 def _funnel_chart(size: Size) -> VegaLite:
-    left, right = f"a / n * {size.total}", f"b / n * {size.total}"
-    height = f"{FUNNEL + STRIP}"
+    """Return the lines from the overview's frame to the top of the strip above the section.
+
+    They end there on a line as wide as the section, so that none of them crosses the arrow, which
+    runs below it.
+    """
+    line: dict[str, float] = {"opacity": 0.75}
+    ends = f"{size.left}", "total"
     return layer(
-        rule(PURPLE, left, f"{size.left}", "0", height, opacity=0.75),
-        rule(PURPLE, right, f"{size.total}", "0", height, opacity=0.75),
+        rule(PURPLE, "a / n * total", ends[0], "0", f"{FUNNEL}", **line),
+        rule(PURPLE, "b / n * total", ends[1], "0", f"{FUNNEL}", **line),
+        rule(PURPLE, *ends, f"{FUNNEL}", f"{FUNNEL}", **line),
         width=size.total,
         height=FUNNEL,
     )
 
 
-def _section_pixels(size: Size, position: str) -> str:
+def _section_pixels(position: str) -> str:
     """Return a position in pixels of the section (an expression), clamped to the section.
 
     So whatever lies outside of the section still has finite bounds.
     """
-    return f"clamp(({position} - a) / (b - a), 0, 1) * {size.section}"
+    return f"clamp(({position} - a) / (b - a), 0, 1) * section"
 
 
-def _column_pixels(size: Size, offset: float) -> str:
-    return _section_pixels(size, f"col + {offset}")
+def _column_pixels(offset: float) -> str:
+    return _section_pixels(f"col + {offset}")
 
 
 def _arrow(size: Size) -> VegaLite:
-    """Return the arrow from the inset, along the strip above the section, to its column."""
-    middle = _column_pixels(size, 0.5)
+    """Return the strip above the section: the arrow from the inset to its column, on light purple.
+
+    The word "answer" stands above the arrow, at the line where the answer begins.
+    """
+    middle = _column_pixels(0.5)
     opacity = alt.OpacityValue(alt.ExprRef(_COLUMN_OPACITY))
+    ground = (
+        dataset("one")
+        .mark_rect(color=PURPLE, opacity=0.07)
+        .encode(
+            x=alt.XValue(0), x2=alt.X2Value(alt.ExprRef("section")),
+            y=alt.YValue(0), y2=alt.Y2Value(STRIP),
+        )
+    )  # fmt: skip
     head = (
         dataset("one")
-        .mark_point(shape="triangle-down", color=GREEN, filled=True, size=90)
-        .encode(x=alt.XValue(alt.ExprRef(middle)), y=alt.YValue(STRIP - 5), opacity=opacity)
+        .mark_point(shape="triangle-down", color=GREEN, filled=True, size=70)
+        .encode(x=alt.XValue(alt.ExprRef(middle)), y=alt.YValue(STRIP - 4), opacity=opacity)
     )
+    # Where the answer begins at the section's right end, the word stands at the line's left.
+    split, width = _section_pixels("split"), 44
+    word = (
+        dataset("one")
+        .transform_calculate(
+            text=f"{HAS_SPLIT} && split >= a && split < b ? 'answer' : ''",
+            at=f"min({split} + 5, section - {width})",
+        )
+        .mark_text(align="left", baseline="top", fontSize=11, fontWeight="bold", color=INK)
+        .encode(
+            x=alt.X("at:Q", axis=None, scale=None), y=alt.YValue(2), text=alt.Text("text:N")
+        )
+    )  # fmt: skip
     line = {"strokeWidth": 2}
     return layer(
-        rule(GREEN, f"-{size.gap}", middle, "14", "14", **line).encode(opacity=opacity),
-        rule(GREEN, middle, middle, "13", f"{STRIP - 8}", **line).encode(opacity=opacity),
+        ground,
+        rule(GREEN, f"-{size.gap}", middle, "19", "19", **line).encode(opacity=opacity),
+        rule(GREEN, middle, middle, "18", f"{STRIP - 6}", **line).encode(opacity=opacity),
         head,
+        word,
         width=size.section,
         height=STRIP,
     )
@@ -182,33 +224,30 @@ def _arrow(size: Size) -> VegaLite:
 def _section(size: Size) -> VegaLite:
     x, y = x_scale("x0:Q", "a", "b"), y_scale("y0:Q")
     cells = dataset("cells").encode(x=x, y=y)
-    box0, box1 = (_section_pixels(size, name) for name in ("box0", "box1"))
+    box0, box1 = (_section_pixels(name) for name in ("box0", "box1"))
     box1 = f"{box1} - (box1 == split && {HAS_SPLIT} ? {_GAP_TO_LINE} : 0)"
-    left, right = (_column_pixels(size, offset) for offset in (0, 1))
+    left, right = (_column_pixels(offset) for offset in (0, 1))
+    centre = {"x": x_scale("xc:Q", "a", "b"), "y": y_scale("yc:Q")}
     return layer(
         picture("part", ("a", "b"), y_scale("y0:Q")),
         cells.transform_filter(HAS_TEXT)
         .mark_rect(clip=True, stroke="#ffffff", strokeWidth=0.6, strokeOpacity=0.7)
         .encode(x2=alt.X2("x1"), y2=alt.Y2("y1"), fill=alt.Fill("fill:N", scale=None)),
-        *bands(size.section),
-        dataset("cells")
-        .transform_filter(HAS_TEXT)
-        .mark_text(clip=True, fontSize=alt.ExprRef("cellfont"))
-        .encode(
-            x=x_scale("xc:Q", "a", "b"), y=y_scale("yc:Q"), text=alt.Text("text:N"),
-            color=text_color(),
-        ),
+        hatched("hatch", ("a", "b"), "rowcount"),
+        *bands("section"),
+        named_cells("cells").encode(x=x, x2=alt.X2("x1"), y=y, y2=alt.Y2("y1")),
+        *(mark.encode(**centre) for mark in texts_of_cells("cells", "cellfont", clip=True)),
         crosshair.dimmed(size),
         text_mark(
             "rows", x=alt.XValue(-7), y=y_scale("yc:Q"), align="right",
             baseline="middle", fontSize=11,
         ),
-        answer_line(_section_pixels(size, "split"), "-6", size.height + LABELS, _SPLIT_OPACITY),
+        answer_line(_section_pixels("split"), f"-{STRIP}", size.height + LABELS, _SPLIT_OPACITY),
         answer_line(
-            _section_pixels(size, "reasoned"), "-6", size.height + LABELS, _REASONED_OPACITY,
+            _section_pixels("reasoned"), "-6", size.height + LABELS, _REASONED_OPACITY,
             is_dashed=True,
         ),
-        frame(PURPLE, "0", f"{size.section}", size.height, 2.5),
+        frame(PURPLE, "0", "section", size.height, 2.5),
         frame(BLUE, box0, box1, size.height + LABELS, 2.5, _BOX_OPACITY),
         frame(GREEN, left, right, size.height, 2.5, _COLUMN_OPACITY),
         *notes(size),
@@ -216,10 +255,6 @@ def _section(size: Size) -> VegaLite:
         frames("a", "b"),
         *numbered_cells(),
         *crosshair.cells(size),
-        text_mark(
-            "rowtitle", x=alt.XValue(13 - size.gap), y=alt.YValue(size.height / 2),
-            align="center", baseline="bottom", angle=270, fontSize=11,
-        ),
         width=size.section, height=size.height,
     )  # fmt: skip
 
@@ -229,8 +264,13 @@ def _column_labels(size: Size) -> VegaLite:
         "columns", x=x_scale("xc:Q", "a", "b"), y=alt.YValue(LABELS / 2), align="center",
         baseline="middle", fontSize=alt.ExprRef("labelfont"), clip=True,
     )  # fmt: skip
+    # The name of the rows stands below their labels, where it covers none.
+    title = text_mark(
+        "rowtitle", x=alt.XValue(-4 if size.is_narrow else -7), y=alt.YValue(LABELS / 2),
+        align="right", baseline="middle", fontSize=11, color="muted",
+    )  # fmt: skip
     return layer(
-        labels, strip_title(size), matches_below(), *crosshair.column_tags(size),
+        labels, title, strip_title(size), matches_below(), *crosshair.column_tags(),
         width=size.section, height=LABELS,
     )  # fmt: skip
 
@@ -241,18 +281,18 @@ def _caption(size: Size) -> VegaLite:
     It is never cut: it moves to the right where there is no room for it at the left, and takes a
     smaller font where it is longer than the figure is wide.
     """
-    largest = 9 if size.is_narrow else 12
-    font = f"min({largest}, {size.total} / ({_BOLD_LETTER} * max(1, length(datum.text))))"
-    left_end = f"{_BOLD_LETTER} * datum.font * length(datum.text) - {size.left}"
+    largest, smallest = (11, 10) if size.is_narrow else (12, 10)
+    letters = "max(1, length(datum.line))"
+    font = f"clamp(total / ({_BOLD_LETTER} * {letters}), {smallest}, {largest})"
+    left_end = f"{_BOLD_LETTER} * datum.font * {letters} - {size.left}"
     return layer(
         dataset("caption")
+        .transform_calculate(line="split(datum.text, '\\n')[0]")
         .transform_calculate(font=font)
-        .transform_calculate(
-            at=f"min({size.section}, max({_section_pixels(size, 'box1')}, {left_end}))"
-        )
-        .mark_text(align="right", baseline="middle", fontWeight="bold", color=BLUE)
+        .transform_calculate(at=f"min(section, max({_section_pixels('box1')}, {left_end}))")
+        .mark_text(align="right", baseline="top", fontWeight="bold", color=BLUE, lineBreak="\n")
         .encode(
-            x=alt.X("at:Q", axis=None, scale=None), y=alt.YValue(CAPTION / 2 + 2),
+            x=alt.X("at:Q", axis=None, scale=None), y=alt.YValue(2 if size.is_narrow else 8),
             text=alt.Text("text:N"),
             size=alt.Size("font:Q", scale=None, legend=None),
             opacity=alt.OpacityValue(alt.ExprRef(_BOX_OPACITY)),
@@ -262,10 +302,12 @@ def _caption(size: Size) -> VegaLite:
 
 
 def _legend(size: Size) -> VegaLite:
+    """Return colours with their ticks, the histogram of the values, and words at the ends."""
     ticks = text_mark(
         "ticks", x=alt.XValue(size.legend + 5), y=unit_scale("y:Q"), align="left",
         baseline="middle", fontSize=11,
     )  # fmt: skip
+    right = size.legend + size.margins[1] - _EDGE - 1
     # The unit stands on a line of its own where the title would reach into the section.
     in_lines = r"replace(datum.text, ' (', '\n(')" if size.is_narrow else "datum.text"
     title = (
@@ -273,11 +315,22 @@ def _legend(size: Size) -> VegaLite:
         .transform_calculate(text=in_lines)
         .mark_text(
             color=INK, align="right", baseline="line-bottom", lineBreak="\n", fontSize=11,
+            fontWeight="normal" if size.is_narrow else "bold",
         )
         .encode(
-            x=alt.XValue(size.legend + 22), y=alt.YValue(-24 if size.is_narrow else -10),
+            x=alt.XValue(right), y=alt.YValue(-34 if size.is_narrow else -22),
             text=alt.Text("text:N"),
         )
     )  # fmt: skip
-    ramp = colour_ramp(size.legend)
-    return layer(ramp, ticks, title, width=size.legend, height=size.height)
+    words = (
+        dataset("ends")
+        .mark_text(
+            color=MUTED, align="right", baseline="middle", fontSize=10 if size.is_narrow else 11
+        )
+        .encode(
+            x=alt.XValue(right), y=alt.Y("y:Q", axis=None, scale=None), text=alt.Text("text:N")
+        )
+    )  # fmt: skip
+    ramp = colour_ramp(size.legend - size.ramp, size.legend)
+    own = (bars(size.bars),) if size.bars else ()
+    return layer(ramp, *own, ticks, title, words, width=size.legend, height=size.height)

@@ -11,18 +11,21 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.figures import readable_rows
+from attentropy.report.figures import histogram, readable_rows
+from attentropy.report.figures.hatch import hatch
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.readable_rows import RowLayout, row_layout
-from attentropy.report.figures.sizes import LETTER, LIVE_CELLS, Size
+from attentropy.report.figures.sizes import CAPTION_LETTERS, LETTER, LIVE_CELLS, Size
 from attentropy.report.figures.specification import Row, Rows, ramp_rows
 from attentropy.report.images import data_uri, png
-from attentropy.report.palette import LIGHT, colors, hexes, inks, ramp, shades
+from attentropy.report.palette import LIGHT, hexes, inks
+from attentropy.report.read.cells import names_answer
+from attentropy.report.read.characters import character_at
 from attentropy.report.read.readability import PALE, UNREADABLE
 from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.views import View
 from attentropy.report.scale import Scale
-from attentropy.report.text import shorten
+from attentropy.report.text import label
 from attentropy.report.units import count
 
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
@@ -38,14 +41,16 @@ def grid(
     scale: Scale,
     palette: str = "diverging",
     layout: RowLayout | None = None,
+    named: np.ndarray | None = None,
 ) -> Rows:
     """Return one row per cell of values [rows, columns], with row 0 at the bottom.
 
     The left column stands at position `first`. By default all rows of the `layout` are alike.
+    `named`: whether each cell names the answer's token, [rows, columns].
     """
     layout = layout or row_layout(None, len(values))
     edges = layout.edges
-    rgb = colors(scale.at(values), 0, 1, palette)
+    rgb = scale.colors(values, palette)
     fills, tints = hexes(rgb), inks(rgb)
     width = values.shape[1]
     return [
@@ -54,6 +59,7 @@ def grid(
             "y0": edges[r], "y1": edges[r + 1], "yc": (edges[r] + edges[r + 1]) / 2,
             "text": texts[r][c], "fill": fills[r * width + c], "tint": tints[r * width + c],
             **_marks_of(layout, r),
+            **({"named": True} if named is not None and named[r, c] else {}),
         }
         for r in range(values.shape[0])
         for c in range(width)
@@ -93,7 +99,7 @@ def tile(
     If there are many positions, each column is the mean of several, but at least of `step`.
     """
     size, means = tile_means(values, step)
-    image = png(*shades(scale.at(means[::-1]), 0, 1, palette))
+    image = png(*scale.shades(means[::-1], palette))
     rows, columns = means.shape
     return [
         {"x0": start, "x1": start + columns * size, "y0": 0, "y1": rows, "url": data_uri(image)}
@@ -105,8 +111,13 @@ def tile_means(values: np.ndarray, step: int = 1) -> tuple[int, np.ndarray]:
 
     `step` is the smallest number of positions per column.
     """
-    size = max(step, planes.tile_size(values.shape[1], _PICTURE_COLUMNS))
+    size = tile_step(values, step)
     return size, values if size == 1 else planes.make_tiles(values, size).mean
+
+
+def tile_step(values: np.ndarray, step: int) -> int:
+    """Return the number of positions per column of a picture, at least `step`."""
+    return max(step, planes.tile_size(values.shape[1], _PICTURE_COLUMNS))
 
 
 def numbers(start: int, stop: int, pixels: int) -> Rows:
@@ -128,7 +139,21 @@ def round_step(minimum: float) -> int:
 
 def legend(scale: Scale, palette: str = "diverging") -> tuple[Rows, Rows]:
     """Return the rows of the colour ramp, and of the labels at its ends and its middle."""
-    return ramp_rows(ramp(palette)), [{"y": height, "text": text} for height, text in scale.ticks()]
+    return ramp_rows(scale.ramp(palette)), [
+        {"y": height, "text": text} for height, text in scale.ticks()
+    ]
+
+
+def legend_words(scale: Scale, size: Size) -> Rows:
+    """Return the words at the legend's ends, and below them that it is fitted."""
+    first, last = scale.ends
+    low, _, high = scale.fit_words.partition(" of ")
+    fitted = [low, f"of {high}"] if high else []
+    if size.is_narrow:  # where only the ends have room
+        fitted = []
+    texts = [(-13, last), (size.height + 15, first)]
+    texts += [(size.height + 28 + 12 * i, text) for i, text in enumerate(fitted)]
+    return [{"y": y, "text": text} for y, text in texts if text]
 
 
 def datasets(
@@ -145,6 +170,7 @@ def datasets(
     return {
         "one": [{"o": 1}],
         "tile": tiles(view.values, layout, view.scale, 0, view.step, palette),
+        "overviewhatch": _overview_hatch(view, layout, size),
         **_section_datasets(trace, size, placement, view, palette, layout),
         **_row_labels(rows, layout, size),
         **_inset_datasets(trace, size, placement.column, view, palette, layout),
@@ -154,10 +180,34 @@ def datasets(
         "matchespart": [],
         "legend": legend_rows,
         "ticks": ticks,
+        "ends": legend_words(view.scale, size),
+        "histogram": _bars(view, placement) if size.bars else [],
         "legendtitle": [{"text": view.title}],
-        "caption": [{"text": placement.caption}],
+        "caption": [{"text": in_lines(placement.caption, size)}],
         "overviewtitle": [{"text": overview_title(len(trace.tokens), view, rows, size)}],
     }
+
+
+def in_lines(caption: str, size: Size) -> str:
+    """Return the caption of the box, in two lines on a telephone, the first one the longer."""
+    if not size.is_narrow or len(caption) <= CAPTION_LETTERS:
+        return caption
+    at = caption.rfind(" ", 0, CAPTION_LETTERS + 1)
+    return f"{caption[:at]}\n{caption[at + 1 :]}" if at > 0 else caption
+
+
+def _overview_hatch(view: View, layout: RowLayout, size: Size) -> Rows:
+    """Return the lines where the columns of the overview lack values."""
+    step = tile_step(view.values, view.step)
+    return hatch(view.values, layout, 0, step, size.total, size.overview)
+
+
+def _bars(view: View, placement: Placement) -> Rows:
+    """Return the histogram of the values of overview and section."""
+    shown = tile_means(view.values, view.step)[1], view.values[:, placement.start : placement.stop]
+    kinds = view.readability.kinds if view.readability is not None else []
+    rows = [row for row in range(len(view.values)) if not kinds or kinds[row] != UNREADABLE]
+    return histogram.bars((values[rows] for values in shown), view.scale)
 
 
 def readable_rows_of(
@@ -174,23 +224,45 @@ def _section_datasets(
 ) -> dict[str, Rows]:
     """Return the section as rectangles with text if there are few, else as a picture."""
     start, stop = placement.start, placement.stop
-    values, scale, tokens = view.values[:, start:stop], view.scale, trace.tokens
+    values, scale = view.values[:, start:stop], view.scale
     letters = label_letters(size, stop - start)
     columns = numbers(start, stop, size.section)
     if letters >= 2:
-        labels = column_labels(tokens, start, stop, letters)
-        columns = [{"xc": start + i + 0.5, "text": label} for i, label in enumerate(labels)]
+        columns = character_labels(trace, start, stop, letters)
     if not is_live(size, stop - start, len(values)):
         pictures = tiles(values, layout, scale, start, 1, palette)
-        return {"part": pictures, "cells": [], "columns": columns}
-    texts = view.texts(start, stop, cell_letters(size, stop - start))
-    cells = grid(values, texts, start, scale, palette, layout)
-    return {"part": [], "cells": cells, "columns": columns}
+        missing = hatch(values, layout, start, tile_step(values, 1), size.section, size.height)
+        return {"part": pictures, "cells": [], "columns": columns, "hatch": missing}
+    missing = hatch(values, layout, start, 1, size.section, size.height)
+    texts = _spaced(view.texts(start, stop, cell_letters(size, stop - start)), layout, size)
+    named = names_answer(trace, slice(start, stop)) if view.name == "lens" else None
+    cells = grid(values, texts, start, scale, palette, layout, named)
+    return {"part": [], "cells": cells, "columns": columns, "hatch": missing}
+
+
+def _spaced(texts: CellTexts, layout: RowLayout, size: Size) -> CellTexts:
+    """Return the texts of the rows that have room for them, "" in the others."""
+    return [
+        row if readable_rows.has_text(layout, r, size) else [""] * len(row)
+        for r, row in enumerate(texts)
+    ]
+
+
+def character_labels(trace: Trace, start: int, stop: int, letters: int) -> Rows:
+    """Return the labels of a section's columns, one for all columns of a character."""
+    tokens, labels, at = trace.tokens, [], start
+    while at < stop:
+        first, end = character_at(trace, at)
+        end = min(end, stop)
+        text = label(tokens[first], letters * (end - at))
+        labels.append({"xc": (at + end) / 2, "text": text})
+        at = end
+    return labels
 
 
 def column_labels(tokens: Sequence[str], start: int, stop: int, letters: int) -> list[str]:
     """Return the texts under the columns of a section, cut to `letters`."""
-    return [shorten(token, letters) for token in tokens[start:stop]]
+    return [label(token, letters) for token in tokens[start:stop]]
 
 
 def _row_labels(rows: Sequence[str], layout: RowLayout, size: Size) -> dict[str, Rows]:
@@ -204,10 +276,13 @@ def _row_labels(rows: Sequence[str], layout: RowLayout, size: Size) -> dict[str,
 def _inset_datasets(
     trace: Trace, size: Size, column: int, view: View, palette: str, layout: RowLayout
 ) -> dict[str, Rows]:
-    texts = inset_texts(view, size, column, size.inset_letters)
-    cells = grid(view.values[:, column : column + 1], texts, 0, view.scale, palette, layout)
-    name = shorten(trace.tokens[column], min(16, int(size.inset / 6.5)))
+    texts = _spaced(inset_texts(view, size, column, size.inset_letters), layout, size)
+    values, span = view.values[:, column : column + 1], slice(column, column + 1)
+    named = names_answer(trace, span) if view.name == "lens" else None
+    cells = grid(values, texts, 0, view.scale, palette, layout, named)
+    name = label(trace.tokens[column], min(16, int(size.inset / 6.5)))
     return {
+        "insethatch": hatch(values, layout, 0, 1, size.inset, size.height),
         "inset": _raise_two_lines(cells, size, layout.total),
         "insetrows": [],
         "insetcolumns": [{"xc": 0.5, "text": name}],
@@ -217,10 +292,13 @@ def _inset_datasets(
 
 def overview_title(n: int, view: View, rows: Sequence[str], size: Size) -> str:
     """Return the title of the overview of n positions, and where its lens is readable."""
-    mean = f", each column is the mean of {view.step}" if view.step > 1 else ""
     number_read = int(np.isfinite(view.values).any(0).sum())
-    which = f"{number_read:,} of " if number_read < len(view.values[0]) else "all " if n > 1 else ""
-    title = f"{which}{count(n, 'position')}, every layer{mean}"
+    is_sampled = number_read < len(view.values[0])
+    mean = f"; a column is the mean of {view.step}" if view.step > 1 else ""
+    if is_sampled and mean:
+        mean = f"; a column is the mean of those read among {view.step}"
+    which = f"{number_read:,} of " if is_sampled else "all " if n > 1 else ""
+    title = f"{which}{count(n, 'position')}{' read' * is_sampled}, every layer{mean}"
     if view.readability is None or size.is_narrow:
         return title
     return f"{title}; {view.readability.title(rows)}"
@@ -262,7 +340,6 @@ def cell_letters(size: Size, columns: int) -> int:
 def state(trace: Trace, size: Size, placement: Placement, view: View) -> Row:
     """Return the first values of the figure's parameters."""
     rows = row_layout(view.readability, len(view.values)).total
-    row_height = size.height / max(1, rows)
     return {
         "n": trace.dataset.sizes["position"], "rowcount": rows,
         "a": placement.start, "b": placement.stop, "col": placement.column,
@@ -270,7 +347,8 @@ def state(trace: Trace, size: Size, placement: Placement, view: View) -> Row:
         "reasoned": reasoning_end(trace),
         "insetwidth": 1, "insetheight": rows,
         **LIGHT,
-        "cellfont": 0 if row_height < 8 else min(12, row_height * 0.7),
+        "section": size.section, "total": size.total,
+        "cellfont": size.cell_font(rows),
         "labelfont": 11,
-        "insetfont": 0 if row_height < 8 else min(size.inset_font, row_height * 0.75),
+        "insetfont": size.cell_font(rows, size.inset_font),
     }  # fmt: skip

@@ -10,8 +10,10 @@ from attentropy.report.figures.marks import (
     HAS_TEXT,
     dataset,
     frame,
-    text_color,
+    hatched,
+    named_cells,
     text_mark,
+    texts_of_cells,
     x_scale,
     y_scale,
 )
@@ -46,13 +48,14 @@ def inset(size: Size) -> VegaLite:
             x=x("x0:Q"), x2=alt.X2("x1"), y=y("y0:Q"), y2=alt.Y2("y1"),
             fill=alt.Fill("fill:N", scale=None),
         ),
+        hatched("insethatch", ("0", "insetwidth"), "insetheight"),
         *bands(size.inset, "insetheight"),
-        dataset("inset")
-        .transform_filter(HAS_TEXT)
-        .mark_text(fontSize=alt.ExprRef("insetfont"))
-        .encode(
-            x=x("xc:Q"), y=y("yc:Q"), text=alt.Text("text:N"),
-            color=text_color(),
+        named_cells("inset").encode(
+            x=x("x0:Q"), x2=alt.X2("x1"), y=y("y0:Q"), y2=alt.Y2("y1"),
+        ),
+        *(
+            mark.encode(x=x("xc:Q"), y=y("yc:Q"))
+            for mark in texts_of_cells("inset", "insetfont")
         ),
         text_mark(
             "insetrows", x=alt.XValue(-5), y=y("yc:Q"), align="right", baseline="middle",

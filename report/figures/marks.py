@@ -20,6 +20,7 @@ MUTED, UNREAD, SPECK, VEIL = (alt.ExprRef(n) for n in ("muted", "unread", "speck
 HAS_SPLIT = "split > 0 && split < n"
 IS_REASONED = "reasoned > split && reasoned < n"
 
+IS_NAMED = "datum.named"  # whether a cell names the answer's token
 HAS_TEXT = "!datum.thin"  # whether a cell stands in a row that is not collapsed
 
 End = str | int
@@ -86,16 +87,50 @@ def text_mark(name: str, *, x: Any, y: Any, color: str = "ink", **mark: Any) -> 
     return chart
 
 
-def text_color() -> alt.Color:
-    """Return the colour of a cell's text: grey in rows that cannot be read, else what contrasts."""
-    return alt.Color(
-        "tint:N",
-        scale=None,
-        condition=[
-            {"test": "datum.muted", "value": MUTED},
-            {"test": "datum.pale", "value": INK},
-        ],
-    )
+_INK_OF_CELL: Channels = {
+    "scale": None,
+    "condition": [
+        {"test": "datum.muted", "value": MUTED},
+        {"test": "datum.pale", "value": INK},
+    ],
+}
+
+
+def texts_of_cells(name: str, font: str, **mark: Any) -> tuple[alt.Chart, alt.Chart]:
+    """Return the texts of the cells of a dataset, in bold where they name the answer's token.
+
+    They have the ink that contrasts with the cell, and are grey in rows that cannot be read.
+    """
+
+    def text(test: str, weight: str) -> alt.Chart:
+        chart: alt.Chart = (
+            dataset(name)
+            .transform_filter(f"{HAS_TEXT} && {test}")
+            .mark_text(fontSize=alt.ExprRef(font), fontWeight=weight, **mark)
+            .encode(text=alt.Text("text:N"), color=alt.Color("tint:N", **_INK_OF_CELL))
+        )
+        return chart
+
+    return text(f"!{IS_NAMED}", "normal"), text(IS_NAMED, "bold")
+
+
+def named_cells(name: str) -> alt.Chart:
+    """Return an outline within each cell of a dataset that names the answer's token."""
+    chart: alt.Chart = (
+        dataset(name)
+        .transform_filter(f"{HAS_TEXT} && {IS_NAMED}")
+        .mark_rect(
+            filled=False, fillOpacity=0, strokeWidth=1.8, cornerRadius=2, clip=True,
+            xOffset=2, x2Offset=-2, yOffset=-1.5, y2Offset=1.5,
+        )
+        .encode(stroke=alt.Stroke("tint:N", **_INK_OF_CELL))
+    )  # fmt: skip
+    return chart
+
+
+def hatched(name: str, x: tuple[End, End], rows: str) -> alt.Chart:
+    """Return the picture of lines where values are missing (see `hatch`), over a whole view."""
+    return picture(name, x, y_scale("y0:Q", rows))
 
 
 def picture(
@@ -144,17 +179,33 @@ def unit_scale(field: str) -> alt.Y:
     return alt.Y(field, axis=None, scale=alt.Scale(domain=[0, 1], nice=False, zero=False))
 
 
-def colour_ramp(width: int) -> alt.Chart:
-    """Return the colours of the dataset `legend` as a vertical bar of `width` pixels."""
+def colour_ramp(left: int, right: int) -> alt.Chart:
+    """Return the colours of the dataset `legend` as a vertical bar between two pixels."""
     chart: alt.Chart = (
         dataset("legend")
         .mark_rect()
         .encode(
-            x=alt.XValue(0),
-            x2=alt.X2Value(width),
+            x=alt.XValue(left),
+            x2=alt.X2Value(right),
             y=unit_scale("y0:Q"),
             y2=alt.Y2("y1"),
             fill=alt.Fill("fill:N", scale=None),
+        )
+    )
+    return chart
+
+
+def bars(width: int) -> alt.Chart:
+    """Return the dataset `histogram` as bars that grow to the left, within `width` pixels."""
+    left = alt.ExprRef(f"{width} * (1 - datum.share)")
+    chart: alt.Chart = (
+        dataset("histogram")
+        .mark_rect(color=SPECK)
+        .encode(
+            x=alt.XValue(left),
+            x2=alt.X2Value(width),
+            y=unit_scale("y0:Q"),
+            y2=alt.Y2("y1"),
         )
     )
     return chart

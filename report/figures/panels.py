@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -27,16 +27,16 @@ class Layout:
 
 
 def light_and_dark(
-    panels: tuple[VegaLite, VegaLite],
+    panels: Sequence[VegaLite],
     layout: Layout,
     spacing: int,
     shared_channels: tuple[str, ...],
     datasets: Mapping[str, Rows],
     extra: tuple[VegaLite, VegaLite],
 ) -> tuple[VegaLite, VegaLite]:
-    """Return the specifications of two panels in light and in dark colours.
+    """Return the specifications of panels in light and in dark colours.
 
-    `shared_channels` have one scale for both panels. `extra` (light, dark) is what the
+    `shared_channels` have one scale for all panels. `extra` (light, dark) is what the
     configurations have in addition to the common one.
     """
     spec: VegaLite = {

@@ -5,7 +5,8 @@ are drawn over the colours, which say nothing there:
 
 - `unread`: y0, y1 of rows that cannot be read; `specks` and `overviewspecks`: y of lines of dots in
   them, in section and inset and in the overview;
-- `pale`: y0, y1 of rows that can hardly be read;
+- `pale`: y0, y1 of the texts of rows that can hardly be read, whose colours are a bar below them:
+  colours that were only lighter would look like other values;
 - `notes`: yc and text over collapsed rows;
 - `strip`: y0, y1 and `share`, the length of the bar of each row's skill, and `striptitle`.
 """
@@ -27,15 +28,16 @@ from attentropy.report.read.readability import GUESS, PALE, UNREADABLE, Readabil
 
 MARKS = ("unread", "specks", "overviewspecks", "pale", "notes")
 _STRIP = ("strip", "striptitle")
-VEIL_OPACITY = 0.64  # pale enough that the page's ink can be read on every colour
+VEIL_OPACITY = 0.92  # pale enough that the page's ink can be read on every colour
+_BAR = 0.25  # of a faded row's height, which keeps its colours: a bar below the texts
 
 _THIN = 0.3  # height of a collapsed row as a part of the others'
 _MANY = 4  # rows that cannot be read collapse from this number on
 _APART = 6.0  # pixels between lines of dots
 _LINE = 13  # pixels of a line of a note
+_NOTE_WIDTH = 330  # pixels of a note, at most: a screen may be less wide than the layout
 _NOTE_LETTER = 6.3  # pixels per letter of a note
 _LABEL = 11  # pixels of a row's label
-_MOST_LABELS = 24
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,11 @@ def datasets(
     shares = np.clip(readability.skill, 0, 1)
     return {
         "unread": _bands(layout, UNREADABLE),
-        "pale": _bands(layout, PALE),
+        "pale": [
+            {"y0": round(edges[row] + _BAR * layout.heights[row], 4), "y1": edges[row + 1]}
+            for row, kind in enumerate(layout.kinds)
+            if kind == PALE
+        ],
         "specks": _specks(layout, size.height),
         "overviewspecks": _specks(layout, size.overview),
         "notes": _notes(layout, labels, size),
@@ -111,10 +117,12 @@ def datasets(
 
 def row_labels(layout: RowLayout, labels: Sequence[str], size: Size) -> Rows:
     """Return the names of the rows as far as there is room; thin ones have first and last."""
-    full = [row for row in range(len(labels)) if not layout.is_thin(row)]
-    every = max(1, round(len(full) / _MOST_LABELS))
     edges = layout.edges
-    shown = [(edges[row] + edges[row + 1], labels[row]) for row in full[::every]]
+    shown = [
+        (edges[row] + edges[row + 1], label)
+        for row, label in enumerate(labels)
+        if not layout.is_thin(row) and has_text(layout, row, size)
+    ]
     pixels = size.height / max(layout.total, 1e-9)
     for start, stop in layout.spans(UNREADABLE):
         ends = [start, stop - 1]
@@ -128,23 +136,27 @@ def row_labels(layout: RowLayout, labels: Sequence[str], size: Size) -> Rows:
     return [{"yc": double / 2, "text": text} for double, text in sorted(shown, key=lambda p: p[0])]
 
 
-def bands(width: int, rows: str = "rowcount", *, specks: str = "specks") -> tuple[alt.Chart, ...]:
-    """Return what covers the colours of rows that cannot be read, or hardly, over a view."""
+def bands(
+    width: int | str, rows: str = "rowcount", *, specks: str = "specks"
+) -> tuple[alt.Chart, ...]:
+    """Return what covers the colours of rows that cannot be read, or hardly, over a view.
+
+    `width`: its pixels, or the parameter that has them.
+    """
+    right = alt.X2Value(width if isinstance(width, int) else alt.ExprRef(width))
 
     def band(name: str, **mark: Any) -> alt.Chart:
         chart: alt.Chart = (
             dataset(name)
             .mark_rect(**mark)
-            .encode(
-                x=alt.XValue(0), x2=alt.X2Value(width), y=y_scale("y0:Q", rows), y2=alt.Y2("y1")
-            )
+            .encode(x=alt.XValue(0), x2=right, y=y_scale("y0:Q", rows), y2=alt.Y2("y1"))
         )
         return chart
 
     dots = (
         dataset(specks)
         .mark_rule(color=SPECK, strokeWidth=1.3, strokeDash=[1.3, 4.7])
-        .encode(x=alt.XValue(2), x2=alt.X2Value(width - 1), y=y_scale("y:Q", rows))
+        .encode(x=alt.XValue(2), x2=right, y=y_scale("y:Q", rows))
     )
     return band("pale", color=VEIL, opacity=VEIL_OPACITY), band("unread", color=UNREAD), dots
 
@@ -154,7 +166,7 @@ def notes(size: Size) -> tuple[alt.Chart, alt.Chart]:
 
     def mark(**more: Any) -> alt.Chart:
         return text_mark(
-            "notes", x=alt.XValue(size.section / 2), y=y_scale("yc:Q"), color="muted",
+            "notes", x=alt.XValue(alt.ExprRef("section / 2")), y=y_scale("yc:Q"), color="muted",
             align="center", baseline="middle", fontSize=10 if size.is_narrow else 12,
             fontWeight="bold", lineBreak="\n", **more,
         )  # fmt: skip
@@ -171,8 +183,8 @@ def strip(size: Size) -> tuple[alt.Chart, alt.Chart]:
             dataset("strip")
             .mark_rect(**mark)
             .encode(
-                x=alt.XValue(left),
-                x2=alt.X2Value(alt.ExprRef(f"{left} + {width} * {share}")),
+                x=alt.XValue(alt.ExprRef(f"section + {left}")),
+                x2=alt.X2Value(alt.ExprRef(f"section + {left} + {width} * {share}")),
                 y=y_scale("y0:Q"),
                 y2=alt.Y2("y1"),
             )
@@ -186,14 +198,23 @@ def strip_title(size: Size) -> alt.Chart:
     """Return the name of the strip, below it."""
     left, width = strip_pixels(size)
     return text_mark(
-        "striptitle", x=alt.XValue(left + width / 2), y=alt.YValue(LABELS / 2), align="center",
-        baseline="middle", fontSize=9 if size.is_narrow else 11,
+        "striptitle", x=alt.XValue(alt.ExprRef(f"section + {left + width / 2}")),
+        y=alt.YValue(LABELS / 2), align="center", baseline="middle",
+        fontSize=10 if size.is_narrow else 11,
     )  # fmt: skip
 
 
 def strip_pixels(size: Size) -> tuple[int, int]:
-    """Return the left end of the strip in the section's pixels, and its width."""
-    return (size.section + 6, 16) if size.is_narrow else (size.section + 8, 24)
+    """Return the left end of the strip, in pixels from the section's right, and its width."""
+    return (5, 14) if size.is_narrow else (8, 24)
+
+
+def has_text(layout: RowLayout, row: int, size: Size) -> bool:
+    """Return whether a full row has texts and a label; of many rows only some have room, from top.
+
+    The page's script has the same in `data/readable.js`.
+    """
+    return (len(layout.heights) - 1 - row) % size.text_step(layout.total) == 0
 
 
 def _bands(layout: RowLayout, kind: str) -> Rows:
@@ -224,7 +245,7 @@ def _notes(layout: RowLayout, labels: Sequence[str], size: Size) -> Rows:
             name = f"layers {labels[start]}–{labels[stop - 1]}"
         room = (edges[stop] - edges[start]) * pixels
         for text in (f"{name}: {GUESS}", f"{name}: skill ≤ 0", name):
-            lines = _wrapped(text, int(size.section / _NOTE_LETTER))
+            lines = _wrapped(text, int(min(size.section, _NOTE_WIDTH) / _NOTE_LETTER))
             if len(lines) * _LINE <= room:
                 up = (len(lines) - 1) * _LINE / 2 / pixels  # the first line stands at its place
                 middle = (edges[start] + edges[stop]) / 2

@@ -92,7 +92,7 @@ def _uniform(height: int) -> VegaLite:
 def _legend(height: int) -> VegaLite:
     ticks = text_mark("ticks", x=alt.XValue(_LEGEND_WIDTH + 5), y=unit_scale("y:Q"), align="left",
                       baseline="middle", fontSize=10)  # fmt: skip
-    return layer(colour_ramp(_LEGEND_WIDTH), ticks, width=_LEGEND_WIDTH, height=height)
+    return layer(colour_ramp(0, _LEGEND_WIDTH), ticks, width=_LEGEND_WIDTH, height=height)
 
 
 def _picture(name: str, columns: str) -> alt.Chart:

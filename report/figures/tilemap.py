@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
+from attentropy.report.figures.crosshair import map_marks
 from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
@@ -72,8 +73,9 @@ def tilemap(size: MapSize, state: Parameters, datasets: Datasets) -> VegaLite:
     """Return the specification of the figure.
 
     Parameters: n, the region q0, q1, k0, k1, the window wq0, wq1, wk0, wk1, the range r0, r1 of the
-    strips, colours. Datasets: map {url} of all tiles, exact {url} over the region, window {url};
-    received and receivedpart {x, y}; titles, numbers, legend.
+    strips, col and hovercol (selected and hovered position), colours. Datasets: map {url} of all
+    tiles, exact {url} over the region, window {url}; received and receivedpart {x, y}; titles,
+    numbers, legend.
     """
     panels = _panels(size)
     strips = [_strip(size, "received", _X), _strip(size, "receivedpart", _PART_X)]
@@ -94,6 +96,7 @@ def tilemap(size: MapSize, state: Parameters, datasets: Datasets) -> VegaLite:
         "spacing": {"row": _ROW_GAP, "column": 0},
         "bounds": "flush",
     }
+    state = {"col": -1, "hovercol": -1, **state}
     return specification(views, state, datasets, {"left": 54, "right": 12, "top": 24, "bottom": 22})
 
 
@@ -129,7 +132,7 @@ def _panel(
     title_mark = text_mark(title, x=alt.XValue(0), y=alt.YValue(-8), align="left",
                            baseline="bottom", fontSize=11,
                            limit=size.side + size.gap - 6)  # fmt: skip
-    layers = (*pictures, border(size.side), *marks, title_mark)
+    layers = (*pictures, border(size.side), *marks, *map_marks(size.side, x, y), title_mark)
     return layer(*layers, width=size.side, height=size.side)
 
 

@@ -5,6 +5,7 @@ The page's script makes the same datasets when the view moves.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ _LONG_TITLE = 260  # pixels that a title takes with the size of the tiles in it
 
 def log_picture(values: np.ndarray, hidden: np.ndarray) -> str:
     """Return the picture of shares on the log scale; `hidden` tiles, without a key, are empty."""
-    fractions = 1 + np.log10(np.maximum(np.nan_to_num(values), LEAST)) / -np.log10(LEAST)
+    fractions = 1 + np.log10(np.maximum(values, LEAST)) / -np.log10(LEAST)  # NaN is missing
     return data_uri(png(*shades(fractions, 0, 1, "weight", hidden)))
 
 
@@ -117,7 +118,7 @@ def first_tilemap(
         **_tile_rows(trace, tiles, entry),
         **_title_rows(state, tiles if has_long_title else None),
         **_key_rows(state, size.side),
-        **_received_rows(received, low, high),
+        **_received_rows(received, low, high, (state["k0"], state["k1"])),
         **legend_rows(),
         "exact": [],
         "window": [],
@@ -165,12 +166,18 @@ def _key_rows(state: Mapping[str, int], side: int) -> dict[str, Rows]:
     }
 
 
-def _received_rows(points: Rows, low: float, high: float) -> dict[str, Rows]:
-    """Return the points of both strips, and the ends of the first strip's scale."""
+def _received_rows(points: Rows, low: float, high: float, keys: Range) -> dict[str, Rows]:
+    """Return the points of both strips, and the ends of the first strip's scale.
+
+    The second strip has those of the region's `keys`, with the point before and the one after it:
+    a converter may leave out an area that reaches far beyond its picture.
+    """
+    starts = [point["x"] for point in points]
+    first, last = bisect_right(starts, keys[0]) - 1, bisect_left(starts, keys[1]) + 1
     ends = [{"at": 0.08, "text": _power(low)}, {"at": 0.92, "text": _power(high)}]
     return {
         "received": points,
-        "receivedpart": points,
+        "receivedpart": points[max(0, first) : last],
         "receivedends": ends if points else [],
         "receivedpartends": [],
     }
@@ -230,7 +237,9 @@ def received_points(trace: Trace, entry: int, head: int) -> tuple[Rows, float, f
 
 
 def _power(value: float) -> str:
-    """Return a power of ten with its exponent as a superscript."""
+    """Return a power of ten: as a number near 1, else with its exponent as a superscript."""
+    if 1e-3 <= value <= 1e3:
+        return f"{value:g}"
     return "10" + str(round(np.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 

@@ -12,7 +12,7 @@ from attentropy.engine.trace.focus import FOCUS_KEYS
 from attentropy.report import planes
 from attentropy.report.findings.finding import Observation, extremes, head_label
 from attentropy.report.findings.sinks import observe_sinks
-from attentropy.report.units import count
+from attentropy.report.units import beside, count
 
 
 def observe_attention(trace: Trace, attention: planes.AttentionPlanes) -> list[Observation | None]:
@@ -33,7 +33,8 @@ def _focus(trace: Trace, attention: planes.AttentionPlanes) -> Observation | Non
     high = np.unravel_index(np.nanargmax(means), means.shape)
     names = [int(trace["head"][at[1]]) for at in (low, high)]
     labels = [head_label(trace, at[0], name) for at, name in zip((low, high), names, strict=True)]
-    values = [f"{means[at]:.2f}" for at in (low, high)]
+    limit = SCORES["diffuse"].threshold or 1.0
+    values = [beside(float(means[at]), limit) for at in (low, high)]
     n = int((counted > 0).sum())
     kind = " head" if names[0] >= 0 else ""
     if n == 1:
@@ -46,14 +47,13 @@ def _focus(trace: Trace, attention: planes.AttentionPlanes) -> Observation | Non
             f"Most focused{kind}: {labels[0]}, normalized entropy {values[0]}. Most "
             f"diffuse{kind}: {labels[1]}, {values[1]}"
         )
-    limit = SCORES["diffuse"].threshold or 1.0
     diffuse = int((np.nan_to_num(means) > limit).sum()) if kind else 0
     text += f"; {diffuse:,} of {count(n, 'head')} above {limit:g}" if diffuse else ""
     rows = rows_of(leaves_sinks_out=attention.leaves_sinks_out, numbers=counted[counted > 0])
     return Observation(
         "heads", f"{text} ({rows}).", "normalized_entropy", float(means[low]),
         "share of ln(visible)", n=int(counted[low]), view="attention", layer=int(low[0]),
-        head=names[0] if names[0] >= 0 else None,
+        head=names[0] if names[0] >= 0 else None, shows="normalized_entropy",
     )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _range_used(trace: Trace, attention: planes.AttentionPlanes) -> Observation 
     )
     return Observation(
         "range", text, "normalized_entropy", mean, "share of ln(visible)", n=n,
-        view="attention", layer=int(layers[means.argmin()]),
+        view="attention", shows="normalized_entropy",
     )  # fmt: skip
 
 

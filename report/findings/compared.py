@@ -21,7 +21,7 @@ from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.findings.translators import observe_translators
 from attentropy.report.read.answer_words import read_answer, words_of
 from attentropy.report.text import for_sentence
-from attentropy.report.units import count, percent, signed
+from attentropy.report.units import beside, count, percent, signed
 
 CHANGED = 0.1  # nats: one tenth more or fewer effective tokens or keys, exp(0.1) = 1.105
 MOVED = 0.5  # layers
@@ -30,8 +30,8 @@ MOVED = 0.5  # layers
 def observe(difference: Difference) -> list[Observation]:
     """Return what differs between A and B, and what was looked for and is the same."""
     findings: list[Observation | None] = [
-        _answers(difference),
-        _predictions(difference),
+        observe_answers(difference),
+        observe_predictions(difference),
         _rehearsals(difference),
     ]
     if "lens" in difference.sides:
@@ -53,7 +53,7 @@ def _all(n: int) -> str:
     return f"all {count(n, 'position')}" if n > 1 else "the one position compared"
 
 
-def _answers(difference: Difference) -> Observation:
+def observe_answers(difference: Difference) -> Observation:
     """Return how many generated tokens the answers have in common."""
     read = [read_answer(trace) for trace in difference.traces]
     reasons = ["" if one is None else one.reasoning for one in read]
@@ -98,7 +98,7 @@ def _first_view(difference: Difference) -> str:
     return next(iter(difference.sides))
 
 
-def _predictions(difference: Difference) -> Observation | None:
+def observe_predictions(difference: Difference) -> Observation | None:
     """Return at how many positions the predicted next token differs."""
     if not all("target_ids" in trace for trace in difference.traces):
         return None
@@ -188,7 +188,7 @@ def _by_layer(difference: Difference) -> Observation | None:
     change, n = float(means.change[entry]), int(means.n[entry])
     example = (
         f"{layer_name(difference, entry)} ({means.a[entry]:.2f} nats in A, {means.b[entry]:.2f} "
-        f"in B, B − A = {signed(change)})"
+        f"in B, B − A = {signed(change, limit=CHANGED)})"
     )
     over = f"over {count(n, 'position')}"
     overall = np.nansum(means.change * means.n) / means.n.sum()
@@ -234,14 +234,15 @@ def _settled(difference: Difference) -> Observation | None:
         text = "The lens reaches the final prediction at about the same layer in A and B"
         if is_found:
             way = "earlier" if mean < 0 else "later"
-            text = f"The lens reaches the final prediction {abs(mean):.1f} layers {way} in B"
-        by = "" if is_found else f"B − A = {signed(mean, 1)} layers "
-        layers = [layer_name(difference, int(side[column])) for side in settled]
+            layers = beside(abs(mean), MOVED, digits=1)
+            text = f"The lens reaches the final prediction {layers} layers {way} in B"
+        by = "" if is_found else f"B − A = {signed(mean, 1, MOVED)} layers "
+        places = [layer_name(difference, int(side[column])) for side in settled]
         text += (
             f" ({by}on average; in B earlier at {earlier:,}, later at {later:,}, at the same layer "
             f"at {n - earlier - later:,} of {count(n, 'position')}). The largest change is at "
             f"{quoted(difference.tokens[column])} ({column_words(difference, column)}): "
-            f"{layers[0]} in A, {layers[1]} in B"
+            f"{places[0]} in A, {places[1]} in B"
         )
     return Observation(
         "settled", f"{text}.", "layer where the prediction becomes top-1, B − A", mean, "layers",
@@ -259,7 +260,7 @@ def _heads(difference: Difference) -> Observation | None:
     number = int(difference["head"][head])
     example = (
         f"{head_label(difference, entry, number)} ({nats.a[entry, head]:.2f} nats in A, "
-        f"{nats.b[entry, head]:.2f} in B, B − A = {signed(change)}"
+        f"{nats.b[entry, head]:.2f} in B, B − A = {signed(change, limit=CHANGED)}"
     )
     if (
         not difference.same_length

@@ -9,6 +9,16 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.text import shorten
 
+_TITLES = {
+    "looked": "Where it looked", "sure": "How sure", "settled": "When it settled",
+    "rehearsal": "What was rehearsed", "sinks": "Sinks", "heads": "What the heads do",
+    "lens_layers": "Certainty by layer", "range": "How widely it looks",
+    "reference_attention": "Attention, compared with placebos",
+    "reference_lens": "Certainty, compared with placebos",
+    "answer": "The answers", "predictions": "Predictions", "lens_change": "Certainty by layer",
+    "translators": "Lens translators",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -16,7 +26,8 @@ class Observation:
 
     `value` is that of `statistic` in `unit`, `threshold` the value that it was compared with, `n`
     the number of cells behind it; each is None where there is none. `is_found` is false for
-    "nothing found" and for "not measured". `view`, `layer`, `position`, `head` say where to look.
+    "nothing found" and for "not measured". `view`, `layer`, `position`, `head` say where to look,
+    `shows` with which statistic of the view where that is not the one of the value.
     """
 
     id: str
@@ -31,6 +42,12 @@ class Observation:
     layer: int | None = None
     position: int | None = None
     head: int | None = None
+    shows: str = ""
+
+    @property
+    def title(self) -> str:
+        """The finding's name, as its card has it."""
+        return _TITLES.get(self.id, self.statistic)
 
     def to_json(self) -> dict[str, str | float | bool | None]:
         """Return the fields for `--json`, where `is_found` is called "found"."""

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 
 from attentropy.report.findings.finding import Observation
 
-MOST, LEAST = 6, 3
+MOST = 8
+# By how much a finding explains the answer: the order of the first screen.
+_ORDER = (
+    "answer", "looked", "sure", "settled", "rehearsal", "predictions", "lens_change",
+    "reference_lens", "reference_attention", "sinks", "heads", "lens_layers", "range",
+    "translators",
+)  # fmt: skip
 _SECTIONS = {
-    "rehearsal": "lens", "settled": "lens", "lens_layers": "lens",
-    "range": "attention", "sinks": "attention", "reference_attention": "attention",
+    "rehearsal": "lens", "settled": "lens", "lens_layers": "lens", "sure": "lens",
+    "looked": "attention", "range": "attention", "sinks": "attention",
+    "reference_attention": "attention",
 }  # fmt: skip
-_FIRST = ("rehearsal", "settled")
-_ALWAYS = ("attention", "heads")
 
 
 def section_of(observation: Observation) -> str:
@@ -21,42 +26,29 @@ def section_of(observation: Observation) -> str:
     return _SECTIONS.get(observation.id, default)
 
 
-def strength(observation: Observation) -> float:
-    """Return how far a finding's value is from its threshold, as a factor.
+def says_something(observation: Observation) -> bool:
+    """Return whether a finding is worth a card: it was found, or says where the lens stands.
 
-    It is 1 for a finding without a threshold, and 0 where nothing was found.
+    Where the lens settles too late, the sentence still says what its layers show before.
     """
-    if not observation.is_found or observation.value is None:
-        return 0.0
-    if not observation.threshold:
-        return 1.0
-    ratio = observation.value / observation.threshold
-    return 1 / ratio if 0 < ratio < 1 else ratio  # a departure may lie below its range
+    is_measured = observation.value is not None
+    return observation.is_found or (observation.id == "settled" and is_measured)
 
 
 def highlights(observations: Sequence[Observation]) -> list[int]:
-    """Return which of `observations` the first screen shows, at most `MOST`, in its order.
+    """Return which of `observations` have a card on the first screen, at most `MOST`, in its order.
 
-    Rehearsal and then the settling layer come first where they were measured, found or not.
-    Attention and heads have one finding each where there is any. The others are positive findings,
-    the strongest first; negative ones fill the list up to `LEAST`.
+    Those that explain the answer come first: where its row looked, how sure it is, when it settled,
+    what was rehearsed. What was not found has no card.
     """
-    order = sorted(
-        range(len(observations)), key=lambda i: (-strength(observations[i]), i)
-    )  # fmt: skip
-    first = [
-        next(i for i in order if observations[i].id == id)
-        for id in _FIRST
-        if any(one.id == id and _is_measured(one) for one in observations)
-    ]
-    selection = set(first)
-    for section in _ALWAYS:
-        selection |= set([i for i in order if section_of(observations[i]) == section][:1])
-    for i in order:
-        if len(selection) < (MOST if observations[i].is_found else LEAST):
-            selection.add(i)
-    return first + [i for i in order if i in selection and i not in first]
+    shown = [i for i, one in enumerate(observations) if says_something(one)]
+    return sorted(shown, key=lambda i: (_rank(observations[i]), i))[:MOST]
 
 
-def _is_measured(observation: Observation) -> bool:
-    return observation.value is not None
+def absent(observations: Sequence[Observation]) -> list[int]:
+    """Return which of `observations` were looked for and not found, or not measured."""
+    return [i for i, one in enumerate(observations) if not says_something(one)]
+
+
+def _rank(observation: Observation) -> int:
+    return _ORDER.index(observation.id) if observation.id in _ORDER else len(_ORDER)

@@ -14,7 +14,7 @@ from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.attention import rows_of
 from attentropy.report.findings.finding import Observation, layer_name
-from attentropy.report.units import count
+from attentropy.report.units import beside, count
 
 LEAST = 3  # of which a range says something
 _LAYERS = 1 / 3  # the least share of layers that depart: one of a few does so by chance
@@ -98,13 +98,13 @@ def observe_reference(
         _departure(
             trace, "reference_attention", getattr(own, name)[0], getattr(reference, name), _SHARE,
             ("spreads its attention over more keys", "focuses its attention on fewer keys"),
-            "mean normalized entropy {:.2f}", prompts, keys,
+            "mean normalized entropy {}", prompts, keys,
         ),
         _departure(
             trace, "reference_lens", lens, reference.lens, _NATS,
             ("leaves the lens less certain at its last token",
              "leaves the lens more certain at its last token"),
-            "lens entropy {:.2f} nats", prompts,
+            "lens entropy {} nats", prompts,
         ),
     ]  # fmt: skip
     return [finding for finding in findings if finding is not None]
@@ -131,10 +131,11 @@ def _departure(
     number = int((departs & ((above > 0) == is_above)).sum())
     if number < max(_LEAST_LAYERS, _LAYERS * is_known.sum()):
         return None
+    written = beside(float(own[entry]), round(float(low[entry]), 2), round(float(high[entry]), 2))
     text = (
         f"This prompt {words[0 if is_above else 1]} than each of {prompts} in {number:,} of "
         f"{count(int(is_known.sum()), 'layer')}, most in {layer_name(trace, entry)}: "
-        f"{value.format(own[entry])} ({low[entry]:.2f} to {high[entry]:.2f}"
+        f"{value.format(written)} ({low[entry]:.2f} to {high[entry]:.2f}"
         f"{f'; {keys}' if keys else ''})."
     )
     is_lens = id == "reference_lens"

@@ -6,6 +6,7 @@ heads. Only induction heads are measured apart from the prompt, the others on it
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sink_keys import sink_keys
 from attentropy.report import planes
 from attentropy.report.findings.finding import head_label
-from attentropy.report.units import count, percent
+from attentropy.report.units import beside, count, percent
 
 _NAMED = 8  # heads in one line
 LISTED = 0.3  # from here on a head is listed where no threshold is agreed on
@@ -66,21 +67,24 @@ def model_heads(trace: Trace) -> list[HeadFact]:
         if variable in trace and np.isfinite(trace[variable]).any():
             values = np.where(np.isfinite(trace[variable]), trace[variable], np.nan)
             numbers = trace["score_head"] if "score_head" in trace else np.arange(values.shape[1])
-            facts.append(_fact(trace, name, title, what, values, _limit(trace, name), numbers))
+            facts.append(_fact(trace, name, title, what, values, head_limit(trace, name), numbers))
     idle = idle_shares(trace)
     if idle is not None and np.isfinite(idle).any():
         facts.append(_fact(trace, "idle", "Idle", _IDLE, idle, IDLE_QUERIES, trace["head"]))
     return facts
 
 
-def _limit(trace: Trace, name: str) -> float:
+def head_limit(trace: Trace, name: str) -> float:
     """Return the value above which a head is listed: more than a uniform row gives."""
     threshold = SCORES[name].threshold
     if threshold is not None:
         return threshold
     values = trace[f"uniform_{name}"] if f"uniform_{name}" in trace else np.array([])
     uniform = values[np.isfinite(values)]
-    return max(LISTED, _TIMES_UNIFORM * float(uniform.mean())) if uniform.size else LISTED
+    if not uniform.size:
+        return LISTED
+    least = _TIMES_UNIFORM * float(uniform.mean())
+    return max(LISTED, math.ceil(100 * least) / 100)  # as it is written
 
 
 def _fact(
@@ -102,13 +106,14 @@ def _fact(
     cells = cells[np.argsort(-values[tuple(cells.T)], kind="stable")]
     heads = tuple((label(a, b), round(float(values[a, b]), 4)) for a, b in cells.tolist())
     if heads:
-        listed = ", ".join(f"{head} ({value:.2f})" for head, value in heads[:_NAMED])
+        listed = ", ".join(f"{head} ({beside(value, limit)})" for head, value in heads[:_NAMED])
         rest = f" and {len(heads) - _NAMED:,} more" if len(heads) > _NAMED else ""
         text = f"{listed}{rest}; {len(heads):,} of {count(n, 'head')}."
     else:
         best = divmod(int(np.nanargmax(values)), values.shape[1])
-        text = f"none of {count(n, 'head')}; highest: {label(*best)} ({values[best]:.2f})."
-    return HeadFact(id, name, f"{what}, above {limit:.2g}", text, limit, n, heads)
+        highest = beside(float(values[best]), limit)
+        text = f"none of {count(n, 'head')}; highest: {label(*best)} ({highest})."
+    return HeadFact(id, name, f"{what}, above {limit:g}", text, limit, n, heads)
 
 
 def idle_shares(trace: Trace) -> np.ndarray | None:

@@ -69,11 +69,24 @@ def settling(trace: Trace) -> np.ndarray:
 def median_layer(trace: Trace) -> tuple[float, int] | None:
     """Return the median over the prompt of the layer where the model's own prediction settles.
 
-    With the number of positions; None where it settles nowhere.
+    A layer whose lens is not readable does not count. With the number of positions; None where it
+    settles nowhere.
     """
     entries = settling(trace)[: trace.prompt_tokens]
-    entries = entries[np.isfinite(entries)].astype(int)
+    entries = _from_readable(trace, entries[np.isfinite(entries)].astype(int))
     return (float(np.median(trace["layer"][entries])), entries.size) if entries.size else None
+
+
+def _from_readable(trace: Trace, entries: np.ndarray) -> np.ndarray:
+    """Return for each entry along `layer` the first one from there on whose lens is readable.
+
+    Without any it is the last one; where that is not measured, the entry itself.
+    """
+    skill = lens_skill(trace)
+    if skill is None:
+        return entries
+    readable = np.append(np.flatnonzero(skill.is_readable), len(trace["layer"]) - 1)
+    return np.asarray(readable[np.searchsorted(readable[:-1], entries)])
 
 
 def settled(trace: Trace) -> Settled | None:

@@ -9,8 +9,10 @@ from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report import planes
 from attentropy.report.findings.attention import observe_attention
 from attentropy.report.findings.finding import Observation, extremes
+from attentropy.report.findings.looked import observe_looked
 from attentropy.report.findings.rehearsal import observe_rehearsal, of_site
 from attentropy.report.findings.settled import observe_settled
+from attentropy.report.findings.sure import observe_sure
 from attentropy.report.units import count
 
 
@@ -19,9 +21,12 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
 
     With `attention` the entropies of all heads are not read again.
     """
-    findings: list[Observation | None] = [observe_rehearsal(trace)]
+    findings: list[Observation | None] = [observe_looked(trace), observe_sure(trace)]
     if "lens_entropy" in trace:
-        findings += [observe_settled(trace), _lens_layers(trace)]
+        findings.append(observe_settled(trace))
+    findings.append(observe_rehearsal(trace))
+    if "lens_entropy" in trace:
+        findings.append(_lens_layers(trace))
     attention = attention or planes.read_attention(trace)
     if attention is not None:
         findings += observe_attention(trace, attention)

@@ -48,7 +48,8 @@ def observe_sinks(trace: Trace) -> Observation:
     layer = int(strengths.argmax())
     return Observation(
         "sinks", _sentence(trace, sinks, positions), "received", float(strengths[layer]), "share",
-        _limit(trace, layer, first), len(positions), view="attention", layer=layer, position=first,
+        _limit(trace, layer, first), len(positions), view="attention", layer=layer,
+        position=first,
     )  # fmt: skip
 
 

@@ -11,7 +11,13 @@ import numpy as np
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.pack.budget import Budget
-from attentropy.report.pack.encode import EXACT_VALUES, PackedArray, pack, pack_shares
+from attentropy.report.pack.encode import (
+    EXACT_VALUES,
+    PackedArray,
+    pack,
+    pack_shares,
+)
+from attentropy.report.pack.head_cells import HeadCells, pack_roles, pack_thumbnails, thumbnail_ways
 from attentropy.report.read.maps import (
     SCORES,
     first_layer,
@@ -95,7 +101,7 @@ class _Received(TypedDict, total=False):
     received: PackedReceived
 
 
-class AtLength(_Scores, _Spread, _Map, _Received):
+class AtLength(_Scores, _Spread, _Map, _Received, HeadCells):
     """Everything of attention at length that the page holds."""
 
     windows: list[PackedWindow]
@@ -110,6 +116,8 @@ def pack_at_length(trace: Trace, attention: planes.AttentionPlanes | None) -> At
     """Pack everything, as it is in the trace."""
     packed = nothing_at_length()
     packed |= _scores(trace) or {}
+    packed |= pack_roles(trace) or {}
+    packed |= pack_thumbnails(trace, 1) or {}
     packed |= _spread(trace, attention) or {}
     if has_map(trace):
         packed |= _map(trace, 1) or {}
@@ -127,6 +135,10 @@ def pack_at_length_within(
     packed = nothing_at_length()
     if scores := budget.first([partial(_scores, trace)], 0.1):
         packed |= scores
+    if roles := budget.first([partial(pack_roles, trace)], 0.1):
+        packed |= roles
+    if pictures := budget.first(thumbnail_ways(trace), 0.15):
+        packed |= pictures
     if spread := budget.first([partial(_spread, trace, attention)], 0.1):
         packed |= spread
     if has_map(trace):

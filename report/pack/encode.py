@@ -71,6 +71,12 @@ def pack_shares(values: np.ndarray, step: float) -> PackedArray:
     }  # fmt: skip
 
 
+def pack_bytes(values: np.ndarray) -> PackedArray:
+    """Pack bytes, uint8, as they are."""
+    data = deflate(np.ascontiguousarray(values, np.uint8).tobytes())
+    return {"shape": list(values.shape), "error": 0.0, "type": "uint8", "data": data}
+
+
 def _bytes(raw: np.ndarray) -> bytes:
     """Return the bytes of numbers; unsigned ones of two bytes as their low and their high bytes."""
     data = np.ascontiguousarray(raw)

@@ -1,8 +1,8 @@
 """Which values of the figure a page holds, at which resolution: all, or what the budget buys.
 
 `pack_all` is for the page of a short prompt. `pack_within` buys, in the order of its lines: the
-overview's tiles, attention at length, single positions where they matter, single positions
-everywhere, all texts, and the heads last.
+overview's tiles, all texts, attention at length, single positions where they matter, single
+positions everywhere, and the heads last.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class FigureValues:
     """The packed values of the figure and of attention at length.
 
     `packed` holds arrays by name; `ranges` are the positions that are held one by one,
-    `head_ranges` those of single heads; `steps` gives the positions per tile and view, and is empty
+    `head_ranges` those of single heads; `all_texts` are those of every position, which a reduced
+    page reads after its first picture; `steps` gives the positions per tile and view, and is empty
     where nothing is reduced; `head_step` is that of single heads.
     """
 
@@ -62,6 +63,7 @@ class FigureValues:
     steps: dict[str, int] = field(default_factory=dict)
     head_step: int = 0
     at_length: AtLength = field(default_factory=nothing_at_length)
+    all_texts: TokenTexts | None = None
 
 
 class _Overview(TypedDict):
@@ -74,6 +76,16 @@ class _Details(TypedDict):
     vocabulary: Dictionary
     texts: TokenTexts
     ranges: list[Range]
+
+
+def _read_positions(source: ValueSource) -> PackedArrays:
+    """Pack which positions the lens read, as steps from one to the next; nothing where all."""
+    for view in source.views:
+        if view.name == "lens":
+            is_read = np.isfinite(view.values).any(0)
+            if not is_read.all():
+                return {"lensRead": pack(np.diff(np.flatnonzero(is_read), prepend=0))}
+    return {}
 
 
 def pack_figure(source: ValueSource, budget: Budget) -> FigureValues:
@@ -97,7 +109,7 @@ def pack_all(source: ValueSource) -> FigureValues:
     packed = details["packed"]
     packed |= {f"{view.name}Whole": pack(view.values) for view in source.views}
     packed |= _heads(source, everywhere, None) or {}
-    packed |= source.sides.kinds()
+    packed |= source.sides.kinds() | _read_positions(source)
     packed |= source.sides.of_columns(positions_of(everywhere), None)
     at_length = pack_at_length(source.trace, source.attention)
     return FigureValues(
@@ -113,21 +125,20 @@ def pack_within(source: ValueSource, budget: Budget) -> FigureValues:
     if overview is None:
         raise UsageError("`max_bytes` is too small for the overview; increase it")
     packed, steps = overview["packed"] | source.sides.kinds(), overview["steps"]
+    packed |= _read_positions(source)
+    everywhere = [(0, source.positions)]
+    texts = budget.first(
+        [lambda: {"texts": token_texts(source.trace, everywhere, source.word_starts)}], 0.5
+    )
     at_length = pack_at_length_within(source.trace, source.attention, budget)
     values = FigureValues(
         token_texts(source.trace, [], None), no_lens_details()["vocabulary"], packed, steps=steps,
-        at_length=at_length,
+        at_length=at_length, all_texts=texts["texts"] if texts else None,
     )  # fmt: skip
     _add_details(values, source, budget)
     for view in source.views:
         plane = budget.first((partial(_plane, view, bits) for bits in (16, 8)), 0.75)
         values.packed |= plane or {}
-    everywhere = [(0, source.positions)]
-    texts = budget.first(
-        [lambda: {"texts": token_texts(source.trace, everywhere, source.word_starts)}], 0.8
-    )
-    if texts is not None:
-        values.texts = texts["texts"]
     if source.attention is not None:
         _add_heads(values, source, source.attention, budget)
     return values

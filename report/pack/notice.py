@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.head_roles import head_columns
+from attentropy.report.pack.at_length import AtLength
 from attentropy.report.pack.figure_values import FigureValues
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.positions import Range
@@ -53,9 +56,22 @@ def _sentences(source: ValueSource, values: FigureValues) -> Iterator[str]:
         ranges = values.head_ranges
         single = f"full resolution at {_list(ranges)}" if ranges else ""
         yield f"Single heads: {' and '.join(filter(None, (tiles, single))) or 'left out'}."
+    yield from pictures_note(source.trace, values.at_length)
     pool = values.at_length["map"]["pool"] if "map" in values.at_length else 1
     if pool > 1:
         yield f"Each map tile stands for {pool} × {pool} tiles of the trace."
+
+
+def pictures_note(trace: Trace, at_length: AtLength) -> Iterator[str]:
+    """Yield what the page does not hold of the heads' pictures."""
+    if "thumbnail" not in trace or not head_columns(trace):
+        return
+    if "thumbnails" not in at_length:
+        yield "The pictures of the heads are left out."
+        return
+    tiles, own = trace.dataset.sizes["tile_k"], at_length["thumbnails"]["shape"][-1]
+    if own < tiles:
+        yield f"The pictures of the heads have {own} × {own} of {tiles} × {tiles} tiles."
 
 
 def _errors(values: FigureValues) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NotRequired
 
 from attentropy.report.pack.at_length import AtLength, nothing_at_length
 from attentropy.report.pack.budget import Budget
@@ -35,6 +36,7 @@ class LaterValues(AtLength):
     """What a reduced page unpacks after its first picture."""
 
     packed: PackedArrays
+    texts: NotRequired[TokenTexts]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def _parted(
         late = [name for name in packed if name.endswith("Whole") or name in _OF_HEADS]
         later = LaterValues(packed={name: packed[name] for name in late}, **values.at_length)
         packed = {name: array for name, array in packed.items() if name not in late}
+        if values.all_texts is not None:
+            later["texts"] = values.all_texts
     at_length = values.at_length if later is None else nothing_at_length()
     first: FirstValues = {
         **at_length,

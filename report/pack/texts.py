@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
-from attentropy.report.pack.encode import PackedArray, PackedArrays, pack
+from attentropy.report.compare.difference import Difference
+from attentropy.report.pack.encode import PackedArray, PackedArrays, deflate, pack
+from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.generated_tokens import token_probabilities
 from attentropy.report.read.positions import Range
-from attentropy.report.text import for_tooltip, shorten
+from attentropy.report.read.turns import turns
+from attentropy.report.text import for_prompt, for_tooltip, label
 
 _TOKEN_COLUMNS, _WORD_COLUMNS = 16, 14  # of a label
 
@@ -22,12 +27,16 @@ class Dictionary(TypedDict):
     full: dict[str, str]
 
 
-class TokenTexts(Dictionary):
-    """A dictionary of tokens, with a number into it and into `roles` for each position.
+class TokenTexts(TypedDict):
+    """The texts of tokens, with a number into them and into `roles` for each position.
 
-    `starts`: whether each position starts a word, where some word has two tokens.
+    `words` is JSON, deflated: `short`, `full`, and `plain`, the texts with their blanks and line
+    ends. Where the whole text is there it also has `turns`, (start, kind, label) each, the
+    `probabilities` of the generated tokens, and [start, stop) of the `decisive` word. `starts`:
+    whether each position starts a word, where some word has two tokens.
     """
 
+    words: str
     ranges: list[list[int]]
     index: PackedArray
     roles: list[str]
@@ -52,8 +61,15 @@ def token_texts(
     index = [numbers.setdefault(text, len(numbers)) for text in words]
     roles: dict[str, int] = {}
     role = [roles.setdefault(name, len(roles)) for name in trace["role"][at].tolist()]
-    texts: TokenTexts = {
+    dictionary = {
         **_dictionary(numbers, _TOKEN_COLUMNS),
+        "plain": [for_prompt(text) for text in numbers],
+        **_story(trace, ranges),
+    }
+    texts: TokenTexts = {
+        "words": deflate(
+            json.dumps(dictionary, separators=(",", ":"), ensure_ascii=False).encode()
+        ),
         "ranges": [list(r) for r in ranges],
         "index": pack(np.array(index, np.int32)),
         "roles": list(roles),
@@ -62,6 +78,23 @@ def token_texts(
     if word_starts is not None:
         texts["starts"] = pack(word_starts[at].astype(np.int32))
     return texts
+
+
+def _story(trace: Trace, ranges: Sequence[Range]) -> dict[str, Any]:
+    """Return turns and answer of one trace whose texts are all there; nothing of others."""
+    if list(ranges) != [(0, trace.dataset.sizes["position"])] or isinstance(trace, Difference):
+        return {"turns": [], "probabilities": [], "decisive": None}
+    answer = read_answer(trace)
+    word = answer.decisive if answer is not None else None
+    if word is not None and word.position >= len(trace.tokens):
+        word = None  # an older trace, without the answer's positions
+    return {
+        "turns": [(turn.start, turn.kind, turn.label) for turn in turns(trace)],
+        "probabilities": [
+            float(f"{p:.4g}") if np.isfinite(p) else None for p in token_probabilities(trace)
+        ],
+        "decisive": [word.position, word.position + word.tokens] if word is not None else None,
+    }
 
 
 def no_lens_details() -> LensDetails:
@@ -95,10 +128,10 @@ def positions_of(ranges: Sequence[Range]) -> np.ndarray:
 
 def _dictionary(texts: Iterable[str], columns: int) -> Dictionary:
     """Return texts as labels of `columns`, and the full text where the label does not show it."""
-    labels = [(shorten(text, columns), for_tooltip(text)) for text in texts]
+    labels = [(label(text, columns), for_tooltip(text)) for text in texts]
     return {
-        "short": [label for label, _ in labels],
-        "full": {str(i): text for i, (label, text) in enumerate(labels) if label != text},
+        "short": [short for short, _ in labels],
+        "full": {str(i): text for i, (short, text) in enumerate(labels) if short != text},
     }
 
 

@@ -12,14 +12,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from attentropy.report import palette
-from attentropy.report.content.directions import direction, runs
+from attentropy.report.content.directions import direction, direction_groups, runs
 from attentropy.report.images import data_uri
 from attentropy.report.units import glue
 
 # The files of the style, in the order in which the page has them.
 _STYLES = (
     "base", "header", "layout", "text", "figure", "grid", "details", "explore", "findings",
-    "terms", "compare", "narrow", "print",
+    "profile", "terms", "compare", "narrow", "print",
 )  # fmt: skip
 
 
@@ -38,6 +38,7 @@ def templates() -> Environment:
         "separators": (",", ":"),
     }
     templates.filters |= {"glued": glue, "direction": direction, "runs": runs}
+    templates.filters["direction_groups"] = direction_groups
     return templates
 
 

@@ -19,11 +19,16 @@ Pictures = Mapping[str, Still | None]
 
 # Datasets that the script fills before the chart is shown.
 _FILLED = {
-    "tile", "part", "cells", "inset", "map", "exact", "window", "received", "receivedpart",
-    "heads", "scores", "bars", "dimmed",
+    "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
+    "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
+    "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
+    "lineparts",
 }  # fmt: skip
+_MANY_HEADS = 256
 # Charts that stand empty until the script fills them.
-_SCRIPTED = {"bars"}
+_SCRIPTED = {"bars", "minimap", "lines"}
+# Charts that are drawn for a telephone as well, because a wide one is unreadable there.
+_FOR_BOTH = {"figure", "map", "window", "spread"}
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:
@@ -43,6 +48,7 @@ def _specification(chart: Chart) -> str:
         if dataset["name"] in _FILLED:
             dataset["values"] = []
     _let_canvases_in(vega)
+    _let_widths_follow(vega)
     return deflate(json.dumps(vega, separators=(",", ":"), sort_keys=True).encode())
 
 
@@ -58,6 +64,20 @@ def _let_canvases_in(group: dict[str, Any]) -> None:
         _let_canvases_in(mark)
 
 
+def _let_widths_follow(vega: dict[str, Any]) -> None:
+    """Let views that are as wide as the parameters `section` and `total` say follow these.
+
+    So one specification serves every width of a screen.
+    """
+    values = {signal["name"]: signal.get("value") for signal in vega.get("signals", [])}
+    for signal in vega.get("signals", []):
+        for name in ("section", "total"):
+            if signal["name"].endswith("_width") and signal.get("value") == values.get(name):
+                signal["update"] = name
+                signal.pop("value", None)
+                break
+
+
 def curves_of(sections: Mapping[str, Section]) -> dict[str, Curve]:
     """Return the curves of all sections by the names of their drawings."""
     return {name: curve for part in sections.values() for name, curve in part.curves.items()}
@@ -66,15 +86,17 @@ def curves_of(sections: Mapping[str, Section]) -> dict[str, Curve]:
 def still_pictures(report: Report) -> Pictures:
     """Draw the charts that open, for readers without scripts and before the scripts run.
 
-    The figure has a picture for each width, every other chart and every panel one.
+    Large charts have a picture for each width, every other chart and every panel one.
     """
     pictures: dict[str, Still | None] = {
         f"{name} {width}" if width != "wide" else name: draw_still(chart)
         for name, charts in report.charts.items()
         if name not in _SCRIPTED
         for width, chart in charts.items()
-        if width == "wide" or name == "figure"
+        if width == "wide" or name in _FOR_BOTH
     }
+    if report.attention.grid.count > _MANY_HEADS:
+        pictures["roster"] = None  # the grid of the first screen is the same picture
     for name, curve in curves_of(report.sections).items():
         pictures[name] = draw_still(layerpanel(curve, report.axes.layers))
     return pictures

@@ -20,8 +20,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import palette, planes
 from attentropy.report.content.read_report import read_report
 from attentropy.report.content.report import Report
+from attentropy.report.content.running_text import SHADES
 from attentropy.report.content.sections import summary
-from attentropy.report.content.trace_words import SHADES
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.budget import MAX_BYTES, Budget
 from attentropy.report.pack.page_values import PageValues, pack_values
@@ -125,7 +125,9 @@ def _context(report: Report) -> dict[str, Any]:
         "tiled": any(view.step > 1 for view in report.views),
         "heads": axes.heads,
         "scores": attention.scores,
+        "grid": attention.grid,
         "findings": report.highlights,
+        "absent": report.absent,
         "sections": report.sections,
         "panels": {
             name: summary(curve, axes.layers) for name, curve in curves_of(report.sections).items()
@@ -134,6 +136,7 @@ def _context(report: Report) -> dict[str, Any]:
         "map_heads": attention.map_heads,
         "hides_sinks": attention.hides_sinks and not axes.side_visible,
         "map_layer": attention.map_layer,
+        "map_head_words": attention.map_head_words,
         "profile": draw_profile(report.profile) if report.profile else None,
         "payload": {**facts(report), "specs": specifications(report.charts)},
         "glossary": Terms,

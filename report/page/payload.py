@@ -7,20 +7,23 @@ from typing import Any, NotRequired, TypedDict
 
 from attentropy.report import palette
 from attentropy.report.content.report import Report, ReportView
-from attentropy.report.figures import readable_rows, roster
+from attentropy.report.figures import exactmap, headgrid, readable_rows
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures.placement import box_caption
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.findings.finding import Observation
+from attentropy.report.findings.head_roles import KINDS
 from attentropy.report.page.terms import TermFacts, term_facts
 from attentropy.report.read.views import site_words
 from attentropy.report.read.visible import RunProgress, VisibleLines
+from attentropy.report.text import for_tooltip
 
 
 class _Placement(TypedDict):
     start: int
     stop: int
     column: int
+    isChosen: bool
     box: tuple[int, int]
     captions: dict[str, str]
 
@@ -64,6 +67,8 @@ class Facts(TypedDict):
     causal: bool
     placement: _Placement
     terms: TermFacts
+    answerToken: str
+    fitted: bool
     scales: dict[str, dict[str, Any]]
     statistics: dict[str, dict[str, dict[str, Any]]]
     sites: list[list[str]]
@@ -81,9 +86,13 @@ class Facts(TypedDict):
     sinkKeys: list[list[int]]
     mapHeads: int
     mapLayer: int
+    mapHead: int
     mapSizes: dict[str, _MapSize]
+    windowSides: dict[str, int]
     region: NotRequired[dict[str, int]]
-    rosterSizes: NotRequired[dict[str, tuple[int, int]]]
+    gridHeads: list[int]
+    gridSizes: dict[str, dict[str, dict[str, Any]]]
+    headKinds: list[str]
 
 
 def _sides(report: Report) -> _Sides:
@@ -112,6 +121,7 @@ def facts(report: Report) -> Facts:
             "start": placed.start,
             "stop": placed.stop,
             "column": placed.column,
+            "isChosen": report.is_section_chosen,
             "box": (placed.box_start, placed.box_stop),
             "captions": {
                 **{view.name: box_caption(view.name, placed) for view in views},
@@ -119,6 +129,8 @@ def facts(report: Report) -> Facts:
             },
         },
         "terms": term_facts(),
+        "answerToken": for_tooltip(axes.answer_token),
+        "fitted": views[0].opens_fitted,
         "scales": {view.name: _scale(view) for view in views},
         "statistics": {v.name: {s.name: s.facts() for s in v.statistics} for v in views},
         "sites": [[site, site_words(site)] for site in axes.sites],
@@ -139,26 +151,38 @@ def facts(report: Report) -> Facts:
         "sinkKeys": list(report.attention.sink_keys),
         "mapHeads": len(report.attention.map_heads),
         "mapLayer": report.attention.map_layer,
+        "mapHead": report.attention.map_head,
+        "windowSides": {"wide": exactmap.WIDE, "narrow": exactmap.NARROW},
         "mapSizes": {
             "wide": _map_size(attentionmap.WIDE),
             "narrow": _map_size(attentionmap.NARROW),
         },
+        "gridHeads": list(report.attention.grid.heads),
+        "gridSizes": _grid_sizes(len(axes.layers), len(report.attention.grid.heads)),
+        "headKinds": list(KINDS),
     }
     if report.attention.map_region is not None:
         (q0, q1), (k0, k1) = report.attention.map_region
         payload["region"] = {"q0": q0, "q1": q1, "k0": k0, "k1": k1}
-    if report.attention.head_grid is not None:
-        layers, heads = report.attention.head_grid
-        payload["rosterSizes"] = {
-            "wide": roster.pixels(layers, heads, False),
-            "narrow": roster.pixels(layers, heads, True),
-        }
     return payload
 
 
+def _grid_sizes(layers: int, heads: int) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the pixels of the grids of all heads, by chart and width."""
+    if not heads:
+        return {}
+    wide, narrow = (headgrid.section_size(layers, heads, is_narrow) for is_narrow in (False, True))
+    return {
+        "grid": {"wide": headgrid.card_size(layers, heads).facts()},
+        "roster": {"wide": wide.facts(), "narrow": narrow.facts()},
+    }
+
+
 def _scale(view: ReportView) -> dict[str, Any]:
-    """Return a view's scale with its words."""
-    return view.scale.facts() | {"title": view.title, "what": view.what}
+    """Return a view's scale with its words, and `fit`, the same fitted; None where none is."""
+    words = {"title": view.title, "what": view.what}
+    fit = None if view.fit is None else view.fit.facts() | words
+    return view.scale.facts() | words | {"fit": fit}
 
 
 def _finding(observation: Observation) -> _Finding:
@@ -168,7 +192,7 @@ def _finding(observation: Observation) -> _Finding:
         "layer": observation.layer,
         "position": observation.position,
         "head": observation.head,
-        "stat": observation.statistic,
+        "stat": observation.shows or observation.statistic,
     }
 
 
@@ -180,9 +204,12 @@ def _map_size(size: attentionmap.MapSize) -> _MapSize:
 def _layout(size: Size, columns: int) -> dict[str, int]:
     """Return the pixels of the figure's parts, and how many columns its section shows at first."""
     strip, strip_width = readable_rows.strip_pixels(size)
+    strip += size.section
+    rest = sum(size.margins) + size.left + size.gap + size.legend
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
         "overview": size.overview, "above": size.above, "columns": columns,
         "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
         "strip": strip, "stripWidth": strip_width,
+        "column": size.column, "rest": rest, "bars": size.bars,
     }  # fmt: skip

@@ -23,8 +23,10 @@ from attentropy.report.text import for_terminal
 
 @dataclass(frozen=True)
 class ProfilePictures:
-    """A profile as the template shows it; pictures are (light, dark) addresses."""
+    """A profile as the template shows it; pictures are (light, dark) addresses, by width."""
 
+    costs: dict[str, list[str]]
+    cost_caption: str
     wide: list[str]
     narrow: list[str]
     caption: str
@@ -39,9 +41,16 @@ def draw_profile(profile: ProfileWords) -> ProfilePictures:
             [draw_still(chart).light for chart in profile.charts[width]]
             for width in ("wide", "narrow")
         )
+        cost_pictures = {
+            width: [draw_still(chart).light for chart in pair]
+            for width, pair in profile.cost_charts.items()
+        }
     except UNREADABLE as error:
         raise unreadable_profile(error) from error
-    return ProfilePictures(wide, narrow, profile.caption, profile.sentences, profile.how)
+    return ProfilePictures(
+        cost_pictures, profile.cost_caption, wide, narrow, profile.caption, profile.sentences,
+        profile.how,
+    )  # fmt: skip
 
 
 def print_profile(trace: Trace) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
+from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.top_keys import top_keys
-from attentropy.report.text import shorten, shorten_pair, stack_pair
+from attentropy.report.text import folded, label, shorten_pair, stack_pair
 
 CellText = str | list[str]  # one line, or two
 
@@ -69,7 +70,7 @@ class TokenCells:
         at = slice(column, column + 1)
         ids = self._trace.lens("lens_top_ids", at)[:, 0, 0]
         tokens = [
-            shorten(text, letters) if i >= 0 else ""
+            label(text, letters) if i >= 0 else ""
             for text, i in zip(self._trace.text_of(ids), ids, strict=True)
         ]
         probabilities = np.exp(self._trace.lens("lens_top_logprobs", at)[:, 0, 0])
@@ -117,13 +118,39 @@ def _(trace: Difference) -> Cells:
     return PairCells(trace)
 
 
+def answer_token(trace: Trace) -> str:
+    """Return the first token of the answer's decisive word, folded; "" where there is none."""
+    answer = None if isinstance(trace, Difference) else read_answer(trace)
+    if answer is None or answer.decisive is None:
+        return ""
+    tokens, position = trace.tokens, answer.decisive.position
+    return folded(tokens[position]) if position < len(tokens) else ""
+
+
+def names_answer(trace: Trace, span: slice) -> np.ndarray | None:
+    """Return whether the lens's top token is `answer_token`, [layer, position].
+
+    Tokens that differ in a leading blank or in case count as one. None where there is no answer.
+    """
+    wanted = answer_token(trace)
+    if not wanted or "lens_top_ids" not in trace:
+        return None
+    ids = trace.lens("lens_top_ids", span)[..., 0]
+    unique = np.unique(ids)
+    texts = trace.text_of(unique)
+    same = [
+        int(i) for i, text in zip(unique, texts, strict=True) if i >= 0 and folded(text) == wanted
+    ]
+    is_named: np.ndarray = np.isin(ids, same)
+    return is_named
+
+
 def _top_tokens(trace: Trace, span: slice, letters: int) -> list[list[str]]:
     """Return the lens's top tokens, "" where the lens did not read."""
     ids = trace.lens("lens_top_ids", span)[..., 0]
     unique = np.unique(ids)
     labels = {
-        int(i): shorten(text, letters)
-        for i, text in zip(unique, trace.text_of(unique), strict=True)
+        int(i): label(text, letters) for i, text in zip(unique, trace.text_of(unique), strict=True)
     }
     return [[labels[int(i)] if i >= 0 else "" for i in row] for row in ids]
 
@@ -138,7 +165,7 @@ def _most_attended(trace: Trace, span: slice, letters: int) -> list[list[str]]:
         return [[""] * len(range(sizes["query"])[span]) for _ in range(sizes["layer"])]
     tokens = trace.tokens
     return [
-        [shorten(tokens[key], letters) if 0 <= key < len(tokens) else "" for key in row]
+        [label(tokens[key], letters) if 0 <= key < len(tokens) else "" for key in row]
         for row in _most_frequent(top_keys(trace, ..., span))
     ]
 

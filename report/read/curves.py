@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.engine.trace.statistics import BY_NAME
 from attentropy.report import planes
+from attentropy.report.compare.difference import Difference
+from attentropy.report.read.views import View
 from attentropy.report.read.visible import is_causal
 
 _SINK_KEYS = 4
@@ -77,6 +80,24 @@ def _readability(trace: Trace) -> list[Curve]:
         Curve("lens_skill", skill, lens.skill, None, None, guess, 1.0, bottom, "skill", False),
         Curve("lens_agreement", agreement, lens.agreement, top=1.0, heading="share"),
     ]
+
+
+def difference_curves(difference: Difference, views: Sequence[View]) -> list[Curve]:
+    """Return B − A of each view over the positions that are compared: mean and quartiles (nats).
+
+    The dashed line of a uniform row stands at zero, where A and B are the same.
+    """
+    curves = []
+    for view in views:
+        title = f"B − A of the {view.what} (nats)"
+        curve = _quartiles(view.name, title, view.values[:, difference.compared])
+        if not np.isfinite(curve.mean).any():
+            continue
+        assert curve.low is not None  # quartiles have both ends
+        lowest = min(0.0, float(np.nanmin(np.fmin(curve.low, curve.mean))))
+        zero = np.where(np.isfinite(curve.mean), 0.0, np.nan)
+        curves.append(replace(curve, uniform=zero, bottom=lowest))
+    return curves
 
 
 def attention_curves(trace: Trace, read: planes.AttentionPlanes | None = None) -> list[Curve]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from attentropy.engine.maps import head_scores as heads
@@ -68,39 +66,6 @@ def first_layer(attention: planes.AttentionPlanes) -> int:
     """Return the first layer with a value."""
     measured = np.flatnonzero(np.isfinite(attention.mean).any(1))
     return int(measured[0]) if measured.size else 0
-
-
-def structure(weights: np.ndarray) -> float:
-    """Return how much the keys of a map depend on the query, in nats.
-
-    The mean Kullback-Leibler divergence of its rows from their mean row (the mutual information of
-    query and key); weights [rows, keys], each row a distribution. NaN without values.
-    """
-    rows = weights[np.isfinite(weights).all(1)]
-    total = rows.sum(1, keepdims=True)
-    rows = rows[total[:, 0] > 0] / total[total[:, 0] > 0]
-    if not rows.size:
-        return math.nan
-    mean = rows.mean(0)
-    ratio = np.divide(rows, mean, out=np.ones_like(rows), where=(rows > 0) & (mean > 0))
-    return float((rows * np.log(ratio)).sum(1).mean())
-
-
-def opening_layer(trace: Trace) -> int:
-    """Return the layer whose map has the most structure, the first one where none has any.
-
-    That of the map, else of the exact window: the mean over their heads.
-    """
-    name = next((name for name in ("map", "window") if name in trace), None)
-    if name is None:
-        return 0
-    variable = trace.dataset[name]
-    values = [
-        structure(layer.values.astype(np.float64).mean(0))
-        for layer in (variable[entry] for entry in range(variable.shape[0]))
-    ]
-    measured = np.nan_to_num(values, nan=-1.0)
-    return int(measured.argmax()) if measured.max(initial=-1.0) > 0 else 0
 
 
 def pool_tiles(trace: Trace, layer: int, pool: int) -> np.ndarray:

@@ -70,20 +70,29 @@ def lens_sites(trace: Trace) -> list[str]:
 def _of_attention(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
     """Yield the statistics of attention, each with the variables that it needs."""
     most_keys = int(trace["visible"].max()) if "visible" in trace and trace["visible"].size else 0
-    distances = Scale(0.0, float(max(most_keys - 1, 1)), "tokens", 1, "logarithmic")
+    distances = Scale(
+        0.0, float(max(most_keys - 1, 1)), "tokens", 1, "logarithmic", dark="high",
+        hue="sequential", ends=("near", "far"),
+    )  # fmt: skip
     yield (
         ("entropy", "visible"),
         PlaneStatistic(
             NORMALIZED, "normalized entropy", "H / ln(visible)",
-            "normalized attention entropy", Scale(0.0, 1.0),
+            "normalized attention entropy", Scale(0.0, 1.0, ends=views.ENTROPY_ENDS["attention"]),
         ),
     )  # fmt: skip
     for recorded in ATTENTION_STATISTICS:
         if recorded.labels is not None:
             texts = recorded.labels
-            scale, bits = {"share": (Scale(0.0, 1.0), 8), "tokens": (distances, 16)}[recorded.unit]
+            share = _share(("none", "all") if recorded.certainty is None else ("spread", "one key"))
+            scale, bits = {"share": (share, 8), "tokens": (distances, 16)}[recorded.unit]
             words = texts.label, texts.title, texts.description
             yield (recorded.name,), PlaneStatistic(recorded.name, *words, scale, bits)
+
+
+def _share(ends: tuple[str, str]) -> Scale:
+    """Return the scale of a share, on which much is dark."""
+    return Scale(0.0, 1.0, dark="high", hue="sequential", ends=ends)
 
 
 def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
@@ -103,15 +112,18 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
         ("lens_top_logprobs",),
         PlaneStatistic(
             "probability", "probability of the top token", "Probability",
-            "probability of the logit lens's top token", Scale(0.0, 1.0),
+            "probability of the logit lens's top token", _share(("unsure", "certain")),
         ),
     )  # fmt: skip
     yield (
         ("lens_rank", "target_ids"),
         PlaneStatistic(
-            "lens_rank", "lens_rank (0 = top-1)", "lens_rank (log)",
-            "rank (0 = top-1) of the model's prediction in the logit lens",
-            Scale(0.0, float(last), "", 0, "logarithmic"), 16,
+            "lens_rank", "rank of the model's prediction", "Rank (log)",
+            "rank of the model's prediction in the logit lens",
+            Scale(
+                1.0, float(last + 1), "", 0, "logarithmic", hue="sequential",
+                ends=("top token", "last token"),
+            ), 16,
         ),
     )  # fmt: skip
 
@@ -119,16 +131,20 @@ def _of_lens(trace: Trace) -> Iterator[tuple[Sequence[str], PlaneStatistic]]:
 def _divergence_scale(trace: Trace) -> Scale:
     """Return the entropies' scale, or a longer one: a divergence can be larger than ln V."""
     most = views.largest(trace["lens_kl"]) if "lens_kl" in trace else 0.0
-    return Scale(0.0, max(views.scale_end(trace, "lens"), most), "nats")
+    end = max(views.scale_end(trace, "lens"), most)
+    return Scale(0.0, end, "nats", hue="sequential", ends=("as the output", "far from it"))
 
 
 def lens_values(trace: Trace, name: str, site: str) -> np.ndarray:
-    """Return a statistic of the lens at one site, [layer, position], NaN where missing."""
+    """Return a statistic of the lens at one site, [layer, position], NaN where missing.
+
+    Ranks count from 1, as everywhere where people read them.
+    """
     if name == "probability":
         return np.exp(trace.lens("lens_top_logprobs", site=site)[..., 0].astype(np.float32))
     values = trace.lens("lens_entropy" if name == "entropy" else name, site=site)
     floats = values.astype(np.float32)
-    return np.where(values < 0, np.nan, floats) if values.dtype.kind == "i" else floats
+    return np.where(values < 0, np.nan, floats + 1) if values.dtype.kind == "i" else floats
 
 
 @dataclass

@@ -70,7 +70,7 @@ class Readability:
         if pale := self.rows_of(PALE):
             named = layers_in_words(pale, labels)
             parts.append(
-                f"faded: {named} (skill under {READABLE:g}, colours mixed with the background)"
+                f"faded: {named} (skill under {READABLE:g}, colours only as a bar below the text)"
             )
         if unreadable := self.rows_of(UNREADABLE):
             parts.append(f"dotted: {layers_in_words(unreadable, labels)}, {GUESS}")

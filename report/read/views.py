@@ -15,10 +15,15 @@ from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.read.cells import CellText, cells_of
 from attentropy.report.read.ranges import Ends
-from attentropy.report.read.readability import Readability, readability
+from attentropy.report.read.readability import UNREADABLE, Readability, readability
 from attentropy.report.scale import Scale
 
 _MOST_POSITIONS = 1024  # per column
+# Words for entropies of zero, and for the largest ones.
+ENTROPY_ENDS = {
+    "lens": ("certain", "any token alike"),
+    "attention": ("one key", "all keys alike"),
+}
 SCALE_PERCENTILE = 99.5  # of |B − A|, where a difference's scale ends
 
 
@@ -106,9 +111,37 @@ def largest(values: np.ndarray) -> float:
     return float(values[np.isfinite(values)].max(initial=0.0))
 
 
+def fitted(view: View) -> View:
+    """Return the view on the scale that the page of one trace opens with.
+
+    That is the fitted one where it leaves out more than a quarter of the range.
+    """
+    scale = closest_scale(view)
+    if scale is None or not view.scale.leaves_out_much(scale):
+        return view
+    return replace(view, scale=scale)
+
+
+def closest_scale(view: View) -> Scale | None:
+    """Return the scale fitted to the values shown; None where it is the whole one.
+
+    Rows whose lens cannot be read have no colour of a value, so they do not count. A single head
+    can have a larger entropy than the mean over heads, which is what opens.
+    """
+    if view.scale.kind == "diverging" or not view.scale.fits:
+        return None
+    kinds = view.readability.kinds if view.readability is not None else []
+    rows = [row for row in range(len(view.values)) if not kinds or kinds[row] != UNREADABLE]
+    scale = view.scale.fit(largest(view.values[rows]))
+    if scale == view.scale:
+        return None
+    is_cut = view.name == "attention" or largest(view.values) > scale.high
+    return replace(scale, cuts_high=is_cut)
+
+
 def entropy_scale(trace: Trace, name: str, ends: Ends | None = None) -> Scale:
     """Return the scale of a view's entropies: from 0 nats, or with fixed `ends`."""
-    scale = Scale(0.0, scale_end(trace, name), "nats")
+    scale = Scale(0.0, scale_end(trace, name), "nats", ends=ENTROPY_ENDS[name])
     return scale.between(*ends) if ends else scale
 
 
@@ -176,7 +209,7 @@ def difference_scale(values: np.ndarray, ends: Ends | None = None) -> Scale:
     """
     sizes = np.abs(values[np.isfinite(values)])
     most = largest(sizes)
-    complete = Scale(-most, most, "nats", 2, "diverging")
+    complete = Scale(-most, most, "nats", 2, "diverging", ends=("B more certain", "A more certain"))
     if ends:
         return complete.between(*ends)
     if not most:

@@ -83,7 +83,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     opened.press("]")
     assert opened.state()["layer"] == "2"
     assert page.input_value("#layer") == "2"
-    opened.press("i", "r", "w", "i")
+    opened.press("i", "r", "Shift+W", "i")
     assert opened.state()["pin"] == (
         "c,9,attention.heads.2.-1;r,0:3,4:14,attention.heads.2.-1;w,2:3,4:10,attention.heads.2.-1"
     )
@@ -103,7 +103,7 @@ def test_keys_move_zoom_pin_search_and_help(open_page, trace):
     assert dialog.is_visible()
     assert page.evaluate("document.activeElement.textContent") == "Close"
     listed = dialog.locator("kbd").all_inner_texts()
-    assert {"←", "Home", "+", "[", "i", "r", "w", "/", "Esc", "?"} <= set(listed)
+    assert {"←", "Home", "+", "[", "i", "r", "W", "A", "/", "Esc", "?"} <= set(listed)
     opened.press("i")
     opened.press("Escape")
     assert not dialog.is_visible()
@@ -214,7 +214,7 @@ def test_the_address_holds_the_whole_state_and_believes_nothing(open_page, trace
     fragment = (
         "view=attention&rows=layers&layer=0&head=1&palette=cividis&a=3&b=15&col=9&row=2"
         "&mapLayer=2&mapHead=1&mapWindow=0&values=entropy&how=mean&stat=entropy&site=residual&box=true"
-        "&dots=true&sinks=false"
+        "&dots=true&sinks=false&fit=false"
         "&pin=c,9,attention.layers.0.1;r,1:5,3:12,lens.layers.0.-1;w,2:3,4:10,attention.layers.0.1"
         "&find=capital%20of"
     )

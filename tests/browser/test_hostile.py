@@ -1,13 +1,16 @@
 """A page made of hostile strings, opened in a browser: it runs nothing, and everything works."""
 
+import numpy as np
 import pytest
 
 from attentropy.engine.trace.text import text_array
 from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import narrow, wide
 from attentropy.report.findings.compared import observe
+from attentropy.report.read.characters import character_starts
 from attentropy.report.text import for_prompt, mark_whitespace
 from hostile import HOSTILE_NAMES, STRINGS, hostile_pair, hostile_trace
+from reading import READ
 from traces import synthetic
 
 pytestmark = pytest.mark.browser
@@ -40,11 +43,18 @@ def _hover(opened, left, width, y):
 def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
     opened = open_page(hostile_trace())
     page = opened.page
-    shown = page.evaluate(
-        "[...document.querySelectorAll('.tokens span')].map((span) => span.textContent)"
-    )
+    page.click("#text-expand")
+    opened.quiet()
+    read = page.evaluate(READ)
     tokens = [str(text) for text in text_array(STRINGS)]
-    assert shown == [for_prompt(t) if t.strip() else mark_whitespace(t) for t in tokens]
+    shown = {int(at): text.lstrip(" ") for at, text in read["tokens"].items()}
+    in_chips = {i for start, stop in read["chips"] for i in range(start, stop)}
+    starts = np.flatnonzero(character_starts(hostile_trace())).tolist()
+    assert sorted(shown | dict.fromkeys(in_chips)) == starts
+    for at, text in shown.items():
+        assert text == (for_prompt(tokens[at]).lstrip(" ") or "·" * (not tokens[at]))
+    page.click("#text-expand")
+    opened.quiet()
 
     page.focus("#figure")
     before = opened.address()
@@ -65,8 +75,8 @@ def test_a_page_of_hostile_strings_runs_none_of_them_and_works(open_page):
         page.mouse.click(left + size.left + 0.5 * size.section, y)
         opened.quiet()
     page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
-    for span in page.locator(".tokens span").all()[:40:5]:
-        span.hover()
+    for span in page.locator(".tokens .t:visible").all()[:40:5]:
+        span.hover(force=True)
 
     assert page.evaluate("window.pwned") is None
     assert opened.dialogs == []
@@ -123,6 +133,6 @@ def test_text_from_right_to_left_leaves_its_neighbours_where_they_are(open_page)
     tokens = ["one", " מרחבא", " two", "\u202ethree", " four", " ﷺ", " five"]
     page = open_page(synthetic(tokens, ["content"] * 7, layers=2, heads=1, window=False)).page
     lefts = page.evaluate(
-        "[...document.querySelectorAll('.tokens span')].map((s) => s.getBoundingClientRect().left)"
+        "[...document.querySelectorAll('.tokens .t')].map((s) => s.getBoundingClientRect().left)"
     )
     assert lefts == sorted(lefts)

@@ -37,10 +37,9 @@ def _section(opened, rows, x, y):
 
 
 def _over(opened, x, y):
-    """Return the text of the tooltip at a point of the screen."""
+    """Return what tooltip and details say of a point of the screen."""
     opened.page.mouse.move(x, y)
-    opened.quiet()
-    return opened.page.inner_text("#tip")
+    return opened.details() + opened.page.inner_text("#tip")
 
 
 def _drag(opened, start, stop):
@@ -74,13 +73,16 @@ def _explore(opened):
     page, shown = opened.page, []
     page.focus("#figure")
     opened.press("ArrowRight", "ArrowUp", "Shift+ArrowLeft", "ArrowDown", "+", "-", "]", "[", "End")
-    opened.press("Home", "i", "r", "w", "i", "?")
+    opened.press("Home", "w", "d", "a", "s", "i", "r", "Shift+W", "i", "?")
     assert page.locator("#help").is_visible()
     page.get_by_role("button", name="Close").click()
     opened.press("Escape", "/")
     page.keyboard.type("capital of")
     opened.press("Enter", "Shift+Enter", "Escape")
     shown.append(_texts(opened))
+    page.locator("#text [data-at]:visible").first.hover()
+    shown.append(opened.details())
+    page.locator("#text [data-at]:visible").first.click()
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
     page.mouse.click(*_section(opened, 6, 0.4, 0.5))
@@ -117,6 +119,13 @@ def _explore(opened):
     page.select_option("#map-values", "entropy")
     shown.append(_csv(opened, "table-window"))
     page.select_option("#map-head", "1")
+    page.locator("#map canvas").scroll_into_view_if_needed()
+    x, y = opened.corner("#map")
+    shown.append(_over(opened, x + 30, y + 90))
+    page.mouse.click(x + 30, y + 90)
+    page.evaluate("for (const twin of document.querySelectorAll('.twin details')) twin.open = true")
+    shown.append(_texts(opened))
+    page.click("#reset")
     opened.go("view=lens&col=2&box=false&pin=r,1:5,3:12,lens.layers.0.-1")
     shown.append(_texts(opened))
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -139,17 +148,44 @@ def _explore(opened):
     return shown
 
 
+def _read(opened):
+    """Use the text of a long prompt and return what it shows meanwhile."""
+    page, shown = opened.page, []
+    page.click("#text-expand")
+    page.locator("#text-unsure button").first.click()
+    opened.press("ArrowRight", "Enter")
+    opened.quiet()
+    shown.append(page.inner_text("#text"))
+    box = page.locator("#minimap canvas").bounding_box()
+    page.mouse.click(box["x"] + 20, box["y"] + 20)
+    opened.quiet()
+    token = page.locator("#text .t:visible").nth(40)
+    token.hover()
+    opened.quiet()
+    shown.append(token.get_attribute("title"))
+    token.click()
+    page.evaluate("document.getElementById('text').scrollTop = 0")
+    page.focus("#text")
+    opened.press("Enter")
+    opened.quiet()
+    shown.append(page.inner_text("#text"))
+    page.click("#text-expand")
+    opened.quiet()
+    return shown
+
+
 def _explore_long(opened):
     """Use the figure and the map of a long prompt and return what the page shows meanwhile."""
     page, shown = opened.page, []
+    shown.append(_read(opened))
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     opened.go("view=lens&a=100&b=4000&col=300&row=1&find=assistant")
     page.focus("#figure")
-    opened.press("w")
+    opened.press("Shift+W")
     page.click("#search-next")
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     page.focus("#figure")
-    opened.press("w", "r", "i")
+    opened.press("Shift+W", "r", "i")
     page.select_option("#how", "high")
     page.click("[data-view=attention]")
     page.select_option("#rows", "heads")
@@ -157,6 +193,10 @@ def _explore_long(opened):
     shown.append(_over(opened, *_section(opened, 3, 0.3, 0.3)))
     shown.append(_csv(opened, "figure"))
     shown.append(_texts(opened))
+    page.locator("#grid canvas").scroll_into_view_if_needed()
+    x, y = opened.corner("#grid")
+    shown.append(_over(opened, x + 20, y + 20))
+    shown.append(_over(opened, x - 3, y + 20))
     page.locator("#spread").scroll_into_view_if_needed()
     page.wait_for_selector("#spread canvas")
     page.select_option("#spread-layer", "2")
@@ -171,12 +211,23 @@ def _explore_long(opened):
     side, part = _map_size(opened)
     shown.append(_over(opened, x + part[0] + 20, y + part[1] + side / 2))
     _drag(opened, (x + 20, y + 20), (x + 90, y + 90))
+    page.mouse.click(x + 30, y + 60)
     shown += [_csv(opened, id) for id in ("table-map", "table-region", "table-received")]
     page.locator("#roster").scroll_into_view_if_needed()
     page.wait_for_selector("#roster canvas")
+    page.evaluate("for (const twin of document.querySelectorAll('.twin details')) twin.open = true")
     page.select_option("#score", "1")
+    page.locator("#roster canvas").scroll_into_view_if_needed()
     x, y = opened.corner("#roster")
     shown.append(_over(opened, x + 30, y + 30))
+    for order in ("score", "kind"):
+        page.select_option("#order", order)
+        shown.append(_over(opened, x + 30, y + 30))
+    page.mouse.click(x + 30, y + 30)
+    page.focus("#roster-figure")
+    opened.press("ArrowUp", "ArrowRight", "ArrowDown", "ArrowLeft")
+    opened.quiet()
+    shown += [page.inner_text("#grid-live"), opened.address()]
     opened.go("mapLayer=2&q0=4980&q1=4990&k0=4970&k1=5000")
     opened.quiet()
     shown.append(_texts(opened))
@@ -193,6 +244,8 @@ def _explore_pair(opened):
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
     shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
+    page.set_viewport_size({"width": 1270, "height": 1100})
+    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # now in a tooltip
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()
     shown.append(_texts(opened))

@@ -27,7 +27,7 @@ class Layout:
     top: float
     size: object
 
-    def section(self, column, columns, row, rows, at=(0.5, 0.12)):
+    def section(self, column, columns, row, rows, at=(0.5, 0.2)):
         """Return a point of a cell of the section, near the cell's top edge, above its text."""
         x = self.left + self.size.left + (column + at[0]) / columns * self.size.section
         y = self.top + self.size.overview + self.size.above
@@ -50,6 +50,14 @@ def _expected(value, high):
     at = min(1, max(0, value / high)) * 2
     left = min(int(at), 1)
     return stops[left] * (1 - (at - left)) + stops[left + 1] * (at - left)
+
+
+def _is_hatched(pixels, x, y, side=10):
+    """Return whether white lines on the grey of missing values go through (x, y)."""
+    x, y = round(x) - side // 2, round(y) - side // 2
+    patch = pixels[y : y + side, x : x + side].reshape(-1, 3)
+    grey, white = ((patch == value).all(1).mean() for value in (0xB9, 0xFF))
+    return bool(grey > 0.6 and 0.1 < white < 0.25)
 
 
 def _assert_colour(pixels, point, value, high):
@@ -88,7 +96,7 @@ def test_cells_have_the_colour_of_their_value(open_page, trace, moved):
     opened = open_page(trace, fragment=fragment, fresh=not moved)
     values, n = trace["lens_entropy"][0], len(CHAT)
     high = math.log(2000)
-    start, columns, column = (2, 10, 4) if moved else (n - 12, 12, None)
+    start, columns, column = (2, 10, 4) if moved else (n - 14, 14, None)
     pixels, layout = opened.pixels(), _layout(opened, 6)
     random = np.random.default_rng(0)
     for row, position in zip(random.integers(0, 6, 24), random.integers(0, n, 24), strict=True):
@@ -181,12 +189,12 @@ def test_what_is_missing_or_not_read_is_grey_and_says_why(open_page):
     opened = open_page(trace)
     pixels, layout = opened.pixels(), _layout(opened, 6)
     for column, row, why in (
-        (7, 2, "missing"),
-        (3, 1, "did not read this position"),
-        (6, 3, "not read this layer"),
+        (9, 2, "missing"),
+        (5, 1, "did not read this position"),
+        (8, 3, "not read this layer"),
     ):
-        x, y = layout.section(column, 12, row, 6)
-        assert tuple(pixels[round(y), round(x)]) == (0xB9, 0xB9, 0xB9)
+        x, y = layout.section(column, 14, row, 6, (0.5, 0.22))
+        assert _is_hatched(pixels, x, y)
         opened.page.mouse.move(x, y)
         opened.quiet()
         assert why in opened.page.inner_text("#details")

@@ -107,23 +107,17 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
     assert opened.requests == []
 
 
-def test_the_controls_take_two_rows_with_the_title_and_the_figure_ends_on_the_screen(open_page):
+def test_the_controls_stand_below_the_figure_which_ends_on_the_screen(open_page):
     opened = open_page(_trace(), height=900)
     page = opened.page
-
-    def tops(selector):
-        boxes = [one.bounding_box() for one in page.locator(f"{selector}:visible").all()]
-        return {round(box["y"] + box["height"] / 2) for box in boxes}
-
     for view in ("lens", "attention"):
         opened.go(f"view={view}")
-        for row in ("#title-figure, #search, #pin-column, #help-open", ".title + .controls select"):
-            middles = tops(row)
-            assert max(middles) - min(middles) <= 2
         canvas, caption = (page.locator(s).bounding_box() for s in ("#canvas canvas", "#caption"))
-        assert caption["y"] - canvas["y"] > 200
+        controls = [one.bounding_box() for one in page.locator(".drawing > .controls").all()]
+        assert all(box["y"] >= caption["y"] + caption["height"] for box in controls)
+        assert sum(box["height"] for box in controls) <= 150
         header = page.locator("#section-figure").bounding_box()["y"]
-        assert canvas["y"] - header < 100
+        assert canvas["y"] - header < 60
         assert canvas["y"] + canvas["height"] <= 900
 
 

@@ -92,8 +92,8 @@ def test_a_long_prompt_is_searched_at_once_and_read_exactly_at_any_zoom(open_pag
 
 @pytest.mark.slow
 def test_a_reduced_page_says_which_texts_are_not_searched(open_page, lengthy):
-    open_page(lengthy, max_bytes=720_000).assert_clean()  # this page holds no texts at all
-    opened = open_page(lengthy, max_bytes=800_000)
+    open_page(lengthy, max_bytes=770_000).assert_clean()  # this page holds no texts at all
+    opened = open_page(lengthy, max_bytes=860_000)
     opened.page.fill("#search", "w1")
     message = opened.page.inner_text("#search-count")
     missing = int(re.search(r"([\d,]+) tokens not searched", message)[1].replace(",", ""))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from attentropy.report.figures.sizes import wide
-from attentropy.report.palette import MISSING, colors
+from attentropy.report.palette import MISSING
 from attentropy.report.read import views
 from attentropy.report.read.plane_statistics import offered_statistics
 from attentropy.report.read.views import read_view
@@ -26,7 +26,7 @@ def _point(opened, row, position, rows):
     """Return a point of a cell of the section, above the cell's text."""
     (left, top), size = opened.corner(), wide(LAYERS)
     x = left + size.left + (position - SHOWN.start + 0.5) / len(SHOWN) * size.section
-    return x, top + size.overview + size.above + (rows - 1 - row + 0.12) / rows * size.height
+    return x, top + size.overview + size.above + (rows - 1 - row + 0.2) / rows * size.height
 
 
 def _assert_colours(opened, values, scale):
@@ -35,7 +35,7 @@ def _assert_colours(opened, values, scale):
     opened.quiet()
     rows, positions = np.meshgrid(np.arange(len(values)), SHOWN, indexing="ij")
     pixels, (x, y) = opened.pixels(), _point(opened, rows, positions, len(values))
-    expected = colors(scale.at(values[rows, positions]), 0, 1).astype(int)
+    expected = scale.colors(values[rows, positions]).astype(int)
     cells = pixels[y.round().astype(int), x.round().astype(int)]
     np.testing.assert_allclose(cells, expected, atol=3)
 
@@ -69,7 +69,9 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert f"entropy {means['entropy'][4, 9]:.3f} nats" in opened.page.inner_text("#details")
     opened.page.select_option("#stat", "distance")
     assert f"mean distance {means['distance'][1, 5]:.3f} tokens" in opened.page.inner_text("#live")
-    assert "red 16.0 tokens on a logarithmic scale" in opened.page.inner_text("#caption")
+    assert "dark blue 16.0 tokens (far) on a logarithmic scale" in opened.page.inner_text(
+        "#caption"
+    )
 
     opened.page.select_option("#head", "1")
     _assert_colours(opened, trace["distance"][:, 1], scales["attention", "distance"])
@@ -83,9 +85,9 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     opened.page.click("[data-view=lens]")
     assert opened.page.input_value("#stat") == "entropy"  # the lens has no largest weight
     opened.page.select_option("#stat", "lens_rank")
-    ranks = np.where(trace["lens_rank"] < 0, np.nan, trace["lens_rank"].astype(float))
+    ranks = np.where(trace["lens_rank"] < 0, np.nan, trace["lens_rank"] + 1.0)
     _assert_colours(opened, ranks[0], scales["lens", "lens_rank"])
-    assert f"lens_rank (0 = top-1) {int(ranks[0, 3, 8])}\n" in _hover(opened, 3, 8)
+    assert f"rank of the model's prediction {int(ranks[0, 3, 8])}\n" in _hover(opened, 3, 8)
     opened.page.select_option("#site", "mlp")
     _assert_colours(opened, ranks[1], scales["lens", "lens_rank"])
     opened.page.select_option("#stat", "lens_kl")
@@ -97,9 +99,11 @@ def test_each_statistic_and_site_has_the_colours_and_the_numbers_of_the_trace(op
     assert f"{shown:.1f}\u00a0%" in first
     assert top_token in first
     assert "of the MLP block's output alone" in opened.page.inner_text("#caption")
-    assert "Colour: blue 0.0, white " in opened.page.inner_text("#caption")
+    assert "Colour: dark blue 0.0 (as the output), light blue " in opened.page.inner_text(
+        "#caption"
+    )
     opened.page.select_option("#palette", "cividis")
-    assert "Colour: dark blue 0.0, grey " in opened.page.inner_text("#caption")
+    assert "Colour: dark blue 0.0 (as the output), grey " in opened.page.inner_text("#caption")
     opened.page.select_option("#palette", "diverging")
 
     # The address restores the same view, and a finding selects its own statistic.
@@ -145,8 +149,8 @@ def test_a_signed_view_has_white_at_zero_and_its_ends_beyond_its_scale(open_page
     monkeypatch.setattr(views, "entropy_scale", lambda trace, name, ends: signed)
     opened = open_page(trace, fragment=f"#view=lens&a={SHOWN.start}&b={SHOWN.stop}&col=5")
     _assert_colours(opened, values[0], signed)
-    assert tuple(colors(signed.at(np.zeros(1)), 0, 1)[0]) == (0xF7, 0xF7, 0xF7)
-    assert tuple(colors(signed.at(np.array([np.nan])), 0, 1)[0]) == tuple(
+    assert tuple(signed.colors(np.zeros(1))[0]) == (0xF7, 0xF7, 0xF7)
+    assert tuple(signed.colors(np.array([np.nan]))[0]) == tuple(
         int(MISSING[i : i + 2], 16) for i in (1, 3, 5)
     )
     assert "white 0.0 (no difference), red +2.0 nats" in opened.page.inner_text("#caption")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attentropy.report.read.maps import opening_layer
+from attentropy.report.read.opening_map import opening_layer
 from long_traces import long
 from traces import CHAT, synthetic
 
@@ -63,7 +63,7 @@ def test_the_windows_table_follows_layer_head_and_values(open_page, trace):
     opened.quiet()
     _, head, rows = _table(page, "table-window")
     opening = int(page.input_value("#map-layer"))
-    _same([row[1:] for row in rows], window[opening].mean(0))
+    _same([row[1:] for row in rows], window[opening, int(page.input_value("#map-head"))])
     page.select_option("#map-layer", "2")
     page.select_option("#map-head", "1")
     exported = _csv(opened, "table-window")  # at once, without waiting for the table

@@ -17,13 +17,16 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from real import attention_checks, lens_checks, reference_checks
+from real import answer_checks, attention_checks, lens_checks, reference_checks
 from real.evidence import Case, Evidence
 from real.reader import Model
 from real.rules import decisive, read_rehearsal
 from real.verdict import Verdict
 
-CHECKS = {**lens_checks.CHECKS, **attention_checks.CHECKS, **reference_checks.CHECKS}
+CHECKS = {
+    **answer_checks.CHECKS, **lens_checks.CHECKS, **attention_checks.CHECKS,
+    **reference_checks.CHECKS,
+}  # fmt: skip
 
 
 def judge(result: dict[str, Any], evidence: Evidence) -> list[Verdict]:

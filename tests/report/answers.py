@@ -40,3 +40,9 @@ def prompt_of(trace):
     """Return the trace without its answer's positions."""
     n = trace.prompt_tokens
     return Trace(trace.dataset.isel(query=slice(n), position=slice(n)))
+
+
+def written(text):
+    """Return the tokens of a running text, in order."""
+    words = (word for stretch in text.stretches for word in stretch.words)
+    return [token for word in words for token in word.tokens]

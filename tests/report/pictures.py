@@ -30,10 +30,10 @@ def without_pictures() -> Iterator[None]:
 
 
 def _sketched(
-    trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any
+    trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any, opened: Any
 ) -> dict[str, Any]:
     """Compute the values of the figure without drawing them."""
     for name, size in sizes.items():
-        json.dumps(cells.datasets(trace, size, placed[name], shown[0], rows), allow_nan=False)
-        json.dumps(cells.state(trace, size, placed[name], shown[0]), allow_nan=False)
+        json.dumps(cells.datasets(trace, size, placed[name], opened, rows), allow_nan=False)
+        json.dumps(cells.state(trace, size, placed[name], opened), allow_nan=False)
     return {"figure": {"wide": {}, "narrow": {}}}

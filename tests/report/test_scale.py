@@ -5,7 +5,10 @@ import pytest
 
 from attentropy.engine.errors import UsageError
 from attentropy.report.palette import MISSING, colors
+from attentropy.report.read.plane_statistics import offered_statistics
+from attentropy.report.read.views import fitted, read_view
 from attentropy.report.scale import Scale
+from traces import synthetic
 
 NATS = Scale(0.0, 2.8, "nats")
 RANKS = Scale(0.0, 1999.0, "", 0, "logarithmic")
@@ -73,3 +76,61 @@ def test_a_fixed_range_says_which_values_it_cuts(low, high, ticks, words):
 def test_a_range_that_no_scale_can_have_is_refused(scale, low, high):
     with pytest.raises(UsageError, match="`range`"):
         scale.between(low, high)
+
+
+DARK_BLUE = (0x21, 0x66, 0xAC)
+
+
+@pytest.mark.parametrize("palette", ["diverging", "cividis"])
+def test_certain_is_the_same_dark_blue_in_every_statistic(palette):
+    certain = {
+        "entropy": 0, "normalized_entropy": 0, "lens_kl": 0, "lens_rank": 1, "probability": 1,
+        "max_prob": 1, "sink_mass": 1, "distance": np.inf,
+    }  # fmt: skip
+    trace = synthetic()
+    scales = {}
+    for name in ("lens", "attention"):
+        view = read_view(trace, name)
+        scales[name] = view.scale
+        scales |= {one.name: one.scale for one in offered_statistics(trace, view)}
+    dark = {"diverging": DARK_BLUE, "cividis": tuple(colors(np.zeros(1), 0, 1, "cividis")[0])}
+    for name, scale in scales.items():
+        value = np.array([certain.get(name, 0)])
+        assert tuple(scale.colors(value, palette)[0]) == dark[palette], name
+        ramp = scale.ramp(palette)
+        assert ramp[0 if scale.dark == "low" else -1] < ramp[-1 if scale.dark == "low" else 0]
+
+
+def test_only_entropies_and_differences_have_two_hues():
+    trace = synthetic()
+    for name in ("lens", "attention"):
+        for one in offered_statistics(trace, read_view(trace, name)):
+            two = one.scale.map_name("diverging") == "diverging"
+            assert two == (one.name == "normalized_entropy")
+
+
+@pytest.mark.parametrize(
+    ("largest", "high", "words"),
+    [
+        (4.7, 5.0, "fitted: 0 to 5 of 7.3 nats"),
+        (4.5, 4.5, "fitted: 0 to 4.5 of 7.3 nats"),
+        (0.0, 0.5, "fitted: 0 to 0.5 of 7.3 nats"),
+        (7.2, 7.3, ""),
+    ],
+)
+def test_a_fitted_scale_ends_at_half_a_nat_and_says_of_what(largest, high, words):
+    scale = Scale(0.0, 7.3, "nats").fit(largest)
+    assert (scale.high, scale.fit_words) == (high, words)
+    assert (f"({words})" in scale.words()) == bool(words)
+
+
+def test_a_page_opens_fitted_where_a_quarter_of_the_range_is_empty():
+    trace = synthetic()
+    values = trace.dataset["lens_entropy"].values
+    view = read_view(trace, "lens")
+    assert fitted(view).scale == view.scale  # its values reach to the end
+    values[:] = np.minimum(values, 5.4)
+    assert fitted(read_view(trace, "lens")).scale.high == 5.5
+    values[:] = np.minimum(values, 5.6)
+    values[0, 0, 0] = 5.6  # 6 of 7.6 nats are more than three quarters
+    assert not fitted(read_view(trace, "lens")).scale.fitted

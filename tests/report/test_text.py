@@ -5,6 +5,7 @@ import pytest
 from attentropy.report.text import (
     for_prompt,
     for_terminal,
+    label,
     mark_whitespace,
     shorten,
     shorten_middle,
@@ -63,3 +64,28 @@ def test_a_tower_of_accents_is_cut_where_it_would_be_drawn_over_other_lines():
     assert for_terminal(tower + "x" + tower) == (for_terminal(tower) + "x" + for_terminal(tower))
     assert for_terminal("שָׁ é̂ กี่") == "שָׁ é̂ กี่"
     assert mark_whitespace("e\u0301" * 9) == "e\u0301" * 9
+
+
+@pytest.mark.parametrize(
+    ("token", "columns", "shown"),
+    [
+        ("<|begin_of_text|>", 6, "begin"),
+        ("<|start_header_id|>", 6, "start"),
+        ("<|end_header_id|>", 6, "end"),
+        ("<|eot_id|>", 6, "eot"),
+        ("<|im_start|>", 8, "im_start"),
+        ("<start_of_turn>", 6, "start"),
+        ("<end_of_turn>", 6, "end"),
+        ("<｜begin▁of▁sentence｜>", 6, "begin"),
+        ("<bos>", 6, "bos"),
+        ("<div>", 6, "<div>"),
+        ("<|>", 6, "<|>"),
+        (" capital", 6, "_capi…"),
+        ("‹content·7›", 7, "conte·7"),
+        ("‹3·template·12›", 6, "tem·12"),
+        ("‹content·7›", 12, "‹content·7›"),
+        ("‹content·123›", 3, "123"),
+    ],
+)
+def test_special_and_redacted_tokens_stay_apart_where_they_are_cut(token, columns, shown):
+    assert label(token, columns) == shown

@@ -1,8 +1,17 @@
 """Counts, shares and signed values as people write them."""
 
+import numpy as np
 import pytest
 
-from attentropy.report.units import count, error_bound, percent, signed
+from attentropy.report.units import (
+    beside,
+    count,
+    error_bound,
+    percent,
+    percent_beside,
+    probability,
+    signed,
+)  # fmt: skip
 
 
 def test_singular_and_plural_follow_the_number():
@@ -32,3 +41,36 @@ def test_a_signed_value_that_is_written_as_zero_has_no_sign():
 )
 def test_a_rounding_error_is_never_understated(error, text):
     assert error_bound(error) == text
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.1, 0.3, 0.5, 0.9])
+def test_a_number_next_to_its_limit_reads_as_it_compares(limit):
+    random = np.random.default_rng(0)
+    near = limit + np.array([0.0, 1e-7, -1e-7, 4e-3, -4e-3, 0.049, -0.049])
+    for value in (*near.tolist(), *random.random(200).tolist()):
+        for text in (beside(value, limit), signed(-value, limit=limit).lstrip("−")):
+            written = float(text)
+            assert (written > limit, written < limit) == (value > limit, value < limit) or (
+                text == "0.00" and value < 0.005
+            )
+        share = percent_beside(value, limit)
+        if not share.startswith("<"):
+            written = float(share.removesuffix(" %"))
+            assert (written > 100 * limit) == (value > limit) or value == limit
+            assert (written < 100 * limit) == (value < limit) or value == limit
+    assert (beside(0.87, 0.9), beside(0.8996, 0.9)) == ("0.87", "0.8996")
+    assert percent_beside(0.0499, 0.05) == "4.99 %"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1.00"),
+        (0.9995, "0.9995"),
+        (0.99999, "> 0.9999"),
+        (0.994, "0.99"),
+        (1e-4, "< 0.001"),
+    ],
+)
+def test_a_probability_is_one_only_where_nothing_else_is_possible(value, text):
+    assert probability(value) == text

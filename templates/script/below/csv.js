@@ -29,7 +29,8 @@ function csvHead(table) {
 function csvOfTable(table) {
   const format = (cell) => {
     if (cell.classList.contains("missing")) return "";
-    return cell.classList.contains("number") && !/[",]/.test(cell.textContent) ? cell.textContent : csvText(cell.textContent);
+    const isNumber = cell.classList.contains("number") && !/[",]/.test(cell.textContent);
+    return isNumber ? cell.textContent.replace(/^−/, "-") : csvText(cell.textContent);
   };
   return csvLines([csvHead(table), ...[...table.tBodies[0].rows].map((row) => [...row.cells].map(format))]);
 }

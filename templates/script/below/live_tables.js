@@ -3,6 +3,7 @@
 import { $ } from "../data/page.js";
 import { texts } from "../data/texts.js";
 import { headName } from "../data/rows.js";
+import { markRows } from "./selected_rows.js";
 
 export const MOST_ROWS = { spread: 64, map: 64, received: 32, window: 24 };
 
@@ -18,8 +19,9 @@ export function fourDigits(value, error = 0) {
   if (!Number.isFinite(value)) return null;
   const places = error > 0 ? Math.max(0, Math.min(20, Math.floor(-Math.log10(2 * error)))) : 20;
   const rounded = Number(Number(value.toFixed(places)).toPrecision(4)), size = Math.abs(rounded);
-  if (size >= 1e4) return value.toFixed(0);
-  return size > 0 && size < 1e-4 ? rounded.toExponential().replace(/e-(\d)$/, "e-0$1") : String(rounded);
+  const sign = rounded < 0 ? "−" : "";
+  if (size >= 1e4) return sign + Math.abs(value).toFixed(0);
+  return sign + (size > 0 && size < 1e-4 ? size.toExponential().replace(/e-(\d)$/, "e-0$1") : String(size));
 }
 
 export const withToken = (p) => `${p} ${texts.token(p)}`.trim();
@@ -55,6 +57,7 @@ export function writeTable(id, title, columns, rows) {
   table.tBodies[0].replaceChildren(...rows.map((row) => line(row.map((text, i) =>
     i ? tableCell("td", text, { number: columns[i][1] }) : tableCell("th", text, { scope: "row" })))));
   twin.hidden = false;
+  markRows();
 }
 
 export function writeTables() {

@@ -2,6 +2,7 @@
 import { PROMPT, report } from "../data/page.js";
 import { formatCount, formatSpan, positionLabels } from "../data/format.js";
 import { SHARE } from "../data/colours.js";
+import { hovered } from "../data/selection.js";
 import { paintCells } from "../data/images.js";
 import { state, theme } from "../data/state.js";
 import { attentionWeight, exactValues } from "../data/windows.js";
@@ -10,18 +11,15 @@ import { isUnseen, isUnseenKey } from "../data/visible.js";
 import { openChart, pageWidth } from "../figure/chart.js";
 import { writeLater } from "./live_tables.js";
 import { writeWindowTable } from "./window_table.js";
-import { mapHead, mapValues, readMap, received } from "./map_values.js";
+import { logFraction, mapHead, mapValues, readMap, received } from "./map_values.js";
 import { findReceivedRange, powerOfTen, receivedOver, receivedRange } from "./received.js";
 import { writeMapTables, writeReceivedTable } from "./map_tables.js";
 
-const LEAST_SHARE = 1e-4;
 export let mapView = null;
 export let mapSide = 0;
 let mapKey = null;
 let exactKey = null;
 let mapFrame = 0;
-
-const logFraction = (p) => 1 + Math.log10(Math.max(p, LEAST_SHARE)) / -Math.log10(LEAST_SHARE);
 
 function tilesOfMap() {
   const { queries, keys } = report.map, rows = queries.length - 1, columns = keys.length - 1;
@@ -54,6 +52,17 @@ function drawRegion() {
   mapView.data("receivedpartkeys", positionLabels(region.k0, region.k1, mapSide));
 }
 
+// Set the marks of the selected position and of the hovered one.
+function markPositions() {
+  mapView.signal("col", state.col).signal("hovercol", hovered?.position ?? -1);
+}
+
+export function drawMapHover() {
+  if (!mapView) return;
+  markPositions();
+  mapView.run();
+}
+
 export function drawMap() {
   if (!mapView) return;
   const window = exactValues[state.mapWindow];
@@ -75,6 +84,7 @@ export function drawMap() {
     for (const [name, value] of Object.entries({ wq0, wq1: wq0 + window.queries, wk0, wk1: wk0 + window.keys })) mapView.signal(name, value);
   }
   for (const [name, value] of Object.entries({ ...region, r0: receivedRange[0], r1: receivedRange[1], ...theme() })) mapView.signal(name, value);
+  markPositions();
   mapView.run();
   if (window) writeLater("table-window", key, () => writeWindowTable(window, mapHead(), false));
   writeLater("table-map", [state.mapLayer, state.mapHead, ...Object.values(region)].join(), writeMapTables);

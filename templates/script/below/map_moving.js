@@ -1,6 +1,7 @@
 // Reading the map and moving its frame, with the pointer and with keys.
 import { $, PROMPT, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
+import { hover } from "../data/selection.js";
 import { formatCount, formatPercent, formatSpan } from "../data/format.js";
 import { state } from "../data/state.js";
 import { isUnseenKey } from "../data/visible.js";
@@ -10,7 +11,8 @@ import { pageWidth, pointerOn } from "../figure/chart.js";
 import { whyNotReached } from "../figure/missing.js";
 import { hideTip, showTip } from "../figure/tooltip.js";
 import { writeAddress } from "../figure/address.js";
-import { mapValues } from "./map_values.js";
+import { mapHead, mapValues } from "./map_values.js";
+import { selectOnMap } from "./map_selection.js";
 import { drawMap, drawMapSoon, mapSide, mapView, openMap } from "./map.js";
 
 // The pointer's query and key on the panel of all tiles, and whether it is inside of that panel.
@@ -45,6 +47,28 @@ function describeMap(query, key) {
   return lines;
 }
 
+// The point of the map, or of one of its other panels, under the pointer; null outside of them.
+function placeOn(canvas, event) {
+  const at = onMap(canvas, event);
+  return at.inside ? at : onRegion(canvas, event);
+}
+
+const wholePosition = (place) => Math.min(PROMPT - 1, Math.floor(place));
+
+// The index of the map's head among those of the figure; −1 for the mean over heads.
+const figureHead = () => report.headNames.indexOf(mapHead());
+
+function hoverMap(place, event) {
+  if (!place) { leaveTiles(); return; }
+  showTip(describeMap(place.query, place.key), event);
+  hover({ position: wholePosition(place.query), entry: state.mapLayer, head: figureHead() });
+}
+
+function leaveTiles() {
+  hideTip();
+  hover(null);
+}
+
 function listenMap(canvas) {
   let mapDrag = null;
   canvas.addEventListener("pointerdown", (event) => {
@@ -52,7 +76,7 @@ function listenMap(canvas) {
     if (!at.inside) return;
     const within = at.key >= region.k0 && at.key < region.k1 && at.query >= region.q0 && at.query < region.q1;
     mapDrag = { from: at, start: { ...region }, move: within };
-    hideTip();
+    leaveTiles();
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -64,9 +88,7 @@ function listenMap(canvas) {
       drawMapSoon();
       return;
     }
-    const place = at.inside ? at : onRegion(canvas, event);
-    if (place) showTip(describeMap(place.query, place.key), event);
-    else hideTip();
+    hoverMap(placeOn(canvas, event), event);
   });
   for (const name of ["pointerup", "pointercancel"]) {
     canvas.addEventListener(name, () => {
@@ -74,7 +96,18 @@ function listenMap(canvas) {
       mapDrag = null;
     });
   }
-  canvas.addEventListener("pointerleave", hideTip);
+  canvas.addEventListener("pointerleave", leaveTiles);
+  listenMapClicks(canvas);
+}
+
+// A click selects a query; a press that moved the frame is none.
+function listenMapClicks(canvas) {
+  let pressedAt = null;
+  canvas.addEventListener("pointerdown", (event) => { pressedAt = event; });
+  canvas.addEventListener("click", (event) => {
+    const place = placeOn(canvas, event), moved = pressedAt ? Math.hypot(event.clientX - pressedAt.clientX, event.clientY - pressedAt.clientY) : 0;
+    if (place && moved < 4) selectOnMap(wholePosition(place.query), figureHead());
+  });
 }
 
 function onMapKey(event) {

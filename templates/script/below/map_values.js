@@ -12,3 +12,11 @@ export async function readMap() {
 }
 
 export const mapHead = () => report.map.heads[Math.max(0, state.mapHead)];
+
+const LEAST_SHARE = 1e-4;
+
+// The place of a share on the logarithmic scale of the maps, from 0 to 1; NaN for a missing one.
+export const logFraction = (p) => 1 + Math.log10(Math.max(p, LEAST_SHARE)) / -Math.log10(LEAST_SHARE);
+
+// The legend of that scale.
+export const LOG_TICKS = [0.0001, 0.001, 0.01, 0.1, 1].map((share, i) => ({ y: i / 4, text: String(share) }));

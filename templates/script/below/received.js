@@ -31,5 +31,5 @@ export function receivedOver(a, b) {
   return points;
 }
 
-// A power of ten with its exponent raised.
-export const powerOfTen = (y) => `10${[...String(Math.round(Math.log10(y)))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;
+// A power of ten: as a number near 1, else with its exponent raised.
+export const powerOfTen = (y) => (y > 0.9e-3 && y < 1.1e3 ? String(Number(y.toPrecision(1))) : `10${[...String(Math.round(Math.log10(y)))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`);

@@ -11,6 +11,15 @@ export const GREY = fromHex(report.missing);
 // The scale of a share; report/scale.py has the same.
 export const SHARE = { low: 0, high: 1, unit: "", digits: 1, kind: "sequential", cuts_low: false, cuts_high: false };
 
+// The map of colours that stands for the palette `name` on a scale.
+export const mapOf = (scale, name) => scale.maps?.[name] ?? name;
+
+// The place of a value from the dark end of a scale, 0, to the other one, 1.
+export function shadeOf(value, scale) {
+  const at = fractionOf(value, scale);
+  return scale.dark === "high" ? 1 - at : at;
+}
+
 // The place of a value between the ends of a scale, from 0 to 1.
 export function fractionOf(value, { low, high, kind }) {
   const span = high > low ? high - low : 1;
@@ -34,8 +43,8 @@ export function legendTicks(scale) {
 
 export function colourOf(value, scale, name) {
   if (!Number.isFinite(value)) return GREY;
-  const stops = STOPS[name];
-  const at = fractionOf(value, scale) * (stops.length - 1);
+  const stops = STOPS[mapOf(scale, name)];
+  const at = shadeOf(value, scale) * (stops.length - 1);
   const left = Math.min(Math.floor(at), stops.length - 2);
   return stops[left].map((low, i) => Math.floor(low * (1 - (at - left)) + stops[left + 1][i] * (at - left) + 0.5));
 }
@@ -48,9 +57,10 @@ export function inkOn(c) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? report.inks[0] : report.inks[1];
 }
 
-export function legendRows(name) {
-  const steps = 64;
+// The legend's colours from the low end of a scale to its high end.
+export function legendRows(name, scale = SHARE) {
+  const steps = 64, whole = { ...SHARE, maps: scale.maps, dark: scale.dark };
   return Array.from({ length: steps }, (_, i) => ({
-    y0: i / steps, y1: Math.min(1, (i + 1.3) / steps), fill: toHex(colourOf((i + 0.5) / steps, SHARE, name)),
+    y0: i / steps, y1: Math.min(1, (i + 1.3) / steps), fill: toHex(colourOf((i + 0.5) / steps, whole, name)),
   }));
 }

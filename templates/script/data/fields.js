@@ -19,7 +19,7 @@ export const FIELDS = {
   row: integerIn(0, Math.max(report.layers.length, report.heads)), mapLayer: integerIn(0, report.layers.length),
   mapHead: integerIn(-1, Math.max(report.heads, report.mapHeads)), mapWindow: integerIn(0, 99), values: oneOf(["weight", "entropy"]), how: oneOf(Object.keys(HOW)),
   stat: oneOf(["entropy", ...Object.values(report.statistics).flatMap(Object.keys)]), site: oneOf(SITES),
-  box: isTrue, dots: isTrue, sinks: isTrue,
+  box: isTrue, dots: isTrue, sinks: isTrue, fit: isTrue,
 };
 
 export const REGION_FIELDS = { q0: integerIn(0, PROMPT), q1: integerIn(1, PROMPT + 1), k0: integerIn(0, PROMPT), k1: integerIn(1, PROMPT + 1) };

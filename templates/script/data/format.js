@@ -8,6 +8,9 @@ export const countOf = (n, noun, plural = `${noun}s`) => `${formatCount(n)} ${n 
 // A share in percent, with a space that does not break.
 export const formatPercent = (share) => `${(share * 100).toFixed(1)}\u00a0%`;
 
+// A value with a fixed number of digits and a real minus.
+export const formatFixed = (value, digits) => value.toFixed(digits).replace(/^-/, "−");
+
 // A value with its sign and a real minus; without a sign where it is written as zero.
 export function formatSigned(value, digits) {
   const text = Math.abs(value).toFixed(digits);
@@ -21,6 +24,16 @@ export const formatRange = (a, b) => `${a} to ${b - 1}`;
 export function shorten(text, letters) {
   const all = [...text];
   return all.length > letters ? all.slice(0, Math.max(1, letters - 1)).join("") + "…" : text;
+}
+
+const REDACTED = /^‹(?:\d+·)?([\p{L}_]+)·(\d+)›$/u;
+
+// A token as the figure labels it, cut to its room: of a redacted one role and length stay.
+export function labelOf(text, letters) {
+  const redacted = text.length > letters ? REDACTED.exec(text) : null;
+  if (!redacted) return shorten(text, letters);
+  const [, role, length] = redacted, room = letters - length.length - 1;
+  return room > 0 ? `${role.slice(0, room)}·${length}` : length;
 }
 
 // A text shortened in its middle, so that its start and its end stay; shortened at its end where the room

@@ -1,5 +1,5 @@
 // Pictures of values, one pixel per cell, painted on a canvas.
-import { colourOf, fractionOf, GREY, SHARE } from "./colours.js";
+import { colourOf, GREY, mapOf, shadeOf, SHARE } from "./colours.js";
 
 // Pixels take their colours from a table, so that painting a cell is one look-up.
 const SHADES = 2048;
@@ -26,12 +26,12 @@ export function paintCells(rows, columns, at, scale, name, empty = () => false) 
   // In main memory: a picture is painted once and drawn often, and no graphics card draws it.
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const pixels = context.createImageData(columns, rows), words = new Uint32Array(pixels.data.buffer);
-  const shades = shadesOf(name);
+  const shades = shadesOf(mapOf(scale, name));
   for (let r = 0; r < rows; r++) {
     for (let c = 0; c < columns; c++) {
       if (empty(r, c)) continue;
       const value = at(r, c);
-      const shade = Number.isFinite(value) ? Math.round(fractionOf(value, scale) * (SHADES - 1)) : SHADES;
+      const shade = Number.isFinite(value) ? Math.round(shadeOf(value, scale) * (SHADES - 1)) : SHADES;
       words[r * columns + c] = shades[shade];
     }
   }

@@ -27,7 +27,7 @@ function makeLensPlane(key) {
   const read = (raw, get) => raw && { get: (i) => get(raw, i), error: raw.error };
   const derived = {
     lens_kl: () => detail("lensKl"),
-    lens_rank: () => read(detail("lensRank"), (raw, i) => (raw.get(i) < 0 ? NaN : raw.get(i))),
+    lens_rank: () => read(detail("lensRank"), (raw, i) => (raw.get(i) < 0 ? NaN : raw.get(i) + 1)), // ranks are read from 1
     probability: () => read(detail("topLogprobs"), (raw, i) => Math.exp(raw.get(i * raw.shape[2]))),
   };
   const part = own("part") ?? derived[stat]?.();

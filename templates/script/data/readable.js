@@ -9,13 +9,27 @@ const ENTROPY_LIKE = ["entropy", "probability"];
 // What is known of the lens that is shown; null for attention, and where nobody knows.
 export const readableLens = () => (state.view === "lens" ? report.readable[siteShown()] ?? null : null);
 
+// Whether the statistic that is shown says little where the lens cannot be read.
+export const marksRows = () => readableLens() !== null && ENTROPY_LIKE.includes(statShown());
+
 // The same, as far as the figure marks its rows; null where all rows are alike.
-export const markedLens = () => (state.dots && ENTROPY_LIKE.includes(statShown()) ? readableLens() : null);
+export const markedLens = () => (state.dots && marksRows() ? readableLens() : null);
 
 // The lower edge of each of `many` rows and the upper one of the last, from 0, in units of a full row.
 export const rowEdges = (many) => markedLens()?.edges ?? Array.from({ length: many + 1 }, (_, i) => i);
 
 export const isThin = (edges, r) => edges[r + 1] - edges[r] < 0.999;
+
+const TEXT_ROW = 12.5;
+const ROW_FONT = 0.8;
+
+// Of how many rows one has texts and a label, in a view of `height` pixels with rows up to `total`.
+export const textStep = (total, height) => Math.max(1, Math.ceil((TEXT_ROW * Math.max(1, total)) / height));
+
+// Whether row r of `many` has texts and a label: of many rows only some have room, counted from the top.
+export const hasText = (r, many, step) => (many - 1 - r) % step === 0;
+
+export const cellFont = (total, height, largest) => Math.min(largest, (height / Math.max(1, total)) * textStep(total, height) * ROW_FONT);
 
 // The neighbouring rows [first, stop) that are not collapsed, which share a picture.
 export function fullRuns(edges) {

@@ -10,8 +10,8 @@ export const SITES = report.sites.map(([name]) => name);
 
 export const state = {
   view: report.views[0], rows: "layers", layer: 0, head: -1, palette: "diverging", how: "mean", stat: "entropy", site: report.sites[0]?.[0] ?? "",
-  a: 0, b: N, col: report.placement.column, row: 0, mapLayer: report.mapLayer, mapHead: -1, mapWindow: 0, values: "weight",
-  find: "", pins: [], box: true, dots: true, sinks: false,
+  a: 0, b: N, col: report.placement.column, row: 0, mapLayer: report.mapLayer, mapHead: report.mapHead, mapWindow: 0, values: "weight",
+  find: "", pins: [], box: true, dots: true, sinks: false, fit: report.fitted,
 };
 
 export const theme = () => report.themes[darkMode.matches && !matchMedia("print").matches ? "dark" : "light"];

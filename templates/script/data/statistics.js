@@ -22,7 +22,13 @@ export function otherStatistics() {
 
 export const statShown = () => (otherStatistics().includes(state.stat) ? state.stat : "entropy");
 
-export const scaleShown = () => (statShown() === "entropy" ? report.scales[state.view] : report.statistics[state.view][statShown()]);
+// The scale of the statistic that is shown, before it is fitted.
+const wholeScale = () => (statShown() === "entropy" ? report.scales[state.view] : report.statistics[state.view][statShown()]);
+
+// The same, fitted to the values of the page where the reader wants it; null where it cannot be.
+export const fittedScale = () => (statShown() === "entropy" && !otherSite() ? wholeScale().fit : null);
+
+export const scaleShown = () => (state.fit && fittedScale()) || wholeScale();
 
 export function statName() {
   const stat = statShown();

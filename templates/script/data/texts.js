@@ -1,19 +1,39 @@
 // The texts of the prompt's tokens, and of the vocabulary that the lens names tokens from.
 import { N, report } from "./page.js";
-import { slots, unpackAll } from "./values.js";
+import { inflate, slots, unpackAll } from "./values.js";
 import { vocabularyShown } from "./statistics.js";
 
 export let texts = null;
 
 export async function readTexts() {
-  const { short, full, roles, ranges } = report.texts;
+  const { words, roles, ranges } = report.texts;
   const names = ["index", "role", "starts"].filter((name) => report.texts[name]);
   const textSlots = slots(ranges), { index, role, starts } = await unpackAll(Object.fromEntries(names.map((name) => [name, report.texts[name]])));
-  const continues = (p) => { const i = textSlots.slot(p); return i >= 0 && !starts.get(i); };
+  const { short, full, plain, turns, probabilities, decisive } = await (await inflate(words)).json();
+  const at = (p, read) => { const i = textSlots.slot(p); return i < 0 ? "" : read(i); };
+  const roleOf = (p) => at(p, (i) => roles[role.get(i)]);
+  const plainOf = (p) => at(p, (i) => plain[index.get(i)]);
+  const continues = (p) => { const i = textSlots.slot(p); return Boolean(starts) && i >= 0 && !starts.get(i); };
+  // A token without a text is the rest of the character before it.
+  const isRest = (p) => p > 0 && p < N && textSlots.slot(p) >= 0 && plainOf(p) === "" && roleOf(p) === roleOf(p - 1);
   texts = {
-    token: (p) => { const i = textSlots.slot(p); return i < 0 ? "" : short[index.get(i)]; },
-    full: (p) => { const i = textSlots.slot(p); return i < 0 ? "" : full[index.get(i)] ?? short[index.get(i)]; },
-    role: (p) => { const i = textSlots.slot(p); return i < 0 ? "" : roles[role.get(i)]; },
+    token: (p) => at(p, (i) => short[index.get(i)]),
+    full: (p) => at(p, (i) => full[index.get(i)] ?? short[index.get(i)]),
+    role: roleOf,
+    plain: plainOf,
+    // Where each turn starts, its kind and its label; nothing where the page has no complete text.
+    turns,
+    probabilities,
+    isDecisive: (p) => Boolean(decisive) && p >= decisive[0] && p < decisive[1],
+    decisive,
+    startsWord: (p) => !continues(p),
+    // The tokens [from, to) of the character at a position: more than one where a byte-level tokenizer cut it.
+    characterOf: (p) => {
+      let from = p, to = p + 1;
+      while (isRest(from)) from--;
+      while (isRest(to)) to++;
+      return { from, to };
+    },
     // The tokens [from, to) of the word at a position; null for a word of one token, and for one of which
     // the page has only a part.
     wordAt: (p) => {
@@ -25,6 +45,20 @@ export async function readTexts() {
       return isWhole && to - from > 1 ? { from, to } : null;
     },
   };
+}
+
+const folded = (text) => text.replace(/[\u2066-\u2069]/g, "").replace(/^[_␣]+|[␣]+$/g, "").toLowerCase();
+const answers = new WeakMap();
+
+// Whether a token of the lens's vocabulary is the answer's: the first one of its decisive word.
+export function isAnswer(id) {
+  if (id < 0 || !report.answerToken) return false;
+  const vocabulary = vocabularyShown();
+  if (!answers.has(vocabulary)) {
+    const wanted = folded(report.answerToken);
+    answers.set(vocabulary, new Set(vocabulary.short.flatMap((short, i) => (folded(vocabulary.full[i] ?? short) === wanted ? [i] : []))));
+  }
+  return answers.get(vocabulary).has(id);
 }
 
 export const word = (id) => (id < 0 ? "" : vocabularyShown().short[id]);

@@ -7,17 +7,33 @@ import { MOST_PINS, pinFrom, pinText } from "./pins.js";
 
 const LONGEST_ADDRESS = 2000;
 let openingState = null;
+let clearedFragment = null;
 
 export function storeOpening() {
   openingState = { state: { ...state }, region: { ...region } };
 }
 
-export function writeAddress() {
+// Set the state to what the page opened with, and leave the address empty until it changes.
+export function resetState() {
+  Object.assign(state, openingState.state, { pins: [] });
+  Object.assign(region, openingState.region);
+  clearedFragment = fragmentOfState();
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+function fragmentOfState() {
   const parts = Object.keys(FIELDS).map((name) => `${name}=${state[name]}`);
   if (report.map) parts.push(...Object.keys(REGION_FIELDS).map((name) => `${name}=${region[name]}`));
   if (state.pins.length) parts.push(`pin=${state.pins.map(pinText).join(";")}`);
   const search = state.find ? [`find=${encodeURIComponent(state.find.toWellFormed())}`] : [];
-  const longer = [...parts, ...search].join("&"), fragment = longer.length < LONGEST_ADDRESS ? longer : parts.join("&");
+  const longer = [...parts, ...search].join("&");
+  return longer.length < LONGEST_ADDRESS ? longer : parts.join("&");
+}
+
+export function writeAddress() {
+  const fragment = fragmentOfState();
+  if (fragment === clearedFragment) return;
+  clearedFragment = null;
   if (location.hash.slice(1) !== fragment) history.replaceState(null, "", `#${fragment}`);
 }
 

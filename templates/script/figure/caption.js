@@ -5,13 +5,29 @@ import { formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
 import { otherSite, scaleShown, siteShown } from "../data/statistics.js";
 import { markedLens } from "../data/readable.js";
+import { pageWidth } from "./chart.js";
 
 export const chartCaption = () => (state.box ? report.placement.captions[otherSite() ? "other" : state.view] : "");
 
+const CAPTION_LETTERS = 44;
+
+// The caption of the box in two lines on a telephone, the first one the longer.
+export function inLines(caption) {
+  const at = pageWidth === "narrow" && caption.length > CAPTION_LETTERS ? caption.lastIndexOf(" ", CAPTION_LETTERS) : 0;
+  return at > 0 ? `${caption.slice(0, at)}\n${caption.slice(at + 1)}` : caption;
+}
+
+// Whether a part of the box is in the section.
+function isBoxInSection() {
+  const [from, to] = report.placement.box;
+  return to > state.a && from < state.b;
+}
+
 // What the caption says of the box of template tokens.
 function boxWords() {
-  const caption = chartCaption();
-  return caption && ` Blue box: ${caption[0].toLowerCase()}${caption.slice(1)}.`;
+  const caption = isBoxInSection() && chartCaption();
+  if (!caption) return "";
+  return ` Blue box: ${caption[0].toLowerCase()}${caption.slice(1)}.`;
 }
 
 // Write below the figure what it shows, in which colours, and where the inset is.

@@ -11,6 +11,11 @@ export function useVega(embed) {
   embedVega = embed;
 }
 
+// Note the size of a chart's canvas, from which `pointerOn` knows its scale on the screen.
+export function noteSize(canvas) {
+  canvas.dataset.width = canvas.width / devicePixelRatio;
+}
+
 export let pageWidth = "wide";
 
 export const fittingWidth = () => (smallScreen.matches ? "narrow" : "wide");
@@ -32,7 +37,7 @@ export async function openChart(id, name) {
   const view = (await embedVega($(id), spec, OPTIONS)).view;
   const canvas = $(id).querySelector("canvas");
   canvas.setAttribute("aria-hidden", "true");
-  canvas.dataset.width = canvas.width / devicePixelRatio;
+  noteSize(canvas);
   [canvas.dataset.left, canvas.dataset.top] = chartOrigin(view);
   $(id).parentElement.classList.add("drawn");
   return view;

@@ -1,7 +1,8 @@
 // The choosers above the figure and below it, which always show the state.
 import { $, report } from "../data/page.js";
 import { state } from "../data/state.js";
-import { otherStatistics, siteShown, statShown } from "../data/statistics.js";
+import { fittedScale, otherStatistics, siteShown, statShown } from "../data/statistics.js";
+import { marksRows } from "../data/readable.js";
 import { writeCaption } from "./caption.js";
 
 // Each: the chooser's id, the field of the state that it sets, and how its value is read.
@@ -38,8 +39,10 @@ export function reflect() {
   for (const [id, name] of CHOOSERS) {
     if ($(id)) $(id).value = String(state[name]);
   }
-  for (const name of ["box", "dots", "sinks"]) {
+  for (const name of ["box", "dots", "sinks", "fit"]) {
     if ($(name)) $(name).checked = state[name];
   }
+  $("fit-chooser").hidden = !fittedScale();
+  if ($("dots")) $("dots").parentElement.hidden = !marksRows();
   reflectStatistic();
 }

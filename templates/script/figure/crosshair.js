@@ -16,7 +16,7 @@ const TAG_LETTERS = 10;
 
 let hoverFrame = 0;
 let flashTimer = 0;
-let flashing = 0;
+let flashing = { flash: 0, flashrow: 0 };
 
 // The edges of a row as two parameters; no row for −1.
 function edgesOf(name, row, rows) {
@@ -39,7 +39,7 @@ function hoverSignals() {
 export function crosshairSignals(box) {
   const rows = rowsShown(), row = rowOf(selectedCell());
   return {
-    ...hoverSignals(), ...edgesOf("sel", row, rows), flash: flashing, inrows: box.weights ? 0 : 1,
+    ...hoverSignals(), ...edgesOf("sel", row, rows), ...flashing, inrows: box.weights ? 0 : 1,
     rowtag: String(rows[row]?.label ?? ""), columntag: shorten(columnTag(state.col), TAG_LETTERS),
   };
 }
@@ -55,10 +55,14 @@ export function drawHover() {
   if (!hoverFrame) hoverFrame = requestAnimationFrame(() => { hoverFrame = 0; setSignals(hoverSignals()); });
 }
 
-// Frame the selected cell for a moment, because the reader was led to it.
-export function flashCell() {
+function setFlash(cell, row) {
+  flashing = { flash: cell, flashrow: row };
+  setSignals(flashing);
+}
+
+// Frame the selected cell or its whole row for a moment, because the reader was led to it.
+export function flashCell(part) {
   clearTimeout(flashTimer);
-  flashing = 1;
-  setSignals({ flash: 1 });
-  flashTimer = setTimeout(() => { flashing = 0; setSignals({ flash: 0 }); }, FLASH);
+  setFlash(part === "cell" ? 1 : 0, part === "row" ? 1 : 0);
+  flashTimer = setTimeout(() => setFlash(0, 0), FLASH);
 }

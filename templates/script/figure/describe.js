@@ -3,7 +3,7 @@ import { N, report } from "../data/page.js";
 import { data, details, headDetails } from "../data/values.js";
 import { visibleKeys } from "../data/visible.js";
 import { texts, wordFull } from "../data/texts.js";
-import { countOf, formatCount, formatPercent, shorten } from "../data/format.js";
+import { countOf, formatCount, formatFixed, formatPercent, shorten } from "../data/format.js";
 import { planes } from "../data/planes.js";
 import { state } from "../data/state.js";
 import { lensDetail, otherSite, statName, statShown } from "../data/statistics.js";
@@ -128,5 +128,5 @@ export function describeDrawn(row, position, bin) {
   const from = Math.floor(position / bin) * bin, to = Math.min(N, from + bin);
   const [mean, low, high] = [0, 1, 2].map((how) => row.plane.over(row.at, from, to, how));
   if (!Number.isFinite(mean)) return [];
-  return [`this column: positions ${formatCount(from)} to ${formatCount(to - 1)}, mean ${withUnit(mean.toFixed(2))}, min ${low.toFixed(2)}, max ${high.toFixed(2)}`];
+  return [`this column: positions ${formatCount(from)} to ${formatCount(to - 1)}, mean ${withUnit(formatFixed(mean, 2))}, min ${formatFixed(low, 2)}, max ${formatFixed(high, 2)}`];
 }

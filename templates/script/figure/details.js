@@ -10,10 +10,11 @@ import { statisticReady } from "../data/statistics.js";
 import { openChart } from "./chart.js";
 import { attendedKeys } from "./attended.js";
 import { cellFacts, mostAttended } from "./describe.js";
+import { isHit } from "./matches.js";
 import { currentReading, withReading } from "./reading.js";
 
 const MOST_BARS = 5;
-const charts = {};
+const barCharts = {};
 let shownText = null;
 let detailsFrame = 0;
 let notes = [];
@@ -47,7 +48,7 @@ function writeBars(id, title, entries) {
     row.append(makeElement("bdi", text), makeElement("span", Number.isFinite(p) ? formatPercent(p) : "missing"));
     return row;
   }));
-  const view = charts[id];
+  const view = barCharts[id];
   if (!view) return;
   view.data("bars", entries.map(({ p }, y) => ({ y, p: Number.isFinite(p) ? p : 0 })));
   for (const [name, value] of Object.entries(theme())) view.signal(name, value);
@@ -66,13 +67,13 @@ const writeLines = (id, lines) => $(id).replaceChildren(...lines.map((line) => m
 export function drawDetails() {
   if (!$("details")) return;
   const cell = cellInFocus(), { place, facts, tokens, words } = readCell(cell), [value = "", ...more] = facts;
-  const text = JSON.stringify([cell, place, facts, notes, tokens, words, state.sinks, Boolean(hovered), theme()]);
+  const text = JSON.stringify([cell, place, facts, notes, tokens, words, isHit(cell.position), state.sinks, Boolean(hovered), theme()]);
   if (text === shownText) return;
   shownText = text;
   const token = texts.full(cell.position), role = texts.role(cell.position);
   $("details-which").textContent = hovered ? "under the pointer" : "selected";
   $("details-token").textContent = token || "text not in the page";
-  $("details-role").textContent = role;
+  $("details-role").textContent = isHit(cell.position) ? `${role} · matches the search` : role;
   $("details-place").textContent = token ? place.replace(` · ${token} (${role})`, "") : place;
   $("details-value").textContent = value;
   writeLines("details-notes", notes);
@@ -86,10 +87,10 @@ export function drawDetailsSoon() {
   if (!detailsFrame) detailsFrame = requestAnimationFrame(() => { detailsFrame = 0; drawDetails(); });
 }
 
-// Open the charts of the bars.
+// Open the barCharts of the bars.
 export async function openDetails() {
   if (!$("details")) return;
-  for (const id of ["details-top", "details-keys"]) charts[id] = await openChart(id, "bars");
+  for (const id of ["details-top", "details-keys"]) barCharts[id] = await openChart(id, "bars");
   shownText = null;
   drawDetails();
 }

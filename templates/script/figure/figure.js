@@ -1,18 +1,19 @@
 // Drawing the figure for the current state: its datasets and its parameters, nothing else.
 import { N, report } from "../data/page.js";
 import { texts } from "../data/texts.js";
-import { countOf, formatCount, positionLabels, shorten } from "../data/format.js";
-import { legendRows, legendTicks } from "../data/colours.js";
+import { countOf, formatCount, labelOf, positionLabels } from "../data/format.js";
+import { readPositions } from "../data/read.js";
 import { state, theme } from "../data/state.js";
-import { prepareStatistic, scaleShown, statisticReady } from "../data/statistics.js";
-import { rowsShown } from "../data/rows.js";
-import { markedLens, readableLens, rowEdges, skillBars } from "../data/readable.js";
-import { figureView, layout } from "./canvas.js";
+import { prepareStatistic, statisticReady } from "../data/statistics.js";
+import { rowKind, rowsShown } from "../data/rows.js";
+import { cellFont, hasText, markedLens, readableLens, rowEdges, skillBars, textStep } from "../data/readable.js";
+import { figureView, layout, runView } from "./canvas.js";
 import { pageWidth } from "./chart.js";
 import { sectionCells } from "./cells.js";
 import { makeInset } from "./inset.js";
-import { overviewBin, overviewPicture, pictureKey, pieces, sectionBinOf, sectionPieces } from "./pictures.js";
-import { chartCaption } from "./caption.js";
+import { countCells, overviewBin, overviewHatch, overviewPicture, pictureKey, pieces, sectionBinOf, sectionHatch, sectionPieces } from "./pictures.js";
+import { drawHistogram, drawLegend } from "./legend.js";
+import { chartCaption, inLines } from "./caption.js";
 import { drawMatches } from "./matches.js";
 import { pinFrames } from "./frames.js";
 import { crosshairSignals } from "./crosshair.js";
@@ -21,6 +22,7 @@ let frameRequest = 0;
 export let sectionBin = 1;
 export let shownInset = null;
 let overviewKey = null;
+let overviewCounts = [];
 let shownPieces = null;
 const drawListeners = [];
 
@@ -36,23 +38,28 @@ export function forgetPictures() {
 }
 
 function drawOverview(rows) {
-  figureView.data("tile", overviewPicture(rows));
-  figureView.data("legend", legendRows(state.palette));
-  figureView.data("ticks", legendTicks(scaleShown()));
-  figureView.data("legendtitle", [{ text: scaleShown().title }]);
+  const parts = overviewPicture(rows);
+  overviewCounts = parts.map((part) => part.counts);
+  figureView.data("tile", parts).data("overviewhatch", overviewHatch(rows, parts));
+  drawLegend();
   drawRows(rows);
-  figureView.data("rowtitle", [{ text: state.view === "attention" && state.rows === "heads" ? `head of layer ${report.layers[state.layer]}` : "layer" }]);
+  figureView.data("rowtitle", [{ text: rowKind() }]);
   figureView.data("overviewlabels", [{ y: 0.06, text: rows[0].label }, { y: 0.94, text: rows[rows.length - 1].label }]);
-  const bin = overviewBin();
+  figureView.data("overviewtitle", [{ text: overviewTitle() }]);
+}
+
+function overviewTitle() {
+  const bin = overviewBin(), read = state.view === "lens" ? readPositions() : null, heads = rowKind() === "head";
   const summary = { mean: "mean", low: "minimum", high: "maximum" }[state.how];
-  const each = bin > 1 ? `, each column is the ${summary} of ${bin}` : "", readable = markedLens() && pageWidth === "wide" ? `; ${markedLens().title}` : "";
-  figureView.data("overviewtitle", [{ text: `${N > 1 ? "all " : ""}${countOf(N, "position")}, every ${state.view === "attention" && state.rows === "heads" ? "head" : "layer"}${each}${readable}` }]);
+  const each = bin > 1 ? `; a column is the ${summary} of ${read ? "those read among " : ""}${bin}` : "", readable = markedLens() && pageWidth === "wide" ? `; ${markedLens().title}` : "";
+  const which = read ? `${formatCount(read.length)} of ` : N > 1 ? "all " : "";
+  return `${which}${countOf(N, "position")}${read ? " read" : ""}, every ${heads ? `head of layer ${report.layers[state.layer]}` : "layer"}${each}${readable}`;
 }
 
 // The labels of the rows, the marks of those whose lens cannot be read, and the bars of their skill.
 function drawRows(rows) {
-  const marks = markedLens()?.marks[pageWidth] ?? {}, every = Math.max(1, Math.round(rows.length / 24));
-  figureView.data("rows", marks.rows ?? rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => r % every === 0));
+  const marks = markedLens()?.marks[pageWidth] ?? {}, step = textStep(rows.length, layout.height);
+  figureView.data("rows", marks.rows ?? rows.map((row, r) => ({ yc: r + 0.5, text: row.label })).filter((_, r) => hasText(r, rows.length, step)));
   for (const name of ["unread", "specks", "overviewspecks", "pale", "notes"]) figureView.data(name, marks[name] ?? []);
   figureView.data("strip", skillBars(rows.length));
   figureView.data("striptitle", readableLens() ? [{ text: "skill" }] : []);
@@ -66,9 +73,18 @@ function drawSection(rows) {
   const parts = live ? [] : sectionPieces(rows), key = parts.map((piece) => piece.key).join(";");
   if (key !== shownPieces) figureView.data("part", parts);
   shownPieces = key;
+  figureView.data("hatch", sectionHatch(rows, live ? null : parts));
+  drawHistogram(...overviewCounts, ...(live ? [countCells(rows)] : parts.map((part) => part.counts)));
   let columns = [];
   if (letters < 2) columns = positionLabels(state.a, state.b, layout.section);
-  else for (let p = state.a; p < state.b; p++) columns.push({ xc: p + 0.5, text: shorten(texts.token(p), letters) });
+  else {
+    // The columns of one character share a label.
+    for (let p = state.a; p < state.b;) {
+      const { from, to } = texts.characterOf(p), stop = Math.min(to, state.b);
+      columns.push({ xc: (p + stop) / 2, text: labelOf(texts.token(from), letters * (stop - p)) });
+      p = stop;
+    }
+  }
   figureView.data("columns", columns);
 }
 
@@ -89,21 +105,21 @@ export function drawFigure(settled = true) {
   }
   drawSection(rows);
   const box = shownInset = makeInset(rows);
-  figureView.data("inset", box.cells).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
+  figureView.data("inset", box.cells).data("insethatch", box.hatch).data("insetrows", box.rowLabels).data("insetcolumns", box.columns);
   const row = rows[Math.min(state.row, rows.length - 1)];
   figureView.data("insettitle", [{ text: insetTitle(box, row) }]);
-  figureView.data("caption", [{ text: chartCaption() }]);
+  figureView.data("caption", [{ text: inLines(chartCaption()) }]);
   figureView.data("pins", pinFrames());
   drawMatches();
-  const height = rowEdges(rows.length)[rows.length], pixels = layout.height / height, insetPixels = layout.height / box.height;
+  const height = rowEdges(rows.length)[rows.length], largest = box.weights ? 12 : layout.insetFont;
   const signals = {
     rowcount: height, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
-    cellfont: pixels < 8 ? 0 : Math.min(12, pixels * 0.7), insetfont: insetPixels < 8 ? 0 : Math.min(box.weights ? 12 : layout.insetFont, insetPixels * 0.75),
+    section: layout.section, total: layout.total, cellfont: cellFont(height, layout.height, 12), insetfont: cellFont(box.height, layout.height, largest),
     box0: state.box ? report.placement.box[0] : 0, box1: state.box ? report.placement.box[1] : 0,
     ...theme(), ...crosshairSignals(box),
   };
   for (const [name, value] of Object.entries(signals)) figureView.signal(name, value);
-  figureView.run();
+  runView();
   if (!settled) return;
   for (const listener of drawListeners) listener();
 }

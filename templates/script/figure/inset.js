@@ -1,12 +1,13 @@
 // The figure's inset: the magnified column, or exact weights of the selected query.
 import { report } from "../data/page.js";
 import { texts } from "../data/texts.js";
-import { shorten, shortenMiddle } from "../data/format.js";
+import { labelOf, shortenMiddle } from "../data/format.js";
 import { colourOf, SHARE } from "../data/colours.js";
 import { state } from "../data/state.js";
 import { scaleShown } from "../data/statistics.js";
 import { entropyAt } from "../data/rows.js";
-import { rowEdges } from "../data/readable.js";
+import { isThin, rowEdges } from "../data/readable.js";
+import { hatchRows } from "../data/hatch.js";
 import { attentionWeight, exactWindow } from "../data/windows.js";
 import { layout } from "./canvas.js";
 import { columnCells, insetText, makeCell } from "./cells.js";
@@ -20,9 +21,11 @@ export function makeInset(rows) {
     const height = rowEdges(rows.length)[rows.length], pixels = layout.height / height, twoLines = pixels >= 2.5 * layout.insetFont;
     const colour = (row) => colourOf(entropyAt(row, state.col), scaleShown(), state.palette);
     // Two lines start higher than one line; a line is two pixels higher than its font.
-    const cells = columnCells(rows, 0, (row) => insetText(row, twoLines), colour)
+    const cells = columnCells(rows, 0, state.col, (row) => insetText(row, twoLines), colour)
       .map((base) => (Array.isArray(base.text) ? { ...base, yc: base.yc + (layout.insetFont + 2) / 2 / pixels } : base));
-    return { cells, width: 1, height, rowLabels: [], columns: [{ xc: 0.5, text: shorten(texts.token(state.col), Math.min(16, Math.floor(layout.inset / 6.5))) }], weights: false };
+    const edges = rowEdges(rows.length), shareOf = (r) => (isThin(edges, r) || Number.isFinite(entropyAt(rows[r], state.col)) ? 1 : 0);
+    const hatch = hatchRows({ edges, columns: 1, columnAt: () => 0, shareOf, width: layout.inset, height: layout.height, x0: 0, x1: 1 });
+    return { cells, hatch, width: 1, height, rowLabels: [], columns: [{ xc: 0.5, text: labelOf(texts.token(state.col), Math.min(16, Math.floor(layout.inset / 6.5))) }], weights: false };
   }
   const row = rows[Math.min(state.row, rows.length - 1)];
   const head = row.head < 0 ? -1 : report.headNames[row.head];
@@ -41,9 +44,9 @@ export function makeInset(rows) {
     cells.push(makeCell(x, y, Number.isFinite(p) ? p.toFixed(2) : "", colourOf(p, SHARE, "weight")));
   }));
   return {
-    cells, width: queries.length, height: keys.length, weights: true,
+    cells, hatch: [], width: queries.length, height: keys.length, weights: true,
     exact, row, head, queries, keys,
     rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: shortenMiddle(texts.full(k), shown > 1 ? 7 : 5) })),
-    columns: queries.map((q, x) => ({ xc: x + 0.5, text: shorten(texts.token(q), 6) })),
+    columns: queries.map((q, x) => ({ xc: x + 0.5, text: labelOf(texts.token(q), 6) })),
   };
 }

@@ -43,6 +43,12 @@ function findMatches(text) {
   return { text, starts, ends };
 }
 
+// Search again at the next drawing, because more texts are there.
+export function forgetMatches() {
+  promptText = null;
+  matches = { text: "", starts: [], ends: [] };
+}
+
 // The index of the first match that starts at `position` or after it, by binary search.
 export function matchFrom(position) {
   let low = 0, high = matches.starts.length;
@@ -54,6 +60,24 @@ export function matchFrom(position) {
   return low;
 }
 
+// Whether a position belongs to a match.
+export function isHit(position) {
+  const at = matchFrom(position + 1) - 1;
+  return at >= 0 && position < matches.ends[at];
+}
+
+// The columns of the section between its matches `part`, which a search leaves out.
+function columnsBetween(part) {
+  if (!matches.starts.length || part.length >= MOST_TICKS) return [];
+  const between = [];
+  let from = state.a;
+  for (const { x0, x1 } of part) {
+    if (x0 > from) between.push({ x0: from, x1: x0 });
+    from = Math.max(from, x1);
+  }
+  return from < state.b ? [...between, { x0: from, x1: state.b }] : between;
+}
+
 function countMatches(here) {
   const many = matches.starts.length, where = here >= 0 ? `${formatCount(here + 1)} of ${formatCount(many)}` : countOf(many, "match", "matches");
   const missing = promptText?.missing ? ` (${countOf(promptText.missing, "token")} not searched: text not in the page)` : "";
@@ -62,10 +86,25 @@ function countMatches(here) {
   for (const id of ["search-previous", "search-next"]) $(id).disabled = !many;
 }
 
+// The match that the reader went to, and the position that stands for it: the nearest one that was read.
+let visited = { text: "", index: -1, position: -1 };
+
+// Note that `position` is selected for the match at `index`.
+export function visitMatch(index, position) {
+  visited = { text: matches.text, index, position };
+}
+
+// The index of the match that is selected; -1 for none.
+export function matchHere() {
+  if (visited.text === matches.text && visited.position === state.col) return visited.index;
+  const at = matchFrom(state.col);
+  return matches.starts[at] === state.col ? at : -1;
+}
+
 export function drawMatches() {
   if (matches.text !== state.find) matches = findMatches(state.find);
   const { starts, ends } = matches, every = Math.ceil(starts.length / MOST_TICKS) || 1;
-  const at = matchFrom(state.col), here = starts[at] === state.col ? at : -1;
+  const here = matchHere();
   const tick = (i) => ({ xc: (starts[i] + ends[i]) / 2, wide: i === here ? 4 : starts.length > 150 ? 1 : 1.5 });
   const ticks = [];
   for (let i = 0; i < starts.length; i += every) ticks.push(tick(i));
@@ -76,6 +115,6 @@ export function drawMatches() {
   for (let i = Math.max(0, matchFrom(state.a) - 1); i < starts.length && starts[i] < state.b && part.length < MOST_TICKS; i++) {
     part.push({ x0: starts[i], x1: ends[i] });
   }
-  figureView.data("matchespart", part);
+  figureView.data("matchespart", part).data("dimmed", columnsBetween(part));
   countMatches(here);
 }

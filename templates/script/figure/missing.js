@@ -1,6 +1,6 @@
 // Why a cell has no value of its own.
 import { N, report } from "../data/page.js";
-import { countOf, formatCount } from "../data/format.js";
+import { countOf, formatCount, formatFixed } from "../data/format.js";
 import { withUnit } from "./amounts.js";
 
 export function whyNotReached(position) {
@@ -26,6 +26,6 @@ export function describeTile(row, position, kind) {
   const { mean, low, high, from, to } = tile;
   const where = `mean of positions ${formatCount(from)} to ${formatCount(to - 1)}`;
   if (!Number.isFinite(mean)) return [`${kind} missing at ${where.slice(8)}`, whyNotReached(position)].filter(Boolean);
-  const range = low === undefined ? "" : `, min ${low.toFixed(2)}, max ${high.toFixed(2)}`;
-  return [`${kind}: ${where} ${withUnit(mean.toFixed(2))}${range}`, "the page has no values of single positions here"];
+  const range = low === undefined ? "" : `, min ${formatFixed(low, 2)}, max ${formatFixed(high, 2)}`;
+  return [`${kind}: ${where} ${withUnit(formatFixed(mean, 2))}${range}`, "the page has no values of single positions here"];
 }

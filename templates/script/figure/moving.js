@@ -3,7 +3,7 @@ import { $, N } from "../data/page.js";
 import { state } from "../data/state.js";
 import { hover } from "../data/selection.js";
 import { rowsShown } from "../data/rows.js";
-import { moveSection, selectCell, zoomTo } from "../data/section.js";
+import { moveSection, selectCell, zoomTo, snapSection } from "../data/section.js";
 import { readableLens, rowAt } from "../data/readable.js";
 import { pointerOn } from "./chart.js";
 import { figureView, layout } from "./canvas.js";
@@ -63,7 +63,7 @@ function dragFrame(at) {
       if (kind === "a") moveSection(Math.max(0, Math.min(a + by, b - 1)), b);
       if (kind === "b") state.b = Math.max(state.a + 1, Math.min(N, Math.round(b + by)));
     },
-    end() {},
+    end: snapSection,
   };
 }
 
@@ -93,7 +93,7 @@ function dragCells(at, pressed) {
 
 // Two fingers: the closer they are, the wider the section; the point between them stays in place.
 function dragPinch(canvas, fingers) {
-  const distance = () => { const [one, two] = [...fingers.values()]; return Math.max(20, Math.abs(one.clientX - two.clientX)); };
+  const distance = () => { const [one, two] = [...fingers.values()]; return Math.max(20, Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY)); };
   const [one, two] = [...fingers.values()], first = distance(), width = state.b - state.a;
   const about = nearestInSection(canvas, { clientX: (one.clientX + two.clientX) / 2, clientY: one.clientY }).x;
   return { move() { zoomTo((width * first) / distance(), about); }, end() {} };
@@ -185,14 +185,20 @@ export function listenFigure(canvas) {
   listenWheel(canvas);
 }
 
-// The wheel with Ctrl zooms; a pinch on a touchpad sends the same event.
+// Pixels of a line and of a page, in which some wheels count.
+const WHEEL_UNITS = [1, 16, 400];
+
+// The wheel zooms with Ctrl, as which a pinch on a touchpad counts too, and over the section of a focused
+// figure without it. Where it would change nothing it scrolls the page.
 function listenWheel(canvas) {
   let wanted = null, settle = 0;
   canvas.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey) return;
+    const at = locate(event), by = Math.max(-50, Math.min(50, event.deltaY * WHEEL_UNITS[event.deltaMode]));
+    if (!event.ctrlKey && (at.part !== "section" || document.activeElement !== $("figure"))) return;
+    const columns = wanted ?? state.b - state.a, next = Math.max(1, Math.min(N, columns * Math.exp(by / 100)));
+    if (next === columns && !event.ctrlKey) return;
     event.preventDefault();
-    const at = locate(event), by = Math.max(-50, Math.min(50, event.deltaY));
-    wanted = Math.max(1, Math.min(N, (wanted ?? state.b - state.a) * Math.exp(by / 100)));
+    wanted = next;
     zoomTo(wanted, at.part ? at.x : (state.a + state.b) / 2);
     drawSoon();
     clearTimeout(settle);

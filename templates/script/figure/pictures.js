@@ -2,23 +2,66 @@
 // paints only what comes into view.
 import { N, report } from "../data/page.js";
 import { paintCells } from "../data/images.js";
+import { hatchRows } from "../data/hatch.js";
+import { countValue, newCounts } from "../data/histogram.js";
+import { readPositions, readShare } from "../data/read.js";
 import { state } from "../data/state.js";
 import { keyShown, scaleShown } from "../data/statistics.js";
 import { entropyOver } from "../data/rows.js";
-import { fullRuns, rowEdges } from "../data/readable.js";
+import { fullRuns, isThin, rowEdges, rowKindOf } from "../data/readable.js";
 import { layout } from "./canvas.js";
 
 const PIECE = 512;
 const MOST_PIECES = 96;
 export const pieces = new Map();
 
-export const pictureKey = () => [keyShown(), state.rows, state.layer, state.head, state.palette, state.how, state.dots].join();
+export const pictureKey = () => [keyShown(), state.rows, state.layer, state.head, state.palette, state.how, state.dots, state.fit].join();
 
+// A picture of rows, and what was painted: how many of its cells have which colour, and whether any is missing.
 function paintRows(rows, a, bin, columns) {
-  return paintCells(rows.length, columns, (r, c) => {
-    const from = a + c * bin;
-    return entropyOver(rows[rows.length - 1 - r], from, Math.min(N, from + bin));
-  }, scaleShown(), state.palette);
+  const scale = scaleShown(), counts = newCounts();
+  let hasGaps = false;
+  const image = paintCells(rows.length, columns, (r, c) => {
+    const from = a + c * bin, row = rows[rows.length - 1 - r], value = entropyOver(row, from, Math.min(N, from + bin));
+    if (value !== value) hasGaps = true;
+    else if (rowKindOf(row) !== "unreadable") countValue(counts, value, scale);
+    return value;
+  }, scale, state.palette);
+  return { image, counts, hasGaps };
+}
+
+// The lines over a view of [a, b) where values are missing; `bin` positions share a column.
+function hatchOver(rows, a, b, bin, width, height) {
+  const edges = rowEdges(rows.length), first = Math.floor(a / bin), columns = Math.ceil(b / bin) - first;
+  const spans = Array.from({ length: columns }, (_, c) => [(first + c) * bin, Math.min(N, (first + c + 1) * bin)]);
+  const read = spans.map(([from, to]) => readShare(from, to));
+  const shareOf = (r, c) => {
+    if (isThin(edges, r)) return 1;
+    const value = entropyOver(rows[r], ...spans[c]);
+    return value === value ? read[c] : 0;
+  };
+  return hatchRows({ edges, columns, columnAt: (x) => Math.floor((a + (x * (b - a)) / width) / bin) - first, shareOf, width, height, x0: a, x1: b });
+}
+
+// The lines over the overview, which is painted in `parts`.
+export function overviewHatch(rows, parts) {
+  return parts.some((part) => part.hasGaps) || readPositions() ? hatchOver(rows, 0, N, overviewBin(), layout.total, layout.overview) : [];
+}
+
+// The lines over the section: over single cells, or over the `parts` of its picture.
+export function sectionHatch(rows, parts = null) {
+  if (parts && !parts.some((part) => part.hasGaps) && !(state.view === "lens" && readPositions())) return [];
+  return hatchOver(rows, state.a, state.b, parts ? sectionBinOf(rows) : 1, layout.section, layout.height);
+}
+
+// How many of the section's single cells have which colour.
+export function countCells(rows) {
+  const scale = scaleShown(), counts = newCounts();
+  for (const row of rows) {
+    if (rowKindOf(row) === "unreadable") continue;
+    for (let p = state.a; p < state.b; p++) countValue(counts, entropyOver(row, p, p + 1), scale);
+  }
+  return counts;
 }
 
 // The number of positions per column of the overview.
@@ -31,7 +74,7 @@ export function overviewBin() {
 export function overviewPicture(rows) {
   const bin = overviewBin(), columns = Math.ceil(N / bin);
   const edges = rowEdges(rows.length);
-  return fullRuns(edges).map(([r0, r1]) => ({ x0: 0, x1: columns * bin, y0: edges[r0], y1: edges[r1], image: paintRows(rows.slice(r0, r1), 0, bin, columns) }));
+  return fullRuns(edges).map(([r0, r1]) => ({ x0: 0, x1: columns * bin, y0: edges[r0], y1: edges[r1], ...paintRows(rows.slice(r0, r1), 0, bin, columns) }));
 }
 
 // Whether less than half of the section's positions have a value in any row.
@@ -66,7 +109,7 @@ export function sectionPieces(rows) {
         if (pieces.size >= MOST_PIECES) pieces.delete(pieces.keys().next().value);
         pieces.set(key, paintRows(rows.slice(r0, r1), first * positions, bin, columns));
       }
-      inView.push({ key, x0: first * positions, x1: first * positions + columns * bin, y0: edges[r0], y1: edges[r1], image: pieces.get(key) });
+      inView.push({ key, x0: first * positions, x1: first * positions + columns * bin, y0: edges[r0], y1: edges[r1], ...pieces.get(key) });
     }
   }
   return inView;

@@ -2,7 +2,7 @@
 import { makeElement, report } from "../data/page.js";
 import { data, headDetails } from "../data/values.js";
 import { texts } from "../data/texts.js";
-import { formatCount, formatSpan, shorten } from "../data/format.js";
+import { formatCount, formatFixed, formatSpan, shorten } from "../data/format.js";
 import { colourOf, inkOn, SHARE, toHex } from "../data/colours.js";
 import { aggregate } from "../data/planes.js";
 import { state } from "../data/state.js";
@@ -75,7 +75,7 @@ function columnTable(pin, rows) {
       cells[0].append(makeElement("bdi", names[r]));
     }
     if (hasShares) cells.push(makeElement("td", Number.isFinite(share) ? share.toFixed(3) : "–", { className: "number" }));
-    if (skill) cells.push(makeElement("td", Number.isFinite(skill[row.entry]) ? skill[row.entry].toFixed(2).replace("-", "−") : "–", { className: "number" }));
+    if (skill) cells.push(makeElement("td", Number.isFinite(skill[row.entry]) ? formatFixed(skill[row.entry], 2) : "–", { className: "number" }));
     return [row.label, ...cells];
   });
   return { head, body: body.reverse(), note: "" };
@@ -93,7 +93,7 @@ function rectangleTable({ r0, r1, p0, p1 }, rows) {
       else {
         const mean = aggregate(0, group.length, 0, (i) => entropyOver(group[i], p, Math.min(p1, p + wide)));
         const isUnread = group.every((row) => rowKindOf(row) === "unreadable");
-        cells.push(shadedCell(Number.isFinite(mean) ? mean.toFixed(2) : "–", isUnread ? null : valueColour(mean)));
+        cells.push(shadedCell(Number.isFinite(mean) ? formatFixed(mean, 2) : "–", isUnread ? null : valueColour(mean)));
       }
     }
     body.push(cells);

@@ -2,18 +2,22 @@
 import { $ } from "../data/page.js";
 import { state } from "../data/state.js";
 import { moveSection, selectCell } from "../data/section.js";
+import { nearestRead } from "../data/read.js";
 import { LONGEST_SEARCH } from "../data/fields.js";
-import { matches, matchFrom } from "./matches.js";
+import { matches, matchFrom, matchHere, visitMatch } from "./matches.js";
 import { drawFigure } from "./figure.js";
 
 // Select the next match after the selected cell, or the one before it; past the last comes the first.
 function toMatch(by) {
   const { starts } = matches, many = starts.length;
   if (!many) return;
-  const from = matchFrom(by > 0 ? state.col + 1 : state.col), to = (from + (by > 0 ? 0 : -1) + many) % many, position = starts[to];
+  const here = matchHere(), next = here >= 0 ? here + 1 : matchFrom(state.col + 1), previous = (here >= 0 ? here : matchFrom(state.col)) - 1;
+  const to = ((by > 0 ? next : previous) + many) % many, position = starts[to];
   const half = (state.b - state.a) / 2;
   if (position < state.a || matches.ends[to] > state.b) moveSection(position - half, position + half);
-  selectCell(position);
+  const shown = nearestRead(position);
+  visitMatch(to, shown);
+  selectCell(shown);
   drawFigure();
 }
 

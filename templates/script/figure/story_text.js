@@ -15,7 +15,7 @@ function runsOf(element, size, bold) {
   const runs = [], walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const inside = (selector) => walker.currentNode.parentElement.closest(selector);
-    const colour = inside("em") ? "blue" : inside(".lead, .p") ? "muted" : "ink";
+    const colour = inside("em.unsure") ? "orange" : inside("em") ? "blue" : inside(".lead, .p") ? "muted" : "ink";
     const text = walker.currentNode.data.replace(/\s+/g, " ");
     if (text) runs.push({ text, colour, size, bold: bold && colour !== "muted" });
   }

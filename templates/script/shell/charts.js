@@ -5,14 +5,14 @@ import { drawWindow, startWindow } from "../below/window.js";
 import { drawMap } from "../below/map.js";
 import { startMap } from "../below/map_moving.js";
 import { drawSpread, startSpread } from "../below/spread.js";
-import { drawRoster, startRoster } from "../below/roster.js";
+import { GRIDS } from "../grid/grid.js";
 
 // Each: the id of its place, the function that starts it, and the one that draws it again.
 const chartsBelow = () => [
   report.specs.window && ["map", startWindow, drawWindow],
   report.specs.map && report.map && ["map", startMap, drawMap],
   report.specs.spread && report.spread && ["spread", startSpread, drawSpread],
-  report.specs.roster && report.scores && ["roster", startRoster, drawRoster],
+  ...GRIDS.filter(([id]) => report.specs[id] && (report.scores || report.thumbnails)),
 ].filter(Boolean);
 
 const started = new Set();

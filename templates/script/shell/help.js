@@ -6,7 +6,8 @@ const GESTURES = [
   ["click a cell", "select it; the green inset shows its column"],
   ["drag over cells", "pin them as an inset"],
   ["hover", "show the value"],
-  ["Ctrl + wheel, or pinch", "zoom in and out"],
+  ["wheel over the section", "zoom around the pointer, when the figure is focused"],
+  ["Ctrl + wheel, or pinch", "zoom around the pointer at any time"],
 ];
 
 export function openHelp() {

@@ -2,7 +2,8 @@
 import { $, N, report } from "../data/page.js";
 import { state } from "../data/state.js";
 import { rowKind } from "../data/rows.js";
-import { selectCell, zoomBy } from "../data/section.js";
+import { hovered } from "../data/selection.js";
+import { panBy, selectCell, zoomBy } from "../data/section.js";
 import { reflect } from "../figure/choosers.js";
 import { pinColumn, pinSection, pinWeights } from "../figure/pins.js";
 import { drawFigure } from "../figure/figure.js";
@@ -26,10 +27,12 @@ export const KEYS = [
     actions: { ArrowUp: (event) => selectCell(state.col, state.row + stepOf(event)), ArrowDown: (event) => selectCell(state.col, state.row - stepOf(event)) } },
   { label: "Home End", meaning: "first or last position", scrolls: true, actions: { Home: () => selectCell(0), End: () => selectCell(N - 1) } },
   { label: "+ -", meaning: "zoom in or out around the selected cell", actions: { "+": () => zoomBy(1), "-": () => zoomBy(-1) } },
+  { label: "A D", meaning: "move the section to the left or to the right", actions: { a: () => panBy(-0.25), d: () => panBy(0.25) } },
+  { label: "W S", meaning: "zoom in or out around the pointer", actions: { w: () => zoomBy(1, hovered?.position), s: () => zoomBy(-1, hovered?.position) } },
   { label: "[ ]", meaning: "previous or next layer", actions: { "[": () => changeLayer(-1), "]": () => changeLayer(1) } },
   { label: "i", meaning: "pin the selected column as an inset", actions: { i: pinColumn } },
   { label: "r", meaning: "pin the section as an inset", actions: { r: pinSection } },
-  { label: "w", meaning: "pin the exact attention weights of the selected position", actions: { w: pinWeights } },
+  { label: "Shift W", meaning: "pin the exact attention weights of the selected position", actions: { W: pinWeights } },
   { label: "/", meaning: "search for a token or a phrase (Enter: next match, Shift + Enter: previous)", actions: { "/": () => $("search").focus() } },
   { label: "Esc", meaning: "close or cancel", actions: { Escape: () => { if (!dropDrag()) document.activeElement.blur(); } } },
   { label: "?", meaning: "show this list", actions: { "?": () => openHelp() } },

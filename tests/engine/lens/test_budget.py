@@ -70,7 +70,7 @@ def test_the_cost_is_that_of_the_matrix_products():
 
 @pytest.mark.parametrize("tokens", [1, 1024, 1025, 5000, 131_072])
 def test_the_default_is_the_most_positions_that_the_budget_allows(tokens):
-    n = LLAMA_8B.budget(tokens)
+    n = LLAMA_8B.budget(tokens)  # whose vocabulary is too large to be read whole
     assert n >= min(tokens, REHEARSED_POSITIONS)
     if n > REHEARSED_POSITIONS:
         cost = LLAMA_8B.cost(n, tokens)
@@ -79,6 +79,17 @@ def test_the_default_is_the_most_positions_that_the_budget_allows(tokens):
     if n < tokens:
         more = LLAMA_8B.cost(n + 1, tokens)
         assert more.flops > more.forward_flops or more.kept_bytes > 2 * 2**30
+
+
+@pytest.mark.parametrize(
+    ("vocabulary", "tokens", "is_whole"),
+    [(32_000, 8192, True), (32_000, 8193, False), (128_256, 8192, False)],
+)
+def test_up_to_8192_positions_are_all_read_where_the_pass_costs_more(vocabulary, tokens, is_whole):
+    size = LensSize(4096, vocabulary, layers=32, sites=1, parameters=7_240_000_000, itemsize=2)
+    products = 2 * 4096 * vocabulary * 32 * tokens
+    assert (products <= size.cost(tokens, tokens).forward_flops) == (vocabulary == 32_000)
+    assert (size.budget(tokens) == tokens) == is_whole
 
 
 def test_a_model_that_costs_more_than_its_lens_is_read_whole():

@@ -1,7 +1,9 @@
 """Redacted pages and traces contain no token id and no word of the prompt or the answer."""
 
+import base64
 import json
 import re
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -67,7 +69,9 @@ def test_the_page_of_a_redacted_trace_has_no_word_and_no_id(saved, tmp_path, mon
     assert "‹answer·7›" in page
     assert "the same number for the same token" in page
     texts = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])["texts"]
-    assert "‹template·17›" in [*texts["short"], *texts["full"].values()]
+    words = json.loads(zlib.decompress(base64.b64decode(texts["words"])))
+    assert "‹template·17›" in [*words["short"], *words["full"].values()]
+    assert _tells(json.dumps(words, ensure_ascii=False)) == []
 
 
 def test_a_redacted_trace_keeps_its_values_and_which_tokens_are_equal(tmp_path):

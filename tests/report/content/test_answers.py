@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from answers import ANSWER, answered, prompt_of
+from answers import ANSWER, answered, prompt_of, written
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.commands.info_text import describe_lines
 from attentropy.report.commands.output import answer_facts, say_answer
@@ -25,7 +25,11 @@ STORED = Path(__file__).parents[2] / "engine" / "trace" / "stored" / "version3.z
 
 def test_findings_are_those_of_the_prompt():
     trace = answered()
-    for finding, wanted in zip(observe(trace), observe(prompt_of(trace)), strict=True):
+    of_answer = ("looked", "sure", "settled")  # these are about the answer's own row
+    findings, alone = (
+        [one for one in observe(of) if one.id not in of_answer] for of in (trace, prompt_of(trace))
+    )
+    for finding, wanted in zip(findings, alone, strict=True):
         assert finding.text.replace("the prompt's last", "the last") == wanted.text
         assert (finding.value, finding.n, finding.position) == (
             wanted.value,
@@ -51,8 +55,10 @@ def test_a_line_separates_prompt_and_answer():
     page = render(trace, observe(trace))
     assert "Vertical line: the answer begins (3 generated tokens)." in page
     report = read_report(trace, observe(trace))
-    assert [token.text for token in report.words.generated.first] == list(ANSWER)
-    assert {token.role for token in report.words.generated.first} == {"generated"}
+    tokens = written(report.words.text)[-3:]
+    assert [token.text for token in tokens] == list(ANSWER)
+    assert {token.role for token in tokens} == {"generated"}
+    assert [one.begins_answer for one in report.words.text.stretches].count(True) == 1
     alone = render(prompt_of(trace), observe(prompt_of(trace)))
     assert "Vertical line" not in alone
 
@@ -113,7 +119,7 @@ def test_a_trace_of_version_3_opens_and_is_drawn():
     assert trace.prompt_tokens == len(trace.tokens) == 17
     assert trace.attrs["answer"] == "Tokyo"
     page = render(trace, observe(trace))
-    assert re.search(r'answers</span> <bdi class="said">“<em [^>]*>Tokyo</em>”</bdi>', page)
+    assert re.search(r'<h1><bdi class="said">“<em [^>]*>Tokyo</em>”</bdi>', page)
     assert "Vertical line" not in page
     facts = json.loads(page.split('id="report">')[1].split("</script>")[0])
     assert (facts["n"], facts["prompt"]) == (17, 17)
@@ -142,8 +148,8 @@ def test_a_text_without_a_template_is_continued_everywhere(capsys):
     assert dict(answer_facts(trace)) == {"answer": "Perth.", "chat": False}
     assert next(describe_lines(answer_facts(trace))).split("  ") == ["continues with", "Perth."]
     page = render(trace, observe(trace))
-    assert '<span class="lead">synthetic continues with</span>' in page
-    assert '<h2 class="generated">Continuation</h2>' in page
+    assert '<span class="lead">Continues with</span>' in page
+    assert '<span class="off">Continuation</span>' in page
     other = _chat((" Rome", "."), is_chat=False)
     difference = compare(trace, other)
     texts = {one.id: one.text for one in observe(difference)}
@@ -151,11 +157,14 @@ def test_a_text_without_a_template_is_continued_everywhere(capsys):
     assert "continues with: <b><bdi>Perth.</bdi></b>" in render(difference, [])
 
 
-def test_the_answer_has_a_probability_at_each_token():
+def test_the_answer_has_a_probability_at_each_word():
     trace = _chat(("Can", "berra", "<|eot_id|>"))
     trace.dataset["generated_logprob"].values[:] = np.log([0.5, 1e-5, 0.004])
     page = render(trace, [])
-    assert re.findall(r'data-p="([^"]+)"', page) == ["0.50", "&lt; 0.001", "0.004"]
+    assert re.findall(r'data-p="([^"]+)"', page) == ["&lt; 0.001", "0.004"]
+    decisive = re.search(r'<ruby class="w decisive">(.*?)<rt data-p="([^"]+)">', page, re.S)
+    assert re.sub("<[^>]*>", "", decisive[1]) == "Canberra"
+    assert decisive[2] == "&lt; 0.001"
 
 
 def test_a_hostile_answer_and_model_are_texts_in_the_headline():

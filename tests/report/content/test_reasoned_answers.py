@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import attentropy
-from answers import REASONED, REASONED_ROLES, answered, prompt_of, reasoned
+from answers import REASONED, REASONED_ROLES, answered, prompt_of, reasoned, written
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact
 from attentropy.report.commands.output import answer_facts, say_answer
@@ -29,11 +29,15 @@ def test_reasoning_is_apart_from_the_answer_on_the_page():
     trace = reasoned()
     page, report = render(trace, []), read_report(trace, [])
     words = report.words
-    assert [token.text for token in words.reasoning.first] == list(REASONED[:3])
-    assert [token.text for token in words.generated.first] == list(REASONED[3:])
-    assert [token.role for token in words.reasoning.first] == REASONED_ROLES[:3]
-    assert "17 tokens and 6 of the answer, 2 of them reasoning, 6 layers" in words.subtitle
-    assert page.index('<h2 class="generated">Reasoning</h2>') < page.index(">Answer</h2>")
+    tokens = written(words.text)[-6:]
+    assert "".join(token.text for token in tokens) == "".join(REASONED).replace(" ", "")
+    assert [token.role for token in tokens] == REASONED_ROLES
+    kinds = [(one.kind, one.label) for one in words.text.stretches[-4:]]
+    assert kinds[0] == ("chip", "reasoning · 2")
+    assert kinds[1] == ("chip", "think")
+    assert [kind for kind, _ in kinds[2:]] == ["words", "chip"]
+    assert " · 17 + 6 tokens, 2 of them reasoning · " in words.subtitle
+    assert page.index('<span class="off">Answer</span>') < page.index("reasoning · 2")
     assert "Italic: reasoning." in page
     assert (
         "Vertical line: the answer begins (6 generated tokens, 2 of them reasoning). "
@@ -42,7 +46,7 @@ def test_reasoning_is_apart_from_the_answer_on_the_page():
     table = report.sections["answer"].tables["answer"]
     assert [row[2] for row in table.rows] == ["reasoning"] * 3 + ["answer"] * 3
     plain = render(answered(), [])
-    assert "Reasoning</h2>" not in plain
+    assert "reasoning · " not in plain
     assert "Italic" not in plain
 
 
@@ -50,7 +54,11 @@ def test_findings_are_those_of_the_prompt_before_an_answer_with_reasoning():
     trace = reasoned()
     assert trace.dummy_positions().tolist() == prompt_of(trace).dummy_positions().tolist()
     texts, alone = (
-        [finding.text for finding in observe(one) if finding.id != "settled"]
+        [
+            finding.text
+            for finding in observe(one)
+            if finding.id not in ("looked", "sure", "settled")
+        ]
         for one in (trace, prompt_of(trace))
     )
     assert texts == alone

@@ -67,7 +67,7 @@ def test_a_difference_differs_in_words_sections_and_room_and_has_every_finding(d
     report = read_report(difference, observe_difference(difference))
     assert report.template == "compare.html.j2"
     assert list(report.sections) == ["layers", "tables", "provenance"]
-    assert len(report.highlights) == len(report.findings)
+    assert len(report.highlights) + len(report.absent) == len(report.findings)
     assert len(report.axes.side_visible) == 2
     assert all(report.section_columns[w] < size.columns for w, size in report.sizes.items())
     assert "columns" in {field.name for field in fields(report.words)}

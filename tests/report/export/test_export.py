@@ -97,10 +97,10 @@ def test_a_statistic_has_the_values_the_scale_and_the_words_of_the_page(both, li
         )
 
     values, column, caption = drawn("lens", stat="lens_rank", site="mlp")
-    np.testing.assert_array_equal(values, both["lens_rank"][1])
-    assert column == "lens_rank (0 = top-1)"
+    np.testing.assert_array_equal(values, both["lens_rank"][1] + 1)
+    assert column == "rank of the model's prediction"
     assert "in the logit lens of the MLP block's output alone, of synthetic" in caption
-    assert "red 1999 on a logarithmic scale" in caption
+    assert "dark blue 1 (top token), light blue 45, white 2000 (last token) on a log" in caption
     assert np.isnan(drawn("lens", stat="lens_rank")[0][2, 6])
     values, column, _ = drawn("lens", stat="probability", site="mlp")
     np.testing.assert_allclose(values, np.exp(both["lens_top_logprobs"][1, ..., 0]), rtol=1e-6)
@@ -109,7 +109,7 @@ def test_a_statistic_has_the_values_the_scale_and_the_words_of_the_page(both, li
     np.testing.assert_allclose(values, both["distance"].mean(1), rtol=1e-6)
     assert column == "mean distance (tokens)"
     assert caption.startswith("Mean attended distance of synthetic")
-    assert "dark blue 0.0, grey 3.1, yellow 16.0 tokens on a logarithmic scale" in caption
+    assert "yellow 0.0 (near), grey 3.1, dark blue 16.0 tokens (far) on a log" in caption
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(both["visible"] < 2, np.nan, 1 / np.log(both["visible"]))
     shares = both["entropy"] * shares[:, None]
@@ -142,9 +142,9 @@ def test_a_legend_says_which_statistic_it_is_of(both):
 
 def test_a_finding_is_told_where_its_own_statistic_is_shown(both):
     caption = attentropy.export(both, "attention", "csv", stat="normalized_entropy").caption
-    assert "light grey: missing. Made with" not in caption
+    assert "hatched: missing. Made with" not in caption
     assert (
-        "light grey: missing. Made with"
+        "hatched: missing. Made with"
         in attentropy.export(both, "attention", "csv", stat="distance").caption
     )
 

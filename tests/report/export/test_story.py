@@ -11,14 +11,18 @@ from PIL import Image
 import attentropy
 from answers import answered
 from attentropy.report.content.headline import headline
+from attentropy.report.content.subject import subject_of
 from attentropy.report.export.composed import compose
 from attentropy.report.export.paragraphs import Paragraph, Run, draw_paragraphs
+from attentropy.report.figures.placement import place
 from attentropy.report.palette import LIGHT
+from attentropy.report.read.views import read_view
 from hostile import HOSTILE_NAMES
 from traces import profiled, synthetic
 
 pytestmark = pytest.mark.costly
 
+_ISOLATES = str.maketrans("", "", "\u2068\u2069")
 _TEXT = "{http://www.w3.org/2000/svg}text"
 
 
@@ -47,11 +51,15 @@ def story():
 def test_a_story_has_headline_and_caption_in_whole_words(story, width):
     document = attentropy.export(story, "story", width=width)
     line = headline(story)
-    said = f"{line.lead} “{line.before}{line.word}{line.after}”"
-    assert document.title.startswith(said)
+    start = f"“{line.before}{line.word}{line.after}”"
+    assert document.title.startswith(start)
     lines = [text for text, _ in texts_of(document.data)]
     everything = " ".join(" ".join(lines).split())
     assert " ".join(document.title.split()) in everything
+    shown = [read_view(story, name) for name in ("lens", "attention")]
+    words = subject_of(story).words(place(story, 12), shown, list("01234567"))
+    assert words.evidence
+    assert " ".join(words.evidence.translate(_ISOLATES).split()) in everything
     assert everything.endswith(" ".join(document.caption.split()))
 
 

@@ -52,7 +52,7 @@ def test_the_marks_lie_in_their_rows(size):
     data, first = drawn(skilled(), size)
     assert first["rowcount"] == pytest.approx(5.2)
     assert data["unread"] == [{"y0": 0, "y1": 1.2}]
-    assert data["pale"] == [{"y0": 1.2, "y1": 3.2}]
+    assert data["pale"] == [{"y0": 1.45, "y1": 2.2}, {"y0": 2.45, "y1": 3.2}]
     for name in ("specks", "overviewspecks"):
         assert data[name]
         assert all(0 < line["y"] < 1.2 for line in data[name])

@@ -16,6 +16,7 @@ from attentropy.report.content.difference_words import difference_words
 from attentropy.report.findings.compared import observe
 from attentropy.report.findings.side_means import by_layer
 from attentropy.report.page.page import render
+from attentropy.report.read.curves import difference_curves
 from attentropy.report.read.views import read_view
 from attentropy.report.text import shorten_pair, stack_pair
 from long_traces import long
@@ -145,3 +146,39 @@ def test_the_command_writes_the_page_and_says_what_differs(of, tmp_path, capsys)
     assert main(["compare", paths[0], other, "-o", str(tmp_path / "none.html")]) == 2
     assert capsys.readouterr().err == "error: different layer counts (6 and 3) cannot be compared\n"
     assert not (tmp_path / "none.html").exists()
+
+
+_HYPHEN = re.compile(r"(?<![\w.)/:\u2026-])-\d")  # before a number: a minus that is a hyphen
+
+
+def _words(page):
+    """Return the visible text of a page besides token texts and provenance."""
+    body = re.sub(r"<(style|script)\b.*?</\1>", " ", page, flags=re.S)
+    body = body.split('id="section-provenance"')[0]
+    return re.sub(r"<[^>]+>", " ", body)
+
+
+def test_every_minus_is_a_minus(of, page):
+    text = _words(page)
+    assert "−" in text
+    assert _HYPHEN.findall(text) == []
+    assert [f for f in observe(of) if _HYPHEN.search(f.text)] == []
+
+
+def test_the_change_by_layer_is_a_chart_of_the_tables_means(of, page):
+    views = [read_view(of, name) for name in ("lens", "attention")]
+    curves = difference_curves(of, views)
+    assert [curve.name for curve in curves] == ["lens", "attention"]
+    for curve, view in zip(curves, views, strict=True):
+        np.testing.assert_allclose(curve.mean, by_layer(of, view.name).change, rtol=1e-5)
+        shown = view.values[:, of.compared]
+        np.testing.assert_allclose(curve.low, np.nanquantile(shown, 0.25, axis=1), rtol=1e-5)
+        np.testing.assert_allclose(curve.high, np.nanquantile(shown, 0.75, axis=1), rtol=1e-5)
+        assert curve.bottom <= np.nanmin(curve.low)
+        assert (curve.uniform == 0).all()
+    section = page.split('id="section-layers"')[1].split('id="section-tables"')[0]
+    panels = re.findall(r'<figure class="panel"><figcaption>(.*?)</figcaption>', section)
+    assert panels == [
+        "B − A of the logit-lens entropy (nats)", "B − A of the attention entropy (nats)",
+    ]  # fmt: skip
+    assert len(re.findall(r'<img class="wide lit" src="data:image/svg\+xml', section)) == 2

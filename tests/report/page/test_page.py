@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -38,12 +39,14 @@ def page(plain_page):
     return plain_page
 
 
-@pytest.mark.parametrize(("logprob", "words"), [(-20.0, "p &lt; 0.001<"), (0.0, "p = 1.00<")])
+@pytest.mark.parametrize(
+    ("logprob", "words"), [(-20.0, "p &lt; 0.001 (unsure)<"), (0.0, "p = 1.00<")]
+)
 def test_a_tiny_probability_of_the_answer_is_less_than_and_not_equal(logprob, words):
     data = synthetic().dataset
     values = np.full(data.sizes["step"], logprob, np.float32)
     page = _page(Trace(data.assign(generated_logprob=("step", values))))
-    assert f'<span class="p">{words}/span>' in page
+    assert re.search(rf'<span class="p(?: unsure)?">{re.escape(words)}/span>', page)
 
 
 def test_the_policy_allows_only_what_it_names_by_hash(page):
@@ -91,7 +94,8 @@ def test_hostile_text_stands_escaped_in_every_place():
         assert text not in page
     assert "\u2028" not in page
     payload = re.search(r'id="report">(.*?)</script>', page, re.S)[1]
-    assert json.loads(payload)["texts"]["full"]["1"] == HOSTILE[0]
+    words = json.loads(zlib.decompress(base64.b64decode(json.loads(payload)["texts"]["words"])))
+    assert words["full"]["1"] == words["plain"][1] == HOSTILE[0]
 
 
 @pytest.mark.parametrize("n", [1, 2, 700])
@@ -137,14 +141,23 @@ def _unread(trace, positions):
 def test_positions_that_the_lens_did_not_read_are_said_to_be_missing():
     page = _page(_unread(synthetic(), slice(5, 12)))
     assert "logit-lens entropy</button> at 10 of 17 positions" in page
-    assert 'class="content missing" title="position 6, content: missing"' in page
+    assert re.search(
+        r'class="t content s\d+ other" data-at="6" title="position 6, content: attention entropy '
+        r'\d\.\d\d nats \(the lens did not read this position\)"', page,
+    )  # fmt: skip
+    assert "underlined, where the lens did not read: attention entropy, blue 0.0" in page
+    alone = _unread(synthetic(), slice(5, 12))
+    for name in ("entropy", "max_prob", "top_key"):
+        del alone.dataset[name]
+    title = "position 6, content: missing (the lens did not read this position)"
+    assert f'class="t content missing" data-at="6" title="{title}"' in _page(alone)
 
 
 def test_the_section_ends_where_the_lens_does():
     page = _page(_unread(synthetic(), slice(14, None)))
     payload = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])
     assert payload["placement"]["stop"] == 14
-    assert "positions 2 to 13" in page
+    assert "positions 0 to 13" in page
 
 
 def test_tokens_are_coloured_by_the_last_layer_that_was_read():

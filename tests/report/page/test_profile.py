@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import vl_convert
 from click.testing import CliRunner
 
 from attentropy.engine.trace.dataset import Trace
@@ -20,6 +21,8 @@ from attentropy.report.content.profile_words import (
     read_profile,
     shares,
 )
+from attentropy.report.figures import cost_chart
+from attentropy.report.figures.cost_chart import cost_charts, cost_rows
 from attentropy.report.figures.profile_charts import LEGEND, NARROW, WIDE, charts, records
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
@@ -216,3 +219,44 @@ def test_the_embedded_model_is_profiled_by_one_command(monkeypatch, capsys):
     assert abs(profile["parts_off_by"]) < 1e-5
     assert profile["ratios"]["off"]["whole"][1] > 0
     assert profile["fused_backend"] in ("flash", "cudnn")
+
+
+def test_the_picture_of_the_cost_has_every_variant_with_its_time_and_memory():
+    profile = dict(profiled().attrs["profile"])
+    off = profile["variants"]["off"] | {"seconds": [0.1, 0.2, 0.3], "peak_bytes": 1_000_000}
+    profile["variants"] = profile["variants"] | {"off": off}
+    profile["memory"] = "peak of the device"
+    rows = cost_rows(profile)
+    assert [row["variant"] for row in rows] == [
+        "recording", "without recording", "PyTorch's fused attention",
+    ]  # fmt: skip
+    assert (rows[1]["time_low"], rows[1]["time"], rows[1]["time_high"]) == (0.1, 0.2, 0.3)
+    assert rows[1]["time_text"] == "200 ms (recording: 1.10×)"
+    assert (rows[1]["memory"], rows[1]["memory_text"]) == (1.0, "1.0 MB")
+    light, dark = cost_charts(profile, cost_chart.WIDE)
+    assert len(light["hconcat"]) == 2
+    assert light["config"]["range"] != dark["config"]["range"]
+    profile["memory"] = None
+    assert len(cost_charts(profile, cost_chart.NARROW)[0]["vconcat"]) == 1
+
+
+def test_a_page_with_a_profile_opens_on_it_and_every_other_page_on_the_figure():
+    trace = profiled()
+    page = render(trace, observe(trace))
+    assert page.index('id="section-profile"') < page.index('id="section-figure"')
+    assert page.count('id="section-profile"') == 1
+    links = re.findall(r'<a href="#section-(\w+)">', page.split('class="sections"')[1])
+    assert links[:2] == ["profile", "figure"]
+    other = render(synthetic(), observe(synthetic()))
+    assert 'id="section-profile"' not in other
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e4])
+def test_no_axis_label_of_a_profile_is_written_with_an_exponent(factor):
+    trace = profiled()
+    seconds = trace["profile_seconds"] * np.float32(factor)
+    trace = Trace(trace.dataset.assign(profile_seconds=(("chunk", "layer", "part"), seconds)))
+    for layout in (WIDE, NARROW):
+        image = vl_convert.vegalite_to_svg(charts(trace, layout)[0])
+        texts = re.findall(r">([^<>]+)</text>", image)
+        assert not [text for text in texts if re.search(r"\de[+−-]?\d", text)]

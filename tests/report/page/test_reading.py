@@ -11,7 +11,7 @@ from attentropy.report.content import tables
 from attentropy.report.content.finding_line import numbers
 from attentropy.report.content.sections import trace_sections
 from attentropy.report.findings.finding import Observation
-from attentropy.report.findings.highlights import LEAST, MOST, highlights, section_of
+from attentropy.report.findings.highlights import MOST, absent, highlights
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from attentropy.report.read.curves import attention_curves, lens_curves
@@ -24,38 +24,22 @@ def _finding(id, value=None, threshold=None, is_found=True, where="attention"):
     return Observation(id, id, id, value, "share", threshold, 8, is_found, where)
 
 
-def test_rehearsal_is_first_found_or_not_and_left_out_where_it_was_not_measured():
-    others = [_finding(f"head_{i}", 0.5, 0.1) for i in range(8)]
-    missed = _finding("rehearsal", 0.01, 0.05, is_found=False, where="lens")
-    assert highlights([*others, missed])[0] == 8
-    unmeasured = _finding("rehearsal", None, 0.05, is_found=False, where="lens")
-    assert 8 not in highlights([*others, unmeasured])
+def test_what_explains_the_answer_comes_first_whatever_its_value():
+    names = ("range", "heads", "sinks", "settled", "sure", "rehearsal", "looked")
+    findings = [_finding(name, 0.9 - i / 10, 0.1) for i, name in enumerate(names)]
+    shown = [findings[i].id for i in highlights(findings)]
+    assert shown == ["looked", "sure", "settled", "rehearsal", "sinks", "heads", "range"]
+    assert len(highlights(findings * 2)) == MOST
 
 
-def test_found_ones_go_by_how_far_they_pass_their_threshold_and_are_at_most_six():
-    findings = [_finding(f"head_{i}", value, 0.1) for i, value in enumerate((0.2, 0.9, 0.5) * 3)]
-    indices = highlights(findings)
-    assert len(indices) == MOST
-    assert indices[:3] == [1, 4, 7]
-    assert indices[3:] == [2, 5, 8]
-
-
-def test_attention_and_heads_are_represented_even_by_what_was_not_found():
-    lens = [_finding("settled", 0.0, 0.0, where="lens")] * 7
-    indices = highlights(
-        [*lens, _finding("sinks", 0.1, 0.4, False), _finding("head_sink", 0.1, 0.3, False)]
-    )
-    assert {section_of(o) for o in (_finding("sinks"), _finding("head_sink"))} == {
-        "attention",
-        "heads",
-    }
-    assert {7, 8} <= set(indices)
-    assert len(indices) == MOST
-
-
-def test_where_nothing_was_found_that_is_said_of_three():
-    assert len(highlights([_finding(f"head_{i}", 0.1, 0.3, False) for i in range(8)])) == LEAST
-    assert highlights([]) == []
+def test_what_was_not_found_is_folded_and_where_the_lens_settles_late_is_told():
+    findings = [
+        _finding("sinks", 0.1, 0.4, False), _finding("rehearsal", None, 0.05, False),
+        _finding("settled", 5.0, None, False),
+    ]  # fmt: skip
+    assert highlights(findings) == [2]
+    assert absent(findings) == [0, 1]
+    assert highlights([]) == absent([]) == []
 
 
 def test_a_finding_gives_statistic_value_threshold_and_n():
@@ -70,8 +54,11 @@ def test_every_finding_is_on_the_page_once():
     page = render(trace, findings)
     shown = sorted(int(i) for i in re.findall(r'data-finding="(\d+)"', page))
     assert shown == [i for i, o in enumerate(findings) if o.is_found or o.value is not None]
-    first = page[page.index('class="card told"') : page.index('class="parts"')]
-    assert 3 <= first.count("<li") <= 6
+    first = page[page.index('class="told"') : page.index('class="parts"')]
+    assert first.count("data-finding") == len(shown)
+    folded = first[first.index('class="absent"') :]
+    for i in absent(findings):
+        assert f"<h3>{findings[i].title}</h3>" in folded
 
 
 def test_the_lens_by_layer_has_its_skill_and_agreement():

@@ -173,8 +173,8 @@ def test_reasoning_never_decides():
     facts = {"answer": "", "reasoning": "Perth?"}
     cut = answered((" Perth", "?"), roles=roles[:2], answer_is_cut=True, **facts)
     assert read_answer(cut).decisive is None
-    assert headline(cut).lead == "synthetic is still reasoning"
-    assert headline(cut).before == "Perth?…"
+    assert headline(cut).lead == "Still reasoning:"
+    assert headline(cut).before == "Perth? …"
 
 
 def test_an_answer_that_ends_within_its_reasoning_says_so():
@@ -182,7 +182,7 @@ def test_an_answer_that_ends_within_its_reasoning_says_so():
     facts = {"answer": "", "reasoning": "Perth?", "answer_is_cut": False}
     trace = answered((" Perth", "?", END), roles=roles, **facts)
     assert read_answer(trace).decisive is None
-    assert headline(trace).lead == "synthetic ends within its reasoning"
+    assert headline(trace).lead == "Ends within its reasoning:"
     assert headline(trace).before == "Perth?"
 
 
@@ -255,8 +255,9 @@ def test_a_redacted_trace_names_no_word():
 
 def test_the_headline_marks_the_word_with_its_probability():
     line = headline(answered((" The", " capital", " is", " Can", "berra", ".", END)))
-    assert (line.lead, line.before) == ("synthetic answers", "The capital is ")
+    assert (line.lead, line.before) == ("", "The capital is ")
     assert (line.word, line.after, line.probability) == ("Canberra", ".", "0.44")
+    assert (line.is_sure, line.p) == (False, "p = 0.44 (unsure)")
 
 
 def test_a_text_without_a_template_is_continued():
@@ -264,7 +265,7 @@ def test_a_text_without_a_template_is_continued():
     trace = answered((" Perth", " is"), prompt=CHAT, answer_is_cut=True)
     trace = Trace(trace.dataset.assign_attrs(prompt=facts))
     line = headline(trace)
-    assert (line.lead, line.word, line.after) == ("synthetic continues with", "Perth", " is…")
+    assert (line.lead, line.word, line.after) == ("Continues with", "Perth", " is…")
     assert "continues with 'Perth is'…" in repr(trace)
 
 

@@ -10,7 +10,12 @@ from attentropy.report.figures.exact_weights import inset
 from attentropy.report.findings.observations import observe
 from attentropy.report.page.page import render
 from attentropy.report.read.cells import cells_of
-from attentropy.report.read.maps import opening_layer, structure
+from attentropy.report.read.opening_map import (
+    OpeningMap,
+    opening_layer,
+    opening_map,
+    structure,
+)
 from attentropy.report.read.top_keys import top_keys
 from traces import CHAT, synthetic
 
@@ -63,10 +68,10 @@ def _hidden():
 def test_cells_of_attention_leave_sink_keys_out():
     trace = _hidden()
     texts = cells_of(trace).texts("attention", slice(0, 3), 20)
-    assert texts[2] == [CHAT[0], CHAT[5], CHAT[5]]  # a query at the sink key has what it has
+    assert texts[2] == ["begin", CHAT[5], CHAT[5]]  # a query at the sink key has what it has
     assert (top_keys(trace)[..., 1:] == 5).all()
     plain = Trace(trace.dataset.drop_vars("top_key_without_sinks"))
-    assert cells_of(plain).texts("attention", slice(0, 3), 20)[2] == [CHAT[0]] * 3
+    assert cells_of(plain).texts("attention", slice(0, 3), 20)[2] == ["begin"] * 3
 
 
 def test_the_page_has_a_switch_that_shows_sink_keys():
@@ -108,3 +113,31 @@ def test_the_inset_and_the_table_of_received_attention_leave_sink_keys_out():
     assert "left out" not in of_received(plain, "2", 2).title
     report = read_report(trace, [])
     assert report.attention.sink_keys == ([0],) * 6
+
+
+def test_the_map_opens_at_the_head_that_looks_at_a_word_for_the_decisive_one():
+    trace = synthetic()
+    word, last = CHAT.index(" Australia"), len(CHAT) - 1
+    trace.dataset["top_key"].values[:] = 0  # all attend to the first token, which says nothing
+    trace.dataset["max_prob"].values[:] = 0.9
+    trace.dataset["top_key"].values[3, 1, last] = word
+    trace.dataset["max_prob"].values[3, 1, last] = 0.6
+    assert opening_map(trace) == OpeningMap(3, 1, 1)
+    page = render(trace, observe(trace))
+    assert "Token × token attention of layer 3, head 1" in page
+    assert "Attention weights of layer 3, head 1, from queries (rows) to keys" in page
+
+
+def test_structure_leaves_the_diagonal_and_sinks_out():
+    trace = synthetic()
+    n = len(CHAT)
+    trace.dataset["top_key"].values[:] = 0
+    weights = trace.dataset["window"].values
+    weights[:] = 0
+    weights[:4] = np.eye(n)  # the most structure of all, and nothing to see
+    weights[4:, :, :, 0] = 1
+    weights[5, 2, 10:, 0] = 0.5
+    for query in range(10, n):
+        weights[4, 1, query, [0, query - 7]] = 0.5  # a distance
+        weights[5, 2, query, 4] = 0.5  # a key, whatever the distance
+    assert opening_map(trace) == OpeningMap(5, 2, 2)

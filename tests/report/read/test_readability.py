@@ -57,7 +57,7 @@ def test_the_caption_names_faded_and_dotted_layers():
     words = lens(*MIXED).sentences(LABELS)
     assert words == (
         " Lens readable in layers 6–7 of 8; faded: layers 4–5 (skill under 0.5, colours "
-        "mixed with the background); dotted: layers 0–3, further from the model's output than a "
+        "only as a bar below the text); dotted: layers 0–3, further from the model's output than a "
         "uniform guess. Bars at the right: lens skill in each layer."
     )
     assert "faded" not in lens(0.9, 1.0).sentences(LABELS)

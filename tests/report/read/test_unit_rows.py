@@ -9,6 +9,7 @@ from attentropy.engine.trace.redaction import redact
 from attentropy.report import planes
 from attentropy.report.content.tables import of_units
 from attentropy.report.content.token_words import token_words
+from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from attentropy.report.read.unit_rows import ANSWER, REST, SINKS, unit_rows
 
@@ -160,5 +161,13 @@ def test_attention_on_sink_keys_stands_apart_from_the_message_around_them(trace)
     assert units.curves[-1].title == SINKS
     assert sum(curve.uniform[0] for curve in units.curves) == pytest.approx(1)
     table = of_units(units)
-    assert table.title.startswith("The 2 messages; ")
+    assert table.title.startswith("The 2 messages and the rest of the text; ")
     assert table.rows[-1][0] == SINKS
+
+
+def test_a_section_says_which_of_its_rows_have_a_panel(trace, monkeypatch):
+    note = "receive most of it"
+    assert note not in render(trace, observe(trace))
+    monkeypatch.setattr("attentropy.report.read.unit_rows._PANELS", 2)
+    page = render(trace, observe(trace))
+    assert f"Shown: the 2 of 4 rows of the table that {note}." in page

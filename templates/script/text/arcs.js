@@ -1,0 +1,129 @@
+// Arcs in the text, from the selected token to the words that it attends to most.
+import { $, N, PROMPT, report } from "../data/page.js";
+import { data } from "../data/values.js";
+import { texts } from "../data/texts.js";
+import { state } from "../data/state.js";
+import { topKey } from "../data/tokens.js";
+import { attentionWeight, exactWindow, isMean } from "../data/windows.js";
+import { tokenAt } from "./reader.js";
+
+const MOST_ARCS = 3;
+const LEAST_WEIGHT = 0.03;
+const SVG_NAMES = "http://www.w3.org/2000/svg";
+// A word has a letter or a digit.
+const WORDLIKE = /[\p{L}\p{N}]/u;
+
+const shape = (name, attributes) => {
+  const element = document.createElementNS(SVG_NAMES, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+};
+
+// The layers of the upper half, or the one that is shown for a head or a layer of heads.
+function layersRead() {
+  const many = report.layers.length;
+  if (state.view === "attention" && (state.head >= 0 || state.rows === "heads")) return [state.rows === "heads" ? state.layer : Math.min(state.row, many - 1)];
+  return Array.from({ length: many - Math.floor(many / 2) }, (_, i) => Math.floor(many / 2) + i);
+}
+
+function headRead() {
+  if (state.view !== "attention") return -1;
+  return state.rows === "heads" ? state.row : state.head;
+}
+
+// The start of the word that has a position.
+function wordStart(position) {
+  let start = position;
+  while (start > 0 && !texts.startsWord(start)) start--;
+  return start;
+}
+
+const isContent = (p) => !["template", "bos", "eos", "padding"].includes(texts.role(p)) && WORDLIKE.test(texts.plain(p));
+
+// {word, weight} of the words that a query attends to most, the largest first, without sink keys and itself.
+// From exact weights where the page has them, else as the share of heads that attend to the word most.
+export function attendedWords(query) {
+  const head = headRead(), entries = layersRead(), weights = new Map(), exact = exactWindow(query);
+  const add = (key, weight) => {
+    if (key < 0 || key >= query || !isContent(wordStart(key))) return;
+    const word = wordStart(key);
+    weights.set(word, (weights.get(word) ?? 0) + weight);
+  };
+  for (const entry of entries) {
+    if (exact) {
+      const sinks = state.sinks ? [] : report.sinkKeys[entry] ?? [], own = isMean(exact) ? -1 : head;
+      for (let key = exact.firstKey; key < Math.min(query, exact.firstKey + exact.keys); key++) {
+        const p = sinks.includes(key) ? 0 : attentionWeight(exact, entry, own, query, key);
+        if (p > 0) add(key, p / entries.length);
+      }
+    } else if (data.topKey) {
+      const heads = head >= 0 ? [head] : Array.from({ length: report.headCounts[entry] }, (_, h) => h);
+      for (const h of heads) add(topKey({ entry, head: h }, query), 1 / heads.length / entries.length);
+    }
+  }
+  const own = wordStart(query), all = [...weights].map(([word, weight]) => ({ word, weight })).filter(({ word }) => word !== own);
+  return all.filter(({ weight }) => weight >= LEAST_WEIGHT).sort((a, b) => b.weight - a.weight || a.word - b.word).slice(0, MOST_ARCS);
+}
+
+let openingColumn = -1;
+
+// Note the column that the page opens with.
+export function noteOpeningColumn() {
+  openingColumn = state.col;
+}
+
+export const hasOpeningColumn = () => state.col === openingColumn;
+
+// The query whose arcs are drawn: the selected token, or until the reader selects another one that before
+// the answer's decisive word.
+function arcQuery() {
+  return hasOpeningColumn() && texts.decisive ? texts.decisive[0] - 1 : state.col;
+}
+
+// Where the arcs of a query begin: at the next token, where the model wrote that one, because the query's output
+// is that token.
+const arcEnd = (query) => (query + 1 < N && query + 1 >= PROMPT ? query + 1 : query);
+
+function overlay() {
+  const card = $("text").parentElement;
+  let own = card.querySelector("svg.arcs");
+  if (!own) {
+    own = shape("svg", { class: "arcs", "aria-hidden": "true" });
+    card.append(own);
+  }
+  return own;
+}
+
+// Where a token stands on the card: {x, y, state}, which is "in" or, where it is out of view, "above" or "below".
+function placeOf(position, box, view) {
+  const token = tokenAt(position), closed = token?.closest("details:not([open])");
+  const own = (closed ?? token)?.getClientRects()[0];
+  if (!own) {
+    const shown = $("text").querySelector(".t");
+    return { x: 0, y: 0, state: shown && position < Number(shown.dataset.at) ? "above" : "below" };
+  }
+  const x = own.left + own.width / 2 - box.left, state_ = own.bottom < view.top + 4 ? "above" : own.top > view.bottom - 4 ? "below" : "in";
+  return { x, y: own.top - box.top, state: state_ };
+}
+
+// Draw the arcs of the selected token over the text.
+export function drawArcs() {
+  if (!$("text") || report.compare) return;
+  const svg = overlay(), card = svg.parentElement, box = card.getBoundingClientRect(), view = $("text").getBoundingClientRect();
+  svg.replaceChildren();
+  const query = arcQuery(), from = placeOf(arcEnd(query), box, view);
+  if (from.state !== "in") return;
+  for (const { word, weight } of attendedWords(query)) {
+    const to = placeOf(word, box, view), width = 1 + 2 * Math.min(1, weight * 2);
+    if (to.state === "in") {
+      const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.max(2, Math.min(from.y, to.y) - height);
+      const path = `M${from.x.toFixed(1)},${from.y.toFixed(1)} C${from.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${to.y.toFixed(1)}`;
+      svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": word }));
+    } else {
+      const y = to.state === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6, sign = to.state === "above" ? "↑" : "↓";
+      const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": word });
+      label.textContent = `${sign} ${texts.plain(word).trim()} ${word.toLocaleString("en-US")}`;
+      svg.append(label);
+    }
+  }
+}
