@@ -52,6 +52,7 @@ from attentropy.report.figures.sizes import (
     Size,
 )
 from attentropy.report.figures.specification import (
+    Channels,
     Datasets,
     Parameters,
     VegaLite,
@@ -153,7 +154,7 @@ def _funnel_chart(size: Size) -> VegaLite:
     They end there on a line as wide as the section, so that none of them crosses the arrow, which
     runs below it.
     """
-    line: dict[str, float] = {"opacity": 0.75}
+    line: Channels = {"opacity": 0.75}
     ends = f"{size.left}", "total"
     return layer(
         rule(PURPLE, "a / n * total", ends[0], "0", f"{FUNNEL}", **line),
@@ -227,7 +228,7 @@ def _section(size: Size) -> VegaLite:
     box0, box1 = (_section_pixels(name) for name in ("box0", "box1"))
     box1 = f"{box1} - (box1 == split && {HAS_SPLIT} ? {_GAP_TO_LINE} : 0)"
     left, right = (_column_pixels(offset) for offset in (0, 1))
-    centre = {"x": x_scale("xc:Q", "a", "b"), "y": y_scale("yc:Q")}
+    centre: Channels = {"x": x_scale("xc:Q", "a", "b"), "y": y_scale("yc:Q")}
     return layer(
         picture("part", ("a", "b"), y_scale("y0:Q")),
         cells.transform_filter(HAS_TEXT)

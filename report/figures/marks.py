@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -102,7 +102,7 @@ def texts_of_cells(name: str, font: str, **mark: Any) -> tuple[alt.Chart, alt.Ch
     They have the ink that contrasts with the cell, and are grey in rows that cannot be read.
     """
 
-    def text(test: str, weight: str) -> alt.Chart:
+    def text(test: str, weight: Literal["normal", "bold"]) -> alt.Chart:
         chart: alt.Chart = (
             dataset(name)
             .transform_filter(f"{HAS_TEXT} && {test}")

@@ -132,8 +132,10 @@ def _panel(
     title_mark = text_mark(title, x=alt.XValue(0), y=alt.YValue(-8), align="left",
                            baseline="bottom", fontSize=11,
                            limit=size.side + size.gap - 6)  # fmt: skip
-    layers = (*pictures, border(size.side), *marks, *map_marks(size.side, x, y), title_mark)
-    return layer(*layers, width=size.side, height=size.side)
+    return layer(
+        *pictures, border(size.side), *marks, *map_marks(size.side, x, y), title_mark,
+        width=size.side, height=size.side,
+    )  # fmt: skip
 
 
 def _pixels(position: str, low: str, high: str, side: int) -> str:

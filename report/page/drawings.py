@@ -21,8 +21,8 @@ Pictures = Mapping[str, Still | None]
 _FILLED = {
     "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
     "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
-    "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview", "miniselected",
-    "lineparts",
+    "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview",
+    "miniselected", "lineparts",
 }  # fmt: skip
 _MANY_HEADS = 256
 # Charts that stand empty until the script fills them.

@@ -103,18 +103,19 @@ def test_arrow_keys_move_from_head_to_head(open_page, demo):
 
 
 def test_a_hovered_head_is_described_in_the_details_pane(open_page, demo):
-    opened = _open(open_page, demo)
-    opened.page.mouse.move(*_at(opened, "#grid", card_size(8, 4), 5, 3))
+    opened, roles = _open(open_page, demo), head_roles(demo)
+    layer, head = next(at for at in np.ndindex(8, 4) if roles.words[at[0]][at[1]])
+    opened.page.mouse.move(*_at(opened, "#grid", card_size(8, 4), layer, head))
     opened.quiet()
-    text = opened.page.inner_text("#details")
-    assert "layer 5 · head 3" in text
-    assert "where the model says “Canberra”: attends most to" in text
-    assert "capital" in text
-    assert f"entropy {demo['head_entropy'][5, 3]:.3g}"[:10] in text
+    text = opened.page.inner_text("#details-notes")
+    assert f"layer {layer} · head {head}" in text
+    assert f"{roles.where}: attends most to" in text
+    assert roles.words[layer][head] in text
+    assert f"entropy {demo['head_entropy'][layer, head]:.3g}"[:10] in text
     assert "local not measured" in text
     opened.page.mouse.move(5, 5)
     opened.quiet()
-    assert "layer 5 · head 3" not in opened.page.inner_text("#details-notes")
+    assert f"layer {layer} · head {head}" not in opened.page.inner_text("#details-notes")
 
 
 def test_heads_are_sorted_by_score_and_by_kind(open_page, demo):

@@ -30,8 +30,9 @@ def without_pictures() -> Iterator[None]:
 
 
 def _sketched(
-    trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any, opened: Any
-) -> dict[str, Any]:
+    trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any, opened: Any,
+    is_long: bool,
+) -> dict[str, Any]:  # fmt: skip
     """Compute the values of the figure without drawing them."""
     for name, size in sizes.items():
         json.dumps(cells.datasets(trace, size, placed[name], opened, rows), allow_nan=False)
