@@ -44,11 +44,6 @@ class Question:
     relation: str | None = None
 
 
-def look_up(country: Country, relation: str) -> str | None:
-    """Return a fact of the table, None where the table has no such fact."""
-    return getattr(country, relation)
-
-
 def is_reserved(relation: str, city: str) -> bool:
     """Return whether training never asks the relation of the country of this city.
 
@@ -94,7 +89,7 @@ def relation_question(
 
     step: how the question names the country: by its "name", a "city" of it or its "capital".
     """
-    answer = look_up(country, relation)
+    answer = getattr(country, relation)  # None where the table has no such fact
     is_given_away = step != "name" and answer == city
     if answer is None or is_given_away or (step == "capital" and relation in OF_CAPITAL):
         return None
@@ -179,7 +174,7 @@ def follow_up(
     else:
         country, relation = last.country, rng.choice(RELATIONS)
         template = rng.choice(phrasing.follow_relation[relation])
-    answer = look_up(country, relation)
+    answer = getattr(country, relation)  # None where the table has no such fact
     if answer is None or (relation == last.relation and country == last.country):
         return None
     return Question("follow-up", fill_slots(template, x=country.name), answer, country, relation)

@@ -96,8 +96,8 @@ def accuracy(
     countries: tuple[Country, ...] = HELD_OUT_COUNTRIES,
 ) -> tuple[dict[str, float], list[Wrong]]:
     """Return the share of exact answers per kind of held-out question, and the wrong answers."""
-    asked = list(held_out_questions(per_kind, countries=countries))
-    return _judge(model, tokenizer, [question for question, _ in asked], [c for _, c in asked])
+    pairs = list(held_out_questions(per_kind, countries=countries))
+    return _judge(model, tokenizer, [question for question, _ in pairs], [c for _, c in pairs])
 
 
 def plain_capitals(

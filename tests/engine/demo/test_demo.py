@@ -127,8 +127,8 @@ def test_it_says_so_where_the_table_lacks_a_country(embedded):
 
 
 def test_no_country_is_both_in_the_table_and_unknown():
-    known = {name for country in COUNTRIES for name in (country.name, *country.cities)}
-    assert not known & {*UNKNOWN_COUNTRIES, *NEVER_NAMED}
+    in_table = {name for country in COUNTRIES for name in (country.name, *country.cities)}
+    assert not in_table & {*UNKNOWN_COUNTRIES, *NEVER_NAMED}
     assert not set(UNKNOWN_COUNTRIES) & set(NEVER_NAMED)
 
 
