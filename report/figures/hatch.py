@@ -50,8 +50,8 @@ def lines(shares: np.ndarray) -> np.ndarray:
     """Return what covers each pixel, 0 nothing, 1 a white line, 2 grey, from shares of values."""
     y, x = np.indices(shares.shape)
     phase = (x + y) % PERIOD
-    kept = np.clip(np.rint(shares * PERIOD), 1, PERIOD - 1)
-    partial = np.where(phase < kept, _CLEAR, _COVER)
+    clear = np.clip(np.rint(shares * PERIOD), 1, PERIOD - 1)
+    partial = np.where(phase < clear, _CLEAR, _COVER)
     empty = np.where(phase == 0, _LINE, _CLEAR)
     covers: np.ndarray = np.where(shares == 0, empty, np.where(shares < 1, partial, _CLEAR))
     return covers.astype(np.uint8)

@@ -14,9 +14,9 @@ export function reflectMap() {
 // Select the row of the map's layer and head in the figure, as far as the figure shows it. `head` is the
 // index of the map's head, or −1 for the mean over heads.
 export function selectOnMap(position, head) {
-  const { mapLayer, mapHead } = state;
+  const map = { mapLayer: state.mapLayer, mapHead: state.mapHead };
   if (state.view === "attention" && state.rows === "layers") state.head = head;
-  const row = rowOf({ entry: mapLayer, head });
+  const row = rowOf({ entry: map.mapLayer, head });
   selectPosition(Math.max(0, Math.min(N - 1, position)), row < 0 ? undefined : row);
-  Object.assign(state, { mapLayer, mapHead });
+  Object.assign(state, map);
 }

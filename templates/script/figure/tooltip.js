@@ -28,7 +28,7 @@ export function hideTip() {
 }
 
 // Whether the reader sees the details pane beside the figure.
-export function seesDetails() {
+function seesDetails() {
   const box = dockedDetails.matches && $("details")?.getBoundingClientRect();
   return Boolean(box) && box.height > 0 && box.top < innerHeight - 120 && box.bottom > 120;
 }

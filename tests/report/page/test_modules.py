@@ -11,7 +11,7 @@ from attentropy.report.page.program import ENTRY, program, script
 
 ROOT = Path(attentropy.__file__).parent / "templates" / "script"
 LOADER = "shell/loader.js"  # part of the page without changes
-ROOMS = ("data", "figure", "grid", "below", "shell")  # from low to high
+ROOMS = ("data", "figure", "grid", "text", "below", "shell")  # from low to high
 
 LOW = """\
 // Values.
