@@ -8,7 +8,7 @@ from attentropy.report.findings.finding import layer_name, quoted
 from attentropy.report.findings.settled import Settled, settled
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.looked_at import LookedAt, LookedWord, looked_at
-from attentropy.report.units import count, percent
+from attentropy.report.units import count, percent, probability
 
 _WORD = 24  # columns that a word of a sentence takes
 
@@ -34,7 +34,8 @@ def _of_lens(trace: Trace) -> str:
         number = last.removeprefix("layer ")
         onward = f"only in the last layer ({number})" if place.has_last else f"only in {last}"
     if place.first == place.entries[0] and len(place.entries) > 1:
-        onward = "in every layer read"
+        value = probability(float(place.probabilities[place.first]))
+        onward = f"in every layer read (p = {value} in {first})"
     text = f"{token} is the lens's top token {onward}"
     return text + _readable(trace, place)
 

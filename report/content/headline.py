@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.findings.sure import SURE, runners_up
 from attentropy.report.read.answer_words import Answer, cut_text, read_answer
 from attentropy.report.read.decisive_word import Decisive
 from attentropy.report.read.maps import LONG
 from attentropy.report.text import for_sentence, for_terminal
 from attentropy.report.units import probability
 
-SURE = 0.5  # the probability from which on the page's words may sound sure
+_CLEAR = 0.9  # a probability from which on the runner-up says nothing new
 _LETTERS = 160  # of the answer
 _BREAKS = re.compile(r"\s*\n\s*")
 _BEFORE = 60  # of them before a decisive word that stands far behind
@@ -26,7 +27,8 @@ class Headline:
 
     lead: what the text is where it is no answer of a chat. `word` is empty where none is marked;
     `probability` is the word's, `is_sure` whether that is at least one half, `note` says where it
-    stands.
+    stands, and `next` names the most likely other token with its probability where that is no
+    small one.
     """
 
     lead: str
@@ -36,6 +38,7 @@ class Headline:
     probability: str = ""
     note: str = ""
     is_sure: bool = True
+    next: str = ""
 
     @property
     def text(self) -> str:
@@ -48,7 +51,9 @@ class Headline:
         if not self.probability:
             return ""
         sign = "" if self.probability[0] in "<>" else "= "
-        return f"p {sign}{self.probability}{'' if self.is_sure else ' (unsure)'}"
+        more = ["unsure"] * (not self.is_sure) + [f"next: {self.next}"] * bool(self.next)
+        text = f"p {sign}{self.probability}"
+        return f"{text} ({'; '.join(more)})" if more else text
 
 
 def headline(trace: Trace) -> Headline | None:
@@ -68,8 +73,15 @@ def headline(trace: Trace) -> Headline | None:
     value = decisive.probability
     return Headline(
         lead, *_parts(answer, decisive.place), "" if value is None else probability(value),
-        _note(decisive), value is None or value >= SURE,
+        _note(decisive), value is None or value >= SURE, _next(trace, decisive),
     )  # fmt: skip
+
+
+def _next(trace: Trace, decisive: Decisive) -> str:
+    """Return the runner-up with its probability; empty where the word is clearly the first."""
+    if decisive.probability is None or decisive.probability >= _CLEAR or decisive.tokens > 1:
+        return ""
+    return next(iter(runners_up(trace, decisive)), "")
 
 
 def _without_text(answer: Answer) -> Headline:

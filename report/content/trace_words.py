@@ -54,7 +54,7 @@ def trace_words(
         heading=title,
         evidence=below,
         subtitle=_subtitle(trace, name, tokens, len(rows)),
-        shade_note=f"Colour: {shade}, {view.scale.words()}{others}.",
+        shade_note=f"Colour: {shade}, on the figure's scale{others}.",
         figure_title="Entropy by layer and position",
         description=(
             f"Heatmap of {entropy}, {count(len(rows), 'layer')} by {count(n, 'position')}, with an "
@@ -91,8 +91,7 @@ def _other_colours(views: Sequence[View], deepest: int) -> str:
     """Return what colours the tokens that the lens did not read; empty where it read them all."""
     if len(views) < 2 or np.isfinite(views[0].values[deepest]).all():
         return ""
-    other = views[1]
-    return f"; underlined, where the lens did not read: {other.what}, {other.scale.words()}"
+    return f"; underlined, where the lens did not read: {views[1].what}"
 
 
 def progress_banner(trace: Trace) -> str:
@@ -125,10 +124,13 @@ def _perplexity(trace: Trace) -> str:
     """Return the perplexity of the text in one sentence; empty where it is not recorded."""
     values = perplexities(trace)
     names = {"generated": "other generated"} if "reasoning" in values else {}
-    clauses = [
-        f"{one.words} over {count(one.tokens, f'{names.get(name, name)} token')}"
-        for name, one in values.items()
-    ]
+    model = trace.attrs.get("model")
+    size = model.get("vocabulary") if isinstance(model, dict) else None
+    clauses = []
+    for name, one in values.items():
+        is_worse = isinstance(size, int) and one.value > size
+        words = "worse than a uniform guess" if is_worse else one.words
+        clauses.append(f"{words} over {count(one.tokens, f'{names.get(name, name)} token')}")
     return f"Perplexity: {', '.join(clauses)}." if clauses else ""
 
 

@@ -64,8 +64,12 @@ def _entropy(trace: Trace, one: Decisive) -> tuple[int | None, float | None]:
     return None, None
 
 
+def runners_up(trace: Trace, one: Decisive) -> list[str]:
+    """Return the other most likely first tokens, in quotes, with their probabilities."""
+    return _others(trace, one, _entropy(trace, one)[0])
+
+
 def _others(trace: Trace, one: Decisive, entry: int | None) -> list[str]:
-    """Return the other most likely first tokens with their probabilities."""
     if entry is None or any(name not in trace for name in ("lens_top_ids", "generated_ids")):
         return []
     here = slice(one.query, one.query + 1)

@@ -86,10 +86,9 @@ export function tokenTitle(from, many) {
 // Write below the text which row colours it.
 export function writeHint() {
   const row = textRow(), output = state.view === "lens" && row.entry === report.layers.length - 1 && !rowChosen && Boolean(markedLens());
-  const scale = scaleShown(), words = scale.words[state.palette];
   const what = output ? "doubt about the next token (entropy of the model's output)" : `${statName()}, ${rowName(row)}`;
   const other = state.view === "lens" && report.scales.attention && !isAllRead(row);
-  $("text-hint").textContent = `Colour: ${what}, ${words}${other ? `; underlined, where the lens did not read: attention entropy, ${report.scales.attention.words[state.palette]}` : ""}.`;
+  $("text-hint").textContent = `Colour: ${what}, on the figure's scale${other ? "; underlined, where the lens did not read: attention entropy" : ""}.`;
 }
 
 // Whether the lens read all of some hundred positions, evenly over the text.
