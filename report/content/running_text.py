@@ -160,13 +160,10 @@ class _Words:
         tokens[0] = replace(tokens[0], text=display[len(lead) :])
         first = start - self._trace.prompt_tokens
         own = self._probabilities[first : first + stop - start] if first >= 0 else np.zeros(0)
-        is_known = own.size == stop - start
-        return TextWord(
-            tokens,
-            lead,
-            probability(float(own.prod())) if is_known else "",
-            is_decisive=start in self._decisive,
-        )
+        is_known = own.size == stop - start and any(map(_has_letter, self._texts[start:stop]))
+        is_decisive = start in self._decisive
+        number = _short_probability(float(own.prod()), is_decisive) if is_known else ""
+        return TextWord(tokens, lead, number, is_decisive=is_decisive)
 
     def _token(self, start: int, stop: int) -> TokenWord:
         """Return a token, or a character of several tokens with the mean of their values."""
@@ -218,3 +215,13 @@ def has_broken_characters(text: RunningText) -> bool:
     """Return whether some character of the text is more than one token."""
     words = (word for stretch in text.stretches for word in stretch.words)
     return any(token.tokens > 1 for word in words for token in word.tokens)
+
+
+def _has_letter(text: str) -> bool:
+    """Return whether a text has a letter or a digit: the probability of a comma takes no place."""
+    return any(letter.isalnum() for letter in text)
+
+
+def _short_probability(value: float, is_decisive: bool) -> str:
+    """Return the probability of a word as it stands below it, whole for the decisive word alone."""
+    return "> 0.99" if value >= 0.995 and not is_decisive else probability(value)

@@ -7,13 +7,15 @@ import { directionGroups, directionOf } from "./direction.js";
 // Letters of a word that may need more than one line.
 const WIDE_WORD = 24;
 
-// The probability of a word that the model wrote, as report/units.py writes it; "" for others.
-function wordProbability(from, to) {
-  if (from < PROMPT || to - PROMPT > texts.probabilities.length) return "";
+// The probability of a word that the model wrote, as report/content/running_text.py writes it; "" for others.
+function wordProbability(from, to, text) {
+  if (from < PROMPT || to - PROMPT > texts.probabilities.length || !/[\p{L}\p{N}]/u.test(text)) return "";
   const all = texts.probabilities.slice(from - PROMPT, to - PROMPT);
   if (all.includes(null)) return "";
   const p = all.reduce((product, one) => product * one, 1);
-  return p < 0.0005 ? "< 0.001" : p.toFixed(p >= 0.005 ? 2 : 3);
+  if (p < 0.0005) return "< 0.001";
+  if (p >= 0.995) return p === 1 && texts.isDecisive(from) ? "1.00" : !texts.isDecisive(from) ? "> 0.99" : p < 0.99995 ? p.toFixed(4) : "> 0.9999";
+  return p.toFixed(p >= 0.005 ? 2 : 3);
 }
 
 function tokenElement(from, to, text) {
@@ -43,7 +45,7 @@ function wordsOf(from, to) {
 }
 
 function wordElements({ from, to, text }) {
-  const lead = text.trim() ? /^ */.exec(text)[0] : "", probability = wordProbability(from, to);
+  const lead = text.trim() ? /^ */.exec(text)[0] : "", probability = wordProbability(from, to, text);
   const element = makeElement(probability ? "ruby" : "span", "", { className: texts.isDecisive(from) ? "w decisive" : "w" });
   for (let p = from; p < to;) {
     const { to: stop } = texts.characterOf(p), own = texts.plain(p) || (p === from ? "·" : "");
