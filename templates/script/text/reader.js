@@ -77,7 +77,7 @@ function place() {
 }
 
 // Show what the scroll position says. The block at the top stays where it is while heights become known.
-export function render() {
+function render() {
   if (!box || isRendering || !blocks.length) return;
   isRendering = true;
   const text = $("text");
