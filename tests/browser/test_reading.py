@@ -16,6 +16,8 @@ import axe_playwright_python
 import numpy as np
 import pytest
 
+from attentropy.report.figures.sizes import wide
+from attentropy.report.findings.highlights import MOST
 from attentropy.report.findings.single import observe
 from traces import CHAT, synthetic
 
@@ -61,14 +63,24 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
     trace = _trace()
     opened = open_page(trace, height=900)
     page = opened.page
-    for selector in ("h1", ".tokens", "#canvas canvas"):
-        assert page.locator(selector).bounding_box()["y"] < 450
+    for selector in ("h1", ".evidence", ".tokens", "#canvas canvas"):
+        box = page.locator(selector).bounding_box()
+        assert box["y"] < 300
+        assert box["y"] + box["height"] <= 900
+    # The headline and its evidence stand for the findings on the first screen. Their cards follow
+    # the figure and the navigation at once, over the whole width.
     findings = page.locator("ol.findings li")
-    assert 3 <= findings.count() <= 6
-    last = findings.last.bounding_box()
-    assert last["y"] + last["height"] <= 900
-    canvas = page.locator("#canvas canvas").bounding_box()
-    assert canvas["x"] + canvas["width"] <= last["x"]
+    assert 3 <= findings.count() <= MOST
+    figure, pane, links, told = (
+        page.locator(selector).bounding_box()
+        for selector in ("#section-figure", "aside.details", "nav.sections", ".told")
+    )
+    ends = [box["y"] + box["height"] for box in (figure, pane)]
+    assert 0 <= links["y"] - max(ends) < 30
+    assert 0 <= told["y"] - links["y"] - links["height"] < 30
+    assert told["x"] == figure["x"]
+    assert told["x"] + told["width"] == pane["x"] + pane["width"]
+    assert len({card.bounding_box()["y"] for card in findings.all()[:4]}) == 1
 
     # The navigation does not change the state in the address.
     before = page.evaluate("location.hash")
@@ -85,7 +97,7 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
     assert rows[0] == ["layer", "head", "position", "token", "value", "positions", "lens skill"]
     skills = _trace().lens_skill().skill
     start = int(re.search(r"a=(\d+)", opened.address())[1])
-    assert len(rows) == 1 + 6 * 12
+    assert len(rows) == 1 + 6 * wide(6).columns
     for layer, _, position, token, value, many, skill in rows[1:]:
         assert float(skill) == pytest.approx(skills[int(layer)], abs=5e-5)
         assert float(value) == pytest.approx(values[int(layer), int(position)], rel=1e-6)
@@ -184,8 +196,10 @@ def test_without_scripts_everything_is_there_and_axe_finds_nothing(
     assert page.locator(".definition:popover-open").count() == 1
     page.keyboard.press("Escape")
     page.locator("summary").last.click()
+    first = len(TOKENS) - wide(6).columns  # of the magnified section
+    assert page.locator("#table-attention thead th").nth(0).inner_text().startswith(f"{first} ")
     cells = page.locator("#table-attention tbody tr").first.locator("td.number")
-    expected = np.mean(trace["entropy"][5, :, 5], dtype=np.float64)
+    expected = np.mean(trace["entropy"][5, :, first], dtype=np.float64)
     assert float(cells.first.inner_text()) == pytest.approx(expected, rel=1e-3)
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
 

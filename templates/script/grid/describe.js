@@ -8,10 +8,10 @@ const MEANINGS = {
 
 // The lines about one head, by layer and column: its name, what it does, and all its scores.
 export function describeHead(layer, column) {
-  const number = report.gridHeads[column], kind = kindName(layer, column), word = headTable.word(layer, column);
+  const number = report.gridHeads[column], kind = kindName(layer, column), attended = headTable.word(layer, column);
   const lines = [`layer ${report.layers[layer]} · ${number < 0 ? "mean over heads" : `head ${number}`}`];
   if (MEANINGS[kind]) lines.push(MEANINGS[kind]);
-  if (word) lines.push(`${report.roles.where}: attends most to \u2068${word}\u2069`);
+  if (attended) lines.push(`${report.roles.where}: attends most to \u2068${attended}\u2069`);
   const names = report.scores?.names ?? [];
   return [...lines, ...names.map((name, s) => {
     const value = headTable.score(s, layer, column), uniform = headTable.uniform(s, layer);

@@ -9,14 +9,14 @@ const none = () => NaN;
 
 async function readAll() {
   const { scores, roles, thumbnails } = report;
-  const [values, uniform, kinds, word, pictures] = await Promise.all([scores?.values, scores?.uniform, roles?.kinds, roles?.word, thumbnails].map((packed) => packed && unpack(packed)));
+  const [values, uniform, kinds, wordIndex, pictures] = await Promise.all([scores?.values, scores?.uniform, roles?.kinds, roles?.word, thumbnails].map((packed) => packed && unpack(packed)));
   const [, heads, rows, columns] = pictures?.shape ?? [0, 0, 0, 0], size = rows * columns;
   const hasInk = (at) => { for (let i = 0; i < size; i++) if (pictures.get(at + i)) return true; return false; };
   headTable = {
     score: values ? (s, layer, c) => values.at(s, layer, c) : none,
     uniform: uniform ? (s, layer) => uniform.at(s, layer) : none,
     kind: kinds ? (layer, c) => kinds.at(layer, c) : () => 0,
-    word: word ? (layer, c) => roles.words[word.at(layer, c)] ?? "" : () => "",
+    word: wordIndex ? (layer, c) => roles.words[wordIndex.at(layer, c)] ?? "" : () => "",
     // The head's picture: its rows and columns, and the byte of each tile; null without one.
     picture: (layer, c) => {
       const at = (layer * heads + c) * size;

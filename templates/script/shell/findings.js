@@ -9,7 +9,7 @@ import { flashCell } from "../figure/crosshair.js";
 import { drawAll } from "./charts.js";
 
 // Whether a finding is of a key that many queries attend to, which the map shows and no cell of the figure.
-const isOfMap = ({ mapLayer }) => mapLayer !== null && Boolean($("section-map") && $("map"));
+const isOfMap = ({ stat, position }) => stat === "received" && position !== null && Boolean($("section-map") && $("map"));
 
 function readFinding({ view, stat, head }) {
   if (report.views.includes(view)) state.view = view;
@@ -18,10 +18,9 @@ function readFinding({ view, stat, head }) {
   state.stat = statShown();
 }
 
-export function showFinding(finding) {
+function showFinding(finding) {
   readFinding(finding);
   selectPosition(nearestRead(finding.position ?? state.col), finding.layer ?? undefined);
-  if (finding.mapLayer !== null) state.mapLayer = finding.mapLayer;
   reflect();
   drawAll();
   if (isOfMap(finding)) {

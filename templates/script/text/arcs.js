@@ -40,14 +40,15 @@ function wordStart(position) {
 
 const isContent = (p) => !["template", "bos", "eos", "padding"].includes(texts.role(p)) && WORDLIKE.test(texts.plain(p));
 
-// {word, weight} of the words that a query attends to most, the largest first, without sink keys and itself.
+// {key, weight} of the words that a query attends to most, the largest first, without sink keys and itself;
+// `key` is where the word starts.
 // From exact weights where the page has them, else as the share of heads that attend to the word most.
-export function attendedWords(query) {
+function attendedWords(query) {
   const head = headRead(), entries = layersRead(), weights = new Map(), exact = exactWindow(query);
   const add = (key, weight) => {
     if (key < 0 || key >= query || !isContent(wordStart(key))) return;
-    const word = wordStart(key);
-    weights.set(word, (weights.get(word) ?? 0) + weight);
+    const start = wordStart(key);
+    weights.set(start, (weights.get(start) ?? 0) + weight);
   };
   for (const entry of entries) {
     if (exact) {
@@ -61,8 +62,8 @@ export function attendedWords(query) {
       for (const h of heads) add(topKey({ entry, head: h }, query), 1 / heads.length / entries.length);
     }
   }
-  const own = wordStart(query), all = [...weights].map(([word, weight]) => ({ word, weight })).filter(({ word }) => word !== own);
-  return all.filter(({ weight }) => weight >= LEAST_WEIGHT).sort((a, b) => b.weight - a.weight || a.word - b.word).slice(0, MOST_ARCS);
+  const own = wordStart(query), all = [...weights].map(([key, weight]) => ({ key, weight })).filter(({ key }) => key !== own);
+  return all.filter(({ weight }) => weight >= LEAST_WEIGHT).sort((a, b) => b.weight - a.weight || a.key - b.key).slice(0, MOST_ARCS);
 }
 
 let openingColumn = -1;
@@ -113,16 +114,16 @@ export function drawArcs() {
   svg.replaceChildren();
   const query = arcQuery(), from = placeOf(arcEnd(query), box, view);
   if (from.state !== "in") return;
-  for (const { word, weight } of attendedWords(query)) {
-    const to = placeOf(word, box, view), width = 1 + 2 * Math.min(1, weight * 2);
+  for (const { key, weight } of attendedWords(query)) {
+    const to = placeOf(key, box, view), width = 1 + 2 * Math.min(1, weight * 2);
     if (to.state === "in") {
       const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.max(2, Math.min(from.y, to.y) - height);
       const path = `M${from.x.toFixed(1)},${from.y.toFixed(1)} C${from.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${to.y.toFixed(1)}`;
-      svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": word }));
+      svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": key }));
     } else {
       const y = to.state === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6, sign = to.state === "above" ? "↑" : "↓";
-      const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": word });
-      label.textContent = `${sign} ${texts.plain(word).trim()} ${word.toLocaleString("en-US")}`;
+      const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key });
+      label.textContent = `${sign} ${texts.plain(key).trim()} ${key.toLocaleString("en-US")}`;
       svg.append(label);
     }
   }

@@ -14,15 +14,15 @@ export function directionOf(text) {
 export function directionGroups(words, base) {
   const groups = [];
   let waiting = [];
-  for (const word of words) {
-    const own = directionOf(word.text), last = groups[groups.length - 1];
+  for (const one of words) {
+    const own = directionOf(one.text), last = groups[groups.length - 1];
     if (last && last.way !== base) {
-      if (!own) { waiting.push(word); continue; }
-      if (own === base) groups.push({ way: base, words: [...waiting, word] });
-      else last.words.push(...waiting, word);
+      if (!own) { waiting.push(one); continue; }
+      if (own === base) groups.push({ way: base, words: [...waiting, one] });
+      else last.words.push(...waiting, one);
       waiting = [];
-    } else if (last && last.way === (own || base)) last.words.push(word);
-    else groups.push({ way: own || base, words: [word] });
+    } else if (last && last.way === (own || base)) last.words.push(one);
+    else groups.push({ way: own || base, words: [one] });
   }
   if (waiting.length) groups.push({ way: base, words: waiting });
   return groups;

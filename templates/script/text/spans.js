@@ -61,7 +61,7 @@ function wordElements({ from, to, text }) {
   return lead ? [lead, element] : [element];
 }
 
-export function appendWords(parent, from, to, base) {
+function appendWords(parent, from, to, base) {
   for (const { way, words } of directionGroups(wordsOf(from, to), base)) {
     const own = words.flatMap(wordElements);
     if (way === base) parent.append(...own);
@@ -85,13 +85,13 @@ export function blockElement({ start, stop }, turns, chip) {
     if (from === PROMPT && PROMPT < N) element.append(makeElement("span", "", { className: "then" }));
     const isLabelled = turn.kind !== "words" && from === turn.start;
     if (isLabelled && isChip(turn.kind) && turn.stop - turn.start <= chip) {
-      const details = makeElement("details", "", { className: "turn" }), inner = document.createElement("bdi");
-      details.append(makeElement("summary", turn.label), inner);
-      details.dataset.from = from;
-      details.dataset.to = to;
+      const chipElement = makeElement("details", "", { className: "turn" }), inner = document.createElement("bdi");
+      chipElement.append(makeElement("summary", turn.label), inner);
+      chipElement.dataset.from = from;
+      chipElement.dataset.to = to;
       inner.dir = "ltr";
-      details.addEventListener("toggle", () => { if (details.open && !inner.hasChildNodes()) appendWords(inner, from, to, "ltr"); });
-      element.append(details);
+      chipElement.addEventListener("toggle", () => { if (chipElement.open && !inner.hasChildNodes()) appendWords(inner, from, to, "ltr"); });
+      element.append(chipElement);
       continue;
     }
     if (isLabelled) element.append(makeElement("span", turn.label, { className: "turn label" }));

@@ -16,7 +16,7 @@ from tiny import model, save, tokenizer
 
 pytestmark = pytest.mark.costly
 
-PROMPT = "Paris is a city, and Canberra is another one. " * 38
+PROMPT = "Paris is a city, and Canberra is another one. " * 42
 FAMILIES = [
     ("llama", {}),
     ("gemma3_text", {"sliding_window": 24, "head_dim": 16, "query_pre_attn_scalar": 16}),

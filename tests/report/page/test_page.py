@@ -12,6 +12,7 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.sizes import wide
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
 from traces import synthetic
@@ -145,7 +146,10 @@ def test_positions_that_the_lens_did_not_read_are_said_to_be_missing():
         r'class="t content s\d+ other" data-at="6" title="position 6, content: attention entropy '
         r'\d\.\d\d nats \(the lens did not read this position\)"', page,
     )  # fmt: skip
-    assert "underlined, where the lens did not read: attention entropy, blue 0.0" in page
+    assert "on the figure's scale; underlined, where the lens did not read: attention entropy." in (
+        page.replace("&#39;", "'")
+    )
+    assert "Colour: blue 0.0 (certain), white" in page  # the figure's caption gives that scale
     alone = _unread(synthetic(), slice(5, 12))
     for name in ("entropy", "max_prob", "top_key"):
         del alone.dataset[name]
@@ -157,14 +161,15 @@ def test_the_section_ends_where_the_lens_does():
     page = _page(_unread(synthetic(), slice(14, None)))
     payload = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])
     assert payload["placement"]["stop"] == 14
-    assert "positions 0 to 13" in page
+    assert f"positions {14 - wide(6).columns} to 13" in page
 
 
 def test_tokens_are_coloured_by_the_last_layer_that_was_read():
     trace = synthetic()
     trace.dataset["lens_entropy"].values[:, 4:] = np.nan
     page = _page(trace)
-    assert "after layer 3, blue" in page
+    assert "Colour: logit-lens entropy after layer 3, on the figure&#39;s scale." in page
+    assert "Colour: blue 0.0 (certain), white" in page  # the figure's caption gives that scale
     assert "4 of 6 layers read" in page
     assert f"bos: {trace.lens('lens_entropy')[3, 0]:.2f} nats" in page
 
