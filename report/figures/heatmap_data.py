@@ -197,6 +197,8 @@ def in_lines(caption: str, size: Size) -> str:
     if not size.is_narrow or len(caption) <= CAPTION_LETTERS:
         return caption
     at = caption.rfind(" ", 0, CAPTION_LETTERS + 1)
+    if caption.startswith(" %", at):  # which stays at its number
+        at = caption.rfind(" ", 0, at)
     return f"{caption[:at]}\n{caption[at + 1 :]}" if at > 0 else caption
 
 

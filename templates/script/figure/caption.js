@@ -13,7 +13,8 @@ const CAPTION_LETTERS = 44;
 
 // The caption of the box in two lines on a telephone, the first one the longer.
 export function inLines(caption) {
-  const at = pageWidth === "narrow" && caption.length > CAPTION_LETTERS ? caption.lastIndexOf(" ", CAPTION_LETTERS) : 0;
+  let at = pageWidth === "narrow" && caption.length > CAPTION_LETTERS ? caption.lastIndexOf(" ", CAPTION_LETTERS) : 0;
+  if (at > 0 && caption.startsWith(" %", at)) at = caption.lastIndexOf(" ", at - 1);
   return at > 0 ? `${caption.slice(0, at)}\n${caption.slice(at + 1)}` : caption;
 }
 

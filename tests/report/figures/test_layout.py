@@ -11,7 +11,7 @@ from PIL import Image
 
 from attentropy.report.figures.hatch import PERIOD, hatch, lines
 from attentropy.report.figures.heatmap import heatmap
-from attentropy.report.figures.heatmap_data import datasets, state
+from attentropy.report.figures.heatmap_data import datasets, in_lines, legend_words, state
 from attentropy.report.figures.histogram import BINS, bars
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.readable_rows import row_layout
@@ -62,6 +62,23 @@ def test_a_prompt_that_fits_into_the_section_has_a_flat_overview():
     columns = wide(8).columns
     assert wide(8, columns).overview == narrow(8, 6).overview == 40
     assert wide(8, columns + 1).overview == wide(8).overview == 56
+
+
+def test_a_telephones_caption_breaks_before_a_number_and_not_before_its_sign():
+    caption = "Rehearsal at template tokens (layer 7: 100 %; placebo < 0.1 %)"
+    wanted = "Rehearsal at template tokens (layer 7:\n100 %; placebo < 0.1 %)"
+    assert in_lines(caption, narrow(8)) == wanted
+    assert in_lines(caption, wide(8)) == caption
+
+
+@pytest.mark.parametrize("word", ["certain", "one key", "B more certain"])
+def test_the_legends_lower_words_are_lines_of_few_letters_on_a_telephone(word):
+    lines = legend_words(Scale(0.0, 2.0, ends=(word, "")), narrow(8))
+    assert " ".join(row["text"] for row in lines) == word
+    assert max(len(row["text"]) for row in lines) <= 9
+    assert [row["text"] for row in legend_words(Scale(0.0, 2.0, ends=(word, "")), wide(8))] == [
+        word
+    ]
 
 
 def test_of_many_rows_some_have_texts_and_labels_and_these_are_the_same():
