@@ -12,7 +12,8 @@ import { figureView, layout } from "./canvas.js";
 const FLASH = 1500;
 
 // Letters of a label that may be wider than its column, and fewest of one that is cut to it.
-const TAG_LETTERS = 10, FEWEST_LETTERS = 4;
+const TAG_LETTERS = 10;
+const FEWEST_LETTERS = 4;
 
 let hoverFrame = 0;
 let flashTimer = 0;
