@@ -14,6 +14,7 @@ from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import wide
 from attentropy.report.findings.compared import observe
 from long_traces import long
+from pictured import with_thumbnails
 from traces import CHAT, sited, synthetic
 
 pytestmark = pytest.mark.browser
@@ -61,6 +62,26 @@ def _csv(opened, id):
     with opened.page.expect_download() as download:
         opened.page.click(f"[data-csv={id}]")
     return Path(download.value.path()).read_bytes()
+
+
+# Stands in for a clipboard that refuses pictures, whatever the browser allows each address.
+_REFUSED = """
+Object.defineProperty(navigator, 'clipboard', { value: { write: async () => {
+  throw new DOMException('not here', 'NotAllowedError');
+} } });
+"""
+
+
+def _saved(opened):
+    """Return the figure as the buttons save it, as PNG and as SVG, with what they say."""
+    opened.page.evaluate(_REFUSED)
+    saved = []
+    for button in ("copy", "save"):
+        with opened.page.expect_download() as download:
+            opened.page.click(f"#{button}-figure")
+        opened.quiet()
+        saved += [Path(download.value.path()).read_bytes(), opened.page.inner_text("#copy-note")]
+    return saved
 
 
 def _texts(opened):
@@ -113,6 +134,7 @@ def _explore(opened):
     page.click("nav.sections a >> nth=2")
     shown.append(_texts(opened))
     shown.append(_csv(opened, "figure"))
+    shown += _saved(opened)
     page.locator("#map").scroll_into_view_if_needed()
     page.wait_for_selector("#map canvas")
     page.select_option("#map-layer", "2")
@@ -160,9 +182,12 @@ def _read(opened):
     opened.quiet()
     shown.append(token.get_attribute("title"))
     token.click()
+    page.locator("#minimap canvas").scroll_into_view_if_needed()
     box = page.locator("#minimap canvas").bounding_box()
-    page.mouse.click(box["x"] + 20, box["y"] + 20)
-    opened.quiet()
+    x = box["x"] + box["width"] / 2
+    for share in (0.2, 0.6):
+        _drag(opened, (x, box["y"] + 8), (x, box["y"] + share * box["height"]))
+        shown.append(page.inner_text("#text"))
     page.evaluate("document.getElementById('text').scrollTop = 0")
     page.focus("#text")
     opened.press("Enter")
@@ -276,7 +301,8 @@ def _cases(name):
     trace = sited()
     texts = trace["token_text"].copy()
     texts[trace.tokens.index(" is")] = "is"  # so that a word has two tokens
-    return Trace(trace.dataset.assign_coords(token_text=("position", texts))), {}, _explore
+    trace = Trace(trace.dataset.assign_coords(token_text=("position", texts)))
+    return with_thumbnails(trace), {}, _explore
 
 
 def _walk(open_page, open_modules, walk: str) -> dict[str, set[str]]:
