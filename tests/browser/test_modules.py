@@ -37,6 +37,16 @@ def _section(opened, rows, x, y):
     return left + size.left + x * size.section, above + y * size.height
 
 
+def _skill(opened, rows, share):
+    """Return the screen point of the bars of lens skill, at a share of the section's height."""
+    sizes = opened.page.evaluate("JSON.parse(document.getElementById('report').textContent)")
+    facts = sizes["sizes"]["wide"]
+    canvas = opened.page.locator("#canvas canvas").bounding_box()
+    beside = facts["strip"] - facts["section"] + facts["stripWidth"] / 2
+    left = opened.corner()[0] + facts["left"] + canvas["width"] - facts["rest"] + beside
+    return left, _section(opened, rows, 0, share)[1]
+
+
 def _over(opened, x, y):
     """Return what tooltip and details say of a point of the screen."""
     opened.page.mouse.move(x, y)
@@ -105,7 +115,12 @@ def _explore(opened):
     shown.append(opened.details())
     page.locator("#text [data-at]:visible").first.click()
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
-    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
+    shown.append(_over(opened, *_skill(opened, 6, 0.3)))
+    page.set_viewport_size({"width": 1270, "height": 1100})
+    opened.quiet()
+    shown.append(_over(opened, *_skill(opened, 6, 0.3)))  # now in a tooltip
+    page.set_viewport_size({"width": 1440, "height": 1100})
+    opened.quiet()
     page.mouse.click(*_section(opened, 6, 0.4, 0.5))
     _drag(opened, _section(opened, 6, 0.4, 0.5), _section(opened, 6, 0.7, 0.8))
     left, top = opened.corner()
@@ -267,9 +282,6 @@ def _explore_pair(opened):
         page.click("#pin-column")
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
-    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
-    page.set_viewport_size({"width": 1270, "height": 1100})
-    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # now in a tooltip
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()
     shown.append(_texts(opened))

@@ -279,3 +279,21 @@ def test_the_texts_colours_follow_the_figures_scale(open_page):
         wanted = palette.colors(trace["lens_entropy"][0, -1, 8], 0, end).astype(int)
         shown = token.evaluate("(e) => getComputedStyle(e).backgroundColor.match(/\\d+/g)")
         assert np.abs(np.array(shown, int) - wanted).max() <= 2, is_fitted
+
+
+def test_a_text_that_is_expanded_takes_most_of_the_screen_and_can_be_reduced_again(open_page):
+    tokens = [f" w{i}" for i in range(4000)]
+    trace = synthetic(tokens, ["content"] * 4000, layers=2, heads=1, window=False)
+    page = (opened := open_page(trace, height=900)).page
+    for _ in range(2):
+        assert page.locator("#section-text").bounding_box()["height"] <= 120
+        page.click("#text-expand")
+        opened.quiet()
+        card = page.locator("#section-text").bounding_box()
+        assert page.locator("#text").bounding_box()["height"] >= 600
+        for part in ("#text", "#minimap canvas", "#lines canvas", "#text-expand"):  # not cut off
+            box = page.locator(part).bounding_box()
+            assert card["y"] <= box["y"]
+            assert box["y"] + box["height"] <= min(900, card["y"] + card["height"])
+        page.click("#text-expand")
+        opened.quiet()
