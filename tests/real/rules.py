@@ -140,7 +140,7 @@ def _cut(evidence: Evidence, stated: set[str]) -> set[str]:
 
 
 def _questions(evidence: Evidence) -> list[str]:
-    """Return the last words of the prompt up to the template's before them, and their last paragraph.
+    """Return the prompt's last words up to the template's before them, and their last paragraph.
 
     Without a template it is the last paragraph alone.
     """
@@ -167,7 +167,7 @@ def settling_layer(evidence: Evidence, position: int, token: int) -> int | None:
 def settling_layers(evidence: Evidence) -> list[int]:
     """Return the same for each position of the prompt and what the model predicts there.
 
-    Only layers whose lens is readable count: it is the first of them from there on, or the last one.
+    Only layers whose lens is readable count: it is the first one from there on, or the last of all.
     """
     tops = evidence.lens()[2]
     readable = np.flatnonzero(evidence.skill()[0] >= 0.5).tolist()
