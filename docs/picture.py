@@ -14,12 +14,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(page: Path = ROOT / "report.html", picture: Path = ROOT / "docs/report.png") -> None:
-    """Write the picture: the figure and the findings, at 1440 pixels, in light."""
+    """Write the picture: the first screen and the first findings, at 1440 pixels, in light."""
     browser = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         context = opened.new_context(
-            viewport={"width": 1440, "height": 1180}, color_scheme="light", offline=True
+            viewport={"width": 1440, "height": 1340}, color_scheme="light", offline=True
         )
         tab = context.new_page()
         tab.goto(page.resolve().as_uri())
