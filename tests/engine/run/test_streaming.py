@@ -24,8 +24,8 @@ FAMILIES = [
     ("gpt_oss", {"sliding_window": 24, "head_dim": 16, "num_local_experts": 4}),
 ]
 # Rounding errors of float32. Those of a distance, and of what a key receives from all queries, grow
-# with the length. The scores of the embedded model are large: each of two entropies in one pass or in
-# chunks is up to 1.2e-5 nats from that of float64.
+# with the length. The scores of the embedded model are large: each of two entropies in one pass or
+# in chunks is up to 1.2e-5 nats from that of float64.
 TOLERANCES = {"distance": 2e-3, "lse": 1e-4, "lens_top_logprobs": 1e-4, "rehearsal": 1e-4,
               "lens_target_logprob": 1e-4, "lens_kl": 1e-4, "entropy": 2e-5,
               "received": 2e-5}  # fmt: skip
