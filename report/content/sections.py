@@ -16,6 +16,7 @@ from attentropy.report.content.finding_line import FindingLine, finding_line
 from attentropy.report.content.profile_words import ProfileTable
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
+from attentropy.report.findings.head_roles import head_columns
 from attentropy.report.findings.highlights import absent, highlights, section_of
 from attentropy.report.findings.scored_heads import HeadFact, model_heads
 from attentropy.report.read.curves import Curve, attention_curves, difference_curves, lens_curves
@@ -157,7 +158,7 @@ def trace_sections(
             name = section_of(observation)
             home = name if sections[name].tables else _fallback(sections)
             lines.setdefault(home, []).append(finding_line(i, observation))
-    always = ("tables", "provenance")
+    always = ["tables", "provenance"] + ["heads"] * bool(head_columns(trace))  # it has the grid
     return {
         name: replace(section, findings=tuple(lines.get(name, ())))
         for name, section in sections.items()

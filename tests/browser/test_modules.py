@@ -14,6 +14,7 @@ from attentropy.report.compare.difference import compare
 from attentropy.report.figures.sizes import wide
 from attentropy.report.findings.compared import observe
 from long_traces import long
+from pictured import with_thumbnails
 from traces import CHAT, sited, synthetic
 
 pytestmark = pytest.mark.browser
@@ -34,6 +35,16 @@ def _section(opened, rows, x, y):
     size, (left, top) = wide(rows), opened.corner()
     above = top + size.overview + size.above
     return left + size.left + x * size.section, above + y * size.height
+
+
+def _skill(opened, rows, share):
+    """Return the screen point of the bars of lens skill, at a share of the section's height."""
+    sizes = opened.page.evaluate("JSON.parse(document.getElementById('report').textContent)")
+    facts = sizes["sizes"]["wide"]
+    canvas = opened.page.locator("#canvas canvas").bounding_box()
+    beside = facts["strip"] - facts["section"] + facts["stripWidth"] / 2
+    left = opened.corner()[0] + facts["left"] + canvas["width"] - facts["rest"] + beside
+    return left, _section(opened, rows, 0, share)[1]
 
 
 def _over(opened, x, y):
@@ -63,6 +74,26 @@ def _csv(opened, id):
     return Path(download.value.path()).read_bytes()
 
 
+# Stands in for a clipboard that refuses pictures, whatever the browser allows each address.
+_REFUSED = """
+Object.defineProperty(navigator, 'clipboard', { value: { write: async () => {
+  throw new DOMException('not here', 'NotAllowedError');
+} } });
+"""
+
+
+def _saved(opened):
+    """Return the figure as the buttons save it, as PNG and as SVG, with what they say."""
+    opened.page.evaluate(_REFUSED)
+    saved = []
+    for button in ("copy", "save"):
+        with opened.page.expect_download() as download:
+            opened.page.click(f"#{button}-figure")
+        opened.quiet()
+        saved += [Path(download.value.path()).read_bytes(), opened.page.inner_text("#copy-note")]
+    return saved
+
+
 def _texts(opened):
     """Return the current address of the page and all its texts."""
     return opened.state(), opened.page.inner_text("body")
@@ -84,7 +115,12 @@ def _explore(opened):
     shown.append(opened.details())
     page.locator("#text [data-at]:visible").first.click()
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
-    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
+    shown.append(_over(opened, *_skill(opened, 6, 0.3)))
+    page.set_viewport_size({"width": 1270, "height": 1100})
+    opened.quiet()
+    shown.append(_over(opened, *_skill(opened, 6, 0.3)))  # now in a tooltip
+    page.set_viewport_size({"width": 1440, "height": 1100})
+    opened.quiet()
     page.mouse.click(*_section(opened, 6, 0.4, 0.5))
     _drag(opened, _section(opened, 6, 0.4, 0.5), _section(opened, 6, 0.7, 0.8))
     left, top = opened.corner()
@@ -113,6 +149,7 @@ def _explore(opened):
     page.click("nav.sections a >> nth=2")
     shown.append(_texts(opened))
     shown.append(_csv(opened, "figure"))
+    shown += _saved(opened)
     page.locator("#map").scroll_into_view_if_needed()
     page.wait_for_selector("#map canvas")
     page.select_option("#map-layer", "2")
@@ -160,9 +197,12 @@ def _read(opened):
     opened.quiet()
     shown.append(token.get_attribute("title"))
     token.click()
+    page.locator("#minimap canvas").scroll_into_view_if_needed()
     box = page.locator("#minimap canvas").bounding_box()
-    page.mouse.click(box["x"] + 20, box["y"] + 20)
-    opened.quiet()
+    x = box["x"] + box["width"] / 2
+    for share in (0.2, 0.6):
+        _drag(opened, (x, box["y"] + 8), (x, box["y"] + share * box["height"]))
+        shown.append(page.inner_text("#text"))
     page.evaluate("document.getElementById('text').scrollTop = 0")
     page.focus("#text")
     opened.press("Enter")
@@ -242,9 +282,6 @@ def _explore_pair(opened):
         page.click("#pin-column")
     page.select_option("#head", "1")
     shown.append(_over(opened, *_section(opened, 6, 0.3, 0.3)))
-    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # the skill of a layer
-    page.set_viewport_size({"width": 1270, "height": 1100})
-    shown.append(_over(opened, *_section(opened, 6, 1.02, 0.3)))  # now in a tooltip
     page.set_viewport_size({"width": 440, "height": 2400})
     opened.quiet()
     shown.append(_texts(opened))
@@ -276,7 +313,8 @@ def _cases(name):
     trace = sited()
     texts = trace["token_text"].copy()
     texts[trace.tokens.index(" is")] = "is"  # so that a word has two tokens
-    return Trace(trace.dataset.assign_coords(token_text=("position", texts))), {}, _explore
+    trace = Trace(trace.dataset.assign_coords(token_text=("position", texts)))
+    return with_thumbnails(trace), {}, _explore
 
 
 def _walk(open_page, open_modules, walk: str) -> dict[str, set[str]]:

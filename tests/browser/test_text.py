@@ -264,3 +264,36 @@ def test_few_stops_of_the_tab_key_stand_before_the_figure_and_enter_opens_the_ch
         page.keyboard.press("Enter")
         opened.quiet()
         assert page.locator('#text .t[data-at="3"]').is_visible()
+
+
+def test_the_texts_colours_follow_the_figures_scale(open_page):
+    trace = synthetic()
+    values = trace.dataset["lens_entropy"].values
+    np.minimum(values, 3.9, out=values)
+    whole = scale_end(trace, "lens")
+    opened = open_page(trace)
+    token = opened.page.locator('#text .t[data-at="8"]')
+    for is_fitted, end in ((True, 4.0), (False, whole)):
+        opened.page.set_checked("#fit", is_fitted)
+        opened.quiet()
+        wanted = palette.colors(trace["lens_entropy"][0, -1, 8], 0, end).astype(int)
+        shown = token.evaluate("(e) => getComputedStyle(e).backgroundColor.match(/\\d+/g)")
+        assert np.abs(np.array(shown, int) - wanted).max() <= 2, is_fitted
+
+
+def test_a_text_that_is_expanded_takes_most_of_the_screen_and_can_be_reduced_again(open_page):
+    tokens = [f" w{i}" for i in range(4000)]
+    trace = synthetic(tokens, ["content"] * 4000, layers=2, heads=1, window=False)
+    page = (opened := open_page(trace, height=900)).page
+    for _ in range(2):
+        assert page.locator("#section-text").bounding_box()["height"] <= 120
+        page.click("#text-expand")
+        opened.quiet()
+        card = page.locator("#section-text").bounding_box()
+        assert page.locator("#text").bounding_box()["height"] >= 600
+        for part in ("#text", "#minimap canvas", "#lines canvas", "#text-expand"):  # not cut off
+            box = page.locator(part).bounding_box()
+            assert card["y"] <= box["y"]
+            assert box["y"] + box["height"] <= min(900, card["y"] + card["height"])
+        page.click("#text-expand")
+        opened.quiet()

@@ -58,7 +58,7 @@ function drawStrips() {
 // Colour the text and mark the selected token; scroll to it where it is another one.
 export function drawText() {
   if (!$("text")) return;
-  const key = [keyShown(), state.rows, state.layer, state.head, state.palette, state.row, report.later].join();
+  const key = [keyShown(), state.rows, state.layer, state.head, state.palette, state.fit, state.row, report.later].join();
   if (key !== colourKey) {
     colourKey = key;
     if (isReading()) recolour();

@@ -15,6 +15,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.figures.sizes import wide
 from attentropy.report.findings.single import observe
 from attentropy.report.page.page import render
+from pictured import with_thumbnails
 from traces import synthetic
 
 pytestmark = pytest.mark.costly
@@ -172,6 +173,26 @@ def test_tokens_are_coloured_by_the_last_layer_that_was_read():
     assert "Colour: blue 0.0 (certain), white" in page  # the figure's caption gives that scale
     assert "4 of 6 layers read" in page
     assert f"bos: {trace.lens('lens_entropy')[3, 0]:.2f} nats" in page
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        synthetic(),
+        with_thumbnails(synthetic()),  # but without scores of the heads
+        _without(with_thumbnails(synthetic()), *LENS),
+        _without(synthetic(), *ATTENTION),
+        with_thumbnails(synthetic(["a", "b"], ["content"] * 2)),
+    ],
+    ids=["plain", "pictured", "attention", "lens", "raw"],
+)
+def test_each_chart_has_its_place_on_the_page(trace):
+    page = _page(trace)
+    payload = json.loads(re.search(r'id="report">(.*?)</script>', page, re.S)[1])
+    own = {"figure": "canvas", "bars": "details", "window": "map"}
+    assert "figure" in payload["specs"]
+    for name in payload["specs"]:
+        assert f' id="{own.get(name, name)}"' in page, name
 
 
 def test_a_raw_text_has_no_box():
