@@ -19,7 +19,7 @@ def main(page: Path = ROOT / "report.html", picture: Path = ROOT / "docs/report.
     with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         context = opened.new_context(
-            viewport={"width": 1440, "height": 1180}, color_scheme="light", offline=True
+            viewport={"width": 1440, "height": 1260}, color_scheme="light", offline=True
         )
         tab = context.new_page()
         tab.goto(page.resolve().as_uri())

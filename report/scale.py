@@ -67,10 +67,14 @@ class Scale:
             )
         digits = max(self.digits, _digits(low, high))
         first, last = self.ends
+        keeps_words = self.kind == "diverging"  # whose ends are a direction, and no extreme value
         return replace(
             self, low=low, high=high, digits=digits, cuts_low=low > self.low,
             cuts_high=high < self.high, fitted=False, full=None,
-            ends=(first if low == self.low else "", last if high == self.high else ""),
+            ends=(
+                first if keeps_words or low == self.low else "",
+                last if keeps_words or high == self.high else "",
+            ),
         )  # fmt: skip
 
     def fit(self, largest: float) -> Scale:

@@ -15,6 +15,7 @@ _ACCENTS_SHOWN = 6  # per letter; more would be drawn over the lines above and b
 # would otherwise be read and written as a whole.
 _CHARACTERS_PER_COLUMN = 8
 _TOOLTIP_CHARACTERS = 120
+_ARROW = 2  # columns whose room the arrow takes between two texts
 _REDACTED = re.compile(r"‹(?:\d+·)?(\w+)·(\d+)›")  # what stands for a token in a redacted trace
 
 
@@ -128,9 +129,9 @@ def shorten_pair(one: str, other: str, columns: int) -> str:
     """Return two texts as one label of `columns`, `one→other`; one text if they are equal."""
     if one == other:
         return shorten(one, columns)
-    if columns < 5:
+    if columns < 4 + _ARROW:
         return "≠"
-    room = columns - 1
+    room = columns - _ARROW
     sizes = [width(mark_whitespace(text)) for text in (one, other)]
     # The room that the shorter text leaves of its half goes to the other text.
     first = min(sizes[0], max(room // 2, room - sizes[1]))
@@ -139,7 +140,8 @@ def shorten_pair(one: str, other: str, columns: int) -> str:
 
 def stack_pair(one: str, other: str, columns: int) -> str | list[str]:
     """Return two texts as two lines of `columns`, or as one line if both fit into it."""
-    if one == other or width(mark_whitespace(one)) + width(mark_whitespace(other)) < columns:
+    both = width(mark_whitespace(one)) + width(mark_whitespace(other))
+    if one == other or both + _ARROW <= columns:
         return shorten_pair(one, other, columns)
     return [shorten(one, columns), shorten(other, columns)]
 

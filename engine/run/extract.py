@@ -180,10 +180,10 @@ def extract(
         >>> trace = extract(prompt="What is the capital of Japan?", heads=[0, 1], stats="entropy")
         >>> trace
         <Trace of 'attentropy-demo': 17 tokens, 8 layers, 2 heads, answer 'Tokyo'>
-        >>> trace["entropy"].shape  # layer, head, query: the prompt's and three of the answer
-        (8, 2, 20)
+        >>> trace["entropy"].shape  # layer, head, query: the prompt's and two of the answer
+        (8, 2, 19)
         >>> trace.tokens[trace.prompt_tokens :]
-        ['T', 'okyo', '<|eot_id|>']
+        ['Tokyo', '<|eot_id|>']
 
         A model that is loaded already:
 

@@ -69,7 +69,7 @@ class Trace(Drawn, Divided, Judged):
         >>> path = extract().save(pathlib.Path(tempfile.mkdtemp()) / "trace.zarr.zip")
         >>> trace = Trace.open(path)
         >>> trace["entropy"].shape, trace["lens_entropy"].shape
-        ((8, 4, 20), (1, 8, 20))
+        ((8, 4, 19), (1, 8, 19))
         >>> trace.tokens[5:9]
         ['What', ' is', ' the', ' capital']
         >>> print(trace.report(path.with_name("report.html")).name)

@@ -56,10 +56,10 @@ class Sink:
         dtype = self.fields[name].dtype
         narrow = values.astype(dtype)
         if dtype == np.float16:
-            with np.errstate(invalid="ignore"):  # inf − inf, where both are the same
-                errors = np.abs(narrow.astype(np.float64) - values)
-            largest = errors[np.isfinite(values)].max(initial=0.0)
-            self.errors[name] = max(self.errors.get(name, 0.0), float(largest))
+            is_finite = np.isfinite(values)
+            if is_finite.any():  # what has no value has no rounding error, not even 0
+                errors = np.abs(narrow[is_finite].astype(np.float64) - values[is_finite])
+                self.errors[name] = max(self.errors.get(name, 0.0), float(errors.max()))
         return narrow
 
 

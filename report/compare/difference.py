@@ -248,7 +248,7 @@ def compare(
         >>> a = extract(prompt="What is the capital of Japan?")
         >>> b = extract(prompt="What is the capital of Austria?")
         >>> compare(a, b)
-        <Difference B − A: 17 tokens in both, 23 columns, 8 layers>
+        <Difference B − A: 17 tokens in both, 21 columns, 8 layers>
     """
     return Difference(a, b, names, redact=redact)
 

@@ -28,7 +28,7 @@ def open(path: str | Path, *, partial: bool = False) -> Trace | Difference:
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> path = attentropy.extract().save(folder / "trace.zarr.zip")
         >>> attentropy.open(path)["entropy"].shape  # layer, head, query of prompt and answer
-        (8, 4, 20)
+        (8, 4, 19)
     """
     try:
         return Trace.open(path, partial=partial)

@@ -142,6 +142,9 @@ def _views(
     )
 
 
+_KIND_LABELS = {"word": "→ a word", "previous": "previous token"}
+
+
 def _weighed_sinks(trace: Trace) -> tuple[list[int], ...]:
     """Return the sink keys of each layer that an exact window has."""
     weighed = {int(key) for name in window_names(trace) for key in trace[f"window_key{name[6:]}"]}
@@ -158,11 +161,15 @@ def _head_grid(trace: Trace) -> HeadGrid:
     kinds = [(kind, int((roles.kinds == i).sum())) for i, kind in enumerate(KINDS) if kind]
     is_pictured = "thumbnail" in trace
     counts = np.minimum(trace["heads"], len(heads)) if "heads" in trace else [len(heads)]
+    total = int(np.sum(counts))
+    others = total - sum(number for _, number in kinds)
+    if others < total:
+        kinds.append(("other", others))
     return HeadGrid(
         heads,
-        count=int(np.sum(counts)),
+        count=total,
         kinds=tuple(
-            (kind, "→ word" if kind == "word" else kind, count) for kind, count in kinds if count
+            (kind, _KIND_LABELS.get(kind, kind), number) for kind, number in kinds if number
         ),
         where=roles.where,
         is_pictured=is_pictured,

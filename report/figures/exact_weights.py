@@ -15,7 +15,7 @@ from attentropy.report.figures.specification import Row, Rows
 from attentropy.report.read.maps import window_names
 from attentropy.report.read.top_keys import hidden_keys
 from attentropy.report.scale import Scale
-from attentropy.report.text import shorten, shorten_middle
+from attentropy.report.text import label, shorten_middle, special_name
 
 _QUERIES, _KEYS = 3, 6  # of the inset
 _WEIGHT_WIDTH = 36  # pixels that a weight takes
@@ -123,11 +123,11 @@ def datasets(trace: Trace, inset_weights: InsetWeights, title: str, pixels: int)
     return {
         "inset": grid(values, texts, 0, Scale(0.0, 1.0), "weight"),
         "insetrows": [
-            {"yc": y + 0.5, "text": shorten_middle(str(tokens[key]), 7)}
+            {"yc": y + 0.5, "text": shorten_middle(special_name(str(tokens[key])), 7)}
             for y, key in enumerate(reversed(inset_weights.keys))
         ],
         "insetcolumns": [
-            {"xc": x + 0.5, "text": shorten(str(tokens[query]), letters)}
+            {"xc": x + 0.5, "text": label(str(tokens[query]), letters)}
             for x, query in enumerate(inset_weights.queries)
         ],
         "insettitle": [{"text": title}],

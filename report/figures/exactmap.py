@@ -37,6 +37,7 @@ from attentropy.report.text import shorten
 WIDE, NARROW = 430, 240  # pixels of the map's side on a screen and on a telephone
 LEGEND = 62  # pixels that the legend takes beside the map
 _RAMP = 12
+_TITLE = 86  # pixels that the title of the rows takes
 _LABEL = 12  # pixels of a label's height
 _ENDS = ("first", "first + n")  # of its queries and of its keys
 
@@ -46,12 +47,13 @@ def exactmap(side: int, state: Parameters, datasets: Datasets) -> VegaLite:
 
     Parameters: n tokens, first position, col (the marked position), ink.
 
-    Datasets: map {url}, labels {at, text}, legend, ticks, legendtitle; row 0 of the image is the
-    first query.
+    Datasets: map {url}, labels {at, text}, rowtitle, columntitle, legend, ticks, legendtitle; row 0
+    of the image is the first query.
     """
     weights = layer(
         picture("map", (0, "n"), down_scale("y0:Q", 0, "n"), clip=False),
         *_labels(side),
+        *_axis_titles(),
         border(side),
         *map_marks(side, _ENDS, _ENDS),
         width=side,
@@ -68,6 +70,17 @@ def _labels(side: int) -> tuple[alt.Chart, alt.Chart]:
     left = text_mark("labels", x=alt.XValue(-6), y=down_scale("at:Q", 0, "n"), **style)
     x = x_scale("at:Q", 0, "n")
     return left, text_mark("labels", x=x, y=alt.YValue(side + 8), angle=310, **style)
+
+
+def _axis_titles() -> tuple[alt.Chart, alt.Chart]:
+    """Return the words that say what rows and columns are, above the line of the legend's title."""
+
+    def title(name: str, x: int) -> alt.Chart:
+        return text_mark(
+            name, x=alt.XValue(x), y=alt.YValue(-24), align="left", baseline="bottom", fontSize=11
+        )
+
+    return title("rowtitle", 0), title("columntitle", _TITLE)
 
 
 def _legend(side: int) -> VegaLite:
@@ -98,6 +111,8 @@ def first_map(
     rows = {
         "map": [{"x0": 0, "x1": n, "y0": 0, "y1": n, "url": image}],
         "labels": labels,
+        "rowtitle": [{"text": "rows: queries"}],
+        "columntitle": [{"text": "columns: keys"}],
         "one": [{"o": 1}],
         "legend": ramp_rows(ramp("weight")),
         "ticks": [{"y": row["at"], "text": row["text"]} for row in legend_rows()["mapticks"]],

@@ -28,6 +28,7 @@ from attentropy.report.scale import Scale
 from attentropy.report.text import label
 from attentropy.report.units import count
 
+_NARROW_END = 9  # letters that a telephone has room for in a line at the legend's lower end
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
 
 CellTexts = Sequence[Sequence[str | list[str]]]
@@ -151,7 +152,10 @@ def legend_words(scale: Scale, size: Size) -> Rows:
     fitted = [low, f"of {high}"] if high else []
     if size.is_narrow:  # where only the ends have room
         fitted = []
-    texts = [(-13, last), (size.height + 15, first)]
+    texts = [(-13, last)]
+    # On a telephone in two lines: beside them stands the name of the strip.
+    lines = first.rsplit(" ", 1) if size.is_narrow and len(first) > _NARROW_END else [first]
+    texts += [(size.height + 15 + 11 * i, line) for i, line in enumerate(lines)]
     texts += [(size.height + 28 + 12 * i, text) for i, text in enumerate(fitted)]
     return [{"y": y, "text": text} for y, text in texts if text]
 

@@ -23,10 +23,13 @@ from attentropy.report.figures.specification import VegaLite, layer, view
 
 
 def inset_title(size: Size) -> VegaLite:
-    """Return the title, which stands above the inset."""
+    """Return the title, which stands above the inset.
+
+    On a telephone it stands above the arrow too, which begins where the title may not yet end.
+    """
     title = text_mark(
-        "insettitle", x=alt.XValue(0), y=alt.YValue(STRIP - 10), align="left", baseline="bottom",
-        fontSize=11,
+        "insettitle", x=alt.XValue(0), y=alt.YValue(STRIP - (16 if size.is_narrow else 10)),
+        align="left", baseline="bottom", fontSize=11,
     )  # fmt: skip
     return view(title, width=size.inset, height=STRIP)
 

@@ -38,6 +38,7 @@ _LINE = 13  # pixels of a line of a note
 _NOTE_WIDTH = 330  # pixels of a note, at most: a screen may be less wide than the layout
 _NOTE_LETTER = 6.3  # pixels per letter of a note
 _LABEL = 11  # pixels of a row's label
+_PLATE = 14  # pixels of the seam of a note, which covers the frames also between its letters
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def bands(
 
 
 def notes(size: Size) -> tuple[alt.Chart, alt.Chart]:
-    """Return the texts over collapsed rows, on a seam in the colour of these rows."""
+    """Return the texts over collapsed rows, on a seam that covers the frames behind them."""
 
     def mark(**more: Any) -> alt.Chart:
         return text_mark(
@@ -171,7 +172,7 @@ def notes(size: Size) -> tuple[alt.Chart, alt.Chart]:
             fontWeight="bold", lineBreak="\n", **more,
         )  # fmt: skip
 
-    return mark(stroke=UNREAD, strokeWidth=6, strokeJoin="round"), mark()
+    return mark(stroke=UNREAD, strokeWidth=_PLATE, strokeJoin="round"), mark()
 
 
 def strip(size: Size) -> tuple[alt.Chart, alt.Chart]:

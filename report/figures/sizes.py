@@ -84,7 +84,7 @@ class Size:
         """Return the number of rows per row with texts: 1 where each has room for its own."""
         return max(1, math.ceil(_TEXT_ROW * max(1, rows) / self.height))
 
-    def cell_font(self, rows: float, largest: float = 12) -> float:
+    def cell_font(self, rows: float, largest: float = 11) -> float:
         """Return the font size of the cells of `rows` rows."""
         return min(largest, self.height / max(1, rows) * self.text_step(rows) * ROW_FONT)
 

@@ -166,6 +166,8 @@ def _add_details(values: FigureValues, source: ValueSource, budget: Budget) -> N
     ]
     ways = [partial(regions, source.trace, source.sections, tiled, width) for width in _WIDTHS]
     details = budget.first((partial(_details_of, source, way) for way in ways), 0.4)
+    if details is None and source.sections:  # what was asked for comes before what is bought later
+        details = budget.first([partial(_details_of, source, ways[-1])])
     if details is not None:
         values.ranges, values.texts = details["ranges"], details["texts"]
         values.vocabulary = details["vocabulary"]

@@ -34,7 +34,7 @@ def test_the_whole_figure_is_on_the_first_screen(open_page, layers):
 
 
 @pytest.mark.parametrize(
-    ("width", "least", "most"), [(1920, 17, 17), (1440, 14, 14), (820, 8, 9), (420, 6, 6)]
+    ("width", "least", "most"), [(1920, 17, 17), (1440, 11, 11), (820, 6, 6), (420, 6, 6)]
 )
 def test_a_wide_screen_has_more_columns_and_none_has_smaller_letters(open_page, width, least, most):
     opened = open_page(synthetic(), width=width, height=860)
@@ -49,6 +49,8 @@ def test_a_wide_screen_has_more_columns_and_none_has_smaller_letters(open_page, 
 def test_the_figure_follows_the_width_of_the_window(open_page):
     opened = open_page(synthetic(), width=1440)
     own = canvas_box(opened)[4]
+    start = int(opened.state()["a"])
+    assert start == len(CHAT) - wide(6).columns
     opened.page.set_viewport_size({"width": 900, "height": 1100})
     opened.page.wait_for_timeout(150)
     opened.quiet()
@@ -59,7 +61,7 @@ def test_the_figure_follows_the_width_of_the_window(open_page):
     size = wide(6)
     opened.page.mouse.move(x + size.left + 5, y + size.overview + size.above + size.height - 5)
     opened.quiet()
-    assert "layer 0 · position 3" in opened.page.inner_text("#tip")
+    assert f"layer 0 · position {start}" in opened.page.inner_text("#tip")
 
 
 def test_few_tab_stops_come_before_the_figure(open_page):
@@ -153,7 +155,7 @@ def test_cells_that_name_the_answer_are_outlined(open_page):
     outlined = set()
     for row in range(6):
         for column in range(13):
-            x = round(left + size.left + (column + 0.5) * 48)
+            x = round(left + size.left + (column + 0.5) / 14 * size.section)
             y = top + size.overview + size.above + (5 - row) * height
             edge = pixels[round(y) + 1 : round(y) + 5, x - 8 : x + 8].astype(int)
             inner = pixels[round(y) + 7, x]

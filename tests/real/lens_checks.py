@@ -88,7 +88,7 @@ def _check_probabilities(text: str, mistakes: Mistakes, evidence: Evidence, posi
         rf"\(layer (\d+)\)? ?[^“]*?,? \(?probability {NUMBER}\)",
     )
     pairs = [pair for pattern in patterns for pair in re.findall(pattern, text)]
-    pairs += [(layer, p) for p, layer in re.findall(rf"{NUMBER} in layer (\d+)\)", text)]
+    pairs += [(layer, p) for p, layer in re.findall(rf"{NUMBER} in layer (\d+)[,)]", text)]
     for layer, written in pairs:
         best = float(evidence.at(position)[int(layer)].max().exp())
         mistakes.number(f"probability in layer {layer}", written, best)

@@ -110,12 +110,11 @@ def read_rehearsal(evidence: Evidence) -> Rehearsal:
 def decisive(evidence: Evidence) -> tuple[int, int]:
     """Return the step of the decisive token, and its id.
 
-    The first token of the first content word that is not in the last message; of the first content
-    word if there is no such; of the first word without any; else the first token.
+    The first token of the first content word that is not in the last message; if there is no such,
+    of the first that is not in the message's last paragraph, then of the first content word; of the
+    first word without any; else the first token.
     """
     case, words = evidence.case, evidence.words
-    message = keys_of(_last_message(evidence))
-    message |= _cut(evidence, message)
     starts: list[tuple[int, list[str]]] = []
     before: list[str] = []
     for step in range(len(case.generated)):
@@ -123,7 +122,11 @@ def decisive(evidence: Evidence) -> tuple[int, int]:
         if any(key not in before for key in keys):
             starts.append((step, keys))
         before = keys
-    new = [step for step, keys in starts if any(key not in message for key in keys)]
+    new: list[int] = []
+    for text in _questions(evidence):
+        stated = keys_of(text)
+        stated |= _cut(evidence, stated)
+        new += [step for step, keys in starts if any(key not in stated for key in keys)]
     any_words = [step for step in range(len(case.generated)) if words.any_keys(case.prompt + step)]
     step = next(iter([*new, *(step for step, _ in starts), *any_words]), 0)
     return step, case.generated[step]
@@ -136,10 +139,10 @@ def _cut(evidence: Evidence, stated: set[str]) -> set[str]:
     return {key for key in last if any(word.startswith(key) for word in stated)}
 
 
-def _last_message(evidence: Evidence) -> str:
-    """Return the last words of the prompt up to the template's before them.
+def _questions(evidence: Evidence) -> list[str]:
+    """Return the prompt's last words up to the template's before them, and their last paragraph.
 
-    Without a template it is the last paragraph.
+    Without a template it is the last paragraph alone.
     """
     case, decode = evidence.case, evidence.model.tokenizer.decode
     own = [i for i in range(case.prompt) if case.roles[i] == "content"]
@@ -147,7 +150,8 @@ def _last_message(evidence: Evidence) -> str:
     while start and case.roles[start - 1] == "content":
         start -= 1
     text = decode(case.ids[start : own[-1] + 1]).rstrip() if own else ""
-    return text if "template" in case.roles else re.split(r"\n\s*\n", text)[-1]
+    paragraph = re.split(r"\n\s*\n", text)[-1]
+    return [text, paragraph] if "template" in case.roles else [paragraph]
 
 
 def _spelling(evidence: Evidence, token: int) -> str:
@@ -161,10 +165,18 @@ def settling_layer(evidence: Evidence, position: int, token: int) -> int | None:
 
 
 def settling_layers(evidence: Evidence) -> list[int]:
-    """Return the same for each position of the prompt and what the model predicts there."""
+    """Return the same for each position of the prompt and what the model predicts there.
+
+    Only layers whose lens is readable count: it is the first one from there on, or the last of all.
+    """
     tops = evidence.lens()[2]
+    readable = np.flatnonzero(evidence.skill()[0] >= 0.5).tolist()
     layers = [_settling(evidence, column.tolist(), int(column[-1])) for column in tops.T]
-    return [layer for layer in layers if layer is not None]
+    return [
+        next((one for one in readable if one >= layer), len(tops) - 1)
+        for layer in layers
+        if layer is not None
+    ]
 
 
 def _settling(evidence: Evidence, tops: list[int], token: int) -> int | None:

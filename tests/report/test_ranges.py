@@ -64,7 +64,7 @@ def test_two_figures_and_a_page_share_a_fixed_range(trace):
     other = long(300, layers=3, heads=3, read=100, window=16, seed=1)
     for one in (trace, other):
         caption = export(one, "lens", "csv", range=(0, 4)).caption
-        assert "blue 0.0, white 2.0, red 4.0 nats and above" in caption
+        assert "blue 0.0 (certain), white 2.0, red 4.0 nats and above" in caption
         page = facts(read_report(one, [], ranges=parse_ranges("0:4")))
         for view in ("lens", "attention"):
             assert (page["scales"][view]["high"], page["scales"][view]["cuts_high"]) == (4.0, True)

@@ -32,8 +32,8 @@ export function runView() {
   const canvas = $("canvas").querySelector("canvas");
   if (isResized) figureView.resize();
   figureView.run();
-  noteSize(canvas);
-  if (isResized) figureView.runAsync().then(() => noteSize(canvas));
+  noteSize(canvas, figureView);
+  if (isResized) figureView.runAsync().then(() => noteSize(canvas, figureView));
   isResized = false;
 }
 

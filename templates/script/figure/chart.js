@@ -11,9 +11,11 @@ export function useVega(embed) {
   embedVega = embed;
 }
 
-// Note the size of a chart's canvas, from which `pointerOn` knows its scale on the screen.
-export function noteSize(canvas) {
+// Note the size of a chart's canvas, from which `pointerOn` knows its scale on the screen, and where on
+// it the chart begins, which moves with the width of the labels at its left.
+export function noteSize(canvas, chart) {
   canvas.dataset.width = canvas.width / devicePixelRatio;
+  [canvas.dataset.left, canvas.dataset.top] = chartOrigin(chart);
 }
 
 export let pageWidth = "wide";
@@ -37,8 +39,7 @@ export async function openChart(id, name) {
   const view = (await embedVega($(id), spec, OPTIONS)).view;
   const canvas = $(id).querySelector("canvas");
   canvas.setAttribute("aria-hidden", "true");
-  noteSize(canvas);
-  [canvas.dataset.left, canvas.dataset.top] = chartOrigin(view);
+  noteSize(canvas, view);
   $(id).parentElement.classList.add("drawn");
   return view;
 }

@@ -1,6 +1,6 @@
 // The marks of the selected cell and of the hovered one in the figure; see report/figures/crosshair.py.
 import { texts } from "../data/texts.js";
-import { shorten } from "../data/format.js";
+import { labelOf, shorten } from "../data/format.js";
 import { rowOf, selectedCell } from "../data/cell.js";
 import { hovered } from "../data/selection.js";
 import { rowsShown } from "../data/rows.js";
@@ -11,8 +11,9 @@ import { figureView, layout } from "./canvas.js";
 // Milliseconds for which a cell that was looked up is framed.
 const FLASH = 1500;
 
-// Letters of a token in a label, which may be wider than its column.
+// Letters of a label that may be wider than its column, and fewest of one that is cut to it.
 const TAG_LETTERS = 10;
+const FEWEST_LETTERS = 4;
 
 let hoverFrame = 0;
 let flashTimer = 0;
@@ -24,14 +25,19 @@ function edgesOf(name, row, rows) {
   return { [`${name}0`]: isRow ? edges[row] : -1, [`${name}1`]: isRow ? edges[row + 1] : -1 };
 }
 
-// Columns that are wide enough for it are labelled with their token, the others with their position.
-const columnTag = (position) => (layout.section / (state.b - state.a) >= 15 && texts.token(position)) || position.toLocaleString("en-US");
+// Columns that are wide enough for it are labelled with their token, the others with their position. Where
+// the labels beside it can be read it covers none of them.
+function columnTag(position) {
+  const pixels = layout.section / (state.b - state.a), letters = Math.floor(pixels / 7.2), token = texts.token(position);
+  if (pixels < 15 || !token) return position.toLocaleString("en-US");
+  return letters < FEWEST_LETTERS ? shorten(token, TAG_LETTERS) : labelOf(token, letters);
+}
 
 function hoverSignals() {
   const rows = rowsShown(), row = rowOf(hovered), position = hovered?.position ?? -1;
   return {
     ...edgesOf("hover", row, rows), hovercol: position,
-    hoverrowtag: rows[row]?.label ?? "", hovercolumntag: position < 0 ? "" : shorten(columnTag(position), TAG_LETTERS),
+    hoverrowtag: rows[row]?.label ?? "", hovercolumntag: position < 0 ? "" : columnTag(position),
   };
 }
 
@@ -40,7 +46,7 @@ export function crosshairSignals(box) {
   const rows = rowsShown(), row = rowOf(selectedCell());
   return {
     ...hoverSignals(), ...edgesOf("sel", row, rows), ...flashing, inrows: box.weights ? 0 : 1,
-    rowtag: String(rows[row]?.label ?? ""), columntag: shorten(columnTag(state.col), TAG_LETTERS),
+    rowtag: String(rows[row]?.label ?? ""), columntag: columnTag(state.col),
   };
 }
 

@@ -114,7 +114,7 @@ export function drawFigure(settled = true) {
   const height = rowEdges(rows.length)[rows.length], largest = box.weights ? 12 : layout.insetFont;
   const signals = {
     rowcount: height, a: state.a, b: state.b, col: state.col, insetwidth: box.width, insetheight: box.height,
-    section: layout.section, total: layout.total, cellfont: cellFont(height, layout.height, 12), insetfont: cellFont(box.height, layout.height, largest),
+    section: layout.section, total: layout.total, cellfont: cellFont(height, layout.height, 11), insetfont: cellFont(box.height, layout.height, largest),
     box0: state.box ? report.placement.box[0] : 0, box1: state.box ? report.placement.box[1] : 0,
     ...theme(), ...crosshairSignals(box),
   };

@@ -46,7 +46,7 @@ export function makeInset(rows) {
   return {
     cells, hatch: [], width: queries.length, height: keys.length, weights: true,
     exact, row, head, queries, keys,
-    rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: shortenMiddle(texts.full(k), shown > 1 ? 7 : 5) })),
+    rowLabels: keys.map((k, y) => ({ yc: y + 0.5, text: shortenMiddle(texts.token(k), shown > 1 ? 7 : 5) })),
     columns: queries.map((q, x) => ({ xc: x + 0.5, text: labelOf(texts.token(q), 6) })),
   };
 }

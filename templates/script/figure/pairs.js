@@ -5,6 +5,9 @@ import { shorten } from "../data/format.js";
 import { state } from "../data/state.js";
 import { topKey, topToken } from "../data/tokens.js";
 
+// Letters whose room the arrow takes between two tokens.
+const ARROW = 2;
+
 // The top token of the lens, or the most attended token, in A and in B; "" where there is none.
 export function tokenPair(row, column) {
   if (state.view === "lens") {
@@ -18,13 +21,13 @@ export function tokenPair(row, column) {
 export function pairText([a, b], letters) {
   if (!a || !b) return "";
   if (a === b) return shorten(a, letters);
-  if (letters < 5) return "≠";
-  const room = letters - 1, first = Math.min([...a].length, Math.max(Math.floor(room / 2), room - [...b].length));
+  if (letters < 4 + ARROW) return "≠";
+  const room = letters - ARROW, first = Math.min([...a].length, Math.max(Math.floor(room / 2), room - [...b].length));
   return `${shorten(a, first)}→${shorten(b, room - first)}`;
 }
 
 // A over B, for cells that have room for two lines, where one line is too short for both.
 export function stackedText([a, b], letters) {
-  const both = [...a].length + [...b].length < letters;
+  const both = [...a].length + [...b].length + ARROW <= letters;
   return !a || !b || a === b || both ? pairText([a, b], letters) : [shorten(a, letters), shorten(b, letters)];
 }

@@ -19,11 +19,11 @@ const charts = {};
 
 const sizeOf = (id) => report.gridSizes[id][pageWidth] ?? report.gridSizes[id].wide;
 
-// The frame of a cell's head, or of its whole layer where it is the mean over heads.
+// The frame of a cell's head, or a line before its layer where it is the mean over heads.
 function framesOf(size, cell) {
   if (!cell || !(cell.entry >= 0)) return [];
   const column = cell.head >= 0 ? report.gridHeads.indexOf(report.headNames[cell.head]) : -1;
-  if (column < 0) return [{ x0: 0, x1: size.heads, y0: cell.entry, y1: cell.entry + 1 }];
+  if (column < 0) return [{ x0: 0, x1: 0, y0: cell.entry, y1: cell.entry + 1 }];
   return [frameOf(size, cell.entry, orderOf(cell.entry).indexOf(column))];
 }
 

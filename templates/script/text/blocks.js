@@ -1,5 +1,5 @@
 // The text in blocks, each a line of its own on the page: a paragraph, or a part of a long one.
-import { N, PROMPT } from "../data/page.js";
+import { N } from "../data/page.js";
 import { texts } from "../data/texts.js";
 
 const LONGEST = 160;
@@ -21,7 +21,7 @@ export function makeBlocks(turns) {
   const close = () => { if (open && open.stop > open.start) blocks.push(open); open = null; };
   const extend = (start) => { open ??= { start, stop: start, letters: 0, words: false }; };
   for (const turn of turns) {
-    if (open?.words || turn.start === PROMPT) close();
+    if (open?.words) close();
     extend(turn.start);
     if (isChip(turn.kind)) open.letters += turn.label.length + 4;
     if (isChip(turn.kind) && turn.stop - turn.start <= CHIP) {

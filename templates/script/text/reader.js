@@ -111,6 +111,9 @@ export function revealToken(position, always = false) {
     if (element) {
       const own = element.getBoundingClientRect(), all = text.getBoundingClientRect();
       text.scrollTop += own.top + own.height / 2 - all.top - all.height / 2;
+      const first = offsets[blockAt(text.scrollTop)], by = text.scrollTop - first;
+      // A paragraph of which less than a line is cut off begins at the top, if the token stays in view.
+      if (by < READING_LINE && element.getBoundingClientRect().bottom + by <= all.bottom) text.scrollTop = first;
     } else text.scrollTop = offsets[blockOf(position)] - text.clientHeight / 3;
     render();
   }

@@ -12,33 +12,55 @@ from attentropy.engine.run.extract import extract
 from attentropy.engine.run.probe import RunProbe
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.schema import FORMAT_VERSION
+from attentropy.engine.trace.statistics import WITHOUT_SINKS
 from tiny import model, save, tokenizer
 
 pytestmark = pytest.mark.costly
 
-PROMPT = "Paris is a city, and Canberra is another one. " * 38
+PROMPT = "Paris is a city, and Canberra is another one. " * 39
 FAMILIES = [
     ("llama", {}),
     ("gemma3_text", {"sliding_window": 24, "head_dim": 16, "query_pre_attn_scalar": 16}),
     ("gpt_oss", {"sliding_window": 24, "head_dim": 16, "num_local_experts": 4}),
 ]
-# Rounding errors of float32; the error of a distance grows with the length.
+# Rounding errors of float32. Those of a distance, and of what a key receives from all queries, grow
+# with the length. The scores of the embedded model are large: each of two entropies in one pass or
+# in chunks is up to 1.2e-5 nats from that of float64.
 TOLERANCES = {"distance": 2e-3, "lse": 1e-4, "lens_top_logprobs": 1e-4, "rehearsal": 1e-4,
-              "lens_target_logprob": 1e-4, "lens_kl": 1e-4}  # fmt: skip
+              "lens_target_logprob": 1e-4, "lens_kl": 1e-4, "entropy": 2e-5,
+              "received": 2e-5}  # fmt: skip
 
 
 def _assert_close(trace, wanted):
     assert set(trace.dataset.variables) == set(wanted.dataset.variables)
+    is_passing = _rows_of_passing_sinks(trace, wanted)
     for name, values in wanted.dataset.variables.items():
         name, wanted_values = str(name), wanted[str(name)]
+        own = trace[name]
+        if name in WITHOUT_SINKS:
+            own = np.where(is_passing, wanted_values, own)
         if values.dtype.kind == "f":
             np.testing.assert_allclose(
-                trace[name], wanted_values, atol=TOLERANCES.get(name, 1e-5), rtol=0, err_msg=name
+                own, wanted_values, atol=TOLERANCES.get(name, 1e-5), rtol=0, err_msg=name
             )
         elif name == "lens_rank":  # a tie in the last bit changes the rank
             assert np.abs(trace[name] - wanted_values).max() <= 1
         else:
-            np.testing.assert_array_equal(trace[name], wanted_values, err_msg=name)
+            np.testing.assert_array_equal(own, wanted_values, err_msg=name)
+
+
+def _rows_of_passing_sinks(trace, wanted):
+    """Return the rows, [layer, head, query], for which a key was a sink that is none at the end.
+
+    A chunk hides the keys that are sinks by its own end, so that one of few queries can hide a key
+    that is no sink of the whole prompt. Here only the first chunk does, in layers without any sink.
+    """
+    is_passing = np.isfinite(trace["entropy_without_sinks"])
+    is_passing &= np.isnan(wanted["entropy_without_sinks"])
+    layers, _, queries = np.nonzero(is_passing)
+    assert queries.max(initial=0) < max(8, trace.attrs["options"]["chunk"])
+    assert not (wanted["sink_keys"][layers] > 0).any()
+    return is_passing
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +177,8 @@ def test_layers_that_are_left_out_are_missing_with_their_reason_and_the_others_u
         values, wanted = trace[name][is_recorded], whole[name][is_recorded]
         np.testing.assert_allclose(values[..., :n], wanted[..., :n], atol=limit, err_msg=name)
         # Either run is within the limit of the exact rows of the answer.
-        np.testing.assert_allclose(values[..., n:], wanted[..., n:], atol=2 * limit, err_msg=name)
+        limit = max(limit, 2e-5)
+        np.testing.assert_allclose(values[..., n:], wanted[..., n:], atol=limit, err_msg=name)
         assert np.isnan(trace[name][~is_recorded]).all()
     assert (trace["top_key"][~is_recorded] == -1).all()
     np.testing.assert_allclose(trace["lens_entropy"], whole["lens_entropy"], atol=1e-5)

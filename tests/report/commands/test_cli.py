@@ -86,22 +86,27 @@ def test_sites_layers_and_positions_of_the_lens_are_chosen(here):
 
 
 def test_info_predicts_what_the_lens_costs(here, capsys):
-    folder = save(here / "tiny", max_position_embeddings=8192)
+    folder = save(here / "tiny", max_position_embeddings=16384)
     parameters = sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(folder).parameters())
-    assert main(["info", "tiny", "--tokens", "5000", "--json"]) == 0
+    assert main(["info", "tiny", "--tokens", "9000", "--json"]) == 0
     lens = json.loads(capsys.readouterr().out)["lens"]
     assert lens["parameters"] == parameters
-    assert lens["forward_flops"] == 2 * parameters * 5000
+    assert lens["forward_flops"] == 2 * parameters * 9000
     whole, default = lens["at every position"], lens["by default"]
-    assert whole["positions"] == 5000
-    assert 1024 <= default["positions"] < 5000
+    assert whole["positions"] == 9000
+    assert 1024 <= default["positions"] < 9000
     assert default["flops"] <= lens["forward_flops"] < whole["flops"]
     product = 2 * 48 * 264
-    assert whole["flops"] == product * (5000 * 3 * 2 + 1024 * 3 + 5000)
+    assert whole["flops"] == product * (9000 * 3 * 2 + 1024 * 3 + 9000)
     assert whole["of_the_forward_pass"] == pytest.approx(
         whole["flops"] / lens["forward_flops"], abs=1e-3
     )
-    assert whole["kept_bytes"] == 3 * 5000 * 48 * 4
+    assert whole["kept_bytes"] == 3 * 9000 * 48 * 4
+    # Up to 8,192 positions are all read where one product per cell costs no more than the pass.
+    assert main(["info", "tiny", "--tokens", "5000", "--json"]) == 0
+    lens = json.loads(capsys.readouterr().out)["lens"]
+    assert product * 5000 * 3 <= lens["forward_flops"]
+    assert lens["by default"] == lens["at every position"]
     assert main(["info", "--tokens", "100"]) == 0
     assert "attentropy-demo" in capsys.readouterr().out
 
@@ -276,6 +281,7 @@ def test_info_predicts_what_is_kept_of_a_long_prompt(capsys, monkeypatch):
     prediction = json.loads(capsys.readouterr().out)
     assert prediction["run"] == {
         "chunk": 1024, "answer_tokens": 0, "lens_positions": 0, "map_tile": [8, 8],
+        "thumbnail_tile": 128,
         "reference_questions": 0, "reference_tokens": 0, "reference_passes": 0,
     }  # fmt: skip
     rows = 8 * 4096

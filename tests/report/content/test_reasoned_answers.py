@@ -16,6 +16,7 @@ from attentropy.engine.trace.redaction import redact
 from attentropy.report.commands.output import answer_facts, say_answer
 from attentropy.report.compare.difference import compare
 from attentropy.report.content.read_report import read_report
+from attentropy.report.figures.sizes import STRIP
 from attentropy.report.figures.spread import WIDE, first_spread
 from attentropy.report.findings.observations import observe
 from attentropy.report.page.document import draw_still
@@ -159,7 +160,8 @@ def test_entropy_by_position_has_the_lines_on_a_light_and_on_a_dark_page():
 def test_the_lines_of_an_answer_stand_free_where_it_begins_and_its_reasoning_ends():
     picture = attentropy.export(reasoned(), "lens", section="8:23").data.decode()
     ink, blue = LIGHT["ink"], LIGHT["blue"]
-    lines = re.findall(rf'translate\(([\d.]+),-6\)"[^>]*stroke="{ink}"([^>]*)', picture)
+    tops = f"(?:-{STRIP}|-6)"  # the line of the answer begins in the strip above the section
+    lines = re.findall(rf'translate\(([\d.]+),{tops}\)"[^>]*stroke="{ink}"([^>]*)', picture)
     assert len(lines) == 2
     (first, solid), (second, dashed) = ((float(x), rest) for x, rest in lines)
     assert "dasharray" in dashed

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.costly
 MARKUP = '</text></svg><script>alert(1)</script><image href="https://evil.example/x.png"/>'
 ALL = [*STRINGS, MARKUP, "=1+1", "@x", "+1", "-2"]
 TOKENS = [str(text) for text in text_array(ALL)]
-LAYERS = 16  # enough rows for the section to show all strings
+LAYERS = 32  # enough rows for a section of columns wide enough for texts to show all strings
 ISOLATES = str.maketrans("", "", "\u2068\u2069")
 FIGURES = ("lens", "attention", "map")
 

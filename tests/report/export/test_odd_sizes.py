@@ -17,7 +17,10 @@ from traces import CHAT, synthetic
 pytestmark = pytest.mark.costly
 
 _TEXT = "{http://www.w3.org/2000/svg}text"
-_LABELS = ("Weight", "1.0", "0.5", "0.0", "rows: queries", "columns: keys")
+_LABELS = (
+    "Attention weight (log scale)", "1", "0.1", "0.01", "0.001", "0.0001", "rows: queries",
+    "columns: keys",
+)  # fmt: skip
 
 
 def _texts(data):

@@ -59,8 +59,9 @@ def test_the_figure_is_at_most_580_pixels_high_and_its_texts_at_least_10(layout,
 
 
 def test_a_prompt_that_fits_into_the_section_has_a_flat_overview():
-    assert wide(8, 14).overview == narrow(8, 6).overview == 40
-    assert wide(8, 15).overview == wide(8).overview == 56
+    columns = wide(8).columns
+    assert wide(8, columns).overview == narrow(8, 6).overview == 40
+    assert wide(8, columns + 1).overview == wide(8).overview == 56
 
 
 def test_of_many_rows_some_have_texts_and_labels_and_these_are_the_same():
