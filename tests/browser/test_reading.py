@@ -71,15 +71,15 @@ def test_the_first_screen_the_sections_and_the_csv_of_what_is_shown(open_page):
     # the figure and the navigation at once, over the whole width.
     findings = page.locator("ol.findings li")
     assert 3 <= findings.count() <= MOST
-    figure, pane, links, told = (
+    figure, pane, links, cards = (
         page.locator(selector).bounding_box()
         for selector in ("#section-figure", "aside.details", "nav.sections", ".told")
     )
     ends = [box["y"] + box["height"] for box in (figure, pane)]
     assert 0 <= links["y"] - max(ends) < 30
-    assert 0 <= told["y"] - links["y"] - links["height"] < 30
-    assert told["x"] == figure["x"]
-    assert told["x"] + told["width"] == pane["x"] + pane["width"]
+    assert 0 <= cards["y"] - links["y"] - links["height"] < 30
+    assert cards["x"] == figure["x"]
+    assert cards["x"] + cards["width"] == pane["x"] + pane["width"]
     assert len({card.bounding_box()["y"] for card in findings.all()[:4]}) == 1
 
     # The navigation does not change the state in the address.
