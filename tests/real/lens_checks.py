@@ -107,6 +107,10 @@ def _check_tops(text: str, mistakes: Mistakes, evidence: Evidence, position: int
 def _lens_layers(finding: Finding, evidence: Evidence) -> Verdict | None:
     cells = re.findall(rf"in layer (\d+) \({NUMBER} nats\)", finding["text"])
     mistakes, means = Mistakes(), evidence.lens()[0].mean(1)
+    if only := re.search(rf"is readable is {NUMBER} nats in layer (\d+),", finding["text"]):
+        cells = [(only[2], only[1])]
+        readable = np.flatnonzero(evidence.skill()[0] >= 0.5).tolist()
+        mistakes.claim(readable == [int(only[2])], f"readable: {readable}")
     for layer, value in cells:
         mistakes.number(f"layer {layer}", value, means[int(layer)])
     if len(cells) == 2:
