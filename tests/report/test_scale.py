@@ -124,6 +124,15 @@ def test_a_fitted_scale_ends_at_half_a_nat_and_says_of_what(largest, high, words
     assert (f"({words})" in scale.words()) == bool(words)
 
 
+def test_the_words_at_the_ends_are_true_of_the_ends():
+    scale = Scale(0.0, 7.3, "nats", ends=("certain", "any token alike"))
+    assert scale.fit(4.7).ends == ("certain", "largest shown")
+    assert scale.between(0.0, 5.0).ends == ("certain", "")
+    assert scale.between(1.0, 7.3).ends == ("", "any token alike")
+    both = ("B more certain", "A more certain")
+    assert Scale(-3, 3, "nats", kind="diverging", ends=both).between(-1, 1).ends == both
+
+
 def test_a_page_opens_fitted_where_a_quarter_of_the_range_is_empty():
     trace = synthetic()
     values = trace.dataset["lens_entropy"].values

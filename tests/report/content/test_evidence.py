@@ -12,6 +12,8 @@ from attentropy.report.content.heading import heading
 from attentropy.report.content.headline import headline
 from attentropy.report.content.read_report import read_report
 from attentropy.report.findings.settled import median_layer, settled, settling
+from attentropy.report.findings.sure import runners_up
+from attentropy.report.read.answer_words import read_answer
 from long_traces import long
 from skilled import skilled
 from traces import CHAT, profiled, synthetic
@@ -99,3 +101,26 @@ def test_an_unlikely_word_does_not_sound_sure():
     line = headline(trace)
     assert not line.is_sure
     assert line.p.endswith("(unsure)")
+
+
+@pytest.mark.parametrize(("p", "is_named"), [(0.3, True), (0.7, True), (0.95, False)])
+def test_the_runner_up_is_named_where_the_word_is_not_clearly_the_first(p, is_named):
+    trace = answered((" Paris", "<|eot_id|>"))
+    trace.dataset["generated_logprob"].values[:] = np.log(p)
+    line = headline(trace)
+    others = runners_up(trace, read_answer(trace).decisive)
+    assert others
+    assert line.next == (others[0] if is_named else "")
+    assert (f"next: {others[0]}" in line.p) == is_named
+    assert ("unsure" in line.p) == (p < 0.5)
+
+
+def test_a_perplexity_above_the_vocabularys_size_is_said_in_words():
+    data = answered().dataset
+    values = np.full(data.sizes["position"], -20.0, np.float32)
+    data = data.assign(token_logprob=("query", values))
+    model = {**data.attrs["model"], "vocabulary": 1000}
+    words = read_report(Trace(data.assign_attrs(model=model)), []).words
+    assert words.perplexity.startswith("Perplexity: worse than a uniform guess over ")
+    large = {**model, "vocabulary": 10**9}
+    assert "485,165,195" in read_report(Trace(data.assign_attrs(model=large)), []).words.perplexity

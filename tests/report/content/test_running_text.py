@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from answers import written
+from answers import answered, written
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.content.directions import direction_groups, words_direction
 from attentropy.report.content.running_text import running_text
@@ -146,3 +146,16 @@ def test_a_long_text_is_cut_between_words_and_says_how_many_tokens_are_left_out(
     left_out = last.words[0].tokens[0].position - ends[0].position - 1
     assert gap.label.startswith(f"… {left_out:,} tokens more")
     assert left_out == n - sum(2 * len(one.words) for one in (first, last))
+
+
+def test_a_word_of_the_answer_has_its_probability_and_punctuation_has_none():
+    trace = answered((" The", " city", ",", " Canberra", "."))
+    trace.dataset["generated_logprob"].values[:] = np.log([0.999, 0.25, 0.5, 0.999, 0.5])
+    numbers = {
+        "".join(token.text for token in word.tokens): word.probability
+        for stretch in text_of(trace).stretches
+        for word in stretch.words
+        if word.tokens[0].position >= trace.prompt_tokens
+    }
+    decisive = "city"  # whose probability is written out
+    assert numbers == {"The": "> 0.99", decisive: "0.25", ",": "", "Canberra": "> 0.99", ".": ""}
