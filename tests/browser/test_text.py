@@ -1,5 +1,7 @@
 """The text of prompt and answer: read as a whole, joined, in its direction, with one selection."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -297,3 +299,14 @@ def test_a_text_that_is_expanded_takes_most_of_the_screen_and_can_be_reduced_aga
             assert box["y"] + box["height"] <= min(900, card["y"] + card["height"])
         page.click("#text-expand")
         opened.quiet()
+
+
+def test_a_sentence_that_begins_with_a_word_from_right_to_left_runs_from_left_to_right(open_page):
+    opened = open_page(_arabic(written=(" القاهرة", " جميلة", ".")))
+    page = opened.page
+    assert re.search("[\u0600-\u06ff]", page.inner_text(".evidence"))
+    ways = page.evaluate(
+        "[...document.querySelectorAll('.evidence > bdi, .findings li > bdi')]"
+        ".map((own) => getComputedStyle(own).direction)"
+    )
+    assert set(ways) == {"ltr"}
