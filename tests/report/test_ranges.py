@@ -55,7 +55,7 @@ def test_without_a_vocabulary_the_scale_ends_at_the_largest_value(trace):
 def test_the_scale_of_a_difference_is_fitted_and_says_so(difference):
     scale = read_view(difference, "lens").scale
     assert (scale.fitted, scale.cuts_low, scale.cuts_high) == (True, True, True)
-    assert scale.words().endswith("and above (range fitted to the values shown)")
+    assert scale.words().endswith("and above (A more certain) (range fitted to the values shown)")
     same = read_view(compare(difference.a, difference.a), "lens").scale
     assert (same.fitted, same.cuts_low, same.cuts_high) == (False, False, False)
 

@@ -81,7 +81,7 @@ def test_text_in_a_pdf_is_text_in_fonts_that_the_file_holds(documents, trace, tm
 
 def test_all_pictures_are_the_same_picture(trace, tmp_path):
     def drawn(format, trace=trace):  # without running text, whose letters differ by more
-        return attentropy.export(trace, "lens", format, dpi=100, caption=False).data
+        return attentropy.export(trace, "lens", format, dpi=150, caption=False).data
 
     for format in ("svg", "pdf"):
         (tmp_path / f"fig.{format}").write_bytes(drawn(format))
