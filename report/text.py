@@ -191,3 +191,8 @@ def _fit(display: str, columns: int) -> str:
         start += character
         start_width += _character_width(character)
     return start
+
+
+def has_letter(text: str) -> bool:
+    """Return whether a text has a letter or a digit."""
+    return any(unicodedata.category(letter)[0] in "LN" for letter in text)

@@ -63,7 +63,12 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 9.95 else f"{value:.1f}".removesuffix(".0") + " %"
 
 
-def beside(value: float, *limits: float, digits: int = 2) -> str:
+def join_words(words: Sequence[str]) -> str:
+    """Return words in a row, "and" before the last one."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def number_against(value: float, *limits: float, digits: int = 2) -> str:
     """Return a number with decimals enough to read how it compares with each of `limits`.
 
     So that no sentence says "none above 0.9" next to 0.90. The limits are numbers as they are
@@ -72,7 +77,7 @@ def beside(value: float, *limits: float, digits: int = 2) -> str:
     return _distinct(value, limits, lambda one, more: f"{one:.{digits + more}f}")
 
 
-def percent_beside(share: float, *limits: float) -> str:
+def percent_against(share: float, *limits: float) -> str:
     """Return a share in percent with decimals enough to read how it compares with `limits`."""
     texts = percent(share)
     if texts.startswith("<") or all(_order(share, limit) == 0 for limit in limits):
@@ -127,7 +132,7 @@ def signed(value: float, digits: int = 2, limit: float | None = None) -> str:
     """
     text = f"{abs(value):.{digits}f}"
     if limit is not None and float(text) != 0:
-        text = beside(abs(value), limit, digits=digits)
+        text = number_against(abs(value), limit, digits=digits)
     if float(text) == 0:
         return text
     return f"{'−' if value < 0 else '+'}{text}"

@@ -8,7 +8,7 @@ from attentropy.report.findings.finding import layer_name, quoted
 from attentropy.report.findings.settled import Settled, settled
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.looked_at import LookedAt, LookedWord, looked_at
-from attentropy.report.units import count, percent, probability
+from attentropy.report.units import count, join_words, percent, probability
 
 _WORD = 24  # columns that a word of a sentence takes
 
@@ -67,13 +67,8 @@ def _of_attention(trace: Trace) -> str:
     named = looked.named
     if not named:
         return f"{row} attends to no content word in particular ({_where(looked, ())})"
-    words = listed([quoted(one.text, _WORD) for one in named])
+    words = join_words([quoted(one.text, _WORD) for one in named])
     return f"{row} attends most to {words} ({_where(looked, named)})"
-
-
-def listed(words: list[str]) -> str:
-    """Return words in a row, "and" before the last one."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _where(looked: LookedAt, named: tuple[LookedWord, ...]) -> str:
@@ -83,7 +78,7 @@ def _where(looked: LookedAt, named: tuple[LookedWord, ...]) -> str:
     if not named:
         return layers
     if named[0].weight is None:
-        amounts = listed([f"{one.heads:,}" for one in named])
+        amounts = join_words([f"{one.heads:,}" for one in named])
         return f"top key of {amounts} of {count(looked.heads, 'head')} in {layers}"
-    amounts = listed([percent(one.weight or 0.0) for one in named])
+    amounts = join_words([percent(one.weight or 0.0) for one in named])
     return f"{amounts} of its attention in {layers}"

@@ -9,7 +9,7 @@ from attentropy.report.content.profile_words import has_profile
 from attentropy.report.findings.compared import observe_answers, observe_predictions
 from attentropy.report.read.head_kinds import WIDE, head_kinds
 from attentropy.report.text import for_sentence
-from attentropy.report.units import count, percent
+from attentropy.report.units import count, join_words, percent
 
 
 def heading(trace: Trace) -> tuple[str, str]:
@@ -28,7 +28,7 @@ def heading(trace: Trace) -> tuple[str, str]:
             )
         ]  # fmt: skip
         return (
-            f"{count(kinds.heads, 'head')} over {tokens}: {', '.join(parts[:-1])} and {parts[-1]}",
+            f"{count(kinds.heads, 'head')} over {tokens}: {join_words(parts)}",
             f"Local: more than {_limit('local')} of the attention on the last {LOCAL_KEYS} tokens. "
             f"Sink: more than {_limit('sink')} on the first one. Wide: mean normalized entropy of "
             f"{WIDE:g} or more.",
@@ -37,7 +37,7 @@ def heading(trace: Trace) -> tuple[str, str]:
         name for name, variable in (("attention", "entropy"), ("logit lens", "lens_entropy"))
         if variable in trace
     ]  # fmt: skip
-    what = " and ".join(parts)
+    what = join_words(parts)
     return f"{what[0].upper()}{what[1:]} of {tokens}", ""
 
 

@@ -22,7 +22,7 @@ from attentropy.report.read.turns import WORDS, Turn, turns
 from attentropy.report.read.views import View
 from attentropy.report.read.visible import run_progress
 from attentropy.report.scale import Scale
-from attentropy.report.text import for_prompt, mark_whitespace, width
+from attentropy.report.text import for_prompt, has_letter, mark_whitespace, width
 from attentropy.report.units import count, probability
 
 SHADES = 32  # steps of the scale that have a class of their own
@@ -160,7 +160,7 @@ class _Words:
         tokens[0] = replace(tokens[0], text=display[len(lead) :])
         first = start - self._trace.prompt_tokens
         own = self._probabilities[first : first + stop - start] if first >= 0 else np.zeros(0)
-        is_known = own.size == stop - start and any(map(_has_letter, self._texts[start:stop]))
+        is_known = own.size == stop - start and any(map(has_letter, self._texts[start:stop]))
         is_decisive = start in self._decisive
         number = _short_probability(float(own.prod()), is_decisive) if is_known else ""
         return TextWord(tokens, lead, number, is_decisive=is_decisive)
@@ -215,11 +215,6 @@ def has_broken_characters(text: RunningText) -> bool:
     """Return whether some character of the text is more than one token."""
     words = (word for stretch in text.stretches for word in stretch.words)
     return any(token.tokens > 1 for word in words for token in word.tokens)
-
-
-def _has_letter(text: str) -> bool:
-    """Return whether a text has a letter or a digit: the probability of a comma takes no place."""
-    return any(letter.isalnum() for letter in text)
 
 
 def _short_probability(value: float, is_decisive: bool) -> str:

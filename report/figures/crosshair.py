@@ -19,7 +19,16 @@ from typing import Any
 
 import altair as alt
 
-from attentropy.report.figures.marks import GREEN, INK, ORANGE, PAPER, dataset, rule, x_scale
+from attentropy.report.figures.marks import (
+    GREEN,
+    INK,
+    ORANGE,
+    PAPER,
+    dataset,
+    outline,
+    rule,
+    x_scale,
+)
 from attentropy.report.figures.sizes import LABELS, Size
 from attentropy.report.figures.specification import Parameters, VegaLite, layer
 
@@ -31,7 +40,7 @@ PARAMETERS: Parameters = {
 DATASETS = ("dimmed",)
 
 _DIMMED = 0.66  # opacity of what lies over the columns that a search leaves out
-_TICK = 6  # pixels: the length of the ticks beside the overview
+_TICK = 6  # pixels: the length of the ticks next to the overview
 
 Ends = tuple[str, str]
 """Lower and upper edge of something, as expressions."""
@@ -46,24 +55,11 @@ def _height(rows: str, pixels: int, edge: str) -> str:
     return f"{pixels} - clamp({edge} / {rows}, 0, 1) * {pixels}"
 
 
-def _box(x: Ends, y: Ends, opacity: str, color: alt.ExprRef, width: float) -> alt.Chart:
-    """Return an empty rectangle between the ends `x` and `y`, in pixels."""
-    left, right, bottom, top = (alt.ExprRef(end) for end in (*x, *y))
-    chart: alt.Chart = (
-        dataset("one")
-        .mark_rect(filled=False, stroke=color, strokeWidth=width, fillOpacity=0)
-        .encode(
-            x=alt.XValue(left), x2=alt.X2Value(right), y=alt.YValue(top), y2=alt.Y2Value(bottom),
-            opacity=alt.OpacityValue(alt.ExprRef(opacity)),
-        )
-    )  # fmt: skip
-    return chart
-
-
 def _outlined(x: Ends, y: Ends, opacity: str, color: alt.ExprRef, width: float) -> VegaLite:
     """Return a rectangle on a seam of paper, so that it stands out on any colour."""
     return layer(
-        _box(x, y, f"0.9 * ({opacity})", PAPER, width + 2), _box(x, y, opacity, color, width)
+        outline(PAPER, x, y[::-1], width + 2, f"0.9 * ({opacity})"),
+        outline(color, x, y[::-1], width, opacity),
     )
 
 
@@ -89,8 +85,8 @@ def cells(size: Size) -> tuple[VegaLite, ...]:
         _outlined(selected, rows("sel"), f"{is_selected} ? 1 : 0", GREEN, 4),
         _outlined(hovered, rows("hover"), f"{in_view} && {has_row} ? 1 : 0", INK, 2),
         layer(
-            _box(selected, rows("sel"), f"{is_selected} ? flash : 0", ORANGE, 7),
-            _box(whole_width, rows("sel"), "sel1 > sel0 ? flashrow : 0", ORANGE, 5),
+            outline(ORANGE, selected, rows("sel")[::-1], 7, f"{is_selected} ? flash : 0"),
+            outline(ORANGE, whole_width, rows("sel")[::-1], 5, "sel1 > sel0 ? flashrow : 0"),
         ),
         _row_tag(size, "sel", "rowtag", GREEN),
         _row_tag(size, "hover", "hoverrowtag", INK),
@@ -134,7 +130,7 @@ def column_tags() -> tuple[VegaLite, ...]:
 
 
 def overview_marks(size: Size) -> tuple[VegaLite, ...]:
-    """Return the hovered column of the overview, and ticks at the rows beside it."""
+    """Return the hovered column of the overview, and ticks at the rows next to it."""
     at = _place("0", "n", "total", "hovercol + 0.5")
     shown = alt.OpacityValue(alt.ExprRef("hovercol >= 0 ? 1 : 0"))
     seam, line = (

@@ -35,7 +35,7 @@ from attentropy.report.palette import LIGHT, ramp
 from attentropy.report.text import shorten
 
 WIDE, NARROW = 430, 240  # pixels of the map's side on a screen and on a telephone
-LEGEND = 62  # pixels that the legend takes beside the map
+LEGEND = 62  # pixels that the legend takes next to the map
 _RAMP = 12
 _TITLE = 86  # pixels that the title of the rows takes
 _LABEL = 12  # pixels of a label's height

@@ -153,7 +153,7 @@ def legend_words(scale: Scale, size: Size) -> Rows:
     if size.is_narrow:  # where only the ends have room
         fitted = []
     texts = [(-13, last)]
-    # On a telephone in two lines: beside them stands the name of the strip.
+    # On a telephone in two lines: next to them stands the name of the strip.
     lines = first.rsplit(" ", 1) if size.is_narrow and len(first) > _NARROW_END else [first]
     texts += [(size.height + 15 + 11 * i, line) for i, line in enumerate(lines)]
     texts += [(size.height + 28 + 12 * i, text) for i, text in enumerate(fitted)]

@@ -1,4 +1,4 @@
-"""The histogram beside the legend: how many of the values shown have which colour.
+"""The histogram next to the legend: how many of the values shown have which colour.
 
 The page's script counts the same in `data/histogram.js`.
 """

@@ -67,6 +67,22 @@ def frame(
     return chart
 
 
+def outline(
+    color: alt.ExprRef, x: tuple[str, str], y: tuple[str, str], width: float, opacity: str
+) -> alt.Chart:
+    """Return an empty rectangle between the ends `x` and `y` (expressions, pixels; top first)."""
+    left, right, top, bottom = (alt.ExprRef(end) for end in (*x, *y))
+    chart: alt.Chart = (
+        dataset("one")
+        .mark_rect(filled=False, stroke=color, strokeWidth=width, fillOpacity=0)
+        .encode(
+            x=alt.XValue(left), x2=alt.X2Value(right), y=alt.YValue(top), y2=alt.Y2Value(bottom),
+            opacity=alt.OpacityValue(alt.ExprRef(opacity)),
+        )
+    )  # fmt: skip
+    return chart
+
+
 def border(side: int, color: str | alt.ExprRef = _GREY, width: float = 1) -> alt.Chart:
     """Return the line around a square panel of `side` pixels."""
     chart: alt.Chart = (

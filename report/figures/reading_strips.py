@@ -1,4 +1,4 @@
-"""The two strips beside a long text: a map of the whole of it, and the lines in view by layer.
+"""The two strips next to a long text: a map of the whole of it, and the lines in view by layer.
 
 Both are as high as the text, which the page's script says (`height`), and the script fills them.
 """

@@ -21,6 +21,7 @@ from attentropy.report.figures.marks import (
     border,
     dataset,
     down_scale,
+    outline,
     picture,
     rule,
     text_mark,
@@ -156,17 +157,11 @@ def _frame(
         f"{inner_x[1]} > {x[0]} && {inner_x[0]} < {x[1]} && "
         f"{inner_y[1]} > {y[0]} && {inner_y[0]} < {y[1]} ? 1 : 0"
     )
-    left, right = (alt.ExprRef(_pixels(end, *x, size.side)) for end in inner_x)
-    top, bottom = (alt.ExprRef(_pixels(end, *y, size.side)) for end in inner_y)
-    chart: alt.Chart = (
-        dataset("one")
-        .mark_rect(filled=False, stroke=color, strokeWidth=width, fillOpacity=0)
-        .encode(
-            x=alt.XValue(left), x2=alt.X2Value(right), y=alt.YValue(top), y2=alt.Y2Value(bottom),
-            opacity=alt.OpacityValue(alt.ExprRef(opacity)),
-        )
-    )  # fmt: skip
-    return chart
+    ends_x, ends_y = (
+        (_pixels(inner[0], *ends, size.side), _pixels(inner[1], *ends, size.side))
+        for ends, inner in ((x, inner_x), (y, inner_y))
+    )
+    return outline(color, ends_x, ends_y, width, opacity)
 
 
 def _connector(size: MapSize, color: alt.ExprRef, y: Ends, inner: Ends) -> VegaLite:

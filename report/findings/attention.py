@@ -12,7 +12,7 @@ from attentropy.engine.trace.focus import FOCUS_KEYS
 from attentropy.report import planes
 from attentropy.report.findings.finding import Observation, extremes, head_label
 from attentropy.report.findings.sinks import observe_sinks
-from attentropy.report.units import beside, count
+from attentropy.report.units import count, number_against
 
 
 def observe_attention(trace: Trace, attention: planes.AttentionPlanes) -> list[Observation | None]:
@@ -34,7 +34,7 @@ def _focus(trace: Trace, attention: planes.AttentionPlanes) -> Observation | Non
     names = [int(trace["head"][at[1]]) for at in (low, high)]
     labels = [head_label(trace, at[0], name) for at, name in zip((low, high), names, strict=True)]
     limit = SCORES["diffuse"].threshold or 1.0
-    values = [beside(float(means[at]), limit) for at in (low, high)]
+    values = [number_against(float(means[at]), limit) for at in (low, high)]
     n = int((counted > 0).sum())
     kind = " head" if names[0] >= 0 else ""
     if n == 1:

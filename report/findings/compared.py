@@ -21,7 +21,7 @@ from attentropy.report.findings.side_means import by_head, by_layer
 from attentropy.report.findings.translators import observe_translators
 from attentropy.report.read.answer_words import read_answer, words_of
 from attentropy.report.text import for_sentence
-from attentropy.report.units import beside, count, percent, signed
+from attentropy.report.units import count, number_against, percent, signed
 
 CHANGED = 0.1  # nats: one tenth more or fewer effective tokens or keys, exp(0.1) = 1.105
 MOVED = 0.5  # layers
@@ -234,7 +234,7 @@ def _settled(difference: Difference) -> Observation | None:
         text = "The lens reaches the final prediction at about the same layer in A and B"
         if is_found:
             way = "earlier" if mean < 0 else "later"
-            layers = beside(abs(mean), MOVED, digits=1)
+            layers = number_against(abs(mean), MOVED, digits=1)
             text = f"The lens reaches the final prediction {layers} layers {way} in B"
         by = "" if is_found else f"B − A = {signed(mean, 1, MOVED)} layers "
         places = [layer_name(difference, int(side[column])) for side in settled]

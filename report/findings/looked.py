@@ -16,7 +16,7 @@ from attentropy.engine.trace.sink_keys import audience_of
 from attentropy.report.findings.finding import Observation, head_label, quoted
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.looked_at import holds_row, telling_row, word_text, words_before
-from attentropy.report.units import count, percent, percent_beside
+from attentropy.report.units import count, percent, percent_against
 
 LIFT = 2.0  # times as often as in the other rows: from there on a head counts
 _NAMED = 3
@@ -143,11 +143,11 @@ def _words(trace: Trace, one: WordLooked, index: int, measured: int) -> str:
     best = one.heads[0]
     label = head_label(trace, best.entry, int(trace["head"][best.head]))
     if index:
-        share = f"{percent_beside(best.weight, 1)}; {percent(best.share)}"
+        share = f"{percent_against(best.weight, 1)}; {percent(best.share)}"
         return f"{len(one.heads):,} to {quoted(one.text)} ({label}: {share})"
     verb = "attends" if len(one.heads) == 1 else "attend"
     return (
         f"{len(one.heads):,} of {count(measured, 'head')} {verb} most to {quoted(one.text)} "
-        f"(strongest: {label} with {percent_beside(best.weight, 1)} of its attention; of its other "
-        f"rows {percent(best.share)} do so)"
+        f"(strongest: {label} with {percent_against(best.weight, 1)} of its attention; of its "
+        f"other rows {percent(best.share)} do so)"
     )

@@ -14,7 +14,7 @@ from attentropy.report import planes
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.attention import rows_of
 from attentropy.report.findings.finding import Observation, layer_name
-from attentropy.report.units import beside, count
+from attentropy.report.units import count, number_against
 
 LEAST = 3  # of which a range says something
 _LAYERS = 1 / 3  # the least share of layers that depart: one of a few does so by chance
@@ -131,7 +131,9 @@ def _departure(
     number = int((departs & ((above > 0) == is_above)).sum())
     if number < max(_LEAST_LAYERS, _LAYERS * is_known.sum()):
         return None
-    written = beside(float(own[entry]), round(float(low[entry]), 2), round(float(high[entry]), 2))
+    written = number_against(
+        float(own[entry]), round(float(low[entry]), 2), round(float(high[entry]), 2)
+    )
     text = (
         f"This prompt {words[0 if is_above else 1]} than each of {prompts} in {number:,} of "
         f"{count(int(is_known.sum()), 'layer')}, most in {layer_name(trace, entry)}: "

@@ -11,7 +11,7 @@ from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.lens_skill import lens_skill
 from attentropy.report.findings.finding import Observation, layer_name, quoted
 from attentropy.report.text import for_sentence
-from attentropy.report.units import count, percent, percent_beside
+from attentropy.report.units import count, percent, percent_against
 
 # A rehearsal counts as found where a token of the answer is among the top five and not negligible,
 # and far more likely than after any placebo question.
@@ -101,7 +101,7 @@ def strongest_rehearsal(trace: Trace) -> StrongestRehearsal | None:
 
 def at_most(probability: float) -> str:
     """Return a probability as the largest of several, in percent."""
-    text = percent_beside(probability, REHEARSAL_PROBABILITY)
+    text = percent_against(probability, REHEARSAL_PROBABILITY)
     return f"less than {text[2:]}" if text.startswith("<") else f"at most {text}"
 
 
@@ -150,7 +150,7 @@ def observe_rehearsal(trace: Trace) -> Observation:
         f"at the template token {quoted(trace.tokens[best.position])} (position {best.position:,})"
     )
     lens = f"the logit lens{of_site(trace)} at {layer_name(trace, best.entry)}"
-    gives = f"gives {percent_beside(best.probability, threshold)} to {quoted(best.token)}"
+    gives = f"gives {percent_against(best.probability, threshold)} to {quoted(best.token)}"
     later = f", a later token of the answer (rank {best.rank + 1:,}{_control(trace, best)})"
     if best.why_untested:
         text = (

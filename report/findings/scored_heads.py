@@ -17,7 +17,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.sink_keys import sink_keys
 from attentropy.report import planes
 from attentropy.report.findings.finding import head_label
-from attentropy.report.units import beside, count, percent
+from attentropy.report.units import count, number_against, percent
 
 _NAMED = 8  # heads in one line
 LISTED = 0.3  # from here on a head is listed where no threshold is agreed on
@@ -106,12 +106,14 @@ def _fact(
     cells = cells[np.argsort(-values[tuple(cells.T)], kind="stable")]
     heads = tuple((label(a, b), round(float(values[a, b]), 4)) for a, b in cells.tolist())
     if heads:
-        listed = ", ".join(f"{head} ({beside(value, limit)})" for head, value in heads[:_NAMED])
+        listed = ", ".join(
+            f"{head} ({number_against(value, limit)})" for head, value in heads[:_NAMED]
+        )
         rest = f" and {len(heads) - _NAMED:,} more" if len(heads) > _NAMED else ""
         text = f"{listed}{rest}; {len(heads):,} of {count(n, 'head')}."
     else:
         best = divmod(int(np.nanargmax(values)), values.shape[1])
-        highest = beside(float(values[best]), limit)
+        highest = number_against(float(values[best]), limit)
         text = f"none of {count(n, 'head')}; highest: {label(*best)} ({highest})."
     return HeadFact(id, name, f"{what}, above {limit:g}", text, limit, n, heads)
 

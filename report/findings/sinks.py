@@ -16,7 +16,7 @@ from attentropy.engine.trace.sink_keys import (
 )
 from attentropy.report.findings.finding import Observation, quoted
 from attentropy.report.read.layer_words import layers_in_words
-from attentropy.report.units import count, percent
+from attentropy.report.units import count, join_words, percent
 
 _NAMED = 3  # sink keys, or texts of several, in one sentence
 
@@ -74,8 +74,7 @@ def _sentence(trace: Trace, sinks: SinkKeys, positions: list[int]) -> str:
     parts[0] += " of the attention"
     if len(groups) > _NAMED:
         parts.append(count(sum(len(at) for _, at in groups[_NAMED:]), "other token"))
-    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"Attention {'sinks' if len(positions) > 1 else 'sink'}: {listed}."
+    return f"Attention {'sinks' if len(positions) > 1 else 'sink'}: {join_words(parts)}."
 
 
 def _group(trace: Trace, sinks: SinkKeys, text: str, at: list[int]) -> str:

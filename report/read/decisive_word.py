@@ -21,6 +21,7 @@ from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.segments import QUESTION
 from attentropy.engine.trace.units import starts_word
 from attentropy.report.read.generated_tokens import GeneratedTokens, token_probabilities
+from attentropy.report.text import has_letter
 
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _LANGUAGE = 4096  # last tokens of the prompt by which the language is judged
@@ -73,7 +74,7 @@ def decisive_word(trace: Trace, tokens: GeneratedTokens, text: str) -> Decisive 
     words = [i for i in own if keys[i] and is_start[i]]
     last = int(np.flatnonzero(is_start)[-1])
     new, source = _new_words(trace, words, keys, last)
-    any_words = [i for i in own if is_start[i] and _has_letter(tokens.texts[i])]
+    any_words = [i for i in own if is_start[i] and has_letter(tokens.texts[i])]
     first = next(iter([*new, *words, *any_words]), None)
     if first is None:
         step = next(iter(own), others[0])
@@ -172,11 +173,6 @@ def _word_at(
         probability=_probability(trace, span),
         place=(place, place + len(word)) if place >= 0 else None,
     )
-
-
-def _has_letter(text: str) -> bool:
-    """Return whether a text has a letter or a digit."""
-    return any(unicodedata.category(letter)[0] in "LN" for letter in text)
 
 
 def bare_word(word: str) -> str:

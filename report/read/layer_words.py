@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from attentropy.report.units import join_words
+
 
 def layers_in_words(rows: Iterable[int], labels: Sequence[str]) -> str:
     """Return layers in words, neighbours as a range: `layer 3`, `layers 0–3, 5 and 7–8`.
@@ -17,6 +19,5 @@ def layers_in_words(rows: Iterable[int], labels: Sequence[str]) -> str:
     spans = [[labels[row] for _, row in run] for _, run in runs]
     texts = [span[0] if span[0] == span[-1] else f"{span[0]}–{span[-1]}" for span in spans]
     texts = list(dict.fromkeys(texts))
-    listed = " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
     is_one = len({labels[row] for row in ordered}) == 1
-    return f"{'layer' if is_one else 'layers'} {listed}"
+    return f"{'layer' if is_one else 'layers'} {join_words(texts)}"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from attentropy.report.units import (
-    beside,
     count,
     error_bound,
+    number_against,
     percent,
-    percent_beside,
+    percent_against,
     probability,
     signed,
 )  # fmt: skip
@@ -48,18 +48,18 @@ def test_a_number_next_to_its_limit_reads_as_it_compares(limit):
     random = np.random.default_rng(0)
     near = limit + np.array([0.0, 1e-7, -1e-7, 4e-3, -4e-3, 0.049, -0.049])
     for value in (*near.tolist(), *random.random(200).tolist()):
-        for text in (beside(value, limit), signed(-value, limit=limit).lstrip("−")):
+        for text in (number_against(value, limit), signed(-value, limit=limit).lstrip("−")):
             written = float(text)
             assert (written > limit, written < limit) == (value > limit, value < limit) or (
                 text == "0.00" and value < 0.005
             )
-        share = percent_beside(value, limit)
+        share = percent_against(value, limit)
         if not share.startswith("<"):
             written = float(share.removesuffix(" %"))
             assert (written > 100 * limit) == (value > limit) or value == limit
             assert (written < 100 * limit) == (value < limit) or value == limit
-    assert (beside(0.87, 0.9), beside(0.8996, 0.9)) == ("0.87", "0.8996")
-    assert percent_beside(0.0499, 0.05) == "4.99 %"
+    assert (number_against(0.87, 0.9), number_against(0.8996, 0.9)) == ("0.87", "0.8996")
+    assert percent_against(0.0499, 0.05) == "4.99 %"
 
 
 @pytest.mark.parametrize(

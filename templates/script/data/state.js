@@ -2,7 +2,7 @@
 import { N, report } from "./page.js";
 
 export const smallScreen = matchMedia("screen and (max-width: 760px)");
-// Where the details pane stands beside the figure; see style/layout.css.
+// Where the details pane stands next to the figure; see style/layout.css.
 export const dockedDetails = matchMedia("screen and (min-width: 1280px)");
 export const darkMode = matchMedia("(prefers-color-scheme: dark)");
 

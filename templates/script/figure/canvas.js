@@ -10,7 +10,7 @@ export let layout = null;
 let isResized = false;
 
 // The layout of a figure whose section has as many columns as there is room for. A screen that is not
-// broad shows no more than the page was laid out for: the heads and the details stand beside it.
+// broad shows no more than the page was laid out for: the heads and the details stand next to it.
 function fittingLayout() {
   const size = report.sizes[pageWidth], fit = Math.floor(($("figure").clientWidth - size.rest) / size.column);
   const own = Math.round(size.section / size.column), most = pageWidth === "narrow" || innerWidth >= BROAD ? Infinity : own;

@@ -26,7 +26,7 @@ function edgesOf(name, row, rows) {
 }
 
 // Columns that are wide enough for it are labelled with their token, the others with their position. Where
-// the labels beside it can be read it covers none of them.
+// the labels next to it can be read it covers none of them.
 function columnTag(position) {
   const pixels = layout.section / (state.b - state.a), letters = Math.floor(pixels / 7.2), token = texts.token(position);
   if (pixels < 15 || !token) return position.toLocaleString("en-US");

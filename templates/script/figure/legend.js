@@ -9,7 +9,7 @@ import { pageWidth } from "./chart.js";
 // Letters that a telephone has room for in a line at the lower end.
 const NARROW_END = 9;
 
-// The words at the lower end as lines: two on a telephone, where the name of the strip stands beside them.
+// The words at the lower end as lines: two on a telephone, where the name of the strip stands next to them.
 function lowerLines(words) {
   const at = pageWidth === "narrow" && words.length > NARROW_END ? words.lastIndexOf(" ") : -1;
   return at > 0 ? [words.slice(0, at), words.slice(at + 1)] : [words];

@@ -30,15 +30,15 @@ function widthOf(run, text) {
 // The runs in lines of at most `width` pixels; only a word that is wider than a line is divided.
 function linesOf(runs, width) {
   const lines = [[]];
-  let taken = 0;
+  let filled = 0;
   for (const run of runs) {
     const wordParts = (run.text.match(WORD) ?? []).flatMap((piece) => (widthOf(run, piece) > width ? Array.from(piece) : [piece]));
     for (const piece of wordParts) {
-      if (taken && taken + widthOf(run, piece.trimEnd()) > width) { lines.push([]); taken = 0; }
+      if (filled && filled + widthOf(run, piece.trimEnd()) > width) { lines.push([]); filled = 0; }
       const line = lines.at(-1), last = line.at(-1);
       if (last?.run === run) last.text += piece;
       else line.push({ ...run, run, text: piece });
-      taken += widthOf(run, piece);
+      filled += widthOf(run, piece);
     }
   }
   return lines.filter((line) => line.length).map((line) => line.map((part) => ({ ...part, width: widthOf(part, part.text) })));

@@ -27,7 +27,7 @@ export function hideTip() {
   $("tip").hidden = true;
 }
 
-// Whether the reader sees the details pane beside the figure.
+// Whether the reader sees the details pane next to the figure.
 function seesDetails() {
   const box = dockedDetails.matches && $("details")?.getBoundingClientRect();
   return Boolean(box) && box.height > 0 && box.top < innerHeight - 120 && box.bottom > 120;

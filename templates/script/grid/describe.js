@@ -15,8 +15,8 @@ export function describeHead(layer, column) {
   const names = report.scores?.names ?? [];
   return [...lines, ...names.map((name, s) => {
     const value = headTable.score(s, layer, column), uniform = headTable.uniform(s, layer);
-    const beside = Number.isFinite(uniform) ? ` (uniform: ${uniform.toPrecision(2)})` : "";
-    return `${name} ${Number.isFinite(value) ? value.toPrecision(3) : "not measured"}${beside}`;
+    const comparison = Number.isFinite(uniform) ? ` (uniform: ${uniform.toPrecision(2)})` : "";
+    return `${name} ${Number.isFinite(value) ? value.toPrecision(3) : "not measured"}${comparison}`;
   })];
 }
 

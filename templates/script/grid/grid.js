@@ -68,7 +68,7 @@ function writeNote() {
   $("roster-note").textContent = parts.join(" ");
 }
 
-// The layer and the column under the pointer; null beside the grid.
+// The layer and the column under the pointer; null outside of the grid.
 function headAt(id, event) {
   const size = sizeOf(id), { x, y } = pointerOn(charts[id], $(id).querySelector("canvas"), event);
   const place = Math.floor(x / size.cell[0]), layer = size.layers - 1 - Math.floor(y / size.cell[1]);
@@ -76,7 +76,7 @@ function headAt(id, event) {
   return { layer, column: orderOf(layer)[place] };
 }
 
-// The head under the pointer is told in the details pane, and at the pointer where that is not seen.
+// The head under the pointer is described in the details pane, and at the pointer where that is not seen.
 function hoverHead({ layer, column }, event) {
   const describe = () => describeHead(layer, column);
   hover({ entry: layer, head: report.headNames.indexOf(report.gridHeads[column]) });

@@ -79,8 +79,8 @@ export function tokenTitle(from, many) {
   const where = many > 1 ? `positions ${from} to ${from + many - 1} (one character of ${many} tokens)` : `position ${from}`;
   const unit = scale.unit ? ` ${scale.unit}` : "", mean = many > 1 ? "mean " : "";
   const why = whyNotReached(from) || (state.view === "lens" ? "the lens did not read this position" : "not measured");
-  const said = kind === "missing" ? `missing (${why})` : `${mean}${name} ${value.toFixed(2)}${unit}${kind === "other" ? ` (${why})` : ""}`;
-  return `${where}, ${texts.role(from)}: ${said}`;
+  const amount = kind === "missing" ? `missing (${why})` : `${mean}${name} ${value.toFixed(2)}${unit}${kind === "other" ? ` (${why})` : ""}`;
+  return `${where}, ${texts.role(from)}: ${amount}`;
 }
 
 // Write below the text which row colours it.

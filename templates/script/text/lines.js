@@ -1,4 +1,4 @@
-// The strip beside a long text: each line in view as a row of cells, one per layer.
+// The strip next to a long text: each line in view as a row of cells, one per layer.
 import { $ } from "../data/page.js";
 import { paintCells } from "../data/images.js";
 import { state, theme } from "../data/state.js";

@@ -49,7 +49,7 @@ function markAll() {
 
 let stripFrame = 0;
 
-// Draw the strips beside the text, at most once per animation frame.
+// Draw the strips next to the text, at most once per animation frame.
 function drawStrips() {
   if (!isReading() || stripFrame) return;
   stripFrame = requestAnimationFrame(() => { stripFrame = 0; drawMinimap(); drawLines(); });

@@ -1,4 +1,4 @@
-// The map beside a long text: the whole of it, with its turns, entropies, search hits and the part in view.
+// The map next to a long text: the whole of it, with its turns, entropies, search hits and the part in view.
 import { $, N, report } from "../data/page.js";
 import { paintCells } from "../data/images.js";
 import { state, theme } from "../data/state.js";

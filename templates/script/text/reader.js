@@ -17,7 +17,7 @@ let box = null;
 let frame = null;
 let isRendering = false;
 // The token that was last scrolled to, which stays in view until the reader scrolls.
-let kept = null;
+let revealed = null;
 const renderers = [];
 
 // Call `listener` whenever other blocks are shown, or the same ones elsewhere.
@@ -117,7 +117,7 @@ export function revealToken(position, always = false) {
     } else text.scrollTop = offsets[blockOf(position)] - text.clientHeight / 3;
     render();
   }
-  kept = position;
+  revealed = position;
 }
 
 // The element of a token; that of its closed chip where it is in one; null where it is not shown.
@@ -157,7 +157,7 @@ export function startReader() {
   estimate();
   render();
   text.addEventListener("scroll", render);
-  for (const name of ["wheel", "touchmove", "keydown", "pointerdown"]) text.addEventListener(name, () => { kept = null; });
+  for (const name of ["wheel", "touchmove", "keydown", "pointerdown"]) text.addEventListener(name, () => { revealed = null; });
   let width = text.clientWidth, height = text.clientHeight;
   new ResizeObserver(() => {
     const hasChanged = text.clientWidth !== width || text.clientHeight !== height;
@@ -169,7 +169,7 @@ export function startReader() {
     }
     height = text.clientHeight;
     render();
-    if (hasChanged && kept !== null) revealToken(kept, true);
+    if (hasChanged && revealed !== null) revealToken(revealed, true);
   }).observe(text);
 }
 

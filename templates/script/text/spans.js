@@ -77,8 +77,8 @@ function appendWords(parent, from, to, base) {
 export function blockElement({ start, stop }, turns, chip) {
   const element = makeElement("div", "", { className: "line" });
   const own = turns.filter((turn) => turn.start < stop && turn.stop > start);
-  const said = own.find((turn) => !isChip(turn.kind) || turn.stop - turn.start > chip);
-  const base = (said && directionOf(textOf(Math.max(start, said.start), Math.min(stop, said.stop)))) || "ltr";
+  const spoken = own.find((turn) => !isChip(turn.kind) || turn.stop - turn.start > chip);
+  const base = (spoken && directionOf(textOf(Math.max(start, spoken.start), Math.min(stop, spoken.stop)))) || "ltr";
   element.dir = base;
   for (const turn of own) {
     const from = Math.max(start, turn.start), to = Math.min(stop, turn.stop);

@@ -28,11 +28,11 @@ function passages(view) {
     if (many >= LEAST_READ) all.push({ from, mean: (sums[from + PASSAGE] - sums[from]) / many });
   }
   all.sort((a, b) => b.mean - a.mean || a.from - b.from);
-  const found = [];
+  const best = [];
   for (const passage of all) {
-    if (found.length < MOST_PASSAGES && found.every(({ from }) => Math.abs(from - passage.from) >= PASSAGE)) found.push(passage);
+    if (best.length < MOST_PASSAGES && best.every(({ from }) => Math.abs(from - passage.from) >= PASSAGE)) best.push(passage);
   }
-  return found;
+  return best;
 }
 
 // One button is a stop of the Tab key; arrow keys lead to the others.
@@ -47,9 +47,9 @@ function moveFocus(event) {
 
 export function listUncertain() {
   const views = [state.view, "attention"].filter((view) => planes[view]);
-  const [view, found] = views.map((name) => [name, passages(name)]).find(([, all]) => all.length) ?? ["", []];
+  const [view, best] = views.map((name) => [name, passages(name)]).find(([, all]) => all.length) ?? ["", []];
   const what = view === "lens" ? "entropy of the model's output" : "attention entropy";
-  $("text-unsure").append(...found.map(({ from, mean }, i) => {
+  $("text-unsure").append(...best.map(({ from, mean }, i) => {
     const title = `positions ${formatSpan(from, from + PASSAGE)}: mean ${what} ${mean.toFixed(2)} nats`;
     const button = makeElement("button", `${i + 1}`, { type: "button", title, tabIndex: i ? -1 : 0 });
     button.setAttribute("aria-label", `Passage ${i + 1}, ${title}`);
@@ -61,5 +61,5 @@ export function listUncertain() {
     return button;
   }));
   $("text-unsure").addEventListener("keydown", moveFocus);
-  $("text-unsure").hidden = !found.length;
+  $("text-unsure").hidden = !best.length;
 }
