@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.thumbnails import THUMBNAIL_TILES, encode_mass
 from traces import axes
 
 
@@ -22,6 +23,7 @@ def long(
     k: int = 5,
     seed: int = 0,
     vocabulary: int = 128_256,
+    thumbnails: bool = False,
 ) -> Trace:
     """Return the trace of a long chat of several turns, with structure that a figure can show.
 
@@ -106,6 +108,8 @@ def long(
         "uniform_local": (("layer",), np.full(layers, last64, f32)),
         "uniform_previous": (("layer",), np.full(layers, (1 / (positions + 1)).mean(), f32)),
     }  # fmt: skip
+    if thumbnails:
+        data["thumbnail"] = (("layer", "head", "tile_q", "tile_k"), _thumbnails(layers, heads))
     starts = np.arange(0, n, side, dtype=i32)
     coords = {
         **axes(layers, heads, tokens, roles),
@@ -122,6 +126,9 @@ def long(
         "received_head": ("received_head", np.array([-1], i32)),
         "score_head": ("score_head", np.arange(heads, dtype=i32)),
     }
+    if thumbnails:
+        first = (np.arange(THUMBNAIL_TILES) * n // THUMBNAIL_TILES).astype(i32)
+        coords |= {"tile_q": ("tile_q", first), "tile_k": ("tile_k", first)}
     attrs = {
         "model": {
             "name": "synthetic-long", "revision": None, "type": "llama", "layers": layers,
@@ -177,6 +184,13 @@ def _map(n: int, side: int, layers: int, random: np.random.Generator) -> np.ndar
         mass *= j <= i
         out[layer] = mass / mass.sum(1, keepdims=True)
     return out
+
+
+def _thumbnails(layers: int, heads: int) -> np.ndarray:
+    """Return random tiles below the diagonal, whose bytes no compression makes smaller."""
+    random = np.random.default_rng(1)
+    mass = np.tril(random.exponential(1, (layers, heads, THUMBNAIL_TILES, THUMBNAIL_TILES)))
+    return encode_mass(mass / mass.sum(-1, keepdims=True))
 
 
 def _received(weights: np.ndarray, side: int, n: int, random: np.random.Generator) -> np.ndarray:

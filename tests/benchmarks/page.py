@@ -1,7 +1,7 @@
 """What a page costs whoever opens it: bytes, first picture, interactive, drag, search, heap.
 
     python -m tests.benchmarks.page TRACE [--max-bytes 10MB] [--json]     (a .zarr or .zarr.zip)
-    python -m tests.benchmarks.page --make 131072 OUT.zarr                (a synthetic trace)
+    python -m tests.benchmarks.page --make 131072 [--thumbnails] OUT.zarr (a synthetic trace)
 
 The browser is headless Chromium without a GPU, from CHROMIUM or from the path. Importing this
 module needs no browser.
@@ -169,17 +169,20 @@ def _widen(tab: Any) -> None:
     tab.wait_for_timeout(500)
 
 
-def make(tokens: int, target: Path, layers: int = 32, heads: int = 32) -> None:
+def make(
+    tokens: int, target: Path, layers: int = 32, heads: int = 32, *, thumbnails: bool = False
+) -> None:
     """Write a synthetic trace of a long prompt: see `long_traces.long`."""
     from long_traces import long
 
-    long(tokens, layers=layers, heads=heads).save(target, force=True)
+    long(tokens, layers=layers, heads=heads, thumbnails=thumbnails).save(target, force=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("trace", type=Path)
     parser.add_argument("--make", type=int, metavar="TOKENS", help="Write a synthetic trace.")
+    parser.add_argument("--thumbnails", action="store_true", help="With a picture of each head.")
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--heads", type=int, default=32)
     parser.add_argument("--max-bytes", default="10MB")
@@ -187,7 +190,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.make:
-        make(options.make, options.trace, options.layers, options.heads)
+        make(
+            options.make, options.trace, options.layers, options.heads,
+            thumbnails=options.thumbnails,
+        )  # fmt: skip
         return
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
