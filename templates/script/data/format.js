@@ -1,6 +1,6 @@
 // Numbers and texts as the page writes them, short enough for their place.
 
-export const formatCount = (n) => n.toLocaleString("en-US");
+export const formatCount = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ",");
 
 // A number and its noun: "1 token", "2 tokens".
 export const countOf = (n, noun, plural = `${noun}s`) => `${formatCount(n)} ${n === 1 ? noun : plural}`;

@@ -5,9 +5,8 @@ export const MISSING = -1;
 const TYPES = { int8: Int8Array, int16: Int16Array, int32: Int32Array, uint8: Uint8Array, float32: Float32Array };
 
 export async function inflate(coded) {
-  const text = atob(coded);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  // Older browsers have no `fromBase64`, which is ten times as fast.
+  const bytes = Uint8Array.fromBase64?.(coded) ?? Uint8Array.from(atob(coded), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Response(stream);
 }

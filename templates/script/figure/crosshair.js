@@ -1,6 +1,6 @@
 // The marks of the selected cell and of the hovered one in the figure; see report/figures/crosshair.py.
 import { texts } from "../data/texts.js";
-import { labelOf, shorten } from "../data/format.js";
+import { formatCount, labelOf, shorten } from "../data/format.js";
 import { rowOf, selectedCell } from "../data/cell.js";
 import { hovered } from "../data/selection.js";
 import { rowsShown } from "../data/rows.js";
@@ -29,7 +29,7 @@ function edgesOf(name, row, rows) {
 // the labels next to it can be read it covers none of them.
 function columnTag(position) {
   const pixels = layout.section / (state.b - state.a), letters = Math.floor(pixels / 7.2), token = texts.token(position);
-  if (pixels < 15 || !token) return position.toLocaleString("en-US");
+  if (pixels < 15 || !token) return formatCount(position);
   return letters < FEWEST_LETTERS ? shorten(token, TAG_LETTERS) : labelOf(token, letters);
 }
 

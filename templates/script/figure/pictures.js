@@ -17,41 +17,47 @@ export const pieces = new Map();
 
 export const pictureKey = () => [keyShown(), state.rows, state.layer, state.head, state.palette, state.how, state.dots, state.fit].join();
 
-// A picture of rows, and what was painted: how many of its cells have which colour, and whether any is missing.
+// A picture of rows, and what was painted: how many of its cells have which colour, whether any is missing,
+// and which: `gaps` has one value per cell, by row and column.
 function paintRows(rows, a, bin, columns) {
-  const scale = scaleShown(), counts = newCounts();
+  const scale = scaleShown(), counts = newCounts(), gaps = new Uint8Array(rows.length * columns), counted = rows.map((row) => rowKindOf(row) !== "unreadable");
   let hasGaps = false;
-  const image = paintCells(rows.length, columns, (r, c) => {
-    const from = a + c * bin, row = rows[rows.length - 1 - r], value = entropyOver(row, from, Math.min(N, from + bin));
-    if (value !== value) hasGaps = true;
-    else if (rowKindOf(row) !== "unreadable") countValue(counts, value, scale);
+  const image = paintCells(rows.length, columns, (up, c) => {
+    const from = a + c * bin, r = rows.length - 1 - up, value = entropyOver(rows[r], from, Math.min(N, from + bin));
+    if (value !== value) hasGaps = gaps[r * columns + c] = true;
+    else if (counted[r]) countValue(counts, value, scale);
     return value;
   }, scale, state.palette);
-  return { image, counts, hasGaps };
+  return { image, counts, gaps, hasGaps };
 }
 
-// The lines over a view of [a, b) where values are missing; `bin` positions share a column.
-function hatchOver(rows, a, b, bin, width, height) {
+// The lines over a view of [a, b) where values are missing, which `isGap(row, column)` says; `bin` positions share a column.
+function hatchOver(rows, { a, b, bin, width, height }, isGap) {
   const edges = rowEdges(rows.length), first = Math.floor(a / bin), columns = Math.ceil(b / bin) - first;
   const spans = Array.from({ length: columns }, (_, c) => [(first + c) * bin, Math.min(N, (first + c + 1) * bin)]);
   const read = spans.map(([from, to]) => readShare(from, to));
   const shareOf = (r, c) => {
     if (isThin(edges, r)) return 1;
-    const value = entropyOver(rows[r], ...spans[c]);
-    return value === value ? read[c] : 0;
+    return isGap(r, c, spans[c]) ? 0 : read[c];
   };
   return hatchRows({ edges, columns, columnAt: (x) => Math.floor((a + (x * (b - a)) / width) / bin) - first, shareOf, width, height, x0: a, x1: b });
 }
 
 // The lines over the overview, which is painted in `parts`.
 export function overviewHatch(rows, parts) {
-  return parts.some((part) => part.hasGaps) || readPositions() ? hatchOver(rows, 0, N, overviewBin(), layout.total, layout.overview) : [];
+  if (!parts.some((part) => part.hasGaps) && !readPositions()) return [];
+  const isGap = (r, c) => {
+    const { r0, gaps, image } = parts.find((part) => r >= part.r0 && r < part.r1);
+    return gaps[(r - r0) * image.width + c];
+  };
+  return hatchOver(rows, { a: 0, b: N, bin: overviewBin(), width: layout.total, height: layout.overview }, isGap);
 }
 
 // The lines over the section: over single cells, or over the `parts` of its picture.
 export function sectionHatch(rows, parts = null) {
   if (parts && !parts.some((part) => part.hasGaps) && !(state.view === "lens" && readPositions())) return [];
-  return hatchOver(rows, state.a, state.b, parts ? sectionBinOf(rows) : 1, layout.section, layout.height);
+  const isGap = (r, c, [from, to]) => Number.isNaN(entropyOver(rows[r], from, to));
+  return hatchOver(rows, { a: state.a, b: state.b, bin: parts ? sectionBinOf(rows) : 1, width: layout.section, height: layout.height }, isGap);
 }
 
 // How many of the section's single cells have which colour.
@@ -74,7 +80,7 @@ export function overviewBin() {
 export function overviewPicture(rows) {
   const bin = overviewBin(), columns = Math.ceil(N / bin);
   const edges = rowEdges(rows.length);
-  return fullRuns(edges).map(([r0, r1]) => ({ x0: 0, x1: columns * bin, y0: edges[r0], y1: edges[r1], ...paintRows(rows.slice(r0, r1), 0, bin, columns) }));
+  return fullRuns(edges).map(([r0, r1]) => ({ r0, r1, x0: 0, x1: columns * bin, y0: edges[r0], y1: edges[r1], ...paintRows(rows.slice(r0, r1), 0, bin, columns) }));
 }
 
 // Whether less than half of the section's positions have a value in any row.

@@ -37,7 +37,7 @@ export function watchSections() {
     });
   }
   for (const name of ["scroll", "resize"]) addEventListener(name, markSoon, { passive: true });
-  mark();
+  markSoon();
 }
 
 // On paper the figure is the still picture in the page, as long as the reader has changed nothing.

@@ -2,6 +2,7 @@
 import { $, N, PROMPT, report } from "../data/page.js";
 import { data } from "../data/values.js";
 import { texts } from "../data/texts.js";
+import { formatCount } from "../data/format.js";
 import { state } from "../data/state.js";
 import { topKey } from "../data/tokens.js";
 import { attentionWeight, exactWindow, isMean } from "../data/windows.js";
@@ -123,7 +124,7 @@ export function drawArcs() {
     } else {
       const y = to.state === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6, sign = to.state === "above" ? "↑" : "↓";
       const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key });
-      label.textContent = `${sign} ${texts.plain(key).trim()} ${key.toLocaleString("en-US")}`;
+      label.textContent = `${sign} ${texts.plain(key).trim()} ${formatCount(key)}`;
       svg.append(label);
     }
   }
