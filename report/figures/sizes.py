@@ -90,7 +90,7 @@ class Size:
 
     def two_lines(self, rows: float) -> bool:
         """Return whether each of the inset's `rows` cells has room for two lines of text."""
-        return self.height / max(1, rows) >= 2.5 * self.inset_font
+        return self.height / max(1, rows) >= 2 * (self.inset_font + 2)
 
     @property
     def above(self) -> int:

@@ -18,7 +18,7 @@ import { columnCells, insetText, makeCell } from "./cells.js";
 export function makeInset(rows) {
   const exact = state.view === "attention" ? exactWindow(state.col) : null;
   if (!exact) {
-    const height = rowEdges(rows.length)[rows.length], pixels = layout.height / height, twoLines = pixels >= 2.5 * layout.insetFont;
+    const height = rowEdges(rows.length)[rows.length], pixels = layout.height / height, twoLines = pixels >= 2 * (layout.insetFont + 2);
     const colour = (row) => colourOf(entropyAt(row, state.col), scaleShown(), state.palette);
     // Two lines start higher than one line; a line is two pixels higher than its font.
     const cells = columnCells(rows, 0, state.col, (row) => insetText(row, twoLines), colour)
