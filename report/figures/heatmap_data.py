@@ -305,7 +305,10 @@ def overview_title(n: int, view: View, rows: Sequence[str], size: Size) -> str:
     if is_sampled and mean:
         mean = f"; a column is the mean of those read among {view.step}"
     which = f"{number_read:,} of " if is_sampled else "all " if n > 1 else ""
-    title = f"{which}{count(n, 'position')}{which_read * is_sampled}, every layer{mean}"
+    title = f"{which}{count(n, 'position')}{which_read * is_sampled}"
+    if size.is_narrow and mean:  # a title that is wider than the figure would shrink its labels
+        return f"{title}; mean of {view.step} per column"
+    title += f", every layer{mean}"
     if view.readability is None or size.is_narrow:
         return title
     return f"{title}; {view.readability.title(rows)}"

@@ -57,7 +57,7 @@ def line_strip(layers: int) -> VegaLite:
     y = alt.Y("y0:Q", axis=None, scale=None)
     views = layer(
         dataset("lineparts")
-        .mark_image(aspect=False, smooth=False)
+        .mark_image(aspect=False, smooth=False, clip=True)
         .encode(
             x=x_scale("x0:Q", 0, layers), x2=alt.X2("x1"), y=y, y2=alt.Y2("y1"),
             url=alt.Url("url:N"),

@@ -52,8 +52,10 @@ function overviewTitle() {
   const bin = overviewBin(), read = state.view === "lens" ? readPositions() : null, heads = rowKind() === "head";
   const summary = { mean: "mean", low: "minimum", high: "maximum" }[state.how];
   const each = bin > 1 ? `; a column is the ${summary} of ${read ? "those read among " : ""}${bin}` : "", readable = markedLens() && pageWidth === "wide" ? `; ${markedLens().title}` : "";
-  const which = read ? `${formatCount(read.length)} of ` : N > 1 ? "all " : "";
-  return `${which}${countOf(N, "position")}${read ? (report.compare ? " compared" : " read") : ""}, every ${heads ? `head of layer ${report.layers[state.layer]}` : "layer"}${each}${readable}`;
+  const which = read ? `${formatCount(read.length)} of ` : N > 1 ? "all " : "", counted = `${which}${countOf(N, "position")}${read ? (report.compare ? " compared" : " read") : ""}`;
+  // A title that is wider than the figure would shrink its labels.
+  if (bin > 1 && pageWidth === "narrow") return `${counted}; ${summary} of ${bin} per column`;
+  return `${counted}, every ${heads ? `head of layer ${report.layers[state.layer]}` : "layer"}${each}${readable}`;
 }
 
 // The labels of the rows, the marks of those whose lens cannot be read, and the bars of their skill.
