@@ -133,7 +133,8 @@ class HiddenReader:
             rows[layer] = rows.get(layer, 0) + queries
 
         self._read(self._ids[last:], last, [()], mass=add)
-        result = np.full((max(count, *sums) if sums else count, self.prompt_tokens), np.nan)
+        layers = max(count, *(layer + 1 for layer in sums))
+        result = np.full((layers, self.prompt_tokens), np.nan)
         for layer, total in sums.items():
             result[layer] = (total / rows[layer]).numpy()
         return result

@@ -97,14 +97,14 @@ def test_a_row_keeps_its_own_key_and_can_be_left_with_it_alone():
 def test_the_prompts_keys_are_not_copied(monkeypatch):
     keys, values = torch.randn(1, 2, 50, 4), torch.randn(1, 2, 50, 4)
     own = torch.randn(6, 2, 3, 4)
-    seen = []
+    read = []
     product = module._product
 
     def watch(left, right):
-        seen.append(right.untyped_storage().data_ptr())
+        read.append(right.untyped_storage().data_ptr())
         return product(left, right)
 
     monkeypatch.setattr(module, "_product", watch)
     parts = [Keys(0, keys, values), Keys(50, own, own)]
     hidden_attention(torch.randn(6, 2, 3, 4), parts, Mask(3, 53, 50), [()] * 6, Score(0.5))
-    assert {t.untyped_storage().data_ptr() for t in (keys, values, own)} == set(seen)
+    assert {t.untyped_storage().data_ptr() for t in (keys, values, own)} == set(read)
