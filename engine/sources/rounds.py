@@ -55,13 +55,15 @@ def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Seque
             rest[i].also_there[word] = True
             for one in _needed(search, hidden, rest[i], together[i], word):
                 one.also_there[word] = True
-        stands = bool((search.word_effects(before)[list(words)] > -HALF).any())
-        if not (passed or stands) or not np.isfinite(further).any():
+        if not np.isfinite(further).any():
             return
         options = passed or [(i, word) for i in range(len(rest)) for word in words]
         strongest = min(options, key=lambda at: float(np.nan_to_num(further[at])))[0]
         hidden.append(rest[strongest])
         before = together[strongest]
+        stands = bool((search.word_effects(before)[list(words)] > -HALF).any())
+        if not (passed or stands):
+            return
 
 
 def _needed(
