@@ -94,7 +94,7 @@ def measure(
         options.draws,
     )  # fmt: skip
     stages = [
-        search.test, search.control_the_strongest, lambda: find_also_there(search),
+        search.test, search.control_the_strongest, lambda: find_also_there(search, groups.evidence),
         lambda: leave_one_passage(search), lambda: hide_from_all(search),
         lambda: hide_by_layer(search, layers),
     ]  # fmt: skip

@@ -19,11 +19,13 @@ from attentropy.engine.trace.types import Array
 ROUNDS = 3
 
 
-def find_also_there(search: Search) -> None:
+def find_also_there(search: Search, all_evidence: Array) -> None:
     """Mark the spans that are *also there*, by word.
 
     Where the prompt has evidence, the strongest evidence is hidden and the other evidence is
-    tested: with a word of the question hidden, two passages still replace each other.
+    tested: with a word of the question hidden, two passages still replace each other. all_evidence:
+    the effect of hiding all of it, per step; a word that it lowers no further than the strongest
+    span alone has nothing else there.
     """
     own = [one for one in search.frontier if np.isfinite(one.with_copies).all()]
     evidence = [one for one in own if one.span.role == EVIDENCE]
@@ -34,8 +36,11 @@ def find_also_there(search: Search) -> None:
     groups: dict[int, list[int]] = {}
     for word in sorted(search.decisive, key=lambda word: float(effects[:, word].min())):
         groups.setdefault(int(effects[:, word].argmin()), []).append(word)
+    further = search.word_effects(all_evidence)
     for leader, words in list(groups.items())[:STRONGEST]:
-        _rounds(search, pool, pool[leader], words)
+        left = [word for word in words if not further[word] - effects[leader, word] >= -HALF]
+        if left:
+            _rounds(search, pool, pool[leader], left)
 
 
 def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Sequence[int]) -> None:

@@ -366,3 +366,27 @@ def test_long_prompts_are_tested_coarse_to_fine():
     finest = result.dataset["span_refined"].values == 0
     starts, stops = (result.dataset[name].values[finest] for name in ("span_start", "span_stop"))
     assert (starts[1:] >= stops[:-1]).all()
+
+
+def test_a_word_of_the_question_that_the_answer_repeats_is_no_copy_of_a_passage():
+    own = layout(
+        "The old bridge was opened in 1962.\n\nThe dam is new.\n\nWhen was the bridge opened?",
+        "The bridge was opened in 1962 , in 1962",
+    )
+    prompt, _ = places(own)
+    reader = HandSet(own, lambda step, hidden: -0.1)
+    run(own, reader)
+
+    def copies_with(token):
+        """Return the places of the answer that are hidden together with a token of the prompt."""
+        return {
+            own.tokens[part.start].strip()
+            for variant in reader.read
+            if any(part.start <= token < part.stop for part in variant)
+            and not any(part.start == 1 and token != 1 for part in variant)
+            for part in variant
+            if part.start >= own.prompt_tokens
+        }
+
+    assert copies_with(1) == {"1962"}  # the first passage, which has "bridge" and "opened" too
+    assert copies_with(prompt["bridge"]) == {"bridge"}
