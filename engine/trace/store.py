@@ -34,13 +34,14 @@ def read_datasets(path: Path, form: Form, *, partial: bool = False) -> dict[str,
     """Return the datasets in a Zarr v3 folder or zip; their arrays are read when they are used.
 
     The store's own is called "", those of its groups have the groups' names. form: what may be
-    there. partial: some chunks may be missing. Raises `TraceError` in one line.
+    there. partial: some chunks may be missing, and optional groups are left out. Raises
+    `TraceError` in one line.
     """
     if not path.exists():
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
-        claims, digests = inspect(path, form, partial=partial)
-        return lazy.open_datasets(path, form, claims, digests, partial=partial)
+        contents = inspect(path, form, partial=partial)
+        return lazy.open_datasets(path, contents, partial=partial)
     except TraceError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as error:
