@@ -23,6 +23,8 @@ LABELS = (
     "attended, no effect", "sink", "not tested", "no effect",
 )  # fmt: skip
 LEVELS = ("message", "paragraph", "sentence", "word", "segment", "template")
+# What a caller may ask for: words of a question and sentences of a document, or one level.
+LEVEL_CHOICES = ("auto", *LEVELS[:5])
 SPAN_ROLES = ("asks", "evidence", "instruction", "template", "sink")
 METHODS = ("hide", "remove")
 

@@ -108,7 +108,7 @@ def _check_spans(sources: xr.Dataset, prompt: int) -> None:
 
 def _check_steps(sources: xr.Dataset, positions: int, prompt: int) -> None:
     at = sources["step_position"].values
-    if sources.attrs.get("target") is not None:
+    if sources.attrs.get("target"):
         _require((at == -1).all(), "a step of another text has a position")
     else:
         _require(at[0] >= prompt and at[-1] < positions and _ascends(at), "a step has no position")
