@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from attentropy.engine.errors import UsageError
-from attentropy.engine.trace.sources import METHODS, LEVEL_CHOICES
+from attentropy.engine.trace.sources import LEVEL_CHOICES, METHODS
 from attentropy.report.commands.run_option import RunOption
 from attentropy.report.commands.segments import read_segments
 
@@ -16,7 +16,7 @@ SOURCES = (
     RunOption(
         ("--test-sources",),
         help="Test which passages of the prompt each word of the answer depends on, by hiding them "
-        f"from it: {', '.join(LEVEL_CHOICES)}, a FILE of --segments whose segments are hidden, or none.  "
+        f"from it: {', '.join(LEVEL_CHOICES)}, a file with segments (as for --segments), or none.  "
         "[default: auto for a prompt of up to 512 tokens, if the test is quick]",
         attributes={"metavar": "LEVEL"},
     ),
@@ -51,5 +51,7 @@ def read_tested(value: str) -> Any:
         return value
     if not Path(value).exists():
         levels = ", ".join(LEVEL_CHOICES)
-        raise UsageError(f"`test_sources={value[:80]!r}`: use {levels}, none, or a file of segments")
+        raise UsageError(
+            f"`test_sources={value[:80]!r}`: use {levels}, none, or a file of segments"
+        )
     return read_segments(value, "test_sources")

@@ -85,8 +85,8 @@ def _check_sizes(sources: xr.Dataset, trace: xr.Dataset, prompt: int) -> None:
     _require(sizes.get("layer", 1) <= trace.sizes["layer"], "more layers than the trace has")
     if "layer" in sources:
         layers = sources["layer"].values
-        known = np.isin(layers, trace["layer"].values).all()
-        _require(known and _ascends(layers), "layers that the trace does not have")
+        is_there = np.isin(layers, trace["layer"].values).all()
+        _require(is_there and _ascends(layers), "layers that the trace does not have")
 
 
 def _check_spans(sources: xr.Dataset, prompt: int) -> None:

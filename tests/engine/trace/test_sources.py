@@ -61,10 +61,10 @@ def test_an_earlier_reader_meets_only_what_it_knows(trace, tmp_path):
     # It refuses a folder NAME/zarr.json that is no array of its schema, and a copy of the metadata
     # that names more than the arrays.
     path = trace.save(tmp_path / "t.zarr")
-    known = {*VARIABLES, *COORDINATES}
-    assert {file.parent.name for file in path.glob("*/zarr.json")} <= known
+    names = {*VARIABLES, *COORDINATES}
+    assert {file.parent.name for file in path.glob("*/zarr.json")} <= names
     copy = json.loads((path / "zarr.json").read_text())["consolidated_metadata"]["metadata"]
-    assert set(copy) <= known
+    assert set(copy) <= names
     assert (path / GROUP / "zarr.json").is_file()
 
 
@@ -265,9 +265,9 @@ def test_a_trace_takes_no_other_sources(trace, change, message):
 
 
 def test_sources_have_the_types_in_which_they_are_stored(trace):
-    made = made_sources(trace)
-    assert made["effect_direct"].dtype == np.float64
-    sources = Trace(trace.dataset, made).sources
+    wide = made_sources(trace)
+    assert wide["effect_direct"].dtype == np.float64
+    sources = Trace(trace.dataset, wide).sources
     assert {str(one.dtype) for one in sources.variables.values()} == {
         "float32", "int32", "int8", "StringDType()",
     }  # fmt: skip
