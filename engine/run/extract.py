@@ -248,7 +248,7 @@ def extract(
     show("checking the model", 0, 1)
     earlier = partial.run() if partial is not None and resume else {}
     plan = plan_run(loaded, text, options, earlier)
-    tests = plan_sources(plan, options.sources, segments, roles)
+    tests = plan_sources(plan, options, segments, roles)
     if scratch is not None and plan.nbytes > SCRATCH_BYTES:
         partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:

@@ -43,16 +43,18 @@ def read_request(
 ) -> SourceRequest:
     """Return the arguments of `extract` in one form. Raises `UsageError`."""
     how = read_choice("hide" if how is None else how, "how", METHODS)
-    given = {"target": target, "versus": versus, "budget": budget}
-    others = [name for name in _ALONE if given[name] is not None]
+    values = {"target": target, "versus": versus, "budget": budget}
+    others = [name for name in _ALONE if values[name] is not None]
     if how != "hide":
         others.append("how")
     level, segments = _level(test_sources)
     if level is None and others:
         raise UsageError(f"`{others[0]}` belongs to the tests; leave out `test_sources`")
     for name in ("target", "versus"):
-        if given[name] is not None and not (isinstance(given[name], str) and given[name].strip()):
-            raise refuse(name, "a text", given[name])
+        if values[name] is not None and not (
+            isinstance(values[name], str) and values[name].strip()
+        ):
+            raise refuse(name, "a text", values[name])
     if budget is not None:
         budget = read_number(budget, "budget", "a number of seconds above 0", 0, is_open=True)
     is_asked = test_sources is not None or bool(others)

@@ -16,8 +16,9 @@ import xarray as xr
 from attentropy.engine.attention.probe import MODEL_ERRORS
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.prompt.tokens import vocabulary_text
-from attentropy.engine.run.options import Progress
+from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.plan import RunPlan
+from attentropy.engine.run.source_budget import SHARE, allowance
 from attentropy.engine.run.source_request import SourceRequest
 from attentropy.engine.run.source_tests import find_sources
 from attentropy.engine.run.target import ids_in_place
@@ -36,12 +37,17 @@ class SourceRun:
     target, versus: ids that follow the prompt, empty where there is no such text.
     """
 
-    request: SourceRequest
+    options: Options
     message_roles: Sequence[str] = ()
     target: Sequence[int] = ()
     versus: Sequence[int] = ()
     why_not: str | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def request(self) -> SourceRequest:
+        """What the caller asked for."""
+        return self.options.sources
 
     @property
     def is_wanted(self) -> bool:
@@ -51,7 +57,7 @@ class SourceRun:
 
 def plan_sources(
     plan: RunPlan,
-    request: SourceRequest,
+    options: Options,
     segments: Mapping[str, Any] | None,
     message_roles: Sequence[str],
 ) -> SourceRun:
@@ -60,26 +66,26 @@ def plan_sources(
     segments: the named parts of the prompt, as the caller gave them. Raises `AttentropyError` for
     tests that were asked for and cannot be made.
     """
-    run = SourceRun(request, message_roles)
+    request, run = options.sources, SourceRun(options)
     if request.level is None:
         return run
     if not request.is_asked and (not plan.is_causal or not plan.room):
-        return SourceRun(request, why_not="there is no answer")
+        return SourceRun(options, why_not="there is no answer")
     if not request.is_asked and plan.tokens > DEFAULT_TOKENS:
         return _left_out(
-            request, f"the prompt has more than {count(DEFAULT_TOKENS, 'token')}", is_possible=True
+            options, f"the prompt has more than {count(DEFAULT_TOKENS, 'token')}", is_possible=True
         )
     try:
         _check(plan, request, segments)
     except AttentropyError as error:
         if request.is_asked:
             raise
-        return _left_out(request, str(error))
+        return _left_out(options, str(error))
     target, versus = (
         [] if words is None else ids_in_place(plan.loaded, plan.text, words, name)
         for name, words in (("target", request.target), ("versus", request.versus))
     )
-    return SourceRun(request, message_roles, target, versus)
+    return SourceRun(options, message_roles, target, versus)
 
 
 def _check(plan: RunPlan, request: SourceRequest, segments: Mapping[str, Any] | None) -> None:
@@ -102,10 +108,10 @@ def _check(plan: RunPlan, request: SourceRequest, segments: Mapping[str, Any] | 
         raise UsageError('`test_sources="segment"` needs `segments`')
 
 
-def _left_out(request: SourceRequest, why: str, *, is_possible: bool = False) -> SourceRun:
+def _left_out(options: Options, why: str, *, is_possible: bool = False) -> SourceRun:
     advice = '; use `test_sources="auto"` to test them' if is_possible else ""
     note = f"the sources of the answer were not tested: {why}{advice}"
-    return SourceRun(request, why_not=why, notes=[note])
+    return SourceRun(options, why_not=why, notes=[note])
 
 
 def test_run(
@@ -120,20 +126,30 @@ def test_run(
         return None, run.notes
     request = run.request
     ids = run.target or answer
+    allowed = None if request.is_asked else allowance(plan, run.options, len(ids))
     options = SourceOptions(
-        level=str(request.level), how=request.how, budget=request.budget,
-        target=request.target or "", versus=request.versus or "",
+        level=str(request.level), how=request.how, target=request.target or "",
+        versus=request.versus or "",
+        budget=request.budget if allowed is None else allowed.seconds,
     )  # fmt: skip
     try:
         sources = find_sources(
             plan.loaded, plan.text, ids, options, message_roles=run.message_roles,
             versus=run.versus, cache=cache, show=show,
+            nominal=None if allowed is None else allowed.nominal,
         )  # fmt: skip
     except (AttentropyError, MemoryError, *MODEL_ERRORS) as error:
         if request.is_asked:
             raise
-        return None, _left_out(request, _reason(error)).notes
-    return _with_steps(sources.dataset, plan, ids, is_answer=not run.target), []
+        return None, _left_out(run.options, _reason(error)).notes
+    dataset = sources.dataset
+    if allowed is not None and dataset.attrs["not_tested"]:
+        why = f"they take more than {SHARE:.0%} of the run"
+        return None, _left_out(run.options, why, is_possible=True).notes
+    if allowed is not None and dataset.attrs["notes"]:
+        advice = 'some tests were left out; use `test_sources="auto"` to make all of them'
+        dataset.attrs["notes"] = [*dataset.attrs["notes"], advice]
+    return _with_steps(dataset, plan, ids, is_answer=not run.target), []
 
 
 def _reason(error: BaseException) -> str:

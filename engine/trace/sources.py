@@ -75,7 +75,11 @@ REQUIRED = (
 SOURCES = Form(
     "attentropy.sources", 1, "the sources of an answer", "open their trace with Trace.open", SCHEMA
 )
-_DTYPES = {"f": np.dtype(np.float32), "i": np.dtype(np.int32), "s": np.dtypes.StringDType()}
+_DTYPES: dict[str, Any] = {
+    "f": np.dtype(np.float32),
+    "i": np.dtype(np.int32),
+    "s": np.dtypes.StringDType(),
+}
 _KINDS = {"f": "f", "i": "iub", "s": "TUO"}
 
 
@@ -104,6 +108,18 @@ def as_sources(dataset: xr.Dataset) -> xr.Dataset:
         raise TraceError("the sources are incomplete: 'layer' is missing")
     coordinates = ["layer"] if "layer" in typed else []
     return xr.Dataset(typed, attrs=dataset.attrs).set_coords(coordinates)
+
+
+def completed(sources: xr.Dataset) -> xr.Dataset:
+    """Return sources with every variable of the schema: NaN, 0 or "" for what was not measured."""
+    sizes: dict[str, int] = {"layer": 0, **{str(dim): n for dim, n in sources.sizes.items()}}
+    missing: dict[str, Any] = {}
+    for name, (dims, kind) in SCHEMA.items():
+        if name not in sources.variables:
+            fill = {"f": np.nan, "i": 0, "s": ""}[kind]
+            shape = tuple(sizes[dim] for dim in dims)
+            missing[name] = (dims, np.full(shape, fill, _DTYPES[kind]))
+    return sources.assign(missing)
 
 
 def stored_sources(sources: xr.Dataset) -> xr.Dataset:

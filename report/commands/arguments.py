@@ -40,6 +40,8 @@ def run_arguments(parameters: Parameters) -> Arguments:
         arguments["segments"] = read_segments(arguments["segments"])
     if "test_sources" in arguments:
         arguments["test_sources"] = read_tested(arguments["test_sources"])
+    if "target_text" in arguments:
+        arguments["target"] = arguments.pop("target_text")
     if "no_chat_template" in arguments:
         arguments["chat_template"] = not arguments.pop("no_chat_template")
     if "no_reference" in arguments:

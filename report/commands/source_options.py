@@ -21,7 +21,7 @@ SOURCES = (
         attributes={"metavar": "LEVEL"},
     ),
     RunOption(
-        ("--target",),
+        ("--target", "target_text"),  # the commands call their output `target`
         help="Text to test in place of the generated answer.",
         attributes={"metavar": "TEXT"},
     ),
