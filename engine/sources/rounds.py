@@ -55,13 +55,14 @@ def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Seque
             rest[i].also_there[word] = True
             for one in _needed(search, hidden, rest[i], together[i], word):
                 one.also_there[word] = True
-        stands = bool((search.word_effects(before)[list(words)] > -HALF).any())
-        if not (passed or stands) or not np.isfinite(further).any():
+        if not np.isfinite(further).any():
             return
         options = passed or [(i, word) for i in range(len(rest)) for word in words]
         strongest = min(options, key=lambda at: float(np.nan_to_num(further[at])))[0]
         hidden.append(rest[strongest])
         before = together[strongest]
+        if not (search.word_effects(before)[list(words)] > -HALF).any():
+            return
 
 
 def _needed(
@@ -108,7 +109,10 @@ def _passing(
     for i in dict.fromkeys(i for i, _ in tried):
         windows = [own for own in draws.draws_for(rest[i].span) if not barred & set(range(*own))]
         controls[i] = effects.control(windows, search.word_effects, len(search.words))
+    # A word that has fallen already is fragile: there, no control is no proof.
+    has_fallen = search.word_effects(before) <= -HALF
     return [
         (i, word) for i, word in tried
         if is_below(float(further[i, word]), float(controls[i].low[word]), search.floor)
+        and (controls[i].draws or not has_fallen[word])
     ]  # fmt: skip

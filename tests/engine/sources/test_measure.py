@@ -204,7 +204,8 @@ def test_three_copies_are_also_there_and_a_decoy_that_was_hidden_first_is_not():
     assert len(facts) == 3
 
     def rule(step, hidden):  # the decoy has the strongest effect alone, and is none of them
-        return -3.0 * (set(facts) <= hidden) - 0.3 * (decoy in hidden)
+        little = 0.05 * len(hidden & set(facts)) + 0.3 * (decoy in hidden)
+        return -3.0 * (set(facts) <= hidden) - little
 
     decoy = next(i for i, text in enumerate(own.tokens) if text == " pottery")
     named = labels(run(own, HandSet(own, rule)), "1962")
@@ -268,7 +269,10 @@ def test_what_acts_through_other_tokens_has_a_total_effect_alone():
 
 def test_a_total_effect_that_five_random_tokens_have_too_is_none():
     own, _ = capital()
-    total = lambda step, hidden: -3.0 * bool(hidden)  # noqa: E731
+
+    def total(step, hidden):
+        return -3.0 * bool(hidden)
+
     result = run(own, HandSet(own, lambda step, hidden: 0.0, total=total))
     assert "through other tokens" not in labels(result, "Canberra").values()
 
@@ -359,6 +363,6 @@ def test_long_prompts_are_tested_coarse_to_fine():
     assert {row["text"].strip() for row in rows if row["label"] == "source"} == {
         passages[17], "Fact 172 is w17x2."
     }  # fmt: skip
-    spans = result.dataset.where(result.dataset["span_refined"] == 0, drop=True)
-    starts, stops = spans["span_start"].values, spans["span_stop"].values
+    finest = result.dataset["span_refined"].values == 0
+    starts, stops = (result.dataset[name].values[finest] for name in ("span_start", "span_stop"))
     assert (starts[1:] >= stops[:-1]).all()
