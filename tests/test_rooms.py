@@ -27,8 +27,8 @@ engine.maps
 engine.lens
 engine.translator
 engine.record
-engine.cost
 engine.sources
+engine.cost
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training

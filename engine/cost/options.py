@@ -48,6 +48,7 @@ class CostOptions:
     max_new_tokens: int = 32
     chunk: Any = None
     storage: str = "float32"
+    test_sources: Any = None
     token_logprob: bool = field(init=False, default=True)
 
     def __post_init__(self) -> None:

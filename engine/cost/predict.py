@@ -21,6 +21,7 @@ from attentropy.engine.cost.memory import (
 from attentropy.engine.cost.options import CostOptions
 from attentropy.engine.cost.reference import QUESTION_TOKENS, ReferenceSize
 from attentropy.engine.cost.size import ModelSize, RecordingSize, RunSize, model_size
+from attentropy.engine.cost.sources import SourcesPrediction, predict_sources
 from attentropy.engine.cost.speed import duration, measure_rates
 from attentropy.engine.errors import UsageError
 from attentropy.engine.maps.thumbnails import keeps_thumbnails, thumbnail_side
@@ -71,12 +72,16 @@ class MemoryPrediction(MemoryBytes):
 
 
 class Prediction(TypedDict):
-    """What a run would take: bytes of memory and on a disk, and seconds of each stage."""
+    """What a run would take: bytes of memory and on a disk, and seconds of each stage.
+
+    sources: where the options name tests of sources; a prompt of the same length may need others.
+    """
 
     run: RunFacts
     memory: MemoryPrediction
     disk: DiskBytes
     seconds: dict[str, float]
+    sources: NotRequired[SourcesPrediction]
 
 
 class PositionsCost(TypedDict):
@@ -160,7 +165,7 @@ def predict(
     run = run_size(size, tokens, options, device, dtype)
     memory_facts = _predict_memory(size, run, device, dtype)
     stages = duration(size, run, measure_rates(size, run, device, dtype))
-    return {
+    prediction: Prediction = {
         "run": {
             "chunk": run.chunk,
             "answer_tokens": run.answer,
@@ -175,6 +180,9 @@ def predict(
         "disk": disk_bytes(size, run),
         "seconds": {stage: round(cast(float, value), 3) for stage, value in stages.items()},
     }
+    if (tests := predict_sources(size, run, options, stages)) is not None:
+        prediction["sources"] = tests
+    return prediction
 
 
 def _predict_memory(

@@ -29,7 +29,7 @@ _UNPACKED = 2**20  # weights of a GGUF file
 _PROBE = 16
 _PASSES = 6  # of the check before the run, each over the probe
 _START = 0.5  # seconds until the libraries have read configuration, tokenizer and code
-_CALLS = 1e-3  # seconds of a layer's calls in a pass that computes next to nothing
+CALLS = 1e-3  # seconds of a layer's calls in a pass that computes next to nothing
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,13 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     head = 2.0 * size.width * size.vocabulary
     weights = size.active * run.itemsize + head / 2 * run.itemsize
     short_pass = max(2.0 * _PROBE * size.active / rates.product, weights / rates.copied)
-    short_pass += _PROBE * head / rates.product + layers * _CALLS
+    short_pass += _PROBE * head / rates.product + layers * CALLS
     between = n * layers * (24 * size.width + 4 * size.inner) * run.itemsize / rates.copied
     chunks = math.ceil(n / (run.chunk or n))
     visible = min(n, size.window or n)
     cache = 2 * layers * size.key_heads * size.head_size * visible * run.itemsize
     # The cache is read and written in each chunk, on average half full.
-    growing = (chunks - 1) * (cache / rates.copied + layers * _CALLS)
+    growing = (chunks - 1) * (cache / rates.copied + layers * CALLS)
     scores = size.heads * visible * (n - visible / 2) * layers
     sweeps = (run.recording.tile is not None) + run.recording.received
     if run.recording.thumbnails is not None:  # from the same sweep where there is one
@@ -135,7 +135,7 @@ def duration(size: ModelSize, run: RunSize, rates: Rates) -> StageSeconds:
     # Attention once more in every layer, as if each had sink keys, which the sweep hides.
     sweep += scores / rates.scores if run.recording.without_sinks else 0.0
     grown = cache * (n + run.answer / 2) / n  # read in each step
-    step = weights / rates.copied + grown / rates.copied + layers * _CALLS
+    step = weights / rates.copied + grown / rates.copied + layers * CALLS
     answer = run.answer * (step + 2.0 * size.active / rates.product)
     grown_scores = run.answer * size.heads * (visible + run.answer / 2) * layers
     answer += grown_scores / rates.scores
@@ -163,7 +163,7 @@ def _reference(size: ModelSize, run: RunSize, rates: Rates) -> float:
         return 0.0
     weights = size.active * run.itemsize / rates.copied
     seconds = 2.0 * own.tokens * size.active / rates.product
-    seconds = max(seconds, own.passes * weights) + own.passes * size.layers * _CALLS
+    seconds = max(seconds, own.passes * weights) + own.passes * size.layers * CALLS
     scores = size.heads * own.pairs * size.layers
     seconds += scores / rates.scores
     if run.recording.without_sinks:

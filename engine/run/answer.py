@@ -19,6 +19,9 @@ from attentropy.engine.run.decode import Token, end_ids
 from attentropy.engine.trace.partial import ANSWER
 from attentropy.engine.trace.text import text_array
 
+Arrays = Mapping[str, tuple[Any, np.ndarray]]
+"""Name -> dimensions and values."""
+
 _CONTEXT = 8  # tokens of the prompt that are decoded with the answer: a first blank stays
 
 
@@ -140,3 +143,18 @@ def vocabulary_arrays(texts: dict[int, str]) -> dict[str, Any]:
         "vocabulary_ids": ("vocabulary", np.array(ids, np.int32)),
         "vocabulary_text": ("vocabulary", text_array([texts[i] for i in ids])),
     }
+
+
+def padded(arrays: Arrays, tokens: int) -> Arrays:
+    """Return arrays of the prompt alone with missing values for the answer's positions."""
+
+    def pad(dims: Any, values: np.ndarray) -> np.ndarray:
+        if "position" not in dims:
+            return values
+        widths = [
+            (0, tokens - n if dim == "position" else 0)
+            for dim, n in zip(dims, values.shape, strict=True)
+        ]
+        return np.pad(values, widths, constant_values=-1 if values.dtype.kind == "i" else np.nan)
+
+    return {name: (dims, pad(dims, values)) for name, (dims, values) in arrays.items()}

@@ -18,13 +18,15 @@ from attentropy.engine.run.reader import PromptReader
 class Answering:
     """Generates the answer that a plan asks for, and has it recorded by the `reader`.
 
-    `notes` say what could not be recorded.
+    `notes` say what could not be recorded. `cache` is what the last pass left: keys and values of
+    prompt and answer, None before the first.
     """
 
     def __init__(self, reader: PromptReader) -> None:
         self.reader = reader
         self.plan = reader.plan
         self.notes: list[str] = []
+        self.cache: Any = None
         self._is_recorded = True
 
     def read(self) -> None:
@@ -33,12 +35,13 @@ class Answering:
         if plan.room and plan.why_whole is not None:
             if not reader.finished:
                 self._answer_first()
-            reader.read()
+            output = reader.read()
         else:
             output = reader.read()
             while not self._is_finished():
                 output = self._block(output)
             self._show()
+        self.cache = None if output is None else cache_of(output)
         self._note_what_the_lens_left_out()
 
     def _note_what_the_lens_left_out(self) -> None:

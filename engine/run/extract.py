@@ -16,6 +16,7 @@ from attentropy.engine.model.config import config_facts
 from attentropy.engine.model.sandbox import one_child
 from attentropy.engine.prompt.placebo import Placebos, placebo_prompts
 from attentropy.engine.prompt.prepare import PromptLike, prepare
+from attentropy.engine.prompt.turns import message_roles
 from attentropy.engine.run.answer import (
     answer_arrays,
     answer_facts,
@@ -28,6 +29,7 @@ from attentropy.engine.run.opening import check_length, open_model
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.placebo import read_placebos, sought
 from attentropy.engine.run.plan import plan_run
+from attentropy.engine.run.source_run import SourceRun, plan_sources, test_run
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.segments import segment_names
@@ -71,6 +73,11 @@ def extract(
     scores: bool = True,
     thumbnails: bool | None = None,
     reference: bool = True,
+    test_sources: str | bool | Mapping[str, Any] | None = None,
+    target: str | None = None,
+    versus: str | None = None,
+    how: str = "hide",
+    budget: float | None = None,
     storage: str = "float32",
     chunk: int | str | None = None,
     memory: int | str | None = None,
@@ -147,6 +154,15 @@ def extract(
         reference: Whether to read the placebo questions too, short ones in the same chat template:
             a rehearsal counts only where none of them gives the same token, and findings say how
             the prompt departs from them.
+        test_sources: Whether to test which passages of the prompt each word of the answer depends
+            on, by hiding them from it: "auto" (words of a question, sentences of a document, named
+            segments whole), "word", "sentence", "paragraph", "message", "segment", a dictionary
+            such as `segments`, or "none". By default "auto" for prompts of up to 512 tokens, as
+            far as it adds no more than 30 % to the run. The result is `trace.sources`.
+        target: A text to test in place of the model's answer.
+        versus: Another answer: effects on ln p(answer) - ln p(versus) are tested, too.
+        how: "hide" a passage from the answer, or also "remove" it and read the rest again.
+        budget: Seconds that the tests may take, as predicted; the rest is marked as not tested.
         storage: "float32" or "float16"; `attrs["storage_error"]` has the largest error of the
             latter.
         chunk: Number of tokens per forward pass; by default what fits well in the free memory.
@@ -194,6 +210,7 @@ def extract(
         heads=heads, lens=lens, lens_layers=lens_layers, lens_positions=lens_positions,
         lens_translator=lens_translator, map_tile=map_tile, map_heads=map_heads, windows=windows,
         scores=scores, thumbnails=thumbnails, reference=reference, storage=storage,
+        test_sources=test_sources, target=target, versus=versus, how=how, budget=budget,
         chunk=chunk, memory=memory, output=output, scratch=scratch, force=force, resume=resume,
         keep_cache=keep_cache,
     )  # fmt: skip
@@ -202,26 +219,25 @@ def extract(
         if model is not None or question is not None:
             raise UsageError("no prompt; give one with `prompt`")
         prompt = demo.DEFAULT_PROMPT
+    if options.sources.segments is not None:
+        if segments is not None:
+            raise UsageError("`test_sources` and `segments` both name parts; give them in one")
+        segments = options.sources.segments
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)
     with one_child():
         loaded = open_model(model, tokenizer, options.placement)
+        turns: dict[str, Any] = {
+            "system": system, "question": question, "tools": tools, "template_args": template_args,
+        }  # fmt: skip
         text = prepare(
-            loaded.tokenizer,
-            prompt,
-            chat_template=chat_template,
-            system=system,
-            question=question,
-            tools=tools,
-            template_args=template_args,
-            vocabulary=config_facts(loaded.model.config)["vocabulary"],
-        )
+            loaded.tokenizer, prompt, chat_template=chat_template,
+            vocabulary=config_facts(loaded.model.config)["vocabulary"], **turns,
+        )  # fmt: skip
+        roles = message_roles(prompt, **turns)
         placebos = Placebos(why_not="the run left its reference out")
         if reference:
-            placebos = placebo_prompts(
-                loaded.tokenizer, prompt, text, system=system, question=question, tools=tools,
-                template_args=template_args,
-            )  # fmt: skip
+            placebos = placebo_prompts(loaded.tokenizer, prompt, text, **turns)
     if segments is not None:
         names = segment_names(text.tokens, text.roles, segments)
         earlier_names = text.segments or [""] * len(names)  # of a document and a question
@@ -232,15 +248,16 @@ def extract(
     show("checking the model", 0, 1)
     earlier = partial.run() if partial is not None and resume else {}
     plan = plan_run(loaded, text, options, earlier)
+    tests = plan_sources(plan, options, segments, roles)
     if scratch is not None and plan.nbytes > SCRATCH_BYTES:
         partial = PartialTrace(Path(scratch) / "trace.zarr", temporary=True)
     with Job(plan, partial, earlier, show) as job:
-        trace = _run(job, show, placebos)
+        trace = _run(job, show, placebos, tests)
     show("done", 1, 1)
     return trace
 
 
-def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
+def _run(job: Job, show: Progress, placebos: Placebos, tests: SourceRun) -> Trace:
     """Read the prompt, answer it, look for the answer in it, and return the trace."""
     plan = job.plan
     if not plan.is_causal:
@@ -248,6 +265,8 @@ def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
         return job.finish({} if plan.lens is None else vocabulary_arrays(plan.lens.vocabulary), {})
     answer = job.answer()
     ids = [token.id for token in answer]
+    sources, notes = test_run(tests, plan, ids, job.take_cache(), show)
+    job.attrs["notes"] = [*job.attrs["notes"], *notes]
     text = with_answer(plan.loaded, plan.text, ids)
     parts = parts_of_answer(plan.loaded, text.ids, text.tokens, plan.tokens)
     arrays = answer_arrays(plan.loaded, answer, parts)
@@ -263,7 +282,7 @@ def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
         arrays |= vocabulary_arrays(plan.lens.vocabulary)
     if answer:
         arrays |= text.coordinates()
-    return job.finish(arrays, attrs)
+    return job.finish(arrays, attrs, sources)
 
 
 __all__ = ["AttentropyError", "extract"]

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from attentropy.engine.attention.layout import lay_out
 from attentropy.engine.cost import memory as cost
@@ -20,6 +21,7 @@ from attentropy.engine.measure.gauge import Gauge
 from attentropy.engine.model.devices import free_bytes
 from attentropy.engine.model.weights import weights_sha256
 from attentropy.engine.run import failures
+from attentropy.engine.run.answer import Arrays, padded
 from attentropy.engine.run.answering import Answering
 from attentropy.engine.run.decode import Token
 from attentropy.engine.run.options import Progress
@@ -31,9 +33,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace, first_difference
 from attentropy.engine.trace.schema import FORMAT, FORMAT_VERSION
 from attentropy.engine.trace.sinks import QUEUE_BYTES, FolderSink, MemorySink, Sink
+from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
-
-Arrays = Mapping[str, tuple[Any, np.ndarray]]
 
 
 class Job:
@@ -62,6 +63,7 @@ class Job:
         self._partial = partial
         self._earlier = earlier
         self._has_begun = False  # the partial folder is this run's own
+        self._cache: Any = None  # keys and values of prompt and answer, once there is an answer
         sink = MemorySink(plan.tokens + min(plan.room, plan.block))
         self._reader = PromptReader(plan, sink, partial, show, gauge or Gauge())
         self._free = free_bytes(plan.ids.device)
@@ -78,8 +80,14 @@ class Job:
         self.begin()
         answering = Answering(self._reader)
         answering.read()
+        self._cache = answering.cache
         self.attrs["notes"] = [*self.attrs["notes"], *answering.notes]
         return self._reader.answer
+
+    def take_cache(self) -> Any:
+        """Return the keys and values of prompt and answer, which the run itself needs no more."""
+        cache, self._cache = self._cache, None
+        return cache
 
     def read(self) -> None:
         """Begin, and read the prompt alone: the model has no answer."""
@@ -121,14 +129,16 @@ class Job:
         """Wait until every value is written."""
         self._sink.flush()
 
-    def finish(self, arrays: Arrays, attrs: Mapping[str, Any]) -> Trace:
-        """Return the complete trace, with the last `arrays` and `attrs` added.
+    def finish(
+        self, arrays: Arrays, attrs: Mapping[str, Any], sources: xr.Dataset | None = None
+    ) -> Trace:
+        """Return the complete trace, with the last `arrays` and `attrs`, and its sources, added.
 
         arrays: name → (dimensions, values).
         """
         self._sink.flush()
         plan, tokens = self.plan, self._reader.ids.shape[1]
-        arrays = {**arrays, **_padded(plan.sweeps.finished(), tokens)}
+        arrays = {**arrays, **padded(plan.sweeps.finished(), tokens)}
         if plan.room:
             arrays["query"] = ("query", np.arange(tokens, dtype=np.int32))
         attrs = {**self.attrs, **attrs}
@@ -136,13 +146,16 @@ class Job:
         if self._sink.errors:
             attrs["storage_error"] = dict(sorted(self._sink.errors.items()))
         if self._partial is None:
-            return self._in_memory(arrays, attrs)
+            return Trace(self._in_memory(arrays, attrs).dataset, sources)
+        store.remove_groups(self._partial.trace)
         group = store.open_group(self._partial.trace)
         for name, field in plan.fields.items():
             store.shorten_array(group, name, field.of_tokens(tokens))
         for name, (dims, values) in arrays.items():
             store.write_array(group, name, (dims,) if isinstance(dims, str) else dims, values)
         store.complete_group(group, self._partial.trace, attrs)
+        if sources is not None:
+            store.write_group(stored_sources(as_sources(sources)), self._partial.trace / GROUP)
         self._sink.close()
         self._partial.finish()
         return Trace.open(self._partial.target)
@@ -238,21 +251,6 @@ class Job:
         if not fits:
             return "try a shorter prompt or another `device`"
         return f"try {' or '.join(fits[:2])}"
-
-
-def _padded(arrays: Arrays, tokens: int) -> Arrays:
-    """Return arrays of the prompt alone with missing values for the answer's positions."""
-
-    def pad(dims: Any, values: np.ndarray) -> np.ndarray:
-        if "position" not in dims:
-            return values
-        widths = [
-            (0, tokens - n if dim == "position" else 0)
-            for dim, n in zip(dims, values.shape, strict=True)
-        ]
-        return np.pad(values, widths, constant_values=-1 if values.dtype.kind == "i" else np.nan)
-
-    return {name: (dims, pad(dims, values)) for name, (dims, values) in arrays.items()}
 
 
 def _check_same(

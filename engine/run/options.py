@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from attentropy.engine.arguments import read_bytes, read_count, read_number, read_torch_name, refuse
 from attentropy.engine.cost.options import CostOptions
 from attentropy.engine.run.decode import Sampling
+from attentropy.engine.run.source_request import SourceRequest, read_request
 
 # Called with a stage, the steps done, and the steps in all.
 Progress = Callable[[str, int, int], None]
@@ -37,11 +38,16 @@ class Options(CostOptions):
     seed: int = 0
     top_k: int = 5
     memory: Any = None
+    target: Any = None
+    versus: Any = None
+    how: Any = "hide"
+    budget: Any = None
     output: str | Path | None = None
     scratch: str | Path | None = None
     force: bool = False
     resume: bool = False
     keep_cache: bool = False
+    sources: SourceRequest = field(init=False, default=SourceRequest())
 
     def _read(self) -> dict[str, Any]:
         memory = None if self.memory is None else read_bytes(self.memory, "memory")
@@ -59,6 +65,9 @@ class Options(CostOptions):
             "seed": _read_seed(self.seed),
             "top_k": read_count(self.top_k, "top_k"),
             "memory": memory,
+            "sources": read_request(
+                self.test_sources, self.target, self.versus, self.how, self.budget
+            ),
         }
 
     @property

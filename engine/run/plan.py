@@ -246,7 +246,7 @@ def _recorded_options(
     return {
         "chat_template": options.chat_template, "max_new_tokens": options.max_new_tokens,
         **(options.sampling.facts() if options.max_new_tokens else {}), "top_k": options.top_k,
-        "reference": options.reference,
+        "reference": options.reference, **options.sources.facts(),
         "stats": list(attention_plan.names),
         "layers": options.layers or "all", "heads": options.heads,
         "lens": list(options.lens),

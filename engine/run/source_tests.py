@@ -16,13 +16,14 @@ from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.answer import parts_of_answer, with_answer
 from attentropy.engine.run.decode import end_ids
 from attentropy.engine.run.options import Progress
-from attentropy.engine.sources.cost import speed
+from attentropy.engine.sources.cost import Speed, speed
 from attentropy.engine.sources.layout import Layout
 from attentropy.engine.sources.measure import SourceOptions, check_layout, measure
 from attentropy.engine.sources.reader import HiddenReader
 from attentropy.engine.sources.results import Sources
 from attentropy.engine.trace.segments import check_whole_tokens, segment_names
 
+_MEASURED = 4  # variants of the reading that is timed
 _ROLES = {"content": "generated", "reasoning": "reasoning", "marker": "template"}
 
 
@@ -73,25 +74,40 @@ def find_sources(
     versus: Sequence[int] = (),
     cache: Any = None,
     prefill_seconds: float | None = None,
+    nominal: Speed | None = None,
     show: Progress = lambda stage, done, total: None,
 ) -> Sources:
     """Hide parts of the prompt from its answer, and return what each word rests on.
 
     answer: the ids that follow the prompt, to the first marker of an end; versus: those of a text
     that it is compared with. cache: what a run over the prompt left, read for `prefill_seconds`.
-    Raises `UsageError` for an answer without tokens and a prompt without parts, `AttentropyError`
-    for a model in which information passes beside the attention.
+    nominal: the speed in whose seconds the budget is; by default that of this machine. Raises
+    `UsageError` for an answer without tokens and a prompt without parts, `AttentropyError` for a
+    model in which information passes beside the attention.
     """
     layout = layout_of(loaded, text, answer, message_roles)
     check_layout(layout, options.level)
     begin = time.perf_counter()
     prompt, count = text.ids, layout.steps
     reader = HiddenReader(loaded, [*prompt, *answer[:count]], len(prompt), cache=cache)
-    seconds = prefill_seconds or time.perf_counter() - begin
+    pace = (
+        _measure(reader) if prefill_seconds is None else speed(prefill_seconds, len(prompt), count)
+    )
     rival = HiddenReader(loaded, [*prompt, *versus], len(prompt), cache=cache) if versus else None
     sources = measure(
-        layout, reader, range(layer_count(loaded.model)), speed(seconds, len(prompt), count),
-        options, rival=rival, show=show,
+        layout, reader, range(layer_count(loaded.model)), nominal or pace, options,
+        rival=rival, show=show,
     )  # fmt: skip
-    sources.dataset.attrs["seconds"] = time.perf_counter() - begin
+    attrs = sources.dataset.attrs
+    if nominal is not None:
+        attrs["predicted_seconds"] *= pace.row / nominal.row
+    attrs["seconds"] = time.perf_counter() - begin
     return sources
+
+
+def _measure(reader: HiddenReader) -> Speed:
+    """Return the speed of a reader, from a reading in which nothing is hidden."""
+    rows, seconds = reader.rows, reader.seconds
+    reader.direct([()] * _MEASURED)
+    row = (reader.seconds - seconds) / max(1, reader.rows - rows)
+    return Speed(row, reader.prompt_tokens, reader.steps)

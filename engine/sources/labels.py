@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-LABELS = (
-    "source", "also there", "through other tokens", "works against the word",
-    "attended, no effect", "sink", "not tested", "no effect",
-)  # fmt: skip
+from attentropy.engine.trace.sources import LABELS
+
 (
     SOURCE, ALSO_THERE, THROUGH_OTHERS, WORKS_AGAINST, ATTENDED, SINK, NOT_TESTED, NO_EFFECT,
 ) = range(len(LABELS))  # fmt: skip

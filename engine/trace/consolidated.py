@@ -13,6 +13,9 @@ from pathlib import Path
 from attentropy.engine.trace.types import JsonObject
 
 KEY = "consolidated_metadata"
+# The folder of a trace's optional groups. The copy leaves them out, and their folder has no
+# metadata of its own: so earlier versions, which know no groups in a trace, still open it.
+GROUPS = "groups/"
 _FILE = "zarr.json"
 
 
@@ -33,7 +36,11 @@ def consolidated(metadata: Mapping[str, JsonObject], group: str = _FILE) -> Json
     metadata: the contents of all files of metadata, by name.
     """
     prefix = group.removesuffix(_FILE)
-    inner = (name for name in metadata if name.startswith(prefix) and name != group)
+    inner = (
+        name
+        for name in metadata
+        if name.startswith(prefix) and name != group and not name.startswith(f"{prefix}{GROUPS}")
+    )
     copies = {
         name.removeprefix(prefix).removesuffix(f"/{_FILE}"): _copy(metadata[name])
         for name in sorted(inner, key=lambda name: (name.count("/"), name))

@@ -12,24 +12,22 @@ from typing import cast
 import numpy as np
 import xarray as xr
 
-from attentropy.engine.errors import TraceError
-from attentropy.engine.trace import partial as unfinished
+from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import store
-from attentropy.engine.trace.answered import is_generated, prompt_length, with_answer
+from attentropy.engine.trace.answered import is_generated, prompt_length
 from attentropy.engine.trace.bidi import isolated
+from attentropy.engine.trace.checks.sources import check_sources
 from attentropy.engine.trace.checks.values import check_values
 from attentropy.engine.trace.checks.variables import check_schema
 from attentropy.engine.trace.divided import Divided
 from attentropy.engine.trace.drawn import Drawn
 from attentropy.engine.trace.lens_skill import Judged
-from attentropy.engine.trace.schema import (
-    COORDINATES,
-    FORMAT,
-    FORMAT_VERSION,
-    TRACE,
-)
+from attentropy.engine.trace.partial import SUFFIX
+from attentropy.engine.trace.schema import COORDINATES, FORMAT, FORMAT_VERSION, TRACE
+from attentropy.engine.trace.sources import GROUP, as_sources, stored_sources
 from attentropy.engine.trace.text import count
-from attentropy.engine.trace.types import Array, Attributes, PartialFacts
+from attentropy.engine.trace.types import Array, Attributes
+from attentropy.engine.trace.unfinished import read_unfinished
 
 _SHOWN = 60  # letters of an answer where a trace is named
 
@@ -50,10 +48,13 @@ class Trace(Drawn, Divided, Judged):
 
     Args:
         dataset: The labelled arrays.
+        sources: Those of the sources, if they were tested.
 
     Attributes:
         dataset: The `xarray.Dataset` itself. Make a new trace of changed values: what is computed
             from those of a trace is computed once.
+        sources: Which spans of the prompt each word of the answer depends on, an `xarray.Dataset`
+            with effects in nats; None where this was not tested.
         tokens: Text of each position, [N]: the prompt's, then those of the answer.
         prompt_tokens: The number of positions of the prompt.
         is_generated: Whether the model generated the token of each position, [N] bool.
@@ -78,13 +79,14 @@ class Trace(Drawn, Divided, Judged):
 
     _form = FORMAT  # what the attribute `format` says, if it is there
 
-    def __init__(self, dataset: xr.Dataset) -> None:
+    def __init__(self, dataset: xr.Dataset, sources: xr.Dataset | None = None) -> None:
         if dataset.attrs.get("format", self._form) != self._form:
             raise TraceError(
                 "this dataset is a comparison, not a trace; keep the Difference itself"
             )
         check_schema(dataset)
         self.dataset = dataset
+        self.sources = None if sources is None else as_sources(sources)
 
     @classmethod
     def open(cls, path: str | Path, *, partial: bool = False) -> Trace:
@@ -104,33 +106,12 @@ class Trace(Drawn, Divided, Judged):
                 `attentropy.open` opens both.
         """
         path = Path(path)
-        if path.name.endswith(unfinished.SUFFIX) and path.is_dir():
-            return cls._open_partial(path, is_wanted=partial)
+        if path.name.endswith(SUFFIX) and path.is_dir():
+            return checked_trace(read_unfinished(path, is_wanted=partial), path.name)
         if partial:
             raise TraceError(f"{path.name} is not an unfinished trace (a folder NAME.partial)")
-        return checked_trace(store.read_datasets(path, TRACE)[""], path.name)
-
-    @classmethod
-    def _open_partial(cls, path: Path, *, is_wanted: bool) -> Trace:
-        progress = unfinished.read_progress(path)
-        if not is_wanted:
-            raise TraceError(
-                f"{path.name} is unfinished: {progress.words}; open it with `partial=True`, or "
-                "continue the run with `resume=True`"
-            )
-        folder = path / unfinished.TRACE
-        dataset = store.read_datasets(folder, TRACE, partial=True)[""]
-        dataset = with_answer(dataset, progress.tokens, unfinished.read_answer(path))
-        texts = unfinished.read_vocabulary(path)
-        dataset = dataset.drop_vars(("vocabulary_ids", "vocabulary_text"), errors="ignore").assign(
-            vocabulary_ids=("vocabulary", np.array(list(texts), np.int32)),
-            vocabulary_text=("vocabulary", np.array(list(texts.values()), np.dtypes.StringDType())),
-        )
-        facts: PartialFacts = {
-            "tokens": progress.tokens, "done": progress.done, "chunks": progress.chunks,
-            "reason": progress.reason, "answered": progress.answered,
-        }  # fmt: skip
-        return checked_trace(dataset.assign_attrs(partial=facts), path.name)
+        datasets = store.read_datasets(path, TRACE)
+        return checked_trace(datasets[""], path.name, datasets.get(GROUP))
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the trace to a folder (`.zarr`) or one file (`.zarr.zip`).
@@ -148,11 +129,25 @@ class Trace(Drawn, Divided, Judged):
             UsageError: The name has another ending, the parent folder does not exist, or the path
                 exists and `force` is false.
         """
-        return store.write_datasets({"": stored_dataset(self)}, Path(path), force=force)
+        datasets = {"": stored_dataset(self)}
+        if self.sources is not None:
+            datasets[GROUP] = stored_sources(self.sources)
+        return store.write_datasets(datasets, Path(path), force=force)
 
-    def to_dataset(self) -> xr.Dataset:
-        """Return the labelled arrays, an `xarray.Dataset`."""
-        return self.dataset
+    def to_dataset(self, group: str | None = None) -> xr.Dataset:
+        """Return the labelled arrays, an `xarray.Dataset`.
+
+        Args:
+            group: "sources" for those of the sources.
+
+        Raises:
+            UsageError: The trace does not have the group.
+        """
+        if group is None:
+            return self.dataset
+        if group != "sources" or self.sources is None:
+            raise UsageError(f"the trace has no group {str(group)[:40]!r}")
+        return self.sources
 
     def __repr__(self) -> str:
         attrs, sizes = self.attrs, self.dataset.sizes
@@ -273,7 +268,7 @@ class Trace(Drawn, Divided, Judged):
         return {int(i): str(text) for i, text in pairs}
 
 
-def checked_trace(dataset: xr.Dataset, name: str) -> Trace:
+def checked_trace(dataset: xr.Dataset, name: str, sources: xr.Dataset | None = None) -> Trace:
     """Return a trace that was read from a disk, after checking that its parts fit together.
 
     Raises `TraceError`, whose message starts with `name`.
@@ -281,6 +276,14 @@ def checked_trace(dataset: xr.Dataset, name: str) -> Trace:
     coordinates = [name for name in COORDINATES if name in dataset.variables]
     trace = Trace(dataset.set_coords(coordinates))
     check_values(trace.dataset, name)
+    if sources is None:
+        return trace
+    try:
+        trace = Trace(trace.dataset, sources)
+    except TraceError as error:
+        raise TraceError(f"{name}: {error}") from error
+    assert trace.sources is not None
+    check_sources(trace.sources, trace.dataset, trace.prompt_tokens, name)
     return trace
 
 

@@ -59,4 +59,4 @@ class Divided:
             raise UsageError("`segments`: the trace is redacted, so its text is unknown")
         names = segment_names(self.tokens, self.roles, segments)
         dataset = self.dataset.assign_coords(segment=("position", text_array(names)))
-        return type(self)(dataset)  # type: ignore[call-arg]
+        return type(self)(dataset, self.sources)  # type: ignore[call-arg]

@@ -8,7 +8,6 @@ fails raises whatever its library raises, and a trace promises a `TraceError` wi
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,28 +16,23 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from attentropy.engine.errors import TraceError
-from attentropy.engine.trace.checks.arrays import Claim
+from attentropy.engine.trace.checks.metadata import Contents
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
 from attentropy.engine.trace.checks.values import check_range
 from attentropy.engine.trace.layout import TOKEN_DIMS
-from attentropy.engine.trace.types import Array, Form
+from attentropy.engine.trace.types import Array
 
 if TYPE_CHECKING:
     import zarr
 
 
 def open_datasets(
-    path: Path,
-    form: Form,
-    claims: Mapping[str, Claim],
-    digests: Mapping[str, str] | None,
-    *,
-    partial: bool = False,
+    path: Path, contents: Contents, *, partial: bool = False
 ) -> dict[str, xr.Dataset]:
-    """Open the arrays in `claims` of the Zarr v3 folder or zip at `path`, with its attributes.
+    """Open the arrays of the Zarr v3 folder or zip at `path`, with its attributes.
 
-    Returns the dataset of the store itself, called "", and of each of its groups. digests: of all
-    files, by name; None where the trace has none. partial: the trace is of an unfinished run.
+    Returns the dataset of the store itself, called "", and of each of its groups. partial: the
+    trace is of an unfinished run.
     """
     import zarr
     from zarr.storage import LocalStore, ZipStore
@@ -46,9 +40,10 @@ def open_datasets(
     from attentropy.engine.trace.checks.chunks import CheckedStore
 
     source = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-    checked = CheckedStore(source, path.name, claims, digests)
+    claims = contents.claims
+    checked = CheckedStore(source, path.name, claims, contents.digests)
     datasets = {}
-    for name in form.parts():
+    for name in contents.parts:
         group = zarr.open_group(checked, path=name, mode="r", use_consolidated=False)
         own = sorted(array for array in claims if array.rpartition("/")[0] == name)
         variables = {

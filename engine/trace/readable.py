@@ -13,6 +13,7 @@ class Readable(Protocol):
     """The arrays of a trace by name, its tokens and its provenance."""
 
     dataset: xr.Dataset
+    sources: xr.Dataset | None
 
     @property
     def tokens(self) -> list[str]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.readable import is_redacted
+from attentropy.engine.trace.text import text_array
 from attentropy.engine.trace.types import Array, ArraysByName, Attributes, JsonObject
 
 NOTE = (
@@ -84,33 +85,66 @@ def _redact(trace: Trace, numbering: _Numbering, note: str) -> Trace:
             arrays[name] = _marks(numbering, [word] * len(texts), texts)
     if "segment" in trace:
         parts = [str(part) for part in trace["segment"]]
-        order = {part: i for i, part in enumerate(dict.fromkeys(part for part in parts if part))}
-        own = [f"segment {order[part] + 1}" if part else "" for part in parts]
-        arrays["segment"] = np.array(own, np.dtypes.StringDType())
+        arrays["segment"] = _segment_names(parts, _segment_order(parts))
     arrays |= _numbers(numbering, trace)
     for name, values in arrays.items():
         dataset = dataset.assign({name: xr.Variable(dataset[name].dims, values)})
     names = [name for name in trace.dataset.coords if name in dataset.variables]
     attributes = _redact_attributes(numbering, trace.attrs, note)
-    return Trace(dataset.set_coords(names).assign_attrs(attributes))
+    sources = None if trace.sources is None else _redact_sources(numbering, trace)
+    return Trace(dataset.set_coords(names).assign_attrs(attributes), sources)
+
+
+def _redact_sources(numbering: _Numbering, trace: Trace) -> xr.Dataset:
+    """Return the sources with marks and numbers; a span has the name that its segment has now."""
+    sources = trace.sources
+    assert sources is not None
+    texts = [str(text) for text in sources["step_text"].values]
+    segments = [str(part) for part in trace["segment"]] if "segment" in trace else []
+    ids = [str(id) for id in sources["span_id"].values]
+    arrays: ArraysByName = {
+        "step_text": _marks(numbering, ["generated"] * len(texts), texts),
+        "step_ids": _numbered(numbering, sources["step_ids"].values),
+        "span_id": _segment_names(ids, _segment_order([*segments, *ids])),
+    }
+    attrs: JsonObject = dict(sources.attrs)
+    attrs["notes"] = _without_quotes(attrs.get("notes") or [])
+    for name in ("target", "versus"):
+        if attrs.get(name):
+            attrs[name] = numbering.mark(name, str(attrs[name]))
+    redacted = {name: (sources[name].dims, values) for name, values in arrays.items()}
+    return sources.assign(redacted).assign_attrs(attrs)
+
+
+def _segment_order(parts: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of the segments, from 1 on in the order in which they occur."""
+    return {part: i for i, part in enumerate(dict.fromkeys(part for part in parts if part), 1)}
+
+
+def _segment_names(parts: Iterable[str], order: dict[str, int]) -> Array:
+    return text_array(f"segment {order[part]}" if part else "" for part in parts)
+
+
+def _without_quotes(texts: Iterable[Any]) -> list[str]:
+    return [_QUOTED.sub("‹quoted›", str(text)) for text in texts]
 
 
 def _marks(numbering: _Numbering, words: Iterable[str], texts: Iterable[str]) -> Array:
-    marks = [numbering.mark(word, text) for word, text in zip(words, texts, strict=True)]
-    return np.array(marks, np.dtypes.StringDType())
+    pairs = zip(words, texts, strict=True)
+    return text_array(numbering.mark(word, text) for word, text in pairs)
 
 
 def _numbers(numbering: _Numbering, trace: Trace) -> ArraysByName:
     """Return the arrays of ids as numbers in the order in which the ids occur."""
-    arrays = {}
-    for name in (n for n in _IDS if n in trace):
-        values = trace[name]
-        unique, first, back = np.unique(values, return_index=True, return_inverse=True)
-        for i in first.argsort():
-            numbering.number(int(unique[i]))
-        numbers = np.array([numbering.number(int(i)) for i in unique], values.dtype)
-        arrays[name] = numbers[back].reshape(values.shape)
-    return arrays
+    return {name: _numbered(numbering, trace[name]) for name in _IDS if name in trace}
+
+
+def _numbered(numbering: _Numbering, values: Array) -> Array:
+    unique, first, back = np.unique(values, return_index=True, return_inverse=True)
+    for i in first.argsort():
+        numbering.number(int(unique[i]))
+    numbers = np.array([numbering.number(int(i)) for i in unique], values.dtype)
+    return numbers[back].reshape(values.shape)
 
 
 def _redact_attributes(numbering: _Numbering, attrs: Attributes, note: str) -> JsonObject:
@@ -120,7 +154,7 @@ def _redact_attributes(numbering: _Numbering, attrs: Attributes, note: str) -> J
         digest = str(prompt.pop(key))
         if numbering.texts is not None:  # a page of two traces says whether their prompts are equal
             prompt[key] = numbering.mark("digest", digest)
-    notes = [_QUOTED.sub("‹quoted›", str(text)) for text in attrs.get("notes") or []]
+    notes = _without_quotes(attrs.get("notes") or [])
     redacted: JsonObject = {
         **attrs, "redacted": True, "prompt": prompt, "notes": [*notes, note],
         "answer": numbering.mark("answer", answer) if answer else "",

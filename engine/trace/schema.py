@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attentropy.engine.trace.sources import GROUP, SOURCES
 from attentropy.engine.trace.statistics import (
     ATTENTION_STATISTICS,
     TOKEN_LOGPROB,
@@ -144,8 +145,9 @@ NEVER_NEGATIVE = frozenset(
 REQUIRED = ("layer", "position", "token_ids", "token_text", "role")
 
 TRACE = Form(
-    FORMAT, FORMAT_VERSION, "a trace", "open it with Trace.open", {**VARIABLES, **COORDINATES}
-)
+    FORMAT, FORMAT_VERSION, "a trace", "open it with Trace.open", {**VARIABLES, **COORDINATES},
+    optional={GROUP: SOURCES},
+)  # fmt: skip
 # A saved comparison: two traces, and which positions of A and of B are one token.
 COMPARISON = Form(
     "attentropy.comparison", 1, "a saved comparison of two traces",

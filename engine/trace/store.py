@@ -19,7 +19,7 @@ from attentropy.engine.errors import TraceError, UsageError
 from attentropy.engine.trace import lazy
 from attentropy.engine.trace.checks.metadata import inspect
 from attentropy.engine.trace.checks.unreadable import UNREADABLE, reason
-from attentropy.engine.trace.consolidated import consolidate
+from attentropy.engine.trace.consolidated import GROUPS, consolidate
 from attentropy.engine.trace.digests import seal
 from attentropy.engine.trace.layout import CHUNK_LENGTH, chunk_shape
 from attentropy.engine.trace.types import Array, Form, JsonObject
@@ -34,13 +34,14 @@ def read_datasets(path: Path, form: Form, *, partial: bool = False) -> dict[str,
     """Return the datasets in a Zarr v3 folder or zip; their arrays are read when they are used.
 
     The store's own is called "", those of its groups have the groups' names. form: what may be
-    there. partial: some chunks may be missing. Raises `TraceError` in one line.
+    there. partial: some chunks may be missing, and optional groups are left out. Raises
+    `TraceError` in one line.
     """
     if not path.exists():
         raise TraceError(f"no trace at {path.name!r}: no such file or folder")
     try:
-        claims, digests = inspect(path, form, partial=partial)
-        return lazy.open_datasets(path, form, claims, digests, partial=partial)
+        contents = inspect(path, form, partial=partial)
+        return lazy.open_datasets(path, contents, partial=partial)
     except TraceError:
         raise
     except (*UNREADABLE, zipfile.BadZipFile) as error:
@@ -57,7 +58,7 @@ def write_datasets(datasets: Mapping[str, xr.Dataset], path: Path, *, force: boo
     try:
         folder = scratch / "trace.zarr"
         for name in sorted(datasets):
-            _write_folder(datasets[name], folder / name)
+            write_group(datasets[name], folder / name)
         move_into_place(folder, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -189,7 +190,13 @@ def _as_json(attributes: Mapping[str, Any]) -> JsonObject:
     return dict(json.loads(json.dumps(dict(attributes), allow_nan=False)))
 
 
-def _write_folder(dataset: xr.Dataset, folder: Path) -> None:
+def remove_groups(folder: Path) -> None:
+    """Delete the optional groups of a store that is still being written."""
+    shutil.rmtree(folder / GROUPS, ignore_errors=True)
+
+
+def write_group(dataset: xr.Dataset, folder: Path) -> None:
+    """Write a dataset as a Zarr group at `folder`, which does not exist."""
     group = create_group(folder, dataset.attrs)
     for name, variable in dataset.variables.items():
         write_array(group, str(name), variable.dims, np.asarray(variable.values))

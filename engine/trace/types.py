@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NotRequired, TypeAlias, TypedDict
 
@@ -29,7 +29,7 @@ class Form:
     """What a store of one format may hold: the arrays of `schema`, and groups of other formats.
 
     `version` is the newest that this program reads; `words` say in a message what the store is, and
-    `opener` what opens it.
+    `opener` what opens it. The groups of `optional` may be absent.
     """
 
     name: str
@@ -38,10 +38,15 @@ class Form:
     opener: str
     schema: Schema
     groups: Mapping[str, Form] = field(default_factory=dict)
+    optional: Mapping[str, Form] = field(default_factory=dict)
 
-    def parts(self) -> dict[str, Form]:
-        """Return the form of the store itself, called "", and of each of its groups."""
-        return {"": self, **self.groups}
+    def parts(self, files: Container[str] = ()) -> dict[str, Form]:
+        """Return the form of the store itself, called "", and of each of its groups.
+
+        An optional group is there where `files`, the names of the store's files, has its metadata.
+        """
+        present = {n: form for n, form in self.optional.items() if f"{n}/zarr.json" in files}
+        return {"": self, **self.groups, **present}
 
 
 class ModelFacts(TypedDict, total=False):

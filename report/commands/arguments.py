@@ -7,6 +7,7 @@ from typing import Any
 
 from attentropy.report.commands.prompt import parse_template_args, read_prompt
 from attentropy.report.commands.segments import read_segments
+from attentropy.report.commands.source_options import read_tested
 
 Parameters = Mapping[str, Any]
 """The parameters of a command by name, as click passes them."""
@@ -37,6 +38,10 @@ def run_arguments(parameters: Parameters) -> Arguments:
         arguments["template_args"] = parse_template_args(arguments["template_args"])
     if "segments" in arguments:
         arguments["segments"] = read_segments(arguments["segments"])
+    if "test_sources" in arguments:
+        arguments["test_sources"] = read_tested(arguments["test_sources"])
+    if "target_text" in arguments:
+        arguments["target"] = arguments.pop("target_text")
     if "no_chat_template" in arguments:
         arguments["chat_template"] = not arguments.pop("no_chat_template")
     if "no_reference" in arguments:

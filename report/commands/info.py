@@ -24,6 +24,7 @@ from attentropy.report.commands.option_names import option_keys
 from attentropy.report.commands.options import info_options, run_option
 from attentropy.report.commands.output import Facts, answer_facts, json_line, size_of
 from attentropy.report.commands.quantities import TokenCount
+from attentropy.report.commands.source_facts import source_counts
 from attentropy.report.text import for_terminal
 from attentropy.report.units import format_bytes
 
@@ -151,6 +152,7 @@ def _store_facts(path: Path) -> Facts:
         "answer tokens": len(trace.tokens) - trace.prompt_tokens,
         **_unit_counts(trace),
         **answer_facts(trace),
+        **source_counts(trace),
         **_perplexity_facts(trace),
         "dimensions": {str(name): int(size) for name, size in dataset.sizes.items()},
         "variables": sorted(str(name) for name in dataset.data_vars),

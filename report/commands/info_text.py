@@ -98,6 +98,12 @@ def prediction_lines(facts: Facts) -> Iterator[str]:
     pictures = "none" if side is None else f"tiles of {count(side, 'token')} × {side:,}"
     yield from _part("Thumbnails of the heads", pictures)
     yield from _part("Reference prompts", _reference(run))
+    if tests := facts.get("sources"):
+        yield from _part(
+            "Tests of sources, after the run",
+            f"about {format_seconds(tests['seconds'])} for "
+            f"{count(tests['passes'], 'reading')} of the answer",
+        )
 
 
 def _reference(run: Facts) -> str:

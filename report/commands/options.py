@@ -6,43 +6,16 @@ those that decide what a run costs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import click
 
 from attentropy.engine.trace.statistics import KEPT_STATS, OPTIONAL_STATS
 from attentropy.report.commands.quantities import ByteSize, TokenCount
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class RunOption:
-    """One option of a run.
-
-    `attributes` are further arguments of `click.option`. A default in words is a part of `help`.
-    """
-
-    flags: tuple[str, ...]
-    help: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    default: Any = None
-
-    def decorate(self, function: F) -> F:
-        """Add the option to a command that runs a model."""
-        attributes = dict(self.attributes)
-        if self.default is not None:
-            attributes |= {"default": self.default, "show_default": True}
-        return click.option(*self.flags, help=self.help, **attributes)(function)
-
-    def decorate_info(self, function: F) -> F:
-        """Add the option to `info`, where its value is None unless it is given."""
-        shown = "" if self.default is None else f"  [default: {self.default}]"
-        attributes = {**self.attributes, "default": None}
-        return click.option(*self.flags, help=f"{self.help}{shown}", **attributes)(function)
-
+from attentropy.report.commands.run_option import F, RunOption
+from attentropy.report.commands.source_options import SOURCES
 
 _LEFT_OUT = [name for name in OPTIONAL_STATS if name not in KEPT_STATS]
 
@@ -119,6 +92,7 @@ _RUN = (
         '[start, stop]} in characters, or {"name": "its words"}.',
         attributes={"metavar": "FILE"},
     ),
+    *SOURCES,
     RunOption(
         ("--stats",),
         help=f"Attention statistics to record besides entropy: {', '.join(OPTIONAL_STATS)}, or "
@@ -253,6 +227,7 @@ _INFO_FLAGS = (
     "--lens-positions",
     "--lens-translator",
     "--no-reference",
+    "--test-sources",
     "--max-new-tokens",
     "--chunk",
     "--storage",

@@ -14,6 +14,7 @@ from attentropy.report.commands.examples import examples
 from attentropy.report.commands.extraction import extract_trace, inputs_of
 from attentropy.report.commands.options import run_options
 from attentropy.report.commands.page_options import open_references, page_options, reference_option
+from attentropy.report.commands.source_facts import source_facts
 from attentropy.report.text import for_terminal
 
 _HELP = """\
@@ -90,6 +91,7 @@ def command(
             "tokens": trace.prompt_tokens,
             **output.answer_facts(trace),
             **output.finding_facts(trace, findings),
+            **(source_facts(trace) if as_json else {}),
         }
     if not as_json:
         output.say_answer(trace, target)

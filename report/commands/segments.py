@@ -11,16 +11,16 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 
 
-def read_segments(name: str) -> Any:
+def read_segments(name: str, argument: str = "segments") -> Any:
     """Return what the file holds; `engine.trace.segments` checks it. Raises `UsageError`."""
     path = Path(name)
     try:
         return json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise UsageError(f"`segments`: {path.name!r} cannot be read ({reason})") from error
+        raise UsageError(f"`{argument}`: {path.name!r} cannot be read ({reason})") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"`segments`: {path.name!r} is not a JSON file in UTF-8") from error
+        raise UsageError(f"`{argument}`: {path.name!r} is not a JSON file in UTF-8") from error
 
 
 def name_segments(trace: Trace, name: str) -> Trace:

@@ -28,13 +28,23 @@ _MAX_GROUP_BYTES, _MAX_ARRAY_BYTES = 4 * 2**20, 2**16
 _GROUP_KEYS = {"attributes", "zarr_format", "node_type", consolidated.KEY}
 
 
-def inspect(
-    path: Path, form: Form, *, partial: bool
-) -> tuple[dict[str, Claim], dict[str, str] | None]:
-    """Return what the chunks of each array claim to be, and the digests of all files, by name.
+@dataclass(frozen=True)
+class Contents:
+    """What a store has: its `parts` ("" and its groups), and what their chunks claim to be.
 
-    An array of a group is called GROUP/ARRAY. form: the format that is read. partial: chunks may be
-    missing. There are no digests (None) in a partial trace and in the first version of the format.
+    An array of a group is called GROUP/ARRAY. `digests` are those of all files, by name; None in a
+    partial trace and in the first version of the format.
+    """
+
+    parts: tuple[str, ...]
+    claims: Mapping[str, Claim]
+    digests: Mapping[str, str] | None
+
+
+def inspect(path: Path, form: Form, *, partial: bool) -> Contents:
+    """Return what the store at `path` contains, after checking its metadata.
+
+    form: the format that is read. partial: chunks may be missing, and optional groups are not read.
     Raises `OtherFormat` for a store of another kind, else `TraceError` naming what is wrong, or one
     of `UNREADABLE`.
     """
@@ -42,13 +52,14 @@ def inspect(
     with JsonFiles(path, sizes) as files:
         store = _Store(path.name, files, sizes, {})
         claims: dict[str, Claim] = {}
-        for name, part in form.parts().items():
+        parts = form.parts(() if partial else sizes)
+        for name, part in parts.items():
             claims |= store.inspect_part(f"{name}/" if name else "", part, partial=partial)
         version = store.metadata["zarr.json"]["attributes"]["format_version"]
         has_digests = version > 1 or form.groups or digests.NAME in sizes
         sealed = store.read_digests() if has_digests and not partial else None
     store.check_copies()
-    return claims, sealed
+    return Contents(tuple(parts), claims, sealed)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class _Store:
 
     def inspect_part(self, prefix: str, form: Form, *, partial: bool) -> dict[str, Claim]:
         """Return the claims of the arrays of the store itself, or of the group at `prefix`."""
-        others = tuple(f"{group}/" for group in form.groups)
+        others = tuple(f"{prefix}{group}/" for group in (*form.groups, *form.optional))
         sizes = {
             name: size
             for name, size in self.sizes.items()

@@ -12,6 +12,7 @@ import xarray as xr
 
 from attentropy.engine.errors import TraceError
 from attentropy.engine.trace.schema import NEVER_NEGATIVE, ROLES
+from attentropy.engine.trace.sources import GROUP
 from attentropy.engine.trace.statistics import ATTENTION_STATISTICS, WITHOUT_SINKS
 from attentropy.engine.trace.thumbnails import THUMBNAIL_TILES
 from attentropy.engine.trace.types import Array
@@ -91,7 +92,10 @@ def check_values(dataset: xr.Dataset, trace: str) -> None:
 
 def check_range(values: Array, trace: str, name: str) -> None:
     """Raise `TraceError` for values of the array `name` that no recording gives; NaN is missing."""
-    if name.rpartition("/")[2] in NEVER_NEGATIVE and (values < _LOWEST).any():
+    group, _, own = name.rpartition("/")
+    if group == GROUP and values.dtype.kind == "f" and np.isinf(values).any():
+        raise TraceError(f"{trace}: {own} of the sources has infinite values")
+    if own in NEVER_NEGATIVE and (values < _LOWEST).any():
         raise TraceError(
             f"{trace}: {name} has negative values, which are impossible, so it was not opened"
         )

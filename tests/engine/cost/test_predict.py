@@ -18,7 +18,7 @@ from attentropy.engine.model import source as origin
 from attentropy.engine.model.config import read_config
 from attentropy.engine.run import placebo
 from attentropy.engine.run.extract import extract
-from attentropy.engine.trace.store import _write_folder
+from attentropy.engine.trace.store import write_group
 from tiny import config
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -142,7 +142,7 @@ def test_thumbnails_are_counted_where_the_run_keeps_them(size):
 def test_a_trace_takes_what_was_predicted_within_a_quarter(tmp_path):
     text = "The river runs past the old mill, and nobody remembers who built it. " * 12
     trace = extract(None, text)
-    _write_folder(trace.dataset, tmp_path / "t.zarr")
+    write_group(trace.dataset, tmp_path / "t.zarr")
     folder_bytes = sum(p.stat().st_size for p in (tmp_path / "t.zarr").rglob("*") if p.is_file())
     demo_size = model_size(read_config(demo.path(), "demo"))
     options = CostOptions(map_tile="none", scores=False)

@@ -95,12 +95,13 @@ def test_a_site_that_is_refused_is_noted_and_the_others_are_read(tmp_path):
         tmp_path / "tiny", "minimax", num_local_experts=4, head_dim=12,
         layer_types=["full_attention"] * 3,
     )  # fmt: skip
-    result = extract(folder, "Hello", device="cpu", lens=("residual", "attention"))
+    options = {"device": "cpu", "test_sources": "none"}
+    result = extract(folder, "Hello", lens=("residual", "attention"), **options)
     assert list(result["site"]) == ["residual"]
     assert result.attrs["notes"] == [
         "no lens at attention: layer 0 does more than add an attention output and an MLP "
         "output to its input"
     ]
-    alone = extract(folder, "Hello", device="cpu", lens=("attention",))
+    alone = extract(folder, "Hello", lens=("attention",), **options)
     assert "lens_entropy" not in alone
     assert len(alone.attrs["notes"]) == 1
