@@ -9,13 +9,13 @@ from attentropy.report.findings.finding import Observation
 MOST = 8
 # By how much a finding explains the answer: the order of the first screen.
 _ORDER = (
-    "answer", "looked", "sure", "settled", "rehearsal", "predictions", "lens_change",
+    "answer", "tested", "looked", "sure", "settled", "rehearsal", "predictions", "lens_change",
     "reference_lens", "reference_attention", "sinks", "heads", "lens_layers", "range",
     "translators",
 )  # fmt: skip
 _SECTIONS = {
     "rehearsal": "lens", "settled": "lens", "lens_layers": "lens", "sure": "lens",
-    "looked": "attention", "range": "attention", "sinks": "attention",
+    "tested": "attention", "looked": "attention", "range": "attention", "sinks": "attention",
     "reference_attention": "attention",
 }  # fmt: skip
 
