@@ -207,7 +207,7 @@ def strip_title(size: Size) -> alt.Chart:
 
 def strip_pixels(size: Size) -> tuple[int, int]:
     """Return the left end of the strip, in pixels from the section's right, and its width."""
-    return (5, 14) if size.is_narrow else (8, 24)
+    return (5, 14) if size.is_narrow else (6, 20) if size.hidden else (8, 24)
 
 
 def has_text(layout: RowLayout, row: int, size: Size) -> bool:

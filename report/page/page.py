@@ -140,6 +140,7 @@ def _context(report: Report) -> dict[str, Any]:
         "profile": draw_profile(report.profile) if report.profile else None,
         "payload": {**facts(report), "specs": specifications(report.charts)},
         "glossary": Terms,
+        "tested": report.sources is not None,
         "boxed": bool(report.placement.caption),
         "dotted": any(lens.is_marked for lens in report.readable.values()),
         "reduced": "",

@@ -6,13 +6,14 @@ changes of ln p of a word, in nats; NaN where a span was not tested.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import xarray as xr
 
+from attentropy.engine.trace.content_words import content_keys
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.readable import is_redacted
@@ -37,7 +38,8 @@ class TestedSpan:
     """A span of the prompt, positions [start, stop): what it is, and its text on one line.
 
     id: the segment's, "" without. draws: how many random spans are its control. mass: the attention
-    that it receives from the answer's rows, the mean over heads and layers.
+    that it receives from the answer's rows, the mean over heads and layers. copies: the positions
+    of the answer that restate a content word of it.
     """
 
     index: int
@@ -49,6 +51,7 @@ class TestedSpan:
     text: str
     draws: int
     mass: float
+    copies: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,14 +171,31 @@ def _spans(trace: Trace, group: xr.Dataset) -> tuple[TestedSpan, ...]:
     levels, roles, ids = ([str(text) for text in group[name].values] for name in names)
     draws = _variable(group, "control_draws", len(starts))
     masses = _variable(group, "attention_mass", len(starts))
+    copies = _copies(trace)
     return tuple(
         TestedSpan(
             i, int(start), int(stop), levels[i], roles[i], ids[i],
             _span_text(trace, int(start), int(stop), roles[i]),
             int(draws[i]) if np.isfinite(draws[i]) else 0, float(masses[i]),
+            copies(int(start), int(stop)),
         )
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True))
     )  # fmt: skip
+
+
+def _copies(trace: Trace) -> Callable[[int, int], tuple[int, ...]]:
+    """Return a function that finds the positions of the answer that restate words of a span."""
+    prompt, keys = trace.prompt_tokens, content_keys(trace.tokens, trace.roles)
+    places: dict[str, list[int]] = {}
+    for position in range(prompt, len(keys)):
+        if keys[position] and not is_redacted(trace):
+            places.setdefault(keys[position], []).append(position)
+
+    def find(start: int, stop: int) -> tuple[int, ...]:
+        own = {key for key in keys[start:stop] if key}
+        return tuple(sorted(position for key in own for position in places.get(key, ())))
+
+    return find
 
 
 def _span_text(trace: Trace, start: int, stop: int, role: str) -> str:
