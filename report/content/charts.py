@@ -13,7 +13,9 @@ from attentropy.report.figures import heatmap_data as cells
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.bars import bars
+from attentropy.report.figures import effects_chart as effects
 from attentropy.report.figures.effect_legend import effect_legend
+from attentropy.report.figures.effects_chart import effects_chart
 from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.headgrid_data import first_grid
 from attentropy.report.figures.heatmap import heatmap
@@ -50,8 +52,11 @@ def opening_charts(
     """
     charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, opened, rows, sizes, placed, hidden)}
     charts["bars"] = {"wide": bars()}
-    if read_sources(trace) is not None:
+    if sources := read_sources(trace):
         charts["effectlegend"] = {"wide": effect_legend()}
+        charts["effects"] = _by_width(
+            effects_chart(sources, width) for width in (effects.WIDE, effects.NARROW)
+        )
     if is_long:
         charts["minimap"] = {"wide": minimap(trace.dataset.sizes["position"])}
         charts["lines"] = {"wide": line_strip(len(rows))}

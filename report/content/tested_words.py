@@ -35,6 +35,21 @@ def tested_evidence(trace: Trace) -> list[str]:
     return [*texts, *filter(None, (_template(sources), _origin(sources.main)))]
 
 
+def tested_sentences(sources: Sources | None) -> str:
+    """Return a sentence about each decisive word and one about how it was tested."""
+    if sources is None:
+        return ""
+    texts = [rests_on(word) for word in _first_words(sources)]
+    how = "the prompt was read again without it" if sources.facts.get("how") == "remove" else (
+        "the answer was read again with it hidden"
+    )  # fmt: skip
+    texts.append(f"tested: {how}, for {count(sources.tested, 'part')} of the prompt")
+    left = len(sources.spans) - sources.tested
+    if left > 0:
+        texts.append(f"{count(left, 'part')} not tested")
+    return " ".join(f"{one[0].upper()}{one[1:]}." for one in texts)
+
+
 def untested(trace: Trace) -> str:
     """Return that the page of a long prompt could say more, and how to test it; "" otherwise."""
     if getattr(trace, "sources", None) is not None or trace.prompt_tokens <= _TESTED_BY_DEFAULT:

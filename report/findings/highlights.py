@@ -15,13 +15,13 @@ _ORDER = (
 )  # fmt: skip
 _SECTIONS = {
     "rehearsal": "lens", "settled": "lens", "lens_layers": "lens", "sure": "lens",
-    "tested": "attention", "looked": "attention", "range": "attention", "sinks": "attention",
+    "tested": "sources", "looked": "attention", "range": "attention", "sinks": "attention",
     "reference_attention": "attention",
 }  # fmt: skip
 
 
 def section_of(observation: Observation) -> str:
-    """Return the section that a finding belongs to: "lens", "attention" or "heads"."""
+    """Return the section that a finding belongs to: "sources", "lens", "attention" or "heads"."""
     default = "lens" if observation.view == "lens" else "heads"
     return _SECTIONS.get(observation.id, default)
 

@@ -45,7 +45,8 @@ export function effectTitle(word, position) {
   return `position ${position}: hiding ${name} changes ln p by ${signed(value)} nats`;
 }
 
-export const effectHint = (word) => `${word.says} Colour: change of ln p when a part is hidden from the answer.`;
+// The sentence about the headline's word stands at the top of the page already.
+export const effectHint = (word) => (word === report.sources.words[report.sources.main] ? "Colour: change of ln p of the chosen word when a part is hidden from the answer." : word.says);
 
 // Draw the legend where the text has these colours, and hide it where it has not.
 export async function drawEffectLegend() {
