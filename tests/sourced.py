@@ -1,14 +1,16 @@
-"""A made-up group `sources` for a trace: which spans were hidden, and what that did to its answer."""
+"""A made-up group `sources` for a trace: what hiding spans did to the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from answers import answered
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.units import starts_word
 from attentropy.report.read.generated_tokens import generated_tokens
@@ -48,18 +50,18 @@ def with_sources(
 ) -> Trace:
     """Return the same trace with a group `sources`; `template` and `evidence` are by word."""
     tokens = generated_tokens(trace)
-    steps = next(
-        (i for i, part in enumerate(tokens.parts) if part != "content"), len(tokens.parts)
-    )
+    steps = next((i for i, part in enumerate(tokens.parts) if part != "content"), len(tokens.parts))
     starts = np.flatnonzero(starts_word(tokens.texts[:steps], tokens.roles[:steps]))
     edges = [*starts.tolist(), steps]
-    texts = ["".join(tokens.texts[a:b]).strip(" .") for a, b in zip(edges, edges[1:], strict=False)]
+    texts = ["".join(tokens.texts[a:b]).strip(" .") for a, b in pairwise(edges)]
     words, many, layers = len(texts), len(spans), sorted({int(n) for n in trace["layer"]})
     data: dict[str, Any] = {
         "span_start": ("span", [s.start for s in spans]),
         "span_stop": ("span", [s.stop for s in spans]),
         **{
-            f"span_{name}": ("span", np.array([getattr(s, name) for s in spans], np.dtypes.StringDType()))
+            f"span_{name}": (
+                "span", np.array([getattr(s, name) for s in spans], np.dtypes.StringDType()),
+            )
             for name in ("level", "role", "id")
         },
         "word_start": ("word", edges[:-1]), "word_stop": ("word", edges[1:]),
@@ -83,7 +85,11 @@ def with_sources(
             hidden, alone, label = span.effects.get(text, (-0.01, -0.01, "no effect"))
             at = edges[w]
             own = slice(at, edges[w + 1])
-            for name, value in (("with_copies", hidden), ("direct", alone), ("total", hidden * 1.1)):
+            for name, value in (
+                ("with_copies", hidden),
+                ("direct", alone),
+                ("total", hidden * 1.1),
+            ):
                 arrays[name][i, own] = 0
                 arrays[name][i, at] = value
             low[i, w], high[i, w], labels[i, w] = -0.2, 0.1, LABELS.index(label)
@@ -99,7 +105,8 @@ def with_sources(
     data |= {
         "effect_from_layer": (("span", "layer", "step"), from_layer),
         "control_low": (("span", "word"), low), "control_high": (("span", "word"), high),
-        "control_total_low": (("span", "word"), low), "control_total_high": (("span", "word"), high),
+        "control_total_low": (("span", "word"), low),
+        "control_total_high": (("span", "word"), high),
         "label": (("span", "word"), labels),
         "effect_template": ("step", _by_word(template, texts, edges, steps)),
         "effect_all_evidence": ("step", _by_word(evidence, texts, edges, steps)),
@@ -131,3 +138,28 @@ def word_span(trace: Trace, text: str, **more: Any) -> Made:
             if "".join(tokens[start:stop]).strip(" ") == text:
                 return Made(start, stop, **more)
     raise ValueError(text)
+
+
+ANSWER = (" The", " capital", " of", " Australia", " is", " Can", "berra", ".", "<|eot_id|>")
+
+
+def capital(trace: Trace | None = None, **more: Any) -> Trace:
+    """Return a trace that asks for a capital, with what “Canberra” (0.65) rests on.
+
+    On “capital” (0.001 without it and its copy in the answer; 0.62 alone) and “Australia” (0.002).
+    """
+    trace = trace or answered(ANSWER, layers=6)
+    logprob = trace["generated_logprob"].copy()
+    logprob[5:7] = np.log(0.65), 0
+    trace = Trace(trace.dataset.assign(generated_logprob=("step", logprob)))
+    to = {p: float(np.log(p) - np.log(0.65)) for p in (0.001, 0.62, 0.002)}
+    own = {"Canberra": (to[0.001], to[0.62], "source"), "capital": (-5.4, -5.4, "source")}
+    spans = [
+        word_span(trace, "What"),
+        word_span(trace, "capital", effects=own, band=(2, 4), mass=0.1),
+        word_span(trace, "of", is_tested=False),
+        word_span(trace, "Australia", effects={"Canberra": (to[0.002], to[0.002], "source")},
+                  band=(5, 5)),
+        word_span(trace, "is"), word_span(trace, "the"), word_span(trace, "?"),
+    ]  # fmt: skip
+    return with_sources(trace, spans, ["Canberra"], **more)

@@ -8,12 +8,12 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth
+from attentropy.report.figures import effects_chart as effects
 from attentropy.report.figures import exactmap, headgrid, spread
 from attentropy.report.figures import heatmap_data as cells
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.bars import bars
-from attentropy.report.figures import effects_chart as effects
 from attentropy.report.figures.effect_legend import effect_legend
 from attentropy.report.figures.effects_chart import effects_chart
 from attentropy.report.figures.exactmap import first_map
@@ -50,7 +50,9 @@ def opening_charts(
     "minimap" and "lines". `opened` is the view that the figure opens with, on the scale that it
     opens with, `hidden` the word whose columns of hidden sources it has.
     """
-    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, opened, rows, sizes, placed, hidden)}
+    charts: dict[str, ChartsByWidth] = {
+        "figure": _figure(trace, opened, rows, sizes, placed, hidden)
+    }
     charts["bars"] = {"wide": bars()}
     if sources := read_sources(trace):
         charts["effectlegend"] = {"wide": effect_legend()}

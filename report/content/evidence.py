@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import lens_skill
-from attentropy.report.content.tested_words import tested_evidence, untested
+from attentropy.report.content.source_words import untested, verdict_sentences
 from attentropy.report.findings.finding import layer_name, quoted
 from attentropy.report.findings.settled import Settled, settled
 from attentropy.report.read.answer_words import read_answer
@@ -19,7 +19,7 @@ _WORD = 24  # columns that a word of a sentence takes
 
 def evidence(trace: Trace) -> str:
     """Return the evidence in one line; "" where the trace holds none."""
-    tested = tested_evidence(trace)
+    tested = verdict_sentences(trace)
     sentences = (*tested, _of_lens(trace))
     if not tested:
         sentences = (_of_lens(trace), _of_attention(trace), untested(trace))

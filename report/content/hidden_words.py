@@ -14,8 +14,7 @@ from attentropy.report.figures.hidden_sources import (
     short_name,
     words_of_band,
 )
-from attentropy.report.read.sources import Effect, Sources, TestedWord, read_sources
-from attentropy.report.text import shorten
+from attentropy.report.read.sources import Effect, Sources, TestedWord, cut, read_sources
 
 _WORD = 12  # letters of the word in the title
 
@@ -44,7 +43,7 @@ def count_columns(words: dict[int, HiddenWord]) -> int:
 
 def _hidden_word(word: TestedWord, layers: Sequence[str]) -> HiddenWord:
     columns = [_column(word, one, layers) for one in word.sources if one.from_layer][:MOST]
-    title = f"p({shorten(word.text, _WORD)}) if hidden\nfrom this layer on"
+    title = f"p({cut(word.text, _WORD)}) if hidden\nfrom this layer on"
     return HiddenWord(title, word.probability, tuple(columns))
 
 
@@ -52,5 +51,5 @@ def _column(word: TestedWord, effect: Effect, layers: Sequence[str]) -> HiddenCo
     values = tuple(
         round(word.changed(value), 4) if np.isfinite(value) else None for value in effect.from_layer
     )
-    name = short_name(effect.span.id or effect.span.text)
+    name = short_name(effect.span.name)
     return HiddenColumn(name, words_of_band(effect.reads, layers), values, effect.reads)

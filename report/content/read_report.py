@@ -68,8 +68,9 @@ def read_report(
     hidden = hidden_words(trace, rows)
     columns = count_columns(hidden)
     sizes = {
-        "wide": wide(len(rows), axes.positions, columns), "narrow": narrow(len(rows), axes.positions)
-    }  # fmt: skip
+        "wide": wide(len(rows), axes.positions, columns),
+        "narrow": narrow(len(rows), axes.positions),
+    }
     opened = [view if ranges.get(view.name) else views.fitted(view) for view in shown]
     opening = sections[0] if sections else None
     placed = {width: place(trace, size.columns, opening) for width, size in sizes.items()}
@@ -96,7 +97,8 @@ def read_report(
             profile.tables if profile else (),
         ),
         charts=opening_charts(
-            trace, shown, attention, rows, sizes, placed, opened[0], is_long, main_word(trace, hidden),
+            trace, shown, attention, rows, sizes, placed, opened[0], is_long,
+            main_word(trace, hidden),
         ),
         attention=_attention_parts(trace),
         profile=profile,

@@ -20,8 +20,8 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.positions import Range
-from attentropy.report.read.visible import RunProgress, VisibleLines
 from attentropy.report.read.sources import Sources
+from attentropy.report.read.visible import RunProgress, VisibleLines
 from attentropy.report.scale import Scale
 
 ChartsByWidth = Mapping[str, Chart]  # "wide", for a screen, and "narrow", for a telephone
@@ -123,8 +123,8 @@ class Report:
     layer. `findings` are all of them, `highlights` those of the first screen, `absent` those that
     were looked for and not found; the others stand in `sections`. `charts` are by name what the
     page opens with. `sources` says what the answer rests on, None where that was not tested, and
-    `hidden_words` has the figure's columns of hidden sources by word. `values` are the one part that is not read yet: which of them a page holds
-    depends on the bytes that all the rest leaves.
+    `hidden_words` has the figure's columns of hidden sources by word. `values` are the one part
+    that is not read yet: which of them a page holds depends on the bytes that all the rest leaves.
     """
 
     template: str

@@ -8,8 +8,7 @@ import numpy as np
 
 from attentropy.report.content.chart_table import Cell, ChartTable, Column, number
 from attentropy.report.figures.effects_chart import by_strength, shown_words
-from attentropy.report.read.sources import Effect, Sources, TestedWord
-from attentropy.report.text import shorten
+from attentropy.report.read.sources import Effect, Sources, TestedWord, cut
 from attentropy.report.units import percent, probability
 
 _ROWS = 64  # of a table
@@ -44,7 +43,7 @@ def _table(index: int, word: TestedWord, layers: Sequence[str]) -> ChartTable:
 
 def _columns(layers: Sequence[str]) -> list[tuple[Column, _Read]]:
     text = [
-        (Column("part", number=False), lambda _, one: shorten(one.span.id or one.span.text, _LETTERS)),
+        (Column("part", number=False), lambda _, one: cut(one.span.name, _LETTERS)),
         (Column("role", number=False), lambda _, one: one.span.role or None),
         (Column("result", number=False), lambda _, one: one.label),
     ]  # fmt: skip

@@ -17,8 +17,7 @@ from attentropy.report.figures.specification import (
     specification,
 )
 from attentropy.report.palette import LIGHT
-from attentropy.report.read.sources import Effect, Sources, TestedWord
-from attentropy.report.text import shorten
+from attentropy.report.read.sources import Effect, Sources, TestedWord, cut
 from attentropy.report.units import probability
 
 WIDE, NARROW = 860, 330  # pixels of the whole chart
@@ -36,7 +35,9 @@ def effects_chart(sources: Sources, width: int) -> VegaLite:
     names = min(260, int(width * 0.38))
     effects, headings, labels = _rows(sources, int(names / _LETTER))
     height = _ROW * (len(effects) + len(headings))
-    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, height / _ROW], nice=False, reverse=True))
+    y = alt.Y(
+        "y:Q", axis=None, scale=alt.Scale(domain=[0, height / _ROW], nice=False, reverse=True)
+    )
     axis = alt.Axis(
         title="change of ln p when hidden (nats)", grid=True, tickCount=max(3, width // 140),
         **axis_style(labelFontSize=11),
@@ -63,7 +64,9 @@ def effects_chart(sources: Sources, width: int) -> VegaLite:
         _points(base, "total", y, x, kind, shape="diamond", filled=False, size=46),
         _points(base, "alone", y, x, kind, shape="circle", filled=False, size=44),
         _points(base, "hidden", y, x, kind, shape="circle", filled=True, size=60, opacity=1),
-        text_mark("effectnames", x=alt.XValue(-8), y=y, align="right", baseline="middle", fontSize=11),
+        text_mark(
+            "effectnames", x=alt.XValue(-8), y=y, align="right", baseline="middle", fontSize=11
+        ),
         text_mark(
             "effectwords", x=alt.XValue(-8), y=y, align="right", baseline="middle", fontSize=12,
             fontWeight="bold",
@@ -108,13 +111,13 @@ def _rows(sources: Sources, letters: int) -> tuple[Rows, Rows, Rows]:
     labels: Rows = []
     y = 0.0
     for word in shown_words(sources):
-        title = f"“{shorten(word.text, letters - 8)}” {probability(word.probability)}"
+        title = f"“{cut(word.text, letters - 8)}” {probability(word.probability)}"
         headings.append({"y": y + 0.5, "text": title})
         y += 1
         tested = (one for one in by_strength(word) if np.isfinite(one.hidden))
         for row in _of_word(tested):
             effects.append({"y": y + 0.5, **row})
-            labels.append({"y": y + 0.5, "text": shorten(row.pop("name"), letters)})
+            labels.append({"y": y + 0.5, "text": cut(row["name"], letters)})
             effects[-1].pop("name")
             y += 1
     return effects, headings, labels
@@ -128,7 +131,7 @@ def _of_word(effects: Iterator[Effect]) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
         kind = "source" if one.is_source else "against" if one.label == "works against" else ""
         yield {
-            "name": one.span.id or one.span.text, "kind": kind,
+            "name": one.span.name, "kind": kind,
             **{n: round(v, 4) if np.isfinite(v) else None for n, v in values.items()},
         }  # fmt: skip
 

@@ -16,7 +16,6 @@ import altair as alt
 from attentropy.report.figures.marks import (
     GREEN,
     INK,
-    MUTED,
     UNREAD,
     dataset,
     text_mark,

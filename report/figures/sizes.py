@@ -119,6 +119,7 @@ def wide(rows: int, positions: int = 0, hidden: int = 0) -> Size:
     """
     inset, gap, columns, width = 122, 40, 11, COLUMN
     if hidden:
+        hidden = max(2, hidden)  # the title above them needs as much room
         inset, gap, columns, width = 104, 36, 12 - hidden, CLOSE_COLUMN
     return Size(
         inset, gap, columns * width, 50, _height(rows), _overview(positions, columns), columns,

@@ -23,7 +23,9 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
     With `attention` the entropies of all heads are not read again.
     """
     findings: list[Observation | None] = [
-        observe_tested(trace), observe_looked(trace), observe_sure(trace)
+        observe_tested(trace),
+        observe_looked(trace),
+        observe_sure(trace),
     ]
     if "lens_entropy" in trace:
         findings.append(observe_settled(trace))

@@ -6,7 +6,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.finding import Observation, quoted
-from attentropy.report.read.sources import HALF, Effect, Sources, TestedWord, read_sources
+from attentropy.report.read.sources import HALF, Effect, TestedWord, quoted_part, read_sources
 from attentropy.report.units import count, join_words, probability
 
 _NAMED = 3
@@ -25,7 +25,8 @@ def observe_tested(trace: Trace) -> Observation | None:
     if own:
         parts = [_part(word, one) for one in own[:_NAMED]]
         more = f" and {len(own) - _NAMED:,} more" if len(own) > _NAMED else ""
-        text = f"{name} needs {len(own):,} of {tested} of the prompt tested: {join_words(parts)}{more}."
+        text = f"{name} needs {len(own):,} of {tested} of the prompt tested: "
+        text += f"{join_words(parts)}{more}."
     else:
         text = f"{name} needs none of the {tested} of the prompt tested."
     left = sum(effect.label == "not tested" for effect in word.effects)
@@ -33,15 +34,15 @@ def observe_tested(trace: Trace) -> Observation | None:
         text += f" {count(left, 'part')} not tested."
     effects = [one.hidden for one in word.effects if np.isfinite(one.hidden)]
     return Observation(
-        "tested", text + _against(sources, word), "effect on ln p", min(effects, default=None), "nats", -HALF,
-        sources.tested, bool(own), view="lens" if "lens_entropy" in trace else "attention",
+        "tested", text + _against(word), "effect on ln p", min(effects, default=None), "nats",
+        -HALF, sources.tested, bool(own), view="lens" if "lens_entropy" in trace else "attention",
         position=word.start, shows="entropy",
     )  # fmt: skip
 
 
 def _part(word: TestedWord, one: Effect) -> str:
     """Return a source with the word's probability without it, and with its control hidden."""
-    name = quoted(one.span.id or one.span.text, _LETTERS)
+    name = quoted_part(one.span.name, _LETTERS)
     text = f"p = {probability(word.changed(one.hidden))} without it"
     if np.isfinite(one.low) and np.isfinite(one.high):
         low, high = (probability(word.changed(end)) for end in (one.low, one.high))
@@ -50,10 +51,11 @@ def _part(word: TestedWord, one: Effect) -> str:
     return f"{name} ({text}; no control)"
 
 
-def _against(sources: Sources, word: TestedWord) -> str:
+def _against(word: TestedWord) -> str:
     """Return which spans work against the word; "" for none."""
-    names = [quoted(e.span.id or e.span.text, _LETTERS) for e in word.effects if e.label == "works against"]
-    if not names:
+    against = [one for one in word.effects if one.label == "works against"]
+    if not against:
         return ""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return f" {join_words(names[:_NAMED])}{more} {'works' if len(names) == 1 else 'work'} against it."
+    names = join_words([quoted_part(one.span.name, _LETTERS) for one in against[:_NAMED]])
+    more = f" and {len(against) - _NAMED:,} more" if len(against) > _NAMED else ""
+    return f" {names}{more} {'works' if len(against) == 1 else 'work'} against it."

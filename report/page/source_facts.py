@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from attentropy.report.content.tested_words import rests_on, span_name
+from attentropy.report.content.source_words import rests_on, span_name
 from attentropy.report.figures.hidden_sources import HIDDEN, HIDDEN_GAP, HiddenWord, amount
 from attentropy.report.read.sources import HALF, Effect, Sources, TestedWord
 

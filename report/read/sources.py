@@ -20,6 +20,7 @@ from attentropy.engine.trace.readable import is_redacted
 from attentropy.report.compare.difference import Difference
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.decisive_word import bare_word
+from attentropy.report.text import for_sentence
 from attentropy.report.units import count
 
 LABELS = (
@@ -30,7 +31,7 @@ RESTS_ON = LABELS[:2]  # the labels of what a word rests on
 HALF = float(np.log(2))  # nats by which a word's probability is halved
 _KEPT, _LOST = 0.8, 0.2  # of its effect: hidden from later layers on, a source is read there
 _UNTESTED = LABELS.index("not tested")
-_SHORT = 16  # tokens up to which a span may be one word
+_LETTERS = 200  # of the text of a span
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class TestedSpan:
     draws: int
     mass: float
     copies: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The segment's id, or the text where it has none."""
+        return self.id or self.text
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,9 @@ class Sources:
     @property
     def tested(self) -> int:
         """How many spans were tested."""
-        return sum(any(np.isfinite(w.effects[s.index].hidden) for w in self.words) for s in self.spans)
+        return sum(
+            any(np.isfinite(w.effects[s.index].hidden) for w in self.words) for s in self.spans
+        )
 
     @property
     def floor(self) -> float:
@@ -174,7 +182,7 @@ def _spans(trace: Trace, group: xr.Dataset) -> tuple[TestedSpan, ...]:
     copies = _copies(trace)
     return tuple(
         TestedSpan(
-            i, int(start), int(stop), levels[i], roles[i], ids[i],
+            i, int(start), int(stop), levels[i], roles[i], cut(for_sentence(ids[i]), 60),
             _span_text(trace, int(start), int(stop), roles[i]),
             int(draws[i]) if np.isfinite(draws[i]) else 0, float(masses[i]),
             copies(int(start), int(stop)),
@@ -202,8 +210,8 @@ def _span_text(trace: Trace, start: int, stop: int, role: str) -> str:
     """Return the text of a span; of a redacted trace its role and its length."""
     if is_redacted(trace):
         return f"{role or 'span'} at position {start:,} ({count(stop - start, 'token')})"
-    text = " ".join("".join(trace.tokens[start:stop]).split())
-    return (bare_word(text) or text) if stop - start < _SHORT and " " not in text else text
+    text = for_sentence(" ".join("".join(trace.tokens[start:stop]).split()), _LETTERS)
+    return (bare_word(text) or text) if " " not in text else text
 
 
 def _variable(group: xr.Dataset, name: str, *shape: int) -> np.ndarray:
@@ -229,7 +237,7 @@ class _Words:
         text = "".join(trace.tokens[start : start + last - first])
         return TestedWord(
             index, start, start + last - first,
-            text.strip() if is_redacted(trace) else bare_word(text),
+            for_sentence(text.strip() if is_redacted(trace) else bare_word(text), 60),
             bool(group["word_decisive"][index]),
             *(
                 float(self._sums(name, steps))
@@ -268,10 +276,11 @@ class _Words:
 
 def _layers(trace: Trace, group: xr.Dataset) -> list[int]:
     """Return the entry along the trace's `layer` of each layer of the group; −1 for none."""
-    numbers, calls = trace["layer"], trace["call"] if "call" in trace else None
+    numbers = trace["layer"]
+    calls = trace["call"] if "call" in trace else np.zeros(len(numbers), int)
     first = {
         int(number): entry for entry, number in reversed(list(enumerate(numbers)))
-        if calls is None or not calls[entry]
+        if not calls[entry]
     }  # fmt: skip
     if "layer" in group.coords:
         return [first.get(int(number), -1) for number in group["layer"].values]
@@ -312,9 +321,19 @@ def _main(trace: Trace, words: Sequence[TestedWord]) -> TestedWord:
     answer = read_answer(trace)
     if answer is not None and answer.decisive is not None:
         for word in words:
-            if word.start <= answer.decisive.position < word.stop:
+            if word.is_decisive and word.start <= answer.decisive.position < word.stop:
                 return word
     return next((word for word in words if word.is_decisive), words[0])
+
+
+def quoted_part(text: str, letters: int) -> str:
+    """Return a text in quotation marks, with blanks as they are, cut to `letters`."""
+    return f"“{cut(text, letters)}”"
+
+
+def cut(text: str, letters: int) -> str:
+    """Return a text of at most so many letters, "…" in place of the rest."""
+    return text if len(text) <= letters else f"{text[: max(1, letters - 1)].rstrip()}…"
 
 
 def _order(value: float) -> float:

@@ -14,6 +14,7 @@ from attentropy.report.read.sources import (
     Sources,
     TestedSpan,
     TestedWord,
+    quoted_part,
     read_sources,
 )
 from attentropy.report.units import count, join_words, probability
@@ -23,7 +24,7 @@ _LETTERS = 28  # of a span that a sentence quotes
 _TESTED_BY_DEFAULT = 512  # tokens of a prompt up to which sources are tested unless asked not to
 
 
-def tested_evidence(trace: Trace) -> list[str]:
+def verdict_sentences(trace: Trace) -> list[str]:
     """Return what the decisive words rest on, as sentences without full stops; [] if untested."""
     sources = read_sources(trace)
     if sources is None:
@@ -35,7 +36,7 @@ def tested_evidence(trace: Trace) -> list[str]:
     return [*texts, *filter(None, (_template(sources), _origin(sources.main)))]
 
 
-def tested_sentences(sources: Sources | None) -> str:
+def source_sentences(sources: Sources | None) -> str:
     """Return a sentence about each decisive word and one about how it was tested."""
     if sources is None:
         return ""
@@ -94,9 +95,10 @@ def _when_hidden(word: TestedWord, effect: Effect, *, is_first: bool) -> str:
 def span_name(span: TestedSpan) -> str:
     """Return a span as a sentence names it: its words, or the name of the passage."""
     if span.id:
-        return f"{'passage' if span.role == 'evidence' else 'segment'} {quoted(span.id, _LETTERS)}"
+        kind = "passage" if span.role == "evidence" else "segment"
+        return f"{kind} {quoted_part(span.id, _LETTERS)}"
     what = f"the {span.level} " if span.level in ("message", "paragraph", "sentence") else ""
-    return f"{what}{quoted(span.text, _LETTERS)}"
+    return f"{what}{quoted_part(span.text, _LETTERS)}"
 
 
 def _template(sources: Sources) -> str:
@@ -113,7 +115,8 @@ def _template(sources: Sources) -> str:
     ]  # fmt: skip
     if users:
         more = f" and {count(len(users) - 1, 'other word')}" if len(users) > 1 else ""
-        return f"the template tokens are used for {users[0]}{more}, not for {quoted(word.text)} ({amount})"
+        name = f"{quoted(word.text)} ({amount})"
+        return f"the template tokens are used for {users[0]}{more}, not for {name}"
     return f"the template tokens are not needed for {quoted(word.text)} ({amount} without them)"
 
 
