@@ -64,6 +64,10 @@ def with_sources(
             )
             for name in ("level", "role", "id")
         },
+        "span_refined": ("span", np.zeros(many, int)),
+        "step_text": ("step", np.array(tokens.texts[:steps], np.dtypes.StringDType())),
+        "step_ids": ("step", np.arange(steps)),
+        "step_position": ("step", trace.prompt_tokens + np.arange(steps)),
         "word_start": ("word", edges[:-1]), "word_stop": ("word", edges[1:]),
         "word_decisive": ("word", [int(text in decisive) for text in texts]),
         "logprob": ("step", np.asarray(trace["generated_logprob"][:steps], np.float64)),

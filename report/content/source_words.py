@@ -30,7 +30,7 @@ def verdict_sentences(trace: Trace) -> list[str]:
     if sources is None:
         return []
     words = _first_words(sources)
-    texts = [rests_on(word) for word in words]
+    texts = [_of_target(sources) + rests_on(word) for word in words]
     if len(sources.decisive) > len(words):
         texts[-1] += f"; {len(sources.decisive) - len(words):,} more words in the table"
     return [*texts, *filter(None, (_template(sources), _origin(sources.main)))]
@@ -40,7 +40,7 @@ def source_sentences(sources: Sources | None) -> str:
     """Return a sentence about each decisive word and one about how it was tested."""
     if sources is None:
         return ""
-    texts = [rests_on(word) for word in _first_words(sources)]
+    texts = [_of_target(sources) + rests_on(word) for word in _first_words(sources)]
     how = "the prompt was read again without it" if sources.facts.get("how") == "remove" else (
         "the answer was read again with it hidden"
     )  # fmt: skip
@@ -56,6 +56,11 @@ def untested(trace: Trace) -> str:
     if getattr(trace, "sources", None) is not None or trace.prompt_tokens <= _TESTED_BY_DEFAULT:
         return ""
     return "what the answer rests on was not tested (--test-sources)"
+
+
+def _of_target(sources: Sources) -> str:
+    """Return that a given text was tested and not the answer, as the beginning of a sentence."""
+    return f"in the given text “{sources.target}”, " if sources.target else ""
 
 
 def _first_words(sources: Sources) -> list[TestedWord]:
@@ -94,7 +99,7 @@ def _when_hidden(word: TestedWord, effect: Effect, *, is_first: bool) -> str:
 
 def span_name(span: TestedSpan) -> str:
     """Return a span as a sentence names it: its words, or the name of the passage."""
-    if span.id:
+    if span.name == span.id:
         kind = "passage" if span.role == "evidence" else "segment"
         return f"{kind} {quoted_part(span.id, _LETTERS)}"
     what = f"the {span.level} " if span.level in ("message", "paragraph", "sentence") else ""

@@ -129,7 +129,13 @@ def _of_word(effects: Iterator[Effect]) -> Iterator[dict[str, Any]]:
             "hidden": one.hidden, "alone": one.alone if one.has_copies else np.nan,
             "total": one.total, "low": one.low, "high": one.high,
         }  # fmt: skip
-        kind = "source" if one.is_source else "against" if one.label == "works against" else ""
+        kind = (
+            "source"
+            if one.is_source
+            else "against"
+            if one.label == "works against the word"
+            else ""
+        )
         yield {
             "name": one.span.name, "kind": kind,
             **{n: round(v, 4) if np.isfinite(v) else None for n, v in values.items()},

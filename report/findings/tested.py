@@ -53,7 +53,7 @@ def _part(word: TestedWord, one: Effect) -> str:
 
 def _against(word: TestedWord) -> str:
     """Return which spans work against the word; "" for none."""
-    against = [one for one in word.effects if one.label == "works against"]
+    against = [one for one in word.effects if one.label == "works against the word"]
     if not against:
         return ""
     names = join_words([quoted_part(one.span.name, _LETTERS) for one in against[:_NAMED]])

@@ -24,8 +24,8 @@ from attentropy.report.text import for_sentence
 from attentropy.report.units import count
 
 LABELS = (
-    "source", "also there", "through other tokens", "works against", "attended, no effect", "sink",
-    "not tested", "no effect",
+    "source", "also there", "through other tokens", "works against the word",
+    "attended, no effect", "sink", "not tested", "no effect",
 )  # fmt: skip
 RESTS_ON = LABELS[:2]  # the labels of what a word rests on
 HALF = float(np.log(2))  # nats by which a word's probability is halved
@@ -56,8 +56,8 @@ class TestedSpan:
 
     @property
     def name(self) -> str:
-        """The segment's id, or the text where it has none."""
-        return self.id or self.text
+        """The id of a named segment, or the text."""
+        return self.id if self.id and self.level == "segment" else self.text
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,11 @@ class Sources:
     def decisive(self) -> tuple[TestedWord, ...]:
         """The words that say something new; all, where none does."""
         return tuple(word for word in self.words if word.is_decisive) or self.words
+
+    @property
+    def target(self) -> str:
+        """The text that was tested in place of the model's own answer; "" for the answer."""
+        return for_sentence(str(self.facts.get("target") or ""), 60)
 
     @property
     def tested(self) -> int:
@@ -232,11 +237,10 @@ class _Words:
         """Return a word with the effects of all spans on it: sums over its tokens."""
         trace, group = self._trace, self._group
         first, last = int(group["word_start"][index]), int(group["word_stop"][index])
-        start = trace.prompt_tokens + first
         steps = slice(first, last)
-        text = "".join(trace.tokens[start : start + last - first])
+        start, text = self._place(steps)
         return TestedWord(
-            index, start, start + last - first,
+            index, start, start + last - first if start >= 0 else start,
             for_sentence(text.strip() if is_redacted(trace) else bare_word(text), 60),
             bool(group["word_decisive"][index]),
             *(
@@ -245,6 +249,19 @@ class _Words:
             ),
             tuple(self._effects(index, steps)),
         )  # fmt: skip
+
+    def _place(self, steps: slice) -> tuple[int, str]:
+        """Return where a word is in the trace, and its text.
+
+        A text that the model did not write is not in the trace: it stands at no position, before 0.
+        """
+        trace, group = self._trace, self._group
+        start = trace.prompt_tokens + steps.start
+        if "step_position" in group:
+            start = int(group["step_position"][steps.start])
+        if "step_text" in group:
+            return start, "".join(str(text) for text in group["step_text"].values[steps])
+        return start, "".join(trace.tokens[start : start + steps.stop - steps.start])
 
     def _sums(self, name: str, steps: slice, *shape: int) -> np.ndarray:
         values = _variable(self._group, name, *shape, self._group.sizes["step"])

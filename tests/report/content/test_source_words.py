@@ -37,8 +37,8 @@ def test_template_tokens_have_one_sentence():
 
 def test_weights_and_passages_are_told_apart():
     own = {"Canberra": (-6.0, -6.0, "source")}
-    passage = Made(5, 9, effects=own, level="paragraph", role="evidence", id="55", enough=-0.2)
-    other = Made(9, 11, level="paragraph", role="evidence", id="41", enough=-5.0)
+    passage = Made(5, 9, effects=own, level="segment", role="evidence", id="55", enough=-0.2)
+    other = Made(9, 11, level="segment", role="evidence", id="41", enough=-5.0)
     text = _made([passage, other], evidence={"Canberra": -19.0})
     assert "rests on passage “55” (0.002 when hidden)." in text
     assert "“Canberra” comes from the passages: < 0.001 with every passage hidden; " in text
@@ -50,7 +50,14 @@ def test_weights_and_passages_are_told_apart():
 
 def test_two_copies_of_a_fact_are_said_to_make_up_for_each_other():
     spans = [
-        Made(a, a + 2, effects={"Canberra": (-e, -e, "also there")}, role="evidence", id=name)
+        Made(
+            a,
+            a + 2,
+            effects={"Canberra": (-e, -e, "also there")},
+            level="segment",
+            role="evidence",
+            id=name,
+        )
         for a, e, name in ((5, 0.1, "one"), (7, 0.05, "two"))
     ]
     text = _made(spans)
@@ -77,7 +84,7 @@ def test_the_finding_comes_first_and_has_controls():
     assert "“Canberra” (p = 0.65) needs 2 of 6 parts of the prompt tested: “capital”" in first.text
     assert "0.53 to 0.72 without 20 other parts as long" in first.text
     assert first.text.endswith("1 part not tested.")
-    against = word_span(answered(), "?", effects={"Canberra": (1.0, 1.0, "works against")})
+    against = word_span(answered(), "?", effects={"Canberra": (1.0, 1.0, "works against the word")})
     found = observe(with_sources(answered(), [against], ["Canberra"]))[0]
     assert "needs none of the 1 part of the prompt tested. “?” works against it." in found.text
     assert not found.is_found
@@ -89,3 +96,10 @@ def test_the_section_says_how_it_was_tested():
     removed = source_sentences(read_sources(capital(how="remove")))
     assert "the prompt was read again without it" in removed
     assert source_sentences(None) == ""
+
+
+def test_a_given_text_is_named_and_stands_at_no_position():
+    trace = capital(target="Sydney harbour")
+    trace.sources["step_position"].values[:] = -1
+    assert evidence(trace).startswith("In the given text “Sydney harbour”, “Canberra” (0.65) rests")
+    assert {word.start for word in read_sources(trace).words} == {-1}
