@@ -116,10 +116,10 @@ def with_sources(
         "effect_all_evidence": ("step", _by_word(evidence, texts, edges, steps)),
     }  # fmt: skip
     facts = {"how": "hide", "floor": 0.1, "noise": 1e-6, "draws": 20, "level": "word", **attrs}
-    made = Trace(trace.dataset)
+    copied = Trace(trace.dataset)
     group = xr.Dataset(data, coords={"layer": layers}, attrs=facts)
-    object.__setattr__(made, "sources", group)
-    return made
+    object.__setattr__(copied, "sources", group)
+    return copied
 
 
 def _by_word(

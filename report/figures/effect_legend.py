@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import altair as alt
 
 from attentropy.report.figures.marks import MUTED, SPECK, dataset, rule
@@ -31,12 +33,15 @@ def effect_legend() -> VegaLite:
             y=alt.YValue(1), y2=alt.Y2Value(_HEIGHT - 1), fill=alt.Fill("fill:N", scale=None),
         )
     )  # fmt: skip
+    ends: tuple[tuple[str, Literal["left", "right"], int], ...] = (
+        ("low", "right", _LEFT - 5), ("high", "left", _RIGHT + 5),
+    )  # fmt: skip
     ticks = (
         dataset("effectticks")
         .transform_filter(f"datum.end == '{end}'")
         .mark_text(align=align, baseline="middle", fontSize=11, color=MUTED)
         .encode(x=alt.XValue(x), y=alt.YValue(_HEIGHT / 2), text=alt.Text("text:N"))
-        for end, align, x in (("low", "right", _LEFT - 5), ("high", "left", _RIGHT + 5))
+        for end, align, x in ends
     )
     lines = (
         rule(SPECK, str(_SWATCH + x), str(_SWATCH + x + 6), str(_HEIGHT), "0", strokeWidth=2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -117,23 +117,28 @@ def hidden_columns(size: Size) -> VegaLite:
     """Return the columns, as high as the section."""
     return layer(
         _rect("hidden", "x1", color=UNREAD),
-        _rect("hidden", "bar", color=GREEN, opacity=0.5, kept=True),
-        _rect("hidden", "bar", color=LOST, opacity=0.85, kept=False),
-        *(
-            dataset("hidden")
-            .transform_filter(test)
-            .mark_text(
-                align="right", baseline="middle", color=INK, dx=-3, fontWeight=weight,
-                fontSize=alt.ExprRef("min(cellfont, 11)"),
-            )
-            .encode(x=_pixels("x1"), y=y_scale("yc:Q"), text=alt.Text("text:N"))
-            for test, weight in (("!datum.lost", "normal"), ("datum.lost", "bold"))
-        ),
+        _rect("hidden", "bar", color=GREEN, opacity=0.5, is_kept=True),
+        _rect("hidden", "bar", color=LOST, opacity=0.85, is_kept=False),
+        _numbers("!datum.lost", "normal"),
+        _numbers("datum.lost", "bold"),
         dataset("hiddenbands")
         .mark_rect(filled=False, stroke=GREEN, strokeWidth=2, fillOpacity=0)
         .encode(x=_pixels("x0"), x2=alt.X2("x1"), y=y_scale("y0:Q"), y2=alt.Y2("y1")),
         width=size.hidden, height=size.height,
     )  # fmt: skip
+
+
+def _numbers(test: str, weight: Literal["normal", "bold"]) -> alt.Chart:
+    chart: alt.Chart = (
+        dataset("hidden")
+        .transform_filter(test)
+        .mark_text(
+            align="right", baseline="middle", color=INK, dx=-3, fontWeight=weight,
+            fontSize=alt.ExprRef("min(cellfont, 11)"),
+        )
+        .encode(x=_pixels("x1"), y=y_scale("yc:Q"), text=alt.Text("text:N"))
+    )  # fmt: skip
+    return chart
 
 
 def hidden_names(size: Size) -> VegaLite:
@@ -157,10 +162,10 @@ def _below(
     return layer(text, width=size.hidden, height=height)
 
 
-def _rect(name: str, right: str, kept: bool | None = None, **mark: Any) -> alt.Chart:
+def _rect(name: str, right: str, is_kept: bool | None = None, **mark: Any) -> alt.Chart:
     rows = dataset(name)
-    if kept is not None:
-        rows = rows.transform_filter("!datum.lost" if kept else "datum.lost")
+    if is_kept is not None:
+        rows = rows.transform_filter("!datum.lost" if is_kept else "datum.lost")
     chart: alt.Chart = rows.mark_rect(**mark).encode(
         x=_pixels("x0"), x2=alt.X2(right), y=y_scale("y0:Q"), y2=alt.Y2("y1")
     )

@@ -8,7 +8,8 @@ from typing import TypedDict
 import numpy as np
 
 from attentropy.report.content.source_words import rests_on, span_name
-from attentropy.report.figures.hidden_sources import HIDDEN, HIDDEN_GAP, HiddenWord, amount
+from attentropy.report.figures.hidden_sources import HiddenWord, amount
+from attentropy.report.figures.sizes import HIDDEN, HIDDEN_GAP
 from attentropy.report.read.sources import HALF, Effect, Sources, TestedWord
 
 _MOST_EFFECTS = 20_000  # numbers; beyond that the page has those of the decisive words alone

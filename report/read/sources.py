@@ -239,16 +239,22 @@ class _Words:
         first, last = int(group["word_start"][index]), int(group["word_stop"][index])
         steps = slice(first, last)
         start, text = self._place(steps)
+        logprob, template, evidence = (
+            float(self._sums(name, steps))
+            for name in ("logprob", "effect_template", "effect_all_evidence")
+        )
+        shown = text.strip() if is_redacted(trace) else bare_word(text)
         return TestedWord(
-            index, start, start + last - first if start >= 0 else start,
-            for_sentence(text.strip() if is_redacted(trace) else bare_word(text), 60),
-            bool(group["word_decisive"][index]),
-            *(
-                float(self._sums(name, steps))
-                for name in ("logprob", "effect_template", "effect_all_evidence")
-            ),
-            tuple(self._effects(index, steps)),
-        )  # fmt: skip
+            index=index,
+            start=start,
+            stop=start + last - first if start >= 0 else start,
+            text=for_sentence(shown, 60),
+            is_decisive=bool(group["word_decisive"][index]),
+            logprob=logprob,
+            template=template,
+            evidence=evidence,
+            effects=tuple(self._effects(index, steps)),
+        )
 
     def _place(self, steps: slice) -> tuple[int, str]:
         """Return where a word is in the trace, and its text.
@@ -325,11 +331,11 @@ def _band(entries: Sequence[int], values: np.ndarray, effect: float) -> tuple[in
     if not values.size or not np.isfinite(values).all() or not effect < 0:
         return None
     shares = values / effect
-    kept = np.flatnonzero(np.logical_and.accumulate(shares >= _KEPT))
+    strong = np.flatnonzero(np.logical_and.accumulate(shares >= _KEPT))
     lost = np.flatnonzero(shares >= _LOST)
-    if not kept.size:
+    if not strong.size:
         return None
-    ends = entries[kept[-1]], entries[lost[-1]]
+    ends = entries[strong[-1]], entries[lost[-1]]
     return ends if min(ends) >= 0 else None
 
 

@@ -12,7 +12,7 @@ from long_traces import long
 from sourced import Made, capital, with_sources, word_span
 
 
-def _made(spans, **more):
+def _evidence_of(spans, **more):
     return evidence(with_sources(answered(), spans, ["Canberra"], **more))
 
 
@@ -39,11 +39,11 @@ def test_weights_and_passages_are_told_apart():
     own = {"Canberra": (-6.0, -6.0, "source")}
     passage = Made(5, 9, effects=own, level="segment", role="evidence", id="55", enough=-0.2)
     other = Made(9, 11, level="segment", role="evidence", id="41", enough=-5.0)
-    text = _made([passage, other], evidence={"Canberra": -19.0})
+    text = _evidence_of([passage, other], evidence={"Canberra": -19.0})
     assert "rests on passage “55” (0.002 when hidden)." in text
     assert "“Canberra” comes from the passages: < 0.001 with every passage hidden; " in text
     assert "passage “55” alone is enough: 0.67" in text
-    text = _made([other], evidence={"Canberra": -0.4})
+    text = _evidence_of([other], evidence={"Canberra": -0.4})
     assert "“Canberra” (0.82) rests on no single part of the prompt that was tested." in text
     assert "“Canberra” comes from the weights: 0.55 with every passage hidden." in text
 
@@ -60,7 +60,7 @@ def test_two_copies_of_a_fact_are_said_to_make_up_for_each_other():
         )
         for a, e, name in ((5, 0.1, "one"), (7, 0.05, "two"))
     ]
-    text = _made(spans)
+    text = _evidence_of(spans)
     assert (
         "“Canberra” (0.82) stands in more than one place: passage “one” and passage “two” (" in text
     )
@@ -85,9 +85,9 @@ def test_the_finding_comes_first_and_has_controls():
     assert "0.53 to 0.72 without 20 other parts as long" in first.text
     assert first.text.endswith("1 part not tested.")
     against = word_span(answered(), "?", effects={"Canberra": (1.0, 1.0, "works against the word")})
-    found = observe(with_sources(answered(), [against], ["Canberra"]))[0]
-    assert "needs none of the 1 part of the prompt tested. “?” works against it." in found.text
-    assert not found.is_found
+    finding = observe(with_sources(answered(), [against], ["Canberra"]))[0]
+    assert "needs none of the 1 part of the prompt tested. “?” works against it." in finding.text
+    assert not finding.is_found
 
 
 def test_the_section_says_how_it_was_tested():

@@ -27,7 +27,7 @@ INNER = 1030  # pixels that a page of 1,440 has for the figure, next to the head
 AT_820 = 746
 
 
-def _made(hidden=2):
+def _columns(hidden=2):
     trace = capital()
     words = hidden_words(trace, LAYERS)
     word = main_word(trace, words)
@@ -35,7 +35,7 @@ def _made(hidden=2):
 
 
 def test_a_column_has_a_bar_for_each_layer_and_a_frame_around_those_that_read_it():
-    word, data = _made()
+    word, data = _columns()
     assert [column.name for column in word.columns] == ["capital", "Australia"]
     assert [column.note for column in word.columns] == ["in layers\n2–4", "in layer 5"]
     assert len(data["hidden"]) == 12

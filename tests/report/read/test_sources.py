@@ -13,10 +13,10 @@ from sourced import NAN, Made, capital, with_sources, word_span
 def _with_layers(*shares, effect=-6.0):
     """Return the layers in which a source is read that has such shares of its effect."""
     trace = answered(layers=len(shares))
-    made = word_span(
+    part = word_span(
         trace, "capital", effects={"Canberra": (effect, effect, "source")}, band=(0, 0)
     )
-    trace = with_sources(trace, [made], ["Canberra"])
+    trace = with_sources(trace, [part], ["Canberra"])
     values = trace.sources["effect_from_layer"].values
     values[:] = 0
     values[0, :, 0] = effect * np.array(shares)
@@ -98,8 +98,8 @@ def test_a_redacted_trace_names_roles_and_lengths():
 
 def test_long_texts_are_cut_and_control_characters_are_marked():
     trace = answered()
-    made = Made(0, 8, level="segment", id="a\x00\u202eb" * 40)
-    span = read_sources(with_sources(trace, [made], [])).spans[0]
+    part = Made(0, 8, level="segment", id="a\x00\u202eb" * 40)
+    span = read_sources(with_sources(trace, [part], [])).spans[0]
     assert len(span.name) <= 62
     assert not [letter for letter in "\x00\u202e" if letter in span.name]
     assert cut("one two three", 9) == "one two…"
