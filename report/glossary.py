@@ -253,6 +253,27 @@ TERMS = (
         see=("decisive word", "logit lens"),
     ),
     Term(
+        "source",
+        "A part of the prompt that a word of the answer needs: with it hidden from the answer, the "
+        "word's probability falls to less than half.",
+        "Hidden means that its keys are not visible to the answer's queries, in every layer; "
+        "positions do not shift, and nothing is deleted. Earlier words of the answer that repeat "
+        "the part are hidden with it (its copies). The fall must also be larger than that of "
+        "random parts as long (the control). Two parts that say the same have little effect each: "
+        "such ones are *also there*. A word comes from the weights where hiding every passage "
+        "leaves at least half of its probability. It is about this prompt and this answer.",
+        see=("decisive word", "visible keys", "source control"), aliases=("sources",),
+        forms=("rests on",),
+    ),
+    Term(
+        "source control",
+        "What hiding random parts of the same length does to a word: the 5th to the 95th "
+        "percentile of up to 20 seeded draws.",
+        "The draws are from the same message or the system message, and overlap neither the part "
+        "nor another one that matters. With fewer than five draws there is no control.",
+        see=("source",), forms=("control",),
+    ),
+    Term(
         "surprisal",
         "How unexpected a token of the text was to the model, in nats: 0 if the model was certain "
         "of it.",

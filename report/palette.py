@@ -11,6 +11,8 @@ MAPS = {
         "#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369",
         "#e1cc55", "#fee838",
     ),
+    # What hiding does to a word: green, it is needed; purple, it works against it.
+    "effect": ("#1b7837", "#f7f7f7", "#762a83"),
     "blues": ("#2166ac", "#f7f7f7"),  # the lower half of the diverging map: certain, or much
     "weight": ("#f7fbff", "#9ecae1", "#3182bd", "#08306b"),
     "night": ("#20252e", "#1f4f80", "#4a9bd4", "#e8f4fd"),  # the same, for a dark page
@@ -19,6 +21,8 @@ MAPS = {
 COLOUR_NAMES = {
     "diverging": ("blue", "white", "red"),
     "cividis": ("dark blue", "grey", "yellow"),
+    # What hiding does to a word: green, it is needed; purple, it works against it.
+    "effect": ("#1b7837", "#f7f7f7", "#762a83"),
     "blues": ("dark blue", "light blue", "white"),
 }
 PALETTES = ("diverging", "cividis")  # that a reader chooses from

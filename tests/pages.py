@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xarray import Dataset
+
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.single import observe
@@ -39,8 +41,14 @@ def _content(trace: Trace) -> Iterator[bytes]:
         yield from _content(trace.a)
         yield from _content(trace.b)
         return
-    yield json.dumps(trace.attrs, sort_keys=True, default=str).encode()
-    for name, variable in sorted(trace.dataset.variables.items()):
+    group = getattr(trace, "sources", None)
+    for dataset in (trace.dataset, *([] if group is None else [group])):
+        yield from _arrays(dataset)
+
+
+def _arrays(dataset: Dataset) -> Iterator[bytes]:
+    yield json.dumps(dataset.attrs, sort_keys=True, default=str).encode()
+    for name, variable in sorted(dataset.variables.items()):
         values = variable.values
         yield f"{name} {variable.dims} {values.dtype} {values.shape}".encode()
         is_text = values.dtype.kind in "TOU"

@@ -10,6 +10,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.compare.difference import Difference
 from attentropy.report.figures.placement import Placement, box_caption, in_sentence
 from attentropy.report.read.reasoning import reasoning_end, reasoning_tokens
+from attentropy.report.read.sources import read_sources
 from attentropy.report.read.top_keys import leaves_sinks_out
 from attentropy.report.read.views import View, site_words
 from attentropy.report.units import count
@@ -40,9 +41,21 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
         name: (
             f"Top: {parts[name][0]}; the purple frame is magnified below. {parts[name][1]} "
             f"Colour: {{colours}}; hatched: missing. {parts[name][2]}{{readable}}{{box}}{split}"
+            f"{_of_hidden(trace)}"
         )
         for name in names
     }
+
+
+def _of_hidden(trace: Trace) -> str:
+    """Return what the columns next to the section are, after a blank; empty where it has none."""
+    sources = read_sources(trace)
+    if sources is None or not any(one.from_layer for one in sources.main.sources):
+        return ""
+    return (
+        " Right: the word's probability when a source is hidden from this layer on; green: at "
+        "least half of it is left; frame: the layers that read the source."
+    )
 
 
 def split_sentence(trace: Trace) -> str:

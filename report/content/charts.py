@@ -8,14 +8,18 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
 from attentropy.report.content.profile_words import Chart
 from attentropy.report.content.report import ChartsByWidth
+from attentropy.report.figures import effects_chart as effects
 from attentropy.report.figures import exactmap, headgrid, spread
 from attentropy.report.figures import heatmap_data as cells
 from attentropy.report.figures import tilemap as attentionmap
 from attentropy.report.figures import tilemap_data as openingmap
 from attentropy.report.figures.bars import bars
+from attentropy.report.figures.effect_legend import effect_legend
+from attentropy.report.figures.effects_chart import effects_chart
 from attentropy.report.figures.exactmap import first_map
 from attentropy.report.figures.headgrid_data import first_grid
 from attentropy.report.figures.heatmap import heatmap
+from attentropy.report.figures.hidden_sources import HiddenWord
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.reading_strips import line_strip, minimap
 from attentropy.report.figures.sizes import Size
@@ -23,6 +27,7 @@ from attentropy.report.findings.head_roles import head_columns
 from attentropy.report.read import views
 from attentropy.report.read.maps import first_layer, has_map, has_spread
 from attentropy.report.read.opening_map import opening_map
+from attentropy.report.read.sources import read_sources
 from attentropy.report.read.views import View
 from attentropy.report.scale import SHARES
 
@@ -36,16 +41,24 @@ def opening_charts(
     placed: Mapping[str, Placement],
     opened: View,
     is_long: bool,
+    hidden: HiddenWord | None = None,
 ) -> dict[str, ChartsByWidth]:
     """Return the charts by name and width: "figure", and those that the trace has values for.
 
     The others are "bars" of the details, "map" or "window", "spread", the grids of all heads
     ("grid" on the first screen, "roster" in their section), and where the text is long its
     "minimap" and "lines". `opened` is the view that the figure opens with, on the scale that it
-    opens with.
+    opens with, `hidden` the word whose columns of hidden sources it has.
     """
-    charts: dict[str, ChartsByWidth] = {"figure": _figure(trace, opened, rows, sizes, placed)}
+    charts: dict[str, ChartsByWidth] = {
+        "figure": _figure(trace, opened, rows, sizes, placed, hidden)
+    }
     charts["bars"] = {"wide": bars()}
+    if sources := read_sources(trace):
+        charts["effectlegend"] = {"wide": effect_legend()}
+        charts["effects"] = _by_width(
+            effects_chart(sources, width) for width in (effects.WIDE, effects.NARROW)
+        )
     if is_long:
         charts["minimap"] = {"wide": minimap(trace.dataset.sizes["position"])}
         charts["lines"] = {"wide": line_strip(len(rows))}
@@ -88,11 +101,12 @@ def _figure(
     rows: Sequence[str],
     sizes: Mapping[str, Size],
     placed: Mapping[str, Placement],
+    hidden: HiddenWord | None,
 ) -> ChartsByWidth:
     """Return the heatmap of each width."""
     charts = {}
     for width, size in sizes.items():
-        data = cells.datasets(trace, size, placed[width], view, rows)
+        data = cells.datasets(trace, size, placed[width], view, rows, hidden=hidden)
         state = cells.state(trace, size, placed[width], view)
         charts[width] = heatmap(size, state, data)
     return charts

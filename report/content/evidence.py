@@ -1,9 +1,13 @@
-"""The evidence below a headline: from which layer on the lens says it, and where its row looked."""
+"""The evidence below a headline: what the answer rests on, and from which layer the lens says it.
+
+Where nothing was tested, the row that says it shows where it looked.
+"""
 
 from __future__ import annotations
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.lens_skill import lens_skill
+from attentropy.report.content.source_words import untested, verdict_sentences
 from attentropy.report.findings.finding import layer_name, quoted
 from attentropy.report.findings.settled import Settled, settled
 from attentropy.report.read.answer_words import read_answer
@@ -15,7 +19,10 @@ _WORD = 24  # columns that a word of a sentence takes
 
 def evidence(trace: Trace) -> str:
     """Return the evidence in one line; "" where the trace holds none."""
-    sentences = (_of_lens(trace), _of_attention(trace))
+    tested = verdict_sentences(trace)
+    sentences = (*tested, _of_lens(trace))
+    if not tested:
+        sentences = (_of_lens(trace), _of_attention(trace), untested(trace))
     return " ".join(f"{one[0].upper()}{one[1:]}." for one in sentences if one)
 
 

@@ -13,6 +13,7 @@ from attentropy.report.compare.difference import Difference
 from attentropy.report.content.captions import filled_caption
 from attentropy.report.content.charts import opening_charts
 from attentropy.report.content.finding_line import finding_line
+from attentropy.report.content.hidden_words import count_columns, hidden_words, main_word
 from attentropy.report.content.profile_words import read_profile
 from attentropy.report.content.readable_lens import readable_lenses
 from attentropy.report.content.rehearsed import rehearsal_lines
@@ -33,6 +34,7 @@ from attentropy.report.read.maps import has_map, score_names, window_names
 from attentropy.report.read.opening_map import opening_map
 from attentropy.report.read.positions import Range
 from attentropy.report.read.ranges import RangesByView
+from attentropy.report.read.sources import read_sources
 from attentropy.report.read.top_keys import hidden_keys, leaves_sinks_out
 from attentropy.report.read.views import View
 from attentropy.report.read.visible import is_causal, run_progress, visible_keys
@@ -63,7 +65,12 @@ def read_report(
     subject = subject_of(trace)
     axes = _axes(trace, subject)
     rows = axes.layers
-    sizes = {"wide": wide(len(rows), axes.positions), "narrow": narrow(len(rows), axes.positions)}
+    hidden = hidden_words(trace, rows)
+    columns = count_columns(hidden)
+    sizes = {
+        "wide": wide(len(rows), axes.positions, columns),
+        "narrow": narrow(len(rows), axes.positions),
+    }
     opened = [view if ranges.get(view.name) else views.fitted(view) for view in shown]
     opening = sections[0] if sections else None
     placed = {width: place(trace, size.columns, opening) for width, size in sizes.items()}
@@ -90,10 +97,13 @@ def read_report(
             profile.tables if profile else (),
         ),
         charts=opening_charts(
-            trace, shown, attention, rows, sizes, placed, opened[0], is_long
+            trace, shown, attention, rows, sizes, placed, opened[0], is_long,
+            main_word(trace, hidden),
         ),
         attention=_attention_parts(trace),
         profile=profile,
+        sources=read_sources(trace),
+        hidden_words=hidden,
         values=ValueSource(trace, shown, attention, sections, subject.sides),
     )  # fmt: skip
 
@@ -142,7 +152,10 @@ def _views(
     )
 
 
-_KIND_LABELS = {"word": "→ a word", "previous": "previous token"}
+_KIND_LABELS = {
+    "word": "→ a word", "previous": "previous token", "source": "→ a source, where it is read",
+    "seen": "→ a word, to no effect",
+}  # fmt: skip
 
 
 def _weighed_sinks(trace: Trace) -> tuple[list[int], ...]:

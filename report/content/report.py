@@ -13,12 +13,14 @@ from attentropy.report.content.profile_words import Chart, ProfileWords
 from attentropy.report.content.readable_lens import ReadableLens
 from attentropy.report.content.sections import Section
 from attentropy.report.content.words import Words
+from attentropy.report.figures.hidden_sources import HiddenWord
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.sizes import Size
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.positions import Range
+from attentropy.report.read.sources import Sources
 from attentropy.report.read.visible import RunProgress, VisibleLines
 from attentropy.report.scale import Scale
 
@@ -120,8 +122,9 @@ class Report:
     lens can be read, `rehearsals` what a tooltip says of the answer's tokens, by position and
     layer. `findings` are all of them, `highlights` those of the first screen, `absent` those that
     were looked for and not found; the others stand in `sections`. `charts` are by name what the
-    page opens with. `values` are the one part that is not read yet: which of them a page holds
-    depends on the bytes that all the rest leaves.
+    page opens with. `sources` says what the answer rests on, None where that was not tested, and
+    `hidden_words` has the figure's columns of hidden sources by word. `values` are the one part
+    that is not read yet: which of them a page holds depends on the bytes that all the rest leaves.
     """
 
     template: str
@@ -141,4 +144,6 @@ class Report:
     charts: Mapping[str, ChartsByWidth]
     attention: AttentionParts
     profile: ProfileWords | None
+    sources: Sources | None
+    hidden_words: Mapping[int, HiddenWord]
     values: ValueSource

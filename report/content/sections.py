@@ -14,6 +14,7 @@ from attentropy.report.content import tables
 from attentropy.report.content.chart_table import ChartTable, number
 from attentropy.report.content.finding_line import FindingLine, finding_line
 from attentropy.report.content.profile_words import ProfileTable
+from attentropy.report.content.source_tables import source_tables
 from attentropy.report.content.trace_words import missing_attention
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.head_roles import head_columns
@@ -22,11 +23,13 @@ from attentropy.report.findings.scored_heads import HeadFact, model_heads
 from attentropy.report.read.curves import Curve, attention_curves, difference_curves, lens_curves
 from attentropy.report.read.maps import LONG, first_layer, has_map, score_names
 from attentropy.report.read.opening_map import opening_map
+from attentropy.report.read.sources import read_sources
 from attentropy.report.read.unit_rows import UnitRows, unit_rows
 from attentropy.report.read.views import View
 
 _NAMES = {
     "layers": ("By layer", "By layer"),
+    "sources": ("Sources", "What the answer rests on"),
     "lens": ("Lens", "Logit lens by layer"),
     "attention": ("Attention", "Attention by layer"),
     "map": ("Map", "Where attention goes"),
@@ -44,6 +47,11 @@ _LOOK_UNITS = (
 )
 _LOOK = {
     "layers": "Look for the layers where A and B diverge.",
+    "sources": (
+        "Look for parts whose dot lies far left of the grey bar: without them the word would not "
+        "be said. Hidden is not deleted: the answer is read again and cannot see the part. It is "
+        "about this prompt and this answer."
+    ),
     "lens": (
         "Look for the layer where the lens first agrees with the model's output: there skill and "
         "the share of equal top tokens rise, and KL falls to 0. Where skill is low, entropy "
@@ -139,6 +147,7 @@ def trace_sections(
     """
     sections = {
         "profile": _profile(profile_tables),  # first: whoever profiles looks for it
+        "sources": Section("sources", tables=source_tables(read_sources(trace), rows)),
         "lens": _lens(trace, rows),
         "attention": _attention(trace, attention, rows),
         "map": _map(trace, rows),

@@ -13,6 +13,7 @@ from attentropy.report.export import (
     image_files,
     map_figure,
     profile_figure,
+    sources_figure,
     story_figure,
 )
 from attentropy.report.export.choices import ExportChoices, Requests, check_choices
@@ -40,6 +41,7 @@ _PLANS = {
     "attention": entropy_figure.plan,
     "map": map_figure.plan,
     "heads": heads_figure.plan,
+    "sources": sources_figure.plan,
     "profile": profile_figure.plan,
 }
 
@@ -73,8 +75,8 @@ def export(
 
     Args:
         trace: The trace.
-        figure: "lens" (default), "attention", "map", "heads", "profile", or "story": the headline
-            of the page above the figure with which the page opens.
+        figure: "lens" (default), "attention", "map", "heads", "sources", "profile", or "story": the
+            headline of the page above the figure with which the page opens.
         format: "svg", "png", "pdf", or "csv" for the values drawn.
         by: "word", "message" or "segment": one column of "lens" or "attention" for each, with the
             mean over its tokens. As "csv" and without a `figure`, the sums and means of `Trace.by`:

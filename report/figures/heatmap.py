@@ -9,6 +9,12 @@ from __future__ import annotations
 import altair as alt
 
 from attentropy.report.figures import crosshair
+from attentropy.report.figures.hidden_sources import (
+    hidden_columns,
+    hidden_names,
+    hidden_notes,
+    hidden_title,
+)
 from attentropy.report.figures.inset import inset, inset_columns, inset_title
 from attentropy.report.figures.marks import (
     BLUE,
@@ -60,6 +66,8 @@ from attentropy.report.figures.specification import (
     specification,
 )
 
+# The parts of the columns of hidden sources, from the strip above them to the caption's height.
+_HIDDEN = (hidden_title, hidden_columns, hidden_names, hidden_notes)
 _EDGE = 2  # pixels around the figure that nothing reaches
 _GAP_TO_LINE = 4  # pixels between the box and the line at which the answer begins
 _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
@@ -82,19 +90,21 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     `datasets` are tile {url} of the overview and part {url} of the section, cells, columns, rows,
     inset, insetrows, insetcolumns, legend, ticks, histogram, ends and titles (see
     `heatmap_data.datasets`), those of missing values (see `hatch`), those of rows by how far their
-    lens can be read (see `readable_rows`), and pins, matches, matchespart (see `pins`), dimmed (see
+    lens can be read (see `readable_rows`), those of hidden sources where the size has columns for
+    them (see `hidden_sources`), and pins, matches, matchespart (see `pins`), dimmed (see
     `crosshair`, which also has parameters).
     """
+    hidden = [(part(size),) if size.hidden else () for part in _HIDDEN]
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
-        (inset_title(size), _arrow(size), blank(size.legend, STRIP)),
-        (inset(size), _section(size), _legend(size)),
-        (inset_columns(size), _column_labels(size), blank(size.legend, LABELS)),
-        (blank(size.inset, CAPTION), _caption(size), blank(size.legend, CAPTION)),
+        (inset_title(size), _arrow(size), *hidden[0], blank(size.legend, STRIP)),
+        (inset(size), _section(size), *hidden[1], _legend(size)),
+        (inset_columns(size), _column_labels(size), *hidden[2], blank(size.legend, LABELS)),
+        (blank(size.inset, CAPTION), _caption(size), *hidden[3], blank(size.legend, CAPTION)),
     )
     body = {
         "concat": [part for row in grid for part in row],
-        "columns": 3,
+        "columns": len(grid[0]),
         "align": "each",
         "bounds": "flush",
         "spacing": {"row": 0, "column": size.gap},
@@ -114,7 +124,7 @@ def _overview_chart(size: Size) -> VegaLite:
     left, right = size.margins
     # The chart is as wide as its labels reach: this keeps its width where they change.
     room = rule(
-        PAPER, f"{_EDGE - left}", f"total + {size.gap + size.legend + right - _EDGE}", "0", "0",
+        PAPER, f"{_EDGE - left}", f"total + {size.right + right - _EDGE}", "0", "0",
         opacity=0,
     )  # fmt: skip
     return layer(

@@ -11,7 +11,7 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.figures import histogram, readable_rows
+from attentropy.report.figures import hidden_sources, histogram, readable_rows
 from attentropy.report.figures.hatch import hatch
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.readable_rows import RowLayout, row_layout
@@ -167,8 +167,12 @@ def datasets(
     view: View,
     rows: Sequence[str],
     palette: str = "diverging",
+    hidden: hidden_sources.HiddenWord | None = None,
 ) -> dict[str, Rows]:
-    """Return every dataset of `heatmap` for a view; `rows` are the labels of its rows."""
+    """Return every dataset of `heatmap` for a view; `rows` are the labels of its rows.
+
+    hidden: the word whose columns of hidden sources stand next to the section.
+    """
     legend_rows, ticks = legend(view.scale, palette)
     layout = row_layout(view.readability, len(rows))
     return {
@@ -179,6 +183,7 @@ def datasets(
         **_row_labels(rows, layout, size),
         **_inset_datasets(trace, size, placement.column, view, palette, layout),
         **readable_rows_of(view, layout, rows, size),
+        **(hidden_sources.datasets(hidden, layout, size) if size.hidden else {}),
         "pins": [],
         "matches": [],
         "matchespart": [],

@@ -36,6 +36,7 @@ _MANY = 4  # rows that cannot be read collapse from this number on
 _APART = 6.0  # pixels between lines of dots
 _LINE = 13  # pixels of a line of a note
 _NOTE_WIDTH = 330  # pixels of a note, at most: a screen may be less wide than the layout
+_CLOSE_NOTE_WIDTH = 220  # the same where columns of hidden sources leave less room
 _NOTE_LETTER = 6.3  # pixels per letter of a note
 _LABEL = 11  # pixels of a row's label
 _PLATE = 14  # pixels of the seam of a note, which covers the frames also between its letters
@@ -207,7 +208,7 @@ def strip_title(size: Size) -> alt.Chart:
 
 def strip_pixels(size: Size) -> tuple[int, int]:
     """Return the left end of the strip, in pixels from the section's right, and its width."""
-    return (5, 14) if size.is_narrow else (8, 24)
+    return (5, 14) if size.is_narrow else (6, 20) if size.hidden else (8, 24)
 
 
 def has_text(layout: RowLayout, row: int, size: Size) -> bool:
@@ -246,13 +247,18 @@ def _notes(layout: RowLayout, labels: Sequence[str], size: Size) -> Rows:
             name = f"layers {labels[start]}–{labels[stop - 1]}"
         room = (edges[stop] - edges[start]) * pixels
         for text in (f"{name}: {GUESS}", f"{name}: skill ≤ 0", name):
-            lines = _wrapped(text, int(min(size.section, _NOTE_WIDTH) / _NOTE_LETTER))
+            lines = _wrapped(text, int(_note_width(size) / _NOTE_LETTER))
             if len(lines) * _LINE <= room:
                 up = (len(lines) - 1) * _LINE / 2 / pixels  # the first line stands at its place
                 middle = (edges[start] + edges[stop]) / 2
                 texts.append({"yc": middle + up, "text": "\n".join(lines)})
                 break
     return texts
+
+
+def _note_width(size: Size) -> int:
+    """Return the pixels of a note: a screen may show fewer columns than the layout has."""
+    return min(size.section, _CLOSE_NOTE_WIDTH if size.hidden else _NOTE_WIDTH)
 
 
 def _wrapped(text: str, letters: int) -> list[str]:

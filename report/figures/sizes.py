@@ -12,6 +12,8 @@ CAPTION = 26
 CAPTION_LETTERS = 44  # of a line of the caption, on a telephone
 LETTER = 7.2  # pixels per letter of a label
 COLUMN, SLIM_COLUMN = 61, 34  # pixels of a column, on a screen and on a telephone
+CLOSE_COLUMN = 57  # where columns of hidden sources stand next to the section
+HIDDEN, HIDDEN_GAP = 52, 6  # pixels of a column of a hidden source, and between two of them
 ROW_FONT = 0.8  # of a row's height, for the text of its cells
 CELL_MARGIN = 3  # pixels of a cell's width that its text leaves free
 # So many rectangles with text a browser redraws smoothly; a section with more shows a picture.
@@ -25,7 +27,10 @@ _MOST_HEIGHT = 404  # pixels of the section, so that the whole figure is seen at
 
 @dataclass(frozen=True)
 class Size:
-    """The sizes of the parts in pixels; `columns` is the first section's number of positions."""
+    """The sizes of the parts in pixels; `columns` is the first section's number of positions.
+
+    `hidden` is the width of the columns of hidden sources, which share the section's rows; 0: none.
+    """
 
     inset: int
     gap: int
@@ -34,6 +39,7 @@ class Size:
     height: int
     overview: int
     columns: int
+    hidden: int = 0
 
     @property
     def is_narrow(self) -> bool:
@@ -53,7 +59,7 @@ class Size:
     @property
     def inset_font(self) -> int:
         """The font size of the inset: larger than that of the section if there is room."""
-        return 12 if self.is_narrow else 15
+        return 12 if self.is_narrow else 13 if self.hidden else 15
 
     @property
     def inset_letters(self) -> int:
@@ -68,7 +74,14 @@ class Size:
     @property
     def column(self) -> int:
         """The width of a column when the page opens."""
+        if self.hidden:
+            return CLOSE_COLUMN
         return SLIM_COLUMN if self.is_narrow else COLUMN
+
+    @property
+    def right(self) -> int:
+        """The pixels right of the section: gaps, columns of hidden sources, and the legend."""
+        return self.gap + self.legend + (self.hidden + self.gap if self.hidden else 0)
 
     @property
     def ramp(self) -> int:
@@ -98,15 +111,20 @@ class Size:
         return FUNNEL + STRIP
 
 
-def wide(rows: int, positions: int = 0) -> Size:
+def wide(rows: int, positions: int = 0, hidden: int = 0) -> Size:
     """Return the sizes for a screen; a page that is wider or less wide has more or fewer columns.
 
-    A prompt of so few `positions` that the section has all of them has a flat overview.
+    A prompt of so few `positions` that the section has all of them has a flat overview. `hidden`:
+    how many columns of hidden sources stand next to the section, which is less wide by them.
     """
-    columns = 11
+    inset, gap, columns, width = 122, 40, 11, COLUMN
+    if hidden:
+        hidden = max(2, hidden)  # the title above them needs as much room
+        inset, gap, columns, width = 104, 36, 12 - hidden, CLOSE_COLUMN
     return Size(
-        122, 40, columns * COLUMN, 50, _height(rows), _overview(positions, columns), columns
-    )
+        inset, gap, columns * width, 50, _height(rows), _overview(positions, columns), columns,
+        hidden * (HIDDEN + HIDDEN_GAP) - HIDDEN_GAP if hidden else 0,
+    )  # fmt: skip
 
 
 def narrow(rows: int, positions: int = 0) -> Size:

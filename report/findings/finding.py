@@ -10,7 +10,8 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.text import shorten
 
 _TITLES = {
-    "looked": "Where it looked", "sure": "How sure", "settled": "When it settled",
+    "tested": "What it rests on", "looked": "Where it looked", "sure": "How sure",
+    "settled": "When it settled",
     "rehearsal": "What was rehearsed", "sinks": "Sinks", "heads": "What the heads do",
     "lens_layers": "Certainty by layer", "range": "How widely it looks",
     "reference_attention": "Attention, compared with placebos",

@@ -15,12 +15,16 @@ from attentropy.report.compare.difference import Difference
 from attentropy.report.findings.scored_heads import IDLE_QUERIES, head_limit, idle_shares
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.maps import score_names
+from attentropy.report.read.sources import read_sources
 from attentropy.report.read.top_keys import top_keys
 from attentropy.report.text import for_sentence
 
 # A head has the first of these kinds that it is; "" for none.
-KINDS = ("", "previous", "induction", "word", "sink", "local", "diffuse")
+KINDS = ("", "source", "previous", "induction", "word", "seen", "sink", "local", "diffuse")
 _SCORED = ("previous", "induction", "sink", "local", "diffuse")
+# Where sources were tested: "source" attends most to one in the layers that read it, "seen" to
+# another word, or where that has no effect; without a test, "word" attends most to a word.
+NAMED_KINDS = ("source", "word", "seen")
 # What a head gives a word at least, for its label to be the word.
 WORD_WEIGHT = 0.2
 _WORDS_OF = ("content", "reasoning", "generated")  # roles of tokens whose words are named
@@ -46,7 +50,7 @@ class HeadRoles:
     def label(self, entry: int, column: int) -> str:
         """Return the label of a head: its word after an arrow, or its kind."""
         kind = KINDS[self.kinds[entry, column]]
-        return f"→ {self.words[entry][column]}" if kind == "word" else kind
+        return f"→ {self.words[entry][column]}" if kind in NAMED_KINDS else kind
 
 
 def head_columns(trace: Trace) -> tuple[int, ...]:
@@ -70,8 +74,10 @@ def head_roles(trace: Trace) -> HeadRoles:
     heads = head_columns(trace)
     layers = trace.dataset.sizes["layer"]
     query, where = _deciding_row(trace)
-    words = _words(trace, heads, query)
-    is_kind = {"word": np.array([[bool(word) for word in row] for row in words], bool)}
+    keys = _word_keys(trace, heads, query)
+    names = _names(trace, {int(key) for key in keys.ravel() if key >= 0})
+    words = tuple(tuple(names.get(int(key), "") for key in row) for row in keys)
+    is_kind = _attending(trace, keys, np.array([[bool(w) for w in row] for row in words], bool))
     for name in _SCORED:
         variable = f"head_{name}"
         values = trace[variable] if variable in trace else np.full((layers, len(heads)), np.nan)
@@ -111,14 +117,31 @@ def _deciding_row(trace: Trace) -> tuple[int, str]:
     return answer.decisive.query, where
 
 
-def _words(trace: Trace, heads: tuple[int, ...], query: int) -> tuple[tuple[str, ...], ...]:
-    """Return the word that each head attends to in the row `query`, [layer][column]."""
+def _word_keys(trace: Trace, heads: tuple[int, ...], query: int) -> np.ndarray:
+    """Return the key that each head attends to in the row `query`, [layer, column]; −1: none.
+
+    It is the top key besides sink keys, where it has at least `WORD_WEIGHT`.
+    """
     if "top_key" not in trace or "max_prob" not in trace or not 0 <= query < len(trace.tokens):
-        return tuple(("",) * len(heads) for _ in range(trace.dataset.sizes["layer"]))
+        return np.full((trace.dataset.sizes["layer"], len(heads)), -1)
     keys = _on_columns(trace, heads, top_keys(trace, slice(None), slice(None), query), -1)
     keys[_on_columns(trace, heads, _least_weight(trace, query), 0) < WORD_WEIGHT] = -1
-    names = _names(trace, {int(key) for key in keys.ravel() if key >= 0})
-    return tuple(tuple(names.get(int(key), "") for key in row) for row in keys)
+    return keys
+
+
+def _attending(trace: Trace, keys: np.ndarray, has_word: np.ndarray) -> dict[str, np.ndarray]:
+    """Return which heads attend to a word, by kind; whether that matters, where it was tested."""
+    sources = read_sources(trace)
+    none = np.zeros(keys.shape, bool)
+    if sources is None:
+        return {"word": has_word, "source": none, "seen": none}
+    is_read = none.copy()
+    for effect in sources.main.sources:
+        if effect.reads is not None:
+            first, last = effect.reads
+            own = [*range(effect.span.start, effect.span.stop), *effect.span.copies]
+            is_read[first : last + 1] |= np.isin(keys[first : last + 1], own)
+    return {"word": none, "source": is_read, "seen": has_word & ~is_read}
 
 
 def _least_weight(trace: Trace, query: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from attentropy.report.findings.looked import observe_looked
 from attentropy.report.findings.rehearsal import observe_rehearsal, of_site
 from attentropy.report.findings.settled import observe_settled
 from attentropy.report.findings.sure import observe_sure
+from attentropy.report.findings.tested import observe_tested
 from attentropy.report.units import count
 
 
@@ -21,7 +22,11 @@ def observe(trace: Trace, attention: planes.AttentionPlanes | None = None) -> li
 
     With `attention` the entropies of all heads are not read again.
     """
-    findings: list[Observation | None] = [observe_looked(trace), observe_sure(trace)]
+    findings: list[Observation | None] = [
+        observe_tested(trace),
+        observe_looked(trace),
+        observe_sure(trace),
+    ]
     if "lens_entropy" in trace:
         findings.append(observe_settled(trace))
     findings.append(observe_rehearsal(trace))

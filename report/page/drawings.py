@@ -22,13 +22,15 @@ _FILLED = {
     "tile", "part", "cells", "hatch", "overviewhatch", "inset", "insethatch", "histogram", "map",
     "exact", "window", "received", "receivedpart", "heads", "sprite", "frames", "numbers", "labels",
     "picked", "pointed", "bars", "dimmed", "miniparts", "miniturns", "minihits", "miniview",
-    "miniselected", "lineparts",
+    "miniselected", "lineparts", "hidden", "hiddenbands", "hiddennames", "hiddennotes",
+    "hiddentitle",
 }  # fmt: skip
 _MANY_HEADS = 256
 # Charts that stand empty until the script fills them.
-_SCRIPTED = {"bars", "minimap", "lines"}
+_SCRIPTED = {"bars", "minimap", "lines", "effectlegend"}
 # Charts that are drawn for a telephone as well, because a wide one is unreadable there.
-_FOR_BOTH = {"figure", "map", "window", "spread"}
+_FOR_BOTH = {"figure", "map", "window", "spread", "effects"}
+_STILL = {"effects"}  # charts that do not move
 
 
 def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, str]]:
@@ -36,6 +38,7 @@ def specifications(charts: Mapping[str, ChartsByWidth]) -> dict[str, dict[str, s
     return {
         name: {width: _specification(chart) for width, chart in by_width.items()}
         for name, by_width in charts.items()
+        if name not in _STILL
     }
 
 

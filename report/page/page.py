@@ -22,6 +22,7 @@ from attentropy.report.content.read_report import read_report
 from attentropy.report.content.report import Report
 from attentropy.report.content.running_text import SHADES
 from attentropy.report.content.sections import summary
+from attentropy.report.content.source_words import source_sentences
 from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.budget import MAX_BYTES, Budget
 from attentropy.report.pack.page_values import PageValues, pack_values
@@ -140,6 +141,8 @@ def _context(report: Report) -> dict[str, Any]:
         "profile": draw_profile(report.profile) if report.profile else None,
         "payload": {**facts(report), "specs": specifications(report.charts)},
         "glossary": Terms,
+        "tested": report.sources is not None,
+        "source_sentences": source_sentences(report.sources),
         "boxed": bool(report.placement.caption),
         "dotted": any(lens.is_marked for lens in report.readable.values()),
         "reduced": "",

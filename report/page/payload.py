@@ -13,6 +13,7 @@ from attentropy.report.figures.placement import box_caption
 from attentropy.report.figures.sizes import LIVE_CELLS, Size
 from attentropy.report.findings.finding import Observation
 from attentropy.report.findings.head_roles import KINDS
+from attentropy.report.page.source_facts import SourceFacts, source_facts
 from attentropy.report.page.terms import TermFacts, term_facts
 from attentropy.report.read.views import site_words
 from attentropy.report.read.visible import RunProgress, VisibleLines
@@ -93,6 +94,7 @@ class Facts(TypedDict):
     gridHeads: list[int]
     gridSizes: dict[str, dict[str, dict[str, Any]]]
     headKinds: list[str]
+    sources: SourceFacts | None
 
 
 def _sides(report: Report) -> _Sides:
@@ -160,6 +162,7 @@ def facts(report: Report) -> Facts:
         "gridHeads": list(report.attention.grid.heads),
         "gridSizes": _grid_sizes(len(axes.layers), len(report.attention.grid.heads)),
         "headKinds": list(KINDS),
+        "sources": source_facts(report.sources, report.hidden_words),
     }
     if report.attention.map_region is not None:
         (q0, q1), (k0, k1) = report.attention.map_region
@@ -205,11 +208,11 @@ def _layout(size: Size, columns: int) -> dict[str, int]:
     """Return the pixels of the figure's parts, and how many columns its section shows at first."""
     strip, strip_width = readable_rows.strip_pixels(size)
     strip += size.section
-    rest = sum(size.margins) + size.left + size.gap + size.legend
+    rest = sum(size.margins) + size.left + size.right
     return {
         "total": size.total, "left": size.left, "section": size.section, "height": size.height,
         "overview": size.overview, "above": size.above, "columns": columns,
         "inset": size.inset, "insetFont": size.inset_font, "insetLetters": size.inset_letters,
         "strip": strip, "stripWidth": strip_width,
-        "column": size.column, "rest": rest, "bars": size.bars,
+        "column": size.column, "rest": rest, "bars": size.bars, "hidden": size.hidden,
     }  # fmt: skip

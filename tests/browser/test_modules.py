@@ -15,6 +15,7 @@ from attentropy.report.figures.sizes import wide
 from attentropy.report.findings.compared import observe
 from long_traces import long
 from pictured import with_thumbnails
+from sourced import capital
 from traces import CHAT, sited, synthetic
 
 pytestmark = pytest.mark.browser
@@ -288,6 +289,21 @@ def _explore_pair(opened):
     return shown
 
 
+def _explore_sources(opened):
+    """Choose words of an answer whose sources were tested, and return what the page shows."""
+    page, shown = opened.page, []
+    for place in (22, 18, 8):
+        page.click(f'#text .t[data-at="{place}"]')
+        opened.quiet()
+        page.hover('#text .t[data-at="8"]')
+        opened.quiet()
+        shown.append(page.locator('#text .t[data-at="8"]').get_attribute("title"))
+        shown.append(_texts(opened))
+    opened.go("view=attention&rows=heads&layer=1")
+    shown.append(_texts(opened))
+    return shown
+
+
 def _idle(profiler):
     """Return the functions of the modules that never ran, as {module: names}."""
     idle = {}
@@ -310,6 +326,8 @@ def _cases(name):
     if name == "pair":
         difference = compare(*_pair())
         return difference, {"observations": observe(difference)}, _explore_pair
+    if name == "sources":
+        return capital(), {}, _explore_sources
     trace = sited()
     texts = trace["token_text"].copy()
     texts[trace.tokens.index(" is")] = "is"  # so that a word has two tokens
@@ -343,7 +361,7 @@ def test_as_real_modules_the_page_does_the_same_in_walks_over_every_function(
     open_page, open_modules
 ):
     """A name that no module declares would therefore raise an error in a walk."""
-    idle = [_walk(open_page, open_modules, walk) for walk in ("short", "long", "pair")]
+    idle = [_walk(open_page, open_modules, walk) for walk in ("short", "long", "pair", "sources")]
     never = {module: set.intersection(*(walk[module] for walk in idle)) for module in idle[1]}
     # Methods of the placeholder plane, which is shown while the values of another plane load.
     never["data/statistics.js"] -= {"at", "tile", "over"}

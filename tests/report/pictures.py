@@ -31,10 +31,11 @@ def without_pictures() -> Iterator[None]:
 
 def _sketched(
     trace: Trace, shown: Any, attention: Any, rows: Any, sizes: Any, placed: Any, opened: Any,
-    is_long: bool,
+    is_long: bool, hidden: Any = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compute the values of the figure without drawing them."""
     for name, size in sizes.items():
-        json.dumps(cells.datasets(trace, size, placed[name], opened, rows), allow_nan=False)
+        data = cells.datasets(trace, size, placed[name], opened, rows, hidden=hidden)
+        json.dumps(data, allow_nan=False)
         json.dumps(cells.state(trace, size, placed[name], opened), allow_nan=False)
     return {"figure": {"wide": {}, "narrow": {}}}

@@ -17,6 +17,7 @@ import { chartCaption, inLines } from "./caption.js";
 import { drawMatches } from "./matches.js";
 import { pinFrames } from "./frames.js";
 import { crosshairSignals } from "./crosshair.js";
+import { drawHidden } from "./hidden.js";
 
 let frameRequest = 0;
 export let sectionBin = 1;
@@ -112,6 +113,7 @@ export function drawFigure(settled = true) {
   figureView.data("insettitle", [{ text: insetTitle(box, row) }]);
   figureView.data("caption", [{ text: inLines(chartCaption()) }]);
   figureView.data("pins", pinFrames());
+  drawHidden(rows);
   drawMatches();
   const height = rowEdges(rows.length)[rows.length], largest = box.weights ? 12 : layout.insetFont;
   const signals = {

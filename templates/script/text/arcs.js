@@ -3,6 +3,7 @@ import { $, N, PROMPT, report } from "../data/page.js";
 import { data } from "../data/values.js";
 import { texts } from "../data/texts.js";
 import { formatCount } from "../data/format.js";
+import { shownWord } from "../data/sources.js";
 import { state } from "../data/state.js";
 import { topKey } from "../data/tokens.js";
 import { attentionWeight, exactWindow, isMean } from "../data/windows.js";
@@ -108,22 +109,33 @@ function placeOf(position, box, view) {
   return { x, y: own.top - box.top, state: state_ };
 }
 
-// Draw the arcs of the selected token over the text.
+// The spans that a word rests on and the words that its row attends to besides, each with its place and width.
+function arcsOf(word, query) {
+  const spans = word ? word.sources.map((i) => report.sources.spans[i].at) : [];
+  const attended = attendedWords(query).filter(({ key }) => !spans.some(([from, to]) => key >= from && key < to));
+  const kind = report.sources ? "attended" : "";
+  return [
+    ...attended.map(({ key, weight }) => ({ key, kind, width: kind ? 1.2 : 1 + 2 * Math.min(1, weight * 2) })),
+    ...spans.slice(0, MOST_ARCS).map(([key]) => ({ key, kind: "tested", width: 2.2 })),
+  ];
+}
+
+// Draw the arcs of the selected token over the text: solid to what was tested, dashed to what is attended alone.
 export function drawArcs() {
   if (!$("text") || report.compare) return;
   const svg = overlay(), card = svg.parentElement, box = card.getBoundingClientRect(), view = $("text").getBoundingClientRect();
   svg.replaceChildren();
-  const query = arcQuery(), from = placeOf(arcEnd(query), box, view);
+  const word = shownWord(), query = word ? word.at[0] - 1 : arcQuery(), from = placeOf(word ? word.at[0] : arcEnd(query), box, view);
   if (from.state !== "in") return;
-  for (const { key, weight } of attendedWords(query)) {
-    const to = placeOf(key, box, view), width = 1 + 2 * Math.min(1, weight * 2);
+  for (const { key, kind, width } of arcsOf(word, query)) {
+    const to = placeOf(key, box, view);
     if (to.state === "in") {
       const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.max(2, Math.min(from.y, to.y) - height);
       const path = `M${from.x.toFixed(1)},${from.y.toFixed(1)} C${from.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${top.toFixed(1)} ${to.x.toFixed(1)},${to.y.toFixed(1)}`;
-      svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": key }));
+      svg.append(shape("path", { d: path, "stroke-width": width.toFixed(1), "data-key": key, class: kind }));
     } else {
       const y = to.state === "above" ? view.top - box.top + 10 : view.bottom - box.top - 6, sign = to.state === "above" ? "↑" : "↓";
-      const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key });
+      const label = shape("text", { x: (view.right - box.left - 8 - 110 * svg.querySelectorAll("text").length).toFixed(1), y: y.toFixed(1), "text-anchor": "end", "data-key": key, class: kind });
       label.textContent = `${sign} ${texts.plain(key).trim()} ${formatCount(key)}`;
       svg.append(label);
     }

@@ -8,6 +8,7 @@ import { markedLens } from "../data/readable.js";
 import { inLayer, rowName, rowsShown } from "../data/rows.js";
 import { texts } from "../data/texts.js";
 import { whyNotReached } from "../figure/missing.js";
+import { colouringWord, effectColours, effectHint, effectTitle } from "./effects.js";
 
 let openingRow = 0;
 let rowChosen = false;
@@ -63,18 +64,21 @@ export function textColours(row = textRow()) {
 }
 
 // Colour the tokens below `element`.
-export function colourTokens(element, read = textColours()) {
+export function colourTokens(element) {
+  const word = colouringWord(), read = word ? effectColours(word) : textColours();
   for (const token of element.querySelectorAll(".t")) {
     const from = Number(token.dataset.at), { colour, kind } = read(from, from + Number(token.dataset.many ?? 1));
     token.classList.toggle("missing", kind === "missing");
     token.classList.toggle("other", kind === "other");
-    token.style.backgroundColor = colour ? toHex(colour) : "";
-    token.style.color = colour ? inkOn(colour) : "";
+    const bare = kind === "plain" ? ["transparent", "inherit"] : ["", ""];
+    [token.style.backgroundColor, token.style.color] = colour ? [toHex(colour), inkOn(colour)] : bare;
   }
 }
 
 // What a tooltip says of a token.
 export function tokenTitle(from, many) {
+  const word = colouringWord();
+  if (word) return effectTitle(word, from);
   const { value, kind, name, scale } = textColours()(from, from + many);
   const where = many > 1 ? `positions ${from} to ${from + many - 1} (one character of ${many} tokens)` : `position ${from}`;
   const unit = scale.unit ? ` ${scale.unit}` : "", mean = many > 1 ? "mean " : "";
@@ -85,6 +89,8 @@ export function tokenTitle(from, many) {
 
 // Write below the text which row colours it.
 export function writeHint() {
+  const word = colouringWord();
+  if (word) { $("text-hint").textContent = effectHint(word); return; }
   const row = textRow(), output = state.view === "lens" && row.entry === report.layers.length - 1 && !rowChosen && Boolean(markedLens());
   const what = output ? "doubt about the next token (entropy of the model's output)" : `${statName()}, ${rowName(row)}`;
   const other = state.view === "lens" && report.scales.attention && !isAllRead(row);

@@ -3,12 +3,14 @@ import { $, report } from "../data/page.js";
 import { hover, hovered, afterHover } from "../data/selection.js";
 import { state } from "../data/state.js";
 import { selectPosition } from "../data/section.js";
+import { choosePlace, chosenWord, noteOpeningPlace } from "../data/sources.js";
 import { texts } from "../data/texts.js";
 import { keyShown } from "../data/statistics.js";
 import { matches, matchFrom } from "../figure/matches.js";
 import { drawArcs, hasOpeningColumn, noteOpeningColumn } from "./arcs.js";
 import { colourTokens, noteOpeningRow, tokenTitle, writeHint } from "./colours.js";
 import { afterReading, chipAt, isReading, recolour, revealToken, startReader, tokenAt } from "./reader.js";
+import { drawEffectLegend, markSources } from "./effects.js";
 import { drawLines, startLines } from "./lines.js";
 import { drawMinimap, startMinimap } from "./minimap.js";
 import { listUncertain } from "./uncertain.js";
@@ -41,6 +43,7 @@ function markHits() {
 function markAll() {
   for (const chip of $("text").querySelectorAll("summary")) chip.tabIndex = -1;
   markHits();
+  markSources();
   mark("chosen", state.col);
   markHovered();
   drawArcs();
@@ -58,12 +61,13 @@ function drawStrips() {
 // Colour the text and mark the selected token; scroll to it where it is another one.
 export function drawText() {
   if (!$("text")) return;
-  const key = [keyShown(), state.rows, state.layer, state.head, state.palette, state.fit, state.row, report.later].join();
+  const key = [keyShown(), state.rows, state.layer, state.head, state.palette, state.fit, state.row, report.later, chosenWord()].join();
   if (key !== colourKey) {
     colourKey = key;
     if (isReading()) recolour();
     else colourTokens($("text"));
     writeHint();
+    drawEffectLegend();
   }
   if (selected !== state.col) {
     if (selected >= 0) revealToken(state.col);
@@ -105,6 +109,7 @@ function listenToText() {
     const token = tokenOf(event);
     if (!token || String(getSelection())) return;
     selected = Number(token.dataset.at);
+    choosePlace();
     selectPosition(selected);
   });
   text.addEventListener("scroll", () => { drawArcs(); drawStrips(); });
@@ -118,6 +123,7 @@ function listenToText() {
 export function noteOpening() {
   noteOpeningRow();
   noteOpeningColumn();
+  noteOpeningPlace();
 }
 
 // Make the text live; a long one is read from the packed tokens where the page has all of them.

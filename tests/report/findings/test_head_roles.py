@@ -8,6 +8,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.redaction import redact
 from attentropy.report.findings.head_roles import KINDS, WORD_WEIGHT, head_columns, head_roles
 from attentropy.report.read.answer_words import read_answer
+from sourced import capital
 from traces import synthetic
 
 
@@ -114,3 +115,25 @@ def test_a_selection_of_heads_keeps_its_words(demo):
     for layer in range(8):
         assert roles.words[layer][1::2] == whole.words[layer][1::2]
         assert roles.words[layer][::2] == ("", "")
+
+
+def test_heads_that_read_a_source_are_told_from_those_that_attend_to_no_effect():
+    trace = capital()
+    source = trace.tokens.index(" capital")
+    data = trace.dataset.copy(deep=True)
+    query = read_answer(trace).decisive.query
+    data["top_key"].values[:] = -1
+    data["max_prob"].values[:] = 0.9
+    data["top_key"].values[1, 0, query] = source  # before the layers that read it, 2 to 4
+    data["top_key"].values[3, 1, query] = source
+    data["top_key"].values[3, 2, query] = trace.tokens.index(" is")
+    own = Trace(data)
+    heads = data.sizes["head"]
+    own = _scored(own, sink=np.zeros((6, heads)))
+    own.sources = trace.sources
+    roles = head_roles(own)
+    kinds = [[KINDS[kind] for kind in row] for row in roles.kinds]
+    assert kinds[1][0] == "seen"
+    assert kinds[3][1] == "source"
+    assert roles.label(3, 1) == "→ capital"
+    assert "word" not in {kind for row in kinds for kind in row}

@@ -1,0 +1,55 @@
+"""The columns of hidden sources for each word of the answer that has any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.hidden_sources import (
+    MOST,
+    HiddenColumn,
+    HiddenWord,
+    short_name,
+    words_of_band,
+)
+from attentropy.report.read.sources import Effect, Sources, TestedWord, cut, read_sources
+
+_WORD = 12  # letters of the word in the title
+
+
+def hidden_words(trace: Trace, layers: Sequence[str]) -> dict[int, HiddenWord]:
+    """Return the columns by the index of the word; `layers` are the names of the rows."""
+    sources = read_sources(trace)
+    if sources is None:
+        return {}
+    own = {word.index: _hidden_word(word, layers) for word in sources.words}
+    return {index: word for index, word in own.items() if word.columns}
+
+
+def main_word(trace: Trace, words: dict[int, HiddenWord]) -> HiddenWord | None:
+    """Return the word whose columns the figure opens with."""
+    sources: Sources | None = read_sources(trace)
+    if sources is None or not words:
+        return None
+    return words.get(sources.main.index, next(iter(words.values())))
+
+
+def count_columns(words: dict[int, HiddenWord]) -> int:
+    """Return how many columns the figure needs at most."""
+    return max((len(word.columns) for word in words.values()), default=0)
+
+
+def _hidden_word(word: TestedWord, layers: Sequence[str]) -> HiddenWord:
+    columns = [_column(word, one, layers) for one in word.sources if one.from_layer][:MOST]
+    title = f"p({cut(word.text, _WORD)}) if hidden\nfrom this layer on"
+    return HiddenWord(title, word.probability, tuple(columns))
+
+
+def _column(word: TestedWord, effect: Effect, layers: Sequence[str]) -> HiddenColumn:
+    values = tuple(
+        round(word.changed(value), 4) if np.isfinite(value) else None for value in effect.from_layer
+    )
+    name = short_name(effect.span.name)
+    return HiddenColumn(name, words_of_band(effect.reads, layers), values, effect.reads)

@@ -1,0 +1,186 @@
+"""What the figure shows next to its section: p(word) when a source is hidden from a layer on.
+
+One column for each source, with the rows of the section: a bar as long as the probability, green
+where the word keeps at least half of it and red below, and a frame around the layers in which the
+answer reads the source. The page's script makes the same rows in `figure/hidden.js`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import altair as alt
+
+from attentropy.report.figures.marks import (
+    GREEN,
+    INK,
+    UNREAD,
+    dataset,
+    text_mark,
+    y_scale,
+)
+from attentropy.report.figures.readable_rows import RowLayout, has_text
+from attentropy.report.figures.sizes import CAPTION, HIDDEN, HIDDEN_GAP, LABELS, STRIP, Size
+from attentropy.report.figures.specification import Rows, VegaLite, layer
+
+DATASETS = ("hidden", "hiddenbands", "hiddennames", "hiddennotes", "hiddentitle")
+MOST = 3  # columns
+LOST = "#d6604d"  # of a bar below one half of the probability, on a light and on a dark page
+_LETTERS = 9  # of a source's name below its column
+
+
+@dataclass(frozen=True)
+class HiddenColumn:
+    """A source: its name and note below the column, and the probabilities by layer entry.
+
+    Each is that of the word where the source is hidden from this layer on; None: not measured.
+    band: the first and the last entry in which the answer reads it.
+    """
+
+    name: str
+    note: str
+    probabilities: tuple[float | None, ...]
+    band: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class HiddenWord:
+    """A word of the answer, its probability with nothing hidden, and its sources' columns."""
+
+    title: str
+    probability: float
+    columns: tuple[HiddenColumn, ...]
+
+
+def short_name(name: str) -> str:
+    """Return a name cut to the width of a column."""
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+
+
+def amount(probability: float) -> str:
+    """Return a probability in the few digits that a column has room for."""
+    return f"{probability:.2f}" if 0.0095 <= probability < 0.995 else f"{probability:.3f}"
+
+
+def datasets(word: HiddenWord | None, layout: RowLayout, size: Size) -> dict[str, Rows]:
+    """Return the rows of the columns; empty where the figure has none or no word is shown."""
+    data: dict[str, Rows] = {name: [] for name in DATASETS}
+    if word is None or not size.hidden or not word.columns:
+        return data
+    data["hiddentitle"] = [{"text": word.title}]
+    for i, column in enumerate(word.columns):
+        left = i * (HIDDEN + HIDDEN_GAP)
+        data["hidden"] += _cells(word, column, left, layout, size)
+        middle = left + HIDDEN / 2
+        data["hiddennames"].append({"x": middle, "text": column.name})
+        data["hiddennotes"].append({"x": middle, "text": column.note})
+        if column.band is not None:
+            edges, (first, last) = layout.edges, column.band
+            data["hiddenbands"].append({
+                "x0": left, "x1": left + HIDDEN, "y0": edges[first], "y1": edges[last + 1],
+            })  # fmt: skip
+    return data
+
+
+def _cells(
+    word: HiddenWord, column: HiddenColumn, left: int, layout: RowLayout, size: Size
+) -> Rows:
+    edges, rows = layout.edges, []
+    for r, p in enumerate(column.probabilities):
+        if p is None:
+            continue
+        has_room = not layout.is_thin(r) and has_text(layout, r, size)
+        rows.append({
+            "x0": left, "x1": left + HIDDEN, "bar": left + HIDDEN * p,
+            "y0": edges[r], "y1": edges[r + 1], "yc": (edges[r] + edges[r + 1]) / 2,
+            "lost": p < word.probability / 2, "text": amount(p) if has_room else "",
+        })  # fmt: skip
+    return rows
+
+
+def hidden_title(size: Size) -> VegaLite:
+    """Return the strip above the columns, with what they show in two lines."""
+    title = (
+        dataset("hiddentitle")
+        .mark_text(
+            color=INK, align="left", baseline="line-bottom", lineBreak="\n", fontSize=11,
+            fontWeight="bold",
+        )
+        .encode(x=alt.XValue(0), y=alt.YValue(STRIP - 18), text=alt.Text("text:N"))
+    )  # fmt: skip
+    return layer(title, width=size.hidden, height=STRIP)
+
+
+def hidden_columns(size: Size) -> VegaLite:
+    """Return the columns, as high as the section."""
+    return layer(
+        _rect("hidden", "x1", color=UNREAD),
+        _rect("hidden", "bar", color=GREEN, opacity=0.5, is_kept=True),
+        _rect("hidden", "bar", color=LOST, opacity=0.85, is_kept=False),
+        _numbers("!datum.lost", "normal"),
+        _numbers("datum.lost", "bold"),
+        dataset("hiddenbands")
+        .mark_rect(filled=False, stroke=GREEN, strokeWidth=2, fillOpacity=0)
+        .encode(x=_pixels("x0"), x2=alt.X2("x1"), y=y_scale("y0:Q"), y2=alt.Y2("y1")),
+        width=size.hidden, height=size.height,
+    )  # fmt: skip
+
+
+def _numbers(test: str, weight: Literal["normal", "bold"]) -> alt.Chart:
+    chart: alt.Chart = (
+        dataset("hidden")
+        .transform_filter(test)
+        .mark_text(
+            align="right", baseline="middle", color=INK, dx=-3, fontWeight=weight,
+            fontSize=alt.ExprRef("min(cellfont, 11)"),
+        )
+        .encode(x=_pixels("x1"), y=y_scale("yc:Q"), text=alt.Text("text:N"))
+    )  # fmt: skip
+    return chart
+
+
+def hidden_names(size: Size) -> VegaLite:
+    """Return the names of the sources below their columns."""
+    return _below("hiddennames", size, LABELS / 2, "middle", LABELS, fontWeight="bold")
+
+
+def hidden_notes(size: Size) -> VegaLite:
+    """Return in which layers each source is read, below its name."""
+    return _below("hiddennotes", size, 2, "top", CAPTION, lineBreak="\n")
+
+
+def _below(
+    name: str, size: Size, y: float, baseline: Any, height: int, **mark: Any
+) -> VegaLite:  # fmt: skip
+    font = 11 if name == "hiddennames" else 10
+    text = text_mark(
+        name, x=_pixels("x"), y=alt.YValue(y), color="green", align="center", baseline=baseline,
+        fontSize=font, **mark,
+    )  # fmt: skip
+    return layer(text, width=size.hidden, height=height)
+
+
+def _rect(name: str, right: str, is_kept: bool | None = None, **mark: Any) -> alt.Chart:
+    rows = dataset(name)
+    if is_kept is not None:
+        rows = rows.transform_filter("!datum.lost" if is_kept else "datum.lost")
+    chart: alt.Chart = rows.mark_rect(**mark).encode(
+        x=_pixels("x0"), x2=alt.X2(right), y=y_scale("y0:Q"), y2=alt.Y2("y1")
+    )
+    return chart
+
+
+def _pixels(field: str) -> alt.X:
+    return alt.X(f"{field}:Q", axis=None, scale=None)
+
+
+def words_of_band(band: tuple[int, int] | None, layers: Sequence[str]) -> str:
+    """Return in which layers a source is read, in at most two lines."""
+    if band is None:
+        return ""
+    first, last = (layers[entry] for entry in band)
+    if band[0] == band[1]:
+        return f"in layer {first}"
+    return f"by layer {last}" if band[0] == 0 else f"in layers\n{first}–{last}"

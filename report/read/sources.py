@@ -1,0 +1,363 @@
+"""What the words of an answer rest on: the trace's group `sources` as plain facts.
+
+A span of the prompt was hidden from the answer, and the answer's words were read again. Effects are
+changes of ln p of a word, in nats; NaN where a span was not tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from attentropy.engine.trace.content_words import content_keys
+from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.derived import once_per_trace
+from attentropy.engine.trace.readable import is_redacted
+from attentropy.report.compare.difference import Difference
+from attentropy.report.read.answer_words import read_answer
+from attentropy.report.read.decisive_word import bare_word
+from attentropy.report.text import for_sentence
+from attentropy.report.units import count
+
+LABELS = (
+    "source", "also there", "through other tokens", "works against the word",
+    "attended, no effect", "sink", "not tested", "no effect",
+)  # fmt: skip
+RESTS_ON = LABELS[:2]  # the labels of what a word rests on
+HALF = float(np.log(2))  # nats by which a word's probability is halved
+_KEPT, _LOST = 0.8, 0.2  # of its effect: hidden from later layers on, a source is read there
+_UNTESTED = LABELS.index("not tested")
+_LETTERS = 200  # of the text of a span
+
+
+@dataclass(frozen=True)
+class TestedSpan:
+    """A span of the prompt, positions [start, stop): what it is, and its text on one line.
+
+    id: the segment's, "" without. draws: how many random spans are its control. mass: the attention
+    that it receives from the answer's rows, the mean over heads and layers. copies: the positions
+    of the answer that restate a content word of it.
+    """
+
+    index: int
+    start: int
+    stop: int
+    level: str
+    role: str
+    id: str
+    text: str
+    draws: int
+    mass: float
+    copies: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The id of a named segment, or the text."""
+        return self.id if self.id and self.level == "segment" else self.text
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What hiding a span does to a word: changes of ln p in nats, and a label of `LABELS`.
+
+    hidden: together with its copies in the answer; alone: without them; total: hidden from the rest
+    of the prompt too. low, high: the 5th and 95th percentile of random spans hidden in the same
+    way. enough: the change where the answer sees this passage and no other one. reads: the first
+    and the last layer, entries along `layer`, in which the answer reads it.
+    """
+
+    span: TestedSpan
+    label: str
+    hidden: float
+    alone: float
+    total: float
+    low: float
+    high: float
+    enough: float
+    from_layer: tuple[float, ...]
+    reads: tuple[int, int] | None
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the word rests on the span."""
+        return self.label in RESTS_ON
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether the answer repeats the span, so that hiding it alone changes another amount."""
+        return bool(np.isfinite(self.alone) and abs(self.hidden - self.alone) > 1e-9)
+
+
+@dataclass(frozen=True)
+class TestedWord:
+    """A word of the answer, positions [start, stop), with what hiding each span does to it.
+
+    logprob: its ln p with nothing hidden. template, evidence: the change with all template tokens,
+    and with all passages hidden.
+    """
+
+    index: int
+    start: int
+    stop: int
+    text: str
+    is_decisive: bool
+    logprob: float
+    template: float
+    evidence: float
+    effects: tuple[Effect, ...]
+
+    @property
+    def probability(self) -> float:
+        """Its probability with nothing hidden."""
+        return float(np.exp(self.logprob))
+
+    def changed(self, effect: float) -> float:
+        """Return the probability after a change of ln p."""
+        return float(np.exp(min(0.0, self.logprob + effect)))
+
+    @cached_property
+    def sources(self) -> tuple[Effect, ...]:
+        """What the word rests on, the strongest first."""
+        own = (effect for effect in self.effects if effect.is_source)
+        return tuple(sorted(own, key=lambda one: (_order(one.hidden), one.span.index)))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tested words of an answer, and the spans of the prompt that were hidden.
+
+    `main` is the word of the headline, else the first decisive one. facts: the group's attributes.
+    """
+
+    words: tuple[TestedWord, ...]
+    spans: tuple[TestedSpan, ...]
+    main: TestedWord
+    facts: dict[str, object]
+
+    @property
+    def decisive(self) -> tuple[TestedWord, ...]:
+        """The words that say something new; all, where none does."""
+        return tuple(word for word in self.words if word.is_decisive) or self.words
+
+    @property
+    def target(self) -> str:
+        """The text that was tested in place of the model's own answer; "" for the answer."""
+        return for_sentence(str(self.facts.get("target") or ""), 60)
+
+    @property
+    def tested(self) -> int:
+        """How many spans were tested."""
+        return sum(
+            any(np.isfinite(w.effects[s.index].hidden) for w in self.words) for s in self.spans
+        )
+
+    @property
+    def floor(self) -> float:
+        """The change below which nothing counts, in nats."""
+        value = self.facts.get("floor")
+        return float(value) if isinstance(value, int | float) else 0.1
+
+    def word_at(self, position: int) -> TestedWord | None:
+        """Return the word at a position of the answer."""
+        return next((word for word in self.words if word.start <= position < word.stop), None)
+
+
+@once_per_trace
+def read_sources(trace: Trace) -> Sources | None:
+    """Return what hiding parts of the prompt did to the answer; None where it was not tested."""
+    group: xr.Dataset | None = getattr(trace, "sources", None)
+    if isinstance(trace, Difference) or group is None or not group.sizes.get("word"):
+        return None
+    spans = _spans(trace, group)
+    reader = _Words(trace, group, spans)
+    words = tuple(reader.word(i) for i in range(group.sizes["word"]))
+    return Sources(words, spans, _main(trace, words), dict(group.attrs))
+
+
+def _spans(trace: Trace, group: xr.Dataset) -> tuple[TestedSpan, ...]:
+    names = ("span_level", "span_role", "span_id")
+    starts, stops = (group[name].values for name in ("span_start", "span_stop"))
+    levels, roles, ids = ([str(text) for text in group[name].values] for name in names)
+    draws = _variable(group, "control_draws", len(starts))
+    masses = _variable(group, "attention_mass", len(starts))
+    copies = _copies(trace)
+    return tuple(
+        TestedSpan(
+            i, int(start), int(stop), levels[i], roles[i], cut(for_sentence(ids[i]), 60),
+            _span_text(trace, int(start), int(stop), roles[i]),
+            int(draws[i]) if np.isfinite(draws[i]) else 0, float(masses[i]),
+            copies(int(start), int(stop)),
+        )
+        for i, (start, stop) in enumerate(zip(starts, stops, strict=True))
+    )  # fmt: skip
+
+
+def _copies(trace: Trace) -> Callable[[int, int], tuple[int, ...]]:
+    """Return a function that finds the positions of the answer that restate words of a span."""
+    prompt, keys = trace.prompt_tokens, content_keys(trace.tokens, trace.roles)
+    places: dict[str, list[int]] = {}
+    for position in range(prompt, len(keys)):
+        if keys[position] and not is_redacted(trace):
+            places.setdefault(keys[position], []).append(position)
+
+    def find(start: int, stop: int) -> tuple[int, ...]:
+        own = {key for key in keys[start:stop] if key}
+        return tuple(sorted(position for key in own for position in places.get(key, ())))
+
+    return find
+
+
+def _span_text(trace: Trace, start: int, stop: int, role: str) -> str:
+    """Return the text of a span; of a redacted trace its role and its length."""
+    if is_redacted(trace):
+        return f"{role or 'span'} at position {start:,} ({count(stop - start, 'token')})"
+    text = for_sentence(" ".join("".join(trace.tokens[start:stop]).split()), _LETTERS)
+    return (bare_word(text) or text) if " " not in text else text
+
+
+def _variable(group: xr.Dataset, name: str, *shape: int) -> np.ndarray:
+    """Return a variable in float64, missing values where the group lacks it."""
+    if name not in group:
+        return np.full(shape, np.nan)
+    return np.asarray(group[name].values, np.float64)
+
+
+class _Words:
+    """The words of a group, read one by one."""
+
+    def __init__(self, trace: Trace, group: xr.Dataset, spans: Sequence[TestedSpan]) -> None:
+        self._trace, self._group, self._spans = trace, group, spans
+        self._entries = _layers(trace, group)
+
+    def word(self, index: int) -> TestedWord:
+        """Return a word with the effects of all spans on it: sums over its tokens."""
+        trace, group = self._trace, self._group
+        first, last = int(group["word_start"][index]), int(group["word_stop"][index])
+        steps = slice(first, last)
+        start, text = self._place(steps)
+        logprob, template, evidence = (
+            float(self._sums(name, steps))
+            for name in ("logprob", "effect_template", "effect_all_evidence")
+        )
+        shown = text.strip() if is_redacted(trace) else bare_word(text)
+        return TestedWord(
+            index=index,
+            start=start,
+            stop=start + last - first if start >= 0 else start,
+            text=for_sentence(shown, 60),
+            is_decisive=bool(group["word_decisive"][index]),
+            logprob=logprob,
+            template=template,
+            evidence=evidence,
+            effects=tuple(self._effects(index, steps)),
+        )
+
+    def _place(self, steps: slice) -> tuple[int, str]:
+        """Return where a word is in the trace, and its text.
+
+        A text that the model did not write is not in the trace: it stands at no position, before 0.
+        """
+        trace, group = self._trace, self._group
+        start = trace.prompt_tokens + steps.start
+        if "step_position" in group:
+            start = int(group["step_position"][steps.start])
+        if "step_text" in group:
+            return start, "".join(str(text) for text in group["step_text"].values[steps])
+        return start, "".join(trace.tokens[start : start + steps.stop - steps.start])
+
+    def _sums(self, name: str, steps: slice, *shape: int) -> np.ndarray:
+        values = _variable(self._group, name, *shape, self._group.sizes["step"])
+        return np.asarray(values[..., steps].sum(-1))
+
+    def _effects(self, index: int, steps: slice) -> Iterator[Effect]:
+        group, many = self._group, len(self._spans)
+        hidden, alone, total, removed, enough = (
+            self._sums(f"effect_{name}", steps, many)
+            for name in ("with_copies", "direct", "total", "remove", "sufficient")
+        )
+        for other in (alone, removed):
+            hidden = np.where(np.isfinite(hidden), hidden, other)
+        low, high = (
+            _variable(group, f"control_{end}", many, group.sizes["word"])[:, index]
+            for end in ("low", "high")
+        )
+        labels = group["label"].values[:, index]
+        from_layer = self._sums("effect_from_layer", steps, many, len(self._entries))
+        for i, span in enumerate(self._spans):
+            label = LABELS[labels[i]] if 0 <= labels[i] < len(LABELS) else LABELS[_UNTESTED]
+            own = from_layer[i] if len(from_layer[i]) == len(self._entries) else np.zeros(0)
+            yield Effect(
+                span, label, float(hidden[i]), float(alone[i]), float(total[i]), float(low[i]),
+                float(high[i]), float(enough[i]), _by_entry(self._trace, self._entries, own),
+                _band(self._entries, own, float(hidden[i])),
+            )  # fmt: skip
+
+
+def _layers(trace: Trace, group: xr.Dataset) -> list[int]:
+    """Return the entry along the trace's `layer` of each layer of the group; −1 for none."""
+    numbers = trace["layer"]
+    calls = trace["call"] if "call" in trace else np.zeros(len(numbers), int)
+    first = {
+        int(number): entry for entry, number in reversed(list(enumerate(numbers)))
+        if not calls[entry]
+    }  # fmt: skip
+    if "layer" in group.coords:
+        return [first.get(int(number), -1) for number in group["layer"].values]
+    own = sorted(first.values())
+    return own if len(own) == group.sizes.get("layer") else []
+
+
+def _by_entry(trace: Trace, entries: Sequence[int], values: np.ndarray) -> tuple[float, ...]:
+    """Return values of the group's layers by the trace's entries; nothing where none is known."""
+    if not np.isfinite(values).any():
+        return ()
+    own = np.full(trace.dataset.sizes["layer"], np.nan)
+    for entry, value in zip(entries, values, strict=True):
+        if entry >= 0:
+            own[entry] = value
+    return tuple(own.tolist())
+
+
+def _band(entries: Sequence[int], values: np.ndarray, effect: float) -> tuple[int, int] | None:
+    """Return the layers in which a source is read, by what hiding it from each layer on does.
+
+    From the first one on it has still 80 % of its effect, after the last one less than 20 %. None
+    where that is not known, or where hiding it from the first layer on has no such effect.
+    """
+    if not values.size or not np.isfinite(values).all() or not effect < 0:
+        return None
+    shares = values / effect
+    strong = np.flatnonzero(np.logical_and.accumulate(shares >= _KEPT))
+    lost = np.flatnonzero(shares >= _LOST)
+    if not strong.size:
+        return None
+    ends = entries[strong[-1]], entries[lost[-1]]
+    return ends if min(ends) >= 0 else None
+
+
+def _main(trace: Trace, words: Sequence[TestedWord]) -> TestedWord:
+    """Return the headline's word, else the first decisive one, else the first."""
+    answer = read_answer(trace)
+    if answer is not None and answer.decisive is not None:
+        for word in words:
+            if word.is_decisive and word.start <= answer.decisive.position < word.stop:
+                return word
+    return next((word for word in words if word.is_decisive), words[0])
+
+
+def quoted_part(text: str, letters: int) -> str:
+    """Return a text in quotation marks, with blanks as they are, cut to `letters`."""
+    return f"“{cut(text, letters)}”"
+
+
+def cut(text: str, letters: int) -> str:
+    """Return a text of at most so many letters, "…" in place of the rest."""
+    return text if len(text) <= letters else f"{text[: max(1, letters - 1)].rstrip()}…"
+
+
+def _order(value: float) -> float:
+    return value if np.isfinite(value) else 0.0

@@ -1,0 +1,54 @@
+// What the words of the answer rest on: the word that is shown, and what hiding each span does to it.
+import { N, report } from "./page.js";
+import { state } from "./state.js";
+
+let openingPlace = -1;
+let lastWord = report.sources?.main ?? -1;
+let spanAt = null;
+
+// Note the position that the page opens with: it shows the sources of the headline's word.
+export function noteOpeningPlace() {
+  openingPlace = state.col;
+}
+
+// A click on a word of the text is a choice, also where the page opened with that word.
+export function choosePlace() {
+  openingPlace = -1;
+}
+
+function testedWordAt(position) {
+  return report.sources?.words.findIndex(({ at: [from, to] }) => position >= from && position < to) ?? -1;
+}
+
+// The number of the word of the answer that the reader chose; −1 for none.
+export const chosenWord = () => (report.sources && state.col !== openingPlace ? testedWordAt(state.col) : -1);
+
+// The word whose sources are shown: the chosen one, and the headline's when the page opens; null for none.
+export function shownWord() {
+  if (!report.sources) return null;
+  const chosen = chosenWord();
+  if (chosen < 0 && state.col !== openingPlace) return null;
+  return report.sources.words[chosen < 0 ? report.sources.main : chosen];
+}
+
+// The word whose columns stand next to the figure: the last one that was shown and has any.
+export function columnsWord() {
+  if (!report.sources) return null;
+  const { words, main } = report.sources, chosen = chosenWord();
+  if (chosen >= 0 && words[chosen].hidden) lastWord = chosen;
+  else if (state.col === openingPlace) lastWord = main;
+  return words[lastWord];
+}
+
+// The number of the shortest tested span that has each position for a word, −1 for none.
+function spansAt({ effects }) {
+  const own = new Int32Array(N).fill(-1), spans = report.sources.spans.map(({ at: [from, to] }, i) => ({ from, to, i }));
+  for (const { from, to, i } of spans.sort((a, b) => b.to - b.from - (a.to - a.from))) if (effects[i] !== null) own.fill(i, from, to);
+  return own;
+}
+
+// The span at a position that was tested for a word; −1 for none.
+export function testedSpan(word, position) {
+  if (spanAt?.word !== word) spanAt = { word, own: spansAt(word) };
+  return spanAt.own[position];
+}

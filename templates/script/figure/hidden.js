@@ -1,0 +1,35 @@
+// The columns next to the section: p(word) when a source is hidden from a layer on; report/figures/hidden_sources.py
+// makes the same rows.
+import { report } from "../data/page.js";
+import { hasText, isThin, rowEdges, textStep } from "../data/readable.js";
+import { rowKind } from "../data/rows.js";
+import { columnsWord } from "../data/sources.js";
+import { figureView, layout } from "./canvas.js";
+
+// The cells of one column, whose left edge is at the pixel `left`.
+function hiddenCells(probability, { probabilities, texts }, left, edges) {
+  const many = probabilities.length, step = textStep(edges[many], layout.height), [width] = report.sources.column;
+  return probabilities.flatMap((p, r) => {
+    if (p === null) return [];
+    const hasRoom = !isThin(edges, r) && hasText(r, many, step);
+    return [{
+      x0: left, x1: left + width, bar: left + width * p, y0: edges[r], y1: edges[r + 1], yc: (edges[r] + edges[r + 1]) / 2,
+      lost: p < probability / 2, text: hasRoom ? texts[r] : "",
+    }];
+  });
+}
+
+// Draw the columns of the word that is shown; the heads of one layer as rows have none.
+export function drawHidden(rows) {
+  if (!layout.hidden) return;
+  const own = rowKind() === "layer" ? columnsWord()?.hidden : null, [width, gap] = report.sources.column;
+  const columns = (own?.columns ?? []).map((column, i) => ({ ...column, left: i * (width + gap) })), edges = rowEdges(rows.length);
+  const data = {
+    hidden: columns.flatMap((column) => hiddenCells(own.probability, column, column.left, edges)),
+    hiddenbands: columns.filter(({ band }) => band).map(({ band: [first, last], left }) => ({ x0: left, x1: left + width, y0: edges[first], y1: edges[last + 1] })),
+    hiddennames: columns.map(({ name, left }) => ({ x: left + width / 2, text: name })),
+    hiddennotes: columns.map(({ note, left }) => ({ x: left + width / 2, text: note })),
+    hiddentitle: own ? [{ text: own.title }] : [],
+  };
+  for (const [name, values] of Object.entries(data)) figureView.data(name, values);
+}

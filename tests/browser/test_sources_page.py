@@ -1,0 +1,177 @@
+"""What the answer rests on: the verdict, the text's colours and arcs, the columns, the section."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from answers import answered
+from attentropy.report.figures.sizes import wide
+from sourced import ANSWER, capital, with_sources, word_span
+from traces import CHAT
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = "<img src=x onerror=window.pwned=1>"
+CANBERRA = len(CHAT) + 5
+
+
+@pytest.fixture(scope="module")
+def trace():
+    return capital()
+
+
+def _colour(page, position):
+    token = page.locator(f'#text .t[data-at="{position}"]')
+    return token.evaluate("(t) => getComputedStyle(t).backgroundColor")
+
+
+def _at(trace, text):
+    return trace.tokens.index(f" {text}")
+
+
+def test_the_page_opens_with_the_sources_of_the_decisive_word(open_page, trace):
+    opened = open_page(trace)
+    page = opened.page
+    assert "“Canberra” (0.65) rests on “capital” (0.001 when hidden" in page.inner_text(".evidence")
+    arcs = page.eval_on_selector_all(".arcs path.tested", "(all) => all.map((a) => a.dataset.key)")
+    assert sorted(map(int, arcs)) == [_at(trace, "capital"), _at(trace, "Australia")]
+    marked = page.eval_on_selector_all("#text .t.source", "(all) => all.map((t) => t.dataset.at)")
+    assert sorted(map(int, marked)) == [_at(trace, "capital"), _at(trace, "Australia")]
+    dashed = page.locator(".arcs path.attended")
+    assert not dashed.count() or "none" not in dashed.first.evaluate(
+        "(a) => getComputedStyle(a).strokeDasharray"
+    )
+    opened.assert_clean()
+
+
+def test_a_click_on_a_word_of_the_answer_shows_what_it_rests_on(open_page, trace):
+    opened = open_page(trace)
+    page = opened.page
+    legend = page.locator(".figure:has(> #effect-legend)")
+    assert not legend.is_visible()
+    page.click(f'#text .t[data-at="{CANBERRA}"]')
+    opened.quiet()
+    assert legend.is_visible()
+    red, green, blue = map(int, _colour(page, _at(trace, "capital"))[4:-1].split(","))
+    assert green > max(red, blue) + 40  # needed: green
+    assert "missing" in page.locator(f'#text .t[data-at="{_at(trace, "of")}"]').get_attribute(
+        "class"
+    )
+    assert _colour(page, CANBERRA - 1) == "rgba(0, 0, 0, 0)"  # the answer is no part of the prompt
+    page.hover(f'#text .t[data-at="{_at(trace, "capital")}"]')
+    opened.quiet()
+    title = page.locator(f'#text .t[data-at="{_at(trace, "capital")}"]').get_attribute("title")
+    assert "hiding “capital” changes ln p by −6.48 nats" in title
+    page.hover(f'#text .t[data-at="{_at(trace, "of")}"]')
+    opened.quiet()
+    title = page.locator(f'#text .t[data-at="{_at(trace, "of")}"]').get_attribute("title")
+    assert title.endswith("not tested")
+    page.click(f'#text .t[data-at="{CANBERRA - 4}"]')  # another word of the answer
+    opened.quiet()
+    assert "“capital” (" in page.inner_text("#text-hint")
+    assert page.locator(".arcs path.tested").count() == 1
+    page.click(f'#text .t[data-at="{_at(trace, "capital")}"]')  # the prompt has its entropies
+    opened.quiet()
+    assert not legend.is_visible()
+    assert page.inner_text("#text-hint").startswith("Colour: doubt") or "entropy" in (
+        page.inner_text("#text-hint")
+    )
+    opened.assert_clean()
+
+
+def _columns(opened, size, top=0):
+    """Return a screenshot of the columns next to the section, [row, column, colour]."""
+    box = opened.page.locator("#figure").bounding_box()
+    image = Image.open(io.BytesIO(opened.page.screenshot())).convert("RGB")
+    left = box["x"] + size.margins[0] + size.left + size.section + size.gap - 2
+    above = box["y"] + 16 + size.overview + size.above
+    area = (left, above + 2, left + size.hidden + 4, above + size.height - 2)
+    return np.asarray(image.crop(tuple(round(side) for side in area)), float)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_columns_are_those_of_the_still_picture(open_page, trace, dark):
+    size = wide(6, 26, 2)
+    live = _columns(open_page(trace, dark=dark), size)
+    still = _columns(open_page(trace, dark=dark, scripts=False), size)
+    assert live.shape == still.shape
+    assert np.abs(live - still).mean() < 6  # text is drawn by two programs
+    assert live.std() > 20
+
+
+def test_the_columns_follow_the_word_and_leave_the_heads_of_a_layer(open_page, trace):
+    opened = open_page(trace)
+    page, size = opened.page, wide(6, 26, 2)
+    first = _columns(opened, size)
+    page.click(f'#text .t[data-at="{CANBERRA - 4}"]')
+    opened.quiet()
+    page.mouse.move(5, 5)
+    opened.quiet()
+    assert np.abs(_columns(opened, size) - first).mean() > 3
+    opened.go("view=attention&rows=heads&layer=1")
+    page.mouse.move(5, 5)
+    opened.quiet()
+    assert np.abs(_columns(opened, size) - first).mean() > 3
+    opened.assert_clean()
+
+
+def test_the_section_has_chart_tables_and_csv(open_page, trace):
+    opened = open_page(trace)
+    page = opened.page
+    table = page.locator("#table-sources-0")
+    texts = table.inner_text()
+    assert "capital" in texts
+    assert "not tested" in texts
+    rows = table.locator("tbody tr").all()
+    assert [cell.inner_text() for cell in rows[0].locator("th, td").all()][:3] == [
+        "capital", "asks", "source",
+    ]  # fmt: skip
+    assert page.locator("#section-sources .still img").first.is_visible()
+    with page.expect_download():
+        page.click("[data-csv=table-sources-0]")
+    page.click("ol.findings li:first-child [data-finding]")
+    opened.quiet()
+    assert opened.state()["col"] == str(CANBERRA)
+    opened.assert_clean()
+
+
+def test_without_scripts_sentence_and_table_stand(open_page, trace):
+    page = open_page(trace, scripts=False).page
+    assert "rests on “capital”" in page.inner_text(".evidence")
+    assert page.locator("#table-sources-0").is_visible()
+    assert not page.locator("#effect-legend").is_visible()
+
+
+@pytest.mark.parametrize("width", [420, 820, 1440])
+def test_the_page_never_scrolls_sideways_and_the_figure_is_whole(open_page, trace, width):
+    opened = open_page(trace, width=width)
+    for position in (None, CANBERRA):
+        if position is not None:
+            opened.page.click(f'#text .t[data-at="{position}"]')
+            opened.quiet()
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        figure = opened.page.locator("#figure")
+        assert figure.evaluate("(f) => f.scrollWidth <= f.clientWidth")
+    if width == 1440:
+        box = opened.page.locator("#canvas canvas").bounding_box()
+        assert box["y"] + box["height"] <= 900
+    opened.assert_clean()
+
+
+def test_hostile_texts_are_texts(open_page):
+    tokens = [HOSTILE if token == " capital" else token for token in CHAT]
+    data = answered(ANSWER, layers=6).dataset
+    own = data.token_text.values.copy()
+    own[: len(tokens)] = tokens
+    trace = type(capital())(data.assign_coords(token_text=("position", own)))
+    effects = {"Canberra": (-3.0, -3.0, "source")}
+    span = word_span(trace, HOSTILE, effects=effects, band=(1, 2), level="segment", id=HOSTILE)
+    opened = open_page(with_sources(trace, [span], ["Canberra"]))
+    opened.page.click(f'#text .t[data-at="{CANBERRA}"]')
+    opened.quiet()
+    assert "onerror" in opened.page.inner_text(".evidence")
+    assert opened.page.evaluate("window.pwned") is None
+    assert opened.page.locator("img[onerror]").count() == 0
+    opened.assert_clean()

@@ -1,0 +1,105 @@
+"""What the answer rests on, in sentences that say only what was tested."""
+
+import numpy as np
+
+from answers import answered
+from attentropy.report.content.evidence import evidence
+from attentropy.report.content.source_words import source_sentences, untested
+from attentropy.report.findings.highlights import highlights
+from attentropy.report.findings.single import observe
+from attentropy.report.read.sources import read_sources
+from long_traces import long
+from sourced import Made, capital, with_sources, word_span
+
+
+def _evidence_of(spans, **more):
+    return evidence(with_sources(answered(), spans, ["Canberra"], **more))
+
+
+def test_the_verdict_names_sources_with_and_without_their_copies():
+    text = evidence(capital())
+    assert text.startswith(
+        "“Canberra” (0.65) rests on “capital” (0.001 when hidden with its copy in the answer; "
+        "alone 0.62) and “Australia” (0.002)."
+    )
+    assert "attends most" not in text
+
+
+def test_template_tokens_have_one_sentence():
+    text = evidence(capital(template={"The": -3.0, "Canberra": 0.0}))
+    assert "The template tokens are used for “The” (" in text
+    assert "not for “Canberra” (0.65)" in text
+    text = evidence(capital(template={"Canberra": -4.0}))
+    assert "“Canberra” also needs the template tokens (0.01 without them)." in text
+    assert "template tokens are not needed for “Canberra”" in evidence(capital(template={}))
+    assert "template" not in evidence(capital())
+
+
+def test_weights_and_passages_are_told_apart():
+    own = {"Canberra": (-6.0, -6.0, "source")}
+    passage = Made(5, 9, effects=own, level="segment", role="evidence", id="55", enough=-0.2)
+    other = Made(9, 11, level="segment", role="evidence", id="41", enough=-5.0)
+    text = _evidence_of([passage, other], evidence={"Canberra": -19.0})
+    assert "rests on passage “55” (0.002 when hidden)." in text
+    assert "“Canberra” comes from the passages: < 0.001 with every passage hidden; " in text
+    assert "passage “55” alone is enough: 0.67" in text
+    text = _evidence_of([other], evidence={"Canberra": -0.4})
+    assert "“Canberra” (0.82) rests on no single part of the prompt that was tested." in text
+    assert "“Canberra” comes from the weights: 0.55 with every passage hidden." in text
+
+
+def test_two_copies_of_a_fact_are_said_to_make_up_for_each_other():
+    spans = [
+        Made(
+            a,
+            a + 2,
+            effects={"Canberra": (-e, -e, "also there")},
+            level="segment",
+            role="evidence",
+            id=name,
+        )
+        for a, e, name in ((5, 0.1, "one"), (7, 0.05, "two"))
+    ]
+    text = _evidence_of(spans)
+    assert (
+        "“Canberra” (0.82) stands in more than one place: passage “one” and passage “two” (" in text
+    )
+    assert "when one is hidden)" in text
+
+
+def test_without_a_test_the_row_says_where_it_looked():
+    assert "rests on" not in evidence(answered())
+
+
+def test_the_page_of_a_long_prompt_names_the_flag():
+    assert untested(answered()) == ""
+    assert "--test-sources" in untested(long(600, layers=2, heads=2))
+
+
+def test_the_finding_comes_first_and_has_controls():
+    observations = observe(capital())
+    first = observations[highlights(observations)[0]]
+    assert (first.id, first.title, first.n) == ("tested", "What it rests on", 6)
+    assert first.value == np.float64(first.value) < -6
+    assert "“Canberra” (p = 0.65) needs 2 of 6 parts of the prompt tested: “capital”" in first.text
+    assert "0.53 to 0.72 without 20 other parts as long" in first.text
+    assert first.text.endswith("1 part not tested.")
+    against = word_span(answered(), "?", effects={"Canberra": (1.0, 1.0, "works against the word")})
+    finding = observe(with_sources(answered(), [against], ["Canberra"]))[0]
+    assert "needs none of the 1 part of the prompt tested. “?” works against it." in finding.text
+    assert not finding.is_found
+
+
+def test_the_section_says_how_it_was_tested():
+    text = source_sentences(read_sources(capital()))
+    assert "Tested: the answer was read again with it hidden, for 6 parts of the prompt." in text
+    removed = source_sentences(read_sources(capital(how="remove")))
+    assert "the prompt was read again without it" in removed
+    assert source_sentences(None) == ""
+
+
+def test_a_given_text_is_named_and_stands_at_no_position():
+    trace = capital(target="Sydney harbour")
+    trace.sources["step_position"].values[:] = -1
+    assert evidence(trace).startswith("In the given text “Sydney harbour”, “Canberra” (0.65) rests")
+    assert {word.start for word in read_sources(trace).words} == {-1}

@@ -1,0 +1,105 @@
+"""The columns next to the section: p(word) when a source is hidden from a layer on."""
+
+import numpy as np
+import pytest
+
+from attentropy.report.content.hidden_words import count_columns, hidden_words, main_word
+from attentropy.report.figures import heatmap_data
+from attentropy.report.figures.effects_chart import NARROW, WIDE, effects_chart
+from attentropy.report.figures.heatmap import heatmap
+from attentropy.report.figures.hidden_sources import (
+    DATASETS,
+    LOST,
+    amount,
+    datasets,
+    short_name,
+    words_of_band,
+)
+from attentropy.report.figures.placement import place
+from attentropy.report.figures.readable_rows import row_layout
+from attentropy.report.figures.sizes import narrow, wide
+from attentropy.report.read import views
+from attentropy.report.read.sources import read_sources
+from sourced import capital
+
+LAYERS = [str(i) for i in range(6)]
+INNER = 1030  # pixels that a page of 1,440 has for the figure, next to the heads
+AT_820 = 746
+
+
+def _columns(hidden=2):
+    trace = capital()
+    words = hidden_words(trace, LAYERS)
+    word = main_word(trace, words)
+    return word, datasets(word, row_layout(None, 6), wide(6, 26, hidden))
+
+
+def test_a_column_has_a_bar_for_each_layer_and_a_frame_around_those_that_read_it():
+    word, data = _columns()
+    assert [column.name for column in word.columns] == ["capital", "Australia"]
+    assert [column.note for column in word.columns] == ["in layers\n2–4", "in layer 5"]
+    assert len(data["hidden"]) == 12
+    first = data["hidden"][:6]
+    assert [row["lost"] for row in first] == [True] * 5 + [False]
+    assert first[0]["text"] == "0.001"
+    assert first[5]["bar"] == pytest.approx(52 * word.columns[0].probabilities[5])
+    assert [(band["y0"], band["y1"]) for band in data["hiddenbands"]] == [(2, 5), (5, 6)]
+    assert data["hiddentitle"] == [{"text": "p(Canberra) if hidden\nfrom this layer on"}]
+
+
+def test_missing_layers_have_no_bar():
+    trace = capital()
+    trace.sources["effect_from_layer"].values[:, 3] = np.nan
+    word = main_word(trace, hidden_words(trace, LAYERS))
+    assert word.columns[0].probabilities[3] is None
+    data = datasets(word, row_layout(None, 6), wide(6, 26, 2))
+    assert sorted({row["y0"] for row in data["hidden"]}) == [0, 1, 2, 4, 5]
+
+
+def test_a_figure_without_columns_is_as_it_was():
+    assert wide(6, 26, 0) == wide(6, 26)
+    assert wide(6).right == wide(6).gap + wide(6).legend
+    assert datasets(None, row_layout(None, 6), wide(6, 26, 2)) == {n: [] for n in DATASETS}
+    assert count_columns({}) == 0
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_the_columns_fit_on_a_screen_of_1440_and_leave_cells_at_820(columns):
+    size = wide(30, 45, columns)
+    rest = sum(size.margins) + size.left + size.right
+    assert size.section + rest <= INNER
+    assert (AT_820 - rest) // size.column >= 4
+    assert (INNER - rest) // size.column == size.columns
+    assert narrow(30, 45).hidden == 0
+
+
+def test_the_specification_has_the_columns_rows_and_no_more():
+    trace, size = capital(), wide(6, 26, 2)
+    view = views.read_view(trace, "lens")
+    placed = place(trace, size.columns)
+    word = main_word(trace, hidden_words(trace, LAYERS))
+    data = heatmap_data.datasets(trace, size, placed, view, LAYERS, hidden=word)
+    spec = heatmap(size, heatmap_data.state(trace, size, placed, view), data)
+    assert set(DATASETS) <= set(spec["datasets"])
+    assert spec["vconcat"][2]["columns"] == 4
+    assert LOST in str(spec["vconcat"][2])
+
+
+def test_names_and_numbers_fit_their_column():
+    assert short_name("Australian") == "Australi…"
+    assert [amount(p) for p in (0.65, 0.001, 0.9999, 0.0)] == ["0.65", "0.001", "1.000", "0.000"]
+    assert words_of_band((0, 0), LAYERS) == "in layer 0"
+    assert words_of_band((0, 2), LAYERS) == "by layer 2"
+    assert words_of_band(None, LAYERS) == ""
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_chart_has_a_row_for_each_part_that_was_tested(width):
+    spec = effects_chart(read_sources(capital()), width)
+    rows = spec["datasets"]["effects"]
+    assert len(rows) == len(spec["datasets"]["effectnames"]) == 6
+    assert [row["kind"] for row in rows[:3]] == ["source", "source", ""]
+    assert rows[0]["hidden"] == pytest.approx(np.log(0.001 / 0.65), abs=1e-4)
+    assert rows[1]["alone"] is None  # no copies
+    assert {row["low"] for row in rows} == {-0.2}
+    assert spec["datasets"]["effectwords"] == [{"y": 0.5, "text": "“Canberra” 0.65"}]

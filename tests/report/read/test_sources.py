@@ -1,0 +1,106 @@
+"""The group `sources` is read into plain facts by word: effects, labels, copies, layers."""
+
+import numpy as np
+import pytest
+
+from answers import answered
+from attentropy.engine.trace.redaction import redact
+from attentropy.report.compare.difference import compare
+from attentropy.report.read.sources import HALF, cut, read_sources
+from sourced import NAN, Made, capital, with_sources, word_span
+
+
+def _with_layers(*shares, effect=-6.0):
+    """Return the layers in which a source is read that has such shares of its effect."""
+    trace = answered(layers=len(shares))
+    part = word_span(
+        trace, "capital", effects={"Canberra": (effect, effect, "source")}, band=(0, 0)
+    )
+    trace = with_sources(trace, [part], ["Canberra"])
+    values = trace.sources["effect_from_layer"].values
+    values[:] = 0
+    values[0, :, 0] = effect * np.array(shares)
+    return read_sources(trace).main.sources[0]
+
+
+def test_effects_of_a_word_are_sums_over_its_tokens():
+    sources = read_sources(capital())
+    word = sources.main
+    assert (word.text, word.stop - word.start, word.is_decisive) == ("Canberra", 2, True)
+    assert word.probability == pytest.approx(0.65, abs=1e-6)
+    first, second = word.sources
+    assert [one.span.text for one in word.sources] == ["capital", "Australia"]
+    assert word.changed(first.hidden) == pytest.approx(0.001)
+    assert word.changed(first.alone) == pytest.approx(0.62)
+    assert word.changed(second.hidden) == pytest.approx(0.002)
+    assert [one.has_copies for one in (first, second)] == [True, False]
+    assert sources.word_at(word.start + 1) is word
+    assert sources.word_at(0) is None
+
+
+def test_what_was_not_tested_is_missing_and_never_zero():
+    sources = read_sources(capital())
+    untested = [one for one in sources.main.effects if one.label == "not tested"]
+    assert [one.span.text for one in untested] == ["of"]
+    assert np.isnan([untested[0].hidden, untested[0].alone, untested[0].low]).all()
+    assert sources.tested == len(sources.spans) - 1
+
+
+def test_a_copy_is_an_earlier_word_of_the_answer():
+    trace = capital()
+    by_text = {span.text: span for span in read_sources(trace).spans}
+    assert [trace.tokens[i].strip() for i in by_text["capital"].copies] == ["capital"]
+    assert by_text["of"].copies == ()  # no content word
+
+
+@pytest.mark.parametrize(
+    ("shares", "band"),
+    [
+        ((1, 1, 0.1, 0, 0), (1, 1)), ((1, 0.9, 0.5, 0.3, 0.1), (1, 3)), ((1, 0, 0, 0, 0), (0, 0)),
+        ((1, 1, 1, 1, 1), (4, 4)), ((1, 0.5, 0.9, 0.1, 0.3), (0, 4)), ((0.5, 0.4, 0, 0, 0), None),
+        ((1, NAN, 1, 0, 0), None),
+    ],
+)  # fmt: skip
+def test_a_source_is_read_between_the_layers_where_its_effect_falls(shares, band):
+    assert _with_layers(*shares).reads == band
+
+
+def test_no_layers_are_named_where_the_effect_is_none():
+    assert _with_layers(1, 1, 0, effect=0.5).reads is None
+
+
+def test_a_trace_without_the_group_and_a_comparison_have_no_sources():
+    assert read_sources(answered()) is None
+    assert read_sources(compare(capital(), capital())) is None
+
+
+def test_a_group_with_few_variables_is_read():
+    trace = capital()
+    few = trace.sources[["span_start", "span_stop", "span_level", "span_role", "span_id",
+                         "word_start", "word_stop", "word_decisive", "logprob", "effect_direct",
+                         "label"]]  # fmt: skip
+    trace.sources = few
+    word = read_sources(trace).main
+    assert word.sources[0].hidden == word.sources[0].alone
+    assert np.isnan([word.template, word.evidence, word.sources[0].low]).all()
+    assert word.sources[0].reads is None
+
+
+def test_a_redacted_trace_names_roles_and_lengths():
+    trace = capital()
+    hidden = redact(trace)
+    hidden.sources = trace.sources.drop_vars("step_text")
+    sources = read_sources(hidden)
+    assert sources.main.sources[0].span.text.startswith("asks at position ")
+    texts = " ".join(span.text for span in sources.spans) + sources.main.text
+    assert not [text for text in ("capital", "Canberra") if text in texts]
+
+
+def test_long_texts_are_cut_and_control_characters_are_marked():
+    trace = answered()
+    part = Made(0, 8, level="segment", id="a\x00\u202eb" * 40)
+    span = read_sources(with_sources(trace, [part], [])).spans[0]
+    assert len(span.name) <= 62
+    assert not [letter for letter in "\x00\u202e" if letter in span.name]
+    assert cut("one two three", 9) == "one two…"
+    assert pytest.approx(np.log(2)) == HALF
