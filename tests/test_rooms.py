@@ -28,6 +28,7 @@ engine.lens
 engine.translator
 engine.record
 engine.cost
+engine.sources
 engine.run
 engine.profile
 engine.bench engine.coverage engine.demo.training

@@ -117,19 +117,9 @@ def attention_forward(
     Returns out [B, N, H, Dv] and no weights. Raises `AttentropyError` where an argument would
     change the scores in a way that is unknown.
     """
-    name = type(module).__name__
-    is_described = isinstance(attention_mask, Visibility)
-    visibility = _visibility(name, attention_mask, query.shape[2], key.shape[2])
-    if dropout:
-        raise AttentropyError("attention dropout is on; call model.eval() before recording")
-    _check_arguments(name, extra, key.shape[2])
-    _check_mask(name, visibility, query.shape[2], key.shape[2])
-    mask = visibility.mask
-    if is_described and mask.causal and sliding_window not in (None, mask.window):
-        raise AttentropyError(
-            f"{name} has a sliding window of {sliding_window}, but its mask has a window of "
-            f"{mask.window}; its entropies would be wrong"
-        )
+    visibility = visibility_of_call(
+        module, attention_mask, (query.shape[2], key.shape[2]), dropout, sliding_window, extra
+    )
     current = listener_of(module)
     score: dict[str, Any] = {"scale": scaling, "softcap": softcap}
     result = (attention_function.get() or attention)(
@@ -145,6 +135,36 @@ def attention_forward(
     if current is not None:
         current.on_attention(module, (query, key, value), visibility, score, result)
     return result.out.transpose(1, 2).contiguous(), None
+
+
+def visibility_of_call(
+    module: torch.nn.Module,
+    attention_mask: Visibility | Tensor | None,
+    sizes: tuple[int, int],
+    dropout: float,
+    sliding_window: int | None,
+    extra: dict[str, Any],
+) -> Visibility:
+    """Return which keys a call's queries see, once its arguments are known to be harmless.
+
+    sizes: the numbers of queries and keys. extra: the arguments that are neither named nor known.
+    Raises `AttentropyError` as `attention_forward` does.
+    """
+    name = type(module).__name__
+    queries, keys = sizes
+    visibility = _visibility(name, attention_mask, queries, keys)
+    if dropout:
+        raise AttentropyError("attention dropout is on; call model.eval() before recording")
+    _check_arguments(name, extra, keys)
+    _check_mask(name, visibility, queries, keys)
+    mask = visibility.mask
+    is_described = isinstance(attention_mask, Visibility)
+    if is_described and mask.causal and sliding_window not in (None, mask.window):
+        raise AttentropyError(
+            f"{name} has a sliding window of {sliding_window}, but its mask has a window of "
+            f"{mask.window}; its entropies would be wrong"
+        )
+    return visibility
 
 
 def _visibility(name: str, mask: Visibility | Tensor | None, queries: int, keys: int) -> Visibility:

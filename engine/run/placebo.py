@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from attentropy.engine.attention.ignored import without_recording
 from attentropy.engine.attention.probe import MODEL_ERRORS
 from attentropy.engine.cost.memory import questions_at_once
 from attentropy.engine.errors import AttentropyError
@@ -18,7 +19,6 @@ from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.prompt.placebo import Placebos
 from attentropy.engine.prompt.prepare import Prompt
 from attentropy.engine.run.plan import RunPlan
-from attentropy.engine.run.prefill import without_recording
 from attentropy.engine.run.reference import EntropyMeans, Reference, tell
 from attentropy.engine.trace.content_words import content_keys, word_key, word_keys
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -14,8 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from attentropy.engine.attention.finite import finite_rows
-from attentropy.engine.attention.hook import Listener
-from attentropy.engine.attention.listening import listening
+from attentropy.engine.attention.ignored import without_recording
 from attentropy.engine.attention.probe import (
     MODEL_ERRORS,
     RecordedPass,
@@ -23,14 +21,13 @@ from attentropy.engine.attention.probe import (
     outputs,
     run_own,
 )
-from attentropy.engine.attention.selfcheck import check_model
 from attentropy.engine.cost import memory as cost
 from attentropy.engine.cost.memory import SMALLEST_DEFAULT_CHUNK, transient_bytes
 from attentropy.engine.cost.size import ModelSize, model_size
 from attentropy.engine.errors import AttentropyError, NoAttention, UsageError
 from attentropy.engine.model.cache import cache_of, continuing
 from attentropy.engine.model.devices import device_of
-from attentropy.engine.model.layers import decoder_layers, layer_of
+from attentropy.engine.model.layers import decoder_layers
 from attentropy.engine.run.probe import RunProbe
 from attentropy.engine.trace.text import count
 
@@ -51,41 +48,6 @@ def read_chunk(model: Any, ids: Tensor, start: int, stop: int, cache: Any) -> An
     options = {"use_cache": model not in _without_cache, "logits_to_keep": 1}
     with torch.no_grad():
         return model(ids[:, start:stop], **options, **continuing(cache))
-
-
-class Ignored(Listener):
-    """A listener that keeps nothing: the passes are those of a recording, but not recorded.
-
-    stats: what the attention of `layers` (of all, where that is None) computes all the same, so
-    that the implementation is the one that recorded the same passes, to the last bit.
-    """
-
-    impl = None
-
-    def __init__(
-        self, model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None
-    ) -> None:
-        self.model, self.stats, self.layers = model, stats, layers
-
-    def stats_of(self, module: torch.nn.Module) -> tuple[str, ...]:
-        """Return the statistics of the layers that were recorded."""
-        was_recorded = self.layers is None or layer_of(self.model, module) in self.layers
-        return self.stats if was_recorded else ()
-
-    def on_attention(self, *call: Any) -> None:
-        """Keep nothing."""
-
-
-def without_recording(
-    model: PreTrainedModel, stats: tuple[str, ...] = (), layers: Any = None
-) -> Any:
-    """Let passes give what recorded ones do while this is open; see `Ignored`."""
-    ignored = Ignored(model, stats, layers)
-    try:
-        check_model(model)
-    except NoAttention:
-        return nullcontext()
-    return listening(model, ignored, masks_built=check_model(model).masks_built)
 
 
 _chunks_refused: WeakKeyDictionary[PreTrainedModel, str | None] = WeakKeyDictionary()

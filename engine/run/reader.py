@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from attentropy.engine.attention.finite import not_finite_from
+from attentropy.engine.attention.ignored import without_recording
 from attentropy.engine.attention.recorder import Recorder, recording
 from attentropy.engine.attention.stream import Stream
 from attentropy.engine.measure.gauge import Gauge
@@ -211,7 +212,7 @@ class PromptReader:
         """Read finished chunks without recording them, for the cache that they leave."""
         plan = self.plan
         output, cache = None, None
-        with prefill.without_recording(plan.loaded.model, plan.stats, plan.attention.layers):
+        with without_recording(plan.loaded.model, plan.stats, plan.attention.layers):
             for start, stop in passes:
                 self.show("reading the finished chunks again", start, plan.tokens)
                 output = prefill.read_chunk(plan.loaded.model, self.ids, start, stop, cache)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from attentropy.engine.attention.ignored import Ignored
 from attentropy.engine.attention.listening import listening
 from attentropy.engine.attention.plan import AttentionPlan
 from attentropy.engine.attention.selfcheck import check_model
@@ -20,7 +21,6 @@ from attentropy.engine.attention.visibility import Visibility
 from attentropy.engine.lens.placebo import PlaceboStates
 from attentropy.engine.maps.hidden_sinks import attention_without
 from attentropy.engine.model.layers import layer_of
-from attentropy.engine.run.prefill import Ignored
 from attentropy.engine.trace.focus import focus
 from attentropy.engine.trace.sink_keys import audience_of, sinks_of_layer
 from attentropy.kernels.ops import AttentionResult

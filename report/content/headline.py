@@ -119,10 +119,12 @@ def _prediction(trace: Trace) -> Headline | None:
 
 def _parts(answer: Answer, place: tuple[int, int]) -> tuple[str, str, str]:
     """Return the text before the decisive word, the word, and the text after it, cut to fit."""
-    text, (a, b) = answer.shown, place
-    start = 0 if b <= _LETTERS - 2 * _BEFORE else max(0, a - _BEFORE)
+    text = answer.shown
+    first = len(text) - len(text.lstrip())
+    a, b = (max(end, first) for end in place)
+    start = first if b <= _LETTERS - 2 * _BEFORE else max(first, a - _BEFORE)
     stop = max(b, start + _LETTERS)
-    before = ("…" if start else "") + text[start:a]
+    before = ("…" if start > first else "") + text[start:a]
     after = text[b:stop] if stop >= len(text) else cut_text(text[b:stop])
     return _one_line(before), _one_line(text[a:b]), _one_line(after)
 

@@ -27,6 +27,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from attentropy.engine import demo
 from attentropy.engine.attention import hook as attention_hook
+from attentropy.engine.attention.ignored import without_recording
 from attentropy.engine.model.cache import cache_of
 from attentropy.engine.profile.torch_attention import fused_attention
 from attentropy.engine.run import prefill
@@ -64,7 +65,7 @@ def seconds(kind: str, network: Any, ids: list[int], chunk: int, folder: Path) -
         fused_attention("flash", len(ids)) if kind == "fused" else None
     )
     try:
-        with prefill.without_recording(network):
+        with without_recording(network):
             start = time.perf_counter()
             for bounds in prefill.chunk_bounds(len(ids), chunk):
                 cache = cache_of(prefill.read_chunk(network, tensor, *bounds, cache))

@@ -165,6 +165,13 @@ def test_the_words_of_languages_without_blanks_are_found():
     assert _word((" عاصمة", " مصر", " هي", " القاهرة", END), prompt, roles).word == "القاهرة"
 
 
+@pytest.mark.parametrize("answer", [(" Perth", " is", " far", END), ("\n", "  is", " it", END)])
+def test_blanks_before_an_answer_are_not_in_its_headline(answer):
+    text = "".join(answer[:-1])
+    own = headline(answered(answer, answer=text))
+    assert own.before + own.word + own.after == text.strip()
+
+
 def test_reasoning_never_decides():
     roles = ["reasoning"] * 2 + ["generated"] * 4
     answer = (" Perth", "?", "</think>", "Can", "berra", END)

@@ -1,0 +1,81 @@
+"""All keys and values of a prompt: from a run's cache, or from a reading of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import BaseQuantizedLayer, DynamicLayer
+
+from attentropy.engine.attention.ignored import without_recording
+from attentropy.engine.attention.probe import MODEL_ERRORS
+from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.cache import continuing
+from attentropy.engine.sources.rows import Past
+
+
+def past_in(cache: Any, tokens: int) -> Past | None:
+    """Return the keys and values of the first `tokens` tokens in a run's cache, by layer.
+
+    None where it dropped some, keeps them in fewer bits or in another form. Nothing is copied.
+    """
+    layers = getattr(cache, "layers", None) or ()
+    return _past(layers) if layers and all(_is_whole(layer, tokens) for layer in layers) else None
+
+
+def read_prompt(model: PreTrainedModel, ids: Tensor, chunk: int) -> Past:
+    """Read a prompt [1, n] in chunks, and return its keys and values by layer.
+
+    Without the model's configuration a cache keeps every key, those that a sliding window leaves
+    behind too. Raises `AttentropyError` where the model does not run with such a cache.
+    """
+    cache, call = DynamicCache(), _call(model)
+    try:
+        with torch.no_grad(), without_recording(model):
+            for start in range(0, ids.shape[1], chunk):
+                call(ids[:, start : start + chunk], cache)
+    except AttentropyError:
+        raise
+    except MODEL_ERRORS as error:
+        raise AttentropyError(
+            f"{type(model).__name__} does not run with a cache that keeps every key "
+            f"({type(error).__name__}), which hiding a passage needs"
+        ) from error
+    return _past(cache.layers)
+
+
+def with_past(past: Past, tokens: int) -> DynamicCache:
+    """Return a cache that has the first `tokens` tokens of `past`; they are not copied yet."""
+    cache = DynamicCache()
+    for tensors in past:
+        layer = DynamicLayer()
+        if tensors is not None and tokens:
+            layer.lazy_initialization(*tensors)
+            layer.keys, layer.values = (part[:, :, :tokens] for part in tensors)
+        cache.layers.append(layer)
+    return cache
+
+
+def _call(model: Any) -> Any:
+    def call(ids: Tensor, cache: DynamicCache) -> Any:
+        return model(ids, use_cache=True, logits_to_keep=1, **continuing(cache))
+
+    return call
+
+
+def _is_whole(layer: Any, tokens: int) -> bool:
+    if not isinstance(layer, DynamicLayer) or isinstance(layer, BaseQuantizedLayer):
+        return False
+    if not layer.is_initialized or layer.keys is None or layer.values is None:
+        return False
+    is_cut = layer.keys.shape[-2] != layer.get_seq_length()
+    return not is_cut and layer.keys.shape[-2] >= tokens and layer.keys.shape[0] == 1
+
+
+def _past(layers: Any) -> Past:
+    return [
+        None if getattr(layer, "keys", None) is None else (layer.keys, layer.values)
+        for layer in layers
+    ]

@@ -1,0 +1,204 @@
+"""The two ways to read rows with keys hidden, and which of them is exact for a model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from attentropy.engine.attention.probe import MODEL_ERRORS, difference, outputs, run_own
+from attentropy.engine.attention.selfcheck import check_model, probe_ids
+from attentropy.engine.attention.supported import check_free, check_supported
+from attentropy.engine.errors import AttentropyError
+from attentropy.engine.model.cache import continuing
+from attentropy.engine.model.layers import decoder_layers, layer_kinds
+from attentropy.engine.sources.hiding import Interval, Variant, is_hidden
+from attentropy.engine.sources.prompt_cache import read_prompt, with_past
+from attentropy.engine.sources.rows import Past, Rows, reading
+
+logger = logging.getLogger("attentropy.sources")
+
+Mass = Callable[[int, int, Tensor], None]
+# The first row of a pass, the row after its last, and the logits [V, rows, vocabulary] of its last
+# rows.
+Passes = Iterator[tuple[int, int, Tensor]]
+
+
+class Way(Protocol):
+    """Reads rows behind a prompt; `most` is the most variants that one pass takes, None: any."""
+
+    most: int | None
+    has_mass: bool
+
+    def passes(
+        self, model: PreTrainedModel, ids: Tensor, past: Past, first: int,
+        variants: Sequence[Variant], bounds: Sequence[tuple[int, int]], *,
+        keep: int = 0, mass: Mass | None = None,
+    ) -> Passes:  # fmt: skip
+        """Read the tokens `ids` from position `first` on in passes over the rows of `bounds`.
+
+        Logits are needed from row `keep` on. mass: takes the weights of keys, see `Rows`.
+        """
+
+
+class SharedKeys:
+    """Many variants in one pass, over keys that they share: see `rows`."""
+
+    most: int | None = None
+    has_mass = True
+
+    def passes(
+        self, model: Any, ids: Tensor, past: Past, first: int, variants: Sequence[Variant],
+        bounds: Sequence[tuple[int, int]], *, keep: int = 0, mass: Mass | None = None,
+    ) -> Passes:  # fmt: skip
+        """See `Way`."""
+        rows = Rows(model, past, first, variants, mass)
+        for start, stop in bounds:
+            with torch.no_grad(), reading(rows):
+                tokens = ids[None, start:stop].expand(len(variants), -1)
+                logits = _logits(model, tokens, rows.cache, stop - max(start, keep))
+            yield start, stop, logits
+
+
+class OwnAttention:
+    """One variant after the other, through the attention that the model computes by itself.
+
+    Its masks are changed on their way into each layer. They are dense, rows × keys.
+    """
+
+    most: int | None = 1
+    has_mass = False
+
+    def passes(
+        self, model: Any, ids: Tensor, past: Past, first: int, variants: Sequence[Variant],
+        bounds: Sequence[tuple[int, int]], *, keep: int = 0, mass: Mass | None = None,
+    ) -> Passes:  # fmt: skip
+        """See `Way`."""
+        caches = [with_past(past, first) for _ in variants]
+        for start, stop in bounds:
+            logits = []
+            for variant, cache in zip(variants, caches, strict=True):
+                with torch.no_grad(), _hiding(model, variant, first + start):
+                    tokens = ids[None, start:stop]
+                    logits.append(_logits(model, tokens, cache, stop - max(start, keep)))
+            yield start, stop, torch.cat(logits)
+
+
+def _logits(model: Any, tokens: Tensor, cache: Any, keep: int) -> Tensor:
+    output = model(tokens, use_cache=True, logits_to_keep=max(1, keep), **continuing(cache))
+    logits: Tensor = output.logits
+    return logits
+
+
+@contextmanager
+def _hiding(model: PreTrainedModel, variant: Variant, first: int) -> Iterator[None]:
+    """Change the masks of each layer in a pass whose rows begin at position `first`."""
+
+    def hook(layer: int) -> Callable[..., Any]:
+        def change(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            rows = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)).shape[1]
+            keys = first + rows
+            hidden = torch.from_numpy(
+                is_hidden(variant, layer, np.arange(first, keys), np.arange(keys))
+            )
+
+            def changed(value: Any) -> Any:
+                is_mask = isinstance(value, Tensor) and value.ndim == 4
+                if not is_mask or value.shape[2:] != hidden.shape:
+                    return value
+                return _hide(value, hidden.to(value.device))
+
+            if kwargs.get("attention_mask", ...) is None:  # plain causal order
+                visible = torch.ones_like(hidden).tril(first)
+                device = next(module.parameters()).device
+                kwargs = kwargs | {"attention_mask": visible[None, None].to(device)}
+            named = {name: changed(value) for name, value in kwargs.items()}
+            return tuple(changed(value) for value in args), named
+
+        return change
+
+    layers = decoder_layers(model)
+    handles = [
+        layer.register_forward_pre_hook(hook(i), with_kwargs=True) for i, layer in enumerate(layers)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hide(mask: Tensor, hidden: Tensor) -> Tensor:
+    """Return a mask [B, heads, rows, keys], boolean or added to the scores, with keys hidden."""
+    if mask.dtype != torch.bool:
+        return mask.masked_fill(hidden, torch.finfo(mask.dtype).min)
+    visible = bool(mask[0, 0, -1, -1])  # every row sees its own key
+    return mask.masked_fill(hidden, not visible)
+
+
+_ways: WeakKeyDictionary[PreTrainedModel, Way | str] = WeakKeyDictionary()
+
+
+def check_hiding(model: PreTrainedModel) -> Way:
+    """Return the way in which keys can be hidden exactly; a model is checked once.
+
+    Two short texts differ in one token. Where it is hidden from all later rows, these must be the
+    same in both; where nothing is hidden, the rows are the model's own. Raises `AttentropyError`
+    for a model in which neither way is exact.
+    """
+    check_free(model)
+    if model not in _ways:
+        _ways[model] = _find_way(model)
+    way = _ways[model]
+    if isinstance(way, str):
+        raise AttentropyError(way)
+    return way
+
+
+def _find_way(model: PreTrainedModel) -> Way | str:
+    check_supported(model)
+    name = type(model).__name__
+    ids = probe_ids(model)
+    own = outputs(run_own(model, ids))
+    why = ""
+    for way in (SharedKeys(), OwnAttention()):
+        try:
+            if isinstance(way, SharedKeys) and not check_model(model).is_causal:
+                return f"{name} does not read from left to right, so a later row is no effect of it"
+            problem = _problem(model, way, ids, own)
+        except (AttentropyError, *MODEL_ERRORS) as error:
+            logger.debug("hiding with %s failed", type(way).__name__, exc_info=True)
+            problem = " ".join(str(error).split())[:160]
+        if problem is None:
+            return way
+        why = why or problem
+    kinds = sorted(set(layer_kinds(model)))
+    layers = f" (its layers: {', '.join(kinds)})" if kinds else ""
+    return f"passages cannot be hidden from the answer of {name}{layers}: {why}"
+
+
+def _problem(model: PreTrainedModel, way: Way, ids: Tensor, own: Tensor) -> str | None:
+    """Return why hiding is not exact in this way, None where it is; see `check_hiding`."""
+    token = ids.shape[1] // 3
+    other = ids.clone()
+    other[0, token] = ids[0, 0]
+    variants: list[Variant] = [(), (Interval(token, token + 1, token + 1),)]
+    first, both = token + 1, []
+    for text in (ids, other):
+        past = read_prompt(model, text[:, :first], first - 1)
+        bounds = [(0, ids.shape[1] - first)]
+        ((_, _, logits),) = way.passes(model, text[0, first:], past, first, variants, bounds)
+        both.append(logits.float())
+    if (distance := difference(own[0, first:], both[0][0], model.dtype)) is not None:
+        return f"its outputs differ by {distance:.3g} when nothing is hidden"
+    scale = max(1.0, float(both[0][1].abs().max()))
+    if float((both[0][1] - both[1][1]).abs().max()) > 1e-5 * scale:
+        return "information passes beside the mask"
+    return None
