@@ -82,8 +82,8 @@ def ours(folder: str, how: str) -> Callable[[Case], Scores]:
             message += text
         turns = [{"role": "user", "content": message}]
         result = attentropy.sources(
-            loaded.model, turns, tokenizer=loaded.tokenizer, answer=case["answer"],
-            segments=segments, how=how,
+            loaded.model, turns, tokenizer=loaded.tokenizer, segments=segments, how=how,
+            answer=loaded.encode(case["answer"])["input_ids"],
         )  # fmt: skip
         data, steps = result.dataset, loaded.steps(case)
         name = "effect_remove" if how == "remove" else "effect_with_copies"

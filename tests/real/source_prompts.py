@@ -6,7 +6,8 @@ order; of several, the one that stands first counts, and its words are the words
 passages that state it are the true sources, whether the answer is right or wrong: a model that
 answers with the year of another orchestra has it from the passage about that one. An answer that
 names no value comes from the model's weights if none of its new content words (those that are not
-in the question) stands in a passage; otherwise the rule decides nothing.
+in the question) stands in a passage, and the last of them is judged; otherwise the rule decides
+nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +23,18 @@ from real.words import function_words_of, key_of, keys_of, words_of
 
 Fact = dict[str, Any]
 FACTS: list[Fact] = json.loads(Path(__file__).with_name("source_facts.json").read_text("utf-8"))
-# Questions without passages: the words on which the answer has to rest.
+# Questions without passages: the words on which the answer has to rest, and the answer.
 QUESTIONS = {
-    "What is the capital of Norway?": ("capital", "Norway"),
+    "What is the capital of Austria?": (("capital", "Austria"), "Vienna"),
+    "What is the capital of Norway?": (("capital", "Norway"), "Oslo"),
+    "What is the capital of Greece?": (("capital", "Greece"), "Athens"),
+    "What is the capital of Poland?": (("capital", "Poland"), "Warsaw"),
+    "What is the capital of Turkey?": (("capital", "Turkey"), "Istanbul"),
+    "What is the capital of Kenya?": (("capital", "Kenya"), "Nairobi"),
+    "What is the capital of Cuba?": (("capital", "Cuba"), "Havana"),
+    "What is the capital of Sweden?": (("capital", "Sweden"), "Stockholm"),
+    "What is the currency of Mexico?": (("currency", "Mexico"), "peso"),
+    "What is the official language of Austria?": (("language", "Austria"), "German"),
 }
 
 
@@ -103,7 +113,7 @@ class RagPrompt:
         in_passages = keys_of(" ".join(one.text for one in self.passages))
         if not new or any(key_of(answer[a:b]) in in_passages for a, b in new):
             return None
-        return Judgement(new[0][0], new[-1][1], ())
+        return Judgement(*new[-1], ())
 
 
 def place_of(value: str, answer: str) -> tuple[int, int] | None:

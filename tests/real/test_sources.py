@@ -44,8 +44,9 @@ class Answering:
     def test(self, text, answer, segments=None):
         """Return the tested sources of an answer as a dataset."""
         chat = [{"role": "user", "content": text}]
+        ids = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
         result = attentropy.sources(
-            self.model, chat, tokenizer=self.tokenizer, answer=answer, segments=segments
+            self.model, chat, tokenizer=self.tokenizer, answer=ids, segments=segments
         )
         return result.dataset
 
