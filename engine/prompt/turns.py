@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attentropy.engine.errors import UsageError
+from attentropy.engine.prompt.ids import read_ids
 from attentropy.engine.prompt.messages import Conversation, check_messages
 from attentropy.engine.trace.segments import QUESTION
 
@@ -71,6 +72,14 @@ def read_turns(
             raise UsageError("the messages already have a system turn; leave `system` out")
         messages.insert(0, {"role": "system", "content": system})
     return Turns(Conversation(messages, _arguments(tools, template_args)), text, segments)
+
+
+def message_roles(prompt: Any, **arguments: Any) -> list[str]:
+    """Return the role of each message of a prompt; arguments: as `read_turns` takes them."""
+    if read_ids(prompt) is not None:
+        return []
+    messages = read_turns(prompt, **arguments).conversation.messages
+    return [str(message["role"]) for message in messages]
 
 
 def _ask(document: str, question: str) -> tuple[str, tuple[Segment, ...]]:

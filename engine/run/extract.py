@@ -13,9 +13,6 @@ from attentropy.engine import demo
 from attentropy.engine.arguments import Names, Selection
 from attentropy.engine.errors import AttentropyError, UsageError
 from attentropy.engine.model.config import config_facts
-from attentropy.engine.model.inner import inner_model
-from attentropy.engine.model.load import LoadedModel, load, wrap_loaded
-from attentropy.engine.model.positions import usable_positions
 from attentropy.engine.model.sandbox import one_child
 from attentropy.engine.prompt.placebo import Placebos, placebo_prompts
 from attentropy.engine.prompt.prepare import PromptLike, prepare
@@ -27,6 +24,7 @@ from attentropy.engine.run.answer import (
     with_answer,
 )
 from attentropy.engine.run.job import Job, open_partial
+from attentropy.engine.run.opening import check_length, open_model
 from attentropy.engine.run.options import Options, Progress
 from attentropy.engine.run.placebo import read_placebos, sought
 from attentropy.engine.run.plan import plan_run
@@ -34,7 +32,6 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.partial import PartialTrace
 from attentropy.engine.trace.segments import segment_names
 from attentropy.engine.trace.statistics import KEPT_STATS
-from attentropy.engine.trace.text import count
 from attentropy.engine.translator.file import TranslatorLike
 
 # A trace without an output goes to a disk from so many bytes on.
@@ -208,7 +205,7 @@ def extract(
     show = progress or (lambda stage, done, total: None)
     show("loading the model", 0, 1)
     with one_child():
-        loaded = _loaded(model, tokenizer, options.placement)
+        loaded = open_model(model, tokenizer, options.placement)
         text = prepare(
             loaded.tokenizer,
             prompt,
@@ -231,7 +228,7 @@ def extract(
         text = replace(
             text, segments=[new or old for new, old in zip(names, earlier_names, strict=True)]
         )
-    _check_length(loaded, len(text.ids))
+    check_length(loaded, len(text.ids))
     show("checking the model", 0, 1)
     earlier = partial.run() if partial is not None and resume else {}
     plan = plan_run(loaded, text, options, earlier)
@@ -267,32 +264,6 @@ def _run(job: Job, show: Progress, placebos: Placebos) -> Trace:
     if answer:
         arrays |= text.coordinates()
     return job.finish(arrays, attrs)
-
-
-def _loaded(model: Any, tokenizer: Any, placement: dict[str, str | None]) -> LoadedModel:
-    if not (model is None or isinstance(model, (str, Path))):
-        inner = inner_model(model)
-        if names := [name for name, value in placement.items() if value is not None]:
-            raise UsageError(f"`{names[0]}` does not apply to a model that is already loaded")
-        if not inner.model.can_generate() and inner.model.get_output_embeddings() is None:
-            raise UsageError(
-                f"{type(inner.model).__name__} has no head that predicts tokens, so it has no "
-                "answer and no lens; record its attention with attentropy.record"
-            )
-        loaded = wrap_loaded(inner.model, tokenizer)
-        return replace(loaded, notes=(*loaded.notes, *inner.notes))
-    if tokenizer is not None:
-        raise UsageError("`tokenizer` is only for a model that is already loaded")
-    return load(model, **placement)
-
-
-def _check_length(loaded: LoadedModel, tokens: int) -> None:
-    positions = usable_positions(loaded.model)
-    if positions is not None and tokens > positions:
-        raise UsageError(
-            f"the prompt has {count(tokens, 'token')}, but {loaded.name!r} supports only "
-            f"{positions:,}; shorten the prompt"
-        )
 
 
 __all__ = ["AttentropyError", "extract"]

@@ -23,6 +23,9 @@ from attentropy.engine.sources.hiding import Interval, Variant, is_hidden
 from attentropy.engine.sources.prompt_cache import read_prompt, with_past
 from attentropy.engine.sources.rows import Past, Rows, reading
 
+# Layers that are not softmax attention, as configurations name them in `layer_types`.
+_OTHER_LAYERS = {"conv", "hybrid", "hybrid_sliding", "linear_attention", "mamba", "recurrent"}
+
 logger = logging.getLogger("attentropy.sources")
 
 Mass = Callable[[int, int, Tensor], None]
@@ -163,25 +166,26 @@ def check_hiding(model: PreTrainedModel) -> Way:
 
 
 def _find_way(model: PreTrainedModel) -> Way | str:
+    """Return the way that is exact for a model, or one line that says why none is."""
     check_supported(model)
     name = type(model).__name__
+    refused = f"a passage cannot be hidden from the answer of {name}"
+    if others := sorted(_OTHER_LAYERS & set(layer_kinds(model))):
+        return f"{refused}: information passes beside the mask in its {', '.join(others)} layers"
     ids = probe_ids(model)
     own = outputs(run_own(model, ids))
-    why = ""
+    problem = ""
     for way in (SharedKeys(), OwnAttention()):
         try:
             if isinstance(way, SharedKeys) and not check_model(model).is_causal:
-                return f"{name} does not read from left to right, so a later row is no effect of it"
-            problem = _problem(model, way, ids, own)
+                return f"{refused}: its tokens also see those after them"
+            problem = _problem(model, way, ids, own) or ""
         except (AttentropyError, *MODEL_ERRORS) as error:
             logger.debug("hiding with %s failed", type(way).__name__, exc_info=True)
             problem = " ".join(str(error).split())[:160]
-        if problem is None:
+        if not problem:
             return way
-        why = why or problem
-    kinds = sorted(set(layer_kinds(model)))
-    layers = f" (its layers: {', '.join(kinds)})" if kinds else ""
-    return f"passages cannot be hidden from the answer of {name}{layers}: {why}"
+    return f"{refused}: {problem}"
 
 
 def _problem(model: PreTrainedModel, way: Way, ids: Tensor, own: Tensor) -> str | None:
@@ -197,7 +201,7 @@ def _problem(model: PreTrainedModel, way: Way, ids: Tensor, own: Tensor) -> str 
         ((_, _, logits),) = way.passes(model, text[0, first:], past, first, variants, bounds)
         both.append(logits.float())
     if (distance := difference(own[0, first:], both[0][0], model.dtype)) is not None:
-        return f"its outputs differ by {distance:.3g} when nothing is hidden"
+        return f"behind a cached prompt its outputs are not its own (difference {distance:.3g})"
     scale = max(1.0, float(both[0][1].abs().max()))
     if float((both[0][1] - both[1][1]).abs().max()) > 1e-5 * scale:
         return "information passes beside the mask"

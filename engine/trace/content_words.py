@@ -52,3 +52,27 @@ def content_keys(tokens: Sequence[str], roles: Sequence[str]) -> list[str]:
         if key not in function:
             keys[a:b] = [key] * (b - a)
     return keys
+
+
+def bare_word(word: str) -> str:
+    """Return a word without blanks and punctuation at its ends."""
+    own = [i for i, letter in enumerate(word) if unicodedata.category(letter)[0] in "LMN"]
+    return word[own[0] : own[-1] + 1] if own else word.strip()
+
+
+class Words:
+    """The words of a text, to look for a word of another text in it."""
+
+    def __init__(self, text: str) -> None:
+        self._keys = word_keys(text)
+        self._text = text.casefold()
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the text has a word; a token of several words stands in it as a whole."""
+        if key in self._keys or key.removesuffix("'s") in self._keys:
+            return True
+        return len(word_keys(key)) > 1 and key in self._text
+
+    def has_start(self, key: str) -> bool:
+        """Whether a word of the text begins with `key`."""
+        return any(own.startswith(key) for own in self._keys)

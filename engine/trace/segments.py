@@ -45,6 +45,23 @@ def segment_names(
     return names
 
 
+def check_whole_tokens(
+    texts: Sequence[str], roles: Sequence[str], segments: Mapping[str, Any]
+) -> None:
+    """Raise `UsageError` where a segment begins or ends within a token, blanks aside."""
+    tokens = [t if role == "content" else "" for t, role in zip(texts, roles, strict=True)]
+    text, ends = "".join(tokens), [*accumulate(map(len, tokens))]
+    for name, part in segments.items():
+        start, stop = _span(name, part, text)
+        for token, end in zip(tokens, ends, strict=True):
+            letters = token.strip()
+            first = end - len(token.lstrip()) if letters else end
+            if any(first < edge < first + len(letters) for edge in (start, stop)):
+                raise UsageError(
+                    f"`segments`: {name!r} splits the token {letters!r}; move its start or stop"
+                )
+
+
 def _span(name: Any, part: Any, text: str) -> tuple[int, int]:
     """Return the characters of one segment. Raises `UsageError`."""
     if not isinstance(name, str) or not name.strip():

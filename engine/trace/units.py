@@ -99,11 +99,24 @@ def starts_word(tokens: Sequence[str], roles: Sequence[str], spans: Array | None
     where the role changes. Tokens that share a character, and what is the rest of one, do not.
     Blanks that are tokens of their own are words of their own.
     """
-    text = "".join(tokens)
-    boundaries = np.zeros(len(text) + 1, np.int64)
-    boundaries[word_boundaries(text)] = 1
-    boundaries[[0, -1]] = 1
-    passed = np.concatenate([[0], np.cumsum(boundaries)])  # boundaries before each place
+    return starts_part(tokens, word_boundaries("".join(tokens)), roles, spans)
+
+
+def starts_part(
+    tokens: Sequence[str],
+    boundaries: Sequence[int],
+    roles: Sequence[str],
+    spans: Array | None = None,
+) -> Array:
+    """Return whether each token starts a part of the text, cut at `boundaries`, [N] bool.
+
+    boundaries: places in the text of all tokens, in characters. See `starts_word`.
+    """
+    length = sum(map(len, tokens))
+    is_boundary = np.zeros(length + 1, np.int64)
+    is_boundary[list(boundaries)] = 1
+    is_boundary[[0, -1]] = 1
+    passed = np.concatenate([[0], np.cumsum(is_boundary)])  # boundaries before each place
     starts = np.ones(len(tokens), bool)
     place = [0, *accumulate(map(len, tokens))]
     end = 0  # of the letters of the last token that has any characters

@@ -24,7 +24,9 @@ _NAMES = {
 }
 # Arguments that are on where nobody says so: the option switches them off.
 _NEGATED = {"chat_template", "reference", "scores", "thumbnails"}
-_WITHOUT_OPTION = {"model", "path", "tokenizer"}  # of Python alone
+_WITHOUT_OPTION = {  # of Python alone
+    "answer", "budget", "draws", "how", "level", "model", "path", "target", "tokenizer", "versus",
+}  # fmt: skip
 
 
 def option_words(message: str) -> str:

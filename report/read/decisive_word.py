@@ -10,12 +10,11 @@ the model knows.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
 
-from attentropy.engine.trace.content_words import content_keys, word_keys
+from attentropy.engine.trace.content_words import Words, bare_word, content_keys
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.segments import QUESTION
@@ -97,31 +96,13 @@ def _new_words(
     new, source = list[int](), ""
     for name, question_text in _questions(trace):
         source = name
-        question = _Words(question_text)
+        question = Words(question_text)
         new = [i for i in words if keys[i] not in question]
         if new and new[-1] == last and question.has_start(keys[last]):
             new.pop()  # nothing follows the word: the limit may have cut one of the question's
         if new:
             break
     return new, source
-
-
-class _Words:
-    """The words of a text, to look for a word of another text in it."""
-
-    def __init__(self, text: str) -> None:
-        self._keys = word_keys(text)
-        self._text = text.casefold()
-
-    def __contains__(self, key: str) -> bool:
-        """Whether the text has a word; a token of several words stands in it as a whole."""
-        if key in self._keys or key.removesuffix("'s") in self._keys:
-            return True
-        return len(word_keys(key)) > 1 and key in self._text
-
-    def has_start(self, key: str) -> bool:
-        """Whether a word of the text begins with `key`."""
-        return any(own.startswith(key) for own in self._keys)
 
 
 def _questions(trace: Trace) -> list[tuple[str, str]]:
@@ -173,12 +154,6 @@ def _word_at(
         probability=_probability(trace, span),
         place=(place, place + len(word)) if place >= 0 else None,
     )
-
-
-def bare_word(word: str) -> str:
-    """Return a word without blanks and punctuation at its ends."""
-    own = [i for i, letter in enumerate(word) if unicodedata.category(letter)[0] in "LMN"]
-    return word[own[0] : own[-1] + 1] if own else word.strip()
 
 
 def _probability(trace: Trace, span: tuple[int, int]) -> float | None:

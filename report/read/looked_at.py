@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attentropy.engine.trace.content_words import content_keys
+from attentropy.engine.trace.content_words import bare_word, content_keys
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.readable import is_redacted
@@ -19,7 +19,6 @@ from attentropy.engine.trace.sink_keys import sink_keys
 from attentropy.engine.trace.statistics import TOP_KEY_WITHOUT_SINKS
 from attentropy.engine.trace.units import starts_word
 from attentropy.report.read.answer_words import read_answer
-from attentropy.report.read.decisive_word import bare_word
 from attentropy.report.read.maps import window_names
 
 LEAST = 0.05  # of the heads have the strongest word as their top key, or none is named

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     __version__: str
     from attentropy.engine.record.record import record
     from attentropy.engine.run.extract import extract
+    from attentropy.engine.run.sources import sources
     from attentropy.engine.trace.dataset import Trace
     from attentropy.engine.translator.fit import fit_lens
     from attentropy.kernels.ops import attention, vocabulary
@@ -40,6 +41,7 @@ _HOMES = {
     "fit_lens": "attentropy.engine.translator.fit",
     "open": "attentropy.report.compare.stored",
     "record": "attentropy.engine.record.record",
+    "sources": "attentropy.engine.run.sources",
     "vocabulary": "attentropy.kernels.ops",
 }
 
@@ -60,6 +62,7 @@ __all__ = [
     "extract",
     "fit_lens",
     "record",
+    "sources",
     "vocabulary",
 ]
 

@@ -35,7 +35,7 @@ def test_a_window_that_cannot_be_kept_is_refused_before_the_prompt_is_read(embed
         extract(embedded.model, [5] * 3000, tokenizer=embedded.tokenizer, windows=["0:2000,:"])
     hook.remove()
     assert max(read) <= 32
-    monkeypatch.setattr("attentropy.engine.run.extract.load", None)
+    monkeypatch.setattr("attentropy.engine.run.opening.load", None)
     with pytest.raises(UsageError, match="ranges of queries and keys"):
         extract(device="cpu", windows=["here"])
 

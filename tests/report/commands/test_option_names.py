@@ -60,7 +60,7 @@ TEXTS = list(message_texts())
 def parameters():
     """Return the names of all parameters of what a user calls."""
     functions = [
-        attentropy.extract, attentropy.fit_lens, attentropy.record,
+        attentropy.extract, attentropy.fit_lens, attentropy.record, attentropy.sources,
         attentropy.compare, attentropy.export, profile,
         describe, render_page, attentropy.Trace.open, attentropy.Trace.save,
         attentropy.Trace.report, attentropy.Trace.export, attentropy.attention,

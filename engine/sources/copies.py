@@ -1,0 +1,79 @@
+"""Copies: earlier words of the answer that restate a word of the prompt.
+
+An answer that repeats a word of the question reads its own copy from then on, so that hiding the
+word of the question alone changes little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from attentropy.engine.sources.hiding import Interval, Variant
+from attentropy.engine.sources.layout import TEMPLATE, Layout, token_roles
+from attentropy.engine.sources.words import AnswerWord
+from attentropy.engine.trace.content_words import content_keys
+
+Layers = tuple[int, int | None] | None  # as an interval takes them
+
+
+class Hiding:
+    """What is hidden where a span is: its own keys, and those of its copies in the answer.
+
+    sinks: tokens that stay visible.
+    """
+
+    def __init__(
+        self, layout: Layout, words: Sequence[AnswerWord], sinks: Collection[int] = ()
+    ) -> None:
+        self._prompt = layout.prompt_tokens
+        keys = content_keys(layout.tokens, layout.roles)
+        is_word = [role != TEMPLATE for role in token_roles(layout)]
+        self._keys = [key if own else "" for key, own in zip(keys, is_word, strict=False)]
+        self._words, self._sinks = words, frozenset(sinks)
+
+    def keys(self, tokens: Sequence[int]) -> set[str]:
+        """Return the content words that tokens of the prompt belong to."""
+        return {self._keys[i] for i in tokens} - {""}
+
+    def direct(self, tokens: Sequence[int], layers: Layers = None) -> Variant:
+        """Return the variant that hides tokens of the prompt from the rows of the answer."""
+        own = [i for i in tokens if i not in self._sinks]
+        return tuple(Interval(a, b, self._prompt - 1, layers) for a, b in runs(own))
+
+    def copies(
+        self,
+        tokens: Sequence[int],
+        layers: Layers = None,
+        besides: Collection[str] = (),
+    ) -> Variant:
+        """Return the variant that hides the copies of these tokens from the rows after each copy.
+
+        besides: content words whose copies stay visible.
+        """
+        hidden = self.keys([i for i in tokens if i not in self._sinks]) - set(besides)
+        places = [
+            (self._prompt + word.start, self._prompt + word.stop)
+            for word in self._words
+            if word.key in hidden
+        ]
+        return tuple(Interval(a, b, b, layers) for a, b in places)
+
+    def with_copies(self, tokens: Sequence[int], layers: Layers = None) -> Variant:
+        """Return the variant that hides tokens together with their copies."""
+        return self.direct(tokens, layers) + self.copies(tokens, layers)
+
+
+def runs(tokens: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the runs [start, stop) of consecutive tokens, in order."""
+    own = sorted(set(tokens))
+    starts = [i for i, token in enumerate(own) if not i or token != own[i - 1] + 1]
+    return [(own[a], own[b - 1] + 1) for a, b in pairwise([*starts, len(own)]) if a < b]
+
+
+def widest(values: np.ndarray, count: int) -> list[int]:
+    """Return the indices of the `count` largest of values, the largest first; NaN is none."""
+    order = np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")
+    return [int(i) for i in order[:count] if np.isfinite(values[i])]

@@ -1,0 +1,115 @@
+"""What is tested once the strongest spans are known: totals, layers, all evidence, one passage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from attentropy.engine.sources.controls import TOTAL_DRAWS
+from attentropy.engine.sources.cost import LAYERED, STRONGEST
+from attentropy.engine.sources.labels import is_below
+from attentropy.engine.sources.layout import ASKS, EVIDENCE, TEMPLATE, token_roles
+from attentropy.engine.sources.search import Search, Tested, WindowEffects
+from attentropy.engine.trace.types import Array
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The effect on each step of hiding all evidence, and the template before the last position.
+
+    NaN where the prompt has none.
+    """
+
+    evidence: Array
+    template: Array
+
+
+def hide_groups(search: Search) -> Groups:
+    """Hide all evidence, with its copies but those of words of the question; and the template."""
+    roles = token_roles(search.layout)
+    last = search.layout.prompt_tokens - 1
+    of = {role: [i for i, own in enumerate(roles) if own == role] for role in set(roles)}
+    evidence, template = of.get(EVIDENCE, []), [i for i in of.get(TEMPLATE, []) if i < last]
+    asked_for = search.hiding.keys(of.get(ASKS, []))
+    variants = [
+        search.hiding.direct(evidence) + search.hiding.copies(evidence, besides=asked_for),
+        search.hiding.direct(template),
+    ]
+    wanted = [i for i, variant in enumerate(variants) if variant]
+    effects = np.full((2, search.readings.steps), np.nan)
+    if wanted:
+        effects[wanted] = search.readings.direct([variants[i] for i in wanted])
+    return Groups(effects[0], effects[1])
+
+
+def sources_of(search: Search) -> list[Tested]:
+    """Return the finest spans that are a source of a decisive word, or also there."""
+    return [
+        one
+        for one in search.frontier
+        if any(search.is_source(one, word) or one.also_there[word] for word in search.decisive)
+    ]
+
+
+def leave_one_passage(search: Search) -> None:
+    """Hide all evidence but one passage, for each passage that is a source."""
+    roles = token_roles(search.layout)
+    evidence = {i for i, role in enumerate(roles) if role == EVIDENCE}
+    own = [one for one in sources_of(search) if one.span.role == EVIDENCE]
+    own = sorted(own, key=search.strength, reverse=True)[:STRONGEST]
+    others = [search.hiding.direct(sorted(evidence - set(one.tokens))) for one in own]
+    for one, effects in zip(own, search.readings.direct(others) if own else [], strict=True):
+        one.sufficient = effects
+
+
+def hide_by_layer(search: Search, layers: Sequence[int]) -> None:
+    """Hide the strongest sources, with their copies, from each layer on."""
+    own = sorted(sources_of(search), key=search.strength, reverse=True)[:LAYERED]
+    variants = [
+        search.hiding.with_copies(one.tokens, (layer, None)) for one in own for layer in layers
+    ]
+    if variants:
+        effects = search.readings.direct(variants).reshape(len(own), len(layers), -1)
+        for one, values in zip(own, effects, strict=True):
+            one.from_layer = values
+
+
+def hide_from_all(search: Search) -> None:
+    """Hide the strongest spans and the most attended ones from every later row.
+
+    Those that may act through other tokens get a control of the same kind. A span that has a sink
+    is left out: its other tokens are no single interval.
+    """
+    sinks = set(search.sinks)
+    own = {id(one): one for one in [*search.strongest(), *search.attended()]
+           if not sinks & set(one.tokens)}  # fmt: skip
+    spans = list(own.values())
+    if not spans:
+        return
+    for one, effects in zip(
+        spans, search.readings.total([(s.span.start, s.span.stop) for s in spans]), strict=True
+    ):
+        one.total = effects
+    draws, effects_of = search.controls(), WindowEffects(search.readings.total, {})
+    for one in spans:
+        effects = search.word_effects(one.total)
+        is_wanted = any(
+            is_below(float(effects[word]), np.nan, search.floor)
+            and not (search.is_source(one, word) or one.also_there[word])
+            for word in search.decisive
+        )
+        if is_wanted:
+            windows = draws.draws_for(one.span, TOTAL_DRAWS)
+            one.control_total = effects_of.control(
+                windows, search.word_effects, len(search.words)
+            )  # fmt: skip
+
+
+def remove_each(search: Search) -> None:
+    """Read the prompt again without each span, those with the strongest effects first."""
+    own = sorted(search.frontier, key=search.strength, reverse=True)
+    spans = [(one.span.start, one.span.stop) for one in own]
+    for one, effects in zip(own, search.readings.remove(spans) if own else [], strict=True):
+        one.removed = effects

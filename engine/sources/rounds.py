@@ -1,0 +1,114 @@
+"""*Also there*: what a word could rest on as well, once its strongest span is hidden.
+
+Of two copies of a fact each alone has little effect: the answer reads the other one. So the
+strongest span is hidden, source or not, and every remaining span is tested again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from attentropy.engine.sources.cost import STRONGEST
+from attentropy.engine.sources.labels import HALF, is_below
+from attentropy.engine.sources.layout import EVIDENCE
+from attentropy.engine.sources.search import Search, Tested, Window, WindowEffects
+from attentropy.engine.trace.types import Array
+
+ROUNDS = 3
+
+
+def find_also_there(search: Search) -> None:
+    """Mark the spans that are *also there*, by word.
+
+    Where the prompt has evidence, the strongest evidence is hidden and the other evidence is
+    tested: with a word of the question hidden, two passages still replace each other.
+    """
+    own = [one for one in search.frontier if np.isfinite(one.with_copies).all()]
+    evidence = [one for one in own if one.span.role == EVIDENCE]
+    pool = evidence or own
+    if len(pool) < 2:
+        return
+    effects = search.word_effects(np.stack([one.with_copies for one in pool]))
+    groups: dict[int, list[int]] = {}
+    for word in sorted(search.decisive, key=lambda word: float(effects[:, word].min())):
+        groups.setdefault(int(effects[:, word].argmin()), []).append(word)
+    for leader, words in list(groups.items())[:STRONGEST]:
+        _rounds(search, pool, pool[leader], words)
+
+
+def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Sequence[int]) -> None:
+    """Hide the leader and then, while the words still stand, what has the strongest effect with it.
+
+    Marks what passes with these hidden, and those of them without which it would not.
+    """
+    hidden, before = [leader], leader.with_copies
+    for _ in range(ROUNDS):
+        rest = [one for one in pool if one not in hidden]
+        if not rest:
+            return
+        together = _test(search, hidden, [tuple(one.tokens) for one in rest])
+        further = search.word_effects(together - before)
+        passed = _passing(search, hidden, before, rest, further, words)
+        for i, word in passed:
+            rest[i].also_there[word] = True
+            for one in _needed(search, hidden, rest[i], together[i], word):
+                one.also_there[word] = True
+        stands = bool((search.word_effects(before)[list(words)] > -HALF).any())
+        if not (passed or stands) or not np.isfinite(further).any():
+            return
+        options = passed or [(i, word) for i in range(len(rest)) for word in words]
+        strongest = min(options, key=lambda at: float(np.nan_to_num(further[at])))[0]
+        hidden.append(rest[strongest])
+        before = together[strongest]
+
+
+def _needed(
+    search: Search, hidden: Sequence[Tested], other: Tested, together: Array, word: int
+) -> list[Tested]:
+    """Return which hidden spans matter: with one of them visible the word would stand better."""
+    if len(hidden) == 1:
+        without = other.with_copies[None]
+    else:
+        rest = [[two for two in hidden if two is not one] for one in hidden]
+        tokens = [[i for one in own for i in one.tokens] for own in rest]
+        without = _test(search, [other], tokens)
+    gains = search.word_effects(without - together)[:, word]
+    return [one for one, gain in zip(hidden, gains, strict=True) if gain > HALF]
+
+
+def _test(search: Search, hidden: Sequence[Tested], others: Sequence[Sequence[int]]) -> Array:
+    """Return the effect of hiding all of `hidden` together with each of `others`, [other, step]."""
+    tokens = [i for one in hidden for i in one.tokens]
+    variants = [search.hiding.with_copies([*tokens, *other]) for other in others]
+    return search.readings.direct(variants)
+
+
+def _passing(
+    search: Search, hidden: Sequence[Tested], before: Array, rest: Sequence[Tested], further: Array,
+    words: Sequence[int],
+) -> list[tuple[int, int]]:  # fmt: skip
+    """Return which of the rest have a further effect below −ln 2, floor and control: (i, word).
+
+    The draws of the control are hidden together with what is hidden already.
+    """
+    tried = [(i, word) for i in range(len(rest)) for word in words
+             if is_below(float(further[i, word]), np.nan, search.floor)]  # fmt: skip
+    if not tried:
+        return []
+
+    def test(windows: Sequence[Window]) -> Array:
+        return _test(search, hidden, [range(*window) for window in windows]) - before
+
+    barred = {i for one in hidden for i in one.tokens}
+    draws = search.controls()
+    effects = WindowEffects(test, {})
+    controls = {}
+    for i in dict.fromkeys(i for i, _ in tried):
+        windows = [own for own in draws.draws_for(rest[i].span) if not barred & set(range(*own))]
+        controls[i] = effects.control(windows, search.word_effects, len(search.words))
+    return [
+        (i, word) for i, word in tried
+        if is_below(float(further[i, word]), float(controls[i].low[word]), search.floor)
+    ]  # fmt: skip
