@@ -66,8 +66,8 @@ class Loaded:
         return [i for i, (a, b) in enumerate(offsets) if a < stop and b > start]
 
 
-def ours(folder: str, how: str) -> Callable[[Case], Scores]:
-    """Return the tests of this project, everything that `sources` does by default."""
+def ours(folder: str) -> Callable[[Case], Scores]:
+    """Return all the tests that `attentropy.sources` makes by default, controls included."""
     import attentropy
 
     loaded = Loaded(folder)
@@ -80,15 +80,36 @@ def ours(folder: str, how: str) -> Callable[[Case], Scores]:
                 segments[name] = [len(message), len(message) + len(text)]
             place += role == "evidence"
             message += text
-        turns = [{"role": "user", "content": message}]
-        result = attentropy.sources(
-            loaded.model, turns, tokenizer=loaded.tokenizer, segments=segments, how=how,
-            answer=loaded.encode(case["answer"])["input_ids"],
-        )  # fmt: skip
-        data, steps = result.dataset, loaded.steps(case)
-        name = "effect_remove" if how == "remove" else "effect_with_copies"
-        effects, ids = data[name].values[:, steps].sum(-1), data["span_id"].values.tolist()
-        yield how, [-float(effects[ids.index(f"passage {i}")]) for i in range(place)]
+        data = attentropy.sources(
+            loaded.model, [{"role": "user", "content": message}], tokenizer=loaded.tokenizer,
+            segments=segments, answer=loaded.encode(case["answer"])["input_ids"],
+        ).dataset  # fmt: skip
+        effects = data["effect_with_copies"].values[:, loaded.steps(case)].sum(-1)
+        ids = data["span_id"].values.tolist()
+        yield "all tests", [-float(effects[ids.index(f"passage {i}")]) for i in range(place)]
+
+    return score
+
+
+def passages_alone(folder: str, way: str) -> Callable[[Case], Scores]:
+    """Return one test of this project per passage: it is hidden, or taken out of the prompt."""
+    from attentropy.engine.model.load import LoadedModel
+    from attentropy.engine.sources.hiding import Interval
+    from attentropy.engine.sources.reader import HiddenReader
+
+    loaded = Loaded(folder)
+    whole = LoadedModel(loaded.model, loaded.tokenizer, folder, None)
+
+    def score(case: Case) -> Scores:
+        prompt = loaded.encode(loaded.chat("".join(text for _, text in case["parts"])))["input_ids"]
+        ids = prompt + loaded.encode(case["answer"])["input_ids"]
+        last, spans = len(prompt) - 1, loaded.spans(case)
+        reader = HiddenReader(whole, ids, len(prompt))
+        if way == "removed":
+            logprobs = reader.remove(spans)
+        else:
+            logprobs = reader.direct([(Interval(*span, last),) for span in spans])
+        yield f"passages {way}", (-logprobs[:, loaded.steps(case)].sum(-1)).tolist()
 
     return score
 
@@ -205,8 +226,9 @@ def captum(folder: str) -> Callable[[Case], Scores]:
 
 
 METHODS: dict[str, Callable[[str], Callable[[Case], Scores]]] = {
-    "attentropy": lambda folder: ours(folder, "hide"),
-    "attentropy, remove": lambda folder: ours(folder, "remove"),
+    "attentropy, hidden": lambda folder: passages_alone(folder, "hidden"),
+    "attentropy, removed": lambda folder: passages_alone(folder, "removed"),
+    "attentropy": ours,
     "attention": attention,
     "ContextCite": lambda folder: context_cite(folder, (32, 64)),
     "ContextCite, 2 ablations": lambda folder: context_cite(folder, (2,)),  # for its memory alone

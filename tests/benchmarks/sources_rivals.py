@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 NEW_TOKENS = 32
 LIMIT_BYTES = 8 << 30
 FIRST_TOKENS = 1024
-METHODS = ("attentropy", "attentropy, remove", "attention", "ContextCite", "captum")
+METHODS = (
+    "captum", "attention", "attentropy, hidden", "attentropy, removed", "attentropy", "ContextCite",
+)  # fmt: skip
 FOR_MEMORY = {"ContextCite": "ContextCite, 2 ablations"}  # each ablation takes the same memory
 
 Case = dict[str, Any]
@@ -75,8 +77,18 @@ def cases_of(folder: Path) -> list[Case]:
             cases.append({
                 "name": prompt.name, "parts": [[one.role, one.text] for one in prompt.parts],
                 "answer": answer, "judged": [judgement.start, judgement.stop],
-                "true": judgement.passages, "kind": prompt.kind,
+                "true": list(judgement.passages), "kind": prompt.kind,
             })  # fmt: skip
+    return cases
+
+
+def stored_cases(folder: Path, path: Path | None) -> list[Case]:
+    """Return the cases of a file; without one, those of `cases_of`, which are written there."""
+    if path and path.exists():
+        return list(json.loads(path.read_text("utf-8")))
+    cases = cases_of(folder)
+    if path:
+        path.write_text(json.dumps(cases), "utf-8")
     return cases
 
 
@@ -126,9 +138,11 @@ def best_two(lines: list[dict[str, Any]], name: str) -> list[int]:
 
 
 def compare(rivals: Rivals, methods: list[str], cases: list[Case]) -> None:
-    """Print the table of recall, seconds and memory, the last two as shares of the first's."""
+    """Print the table of recall, seconds and memory, the last two with the first method's as 1."""
     print("| method | true passage first | both copies first | seconds | memory |")
     print("| --- | --- | --- | --- | --- |")
+    first = sum(0 in case["true"] for case in cases)
+    print(f"| always the first passage | {first} of {len(cases)} | | | |", flush=True)
     unit: tuple[float, float] | None = None
     for method in methods:
         try:
@@ -139,7 +153,7 @@ def compare(rivals: Rivals, methods: list[str], cases: list[Case]) -> None:
         for way, cells, seconds in recall(cases, lines):
             used = memory["peak"] - memory["loaded"]
             unit = unit or (seconds, used)
-            name = method if way in ("", "hide", "remove") else f"{method}, {way}"
+            name = f"{method.split(',')[0]}, {way}" if way else method
             ratios = f"{seconds / unit[0]:.2f} | {used / unit[1]:.2f}"
             print(f"| {name} | {cells} | {ratios} |", flush=True)
 
@@ -174,7 +188,10 @@ def main() -> None:
     parser.add_argument("--context-cite", help="Python of an environment with context-cite")
     parser.add_argument("--captum", help="Python of an environment with captum")
     parser.add_argument("--methods", nargs="*", help="Methods to run; by default all that can")
-    parser.add_argument("--prompts", type=int, help="How many prompts, by default all")
+    parser.add_argument("--cases", type=Path, help="File for the answers, read where it is there")
+    parser.add_argument(
+        "--every", type=int, default=1, help="Take each prompt whose number this divides"
+    )
     parser.add_argument("--limit", action="store_true", help="Look for the longest prompt only")
     parser.add_argument("--most", type=int, default=65_536, help="Longest prompt, in tokens")
     parser.add_argument("--minutes", type=float, default=10, help="For each length, at most")
@@ -187,7 +204,7 @@ def main() -> None:
     if asked_for.limit:
         find_limits(rivals, methods, asked_for.most, asked_for.minutes)
     else:
-        compare(rivals, methods, cases_of(rivals.folder)[: asked_for.prompts])
+        compare(rivals, methods, stored_cases(rivals.folder, asked_for.cases)[:: asked_for.every])
 
 
 if __name__ == "__main__":
