@@ -1,0 +1,211 @@
+"""Tested sources compared with other ways to say which passage an answer comes from.
+
+    PYTHONPATH=tests python -m benchmarks.sources_rivals --context-cite PYTHON --captum PYTHON
+
+The prompts with passages of `tests/real/source_prompts.py`, read by SmolLM2-135M-Instruct
+(`tests/real/README.md`): each method scores the same passages for the same words of the same
+answer, and the passage with the highest score is compared with the true one. Methods of other
+projects run in environments of their own, whose Python is named; one that is not named is left
+out. Every method has one process after the other and one thread. `--limit` also looks for the
+longest prompt that each method reads within 8 GiB of address space, by doubling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+CHILD = Path(__file__).with_name("sources_children.py")
+ROOT = Path(__file__).parents[2]
+NEW_TOKENS = 32
+LIMIT_BYTES = 8 << 30
+FIRST_TOKENS = 1024
+METHODS = (
+    "captum", "attention", "attentropy, hidden", "attentropy, removed", "attentropy", "ContextCite",
+)  # fmt: skip
+FOR_MEMORY = {"ContextCite": "ContextCite, 2 ablations"}  # each ablation takes the same memory
+
+Case = dict[str, Any]
+
+
+class Rivals:
+    """The methods, each with its Python, and the model that all of them read."""
+
+    def __init__(self, folder: Path, pythons: dict[str, str]) -> None:
+        self.folder, self.pythons = folder, pythons
+
+    def run(
+        self, method: str, cases: Iterable[Case], limit: int = 0, seconds: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Return what the method's process says, a line per case and way, then its memory.
+
+        Raises `RuntimeError` with the last line of its errors, and `TimeoutExpired`.
+        """
+        task = {"method": method, "model": str(self.folder), "cases": list(cases), "bytes": limit}
+        python = self.pythons.get(method.split(",")[0], sys.executable)
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        path = str(ROOT / "src") if python == sys.executable else ""
+        done = subprocess.run(
+            [python, str(CHILD)], input=json.dumps(task), capture_output=True, text=True,
+            check=False, timeout=seconds, env=os.environ | threads | {"PYTHONPATH": path},
+        )  # fmt: skip
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise RuntimeError(lines[-1])
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in lines]
+
+
+def cases_of(folder: Path) -> list[Case]:
+    """Return the prompts whose answers come from a passage, with the answers."""
+    from real.source_prompts import RAG
+    from real.test_sources import Answering
+
+    answering, cases = Answering(folder), []
+    for prompt in RAG:
+        answer = answering.answer(prompt.text)
+        judgement = prompt.judge(answer)
+        if judgement and judgement.passages:
+            cases.append({
+                "name": prompt.name, "parts": [[one.role, one.text] for one in prompt.parts],
+                "answer": answer, "judged": [judgement.start, judgement.stop],
+                "true": list(judgement.passages), "kind": prompt.kind,
+            })  # fmt: skip
+    return cases
+
+
+def stored_cases(folder: Path, path: Path | None) -> list[Case]:
+    """Return the cases of a file; without one, those of `cases_of`, which are written there."""
+    if path and path.exists():
+        return list(json.loads(path.read_text("utf-8")))
+    cases = cases_of(folder)
+    if path:
+        path.write_text(json.dumps(cases), "utf-8")
+    return cases
+
+
+def long_case(folder: Path, tokens: int) -> Case:
+    """Return a prompt of about `tokens` tokens in four passages, one with the fact."""
+    from transformers import AutoTokenizer
+
+    from real.source_prompts import RAG
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    length = lambda text: len(tokenizer(text)["input_ids"])  # noqa: E731
+    fact = "The Kestrel tower is 134 metres high."
+    others = cycle([p.text for prompt in RAG for p in prompt.passages if "Kestrel" not in p.text])
+    passages, room = [], (tokens - 100) // 4
+    for first in ("", "", fact, ""):
+        text, size = first, length(first) if first else 0
+        while size < room:
+            one = next(others)
+            text, size = f"{text} {one}".strip(), size + length(f" {one}")
+        passages.append(["evidence", text])
+    parts = [part for one in passages for part in (one, ["", "\n\n"])]
+    parts.append(["asks", "How many metres high is the Kestrel tower?"])
+    start = fact.index("134")
+    return {"name": f"{tokens}", "parts": parts, "answer": fact, "judged": [start, start + 3]}
+
+
+def recall(cases: list[Case], lines: list[dict[str, Any]]) -> Iterator[tuple[str, str, float]]:
+    """Yield each way of a method, how often a true passage came first, and seconds per prompt."""
+    true = {case["name"]: case for case in cases}
+    ways = dict.fromkeys(line["way"] for line in lines if "way" in line)
+    for way in ways:
+        own = [line for line in lines if line.get("way") == way]
+        first = {line["name"]: line["scores"].index(max(line["scores"])) for line in own}
+        right = [name for name, i in first.items() if i in true[name]["true"]]
+        wrong = [name for name in first if name not in right]
+        twice = [case for case in cases if len(case["true"]) == 2]
+        both = sum(set(best_two(own, case["name"])) == set(case["true"]) for case in twice)
+        cells = f"{len(right)} of {len(own)} | {both} of {len(twice)}"
+        print(f"  {way}: {cells}; wrong: {', '.join(wrong)}", file=sys.stderr, flush=True)
+        yield way, cells, sum(line["seconds"] for line in own) / len(own)
+
+
+def best_two(lines: list[dict[str, Any]], name: str) -> list[int]:
+    """Return the two passages of a prompt with the highest scores."""
+    scores = next(line["scores"] for line in lines if line["name"] == name)
+    return sorted(range(len(scores)), key=lambda i: -scores[i])[:2]
+
+
+def compare(rivals: Rivals, methods: list[str], cases: list[Case]) -> None:
+    """Print the table of recall, seconds and memory, the last two with the first method's as 1."""
+    print("| method | true passage first | both copies first | seconds | memory |")
+    print("| --- | --- | --- | --- | --- |")
+    first = sum(0 in case["true"] for case in cases)
+    print(f"| always the first passage | {first} of {len(cases)} | | | |", flush=True)
+    unit: tuple[float, float] | None = None
+    for method in methods:
+        try:
+            *lines, memory = rivals.run(method, cases)
+        except RuntimeError as error:
+            print(f"| {method} | {error} | | | |", flush=True)
+            continue
+        for way, cells, seconds in recall(cases, lines):
+            used = memory["peak"] - memory["loaded"]
+            unit = unit or (seconds, used)
+            name = f"{method.split(',')[0]}, {way}" if way else method
+            ratios = f"{seconds / unit[0]:.2f} | {used / unit[1]:.2f}"
+            print(f"| {name} | {cells} | {ratios} |", flush=True)
+
+
+def find_limits(rivals: Rivals, methods: list[str], most: int, minutes: float) -> None:
+    """Print for each method the longest prompt, by doubling, that it reads within the limit."""
+    print("\n| method | tokens | outcome | MiB above the loaded model |\n| --- | --- | --- | --- |")
+    for method in methods:
+        tokens = FIRST_TOKENS
+        while tokens <= most:
+            case, start = long_case(rivals.folder, tokens), time.perf_counter()
+            try:
+                own = FOR_MEMORY.get(method, method)
+                memory = rivals.run(own, [case], LIMIT_BYTES, 60 * minutes)[-1]
+                used, outcome = f"{(memory['peak'] - memory['loaded']) / 2**20:,.0f}", "read"
+            except RuntimeError as error:
+                used, outcome = "", f"failed: {str(error)[:80]}"
+            except subprocess.TimeoutExpired:
+                used, outcome = "", f"not finished in {minutes:g} minutes"
+            print(f"| {method} | {tokens:,} | {outcome} | {used} |", flush=True)
+            print(f"  {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+            if outcome != "read":
+                break
+            tokens *= 2
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    from real.models import model_folder
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--context-cite", help="Python of an environment with context-cite")
+    parser.add_argument("--captum", help="Python of an environment with captum")
+    parser.add_argument("--methods", nargs="*", help="Methods to run; by default all that can")
+    parser.add_argument("--cases", type=Path, help="File for the answers, read where it is there")
+    parser.add_argument(
+        "--every", type=int, default=1, help="Take each prompt whose number this divides"
+    )
+    parser.add_argument("--limit", action="store_true", help="Look for the longest prompt only")
+    parser.add_argument("--most", type=int, default=65_536, help="Longest prompt, in tokens")
+    parser.add_argument("--minutes", type=float, default=10, help="For each length, at most")
+    asked_for = parser.parse_args()
+    own = {"ContextCite": asked_for.context_cite, "captum": asked_for.captum}
+    pythons = {method: python for method, python in own.items() if python}
+    able = [one for one in METHODS if own.get(one, True)]
+    methods = [one for one in able if asked_for.methods is None or one in asked_for.methods]
+    rivals = Rivals(model_folder("smollm2"), pythons)
+    if asked_for.limit:
+        find_limits(rivals, methods, asked_for.most, asked_for.minutes)
+    else:
+        compare(rivals, methods, stored_cases(rivals.folder, asked_for.cases)[:: asked_for.every])
+
+
+if __name__ == "__main__":
+    main()
