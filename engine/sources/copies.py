@@ -35,7 +35,7 @@ class Hiding:
             key if role != TEMPLATE else "" for key, role in zip(keys, roles, strict=False)
         ]
         self._asks = frozenset(i for i, role in enumerate(roles) if role == ASKS)
-        self._asked = self.keys(sorted(self._asks))
+        self._question_keys = self.keys(sorted(self._asks))
         self._words, self._sinks = words, frozenset(sinks)
 
     def keys(self, tokens: Sequence[int]) -> set[str]:
@@ -54,7 +54,7 @@ class Hiding:
         """
         own = {i for i in tokens if i not in self._sinks}
         hidden = self.keys(sorted(own & self._asks)) | (
-            self.keys(sorted(own - self._asks)) - self._asked
+            self.keys(sorted(own - self._asks)) - self._question_keys
         )
         places = [
             (self._prompt + word.start, self._prompt + word.stop)
