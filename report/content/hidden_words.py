@@ -14,7 +14,8 @@ from attentropy.report.figures.hidden_sources import (
     short_name,
     words_of_band,
 )
-from attentropy.report.read.sources import Effect, Sources, TestedWord, cut, read_sources
+from attentropy.report.read.sources import read_sources
+from attentropy.report.read.tested_words import Effect, Sources, TestedWord, cut
 
 _WORD = 12  # letters of the word in the title
 

@@ -20,7 +20,7 @@ from attentropy.report.findings.finding import Observation
 from attentropy.report.pack.value_source import ValueSource
 from attentropy.report.read.plane_statistics import PlaneStatistic
 from attentropy.report.read.positions import Range
-from attentropy.report.read.sources import Sources
+from attentropy.report.read.tested_words import Sources
 from attentropy.report.read.visible import RunProgress, VisibleLines
 from attentropy.report.scale import Scale
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from attentropy.report.content.chart_table import Cell, ChartTable, Column, number
 from attentropy.report.figures.effects_chart import by_strength, shown_words
-from attentropy.report.read.sources import Effect, Sources, TestedWord, cut
+from attentropy.report.read.tested_words import Effect, Sources, TestedWord, cut
 from attentropy.report.units import percent, probability
 
 _ROWS = 64  # of a table

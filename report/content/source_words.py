@@ -8,14 +8,14 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.finding import quoted
-from attentropy.report.read.sources import (
+from attentropy.report.read.sources import read_sources
+from attentropy.report.read.tested_words import (
     HALF,
     Effect,
     Sources,
     TestedSpan,
     TestedWord,
     quoted_part,
-    read_sources,
 )
 from attentropy.report.units import count, join_words, probability
 

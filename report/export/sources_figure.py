@@ -14,7 +14,8 @@ from attentropy.report.export.csv_table import CsvTable, Line
 from attentropy.report.export.figure_plan import FigurePlan, make_caption
 from attentropy.report.figures.effects_chart import effects_chart
 from attentropy.report.figures.specification import VegaLite
-from attentropy.report.read.sources import Sources, read_sources
+from attentropy.report.read.sources import read_sources
+from attentropy.report.read.tested_words import Sources
 
 _MARKS = (
     "Dot: hidden from the answer with its copies; ring: hidden alone; diamond: hidden from the "

@@ -17,7 +17,7 @@ from attentropy.report.figures.specification import (
     specification,
 )
 from attentropy.report.palette import LIGHT
-from attentropy.report.read.sources import Effect, Sources, TestedWord, cut
+from attentropy.report.read.tested_words import Effect, Sources, TestedWord, cut
 from attentropy.report.units import probability
 
 WIDE, NARROW = 860, 330  # pixels of the whole chart

@@ -6,7 +6,8 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.finding import Observation, quoted
-from attentropy.report.read.sources import HALF, Effect, TestedWord, quoted_part, read_sources
+from attentropy.report.read.sources import read_sources
+from attentropy.report.read.tested_words import HALF, Effect, TestedWord, quoted_part
 from attentropy.report.units import count, join_words, probability
 
 _NAMED = 3

@@ -10,7 +10,7 @@ import numpy as np
 from attentropy.report.content.source_words import rests_on, span_name
 from attentropy.report.figures.hidden_sources import HiddenWord, amount
 from attentropy.report.figures.sizes import HIDDEN, HIDDEN_GAP
-from attentropy.report.read.sources import HALF, Effect, Sources, TestedWord
+from attentropy.report.read.tested_words import HALF, Effect, Sources, TestedWord
 
 _MOST_EFFECTS = 20_000  # numbers; beyond that the page has those of the decisive words alone
 

@@ -6,7 +6,8 @@ import pytest
 from answers import answered
 from attentropy.engine.trace.redaction import redact
 from attentropy.report.compare.difference import compare
-from attentropy.report.read.sources import HALF, cut, read_sources
+from attentropy.report.read.sources import read_sources
+from attentropy.report.read.tested_words import HALF, cut
 from sourced import NAN, Made, capital, with_sources, word_span
 
 

@@ -1,0 +1,166 @@
+"""The tested words of an answer, as plain facts: the spans that were hidden, and what that did.
+
+Effects are changes of ln p of a word, in nats; NaN where a span was not tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from attentropy.report.text import for_sentence
+
+LABELS = (
+    "source", "also there", "through other tokens", "works against the word",
+    "attended, no effect", "sink", "not tested", "no effect",
+)  # fmt: skip
+RESTS_ON = LABELS[:2]  # the labels of what a word rests on
+HALF = float(np.log(2))  # nats by which a word's probability is halved
+
+
+@dataclass(frozen=True)
+class TestedSpan:
+    """A span of the prompt, positions [start, stop): what it is, and its text on one line.
+
+    id: the segment's, "" without. draws: how many random spans are its control. mass: the attention
+    that it receives from the answer's rows, the mean over heads and layers. copies: the positions
+    of the answer that restate a content word of it.
+    """
+
+    index: int
+    start: int
+    stop: int
+    level: str
+    role: str
+    id: str
+    text: str
+    draws: int
+    mass: float
+    copies: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The id of a named segment, or the text."""
+        return self.id if self.id and self.level == "segment" else self.text
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What hiding a span does to a word: changes of ln p in nats, and a label of `LABELS`.
+
+    hidden: together with its copies in the answer; alone: without them; total: hidden from the rest
+    of the prompt too. low, high: the 5th and 95th percentile of random spans hidden in the same
+    way. enough: the change where the answer sees this passage and no other one. reads: the first
+    and the last layer, entries along `layer`, in which the answer reads it.
+    """
+
+    span: TestedSpan
+    label: str
+    hidden: float
+    alone: float
+    total: float
+    low: float
+    high: float
+    enough: float
+    from_layer: tuple[float, ...]
+    reads: tuple[int, int] | None
+
+    @property
+    def is_source(self) -> bool:
+        """Whether the word rests on the span."""
+        return self.label in RESTS_ON
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether the answer repeats the span, so that hiding it alone changes another amount."""
+        return bool(np.isfinite(self.alone) and abs(self.hidden - self.alone) > 1e-9)
+
+
+@dataclass(frozen=True)
+class TestedWord:
+    """A word of the answer, positions [start, stop), with what hiding each span does to it.
+
+    logprob: its ln p with nothing hidden. template, evidence: the change with all template tokens,
+    and with all passages hidden.
+    """
+
+    index: int
+    start: int
+    stop: int
+    text: str
+    is_decisive: bool
+    logprob: float
+    template: float
+    evidence: float
+    effects: tuple[Effect, ...]
+
+    @property
+    def probability(self) -> float:
+        """Its probability with nothing hidden."""
+        return float(np.exp(self.logprob))
+
+    def changed(self, effect: float) -> float:
+        """Return the probability after a change of ln p."""
+        return float(np.exp(min(0.0, self.logprob + effect)))
+
+    @cached_property
+    def sources(self) -> tuple[Effect, ...]:
+        """What the word rests on, the strongest first."""
+        own = (effect for effect in self.effects if effect.is_source)
+        return tuple(sorted(own, key=lambda one: (_order(one.hidden), one.span.index)))
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tested words of an answer, and the spans of the prompt that were hidden.
+
+    `main` is the word of the headline, else the first decisive one. facts: the group's attributes.
+    """
+
+    words: tuple[TestedWord, ...]
+    spans: tuple[TestedSpan, ...]
+    main: TestedWord
+    facts: dict[str, object]
+
+    @property
+    def decisive(self) -> tuple[TestedWord, ...]:
+        """The words that say something new; all, where none does."""
+        return tuple(word for word in self.words if word.is_decisive) or self.words
+
+    @property
+    def target(self) -> str:
+        """The text that was tested in place of the model's own answer; "" for the answer."""
+        return for_sentence(str(self.facts.get("target") or ""), 60)
+
+    @property
+    def tested(self) -> int:
+        """How many spans were tested."""
+        return sum(
+            any(np.isfinite(w.effects[s.index].hidden) for w in self.words) for s in self.spans
+        )
+
+    @property
+    def floor(self) -> float:
+        """The change below which nothing counts, in nats."""
+        value = self.facts.get("floor")
+        return float(value) if isinstance(value, int | float) else 0.1
+
+    def word_at(self, position: int) -> TestedWord | None:
+        """Return the word at a position of the answer."""
+        return next((word for word in self.words if word.start <= position < word.stop), None)
+
+
+def quoted_part(text: str, letters: int) -> str:
+    """Return a text in quotation marks, with blanks as they are, cut to `letters`."""
+    return f"“{cut(text, letters)}”"
+
+
+def cut(text: str, letters: int) -> str:
+    """Return a text of at most so many letters, "…" in place of the rest."""
+    return text if len(text) <= letters else f"{text[: max(1, letters - 1)].rstrip()}…"
+
+
+def _order(value: float) -> float:
+    return value if np.isfinite(value) else 0.0
