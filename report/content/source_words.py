@@ -74,7 +74,8 @@ def rests_on(word: TestedWord) -> str:
     name = f"{quoted(word.text)} ({probability(word.probability)})"
     own = word.sources
     if not own:
-        return f"{name} rests on no single part of the prompt that was tested"
+        no_part = f"{name} rests on no single part of the prompt that was tested"
+        return no_part + _through_others(word)
     if all(one.label == "also there" for one in own):
         names = join_words([span_name(one.span) for one in own[:_SOURCES]])
         amounts = join_words([probability(word.changed(one.hidden)) for one in own[:_SOURCES]])
@@ -85,7 +86,21 @@ def rests_on(word: TestedWord) -> str:
     ]
     if len(own) > _SOURCES:
         parts.append(f"{len(own) - _SOURCES:,} more")
-    return f"{name} rests on {join_words(parts)}"
+    return f"{name} rests on {join_words(parts)}{_through_others(word)}"
+
+
+def _through_others(word: TestedWord) -> str:
+    """Return what reaches a word through other tokens alone, after a semicolon; "" for nothing."""
+    own = [one for one in word.effects if one.label == "through other tokens"]
+    own = [one for one in own if np.isfinite(one.total)]
+    if not own:
+        return ""
+    best = min(own, key=lambda one: one.total)
+    amount = probability(word.changed(best.total))
+    more = f" and {len(own) - 1:,} more" if len(own) > 1 else ""
+    verb = "act" if more else "acts"
+    name = span_name(best.span)
+    return f"; {name}{more} {verb} through other tokens ({amount} when hidden from them too)"
 
 
 def _when_hidden(word: TestedWord, effect: Effect, *, is_first: bool) -> str:

@@ -61,6 +61,8 @@ def short_name(name: str) -> str:
 
 def amount(probability: float) -> str:
     """Return a probability in the few digits that a column has room for."""
+    if probability < 0.0005:
+        return "< .001"
     return f"{probability:.2f}" if 0.0095 <= probability < 0.995 else f"{probability:.3f}"
 
 

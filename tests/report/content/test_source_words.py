@@ -103,3 +103,14 @@ def test_a_given_text_is_named_and_stands_at_no_position():
     trace.sources["step_position"].values[:] = -1
     assert evidence(trace).startswith("In the given text “Sydney harbour”, “Canberra” (0.65) rests")
     assert {word.start for word in read_sources(trace).words} == {-1}
+
+
+def test_a_part_that_acts_through_other_tokens_is_said_so():
+    label = "through other tokens"
+    span = word_span(answered(), "capital", effects={"Canberra": (-0.01, -0.01, label)})
+    trace = with_sources(answered(), [span], ["Canberra"])
+    trace.sources["effect_total"].values[0, 0] = -3
+    assert evidence(trace).startswith(
+        "“Canberra” (0.82) rests on no single part of the prompt that was tested; “capital” acts "
+        "through other tokens (0.04 when hidden from them too)."
+    )

@@ -87,7 +87,7 @@ def test_the_specification_has_the_columns_rows_and_no_more():
 
 def test_names_and_numbers_fit_their_column():
     assert short_name("Australian") == "Australi…"
-    assert [amount(p) for p in (0.65, 0.001, 0.9999, 0.0)] == ["0.65", "0.001", "1.000", "0.000"]
+    assert [amount(p) for p in (0.65, 0.001, 0.9999, 0.0)] == ["0.65", "0.001", "1.000", "< .001"]
     assert words_of_band((0, 0), LAYERS) == "in layer 0"
     assert words_of_band((0, 2), LAYERS) == "by layer 2"
     assert words_of_band(None, LAYERS) == ""
