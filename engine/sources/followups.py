@@ -14,6 +14,8 @@ from attentropy.engine.sources.layout import EVIDENCE, TEMPLATE, token_roles
 from attentropy.engine.sources.search import Search, Tested, WindowEffects
 from attentropy.engine.trace.types import Array
 
+BAND = (0.8, 0.2)  # of a source's effect: left where it is still to be read, and where it was
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -60,16 +62,62 @@ def leave_one_passage(search: Search) -> None:
         one.sufficient = effects
 
 
+def find_bands(search: Search, layers: Sequence[int]) -> None:
+    """Find the layers in which the strongest sources are read, by bisection.
+
+    Hidden from the first layer on, a source has its effect; each round tests the layers halfway
+    between those where a share of the effect, `BAND`, is left and those where it is not.
+    """
+    own = [
+        one
+        for one in sorted(sources_of(search), key=search.strength, reverse=True)
+        if any(search.is_source(one, word) for word in search.decisive)
+    ][:LAYERED]
+    for one in own:
+        one.from_layer = np.full((len(layers), search.readings.steps), np.nan)
+        one.from_layer[0] = one.with_copies
+    while wanted := [(one, entry) for one in own for entry in _halfway(search, one)]:
+        missed = search.readings.missed
+        _hide_from(search, wanted, layers)
+        if search.readings.missed > missed:  # the budget is spent
+            return
+
+
 def hide_by_layer(search: Search, layers: Sequence[int]) -> None:
-    """Hide the strongest sources, with their copies, from each layer on."""
-    own = sorted(sources_of(search), key=search.strength, reverse=True)[:LAYERED]
+    """Hide the sources whose band was looked for from each of the other layers on, too."""
+    wanted = [
+        (one, entry)
+        for one in search.frontier
+        if one.from_layer is not None
+        for entry in np.flatnonzero(~np.isfinite(one.from_layer).all(1)).tolist()
+    ]
+    _hide_from(search, wanted, layers)
+
+
+def _hide_from(search: Search, wanted: Sequence[tuple[Tested, int]], layers: Sequence[int]) -> None:
+    """Hide sources, with their copies, from a layer on, given by its entry in `layers`."""
     variants = [
-        search.hiding.with_copies(one.tokens, (layer, None)) for one in own for layer in layers
+        search.hiding.with_copies(one.tokens, (layers[entry], None)) for one, entry in wanted
     ]
     if variants:
-        effects = search.readings.direct(variants).reshape(len(own), len(layers), -1)
-        for one, values in zip(own, effects, strict=True):
-            one.from_layer = values
+        for (one, entry), effects in zip(wanted, search.readings.direct(variants), strict=True):
+            assert one.from_layer is not None
+            one.from_layer[entry] = effects
+
+
+def _halfway(search: Search, one: Tested) -> list[int]:
+    """Return the entries to test next, on the decisive word that hiding the source changes most."""
+    assert one.from_layer is not None
+    effects = search.word_effects(one.from_layer)[:, search.decisive]
+    word = int(np.abs(effects[0]).argmax())
+    shares = effects[:, word] / effects[0, word]
+    known, entries = np.flatnonzero(np.isfinite(shares)), set[int]()
+    for share in BAND:
+        last = int(known[shares[known] >= share].max(initial=0))
+        below = known[known > last].min(initial=len(shares))
+        if below - last > 1:
+            entries.add(int(last + below) // 2)
+    return sorted(entries)
 
 
 def hide_from_all(search: Search) -> None:

@@ -12,6 +12,7 @@ from attentropy.engine.sources.controls import DRAWS
 from attentropy.engine.sources.copies import Hiding
 from attentropy.engine.sources.cost import STRONGEST, Speed, Workload, expected
 from attentropy.engine.sources.followups import (
+    find_bands,
     hide_by_layer,
     hide_from_all,
     hide_groups,
@@ -96,7 +97,8 @@ def measure(
     groups = hide_groups(search)
     stages = [
         search.test, search.control_the_strongest, lambda: find_also_there(search, groups.evidence),
-        lambda: leave_one_passage(search), lambda: hide_from_all(search),
+        lambda: leave_one_passage(search), lambda: find_bands(search, layers),
+        lambda: hide_from_all(search),
         lambda: hide_by_layer(search, layers),
     ]  # fmt: skip
     show("testing sources", 0, len(stages) + 1)

@@ -194,14 +194,17 @@ def _band(entries: Sequence[int], values: np.ndarray, effect: float) -> tuple[in
     """Return the layers in which a source is read, by what hiding it from each layer on does.
 
     From the first one on it has still 80 % of its effect, after the last one less than 20 %. None
-    where that is not known, or where hiding it from the first layer on has no such effect.
+    where the layer after either end was not tested, or where hiding it from the first layer on has
+    no such effect.
     """
-    if not values.size or not np.isfinite(values).all() or not effect < 0:
+    if not effect < 0:
         return None
-    shares = values / effect
-    strong = np.flatnonzero(np.logical_and.accumulate(shares >= _KEPT))
-    lost = np.flatnonzero(shares >= _LOST)
-    if not strong.size:
+    known = np.flatnonzero(np.isfinite(values))
+    shares = values[known] / effect
+    strong = known[np.logical_and.accumulate(shares >= _KEPT)]
+    lost = known[shares >= _LOST]
+    if not strong.size or not all(end in known or end == values.size for end in
+                                  (strong[-1] + 1, lost[-1] + 1)):  # fmt: skip
         return None
     ends = entries[strong[-1]], entries[lost[-1]]
     return ends if min(ends) >= 0 else None

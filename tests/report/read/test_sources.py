@@ -59,7 +59,8 @@ def test_a_copy_is_an_earlier_word_of_the_answer():
     [
         ((1, 1, 0.1, 0, 0), (1, 1)), ((1, 0.9, 0.5, 0.3, 0.1), (1, 3)), ((1, 0, 0, 0, 0), (0, 0)),
         ((1, 1, 1, 1, 1), (4, 4)), ((1, 0.5, 0.9, 0.1, 0.3), (0, 4)), ((0.5, 0.4, 0, 0, 0), None),
-        ((1, NAN, 1, 0, 0), None),
+        ((1, NAN, 1, 0.5, 0.1), (2, 3)), ((1, NAN, 0, 0, 0), None), ((1, 1, NAN, NAN, 0), None),
+        ((1, 0, 0.1, NAN, 0), (0, 0)),
     ],
 )  # fmt: skip
 def test_a_source_is_read_between_the_layers_where_its_effect_falls(shares, band):
