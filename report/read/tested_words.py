@@ -10,12 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
+from attentropy.engine.trace.sources import LABELS
 from attentropy.report.text import for_sentence
 
-LABELS = (
-    "source", "also there", "through other tokens", "works against the word",
-    "attended, no effect", "sink", "not tested", "no effect",
-)  # fmt: skip
 RESTS_ON = LABELS[:2]  # the labels of what a word rests on
 HALF = float(np.log(2))  # nats by which a word's probability is halved
 
