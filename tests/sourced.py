@@ -12,9 +12,9 @@ import xarray as xr
 
 from answers import answered
 from attentropy.engine.trace.dataset import Trace
+from attentropy.engine.trace.sources import LABELS
 from attentropy.engine.trace.units import starts_word
 from attentropy.report.read.generated_tokens import generated_tokens
-from attentropy.report.read.tested_words import LABELS
 
 NAN = float("nan")
 
