@@ -23,7 +23,7 @@ from attentropy.report.text import for_sentence
 KINDS = ("", "source", "previous", "induction", "word", "seen", "sink", "local", "diffuse")
 _SCORED = ("previous", "induction", "sink", "local", "diffuse")
 # Where sources were tested: "source" attends most to one in the layers that read it, "seen" to
-# another word, or where that has no effect; without a test, "word" attends most to a word.
+# another word, or where that has no effect; "word" to one where that was not tested.
 NAMED_KINDS = ("source", "word", "seen")
 # What a head gives a word at least, for its label to be the word.
 WORD_WEIGHT = 0.2
@@ -135,13 +135,16 @@ def _attending(trace: Trace, keys: np.ndarray, has_word: np.ndarray) -> dict[str
     none = np.zeros(keys.shape, bool)
     if sources is None:
         return {"word": has_word, "source": none, "seen": none}
-    is_read = none.copy()
+    is_read, is_open = none.copy(), none.copy()
     for effect in sources.main.sources:
-        if effect.reads is not None:
+        own = np.isin(keys, [*range(effect.span.start, effect.span.stop), *effect.span.copies])
+        if effect.reads is None:  # nobody knows in which layers
+            is_open |= own
+        else:
             first, last = effect.reads
-            own = [*range(effect.span.start, effect.span.stop), *effect.span.copies]
-            is_read[first : last + 1] |= np.isin(keys[first : last + 1], own)
-    return {"word": none, "source": is_read, "seen": has_word & ~is_read}
+            is_read[first : last + 1] |= own[first : last + 1]
+    is_open &= has_word & ~is_read
+    return {"word": is_open, "source": is_read, "seen": has_word & ~is_read & ~is_open}
 
 
 def _least_weight(trace: Trace, query: int) -> np.ndarray:

@@ -137,3 +137,11 @@ def test_heads_that_read_a_source_are_told_from_those_that_attend_to_no_effect()
     assert kinds[3][1] == "source"
     assert roles.label(3, 1) == "→ capital"
     assert "word" not in {kind for row in kinds for kind in row}
+
+    # Where nobody knows which layers read a source, no head attends to it without effect.
+    group = trace.sources.copy(deep=True)
+    group["effect_from_layer"].values[:] = np.nan
+    unknown = _scored(Trace(data), sink=np.zeros((6, heads)))
+    unknown.sources = group
+    kinds = [[KINDS[kind] for kind in row] for row in head_roles(unknown).kinds]
+    assert (kinds[1][0], kinds[3][1]) == ("word", "word")
