@@ -114,6 +114,12 @@ def probability(value: float) -> str:
     return f"{value:.2f}" if value >= 0.005 else f"{value:.3f}"
 
 
+def equals_probability(value: float) -> str:
+    """Return that p has a value, "p = 0.65"; "p < 0.001" where the value is a bound."""
+    amount = probability(value)
+    return f"p {amount}" if amount[:1] in ("<", ">") else f"p = {amount}"
+
+
 def error_bound(error: float) -> str:
     """Return a positive error with one digit, rounded up, so that it is never understated."""
     unit = 10.0 ** math.floor(math.log10(error))

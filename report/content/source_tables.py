@@ -9,7 +9,7 @@ import numpy as np
 from attentropy.report.content.chart_table import Cell, ChartTable, Column, number
 from attentropy.report.figures.effects_chart import by_strength, shown_words
 from attentropy.report.read.tested_words import Effect, Sources, TestedWord, cut
-from attentropy.report.units import percent, probability
+from attentropy.report.units import equals_probability, percent, probability
 
 _ROWS = 64  # of a table
 _LETTERS = 60  # of a part of the prompt
@@ -35,7 +35,7 @@ def _table(index: int, word: TestedWord, layers: Sequence[str]) -> ChartTable:
     which = f", the {_ROWS} strongest" if len(word.effects) > _ROWS else ""
     return ChartTable(
         f"table-sources-{index}",
-        f"“{word.text}” (p = {probability(word.probability)}): parts of the prompt{which}",
+        f"“{word.text}” ({equals_probability(word.probability)}): parts of the prompt{which}",
         [column for column, _ in shown],
         [list(row) for row in zip(*(cells for _, cells in shown), strict=True)],
     )

@@ -8,7 +8,7 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.report.findings.finding import Observation, quoted
 from attentropy.report.read.sources import read_sources
 from attentropy.report.read.tested_words import HALF, Effect, TestedWord, quoted_part
-from attentropy.report.units import count, join_words, probability
+from attentropy.report.units import count, equals_probability, join_words, probability
 
 _NAMED = 3
 _LETTERS = 28
@@ -22,7 +22,7 @@ def observe_tested(trace: Trace) -> Observation | None:
     word = sources.main
     own = word.sources
     tested = count(sources.tested, "part")
-    name = f"{quoted(word.text)} (p = {probability(word.probability)})"
+    name = f"{quoted(word.text)} ({equals_probability(word.probability)})"
     if own:
         parts = [_part(word, one) for one in own[:_NAMED]]
         more = f" and {len(own) - _NAMED:,} more" if len(own) > _NAMED else ""
@@ -44,7 +44,7 @@ def observe_tested(trace: Trace) -> Observation | None:
 def _part(word: TestedWord, one: Effect) -> str:
     """Return a source with the word's probability without it, and with its control hidden."""
     name = quoted_part(one.span.name, _LETTERS)
-    text = f"p = {probability(word.changed(one.hidden))} without it"
+    text = f"{equals_probability(word.changed(one.hidden))} without it"
     if np.isfinite(one.low) and np.isfinite(one.high):
         low, high = (probability(word.changed(end)) for end in (one.low, one.high))
         spans = f"{count(one.span.draws, 'other part')} as long" if one.span.draws else "others"

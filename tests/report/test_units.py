@@ -5,6 +5,7 @@ import pytest
 
 from attentropy.report.units import (
     count,
+    equals_probability,
     error_bound,
     number_against,
     percent,
@@ -74,3 +75,10 @@ def test_a_number_next_to_its_limit_reads_as_it_compares(limit):
 )
 def test_a_probability_is_one_only_where_nothing_else_is_possible(value, text):
     assert probability(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.65, "p = 0.65"), (1e-9, "p < 0.001"), (1 - 1e-9, "p > 0.9999")]
+)
+def test_a_bound_of_a_probability_takes_the_place_of_the_equals_sign(value, text):
+    assert equals_probability(value) == text
