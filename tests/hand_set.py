@@ -114,3 +114,11 @@ def labels(sources: Sources, word: str) -> dict[str, str]:
     return {
         row["text"].strip(): row["label"] for row in sources.table() if row["word_text"] == word
     }
+
+
+def places(own: Layout) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the place of each word of the prompt, and of each word of the answer."""
+    texts = [text.strip() for text in own.tokens]
+    prompt = {text: i for i, text in enumerate(texts[: own.prompt_tokens])}
+    answer = {text: i for i, text in enumerate(texts) if i >= own.prompt_tokens}
+    return prompt, answer

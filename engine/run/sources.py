@@ -95,7 +95,7 @@ def sources(
 
     Raises:
         UsageError: An argument that cannot work, an answer without tokens, one part alone.
-        AttentropyError: A model whose layers pass information beside softmax attention.
+        AttentropyError: A model whose layers pass information around softmax attention.
 
     Examples:
         >>> from attentropy import sources

@@ -15,9 +15,11 @@ from torch import Tensor
 from attentropy.engine.sources.hiding import Variant
 from attentropy.kernels.common.mask import Mask
 
-# Bytes of one block of scores, the most rows (of all variants and heads) in it, the fewest keys.
-BLOCK_BYTES = 8 << 20
-_ROWS = 8192
+# Bytes of one block of scores (a processor's cache takes fewer than a GPU is busy with), the most
+# rows (of all variants and heads) in it, the fewest keys.
+BLOCK_BYTES = {"cpu": 2 << 20}
+_OTHER_BLOCK_BYTES = 64 << 20
+_ROWS = 2048
 _FEWEST_KEYS = 64
 
 
@@ -139,7 +141,8 @@ class _Block:
         """Yield the part, the first position and the end of each block of keys that rows see."""
         low, high = self._mask.span(*self._rows)
         row_bytes = self.top.numel() * self._query.element_size()
-        step = max(_FEWEST_KEYS, BLOCK_BYTES // row_bytes)
+        block = BLOCK_BYTES.get(self.top.device.type, _OTHER_BLOCK_BYTES)
+        step = max(_FEWEST_KEYS, block // row_bytes)
         for part in self._parts:
             start, end = max(low, part.first), min(high, part.stop)
             for first in range(start, end, step):

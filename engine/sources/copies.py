@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from attentropy.engine.sources.hiding import Interval, Variant
-from attentropy.engine.sources.layout import TEMPLATE, Layout, token_roles
+from attentropy.engine.sources.layout import ASKS, TEMPLATE, Layout, token_roles
 from attentropy.engine.sources.words import AnswerWord
 from attentropy.engine.trace.content_words import content_keys
 
@@ -30,8 +30,12 @@ class Hiding:
     ) -> None:
         self._prompt = layout.prompt_tokens
         keys = content_keys(layout.tokens, layout.roles)
-        is_word = [role != TEMPLATE for role in token_roles(layout)]
-        self._keys = [key if own else "" for key, own in zip(keys, is_word, strict=False)]
+        roles = token_roles(layout)
+        self._keys = [
+            key if role != TEMPLATE else "" for key, role in zip(keys, roles, strict=False)
+        ]
+        self._asks = frozenset(i for i, role in enumerate(roles) if role == ASKS)
+        self._question_keys = self.keys(sorted(self._asks))
         self._words, self._sinks = words, frozenset(sinks)
 
     def keys(self, tokens: Sequence[int]) -> set[str]:
@@ -43,17 +47,15 @@ class Hiding:
         own = [i for i in tokens if i not in self._sinks]
         return tuple(Interval(a, b, self._prompt - 1, layers) for a, b in runs(own))
 
-    def copies(
-        self,
-        tokens: Sequence[int],
-        layers: Layers = None,
-        besides: Collection[str] = (),
-    ) -> Variant:
+    def copies(self, tokens: Sequence[int], layers: Layers = None) -> Variant:
         """Return the variant that hides the copies of these tokens from the rows after each copy.
 
-        besides: content words whose copies stay visible.
+        A word of the question that the answer repeats is a copy of the question, and of no passage.
         """
-        hidden = self.keys([i for i in tokens if i not in self._sinks]) - set(besides)
+        own = {i for i in tokens if i not in self._sinks}
+        hidden = self.keys(sorted(own & self._asks)) | (
+            self.keys(sorted(own - self._asks)) - self._question_keys
+        )
         places = [
             (self._prompt + word.start, self._prompt + word.stop)
             for word in self._words

@@ -10,7 +10,7 @@ import numpy as np
 from attentropy.engine.sources.controls import TOTAL_DRAWS
 from attentropy.engine.sources.cost import LAYERED, STRONGEST
 from attentropy.engine.sources.labels import is_below
-from attentropy.engine.sources.layout import ASKS, EVIDENCE, TEMPLATE, token_roles
+from attentropy.engine.sources.layout import EVIDENCE, TEMPLATE, token_roles
 from attentropy.engine.sources.search import Search, Tested, WindowEffects
 from attentropy.engine.trace.types import Array
 
@@ -27,16 +27,12 @@ class Groups:
 
 
 def hide_groups(search: Search) -> Groups:
-    """Hide all evidence, with its copies but those of words of the question; and the template."""
+    """Hide all evidence with its copies, and the template."""
     roles = token_roles(search.layout)
     last = search.layout.prompt_tokens - 1
     of = {role: [i for i, own in enumerate(roles) if own == role] for role in set(roles)}
     evidence, template = of.get(EVIDENCE, []), [i for i in of.get(TEMPLATE, []) if i < last]
-    asked_for = search.hiding.keys(of.get(ASKS, []))
-    variants = [
-        search.hiding.direct(evidence) + search.hiding.copies(evidence, besides=asked_for),
-        search.hiding.direct(template),
-    ]
+    variants = [search.hiding.with_copies(evidence), search.hiding.direct(template)]
     wanted = [i for i, variant in enumerate(variants) if variant]
     effects = np.full((2, search.readings.steps), np.nan)
     if wanted:

@@ -147,8 +147,9 @@ def _divide_last_message(layout: Layout, is_word: Sequence[bool], names: list[st
         is_source = [False] * len(parts)  # one item is no list
     free = [i for i, source in enumerate(is_source) if not source]
     if not free:
-        free = [] if any(layout.segment_of(a) for a, _ in parts) else list(range(len(parts)))
-    if not free:
+        if not any(layout.segment_of(a) for a, _ in parts):  # the list is all that there is
+            for a, b in parts:
+                names[a:b] = [ASKS] * (b - a)
         return
     asking = [i for i in free if is_question(texts[i])]
     is_announced = texts[free[0]].rstrip().endswith((":", "："))

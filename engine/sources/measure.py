@@ -93,13 +93,13 @@ def measure(
         layout, answer_words(layout), readings, Spans(layout, options.level), options.seed,
         options.draws,
     )  # fmt: skip
+    groups = hide_groups(search)
     stages = [
-        search.test, search.control_the_strongest, lambda: find_also_there(search),
+        search.test, search.control_the_strongest, lambda: find_also_there(search, groups.evidence),
         lambda: leave_one_passage(search), lambda: hide_from_all(search),
         lambda: hide_by_layer(search, layers),
     ]  # fmt: skip
     show("testing sources", 0, len(stages) + 1)
-    groups = hide_groups(search)
     for i, stage in enumerate(stages):
         stage()
         show("testing sources", i + 1, len(stages) + 1)

@@ -19,11 +19,13 @@ from attentropy.engine.trace.types import Array
 ROUNDS = 3
 
 
-def find_also_there(search: Search) -> None:
+def find_also_there(search: Search, all_evidence: Array) -> None:
     """Mark the spans that are *also there*, by word.
 
     Where the prompt has evidence, the strongest evidence is hidden and the other evidence is
-    tested: with a word of the question hidden, two passages still replace each other.
+    tested: with a word of the question hidden, two passages still replace each other. all_evidence:
+    the effect of hiding all of it, per step; a word that it lowers no further than the strongest
+    span alone has nothing else there.
     """
     own = [one for one in search.frontier if np.isfinite(one.with_copies).all()]
     evidence = [one for one in own if one.span.role == EVIDENCE]
@@ -34,8 +36,11 @@ def find_also_there(search: Search) -> None:
     groups: dict[int, list[int]] = {}
     for word in sorted(search.decisive, key=lambda word: float(effects[:, word].min())):
         groups.setdefault(int(effects[:, word].argmin()), []).append(word)
+    further = search.word_effects(all_evidence)
     for leader, words in list(groups.items())[:STRONGEST]:
-        _rounds(search, pool, pool[leader], words)
+        left = [word for word in words if not further[word] - effects[leader, word] >= -HALF]
+        if left:
+            _rounds(search, pool, pool[leader], left)
 
 
 def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Sequence[int]) -> None:
@@ -55,13 +60,14 @@ def _rounds(search: Search, pool: Sequence[Tested], leader: Tested, words: Seque
             rest[i].also_there[word] = True
             for one in _needed(search, hidden, rest[i], together[i], word):
                 one.also_there[word] = True
-        stands = bool((search.word_effects(before)[list(words)] > -HALF).any())
-        if not (passed or stands) or not np.isfinite(further).any():
+        if not np.isfinite(further).any():
             return
         options = passed or [(i, word) for i in range(len(rest)) for word in words]
         strongest = min(options, key=lambda at: float(np.nan_to_num(further[at])))[0]
         hidden.append(rest[strongest])
         before = together[strongest]
+        if not (search.word_effects(before)[list(words)] > -HALF).any():
+            return
 
 
 def _needed(
@@ -108,7 +114,10 @@ def _passing(
     for i in dict.fromkeys(i for i, _ in tried):
         windows = [own for own in draws.draws_for(rest[i].span) if not barred & set(range(*own))]
         controls[i] = effects.control(windows, search.word_effects, len(search.words))
+    # A word that has fallen already is fragile: there, no control is no proof.
+    has_fallen = search.word_effects(before) <= -HALF
     return [
         (i, word) for i, word in tried
         if is_below(float(further[i, word]), float(controls[i].low[word]), search.floor)
+        and (controls[i].draws or not has_fallen[word])
     ]  # fmt: skip

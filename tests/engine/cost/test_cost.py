@@ -32,7 +32,8 @@ def test_the_predicted_peak_of_memory_is_the_measured_one_within_a_factor_of_1_1
 ):
     monkeypatch.setattr(pace, "_BUDGET", 0.0)
     folder = subject.save(tmp_path)
-    peak = measured(folder, subject.tokens)["bytes"]
+    # What else the machine does can only add to the pages that are resident at the peak.
+    peak = min(measured(folder, subject.tokens)["bytes"] for _ in range(3))
     assert peak / 1.15 <= predicted(folder, subject.tokens)["bytes"] <= peak * 1.15
 
 

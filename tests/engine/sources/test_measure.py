@@ -7,19 +7,11 @@ import pytest
 
 from attentropy.engine.errors import UsageError
 from attentropy.engine.sources.measure import SourceOptions, expected_tests, measure
-from hand_set import LAYERS, PACE, HandSet, labels, layout, run
+from hand_set import LAYERS, PACE, HandSet, labels, layout, places, run
 
 SYSTEM = "You are a kind and helpful assistant, here to help people"
 QUESTION = "What is the capital of Australia?"
 LN2 = math.log(2)
-
-
-def places(own):
-    """Return the place of each word of the prompt, and of each word of the answer."""
-    texts = [text.strip() for text in own.tokens]
-    prompt = {text: i for i, text in enumerate(texts[: own.prompt_tokens])}
-    answer = {text: i for i, text in enumerate(texts) if i >= own.prompt_tokens}
-    return prompt, answer
 
 
 def capital():
@@ -174,76 +166,6 @@ def test_the_template_is_hidden_as_a_group_up_to_the_last_position():
     assert "<u>" not in labels(result, "Canberra")
 
 
-def documents(passages, question="When was the bridge opened?", answer="In 1962"):
-    own = layout("\n\n".join([*passages, question]), answer)
-    texts = own.tokens[: own.prompt_tokens]
-    return own, [i for i, text in enumerate(texts) if text.strip() == "1962"]
-
-
-PASSAGES = [
-    "The old bridge was opened in 1962 by the mayor.",
-    "The dam was built in the long valley of Orlin.",
-    "The town is famous for its blue pottery and for wine.",
-    "Cars crossed the bridge at last in the spring of 1962.",
-    "Nobody knows how old the mill beside the river may be.",
-]
-
-
-def test_of_two_copies_of_a_fact_each_alone_has_little_effect_and_both_are_also_there():
-    own, facts = documents(PASSAGES)
-    result = run(own, HandSet(own, lambda s, hidden: -5.0 * (set(facts) <= hidden) - 0.02))
-    named = labels(result, "1962")
-    assert [text for text, label in named.items() if label == "also there"] == [
-        PASSAGES[0], PASSAGES[3],
-    ]  # fmt: skip
-    assert "source" not in named.values()
-
-
-def test_three_copies_are_also_there_and_a_decoy_that_was_hidden_first_is_not():
-    own, facts = documents([*PASSAGES, "In 1962 the bridge was ready at long last."])
-    assert len(facts) == 3
-
-    def rule(step, hidden):  # the decoy has the strongest effect alone, and is none of them
-        return -3.0 * (set(facts) <= hidden) - 0.3 * (decoy in hidden)
-
-    decoy = next(i for i, text in enumerate(own.tokens) if text == " pottery")
-    named = labels(run(own, HandSet(own, rule)), "1962")
-    assert list(named.values()).count("also there") == 3
-    assert named[PASSAGES[2]] != "also there"
-
-
-def test_the_second_copy_of_a_source_is_also_there_and_the_source_stays_one():
-    own, facts = documents(PASSAGES)
-
-    def rule(step, hidden):
-        return -1.0 * (facts[0] in hidden) - 3.0 * (set(facts) <= hidden)
-
-    named = labels(run(own, HandSet(own, rule)), "1962")
-    assert named[PASSAGES[0]] == "source"
-    assert named[PASSAGES[3]] == "also there"
-
-
-def test_what_random_passages_do_as_well_is_not_also_there():
-    own, _ = documents(PASSAGES)
-    fragile = HandSet(own, lambda step, hidden: -0.06 * len(hidden) * (len(hidden) > 14))
-    assert "also there" not in labels(run(own, fragile), "1962").values()
-
-
-def test_all_evidence_is_hidden_and_each_source_alone_is_sufficient_or_not():
-    own, facts = documents(PASSAGES)
-
-    def rule(step, hidden):
-        return -0.1 - 4.0 * (facts[0] in hidden) - 2.0 * (len(hidden) > 30)
-
-    result = run(own, HandSet(own, rule))
-    assert result.dataset["effect_all_evidence"].values == pytest.approx([-6.0, -6.0])
-    (row,) = (r for r in result.table() if r["label"] == "source")
-    assert row["text"].strip() == PASSAGES[0]
-    assert row["effect_sufficient"] == pytest.approx(-2.0)
-    others = [r for r in result.table() if r["label"] != "source"]
-    assert all(r["effect_sufficient"] is None for r in others)
-
-
 def test_without_evidence_there_is_no_effect_of_hiding_it():
     own, _ = capital()
     result = run(own, HandSet(own, lambda step, hidden: 0.0))
@@ -268,7 +190,10 @@ def test_what_acts_through_other_tokens_has_a_total_effect_alone():
 
 def test_a_total_effect_that_five_random_tokens_have_too_is_none():
     own, _ = capital()
-    total = lambda step, hidden: -3.0 * bool(hidden)  # noqa: E731
+
+    def total(step, hidden):
+        return -3.0 * bool(hidden)
+
     result = run(own, HandSet(own, lambda step, hidden: 0.0, total=total))
     assert "through other tokens" not in labels(result, "Canberra").values()
 
@@ -342,23 +267,3 @@ def test_an_answer_without_tokens_and_a_prompt_of_one_part_are_refused():
         expected_tests(layout(QUESTION, "Canberra"), LAYERS, "message")
     with pytest.raises(UsageError, match="is not a level; use auto"):
         run(own, HandSet(own, lambda step, hidden: 0.0), level="page")
-
-
-def test_long_prompts_are_tested_coarse_to_fine():
-    passages = [" ".join(f"Fact {n}{i} is w{n}x{i}." for i in range(4)) for n in range(30)]
-    own = layout("\n\n".join([*passages, "Which is w17x2?"]), "Seventeen")
-    texts = own.tokens[: own.prompt_tokens]
-    place = next(i for i, text in enumerate(texts) if text.strip() == "w17x2")
-    reader = HandSet(own, lambda step, hidden: -4.0 * (place in hidden))
-    result = run(own, reader)
-    rows = [row for row in result.table() if row["role"] == "evidence"]
-    levels = [row["level"] for row in rows]
-    assert levels.count("paragraph") == 30
-    assert levels.count("sentence") == 4  # of the one paragraph with an effect
-    assert [row["refined"] for row in rows].count(True) == 1
-    assert {row["text"].strip() for row in rows if row["label"] == "source"} == {
-        passages[17], "Fact 172 is w17x2."
-    }  # fmt: skip
-    spans = result.dataset.where(result.dataset["span_refined"] == 0, drop=True)
-    starts, stops = spans["span_start"].values, spans["span_stop"].values
-    assert (starts[1:] >= stops[:-1]).all()

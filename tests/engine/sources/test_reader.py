@@ -99,6 +99,16 @@ def test_keys_hidden_from_a_layer_on_are_visible_before_it(name, ids):
         np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_a_model_in_half_precision_is_read_as_exactly_as_its_type_allows(ids):
+    loaded = dense.tiny("LlamaForCausalLM")
+    loaded.model.to(torch.bfloat16)
+    reader = HiddenReader(loaded, ids, dense.PROMPT)
+    own = dense.logprobs(loaded.model, ids, dense.PROMPT)
+    both = reader.direct([(), (Interval(0, 30, LAST),)])
+    np.testing.assert_allclose(both[0], own, atol=0.2)
+    assert np.abs(both[1] - own).max() > 0.5
+
+
 def test_removing_a_span_equals_a_prompt_without_it(llama, ids):
     reader = HiddenReader(llama, ids, dense.PROMPT)
     spans = [(0, 5), (3, 9), (28, dense.PROMPT), (LAST, dense.PROMPT), (7, 7), (1, dense.PROMPT)]
