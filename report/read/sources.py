@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import xarray as xr
 
-from attentropy.engine.trace.content_words import content_keys
+from attentropy.engine.trace.content_words import bare_word, content_keys
 from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.sources import LABELS
 from attentropy.report.compare.difference import Difference
 from attentropy.report.read.answer_words import read_answer
-from attentropy.report.read.decisive_word import bare_word
 from attentropy.report.read.tested_words import (
     Effect,
     Sources,
