@@ -83,7 +83,7 @@ def find_sources(
     that it is compared with. cache: what a run over the prompt left, read for `prefill_seconds`.
     nominal: the speed in whose seconds the budget is; by default that of this machine. Raises
     `UsageError` for an answer without tokens and a prompt without parts, `AttentropyError` for a
-    model in which information passes beside the attention.
+    model in which information passes around the attention.
     """
     layout = layout_of(loaded, text, answer, message_roles)
     check_layout(layout, options.level)

@@ -85,8 +85,11 @@ def sources(
         draws: Number of random passages of the same length that an effect is compared with.
         seed: Seed of these draws.
         max_new_tokens: Maximum length of the answer.
-        tokenizer, chat_template, system, question, tools, template_args, revision, dtype, device,
-            quantize: As in `extract`.
+        tokenizer, chat_template: As in `extract`.
+        system, question: As in `extract`.
+        tools, template_args: As in `extract`.
+        revision, dtype: As in `extract`.
+        device, quantize: As in `extract`.
         progress: Called as progress(stage, done, total).
 
     Returns:
@@ -101,7 +104,7 @@ def sources(
         >>> from attentropy import sources
         >>> rows = sources(prompt="What is the capital of Japan?").table()
         >>> [row["text"].strip() for row in rows if row["label"] == "source"]
-        ['Japan', 'capital']
+        ['Japan']
     """
     texts = {"target": target, "versus": versus}
     options = _options(level, how, budget, seed, draws, texts)

@@ -111,10 +111,10 @@ def _halfway(search: Search, one: Tested) -> list[int]:
     effects = search.word_effects(one.from_layer)[:, search.decisive]
     word = int(np.abs(effects[0]).argmax())
     shares = effects[:, word] / effects[0, word]
-    known, entries = np.flatnonzero(np.isfinite(shares)), set[int]()
+    finite, entries = np.flatnonzero(np.isfinite(shares)), set[int]()
     for share in BAND:
-        last = int(known[shares[known] >= share].max(initial=0))
-        below = known[known > last].min(initial=len(shares))
+        last = int(finite[shares[finite] >= share].max(initial=0))
+        below = finite[finite > last].min(initial=len(shares))
         if below - last > 1:
             entries.add(int(last + below) // 2)
     return sorted(entries)

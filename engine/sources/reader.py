@@ -43,7 +43,7 @@ class HiddenReader:
     ids: the tokens of prompt and answer, the first `prompt_tokens` of them the prompt's. cache:
     what a run left; it is used where it has every key and value of the prompt as they were.
     Otherwise the prompt is read from the start, in chunks of `chunk` tokens. Raises
-    `AttentropyError` for a model in which information passes beside the mask, and `ValueError`
+    `AttentropyError` for a model in which information passes around the mask, and `ValueError`
     without prompt or answer.
     """
 

@@ -171,7 +171,7 @@ def _find_way(model: PreTrainedModel) -> Way | str:
     name = type(model).__name__
     refused = f"a passage cannot be hidden from the answer of {name}"
     if others := sorted(_OTHER_LAYERS & set(layer_kinds(model))):
-        return f"{refused}: information passes beside the mask in its {', '.join(others)} layers"
+        return f"{refused}: information passes around the mask in its {', '.join(others)} layers"
     ids = probe_ids(model)
     own = outputs(run_own(model, ids))
     problem = ""
@@ -204,5 +204,5 @@ def _problem(model: PreTrainedModel, way: Way, ids: Tensor, own: Tensor) -> str 
         return f"behind a cached prompt its outputs are not its own (difference {distance:.3g})"
     scale = max(1.0, float(both[0][1].abs().max()))
     if float((both[0][1] - both[1][1]).abs().max()) > 1e-5 * scale:
-        return "information passes beside the mask"
+        return "information passes around the mask"
     return None

@@ -55,7 +55,7 @@ def untested(trace: Trace) -> str:
     """Return that the page of a long prompt could say more, and how to test it; "" otherwise."""
     if getattr(trace, "sources", None) is not None or trace.prompt_tokens <= _TESTED_BY_DEFAULT:
         return ""
-    return "what the answer rests on was not tested (--test-sources)"
+    return "what the answer rests on was not tested; “--test-sources” tests it"
 
 
 def _of_target(sources: Sources) -> str:

@@ -198,11 +198,11 @@ def _band(entries: Sequence[int], values: np.ndarray, effect: float) -> tuple[in
     """
     if not effect < 0:
         return None
-    known = np.flatnonzero(np.isfinite(values))
-    shares = values[known] / effect
-    strong = known[np.logical_and.accumulate(shares >= _KEPT)]
-    lost = known[shares >= _LOST]
-    if not strong.size or not all(end in known or end == values.size for end in
+    finite = np.flatnonzero(np.isfinite(values))
+    shares = values[finite] / effect
+    strong = finite[np.logical_and.accumulate(shares >= _KEPT)]
+    lost = finite[shares >= _LOST]
+    if not strong.size or not all(end in finite or end == values.size for end in
                                   (strong[-1] + 1, lost[-1] + 1)):  # fmt: skip
         return None
     ends = entries[strong[-1]], entries[lost[-1]]

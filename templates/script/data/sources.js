@@ -48,7 +48,7 @@ function spansAt({ effects }) {
 }
 
 // The span at a position that was tested for a word; −1 for none.
-export function testedSpan(word, position) {
-  if (spanAt?.word !== word) spanAt = { word, own: spansAt(word) };
+export function testedSpan(of, position) {
+  if (spanAt?.of !== of) spanAt = { of, own: spansAt(of) };
   return spanAt.own[position];
 }

@@ -28,7 +28,7 @@ def _spoiled(at, value=float("inf"), subject=None):
 def test_after_the_probe_it_is_noted(at, value):
     subject = _spoiled(at, value)
     options = {"tokenizer": tokenizer(), "scores": False, "max_new_tokens": 1}
-    assert extract(subject, IDS, **options).attrs["notes"] == [NOTE.format(at)]
+    assert extract(subject, IDS, test_sources="none", **options).attrs["notes"] == [NOTE.format(at)]
     with record(subject) as recorder:
         subject(IDS)
         subject(IDS[:, :at])
@@ -59,7 +59,7 @@ def test_of_a_model_that_was_used_before_it_is_noted_within_the_probe_too():
     options = {"tokenizer": tokenizer(), "scores": False, "max_new_tokens": 1}
     extract(subject, IDS[:, 20:], **options)
     for chunk in (None, 13):
-        notes = extract(subject, IDS, chunk=chunk, **options).attrs["notes"]
+        notes = extract(subject, IDS, chunk=chunk, test_sources="none", **options).attrs["notes"]
         assert notes[-1] == NOTE.format(3)
         assert not [note for note in notes if "nan" in note or "different" in note]
 

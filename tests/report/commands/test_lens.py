@@ -53,7 +53,10 @@ def lens(run):
 
 
 def test_a_fit_is_read_by_report_extract_and_export(run, lens):
-    code, _, err = run("extract", "tiny", "-p", "Hi", "--lens-translator", lens, "-o", "t.zarr.zip")
+    code, _, err = run(
+        "extract", "tiny", "-p", "Hi", "--lens-translator", lens, "-o", "t.zarr.zip",
+        "--test-sources", "none",
+    )  # fmt: skip
     assert (code, err) == (0, "")
     assert Trace.open("t.zarr.zip").sites == ["residual", "translated"]
     code, _, err = run("report", "tiny", "-p", "Hi", "--lens-translator", lens, "-o", "t.html")
