@@ -6,15 +6,15 @@ import { rowKind } from "../data/rows.js";
 import { columnsWord } from "../data/sources.js";
 import { figureView, layout } from "./canvas.js";
 
-// The cells of one column, whose left edge is at the pixel `left`.
-function hiddenCells(probability, { probabilities, texts }, left, edges) {
-  const many = probabilities.length, step = textStep(edges[many], layout.height), [width] = report.sources.column;
+// The cells of one column, whose left edge is at the pixel `column.left`.
+function hiddenCells(probability, column, edges) {
+  const { probabilities, left } = column, many = probabilities.length, step = textStep(edges[many], layout.height), [width] = report.sources.column;
   return probabilities.flatMap((p, r) => {
     if (p === null) return [];
     const hasRoom = !isThin(edges, r) && hasText(r, many, step);
     return [{
       x0: left, x1: left + width, bar: left + width * p, y0: edges[r], y1: edges[r + 1], yc: (edges[r] + edges[r + 1]) / 2,
-      lost: p < probability / 2, text: hasRoom ? texts[r] : "",
+      lost: p < probability / 2, text: hasRoom ? column.texts[r] : "",
     }];
   });
 }
@@ -24,12 +24,12 @@ export function drawHidden(rows) {
   if (!layout.hidden) return;
   const own = rowKind() === "layer" ? columnsWord()?.hidden : null, [width, gap] = report.sources.column;
   const columns = (own?.columns ?? []).map((column, i) => ({ ...column, left: i * (width + gap) })), edges = rowEdges(rows.length);
-  const data = {
-    hidden: columns.flatMap((column) => hiddenCells(own.probability, column, column.left, edges)),
+  const datasets = {
+    hidden: columns.flatMap((column) => hiddenCells(own.probability, column, edges)),
     hiddenbands: columns.filter(({ band }) => band).map(({ band: [first, last], left }) => ({ x0: left, x1: left + width, y0: edges[first], y1: edges[last + 1] })),
     hiddennames: columns.map(({ name, left }) => ({ x: left + width / 2, text: name })),
     hiddennotes: columns.map(({ note, left }) => ({ x: left + width / 2, text: note })),
     hiddentitle: own ? [{ text: own.title }] : [],
   };
-  for (const [name, values] of Object.entries(data)) figureView.data(name, values);
+  for (const [name, values] of Object.entries(datasets)) figureView.data(name, values);
 }

@@ -68,7 +68,7 @@ def test_of_a_model_that_was_used_before_it_is_noted_within_the_probe_too():
 def test_in_chunks_and_continued_it_is_noted_once(chunk, tmp_path):
     subject = _spoiled(35)
     options = {"tokenizer": tokenizer(), "scores": False, "max_new_tokens": 1, "chunk": chunk}
-    trace = extract(subject, IDS, output=tmp_path / "t.zarr", **options)
+    trace = extract(subject, IDS, output=tmp_path / "t.zarr", test_sources="none", **options)
     assert trace.attrs["notes"] == [NOTE.format(35)]
     assert np.isnan(trace["entropy"][0, :, 35:]).all()
 

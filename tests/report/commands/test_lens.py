@@ -59,7 +59,10 @@ def test_a_fit_is_read_by_report_extract_and_export(run, lens):
     )  # fmt: skip
     assert (code, err) == (0, "")
     assert Trace.open("t.zarr.zip").sites == ["residual", "translated"]
-    code, _, err = run("report", "tiny", "-p", "Hi", "--lens-translator", lens, "-o", "t.html")
+    code, _, err = run(
+        "report", "tiny", "-p", "Hi", "--lens-translator", lens, "-o", "t.html",
+        "--test-sources", "none",
+    )  # fmt: skip
     assert (code, err) == (0, "")
     with open("t.html", encoding="utf-8") as page:
         text = page.read()
