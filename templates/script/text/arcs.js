@@ -110,8 +110,8 @@ function placeOf(position, box, view) {
 }
 
 // The spans that a word rests on and the words that its row attends to besides, each with its place and width.
-function arcsOf(word, query) {
-  const spans = word ? word.sources.map((i) => report.sources.spans[i].at) : [];
+function arcsOf(answerWord, query) {
+  const spans = answerWord ? answerWord.sources.map((i) => report.sources.spans[i].at) : [];
   const attended = attendedWords(query).filter(({ key }) => !spans.some(([from, to]) => key >= from && key < to));
   const kind = report.sources ? "attended" : "";
   return [
@@ -125,9 +125,9 @@ export function drawArcs() {
   if (!$("text") || report.compare) return;
   const svg = overlay(), card = svg.parentElement, box = card.getBoundingClientRect(), view = $("text").getBoundingClientRect();
   svg.replaceChildren();
-  const word = shownWord(), query = word ? word.at[0] - 1 : arcQuery(), from = placeOf(word ? word.at[0] : arcEnd(query), box, view);
+  const answerWord = shownWord(), query = answerWord ? answerWord.at[0] - 1 : arcQuery(), from = placeOf(answerWord ? answerWord.at[0] : arcEnd(query), box, view);
   if (from.state !== "in") return;
-  for (const { key, kind, width } of arcsOf(word, query)) {
+  for (const { key, kind, width } of arcsOf(answerWord, query)) {
     const to = placeOf(key, box, view);
     if (to.state === "in") {
       const height = Math.min(26, 8 + Math.abs(from.x - to.x) / 14), top = Math.max(2, Math.min(from.y, to.y) - height);

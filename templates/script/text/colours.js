@@ -65,7 +65,7 @@ export function textColours(row = textRow()) {
 
 // Colour the tokens below `element`.
 export function colourTokens(element) {
-  const word = colouringWord(), read = word ? effectColours(word) : textColours();
+  const answerWord = colouringWord(), read = answerWord ? effectColours(answerWord) : textColours();
   for (const token of element.querySelectorAll(".t")) {
     const from = Number(token.dataset.at), { colour, kind } = read(from, from + Number(token.dataset.many ?? 1));
     token.classList.toggle("missing", kind === "missing");
@@ -77,8 +77,8 @@ export function colourTokens(element) {
 
 // What a tooltip says of a token.
 export function tokenTitle(from, many) {
-  const word = colouringWord();
-  if (word) return effectTitle(word, from);
+  const answerWord = colouringWord();
+  if (answerWord) return effectTitle(answerWord, from);
   const { value, kind, name, scale } = textColours()(from, from + many);
   const where = many > 1 ? `positions ${from} to ${from + many - 1} (one character of ${many} tokens)` : `position ${from}`;
   const unit = scale.unit ? ` ${scale.unit}` : "", mean = many > 1 ? "mean " : "";
@@ -89,8 +89,8 @@ export function tokenTitle(from, many) {
 
 // Write below the text which row colours it.
 export function writeHint() {
-  const word = colouringWord();
-  if (word) { $("text-hint").textContent = effectHint(word); return; }
+  const answerWord = colouringWord();
+  if (answerWord) { $("text-hint").textContent = effectHint(answerWord); return; }
   const row = textRow(), output = state.view === "lens" && row.entry === report.layers.length - 1 && !rowChosen && Boolean(markedLens());
   const what = output ? "doubt about the next token (entropy of the model's output)" : `${statName()}, ${rowName(row)}`;
   const other = state.view === "lens" && report.scales.attention && !isAllRead(row);

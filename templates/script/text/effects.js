@@ -17,18 +17,18 @@ const scaleOfEffects = ({ most }) => ({ ...SHARE, low: -most, high: most, unit: 
 export const colouringWord = () => (chosenWord() < 0 ? null : report.sources.words[chosenWord()]);
 
 // What hiding the token at a position does to a word: of template tokens that of all of them; null: not tested.
-function effectAt(word, position) {
-  if (["template", "bos"].includes(texts.role(position))) return word.template;
-  const span = testedSpan(word, position);
-  return span < 0 ? null : word.effects[span];
+function effectAt(answerWord, position) {
+  if (["template", "bos"].includes(texts.role(position))) return answerWord.template;
+  const span = testedSpan(answerWord, position);
+  return span < 0 ? null : answerWord.effects[span];
 }
 
 // A function that gives the colours of tokens; those of the answer, which were not hidden by themselves, have none.
-export function effectColours(word) {
-  const scale = scaleOfEffects(word);
+export function effectColours(answerWord) {
+  const scale = scaleOfEffects(answerWord);
   return (from) => {
     if (from >= PROMPT) return { value: NaN, colour: null, kind: "plain" };
-    const value = effectAt(word, from);
+    const value = effectAt(answerWord, from);
     if (value === null) return { value: NaN, colour: null, kind: "missing" };
     return { value, colour: colourOf(value, scale, EFFECT_PALETTE), kind: "shown" };
   };
@@ -37,26 +37,26 @@ export function effectColours(word) {
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(Math.abs(value) < 10 ? 2 : 1)}`;
 
 // What a tooltip says of a token.
-export function effectTitle(word, position) {
+export function effectTitle(answerWord, position) {
   if (position >= PROMPT) return `position ${position}: part of the answer`;
-  const value = effectAt(word, position), span = testedSpan(word, position);
+  const value = effectAt(answerWord, position), span = testedSpan(answerWord, position);
   if (value === null) return `position ${position}: not tested`;
   const isTemplate = ["template", "bos"].includes(texts.role(position)), name = isTemplate ? "all template tokens" : report.sources.spans[span].name;
   return `position ${position}: hiding ${name} changes ln p by ${signed(value)} nats`;
 }
 
 // The sentence about the headline's word stands at the top of the page already.
-export const effectHint = (word) => (word === report.sources.words[report.sources.main] ? "Colour: change of ln p of the chosen word when a part is hidden from the answer." : word.says);
+export const effectHint = (answerWord) => (answerWord === report.sources.words[report.sources.main] ? "Colour: change of ln p of the chosen word when a part is hidden from the answer." : answerWord.says);
 
 // Draw the legend where the text has these colours, and hide it where it has not.
 export async function drawEffectLegend() {
-  const place = $("effect-legend"), word = colouringWord();
+  const place = $("effect-legend"), answerWord = colouringWord();
   if (!place) return;
-  place.parentElement.hidden = !word;
-  $("text-rest").hidden = Boolean(word);
-  if (!word) return;
+  place.parentElement.hidden = !answerWord;
+  $("text-rest").hidden = Boolean(answerWord);
+  if (!answerWord) return;
   legendChart ??= openChart("effect-legend", "effectlegend");
-  const view = await legendChart, { most } = word, scale = scaleOfEffects(word);
+  const view = await legendChart, { most } = answerWord, scale = scaleOfEffects(answerWord);
   const ramp = Array.from({ length: RAMP_STEPS }, (_, i) => ({
     x0: i / RAMP_STEPS, x1: Math.min(1, (i + 1.3) / RAMP_STEPS), fill: toHex(colourOf(most * ((2 * i + 1) / RAMP_STEPS - 1), scale, EFFECT_PALETTE)),
   }));
@@ -68,7 +68,7 @@ export async function drawEffectLegend() {
 
 // Mark the tokens of what the shown word rests on.
 export function markSources() {
-  const word = shownWord(), spans = word ? word.sources.map((i) => report.sources.spans[i].at) : [];
+  const answerWord = shownWord(), spans = answerWord ? answerWord.sources.map((i) => report.sources.spans[i].at) : [];
   for (const token of $("text").querySelectorAll(".t")) {
     const position = Number(token.dataset.at);
     token.classList.toggle("source", spans.some(([from, to]) => position >= from && position < to));
