@@ -153,7 +153,7 @@ def test_the_judge_knows_whether_a_rehearsal_was_tested(embedded, report):
     assert judge(result | {"observations": [tested], "model_heads": []}, own)[1].is_true is False
 
 
-def test_a_page_of_148_tokens_of_30_layers_has_3_megabytes_without_pictures_of_heads(report, smollm2, tmp_path):
+def test_a_page_of_148_tokens_has_3_megabytes_without_pictures_of_heads(report, smollm2, tmp_path):
     words = (HERE.parents[1] / "LICENSE").read_text("utf-8").split()
     messages = next(
         messages
