@@ -40,6 +40,11 @@ from attentropy.report.read.views import View
 from attentropy.report.read.visible import is_causal, run_progress, visible_keys
 from attentropy.report.text import for_sentence
 
+_KIND_LABELS = {
+    "word": "→ a word", "previous": "previous token", "source": "→ a source, where it is read",
+    "seen": "→ a word, to no effect",
+}  # fmt: skip
+
 
 @debug_mode(False)  # charts are validated when they are written, not once more in each part
 def read_report(
@@ -150,12 +155,6 @@ def _views(
         )
         for view, own in zip(shown, opened, strict=True)
     )
-
-
-_KIND_LABELS = {
-    "word": "→ a word", "previous": "previous token", "source": "→ a source, where it is read",
-    "seen": "→ a word, to no effect",
-}  # fmt: skip
 
 
 def _weighed_sinks(trace: Trace) -> tuple[list[int], ...]:

@@ -16,7 +16,7 @@ from attentropy.report.export.figure_rows import FigureRows, head_name, rows_of
 from attentropy.report.export.fitted_texts import fit_texts
 from attentropy.report.export.unit_columns import in_units, unit_columns
 from attentropy.report.export.upright_labels import FEWEST, has_upright_labels, write_upright
-from attentropy.report.figures import exact_weights, heatmap_data
+from attentropy.report.figures import column_labels, exact_weights, heatmap_data
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.placement import (
     Placement,
@@ -135,7 +135,7 @@ def _has_texts(size: Size, placement: Placement, rows: int) -> bool:
     """Return whether the cells of the section have room for texts of more than some letters."""
     columns = placement.stop - placement.start
     is_live = heatmap_data.is_live(size, columns, rows)
-    return is_live and heatmap_data.label_letters(size, columns) >= FEWEST
+    return is_live and column_labels.label_letters(size, columns) >= FEWEST
 
 
 def _short_caption(row: Row, size: Size) -> Row:
@@ -163,12 +163,12 @@ def _fit_cells(
         fit_texts(
             data["cells"], lambda k: view.texts(start, stop, k), letters, room, state["cellfont"]
         )
-    label_letters = heatmap_data.label_letters(size, stop - start)
+    label_letters = column_labels.label_letters(size, stop - start)
     if label_letters >= 2:  # tokens, not numbers
         tokens = view.trace.tokens
         fit_texts(
             data["columns"],
-            lambda k: [heatmap_data.column_labels(tokens, start, stop, k)],
+            lambda k: [column_labels.column_labels(tokens, start, stop, k)],
             label_letters, room, state["labelfont"],
         )  # fmt: skip
     fit_texts(

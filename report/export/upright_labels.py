@@ -7,7 +7,7 @@ from typing import Any
 import altair as alt
 
 from attentropy.report.export.fonts import widths
-from attentropy.report.figures.heatmap_data import label_letters
+from attentropy.report.figures.column_labels import label_letters
 from attentropy.report.figures.marks import blank, text_mark, x_scale
 from attentropy.report.figures.sizes import Size
 from attentropy.report.figures.specification import Rows, VegaLite, layer

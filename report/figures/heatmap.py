@@ -16,6 +16,7 @@ from attentropy.report.figures.hidden_sources import (
     hidden_title,
 )
 from attentropy.report.figures.inset import inset, inset_columns, inset_title
+from attentropy.report.figures.legend import EDGE, legend_chart
 from attentropy.report.figures.marks import (
     BLUE,
     GREEN,
@@ -23,13 +24,10 @@ from attentropy.report.figures.marks import (
     HAS_TEXT,
     INK,
     IS_REASONED,
-    MUTED,
     PAPER,
     PURPLE,
     answer_line,
-    bars,
     blank,
-    colour_ramp,
     dataset,
     frame,
     hatched,
@@ -38,7 +36,6 @@ from attentropy.report.figures.marks import (
     rule,
     text_mark,
     texts_of_cells,
-    unit_scale,
     x_scale,
     y_scale,
 )
@@ -68,7 +65,6 @@ from attentropy.report.figures.specification import (
 
 # The parts of the columns of hidden sources, from the strip above them to the caption's height.
 _HIDDEN = (hidden_title, hidden_columns, hidden_names, hidden_notes)
-_EDGE = 2  # pixels around the figure that nothing reaches
 _GAP_TO_LINE = 4  # pixels between the box and the line at which the answer begins
 _BOLD_LETTER = 0.62  # width of a bold letter as a part of the font's size; more than most have
 # Opacities (expressions): box and inset's column are drawn only if the section contains them.
@@ -98,7 +94,7 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
     # One flat grid: nested charts would count as empty when only inner sizes are aligned.
     grid = (
         (inset_title(size), _arrow(size), *hidden[0], blank(size.legend, STRIP)),
-        (inset(size), _section(size), *hidden[1], _legend(size)),
+        (inset(size), _section(size), *hidden[1], legend_chart(size)),
         (inset_columns(size), _column_labels(size), *hidden[2], blank(size.legend, LABELS)),
         (blank(size.inset, CAPTION), _caption(size), *hidden[3], blank(size.legend, CAPTION)),
     )
@@ -114,7 +110,7 @@ def heatmap(size: Size, state: Parameters, datasets: Datasets) -> VegaLite:
         "spacing": 0,
         "bounds": "flush",
     }
-    padding = {"left": _EDGE, "right": _EDGE, "top": 16, "bottom": 4}
+    padding = {"left": EDGE, "right": EDGE, "top": 16, "bottom": 4}
     state = {**crosshair.PARAMETERS, **state}
     datasets = {**dict.fromkeys(crosshair.DATASETS, ()), **datasets}
     return specification(views, state, datasets, padding)
@@ -124,7 +120,7 @@ def _overview_chart(size: Size) -> VegaLite:
     left, right = size.margins
     # The chart is as wide as its labels reach: this keeps its width where they change.
     room = rule(
-        PAPER, f"{_EDGE - left}", f"total + {size.right + right - _EDGE}", "0", "0",
+        PAPER, f"{EDGE - left}", f"total + {size.right + right - EDGE}", "0", "0",
         opacity=0,
     )  # fmt: skip
     return layer(
@@ -310,38 +306,3 @@ def _caption(size: Size) -> VegaLite:
         ),
         width=size.section, height=CAPTION,
     )  # fmt: skip
-
-
-def _legend(size: Size) -> VegaLite:
-    """Return colours with their ticks, the histogram of the values, and words at the ends."""
-    ticks = text_mark(
-        "ticks", x=alt.XValue(size.legend + 5), y=unit_scale("y:Q"), align="left",
-        baseline="middle", fontSize=11,
-    )  # fmt: skip
-    right = size.legend + size.margins[1] - _EDGE - 1
-    # The unit stands on a line of its own where the title would reach into the section.
-    in_lines = r"replace(datum.text, ' (', '\n(')" if size.is_narrow else "datum.text"
-    title = (
-        dataset("legendtitle")
-        .transform_calculate(text=in_lines)
-        .mark_text(
-            color=INK, align="right", baseline="line-bottom", lineBreak="\n", fontSize=11,
-            fontWeight="normal" if size.is_narrow else "bold",
-        )
-        .encode(
-            x=alt.XValue(right), y=alt.YValue(-34 if size.is_narrow else -22),
-            text=alt.Text("text:N"),
-        )
-    )  # fmt: skip
-    words = (
-        dataset("ends")
-        .mark_text(
-            color=MUTED, align="right", baseline="middle", fontSize=10 if size.is_narrow else 11
-        )
-        .encode(
-            x=alt.XValue(right), y=alt.Y("y:Q", axis=None, scale=None), text=alt.Text("text:N")
-        )
-    )  # fmt: skip
-    ramp = colour_ramp(size.legend - size.ramp, size.legend)
-    own = (bars(size.bars),) if size.bars else ()
-    return layer(ramp, *own, ticks, title, words, width=size.legend, height=size.height)

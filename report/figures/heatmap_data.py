@@ -11,16 +11,20 @@ import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
 from attentropy.report import planes
-from attentropy.report.figures import hidden_sources, histogram, readable_rows
+from attentropy.report.figures import hidden_sources, histogram, legend, readable_rows
+from attentropy.report.figures.column_labels import (
+    character_labels,
+    label_letters,
+    numbers,
+)
 from attentropy.report.figures.hatch import hatch
 from attentropy.report.figures.placement import Placement
 from attentropy.report.figures.readable_rows import RowLayout, row_layout
-from attentropy.report.figures.sizes import CAPTION_LETTERS, LETTER, LIVE_CELLS, Size
-from attentropy.report.figures.specification import Row, Rows, ramp_rows
+from attentropy.report.figures.sizes import CAPTION_LETTERS, LIVE_CELLS, Size
+from attentropy.report.figures.specification import Row, Rows
 from attentropy.report.images import data_uri, png
 from attentropy.report.palette import LIGHT, hexes, inks
 from attentropy.report.read.cells import names_answer
-from attentropy.report.read.characters import character_at
 from attentropy.report.read.readability import PALE, UNREADABLE
 from attentropy.report.read.reasoning import reasoning_end
 from attentropy.report.read.views import View
@@ -28,7 +32,6 @@ from attentropy.report.scale import Scale
 from attentropy.report.text import label
 from attentropy.report.units import count
 
-_NARROW_END = 9  # letters that a telephone has room for in a line at the legend's lower end
 _PICTURE_COLUMNS = 1024  # of a picture that nobody zooms into
 
 CellTexts = Sequence[Sequence[str | list[str]]]
@@ -121,45 +124,6 @@ def tile_step(values: np.ndarray, step: int) -> int:
     return max(step, planes.tile_size(values.shape[1], _PICTURE_COLUMNS))
 
 
-def numbers(start: int, stop: int, pixels: int) -> Rows:
-    """Return round positions, as labels under columns that are too narrow for their tokens."""
-    every = round_step((stop - start) * 90 / pixels)
-    first = -(-start // every) * every
-    return [{"xc": i + 0.5, "text": f"{i:,}"} for i in range(first, stop, every)]
-
-
-def round_step(minimum: float) -> int:
-    """Return the smallest of 1, 2, 5, 10, 20, … that is not less than `minimum`."""
-    power = 1
-    while True:
-        for factor in (1, 2, 5):
-            if factor * power >= minimum:
-                return factor * power
-        power *= 10
-
-
-def legend(scale: Scale, palette: str = "diverging") -> tuple[Rows, Rows]:
-    """Return the rows of the colour ramp, and of the labels at its ends and its middle."""
-    return ramp_rows(scale.ramp(palette)), [
-        {"y": height, "text": text} for height, text in scale.ticks()
-    ]
-
-
-def legend_words(scale: Scale, size: Size) -> Rows:
-    """Return the words at the legend's ends, and below them that it is fitted."""
-    first, last = scale.ends
-    low, _, high = scale.fit_words.partition(" of ")
-    fitted = [low, f"of {high}"] if high else []
-    if size.is_narrow:  # where only the ends have room
-        fitted = []
-    texts = [(-13, last)]
-    # On a telephone in two lines: next to them stands the name of the strip.
-    lines = first.rsplit(" ", 1) if size.is_narrow and len(first) > _NARROW_END else [first]
-    texts += [(size.height + 15 + 11 * i, line) for i, line in enumerate(lines)]
-    texts += [(size.height + 28 + 12 * i, text) for i, text in enumerate(fitted)]
-    return [{"y": y, "text": text} for y, text in texts if text]
-
-
 def datasets(
     trace: Trace,
     size: Size,
@@ -173,7 +137,7 @@ def datasets(
 
     hidden: the word whose columns of hidden sources stand next to the section.
     """
-    legend_rows, ticks = legend(view.scale, palette)
+    legend_rows, ticks = legend.ramp_and_ticks(view.scale, palette)
     layout = row_layout(view.readability, len(rows))
     return {
         "one": [{"o": 1}],
@@ -189,7 +153,7 @@ def datasets(
         "matchespart": [],
         "legend": legend_rows,
         "ticks": ticks,
-        "ends": legend_words(view.scale, size),
+        "ends": legend.end_words(view.scale, size),
         "histogram": _bars(view, placement) if size.bars else [],
         "legendtitle": [{"text": view.title}],
         "caption": [{"text": in_lines(placement.caption, size)}],
@@ -259,23 +223,6 @@ def _spaced(texts: CellTexts, layout: RowLayout, size: Size) -> CellTexts:
     ]
 
 
-def character_labels(trace: Trace, start: int, stop: int, letters: int) -> Rows:
-    """Return the labels of a section's columns, one for all columns of a character."""
-    tokens, labels, at = trace.tokens, [], start
-    while at < stop:
-        first, end = character_at(trace, at)
-        end = min(end, stop)
-        text = label(tokens[first], letters * (end - at))
-        labels.append({"xc": (at + end) / 2, "text": text})
-        at = end
-    return labels
-
-
-def column_labels(tokens: Sequence[str], start: int, stop: int, letters: int) -> list[str]:
-    """Return the texts under the columns of a section, cut to `letters`."""
-    return [label(token, letters) for token in tokens[start:stop]]
-
-
 def _row_labels(rows: Sequence[str], layout: RowLayout, size: Size) -> dict[str, Rows]:
     return {
         "rows": readable_rows.row_labels(layout, rows, size),
@@ -337,14 +284,6 @@ def inset_texts(view: View, size: Size, column: int, letters: int) -> CellTexts:
 def is_live(size: Size, columns: int, rows: int) -> bool:
     """Return whether the cells of the section are rectangles with text, not a picture."""
     return label_letters(size, columns) >= 2 and rows * columns <= LIVE_CELLS
-
-
-def label_letters(size: Size, columns: int) -> int:
-    """Return the number of letters that fit under a column of the section.
-
-    Labels of fewer than two letters are left out.
-    """
-    return int(size.section / max(1, columns) / LETTER)
 
 
 def cell_letters(size: Size, columns: int) -> int:

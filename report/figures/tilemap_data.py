@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from attentropy.engine.trace.dataset import Trace
+from attentropy.report.figures.column_labels import numbers
 from attentropy.report.figures.exact_weights import window_weights
-from attentropy.report.figures.heatmap_data import numbers
 from attentropy.report.figures.specification import Rows, VegaLite, ramp_rows
 from attentropy.report.figures.tilemap import LEAST, MapSize, tilemap
 from attentropy.report.images import data_uri, png

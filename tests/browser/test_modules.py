@@ -43,8 +43,8 @@ def _skill(opened, rows, share):
     sizes = opened.page.evaluate("JSON.parse(document.getElementById('report').textContent)")
     facts = sizes["sizes"]["wide"]
     canvas = opened.page.locator("#canvas canvas").bounding_box()
-    beside = facts["strip"] - facts["section"] + facts["stripWidth"] / 2
-    left = opened.corner()[0] + facts["left"] + canvas["width"] - facts["rest"] + beside
+    middle = facts["strip"] - facts["section"] + facts["stripWidth"] / 2
+    left = opened.corner()[0] + facts["left"] + canvas["width"] - facts["rest"] + middle
     return left, _section(opened, rows, 0, share)[1]
 
 
@@ -83,16 +83,16 @@ Object.defineProperty(navigator, 'clipboard', { value: { write: async () => {
 """
 
 
-def _saved(opened):
+def _save_figure(opened):
     """Return the figure as the buttons save it, as PNG and as SVG, with what they say."""
     opened.page.evaluate(_REFUSED)
-    saved = []
+    results = []
     for button in ("copy", "save"):
         with opened.page.expect_download() as download:
             opened.page.click(f"#{button}-figure")
         opened.quiet()
-        saved += [Path(download.value.path()).read_bytes(), opened.page.inner_text("#copy-note")]
-    return saved
+        results += [Path(download.value.path()).read_bytes(), opened.page.inner_text("#copy-note")]
+    return results
 
 
 def _texts(opened):
@@ -150,7 +150,7 @@ def _explore(opened):
     page.click("nav.sections a >> nth=2")
     shown.append(_texts(opened))
     shown.append(_csv(opened, "figure"))
-    shown += _saved(opened)
+    shown += _save_figure(opened)
     page.locator("#map").scroll_into_view_if_needed()
     page.wait_for_selector("#map canvas")
     page.select_option("#map-layer", "2")

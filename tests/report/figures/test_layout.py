@@ -11,8 +11,9 @@ from PIL import Image
 
 from attentropy.report.figures.hatch import PERIOD, hatch, lines
 from attentropy.report.figures.heatmap import heatmap
-from attentropy.report.figures.heatmap_data import datasets, in_lines, legend_words, state
+from attentropy.report.figures.heatmap_data import datasets, in_lines, state
 from attentropy.report.figures.histogram import BINS, bars
+from attentropy.report.figures.legend import end_words
 from attentropy.report.figures.placement import place
 from attentropy.report.figures.readable_rows import row_layout
 from attentropy.report.figures.sizes import CAPTION, FUNNEL, LABELS, STRIP, narrow, wide
@@ -73,12 +74,10 @@ def test_a_telephones_caption_breaks_before_a_number_and_not_before_its_sign():
 
 @pytest.mark.parametrize("word", ["certain", "one key", "B more certain"])
 def test_the_legends_lower_words_are_lines_of_few_letters_on_a_telephone(word):
-    lines = legend_words(Scale(0.0, 2.0, ends=(word, "")), narrow(8))
+    lines = end_words(Scale(0.0, 2.0, ends=(word, "")), narrow(8))
     assert " ".join(row["text"] for row in lines) == word
     assert max(len(row["text"]) for row in lines) <= 9
-    assert [row["text"] for row in legend_words(Scale(0.0, 2.0, ends=(word, "")), wide(8))] == [
-        word
-    ]
+    assert [row["text"] for row in end_words(Scale(0.0, 2.0, ends=(word, "")), wide(8))] == [word]
 
 
 def test_of_many_rows_some_have_texts_and_labels_and_these_are_the_same():
