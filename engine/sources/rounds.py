@@ -69,7 +69,7 @@ def _rounds(
     """Hide the leader and then, while the words still stand, what has the strongest effect with it.
 
     Marks what passes with these hidden, and those of them without which it would not. without: the
-    effect of hiding all evidence, per word; a passage that gives back none of it is no copy.
+    effect of hiding all evidence, per word; a passage that gives little of it back is no copy.
     """
     hidden, before = [leader], leader.with_copies
     for _ in range(ROUNDS):
@@ -95,11 +95,15 @@ def _rounds(
 
 
 def _gives_back(search: Search, one: Tested, word: int, without: Array) -> bool:
-    """Return whether a passage left alone makes a word twice as probable as no passage does."""
+    """Return whether a passage left alone gives back half of what hiding all evidence costs.
+
+    And twice the probability at least: far below, any passage changes a word.
+    """
     if one.span.role != EVIDENCE:
         return True
     leave_alone(search, [one])
-    return bool(search.word_effects(one.sufficient)[word] - without[word] > HALF)
+    gain = float(search.word_effects(one.sufficient)[word] - without[word])
+    return gain > max(HALF, -float(without[word]) / 2)
 
 
 def _needed(

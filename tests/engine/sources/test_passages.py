@@ -108,9 +108,17 @@ def test_what_every_passage_does_alone_is_not_also_there():
     assert "also there" not in alone(lambda visible: -0.5 if len(visible) < 2 else 0.0)
 
 
+def test_far_below_the_word_a_passage_must_give_back_half_of_what_all_evidence_costs():
+    def rule(gain):
+        return lambda visible: 0.0 if 0 in visible else -12.0 + gain * (4 in visible)
+
+    assert "also there" not in alone(rule(5.9))
+    assert alone(rule(6.1))[4] == "also there"
+
+
 def test_a_passage_that_matters_only_once_the_source_is_hidden_and_gives_nothing_is_no_copy():
     def rule(visible):
-        return 0.0 if 0 in visible else -4.0 - 3.0 * bool(visible) * (4 not in visible)
+        return 0.0 if 0 in visible else -9.0 - 3.0 * bool(visible) * (4 not in visible)
 
     named = alone(rule)
     assert named[0] == "source"
