@@ -53,7 +53,7 @@ def source_sentences(sources: Sources | None) -> str:
 
 def untested(trace: Trace) -> str:
     """Return that the page of a long prompt could say more, and how to test it; "" otherwise."""
-    if getattr(trace, "sources", None) is not None or trace.prompt_tokens <= _TESTED_BY_DEFAULT:
+    if trace.sources is not None or trace.prompt_tokens <= _TESTED_BY_DEFAULT:
         return ""
     return "what the answer rests on was not tested; “--test-sources” tests it"
 

@@ -16,7 +16,6 @@ from attentropy.engine.trace.dataset import Trace
 from attentropy.engine.trace.derived import once_per_trace
 from attentropy.engine.trace.readable import is_redacted
 from attentropy.engine.trace.sources import LABELS
-from attentropy.report.compare.difference import Difference
 from attentropy.report.read.answer_words import read_answer
 from attentropy.report.read.tested_words import (
     Effect,
@@ -36,8 +35,8 @@ _LETTERS = 200  # of the text of a span
 @once_per_trace
 def read_sources(trace: Trace) -> Sources | None:
     """Return what hiding parts of the prompt did to the answer; None where it was not tested."""
-    group: xr.Dataset | None = getattr(trace, "sources", None)
-    if isinstance(trace, Difference) or group is None or not group.sizes.get("word"):
+    group = trace.sources
+    if group is None or not group.sizes.get("word"):
         return None
     spans = _spans(trace, group)
     reader = _Words(trace, group, spans)

@@ -1,8 +1,13 @@
 """The columns next to the section: p(word) when a source is hidden from a layer on."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from attentropy.report.content.captions import trace_captions
 from attentropy.report.content.hidden_words import count_columns, hidden_words, main_word
 from attentropy.report.figures import heatmap_data
 from attentropy.report.figures.effects_chart import NARROW, WIDE, effects_chart
@@ -10,14 +15,16 @@ from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.hidden_sources import (
     DATASETS,
     LOST,
+    HiddenColumn,
+    HiddenWord,
     amount,
     datasets,
     short_name,
     words_of_band,
 )
 from attentropy.report.figures.placement import place
-from attentropy.report.figures.readable_rows import row_layout
-from attentropy.report.figures.sizes import narrow, wide
+from attentropy.report.figures.readable_rows import RowLayout, row_layout
+from attentropy.report.figures.sizes import HIDDEN, HIDDEN_GAP, narrow, wide
 from attentropy.report.read import views
 from attentropy.report.read.sources import read_sources
 from sourced import capital
@@ -40,20 +47,45 @@ def test_a_column_has_a_bar_for_each_layer_and_a_frame_around_those_that_read_it
     assert [column.note for column in word.columns] == ["in layers\n2–4", "in layer 5"]
     assert len(data["hidden"]) == 12
     first = data["hidden"][:6]
-    assert [row["lost"] for row in first] == [True] * 5 + [False]
+    assert [row["kind"] for row in first] == ["lost"] * 5 + ["kept"]
     assert first[0]["text"] == "0.001"
     assert first[5]["bar"] == pytest.approx(52 * word.columns[0].probabilities[5])
     assert [(band["y0"], band["y1"]) for band in data["hiddenbands"]] == [(2, 5), (5, 6)]
     assert data["hiddentitle"] == [{"text": "p(Canberra) if hidden\nfrom this layer on"}]
 
 
-def test_missing_layers_have_no_bar():
+def test_layers_that_were_not_tested_are_hatched_and_have_no_bar():
     trace = capital()
     trace.sources["effect_from_layer"].values[:, 3] = np.nan
     word = main_word(trace, hidden_words(trace, LAYERS))
     assert word.columns[0].probabilities[3] is None
     data = datasets(word, row_layout(None, 6), wide(6, 26, 2))
-    assert sorted({row["y0"] for row in data["hidden"]}) == [0, 1, 2, 4, 5]
+    untested = [row for row in data["hidden"] if row["kind"] == "untested"]
+    assert [(row["y0"], row["bar"] - row["x0"], row["text"]) for row in untested] == [
+        (3, 0, "")
+    ] * 2
+    places = [(row["x0"], row["x1"]) for row in data["hiddenhatch"]]
+    assert places == [(0, HIDDEN), (HIDDEN + HIDDEN_GAP, 2 * HIDDEN + HIDDEN_GAP)]
+    assert not _columns()[1]["hiddenhatch"]  # all were tested
+    assert "hatched: layers not tested." in _caption(trace)
+    assert "not tested" not in _caption(capital())
+
+
+def test_a_collapsed_layer_that_was_not_tested_is_hatched_too():
+    layout = RowLayout((0.2, 0.2, 1.0), ("unreadable", "unreadable", ""))
+    column = HiddenColumn("capital", "", (0.5, None, 0.5), None)
+    rows = datasets(HiddenWord("", 0.65, (column,)), layout, wide(3, 26, 2))["hiddenhatch"]
+    (row,) = rows
+    picture = Image.open(io.BytesIO(base64.b64decode(row["url"].partition(",")[2]))).convert("RGBA")
+    drawn = np.asarray(picture)[::-1, :, 3].any(1)  # from the bottom
+    inside = (np.arange(len(drawn)) + 0.5) / len(drawn) * layout.total
+    assert set(inside[drawn] // 0.2) == {1}
+    assert drawn.any()
+
+
+def _caption(trace):
+    view = views.read_view(trace, "lens")
+    return trace_captions(trace, place(trace, 11), [view])["lens"]
 
 
 def test_a_figure_without_columns_is_as_it_was():
