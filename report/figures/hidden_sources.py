@@ -28,13 +28,15 @@ from attentropy.report.figures.readable_rows import RowLayout, has_text
 from attentropy.report.figures.sizes import CAPTION, HIDDEN, HIDDEN_GAP, LABELS, STRIP, Size
 from attentropy.report.figures.specification import Rows, VegaLite, layer
 from attentropy.report.palette import MISSING
+from attentropy.report.text import cut
 
 DATASETS = (
     "hidden", "hiddenhatch", "hiddenbands", "hiddennames", "hiddennotes", "hiddentitle",
 )  # fmt: skip
 MOST = 3  # columns
+LEAST_BAR = 2  # pixels, so that a probability of nearly 0 is seen to be tested
 LOST = "#d6604d"  # of a bar below one half of the probability, on a light and on a dark page
-_LETTERS = 9  # of a source's name below its column
+_COLUMNS = 9  # of a source's name below its column
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class HiddenWord:
 
 def short_name(name: str) -> str:
     """Return a name cut to the width of a column."""
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+    return cut(name, _COLUMNS)
 
 
 def amount(probability: float) -> str:
@@ -101,7 +103,8 @@ def _cells(
         has_room = p is not None and not layout.is_thin(r) and has_text(layout, r, size)
         kind = "untested" if p is None else "lost" if p < word.probability / 2 else "kept"
         rows.append({
-            "x0": left, "x1": left + HIDDEN, "bar": left + HIDDEN * (p or 0),
+            "x0": left, "x1": left + HIDDEN,
+            "bar": left + (0 if p is None else max(LEAST_BAR, HIDDEN * p)),
             "y0": edges[r], "y1": edges[r + 1], "yc": (edges[r] + edges[r + 1]) / 2,
             "kind": kind, "text": amount(p) if p is not None and has_room else "",
         })  # fmt: skip

@@ -11,9 +11,11 @@ from functools import cached_property
 import numpy as np
 
 from attentropy.engine.trace.sources import LABELS
-from attentropy.report.text import for_sentence
+from attentropy.report.text import cut, for_sentence
 
 RESTS_ON = LABELS[:2]  # the labels of what a word rests on
+# The labels of what the answer does not read itself, tested in every layer.
+NO_EFFECT = ("through other tokens", "attended, no effect", "no effect")
 HALF = float(np.log(2))  # nats by which a word's probability is halved
 
 
@@ -23,7 +25,8 @@ class TestedSpan:
 
     id: the segment's, "" without. draws: how many random spans are its control. mass: the attention
     that it receives from the answer's rows, the mean over heads and layers. copies: the positions
-    of the answer that restate a content word of it.
+    of the answer that restate a content word of it. versus: what hiding it changes in the lead of
+    the answer over another text, in nats.
     """
 
     index: int
@@ -36,11 +39,22 @@ class TestedSpan:
     draws: int
     mass: float
     copies: tuple[int, ...] = ()
+    versus: float = float("nan")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is a segment with an id of its own."""
+        return bool(self.id) and self.level == "segment"
 
     @property
     def name(self) -> str:
         """The id of a named segment, or the text."""
-        return self.id if self.id and self.level == "segment" else self.text
+        return self.id if self.is_named else self.text
+
+    @property
+    def is_sink(self) -> bool:
+        """Whether attention parks there, so that it cannot be hidden."""
+        return self.role == "sink"
 
 
 @dataclass(frozen=True)
@@ -48,9 +62,10 @@ class Effect:
     """What hiding a span does to a word: changes of ln p in nats, and a label of `LABELS`.
 
     hidden: together with its copies in the answer; alone: without them; total: hidden from the rest
-    of the prompt too. low, high: the 5th and 95th percentile of random spans hidden in the same
-    way. enough: the change where the answer sees this passage and no other one. reads: the first
-    and the last layer, entries along `layer`, in which the answer reads it.
+    of the prompt too; removed: the prompt was read without it. low, high: the 5th and 95th
+    percentile of random spans hidden in the same way; total_low, total_high: the same for total.
+    enough: the change where the answer sees this passage and no other one. reads: the first and the
+    last layer, entries along `layer`, in which the answer reads it.
     """
 
     span: TestedSpan
@@ -58,8 +73,11 @@ class Effect:
     hidden: float
     alone: float
     total: float
+    removed: float
     low: float
     high: float
+    total_low: float
+    total_high: float
     enough: float
     from_layer: tuple[float, ...]
     reads: tuple[int, int] | None
@@ -132,11 +150,28 @@ class Sources:
         return for_sentence(str(self.facts.get("target") or ""), 60)
 
     @property
+    def versus(self) -> str:
+        """The other text that the answer was compared with; "" for none."""
+        own = for_sentence(str(self.facts.get("versus") or ""), 60)
+        return own if any(np.isfinite(span.versus) for span in self.spans) else ""
+
+    @property
     def tested(self) -> int:
         """How many spans were tested."""
-        return sum(
-            any(np.isfinite(w.effects[s.index].hidden) for w in self.words) for s in self.spans
-        )
+        return sum(self._is_tested(span) for span in self.spans)
+
+    @property
+    def sinks(self) -> int:
+        """How many spans cannot be tested, because attention parks there."""
+        return sum(span.is_sink and not self._is_tested(span) for span in self.spans)
+
+    @property
+    def untested(self) -> int:
+        """How many other spans were left out."""
+        return len(self.spans) - self.tested - self.sinks
+
+    def _is_tested(self, span: TestedSpan) -> bool:
+        return any(np.isfinite(word.effects[span.index].hidden) for word in self.words)
 
     @property
     def floor(self) -> float:
@@ -149,14 +184,9 @@ class Sources:
         return next((word for word in self.words if word.start <= position < word.stop), None)
 
 
-def quoted_part(text: str, letters: int) -> str:
-    """Return a text in quotation marks, with blanks as they are, cut to `letters`."""
-    return f"“{cut(text, letters)}”"
-
-
-def cut(text: str, letters: int) -> str:
-    """Return a text of at most so many letters, "…" in place of the rest."""
-    return text if len(text) <= letters else f"{text[: max(1, letters - 1)].rstrip()}…"
+def quoted_part(text: str, columns: int) -> str:
+    """Return a text in quotation marks, with blanks as they are, cut to `columns`."""
+    return f"“{cut(text, columns)}”"
 
 
 def _order(value: float) -> float:

@@ -7,13 +7,15 @@ import { rowKind } from "../data/rows.js";
 import { columnsWord } from "../data/sources.js";
 import { figureView, layout } from "./canvas.js";
 
+const LEAST_BAR = 2;
+
 // The cells of one column, whose left edge is at the pixel `column.left`.
 function hiddenCells(probability, column, edges) {
   const { probabilities, left } = column, many = probabilities.length, step = textStep(edges[many], layout.height), [width] = report.sources.column;
   return probabilities.map((p, r) => {
     const hasRoom = p !== null && !isThin(edges, r) && hasText(r, many, step);
     return {
-      x0: left, x1: left + width, bar: left + width * (p ?? 0), y0: edges[r], y1: edges[r + 1], yc: (edges[r] + edges[r + 1]) / 2,
+      x0: left, x1: left + width, bar: left + (p === null ? 0 : Math.max(LEAST_BAR, width * p)), y0: edges[r], y1: edges[r + 1], yc: (edges[r] + edges[r + 1]) / 2,
       kind: p === null ? "untested" : p < probability / 2 ? "lost" : "kept", text: hasRoom ? column.texts[r] : "",
     };
   });

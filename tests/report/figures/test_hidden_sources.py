@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from attentropy.report.content.captions import trace_captions
 from attentropy.report.content.hidden_words import count_columns, hidden_words, main_word
 from attentropy.report.figures import heatmap_data
-from attentropy.report.figures.effects_chart import NARROW, WIDE, effects_chart
+from attentropy.report.figures.effects_chart import NARROW, WIDE, effects_chart, shown_words
 from attentropy.report.figures.heatmap import heatmap
 from attentropy.report.figures.hidden_sources import (
     DATASETS,
@@ -49,6 +50,7 @@ def test_a_column_has_a_bar_for_each_layer_and_a_frame_around_those_that_read_it
     first = data["hidden"][:6]
     assert [row["kind"] for row in first] == ["lost"] * 5 + ["kept"]
     assert first[0]["text"] == "0.001"
+    assert first[0]["bar"] == 2  # 0.001, and yet seen
     assert first[5]["bar"] == pytest.approx(52 * word.columns[0].probabilities[5])
     assert [(band["y0"], band["y1"]) for band in data["hiddenbands"]] == [(2, 5), (5, 6)]
     assert data["hiddentitle"] == [{"text": "p(Canberra) if hidden\nfrom this layer on"}]
@@ -129,9 +131,41 @@ def test_names_and_numbers_fit_their_column():
 def test_the_chart_has_a_row_for_each_part_that_was_tested(width):
     spec = effects_chart(read_sources(capital()), width)
     rows = spec["datasets"]["effects"]
-    assert len(rows) == len(spec["datasets"]["effectnames"]) == 6
+    assert len(rows) == len(spec["datasets"]["effectnames"]) == 5
+    (note,) = spec["datasets"]["effectnotes"]
+    assert note == {"y": 6.5, "text": "1 weaker part, 1 not tested"}
     assert [row["kind"] for row in rows[:3]] == ["source", "source", ""]
     assert rows[0]["hidden"] == pytest.approx(np.log(0.001 / 0.65), abs=1e-4)
     assert rows[1]["alone"] is None  # no copies
-    assert {row["low"] for row in rows} == {-0.2}
+    assert {row["low"] for row in rows} == {row["totallow"] for row in rows} == {-0.2}
+    assert {row["totalhigh"] for row in rows} == {0.1}
     assert spec["datasets"]["effectwords"] == [{"y": 0.5, "text": "“Canberra” 0.65"}]
+
+
+def test_the_chart_has_a_group_for_another_text():
+    trace = capital(versus="Sydney")
+    assert not read_sources(trace).versus  # nothing was compared
+    trace = capital(versus="Sydney")
+    values = np.array([np.nan, -2.5, np.nan, -5.0, 0.1, 0.0, -0.1], np.float32)
+    trace.sources["effect_versus"] = ("span", values)
+    data = effects_chart(read_sources(trace), WIDE)["datasets"]
+    assert data["effectwords"][1]["text"] == "answer − “Sydney”"
+    assert [row["hidden"] for row in data["effects"][-5:]] == [-5, -2.5, 0.1, -0.1, 0]
+
+
+def test_a_word_without_sources_gives_way_to_those_that_have_some():
+    sources = read_sources(capital())
+    words = [replace(w, is_decisive=True) for w in sources.words]
+    sources = replace(sources, words=tuple(words), main=words[0])
+    assert [word.text for word in shown_words(sources)][:3] == [
+        words[0].text,
+        "capital",
+        "Canberra",
+    ]
+
+
+def test_names_of_any_script_are_cut_to_their_column():
+    assert short_name("堪培拉是首都") == "堪培拉是…"
+    assert short_name(
+        "\u2068\u05d0\u05d1\u05d2 \u05d0\u05d1\u05d2\u05d0\u05d1\u05d2\u2069"
+    ).endswith("…\u2069")
