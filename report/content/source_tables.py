@@ -39,14 +39,14 @@ def _table(index: int, word: TestedWord, columns: Sequence[tuple[Column, _Read]]
         f"“{word.text}” ({equals_probability(word.probability)}): parts of the prompt{which}",
         [column for column, _ in shown],
         [list(row) for row in zip(*(own for _, own in shown), strict=True)],
-        marked=len(word.sources),
+        marked=sum(one.is_source for one in effects),
     )
 
 
 def _shown_first(layers: Sequence[str]) -> list[tuple[Column, _Read]]:
     """Return the columns that a telephone shows without scrolling."""
     return [
-        (Column("part", number=False), lambda _, one: cut(one.span.name, _COLUMNS)),
+        (Column("part", number=False), lambda _, one: cut(one.span.title, _COLUMNS)),
         (Column("result", number=False), lambda _, one: one.label),
         (
             Column("p when hidden", gap=_UNTESTED),

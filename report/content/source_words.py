@@ -22,7 +22,7 @@ from attentropy.report.text import for_sentence
 from attentropy.report.units import count, join_words, probability
 
 _SENTENCES, _WORDS, _SOURCES = 3, 4, 3  # about words, words that one of them names, their sources
-_COLUMNS = 28  # of a span that a sentence quotes
+_COLUMNS, _LONG_COLUMNS = 28, 40  # of a word and of a passage that a sentence quotes
 _TESTED_BY_DEFAULT = 512  # tokens of a prompt up to which sources are tested unless asked not to
 _ADVICE = re.compile(r'`test_sources="(\w+)"`')  # in a note
 
@@ -161,8 +161,10 @@ def span_name(span: TestedSpan) -> str:
     if span.is_named:
         kind = "passage" if span.role == "evidence" else "segment"
         return f"{kind} {quoted_part(span.id, _COLUMNS)}"
-    what = f"the {span.level} " if span.level in ("message", "paragraph", "sentence") else ""
-    return f"{what}{quoted_part(span.text, _COLUMNS)}"
+    if span.level not in ("message", "paragraph", "sentence"):
+        return quoted_part(span.text, _COLUMNS)
+    what = "question" if span.role == "asks" else span.level
+    return f"the {what} {quoted_part(span.text, _LONG_COLUMNS)}"
 
 
 def _read_in(word: TestedWord, layers: Sequence[str]) -> str:

@@ -161,7 +161,7 @@ def _groups(sources: Sources, letters: int) -> Iterator[tuple[str, Rows, list[st
         own.sort(key=lambda span: -abs(span.versus))
         shown_spans = own[:_FEWEST_SPANS]
         rows = [
-            {**_no_values(span.name), "hidden": round(span.versus, 4)} for span in shown_spans
+            {**_no_values(span.title), "hidden": round(span.versus, 4)} for span in shown_spans
         ]  # fmt: skip
         yield (
             cut(f"answer − “{sources.versus}”", letters), rows, _notes(len(own) - len(rows), 0),
@@ -192,7 +192,7 @@ def _row(one: Effect) -> dict[str, Any]:
     values = (one.hidden, alone, one.total, one.low, one.high, one.total_low, one.total_high)
     kind = "against" if one.label == "works against the word" else ""
     return {
-        "name": one.span.name, "kind": "source" if one.is_source else kind,
+        "name": one.span.title, "kind": "source" if one.is_source else kind,
         **{n: round(v, 4) if np.isfinite(v) else None
            for n, v in zip(_VALUES, values, strict=True)},
     }  # fmt: skip

@@ -52,6 +52,17 @@ class TestedSpan:
         return self.id if self.is_named else self.text
 
     @property
+    def title(self) -> str:
+        """The name with what it is, where it is longer than a sentence; its parts may begin so."""
+        is_long = self.level in ("message", "paragraph") and not self.is_named
+        return f"{self.level}: {self.name}" if is_long else self.name
+
+    def is_within(self, other: TestedSpan) -> bool:
+        """Return whether it is a part of another span."""
+        is_shorter = self.stop - self.start < other.stop - other.start
+        return is_shorter and other.start <= self.start and self.stop <= other.stop
+
+    @property
     def is_sink(self) -> bool:
         """Whether attention parks there, so that it cannot be hidden."""
         return self.role == "sink"
@@ -122,8 +133,12 @@ class TestedWord:
 
     @cached_property
     def sources(self) -> tuple[Effect, ...]:
-        """What the word rests on, the strongest first."""
-        own = (effect for effect in self.effects if effect.is_source)
+        """What the word rests on, the strongest first.
+
+        Of a passage and a part of it, the part alone.
+        """
+        found = [effect for effect in self.effects if effect.is_source]
+        own = (one for one in found if not any(other.span.is_within(one.span) for other in found))
         return tuple(sorted(own, key=lambda one: (_order(one.hidden), one.span.index)))
 
 

@@ -1,5 +1,7 @@
 """What the answer rests on, in sentences that say only what was tested."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from answers import answered
@@ -133,6 +135,14 @@ def test_words_with_the_same_source_share_a_sentence():
     assert (
         "“capital” (0.90) and “Australia” (0.90) rest on passage “55” too (0.002 and 0.002 when "
         "hidden)." in text
+    )
+
+
+def test_a_tested_question_is_called_one():
+    asks = Made(5, 9, effects={"Canberra": (-6.0, -6.0, "source")}, level="sentence")
+    assert "rests on the question “" in evidence(with_sources(answered(), [asks], ["Canberra"]))
+    assert "rests on the sentence “" in evidence(
+        with_sources(answered(), [replace(asks, role="evidence")], ["Canberra"])
     )
 
 

@@ -115,6 +115,17 @@ def test_a_name_that_segments_share_gives_way_to_their_texts():
     assert own[0].name == own[0].text
 
 
+def test_of_a_passage_and_its_part_the_word_rests_on_the_part():
+    own = {"Canberra": (-5.0, -5.0, "source")}
+    levels = ((3, 12, "paragraph"), (5, 9, "sentence"), (13, 15, "sentence"))
+    spans = [Made(a, b, effects=own, level=level, role="evidence") for a, b, level in levels]
+    word = read_sources(with_sources(answered(), spans, ["Canberra"])).main
+    assert [one.span.start for one in word.sources] == [5, 13]
+    assert [one.is_source for one in word.effects] == [True] * 3
+    titles = [one.span.title for one in word.effects]
+    assert [title.startswith("paragraph: ") for title in titles] == [True, False, False]
+
+
 def test_right_to_left_names_stay_isolated_where_they_are_cut():
     hebrew = "\u05d0\u05d1\u05d2 " * 40
     part = Made(0, 8, level="segment", id=hebrew)
