@@ -71,6 +71,35 @@ def test_two_copies_of_a_fact_are_said_to_make_up_for_each_other():
     assert "when one is hidden)" in text
 
 
+def _passage(start, effect, label, name):
+    return Made(start, start + 2, effects={"Canberra": (effect, effect, label)}, level="segment",
+                role="evidence", id=name)  # fmt: skip
+
+
+def test_a_second_copy_of_a_source_is_no_second_source():
+    source, copy = (_passage(5, -4.0, "source", "one"), _passage(7, -0.01, "also there", "two"))
+    text = _evidence_of([source, copy])
+    assert (
+        "“Canberra” (0.82) rests on passage “one” (0.01 when hidden); it also stands in passage "
+        "“two” (0.81 when hidden)."
+    ) in text
+    question = replace(source, id="", level="word", role="asks")
+    text = _evidence_of([question, copy, _passage(9, -0.2, "also there", "three")])
+    assert (
+        "; it also stands in passage “three” and passage “two” (0.67 and 0.81 when one is" in text
+    )
+    text = _evidence_of([copy])
+    assert (
+        "rests on no single part of the prompt that was tested; it also stands in passage" in text
+    )
+
+
+def test_words_that_replace_each_other_are_no_texts_that_state_the_word():
+    word = replace(_passage(5, -4.0, "source", ""), level="word", role="asks")
+    other = replace(_passage(7, -0.1, "also there", ""), level="word", role="asks")
+    assert "; it could also rest on “" in _evidence_of([word, other])
+
+
 def test_without_a_test_the_row_says_where_it_looked():
     assert "rests on" not in evidence(answered())
 
