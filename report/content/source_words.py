@@ -186,8 +186,8 @@ def span_name(span: TestedSpan) -> str:
 
 def _read_in(word: TestedWord, layers: Sequence[str]) -> str:
     """Return in which layers the answer reads what a word rests on; "" where nobody knows."""
-    known = [one for one in word.sources if one.reads is not None][:_SOURCES]
-    parts = [f"{span_name(one.span)} in {layer_range(one.reads, layers)}" for one in known]
+    own = [one for one in word.sources if one.reads is not None][:_SOURCES]
+    parts = [f"{span_name(one.span)} in {layer_range(one.reads, layers)}" for one in own]
     return f"the answer reads {join_words(parts)}" if parts else ""
 
 

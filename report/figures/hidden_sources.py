@@ -44,13 +44,14 @@ class HiddenColumn:
     """A source: its name and note below the column, and the probabilities by layer entry.
 
     Each is that of the word where the source is hidden from this layer on; None: not tested.
-    band: the first and the last entry in which the answer reads it.
+    band: the first and the last entry in which the answer reads it. full_name: the name uncut.
     """
 
     name: str
     note: str
     probabilities: tuple[float | None, ...]
     band: tuple[int, int] | None
+    full_name: str = ""
 
 
 @dataclass(frozen=True)

@@ -137,8 +137,12 @@ class TestedWord:
 
         Of a passage and a part of it, the part alone.
         """
-        found = [effect for effect in self.effects if effect.is_source]
-        own = (one for one in found if not any(other.span.is_within(one.span) for other in found))
+        candidates = [effect for effect in self.effects if effect.is_source]
+        own = (
+            one
+            for one in candidates
+            if not any(other.span.is_within(one.span) for other in candidates)
+        )
         return tuple(sorted(own, key=lambda one: (_order(one.hidden), one.span.index)))
 
 
