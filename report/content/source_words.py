@@ -168,7 +168,9 @@ def span_name(span: TestedSpan) -> str:
 
 
 def _read_in(word: TestedWord, layers: Sequence[str]) -> str:
-    """Return in which layers the answer reads what a word rests on; "" where nobody knows."""
+    """Return in which layers the answer reads what a word rests on; "" where it has no source."""
+    if word.sources and not any(one.has_layers for one in word.sources):
+        return "the layers in which the answer reads its sources were not tested"
     own = [one for one in word.sources if one.reads is not None][:_SOURCES]
     parts = [f"{span_name(one.span)} in {layer_range(one.reads, layers)}" for one in own]
     return f"the answer reads {join_words(parts)}" if parts else ""

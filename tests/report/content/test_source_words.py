@@ -110,7 +110,9 @@ def test_the_section_says_in_which_layers_the_answer_reads_its_sources():
     assert "The answer reads “capital” in layers 2–4 and “Australia” in layer 5." in text
     trace = capital()
     trace.sources["effect_from_layer"].values[:] = np.nan
-    assert "The answer reads" not in source_sentences(read_sources(trace), LAYERS)
+    text = source_sentences(read_sources(trace), LAYERS)
+    assert "The answer reads" not in text
+    assert "The layers in which the answer reads its sources were not tested." in text
 
 
 def test_a_sink_is_no_part_that_was_left_out():
