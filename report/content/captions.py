@@ -50,7 +50,8 @@ def trace_captions(trace: Trace, placed: Placement, views: Sequence[View]) -> di
 def _of_hidden(trace: Trace) -> str:
     """Return what the columns next to the section are, after a blank; empty where it has none."""
     sources = read_sources(trace)
-    own = [one for one in sources.main.sources if one.has_layers] if sources else []
+    words = sources.words if sources else ()
+    own = [one for word in words for one in word.sources if one.has_layers]
     if not own:
         return ""
     has_gaps = any(np.isnan(one.from_layer).any() for one in own)

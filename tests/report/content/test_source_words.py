@@ -140,6 +140,17 @@ def test_words_with_the_same_source_share_a_sentence():
     )
 
 
+def test_of_many_words_some_are_named_and_the_others_counted():
+    texts = ("The", "capital", "of", "Australia", "is", "Canberra")
+    spans = [word_span(answered(), text, effects={word: (-6.0, -6.0, "source")})
+             for word, text in zip(texts, ("What", "is", "the", "capital", "of", "Australia"),
+                                   strict=True)]  # fmt: skip
+    text = evidence(with_sources(answered(ANSWER), spans, texts))
+    assert text.startswith("“Canberra” (0.82) rests on “Australia” (0.002 when hidden). ")
+    assert text.count("rests on") == 3
+    assert "(3 more decisive words tested)." in text
+
+
 def test_a_tested_question_is_called_one():
     asks = Made(5, 9, effects={"Canberra": (-6.0, -6.0, "source")}, level="sentence")
     assert "rests on the question “" in evidence(with_sources(answered(), [asks], ["Canberra"]))
