@@ -109,21 +109,31 @@ def _rest_on(words: Sequence[TestedWord], is_again: bool) -> str:
 def rests_on(word: TestedWord) -> str:
     """Return what a word rests on, with its probability where that is hidden."""
     name = f"{quoted(word.text)} ({probability(word.probability)})"
-    own = word.sources
-    if not own:
+    own = [one for one in word.sources if one.label == "source"]
+    also = [one for one in word.sources if one.label == "also there"]
+    if not word.sources:
         no_part = f"{name} rests on no single part of the prompt that was tested"
         return no_part + _through_others(word)
-    if all(one.label == "also there" for one in own):
-        names = join_words([span_name(one.span) for one in own[:_SOURCES]])
-        amounts = join_words([probability(word.changed(one.hidden)) for one in own[:_SOURCES]])
-        return f"{name} stands in more than one place: {names} ({amounts} when one is hidden)"
+    if not own and len(also) > 1:
+        amounts = join_words([probability(word.changed(one.hidden)) for one in also[:_SOURCES]])
+        places = _names(also)
+        return f"{name} stands in more than one place: {places} ({amounts} when one is hidden)"
+    if not own:
+        own, also = also, []
     parts = [
-        f"{span_name(one.span)} ({_when_hidden(word, one, is_first=not i)})"
+        f"{span_name(one.span)} ({_when_hidden(word, one, own[:i])})"
         for i, one in enumerate(own[:_SOURCES])
     ]
     if len(own) > _SOURCES:
         parts.append(f"{len(own) - _SOURCES:,} more")
-    return f"{name} rests on {join_words(parts)}{_through_others(word)}"
+    again = f"; it stands in {_names(also)} too" if also else ""
+    return f"{name} rests on {join_words(parts)}{again}{_through_others(word)}"
+
+
+def _names(effects: Sequence[Effect]) -> str:
+    names = [span_name(one.span) for one in effects[:_SOURCES]]
+    more = len(effects) - len(names)
+    return join_words([*names, f"{more:,} more"] if more else names)
 
 
 def _through_others(word: TestedWord) -> str:
@@ -140,14 +150,15 @@ def _through_others(word: TestedWord) -> str:
     return f"; {name}{more} {verb} through other tokens ({amount} when hidden from them too)"
 
 
-def _when_hidden(word: TestedWord, effect: Effect, *, is_first: bool) -> str:
-    """Return the word's probability without a source; the first one says what the numbers are."""
+def _when_hidden(word: TestedWord, effect: Effect, before: Sequence[Effect]) -> str:
+    """Return the word's probability without a source; what it is, where none `before` says it."""
     text = probability(word.changed(effect.hidden))
     if effect.has_copies:
         copies = "its copy" if _earlier_copies(word, effect.span) == 1 else "its copies"
-        text += f" when hidden with {copies} in the answer" if is_first else ""
+        is_new = not any(one.has_copies for one in before)
+        text += f" when hidden with {copies} in the answer" if is_new else ""
         return f"{text}; alone {probability(word.changed(effect.alone))}"
-    return f"{text} when hidden" if is_first else text
+    return text if before else f"{text} when hidden"
 
 
 def _earlier_copies(word: TestedWord, span: TestedSpan) -> int:

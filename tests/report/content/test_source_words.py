@@ -71,6 +71,25 @@ def test_two_copies_of_a_fact_are_said_to_make_up_for_each_other():
     assert "when one is hidden)" in text
 
 
+def test_a_copy_is_named_at_the_first_source_that_has_one():
+    trace = capital()
+    trace.sources["effect_direct"].values[1, 5] = trace.sources["effect_with_copies"].values[1, 5]
+    trace.sources["effect_direct"].values[3, 5] = 0
+    text = evidence(trace)
+    assert "“capital” (0.001 when hidden) and “Australia” (0.002 when hidden with its copy" in text
+
+
+def test_of_a_word_with_a_source_the_other_places_are_named_apart():
+    spans = [
+        Made(a, a + 2, effects={"Canberra": (-e, -e, label)}, level="segment", role="evidence",
+             id=str(a))
+        for a, e, label in ((5, 4, "source"), (7, 0.3, "also there"), (9, 0.2, "also there"))
+    ]  # fmt: skip
+    text = _evidence_of(spans)
+    assert "rests on passage “5” (0.01 when hidden); it stands in passage “7” and passage" in text
+    assert "rests on passage “7” (0.61 when hidden)." in _evidence_of(spans[1:2])
+
+
 def test_without_a_test_the_row_says_where_it_looked():
     assert "rests on" not in evidence(answered())
 
