@@ -59,7 +59,7 @@ def count_columns(words: dict[int, HiddenWord]) -> int:
 
 
 def _hidden_word(word: TestedWord, layers: Sequence[str]) -> HiddenWord:
-    columns = [_column(word, one, layers) for one in word.sources if one.from_layer][:MOST]
+    columns = [_column(word, one, layers) for one in word.sources if one.has_layers][:MOST]
     title = f"p({cut(word.text, _WORD)}) if hidden\nfrom this layer on"
     return HiddenWord(title, word.probability, tuple(columns))
 

@@ -117,7 +117,7 @@ def rests_on(word: TestedWord) -> str:
         no_part = f"{name} rests on no single part of the prompt that was tested"
         return no_part + _also_there(word, also) + _through_others(word)
     parts = [
-        f"{span_name(one.span)} ({_when_hidden(word, one, is_first=not i)})"
+        f"{span_name(one.span)} ({_when_hidden(word, one, own[:i])})"
         for i, one in enumerate(own[:_SOURCES])
     ]
     if len(own) > _SOURCES:
@@ -157,14 +157,15 @@ def _through_others(word: TestedWord) -> str:
     return f"; {name}{more} {verb} through other tokens ({amount} when hidden from them too)"
 
 
-def _when_hidden(word: TestedWord, effect: Effect, *, is_first: bool) -> str:
-    """Return the word's probability without a source; the first one says what the numbers are."""
+def _when_hidden(word: TestedWord, effect: Effect, before: Sequence[Effect]) -> str:
+    """Return the word's probability without a source; what it is, where none `before` says it."""
     text = probability(word.changed(effect.hidden))
     if effect.has_copies:
         copies = "its copy" if _earlier_copies(word, effect.span) == 1 else "its copies"
-        text += f" when hidden with {copies} in the answer" if is_first else ""
+        is_new = not any(one.has_copies for one in before)
+        text += f" when hidden with {copies} in the answer" if is_new else ""
         return f"{text}; alone {probability(word.changed(effect.alone))}"
-    return f"{text} when hidden" if is_first else text
+    return text if before else f"{text} when hidden"
 
 
 def _earlier_copies(word: TestedWord, span: TestedSpan) -> int:
@@ -185,7 +186,9 @@ def span_name(span: TestedSpan) -> str:
 
 
 def _read_in(word: TestedWord, layers: Sequence[str]) -> str:
-    """Return in which layers the answer reads what a word rests on; "" where nobody knows."""
+    """Return in which layers the answer reads what a word rests on; "" where it has no source."""
+    if word.sources and not any(one.has_layers for one in word.sources):
+        return "the layers in which the answer reads its sources were not tested"
     own = [one for one in word.sources if one.reads is not None][:_SOURCES]
     parts = [f"{span_name(one.span)} in {layer_range(one.reads, layers)}" for one in own]
     return f"the answer reads {join_words(parts)}" if parts else ""

@@ -99,6 +99,11 @@ class Effect:
         return self.label in RESTS_ON
 
     @property
+    def has_layers(self) -> bool:
+        """Whether it was hidden from other layers on than from the first one, too."""
+        return int(np.isfinite(self.from_layer).sum()) > 1
+
+    @property
     def has_copies(self) -> bool:
         """Whether the answer repeats the span, so that hiding it alone changes another amount."""
         return bool(np.isfinite(self.alone) and abs(self.hidden - self.alone) > 1e-9)

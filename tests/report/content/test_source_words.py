@@ -100,6 +100,14 @@ def test_words_that_replace_each_other_are_no_texts_that_state_the_word():
     assert "; it could also rest on “" in _evidence_of([word, other])
 
 
+def test_a_copy_is_named_at_the_first_source_that_has_one():
+    trace = capital()
+    trace.sources["effect_direct"].values[1, 5] = trace.sources["effect_with_copies"].values[1, 5]
+    trace.sources["effect_direct"].values[3, 5] = 0
+    text = evidence(trace)
+    assert "“capital” (0.001 when hidden) and “Australia” (0.002 when hidden with its copy" in text
+
+
 def test_without_a_test_the_row_says_where_it_looked():
     assert "rests on" not in evidence(answered())
 
@@ -139,7 +147,9 @@ def test_the_section_says_in_which_layers_the_answer_reads_its_sources():
     assert "The answer reads “capital” in layers 2–4 and “Australia” in layer 5." in text
     trace = capital()
     trace.sources["effect_from_layer"].values[:] = np.nan
-    assert "The answer reads" not in source_sentences(read_sources(trace), LAYERS)
+    text = source_sentences(read_sources(trace), LAYERS)
+    assert "The answer reads" not in text
+    assert "The layers in which the answer reads its sources were not tested." in text
 
 
 def test_a_sink_is_no_part_that_was_left_out():
@@ -165,6 +175,17 @@ def test_words_with_the_same_source_share_a_sentence():
         "“capital” (0.90) and “Australia” (0.90) rest on passage “55” too (0.002 and 0.002 when "
         "hidden)." in text
     )
+
+
+def test_of_many_words_some_are_named_and_the_others_counted():
+    texts = ("The", "capital", "of", "Australia", "is", "Canberra")
+    spans = [word_span(answered(), text, effects={word: (-6.0, -6.0, "source")})
+             for word, text in zip(texts, ("What", "is", "the", "capital", "of", "Australia"),
+                                   strict=True)]  # fmt: skip
+    text = evidence(with_sources(answered(ANSWER), spans, texts))
+    assert text.startswith("“Canberra” (0.82) rests on “Australia” (0.002 when hidden). ")
+    assert text.count("rests on") == 3
+    assert "(3 more decisive words tested)." in text
 
 
 def test_a_tested_question_is_called_one():
